@@ -1,0 +1,191 @@
+//! Unbiased base62 text from random bytes, and fixed-width base62 numbers.
+
+use rand_core::TryCryptoRng;
+use zeroize::Zeroize;
+
+use crate::error::{Error, ErrorKind};
+
+/// `0-9A-Za-z`: the order in which GitHub's checksum counts.
+pub(crate) const ALPHABET: &[u8; 62] =
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Random bytes asked for at a time: one draw serves an id and a secret with few misses.
+const POOL_BYTES: usize = 96;
+
+/// Pools after which a source that yields nothing usable is called broken. A sound one
+/// gives a pool without a single usable byte once in 2⁴⁸⁰ draws.
+const POOLS_MAX: u32 = 16;
+
+/// The character that `byte` stands for, or nothing where it must be drawn again.
+///
+/// 248 is the largest multiple of 62 below 256: each character is hit by exactly four
+/// bytes. Reducing the other eight too would favour the first eight characters.
+pub(crate) fn character(byte: u8) -> Option<u8> {
+    if byte < 248 {
+        ALPHABET.get(usize::from(byte % 62)).copied()
+    } else {
+        None
+    }
+}
+
+/// Whether `byte` belongs to the alphabet.
+#[inline]
+pub(crate) const fn is_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+}
+
+/// Whether all of `text` does; free of branches on its bytes, so that it vectorises.
+#[inline]
+pub(crate) fn is_text(text: &[u8]) -> bool {
+    text.iter()
+        .fold(true, |all, &byte| all & is_character(byte))
+}
+
+/// Fills `text` with independent, uniform characters.
+pub(crate) fn fill<R: TryCryptoRng + ?Sized>(rng: &mut R, text: &mut [u8]) -> Result<(), Error> {
+    let mut places = text.iter_mut();
+    let mut pool = [0u8; POOL_BYTES];
+    for _ in 0..POOLS_MAX {
+        if places.len() == 0 || rng.try_fill_bytes(&mut pool).is_err() {
+            break;
+        }
+        for character in pool.iter().filter_map(|&byte| character(byte)) {
+            let Some(place) = places.next() else { break };
+            *place = character;
+        }
+    }
+    let filled = places.len() == 0;
+    pool.zeroize();
+    if filled {
+        Ok(())
+    } else {
+        text.zeroize();
+        Err(Error::new(
+            ErrorKind::Randomness,
+            "the source of randomness failed",
+        ))
+    }
+}
+
+/// `number` in six digits, most significant first.
+///
+/// Six digits hold any number below 62⁶ ≈ 5.7 × 10¹⁰, so 35 bits at most.
+#[inline]
+pub(crate) fn six_digits(number: u64) -> [u8; 6] {
+    let mut rest = number;
+    let mut digits = [0u8; 6];
+    for digit in digits.iter_mut().rev() {
+        let place = usize::try_from(rest % 62).unwrap_or(0);
+        *digit = ALPHABET.get(place).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn e1_e2_the_draw_is_exactly_uniform_over_all_bytes() {
+        // Unkey #6669 and its kin: `byte % 62` favours the first eight characters.
+        let mut hits = [0u32; 256];
+        for byte in 0..=u8::MAX {
+            match character(byte) {
+                Some(drawn) => hits[usize::from(drawn)] += 1,
+                None => assert!(byte >= 248, "{byte} was thrown away"),
+            }
+        }
+        for byte in 0..=u8::MAX {
+            let expected = if ALPHABET.contains(&byte) { 4 } else { 0 };
+            assert_eq!(hits[usize::from(byte)], expected);
+        }
+        // The control: the reducing draw fails the same count.
+        let mut biased = [0u32; 62];
+        (0..=u8::MAX).for_each(|byte| biased[usize::from(byte % 62)] += 1);
+        assert!(biased.iter().any(|&count| count != 4));
+    }
+
+    /// A source that plays back bytes and then fails.
+    struct Script<'a>(&'a [u8]);
+
+    impl rand_core::TryRng for Script<'_> {
+        type Error = core::fmt::Error;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Err(core::fmt::Error)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Err(core::fmt::Error)
+        }
+        fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Self::Error> {
+            let (now, later) = self.0.split_at_checked(to.len()).ok_or(core::fmt::Error)?;
+            to.copy_from_slice(now);
+            self.0 = later;
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Script<'_> {}
+
+    #[test]
+    fn e3_a_replacement_byte_is_checked_again() {
+        let mut bytes = [255u8; 2 * POOL_BYTES];
+        bytes[POOL_BYTES + 1] = 0;
+        bytes[POOL_BYTES + 2] = 61;
+        let mut text = [0u8; 2];
+        fill(&mut Script(&bytes), &mut text).unwrap();
+        assert_eq!(&text, b"0z");
+    }
+
+    #[test]
+    fn e4_every_character_is_reachable_in_every_place() {
+        for (place, &wanted) in (0..4).flat_map(|p| ALPHABET.iter().map(move |c| (p, c))) {
+            let byte = (0..=u8::MAX)
+                .find(|&b| character(b) == Some(wanted))
+                .unwrap();
+            let mut bytes = [7u8; POOL_BYTES];
+            bytes[place] = byte;
+            let mut text = [0u8; 4];
+            fill(&mut Script(&bytes), &mut text).unwrap();
+            assert_eq!(text[place], wanted);
+        }
+    }
+
+    #[test]
+    fn e5_a_failing_or_stuck_source_is_an_error_and_leaves_nothing() {
+        let stuck = [251u8; POOL_BYTES * 20];
+        let mut half = [3u8; POOL_BYTES];
+        half[1..].fill(255);
+        for bytes in [&stuck[..], &half[..], &[]] {
+            let mut text = [1u8; 4];
+            let error = fill(&mut Script(bytes), &mut text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Randomness);
+            assert_eq!(text, [0; 4]);
+        }
+    }
+
+    #[test]
+    fn six_digits_count_as_base62_does() {
+        let naive = |mut n: u64| {
+            let mut digits = Vec::new();
+            while digits.len() < 6 {
+                digits.insert(0, ALPHABET[(n % 62) as usize]);
+                n /= 62;
+            }
+            digits
+        };
+        for n in [
+            0,
+            1,
+            61,
+            62,
+            3_843,
+            3_844,
+            u64::from(u32::MAX),
+            (1 << 35) - 1,
+        ] {
+            assert_eq!(six_digits(n).to_vec(), naive(n));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The rate limit: GCRA in exact integer arithmetic.
+//!
+//! The generic cell rate algorithm keeps one number, the instant at which the next
+//! request would be on time if all had been spaced evenly (ITU-T I.371, annex A). A
+//! request passes when that instant lies no further ahead than the burst allows.
+
+use crate::error::{Error, ErrorKind};
+use crate::time::{Millis, UnixMillis};
+
+/// Bits of a [`RateState`] that hold the fraction of a millisecond.
+const FRACTION_BITS: u32 = 20;
+const FRACTION_MASK: u64 = (1 << FRACTION_BITS) - 1;
+/// Instants from the year 2527 on do not fit beside the fraction; they are refused.
+const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
+/// The longest window: a leap year.
+const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
+/// The longest time that a full burst may take to come back: ten years.
+const BURST_MILLIS_MAX: u64 = 3_653 * 86_400_000;
+
+/// At most `limit` requests in each `window`, and `burst` of them at once.
+///
+/// Steady traffic at the limit is never refused. In any time T at most
+/// `burst + limit × T / window` requests pass. A refused one costs nothing. A limit of 0
+/// refuses all.
+///
+/// ```
+/// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let two = RateLimit::new(2, Millis::from_secs(1))?;
+/// let one_gone = two.admit(RateState::default(), now).unwrap();
+/// let both_gone = two.admit(one_gone, now).unwrap();
+/// let refused = two.admit(both_gone, now).unwrap_err();
+/// assert_eq!(refused.retry_after().unwrap().get(), 500);
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RateLimit {
+    limit: u32,
+    burst: u32,
+    window: Millis,
+    /// Parts that a millisecond is counted in, so that the interval is a whole number.
+    parts: u32,
+    /// The time between two evenly spaced requests, and that of a whole burst.
+    interval: Fine,
+    tolerance: Fine,
+}
+
+/// What a rate limit remembers between two requests. The default is an unused limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RateState(u64);
+
+/// A request that came too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    retry_after: Option<Millis>,
+}
+
+impl RateLimit {
+    /// A limit whose burst is the limit itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the window is not 1 ms to 366 days, or if the two have no
+    /// common divisor that brings the limit below 2²⁰ (no round number is refused).
+    pub fn new(limit: u32, window: Millis) -> Result<Self, Error> {
+        Self::with_burst(limit, window, limit)
+    }
+
+    /// A limit with a burst of its own.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if the burst is 0 where the limit is not, or takes
+    /// longer than ten years to come back.
+    pub fn with_burst(limit: u32, window: Millis, burst: u32) -> Result<Self, Error> {
+        let divisor = gcd(u64::from(limit), window.get());
+        let per = |count: u64| count.checked_div(divisor).unwrap_or(count);
+        let (parts, interval) = (per(limit.into()), per(window.get()));
+        let tolerance = u128::from(interval).saturating_mul(burst.into());
+        let expected = if !(1..=WINDOW_MILLIS_MAX).contains(&window.get()) {
+            "a rate limit's window is 1 ms to 366 days"
+        } else if limit != 0 && burst == 0 {
+            "a rate limit's burst is 1 or more"
+        } else if parts >= 1 << FRACTION_BITS {
+            "a rate limit above a million divides by a part of its window, as round numbers do"
+        } else if tolerance > u128::from(parts).saturating_mul(BURST_MILLIS_MAX.into())
+            && limit != 0
+        {
+            "a rate limit's burst comes back within ten years"
+        } else {
+            let tolerance = u64::try_from(tolerance).unwrap_or(u64::MAX);
+            return Ok(Self {
+                limit,
+                burst,
+                window,
+                parts: u32::try_from(parts).unwrap_or(u32::MAX),
+                interval: Fine::from_parts(interval, parts),
+                tolerance: Fine::from_parts(tolerance, parts),
+            });
+        };
+        Err(Error::new(ErrorKind::Limit, expected))
+    }
+
+    /// Requests in a window.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The window.
+    #[must_use]
+    pub const fn window(&self) -> Millis {
+        self.window
+    }
+
+    /// Requests that may come at once.
+    #[must_use]
+    pub const fn burst(&self) -> u32 {
+        self.burst
+    }
+
+    /// Lets a request pass and answers the state behind it, or refuses it.
+    ///
+    /// # Errors
+    /// [`Refused`] with the time after which one more would pass; the state stays as it
+    /// was, so a refusal costs nothing.
+    pub fn admit(&self, state: RateState, now: UnixMillis) -> Result<RateState, Refused> {
+        if self.limit == 0 || now.get() >= MILLIS_END {
+            return Err(Refused { retry_after: None });
+        }
+        let now = Fine::at(now);
+        let full = now.plus(self.tolerance, self.parts);
+        // Nothing past `full` was ever stored, unless the clock has stepped back since:
+        // then the whole burst counts as spent, and comes back at the rate.
+        let spent_until = state.read(self.parts).clamp(now, full);
+        let next = spent_until.plus(self.interval, self.parts);
+        if next > full {
+            let wait = next.minus(full, self.parts).millis_ceil();
+            return Err(Refused {
+                retry_after: Some(wait),
+            });
+        }
+        Ok(RateState(next.0))
+    }
+
+    /// What is left of the limit at `now`.
+    #[must_use]
+    pub const fn quota(&self, state: RateState, now: UnixMillis) -> Quota {
+        Quota {
+            limit: *self,
+            state,
+            now,
+        }
+    }
+
+    /// Whether this limit never lets more pass than `other` would, burst and rate alike.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        let rate =
+            |own: &Self, window: Millis| u128::from(own.limit).saturating_mul(window.get().into());
+        self.limit == 0
+            || (self.burst <= other.burst && rate(self, other.window) <= rate(other, self.window))
+    }
+}
+
+impl RateState {
+    /// The state as a number, for a store.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The state that [`to_bits`](Self::to_bits) gave. Any number is a legal state.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+impl Refused {
+    /// The time after which one request would pass, or nothing where none ever will.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Millis> {
+        self.retry_after
+    }
+}
+
+/// What was left of a limit at an instant, for the `RateLimit` header fields.
+///
+/// The values are worked out when they are asked for: a verdict that nobody reads the
+/// headers of does not pay for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    limit: RateLimit,
+    state: RateState,
+    now: UnixMillis,
+}
+
+impl Quota {
+    /// The limit itself.
+    #[must_use]
+    pub const fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
+    /// Requests that would pass if they came at once; never below 0.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        let Some(spent) = self.spent() else { return 0 };
+        let parts = self.limit.parts;
+        let left = self.limit.tolerance.minus(spent, parts).to_parts(parts);
+        let interval = self.limit.interval.to_parts(parts);
+        u32::try_from(left.checked_div(interval).unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
+    /// The time until the whole burst is back.
+    #[must_use]
+    pub fn reset(&self) -> Millis {
+        self.spent().map_or(self.limit.window, Fine::millis_ceil)
+    }
+
+    /// The time after which one request would pass: none where none ever will, zero where
+    /// one would now.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Millis> {
+        match self.limit.admit(self.state, self.now) {
+            Ok(_) => Some(Millis::ZERO),
+            Err(refused) => refused.retry_after(),
+        }
+    }
+
+    fn spent(&self) -> Option<Fine> {
+        if self.limit.limit == 0 || self.now.get() >= MILLIS_END {
+            return None;
+        }
+        let parts = self.limit.parts;
+        let now = Fine::at(self.now);
+        let full = now.plus(self.limit.tolerance, parts);
+        Some(self.state.read(parts).clamp(now, full).minus(now, parts))
+    }
+}
+
+impl RateState {
+    const fn read(self, parts: u32) -> Fine {
+        // A state that another limit left may hold more parts than this one has.
+        let (millis, fraction) = Fine(self.0).split();
+        let most = (parts as u64).saturating_sub(1);
+        Fine::join(millis, if fraction < most { fraction } else { most })
+    }
+}
+
+/// Milliseconds in the upper 44 bits, parts of one in the lower 20. Ordered as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Fine(u64);
+
+impl Fine {
+    const fn at(instant: UnixMillis) -> Self {
+        Self::join(instant.get(), 0)
+    }
+
+    const fn from_parts(count: u64, parts: u64) -> Self {
+        match (count.checked_div(parts), count.checked_rem(parts)) {
+            (Some(millis), Some(fraction)) => Self::join(millis, fraction),
+            // A limit of 0, which refuses before it counts.
+            _ => Self(0),
+        }
+    }
+
+    const fn to_parts(self, parts: u32) -> u64 {
+        let (millis, fraction) = self.split();
+        millis.saturating_mul(parts as u64).saturating_add(fraction)
+    }
+
+    const fn plus(self, other: Self, parts: u32) -> Self {
+        let ((millis, fraction), (more, rest)) = (self.split(), other.split());
+        let (fraction, parts) = (fraction.saturating_add(rest), parts as u64);
+        let millis = millis.saturating_add(more);
+        if fraction < parts {
+            Self::join(millis, fraction)
+        } else {
+            Self::join(millis.saturating_add(1), fraction.saturating_sub(parts))
+        }
+    }
+
+    /// The difference, where `other` is not the greater.
+    const fn minus(self, other: Self, parts: u32) -> Self {
+        let ((millis, fraction), (less, rest)) = (self.split(), other.split());
+        if fraction >= rest {
+            Self::join(millis.saturating_sub(less), fraction.saturating_sub(rest))
+        } else {
+            let borrowed = fraction.saturating_add(parts as u64).saturating_sub(rest);
+            Self::join(millis.saturating_sub(less).saturating_sub(1), borrowed)
+        }
+    }
+
+    const fn millis_ceil(self) -> Millis {
+        let (millis, fraction) = self.split();
+        Millis::new(if fraction == 0 {
+            millis
+        } else {
+            millis.saturating_add(1)
+        })
+    }
+
+    const fn split(self) -> (u64, u64) {
+        (self.0 >> FRACTION_BITS, self.0 & FRACTION_MASK)
+    }
+
+    /// Saturates at the end of what can be represented, where everything is refused.
+    const fn join(millis: u64, fraction: u64) -> Self {
+        if millis >= MILLIS_END {
+            Self(u64::MAX)
+        } else {
+            Self(millis << FRACTION_BITS | fraction)
+        }
+    }
+}
+
+const fn gcd(a: u64, b: u64) -> u64 {
+    let (mut a, mut b) = (a, b);
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
+    }
+    a
+}

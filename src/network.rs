@@ -1,0 +1,114 @@
+//! The addresses that a key may be used from.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::error::{Error, ErrorKind};
+
+/// Most networks in a list.
+pub const NETWORKS_MAX: usize = 64;
+
+/// Bits of `::ffff:0:0/96`, under which an IPv6 socket shows IPv4 peers (RFC 4291, 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
+/// A list of CIDR blocks; a bare address is a block of one.
+///
+/// IPv4 addresses written as IPv6 (`::ffff:192.0.2.1`) are IPv4. An empty list matches
+/// nothing; a record without any list is not restricted.
+///
+/// ```
+/// use keystile::Networks;
+/// let office = Networks::new(["192.0.2.0/24", "2001:db8::/32"])?;
+/// assert!(office.contain("::ffff:192.0.2.7".parse().unwrap()));
+/// assert!(!office.contain("198.51.100.1".parse().unwrap()));
+/// assert!(Networks::new(["192.0.2.1/24"]).is_err(), "bits behind the prefix");
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Networks(Box<[IpNet]>);
+
+impl Networks {
+    /// A checked list.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] if a text is neither an address nor a CIDR block, if bits
+    /// behind the prefix are set, or if there are more than 64.
+    pub fn new<I>(networks: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut blocks = Vec::new();
+        for text in networks {
+            if blocks.len() >= NETWORKS_MAX {
+                return Err(Error::new(
+                    ErrorKind::Network,
+                    "a key has at most 64 networks",
+                ));
+            }
+            let block = parse(text.as_ref()).ok_or(Error::new(
+                ErrorKind::Network,
+                "a network is an address or a CIDR block without bits behind its prefix",
+            ))?;
+            blocks.push(block);
+        }
+        Ok(Self(blocks.into()))
+    }
+
+    /// Whether one of the blocks holds the address.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|block| block.contains(&address))
+    }
+
+    /// Each block.
+    pub fn iter(&self) -> impl Iterator<Item = impl fmt::Display> {
+        self.0.iter()
+    }
+
+    /// Whether the list is empty, and so matches nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether each block of `other` lies within one block here.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other
+            .0
+            .iter()
+            .all(|wanted| self.0.iter().any(|own| own.contains(wanted)))
+    }
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter()).finish()
+    }
+}
+
+fn parse(text: &str) -> Option<IpNet> {
+    let block = match text.parse::<IpNet>() {
+        Ok(block) => block,
+        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
+    };
+    if block.addr() != block.network() {
+        return None;
+    }
+    let IpNet::V6(wide) = block else {
+        return Some(block);
+    };
+    let mapped = Ipv6Addr::new(0, 0, 0, 0, 0, 0xFFFF, 0, 0);
+    let Some(v4) = wide.addr().to_ipv4_mapped() else {
+        // A block wider than the mapped range would take in every IPv4 peer on some
+        // sockets and none on others.
+        return (!wide.contains(&mapped) || wide.prefix_len() == 0).then_some(block);
+    };
+    let prefix = wide.prefix_len().checked_sub(MAPPED_BITS)?;
+    Ipv4Net::new(v4, prefix).ok().map(IpNet::V4)
+}

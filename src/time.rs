@@ -1,0 +1,107 @@
+//! Instants and durations in whole milliseconds, so that no one mixes up their units.
+
+use crate::error::{Error, ErrorKind};
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z, leap seconds ignored.
+///
+/// Values before 1973-03-03 (10¹¹) are refused, since a number that small is almost
+/// always a count of *seconds*; values after the year 9999 are refused too.
+///
+/// ```
+/// use keystile::UnixMillis;
+/// assert!(UnixMillis::new(1_790_000_000_000).is_ok());
+/// assert!(UnixMillis::new(1_790_000_000).is_err(), "that was seconds");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(u64);
+
+impl UnixMillis {
+    /// The earliest instant that is accepted.
+    pub const MIN: Self = Self(100_000_000_000);
+    /// The last millisecond of the year 9999.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// An instant from a count of milliseconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    pub const fn new(millis: u64) -> Result<Self, Error> {
+        if millis < Self::MIN.0 || millis > Self::MAX.0 {
+            return Err(Error::new(
+                ErrorKind::Time,
+                "an instant is milliseconds since 1970, between the years 1973 and 9999",
+            ));
+        }
+        Ok(Self(millis))
+    }
+
+    /// The count of milliseconds.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The instant `span` later.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] past the year 9999: a deadline is never rounded to "never".
+    pub const fn plus(self, span: Millis) -> Result<Self, Error> {
+        Self::new(self.0.saturating_add(span.0))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A duration in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Millis(u64);
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// A count of milliseconds.
+    #[must_use]
+    pub const fn new(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// A count of seconds, at most `u32::MAX`.
+    #[must_use]
+    pub const fn from_secs(secs: u32) -> Self {
+        Self::times(secs, 1_000)
+    }
+
+    /// A count of hours of 3,600 s.
+    #[must_use]
+    pub const fn from_hours(hours: u32) -> Self {
+        Self::times(hours, 3_600_000)
+    }
+
+    /// A count of days of 86,400 s.
+    #[must_use]
+    pub const fn from_days(days: u32) -> Self {
+        Self::times(days, 86_400_000)
+    }
+
+    /// The count of milliseconds.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The whole seconds that cover this duration, rounded up.
+    #[must_use]
+    pub const fn secs_ceil(self) -> u64 {
+        self.0.div_ceil(1_000)
+    }
+
+    const fn times(count: u32, unit: u32) -> Self {
+        // Both factors are 32 bits wide: the product fits.
+        Self((count as u64).saturating_mul(unit as u64))
+    }
+}

@@ -1,0 +1,59 @@
+//! What a lineage has spent: one rate limit and one count of uses for all its keys.
+
+use crate::limit::{Quota, RateLimit, RateState};
+use crate::record::KeyRecord;
+use crate::time::UnixMillis;
+
+/// What a lineage of keys has spent so far.
+///
+/// It is kept per [lineage](KeyRecord::lineage), so that rotating a key gives no second
+/// allowance. A store writes it back with compare-and-set: two verdicts at once must not
+/// spend the same use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The rate limit's memory.
+    pub rate: RateState,
+    /// Uses that are left. None: not counted.
+    pub remaining: Option<u64>,
+}
+
+/// Why nothing was spent.
+pub(crate) enum NotSpent {
+    RateLimit(Quota),
+    Uses,
+}
+
+impl Usage {
+    /// Usage from a store's columns.
+    #[must_use]
+    pub const fn new(rate: RateState, remaining: Option<u64>) -> Self {
+        Self { rate, remaining }
+    }
+
+    /// The usage of a key that was never used.
+    #[must_use]
+    pub fn of(record: &KeyRecord) -> Self {
+        Self::new(RateState::default(), record.remaining_uses)
+    }
+
+    /// Spends one request and one use, both or neither.
+    #[inline]
+    pub(crate) fn spend(
+        &mut self,
+        limit: Option<&RateLimit>,
+        now: UnixMillis,
+    ) -> Result<Option<Quota>, NotSpent> {
+        let rate = match limit {
+            None => self.rate,
+            Some(limit) => limit
+                .admit(self.rate, now)
+                .map_err(|_| NotSpent::RateLimit(limit.quota(self.rate, now)))?,
+        };
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.checked_sub(1).ok_or(NotSpent::Uses)?;
+        }
+        self.rate = rate;
+        Ok(limit.map(|limit| limit.quota(rate, now)))
+    }
+}

@@ -1,0 +1,342 @@
+//! The one decision function: every caller goes through it, in one order.
+
+use alloc::vec::Vec;
+#[cfg(feature = "network")]
+use core::net::IpAddr;
+
+use crate::decision::{Allowed, Cause, Decision, Denial, Notice};
+use crate::digest::PepperRing;
+use crate::endpoint::EndpointRules;
+use crate::format::{KeyFormat, Lookup, PresentedKey};
+use crate::key_id::KeyId;
+use crate::label::Environment;
+use crate::limit::RateLimit;
+#[cfg(feature = "network")]
+use crate::network::Networks;
+use crate::path::is_canonical_path;
+use crate::permission::PermissionSet;
+use crate::record::{KeyRecord, Status};
+use crate::requirement::Requirement;
+use crate::time::UnixMillis;
+use crate::usage::{NotSpent, Usage};
+
+/// Which keys a service accepts: their formats, and the peppers of their digests.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    formats: Vec<KeyFormat>,
+    peppers: PepperRing,
+}
+
+impl Verifier {
+    /// Accepts keys of one format, whose digests have no pepper.
+    #[must_use]
+    pub fn new(format: KeyFormat) -> Self {
+        Self {
+            formats: Vec::from([format]),
+            peppers: PepperRing::none(),
+        }
+    }
+
+    /// Accepts keys of a further format too, as while moving from one to another.
+    #[must_use]
+    pub fn and(mut self, format: KeyFormat) -> Self {
+        self.formats.push(format);
+        self
+    }
+
+    /// Checks digests under these peppers.
+    #[must_use]
+    pub fn with_peppers(mut self, peppers: PepperRing) -> Self {
+        self.peppers = peppers;
+        self
+    }
+
+    /// The peppers.
+    #[must_use]
+    pub const fn peppers(&self) -> &PepperRing {
+        &self.peppers
+    }
+
+    /// Reads a presented key: its shape, then its check.
+    ///
+    /// # Errors
+    /// A [`Denial`] with [`Cause::Malformed`] where it is of none of the formats.
+    #[inline]
+    pub fn parse<'k>(&self, credential: &'k [u8]) -> Result<PresentedKey<'k>, Denial> {
+        self.formats
+            .iter()
+            .find_map(|format| format.parse(credential))
+            .ok_or(Denial::new(Cause::Malformed))
+    }
+
+    /// What a store is asked for.
+    #[must_use]
+    pub fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
+        key.lookup(&self.peppers)
+    }
+}
+
+/// What a caller wants to do.
+///
+/// What is left out is not asked: a request without a requirement needs no permission.
+/// But a key that is restricted to endpoints or networks is refused where the request
+/// does not say its own.
+///
+/// ```
+/// use keystile::{Requirement, Request};
+/// let read = Requirement::parse("read")?;
+/// let request = Request::new()
+///     .requires(&read)
+///     .endpoint("GET", "/api/metrics/cpu")
+///     .from_address("192.0.2.7".parse().unwrap());
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'r> {
+    requirement: Option<&'r Requirement>,
+    endpoint: Option<(&'r str, &'r str)>,
+    environment: Option<&'r Environment>,
+    #[cfg(feature = "network")]
+    address: Option<IpAddr>,
+}
+
+impl<'r> Request<'r> {
+    /// A request that asks for nothing but a valid key.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            requirement: None,
+            endpoint: None,
+            environment: None,
+            #[cfg(feature = "network")]
+            address: None,
+        }
+    }
+
+    /// The permissions that the route needs.
+    #[must_use]
+    pub const fn requires(mut self, requirement: &'r Requirement) -> Self {
+        self.requirement = Some(requirement);
+        self
+    }
+
+    /// The method and the path *as they are dispatched*, after any rewriting; the path
+    /// without its query.
+    #[must_use]
+    pub const fn endpoint(mut self, method: &'r str, path: &'r str) -> Self {
+        self.endpoint = Some((method, path));
+        self
+    }
+
+    /// As [`endpoint`](Self::endpoint), from bytes off the wire.
+    #[must_use]
+    pub fn endpoint_bytes(self, method: &'r [u8], path: &'r [u8]) -> Self {
+        // Neither an empty path nor an empty method ever matches.
+        let text = |bytes: &'r [u8]| core::str::from_utf8(bytes).unwrap_or_default();
+        self.endpoint(text(method), text(path))
+    }
+
+    /// The deployment that asks: keys of any other, or of none, are refused.
+    #[must_use]
+    pub const fn in_environment(mut self, environment: &'r Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// The address of the peer, as the socket or a trusted proxy tells it.
+    #[cfg(feature = "network")]
+    #[must_use]
+    pub const fn from_address(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+}
+
+/// Decides about a presented key and the record that a look-up gave for it.
+///
+/// The order is fixed: digest (a dummy one where there is no record) → status → expiry →
+/// overlap → environment → network → endpoint → permission → rate limit → remaining
+/// uses. Nothing about a key's state is told before its secret is proved, and nothing is
+/// spent unless everything before it passed. A key is valid while `now < expires_at`.
+///
+/// `usage` is changed only by [`Decision::Allow`]; a store then writes it back.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// let request = IssueRequest::new("Acme Ltd")?.expires_in(Millis::from_days(30))?;
+/// let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+/// let verifier = Verifier::new(format);
+/// let key = verifier.parse(issued.key.expose().as_bytes()).expect("well formed");
+/// let mut usage = Usage::of(&issued.record);
+/// let ask = |at| verify(&verifier, &key, Some(&issued.record), &Request::new(), &mut usage, at);
+///
+/// let expiry = issued.record.expires_at.unwrap();
+/// let decision = { let mut ask = ask; ask(expiry) };
+/// assert_eq!(decision.denial().unwrap().code(), DenialCode::KeyExpired);
+/// # Ok::<(), Error>(())
+/// ```
+#[inline]
+pub fn verify(
+    verifier: &Verifier,
+    key: &PresentedKey<'_>,
+    record: Option<&KeyRecord>,
+    request: &Request<'_>,
+    usage: &mut Usage,
+    now: UnixMillis,
+) -> Decision {
+    match decide(verifier, key, record, request, usage, now) {
+        Ok(allowed) => Decision::Allow(allowed),
+        Err(denial) => Decision::Deny(denial),
+    }
+}
+
+fn decide(
+    verifier: &Verifier,
+    key: &PresentedKey<'_>,
+    record: Option<&KeyRecord>,
+    request: &Request<'_>,
+    usage: &mut Usage,
+    now: UnixMillis,
+) -> Result<Allowed, Denial> {
+    // A record of another key is no record, whatever look-up it came from.
+    let record = record.filter(|record| key.claimed_id().is_none_or(|id| *id == record.id));
+    let proved = verifier
+        .peppers
+        .proves(key.text(), record.map(|record| &record.digest));
+    let Some(record) = record.filter(|_| proved) else {
+        return Err(Denial::new(
+            match record.map(|record| record.digest.kind()) {
+                None => Cause::UnknownKey,
+                Some(kind) if verifier.peppers.knows(kind) => Cause::WrongSecret,
+                Some(_) => Cause::PepperUnavailable,
+            },
+        ));
+    };
+    let terms = Terms::of(record);
+    terms.permit(request, now)?;
+    let quota = usage
+        .spend(terms.rate_limit, now)
+        .map_err(|refused| refused.of(terms.id))?;
+    Ok(Allowed {
+        key_id: terms.id,
+        lineage: record.lineage,
+        quota,
+        remaining_uses: usage.remaining,
+        notice: terms.notice(),
+        ends_overlap_of: record.ends_at_first_use,
+        needs_rehash: verifier.peppers.is_outdated(&record.digest),
+    })
+}
+
+impl NotSpent {
+    fn of(self, key_id: KeyId) -> Denial {
+        match self {
+            Self::RateLimit(quota) => Denial::limited(quota, key_id),
+            Self::Uses => Denial::of(Cause::UsesSpent, key_id),
+        }
+    }
+}
+
+/// What a verdict reads of a record, wherever the record lies.
+pub(crate) struct Terms<'r> {
+    pub(crate) id: KeyId,
+    pub(crate) standing: Standing,
+    pub(crate) expires_at: Option<UnixMillis>,
+    pub(crate) replaced_by: Option<KeyId>,
+    pub(crate) overlap_until: Option<UnixMillis>,
+    pub(crate) environment: Option<&'r Environment>,
+    #[cfg(feature = "network")]
+    pub(crate) networks: Option<&'r Networks>,
+    pub(crate) endpoints: Option<&'r EndpointRules>,
+    pub(crate) permissions: &'r PermissionSet,
+    pub(crate) rate_limit: Option<&'r RateLimit>,
+}
+
+/// A [`Status`] without its story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Active,
+    Suspended,
+    Revoked,
+}
+
+impl<'r> Terms<'r> {
+    #[inline]
+    pub(crate) fn of(record: &'r KeyRecord) -> Self {
+        Self {
+            id: record.id,
+            standing: match record.status {
+                Status::Active => Standing::Active,
+                Status::Suspended => Standing::Suspended,
+                Status::Revoked { .. } => Standing::Revoked,
+            },
+            expires_at: record.expires_at,
+            replaced_by: record.replaced_by,
+            overlap_until: record.overlap_until,
+            environment: record.environment.as_ref(),
+            #[cfg(feature = "network")]
+            networks: record.allowed_networks.as_ref(),
+            endpoints: record.allowed_endpoints.as_ref(),
+            permissions: &record.permissions,
+            rate_limit: record.rate_limit.as_ref(),
+        }
+    }
+
+    /// All that is judged between the proof of the secret and the limits.
+    #[inline]
+    pub(crate) fn permit(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), Denial> {
+        let refuse = |cause| Err(Denial::of(cause, self.id));
+        match self.standing {
+            Standing::Active => {}
+            Standing::Suspended => return refuse(Cause::Suspended),
+            Standing::Revoked => return refuse(Cause::Revoked),
+        }
+        if self.expires_at.is_some_and(|expiry| now >= expiry) {
+            return refuse(Cause::Expired);
+        }
+        // A replaced key without an end to its overlap has none: it is refused.
+        let overlap_over = self.overlap_until.is_some_and(|end| now >= end);
+        if overlap_over || (self.replaced_by.is_some() && self.overlap_until.is_none()) {
+            return refuse(Cause::Replaced);
+        }
+        if request
+            .environment
+            .is_some_and(|asked| self.environment != Some(asked))
+        {
+            return refuse(Cause::Environment);
+        }
+        #[cfg(feature = "network")]
+        if let Some(networks) = self.networks
+            && !request
+                .address
+                .is_some_and(|address| networks.contain(address))
+        {
+            return refuse(Cause::Network);
+        }
+        match (request.endpoint, self.endpoints) {
+            (Some((_, path)), _) if !is_canonical_path(path.as_bytes()) => {
+                return refuse(Cause::PathNotCanonical);
+            }
+            (Some((method, path)), Some(rules)) if !rules.allow_canonical(method, path) => {
+                return refuse(Cause::Endpoint);
+            }
+            (None, Some(_)) => return refuse(Cause::Endpoint),
+            _ => {}
+        }
+        match request
+            .requirement
+            .and_then(|asked| asked.check(self.permissions))
+        {
+            None => Ok(()),
+            Some(missing) => Err(Denial::lacking(missing, self.id)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn notice(&self) -> Option<Notice> {
+        let (replaced_by, until) = (self.replaced_by?, self.overlap_until?);
+        Some(Notice { replaced_by, until })
+    }
+}

@@ -1,0 +1,132 @@
+//! What the command line asks for.
+
+/// How the program is called.
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask test [--require-all] [--only STEP...]
+       cargo xtask help
+
+  --require-all   a skipped step makes the run fail
+  --only STEP...  run these steps alone";
+
+/// One call of the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Test(Args),
+}
+
+/// The options of `test`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) require_all: bool,
+    /// Empty means every step.
+    pub(crate) only: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn selects(&self, step: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == step)
+    }
+}
+
+/// Reads the words after the program's name; `steps` are the names that `--only` takes.
+///
+/// # Errors
+/// A sentence for the user, where a word is not known or `--only` names nothing.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = String>,
+    steps: &[&str],
+) -> Result<Task, String> {
+    let mut words = words.into_iter().peekable();
+    match words.next().as_deref() {
+        Some("test") => {}
+        Some("help" | "-h" | "--help") => return Ok(Task::Help),
+        Some(other) => return Err(format!("there is no task `{other}`")),
+        None => return Err("expected a task".to_owned()),
+    }
+    let mut args = Args::default();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-h" | "--help" => return Ok(Task::Help),
+            "--require-all" => args.require_all = true,
+            "--only" => {
+                let before = args.only.len();
+                while let Some(name) = words.next_if(|word| !word.starts_with('-')) {
+                    if !steps.contains(&name.as_str()) {
+                        let known = steps.join(", ");
+                        return Err(format!("there is no step `{name}`; the steps are {known}"));
+                    }
+                    args.only.push(name);
+                }
+                if args.only.len() == before {
+                    return Err("--only expects the name of a step".to_owned());
+                }
+            }
+            other => return Err(format!("`test` does not take `{other}`")),
+        }
+    }
+    Ok(Task::Test(args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, String> {
+        parse(
+            line.split_whitespace().map(str::to_owned),
+            &["fmt", "clippy", "fuzz"],
+        )
+    }
+
+    fn test_args(line: &str) -> Args {
+        match parsed(line) {
+            Ok(Task::Test(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_options_every_step_is_selected() {
+        let args = test_args("test");
+        assert!(!args.require_all);
+        assert!(args.selects("fmt") && args.selects("fuzz"));
+    }
+
+    #[test]
+    fn options_come_in_any_order() {
+        for line in [
+            "test --require-all --only fmt fuzz",
+            "test --only fmt fuzz --require-all",
+            "test --only fmt --require-all --only fuzz",
+        ] {
+            let args = test_args(line);
+            assert!(args.require_all, "{line}");
+            assert!(args.selects("fmt") && args.selects("fuzz"), "{line}");
+            assert!(!args.selects("clippy"), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_is_found_everywhere() {
+        for line in ["help", "--help", "-h", "test --help", "test --only fmt -h"] {
+            assert_eq!(parsed(line), Ok(Task::Help), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for (line, expected) in [
+            ("", "expected a task"),
+            ("tset", "`tset`"),
+            ("test fmt", "`fmt`"),
+            ("test --requireall", "`--requireall`"),
+            ("test --only", "expects the name"),
+            ("test --only --require-all", "expects the name"),
+            ("test --only fmt frob", "the steps are fmt, clippy, fuzz"),
+        ] {
+            let message = parsed(line).expect_err(line);
+            assert!(message.contains(expected), "{line}: {message}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The table of steps: what `cargo xtask test` runs, in order.
+
+use crate::house::{Done, House, run, succeeds};
+use crate::{dependencies, fuzz, no_std};
+
+/// One check: where a need is missing it is skipped, and the report says so.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) needs: &'static [Need],
+    pub(crate) run: fn(&House) -> Done,
+}
+
+/// Something that a machine may lack.
+#[derive(Debug)]
+pub(crate) enum Need {
+    /// A subcommand of Cargo, and how to install it.
+    Cargo(&'static str, &'static str),
+}
+
+impl Need {
+    /// Why the need is not met, or nothing where it is.
+    pub(crate) fn missing(&self, house: &House) -> Option<String> {
+        let Self::Cargo(subcommand, install) = self;
+        let found = succeeds(house.command("cargo").args([subcommand, "--version"]));
+        (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
+    }
+}
+
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "every file is formatted",
+        needs: &[Need::Cargo("fmt", "rustup component add rustfmt")],
+        run: |house| house.cargo("fmt --all --check"),
+    },
+    Step {
+        name: "clippy",
+        about: "no lint speaks up",
+        needs: &[Need::Cargo("clippy", "rustup component add clippy")],
+        run: |house| house.cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
+    },
+    Step {
+        name: "tests",
+        about: "unit and integration tests, examples built, each bench tried once",
+        needs: &[],
+        run: |house| house.cargo("test --workspace --all-features --all-targets"),
+    },
+    Step {
+        name: "tests-no-default",
+        about: "the core's tests without its default features",
+        needs: &[],
+        run: |house| house.cargo("test --package keystile --no-default-features --lib --tests"),
+    },
+    Step {
+        name: "doc-tests",
+        about: "the examples in the documentation",
+        needs: &[],
+        run: |house| house.cargo("test --workspace --all-features --doc"),
+    },
+    Step {
+        name: "docs",
+        about: "the documentation builds without a warning",
+        needs: &[],
+        run: |house| {
+            let line = "doc --workspace --all-features --no-deps";
+            let mut command = house.command("cargo");
+            run(command
+                .args(line.split_whitespace())
+                .env("RUSTDOCFLAGS", "-D warnings"))
+        },
+    },
+    Step {
+        name: "no-std",
+        about: "the core without the standard library",
+        needs: &[],
+        run: no_std::run,
+    },
+    Step {
+        name: "dependencies",
+        about: "the core stays small and compiles no C",
+        needs: &[],
+        run: dependencies::run,
+    },
+    Step {
+        name: "fuzz",
+        about: "each fuzz target is built and runs for a few seconds",
+        needs: &[Need::Cargo("fuzz", "cargo install --locked cargo-fuzz")],
+        run: fuzz::run,
+    },
+    Step {
+        name: "demo",
+        about: "the walk-through of the README",
+        needs: &[],
+        run: |house| house.cargo("run --package keystile-cli -- demo"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_can_be_typed_after_only() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert!(
+                step.name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'-')
+            );
+            assert!(!step.name.starts_with('-'));
+            assert!(
+                STEPS
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.name != step.name)
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_subcommand_is_named_with_its_cure() {
+        let need = Need::Cargo("no-such-subcommand", "cargo install it");
+        let reason = need.missing(&House::here()).expect("found");
+        assert_eq!(
+            reason,
+            "`cargo no-such-subcommand` is not installed; try `cargo install it`"
+        );
+    }
+}
