@@ -88,7 +88,7 @@ impl EndpointRules {
 
     /// Each rule, in the order of the first mention.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.text.split('\n').filter(|rule| !rule.is_empty())
+        self.view().iter()
     }
 
     /// Whether the list is empty, and so allows nothing.
@@ -102,17 +102,13 @@ impl EndpointRules {
     /// A path that is not [canonical](crate::is_canonical_path) matches nothing.
     #[must_use]
     pub fn allow(&self, method: &str, path: &str) -> bool {
-        crate::path::is_canonical_path(path.as_bytes()) && self.allow_canonical(method, path)
+        crate::path::is_canonical_path(path.as_bytes()) && self.view().allow_canonical(method, path)
     }
 
-    /// As [`allow`](Self::allow), for a path that was found to be canonical.
+    /// The list as it lies in memory, for a verdict.
     #[inline]
-    pub(crate) fn allow_canonical(&self, method: &str, path: &str) -> bool {
-        self.iter().any(|rule| {
-            let (methods, pattern) = split_rule(rule);
-            methods.is_none_or(|methods| methods.split(',').any(|own| own == method))
-                && covers(pattern, path)
-        })
+    pub(crate) const fn view(&self) -> Rules<'_> {
+        Rules(&self.text)
     }
 
     /// Whether each rule of `other` lies within one rule here.
@@ -132,6 +128,27 @@ impl EndpointRules {
                     methods_within && covers(pattern, wanted)
                 })
             })
+    }
+}
+
+/// A list's rules joined by line feeds, wherever that text lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'s>(pub(crate) &'s str);
+
+impl<'s> Rules<'s> {
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = &'s str> {
+        self.0.split('\n').filter(|rule| !rule.is_empty())
+    }
+
+    /// Whether a rule matches a path that was found to be canonical.
+    #[inline]
+    pub(crate) fn allow_canonical(self, method: &str, path: &str) -> bool {
+        self.iter().any(|rule| {
+            let (methods, pattern) = split_rule(rule);
+            methods.is_none_or(|methods| methods.split(',').any(|own| own == method))
+                && covers(pattern, path)
+        })
     }
 }
 

@@ -74,10 +74,7 @@ impl PermissionSet {
 
     /// Each permission, in the order of the first mention.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        // The empty set's text would split into one empty permission.
-        self.text
-            .split(' ')
-            .filter(|permission| !permission.is_empty())
+        self.view().iter()
     }
 
     /// Whether the set grants nothing at all.
@@ -90,7 +87,13 @@ impl PermissionSet {
     #[must_use]
     #[inline]
     pub fn grants(&self, wanted: &str) -> bool {
-        !wanted.is_empty() && self.iter().any(|granted| covers(granted, wanted))
+        self.view().grants(wanted)
+    }
+
+    /// The set as it lies in memory, for a verdict.
+    #[inline]
+    pub(crate) const fn view(&self) -> Granted<'_> {
+        Granted(&self.text)
     }
 
     /// Whether everything that `other` grants is granted by one permission here.
@@ -98,6 +101,25 @@ impl PermissionSet {
         other
             .iter()
             .all(|wanted| self.iter().any(|granted| covers(granted, wanted)))
+    }
+}
+
+/// A set's permissions joined by spaces, wherever that text lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Granted<'s>(pub(crate) &'s str);
+
+impl<'s> Granted<'s> {
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = &'s str> {
+        // The empty set's text would split into one empty permission.
+        self.0
+            .split(' ')
+            .filter(|permission| !permission.is_empty())
+    }
+
+    #[inline]
+    pub(crate) fn grants(self, wanted: &str) -> bool {
+        !wanted.is_empty() && self.iter().any(|granted| covers(granted, wanted))
     }
 }
 

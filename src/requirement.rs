@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::error::{Error, ErrorKind};
-use crate::permission::{PermissionSet, is_required_form};
+use crate::permission::{Granted, PermissionSet, is_required_form};
 
 /// Longest requirement in bytes.
 pub const REQUIREMENT_BYTES_MAX: usize = 1_000;
@@ -143,7 +143,7 @@ impl Requirement {
     /// Whether the permissions satisfy it.
     #[must_use]
     pub fn is_met_by(&self, granted: &PermissionSet) -> bool {
-        self.check(granted).is_none()
+        self.check(granted.view()).is_none()
     }
 
     /// The permissions that keep it from being met, each once; none where it is met.
@@ -151,12 +151,12 @@ impl Requirement {
     /// Terms of a part that is met are left out: of `(a OR b) AND c` with `a` granted,
     /// only `c` is missing.
     pub fn missing_from(&self, granted: &PermissionSet) -> impl Iterator<Item = &str> {
-        self.named(self.check(granted).unwrap_or_default())
+        self.named(self.check(granted.view()).unwrap_or_default())
     }
 
     /// What is missing, or nothing where it is met.
     #[inline]
-    pub(crate) fn check(&self, granted: &PermissionSet) -> Option<Missing> {
+    pub(crate) fn check(&self, granted: Granted<'_>) -> Option<Missing> {
         // One term is the usual case; it needs no stack.
         if let [only] = &*self.terms {
             let met = granted.grants(self.text.get(wide(only)).unwrap_or_default());
@@ -165,7 +165,7 @@ impl Requirement {
         self.check_formula(granted)
     }
 
-    fn check_formula(&self, granted: &PermissionSet) -> Option<Missing> {
+    fn check_formula(&self, granted: Granted<'_>) -> Option<Missing> {
         // Each entry is the set of terms that a sub-formula misses, empty where it is
         // met. There are never more entries than terms.
         let mut stack = [0u128; REQUIREMENT_TERMS_MAX];

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use crate::decision::{Allowed, Cause, Decision, Denial, Notice};
 use crate::digest::PepperRing;
-use crate::endpoint::EndpointRules;
+use crate::endpoint::{EndpointRules, Rules};
 use crate::format::{KeyFormat, Lookup, PresentedKey};
 use crate::key_id::KeyId;
 use crate::label::Environment;
@@ -14,7 +14,7 @@ use crate::limit::RateLimit;
 #[cfg(feature = "network")]
 use crate::network::Networks;
 use crate::path::is_canonical_path;
-use crate::permission::PermissionSet;
+use crate::permission::Granted;
 use crate::record::{KeyRecord, Status};
 use crate::requirement::Requirement;
 use crate::time::UnixMillis;
@@ -249,8 +249,8 @@ pub(crate) struct Terms<'r> {
     pub(crate) environment: Option<&'r Environment>,
     #[cfg(feature = "network")]
     pub(crate) networks: Option<&'r Networks>,
-    pub(crate) endpoints: Option<&'r EndpointRules>,
-    pub(crate) permissions: &'r PermissionSet,
+    pub(crate) endpoints: Option<Rules<'r>>,
+    pub(crate) permissions: Granted<'r>,
     pub(crate) rate_limit: Option<&'r RateLimit>,
 }
 
@@ -278,8 +278,8 @@ impl<'r> Terms<'r> {
             environment: record.environment.as_ref(),
             #[cfg(feature = "network")]
             networks: record.allowed_networks.as_ref(),
-            endpoints: record.allowed_endpoints.as_ref(),
-            permissions: &record.permissions,
+            endpoints: record.allowed_endpoints.as_ref().map(EndpointRules::view),
+            permissions: record.permissions.view(),
             rate_limit: record.rate_limit.as_ref(),
         }
     }
