@@ -1,0 +1,144 @@
+//! The check of a presented key against a store: find, decide, spend.
+
+use keystile::{
+    Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
+    UnixMillis, Usage, Verifier, end_overlap, expire, rehash, verify,
+};
+
+use crate::error::StoreError;
+use crate::store::{Batch, Claim, Store};
+use crate::verbs::TRIES_MAX;
+
+/// A key's last use is noted at most this often, so that a check seldom writes.
+const LAST_USE_INTERVAL: Millis = Millis::from_secs(60);
+
+/// A verdict, and the record that it was made on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// The verdict.
+    pub decision: Decision,
+    /// The key's record, once its secret was proved; before that, nothing is told.
+    pub record: Option<KeyRecord>,
+}
+
+/// Checks a presented key, and spends what an allowed request costs.
+///
+/// A text that is no key is refused without asking the store. Where the key has a rate
+/// limit or a count of uses, an allowed request is written back by compare-and-set: where
+/// somebody else was faster, all is read and judged anew. Where nothing is counted,
+/// nothing is spent, and a check reads one record.
+///
+/// An allowed request also ends the overlap of a predecessor that was to end at the first
+/// use, renews an outdated digest, and notes the last use, once a minute at most. A
+/// failure of these leaves the verdict as it is; the key's next use tries again.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] or [`StoreError::Corrupt`], which are never an allow: the
+/// answer to the request is a denial for
+/// [`StoreUnavailable`](keystile::Cause::StoreUnavailable). [`StoreError::Stale`] where
+/// others were faster many times over.
+pub async fn check<S: Store + ?Sized>(
+    store: &S,
+    verifier: &Verifier,
+    credential: &[u8],
+    request: &Request<'_>,
+    now: UnixMillis,
+) -> Result<Checked, StoreError> {
+    let key = match verifier.parse(credential) {
+        Ok(key) => key,
+        Err(denial) => return Ok(Checked::refused(denial, None)),
+    };
+    let lookup = verifier.lookup(&key);
+    for _ in 0..TRIES_MAX {
+        let found = store.find(&lookup).await?;
+        let before = match &found {
+            Some(record) if is_counted(record) => store.usage(&record.lineage).await?,
+            _ => Usage::default(),
+        };
+        let mut after = before;
+        let decision = verify(verifier, &key, found.as_ref(), request, &mut after, now);
+        let (allowed, mut record) = match (decision, found) {
+            (Decision::Allow(allowed), Some(record)) => (allowed, record),
+            (Decision::Deny(denial), found) => return Ok(Checked::refused(denial, found)),
+            // The core allows nothing without a record.
+            (Decision::Allow(_), None) => return Err(StoreError::NotFound),
+        };
+        if after != before && !store.spend(&Claim::new(&record, before, after)).await? {
+            continue;
+        }
+        record.remaining_uses = after.remaining;
+        if let Some(predecessor) = &allowed.ends_overlap_of {
+            end_predecessor(store, &mut record, predecessor, now).await;
+        }
+        if allowed.needs_rehash {
+            renew_digest(store, &mut record, &key, verifier.peppers(), now).await;
+        }
+        note_use(store, &mut record, now).await;
+        return Ok(Checked {
+            decision,
+            record: Some(record),
+        });
+    }
+    Err(StoreError::Stale)
+}
+
+impl Checked {
+    fn refused(denial: Denial, found: Option<KeyRecord>) -> Self {
+        let proved = denial.key_id().is_some();
+        Self {
+            decision: Decision::Deny(denial),
+            record: found.filter(|_| proved),
+        }
+    }
+}
+
+const fn is_counted(record: &KeyRecord) -> bool {
+    record.rate_limit.is_some() || record.remaining_uses.is_some()
+}
+
+/// Ends the overlap of the key that `record` took the place of.
+async fn end_predecessor<S: Store + ?Sized>(
+    store: &S,
+    record: &mut KeyRecord,
+    predecessor: &KeyId,
+    now: UnixMillis,
+) {
+    let Ok(Some(old)) = store.find(&Lookup::Id(*predecessor)).await else {
+        return;
+    };
+    let Some([ended, used]) = end_overlap(&old, record, now) else {
+        return;
+    };
+    let mut batch = Batch::new();
+    batch.events.extend(expire(&ended, now));
+    batch.updates.extend([ended, used.clone()]);
+    if store.commit(&batch).await.is_ok() {
+        *record = used;
+    }
+}
+
+/// Gives the record a digest under the current pepper.
+async fn renew_digest<S: Store + ?Sized>(
+    store: &S,
+    record: &mut KeyRecord,
+    key: &PresentedKey<'_>,
+    peppers: &PepperRing,
+    now: UnixMillis,
+) {
+    let Ok(change) = rehash(record, key, peppers, now) else {
+        return;
+    };
+    if store.commit(&Batch::of(&change)).await.is_ok() {
+        *record = change.record;
+    }
+}
+
+async fn note_use<S: Store + ?Sized>(store: &S, record: &mut KeyRecord, now: UnixMillis) {
+    let noted_lately = record
+        .last_used_at
+        .is_some_and(|last| now.since(last) < LAST_USE_INTERVAL);
+    if !noted_lately && store.note_uses(&[(record.id, now)]).await.is_ok() {
+        record.last_used_at = record.last_used_at.max(Some(now));
+    }
+}

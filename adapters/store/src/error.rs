@@ -1,0 +1,53 @@
+//! Why a store could not do what it was asked.
+
+use core::error::Error as StdError;
+use core::fmt;
+
+/// Why a store could not do what it was asked. No text of it holds a key or a digest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store could not be reached, or failed; the answer to a request is then 503.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Somebody else changed the record meanwhile: read it again and decide anew.
+    #[error("the record was changed meanwhile")]
+    Stale,
+    /// A key with this id or digest is there already.
+    #[error("a key with this id or digest is there already")]
+    Duplicate,
+    /// There is no such key.
+    #[error("there is no such key")]
+    NotFound,
+    /// A row holds what no record can hold. It is never read as a record that grants more.
+    #[error("a stored row is damaged: {0}")]
+    Corrupt(Damage),
+    /// A value is beyond what the store can keep: a count past `i64::MAX`.
+    #[error("a count is at most 9223372036854775807")]
+    OutOfRange,
+    /// The core refused the change.
+    #[error(transparent)]
+    Refused(#[from] keystile::Error),
+}
+
+/// Where a stored row is damaged, and what was expected there; not what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The row's number in its table.
+    pub row: i64,
+    /// The column.
+    pub column: &'static str,
+    /// What was expected in it.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "row {}, column {}: expected {}",
+            self.row, self.column, self.expected
+        )
+    }
+}

@@ -1,0 +1,241 @@
+//! A store in memory: for tests, and for programs whose keys need not outlive them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+
+use crate::error::StoreError;
+use crate::store::{Batch, Claim, Filter, PAGE_MAX, Page, Store};
+
+/// A store in memory. What it holds ends with it.
+///
+/// It behaves as a store on disk does, one lock around all of it.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is written before all of it was found to be in order, so a panic
+        // elsewhere left no half of a change behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order of issue.
+    records: Vec<KeyRecord>,
+    by_id: HashMap<KeyId, usize>,
+    by_digest: HashMap<[u8; 32], usize>,
+    usage: HashMap<KeyId, Usage>,
+    events: Vec<Event>,
+}
+
+impl State {
+    fn by_id(&self, id: &KeyId) -> Option<&KeyRecord> {
+        self.by_id.get(id).and_then(|&at| self.records.get(at))
+    }
+
+    /// The record as a reader gets it, with the uses that are left now.
+    fn shown(&self, record: &KeyRecord) -> KeyRecord {
+        let mut record = record.clone();
+        record.remaining_uses = self
+            .usage
+            .get(&record.lineage)
+            .and_then(|usage| usage.remaining);
+        record
+    }
+
+    /// Whether all of the batch can be written, as what.
+    fn stage(&self, batch: &Batch) -> Result<Vec<(usize, KeyRecord)>, StoreError> {
+        let mut ids = HashMap::new();
+        let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
+        let mut next = self.records.len();
+        for record in &batch.inserts {
+            record.check()?;
+            if self.by_id.contains_key(&record.id) || ids.insert(record.id, staged.len()).is_some()
+            {
+                return Err(StoreError::Duplicate);
+            }
+            staged.push((next, record.clone()));
+            next = next.saturating_add(1);
+        }
+        for record in &batch.updates {
+            record.check()?;
+            let slot = ids.get(&record.id).copied();
+            let stored = match slot {
+                Some(slot) => staged.get(slot).map(|(_, record)| record),
+                None => self.by_id(&record.id),
+            };
+            let stored = stored.ok_or(StoreError::Stale)?;
+            let revoked = matches!(stored.status, Status::Revoked { .. });
+            if stored.version.checked_add(1) != Some(record.version)
+                || (revoked && stored.status != record.status)
+            {
+                return Err(StoreError::Stale);
+            }
+            let place = match slot {
+                Some(slot) => slot,
+                None => {
+                    let at = self
+                        .by_id
+                        .get(&record.id)
+                        .copied()
+                        .ok_or(StoreError::Stale)?;
+                    ids.insert(record.id, staged.len());
+                    staged.push((at, record.clone()));
+                    continue;
+                }
+            };
+            if let Some(earlier) = staged.get_mut(place) {
+                earlier.1 = record.clone();
+            }
+        }
+        let mut digests = HashMap::new();
+        for (at, record) in &staged {
+            let bytes = record.digest.bytes();
+            let holder = self.by_digest.get(bytes).copied();
+            // A digest that its holder gives up in the same batch is still taken: no verb
+            // hands a digest on.
+            if holder.is_some_and(|holder| holder != *at) || digests.insert(*bytes, *at).is_some() {
+                return Err(StoreError::Duplicate);
+            }
+        }
+        Ok(staged)
+    }
+
+    fn write(&mut self, staged: Vec<(usize, KeyRecord)>) {
+        for (at, record) in staged {
+            self.by_digest.insert(*record.digest.bytes(), at);
+            match self.records.get_mut(at) {
+                Some(stored) => {
+                    if stored.digest.bytes() != record.digest.bytes() {
+                        self.by_digest.remove(stored.digest.bytes());
+                    }
+                    // When it was last used is not the batch's to say.
+                    let last_used_at = stored.last_used_at.max(record.last_used_at);
+                    *stored = record;
+                    stored.last_used_at = last_used_at;
+                }
+                None => {
+                    self.by_id.insert(record.id, at);
+                    self.usage
+                        .entry(record.lineage)
+                        .or_insert_with(|| Usage::of(&record));
+                    self.records.push(record);
+                }
+            }
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        let state = self.state();
+        let found = match lookup {
+            Lookup::Id(id) => state.by_id(id),
+            Lookup::Digests(digests) => digests.iter().find_map(|digest| {
+                let at = state.by_digest.get(digest.bytes())?;
+                state
+                    .records
+                    .get(*at)
+                    .filter(|record| record.digest == *digest)
+            }),
+            _ => None,
+        };
+        Ok(found.map(|record| state.shown(record)))
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        let state = self.state();
+        let own = state
+            .records
+            .iter()
+            .filter(|record| record.lineage == *lineage);
+        Ok(own.map(|record| state.shown(record)).collect())
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        let state = self.state();
+        let start = match page.after {
+            None => 0,
+            Some(id) => state
+                .by_id
+                .get(&id)
+                .ok_or(StoreError::NotFound)?
+                .saturating_add(1),
+        };
+        let behind = state.records.iter().skip(start);
+        let listed = behind.filter(|record| filter.shows(record));
+        Ok(listed
+            .take(page.limit.min(PAGE_MAX))
+            .map(|record| state.shown(record))
+            .collect())
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let staged = state.stage(batch)?;
+        state.write(staged);
+        state.events.extend_from_slice(&batch.events);
+        Ok(())
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        Ok(self.state().usage.get(lineage).copied().unwrap_or_default())
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let unchanged = state.by_id(&claim.key_id).is_some_and(|record| {
+            record.version == claim.version && record.lineage == claim.lineage
+        });
+        match state.usage.get_mut(&claim.lineage) {
+            Some(usage) if unchanged && *usage == claim.before => {
+                *usage = claim.after;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for (id, at) in uses {
+            let Some(&place) = state.by_id.get(id) else {
+                continue;
+            };
+            if let Some(record) = state.records.get_mut(place) {
+                record.last_used_at = record.last_used_at.max(Some(*at));
+            }
+        }
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        let state = self.state();
+        let numbered = (1..).zip(&state.events);
+        let own = numbered.filter(|(number, event)| {
+            *number > after
+                && key_id.is_none_or(|id| event.key_id == *id || event.successor == Some(*id))
+        });
+        let page = own.take(limit.min(PAGE_MAX));
+        Ok(page
+            .map(|(number, event)| (number, event.clone()))
+            .collect())
+    }
+}

@@ -1,0 +1,139 @@
+//! The verbs of the core over a store: read, decide, write, and again where somebody was
+//! faster.
+
+use keystile::{
+    Change, Error, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Rotated,
+    RotationPolicy, TryCryptoRng, UnixMillis,
+};
+
+use crate::error::StoreError;
+use crate::store::{Batch, Store};
+
+/// Tries before a change gives up on others that are faster. Each try that loses lost to
+/// one that won, so this many others must have changed the same key meanwhile.
+pub(crate) const TRIES_MAX: u32 = 256;
+
+/// The record of a key.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where there is none.
+pub async fn record<S: Store + ?Sized>(store: &S, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
+    let found = store.find(&Lookup::Id(*key_id)).await?;
+    found.ok_or(StoreError::NotFound)
+}
+
+/// Keeps a newly issued key: its record and the event, both or neither.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] where its id or digest is there already.
+pub async fn keep_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Result<(), StoreError> {
+    let mut batch = Batch::new();
+    batch.inserts.push(issued.record.clone());
+    batch.events.push(issued.event.clone());
+    store.commit(&batch).await
+}
+
+/// Revokes a key, for good, and answers its record.
+///
+/// # Errors
+/// As [`keystile::revoke`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+pub async fn revoke<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<KeyRecord, StoreError> {
+    change(store, key_id, |record| {
+        keystile::revoke(record, reason, now)
+    })
+    .await
+}
+
+/// Suspends a key until it is resumed, and answers its record.
+///
+/// # Errors
+/// As [`keystile::suspend`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+pub async fn suspend<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    now: UnixMillis,
+) -> Result<KeyRecord, StoreError> {
+    change(store, key_id, |record| keystile::suspend(record, now)).await
+}
+
+/// Resumes a suspended key, and answers its record.
+///
+/// # Errors
+/// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+pub async fn resume<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    now: UnixMillis,
+) -> Result<KeyRecord, StoreError> {
+    change(store, key_id, |record| keystile::resume(record, now)).await
+}
+
+/// Gives a key a successor; all that changes is written in one step.
+///
+/// Without a `format` the successor is spelled [like](KeyFormat::like) the key itself,
+/// which cannot tell that a check is keyed: services with keyed checks say their format.
+///
+/// # Errors
+/// As [`keystile::rotate`](keystile::rotate()), in [`StoreError::Refused`];
+/// [`StoreError::NotFound`].
+pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    policy: &RotationPolicy,
+    format: Option<&KeyFormat>,
+    peppers: &PepperRing,
+    rng: &mut R,
+    now: UnixMillis,
+) -> Result<Rotated, StoreError> {
+    for _ in 0..TRIES_MAX {
+        // The key as it stands among its siblings: one read, so that they fit together.
+        let found = record(store, key_id).await?;
+        let (own, siblings): (Vec<_>, Vec<_>) = store
+            .lineage(&found.lineage)
+            .await?
+            .into_iter()
+            .partition(|sibling| sibling.id == *key_id);
+        let key = own.first().ok_or(StoreError::NotFound)?;
+        let like;
+        let format = match format {
+            Some(format) => format,
+            None => {
+                like = KeyFormat::like(key)?;
+                &like
+            }
+        };
+        let rotated = keystile::rotate(key, &siblings, policy, format, peppers, rng, now)?;
+        let mut batch = Batch::new();
+        batch.inserts.push(rotated.successor.clone());
+        batch.updates.clone_from(&rotated.changed);
+        batch.events.push(rotated.event.clone());
+        match store.commit(&batch).await {
+            Ok(()) => return Ok(rotated),
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Stale)
+}
+
+/// Reads, changes and writes a record until nobody comes in between.
+async fn change<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    verb: impl Fn(&KeyRecord) -> Result<Change, Error>,
+) -> Result<KeyRecord, StoreError> {
+    for _ in 0..TRIES_MAX {
+        let change = verb(&record(store, key_id).await?)?;
+        match store.commit(&Batch::of(&change)).await {
+            Ok(()) => return Ok(change.record),
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Stale)
+}
