@@ -128,9 +128,10 @@ impl RateLimit {
         }
         let now = Fine::at(now);
         let full = now.plus(self.tolerance, self.parts);
-        // Nothing past `full` was ever stored, unless the clock has stepped back since:
-        // then the whole burst counts as spent, and comes back at the rate.
-        let spent_until = state.read(self.parts).clamp(now, full);
+        // Nothing past `full` was ever stored, unless the clock has stepped back since.
+        // Then nothing passes until it has caught up: to believe the earlier clock would
+        // give two servers whose clocks differ an allowance each.
+        let spent_until = state.read(self.parts).max(now);
         let next = spent_until.plus(self.interval, self.parts);
         if next > full {
             let wait = next.minus(full, self.parts).millis_ceil();
@@ -204,8 +205,8 @@ impl Quota {
     #[must_use]
     pub fn remaining(&self) -> u32 {
         let Some(spent) = self.spent() else { return 0 };
-        let parts = self.limit.parts;
-        let left = self.limit.tolerance.minus(spent, parts).to_parts(parts);
+        let (parts, tolerance) = (self.limit.parts, self.limit.tolerance);
+        let left = tolerance.minus(spent.min(tolerance), parts).to_parts(parts);
         let interval = self.limit.interval.to_parts(parts);
         u32::try_from(left.checked_div(interval).unwrap_or(0)).unwrap_or(u32::MAX)
     }
@@ -232,8 +233,7 @@ impl Quota {
         }
         let parts = self.limit.parts;
         let now = Fine::at(self.now);
-        let full = now.plus(self.limit.tolerance, parts);
-        Some(self.state.read(parts).clamp(now, full).minus(now, parts))
+        Some(self.state.read(parts).max(now).minus(now, parts))
     }
 }
 
