@@ -14,8 +14,8 @@ use proptest::prelude::*;
 /// A formula as the naive reading has it.
 enum Formula {
     Term(String),
-    All(Vec<Formula>),
-    Any(Vec<Formula>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
 }
 
 impl Formula {
