@@ -84,10 +84,12 @@ impl PermissionSet {
     }
 
     /// Whether one of the permissions covers `wanted`, a permission without wildcard.
+    ///
+    /// A text that is no such permission is granted by nobody, not by `*` either.
     #[must_use]
     #[inline]
     pub fn grants(&self, wanted: &str) -> bool {
-        self.view().grants(wanted)
+        is_required_form(wanted) && self.view().grants(wanted)
     }
 
     /// The set as it lies in memory, for a verdict.
