@@ -131,4 +131,13 @@ proptest! {
         let filled: Vec<&str> = own.iter().map(|s| if *s == "*" { "x" } else { s }).collect();
         prop_assert!(set.grants(&filled.join(":")));
     }
+
+    /// What is no permission is granted by nobody, `*` included.
+    #[test]
+    fn what_is_no_permission_is_not_granted(text in "[a:* é.]{0,6}") {
+        let everything = PermissionSet::new(["*", "*:*", "a:*:a"]).unwrap();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let legal = text.split(':').all(|s| !s.is_empty() && s.chars().all(plain));
+        prop_assert_eq!(everything.grants(&text), legal, "{:?}", text);
+    }
 }
