@@ -30,6 +30,13 @@ pub enum StoreError {
     Refused(#[from] keystile::Error),
 }
 
+impl StoreError {
+    /// [`Unavailable`](Self::Unavailable) for this reason.
+    pub fn unavailable(source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Unavailable(Box::new(source))
+    }
+}
+
 /// Where a stored row is damaged, and what was expected there; not what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,11 +4,15 @@
 mod check;
 mod error;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod verbs;
 
 pub use check::{Checked, check};
 pub use error::{Damage, StoreError};
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 pub use store::{Batch, Claim, Filter, PAGE_MAX, Page, Store};
 pub use verbs::{keep_issued, record, resume, revoke, rotate, suspend};

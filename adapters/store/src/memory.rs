@@ -122,7 +122,7 @@ impl State {
                         self.by_digest.remove(stored.digest.bytes());
                     }
                     // When it was last used is not the batch's to say.
-                    let last_used_at = stored.last_used_at.max(record.last_used_at);
+                    let last_used_at = stored.last_used_at;
                     *stored = record;
                     stored.last_used_at = last_used_at;
                 }

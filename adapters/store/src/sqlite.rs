@@ -1,0 +1,160 @@
+//! A store in a SQLite file.
+
+mod connection;
+mod instant;
+mod migration;
+mod read;
+mod row;
+mod write;
+
+use core::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+
+use self::connection::{Connections, Writing};
+use crate::error::StoreError;
+use crate::store::{Batch, Claim, Filter, Page, Store};
+
+/// A store in a SQLite file, which several processes may use at once.
+///
+/// A change that was acknowledged is on the disk. Spending from a rate limit and noting a
+/// last use do not wait for the disk; spending a counted use does.
+///
+/// Its methods do their work on tokio's threads for blocking work, and so are called
+/// inside a tokio runtime. Clones share their connections.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("keys.db");
+/// use keystile_store::{SqliteStore, Store, Filter, Page};
+///
+/// let store = SqliteStore::open(&path)?;
+/// assert!(store.list(&Filter::default(), Page::first(10)).await.is_err(), "no tables yet");
+/// store.migrate().await?;
+/// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    connections: Arc<Connections>,
+}
+
+impl SqliteStore {
+    /// Opens a database file, and makes an empty one where there is none, which only its
+    /// owner may read (mode 0600). A file that is there keeps its mode.
+    ///
+    /// The tables are made by [`migrate`](Self::migrate), never by this. It touches the
+    /// disk, and so blocks for a moment.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the file cannot be opened or is no database.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        connection::create(path.as_ref())?;
+        Self::open_existing(path)
+    }
+
+    /// As [`open`](Self::open), but a file that is not there is an error: a service with
+    /// a wrong path should not start over an empty store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the file is not there, cannot be opened or is no
+    /// database.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Ok(Self {
+            connections: Arc::new(Connections::open(path.as_ref())?),
+        })
+    }
+
+    /// Makes the tables, or brings them up to date, and answers how many steps that took.
+    ///
+    /// A table `api_keys` of an application's own is adopted: see
+    /// `migrations/sqlite/0001_tables.sql`. The files there may as well be run by other
+    /// programs; each is one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where a step fails, which then leaves nothing behind,
+    /// or where the tables are newer than this program.
+    pub async fn migrate(&self) -> Result<usize, StoreError> {
+        self.connections
+            .write(Writing::Durable, migration::run)
+            .await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.connections.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for SqliteStore {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        let lookup = *lookup;
+        self.connections
+            .read(move |connection| read::find(connection, &lookup))
+            .await
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        let lineage = *lineage;
+        self.connections
+            .read(move |connection| read::lineage(connection, &lineage))
+            .await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        let filter = filter.clone();
+        self.connections
+            .read(move |connection| read::list(connection, &filter, page))
+            .await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let batch = batch.clone();
+        let work = move |connection: &mut _| write::commit(connection, &batch);
+        self.connections.write(Writing::Durable, work).await
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        let lineage = *lineage;
+        self.connections
+            .read(move |connection| read::usage(connection, &lineage))
+            .await
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let claim = *claim;
+        // A power failure must not bring back a use that was spent.
+        let uses_are_counted = claim.before.remaining != claim.after.remaining;
+        let writing = if uses_are_counted {
+            Writing::Durable
+        } else {
+            Writing::Quick
+        };
+        let work = move |connection: &mut _| write::spend(connection, &claim);
+        self.connections.write(writing, work).await
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        let work = move |connection: &mut _| write::note_uses(connection, &uses);
+        self.connections.write(Writing::Quick, work).await
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        let key_id = key_id.copied();
+        let work = move |connection: &_| read::events(connection, key_id, after, limit);
+        self.connections.read(work).await
+    }
+}

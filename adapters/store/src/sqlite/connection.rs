@@ -1,0 +1,187 @@
+//! Connections to a database file, and the work on them off the async threads.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::StoreError;
+
+/// How long a statement waits for other processes to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that read at the same time.
+const READERS: usize = 4;
+/// Statements that a connection keeps prepared; the store has fewer.
+const STATEMENTS: usize = 32;
+
+/// The connections to one file. Writers take turns; readers do not wait for them.
+pub(super) struct Connections {
+    path: PathBuf,
+    writers: Mutex<Writers>,
+    readers: [Mutex<Option<Connection>>; READERS],
+    next_reader: AtomicUsize,
+}
+
+struct Writers {
+    durable: Connection,
+    quick: Connection,
+}
+
+/// What a power failure may undo of an acknowledged write.
+#[derive(Clone, Copy)]
+pub(super) enum Writing {
+    /// Nothing: it is on the disk (`synchronous=FULL`).
+    Durable,
+    /// The last moments (`synchronous=NORMAL`): a limiter may have to let a few requests
+    /// pass again, and does not wait for the disk at each.
+    Quick,
+}
+
+impl Connections {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // A path is always a file's: SQLite would take the bare name `:memory:` or an
+        // empty one for something else.
+        let path = Path::new(".").join(path);
+        let durable = writer(&path, "FULL")?;
+        let quick = writer(&path, "NORMAL")?;
+        Ok(Self {
+            path,
+            writers: Mutex::new(Writers { durable, quick }),
+            readers: [const { Mutex::new(None) }; READERS],
+            next_reader: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` on a connection that may write.
+    pub(super) async fn write<T: Send + 'static>(
+        self: &Arc<Self>,
+        writing: Writing,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let own = Arc::clone(self);
+        off_thread(move || {
+            // After a panic in here, its transaction was rolled back: the connection is
+            // as good as before.
+            let mut writers = own.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            work(match writing {
+                Writing::Durable => &mut writers.durable,
+                Writing::Quick => &mut writers.quick,
+            })
+        })
+        .await
+    }
+
+    /// Runs `work` on a connection that reads.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let own = Arc::clone(self);
+        off_thread(move || {
+            let turn = own.next_reader.fetch_add(1, Ordering::Relaxed);
+            let slot = turn
+                .checked_rem(READERS)
+                .and_then(|turn| own.readers.get(turn));
+            let Some(slot) = slot else {
+                return work(&reader(&own.path)?);
+            };
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*slot {
+                Some(connection) => work(connection),
+                None => work(slot.insert(reader(&own.path)?)),
+            }
+        })
+        .await
+    }
+}
+
+/// Makes an empty database file that only its owner may read, unless there is one.
+///
+/// SQLite gives the files beside it the same mode.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::unavailable(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    use_wal(&connection)?;
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .map_err(StoreError::unavailable)?;
+    Ok(connection)
+}
+
+fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(StoreError::unavailable)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    // Neither creating, which `create` does, nor taking `file:` for a URI.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    };
+    open().map_err(|error: rusqlite::Error| StoreError::unavailable(error))
+}
+
+/// Turns on the write-ahead log, under which readers and a writer do not wait for one
+/// another. It stays on in the file.
+fn use_wal(connection: &Connection) -> Result<(), StoreError> {
+    let pause = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    loop {
+        let set = connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+        match set {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(_) => return Err(StoreError::unavailable(NoWal)),
+            // The change of mode does not wait as statements do.
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && waited < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(pause);
+                waited = waited.saturating_add(pause);
+            }
+            Err(error) => return Err(StoreError::unavailable(error)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the file system offers no write-ahead log")]
+struct NoWal;
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::unavailable(error)),
+    }
+}

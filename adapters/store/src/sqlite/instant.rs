@@ -1,0 +1,294 @@
+//! Instants as text: written in one form, read in the forms that other code writes.
+
+use keystile::UnixMillis;
+
+const DAY_MILLIS: u64 = 86_400_000;
+const MINUTE_MILLIS: u64 = 60_000;
+
+/// `2026-09-21T14:13:20.000Z`: RFC 3339, in UTC, to the millisecond.
+pub(super) fn write(instant: UnixMillis) -> String {
+    let millis = instant.get();
+    let (year, month, day) = date_of(millis.div_euclid(DAY_MILLIS));
+    let in_day = millis.rem_euclid(DAY_MILLIS);
+    let (seconds, millis) = (in_day.div_euclid(1_000), in_day.rem_euclid(1_000));
+    let (minutes, second) = (seconds.div_euclid(60), seconds.rem_euclid(60));
+    let (hour, minute) = (minutes.div_euclid(60), minutes.rem_euclid(60));
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// `YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, then if there are any a fraction of one to
+/// nine digits, and `Z`, `+HH:MM` or `+HH`.
+///
+/// Without an offset it is UTC, as SQLite's `CURRENT_TIMESTAMP` is. Parts of a
+/// millisecond are cut off: a key ends no later than was written.
+pub(super) fn read(text: &str) -> Option<UnixMillis> {
+    let mut rest = Rest(text);
+    let year = rest.number(4)?;
+    let month = rest.after(&["-"])?.number(2)?;
+    let day = rest.after(&["-"])?.number(2)?;
+    let hour = rest
+        .after(&["T", " "])?
+        .number(2)
+        .filter(|hour| *hour < 24)?;
+    let minute = rest
+        .after(&[":"])?
+        .number(2)
+        .filter(|minute| *minute < 60)?;
+    let second = rest
+        .after(&[":"])?
+        .number(2)
+        .filter(|second| *second < 60)?;
+    let fraction = rest.fraction()?;
+    let offset = rest.offset()?;
+    let local = days_to(year, month, day)?
+        .checked_mul(DAY_MILLIS)?
+        .checked_add(
+            hour.checked_mul(60)?
+                .checked_add(minute)?
+                .checked_mul(MINUTE_MILLIS)?,
+        )?
+        .checked_add(second.checked_mul(1_000)?.checked_add(fraction)?)?;
+    UnixMillis::new(local.checked_add_signed(offset.checked_neg()?)?).ok()
+}
+
+/// What is left to read.
+struct Rest<'t>(&'t str);
+
+impl Rest<'_> {
+    /// A number of exactly so many digits.
+    fn number(&mut self, digits: usize) -> Option<u64> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        // `parse` alone would take a sign.
+        let all_digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        self.0 = rest;
+        number.parse().ok().filter(|_| all_digits)
+    }
+
+    fn after(&mut self, either: &[&str]) -> Option<&mut Self> {
+        self.0 = either.iter().find_map(|text| self.0.strip_prefix(text))?;
+        Some(self)
+    }
+
+    /// The milliseconds in a fraction of a second, where there is one.
+    fn fraction(&mut self) -> Option<u64> {
+        let Some(rest) = self.0.strip_prefix('.') else {
+            return Some(0);
+        };
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (fraction, rest) = rest
+            .split_at_checked(digits)
+            .filter(|_| (1..=9).contains(&digits))?;
+        self.0 = rest;
+        format!("{fraction:0<3}").get(..3)?.parse().ok()
+    }
+
+    /// The milliseconds by which the text is ahead of UTC; all of the text must be read.
+    fn offset(&mut self) -> Option<i64> {
+        if matches!(self.0, "" | "Z") {
+            return Some(0);
+        }
+        let ahead = self.0.starts_with('+');
+        let hours = self
+            .after(&["+", "-"])?
+            .number(2)
+            .filter(|hours| *hours < 24)?;
+        let minutes = match self.0 {
+            "" => 0,
+            _ => self
+                .after(&[":"])?
+                .number(2)
+                .filter(|minutes| *minutes < 60)?,
+        };
+        let minutes = i64::try_from(hours.checked_mul(60)?.checked_add(minutes)?).ok()?;
+        let millis = minutes.checked_mul(i64::try_from(MINUTE_MILLIS).ok()?)?;
+        self.0
+            .is_empty()
+            .then_some(if ahead { millis } else { millis.checked_neg()? })
+    }
+}
+
+/// Year, month and day of the day that is so many days after 1970-01-01.
+///
+/// A year is counted from March on, so that the leap day is its last; 400 of them have
+/// 146,097 days. Howard Hinnant, "chrono-compatible low-level date algorithms".
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the days of an instant are below 3 million, and each step makes them fewer"
+)]
+const fn date_of(days: u64) -> (u64, u64, u64) {
+    let since_march = days + 719_468;
+    let (era, day_of_era) = (since_march / 146_097, since_march % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let (month, next) = if from_march < 10 {
+        (from_march + 3, 0)
+    } else {
+        (from_march - 9, 1)
+    };
+    (year_of_era + era * 400 + next, month, day)
+}
+
+/// The days from 1970-01-01 to this date, or nothing where there is no such date.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "years have four digits, and the date is 1970 or later where something is taken off"
+)]
+fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year_of_march = if month > 2 { year } else { year - 1 };
+    let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    // 30 February would be the 2nd of March.
+    (date_of(days) == (year, month, day)).then_some(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read, write};
+    use keystile::UnixMillis;
+    use proptest::prelude::*;
+
+    fn millis(text: &str) -> Option<u64> {
+        read(text).map(UnixMillis::get)
+    }
+
+    #[test]
+    fn writes_and_reads_the_ends_of_time() {
+        assert_eq!(write(UnixMillis::MIN), "1973-03-03T09:46:40.000Z");
+        assert_eq!(write(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
+        for instant in [UnixMillis::MIN, UnixMillis::MAX] {
+            assert_eq!(read(&write(instant)), Some(instant));
+        }
+    }
+
+    /// Each day from 1973 to 2401 follows the one before it, with every leap rule in it.
+    #[test]
+    fn each_day_is_read_back() {
+        let mut last = String::new();
+        for day in 1_158..157_700 {
+            let instant = UnixMillis::new(day * 86_400_000).unwrap();
+            let text = write(instant);
+            assert!(text > last, "{text} does not follow {last}");
+            assert_eq!(read(&text), Some(instant), "{text}");
+            last = text;
+        }
+        assert_eq!(
+            write(UnixMillis::new(951_782_400_000).unwrap()),
+            "2000-02-29T00:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn reads_what_other_code_writes() {
+        let noon = 1_782_043_200_000;
+        for text in [
+            "2026-06-21 12:00:00",
+            "2026-06-21T12:00:00",
+            "2026-06-21T12:00:00Z",
+            "2026-06-21T12:00:00.000Z",
+            "2026-06-21 12:00:00+00",
+            "2026-06-21 12:00:00.000000+00",
+            "2026-06-21T14:00:00+02:00",
+            "2026-06-21T06:30:00-05:30",
+            "2026-06-22 11:59:00+23:59",
+        ] {
+            assert_eq!(millis(text), Some(noon), "{text}");
+        }
+        assert_eq!(millis("2026-06-21 12:00:00.1"), Some(noon + 100));
+        assert_eq!(
+            millis("2026-06-21 12:00:00.0019999"),
+            Some(noon + 1),
+            "cut off, not rounded"
+        );
+    }
+
+    #[test]
+    fn what_is_no_instant_is_not_read() {
+        for text in [
+            "",
+            " ",
+            "never",
+            "infinity",
+            "null",
+            "0",
+            "1782043200",
+            "1782043200000",
+            "2026-06-21",
+            "2026-06-21T12:00",
+            "2026-6-21 12:00:00",
+            "26-06-21 12:00:00",
+            "2026-02-29 12:00:00",
+            "2100-02-29 12:00:00",
+            "2026-02-30 12:00:00",
+            "2026-13-01 12:00:00",
+            "2026-00-01 12:00:00",
+            "2026-01-00 12:00:00",
+            "2026-04-31 12:00:00",
+            "2026-06-21 24:00:00",
+            "2026-06-21 12:60:00",
+            "2026-06-21 12:00:60",
+            "2026-06-21 12:00:00.",
+            "2026-06-21 12:00:00.0000000001",
+            "2026-06-21 12:00:00z",
+            "2026-06-21 12:00:00 Z",
+            "2026-06-21 12:00:00+2",
+            "2026-06-21 12:00:00+0200",
+            "2026-06-21 12:00:00+24:00",
+            "2026-06-21 12:00:00+02:60",
+            "2026-06-21 12:00:00Z ",
+            " 2026-06-21 12:00:00Z",
+            "2026-06-21  12:00:00",
+            "+026-06-21 12:00:00",
+            "2026-+6-21 12:00:00",
+            "2026-06-21 12:00:+1",
+            "1969-12-31 23:59:59",
+            "1972-01-01 00:00:00",
+            "10000-01-01 00:00:00",
+            "2026-06-21 12:00:00\0",
+            "２026-06-21 12:00:00",
+            "2026-06-21 12:00:00.٣",
+            "2026-06-21 12:00:00+",
+            "2026-06-21 12:00:00-",
+            "9999-12-31 23:59:59-00:01",
+        ] {
+            assert_eq!(millis(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_instant_is_read_back(
+            millis in UnixMillis::MIN.get()..=UnixMillis::MAX.get(),
+        ) {
+            let instant = UnixMillis::new(millis).unwrap();
+            prop_assert_eq!(read(&write(instant)), Some(instant));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn an_edit_is_refused_or_reads_as_it_says(
+            millis in UnixMillis::MIN.get()..=UnixMillis::MAX.get(),
+            place in 0_usize..24,
+            byte in b' '..=b'~',
+        ) {
+            let mut text = write(UnixMillis::new(millis).unwrap()).into_bytes();
+            text[place] = byte;
+            let text = String::from_utf8(text).unwrap();
+            if let Some(instant) = read(&text) {
+                let plain = text.replace(' ', "T");
+                prop_assert!(write(instant) == plain || !plain.ends_with('Z') || !plain.contains('.'));
+            }
+        }
+    }
+}

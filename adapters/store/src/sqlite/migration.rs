@@ -1,0 +1,58 @@
+//! Bringing the tables up to date, one numbered file after the other.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::error::StoreError;
+
+/// The files in `migrations/sqlite`, in their order. Each notes its own number in
+/// `keystile_migrations`, so that it does not matter which program ran it.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_tables.sql"),
+    include_str!("../../migrations/sqlite/0002_guards.sql"),
+];
+
+/// The tables are newer than this program.
+#[derive(Debug, thiserror::Error)]
+#[error("the tables are of version {found}, and this program knows them up to {known}")]
+struct TooNew {
+    found: u32,
+    known: usize,
+}
+
+/// Runs what is missing and answers how many files that were.
+pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
+    let mut count = 0_usize;
+    loop {
+        // At once a writer: two programs that start together do not both find it missing.
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::unavailable)?;
+        let done = version(&transaction)?;
+        let known = MIGRATIONS.len();
+        let place = usize::try_from(done).unwrap_or(usize::MAX);
+        if place > known {
+            return Err(StoreError::unavailable(TooNew { found: done, known }));
+        }
+        let Some(next) = MIGRATIONS.get(place) else {
+            return Ok(count);
+        };
+        transaction
+            .execute_batch(next)
+            .map_err(StoreError::unavailable)?;
+        transaction.commit().map_err(StoreError::unavailable)?;
+        count = count.saturating_add(1);
+    }
+}
+
+/// The number of the last file that was run, 0 where none was.
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'";
+    let exists = connection.query_row(table, [], |_| Ok(())).optional();
+    if exists.map_err(StoreError::unavailable)?.is_none() {
+        return Ok(0);
+    }
+    let last = "SELECT coalesce(max(version), 0) FROM keystile_migrations";
+    connection
+        .query_row(last, [], |row| row.get(0))
+        .map_err(StoreError::unavailable)
+}

@@ -1,0 +1,164 @@
+//! What is read from the tables, one statement each.
+
+use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
+
+use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
+use crate::error::StoreError;
+use crate::store::{Filter, PAGE_MAX, Page};
+
+pub(super) fn find(
+    connection: &Connection,
+    lookup: &Lookup,
+) -> Result<Option<KeyRecord>, StoreError> {
+    match lookup {
+        Lookup::Id(id) => {
+            let sql = concat_sql(RECORD, "WHERE k.key_id = ?1");
+            one(&mut prepared(connection, &sql)?, [id.as_str()], read_record)
+        }
+        Lookup::Digests(digests) => {
+            let sql = concat_sql(RECORD, "WHERE k.key_hash = ?1");
+            let mut statement = prepared(connection, &sql)?;
+            for digest in digests.iter() {
+                let text = digest.to_string();
+                let hex = text.rsplit(':').next();
+                // Compared once more: the pepper is a column of its own, and an adopted
+                // column may compare without regard to case.
+                let found = one(&mut statement, [hex], read_record)?;
+                if let Some(record) = found.filter(|record| record.digest == *digest) {
+                    return Ok(Some(record));
+                }
+            }
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn lineage(
+    connection: &Connection,
+    lineage: &KeyId,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let sql = concat_sql(RECORD, "WHERE k.lineage = ?1 ORDER BY k.rowid");
+    all(
+        &mut prepared(connection, &sql)?,
+        [lineage.as_str()],
+        read_record,
+    )
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let after = match page.after {
+        None => i64::MIN,
+        Some(id) => {
+            let sql = "SELECT rowid FROM api_keys WHERE key_id = ?1";
+            let mut statement = prepared(connection, sql)?;
+            let row = statement
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional();
+            row.map_err(StoreError::unavailable)?
+                .ok_or(StoreError::NotFound)?
+        }
+    };
+    let sql = concat_sql(
+        RECORD,
+        "WHERE k.rowid > :after AND (:owner IS NULL OR k.owner = :owner) \
+         AND (:client_name IS NULL OR k.client_name = :client_name) \
+         ORDER BY k.rowid LIMIT :limit",
+    );
+    let params = named_params! {
+        ":after": after,
+        ":owner": filter.owner,
+        ":client_name": filter.client_name,
+        ":limit": limited(page.limit),
+    };
+    all(&mut prepared(connection, &sql)?, params, read_record)
+}
+
+pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<Usage, StoreError> {
+    let sql =
+        "SELECT rowid AS row, rate_state, remaining_uses FROM api_key_usage WHERE lineage = ?1";
+    let usage = one(
+        &mut prepared(connection, sql)?,
+        [lineage.as_str()],
+        read_usage,
+    )?;
+    Ok(usage.unwrap_or_default())
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    key_id: Option<KeyId>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Event)>, StoreError> {
+    // Behind a number that no event can have there is none.
+    let Ok(after) = signed(after) else {
+        return Ok(Vec::new());
+    };
+    let limit = limited(limit);
+    match key_id {
+        None => {
+            let sql = concat_sql(EVENT, "WHERE number > ?1 ORDER BY number LIMIT ?2");
+            all(
+                &mut prepared(connection, &sql)?,
+                params![after, limit],
+                read_event,
+            )
+        }
+        Some(id) => {
+            let sql = concat_sql(
+                EVENT,
+                "WHERE number > ?1 AND (key_id = ?3 OR successor = ?3) ORDER BY number LIMIT ?2",
+            );
+            all(
+                &mut prepared(connection, &sql)?,
+                params![after, limit, id.as_str()],
+                read_event,
+            )
+        }
+    }
+}
+
+fn limited(limit: usize) -> i64 {
+    i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
+}
+
+/// A statement of two constant parts; values are only ever bound.
+fn concat_sql(select: &'static str, rest: &'static str) -> String {
+    [select, rest].join(" ")
+}
+
+pub(super) fn prepared<'c>(
+    connection: &'c Connection,
+    sql: &str,
+) -> Result<CachedStatement<'c>, StoreError> {
+    connection
+        .prepare_cached(sql)
+        .map_err(StoreError::unavailable)
+}
+
+fn all<T>(
+    statement: &mut CachedStatement<'_>,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut rows = statement.query(params).map_err(StoreError::unavailable)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::unavailable)? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+pub(super) fn one<T>(
+    statement: &mut CachedStatement<'_>,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    all(statement, params, read).map(|found| found.into_iter().next())
+}

@@ -1,0 +1,145 @@
+//! What is written to the tables. What belongs together is one transaction, and each of
+//! them begins as a writer, so that none is refused half-way for what it has read.
+
+use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
+use rusqlite::{
+    Connection, ErrorCode, Row, Transaction, TransactionBehavior, ffi, named_params, params,
+};
+
+use super::instant;
+use super::read::{one, prepared};
+use super::row::{self, columns, read_time, signed};
+use crate::error::StoreError;
+use crate::store::{Batch, Claim};
+
+pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    let transaction = begin(connection)?;
+    for record in &batch.inserts {
+        insert(&transaction, record)?;
+    }
+    for record in &batch.updates {
+        update(&transaction, record)?;
+    }
+    for event in &batch.events {
+        append(&transaction, event)?;
+    }
+    transaction.commit().map_err(StoreError::unavailable)
+}
+
+pub(super) fn spend(connection: &Connection, claim: &Claim) -> Result<bool, StoreError> {
+    let sql = "UPDATE api_key_usage SET rate_state = :rate_after, remaining_uses = :left_after \
+         WHERE lineage = :lineage AND rate_state = :rate_before \
+         AND remaining_uses IS :left_before \
+         AND EXISTS (SELECT 1 FROM api_keys WHERE key_id = :key_id AND version = :version \
+         AND lineage = :lineage)";
+    let bits = |state: RateState| state.to_bits().cast_signed();
+    let values = named_params! {
+        ":lineage": claim.lineage.as_str(),
+        ":key_id": claim.key_id.as_str(),
+        ":version": signed(claim.version)?,
+        ":rate_before": bits(claim.before.rate),
+        ":rate_after": bits(claim.after.rate),
+        ":left_before": claim.before.remaining.map(signed).transpose()?,
+        ":left_after": claim.after.remaining.map(signed).transpose()?,
+    };
+    let written = prepared(connection, sql)?.execute(values);
+    Ok(written.map_err(StoreError::unavailable)? == 1)
+}
+
+pub(super) fn note_uses(
+    connection: &mut Connection,
+    uses: &[(KeyId, UnixMillis)],
+) -> Result<(), StoreError> {
+    let transaction = begin(connection)?;
+    for (id, at) in uses {
+        // Compared here, not in SQL: other code may have written it in another form.
+        let sql = "SELECT rowid AS row, last_used_at FROM api_keys WHERE key_id = ?1";
+        let read = |row: &Row<'_>| read_time(row, "last_used_at");
+        let noted = one(&mut prepared(&transaction, sql)?, [id.as_str()], read)?;
+        if noted.is_some_and(|noted| noted < Some(*at)) {
+            let sql = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
+            prepared(&transaction, sql)?
+                .execute(params![id.as_str(), instant::write(*at)])
+                .map_err(StoreError::unavailable)?;
+        }
+    }
+    transaction.commit().map_err(StoreError::unavailable)
+}
+
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(StoreError::unavailable)
+}
+
+fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
+    record.check()?;
+    let usage = "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
+                 VALUES (?1, 0, ?2) ON CONFLICT (lineage) DO NOTHING";
+    let remaining = record.remaining_uses.map(signed).transpose()?;
+    prepared(connection, usage)?
+        .execute(params![record.lineage.as_str(), remaining])
+        .map_err(StoreError::unavailable)?;
+    let key = "INSERT INTO api_keys (key_id, key_hash, digest_pepper, key_prefix, client_name, \
+         client_email, owner, environment, permissions, allowed_endpoints, allowed_networks, \
+         rate_limit, rate_window_ms, rate_burst, scope_type, metadata, created_at, expires_at, \
+         is_active, status, revoked_at, revoke_reason, lineage, replaced_by, overlap_until, \
+         ends_at_first_use, version, last_used_at) \
+         VALUES (:key_id, :key_hash, :digest_pepper, :key_prefix, :client_name, \
+         :client_email, :owner, :environment, :permissions, :allowed_endpoints, \
+         :allowed_networks, :rate_limit, :rate_window_ms, :rate_burst, :scope_type, :metadata, \
+         :created_at, :expires_at, :is_active, :status, :revoked_at, :revoke_reason, :lineage, \
+         :replaced_by, :overlap_until, :ends_at_first_use, :version, :last_used_at)";
+    let mut columns = columns(record)?;
+    columns.push((":last_used_at", row::time(record.last_used_at)));
+    let inserted = prepared(connection, key)?.execute(&*row::params(&columns));
+    inserted
+        .map(drop)
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate,
+            _ => StoreError::unavailable(error),
+        })
+}
+
+fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
+    record.check()?;
+    // What is spent and when a key was last used is written elsewhere, and stays.
+    let sql = "UPDATE api_keys SET key_hash = :key_hash, digest_pepper = :digest_pepper, \
+         key_prefix = :key_prefix, client_name = :client_name, client_email = :client_email, \
+         owner = :owner, environment = :environment, permissions = :permissions, \
+         allowed_endpoints = :allowed_endpoints, allowed_networks = :allowed_networks, \
+         rate_limit = :rate_limit, rate_window_ms = :rate_window_ms, rate_burst = :rate_burst, \
+         scope_type = :scope_type, metadata = :metadata, created_at = :created_at, \
+         expires_at = :expires_at, is_active = :is_active, status = :status, \
+         revoked_at = :revoked_at, revoke_reason = :revoke_reason, \
+         replaced_by = :replaced_by, overlap_until = :overlap_until, \
+         ends_at_first_use = :ends_at_first_use, version = :version \
+         WHERE key_id = :key_id AND lineage = :lineage AND version = :version - 1 \
+         AND (status <> 'revoked' OR (status = :status AND revoked_at = :revoked_at \
+         AND revoke_reason = :revoke_reason))";
+    let columns = columns(record)?;
+    let updated = prepared(connection, sql)?.execute(&*row::params(&columns));
+    match updated {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(StoreError::Stale),
+        Err(error) => Err(match error.sqlite_extended_error_code() {
+            Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => StoreError::Duplicate,
+            Some(ffi::SQLITE_CONSTRAINT_TRIGGER) => StoreError::Stale,
+            _ => StoreError::unavailable(error),
+        }),
+    }
+}
+
+fn append(connection: &Connection, event: &Event) -> Result<(), StoreError> {
+    let sql = "INSERT INTO api_key_events (kind, key_id, at, reason, successor) \
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = params![
+        event.kind.as_str(),
+        event.key_id.as_str(),
+        instant::write(event.at),
+        event.reason,
+        event.successor.as_ref().map(KeyId::as_str),
+    ];
+    let written = prepared(connection, sql)?.execute(values);
+    written.map(drop).map_err(StoreError::unavailable)
+}
