@@ -51,6 +51,7 @@
 //! | `std` | yes | run-time detection of fast CRC instructions |
 //! | `getrandom` | yes | [`SysRng`], the operating system's randomness |
 //! | `network` | yes | [`Networks`], CIDR allow-lists |
+//! | `keyring` | no | [`Keyring`], records cached in memory for many threads; needs std |
 //! | `basic` | no | keys as the user name of HTTP Basic |
 //! | `serde` | no | records, policies and templates as serde values |
 
@@ -59,6 +60,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
+#[cfg(feature = "keyring")]
+extern crate std;
 
 mod error;
 mod time;
@@ -99,6 +102,9 @@ mod response;
 mod rotate;
 mod verify;
 
+#[cfg(feature = "keyring")]
+mod keyring;
+
 pub use api_key::ApiKey;
 pub use checksum::{Checksum, ChecksumKey};
 pub use credential::{Credential, CredentialRules};
@@ -112,6 +118,8 @@ pub use format::{Candidates, KEY_TEXT_BYTES_MAX, KeyFormat, Lookup, PresentedKey
 pub use inspect::{Inspection, Verdict, inspect};
 pub use issue::{IssueRequest, Issued, issue};
 pub use key_id::KeyId;
+#[cfg(feature = "keyring")]
+pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
 pub use label::{Environment, Prefix, TemplateName};
 pub use lifecycle::{Change, expire, rehash, resume, revoke, suspend};
 pub use limit::{Quota, RateLimit, RateState, Refused};

@@ -152,6 +152,15 @@ impl RateLimit {
         }
     }
 
+    /// One state for what was spent under two: the debts add up.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn combine(&self, a: RateState, b: RateState, now: UnixMillis) -> RateState {
+        let (parts, now) = (self.parts, Fine::at(now));
+        let full = now.plus(self.tolerance, parts);
+        let [a, b] = [a, b].map(|state| state.read(parts).clamp(now, full));
+        RateState(a.plus(b.minus(now, parts), parts).min(full).0)
+    }
+
     /// Whether this limit never lets more pass than `other` would, burst and rate alike.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         let rate =

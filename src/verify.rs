@@ -69,6 +69,25 @@ impl Verifier {
             .ok_or(Denial::new(Cause::Malformed))
     }
 
+    /// The record, if it is that of the presented key; else why not.
+    pub(crate) fn prove<'r>(
+        &self,
+        key: &PresentedKey<'_>,
+        record: Option<&'r KeyRecord>,
+    ) -> Result<&'r KeyRecord, Cause> {
+        // A record of another key is no record, whatever look-up it came from.
+        let record = record.filter(|record| key.claimed_id().is_none_or(|id| *id == record.id));
+        let proved = self
+            .peppers
+            .proves(key.text(), record.map(|record| &record.digest));
+        match record {
+            Some(record) if proved => Ok(record),
+            Some(record) if self.peppers.knows(record.digest.kind()) => Err(Cause::WrongSecret),
+            Some(_) => Err(Cause::PepperUnavailable),
+            None => Err(Cause::UnknownKey),
+        }
+    }
+
     /// What a store is asked for.
     #[must_use]
     pub fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
@@ -200,20 +219,7 @@ fn decide(
     usage: &mut Usage,
     now: UnixMillis,
 ) -> Result<Allowed, Denial> {
-    // A record of another key is no record, whatever look-up it came from.
-    let record = record.filter(|record| key.claimed_id().is_none_or(|id| *id == record.id));
-    let proved = verifier
-        .peppers
-        .proves(key.text(), record.map(|record| &record.digest));
-    let Some(record) = record.filter(|_| proved) else {
-        return Err(Denial::new(
-            match record.map(|record| record.digest.kind()) {
-                None => Cause::UnknownKey,
-                Some(kind) if verifier.peppers.knows(kind) => Cause::WrongSecret,
-                Some(_) => Cause::PepperUnavailable,
-            },
-        ));
-    };
+    let record = verifier.prove(key, record).map_err(Denial::new)?;
     let terms = Terms::of(record);
     terms.permit(request, now)?;
     let quota = usage
@@ -231,7 +237,7 @@ fn decide(
 }
 
 impl NotSpent {
-    fn of(self, key_id: KeyId) -> Denial {
+    pub(crate) fn of(self, key_id: KeyId) -> Denial {
         match self {
             Self::RateLimit(quota) => Denial::limited(quota, key_id),
             Self::Uses => Denial::of(Cause::UsesSpent, key_id),

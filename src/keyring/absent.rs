@@ -1,0 +1,120 @@
+//! Keys that a store did not know, remembered for a short time in bounded space.
+
+use core::hash::{BuildHasher, Hash};
+use std::boxed::Box;
+
+use super::invalidation::Invalidations;
+use super::places::by_hash;
+use super::sync::{Mutex, lock};
+use super::tag::Tag;
+use crate::key_id::KeyId;
+use crate::time::UnixMillis;
+
+/// Buckets with a lock of their own each, and keys in a bucket.
+const BUCKETS: usize = 1_024;
+const KEYS: usize = 4;
+
+/// What is remembered of a refused key: 4,096 of them in all, about 320 KiB.
+///
+/// A flood of invented keys overwrites older invented keys here and nothing else.
+pub(super) struct Absents<S> {
+    hasher: S,
+    buckets: Box<[Mutex<[Option<Absent>; KEYS]>]>,
+}
+
+#[derive(Clone, Copy)]
+struct Absent {
+    /// The id that the key claimed, for [`Absents::forget`].
+    id: Option<KeyId>,
+    tag: Tag,
+    cause: Refusal,
+    as_of: u64,
+    until: u64,
+}
+
+/// Why a key was refused by what a store said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Unknown,
+    WrongSecret,
+    PepperUnavailable,
+}
+
+impl<S: BuildHasher> Absents<S> {
+    pub(super) fn new(hasher: S) -> Self {
+        let bucket = || Mutex::new([None; KEYS]);
+        Self {
+            hasher,
+            buckets: (0..BUCKETS).map(|_| bucket()).collect(),
+        }
+    }
+
+    /// What a store last said of this very text, while it holds.
+    pub(super) fn find(
+        &self,
+        id: Option<KeyId>,
+        tag: &Tag,
+        invalidations: &Invalidations,
+        now: UnixMillis,
+    ) -> Option<Refusal> {
+        let bucket = lock(self.bucket(id, tag)?);
+        bucket.iter().flatten().find_map(|absent| {
+            // An opaque key has no id to be forgotten by: any change may be its issue.
+            let holds = match absent.id {
+                Some(_) => invalidations.is_current(None, absent.as_of),
+                None => invalidations.now() == absent.as_of,
+            };
+            let same = absent.id == id && absent.tag.is(tag);
+            (same && holds && now.get() < absent.until).then_some(absent.cause)
+        })
+    }
+
+    /// Remembers a refusal, in the place of the one that ends first.
+    pub(super) fn remember(
+        &self,
+        id: Option<KeyId>,
+        tag: Tag,
+        cause: Refusal,
+        as_of: u64,
+        until: UnixMillis,
+    ) {
+        let Some(bucket) = self.bucket(id, &tag) else {
+            return;
+        };
+        let mut bucket = lock(bucket);
+        let ends = |absent: &Option<Absent>| absent.map_or(0, |absent| absent.until);
+        if let Some(place) = bucket.iter_mut().min_by_key(|absent| ends(absent)) {
+            *place = Some(Absent {
+                id,
+                tag,
+                cause,
+                as_of,
+                until: until.get(),
+            });
+        }
+    }
+
+    /// Forgets what is remembered of an id: it may have been issued.
+    pub(super) fn forget(&self, id: &KeyId) {
+        let hash = self.hasher.hash_one(id);
+        if let Some(bucket) = self.bucket_of(hash) {
+            for place in lock(bucket).iter_mut() {
+                place.take_if(|absent| absent.id == Some(*id));
+            }
+        }
+    }
+
+    fn bucket(&self, id: Option<KeyId>, tag: &Tag) -> Option<&Mutex<[Option<Absent>; KEYS]>> {
+        fn hash<S: BuildHasher>(hasher: &S, what: impl Hash) -> u64 {
+            hasher.hash_one(what)
+        }
+        self.bucket_of(match id {
+            Some(id) => hash(&self.hasher, id),
+            None => hash(&self.hasher, tag.to_bits()),
+        })
+    }
+
+    fn bucket_of(&self, hash: u64) -> Option<&Mutex<[Option<Absent>; KEYS]>> {
+        by_hash(&self.buckets, hash)
+    }
+}

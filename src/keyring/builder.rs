@@ -1,0 +1,140 @@
+//! How a keyring is set up.
+
+use std::collections::HashMap;
+use std::vec::Vec;
+
+use foldhash::fast::RandomState;
+
+use super::absent::Absents;
+use super::invalidation::Invalidations;
+use super::ring::Ring;
+use super::sync::Mutex;
+use super::sync::atomic::AtomicU64;
+use super::tag::Tagger;
+use super::uses::StripePool;
+use super::{Counters, GATES, Keyring};
+use crate::error::{Error, ErrorKind};
+use crate::response::StatusPolicy;
+use crate::time::Millis;
+use crate::verify::Verifier;
+
+/// Longest time that a record may be used without asking again: a day.
+const TTL_MAX: Millis = Millis::from_days(1);
+/// Most records that may be cached.
+const CAPACITY_MAX: usize = 100_000_000;
+
+/// How a [`Keyring`] is set up: 100,000 records, each used for 300 s; absent keys for
+/// 10 s; a clock that steps back by up to 60 s revives nothing.
+///
+/// ```
+/// use keystile::{Keyring, KeyFormat, Millis, Verifier};
+/// let verifier = Verifier::new(KeyFormat::structured("acme")?);
+/// let keyring = Keyring::builder(verifier.clone())
+///     .capacity(1_000_000)
+///     .ttl(Millis::from_secs(60))
+///     .build()?;
+/// assert_eq!(keyring.stats().entries, 0);
+/// assert!(Keyring::builder(verifier).ttl(Millis::ZERO).build().is_err());
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyringBuilder {
+    verifier: Verifier,
+    capacity: usize,
+    ttl: Millis,
+    absent_ttl: Millis,
+    status_policy: StatusPolicy,
+    clock_skew: Millis,
+}
+
+impl KeyringBuilder {
+    pub(super) const fn new(verifier: Verifier) -> Self {
+        Self {
+            verifier,
+            capacity: 100_000,
+            ttl: Millis::from_secs(300),
+            absent_ttl: Millis::from_secs(10),
+            status_policy: StatusPolicy::Rfc9110,
+            clock_skew: Millis::from_secs(60),
+        }
+    }
+
+    /// Records that are cached at most: 1 to 100,000,000.
+    #[must_use]
+    pub fn capacity(self, capacity: usize) -> Self {
+        Self { capacity, ..self }
+    }
+
+    /// How long a record is used without asking again: 1 ms to a day.
+    #[must_use]
+    pub fn ttl(self, ttl: Millis) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// How long a key that the store did not know is refused without asking again: no
+    /// longer than [`ttl`](Self::ttl).
+    #[must_use]
+    pub fn absent_ttl(self, absent_ttl: Millis) -> Self {
+        Self { absent_ttl, ..self }
+    }
+
+    /// The status that denials are answered with.
+    #[must_use]
+    pub fn status_policy(self, status_policy: StatusPolicy) -> Self {
+        Self {
+            status_policy,
+            ..self
+        }
+    }
+
+    /// By how much the clock may step back without reviving what was seen expired. A
+    /// larger step is believed: the clock was wrong before.
+    #[must_use]
+    pub fn clock_skew(self, clock_skew: Millis) -> Self {
+        Self { clock_skew, ..self }
+    }
+
+    /// The keyring.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the capacity or a time is out of its range, and
+    /// [`ErrorKind::Randomness`] if the operating system gives no random key.
+    pub fn build(self) -> Result<Keyring, Error> {
+        let expected = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
+            "a keyring's capacity is 1 to 100000000"
+        } else if self.ttl == Millis::ZERO || self.ttl > TTL_MAX {
+            "a keyring's TTL is 1 ms to a day"
+        } else if self.absent_ttl > self.ttl {
+            "absent keys are remembered for no longer than the TTL"
+        } else {
+            return self.set_up();
+        };
+        Err(Error::new(ErrorKind::Limit, expected))
+    }
+
+    fn set_up(self) -> Result<Keyring, Error> {
+        let hasher = RandomState::default();
+        Ok(Keyring {
+            verifier: self.verifier,
+            status_policy: self.status_policy,
+            ttl: self.ttl,
+            absent_ttl: self.absent_ttl,
+            clock_skew: self.clock_skew,
+            capacity: self.capacity,
+            tagger: Tagger::random()?,
+            entries: papaya::HashMap::with_hasher(hasher.clone()),
+            aliases: papaya::HashMap::with_hasher(hasher.clone()),
+            invalidations: Invalidations::new(),
+            gates: (0..GATES).map(|_| Mutex::new(())).collect(),
+            absents: Absents::new(hasher.clone()),
+            ring: Ring::new(self.capacity),
+            stripes: StripePool::new(),
+            meters: Mutex::new(HashMap::with_hasher(hasher.clone())),
+            debts: Mutex::new(HashMap::with_hasher(hasher.clone())),
+            left_over: Mutex::new(Vec::new()),
+            hasher,
+            latest: AtomicU64::new(0),
+            counters: Counters::default(),
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! A record as it is cached: what a verdict reads, close together.
+
+use core::num::NonZeroU32;
+use std::boxed::Box;
+use std::string::String;
+use std::sync::Arc;
+
+use super::invalidation::OwnerPlace;
+use super::meter::{Failed, RateMeter, SharedMeter};
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::tag::Tag;
+use super::uses::Count;
+use crate::endpoint::{EndpointRules, Rules};
+use crate::key_id::KeyId;
+use crate::label::Environment;
+use crate::limit::{Quota, RateLimit};
+#[cfg(feature = "network")]
+use crate::network::Networks;
+use crate::permission::Granted;
+use crate::record::KeyRecord;
+use crate::time::{Millis, UnixMillis};
+use crate::verify::{Standing, Terms};
+
+/// A cached record. All but the atomics is fixed once it is in the map: a changed record
+/// gets a new entry.
+pub(super) struct Entry {
+    pub(super) tag: Tag,
+    /// The count of invalidations before the record was fetched.
+    pub(super) as_of: u64,
+    /// Up to when it may be used without asking again.
+    pub(super) fresh_until: UnixMillis,
+    expires_at: Option<UnixMillis>,
+    /// Permissions, then endpoint rules, each as its own type lays it out.
+    policy: Box<str>,
+    /// Where the endpoint rules begin, counted from 1; none where there is no list.
+    endpoints_at: Option<NonZeroU32>,
+    pub(super) place: u32,
+    environment: Option<Environment>,
+    standing: Standing,
+    pub(super) owner: Option<OwnerPlace>,
+    pub(super) needs_rehash: bool,
+    /// Cleared when the key is invalidated or gets another entry, and never set again.
+    live: AtomicBool,
+    /// Set by a use, cleared by the hand that looks for a key to evict.
+    used: AtomicBool,
+    rate_limit: Option<RateLimit>,
+    rate: RateMeter,
+    pub(super) count: Count,
+    last_used_at: AtomicU64,
+    pub(super) version: u64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few records have.
+struct Rare {
+    #[cfg(feature = "network")]
+    networks: Option<Networks>,
+    replaced_by: Option<KeyId>,
+    overlap_until: Option<UnixMillis>,
+    ends_at_first_use: Option<KeyId>,
+    lineage: KeyId,
+    /// The meter of the lineage, where it is not the entry's own.
+    meter: Option<Arc<SharedMeter>>,
+}
+
+/// What an entry needs that does not stand in its record.
+pub(super) struct Admission {
+    pub(super) tag: Tag,
+    pub(super) as_of: u64,
+    pub(super) fresh_until: UnixMillis,
+    pub(super) place: u32,
+    pub(super) owner: Option<OwnerPlace>,
+    pub(super) needs_rehash: bool,
+    pub(super) rate: RateMeter,
+    pub(super) count: Count,
+    pub(super) meter: Option<Arc<SharedMeter>>,
+}
+
+impl Entry {
+    pub(super) fn new(record: &KeyRecord, admission: Admission) -> Self {
+        let permissions = record.permissions.view().0;
+        let endpoints = record.allowed_endpoints.as_ref().map(EndpointRules::view);
+        let mut policy = String::from(permissions);
+        let endpoints_at = endpoints.and_then(|rules| {
+            policy.push_str(rules.0);
+            u32::try_from(permissions.len())
+                .ok()
+                .and_then(|at| NonZeroU32::new(at.saturating_add(1)))
+        });
+        let standing = Terms::of(record).standing;
+        Self {
+            tag: admission.tag,
+            as_of: admission.as_of,
+            fresh_until: admission.fresh_until,
+            expires_at: record.expires_at,
+            policy: policy.into(),
+            endpoints_at,
+            place: admission.place,
+            environment: record.environment,
+            standing,
+            owner: admission.owner,
+            needs_rehash: admission.needs_rehash,
+            live: AtomicBool::new(true),
+            used: AtomicBool::new(true),
+            rate_limit: record.rate_limit,
+            rate: admission.rate,
+            count: admission.count,
+            last_used_at: AtomicU64::new(record.last_used_at.map_or(0, UnixMillis::get)),
+            version: record.version,
+            rare: Rare::of(record, admission.meter),
+        }
+    }
+
+    /// What a verdict judges.
+    #[inline]
+    pub(super) fn terms(&self, id: KeyId) -> Terms<'_> {
+        let rare = self.rare.as_deref();
+        let (permissions, endpoints) = self.policy();
+        Terms {
+            id,
+            standing: self.standing,
+            expires_at: self.expires_at,
+            replaced_by: rare.and_then(|rare| rare.replaced_by),
+            overlap_until: rare.and_then(|rare| rare.overlap_until),
+            environment: self.environment.as_ref(),
+            #[cfg(feature = "network")]
+            networks: rare.and_then(|rare| rare.networks.as_ref()),
+            endpoints,
+            permissions,
+            rate_limit: self.rate_limit.as_ref(),
+        }
+    }
+
+    #[inline]
+    fn policy(&self) -> (Granted<'_>, Option<Rules<'_>>) {
+        let Some(at) = self.endpoints_at else {
+            return (Granted(&self.policy), None);
+        };
+        let at = usize::try_from(at.get())
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
+        match self.policy.split_at_checked(at) {
+            Some((permissions, endpoints)) => (Granted(permissions), Some(Rules(endpoints))),
+            // Cannot be; and then it grants nothing.
+            None => (Granted(""), Some(Rules(""))),
+        }
+    }
+
+    /// The first key of the lineage.
+    #[inline]
+    pub(super) fn lineage(&self, id: KeyId) -> KeyId {
+        self.rare.as_deref().map_or(id, |rare| rare.lineage)
+    }
+
+    /// The predecessor whose overlap a use ends.
+    #[inline]
+    pub(super) fn ends_overlap_of(&self) -> Option<KeyId> {
+        self.rare.as_deref().and_then(|rare| rare.ends_at_first_use)
+    }
+
+    /// Spends one request and one use, and says what is left of both.
+    #[inline]
+    pub(super) fn spend(&self, now: UnixMillis) -> Result<(Option<Quota>, Option<u64>), Failed> {
+        let limit = self.rate_limit.as_ref();
+        match self.rare.as_deref().and_then(|rare| rare.meter.as_deref()) {
+            None => Ok((
+                limit.map(|limit| self.rate.spend(limit, now)).transpose()?,
+                None,
+            )),
+            Some(meter) => Ok((meter.spend(limit, now)?, meter.remaining())),
+        }
+    }
+
+    /// The entry's own meter, to be taken over.
+    pub(super) fn rate(&self) -> &RateMeter {
+        &self.rate
+    }
+
+    /// Until when the key's own meter remembers something; nothing where it is as new.
+    pub(super) fn owes_until(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let reset = self.rate_limit?.quota(self.rate.state()?, now).reset();
+        (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
+    }
+
+    #[inline]
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Ends the entry: whoever looks from now on asks the store.
+    pub(super) fn strike(&self) {
+        self.live.store(false, Ordering::Release);
+    }
+
+    /// Notes a use, writing only where that changes something.
+    #[inline]
+    pub(super) fn note_use(&self, now: UnixMillis) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        let last = self.last_used_at.load(Ordering::Relaxed);
+        if now.get() >= last.saturating_add(LAST_USE_MILLIS) {
+            self.last_used_at.store(now.get(), Ordering::Relaxed);
+        }
+    }
+
+    /// When it was last used, to the second.
+    pub(super) fn last_used_at(&self) -> Option<UnixMillis> {
+        UnixMillis::new(self.last_used_at.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Whether it was used since the hand passed last.
+    pub(super) fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A last use is noted to the second: a busy key would else be written to by each verdict.
+const LAST_USE_MILLIS: u64 = 1_000;
+
+impl Rare {
+    fn of(record: &KeyRecord, meter: Option<Arc<SharedMeter>>) -> Option<Box<Self>> {
+        #[cfg(feature = "network")]
+        let anywhere = record.allowed_networks.is_none();
+        #[cfg(not(feature = "network"))]
+        let anywhere = true;
+        let usual = anywhere
+            && record.replaced_by.is_none()
+            && record.overlap_until.is_none()
+            && record.ends_at_first_use.is_none()
+            && record.lineage == record.id
+            && meter.is_none();
+        (!usual).then(|| {
+            Box::new(Self {
+                #[cfg(feature = "network")]
+                networks: record.allowed_networks.clone(),
+                replaced_by: record.replaced_by,
+                overlap_until: record.overlap_until,
+                ends_at_first_use: record.ends_at_first_use,
+                lineage: record.lineage,
+                meter,
+            })
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! When what was invalidated last: the one clock that cached records are held against.
+//!
+//! It counts invalidations, not time. A fetch takes the count before it begins; whatever
+//! it brings is good only if nothing that concerns it was invalidated since.
+
+use std::boxed::Box;
+
+use super::places::by_hash;
+use super::sync::atomic::{AtomicU64, Ordering};
+
+/// Ids that share a place. Sharing costs a needless second fetch, never a stale verdict.
+const ID_PLACES: usize = 4_096;
+/// Owners that share a place.
+const OWNER_PLACES: usize = 1_024;
+const OWNER_MASK: u64 = 1_023;
+
+/// A place among the owners, as an entry remembers it.
+pub(super) type OwnerPlace = u16;
+
+/// The count of invalidations, and the count at the last one of each kind.
+pub(super) struct Invalidations {
+    count: AtomicU64,
+    everything: AtomicU64,
+    owners: Box<[AtomicU64]>,
+    ids: Box<[AtomicU64]>,
+}
+
+impl Invalidations {
+    pub(super) fn new() -> Self {
+        let places = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            count: AtomicU64::new(0),
+            everything: AtomicU64::new(0),
+            owners: places(OWNER_PLACES),
+            ids: places(ID_PLACES),
+        }
+    }
+
+    /// The count before a fetch.
+    pub(super) fn now(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Everything that was fetched so far is void.
+    pub(super) fn everything(&self) {
+        let at = self.next();
+        self.everything.fetch_max(at, Ordering::SeqCst);
+    }
+
+    /// Everything of this owner that was fetched so far is void.
+    pub(super) fn owner(&self, hash: u64) {
+        let at = self.next();
+        if let Some(place) = self.owners.get(usize::from(owner_place(hash))) {
+            place.fetch_max(at, Ordering::SeqCst);
+        }
+    }
+
+    /// Fetches of this id that are under way are void.
+    pub(super) fn id(&self, hash: u64) {
+        let at = self.next();
+        if let Some(place) = by_hash(&self.ids, hash) {
+            place.fetch_max(at, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether nothing that concerns a cached record was invalidated since `as_of`. Single
+    /// ids are not asked for: they are struck in their own entries.
+    #[inline]
+    pub(super) fn is_current(&self, owner: Option<OwnerPlace>, as_of: u64) -> bool {
+        let owner_at = |place| self.owners.get(usize::from(place));
+        self.everything.load(Ordering::SeqCst) <= as_of
+            && owner
+                .and_then(owner_at)
+                .is_none_or(|at| at.load(Ordering::SeqCst) <= as_of)
+    }
+
+    /// Whether nothing that concerns a fetch of this id was invalidated since `as_of`.
+    pub(super) fn is_undisturbed(
+        &self,
+        id_hash: u64,
+        owner: Option<OwnerPlace>,
+        as_of: u64,
+    ) -> bool {
+        let id_at = by_hash(&self.ids, id_hash);
+        id_at.is_none_or(|at| at.load(Ordering::SeqCst) <= as_of) && self.is_current(owner, as_of)
+    }
+
+    fn next(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::SeqCst).saturating_add(1)
+    }
+}
+
+/// The place of an owner's hash.
+pub(super) fn owner_place(hash: u64) -> OwnerPlace {
+    u16::try_from(hash & OWNER_MASK).unwrap_or_default()
+}

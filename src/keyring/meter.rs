@@ -1,0 +1,157 @@
+//! What a lineage has spent, as threads share it.
+
+use super::sync::atomic::{AtomicU64, Ordering};
+use crate::limit::{Quota, RateLimit, RateState};
+use crate::time::UnixMillis;
+use crate::usage::NotSpent;
+
+/// No rate state: the limiter refuses before it gets there.
+const CLOSED: u64 = u64::MAX;
+/// Uses that are not counted.
+const UNCOUNTED: u64 = u64::MAX;
+
+/// A rate limit's memory in an entry, until another entry takes it over.
+///
+/// A record that is refreshed gets a new entry, and what was spent goes along: closing
+/// the old meter takes its last state, and whoever is about to spend from it comes to
+/// know. So nothing is spent twice.
+pub(super) struct RateMeter(AtomicU64);
+
+/// What could not be spent, or that the meter is another's now.
+pub(super) enum Failed {
+    NotSpent(NotSpent),
+    Closed,
+}
+
+impl RateMeter {
+    pub(super) fn new(state: RateState) -> Self {
+        Self(AtomicU64::new(state.to_bits()))
+    }
+
+    /// Spends one request.
+    #[inline]
+    pub(super) fn spend(&self, limit: &RateLimit, now: UnixMillis) -> Result<Quota, Failed> {
+        let mut bits = self.0.load(Ordering::Acquire);
+        loop {
+            if bits == CLOSED {
+                return Err(Failed::Closed);
+            }
+            let state = RateState::from_bits(bits);
+            let Ok(next) = limit.admit(state, now) else {
+                return Err(Failed::NotSpent(NotSpent::RateLimit(
+                    limit.quota(state, now),
+                )));
+            };
+            match self.0.compare_exchange_weak(
+                bits,
+                next.to_bits(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Ok(limit.quota(next, now)),
+                Err(seen) => bits = seen,
+            }
+        }
+    }
+
+    /// Adds what was spent elsewhere.
+    pub(super) fn add(
+        &self,
+        spent: RateState,
+        combine: impl Fn(RateState, RateState) -> RateState,
+    ) {
+        let add =
+            |bits| (bits != CLOSED).then(|| combine(RateState::from_bits(bits), spent).to_bits());
+        // A closed meter's state has gone where this goes too.
+        let _ = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+    }
+
+    /// The state as it is, or nothing once it was closed.
+    pub(super) fn state(&self) -> Option<RateState> {
+        let bits = self.0.load(Ordering::Acquire);
+        (bits != CLOSED).then_some(RateState::from_bits(bits))
+    }
+
+    /// Takes the state over for another entry; nothing if that was done before.
+    pub(super) fn close(&self) -> Option<RateState> {
+        let bits = self.0.swap(CLOSED, Ordering::AcqRel);
+        (bits != CLOSED).then_some(RateState::from_bits(bits))
+    }
+}
+
+/// One meter for a lineage of several keys, or of a key whose uses are counted.
+pub(super) struct SharedMeter {
+    rate: RateMeter,
+    remaining: AtomicU64,
+}
+
+impl SharedMeter {
+    pub(super) fn new(rate: RateState, remaining: Option<u64>) -> Self {
+        Self {
+            rate: RateMeter::new(rate),
+            remaining: AtomicU64::new(remaining.unwrap_or(UNCOUNTED)),
+        }
+    }
+
+    /// Uses that are left, where they are counted.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        let remaining = self.remaining.load(Ordering::Acquire);
+        (remaining != UNCOUNTED).then_some(remaining)
+    }
+
+    pub(super) fn rate(&self) -> &RateMeter {
+        &self.rate
+    }
+
+    /// Holds the count down to what a store says is left; it never rises.
+    pub(super) fn lower_to(&self, remaining: Option<u64>) {
+        if let Some(remaining) = remaining {
+            self.remaining.fetch_min(remaining, Ordering::AcqRel);
+        }
+    }
+
+    /// Spends one request and one use, both or neither.
+    pub(super) fn spend(
+        &self,
+        limit: Option<&RateLimit>,
+        now: UnixMillis,
+    ) -> Result<Option<Quota>, Failed> {
+        // The rate's refusal comes first, as in the core, and costs no use.
+        if let (Some(limit), Some(state)) = (limit, self.rate.state())
+            && limit.admit(state, now).is_err()
+        {
+            return Err(Failed::NotSpent(NotSpent::RateLimit(
+                limit.quota(state, now),
+            )));
+        }
+        self.take_use().ok_or(Failed::NotSpent(NotSpent::Uses))?;
+        match limit.map(|limit| self.rate.spend(limit, now)).transpose() {
+            Ok(quota) => Ok(quota),
+            Err(refused) => {
+                self.give_use_back();
+                Err(refused)
+            }
+        }
+    }
+
+    fn take_use(&self) -> Option<()> {
+        let take = |left| match left {
+            UNCOUNTED => Some(UNCOUNTED),
+            left => u64::checked_sub(left, 1),
+        };
+        self.remaining
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .ok()
+            .map(drop)
+    }
+
+    fn give_use_back(&self) {
+        let give = |left: u64| (left != UNCOUNTED).then(|| left.saturating_add(1));
+        // Where uses are not counted there is none to give back.
+        let _ = self
+            .remaining
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, give);
+    }
+}
