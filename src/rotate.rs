@@ -238,9 +238,12 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     );
     replaced.ends_at_first_use = None;
 
-    let older = siblings
-        .iter()
-        .filter(|s| s.id != record.id && s.is_live(now));
+    // A suspended key counts as well: resumed, it would be a third.
+    let older = siblings.iter().filter(|sibling| {
+        sibling.id != record.id
+            && !matches!(sibling.status, Status::Revoked { .. })
+            && sibling.ends_at().is_none_or(|end| now < end)
+    });
     let changed = core::iter::once(replaced)
         .chain(older.map(|sibling| ended(sibling, now)))
         .collect();
