@@ -46,16 +46,15 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
         return Err(state("only a live key can be derived from"));
     }
     let mut request = request.clone();
-    let other_owner =
-        source.owner.is_some() && request.owner.is_some() && request.owner != source.owner;
-    let other_environment = source.environment.is_some()
-        && request.environment.is_some()
-        && request.environment != source.environment;
+    // A source of no owner or environment has no more of them to give than one of another.
+    let other_owner = request.owner.is_some() && request.owner != source.owner;
+    let other_environment =
+        request.environment.is_some() && request.environment != source.environment;
     if other_owner || other_environment {
         return Err(beyond());
     }
-    request.owner = source.owner.clone().or(request.owner);
-    request.environment = source.environment.or(request.environment);
+    request.owner.clone_from(&source.owner);
+    request.environment = source.environment;
     let lifetime_is_open = request.lifetime.is_none();
 
     let mut issued = issue(format, peppers, &request, rng, now)?;
