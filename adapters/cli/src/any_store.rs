@@ -1,0 +1,58 @@
+//! The stores that the program knows, as one.
+
+use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile_store::{Batch, Claim, Filter, MemoryStore, Page, SqliteStore, Store, StoreError};
+
+/// Any of the stores; the trait has no dynamic form.
+pub(crate) enum AnyStore {
+    Memory(MemoryStore),
+    Sqlite(SqliteStore),
+}
+
+macro_rules! each {
+    ($any:expr, $store:ident => $call:expr) => {
+        match $any {
+            AnyStore::Memory($store) => $call.await,
+            AnyStore::Sqlite($store) => $call.await,
+        }
+    };
+}
+
+impl Store for AnyStore {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        each!(self, store => store.find(lookup))
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        each!(self, store => store.lineage(lineage))
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        each!(self, store => store.list(filter, page))
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        each!(self, store => store.commit(batch))
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        each!(self, store => store.usage(lineage))
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        each!(self, store => store.spend(claim))
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        each!(self, store => store.note_uses(uses))
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        each!(self, store => store.events(key_id, after, limit))
+    }
+}

@@ -1,0 +1,56 @@
+//! The time of this machine, and instants as RFC 3339 spells them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use keystile::UnixMillis;
+
+use crate::failure::Failure;
+
+/// The present instant.
+pub(crate) fn now() -> Result<UnixMillis, Failure> {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .and_then(|millis| UnixMillis::new(millis).ok())
+        .ok_or(Failure::expected(
+            "the clock of this machine does not show a year between 1973 and 9999",
+        ))
+}
+
+/// For people: whole seconds, such as `2026-09-21T14:13:20Z`.
+pub(crate) fn spell(instant: UnixMillis) -> String {
+    timestamp(instant).map_or_else(|| beyond(instant), |time| format!("{time:.0}"))
+}
+
+/// For programs: always three digits behind the second.
+pub(crate) fn spell_exactly(instant: UnixMillis) -> String {
+    timestamp(instant).map_or_else(|| beyond(instant), |time| format!("{time:.3}"))
+}
+
+fn timestamp(instant: UnixMillis) -> Option<Timestamp> {
+    let millis = i64::try_from(instant.get()).ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+/// The last day of the year 9999, which the calendar leaves out so that every time zone
+/// can show what it has.
+fn beyond(instant: UnixMillis) -> String {
+    format!("@{}ms", instant.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_rfc_3339() {
+        let instant = UnixMillis::new(1_790_000_000_987).unwrap();
+        assert_eq!(spell(instant), "2026-09-21T14:13:20Z");
+        assert_eq!(spell_exactly(instant), "2026-09-21T14:13:20.987Z");
+        assert_eq!(spell(UnixMillis::MAX), "@253402300799999ms");
+        let whole = UnixMillis::new(1_790_000_000_000).unwrap();
+        assert_eq!(spell_exactly(whole), "2026-09-21T14:13:20.000Z");
+    }
+}

@@ -1,0 +1,194 @@
+//! Durations and rate limits, as people write them: `90s`, `15m`, `1h`, `7d`, `1000/1h`.
+
+use keystile::{Millis, RateLimit};
+
+/// Milliseconds in a unit, the largest first.
+const UNITS: [(char, u64); 4] = [
+    ('d', 86_400_000),
+    ('h', 3_600_000),
+    ('m', 60_000),
+    ('s', 1_000),
+];
+
+const EXPECTED: &str = "a duration is a whole number and s, m, h or d, such as 90s, 15m, 1h or 7d";
+const EXPECTED_LIFETIME: &str =
+    "a lifetime is a whole number and s, m, h or d, such as 90d or 12h, or the word never";
+const EXPECTED_RATE: &str =
+    "a rate limit is a whole number, a slash and a duration, such as 1000/1h";
+
+/// How long a key is to live; "never" ends is a word of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    For(Millis),
+    Ever,
+}
+
+/// A duration.
+pub(crate) fn duration(text: &str) -> Result<Millis, &'static str> {
+    read(text).ok_or(EXPECTED)
+}
+
+/// A lifetime: a duration that is not zero, or `never`.
+pub(crate) fn lifetime(text: &str) -> Result<Lifetime, &'static str> {
+    if text == "never" {
+        return Ok(Lifetime::Ever);
+    }
+    match read(text) {
+        Some(Millis::ZERO) => {
+            Err("a lifetime is longer than nothing, such as 90d; never is a word")
+        }
+        Some(span) => Ok(Lifetime::For(span)),
+        None => Err(EXPECTED_LIFETIME),
+    }
+}
+
+/// A rate limit, such as `1000/1h`.
+pub(crate) fn rate(text: &str) -> Result<RateLimit, &'static str> {
+    let (limit, window) = text.split_once('/').ok_or(EXPECTED_RATE)?;
+    let limit = whole(limit)
+        .and_then(|limit| u32::try_from(limit).ok())
+        .ok_or(EXPECTED_RATE)?;
+    let window = read(window).ok_or(EXPECTED_RATE)?;
+    RateLimit::new(limit, window).map_err(|error| error.message())
+}
+
+/// The duration in its largest whole unit.
+pub(crate) fn spell(span: Millis) -> String {
+    let millis = span.get();
+    UNITS
+        .iter()
+        .find(|(_, unit)| millis != 0 && millis.is_multiple_of(*unit))
+        .map_or_else(
+            || match millis {
+                0 => "0s".to_owned(),
+                _ => format!("{millis}ms"),
+            },
+            |(name, unit)| format!("{}{name}", millis.checked_div(*unit).unwrap_or(millis)),
+        )
+}
+
+/// The rate limit as it is written; a burst that is not the limit is said.
+pub(crate) fn spell_rate(limit: &RateLimit) -> String {
+    let spelled = format!("{}/{}", limit.limit(), spell(limit.window()));
+    if limit.burst() == limit.limit() {
+        spelled
+    } else {
+        format!("{spelled}, {} at once", limit.burst())
+    }
+}
+
+/// The time in minutes, or seconds where it is short, rounded up.
+pub(crate) fn spell_wait(wait: Millis) -> String {
+    let seconds = wait.secs_ceil();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds.div_ceil(60)),
+        _ => format!("{}h", seconds.div_ceil(3_600)),
+    }
+}
+
+fn read(text: &str) -> Option<Millis> {
+    let unit = text.chars().next_back()?;
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let count = whole(text.strip_suffix(unit)?)?;
+    count.checked_mul(*millis).map(Millis::new)
+}
+
+/// Digits alone: a sign or a space is no part of a number here.
+pub(crate) fn whole(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("90s", 90_000),
+            ("15m", 900_000),
+            ("1h", 3_600_000),
+            ("7d", 604_800_000),
+            ("007d", 604_800_000),
+        ] {
+            assert_eq!(duration(text), Ok(Millis::new(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "s",
+            "7",
+            "d7",
+            "7 d",
+            " 7d",
+            "7d ",
+            "-7d",
+            "+7d",
+            "7D",
+            "7w",
+            "7ms",
+            "1h30m",
+            "1.5h",
+            "1e3s",
+            "７d",
+            "213503982335d",
+            "18446744073709551616s",
+            "never",
+        ] {
+            assert_eq!(duration(text), Err(EXPECTED), "{text}");
+        }
+        assert!(lifetime("0d").is_err() && lifetime("Never").is_err());
+        assert_eq!(lifetime("never"), Ok(Lifetime::Ever));
+    }
+
+    #[test]
+    fn rates_are_read_and_refused() {
+        let hourly = rate("1000/1h").unwrap();
+        assert_eq!((hourly.limit(), hourly.window().get()), (1_000, 3_600_000));
+        assert_eq!(spell_rate(&hourly), "1000/1h");
+        assert_eq!(rate("0/1h").unwrap().limit(), 0);
+        for text in [
+            "",
+            "/",
+            "1000",
+            "1000/",
+            "/1h",
+            "1000/h",
+            "1000/1",
+            "-1/1h",
+            "+1/1h",
+            "1/0s",
+            "4294967296/1h",
+            "1/367d",
+            "1/1h/1h",
+            "ten/1h",
+            "1 /1h",
+        ] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_spelled_is_read_back() {
+        for seconds in (0..200_000u64).step_by(7).chain([604_800, 7_776_000]) {
+            let span = Millis::new(seconds * 1_000);
+            assert_eq!(duration(&spell(span)), Ok(span));
+        }
+        assert_eq!(spell(Millis::new(1)), "1ms");
+    }
+
+    #[test]
+    fn waits_are_rounded_up() {
+        let spelled = [0, 1, 119_999, 120_000, 1_199_001, 1_200_000, 7_200_001]
+            .map(|millis| spell_wait(Millis::new(millis)));
+        assert_eq!(spelled, ["0s", "1s", "2m", "2m", "20m", "20m", "3h"]);
+    }
+}

@@ -1,0 +1,100 @@
+//! `keystile events`: what happened to keys, from the audit.
+
+use clap::Args;
+use keystile::{Event, KeyId};
+use keystile_store::{Store, record};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::list::PAGE;
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::{clock, values};
+
+/// Show what happened to keys, in order: issued, rotated, revoked and so on.
+///
+/// With --json each event is an object with number, at, kind, key_id, reason and successor.
+///
+/// Example:
+///   keystile events 1AbCdEfGhIjKlMnO
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct EventsArguments {
+    /// A key's public id; all keys where it is left out.
+    #[arg(value_name = "ID", value_parser = values::id)]
+    id: Option<KeyId>,
+    /// Begin behind the event of this number.
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    after: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct EventView<'e> {
+    number: u64,
+    at: String,
+    kind: &'static str,
+    key_id: &'e str,
+    reason: Option<&'e str>,
+    successor: Option<&'e str>,
+}
+
+/// Carries out `keystile events`.
+pub(crate) async fn run(
+    arguments: &EventsArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let opened = setting.open().await?;
+    if let Some(id) = &arguments.id {
+        record(&opened.store, id).await?;
+    }
+    if !setting.json {
+        surroundings.line("NUMBER  AT                    EVENT      ID                DETAIL")?;
+    }
+    let mut after = arguments.after.unwrap_or(0);
+    loop {
+        let events = opened
+            .store
+            .events(arguments.id.as_ref(), after, PAGE)
+            .await?;
+        let Some((last, _)) = events.last() else {
+            break;
+        };
+        after = *last;
+        for (number, event) in &events {
+            print(*number, event, setting.json, surroundings)?;
+        }
+    }
+    opened.tell_if_new(surroundings);
+    Ok(Exit::Done)
+}
+
+fn print(
+    number: u64,
+    event: &Event,
+    json: bool,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let reason = event.reason.as_deref();
+    let successor = event.successor.as_ref().map(KeyId::as_str);
+    let (kind, key_id) = (event.kind.as_str(), event.key_id.as_str());
+    if json {
+        let at = clock::spell_exactly(event.at);
+        return surroundings.json(&EventView {
+            number,
+            at,
+            kind,
+            key_id,
+            reason,
+            successor,
+        });
+    }
+    let at = clock::spell(event.at);
+    let detail = match (reason, successor) {
+        (Some(reason), _) => reason.to_owned(),
+        (None, Some(successor)) => format!("successor {successor}"),
+        (None, None) => String::new(),
+    };
+    let line = format!("{number:>6}  {at:<20}  {kind:<9}  {key_id}  {detail}");
+    surroundings.line(line.trim_end())
+}

@@ -1,0 +1,54 @@
+//! A new key is handed over: shown once, on standard output alone.
+
+use keystile::{ApiKey, KeyRecord, UnixMillis};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::surroundings::Surroundings;
+use crate::view::RecordView;
+
+/// The key that a new one takes the place of.
+pub(crate) struct Replaced<'r> {
+    pub(crate) key_id: &'r str,
+    pub(crate) ends_at: String,
+}
+
+#[derive(Serialize)]
+struct Handover<'k> {
+    key: &'k str,
+    key_id: &'k str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<&'k str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_ends_at: Option<&'k str>,
+    record: RecordView<'k>,
+}
+
+/// Writes the key out and sees that it went. The store has its record already.
+pub(crate) fn show(
+    key: &ApiKey,
+    record: &KeyRecord,
+    replaced: Option<&Replaced<'_>>,
+    now: UnixMillis,
+    json: bool,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let written = if json {
+        surroundings.json(&Handover {
+            key: key.expose(),
+            key_id: record.id.as_str(),
+            replaces: replaced.map(|replaced| replaced.key_id),
+            replaced_ends_at: replaced.map(|replaced| &*replaced.ends_at),
+            record: RecordView::new(record, now),
+        })
+    } else {
+        surroundings.line(key.expose())
+    };
+    let flushed = written.and_then(|()| Ok(surroundings.output.flush()?));
+    // Not quiet even where nobody reads: a record is left whose key nobody has.
+    flushed.map_err(|_| {
+        let id = &record.id;
+        let lost = format!("the new key could not be written out and is lost; revoke {id}");
+        Failure::Said(lost.into())
+    })
+}

@@ -1,0 +1,128 @@
+//! `keystile inspect`: what is this string?
+
+use clap::Args;
+use keystile::{Environment, Inspection, KeyFormat, KeyId, Prefix, Verdict};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::issue::DEFAULT_PREFIX;
+use crate::presented::Presented;
+use crate::surroundings::Surroundings;
+use crate::values;
+
+/// Say what a text is: a key, a mistyped one, a part of one, or something else.
+///
+/// Works without a store: whether a key was ever issued is not known here. The text comes
+/// from standard input, one a line, or from KEYSTILE_KEY; never from an argument.
+///
+/// With --json each answer is an object with verdict (well_formed, wrong_checksum,
+/// wrapped, wrong_length, wrong_character, foreign or empty), key_id, environment, hint.
+///
+/// Exits with 0 if every text is a well-formed key, 1 if not, 2 on an error.
+///
+/// Example:
+///   echo "$KEY" | keystile inspect
+///   echo "$KEY" | keystile inspect --prefix acme
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct InspectArguments {
+    /// What your keys begin with. Keys of other prefixes are then foreign; without it,
+    /// whole keys of every prefix are known, and parts of those that begin with ks.
+    #[arg(long, value_name = "P", value_parser = values::prefix)]
+    prefix: Option<Prefix>,
+}
+
+#[derive(Serialize)]
+struct InspectionView<'i> {
+    verdict: String,
+    key_id: Option<&'i str>,
+    environment: Option<&'i str>,
+    hint: &'static str,
+}
+
+/// Carries out `keystile inspect`.
+pub(crate) fn run(
+    arguments: &InspectArguments,
+    json: bool,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let formats = formats(arguments.prefix.as_ref())?;
+    let mut texts = Presented::new(surroundings);
+    let mut exit = Exit::Done;
+    while let Some(text) = texts.next(surroundings.input)? {
+        let found = inspect(&formats, text);
+        if found.verdict != Verdict::WellFormed {
+            exit = Exit::Denied;
+        }
+        print(&found, json, surroundings)?;
+    }
+    Ok(exit)
+}
+
+/// The formats that a text may be of, the likeliest first.
+fn formats(prefix: Option<&Prefix>) -> Result<Vec<KeyFormat>, Failure> {
+    let name = prefix.map_or(DEFAULT_PREFIX, Prefix::as_str);
+    let mut formats = vec![KeyFormat::structured(name)?, KeyFormat::opaque(name)?];
+    if prefix.is_none() {
+        formats.extend([KeyFormat::any_structured(), KeyFormat::any_opaque()]);
+    }
+    Ok(formats)
+}
+
+/// The finding that says most.
+fn inspect(formats: &[KeyFormat], text: &[u8]) -> Inspection {
+    let telling = |verdict| match verdict {
+        Verdict::WellFormed => 0,
+        Verdict::Wrapped => 1,
+        Verdict::WrongChecksum => 2,
+        Verdict::Foreign => 4,
+        _ => 3,
+    };
+    let found = formats.iter().map(|format| keystile::inspect(format, text));
+    found
+        .min_by_key(|found| telling(found.verdict))
+        .unwrap_or_else(|| keystile::inspect(&KeyFormat::any_structured(), text))
+}
+
+fn print(
+    found: &Inspection,
+    json: bool,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let key_id = found.key_id.as_ref().map(KeyId::as_str);
+    let environment = found.environment.as_ref().map(Environment::as_str);
+    let (verdict, hint) = (found.verdict.to_string(), found.verdict.hint());
+    if json {
+        let verdict = verdict.replace(' ', "_");
+        return surroundings.json(&InspectionView {
+            verdict,
+            key_id,
+            environment,
+            hint,
+        });
+    }
+    let mut line = format!("{verdict}: {hint}");
+    for part in [key_id, environment].into_iter().flatten() {
+        line.push_str("  ");
+        line.push_str(part);
+    }
+    surroundings.line(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_makes_all_others_foreign() {
+        let digits = "0f".repeat(32);
+        let text = format!("acme_{digits}");
+        let verdict = |prefix: Option<&str>| {
+            let prefix = prefix.map(|name| Prefix::new(name).unwrap());
+            inspect(&formats(prefix.as_ref()).unwrap(), text.as_bytes()).verdict
+        };
+        assert_eq!(verdict(None), Verdict::WellFormed);
+        assert_eq!(verdict(Some("acme")), Verdict::WellFormed);
+        assert_eq!(verdict(Some("other")), Verdict::Foreign);
+    }
+}

@@ -1,0 +1,194 @@
+//! `keystile issue`: a new key, shown once.
+
+use clap::{Args, ValueEnum};
+use keystile::{
+    Environment, IssueRequest, KeyFormat, KeyRecord, Prefix, RateLimit, ScopeTemplate, SysRng,
+    TemplateName,
+};
+use keystile_store::keep_issued;
+
+use crate::duration::{self, Lifetime, spell_rate};
+use crate::failure::{Exit, Failure};
+use crate::handover;
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::view::joined;
+use crate::{clock, values};
+
+/// Issue a key and print it, once.
+///
+/// The key alone goes to standard output; what it may do, and its public id, go to
+/// standard error. The store keeps a digest: a key that is lost cannot be shown again.
+/// What is left out is the least: no permissions, and an end after 90 days.
+///
+/// With --json, standard output has one object with key, key_id and record.
+///
+/// Example:
+///   keystile issue --client 'Acme Ltd' --env live --permission invoices:read
+///   keystile issue --client 'Acme Ltd' --template integration --rate-limit 100/1h \
+///       --network 192.0.2.0/24 --expires-in 30d
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct IssueArguments {
+    /// Whose key it is, for people.
+    #[arg(long, value_name = "NAME", value_parser = values::client)]
+    client: String,
+    /// An address to send notices to.
+    #[arg(long, value_name = "ADDRESS", value_parser = values::email)]
+    email: Option<String>,
+    /// The account or tenant that the key belongs to.
+    #[arg(long, value_name = "OWNER", value_parser = values::owner)]
+    owner: Option<String>,
+    /// The deployment that the key is for, such as live or test.
+    #[arg(long, visible_alias = "environment", value_name = "E", value_parser = values::environment)]
+    env: Option<Environment>,
+    /// A permission, such as invoices:read; * stands for a whole segment. Any number of
+    /// times.
+    #[arg(long = "permission", value_name = "P", value_parser = values::permission)]
+    permissions: Vec<String>,
+    /// An endpoint rule, such as 'GET,HEAD /api/data/*'. Any number of times; without one,
+    /// endpoints are not restricted.
+    #[arg(long = "endpoint", value_name = "RULE", value_parser = values::endpoint)]
+    endpoints: Vec<String>,
+    /// A template whose permissions, rate limit and endpoints the key gets; what is said
+    /// beside it must lie within it.
+    #[arg(long, value_name = "NAME", value_parser = values::template)]
+    template: Option<TemplateName>,
+    /// An address or a block of them that the key may be used from. Any number of times;
+    /// without one, from anywhere.
+    #[arg(long = "network", value_name = "CIDR", value_parser = values::network)]
+    networks: Vec<String>,
+    /// How often it may be used, such as 1000/1h.
+    #[arg(long, value_name = "N/TIME", value_parser = duration::rate)]
+    rate_limit: Option<RateLimit>,
+    /// How many times it may be used in all.
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    uses: Option<u64>,
+    /// How long it lives, such as 90d, 12h or never.
+    #[arg(long, value_name = "TIME", value_parser = duration::lifetime, default_value = "90d")]
+    expires_in: Lifetime,
+    /// JSON of your own, at most 16 KiB.
+    #[arg(long, value_name = "JSON", value_parser = values::metadata)]
+    metadata: Option<String>,
+    /// structured: found by its id, and a typo is refused without a look-up. opaque: a
+    /// prefix and 64 hex digits.
+    #[arg(long, value_enum, default_value = "structured")]
+    format: Format,
+    /// What the key begins with.
+    #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
+    prefix: Prefix,
+}
+
+/// What keys begin with unless it is said otherwise.
+pub(crate) const DEFAULT_PREFIX: &str = "ks";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Structured,
+    Opaque,
+}
+
+/// Carries out `keystile issue`.
+pub(crate) async fn run(
+    arguments: &IssueArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let request = request(arguments)?;
+    let prefix = arguments.prefix.as_str();
+    let format = match arguments.format {
+        Format::Structured => KeyFormat::structured(prefix)?,
+        Format::Opaque => KeyFormat::opaque(prefix)?,
+    };
+    let now = clock::now()?;
+    // All that can be refused is refused before the store is opened, and so made.
+    let issued = keystile::issue(&format, &setting.peppers, &request, &mut SysRng, now)?;
+
+    let opened = setting.open().await?;
+    keep_issued(&opened.store, &issued).await?;
+    handover::show(
+        &issued.key,
+        &issued.record,
+        None,
+        now,
+        setting.json,
+        surroundings,
+    )?;
+    if !setting.json {
+        describe(&issued.record, surroundings);
+    }
+    opened.tell_if_new(surroundings);
+    Ok(Exit::Done)
+}
+
+fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
+    let mut request = IssueRequest::new(&arguments.client)?;
+    if let Some(email) = &arguments.email {
+        request = request.email(email)?;
+    }
+    if let Some(owner) = &arguments.owner {
+        request = request.owner(owner)?;
+    }
+    if let Some(environment) = &arguments.env {
+        request = request.environment(environment.as_str())?;
+    }
+    if let Some(name) = &arguments.template {
+        let template = ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
+            let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
+            Failure::Said(format!("--template is one of: {known}").into())
+        })?;
+        request = request.template(template);
+    }
+    if !arguments.permissions.is_empty() {
+        request = request.permissions(&arguments.permissions)?;
+    }
+    if !arguments.endpoints.is_empty() {
+        request = request.endpoints(&arguments.endpoints)?;
+    }
+    if !arguments.networks.is_empty() {
+        request = request.networks(&arguments.networks)?;
+    }
+    if let Some(limit) = arguments.rate_limit {
+        request = request.rate_limit(limit);
+    }
+    if let Some(uses) = arguments.uses {
+        request = request.uses(uses)?;
+    }
+    if let Some(metadata) = &arguments.metadata {
+        request = request.metadata(metadata)?;
+    }
+    Ok(match arguments.expires_in {
+        Lifetime::For(span) => request.expires_in(span)?,
+        Lifetime::Ever => request.never_expires(),
+    })
+}
+
+/// What the new key may do, on standard error.
+fn describe(record: &KeyRecord, surroundings: &mut Surroundings<'_>) {
+    surroundings.remark(&format!("issued {} for {}", record.id, record.client_name));
+    let mut row = |name: &str, value: &str| surroundings.remark(&format!("  {name:<12} {value}"));
+    row("permissions", &joined(record.permissions.iter(), "none"));
+    let endpoints = record.allowed_endpoints.as_ref();
+    row(
+        "endpoints",
+        &endpoints.map_or("any".to_owned(), |rules| joined(rules.iter(), "none")),
+    );
+    if let Some(networks) = &record.allowed_networks {
+        row("networks", &joined(networks.iter(), "none"));
+    }
+    row(
+        "rate limit",
+        &record
+            .rate_limit
+            .as_ref()
+            .map_or("none".to_owned(), spell_rate),
+    );
+    if let Some(uses) = record.remaining_uses {
+        row("uses", &uses.to_string());
+    }
+    row(
+        "expires",
+        &record.expires_at.map_or("never".to_owned(), clock::spell),
+    );
+    surroundings.remark("The key is shown this once; the store keeps its digest alone.");
+}

@@ -1,0 +1,88 @@
+//! `keystile list`: the keys of a store.
+
+use clap::Args;
+use keystile::{KeyRecord, UnixMillis};
+use keystile_store::{Filter, Page, Store};
+
+use crate::failure::{Exit, Failure};
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::view::{RecordView, joined, standing};
+use crate::{clock, values};
+
+/// List keys, in the order in which they were issued.
+///
+/// STATUS is active, retiring (replaced, and still in its overlap), replaced, expired,
+/// suspended or revoked. With --json each key is an object on a line of its own.
+///
+/// Example:
+///   keystile list --owner acme
+///   keystile list --json | jq -r 'select(.live) | .key_id'
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ListArguments {
+    /// Of this owner alone.
+    #[arg(long, value_name = "OWNER", value_parser = values::owner)]
+    owner: Option<String>,
+    /// Of this client alone.
+    #[arg(long, value_name = "NAME", value_parser = values::client)]
+    client: Option<String>,
+    /// At most so many; all of them where it is not said.
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    limit: Option<u64>,
+}
+
+/// Records held in memory at once, however many there are.
+pub(crate) const PAGE: usize = 200;
+
+/// Carries out `keystile list`.
+pub(crate) async fn run(
+    arguments: &ListArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let mut filter = Filter::default();
+    filter.owner = arguments.owner.as_deref().map(Box::from);
+    filter.client_name = arguments.client.as_deref().map(Box::from);
+    let mut left = arguments.limit.unwrap_or(u64::MAX);
+
+    let opened = setting.open().await?;
+    let now = clock::now()?;
+    if !setting.json {
+        surroundings.line(HEADING)?;
+    }
+    let mut page = Page::first(PAGE);
+    while left > 0 {
+        let records = opened.store.list(&filter, page).await?;
+        let Some(last) = records.last() else { break };
+        page = page.after(last.id);
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        for record in records.iter().take(most) {
+            if setting.json {
+                surroundings.json(&RecordView::new(record, now))?;
+            } else {
+                surroundings.line(&row(record, now))?;
+            }
+            left = left.saturating_sub(1);
+        }
+    }
+    opened.tell_if_new(surroundings);
+    Ok(Exit::Done)
+}
+
+const HEADING: &str = "ID                STATUS     EXPIRES               ENV           CLIENT                    PERMISSIONS";
+
+/// Columns of fixed width: all records would have to be read to make them fit.
+fn row(record: &KeyRecord, now: UnixMillis) -> String {
+    let expires = record.expires_at.map_or("never".to_owned(), clock::spell);
+    let environment = record
+        .environment
+        .map_or("-".to_owned(), |name| name.to_string());
+    format!(
+        "{}  {:<9}  {expires:<20}  {environment:<12}  {:<24}  {}",
+        record.id,
+        standing(record, now),
+        record.client_name,
+        joined(record.permissions.iter(), "-"),
+    )
+}

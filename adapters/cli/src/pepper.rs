@@ -1,0 +1,96 @@
+//! The peppers of `KEYSTILE_PEPPER`: `VERSION:HEX`, the current one first, then retired ones.
+
+use std::ffi::OsStr;
+
+use keystile::{Pepper, PepperRing};
+use zeroize::Zeroizing;
+
+use crate::duration::whole;
+use crate::failure::Failure;
+
+/// The environment variable.
+pub(crate) const VARIABLE: &str = "KEYSTILE_PEPPER";
+
+const EXPECTED: Failure = Failure::expected(
+    "KEYSTILE_PEPPER is VERSION:HEX with 64 hex digits or more, such as 1:00ff…; retired peppers follow behind commas",
+);
+
+/// The ring that the variable describes; none where it is not set or empty.
+pub(crate) fn ring(value: Option<&OsStr>) -> Result<PepperRing, Failure> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(PepperRing::none());
+    };
+    let mut peppers = value.to_str().ok_or(EXPECTED)?.split(',').map(pepper);
+    let current = peppers.next().ok_or(EXPECTED)??;
+    peppers.try_fold(PepperRing::new(current), |ring, retired| {
+        ring.retired(retired?)
+            .map_err(|error| Failure::Said(format!("KEYSTILE_PEPPER: {error}").into()))
+    })
+}
+
+fn pepper(text: &str) -> Result<Pepper, Failure> {
+    let (version, digits) = text.split_once(':').ok_or(EXPECTED)?;
+    let version = whole(version)
+        .and_then(|version| u32::try_from(version).ok())
+        .ok_or(EXPECTED)?;
+    let secret = Zeroizing::new(hex::decode(digits).map_err(|_| EXPECTED)?);
+    Pepper::new(version, &secret).map_err(|_| EXPECTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<PepperRing, Failure> {
+        ring(Some(OsStr::new(text)))
+    }
+
+    #[test]
+    fn a_ring_is_read() {
+        let (one, two) = ("11".repeat(32), "22".repeat(40));
+        let current = Pepper::new(2, &[0x22; 40]).unwrap();
+        let digest = PepperRing::new(current).digest(b"key");
+        assert_eq!(
+            read(&format!("2:{two},1:{one}")).unwrap().digest(b"key"),
+            digest
+        );
+        assert_ne!(
+            read(&format!("1:{one},2:{two}")).unwrap().digest(b"key"),
+            digest
+        );
+        assert_eq!(
+            read("").unwrap().digest(b"key"),
+            PepperRing::none().digest(b"key")
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_an_echo() {
+        let one = "c0ffee".repeat(11);
+        let nine: Vec<String> = (1..=9).map(|version| format!("{version}:{one}")).collect();
+        for text in [
+            "1",
+            ":",
+            "1:",
+            "1:c0ffee",
+            ",",
+            "x:c0ffee",
+            &one,
+            &format!("1:{one}0"),
+            &format!("1:{one},"),
+            &format!(",1:{one}"),
+            &format!("+1:{one}"),
+            &format!("1 :{one}"),
+            &format!("4294967296:{one}"),
+            &format!("1:{one},1:{one}"),
+            &nine.join(","),
+            &format!("1:{}", "c0ffeé".repeat(11)),
+        ] {
+            let refused = read(text).unwrap_err().to_string();
+            assert!(
+                refused.contains("KEYSTILE_PEPPER") && !refused.contains("c0ffee"),
+                "{refused}"
+            );
+        }
+    }
+}

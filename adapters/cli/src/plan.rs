@@ -1,0 +1,98 @@
+//! `keystile plan`: which keys are due for a notice, a rotation or a clean-up.
+
+use clap::Args;
+use keystile::{DueAction, KeyRecord, Millis, RotationPolicy};
+use keystile_store::{Filter, Page, Store};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::list::PAGE;
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::{clock, duration};
+
+/// Say which keys are due for a notice, a rotation or a clean-up. Nothing is changed.
+///
+/// A key is due for a notice 14, 7 and 1 days before it ends, or within the time that
+/// --within says; for rotation 7 days before it ends or reaches 90 days of age; for a
+/// clean-up 30 days after it ended. A notice goes to the client's e-mail address.
+///
+/// With --json each is an object with key_id, client_name, client_email, action (notice,
+/// rotate or clean_up) and at, the instant at which the key ends or ended.
+///
+/// Example:
+///   keystile plan --within 30d
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct PlanArguments {
+    /// Announce keys that end within this time.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    within: Option<Millis>,
+}
+
+#[derive(Serialize)]
+struct DueView<'r> {
+    key_id: &'r str,
+    client_name: &'r str,
+    client_email: Option<&'r str>,
+    action: &'static str,
+    at: String,
+}
+
+/// Carries out `keystile plan`.
+pub(crate) async fn run(
+    arguments: &PlanArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let mut policy = RotationPolicy::default();
+    if let Some(lead) = arguments.within {
+        policy = policy.with_notice_leads([lead]);
+    }
+    let opened = setting.open().await?;
+    let now = clock::now()?;
+    if !setting.json {
+        surroundings.line("ID                ACTION    AT                    CLIENT")?;
+    }
+    let mut page = Page::first(PAGE);
+    loop {
+        let records = opened.store.list(&Filter::default(), page).await?;
+        let Some(last) = records.last() else { break };
+        page = page.after(last.id);
+        for record in &records {
+            for due in keystile::plan([record], &policy, now) {
+                print(record, due.action, setting.json, surroundings)?;
+            }
+        }
+    }
+    opened.tell_if_new(surroundings);
+    Ok(Exit::Done)
+}
+
+fn print(
+    record: &KeyRecord,
+    action: DueAction,
+    json: bool,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let (word, at) = match action {
+        DueAction::Notice { ends_at, .. } => ("notice", ends_at),
+        DueAction::Rotate { ends_at } => ("rotate", ends_at),
+        DueAction::CleanUp { ended_at } => ("clean_up", ended_at),
+        _ => return Err(Failure::expected("the plan has an action without a name")),
+    };
+    if json {
+        return surroundings.json(&DueView {
+            key_id: record.id.as_str(),
+            client_name: &record.client_name,
+            client_email: record.client_email.as_deref(),
+            action: word,
+            at: clock::spell_exactly(at),
+        });
+    }
+    let at = clock::spell(at);
+    surroundings.line(&format!(
+        "{}  {word:<8}  {at:<20}  {}",
+        record.id, record.client_name
+    ))
+}

@@ -1,0 +1,75 @@
+//! From arguments to an exit code.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::{Exit, FAILED, Failure};
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::{
+    demo, events, inspect, issue, list, pepper, plan, revoke, rotate, show, suspend, template,
+    usage, verify,
+};
+
+/// Carries out one command. What went wrong is said in one line on standard error.
+pub(crate) fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    surroundings: &mut Surroundings<'_>,
+) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let done = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => carry_out(&parsed, surroundings),
+        Err(error) => usage::answer(&error, &arguments, surroundings),
+    };
+    let flushed = surroundings.output.flush().map_err(Failure::from);
+    match done.and_then(|exit| flushed.map(|()| exit)) {
+        Ok(exit) => exit.code(),
+        Err(Failure::ReaderGone) => FAILED,
+        Err(failure) => {
+            surroundings.remark(&format!("keystile: {failure}"));
+            FAILED
+        }
+    }
+}
+
+fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
+    let json = arguments.common.json;
+    // These need no store.
+    match &arguments.command {
+        Command::Demo => return demo::run(json, surroundings),
+        Command::Inspect(inspect) => return inspect::run(inspect, json, surroundings),
+        Command::Template(template) => return template::run(template, json, surroundings),
+        _ => {}
+    }
+    let setting = Setting {
+        store: arguments.common.store.clone(),
+        peppers: pepper::ring(surroundings.pepper.as_deref())?,
+        json,
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|_| Failure::expected("the program cannot start its threads"))?
+        .block_on(on_store(&arguments.command, &setting, surroundings))
+}
+
+async fn on_store(
+    command: &Command,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    match command {
+        Command::Issue(issue) => issue::run(issue, setting, surroundings).await,
+        Command::Verify(verify) => verify::run(verify, setting, surroundings).await,
+        Command::List(list) => list::run(list, setting, surroundings).await,
+        Command::Show(show) => show::run(show, setting, surroundings).await,
+        Command::Revoke(revoke) => revoke::run(revoke, setting, surroundings).await,
+        Command::Suspend(key) => suspend::suspend(key, setting, surroundings).await,
+        Command::Resume(key) => suspend::resume(key, setting, surroundings).await,
+        Command::Rotate(rotate) => rotate::run(rotate, setting, surroundings).await,
+        Command::Plan(plan) => plan::run(plan, setting, surroundings).await,
+        Command::Events(events) => events::run(events, setting, surroundings).await,
+        Command::Template(_) | Command::Inspect(_) | Command::Demo => Ok(Exit::Done),
+    }
+}

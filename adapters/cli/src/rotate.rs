@@ -1,0 +1,98 @@
+//! `keystile rotate`: a new key takes the place of an old one.
+
+use clap::Args;
+use keystile::{KeyId, Millis, RotationPolicy, SysRng};
+use keystile_store::rotate;
+
+use crate::failure::{Exit, Failure};
+use crate::handover::{self, Replaced};
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::{clock, duration, values};
+
+/// Give a key a successor and print it, once.
+///
+/// The successor may do what the old key may, and shares its rate limit and uses. The old
+/// key lives on for the overlap, but never past its own expiry. The new key alone goes to
+/// standard output. A suspended, revoked, expired or already replaced key is not rotated.
+///
+/// With --json, standard output has one object with key, key_id, replaces (the old id),
+/// replaced_ends_at and record.
+///
+/// Example:
+///   keystile rotate 1AbCdEfGhIjKlMnO --overlap 24h
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RotateArguments {
+    /// The key's public id, as issue and list print it.
+    #[arg(value_name = "ID", value_parser = values::id)]
+    id: KeyId,
+    /// How long the old key lives on; 0s ends it at once. 7d, or --max-age where that is
+    /// shorter.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    overlap: Option<Millis>,
+    /// The first use of the new key ends the overlap.
+    #[arg(long)]
+    end_on_first_use: bool,
+    /// How long the new key lives: 1h to 90d.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, default_value = "90d")]
+    max_age: Millis,
+}
+
+/// Carries out `keystile rotate`.
+pub(crate) async fn run(
+    arguments: &RotateArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let policy = policy(arguments)?;
+    let opened = setting.open().await?;
+    let now = clock::now()?;
+    let id = &arguments.id;
+    let peppers = &setting.peppers;
+    let rotated = rotate(&opened.store, id, &policy, None, peppers, &mut SysRng, now).await?;
+
+    let old = rotated.changed.iter().find(|record| record.id == *id);
+    let end = old.and_then(|record| record.ends_at()).unwrap_or(now);
+    let successor = &rotated.successor;
+    let replaced = Replaced {
+        key_id: id.as_str(),
+        ends_at: clock::spell_exactly(end),
+    };
+    handover::show(
+        &rotated.key,
+        successor,
+        Some(&replaced),
+        now,
+        setting.json,
+        surroundings,
+    )?;
+    if !setting.json {
+        let client = &successor.client_name;
+        surroundings.remark(&format!(
+            "issued {} for {client}, in place of {id}",
+            successor.id
+        ));
+        let expires = successor
+            .expires_at
+            .map_or("never".to_owned(), clock::spell);
+        surroundings.remark(&format!("  the new key expires  {expires}"));
+        surroundings.remark(&format!("  the old key ends     {}", clock::spell(end)));
+        if policy.ends_on_first_use() {
+            surroundings.remark("  or as soon as the new key is used");
+        }
+        surroundings.remark("The key is shown this once; the store keeps its digest alone.");
+    }
+    Ok(Exit::Done)
+}
+
+fn policy(arguments: &RotateArguments) -> Result<RotationPolicy, Failure> {
+    let usual = RotationPolicy::default();
+    let overlap = arguments
+        .overlap
+        .unwrap_or(usual.overlap().min(arguments.max_age));
+    Ok(usual
+        .with_overlap(overlap)?
+        .with_max_age(arguments.max_age)?
+        .with_end_on_first_use(arguments.end_on_first_use))
+}

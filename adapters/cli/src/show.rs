@@ -1,0 +1,112 @@
+//! `keystile show`: everything that a store keeps about a key, but its digest.
+
+use clap::Args;
+use keystile::{KeyId, KeyRecord, Status, UnixMillis, Usage};
+use keystile_store::{Store, record};
+
+use crate::duration::spell_rate;
+use crate::failure::{Exit, Failure};
+use crate::setting::Setting;
+use crate::surroundings::Surroundings;
+use crate::view::{RecordView, joined, standing};
+use crate::{clock, values};
+
+/// Show what the store keeps about a key. The key itself and its digest are not shown.
+///
+/// Example:
+///   keystile show 1AbCdEfGhIjKlMnO
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ShowArguments {
+    /// The key's public id, as issue and list print it.
+    #[arg(value_name = "ID", value_parser = values::id)]
+    id: KeyId,
+}
+
+/// Carries out `keystile show`.
+pub(crate) async fn run(
+    arguments: &ShowArguments,
+    setting: &Setting,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Exit, Failure> {
+    let opened = setting.open().await?;
+    let record = record(&opened.store, &arguments.id).await?;
+    let now = clock::now()?;
+    if setting.json {
+        surroundings.json(&RecordView::new(&record, now))?;
+    } else {
+        let usage = opened.store.usage(&record.lineage).await?;
+        for (name, value) in rows(&record, &usage, now) {
+            surroundings.line(&format!("{name:<14}  {value}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("id", record.id.to_string()),
+        ("key prefix", record.key_prefix.to_string()),
+        ("client", record.client_name.to_string()),
+    ];
+    let mut optional = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
+    optional("e-mail", record.client_email.as_deref().map(str::to_owned));
+    optional("owner", record.owner.as_deref().map(str::to_owned));
+    optional(
+        "environment",
+        record.environment.map(|name| name.to_string()),
+    );
+    optional("status", Some(standing(record, now).to_owned()));
+    if let Status::Revoked { at, reason } = &record.status {
+        optional("revoked", Some(format!("{}: {reason}", clock::spell(*at))));
+    }
+    optional(
+        "permissions",
+        Some(joined(record.permissions.iter(), "none")),
+    );
+    let endpoints = record.allowed_endpoints.as_ref();
+    let endpoints = endpoints.map_or("any".to_owned(), |rules| joined(rules.iter(), "none"));
+    optional("endpoints", Some(endpoints));
+    let networks = record.allowed_networks.as_ref();
+    let networks = networks.map_or("any".to_owned(), |networks| joined(networks.iter(), "none"));
+    optional("networks", Some(networks));
+    let rate = record.rate_limit.map_or("none".to_owned(), |limit| {
+        let left = limit.quota(usage.rate, now).remaining();
+        format!("{}, {left} left now", spell_rate(&limit))
+    });
+    optional("rate limit", Some(rate));
+    optional(
+        "uses left",
+        record.remaining_uses.map(|uses| uses.to_string()),
+    );
+    optional(
+        "template",
+        record.scope_type.as_ref().map(ToString::to_string),
+    );
+    optional("metadata", record.metadata.as_deref().map(one_line));
+    optional("issued", Some(clock::spell(record.created_at)));
+    optional(
+        "last used",
+        Some(record.last_used_at.map_or("never".to_owned(), clock::spell)),
+    );
+    optional(
+        "expires",
+        Some(record.expires_at.map_or("never".to_owned(), clock::spell)),
+    );
+    optional("lineage", Some(record.lineage.to_string()));
+    optional("replaced by", record.replaced_by.map(|id| id.to_string()));
+    optional("overlap until", record.overlap_until.map(clock::spell));
+    optional(
+        "first use ends",
+        record.ends_at_first_use.map(|id| id.to_string()),
+    );
+    optional("version", Some(record.version.to_string()));
+    rows
+}
+
+/// Metadata may hold anything, such as characters that take over a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,246 @@
+//! What stands behind an option, checked at the door.
+//!
+//! Each message says what was expected and never what came: an argument may be a key that
+//! somebody pasted into the wrong place.
+
+use core::net::IpAddr;
+
+use keystile::{
+    EndpointRules, Environment, KeyFormat, KeyId, Networks, PermissionSet, Prefix, Requirement,
+    TemplateName,
+};
+use serde::de::IgnoredAny;
+
+use crate::duration::whole;
+
+type Checked<T> = Result<T, &'static str>;
+
+const TEXT_BYTES_MAX: usize = 255;
+/// Hex digits of an opaque key, as the program issues them.
+const OPAQUE_DIGITS: usize = 64;
+const METHOD_BYTES_MAX: usize = 32;
+
+/// A client's name.
+pub(crate) fn client(text: &str) -> Checked<String> {
+    if text.trim().is_empty() {
+        return Err("a client name is 1 to 255 bytes without control characters");
+    }
+    note(
+        text,
+        "a client name is 1 to 255 bytes without control characters",
+    )
+}
+
+/// An account or tenant.
+pub(crate) fn owner(text: &str) -> Checked<String> {
+    if text.is_empty() {
+        return Err("an owner is 1 to 255 bytes without control characters");
+    }
+    note(
+        text,
+        "an owner is 1 to 255 bytes without control characters",
+    )
+}
+
+/// Why a key is revoked.
+pub(crate) fn reason(text: &str) -> Checked<String> {
+    if text.trim().is_empty() {
+        return Err("a reason is 1 to 255 bytes without control characters");
+    }
+    note(
+        text,
+        "a reason is 1 to 255 bytes without control characters",
+    )
+}
+
+/// An e-mail address, as far as its shape goes.
+pub(crate) fn email(text: &str) -> Checked<String> {
+    let expected = "an e-mail address is name@host, at most 255 bytes, without spaces";
+    let shaped = text
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    if !shaped || text.contains(char::is_whitespace) {
+        return Err(expected);
+    }
+    note(text, expected)
+}
+
+/// JSON text.
+pub(crate) fn metadata(text: &str) -> Checked<String> {
+    if text.len() > keystile::METADATA_BYTES_MAX {
+        return Err("metadata is at most 16 KiB of JSON");
+    }
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return Err("metadata is JSON text, such as {\"plan\":\"pro\"}");
+    }
+    without_key(text)
+}
+
+/// A permission as it is granted.
+pub(crate) fn permission(text: &str) -> Checked<String> {
+    said(PermissionSet::new([text]).map(|_| text.to_owned()))
+}
+
+/// An endpoint rule.
+pub(crate) fn endpoint(text: &str) -> Checked<String> {
+    said(EndpointRules::new([text]).map(|_| text.to_owned()))
+}
+
+/// An address or a block of them.
+pub(crate) fn network(text: &str) -> Checked<String> {
+    said(Networks::new([text]).map(|_| text.to_owned()))
+}
+
+/// An address.
+pub(crate) fn address(text: &str) -> Checked<IpAddr> {
+    text.parse()
+        .map_err(|_| "an address is IPv4 or IPv6, such as 192.0.2.7 or 2001:db8::7")
+}
+
+/// A deployment's name.
+pub(crate) fn environment(text: &str) -> Checked<Environment> {
+    said(Environment::new(text))
+}
+
+/// What keys begin with.
+pub(crate) fn prefix(text: &str) -> Checked<Prefix> {
+    said(Prefix::new(text))
+}
+
+/// A template's name; whether there is one of that name is asked later.
+pub(crate) fn template(text: &str) -> Checked<TemplateName> {
+    said(TemplateName::new(text))
+}
+
+/// What a route asks of a key.
+pub(crate) fn requirement(text: &str) -> Checked<Requirement> {
+    said(Requirement::parse(text))
+}
+
+/// The public id of a key.
+pub(crate) fn id(text: &str) -> Checked<KeyId> {
+    said(text.parse())
+}
+
+/// An HTTP method, spelled as in endpoint rules.
+pub(crate) fn method(text: &str) -> Checked<String> {
+    let token = |byte: u8| byte.is_ascii_uppercase() || b"-_".contains(&byte);
+    let legal = (1..=METHOD_BYTES_MAX).contains(&text.len()) && text.bytes().all(token);
+    let expected = "a method is an upper-case token, such as GET";
+    legal.then(|| text.to_owned()).ok_or(expected)
+}
+
+/// A path as it is dispatched. Whether it is canonical belongs to the verdict.
+pub(crate) fn path(text: &str) -> Checked<String> {
+    if text.is_empty() {
+        return Err("a path is what the request line has, such as /api/data/7");
+    }
+    Ok(text.to_owned())
+}
+
+/// A count of 1 or more.
+pub(crate) fn count(text: &str) -> Checked<u64> {
+    whole(text)
+        .filter(|count| (1..=i64::MAX.unsigned_abs()).contains(count))
+        .ok_or("a count is a whole number, 1 or more")
+}
+
+fn said<T>(result: Result<T, keystile::Error>) -> Checked<T> {
+    result.map_err(|error| error.message())
+}
+
+fn note(text: &str, expected: &'static str) -> Checked<String> {
+    if text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+        return Err(expected);
+    }
+    without_key(text)
+}
+
+/// The text, unless a whole key stands in it: a record and its audit are read by many.
+fn without_key(text: &str) -> Checked<String> {
+    let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
+    let is_key = |word: &str| {
+        let word = word.as_bytes();
+        let digits = word.rsplit(|&byte| byte == b'_').next().unwrap_or_default();
+        structured.parse(word).is_some()
+            || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
+    };
+    if text.split(|c| !part_of_key(c)).any(is_key) {
+        return Err("the text holds a whole key; write its id instead");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keystile::{IssueRequest, PepperRing, SysRng, UnixMillis, issue};
+
+    #[test]
+    fn keys_are_not_taken_into_notes() {
+        let now = UnixMillis::new(1_790_000_000_000).unwrap();
+        let request = IssueRequest::new("Acme").unwrap();
+        for format in [KeyFormat::structured("ks"), KeyFormat::opaque("dt")] {
+            let issued = issue(
+                &format.unwrap(),
+                &PepperRing::none(),
+                &request,
+                &mut SysRng,
+                now,
+            );
+            let key = issued.unwrap().key;
+            let key = key.expose();
+            for text in [
+                key.to_owned(),
+                format!("leaked: {key}."),
+                format!("\"{key}\""),
+            ] {
+                assert!(reason(&text).is_err() && client(&text).is_err() && owner(&text).is_err());
+            }
+            assert!(metadata(&format!("{{\"key\":\"{key}\"}}")).is_err());
+            assert!(email(&format!("{key}@x")).is_err());
+            // Without its last character it is no key.
+            let cut = key.get(..key.len() - 1).unwrap();
+            assert!(reason(cut).is_ok());
+        }
+        assert!(metadata(&format!("{{\"image\":\"sha256:{}\"}}", "0f".repeat(32))).is_ok());
+    }
+
+    #[test]
+    fn texts_have_bounds() {
+        assert!(client(&"x".repeat(255)).is_ok() && client(&"x".repeat(256)).is_err());
+        assert!(client("").is_err() && client(" ").is_err() && client("a\nb").is_err());
+        assert!(reason("\u{1b}[2J").is_err() && owner("a\u{9b}b").is_err());
+        for wrong in ["", "@", "a@", "@b", "ab", "a@b@c", "a b@c", "a@b c"] {
+            assert!(email(wrong).is_err(), "{wrong}");
+        }
+        assert!(email("ops@acme.example").is_ok());
+    }
+
+    #[test]
+    fn counts_methods_and_metadata() {
+        assert_eq!(count("1"), Ok(1));
+        assert_eq!(count("9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
+        for wrong in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "1.0",
+            " 1",
+            "9223372036854775808",
+            "ten",
+        ] {
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "get", "GET ", "GET,PUT", "GÉT"] {
+            assert!(method(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "{", "{\"a\":}", "nul", "{} {}", &"[".repeat(9_000)] {
+            assert!(metadata(wrong).is_err(), "{wrong}");
+        }
+        assert!(metadata("null").is_ok() && metadata("{\"a\": [1, 2]}").is_ok());
+        assert!(metadata(&format!("\"{}\"", "x".repeat(16_383))).is_err());
+    }
+}
