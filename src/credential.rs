@@ -199,7 +199,9 @@ const fn is_blank(byte: u8) -> bool {
 
 /// Whether all bytes are visible ASCII; free of branches on them, so that it vectorises.
 fn is_visible(value: &[u8]) -> bool {
-    value.iter().fold(true, |all, byte| all & byte.is_ascii_graphic())
+    value
+        .iter()
+        .fold(true, |all, byte| all & byte.is_ascii_graphic())
 }
 
 /// What follows `scheme` and at least one space, or nothing where the scheme is another.

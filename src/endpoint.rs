@@ -1,7 +1,7 @@
 //! Which methods and paths a key may be used on.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{Error, ErrorKind};
@@ -33,8 +33,8 @@ pub const ENDPOINT_RULES_MAX: usize = 64;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct EndpointRules {
-    /// Joined by line feeds, which no rule contains: one allocation for the whole list.
-    text: Box<str>,
+    /// Each rule behind its [`Head`]: one allocation for the whole list.
+    packed: Box<[u8]>,
 }
 
 impl EndpointRules {
@@ -48,7 +48,7 @@ impl EndpointRules {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let mut text = String::new();
+        let mut packed = Vec::new();
         for (count, rule) in rules.into_iter().enumerate() {
             let rule = rule.as_ref();
             if count >= ENDPOINT_RULES_MAX {
@@ -76,25 +76,31 @@ impl EndpointRules {
                     "an endpoint pattern is /segments, with * for one whole segment, or at the end for the rest",
                 ));
             }
-            if !text.split('\n').any(|known| known == rule) {
-                if !text.is_empty() {
-                    text.push('\n');
-                }
-                text.push_str(rule);
+            if !Rules(&packed)
+                .iter()
+                .any(|known| known.text == rule.as_bytes())
+            {
+                packed.extend_from_slice(&Head::of(rule).to_bytes());
+                packed.extend_from_slice(rule.as_bytes());
             }
         }
-        Ok(Self { text: text.into() })
+        Ok(Self {
+            packed: packed.into(),
+        })
     }
 
     /// Each rule, in the order of the first mention.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.view().iter()
+        // All of them are ASCII.
+        self.view()
+            .iter()
+            .filter_map(|rule| core::str::from_utf8(rule.text).ok())
     }
 
     /// Whether the list is empty, and so allows nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.packed.is_empty()
     }
 
     /// Whether a rule matches the method and the path as they were sent.
@@ -102,54 +108,160 @@ impl EndpointRules {
     /// A path that is not [canonical](crate::is_canonical_path) matches nothing.
     #[must_use]
     pub fn allow(&self, method: &str, path: &str) -> bool {
-        crate::path::is_canonical_path(path.as_bytes()) && self.view().allow_canonical(method, path)
+        crate::path::is_canonical_path(path.as_bytes())
+            && self
+                .view()
+                .allow_canonical(method.as_bytes(), path.as_bytes())
     }
 
     /// The list as it lies in memory, for a verdict.
     #[inline]
     pub(crate) const fn view(&self) -> Rules<'_> {
-        Rules(&self.text)
+        Rules(&self.packed)
     }
 
     /// Whether each rule of `other` lies within one rule here.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other
+            .view()
             .iter()
-            .map(split_rule)
-            .all(|(wanted_methods, wanted)| {
-                self.iter().map(split_rule).any(|(methods, pattern)| {
-                    let methods_within = match (methods, wanted_methods) {
-                        (None, _) => true,
-                        (Some(_), None) => false,
-                        (Some(own), Some(wanted)) => wanted
-                            .split(',')
-                            .all(|method| own.split(',').any(|own| own == method)),
-                    };
-                    methods_within && covers(pattern, wanted)
-                })
-            })
+            .all(|wanted| self.view().iter().any(|own| own.covers(&wanted)))
     }
 }
 
-/// A list's rules joined by line feeds, wherever that text lies.
+/// A packed list of rules, wherever it lies.
 #[derive(Clone, Copy)]
-pub(crate) struct Rules<'s>(pub(crate) &'s str);
+pub(crate) struct Rules<'s>(pub(crate) &'s [u8]);
 
 impl<'s> Rules<'s> {
     #[inline]
-    fn iter(self) -> impl Iterator<Item = &'s str> {
-        self.0.split('\n').filter(|rule| !rule.is_empty())
+    fn iter(self) -> impl Iterator<Item = Rule<'s>> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (head, behind) = rest.split_first_chunk()?;
+            let head = Head::from_bytes(*head);
+            let (text, behind) = behind.split_at_checked(head.length.into())?;
+            rest = behind;
+            Some(Rule { text, head })
+        })
     }
 
     /// Whether a rule matches a path that was found to be canonical.
     #[inline]
-    pub(crate) fn allow_canonical(self, method: &str, path: &str) -> bool {
-        self.iter().any(|rule| {
-            let (methods, pattern) = split_rule(rule);
-            methods.is_none_or(|methods| methods.split(',').any(|own| own == method))
-                && covers(pattern, path)
-        })
+    pub(crate) fn allow_canonical(self, method: &[u8], path: &[u8]) -> bool {
+        self.iter()
+            .any(|rule| rule.allows(method) && rule.matches(path))
     }
+}
+
+/// A rule as it lies in a list.
+struct Rule<'s> {
+    text: &'s [u8],
+    head: Head,
+}
+
+/// What is read of a rule before its text.
+#[derive(Clone, Copy)]
+struct Head {
+    length: u16,
+    /// Where the pattern begins: behind the methods and a space, or at 0 without methods.
+    pattern_at: u16,
+    wildcards: Wildcards,
+}
+
+/// Which wildcards a pattern has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wildcards {
+    None = 0,
+    /// One, at its end.
+    Rest = 1,
+    /// Others.
+    Inner = 2,
+}
+
+impl Head {
+    /// The head of a rule that was found to be well formed, and so is short.
+    fn of(rule: &str) -> Self {
+        let narrow = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        let wildcards = match rule.find('*') {
+            None => Wildcards::None,
+            Some(first) if first.saturating_add(1) == rule.len() => Wildcards::Rest,
+            Some(_) => Wildcards::Inner,
+        };
+        let pattern_at = rule.find(' ').map_or(0, |space| space.saturating_add(1));
+        Self {
+            length: narrow(rule.len()),
+            pattern_at: narrow(pattern_at),
+            wildcards,
+        }
+    }
+
+    const fn to_bytes(self) -> [u8; 5] {
+        let ([a, b], [c, d]) = (self.length.to_le_bytes(), self.pattern_at.to_le_bytes());
+        [a, b, c, d, self.wildcards as u8]
+    }
+
+    #[inline]
+    const fn from_bytes([a, b, c, d, wildcards]: [u8; 5]) -> Self {
+        let wildcards = match wildcards {
+            0 => Wildcards::None,
+            1 => Wildcards::Rest,
+            _ => Wildcards::Inner,
+        };
+        Self {
+            length: u16::from_le_bytes([a, b]),
+            pattern_at: u16::from_le_bytes([c, d]),
+            wildcards,
+        }
+    }
+}
+
+impl<'s> Rule<'s> {
+    /// The methods, and the pattern.
+    #[inline]
+    fn parts(&self) -> (Option<&'s [u8]>, &'s [u8]) {
+        let (methods, pattern) = self
+            .text
+            .split_at_checked(self.head.pattern_at.into())
+            .unwrap_or_default();
+        (
+            methods.split_last().map(|(_space, methods)| methods),
+            pattern,
+        )
+    }
+
+    #[inline]
+    fn allows(&self, method: &[u8]) -> bool {
+        let (methods, _) = self.parts();
+        methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
+    }
+
+    /// Whether the pattern covers all that `path`, a canonical path or a pattern, stands
+    /// for.
+    #[inline]
+    fn matches(&self, path: &[u8]) -> bool {
+        let (_, pattern) = self.parts();
+        match (self.head.wildcards, pattern) {
+            (Wildcards::None, pattern) => pattern == path,
+            // Any remainder after the slash, the empty one too. A path that is a pattern
+            // and ends in `*` stands for no less than that.
+            (Wildcards::Rest, [stem @ .., _star]) => path.starts_with(stem),
+            (_, pattern) => matches_by_segment(pattern, path),
+        }
+    }
+
+    fn covers(&self, wanted: &Rule<'_>) -> bool {
+        let (wanted_methods, wanted_pattern) = wanted.parts();
+        let methods_within = match wanted_methods {
+            Some(wanted) => wanted.split(is_comma).all(|method| self.allows(method)),
+            None => self.parts().0.is_none(),
+        };
+        methods_within && self.matches(wanted_pattern)
+    }
+}
+
+const fn is_comma(byte: &u8) -> bool {
+    *byte == b','
 }
 
 impl fmt::Debug for EndpointRules {
@@ -165,28 +277,20 @@ fn split_rule(rule: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether `pattern` covers all that `path`, a canonical path or a pattern, stands for.
-#[inline]
-fn covers(pattern: &str, path: &str) -> bool {
-    // `/*` at the end takes any remainder after the slash, the empty one too. A path that
-    // ends in `*` and is a pattern stands for the empty remainder, and so is never
-    // covered by less.
-    if let Some(stem) = pattern.strip_suffix('*') {
-        if !stem.contains('*') {
-            return path.as_bytes().starts_with(stem.as_bytes());
-        }
-    } else if !pattern.contains('*') {
-        return pattern == path;
-    }
-    let (mut own, mut other) = (pattern.split('/').peekable(), path.split('/').peekable());
+fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
+    let slash = |byte: &u8| *byte == b'/';
+    let (mut own, mut other) = (
+        pattern.split(slash).peekable(),
+        path.split(slash).peekable(),
+    );
     loop {
         match (own.next(), other.next()) {
-            (Some("*"), Some(segment)) => {
+            (Some(b"*"), Some(segment)) => {
                 if own.peek().is_none() {
                     return true;
                 }
                 // A last `*` of a pattern is a remainder, not the one segment.
-                if segment.is_empty() || (segment == "*" && other.peek().is_none()) {
+                if segment.is_empty() || (segment == b"*" && other.peek().is_none()) {
                     return false;
                 }
             }

@@ -1,7 +1,7 @@
 //! What a key was granted: permissions with whole-segment wildcards.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{Error, ErrorKind};
@@ -10,8 +10,6 @@ use crate::error::{Error, ErrorKind};
 pub const PERMISSION_BYTES_MAX: usize = 128;
 /// Most permissions in a set.
 pub const PERMISSIONS_MAX: usize = 64;
-
-const WILDCARD: &str = "*";
 
 /// The permissions that a key was granted.
 ///
@@ -32,8 +30,9 @@ const WILDCARD: &str = "*";
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct PermissionSet {
-    /// Joined by spaces, which no permission contains: one allocation for the whole set.
-    text: Box<str>,
+    /// Each permission behind a byte that holds its length less one, and whether it has a
+    /// wildcard: one allocation for the whole set, and a verdict that reads few bytes.
+    packed: Box<[u8]>,
 }
 
 impl PermissionSet {
@@ -47,7 +46,7 @@ impl PermissionSet {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let mut text = String::new();
+        let mut packed = Vec::new();
         for (count, permission) in permissions.into_iter().enumerate() {
             let permission = permission.as_ref();
             if count >= PERMISSIONS_MAX {
@@ -56,31 +55,36 @@ impl PermissionSet {
                     "a key has at most 64 permissions",
                 ));
             }
-            if !is_granted_form(permission) {
-                return Err(Error::new(
-                    ErrorKind::Permission,
-                    "a permission is segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * stands for a whole segment",
-                ));
-            }
-            if !text.split(' ').any(|known| known == permission) {
-                if !text.is_empty() {
-                    text.push(' ');
-                }
-                text.push_str(permission);
+            let head = head_of(permission).filter(|_| is_granted_form(permission));
+            let head = head.ok_or(Error::new(
+                ErrorKind::Permission,
+                "a permission is segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * stands for a whole segment",
+            ))?;
+            if !Granted(&packed)
+                .iter()
+                .any(|(known, _)| known == permission.as_bytes())
+            {
+                packed.push(head);
+                packed.extend_from_slice(permission.as_bytes());
             }
         }
-        Ok(Self { text: text.into() })
+        Ok(Self {
+            packed: packed.into(),
+        })
     }
 
     /// Each permission, in the order of the first mention.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.view().iter()
+        // All of them are ASCII.
+        self.view()
+            .iter()
+            .filter_map(|(permission, _)| core::str::from_utf8(permission).ok())
     }
 
     /// Whether the set grants nothing at all.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.packed.is_empty()
     }
 
     /// Whether one of the permissions covers `wanted`, a permission without wildcard.
@@ -89,40 +93,63 @@ impl PermissionSet {
     #[must_use]
     #[inline]
     pub fn grants(&self, wanted: &str) -> bool {
-        is_required_form(wanted) && self.view().grants(wanted)
+        is_required_form(wanted) && self.view().grants(wanted.as_bytes())
     }
 
     /// The set as it lies in memory, for a verdict.
     #[inline]
     pub(crate) const fn view(&self) -> Granted<'_> {
-        Granted(&self.text)
+        Granted(&self.packed)
     }
 
     /// Whether everything that `other` grants is granted by one permission here.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other
+            .view()
             .iter()
-            .all(|wanted| self.iter().any(|granted| covers(granted, wanted)))
+            .all(|(wanted, _)| self.view().grants(wanted))
     }
 }
 
-/// A set's permissions joined by spaces, wherever that text lies.
+/// A packed set of permissions, wherever it lies.
 #[derive(Clone, Copy)]
-pub(crate) struct Granted<'s>(pub(crate) &'s str);
+pub(crate) struct Granted<'s>(pub(crate) &'s [u8]);
 
 impl<'s> Granted<'s> {
+    /// Each permission, and whether it has a wildcard.
     #[inline]
-    fn iter(self) -> impl Iterator<Item = &'s str> {
-        // The empty set's text would split into one empty permission.
-        self.0
-            .split(' ')
-            .filter(|permission| !permission.is_empty())
+    fn iter(self) -> impl Iterator<Item = (&'s [u8], bool)> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (&head, behind) = rest.split_first()?;
+            let length = usize::from(head & !HAS_WILDCARD).saturating_add(1);
+            let (permission, behind) = behind.split_at_checked(length)?;
+            rest = behind;
+            Some((permission, head & HAS_WILDCARD != 0))
+        })
     }
 
+    /// Whether one of the permissions covers `wanted`, which is well formed.
     #[inline]
-    pub(crate) fn grants(self, wanted: &str) -> bool {
-        !wanted.is_empty() && self.iter().any(|granted| covers(granted, wanted))
+    pub(crate) fn grants(self, wanted: &[u8]) -> bool {
+        self.iter().any(|(granted, has_wildcard)| {
+            granted == wanted || (has_wildcard && covers(granted, wanted))
+        })
     }
+}
+
+/// The bit of a packed permission's first byte that says whether it has a wildcard.
+const HAS_WILDCARD: u8 = 0x80;
+
+/// The byte before a packed permission; the longest one's length less one is 127.
+fn head_of(permission: &str) -> Option<u8> {
+    let length = u8::try_from(permission.len().checked_sub(1)?).ok()?;
+    let wildcard = if permission.contains('*') {
+        HAS_WILDCARD
+    } else {
+        0
+    };
+    (length < HAS_WILDCARD).then_some(length | wildcard)
 }
 
 impl fmt::Debug for PermissionSet {
@@ -141,7 +168,7 @@ fn is_granted_form(text: &str) -> bool {
     text.len() <= PERMISSION_BYTES_MAX
         && text
             .split(':')
-            .all(|segment| segment == WILDCARD || is_segment(segment))
+            .all(|segment| segment == "*" || is_segment(segment))
 }
 
 fn is_segment(segment: &str) -> bool {
@@ -152,19 +179,19 @@ fn is_segment(segment: &str) -> bool {
 /// Whether the pattern `granted` covers all that `wanted` stands for.
 ///
 /// `wanted` may be a pattern too: then it is covered as a whole or not at all.
-#[inline]
-fn covers(granted: &str, wanted: &str) -> bool {
-    if !granted.contains('*') {
-        return granted == wanted;
-    }
-    let (mut granted, mut wanted) = (granted.split(':').peekable(), wanted.split(':').peekable());
+fn covers(granted: &[u8], wanted: &[u8]) -> bool {
+    let colon = |byte: &u8| *byte == b':';
+    let (mut granted, mut wanted) = (
+        granted.split(colon).peekable(),
+        wanted.split(colon).peekable(),
+    );
     loop {
         match (granted.next(), wanted.next()) {
             // At the end a wildcard takes all that is left, which is one segment or more.
-            (Some(WILDCARD), Some(_)) if granted.peek().is_none() => return true,
+            (Some(b"*"), Some(_)) if granted.peek().is_none() => return true,
             // A wildcard at the end of `wanted` stands for more than this one segment.
-            (Some(WILDCARD), Some(WILDCARD)) if wanted.peek().is_none() => return false,
-            (Some(WILDCARD), Some(_)) => {}
+            (Some(b"*"), Some(b"*")) if wanted.peek().is_none() => return false,
+            (Some(b"*"), Some(_)) => {}
             (Some(own), Some(other)) if own == other => {}
             (None, None) => return true,
             _ => return false,

@@ -159,10 +159,15 @@ impl Requirement {
     pub(crate) fn check(&self, granted: Granted<'_>) -> Option<Missing> {
         // One term is the usual case; it needs no stack.
         if let [only] = &*self.terms {
-            let met = granted.grants(self.text.get(wide(only)).unwrap_or_default());
+            let met = granted.grants(self.term(only));
             return (!met).then_some(Missing([1, 0]));
         }
         self.check_formula(granted)
+    }
+
+    #[inline]
+    fn term(&self, range: &Range<u16>) -> &[u8] {
+        self.text.as_bytes().get(wide(range)).unwrap_or_default()
     }
 
     fn check_formula(&self, granted: Granted<'_>) -> Option<Missing> {
@@ -173,12 +178,8 @@ impl Requirement {
         for step in &*self.formula {
             let entry = match step {
                 Step::Term(term) => {
-                    let range = self
-                        .terms
-                        .get(usize::from(*term))
-                        .map(wide)
-                        .unwrap_or_default();
-                    let met = granted.grants(self.text.get(range).unwrap_or_default());
+                    let range = self.terms.get(usize::from(*term));
+                    let met = range.is_some_and(|range| granted.grants(self.term(range)));
                     if met { 0 } else { 1 << u32::from(*term) }
                 }
                 Step::And | Step::Or => {

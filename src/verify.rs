@@ -325,7 +325,9 @@ impl<'r> Terms<'r> {
             (Some((_, path)), _) if !is_canonical_path(path.as_bytes()) => {
                 return refuse(Cause::PathNotCanonical);
             }
-            (Some((method, path)), Some(rules)) if !rules.allow_canonical(method, path) => {
+            (Some((method, path)), Some(rules))
+                if !rules.allow_canonical(method.as_bytes(), path.as_bytes()) =>
+            {
                 return refuse(Cause::Endpoint);
             }
             (None, Some(_)) => return refuse(Cause::Endpoint),

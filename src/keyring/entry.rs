@@ -2,8 +2,8 @@
 
 use core::num::NonZeroU32;
 use std::boxed::Box;
-use std::string::String;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use super::invalidation::OwnerPlace;
 use super::meter::{Failed, RateMeter, SharedMeter};
@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub(super) fresh_until: UnixMillis,
     expires_at: Option<UnixMillis>,
     /// Permissions, then endpoint rules, each as its own type lays it out.
-    policy: Box<str>,
+    policy: Box<[u8]>,
     /// Where the endpoint rules begin, counted from 1; none where there is no list.
     endpoints_at: Option<NonZeroU32>,
     pub(super) place: u32,
@@ -80,9 +80,9 @@ impl Entry {
     pub(super) fn new(record: &KeyRecord, admission: Admission) -> Self {
         let permissions = record.permissions.view().0;
         let endpoints = record.allowed_endpoints.as_ref().map(EndpointRules::view);
-        let mut policy = String::from(permissions);
+        let mut policy = Vec::from(permissions);
         let endpoints_at = endpoints.and_then(|rules| {
-            policy.push_str(rules.0);
+            policy.extend_from_slice(rules.0);
             u32::try_from(permissions.len())
                 .ok()
                 .and_then(|at| NonZeroU32::new(at.saturating_add(1)))
@@ -142,7 +142,7 @@ impl Entry {
         match self.policy.split_at_checked(at) {
             Some((permissions, endpoints)) => (Granted(permissions), Some(Rules(endpoints))),
             // Cannot be; and then it grants nothing.
-            None => (Granted(""), Some(Rules(""))),
+            None => (Granted(&[]), Some(Rules(&[]))),
         }
     }
 
