@@ -28,17 +28,12 @@ pub(crate) fn character(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether `byte` belongs to the alphabet.
+/// Whether all of `text` is of the alphabet; free of branches on its bytes, and of a known
+/// length, so that it vectorises.
 #[inline]
-pub(crate) const fn is_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-}
-
-/// Whether all of `text` does; free of branches on its bytes, so that it vectorises.
-#[inline]
-pub(crate) fn is_text(text: &[u8]) -> bool {
+pub(crate) fn is_text<const N: usize>(text: &[u8; N]) -> bool {
     text.iter()
-        .fold(true, |all, &byte| all & is_character(byte))
+        .fold(true, |all, byte| all & byte.is_ascii_alphanumeric())
 }
 
 /// Fills `text` with independent, uniform characters.
@@ -81,6 +76,32 @@ pub(crate) fn six_digits(number: u64) -> [u8; 6] {
     }
     digits
 }
+
+/// The number that six digits of the alphabet stand for.
+///
+/// Cheaper than writing a number in digits, which divides six times. The digits of a
+/// check are no secret: a table may be asked for them.
+#[inline]
+pub(crate) fn number(digits: &[u8; 6]) -> u64 {
+    digits.iter().fold(0, |number: u64, &digit| {
+        let value = VALUES.get(usize::from(digit)).copied().unwrap_or(0);
+        number.wrapping_mul(62).wrapping_add(u64::from(value))
+    })
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "worked out by the compiler: a bad index fails the build"
+)]
+const VALUES: [u8; 256] = {
+    let mut values = [0; 256];
+    let mut value = 0u8;
+    while (value as usize) < ALPHABET.len() {
+        values[ALPHABET[value as usize] as usize] = value;
+        value = value.saturating_add(1);
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +207,7 @@ mod tests {
             (1 << 35) - 1,
         ] {
             assert_eq!(six_digits(n).to_vec(), naive(n));
+            assert_eq!(number(&six_digits(n)), n);
         }
     }
 }

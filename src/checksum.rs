@@ -55,9 +55,19 @@ impl Checksum {
     }
 
     /// The six base62 digits over `text`.
-    #[inline]
     pub(crate) fn digits(&self, text: &[u8]) -> [u8; 6] {
-        base62::six_digits(match self {
+        base62::six_digits(self.number(text))
+    }
+
+    /// Whether these digits, which are of the alphabet, are those over `text`.
+    #[inline]
+    pub(crate) fn holds(&self, text: &[u8], digits: &[u8; 6]) -> bool {
+        self.number(text) == base62::number(digits)
+    }
+
+    #[inline]
+    fn number(&self, text: &[u8]) -> u64 {
+        match self {
             Self::Crc32 => u64::from(crc32fast::hash(text)),
             Self::Keyed(ChecksumKey(state)) => {
                 let mac = state.clone().chain_update(text).finalize().into_bytes();
@@ -65,7 +75,7 @@ impl Checksum {
                 // 35 bits are the most that six base62 digits can hold.
                 u64::from_be_bytes(first) >> 29
             }
-        })
+        }
     }
 }
 

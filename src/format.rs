@@ -20,8 +20,6 @@ use crate::record::KeyRecord;
 const SECRET_BYTES: usize = 43;
 const CHECK_BYTES: usize = 6;
 const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
-/// `id _ secret check`, the part of fixed length that a key is read by from its end.
-const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
 const SEPARATOR: u8 = b'_';
 
 /// Random bytes of an opaque key: fewest, most, and the article's.
@@ -214,16 +212,11 @@ impl KeyFormat {
     pub(crate) fn shape<'k>(&self, text: &'k [u8]) -> Option<Shape<'k, '_>> {
         match &self.spelling {
             Spelling::Structured { checksum } => {
-                let (head, body) = text.split_at_checked(text.len().checked_sub(BODY_BYTES)?)?;
+                let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
+                let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
+                let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
                 let environment = self.environment_of(head)?;
-                let (id, rest) = body.split_at_checked(KEY_ID_BYTES)?;
-                let (_, tail) = rest
-                    .split_first()
-                    .filter(|&(&first, _)| first == SEPARATOR)?;
-                // `from_bytes` looks at the id's alphabet, this line at the rest.
-                let id = KeyId::from_bytes(id)
-                    .ok()
-                    .filter(|_| base62::is_text(tail))?;
+                let id = KeyId::from_array(*id).filter(|_| base62::is_text(tail))?;
                 let named = Named { id, environment };
                 Some(Shape {
                     text,
@@ -260,7 +253,7 @@ impl KeyFormat {
             // Where the prefix is not known, the two cannot be told apart.
             return self.is_prefix(head).then_some(None);
         };
-        let rest = head.strip_prefix(prefix.as_str().as_bytes())?;
+        let rest = head.strip_prefix(prefix.as_bytes())?;
         let Some((&first, environment)) = rest.split_first() else {
             return Some(None);
         };
@@ -274,7 +267,7 @@ impl KeyFormat {
 
     fn is_prefix(&self, head: &[u8]) -> bool {
         match &self.prefix {
-            Some(prefix) => head == prefix.as_str().as_bytes(),
+            Some(prefix) => head == prefix.as_bytes(),
             // A prefix of 16, a separator and an environment of 12 at most.
             None => {
                 head.len() <= 29
@@ -362,7 +355,7 @@ impl<'k> Shape<'k, '_> {
     pub(crate) fn checked(self) -> Option<PresentedKey<'k>> {
         if let Some(checksum) = self.checksum {
             let (covered, check) = self.text.split_last_chunk::<CHECK_BYTES>()?;
-            if checksum.digits(covered) != *check {
+            if !checksum.holds(covered, check) {
                 return None;
             }
         }

@@ -49,15 +49,17 @@ impl KeyId {
     /// [`ErrorKind::KeyId`] where they are not an id.
     #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        match <[u8; KEY_ID_BYTES]>::try_from(bytes) {
-            Ok(bytes) if bytes.starts_with(&[VERSION]) && base62::is_text(&bytes) => {
-                Ok(Self(bytes))
-            }
-            _ => Err(Error::new(
-                ErrorKind::KeyId,
-                "a key id is 16 of 0-9, A-Z and a-z, beginning with 1",
-            )),
-        }
+        let id = <[u8; KEY_ID_BYTES]>::try_from(bytes).ok();
+        id.and_then(Self::from_array).ok_or(Error::new(
+            ErrorKind::KeyId,
+            "a key id is 16 of 0-9, A-Z and a-z, beginning with 1",
+        ))
+    }
+
+    #[inline]
+    pub(crate) fn from_array(bytes: [u8; KEY_ID_BYTES]) -> Option<Self> {
+        let [version, ..] = bytes;
+        (version == VERSION && base62::is_text(&bytes)).then_some(Self(bytes))
     }
 
     /// The id's 16 characters.

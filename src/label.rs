@@ -22,9 +22,13 @@ impl<const N: usize> Short<N> {
         Some(Self { bytes, len })
     }
 
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
     fn as_str(&self) -> &str {
-        let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
-        core::str::from_utf8(text).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
@@ -65,6 +69,14 @@ impl Prefix {
                 ErrorKind::Name,
                 "a prefix is 1 to 16 of a-z, 0-9 and inner _, beginning with a letter",
             ))
+    }
+}
+
+impl Prefix {
+    /// The text's bytes, which need no look at whether they are text.
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

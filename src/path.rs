@@ -21,48 +21,32 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// ```
 #[must_use]
 pub fn is_canonical_path(path: &[u8]) -> bool {
-    let Some((b'/', mut rest)) = path.split_first() else {
-        return false;
-    };
-    if path.len() > PATH_BYTES_MAX {
+    if path.first() != Some(&b'/') || path.len() > PATH_BYTES_MAX {
         return false;
     }
-    // The dots that the current segment consists of, or more than two for any other.
-    let mut dots = 0u8;
-    let mut length = 0usize;
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        match CLASS.get(usize::from(byte)) {
-            Some(Class::Plain) => dots = OTHER,
-            Some(Class::Dot) => dots = dots.saturating_add(1),
-            Some(Class::Slash) => {
-                if length == 0 || is_dot_segment(dots, length) {
-                    return false;
-                }
-                (dots, length) = (0, 0);
-                continue;
-            }
-            Some(Class::Percent) => {
-                let Some((&[high, low], behind)) = rest.split_first_chunk() else {
-                    return false;
-                };
-                if !escape_is_data(high, low) {
-                    return false;
-                }
-                rest = behind;
-                dots = OTHER;
-            }
-            _ => return false,
-        }
-        length = length.saturating_add(1);
+    // One pass without a branch on any byte settles most paths.
+    let (mut seen, mut before, mut empty_segment) = (0, 0, 0);
+    for &byte in path {
+        let class = CLASS.get(usize::from(byte)).copied().unwrap_or(REFUSED);
+        empty_segment |= class & before & SLASH;
+        seen |= class;
+        before = class;
     }
-    !is_dot_segment(dots, length)
+    if seen & REFUSED != 0 || empty_segment != 0 {
+        return false;
+    }
+    (seen & DOT == 0 || !has_dot_segment(path)) && (seen & PERCENT == 0 || has_data_escapes(path))
 }
 
-const OTHER: u8 = 3;
+fn has_dot_segment(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/')
+        .any(|segment| matches!(segment, b"." | b".."))
+}
 
-const fn is_dot_segment(dots: u8, length: usize) -> bool {
-    dots != 0 && dots < OTHER && dots as usize == length
+/// Whether what follows each `%` makes it an escape that is data to every reader.
+fn has_data_escapes(path: &[u8]) -> bool {
+    let mut behind = path.split(|byte| *byte == b'%').skip(1);
+    behind.all(|text| matches!(text, &[high, low, ..] if escape_is_data(high, low)))
 }
 
 /// Whether `%` with these two digits is data to every reader.
@@ -79,30 +63,27 @@ const fn escape_is_data(high: u8, low: u8) -> bool {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Refused,
-    Plain,
-    Dot,
-    Slash,
-    Percent,
-}
+/// Classes of bytes; a byte of none is plain.
+const SLASH: u8 = 1;
+const DOT: u8 = 2;
+const PERCENT: u8 = 4;
+const REFUSED: u8 = 8;
 
 /// RFC 3986, section 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@".
 #[expect(
     clippy::indexing_slicing,
     reason = "worked out by the compiler: a bad index fails the build"
 )]
-const CLASS: [Class; 256] = {
-    let mut table = [Class::Refused; 256];
+const CLASS: [u8; 256] = {
+    let mut table = [REFUSED; 256];
     let mut plain: &[u8] = b"-_~!$&'()*+,=:@0123456789\
         ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     while let [byte, rest @ ..] = plain {
-        table[*byte as usize] = Class::Plain;
+        table[*byte as usize] = 0;
         plain = rest;
     }
-    table[b'.' as usize] = Class::Dot;
-    table[b'/' as usize] = Class::Slash;
-    table[b'%' as usize] = Class::Percent;
+    table[b'.' as usize] = DOT;
+    table[b'/' as usize] = SLASH;
+    table[b'%' as usize] = PERCENT;
     table
 };
