@@ -22,8 +22,8 @@ pub enum StoreError {
     /// A row holds what no record can hold. It is never read as a record that grants more.
     #[error("a stored row is damaged: {0}")]
     Corrupt(Damage),
-    /// A value is beyond what the store can keep: a count past `i64::MAX`.
-    #[error("a count is at most 9223372036854775807")]
+    /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
+    #[error("a version is 1 or more, and a count at most 9223372036854775807")]
     OutOfRange,
     /// The core refused the change.
     #[error(transparent)]

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod memory;
 #[cfg(feature = "sqlite")]

@@ -61,7 +61,6 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
-            record.check()?;
             if self.by_id.contains_key(&record.id) || ids.insert(record.id, staged.len()).is_some()
             {
                 return Err(StoreError::Duplicate);
@@ -70,7 +69,6 @@ impl State {
             next = next.saturating_add(1);
         }
         for record in &batch.updates {
-            record.check()?;
             let slot = ids.get(&record.id).copied();
             let stored = match slot {
                 Some(slot) => staged.get(slot).map(|(_, record)| record),
@@ -79,6 +77,7 @@ impl State {
             let stored = stored.ok_or(StoreError::Stale)?;
             let revoked = matches!(stored.status, Status::Revoked { .. });
             if stored.version.checked_add(1) != Some(record.version)
+                || stored.lineage != record.lineage
                 || (revoked && stored.status != record.status)
             {
                 return Err(StoreError::Stale);
@@ -183,6 +182,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        batch.check()?;
         let mut state = self.state();
         let staged = state.stage(batch)?;
         state.write(staged);

@@ -13,7 +13,8 @@ pub const PAGE_MAX: usize = 1_000;
 ///
 /// A store sees digests and ids, never a key's text. Each method is one step that takes
 /// effect whole or not at all, and is safe to call from many tasks and processes at once.
-/// [`conformance`](crate::conformance) holds an implementation to this.
+/// Texts are compared byte by byte: neither case nor a wildcard counts.
+/// The `conformance` module holds an implementation to all of this.
 pub trait Store: Send + Sync {
     /// The record for a presented key, with `remaining_uses` as they are now.
     fn find(
@@ -21,13 +22,15 @@ pub trait Store: Send + Sync {
         lookup: &Lookup,
     ) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
 
-    /// Every record of a lineage, the oldest first.
+    /// Every record of a lineage, the oldest first, all as they were at one instant.
     fn lineage(
         &self,
         lineage: &KeyId,
     ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
 
-    /// Records in the order they were issued in, beginning behind `page.after`.
+    /// Records in the order they were inserted in, beginning behind `page.after`.
+    ///
+    /// [`StoreError::NotFound`] where there is no record to begin behind.
     fn list(
         &self,
         filter: &Filter,
@@ -36,12 +39,15 @@ pub trait Store: Send + Sync {
 
     /// Inserts and updates records and appends events, all or nothing.
     ///
-    /// An update is accepted only over the version before its own, and never turns a
-    /// revoked record into another: else [`StoreError::Stale`]. An id or digest that is
-    /// there already is [`StoreError::Duplicate`].
+    /// An id or digest that is there already is [`StoreError::Duplicate`]. An inserted
+    /// record brings its lineage's usage with it, unless the lineage has some.
+    ///
+    /// An update is accepted only over the version before its own, and never gives a
+    /// revoked record another status, instant or reason: else [`StoreError::Stale`]. It
+    /// leaves the lineage, the last use and the uses that are left as they are stored.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// What a lineage has spent. A lineage without usage has an unused limit.
+    /// What a lineage has spent; of a lineage that is not there, the default.
     fn usage(&self, lineage: &KeyId) -> impl Future<Output = Result<Usage, StoreError>> + Send;
 
     /// Writes usage back if it is still `claim.before` and the key's record still has the
@@ -49,14 +55,16 @@ pub trait Store: Send + Sync {
     fn spend(&self, claim: &Claim) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Notes last uses in bulk. A use older than the one noted changes nothing; neither
-    /// does one of a key that is gone. Versions stay.
+    /// does one of a key that is not there. Versions stay.
     fn note_uses(
         &self,
         uses: &[(KeyId, UnixMillis)],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Events in the order they were written in, of one key or of all, beginning behind
-    /// the number `after`; each with its number.
+    /// Events in the order they were written in, each with its number, beginning behind
+    /// the number `after`; at most `limit` and [`PAGE_MAX`].
+    ///
+    /// Of one key they are those that happened to it, and the rotation that it came from.
     fn events(
         &self,
         key_id: Option<&KeyId>,
@@ -133,6 +141,23 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether its records are within what any store can keep; a store looks at this
+    /// before it writes.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] as [`KeyRecord::check`], and [`StoreError::OutOfRange`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        for record in self.inserts.iter().chain(&self.updates) {
+            record.check()?;
+            let legal = 1..=i64::MAX.unsigned_abs();
+            let uses = record.remaining_uses.unwrap_or_default();
+            if !legal.contains(&record.version) || uses > *legal.end() {
+                return Err(StoreError::OutOfRange);
+            }
+        }
+        Ok(())
     }
 
     /// One changed record and its event.

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::store::{Batch, Claim};
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    batch.check()?;
     let transaction = begin(connection)?;
     for record in &batch.inserts {
         insert(&transaction, record)?;
@@ -73,7 +74,6 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
 }
 
 fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
-    record.check()?;
     let usage = "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
                  VALUES (?1, 0, ?2) ON CONFLICT (lineage) DO NOTHING";
     let remaining = record.remaining_uses.map(signed).transpose()?;
@@ -102,7 +102,6 @@ fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
 }
 
 fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
-    record.check()?;
     // What is spent and when a key was last used is written elsewhere, and stays.
     let sql = "UPDATE api_keys SET key_hash = :key_hash, digest_pepper = :digest_pepper, \
          key_prefix = :key_prefix, client_name = :client_name, client_email = :client_email, \

@@ -1,0 +1,127 @@
+//! Events: all of them, as they were, in their order.
+
+use std::sync::Arc;
+
+use keystile::{Event, EventKind, UnixMillis};
+
+use super::fixture::*;
+use crate::store::{Batch, PAGE_MAX, Store};
+
+const KINDS: [EventKind; 8] = [
+    EventKind::Issued,
+    EventKind::Rotated,
+    EventKind::Revoked,
+    EventKind::Suspended,
+    EventKind::Resumed,
+    EventKind::Expired,
+    EventKind::Rehashed,
+    EventKind::Imported,
+];
+
+fn batch(events: &[Event]) -> Batch {
+    Batch {
+        events: events.to_vec(),
+        ..Batch::new()
+    }
+}
+
+pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
+    // Their times run backwards: the order is that of writing.
+    let mut events: Vec<_> = (KINDS.into_iter().zip(0..))
+        .map(|(kind, number)| Event::new(kind, id(number), at(1_000 - number)))
+        .collect();
+    events[1].successor = Some(id(77));
+    events[2].reason = Some("leaked in a log".into());
+    events[3].reason = Some("".into());
+    events[4].at = UnixMillis::MIN;
+    events[5].at = UnixMillis::MAX;
+    store
+        .commit(&batch(&events[..3]))
+        .await
+        .expect("events alone are a batch");
+    store.commit(&batch(&events[3..])).await.unwrap();
+
+    let numbered = store.events(None, 0, 100).await.unwrap();
+    let (numbers, found): (Vec<_>, Vec<_>) = numbered.into_iter().unzip();
+    assert_eq!(
+        found, events,
+        "each event as it was, in the order of writing"
+    );
+    assert!(
+        numbers[0] > 0,
+        "a number is 1 or more, so that 0 begins at the start"
+    );
+    assert!(
+        numbers.is_sorted_by(|a, b| a < b),
+        "numbers grow: {numbers:?}"
+    );
+
+    let (mut read, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.events(None, after, 3).await.unwrap();
+        let (Some(first), Some(last)) = (page.first(), page.last()) else {
+            break;
+        };
+        assert!(
+            first.0 > after,
+            "a page begins behind the number that was asked for"
+        );
+        after = last.0;
+        read.extend(page.into_iter().map(|(_, event)| event));
+    }
+    assert_eq!(read, events, "in pages of 3, each event once");
+    for after in [after, after + 1, i64::MAX as u64, u64::MAX] {
+        let behind = store.events(None, after, 9).await.unwrap();
+        assert!(behind.is_empty(), "nothing is behind the last event");
+    }
+}
+
+pub(super) async fn events_of_one_key<S: Store>(store: Arc<S>) {
+    let mut rotated = Event::new(EventKind::Rotated, id(1), at(3));
+    rotated.successor = Some(id(2));
+    let own = [
+        event(1),
+        rotated,
+        Event::new(EventKind::Revoked, id(2), at(5)),
+    ];
+    store.commit(&batch(&own[..1])).await.unwrap();
+    store.commit(&batch(&[event(3)])).await.unwrap();
+    store.commit(&batch(&own[1..])).await.unwrap();
+
+    let of = async |key, after, limit| {
+        let events = store.events(Some(&id(key)), after, limit).await.unwrap();
+        events
+            .into_iter()
+            .map(|(_, event)| event)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(1, 0, 9).await, own[..2], "what happened to a key");
+    assert_eq!(
+        of(2, 0, 9).await,
+        own[1..],
+        "a successor's begin with the rotation"
+    );
+    assert_eq!(of(3, 0, 9).await, [event(3)], "and no other's");
+    assert!(
+        of(4, 0, 9).await.is_empty(),
+        "nothing happened to a key that is not there"
+    );
+    assert_eq!(of(2, 0, 1).await, own[1..2], "a page of one key's");
+    let first = store.events(Some(&id(2)), 0, 1).await.unwrap()[0].0;
+    assert_eq!(of(2, first, 9).await, own[2..], "and the page behind it");
+}
+
+pub(super) async fn a_page_of_events_has_a_bound<S: Store>(store: Arc<S>) {
+    let events = vec![event(1); PAGE_MAX + 1];
+    store.commit(&batch(&events)).await.unwrap();
+    for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
+        for key in [None, Some(&id(1))] {
+            let page = store.events(key, 0, limit).await.unwrap();
+            assert_eq!(
+                page.len(),
+                expected,
+                "a page that was asked to hold {limit}"
+            );
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Changes: whole or not at all, over the version before, and no way back from revoked.
+
+use std::sync::Arc;
+
+use keystile::{KeyRecord, Status, Usage};
+
+use super::fixture::*;
+use crate::error::StoreError;
+use crate::store::{Batch, Store};
+
+/// K3, L4: nothing of a batch stays that could not be written to its end.
+pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<S>) {
+    let (first, second) = (plain(1), plain(2));
+    insert(&*store, [&first, &second]).await;
+    let mut counted = plain(3);
+    counted.remaining_uses = Some(5);
+    let (mut changed, mut stale) = (next(&first), second.clone());
+    changed.owner = Some("changed".into());
+    stale.version = 7;
+    let mut taken = plain(4);
+    taken.digest = first.digest;
+
+    let doomed = [
+        Batch {
+            inserts: vec![counted.clone(), taken],
+            ..Batch::new()
+        },
+        Batch {
+            inserts: vec![counted.clone()],
+            updates: vec![stale.clone()],
+            ..Batch::new()
+        },
+        Batch {
+            updates: vec![changed.clone(), stale.clone()],
+            ..Batch::new()
+        },
+        Batch {
+            updates: vec![changed.clone(), changed.clone()],
+            ..Batch::new()
+        },
+        Batch {
+            inserts: vec![counted.clone()],
+            updates: vec![changed.clone(), stale],
+            ..Batch::new()
+        },
+    ];
+    for (mut batch, number) in doomed.into_iter().zip(0..) {
+        batch.events = vec![event(1), event(2)];
+        let refused = store.commit(&batch).await;
+        assert!(
+            matches!(refused, Err(StoreError::Stale | StoreError::Duplicate)),
+            "half of batch {number} cannot be written: {refused:?}",
+        );
+        let context = format!("after refused batch {number}, which changes nothing");
+        assert_same(find(&*store, &first.id).await.as_ref(), &first, &context);
+        assert_same(find(&*store, &second.id).await.as_ref(), &second, &context);
+        assert!(
+            find(&*store, &counted.id).await.is_none(),
+            "{context}: no record"
+        );
+        let usage = store.usage(&counted.lineage).await.unwrap();
+        assert_eq!(usage, Usage::default(), "{context}: no usage");
+        assert!(all_events(&*store).await.is_empty(), "{context}: no event");
+    }
+
+    let whole = Batch {
+        inserts: vec![counted.clone()],
+        updates: vec![changed.clone()],
+        events: vec![event(1), event(2)],
+    };
+    store
+        .commit(&whole)
+        .await
+        .expect("without its wrong half it is written");
+    assert_same(
+        find(&*store, &first.id).await.as_ref(),
+        &changed,
+        "after a whole batch",
+    );
+    assert_same(
+        find(&*store, &counted.id).await.as_ref(),
+        &counted,
+        "after a whole batch",
+    );
+    assert_eq!(
+        all_events(&*store).await,
+        whole.events,
+        "after a whole batch"
+    );
+    store
+        .commit(&Batch::new())
+        .await
+        .expect("an empty batch is nothing, and no error");
+}
+
+pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) {
+    let first = plain(1);
+    insert(&*store, [&first]).await;
+    let mut second = next(&first);
+    second.client_name = "second".into();
+    store
+        .commit(&updates([&second]))
+        .await
+        .expect("the next version is accepted");
+
+    for version in [1, 2, 4, 5, i64::MAX as u64] {
+        let mut other = first.clone();
+        other.client_name = "other".into();
+        other.version = version;
+        let refused = store.commit(&updates([&other])).await;
+        assert!(
+            matches!(refused, Err(StoreError::Stale)),
+            "version {version} is not accepted over version 2: {refused:?}",
+        );
+        assert_same(
+            find(&*store, &first.id).await.as_ref(),
+            &second,
+            "after a stale update",
+        );
+    }
+    let mut moved = next(&second);
+    moved.lineage = id(9);
+    let refused = store.commit(&updates([&moved])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Stale)),
+        "a key stays in its lineage: {refused:?}"
+    );
+
+    let mut all = full(1);
+    all.status = Status::Suspended;
+    all.version = 3;
+    store
+        .commit(&updates([&all]))
+        .await
+        .expect("every other field can change");
+    all.remaining_uses = second.remaining_uses;
+    all.last_used_at = second.last_used_at;
+    assert_same(
+        find(&*store, &first.id).await.as_ref(),
+        &all,
+        "with every field changed",
+    );
+    let mut none = plain(1);
+    none.version = 4;
+    store
+        .commit(&updates([&none]))
+        .await
+        .expect("and every field can be emptied");
+    assert_same(
+        find(&*store, &first.id).await.as_ref(),
+        &none,
+        "with every field emptied",
+    );
+}
+
+/// P2, K10: revocation is monotone, whoever comes with whatever version.
+pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
+    let active = plain(1);
+    insert(&*store, [&active]).await;
+    let ended = revoked(&active, "leaked");
+    store
+        .commit(&updates([&ended]))
+        .await
+        .expect("an active key is revoked");
+
+    let mut late = next(&active);
+    late.owner = Some("late".into());
+    let mut resumed = next(&ended);
+    resumed.status = Status::Active;
+    let mut suspended = next(&ended);
+    suspended.status = Status::Suspended;
+    let other_reason = revoked(&ended, "another reason");
+    let mut other_instant = next(&ended);
+    other_instant.status = Status::Revoked {
+        at: at(8),
+        reason: "leaked".into(),
+    };
+    for (record, what) in [
+        (late, "a change of the record as it was before"),
+        (resumed, "an active status of the right version"),
+        (suspended, "a suspended status of the right version"),
+        (other_reason, "another reason"),
+        (other_instant, "another instant"),
+    ] {
+        let mut batch = updates([&record]);
+        batch.events.push(event(1));
+        let refused = store.commit(&batch).await;
+        assert!(
+            matches!(refused, Err(StoreError::Stale)),
+            "{what} does not take the place of a revocation: {refused:?}",
+        );
+        let context = format!("after {what}");
+        assert_same(find(&*store, &active.id).await.as_ref(), &ended, &context);
+        assert!(all_events(&*store).await.is_empty(), "{context}: no event");
+    }
+    let refused = store.commit(&inserts([&active])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Duplicate)),
+        "nor does a new record"
+    );
+    store.note_uses(&[(active.id, at(9))]).await.unwrap();
+
+    let mut tidied = next(&ended);
+    tidied.metadata = None;
+    tidied.owner = Some("kept".into());
+    store
+        .commit(&updates([&tidied]))
+        .await
+        .expect("a revoked record may change otherwise");
+    tidied.last_used_at = Some(at(9));
+    assert_same(
+        find(&*store, &active.id).await.as_ref(),
+        &tidied,
+        "still revoked",
+    );
+}
+
+pub(super) async fn an_update_leaves_usage_and_last_use<S: Store>(store: Arc<S>) {
+    let mut record = plain(1);
+    record.remaining_uses = Some(3);
+    insert(&*store, [&record]).await;
+    store.note_uses(&[(record.id, at(50))]).await.unwrap();
+    let mut stale = next(&record);
+    stale.remaining_uses = Some(1_000);
+    stale.last_used_at = Some(at(99));
+    store.commit(&updates([&stale])).await.unwrap();
+    stale.remaining_uses = Some(3);
+    stale.last_used_at = Some(at(50));
+    assert_same(
+        find(&*store, &record.id).await.as_ref(),
+        &stale,
+        "after an update",
+    );
+    let usage = store.usage(&record.lineage).await.unwrap();
+    assert_eq!(usage.remaining, Some(3), "an update gives no uses back");
+}
+
+pub(super) async fn of_changes_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
+    let mut current = plain(1);
+    insert(&*store, [&current]).await;
+    for round in 0..10 {
+        let rivals: Vec<_> = (0..8)
+            .map(|rival| {
+                let mut record = next(&current);
+                record.client_name = format!("rival {rival}").into();
+                let mut batch = updates([&record]);
+                batch.events.push(event(rival));
+                (record, batch)
+            })
+            .collect();
+        let mut winners = Vec::new();
+        let tasks: Vec<_> = rivals
+            .into_iter()
+            .map(|(record, batch)| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { (record, store.commit(&batch).await) })
+            })
+            .collect();
+        for task in tasks {
+            match task.await.expect("a commit does not panic") {
+                (record, Ok(())) => winners.push(record),
+                (_, Err(StoreError::Stale)) => {}
+                (_, Err(error)) => panic!("a change that loses is stale, not {error:?}"),
+            }
+        }
+        assert_eq!(
+            winners.len(),
+            1,
+            "in round {round}, of 8 changes at once one wins"
+        );
+        current = winners.remove(0);
+        assert_same(
+            find(&*store, &current.id).await.as_ref(),
+            &current,
+            "the one that won",
+        );
+        assert_eq!(
+            all_events(&*store).await.len(),
+            round + 1,
+            "losers leave no event"
+        );
+    }
+}
+
+pub(super) async fn of_inserts_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
+    for number in 1..=10 {
+        let tasks: Vec<_> = (0..8)
+            .map(|rival| {
+                let store = Arc::clone(&store);
+                let mut record = plain(number);
+                record.client_name = format!("rival {rival}").into();
+                tokio::spawn(async move { store.commit(&inserts([&record])).await })
+            })
+            .collect();
+        let mut winners = 0;
+        for task in tasks {
+            match task.await.expect("a commit does not panic") {
+                Ok(()) => winners += 1,
+                Err(StoreError::Duplicate) => {}
+                Err(error) => panic!("an insert that loses is a duplicate, not {error:?}"),
+            }
+        }
+        assert_eq!(winners, 1, "of 8 inserts of one id at once one wins");
+    }
+}
+
+/// L4: writers that took the record for active do not bring it back.
+pub(super) async fn a_revocation_stands_among_many_writers<S: Store + 'static>(store: Arc<S>) {
+    let record = plain(1);
+    insert(&*store, [&record]).await;
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for round in 0..25 {
+                    let read = find(&*store, &id(1)).await.expect("the record is there");
+                    let mut write = next(&read);
+                    write.client_name = format!("writer {writer}, round {round}").into();
+                    match store.commit(&updates([&write])).await {
+                        Ok(()) | Err(StoreError::Stale) => {}
+                        Err(error) => panic!("a change that loses is stale, not {error:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    let is_revoked = |record: &KeyRecord| matches!(record.status, Status::Revoked { .. });
+    loop {
+        let read = find(&*store, &id(1)).await.expect("the record is there");
+        match store.commit(&updates([&revoked(&read, "now")])).await {
+            Ok(()) => break,
+            Err(StoreError::Stale) => {}
+            Err(error) => panic!("a change that loses is stale, not {error:?}"),
+        }
+    }
+    for _ in 0..50 {
+        let read = find(&*store, &id(1)).await.expect("the record is there");
+        assert!(
+            is_revoked(&read),
+            "once a revocation was answered, every reader sees it"
+        );
+    }
+    for writer in writers {
+        writer.await.expect("no writer fails");
+    }
+    let read = find(&*store, &id(1)).await.expect("the record is there");
+    assert!(is_revoked(&read), "and no writer undid it");
+}

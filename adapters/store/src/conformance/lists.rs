@@ -1,0 +1,195 @@
+//! Lists: complete, in order, bounded, and of nobody else's keys.
+
+use std::sync::Arc;
+
+use keystile::{KeyId, KeyRecord};
+
+use super::fixture::*;
+use crate::error::StoreError;
+use crate::store::{Batch, Filter, PAGE_MAX, Page, Store};
+
+/// Records whose ids and times run against the order that they are inserted in.
+fn backwards(count: u64) -> Vec<KeyRecord> {
+    (1..=count)
+        .map(|number| {
+            let mut record = plain(7_919 * number % 10_007);
+            record.created_at = at(1_000_000 - number);
+            record
+        })
+        .collect()
+}
+
+async fn all_pages(store: &impl Store, filter: &Filter, size: usize) -> Vec<KeyId> {
+    let (mut page, mut ids) = (Page::first(size), Vec::new());
+    loop {
+        let records = store
+            .list(filter, page)
+            .await
+            .expect("a list can be read on");
+        assert!(records.len() <= size, "a page of {size} holds no more");
+        ids.extend(records.iter().map(|record| record.id));
+        match records.last() {
+            Some(last) => page = page.after(last.id),
+            None => return ids,
+        }
+    }
+}
+
+pub(super) async fn pages_are_complete_and_in_order<S: Store>(store: Arc<S>) {
+    let records = backwards(25);
+    for record in &records {
+        insert(&*store, [record]).await;
+    }
+    let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+    for size in [1, 3, 7, 24, 25, 26] {
+        let listed = all_pages(&*store, &Filter::default(), size).await;
+        assert_eq!(
+            listed, ids,
+            "in pages of {size}, each record once and in its order"
+        );
+    }
+    let unknown = store
+        .list(&Filter::default(), Page::first(9).after(id(9_999)))
+        .await;
+    assert!(
+        matches!(unknown, Err(StoreError::NotFound)),
+        "a list behind a record that is not there says so, and does not seem to end: {unknown:?}",
+    );
+}
+
+pub(super) async fn a_page_has_a_bound<S: Store>(store: Arc<S>) {
+    let records = backwards(PAGE_MAX as u64 + 1);
+    let batch = Batch {
+        inserts: records.clone(),
+        ..Batch::new()
+    };
+    store.commit(&batch).await.expect("a batch has no bound");
+    for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
+        let page = store
+            .list(&Filter::default(), Page::first(limit))
+            .await
+            .unwrap();
+        assert_eq!(
+            page.len(),
+            expected,
+            "a page that was asked to hold {limit}"
+        );
+    }
+    let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+    let listed = all_pages(&*store, &Filter::default(), PAGE_MAX).await;
+    assert_eq!(
+        listed, ids,
+        "the last page holds what the first had no room for"
+    );
+}
+
+pub(super) async fn pages_hold_while_records_change<S: Store>(store: Arc<S>) {
+    let records = backwards(6);
+    for record in &records {
+        insert(&*store, [record]).await;
+    }
+    let first = store
+        .list(&Filter::default(), Page::first(3))
+        .await
+        .unwrap();
+    store
+        .commit(&updates([&next(&records[0]), &next(&records[4])]))
+        .await
+        .unwrap();
+    store
+        .note_uses(&[(records[2].id, at(5)), (records[5].id, at(5))])
+        .await
+        .unwrap();
+    let late = plain(1);
+    insert(&*store, [&late]).await;
+
+    let page = Page::first(9).after(first[2].id);
+    let second = store.list(&Filter::default(), page).await.unwrap();
+    let listed: Vec<_> = first
+        .iter()
+        .chain(&second)
+        .map(|record| record.id)
+        .collect();
+    let expected: Vec<_> = records
+        .iter()
+        .chain([&late])
+        .map(|record| record.id)
+        .collect();
+    assert_eq!(
+        listed, expected,
+        "changes move no record; new ones come at the end"
+    );
+}
+
+/// L3, K8: an owner's list is that owner's alone.
+pub(super) async fn filters_compare_whole_texts<S: Store>(store: Arc<S>) {
+    let owners = [
+        None,
+        Some(""),
+        Some("a"),
+        Some("A"),
+        Some("a "),
+        Some(" a"),
+        Some("aa"),
+        Some("a%"),
+        Some("%"),
+        Some("_"),
+        Some("a*"),
+        Some("a\u{301}"),
+        Some("á"),
+        Some("null"),
+        Some("a' OR '1'='1"),
+    ];
+    for (owner, number) in owners.into_iter().zip(1..) {
+        for (client_name, half) in ["One", "one"].into_iter().zip(0..) {
+            let mut record = plain(2 * number + half);
+            record.owner = owner.map(Into::into);
+            record.client_name = client_name.into();
+            insert(&*store, [&record]).await;
+        }
+    }
+    let filter = |owner: Option<&str>, client_name: Option<&str>| Filter {
+        owner: owner.map(Into::into),
+        client_name: client_name.map(Into::into),
+    };
+    for (owner, number) in owners.into_iter().zip(1..).skip(1) {
+        let listed = all_pages(&*store, &filter(owner, None), 1).await;
+        assert_eq!(
+            listed,
+            [id(2 * number), id(2 * number + 1)],
+            "the keys of {owner:?}"
+        );
+        let listed = all_pages(&*store, &filter(owner, Some("one")), 9).await;
+        assert_eq!(listed, [id(2 * number + 1)], "both filters hold together");
+    }
+    let listed = all_pages(&*store, &filter(None, Some("One")), 4).await;
+    assert_eq!(
+        listed.len(),
+        owners.len(),
+        "one client's keys of every owner, and of none"
+    );
+    for (owner, client_name) in [("b", "One"), ("a", "o%"), ("a", "ONE"), ("a", "")] {
+        let listed = all_pages(&*store, &filter(Some(owner), Some(client_name)), 9).await;
+        assert!(listed.is_empty(), "nobody is {client_name} of {owner}");
+    }
+}
+
+pub(super) async fn a_lineage_is_told_apart_and_in_order<S: Store>(store: Arc<S>) {
+    let first = plain(5);
+    let [mut second, mut third] = [plain(9), plain(3)];
+    (second.lineage, third.lineage) = (first.id, first.id);
+    for record in [&first, &plain(6), &second, &plain(4), &third] {
+        insert(&*store, [record]).await;
+    }
+    let lineage = store.lineage(&first.id).await.unwrap();
+    let ids: Vec<_> = lineage.iter().map(|record| record.id).collect();
+    assert_eq!(
+        ids,
+        [first.id, second.id, third.id],
+        "a lineage, the oldest first"
+    );
+    assert!(
+        store.lineage(&second.id).await.unwrap().is_empty(),
+        "named by its first key alone"
+    );
+}

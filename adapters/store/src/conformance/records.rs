@@ -1,0 +1,436 @@
+//! What is put in comes out again, and nothing else does.
+
+use std::sync::Arc;
+
+use keystile::{
+    Digest, DigestKind, EndpointRules, Event, EventKind, Lookup, METADATA_BYTES_MAX, Millis,
+    Networks, Pepper, PepperRing, RateLimit, Status, UnixMillis, Usage,
+};
+
+use super::fixture::*;
+use crate::error::StoreError;
+use crate::store::{Claim, Filter, Page, Store};
+
+pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) {
+    assert!(find(&*store, &id(1)).await.is_none(), "no record by an id");
+    let lookup = opaque_lookup(&opaque(1), &PepperRing::none());
+    assert!(
+        store.find(&lookup).await.unwrap().is_none(),
+        "no record by a digest"
+    );
+    assert!(
+        store.lineage(&id(1)).await.unwrap().is_empty(),
+        "no record in a lineage"
+    );
+    let listed = store
+        .list(&Filter::default(), Page::first(10))
+        .await
+        .unwrap();
+    assert!(listed.is_empty(), "no record in a list");
+    assert!(all_events(&*store).await.is_empty(), "no events");
+    assert_eq!(
+        store.usage(&id(1)).await.unwrap(),
+        Usage::default(),
+        "no usage"
+    );
+
+    let claim = Claim::new(&plain(1), Usage::default(), Usage::default());
+    assert!(
+        !store.spend(&claim).await.unwrap(),
+        "nothing is spent of what is not there"
+    );
+    store
+        .note_uses(&[(id(1), at(0))])
+        .await
+        .expect("a use of an unknown key is passed over");
+    let update = store.commit(&updates([&next(&plain(1))])).await;
+    assert!(
+        matches!(update, Err(StoreError::Stale)),
+        "no record is updated into being"
+    );
+    assert!(
+        find(&*store, &id(1)).await.is_none(),
+        "and none of these made one"
+    );
+}
+
+pub(super) async fn records_come_back_as_they_were<S: Store>(store: Arc<S>) {
+    let mut records = vec![plain(1), full(10)];
+
+    let mut unrestricted_but_nowhere = plain(20);
+    unrestricted_but_nowhere.allowed_endpoints = Some(EndpointRules::default());
+    records.push(unrestricted_but_nowhere);
+    let mut from_nowhere = plain(21);
+    from_nowhere.allowed_networks = Some(Networks::default());
+    records.push(from_nowhere);
+    let mut suspended = full(22);
+    suspended.status = Status::Suspended;
+    records.push(suspended);
+    let mut no_uses_left = plain(23);
+    no_uses_left.remaining_uses = Some(0);
+    records.push(no_uses_left);
+    let mut many_uses = plain(24);
+    many_uses.remaining_uses = Some(i64::MAX as u64);
+    many_uses.version = i64::MAX as u64;
+    records.push(many_uses);
+    let mut under_the_first_pepper = plain(25);
+    let kind = DigestKind::HmacSha256 { pepper: 0 };
+    under_the_first_pepper.digest = Digest::new(kind, [0xA5; 32]);
+    records.push(under_the_first_pepper);
+
+    let hour = Millis::from_hours(1);
+    let limits = [
+        RateLimit::new(0, hour),
+        RateLimit::with_burst(0, hour, 9),
+        RateLimit::new(1_000, hour),
+        RateLimit::with_burst(1_000, hour, 1),
+        RateLimit::with_burst(1, Millis::new(1), 1),
+        RateLimit::new(1_000_000, Millis::from_days(366)),
+    ];
+    for (limit, number) in limits.into_iter().zip(30..) {
+        let mut limited = plain(number);
+        limited.rate_limit = Some(limit.expect("a legal limit"));
+        records.push(limited);
+    }
+    for (instant, number) in [UnixMillis::MIN, UnixMillis::MAX].into_iter().zip(40..) {
+        let mut extreme = full(number);
+        extreme.created_at = instant;
+        extreme.last_used_at = Some(instant);
+        extreme.expires_at = Some(instant);
+        extreme.overlap_until = Some(instant);
+        extreme.status = Status::Revoked {
+            at: instant,
+            reason: "".into(),
+        };
+        records.push(extreme);
+    }
+
+    for record in &records {
+        insert(&*store, [record]).await;
+    }
+    let listed = store
+        .list(&Filter::default(), Page::first(100))
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), records.len(), "each record is listed once");
+    for (record, listed) in records.iter().zip(&listed) {
+        assert_same(
+            find(&*store, &record.id).await.as_ref(),
+            record,
+            "found by its id",
+        );
+        assert_same(Some(listed), record, "listed");
+        let lineage = store.lineage(&record.lineage).await.unwrap();
+        assert_same(lineage.first(), record, "in its lineage");
+    }
+}
+
+/// L2, L3: nothing that a text holds is read as a command or a pattern.
+pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
+    let texts = [
+        "'",
+        "''",
+        "\"",
+        "`",
+        ";",
+        "--",
+        "/*",
+        "*/",
+        "\\",
+        "%",
+        "_",
+        "?",
+        "?1",
+        ":key_id",
+        "$1",
+        "@p1",
+        "{}",
+        "'; DROP TABLE api_keys; --",
+        "' OR '1'='1",
+        "') OR 1=1 --",
+        "\" OR \"\"=\"",
+        "Robert'); DELETE FROM api_key_events WHERE ('a'='a",
+        "NULL",
+        "null",
+        "true",
+        "0",
+        "007",
+        "1.0",
+        "-1",
+        "1e5",
+        "  padded  ",
+        "ünïcödé",
+        "İstanbul",
+        "ﬀ",
+        "e\u{301}",
+        "\u{202e}reversed",
+        "🔑",
+        "\u{feff}",
+        "a\u{ad}b",
+    ];
+    for (text, number) in texts.iter().zip(1..) {
+        let mut record = plain(number);
+        record.client_name = (*text).into();
+        record.client_email = Some((*text).into());
+        record.owner = Some((*text).into());
+        record.key_prefix = text.chars().take(10).collect::<String>().into();
+        record.metadata = Some((*text).into());
+        record.status = Status::Revoked {
+            at: at(0),
+            reason: (*text).into(),
+        };
+        let mut batch = inserts([&record]);
+        let mut noted = event(number);
+        noted.reason = Some((*text).into());
+        batch.events.push(noted.clone());
+        store
+            .commit(&batch)
+            .await
+            .expect("any text is accepted as data");
+        assert_same(find(&*store, &record.id).await.as_ref(), &record, text);
+        assert_eq!(
+            all_events(&*store).await.last(),
+            Some(&noted),
+            "a reason comes back: {text}"
+        );
+
+        for (owner, client_name) in [(Some(*text), None), (None, Some(*text))] {
+            let filter = Filter {
+                owner: owner.map(Into::into),
+                client_name: client_name.map(Into::into),
+            };
+            let listed = store.list(&filter, Page::first(100)).await.unwrap();
+            assert_eq!(
+                listed.len(),
+                1,
+                "a filter matches the one record with the text {text}"
+            );
+            assert_same(listed.first(), &record, text);
+        }
+    }
+
+    let metadata = [
+        "",
+        " ",
+        "0",
+        "00",
+        "1.0",
+        " 1",
+        "\t-1",
+        "+1",
+        ".5",
+        "1e400",
+        "9223372036854775808",
+        "\"text\"",
+        "[ ]",
+        "{ }",
+        "null",
+        "{\"a\":1,\"a\":2}",
+        "not JSON",
+        "line\nfeed",
+        "nul\0nul",
+        "1\0",
+    ];
+    let longest = format!("\"{}\"", "é".repeat(METADATA_BYTES_MAX / 2 - 1));
+    assert_eq!(longest.len(), METADATA_BYTES_MAX);
+    for (text, number) in metadata.into_iter().chain([&*longest]).zip(200..) {
+        let mut record = plain(number);
+        record.metadata = Some(text.into());
+        insert(&*store, [&record]).await;
+        let context = format!("metadata {:.20?}", text);
+        assert_same(find(&*store, &record.id).await.as_ref(), &record, &context);
+    }
+}
+
+/// L1: an id or digest of another case is another one.
+pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
+    let mut lower = plain(1);
+    lower.id = "1aAaAaAaAaAaAaAa".parse().unwrap();
+    lower.lineage = lower.id;
+    lower.owner = Some("Tenant".into());
+    let mut upper = plain(2);
+    upper.id = "1AaAaAaAaAaAaAaA".parse().unwrap();
+    upper.lineage = upper.id;
+    upper.owner = Some("tENANT".into());
+
+    let mut batch = inserts([&lower]);
+    batch
+        .events
+        .push(Event::new(EventKind::Issued, lower.id, at(1)));
+    store.commit(&batch).await.unwrap();
+    assert!(
+        find(&*store, &upper.id).await.is_none(),
+        "an id in another case is not there"
+    );
+    assert!(
+        store.lineage(&upper.id).await.unwrap().is_empty(),
+        "nor is a lineage"
+    );
+    assert!(
+        store
+            .events(Some(&upper.id), 0, 9)
+            .await
+            .unwrap()
+            .is_empty(),
+        "nor an event of it"
+    );
+    let claim = Claim {
+        key_id: upper.id,
+        ..Claim::new(&lower, Usage::default(), Usage::default())
+    };
+    assert!(!store.spend(&claim).await.unwrap(), "nor can it spend");
+    let owned = Filter {
+        owner: upper.owner.clone(),
+        client_name: None,
+    };
+    assert!(
+        store.list(&owned, Page::first(9)).await.unwrap().is_empty(),
+        "nor an owner"
+    );
+    insert(&*store, [&upper]).await;
+    assert_same(
+        find(&*store, &lower.id).await.as_ref(),
+        &lower,
+        "beside one in another case",
+    );
+    assert_same(
+        find(&*store, &upper.id).await.as_ref(),
+        &upper,
+        "beside one in another case",
+    );
+}
+
+pub(super) async fn opaque_keys_are_found_by_their_digests<S: Store>(store: Arc<S>) {
+    let pepper = |version: u8| Pepper::new(version.into(), &[version; 32]).unwrap();
+    let none = PepperRing::none();
+    let ring = PepperRing::new(pepper(2)).retired(pepper(1)).unwrap();
+    let old_ring = PepperRing::new(pepper(1));
+
+    let mut bare = plain(1);
+    bare.digest = none.digest(opaque(1).as_bytes());
+    let mut retired = plain(2);
+    retired.digest = old_ring.digest(opaque(2).as_bytes());
+    let mut current = plain(3);
+    current.digest = ring.digest(opaque(3).as_bytes());
+    // The right bytes under the wrong name: made in another way, and so another digest.
+    let mut mislabelled = plain(4);
+    let kind = DigestKind::HmacSha256 { pepper: 2 };
+    mislabelled.digest = Digest::new(kind, *none.digest(opaque(4).as_bytes()).bytes());
+    insert(&*store, [&bare, &retired, &current, &mislabelled]).await;
+
+    for (record, number) in [(&bare, 1), (&retired, 2), (&current, 3)] {
+        let found = store
+            .find(&opaque_lookup(&opaque(number), &ring))
+            .await
+            .unwrap();
+        assert_same(found.as_ref(), record, "found by one of its digests");
+    }
+    for (number, peppers) in [
+        (2, &none),
+        (3, &none),
+        (3, &old_ring),
+        (4, &none),
+        (4, &ring),
+        (5, &ring),
+    ] {
+        let found = store
+            .find(&opaque_lookup(&opaque(number), peppers))
+            .await
+            .unwrap();
+        assert!(
+            found.is_none(),
+            "key {number} has no digest that is asked for"
+        );
+    }
+}
+
+pub(super) async fn ids_and_digests_are_taken_once<S: Store>(store: Arc<S>) {
+    let (first, mut revoked) = (plain(1), plain(2));
+    revoked.status = Status::Revoked {
+        at: at(0),
+        reason: "".into(),
+    };
+    insert(&*store, [&first, &revoked]).await;
+
+    for taken in [&first, &revoked] {
+        let mut same_id = plain(3);
+        same_id.id = taken.id;
+        let mut same_digest = plain(4);
+        same_digest.digest = taken.digest;
+        for record in [&same_id, &same_digest, taken] {
+            let mut batch = inserts([record]);
+            batch.events.push(event(3));
+            let refused = store.commit(&batch).await;
+            assert!(
+                matches!(refused, Err(StoreError::Duplicate)),
+                "taken once: {refused:?}"
+            );
+        }
+    }
+    let twice = store.commit(&inserts([&plain(5), &plain(5)])).await;
+    assert!(
+        matches!(twice, Err(StoreError::Duplicate)),
+        "not twice in a batch either"
+    );
+    let mut same_digest = next(&first);
+    same_digest.digest = revoked.digest;
+    let refused = store.commit(&updates([&same_digest])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Duplicate)),
+        "an update takes no other's digest"
+    );
+
+    assert!(
+        all_events(&*store).await.is_empty(),
+        "what was refused left no event"
+    );
+    for number in 3..6 {
+        assert!(
+            find(&*store, &id(number)).await.is_none(),
+            "what was refused is not there"
+        );
+    }
+    assert_same(
+        find(&*store, &first.id).await.as_ref(),
+        &first,
+        "after refusals",
+    );
+    assert_same(
+        find(&*store, &revoked.id).await.as_ref(),
+        &revoked,
+        "after refusals",
+    );
+}
+
+pub(super) async fn what_no_store_can_keep_is_refused<S: Store>(store: Arc<S>) {
+    let mut nameless = plain(1);
+    nameless.client_name = "".into();
+    let mut without_end = plain(1);
+    without_end.replaced_by = Some(id(2));
+    let mut too_long = plain(1);
+    too_long.metadata = Some("x".repeat(METADATA_BYTES_MAX + 1).into());
+    for record in [nameless, without_end, too_long] {
+        let refused = store.commit(&inserts([&record])).await;
+        assert!(
+            matches!(refused, Err(StoreError::Refused(_))),
+            "no such record: {refused:?}"
+        );
+    }
+    let mut countless = plain(1);
+    countless.remaining_uses = Some(i64::MAX as u64 + 1);
+    let mut unversioned = plain(1);
+    unversioned.version = 0;
+    for record in [countless, unversioned] {
+        let refused = store.commit(&inserts([&record])).await;
+        assert!(
+            matches!(refused, Err(StoreError::OutOfRange)),
+            "out of range: {refused:?}"
+        );
+    }
+    assert!(
+        find(&*store, &id(1)).await.is_none(),
+        "what was refused is not there"
+    );
+    let lookup = Lookup::Id(id(1));
+    assert!(store.find(&lookup).await.is_ok(), "and the store goes on");
+}

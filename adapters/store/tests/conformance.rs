@@ -1,0 +1,80 @@
+//! Both stores pass the suite, and a store with any one fault fails it.
+
+#[path = "conformance/faulty.rs"]
+mod faulty;
+
+use faulty::{Fault, Faulty};
+use keystile_store::{MemoryStore, SqliteStore, conformance};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_memory_conforms() {
+    conformance::run(async || MemoryStore::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_sqlite_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = core::cell::Cell::new(0);
+    conformance::run(async || {
+        count.set(count.get() + 1);
+        let store = SqliteStore::open(folder.path().join(format!("{}.db", count.get()))).unwrap();
+        store.migrate().await.unwrap();
+        store
+    })
+    .await;
+    assert!(count.get() > 30, "a store for each case");
+}
+
+/// A wrapper that adds no fault passes: what fails below fails for its fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_without_a_fault_conforms() {
+    conformance::run(async || Faulty::new(Fault::None)).await;
+}
+
+macro_rules! faults {
+    ($($name:ident: $fault:ident, $breach:literal;)+) => {
+        $(#[test]
+        fn $name() {
+            let breach = breach_of(Fault::$fault);
+            assert!(breach.contains($breach), "found for another reason: {breach}");
+        })+
+    };
+}
+
+faults! {
+    a_store_that_ignores_versions_fails: IgnoresVersions, "cannot be written";
+    a_store_that_folds_case_fails: FoldsCase, "in another case is not there";
+    a_store_that_unrevokes_fails: Unrevokes, "does not take the place of a revocation";
+    a_store_that_writes_halves_fails: WritesHalves, "which changes nothing";
+    a_store_that_forgets_events_fails: ForgetsEvents, "a reason comes back";
+    a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` comes back";
+    a_store_that_spends_blindly_fails: SpendsBlindly, "is Usage";
+    a_store_that_spends_for_the_revoked_fails: SpendsForStaleVerdicts, "no such key of that version";
+    a_store_that_notes_any_use_fails: NotesAnyUse, "the latest use";
+    a_store_that_searches_patterns_fails: SearchesPatterns, "a filter matches the one record";
+    a_store_that_repeats_a_record_fails: RepeatsRecords, "each record once";
+    a_store_without_bound_fails: HasNoBound, "a page that was asked to hold";
+    a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` comes back";
+    a_store_that_refills_a_lineage_fails: RefillsLineages, "gives nothing back";
+    a_store_that_rounds_to_seconds_fails: RoundsToSeconds, "`created_at` comes back";
+    a_store_that_overwrites_fails: Overwrites, "taken once";
+}
+
+/// What the suite says of a store with this fault.
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a part of the tests above"
+)]
+fn breach_of(fault: Fault) -> String {
+    let suite = std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).build().unwrap();
+        runtime.block_on(conformance::run(async || Faulty::new(fault)));
+    });
+    let panic = suite.join().expect_err("a faulty store must not pass");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().expect("a panic with a text")).to_owned(),
+    }
+}

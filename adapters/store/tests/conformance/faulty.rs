@@ -1,0 +1,250 @@
+//! A store with one fault of choice, over the store in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    reason = "a test's fixture"
+)]
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use keystile::{EndpointRules, Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile_store::{Batch, Claim, Filter, MemoryStore, PAGE_MAX, Page, Store, StoreError};
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Accepts an update of any version.
+    IgnoresVersions,
+    /// Finds an id in another case.
+    FoldsCase,
+    /// Accepts a change of a revoked record's status.
+    Unrevokes,
+    /// Writes inserts and updates one by one.
+    WritesHalves,
+    ForgetsEvents,
+    /// Reads an empty list as none.
+    NowhereIsAnywhere,
+    /// Writes usage whatever it is by now.
+    SpendsBlindly,
+    /// Spends for a record that has changed since.
+    SpendsForStaleVerdicts,
+    /// Lets an older use take the place of a later one.
+    NotesAnyUse,
+    /// Takes `%` in a filter for anything.
+    SearchesPatterns,
+    /// Begins a page with the record that it should begin behind.
+    RepeatsRecords,
+    /// Gives pages of any size.
+    HasNoBound,
+    SortsByTime,
+    /// Lets a successor bring its own count of uses.
+    RefillsLineages,
+    RoundsToSeconds,
+    /// Takes an insert of a known id for an update.
+    Overwrites,
+}
+
+/// The store in memory, with a fault.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    fault: Fault,
+    sound: MemoryStore,
+    /// What the fault makes of some records, in place of what is stored.
+    wrong: Mutex<HashMap<KeyId, KeyRecord>>,
+    last_uses: Mutex<HashMap<KeyId, UnixMillis>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            sound: MemoryStore::new(),
+            wrong: Mutex::default(),
+            last_uses: Mutex::default(),
+        }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn read(&self, mut record: KeyRecord) -> KeyRecord {
+        if let Some(wrong) = self.wrong.lock().unwrap().get(&record.id) {
+            record = wrong.clone();
+        }
+        if let Some(at) = self.last_uses.lock().unwrap().get(&record.id) {
+            record.last_used_at = Some(*at);
+        }
+        if self.has(Fault::NowhereIsAnywhere)
+            && record
+                .allowed_endpoints
+                .as_ref()
+                .is_some_and(EndpointRules::is_empty)
+        {
+            record.allowed_endpoints = None;
+        }
+        if self.has(Fault::RoundsToSeconds) {
+            let millis = record.created_at.get();
+            record.created_at = UnixMillis::new(millis - millis % 1_000).unwrap();
+        }
+        record
+    }
+
+    async fn everything(&self) -> Vec<KeyRecord> {
+        let (mut all, mut page) = (Vec::new(), Page::first(usize::MAX));
+        loop {
+            let more = self.sound.list(&Filter::default(), page).await.unwrap();
+            let Some(last) = more.last() else { return all };
+            page = page.after(last.id);
+            all.extend(more);
+        }
+    }
+
+    async fn current(&self, id: &KeyId) -> Option<KeyRecord> {
+        self.sound.find(&Lookup::Id(*id)).await.unwrap()
+    }
+}
+
+impl Store for Faulty {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        let found = self.sound.find(lookup).await?;
+        if let (None, Lookup::Id(id), Fault::FoldsCase) = (&found, lookup, self.fault) {
+            let same = |record: &KeyRecord| record.id.as_str().eq_ignore_ascii_case(id.as_str());
+            return Ok(self.everything().await.into_iter().find(same));
+        }
+        Ok(found.map(|record| self.read(record)))
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        let found = self.sound.lineage(lineage).await?;
+        Ok(found.into_iter().map(|record| self.read(record)).collect())
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        let mut listed = self.sound.list(filter, page).await?;
+        if let (Fault::SearchesPatterns, Some(owner)) = (self.fault, &filter.owner) {
+            let stem = owner.trim_end_matches('%');
+            let like = |record: &KeyRecord| {
+                record.owner.as_ref().is_some_and(|own| {
+                    own == owner || (owner.ends_with('%') && own.starts_with(stem))
+                })
+            };
+            let all = self.everything().await.into_iter();
+            let behind = all.skip_while(|record| page.after.is_some_and(|id| record.id != id));
+            let behind = behind.skip(page.after.iter().len());
+            listed = behind.filter(like).take(page.limit).collect();
+        }
+        if let (Fault::RepeatsRecords, Some(after), true) =
+            (self.fault, page.after, listed.len() > 1)
+        {
+            listed.insert(0, self.current(&after).await.unwrap());
+            listed.pop();
+        }
+        if self.has(Fault::HasNoBound) && page.limit > PAGE_MAX {
+            listed = self
+                .everything()
+                .await
+                .into_iter()
+                .take(page.limit)
+                .collect();
+        }
+        if self.has(Fault::SortsByTime) {
+            listed.sort_by_key(|record| record.created_at);
+        }
+        Ok(listed.into_iter().map(|record| self.read(record)).collect())
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut batch = batch.clone();
+        match self.fault {
+            Fault::ForgetsEvents => batch.events.clear(),
+            Fault::IgnoresVersions => {
+                for update in &mut batch.updates {
+                    let Some(current) = self.current(&update.id).await else {
+                        continue;
+                    };
+                    update.version = current.version + 1;
+                }
+            }
+            Fault::Overwrites => {
+                for record in core::mem::take(&mut batch.inserts) {
+                    match self.current(&record.id).await {
+                        Some(current) if current.digest == record.digest => {}
+                        _ => batch.inserts.push(record),
+                    }
+                }
+            }
+            Fault::WritesHalves => {
+                let mut halves = Batch::new();
+                halves.inserts = core::mem::take(&mut batch.inserts);
+                self.sound.commit(&halves).await?;
+                halves.inserts.clear();
+                for update in core::mem::take(&mut batch.updates) {
+                    halves.updates = vec![update];
+                    self.sound.commit(&halves).await?;
+                }
+            }
+            Fault::Unrevokes => {
+                for update in &batch.updates {
+                    let Some(current) = self.current(&update.id).await else {
+                        continue;
+                    };
+                    if matches!(current.status, Status::Revoked { .. })
+                        && update.version == current.version + 1
+                    {
+                        self.wrong.lock().unwrap().insert(update.id, update.clone());
+                        return Ok(());
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.sound.commit(&batch).await?;
+        for record in batch
+            .inserts
+            .iter()
+            .filter(|_| self.has(Fault::RefillsLineages))
+        {
+            let before = self.usage(&record.lineage).await?;
+            let after = Usage::of(record);
+            self.sound.spend(&Claim::new(record, before, after)).await?;
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        self.sound.usage(lineage).await
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let mut claim = *claim;
+        if self.has(Fault::SpendsBlindly) {
+            claim.before = self.usage(&claim.lineage).await?;
+        }
+        if let (Fault::SpendsForStaleVerdicts, Some(current)) =
+            (self.fault, self.current(&claim.key_id).await)
+        {
+            claim.version = current.version;
+        }
+        self.sound.spend(&claim).await
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        self.sound.note_uses(uses).await?;
+        for (id, at) in uses.iter().filter(|_| self.has(Fault::NotesAnyUse)) {
+            self.last_uses.lock().unwrap().insert(*id, *at);
+        }
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.sound.events(key_id, after, limit).await
+    }
+}
