@@ -24,7 +24,7 @@ pub(crate) struct EventsArguments {
     #[arg(value_name = "ID", value_parser = values::id)]
     id: Option<KeyId>,
     /// Begin behind the event of this number.
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     after: Option<u64>,
 }
 

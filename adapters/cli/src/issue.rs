@@ -59,13 +59,13 @@ pub(crate) struct IssueArguments {
     #[arg(long = "network", value_name = "CIDR", value_parser = values::network)]
     networks: Vec<String>,
     /// How often it may be used, such as 1000/1h.
-    #[arg(long, value_name = "N/TIME", value_parser = duration::rate)]
+    #[arg(long, value_name = "N/TIME", value_parser = duration::rate, allow_hyphen_values = true)]
     rate_limit: Option<RateLimit>,
     /// How many times it may be used in all.
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     uses: Option<u64>,
     /// How long it lives, such as 90d, 12h or never.
-    #[arg(long, value_name = "TIME", value_parser = duration::lifetime, default_value = "90d")]
+    #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true, default_value = "90d")]
     expires_in: Lifetime,
     /// JSON of your own, at most 16 KiB.
     #[arg(long, value_name = "JSON", value_parser = values::metadata)]

@@ -28,7 +28,7 @@ pub(crate) struct ListArguments {
     #[arg(long, value_name = "NAME", value_parser = values::client)]
     client: Option<String>,
     /// At most so many; all of them where it is not said.
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     limit: Option<u64>,
 }
 

@@ -18,7 +18,8 @@ use crate::{clock, duration};
 /// clean-up 30 days after it ended. A notice goes to the client's e-mail address.
 ///
 /// With --json each is an object with key_id, client_name, client_email, action (notice,
-/// rotate or clean_up) and at, the instant at which the key ends or ended.
+/// rotate or clean_up), at (when the key ends or ended) and lead (of a notice: the lead
+/// time reached, such as 7d; send one notice for each key and lead).
 ///
 /// Example:
 ///   keystile plan --within 30d
@@ -26,7 +27,7 @@ use crate::{clock, duration};
 #[command(verbatim_doc_comment)]
 pub(crate) struct PlanArguments {
     /// Announce keys that end within this time.
-    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     within: Option<Millis>,
 }
 
@@ -37,6 +38,7 @@ struct DueView<'r> {
     client_email: Option<&'r str>,
     action: &'static str,
     at: String,
+    lead: Option<String>,
 }
 
 /// Carries out `keystile plan`.
@@ -75,10 +77,10 @@ fn print(
     json: bool,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
-    let (word, at) = match action {
-        DueAction::Notice { ends_at, .. } => ("notice", ends_at),
-        DueAction::Rotate { ends_at } => ("rotate", ends_at),
-        DueAction::CleanUp { ended_at } => ("clean_up", ended_at),
+    let (word, at, lead) = match action {
+        DueAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
+        DueAction::Rotate { ends_at } => ("rotate", ends_at, None),
+        DueAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
         _ => return Err(Failure::expected("the plan has an action without a name")),
     };
     if json {
@@ -88,6 +90,7 @@ fn print(
             client_email: record.client_email.as_deref(),
             action: word,
             at: clock::spell_exactly(at),
+            lead: lead.map(duration::spell),
         });
     }
     let at = clock::spell(at);

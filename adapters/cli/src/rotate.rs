@@ -29,13 +29,13 @@ pub(crate) struct RotateArguments {
     id: KeyId,
     /// How long the old key lives on; 0s ends it at once. 7d, or --max-age where that is
     /// shorter.
-    #[arg(long, value_name = "TIME", value_parser = duration::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     overlap: Option<Millis>,
     /// The first use of the new key ends the overlap.
     #[arg(long)]
     end_on_first_use: bool,
     /// How long the new key lives: 1h to 90d.
-    #[arg(long, value_name = "TIME", value_parser = duration::duration, default_value = "90d")]
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "90d")]
     max_age: Millis,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Setting {
     pub(crate) json: bool,
 }
 
-/// An open store, and whether it was made just now.
+/// An open store, and whether it was made just now for somebody who should hear of it.
 pub(crate) struct Opened {
     pub(crate) store: AnyStore,
     pub(crate) is_new: bool,
@@ -41,7 +41,7 @@ impl Setting {
                 store.migrate().await?;
                 Ok(Opened {
                     store: AnyStore::Sqlite(store),
-                    is_new,
+                    is_new: is_new && !self.json,
                 })
             }
         }

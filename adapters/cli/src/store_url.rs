@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::values::without_key;
+
 /// The accepted spellings, for every message about a wrong one.
 pub(crate) const EXPECTED: &str = "a store is sqlite:PATH or memory:";
 
@@ -44,7 +46,7 @@ impl StoreUrl {
                 if path.contains(['?', '\0']) {
                     return Err("sqlite:PATH is a path alone, without parameters");
                 }
-                Ok(Self::Sqlite(path.into()))
+                without_key(path).map(|path| Self::Sqlite(path.into()))
             }
             other if OTHERS.contains(&other) => Err(
                 "this kind of store is not supported by the program; a store is sqlite:PATH or memory:",

@@ -78,12 +78,12 @@ pub(crate) fn metadata(text: &str) -> Checked<String> {
 
 /// A permission as it is granted.
 pub(crate) fn permission(text: &str) -> Checked<String> {
-    said(PermissionSet::new([text]).map(|_| text.to_owned()))
+    said(PermissionSet::new([text])).and_then(|_| without_key(text))
 }
 
 /// An endpoint rule.
 pub(crate) fn endpoint(text: &str) -> Checked<String> {
-    said(EndpointRules::new([text]).map(|_| text.to_owned()))
+    said(EndpointRules::new([text])).and_then(|_| without_key(text))
 }
 
 /// An address or a block of them.
@@ -114,7 +114,7 @@ pub(crate) fn template(text: &str) -> Checked<TemplateName> {
 
 /// What a route asks of a key.
 pub(crate) fn requirement(text: &str) -> Checked<Requirement> {
-    said(Requirement::parse(text))
+    without_key(text).and_then(|text| said(Requirement::parse(&text)))
 }
 
 /// The public id of a key.
@@ -156,8 +156,8 @@ fn note(text: &str, expected: &'static str) -> Checked<String> {
     without_key(text)
 }
 
-/// The text, unless a whole key stands in it: a record and its audit are read by many.
-fn without_key(text: &str) -> Checked<String> {
+/// The text, unless a whole key stands in it: what is kept or printed is read by many.
+pub(crate) fn without_key(text: &str) -> Checked<String> {
     let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
     let is_key = |word: &str| {
@@ -198,6 +198,8 @@ mod tests {
             ] {
                 assert!(reason(&text).is_err() && client(&text).is_err() && owner(&text).is_err());
             }
+            assert!(permission(key).is_err() && requirement(key).is_err());
+            assert!(endpoint(&format!("/api/{key}/x")).is_err());
             assert!(metadata(&format!("{{\"key\":\"{key}\"}}")).is_err());
             assert!(email(&format!("{key}@x")).is_err());
             // Without its last character it is no key.

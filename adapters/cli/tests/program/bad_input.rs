@@ -1,0 +1,366 @@
+//! Wrong arguments: exit code 2, one line on standard error, nothing on standard output,
+//! and a store that is as it was.
+
+use crate::keystile::Keystile;
+
+/// Arguments, and what the line must say.
+type Row = (&'static [&'static str], &'static str);
+
+/// Refused before any store is opened.
+const ARGUMENTS: &[Row] = &[
+    (&[], "issue, verify, list"),
+    (&["isue"], "issue, verify, list"),
+    (&["--jsn", "list"], "did you mean --json?"),
+    (&["issue"], "--client <NAME>"),
+    (&["issue", "--client"], "needs a value"),
+    (&["issue", "--client", ""], "1 to 255 bytes"),
+    (&["issue", "--client", " "], "1 to 255 bytes"),
+    (&["issue", "--client", "a\nb"], "control characters"),
+    (&["issue", "--client", "a\u{1b}[31mb"], "control characters"),
+    (&["issue", "--client", "a", "--client", "b"], "given once"),
+    (&["issue", "--client", "a", "b"], "no such argument"),
+    (
+        &["issue", "--client", "a", "--email", "nobody"],
+        "name@host",
+    ),
+    (&["issue", "--client", "a", "--owner", ""], "1 to 255 bytes"),
+    (&["issue", "--client", "a", "--env", "Live"], "a-z and 0-9"),
+    (
+        &["issue", "--client", "a", "--env", "verylongname1"],
+        "1 to 12",
+    ),
+    (
+        &["issue", "--client", "a", "--permission", "inv*"],
+        "whole segment",
+    ),
+    (&["issue", "--client", "a", "--permission", ""], "segments"),
+    (
+        &["issue", "--client", "a", "--permission", "read write"],
+        "segments",
+    ),
+    (
+        &["issue", "--client", "a", "--endpoint", "api/x"],
+        "/segments",
+    ),
+    (
+        &["issue", "--client", "a", "--endpoint", "get /x"],
+        "upper-case",
+    ),
+    (
+        &["issue", "--client", "a", "--endpoint", "/a/../b"],
+        "/segments",
+    ),
+    (
+        &["issue", "--client", "a", "--endpoint", "/data*"],
+        "/segments",
+    ),
+    (
+        &["issue", "--client", "a", "--template", "root"],
+        "monitoring, integration, admin",
+    ),
+    (
+        &["issue", "--client", "a", "--template", "R o"],
+        "template name",
+    ),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--template",
+            "monitoring",
+            "--permission",
+            "write",
+        ],
+        "no more than the template",
+    ),
+    (
+        &["issue", "--client", "a", "--network", "10.0.0.1/8"],
+        "CIDR",
+    ),
+    (
+        &["issue", "--client", "a", "--network", "10.0.0.0/33"],
+        "CIDR",
+    ),
+    (
+        &["issue", "--client", "a", "--network", "example.com"],
+        "CIDR",
+    ),
+    (
+        &["issue", "--client", "a", "--rate-limit", "1000"],
+        "1000/1h",
+    ),
+    (
+        &["issue", "--client", "a", "--rate-limit", "1000/hour"],
+        "1000/1h",
+    ),
+    (
+        &["issue", "--client", "a", "--rate-limit", "-1/1h"],
+        "1000/1h",
+    ),
+    (
+        &["issue", "--client", "a", "--rate-limit", "5/0s"],
+        "1 ms to 366 days",
+    ),
+    (
+        &["issue", "--client", "a", "--rate-limit", "5/367d"],
+        "1 ms to 366 days",
+    ),
+    (&["issue", "--client", "a", "--uses", "0"], "1 or more"),
+    (&["issue", "--client", "a", "--uses", "-1"], "1 or more"),
+    (
+        &["issue", "--client", "a", "--uses", "9223372036854775808"],
+        "1 or more",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-in", "0d"],
+        "longer than nothing",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-in", "90"],
+        "such as 90d",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-in", "1w"],
+        "such as 90d",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-in", "9999999d"],
+        "9999",
+    ),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--expires-in",
+            "99999999999999999999d",
+        ],
+        "such as 90d",
+    ),
+    (&["issue", "--client", "a", "--metadata", "{a:1}"], "JSON"),
+    (&["issue", "--client", "a", "--metadata", ""], "JSON"),
+    (
+        &["issue", "--client", "a", "--format", "jwt"],
+        "structured, opaque",
+    ),
+    (&["issue", "--client", "a", "--prefix", "Acme"], "a-z"),
+    (&["issue", "--client", "a", "--prefix", "acme_"], "a-z"),
+    (&["verify", "key"], "standard input or KEYSTILE_KEY"),
+    (
+        &["verify", "--requires", "read and write"],
+        "AND, OR and parentheses",
+    ),
+    (
+        &["verify", "--requires", "(read"],
+        "AND, OR and parentheses",
+    ),
+    (&["verify", "--requires", ""], "AND, OR and parentheses"),
+    (&["verify", "--requires", "read:*"], "without wildcard"),
+    (&["verify", "--method", "GET"], "--path <P>"),
+    (&["verify", "--method", "get", "--path", "/x"], "upper-case"),
+    (&["verify", "--path", ""], "a path"),
+    (&["verify", "--ip", "localhost"], "IPv4 or IPv6"),
+    (&["verify", "--ip", "10.0.0.0/8"], "IPv4 or IPv6"),
+    (&["verify", "--env", "-"], "a-z and 0-9"),
+    (&["inspect", "key"], "standard input or KEYSTILE_KEY"),
+    (&["list", "--limit", "0"], "1 or more"),
+    (&["list", "--limit", "many"], "1 or more"),
+    (&["list", "extra"], "no such argument"),
+    (&["show"], "<ID>"),
+    (&["show", "1"], "a key id is 16"),
+    (&["show", "2AbCdEfGhIjKlMnO"], "beginning with 1"),
+    (&["show", "1AbCdEfGhIjKlMn_"], "a key id is 16"),
+    (
+        &["show", "1AbCdEfGhIjKlMnO", "1AbCdEfGhIjKlMnO"],
+        "no such argument",
+    ),
+    (&["revoke", "1AbCdEfGhIjKlMnO"], "--reason <TEXT>"),
+    (
+        &["revoke", "1AbCdEfGhIjKlMnO", "--reason", ""],
+        "1 to 255 bytes",
+    ),
+    (
+        &["revoke", "1AbCdEfGhIjKlMnO", "--reason", "a\tb"],
+        "control characters",
+    ),
+    (
+        &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "never"],
+        "a duration",
+    ),
+    (
+        &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "91d"],
+        "no longer than the greatest age",
+    ),
+    (
+        &[
+            "rotate",
+            "1AbCdEfGhIjKlMnO",
+            "--overlap",
+            "2d",
+            "--max-age",
+            "1d",
+        ],
+        "no longer than the greatest age",
+    ),
+    (
+        &["rotate", "1AbCdEfGhIjKlMnO", "--max-age", "91d"],
+        "1 hour to 90 days",
+    ),
+    (
+        &["rotate", "1AbCdEfGhIjKlMnO", "--max-age", "59m"],
+        "1 hour to 90 days",
+    ),
+    (&["plan", "--within", "soon"], "a duration"),
+    (&["events", "all"], "a key id is 16"),
+    (&["events", "--after", "-"], "1 or more"),
+    (&["template"], "list"),
+    (&["template", "lst"], "list"),
+    (&["--store", "keys.db", "list"], "sqlite:PATH or memory:"),
+    (
+        &["--store", "postgres://localhost/keys", "list"],
+        "not supported",
+    ),
+    (&["--store", "sqlite:", "list"], "sqlite:PATH"),
+    (
+        &["--store", "sqlite:k.db?mode=ro", "list"],
+        "without parameters",
+    ),
+    (&["--store", "", "list"], "sqlite:PATH or memory:"),
+    (&["list", "--json=yes"], "no such argument"),
+];
+
+/// Refused by what the store holds.
+const ON_STORE: &[Row] = &[
+    (&["show", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (
+        &["revoke", "1AbCdEfGhIjKlMnO", "--reason", "x"],
+        "no key with this id",
+    ),
+    (&["suspend", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (&["resume", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (&["rotate", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (&["events", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+];
+
+fn assert_refused(program: &Keystile, (arguments, said): &Row) {
+    for json in [&[][..], &["--json"]] {
+        let ran = program.run(&[json, arguments].concat());
+        assert_eq!((ran.code, ran.output.as_str()), (2, ""), "{arguments:?}");
+        assert_eq!(
+            ran.errors.lines().count(),
+            1,
+            "{arguments:?}: {}",
+            ran.errors
+        );
+        assert!(ran.errors.starts_with("keystile: ") && ran.errors.ends_with('\n'));
+        assert!(ran.errors.contains(said), "{arguments:?}: {}", ran.errors);
+    }
+}
+
+#[test]
+fn wrong_arguments_change_nothing() {
+    let empty = Keystile::new();
+    let program = Keystile::new();
+    program.issue(&["--permission", "read"]);
+    let before = program.contents();
+    for row in ARGUMENTS {
+        assert_refused(&program, row);
+        assert_refused(&empty, row);
+        assert!(empty.files().is_empty(), "{row:?} made a file");
+    }
+    assert_eq!(program.contents(), before);
+}
+
+#[test]
+fn unknown_ids_and_states_change_nothing() {
+    let program = Keystile::new();
+    let (_, revoked) = program.issue(&[]);
+    program.run(&["revoke", &revoked, "--reason", "x"]);
+    let (_, suspended) = program.issue(&[]);
+    program.run(&["suspend", &suspended]);
+    let (_, replaced) = program.issue(&[]);
+    program.run(&["rotate", &replaced]);
+    let before = program.contents();
+    for row in ON_STORE {
+        assert_refused(&program, row);
+    }
+    for (command, id, said) in [
+        ("suspend", &revoked, "only an active key"),
+        ("resume", &revoked, "only a suspended key"),
+        ("rotate", &revoked, "a revoked key"),
+        ("rotate", &suspended, "resume it first"),
+        ("rotate", &replaced, "rotate its successor"),
+    ] {
+        let ran = program.run(&[command, id]);
+        assert_eq!((ran.code, ran.output.as_str()), (2, ""), "{command} {said}");
+        assert!(
+            ran.errors.contains(said) && ran.errors.lines().count() == 1,
+            "{}",
+            ran.errors
+        );
+    }
+    assert_eq!(program.contents(), before);
+}
+
+#[test]
+fn more_than_a_record_can_hold_is_refused() {
+    let program = Keystile::new();
+    let long = "x".repeat(256);
+    let names: Vec<String> = (0..65).map(|number| format!("p{number}")).collect();
+    let rules: Vec<String> = (0..65).map(|number| format!("/p{number}")).collect();
+    let blocks: Vec<String> = (0..65).map(|number| format!("10.0.0.{number}")).collect();
+    let metadata = format!("\"{}\"", "x".repeat(16 * 1_024));
+    let many = |option: &'static str, values: &[String]| -> Vec<String> {
+        values
+            .iter()
+            .flat_map(|value| [option.to_owned(), value.clone()])
+            .collect()
+    };
+    for arguments in [
+        vec!["--owner".to_owned(), long.clone()],
+        vec!["--email".to_owned(), format!("a@{long}")],
+        vec!["--permission".to_owned(), long.clone()],
+        vec!["--endpoint".to_owned(), format!("/{}", "x".repeat(512))],
+        vec!["--prefix".to_owned(), "abcdefghijklmnopq".to_owned()],
+        vec!["--metadata".to_owned(), metadata],
+        many("--permission", &names),
+        many("--endpoint", &rules),
+        many("--network", &blocks),
+    ] {
+        let mut all = vec!["issue", "--client", "x"];
+        all.extend(arguments.iter().map(String::as_str));
+        let ran = program.run(&all);
+        assert_eq!((ran.code, ran.output.as_str()), (2, ""), "{}", ran.errors);
+        assert_eq!(ran.errors.lines().count(), 1);
+        assert!(!ran.errors.contains("xxx"));
+    }
+    assert!(program.files().is_empty());
+}
+
+#[test]
+fn help_of_every_command_has_an_example() {
+    let program = Keystile::new();
+    for command in [
+        "issue", "verify", "list", "show", "revoke", "suspend", "resume", "rotate", "plan",
+        "events", "template", "inspect", "demo",
+    ] {
+        for arguments in [[command, "--help"], ["help", command]] {
+            let ran = program.run(&arguments);
+            assert_eq!((ran.code, ran.errors.as_str()), (0, ""));
+            assert!(ran.output.contains("Example:\n  "), "{command}");
+            assert!(
+                ran.output.contains(&format!("keystile {command}")),
+                "{command}"
+            );
+        }
+    }
+    assert!(
+        program
+            .run(&["--version"])
+            .output
+            .starts_with("keystile 0.")
+    );
+    assert!(program.run(&["--help"]).output.contains("Exit codes:"));
+    assert!(program.files().is_empty());
+}

@@ -1,0 +1,18 @@
+//! The program as a user runs it: arguments, streams, exit codes, files.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails in a helper fails its test"
+)]
+
+mod bad_input;
+mod batch;
+mod canary;
+mod files;
+mod json;
+mod keystile;
+mod life;
+mod parallel;
