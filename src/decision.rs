@@ -161,7 +161,45 @@ pub enum DenialCode {
     StoreUnavailable,
 }
 
+impl Allowed {
+    /// A verdict on this key that says nothing else, for a language binding to fill in
+    /// what it keeps as plain numbers.
+    #[must_use]
+    pub const fn new(key_id: KeyId, lineage: KeyId) -> Self {
+        Self {
+            key_id,
+            lineage,
+            quota: None,
+            remaining_uses: None,
+            notice: None,
+            ends_overlap_of: None,
+            needs_rehash: false,
+        }
+    }
+}
+
 impl Denial {
+    /// A refusal from the plain numbers that a language binding keeps of one: its cause,
+    /// key id, [`quota`](Self::quota) and [`missing_bits`](Self::missing_bits).
+    #[must_use]
+    pub const fn from_parts(
+        cause: Cause,
+        key_id: Option<KeyId>,
+        quota: Option<Quota>,
+        missing_bits: [u64; 2],
+    ) -> Self {
+        let detail = match (cause, quota) {
+            (Cause::Permission, _) => Detail::Missing(Missing::from_halves(missing_bits)),
+            (Cause::RateLimit, Some(quota)) => Detail::Limit(quota),
+            _ => Detail::None,
+        };
+        Self {
+            cause,
+            key_id,
+            detail,
+        }
+    }
+
     /// A refusal that has nothing to say but its cause.
     #[must_use]
     pub const fn new(cause: Cause) -> Self {
@@ -237,6 +275,16 @@ impl Denial {
             _ => Missing::default(),
         };
         requirement.named(missing)
+    }
+
+    /// Which terms of the requirement were missing, a bit each, for
+    /// [`from_parts`](Self::from_parts).
+    #[must_use]
+    pub const fn missing_bits(&self) -> [u64; 2] {
+        match self.detail {
+            Detail::Missing(missing) => missing.halves(),
+            _ => [0; 2],
+        }
     }
 
     /// The time after which the rate limit would let one request pass, where that is why

@@ -202,14 +202,14 @@ impl KeyFormat {
     #[must_use]
     #[inline]
     pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
-        // The length first: a header of a mebibyte costs no more than a short one.
-        let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
         self.shape(text).and_then(Shape::checked)
     }
 
     /// Reads a key's parts without looking at its check.
     #[inline]
     pub(crate) fn shape<'k>(&self, text: &'k [u8]) -> Option<Shape<'k, '_>> {
+        // The length first: a header of a mebibyte costs no more than a short one.
+        let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
         match &self.spelling {
             Spelling::Structured { checksum } => {
                 let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
@@ -338,7 +338,7 @@ impl KeyFormat {
 
 /// A key's parts, before its check was looked at.
 pub(crate) struct Shape<'k, 'f> {
-    text: &'k [u8],
+    pub(crate) text: &'k [u8],
     pub(crate) named: Option<Named<'k>>,
     checksum: Option<&'f Checksum>,
 }

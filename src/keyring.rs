@@ -42,6 +42,7 @@ mod places;
 mod ring;
 mod sync;
 mod tag;
+mod ticket;
 mod uses;
 
 use core::fmt;
@@ -219,14 +220,13 @@ impl Keyring {
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
-        let key = match self.verifier.parse(credential) {
-            Ok(key) => key,
-            Err(denial) => return Check::Decided(Decision::Deny(denial)),
+        let Some(shape) = self.verifier.shape(credential) else {
+            return Check::Decided(Decision::Deny(Denial::new(Cause::Malformed)));
         };
-        let tag = self.tagger.tag(key.text());
-        match self.judge_cached(&key, &tag, request, now) {
+        let tag = self.tagger.tag(credential);
+        match self.judge_cached(shape.named.map(|named| named.id), &tag, request, now) {
             Some(decision) => Check::Decided(decision),
-            None => self.missing(key, tag, request, now),
+            None => self.unproved(credential, tag, request, now),
         }
     }
 
@@ -304,26 +304,26 @@ impl Keyring {
         respond(denial, self.status_policy, requirement)
     }
 
-    /// The verdict of a cached record, where there is one that holds.
+    /// The verdict of a cached record, where there is one that the tag is proof for.
+    ///
+    /// The key's check is not looked at: a text with the tag of a key that was proved is
+    /// that key.
     #[inline]
     fn judge_cached(
         &self,
-        key: &PresentedKey<'_>,
+        claimed_id: Option<KeyId>,
         tag: &Tag,
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Option<Decision> {
         let entries = self.entries.pin();
-        let id = match key.claimed_id() {
-            Some(id) => *id,
+        let id = match claimed_id {
+            Some(id) => id,
             None => *self.aliases.pin().get(&tag.to_bits())?,
         };
         let entry = entries.get(&id)?;
-        if !self.holds(entry, now) {
+        if !entry.tag.is(tag) || !self.holds(entry, now) {
             return None;
-        }
-        if !entry.tag.is(tag) {
-            return Some(Decision::Deny(Denial::new(Cause::WrongSecret)));
         }
         self.judge_and_count(id, entry, request, now)
     }
@@ -412,18 +412,30 @@ impl Keyring {
             .compare_exchange(latest, now.get(), order, order);
     }
 
-    #[cold]
-    fn missing<'a>(
+    /// The answer where no cached record proves the key: malformed, known to be wrong, or
+    /// a ticket.
+    #[inline(never)]
+    fn unproved<'a>(
         &self,
-        key: PresentedKey<'a>,
+        credential: &'a [u8],
         tag: Tag,
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
+        let deny = |cause| Check::Decided(Decision::Deny(Denial::new(cause)));
+        let key = match self.verifier.parse(credential) {
+            Ok(key) => key,
+            Err(denial) => return Check::Decided(Decision::Deny(denial)),
+        };
         let id = key.claimed_id().copied();
+        let entries = self.entries.pin();
+        let known = id.and_then(|id| entries.get(&id));
+        if known.is_some_and(|known| !known.tag.is(&tag) && self.holds(known, now)) {
+            return deny(Cause::WrongSecret);
+        }
         if let Some(refusal) = self.absents.find(id, &tag, &self.invalidations, now) {
             self.counters.absent_hits.fetch_add(1, Ordering::Relaxed);
-            return Check::Decided(Decision::Deny(Denial::new(refusal.into())));
+            return deny(refusal.into());
         }
         self.counters.fetches.fetch_add(1, Ordering::Relaxed);
         Check::NeedsRecord(Ticket {

@@ -204,6 +204,18 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// What the limit remembered.
+    #[must_use]
+    pub const fn state(&self) -> RateState {
+        self.state
+    }
+
+    /// The instant.
+    #[must_use]
+    pub const fn at(&self) -> UnixMillis {
+        self.now
+    }
+
     /// The limit itself.
     #[must_use]
     pub const fn limit(&self) -> RateLimit {

@@ -217,6 +217,14 @@ impl Requirement {
 }
 
 impl Missing {
+    pub(crate) const fn from_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
+    }
+
+    pub(crate) const fn halves(self) -> [u64; 2] {
+        self.0
+    }
+
     /// Halves, since a `u128` would align every decision to 16 bytes.
     const fn of(bits: u128) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bits.to_le_bytes();

@@ -7,6 +7,8 @@ use core::net::IpAddr;
 use crate::decision::{Allowed, Cause, Decision, Denial, Notice};
 use crate::digest::PepperRing;
 use crate::endpoint::{EndpointRules, Rules};
+#[cfg(feature = "keyring")]
+use crate::format::Shape;
 use crate::format::{KeyFormat, Lookup, PresentedKey};
 use crate::key_id::KeyId;
 use crate::label::Environment;
@@ -67,6 +69,16 @@ impl Verifier {
             .iter()
             .find_map(|format| format.parse(credential))
             .ok_or(Denial::new(Cause::Malformed))
+    }
+
+    /// Reads a credential's parts in the first format that it has the shape of, without
+    /// looking at its check.
+    #[cfg(feature = "keyring")]
+    #[inline]
+    pub(crate) fn shape<'k>(&self, credential: &'k [u8]) -> Option<Shape<'k, '_>> {
+        self.formats
+            .iter()
+            .find_map(|format| format.shape(credential))
     }
 
     /// The record, if it is that of the presented key; else why not.
