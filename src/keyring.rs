@@ -43,6 +43,7 @@ mod ring;
 mod sync;
 mod tag;
 mod ticket;
+mod ticket;
 mod uses;
 
 use core::fmt;
