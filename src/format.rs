@@ -217,7 +217,12 @@ impl KeyFormat {
                 let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
                 let environment = self.environment_of(head)?;
                 let id = KeyId::from_array(*id).filter(|_| base62::is_text(tail))?;
-                let named = Named { id, environment };
+                let named = Named {
+                    id,
+                    environment,
+                    #[cfg(feature = "keyring")]
+                    tail: self.prefix.is_some().then_some(tail),
+                };
                 Some(Shape {
                     text,
                     named: Some(named),
@@ -348,6 +353,10 @@ pub(crate) struct Shape<'k, 'f> {
 pub(crate) struct Named<'k> {
     pub(crate) id: KeyId,
     pub(crate) environment: Option<&'k [u8]>,
+    /// Secret and check, where the format fixes all that stands before them but for id
+    /// and environment.
+    #[cfg(feature = "keyring")]
+    pub(crate) tail: Option<&'k [u8; TAIL_BYTES]>,
 }
 
 impl<'k> Shape<'k, '_> {

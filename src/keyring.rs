@@ -43,7 +43,6 @@ mod ring;
 mod sync;
 mod tag;
 mod ticket;
-mod ticket;
 mod uses;
 
 use core::fmt;
@@ -73,7 +72,7 @@ use places::by_hash;
 use ring::Ring;
 use sync::atomic::{AtomicU64, Ordering};
 use sync::{Mutex, lock};
-use tag::{Tag, Tagger};
+use tag::{Proof, Tagger};
 use uses::{Count, Raised, StripePool};
 
 pub use builder::KeyringBuilder;
@@ -150,7 +149,7 @@ pub struct Ticket<'a> {
     key: PresentedKey<'a>,
     request: Request<'a>,
     lookup: Lookup,
-    tag: Tag,
+    proof: Proof<'a>,
     as_of: u64,
 }
 
@@ -221,13 +220,14 @@ impl Keyring {
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
-        let Some(shape) = self.verifier.shape(credential) else {
+        let Some((number, shape)) = self.verifier.shape(credential) else {
             return Check::Decided(Decision::Deny(Denial::new(Cause::Malformed)));
         };
-        let tag = self.tagger.tag(credential);
-        match self.judge_cached(shape.named.map(|named| named.id), &tag, request, now) {
+        let proof = self.tagger.proof(number, &shape);
+        let claimed_id = shape.named.map(|named| named.id);
+        match self.judge_cached(claimed_id, &proof, request, now) {
             Some(decision) => Check::Decided(decision),
-            None => self.unproved(credential, tag, request, now),
+            None => self.unproved(credential, proof, request, now),
         }
     }
 
@@ -313,17 +313,17 @@ impl Keyring {
     fn judge_cached(
         &self,
         claimed_id: Option<KeyId>,
-        tag: &Tag,
+        proof: &Proof<'_>,
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Option<Decision> {
         let entries = self.entries.pin();
         let id = match claimed_id {
             Some(id) => id,
-            None => *self.aliases.pin().get(&tag.to_bits())?,
+            None => *self.aliases.pin().get(&proof.tag.to_bits())?,
         };
         let entry = entries.get(&id)?;
-        if !entry.tag.is(tag) || !self.holds(entry, now) {
+        if !entry.is_proved_by(proof) || !self.holds(entry, now) {
             return None;
         }
         self.judge_and_count(id, entry, request, now)
@@ -419,7 +419,7 @@ impl Keyring {
     fn unproved<'a>(
         &self,
         credential: &'a [u8],
-        tag: Tag,
+        proof: Proof<'a>,
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
@@ -431,10 +431,10 @@ impl Keyring {
         let id = key.claimed_id().copied();
         let entries = self.entries.pin();
         let known = id.and_then(|id| entries.get(&id));
-        if known.is_some_and(|known| !known.tag.is(&tag) && self.holds(known, now)) {
+        if known.is_some_and(|known| !known.tag().is(&proof.tag) && self.holds(known, now)) {
             return deny(Cause::WrongSecret);
         }
-        if let Some(refusal) = self.absents.find(id, &tag, &self.invalidations, now) {
+        if let Some(refusal) = self.absents.find(id, &proof.tag, &self.invalidations, now) {
             self.counters.absent_hits.fetch_add(1, Ordering::Relaxed);
             return deny(refusal.into());
         }
@@ -444,7 +444,7 @@ impl Keyring {
             lookup: self.verifier.lookup(&key),
             key,
             request: *request,
-            tag,
+            proof,
         })
     }
 
@@ -466,7 +466,7 @@ impl Keyring {
         }
         if let Ok(until) = now.plus(self.absent_ttl) {
             self.absents
-                .remember(id, ticket.tag, refusal, ticket.as_of, until);
+                .remember(id, ticket.proof.tag, refusal, ticket.as_of, until);
         }
         Check::Decided(Decision::Deny(Denial::new(refusal.into())))
     }
@@ -506,7 +506,12 @@ impl Keyring {
         }
         let (rate, meter) = self.meter(record, known, now);
         let admission = Admission {
-            tag: ticket.tag,
+            tag: ticket.proof.tag,
+            format: ticket
+                .proof
+                .head
+                .and_then(|head| u8::try_from(head.format).ok())
+                .unwrap_or(0),
             as_of: ticket.as_of,
             fresh_until: self.fresh_until(record, now),
             place,
@@ -517,7 +522,7 @@ impl Keyring {
             meter,
         };
         if ticket.key.claimed_id().is_none() {
-            self.aliases.pin().insert(ticket.tag.to_bits(), id);
+            self.aliases.pin().insert(ticket.proof.tag.to_bits(), id);
         }
         entries.insert(id, Entry::new(record, admission));
         let entry = entries.get(&id);
@@ -618,7 +623,7 @@ impl Keyring {
                 return;
             };
             entry.strike();
-            self.aliases.pin().remove(&entry.tag.to_bits());
+            self.aliases.pin().remove(&entry.tag().to_bits());
             self.ring.leave(entry.place, &id);
             self.keep_debt(id, entry, now);
             self.keep_uses(id, entry);

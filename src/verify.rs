@@ -72,13 +72,12 @@ impl Verifier {
     }
 
     /// Reads a credential's parts in the first format that it has the shape of, without
-    /// looking at its check.
+    /// looking at its check; with that format's number.
     #[cfg(feature = "keyring")]
     #[inline]
-    pub(crate) fn shape<'k>(&self, credential: &'k [u8]) -> Option<Shape<'k, '_>> {
-        self.formats
-            .iter()
-            .find_map(|format| format.shape(credential))
+    pub(crate) fn shape<'k>(&self, credential: &'k [u8]) -> Option<(usize, Shape<'k, '_>)> {
+        let mut formats = self.formats.iter().enumerate();
+        formats.find_map(|(number, format)| Some((number, format.shape(credential)?)))
     }
 
     /// The record, if it is that of the presented key; else why not.

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::invalidation::OwnerPlace;
 use super::meter::{Failed, RateMeter, SharedMeter};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use super::tag::Tag;
+use super::tag::{Head, Proof, Tag};
 use super::uses::Count;
 use crate::endpoint::{EndpointRules, Rules};
 use crate::key_id::KeyId;
@@ -24,7 +24,9 @@ use crate::verify::{Standing, Terms};
 /// A cached record. All but the atomics is fixed once it is in the map: a changed record
 /// gets a new entry.
 pub(super) struct Entry {
-    pub(super) tag: Tag,
+    tag: Tag,
+    /// The number of the format that the key was read in.
+    format: u8,
     /// The count of invalidations before the record was fetched.
     pub(super) as_of: u64,
     /// Up to when it may be used without asking again.
@@ -66,6 +68,7 @@ struct Rare {
 /// What an entry needs that does not stand in its record.
 pub(super) struct Admission {
     pub(super) tag: Tag,
+    pub(super) format: u8,
     pub(super) as_of: u64,
     pub(super) fresh_until: UnixMillis,
     pub(super) place: u32,
@@ -90,6 +93,7 @@ impl Entry {
         let standing = Terms::of(record).standing;
         Self {
             tag: admission.tag,
+            format: admission.format,
             as_of: admission.as_of,
             fresh_until: admission.fresh_until,
             expires_at: record.expires_at,
@@ -109,6 +113,21 @@ impl Entry {
             version: record.version,
             rare: Rare::of(record, admission.meter),
         }
+    }
+
+    /// Whether a presented text is this entry's key.
+    #[inline]
+    pub(super) fn is_proved_by(&self, proof: &Proof<'_>) -> bool {
+        let same_head = |head: &Head<'_>| {
+            usize::from(self.format) == head.format
+                && self.environment.as_ref().map(Environment::as_bytes) == head.environment
+        };
+        self.tag.is(&proof.tag) && proof.head.as_ref().is_none_or(same_head)
+    }
+
+    /// The tag, by which an opaque key is found.
+    pub(super) const fn tag(&self) -> &Tag {
+        &self.tag
     }
 
     /// What a verdict judges.

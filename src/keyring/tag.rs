@@ -1,4 +1,7 @@
 //! Proof of a cached key without its text and without SHA-256.
+//!
+//! What a tag need not cover is compared as it is: of a key whose format fixes its
+//! prefix, the id (by which the entry was found) and the environment are public.
 
 use core::fmt;
 
@@ -6,6 +9,7 @@ use siphasher::sip128::{Hash128, SipHasher24};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, ErrorKind};
+use crate::format::Shape;
 
 /// A keyed 128-bit tag of a key's text.
 ///
@@ -27,10 +31,43 @@ impl Tagger {
     }
 
     #[inline]
-    pub(super) fn tag(&self, text: &[u8]) -> Tag {
+    pub(super) fn proof<'k>(&self, number: usize, shape: &Shape<'k, '_>) -> Proof<'k> {
+        match shape.named.and_then(|named| Some((named, named.tail?))) {
+            // Of a length that the compiler knows, and so without a loop.
+            Some((named, tail)) => Proof {
+                tag: self.tag(tail),
+                head: Some(Head {
+                    format: number,
+                    environment: named.environment,
+                }),
+            },
+            None => Proof {
+                tag: self.tag(shape.text),
+                head: None,
+            },
+        }
+    }
+
+    #[inline]
+    fn tag(&self, text: &[u8]) -> Tag {
         let Hash128 { h1, h2 } = self.0.hash(text);
         Tag([h1, h2])
     }
+}
+
+/// What proves that a text is the key that was proved before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof<'k> {
+    pub(super) tag: Tag,
+    /// What stands before the tagged part, where that is not the whole text.
+    pub(super) head: Option<Head<'k>>,
+}
+
+/// The public part of a key's text that its tag does not cover.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'k> {
+    pub(super) format: usize,
+    pub(super) environment: Option<&'k [u8]>,
 }
 
 impl Tag {
