@@ -169,6 +169,11 @@ fn rules_are_bounded_and_an_empty_list_allows_nothing() {
     let rule = |length: usize| format!("/{}", "a".repeat(length - 1));
     assert!(EndpointRules::new([rule(512)]).is_ok());
     assert!(EndpointRules::new([rule(513)]).is_err());
+    // However long the rules before it are, a rule is found.
+    let long: Vec<String> = [512, 256, 255, 300, 512 - 4].map(rule).to_vec();
+    let list = EndpointRules::new(&long).unwrap();
+    assert!(long.iter().all(|path| list.allow("GET", path)));
+    assert!(!list.allow("GET", &rule(257)));
     let many = |count: usize| (0..count).map(|at| format!("/a{at}"));
     assert!(EndpointRules::new(many(64)).is_ok());
     assert!(EndpointRules::new(many(65)).is_err());

@@ -102,6 +102,10 @@ fn a_permission_is_legal_exactly_where_the_rule_says() {
         let granted = text.len() <= 128 && text.split(':').all(|s| s == "*" || segment(s));
         let made = PermissionSet::new([text]);
         assert_eq!(made.is_ok(), granted, "granted {text:?}");
+        if let Ok(made) = made {
+            assert_eq!(made.iter().collect::<Vec<_>>(), [text]);
+            assert_eq!(made.grants(text), !text.contains('*'), "{text:?} itself");
+        }
         let required = text.len() <= 128 && text.split(':').all(segment);
         let keyword = matches!(text.as_str(), "AND" | "OR");
         // A requirement may stand between spaces.
