@@ -32,6 +32,11 @@ CREATE TABLE IF NOT EXISTS api_keys (
     metadata JSONB DEFAULT '{}'
 );
 
+-- Fails here, before anything is changed, where a column of an adopted table is missing.
+SELECT key_hash, key_prefix, client_name, client_email, permissions, created_at,
+    last_used_at, expires_at, is_active, rate_limit, metadata
+FROM api_keys LIMIT 0;
+
 -- What a lineage of keys has spent. Each key has a lineage, and each lineage a row here.
 CREATE TABLE api_key_usage (
     lineage TEXT PRIMARY KEY NOT NULL,

@@ -185,3 +185,46 @@ async fn off_thread<T: Send + 'static>(
         Err(error) => Err(StoreError::unavailable(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Connections, create, reader};
+    use rusqlite::Connection;
+
+    fn pragma(connection: &Connection, name: &str) -> i64 {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_synced_and_readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.db");
+        create(&path).unwrap();
+        let connections = Connections::open(&path).unwrap();
+        let writers = connections.writers.lock().unwrap();
+        assert_eq!(pragma(&writers.durable, "synchronous"), 2, "FULL");
+        assert_eq!(pragma(&writers.quick, "synchronous"), 1, "NORMAL");
+        let reader = reader(&path).unwrap();
+        for connection in [&writers.durable, &writers.quick, &reader] {
+            assert_eq!(pragma(connection, "foreign_keys"), 1);
+            assert_eq!(pragma(connection, "busy_timeout"), 5_000);
+        }
+        assert!(writers.durable.execute_batch("CREATE TABLE t (i)").is_ok());
+        assert!(reader.execute_batch("INSERT INTO t VALUES (1)").is_err());
+    }
+
+    /// A bare `:memory:` would be a store that is empty again at the next start.
+    #[test]
+    fn a_bare_name_is_a_files_name() {
+        for name in [":memory:", "", "file::memory:"] {
+            assert!(
+                Connections::open(Path::new(name)).is_err(),
+                "there is no file {name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Two handles on one place, of which each call goes to the other one.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile_store::{Batch, Claim, Filter, Page, Store, StoreError};
+
+#[derive(Debug)]
+pub(crate) struct Alternating<S> {
+    one: S,
+    other: S,
+    turn: AtomicBool,
+}
+
+impl<S> Alternating<S> {
+    pub(crate) const fn new(one: S, other: S) -> Self {
+        Self {
+            one,
+            other,
+            turn: AtomicBool::new(false),
+        }
+    }
+
+    fn next(&self) -> &S {
+        if self.turn.fetch_xor(true, Ordering::Relaxed) {
+            &self.one
+        } else {
+            &self.other
+        }
+    }
+}
+
+impl<S: Store> Store for Alternating<S> {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        self.next().find(lookup).await
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        self.next().lineage(lineage).await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        self.next().list(filter, page).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.next().commit(batch).await
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        self.next().usage(lineage).await
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        self.next().spend(claim).await
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        self.next().note_uses(uses).await
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.next().events(key_id, after, limit).await
+    }
+}
