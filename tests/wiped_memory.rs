@@ -1,0 +1,113 @@
+//! F10: freed memory holds no key. An allocator looks through each block that is given
+//! back.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
+)]
+
+#[path = "world/dice.rs"]
+mod dice;
+#[path = "world/service.rs"]
+mod service;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::alloc::System;
+
+use dice::Dice;
+use keystile::{KeyFormat, PepperRing, RotationPolicy, issue, rotate};
+use service::{at, client};
+
+/// The system's allocator, which looks for eight bytes in what it gets back.
+struct Searching;
+
+/// The bytes looked for; zero looks for none.
+static WANTED: AtomicU64 = AtomicU64::new(0);
+static FOUND: AtomicU32 = AtomicU32::new(0);
+
+// SAFETY: each call is handed on as it came. A block is read before it is freed, while it
+// still belongs to the caller.
+unsafe impl GlobalAlloc for Searching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here. Zeroed,
+        // so that all of a block may be read later.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        let wanted = WANTED.load(Ordering::Relaxed);
+        if wanted != 0 {
+            // SAFETY: the block is the caller's, `size` bytes long, and written in full by
+            // `alloc`; nobody else holds it, since it is being freed.
+            let block = unsafe { core::slice::from_raw_parts(at, layout.size()) };
+            if block.windows(8).any(|eight| eight == wanted.to_ne_bytes()) {
+                FOUND.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        // SAFETY: all that this allocator gave came from the system's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static SEARCHING: Searching = Searching;
+
+/// In how many freed blocks `work` leaves these bytes behind.
+fn left_behind(wanted: &str, work: impl FnOnce()) -> u32 {
+    let eight = wanted.as_bytes().first_chunk::<8>().unwrap();
+    FOUND.store(0, Ordering::Relaxed);
+    WANTED.store(u64::from_ne_bytes(*eight), Ordering::Relaxed);
+    work();
+    WANTED.store(0, Ordering::Relaxed);
+    FOUND.load(Ordering::Relaxed)
+}
+
+// One test, so that no other thread frees anything meanwhile.
+#[test]
+fn f10_no_freed_block_holds_a_key() {
+    let none = PepperRing::none();
+    let opaque = KeyFormat::opaque("dt").unwrap();
+    let formats = [
+        KeyFormat::structured("acme").unwrap(),
+        opaque.clone(),
+        opaque.with_random_bytes(64).unwrap(),
+    ];
+    for format in formats {
+        let issued = || issue(&format, &none, &client(), &mut Dice::seeded(7), at(0)).unwrap();
+        // The same dice give the same key: its text is known before the search.
+        let known = issued().key.expose().to_string();
+        // From the middle, the end, and for an opaque key all but what may be shown.
+        for start in [known.len() - 40, known.len() - 20, known.len() - 8] {
+            let part = &known[start..start + 8];
+            assert_eq!(
+                left_behind(part, || drop(issued())),
+                0,
+                "issuing leaves {part}"
+            );
+            let kept = left_behind(part, || {
+                let issued = issued();
+                assert!(issued.key.expose().contains(part));
+                let copy = issued.key.expose().to_string();
+                drop((copy, issued));
+            });
+            assert_eq!(kept, 1, "the control: a copy that nobody wipes is found");
+        }
+
+        let record = issued().record;
+        let rotated = || {
+            let (policy, dice) = (RotationPolicy::default(), &mut Dice::seeded(8));
+            rotate(&record, &[], &policy, &format, &none, dice, at(1)).unwrap()
+        };
+        let known = rotated().key.expose().to_string();
+        let part = &known[known.len() - 30..known.len() - 22];
+        assert_eq!(
+            left_behind(part, || drop(rotated())),
+            0,
+            "rotating leaves {part}"
+        );
+    }
+}
