@@ -207,7 +207,6 @@ impl<'r> Request<'r> {
 /// assert_eq!(decision.denial().unwrap().code(), DenialCode::KeyExpired);
 /// # Ok::<(), Error>(())
 /// ```
-#[inline]
 pub fn verify(
     verifier: &Verifier,
     key: &PresentedKey<'_>,
@@ -216,35 +215,28 @@ pub fn verify(
     usage: &mut Usage,
     now: UnixMillis,
 ) -> Decision {
-    match decide(verifier, key, record, request, usage, now) {
-        Ok(allowed) => Decision::Allow(allowed),
-        Err(denial) => Decision::Deny(denial),
-    }
-}
-
-fn decide(
-    verifier: &Verifier,
-    key: &PresentedKey<'_>,
-    record: Option<&KeyRecord>,
-    request: &Request<'_>,
-    usage: &mut Usage,
-    now: UnixMillis,
-) -> Result<Allowed, Denial> {
-    let record = verifier.prove(key, record).map_err(Denial::new)?;
+    // Each answer is made where the caller reads it. To turn a `Result` into a `Decision`
+    // would copy what was written a moment ago, which the processor has to wait for.
+    let record = match verifier.prove(key, record) {
+        Ok(record) => record,
+        Err(cause) => return Decision::Deny(Denial::new(cause)),
+    };
     let terms = Terms::of(record);
-    terms.permit(request, now)?;
-    let quota = usage
-        .spend(terms.rate_limit, now)
-        .map_err(|refused| refused.of(terms.id))?;
-    Ok(Allowed {
-        key_id: terms.id,
-        lineage: record.lineage,
-        quota,
-        remaining_uses: usage.remaining,
-        notice: terms.notice(),
-        ends_overlap_of: record.ends_at_first_use,
-        needs_rehash: verifier.peppers.is_outdated(&record.digest),
-    })
+    if let Err(denial) = terms.permit(request, now) {
+        return Decision::Deny(denial);
+    }
+    match usage.spend(terms.rate_limit, now) {
+        Err(refused) => Decision::Deny(refused.of(terms.id)),
+        Ok(quota) => Decision::Allow(Allowed {
+            key_id: terms.id,
+            lineage: record.lineage,
+            quota,
+            remaining_uses: usage.remaining,
+            notice: terms.notice(),
+            ends_overlap_of: record.ends_at_first_use,
+            needs_rehash: verifier.peppers.is_outdated(&record.digest),
+        }),
+    }
 }
 
 impl NotSpent {
