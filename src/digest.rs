@@ -80,18 +80,19 @@ impl Digest {
 impl ConstantTimeEq for Digest {
     /// Folded into 64 bits first: byte by byte, the same comparison takes many times as
     /// long.
+    #[inline]
     fn ct_eq(&self, other: &Self) -> subtle::Choice {
+        // The kinds are no secret.
         let difference = self
             .bytes
             .as_chunks::<8>()
             .0
             .iter()
             .zip(other.bytes.as_chunks::<8>().0)
-            .fold(0, |all, (a, b)| {
+            .fold(u64::from(self.kind != other.kind), |all, (a, b)| {
                 all | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
             });
-        // The kinds are no secret.
-        difference.ct_eq(&0) & subtle::Choice::from(u8::from(self.kind == other.kind))
+        difference.ct_eq(&0)
     }
 }
 
@@ -276,29 +277,32 @@ impl PepperRing {
     /// With nothing stored, or under a pepper that is not in the ring, it computes and
     /// compares just the same and answers no.
     pub(crate) fn proves(&self, text: &[u8], stored: Option<&Digest>) -> bool {
-        let presented = match stored.map(Digest::kind) {
-            Some(DigestKind::Sha256) => Digest::sha256(text),
-            Some(DigestKind::HmacSha256 { pepper }) => self
+        let presented = match stored.map_or(self.kind(), Digest::kind) {
+            DigestKind::Sha256 => Digest::sha256(text),
+            DigestKind::HmacSha256 { pepper } => self
                 .peppers
                 .iter()
                 .find(|p| p.version == pepper)
                 .map_or_else(|| self.digest(text), |pepper| pepper.digest(text)),
-            None => self.digest(text),
         };
-        // The dummy differs from what was computed in every bit, so it cannot match.
-        let dummy = Digest::new(presented.kind, presented.bytes.map(|byte| !byte));
-        presented == *stored.unwrap_or(&dummy)
+        // A dummy proves nothing, whatever it holds: it is there to be compared with.
+        const DUMMY: Digest = Digest::new(DigestKind::Sha256, [0; 32]);
+        let equal = presented == *stored.unwrap_or(&DUMMY);
+        equal & stored.is_some()
+    }
+
+    /// How new digests are made.
+    fn kind(&self) -> DigestKind {
+        self.peppers
+            .first()
+            .map_or(DigestKind::Sha256, |pepper| DigestKind::HmacSha256 {
+                pepper: pepper.version,
+            })
     }
 
     /// Whether a record with this digest should be given a new one.
     pub(crate) fn is_outdated(&self, stored: &Digest) -> bool {
-        let current =
-            self.peppers
-                .first()
-                .map_or(DigestKind::Sha256, |pepper| DigestKind::HmacSha256 {
-                    pepper: pepper.version,
-                });
-        stored.kind != current
+        stored.kind != self.kind()
     }
 
     /// Whether the ring can check digests of this kind at all.
