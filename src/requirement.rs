@@ -170,6 +170,8 @@ impl Requirement {
         self.text.as_bytes().get(wide(range)).unwrap_or_default()
     }
 
+    // Its stack is not for every verdict to make room for.
+    #[inline(never)]
     fn check_formula(&self, granted: Granted<'_>) -> Option<Missing> {
         // Each entry is the set of terms that a sub-formula misses, empty where it is
         // met. There are never more entries than terms.
