@@ -34,9 +34,14 @@
 //! ```
 
 mod absent;
+mod admission;
 mod builder;
 mod entry;
+mod eviction;
+mod fault;
 mod invalidation;
+mod left_over;
+mod lineages;
 mod meter;
 mod places;
 mod ring;
@@ -48,39 +53,36 @@ mod uses;
 use core::fmt;
 use core::hash::BuildHasher;
 use std::boxed::Box;
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::vec::Vec;
-
-use foldhash::fast::RandomState;
 
 use crate::decision::{Allowed, Cause, Decision, Denial};
 use crate::format::{Lookup, PresentedKey};
 use crate::key_id::KeyId;
-use crate::limit::RateState;
 use crate::record::KeyRecord;
 use crate::requirement::Requirement;
 use crate::response::{Response, StatusPolicy, respond};
 use crate::time::{Millis, UnixMillis};
 use crate::verify::{Request, Verifier};
 
-use absent::{Absents, Refusal};
-use entry::{Admission, Entry};
+use absent::Absents;
+use entry::Entry;
+#[cfg(not(keystile_loom))]
+use fault::Fault;
+use fault::planted;
 use invalidation::Invalidations;
-use meter::{Failed, RateMeter, SharedMeter};
+use left_over::LeftOver;
+use lineages::Lineages;
+use meter::Failed;
 use places::by_hash;
 use ring::Ring;
 use sync::atomic::{AtomicU64, Ordering};
-use sync::{Mutex, lock};
+use sync::{Hashing, Mutex, MutexGuard, lock};
 use tag::{Proof, Tagger};
-use uses::{Count, Raised, StripePool};
+use uses::{Raised, StripePool};
 
 pub use builder::KeyringBuilder;
-
-/// Locks that fetches and invalidations of one id meet in.
-const GATES: usize = 64;
-/// Keys that the hand looks at for one to evict.
-const LOOKS: usize = 64;
+#[cfg(keystile_loom)]
+pub use fault::{Fault, plant};
 
 /// An in-process verifier for many threads.
 ///
@@ -103,22 +105,18 @@ pub struct Keyring {
     ttl: Millis,
     absent_ttl: Millis,
     clock_skew: Millis,
-    capacity: usize,
     tagger: Tagger,
-    hasher: RandomState,
-    entries: papaya::HashMap<KeyId, Entry, RandomState>,
+    hasher: Hashing,
+    entries: papaya::HashMap<KeyId, Entry, Hashing>,
     /// From an opaque key's tag to its id, since its text carries none.
-    aliases: papaya::HashMap<u128, KeyId, RandomState>,
+    aliases: papaya::HashMap<u128, KeyId, Hashing>,
     invalidations: Invalidations,
     gates: Box<[Mutex<()>]>,
-    absents: Absents<RandomState>,
+    absents: Absents<Hashing>,
     ring: Ring,
     stripes: StripePool,
-    meters: Mutex<HashMap<KeyId, Arc<SharedMeter>, RandomState>>,
-    /// What evicted keys still owe their rate limit, and until when.
-    debts: Mutex<HashMap<KeyId, (RateState, UnixMillis), RandomState>>,
-    /// Uses of evicted keys that were not drained yet.
-    left_over: Mutex<Vec<Use>>,
+    lineages: Lineages,
+    left_over: LeftOver,
     latest: AtomicU64,
     counters: Counters,
 }
@@ -253,8 +251,10 @@ impl Keyring {
     /// Voids what is cached of a key, and fetches of it that are under way.
     pub fn invalidate(&self, id: &KeyId) {
         let hash = self.hasher.hash_one(id);
-        let _gate = self.gate(hash).map(lock);
-        self.invalidations.id(hash);
+        let _gate = self.gate(hash);
+        if !planted(Fault::StruckOnly) {
+            self.invalidations.id(hash);
+        }
         if let Some(entry) = self.entries.pin().get(id) {
             entry.strike();
         }
@@ -273,10 +273,10 @@ impl Keyring {
 
     /// The uses since the last call, for a store to note in bulk.
     ///
-    /// Each use is told once. Call it every few seconds, and once before stopping.
+    /// Each use is told once, and a key that was evicted meanwhile may be named twice. Call it every few seconds, and once before stopping.
     #[must_use = "the uses are told once"]
     pub fn drain_uses(&self) -> Vec<Use> {
-        let mut uses = core::mem::take(&mut *lock(&self.left_over));
+        let mut uses = self.left_over.drain(&self.stripes);
         let entries = self.entries.pin();
         for id in self.ring.marked() {
             uses.extend(entries.get(&id).and_then(|entry| self.use_of(id, entry)));
@@ -344,7 +344,7 @@ impl Keyring {
             match entry.count.raise(&self.stripes) {
                 Raised::Further => {}
                 Raised::FromZero => self.ring.mark(entry.place),
-                Raised::Closed => self.count_in_next_entry(id),
+                Raised::Closed => self.count_elsewhere(id, entry, now),
             }
         }
         verdict
@@ -434,7 +434,8 @@ impl Keyring {
         if known.is_some_and(|known| !known.tag().is(&proof.tag) && self.holds(known, now)) {
             return deny(Cause::WrongSecret);
         }
-        if let Some(refusal) = self.absents.find(id, &proof.tag, &self.invalidations, now) {
+        let at = self.not_before(now);
+        if let Some(refusal) = self.absents.find(id, &proof.tag, &self.invalidations, at) {
             self.counters.absent_hits.fetch_add(1, Ordering::Relaxed);
             return deny(refusal.into());
         }
@@ -448,253 +449,9 @@ impl Keyring {
         })
     }
 
-    fn admit_refused<'a>(&self, ticket: Ticket<'a>, cause: Cause, now: UnixMillis) -> Check<'a> {
-        let refusal = match cause {
-            Cause::WrongSecret => Refusal::WrongSecret,
-            Cause::PepperUnavailable => Refusal::PepperUnavailable,
-            _ => Refusal::Unknown,
-        };
-        let id = ticket.key.claimed_id().copied();
-        let hash = id.map(|id| self.hasher.hash_one(id));
-        let _gate = hash.and_then(|hash| self.gate(hash)).map(lock);
-        let undisturbed = match hash {
-            Some(hash) => self.invalidations.is_undisturbed(hash, None, ticket.as_of),
-            None => self.invalidations.now() == ticket.as_of,
-        };
-        if !undisturbed {
-            return self.overtaken(ticket);
-        }
-        if let Ok(until) = now.plus(self.absent_ttl) {
-            self.absents
-                .remember(id, ticket.proof.tag, refusal, ticket.as_of, until);
-        }
-        Check::Decided(Decision::Deny(Denial::new(refusal.into())))
-    }
-
-    fn admit_proved<'a>(
-        &self,
-        ticket: Ticket<'a>,
-        record: &KeyRecord,
-        now: UnixMillis,
-    ) -> Check<'a> {
-        let id = record.id;
-        let hash = self.hasher.hash_one(id);
-        let owner = record.owner.as_deref();
-        let owner = owner.map(|owner| invalidation::owner_place(self.hasher.hash_one(owner)));
-        let entries = self.entries.pin();
-        let gate = self.gate(hash).map(lock);
-        let known = entries.get(&id);
-        // A replica that lags behind what was cached is no better than an old fetch.
-        let is_older = known.is_some_and(|known| record.version < known.version);
-        if is_older || !self.invalidations.is_undisturbed(hash, owner, ticket.as_of) {
-            return self.overtaken(ticket);
-        }
-        let place = match known {
-            Some(known) => Some(known.place),
-            None => self.ring.enter(id),
-        };
-        let Some(place) = place else {
-            // Every place is taken by threads that are about to evict: another round.
-            drop(gate);
-            self.evict(now);
-            return self.overtaken(ticket);
-        };
-        let is_new = known.is_none();
-        // From here on whoever holds the old entry comes to know that it is one.
-        if let Some(known) = known {
-            known.strike();
-        }
-        let (rate, meter) = self.meter(record, known, now);
-        let admission = Admission {
-            tag: ticket.proof.tag,
-            format: ticket
-                .proof
-                .head
-                .and_then(|head| u8::try_from(head.format).ok())
-                .unwrap_or(0),
-            as_of: ticket.as_of,
-            fresh_until: self.fresh_until(record, now),
-            place,
-            owner,
-            needs_rehash: self.verifier.peppers().is_outdated(&record.digest),
-            rate: RateMeter::new(rate),
-            count: known.map_or_else(Count::new, |known| known.count.hand_over()),
-            meter,
-        };
-        if ticket.key.claimed_id().is_none() {
-            self.aliases.pin().insert(ticket.proof.tag.to_bits(), id);
-        }
-        entries.insert(id, Entry::new(record, admission));
-        let entry = entries.get(&id);
-        drop(gate);
-        if is_new {
-            self.evict(now);
-        }
-        match entry.and_then(|entry| self.judge_and_count(id, entry, &ticket.request, now)) {
-            Some(decision) => Check::Decided(decision),
-            None => self.overtaken(ticket),
-        }
-    }
-
-    /// The same ticket for another fetch, which begins now.
-    #[cold]
-    fn overtaken<'a>(&self, ticket: Ticket<'a>) -> Check<'a> {
-        self.counters.overtaken.fetch_add(1, Ordering::Relaxed);
-        Check::NeedsRecord(Ticket {
-            as_of: self.invalidations.now(),
-            ..ticket
-        })
-    }
-
-    fn fresh_until(&self, record: &KeyRecord, now: UnixMillis) -> UnixMillis {
-        let after = |span| now.plus(span).unwrap_or(UnixMillis::MAX);
-        match record.ends_at() {
-            // It has ended: say so for a while without asking again.
-            Some(end) if end <= now => after(self.absent_ttl),
-            Some(end) => end.min(after(self.ttl)),
-            None => after(self.ttl),
-        }
-    }
-
-    /// What was spent so far, for a new entry: a state of its own, or its lineage's meter.
-    fn meter(
-        &self,
-        record: &KeyRecord,
-        known: Option<&Entry>,
-        now: UnixMillis,
-    ) -> (RateState, Option<Arc<SharedMeter>>) {
-        let debt = |id: &KeyId| lock(&self.debts).remove(id).map(|(state, _)| state);
-        let own = match known {
-            Some(known) => known.rate().close(),
-            None => debt(&record.id),
-        }
-        .unwrap_or_default();
-        let shared = record.remaining_uses.is_some()
-            || record.lineage != record.id
-            || record.replaced_by.is_some();
-        if !shared || (record.rate_limit.is_none() && record.remaining_uses.is_none()) {
-            return (own, None);
-        }
-        let combine = |a, b| match &record.rate_limit {
-            Some(limit) => limit.combine(a, b, now),
-            None => a,
-        };
-        // The first key of the lineage may have an entry from before it was rotated, with
-        // a meter of its own.
-        let first = (record.lineage != record.id).then(|| {
-            let entries = self.entries.pin();
-            let first = entries.get(&record.lineage);
-            first.inspect(|first| first.strike());
-            first
-                .and_then(|first| first.rate().close())
-                .or_else(|| debt(&record.lineage))
-        });
-        let spent = combine(own, first.flatten().unwrap_or_default());
-        let mut meters = lock(&self.meters);
-        if meters.len() >= self.capacity {
-            // Only the map holds on to it: no cached key spends from it any more.
-            meters.retain(|_, meter| Arc::strong_count(meter) > 1);
-        }
-        let meter = meters
-            .entry(record.lineage)
-            .and_modify(|meter| {
-                meter.lower_to(record.remaining_uses);
-                meter.rate().add(spent, combine);
-            })
-            .or_insert_with(|| Arc::new(SharedMeter::new(spent, record.remaining_uses)));
-        (RateState::default(), Some(Arc::clone(meter)))
-    }
-
-    /// Evicts until the keys fit again.
-    fn evict(&self, now: UnixMillis) {
-        loop {
-            let entries = self.entries.pin();
-            // Used since the hand passed last, or still owing: not now.
-            let spare = |id: &KeyId| {
-                entries.get(id).is_some_and(|entry| {
-                    (entry.is_live() && entry.take_used()) || entry.owes_until(now).is_some()
-                })
-            };
-            let Some(id) = self.ring.victim(LOOKS, spare) else {
-                return;
-            };
-            let _gate = self.gate(self.hasher.hash_one(id)).map(lock);
-            let Some(entry) = entries.remove(&id) else {
-                return;
-            };
-            entry.strike();
-            self.aliases.pin().remove(&entry.tag().to_bits());
-            self.ring.leave(entry.place, &id);
-            self.keep_debt(id, entry, now);
-            self.keep_uses(id, entry);
-            self.counters.evictions.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn keep_debt(&self, id: KeyId, entry: &Entry, now: UnixMillis) {
-        let until = entry.owes_until(now);
-        let (Some(until), Some(state)) = (until, entry.rate().close()) else {
-            return;
-        };
-        let mut debts = lock(&self.debts);
-        if debts.len() >= self.capacity {
-            debts.retain(|_, (_, until)| *until > now);
-        }
-        if debts.len() < self.capacity {
-            debts.insert(id, (state, until));
-        }
-    }
-
-    fn keep_uses(&self, id: KeyId, entry: &Entry) {
-        let Some(used) = self.use_of(id, entry) else {
-            return;
-        };
-        let mut left_over = lock(&self.left_over);
-        if left_over.len() < self.capacity {
-            left_over.push(used);
-        } else {
-            self.counters
-                .uses_lost
-                .fetch_add(used.count, Ordering::Relaxed);
-        }
-    }
-
-    fn use_of(&self, id: KeyId, entry: &Entry) -> Option<Use> {
-        let count = entry.count.take(&self.stripes);
-        (count > 0).then(|| Use {
-            key_id: id,
-            lineage: entry.lineage(id),
-            last_used_at: entry.last_used_at(),
-            count,
-        })
-    }
-
-    #[cold]
-    fn count_in_next_entry(&self, id: KeyId) {
-        // The entry that took over is in the map by the time the gate opens.
-        let _gate = self.gate(self.hasher.hash_one(id)).map(lock);
-        let entries = self.entries.pin();
-        let counted = entries
-            .get(&id)
-            .map(|entry| (entry.count.raise(&self.stripes), entry.place));
-        match counted {
-            Some((Raised::FromZero | Raised::Further, place)) => self.ring.mark(place),
-            _ => drop(self.counters.uses_lost.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    fn gate(&self, hash: u64) -> Option<&Mutex<()>> {
-        by_hash(&self.gates, hash)
-    }
-}
-
-impl From<Refusal> for Cause {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unknown => Self::UnknownKey,
-            Refusal::WrongSecret => Self::WrongSecret,
-            Refusal::PepperUnavailable => Self::PepperUnavailable,
-        }
+    /// Holds the gate that fetches and invalidations of a key meet in.
+    fn gate(&self, hash: u64) -> Option<MutexGuard<'_, ()>> {
+        by_hash(&self.gates, hash).map(lock)
     }
 }
 

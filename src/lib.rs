@@ -120,6 +120,8 @@ pub use issue::{IssueRequest, Issued, issue};
 pub use key_id::KeyId;
 #[cfg(feature = "keyring")]
 pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
+#[cfg(all(feature = "keyring", keystile_loom))]
+pub use keyring::{Fault, plant};
 pub use label::{Environment, Prefix, TemplateName};
 pub use lifecycle::{Change, expire, rehash, resume, revoke, suspend};
 pub use limit::{Quota, RateLimit, RateState, Refused};

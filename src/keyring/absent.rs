@@ -4,22 +4,22 @@ use core::hash::{BuildHasher, Hash};
 use std::boxed::Box;
 
 use super::invalidation::Invalidations;
-use super::places::by_hash;
+use super::places::{ABSENT_BUCKETS, ABSENT_KEYS, by_hash};
 use super::sync::{Mutex, lock};
 use super::tag::Tag;
 use crate::key_id::KeyId;
-use crate::time::UnixMillis;
+use crate::time::{Millis, UnixMillis};
 
-/// Buckets with a lock of their own each, and keys in a bucket.
-const BUCKETS: usize = 1_024;
-const KEYS: usize = 4;
+/// Some keys under one lock.
+type Bucket = Mutex<[Option<Absent>; ABSENT_KEYS]>;
 
 /// What is remembered of a refused key: 4,096 of them in all, about 320 KiB.
 ///
 /// A flood of invented keys overwrites older invented keys here and nothing else.
 pub(super) struct Absents<S> {
     hasher: S,
-    buckets: Box<[Mutex<[Option<Absent>; KEYS]>]>,
+    ttl: Millis,
+    buckets: Box<[Bucket]>,
 }
 
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ struct Absent {
     tag: Tag,
     cause: Refusal,
     as_of: u64,
-    until: u64,
+    until: UnixMillis,
 }
 
 /// Why a key was refused by what a store said.
@@ -41,11 +41,12 @@ pub(super) enum Refusal {
 }
 
 impl<S: BuildHasher> Absents<S> {
-    pub(super) fn new(hasher: S) -> Self {
-        let bucket = || Mutex::new([None; KEYS]);
+    pub(super) fn new(hasher: S, ttl: Millis) -> Self {
+        let bucket = || Mutex::new([None; ABSENT_KEYS]);
         Self {
             hasher,
-            buckets: (0..BUCKETS).map(|_| bucket()).collect(),
+            ttl,
+            buckets: (0..ABSENT_BUCKETS).map(|_| bucket()).collect(),
         }
     }
 
@@ -65,7 +66,10 @@ impl<S: BuildHasher> Absents<S> {
                 None => invalidations.now() == absent.as_of,
             };
             let same = absent.id == id && absent.tag.is(tag);
-            (same && holds && now.get() < absent.until).then_some(absent.cause)
+            let left = absent.until.since(now);
+            // More is left than ever was where the clock stepped back.
+            let fresh = left > Millis::ZERO && left <= self.ttl;
+            (same && holds && fresh).then_some(absent.cause)
         })
     }
 
@@ -76,20 +80,20 @@ impl<S: BuildHasher> Absents<S> {
         tag: Tag,
         cause: Refusal,
         as_of: u64,
-        until: UnixMillis,
+        now: UnixMillis,
     ) {
-        let Some(bucket) = self.bucket(id, &tag) else {
+        let (Some(bucket), Ok(until)) = (self.bucket(id, &tag), now.plus(self.ttl)) else {
             return;
         };
         let mut bucket = lock(bucket);
-        let ends = |absent: &Option<Absent>| absent.map_or(0, |absent| absent.until);
+        let ends = |absent: &Option<Absent>| absent.map(|absent| absent.until);
         if let Some(place) = bucket.iter_mut().min_by_key(|absent| ends(absent)) {
             *place = Some(Absent {
                 id,
                 tag,
                 cause,
                 as_of,
-                until: until.get(),
+                until,
             });
         }
     }
@@ -104,7 +108,7 @@ impl<S: BuildHasher> Absents<S> {
         }
     }
 
-    fn bucket(&self, id: Option<KeyId>, tag: &Tag) -> Option<&Mutex<[Option<Absent>; KEYS]>> {
+    fn bucket(&self, id: Option<KeyId>, tag: &Tag) -> Option<&Bucket> {
         fn hash<S: BuildHasher>(hasher: &S, what: impl Hash) -> u64 {
             hasher.hash_one(what)
         }
@@ -114,7 +118,7 @@ impl<S: BuildHasher> Absents<S> {
         })
     }
 
-    fn bucket_of(&self, hash: u64) -> Option<&Mutex<[Option<Absent>; KEYS]>> {
+    fn bucket_of(&self, hash: u64) -> Option<&Bucket> {
         by_hash(&self.buckets, hash)
     }
 }

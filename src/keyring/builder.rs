@@ -1,18 +1,16 @@
 //! How a keyring is set up.
 
-use std::collections::HashMap;
-use std::vec::Vec;
-
-use foldhash::fast::RandomState;
-
 use super::absent::Absents;
 use super::invalidation::Invalidations;
+use super::left_over::LeftOver;
+use super::lineages::Lineages;
+use super::places::GATES;
 use super::ring::Ring;
-use super::sync::Mutex;
 use super::sync::atomic::AtomicU64;
+use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
 use super::uses::StripePool;
-use super::{Counters, GATES, Keyring};
+use super::{Counters, Keyring};
 use crate::error::{Error, ErrorKind};
 use crate::response::StatusPolicy;
 use crate::time::Millis;
@@ -113,25 +111,23 @@ impl KeyringBuilder {
     }
 
     fn set_up(self) -> Result<Keyring, Error> {
-        let hasher = RandomState::default();
+        let hasher = Hashing::default();
         Ok(Keyring {
             verifier: self.verifier,
             status_policy: self.status_policy,
             ttl: self.ttl,
             absent_ttl: self.absent_ttl,
             clock_skew: self.clock_skew,
-            capacity: self.capacity,
             tagger: Tagger::random()?,
             entries: papaya::HashMap::with_hasher(hasher.clone()),
             aliases: papaya::HashMap::with_hasher(hasher.clone()),
             invalidations: Invalidations::new(),
             gates: (0..GATES).map(|_| Mutex::new(())).collect(),
-            absents: Absents::new(hasher.clone()),
+            absents: Absents::new(hasher.clone(), self.absent_ttl),
             ring: Ring::new(self.capacity),
             stripes: StripePool::new(),
-            meters: Mutex::new(HashMap::with_hasher(hasher.clone())),
-            debts: Mutex::new(HashMap::with_hasher(hasher.clone())),
-            left_over: Mutex::new(Vec::new()),
+            lineages: Lineages::new(self.capacity),
+            left_over: LeftOver::new(self.capacity),
             hasher,
             latest: AtomicU64::new(0),
             counters: Counters::default(),

@@ -13,7 +13,7 @@ use super::uses::Count;
 use crate::endpoint::{EndpointRules, Rules};
 use crate::key_id::KeyId;
 use crate::label::Environment;
-use crate::limit::{Quota, RateLimit};
+use crate::limit::{Quota, RateLimit, RateState};
 #[cfg(feature = "network")]
 use crate::network::Networks;
 use crate::permission::Granted;
@@ -76,6 +76,7 @@ pub(super) struct Admission {
     pub(super) needs_rehash: bool,
     pub(super) rate: RateMeter,
     pub(super) count: Count,
+    pub(super) last_used_at: Option<UnixMillis>,
     pub(super) meter: Option<Arc<SharedMeter>>,
 }
 
@@ -91,6 +92,8 @@ impl Entry {
                 .and_then(|at| NonZeroU32::new(at.saturating_add(1)))
         });
         let standing = Terms::of(record).standing;
+        // A use that was noted here may not have reached the store yet.
+        let last_used_at = record.last_used_at.max(admission.last_used_at);
         Self {
             tag: admission.tag,
             format: admission.format,
@@ -109,7 +112,7 @@ impl Entry {
             rate_limit: record.rate_limit,
             rate: admission.rate,
             count: admission.count,
-            last_used_at: AtomicU64::new(record.last_used_at.map_or(0, UnixMillis::get)),
+            last_used_at: AtomicU64::new(last_used_at.map_or(0, UnixMillis::get)),
             version: record.version,
             rare: Rare::of(record, admission.meter),
         }
@@ -195,9 +198,15 @@ impl Entry {
         &self.rate
     }
 
-    /// Until when the key's own meter remembers something; nothing where it is as new.
-    pub(super) fn owes_until(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let reset = self.rate_limit?.quota(self.rate.state()?, now).reset();
+    /// The meter of its lineage, where it spends from that.
+    pub(super) fn shared_meter(&self) -> Option<&SharedMeter> {
+        self.rare.as_deref()?.meter.as_deref()
+    }
+
+    /// Until when a meter in this state remembers something; nothing where it is as new.
+    pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
+        let limit = self.rate_limit.filter(|_| state != RateState::default())?;
+        let reset = limit.quota(state, now).reset();
         (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
     }
 

@@ -5,14 +5,10 @@
 
 use std::boxed::Box;
 
-use super::places::by_hash;
+use super::places::{ID_PLACES, OWNER_PLACES, by_hash};
 use super::sync::atomic::{AtomicU64, Ordering};
 
-/// Ids that share a place. Sharing costs a needless second fetch, never a stale verdict.
-const ID_PLACES: usize = 4_096;
-/// Owners that share a place.
-const OWNER_PLACES: usize = 1_024;
-const OWNER_MASK: u64 = 1_023;
+const OWNER_MASK: u64 = OWNER_PLACES.saturating_sub(1) as u64;
 
 /// A place among the owners, as an entry remembers it.
 pub(super) type OwnerPlace = u16;

@@ -1,5 +1,6 @@
 //! What a lineage has spent, as threads share it.
 
+use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::limit::{Quota, RateLimit, RateState};
 use crate::time::UnixMillis;
@@ -55,13 +56,12 @@ impl RateMeter {
     }
 
     /// Adds what was spent elsewhere.
-    pub(super) fn add(
-        &self,
-        spent: RateState,
-        combine: impl Fn(RateState, RateState) -> RateState,
-    ) {
-        let add =
-            |bits| (bits != CLOSED).then(|| combine(RateState::from_bits(bits), spent).to_bits());
+    pub(super) fn add(&self, limit: Option<&RateLimit>, spent: RateState, now: UnixMillis) {
+        if spent == RateState::default() {
+            return;
+        }
+        let sum = |bits| both(limit, RateState::from_bits(bits), spent, now).to_bits();
+        let add = |bits| (bits != CLOSED).then(|| sum(bits));
         // A closed meter's state has gone where this goes too.
         let _ = self
             .0
@@ -76,8 +76,26 @@ impl RateMeter {
 
     /// Takes the state over for another entry; nothing if that was done before.
     pub(super) fn close(&self) -> Option<RateState> {
+        if planted(Fault::MeterCopied) {
+            return self.state();
+        }
         let bits = self.0.swap(CLOSED, Ordering::AcqRel);
         (bits != CLOSED).then_some(RateState::from_bits(bits))
+    }
+}
+
+/// One state for what was spent in two meters under a limit.
+pub(super) fn both(
+    limit: Option<&RateLimit>,
+    a: RateState,
+    b: RateState,
+    now: UnixMillis,
+) -> RateState {
+    // Where nothing is to be added nothing changes, whatever the clock says.
+    match limit {
+        _ if a == RateState::default() => b,
+        Some(limit) if b != RateState::default() => limit.combine(a, b, now),
+        _ => a,
     }
 }
 
@@ -137,6 +155,11 @@ impl SharedMeter {
     }
 
     fn take_use(&self) -> Option<()> {
+        if planted(Fault::UseTakenInTwo) {
+            let left = self.remaining.load(Ordering::Acquire).checked_sub(1)?;
+            self.remaining.store(left, Ordering::Release);
+            return Some(());
+        }
         let take = |left| match left {
             UNCOUNTED => Some(UNCOUNTED),
             left => u64::checked_sub(left, 1),

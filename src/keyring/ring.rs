@@ -3,6 +3,7 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
+use super::places::SLACK;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, lock};
 use crate::key_id::KeyId;
@@ -122,10 +123,6 @@ impl Ring {
         keys
     }
 }
-
-/// Keys beyond the capacity that may be in for a moment: one for each thread that has
-/// entered a key and not yet evicted another.
-const SLACK: usize = 256;
 
 fn index(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)

@@ -1,0 +1,253 @@
+//! What becomes of a record that was fetched: it is refused, cached, or fetched anew.
+
+use core::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::absent::Refusal;
+use super::entry::{Admission, Entry};
+use super::fault::{Fault, planted};
+use super::invalidation;
+use super::meter::{RateMeter, SharedMeter, both};
+use super::places::place_of;
+use super::sync::atomic::Ordering;
+use super::sync::{MutexGuard, lock};
+use super::uses::Count;
+use super::{Check, Keyring, Ticket};
+use crate::decision::{Cause, Decision, Denial};
+use crate::key_id::KeyId;
+use crate::limit::RateState;
+use crate::record::KeyRecord;
+use crate::time::UnixMillis;
+
+/// Locks that are held.
+type Held<'k> = Option<MutexGuard<'k, ()>>;
+
+impl Keyring {
+    /// Remembers that a key is not known, unless it was issued meanwhile.
+    pub(super) fn admit_refused<'a>(
+        &self,
+        ticket: Ticket<'a>,
+        cause: Cause,
+        now: UnixMillis,
+    ) -> Check<'a> {
+        let refusal = match cause {
+            Cause::WrongSecret => Refusal::WrongSecret,
+            Cause::PepperUnavailable => Refusal::PepperUnavailable,
+            _ => Refusal::Unknown,
+        };
+        let id = ticket.key.claimed_id().copied();
+        let hash = id.map(|id| self.hasher.hash_one(id));
+        let _gate = hash.and_then(|hash| self.gate(hash));
+        let undisturbed = match hash {
+            Some(hash) => self.invalidations.is_undisturbed(hash, None, ticket.as_of),
+            None => self.invalidations.now() == ticket.as_of,
+        };
+        if !undisturbed && !planted(Fault::AbsentUnchecked) {
+            return self.overtaken(ticket);
+        }
+        let now = self.not_before(now);
+        self.absents
+            .remember(id, ticket.proof.tag, refusal, ticket.as_of, now);
+        Check::Decided(Decision::Deny(Denial::new(refusal.into())))
+    }
+
+    /// Caches a record that proves the key, unless it is out of date already, and judges
+    /// by it.
+    pub(super) fn admit_proved<'a>(
+        &self,
+        ticket: Ticket<'a>,
+        record: &KeyRecord,
+        now: UnixMillis,
+    ) -> Check<'a> {
+        let id = record.id;
+        let owner = record.owner.as_deref();
+        let owner = owner.map(|owner| invalidation::owner_place(self.hasher.hash_one(owner)));
+        let entries = self.entries.pin();
+        let gates = self.gates(&id, &record.lineage);
+        let known = entries.get(&id);
+        if !self.is_timely(&ticket, record, known, owner) {
+            return self.overtaken(ticket);
+        }
+        let place = match known {
+            Some(known) => Some(known.place),
+            None => self.ring.enter(id),
+        };
+        let Some(place) = place else {
+            // Every place is taken by threads that are about to evict: another round.
+            drop(gates);
+            self.evict(now);
+            return self.overtaken(ticket);
+        };
+        let is_new = known.is_none();
+        // From here on whoever holds the old entry comes to know that it is one.
+        if let Some(known) = known {
+            known.strike();
+        }
+        let (rate, meter) = self.meter(record, known, now);
+        let as_of = if planted(Fault::AsOfAdmission) {
+            self.invalidations.now()
+        } else {
+            ticket.as_of
+        };
+        let admission = Admission {
+            tag: ticket.proof.tag,
+            format: ticket
+                .proof
+                .head
+                .and_then(|head| u8::try_from(head.format).ok())
+                .unwrap_or(0),
+            as_of,
+            fresh_until: self.fresh_until(record, now),
+            place,
+            owner,
+            needs_rehash: self.verifier.peppers().is_outdated(&record.digest),
+            rate: RateMeter::new(rate),
+            count: match known {
+                Some(known) => known.count.hand_over(),
+                None => Count::new(self.left_over.reclaim(&id)),
+            },
+            last_used_at: known.and_then(Entry::last_used_at),
+            meter,
+        };
+        if ticket.key.claimed_id().is_none() {
+            let aliases = self.aliases.pin();
+            if let Some(known) = known.filter(|known| !known.tag().is(&ticket.proof.tag)) {
+                aliases.remove(&known.tag().to_bits());
+            }
+            aliases.insert(ticket.proof.tag.to_bits(), id);
+        }
+        entries.insert(id, Entry::new(record, admission));
+        if !planted(Fault::CountUnmarked) {
+            // A drain may have come by while the count was in neither entry.
+            self.ring.mark(place);
+        }
+        let entry = entries.get(&id);
+        drop(gates);
+        if is_new {
+            self.evict(now);
+        }
+        match entry.and_then(|entry| self.judge_and_count(id, entry, &ticket.request, now)) {
+            Some(decision) => Check::Decided(decision),
+            None => self.overtaken(ticket),
+        }
+    }
+
+    /// Whether nothing has happened since the fetch began that makes its record void.
+    fn is_timely(
+        &self,
+        ticket: &Ticket<'_>,
+        record: &KeyRecord,
+        known: Option<&Entry>,
+        owner: Option<invalidation::OwnerPlace>,
+    ) -> bool {
+        let as_of = if planted(Fault::CountedAfterFetch) {
+            self.invalidations.now()
+        } else {
+            ticket.as_of
+        };
+        let hash = self.hasher.hash_one(record.id);
+        // A replica that lags behind what was cached is no better than an old fetch.
+        known.is_none_or(|known| record.version >= known.version)
+            && (planted(Fault::AdmittedUnchecked)
+                || self.invalidations.is_undisturbed(hash, owner, as_of))
+    }
+
+    /// The same ticket for another fetch, which begins now.
+    #[cold]
+    fn overtaken<'a>(&self, ticket: Ticket<'a>) -> Check<'a> {
+        self.counters.overtaken.fetch_add(1, Ordering::Relaxed);
+        Check::NeedsRecord(Ticket {
+            as_of: self.invalidations.now(),
+            ..ticket
+        })
+    }
+
+    fn fresh_until(&self, record: &KeyRecord, now: UnixMillis) -> UnixMillis {
+        // The time that the record will be judged by.
+        let now = self.not_before(now);
+        let after = |span| now.plus(span).unwrap_or(UnixMillis::MAX);
+        match record.ends_at() {
+            // It has ended: say so for a while without asking again.
+            Some(end) if end <= now => after(self.absent_ttl),
+            Some(end) => end.min(after(self.ttl)),
+            None => after(self.ttl),
+        }
+    }
+
+    /// What was spent so far, for a new entry: a state of its own, or its lineage's meter.
+    fn meter(
+        &self,
+        record: &KeyRecord,
+        known: Option<&Entry>,
+        now: UnixMillis,
+    ) -> (RateState, Option<Arc<SharedMeter>>) {
+        let own = match known {
+            Some(known) => known.rate().close(),
+            None => self.lineages.take_debt(&record.id),
+        };
+        let is_first = record.lineage == record.id;
+        let limit = record.rate_limit.as_ref();
+        let shares = record.remaining_uses.is_some() || !is_first || record.replaced_by.is_some();
+        if !shares || (limit.is_none() && record.remaining_uses.is_none()) {
+            return (own.unwrap_or_default(), None);
+        }
+        let apart = if is_first || planted(Fault::LineageApart) {
+            None
+        } else {
+            self.close_first(&record.lineage)
+        };
+        let spent = both(
+            limit,
+            own.unwrap_or_default(),
+            apart.unwrap_or_default(),
+            now,
+        );
+        let lineage = record.lineage;
+        let (meter, is_new_meter) =
+            self.lineages
+                .join(lineage, limit, spent, record.remaining_uses, now);
+        if is_new_meter && !is_first && !planted(Fault::FirstUnvoided) {
+            // A fetch of the first key that began before its rotation would give it a
+            // meter of its own again.
+            self.invalidations.id(self.hasher.hash_one(lineage));
+        }
+        (RateState::default(), Some(meter))
+    }
+
+    /// Takes what the first key of a lineage has spent, if it has an entry from before it
+    /// was rotated, with a meter of its own, or was evicted as such.
+    fn close_first(&self, first: &KeyId) -> Option<RateState> {
+        let entries = self.entries.pin();
+        let Some(entry) = entries.get(first) else {
+            return self.lineages.take_debt(first);
+        };
+        if entry.shared_meter().is_some() {
+            return None;
+        }
+        entry.strike();
+        entry.rate().close()
+    }
+
+    /// The gates of a key and of the first of its lineage, in an order that all keep to.
+    fn gates(&self, id: &KeyId, first: &KeyId) -> (Held<'_>, Held<'_>) {
+        let place = |id| place_of(self.gates.len(), self.hasher.hash_one(id));
+        let (own, first) = (place(id), place(first));
+        let hold = |place| self.gates.get(place).map(lock);
+        if planted(Fault::GateNotTaken) {
+            return (None, None);
+        }
+        let low = own.min(first).and_then(hold);
+        let high = own.max(first).filter(|_| own != first).and_then(hold);
+        (low, high)
+    }
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown => Self::UnknownKey,
+            Refusal::WrongSecret => Self::WrongSecret,
+            Refusal::PepperUnavailable => Self::PepperUnavailable,
+        }
+    }
+}

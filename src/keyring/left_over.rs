@@ -1,0 +1,65 @@
+//! Uses of keys that are cached no more, kept until they are drained.
+
+use std::vec::Vec;
+
+use super::Use;
+use super::sync::{Mutex, lock};
+use super::uses::{StripePool, Stripes};
+use crate::key_id::KeyId;
+
+/// The uses of evicted keys, as many as there are cached keys at most.
+pub(super) struct LeftOver {
+    capacity: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    uses: Vec<Use>,
+    /// Keys in whose stripes a late thread may still count; no more than there are stripes.
+    striped: Vec<(Use, Stripes)>,
+}
+
+impl LeftOver {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            kept: Mutex::new(Kept::default()),
+        }
+    }
+
+    /// Keeps the uses of an evicted key; the answer is how many are lost for want of room.
+    #[must_use]
+    pub(super) fn keep(&self, used: Use, stripes: Stripes) -> u64 {
+        let mut kept = lock(&self.kept);
+        if stripes != Stripes::NONE {
+            kept.striped.push((used, stripes));
+        }
+        if used.count == 0 {
+            return 0;
+        }
+        if kept.uses.len() >= self.capacity {
+            return used.count;
+        }
+        kept.uses.push(used);
+        0
+    }
+
+    /// The stripes that a key had when it was evicted, for it to count on in them.
+    pub(super) fn reclaim(&self, id: &KeyId) -> Stripes {
+        let striped = &mut lock(&self.kept).striped;
+        let at = striped.iter().position(|(used, _)| used.key_id == *id);
+        at.map_or(Stripes::NONE, |at| striped.swap_remove(at).1)
+    }
+
+    /// Takes all uses that are kept.
+    pub(super) fn drain(&self, pool: &StripePool) -> Vec<Use> {
+        let mut kept = lock(&self.kept);
+        let mut uses = core::mem::take(&mut kept.uses);
+        uses.extend(kept.striped.iter().filter_map(|(used, stripes)| {
+            let count = pool.take(*stripes);
+            (count > 0).then_some(Use { count, ..*used })
+        }));
+        uses
+    }
+}

@@ -1,0 +1,178 @@
+//! What was spent where no one cached key holds it: the meters that lineages share, and
+//! the debts of keys that were evicted.
+
+use core::hash::Hash;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::meter::SharedMeter;
+use super::sync::{Hashing, Mutex, lock};
+use crate::key_id::KeyId;
+use crate::limit::{RateLimit, RateState};
+use crate::time::UnixMillis;
+
+/// The meters of lineages and the debts of evicted keys, twice the capacity of each at
+/// most.
+pub(super) struct Lineages {
+    capacity: usize,
+    meters: Mutex<Swept<KeyId, (Arc<SharedMeter>, u64)>>,
+    debts: Mutex<Swept<KeyId, (RateState, u64)>>,
+}
+
+impl Lineages {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            meters: Mutex::new(Swept::new(capacity)),
+            debts: Mutex::new(Swept::new(capacity)),
+        }
+    }
+
+    /// The meter of a lineage, with what was spent before added to it; and whether it is a
+    /// new one.
+    pub(super) fn join(
+        &self,
+        lineage: KeyId,
+        limit: Option<&RateLimit>,
+        spent: RateState,
+        remaining: Option<u64>,
+        now: UnixMillis,
+    ) -> (Arc<SharedMeter>, bool) {
+        let mut meters = lock(&self.meters);
+        if let Some((meter, _)) = meters.map.get(&lineage) {
+            meter.lower_to(remaining);
+            meter.rate().add(limit, spent, now);
+            return (Arc::clone(meter), false);
+        }
+        // A meter that a cached key spends from has another owner than this map.
+        let is_held = |meter: &Arc<SharedMeter>| Arc::strong_count(meter) > 1;
+        meters.sweep(self.capacity, |(meter, until)| {
+            is_held(meter) || *until > now.get()
+        });
+        if meters.map.len() >= self.most() {
+            meters.map.retain(|_, (meter, _)| is_held(meter));
+        }
+        let meter = Arc::new(SharedMeter::new(spent, remaining));
+        meters.map.insert(lineage, (Arc::clone(&meter), 0));
+        (meter, true)
+    }
+
+    /// Keeps a lineage's meter though no cached key may hold it.
+    pub(super) fn keep(&self, lineage: &KeyId, until: UnixMillis) {
+        if let Some((_, kept)) = lock(&self.meters).map.get_mut(lineage) {
+            *kept = until.get().max(*kept);
+        }
+    }
+
+    /// Remembers what a key owes, and until when.
+    pub(super) fn owe(&self, id: KeyId, state: RateState, until: UnixMillis, now: UnixMillis) {
+        let mut debts = lock(&self.debts);
+        debts.sweep(self.capacity, |(_, until)| *until > now.get());
+        if debts.map.len() < self.most() {
+            debts.map.insert(id, (state, until.get()));
+        }
+    }
+
+    /// Takes what a key owes.
+    pub(super) fn take_debt(&self, id: &KeyId) -> Option<RateState> {
+        lock(&self.debts).map.remove(id).map(|(state, _)| state)
+    }
+
+    const fn most(&self) -> usize {
+        self.capacity.saturating_mul(2)
+    }
+}
+
+/// A map that is swept whenever it has grown to twice what the last sweep left: each
+/// sweep is paid for by as many insertions.
+struct Swept<K, V> {
+    map: HashMap<K, V, Hashing>,
+    sweep_at: usize,
+}
+
+impl<K: Eq + Hash, V> Swept<K, V> {
+    fn new(sweep_at: usize) -> Self {
+        Self {
+            map: HashMap::with_hasher(Hashing::default()),
+            sweep_at,
+        }
+    }
+
+    fn sweep(&mut self, at_least: usize, is_needed: impl Fn(&V) -> bool) {
+        if self.map.len() >= self.sweep_at {
+            self.map.retain(|_, value| is_needed(value));
+            self.sweep_at = self.map.len().saturating_mul(2).max(at_least);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Millis;
+
+    fn id(number: u64) -> KeyId {
+        std::format!("1{number:015}").parse().unwrap()
+    }
+
+    fn at(millis: u64) -> UnixMillis {
+        UnixMillis::new(1_790_000_000_000 + millis).unwrap()
+    }
+
+    #[test]
+    fn a_debt_is_given_back_once() {
+        let lineages = Lineages::new(4);
+        let state = RateState::from_bits(7);
+        lineages.owe(id(1), state, at(10), at(0));
+        assert_eq!(lineages.take_debt(&id(1)), Some(state));
+        assert_eq!(lineages.take_debt(&id(1)), None);
+    }
+
+    #[test]
+    fn debts_and_meters_are_bounded_and_what_is_needed_stays() {
+        let lineages = Lineages::new(4);
+        let state = RateState::from_bits(7);
+        let (held, is_new) = lineages.join(id(0), None, state, Some(3), at(0));
+        assert!(is_new && held.remaining() == Some(3));
+        for number in 1..1_000 {
+            lineages.owe(id(number), state, at(number + 3), at(number));
+            let (meter, is_new) = lineages.join(id(number), None, state, None, at(number));
+            assert!(is_new);
+            drop(meter);
+            lineages.keep(&id(number), at(number + 3));
+            assert!(lock(&lineages.debts).map.len() <= 8);
+            assert!(lock(&lineages.meters).map.len() <= 8);
+            let before = id(number.saturating_sub(2).max(1));
+            assert!(
+                lock(&lineages.debts).map.contains_key(&before),
+                "{number}: still owes"
+            );
+            assert!(
+                lock(&lineages.meters).map.contains_key(&before),
+                "{number}: to be kept"
+            );
+        }
+        let (again, is_new) = lineages.join(id(0), None, state, Some(9), at(2_000));
+        assert!(!is_new && Arc::ptr_eq(&held, &again));
+        assert_eq!(again.remaining(), Some(3), "the count never rises");
+    }
+
+    #[test]
+    fn what_was_spent_in_two_meters_adds_up() {
+        let limit = RateLimit::new(4, Millis::from_secs(4)).unwrap();
+        let one = limit.admit(RateState::default(), at(0)).unwrap();
+        let two = limit.admit(one, at(0)).unwrap();
+        let lineages = Lineages::new(4);
+        let (meter, _) = lineages.join(id(1), Some(&limit), one, None, at(0));
+        let (_, is_new) = lineages.join(id(1), Some(&limit), two, None, at(0));
+        assert!(!is_new);
+        let left = |now| limit.quota(meter.rate().state().unwrap(), now).remaining();
+        assert_eq!(left(at(0)), 1);
+        // Nothing to add changes nothing, also after the clock has stepped back.
+        let earlier = UnixMillis::new(at(0).get() - 60_000).unwrap();
+        let before = meter.rate().state();
+        let nothing = RateState::default();
+        drop(lineages.join(id(1), Some(&limit), nothing, None, earlier));
+        assert_eq!(meter.rate().state(), before);
+    }
+}
