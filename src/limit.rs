@@ -289,26 +289,30 @@ impl Fine {
         millis.saturating_mul(parts as u64).saturating_add(fraction)
     }
 
+    /// The sum. Past the end of what can be represented, everything is refused.
     const fn plus(self, other: Self, parts: u32) -> Self {
-        let ((millis, fraction), (more, rest)) = (self.split(), other.split());
-        let (fraction, parts) = (fraction.saturating_add(rest), parts as u64);
-        let millis = millis.saturating_add(more);
-        if fraction < parts {
-            Self::join(millis, fraction)
+        let fraction = (self.0 & FRACTION_MASK).saturating_add(other.0 & FRACTION_MASK);
+        let sum = self.0.saturating_add(other.0);
+        Self(if fraction < parts as u64 {
+            sum
         } else {
-            Self::join(millis.saturating_add(1), fraction.saturating_sub(parts))
-        }
+            sum.saturating_add(Self::gap(parts))
+        })
     }
 
     /// The difference, where `other` is not the greater.
     const fn minus(self, other: Self, parts: u32) -> Self {
-        let ((millis, fraction), (less, rest)) = (self.split(), other.split());
-        if fraction >= rest {
-            Self::join(millis.saturating_sub(less), fraction.saturating_sub(rest))
+        let difference = self.0.saturating_sub(other.0);
+        Self(if self.0 & FRACTION_MASK >= other.0 & FRACTION_MASK {
+            difference
         } else {
-            let borrowed = fraction.saturating_add(parts as u64).saturating_sub(rest);
-            Self::join(millis.saturating_sub(less).saturating_sub(1), borrowed)
-        }
+            difference.saturating_sub(Self::gap(parts))
+        })
+    }
+
+    /// The numbers between the last part of a millisecond and the next millisecond.
+    const fn gap(parts: u32) -> u64 {
+        (1u64 << FRACTION_BITS).saturating_sub(parts as u64)
     }
 
     const fn millis_ceil(self) -> Millis {
