@@ -10,7 +10,8 @@ use crate::time::{Millis, UnixMillis};
 /// Bits of a [`RateState`] that hold the fraction of a millisecond.
 const FRACTION_BITS: u32 = 20;
 const FRACTION_MASK: u64 = (1 << FRACTION_BITS) - 1;
-/// Instants from the year 2527 on do not fit beside the fraction; they are refused.
+/// Instants from the year 2527 on do not fit beside the fraction; they are refused, and so
+/// are those before from which on a burst would reach there.
 const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
 /// The longest window: a leap year.
 const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
@@ -123,11 +124,10 @@ impl RateLimit {
     /// [`Refused`] with the time after which one more would pass; the state stays as it
     /// was, so a refusal costs nothing.
     pub fn admit(&self, state: RateState, now: UnixMillis) -> Result<RateState, Refused> {
-        if self.limit == 0 || now.get() >= MILLIS_END {
+        let Some(full) = self.full(now) else {
             return Err(Refused { retry_after: None });
-        }
+        };
         let now = Fine::at(now);
-        let full = now.plus(self.tolerance, self.parts);
         // Nothing past `full` was ever stored, unless the clock has stepped back since.
         // Then nothing passes until it has caught up: to believe the earlier clock would
         // give two servers whose clocks differ an allowance each.
@@ -140,6 +140,13 @@ impl RateLimit {
             });
         }
         Ok(RateState(next.0))
+    }
+
+    /// How far ahead a state may lie at `now`, or nothing where nothing may pass at all.
+    #[inline]
+    fn full(&self, now: UnixMillis) -> Option<Fine> {
+        let full = Fine::at(now).plus(self.tolerance, self.parts);
+        (self.limit != 0 && full < Fine::END).then_some(full)
     }
 
     /// What is left of the limit at `now`.
@@ -249,9 +256,7 @@ impl Quota {
     }
 
     fn spent(&self) -> Option<Fine> {
-        if self.limit.limit == 0 || self.now.get() >= MILLIS_END {
-            return None;
-        }
+        self.limit.full(self.now)?;
         let parts = self.limit.parts;
         let now = Fine::at(self.now);
         Some(self.state.read(parts).max(now).minus(now, parts))
@@ -272,6 +277,9 @@ impl RateState {
 struct Fine(u64);
 
 impl Fine {
+    /// What sums saturate at: no instant is as late.
+    const END: Self = Self(u64::MAX);
+
     const fn at(instant: UnixMillis) -> Self {
         Self::join(instant.get(), 0)
     }
@@ -331,7 +339,7 @@ impl Fine {
     /// Saturates at the end of what can be represented, where everything is refused.
     const fn join(millis: u64, fraction: u64) -> Self {
         if millis >= MILLIS_END {
-            Self(u64::MAX)
+            Self::END
         } else {
             Self(millis << FRACTION_BITS | fraction)
         }
@@ -344,4 +352,24 @@ const fn gcd(a: u64, b: u64) -> u64 {
         (a, b) = (b, rest);
     }
     a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_end_of_what_can_be_counted_everything_is_refused() {
+        let hourly = RateLimit::new(1, Millis::from_hours(1)).unwrap();
+        let end = UnixMillis::new(MILLIS_END).unwrap();
+        for before in [1, 2, 3_599_999, 3_600_000] {
+            let now = UnixMillis::new(end.get().saturating_sub(before)).unwrap();
+            let refused = hourly.admit(RateState::default(), now).unwrap_err();
+            assert_eq!(refused.retry_after(), None);
+            assert_eq!(hourly.quota(RateState::default(), now).remaining(), 0);
+        }
+        let now = UnixMillis::new(end.get().saturating_sub(3_600_001)).unwrap();
+        let gone = hourly.admit(RateState::default(), now).unwrap();
+        assert!(hourly.admit(gone, now).is_err());
+    }
 }
