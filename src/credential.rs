@@ -192,6 +192,21 @@ fn trim_start_within(value: &[u8], bytes_max: usize) -> &[u8] {
     value.get(blanks..).unwrap_or_default()
 }
 
+/// The value without the optional white space around it: a line feed is none.
+const fn trim(mut value: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = value
+        && is_blank(*first)
+    {
+        value = rest;
+    }
+    while let [rest @ .., last] = value
+        && is_blank(*last)
+    {
+        value = rest;
+    }
+    value
+}
+
 /// RFC 9110, section 5.6.3: optional white space is spaces and tabs.
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
@@ -216,7 +231,7 @@ fn borrowed(value: &[u8]) -> Option<Result<Credential<'_>, Denial>> {
     if value.len() > VALUE_BYTES_MAX {
         return Some(Err(Denial::new(Cause::Malformed)));
     }
-    let value = value.trim_ascii();
+    let value = trim(value);
     if value.is_empty() {
         return None;
     }
@@ -235,7 +250,11 @@ fn basic<'h>(value: &[u8]) -> Option<Result<Credential<'h>, Denial>> {
         return Some(Err(Denial::new(Cause::Malformed)));
     }
     let mut bytes = [0; VALUE_BYTES_MAX];
-    let result = basic_user(value.trim_ascii(), &mut bytes);
+    let value = trim(value);
+    if value.is_empty() {
+        return None;
+    }
+    let result = basic_user(value, &mut bytes);
     bytes.zeroize();
     result
 }

@@ -256,7 +256,7 @@ impl KeyFormat {
         let (_, head) = head.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
         let Some(prefix) = &self.prefix else {
             // Where the prefix is not known, the two cannot be told apart.
-            return self.is_prefix(head).then_some(None);
+            return is_any_head(head).then_some(None);
         };
         let rest = head.strip_prefix(prefix.as_bytes())?;
         let Some((&first, environment)) = rest.split_first() else {
@@ -273,14 +273,7 @@ impl KeyFormat {
     fn is_prefix(&self, head: &[u8]) -> bool {
         match &self.prefix {
             Some(prefix) => head == prefix.as_bytes(),
-            // A prefix of 16, a separator and an environment of 12 at most.
-            None => {
-                head.len() <= 29
-                    && head.first().is_some_and(u8::is_ascii_lowercase)
-                    && head
-                        .iter()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == SEPARATOR)
-            }
+            None => is_named(head, Prefix::new),
         }
     }
 
@@ -339,6 +332,19 @@ impl KeyFormat {
         }
         Ok((ApiKey::new(Box::from(text.as_str())), shown.into()))
     }
+}
+
+/// Whether `head` is any legal prefix, or one with any legal environment behind it.
+fn is_any_head(head: &[u8]) -> bool {
+    let mut parts = head.rsplitn(2, |&byte| byte == SEPARATOR);
+    let (last, before) = (parts.next().unwrap_or_default(), parts.next());
+    is_named(head, Prefix::new)
+        || before
+            .is_some_and(|prefix| is_named(prefix, Prefix::new) && is_named(last, Environment::new))
+}
+
+fn is_named<T>(text: &[u8], name: fn(&str) -> Result<T, Error>) -> bool {
+    core::str::from_utf8(text).is_ok_and(|text| name(text).is_ok())
 }
 
 /// A key's parts, before its check was looked at.

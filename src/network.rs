@@ -93,9 +93,11 @@ impl fmt::Debug for Networks {
 }
 
 fn parse(text: &str) -> Option<IpNet> {
-    let block = match text.parse::<IpNet>() {
-        Ok(block) => block,
-        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
+    // The standard library reads the address, since it refuses `010`, which is 8 to some
+    // readers and 10 to others.
+    let block = match text.split_once('/') {
+        Some((address, prefix)) => IpNet::new(address.parse().ok()?, length(prefix)?).ok()?,
+        None => IpNet::from(text.parse::<IpAddr>().ok()?),
     };
     if block.addr() != block.network() {
         return None;
@@ -111,4 +113,10 @@ fn parse(text: &str) -> Option<IpNet> {
     };
     let prefix = wide.prefix_len().checked_sub(MAPPED_BITS)?;
     Ipv4Net::new(v4, prefix).ok().map(IpNet::V4)
+}
+
+/// A prefix length in digits alone: no sign, no leading zero.
+fn length(text: &str) -> Option<u8> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| plain)
 }
