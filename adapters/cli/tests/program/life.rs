@@ -302,6 +302,12 @@ fn peppers_are_turned_over_without_a_refusal() {
     // That use renewed the digests, so the old pepper is not needed any longer.
     let program = program.with("KEYSTILE_PEPPER", &two);
     assert_eq!(judge(&program), ["allow", "allow"]);
+    // A successor's digest is made under the current one too.
+    let (_, id) = program.issue(&[]);
+    let successor = text(&program.object(&["rotate", &id, "--json"]), "key");
+    assert_eq!(program.verdict(&successor, &[]), "allow");
+    let program = program.with("KEYSTILE_PEPPER", &one);
+    assert_eq!(program.verdict(&successor, &[]), "invalid_key");
 }
 
 #[test]

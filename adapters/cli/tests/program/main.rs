@@ -15,4 +15,5 @@ mod files;
 mod json;
 mod keystile;
 mod life;
+mod pages;
 mod parallel;
