@@ -161,6 +161,14 @@ pub enum DenialCode {
     StoreUnavailable,
 }
 
+impl Notice {
+    /// A notice, for a language binding as [`Allowed::new`].
+    #[must_use]
+    pub const fn new(replaced_by: KeyId, until: UnixMillis) -> Self {
+        Self { replaced_by, until }
+    }
+}
+
 impl Allowed {
     /// A verdict on this key that says nothing else, for a language binding to fill in
     /// what it keeps as plain numbers.

@@ -1,0 +1,177 @@
+//! What a verb came to: records for the store, an event for the audit, and the text of a
+//! new key.
+
+use core::mem::MaybeUninit;
+
+use keystile::{ApiKey, Change, Event, EventKind, Issued, KeyRecord, Rotated};
+
+use crate::record::keystile_record;
+use crate::status::keystile_status::{self, *};
+use crate::text::{keystile_id, keystile_str};
+use crate::wall::{given, guard, guard_or, release};
+
+/// What issuing, rotating, revoking and the other verbs come to. Handle; it never changes,
+/// and threads may share it.
+///
+/// A store writes all of its records or none: a record of version 1 is new, any other is
+/// accepted only over the version before it.
+#[derive(Debug)]
+pub struct keystile_change {
+    key: Option<ApiKey>,
+    records: Vec<keystile_record>,
+    event: Option<Event>,
+}
+
+/// What happened to a key.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_event_kind {
+    /// A key was issued.
+    KEYSTILE_EVENT_ISSUED = 1,
+    /// A key was given a successor.
+    KEYSTILE_EVENT_ROTATED = 2,
+    /// A key was revoked.
+    KEYSTILE_EVENT_REVOKED = 3,
+    /// A key was suspended.
+    KEYSTILE_EVENT_SUSPENDED = 4,
+    /// A suspended key was resumed.
+    KEYSTILE_EVENT_RESUMED = 5,
+    /// A key has come to its end by time.
+    KEYSTILE_EVENT_EXPIRED = 6,
+    /// A key's digest was made anew under the current pepper.
+    KEYSTILE_EVENT_REHASHED = 7,
+    /// A key that was issued elsewhere was taken in.
+    KEYSTILE_EVENT_IMPORTED = 8,
+    /// An event that this version has no number for.
+    KEYSTILE_EVENT_OTHER = 99,
+}
+
+use keystile_event_kind::*;
+
+/// One entry of an audit. It never holds key text.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_event {
+    /// A `keystile_event_kind`.
+    pub kind: u32,
+    /// To which key it happened.
+    pub key_id: keystile_id,
+    /// The successor, where the key was rotated; else all zero.
+    pub successor: keystile_id,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Why, as far as somebody said so; lent by the change.
+    pub reason: keystile_str,
+}
+
+/// The text of the new key, for its owner alone: show it once, and keep it nowhere. It is
+/// lent by the change and wiped when that is freed.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where no key was made.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_change_key(
+    change: Option<&keystile_change>,
+    out_key: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (change, out_key) = (given(change)?, given(out_key)?);
+        let key = change.key.as_ref().ok_or(KEYSTILE_ERROR_ABSENT)?;
+        out_key.write(keystile_str::of(key.expose()));
+        Ok(())
+    })
+}
+
+/// How many records the store has to write; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_change_record_count(change: Option<&keystile_change>) -> usize {
+    guard_or(0, || Some(change?.records.len()))
+}
+
+/// The record at an index, lent by the change: do not free it. The first is that of the
+/// new key where one was made, else that of the changed one.
+///
+/// NULL past the last one, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_change_record_at(
+    change: Option<&keystile_change>,
+    index: usize,
+) -> Option<&keystile_record> {
+    guard_or(None, || Some(change?.records.get(index)))
+}
+
+/// The event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there
+/// is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_change_event(
+    change: Option<&keystile_change>,
+    out_event: Option<&mut MaybeUninit<keystile_event>>,
+) -> keystile_status {
+    guard(|| {
+        let (change, out_event) = (given(change)?, given(out_event)?);
+        let event = change.event.as_ref().ok_or(KEYSTILE_ERROR_ABSENT)?;
+        out_event.write(keystile_event::of(event));
+        Ok(())
+    })
+}
+
+/// Frees a change and wipes the key in it; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_change_free(change: Option<Box<keystile_change>>) {
+    release(change);
+}
+
+impl keystile_event {
+    pub(crate) fn of(event: &Event) -> Self {
+        Self {
+            kind: keystile_event_kind::of(event.kind) as u32,
+            key_id: keystile_id::of(&event.key_id),
+            successor: keystile_id::of_optional(event.successor.as_ref()),
+            at: event.at.get(),
+            reason: keystile_str::of_optional(event.reason.as_deref()),
+        }
+    }
+}
+
+impl keystile_event_kind {
+    const fn of(kind: EventKind) -> Self {
+        match kind {
+            EventKind::Issued => KEYSTILE_EVENT_ISSUED,
+            EventKind::Rotated => KEYSTILE_EVENT_ROTATED,
+            EventKind::Revoked => KEYSTILE_EVENT_REVOKED,
+            EventKind::Suspended => KEYSTILE_EVENT_SUSPENDED,
+            EventKind::Resumed => KEYSTILE_EVENT_RESUMED,
+            EventKind::Expired => KEYSTILE_EVENT_EXPIRED,
+            EventKind::Rehashed => KEYSTILE_EVENT_REHASHED,
+            EventKind::Imported => KEYSTILE_EVENT_IMPORTED,
+            _ => KEYSTILE_EVENT_OTHER,
+        }
+    }
+}
+
+impl keystile_change {
+    fn boxed(key: Option<ApiKey>, records: Vec<KeyRecord>, event: Option<Event>) -> Box<Self> {
+        let records = records.into_iter().map(keystile_record).collect();
+        Box::new(Self {
+            key,
+            records,
+            event,
+        })
+    }
+
+    pub(crate) fn issued(issued: Issued) -> Box<Self> {
+        Self::boxed(Some(issued.key), vec![issued.record], Some(issued.event))
+    }
+
+    pub(crate) fn rotated(rotated: Rotated) -> Box<Self> {
+        let records = core::iter::once(rotated.successor).chain(rotated.changed);
+        Self::boxed(Some(rotated.key), records.collect(), Some(rotated.event))
+    }
+
+    pub(crate) fn changed(change: Change) -> Box<Self> {
+        Self::boxed(None, vec![change.record], Some(change.event))
+    }
+
+    pub(crate) fn records(records: Vec<KeyRecord>) -> Box<Self> {
+        Self::boxed(None, records, None)
+    }
+}

@@ -1,0 +1,152 @@
+//! Where a credential is read from.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::CredentialRules;
+
+use crate::status::keystile_status;
+use crate::text::keystile_str;
+use crate::verdict::keystile_verdict;
+use crate::wall::{given, guard, guard_or, list, put, release, text};
+
+/// Longest credential in bytes.
+pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
+
+/// Which headers carry a credential. Handle; it never changes, and threads may share it.
+#[derive(Debug)]
+pub struct keystile_credential_rules(pub(crate) CredentialRules);
+
+/// A header field of a request: any bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_header {
+    /// Its name, in any case.
+    pub name: keystile_str,
+    /// Its value.
+    pub value: keystile_str,
+}
+
+/// The bytes of a presented credential. Wipe it with `keystile_credential_wipe`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct keystile_credential {
+    /// How many bytes there are.
+    pub len: usize,
+    /// The bytes; they do not end in NUL.
+    pub text: [c_char; KEYSTILE_CREDENTIAL_BYTES_MAX],
+}
+
+/// Rules for where a key is read from: `X-API-Key` and `Authorization: Bearer` always.
+///
+/// `header`, `header_len`: another header to read; NULL and 0 for none.
+/// `basic`: 1 to read the user name of `Authorization: Basic` too, else 0.
+/// `out_rules`: receives a handle, to be freed with `keystile_credential_rules_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_credential_rules_new(
+    header: *const c_char,
+    header_len: usize,
+    basic: u8,
+    out_rules: Option<&mut MaybeUninit<Option<Box<keystile_credential_rules>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_rules = given(out_rules)?;
+        let (header, mut rules) = (text!(header, header_len)?, CredentialRules::new());
+        if !header.is_empty() {
+            rules = rules.with_header(header)?;
+        }
+        if basic != 0 {
+            rules = rules.with_basic();
+        }
+        out_rules.write(Some(Box::new(keystile_credential_rules(rules))));
+        Ok(())
+    })
+}
+
+/// The one credential among the headers of a request.
+///
+/// The same key twice is one key. An empty value is none.
+///
+/// `headers`, `headers_len`: all header fields of the request, or at least those that may
+/// carry a key; each of them as often as it was sent.
+/// `out_verdict`: receives the refusal, for `keystile_respond`, where it is one. May be
+/// NULL.
+/// `out_credential`: receives the bytes where there is one credential.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_MISSING_CREDENTIAL`,
+/// `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones, or
+/// `KEYSTILE_DENIED_INVALID_KEY` for bytes that are not visible ASCII and for values that
+/// are too long.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_credential_extract(
+    rules: Option<&keystile_credential_rules>,
+    headers: *const keystile_header,
+    headers_len: usize,
+    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_credential: Option<&mut MaybeUninit<keystile_credential>>,
+) -> keystile_status {
+    guard(|| {
+        let (rules, out_credential) = (&given(rules)?.0, given(out_credential)?);
+        let headers: Result<Vec<(&[u8], &[u8])>, _> = list!(headers, headers_len)?
+            .iter()
+            .map(keystile_header::bytes)
+            .collect();
+        match rules.extract(headers?) {
+            Ok(credential) => {
+                out_credential.write(keystile_credential::of(credential.as_bytes()));
+                Ok(())
+            }
+            Err(denial) => {
+                put(out_verdict, keystile_verdict::refused(&denial));
+                Err(keystile_status::from(&denial))
+            }
+        }
+    })
+}
+
+/// Overwrites a credential with zeros, in a way that no compiler leaves out; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_credential_wipe(credential: Option<&mut keystile_credential>) {
+    guard_or((), || {
+        let credential = credential?;
+        // The address escapes between the two: what is written is held to be read.
+        credential.text.fill(0);
+        credential.len = 0;
+        core::hint::black_box(credential);
+        None
+    });
+}
+
+/// Frees rules; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_credential_rules_free(rules: Option<Box<keystile_credential_rules>>) {
+    release(rules);
+}
+
+impl keystile_header {
+    fn bytes<'a>(&self) -> Result<(&'a [u8], &'a [u8]), keystile_status> {
+        let name = given(self.name.bytes()?)?;
+        Ok((name, self.value.bytes()?.unwrap_or_default()))
+    }
+}
+
+impl keystile_credential {
+    fn of(bytes: &[u8]) -> Self {
+        let mut own = Self {
+            len: bytes.len().min(KEYSTILE_CREDENTIAL_BYTES_MAX),
+            text: [0; KEYSTILE_CREDENTIAL_BYTES_MAX],
+        };
+        for (place, byte) in own.text.iter_mut().zip(bytes) {
+            *place = c_char::from_ne_bytes([*byte]);
+        }
+        own
+    }
+}
+
+impl core::fmt::Debug for keystile_credential {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("keystile_credential(..)")
+    }
+}

@@ -1,0 +1,143 @@
+//! What a store keeps of a key's text.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{Digest, DigestKind, PepperRing};
+
+use crate::pepper::keystile_peppers;
+use crate::status::keystile_status::{self, *};
+use crate::text::array;
+use crate::wall::{bytes, given, guard, text};
+
+/// How a digest was made.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_digest_kind {
+    /// SHA-256 of the whole key text.
+    KEYSTILE_DIGEST_SHA256 = 1,
+    /// HMAC-SHA-256 of it under a pepper.
+    KEYSTILE_DIGEST_HMAC_SHA256 = 2,
+}
+
+use keystile_digest_kind::*;
+
+/// The digest of a key's text.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_digest {
+    /// A `keystile_digest_kind`.
+    pub kind: u32,
+    /// The version of the pepper; 0 for SHA-256.
+    pub pepper: u32,
+    /// The digest itself.
+    pub bytes: [u8; 32],
+}
+
+/// The text of a digest, which ends in NUL: `sha256:` or `hmac-sha256:<pepper>:` and 64
+/// hex digits.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_digest_text {
+    /// The characters.
+    pub text: [c_char; 96],
+}
+
+/// The digest that a new record of this key gets.
+///
+/// `peppers`: the current one is used; NULL for SHA-256.
+/// `key`, `key_len`: the whole text of the key.
+///
+/// Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_digest_of(
+    peppers: Option<&keystile_peppers>,
+    key: *const c_char,
+    key_len: usize,
+    out_digest: Option<&mut MaybeUninit<keystile_digest>>,
+) -> keystile_status {
+    guard(|| {
+        let out_digest = given(out_digest)?;
+        let none = PepperRing::none();
+        let peppers = peppers.map_or(&none, |peppers| &peppers.0);
+        let digest = peppers.digest(bytes!(key, key_len)?);
+        out_digest.write(keystile_digest::of(&digest));
+        Ok(())
+    })
+}
+
+/// The digest that a text spells: that of `keystile_digest_to_text`, or 64 hex digits
+/// alone for SHA-256.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_digest_parse(
+    text: *const c_char,
+    text_len: usize,
+    out_digest: Option<&mut MaybeUninit<keystile_digest>>,
+) -> keystile_status {
+    guard(|| {
+        let out_digest = given(out_digest)?;
+        let digest: Digest = text!(text, text_len)?.parse::<Digest>()?;
+        out_digest.write(keystile_digest::of(&digest));
+        Ok(())
+    })
+}
+
+/// The text of a digest, for a column of a table.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where its kind is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_digest_to_text(
+    digest: Option<&keystile_digest>,
+    out_text: Option<&mut MaybeUninit<keystile_digest_text>>,
+) -> keystile_status {
+    guard(|| {
+        let (digest, out_text) = (given(digest)?, given(out_text)?);
+        let text = String::from(digest.core()?);
+        out_text.write(keystile_digest_text { text: array(&text) });
+        Ok(())
+    })
+}
+
+/// Whether two digests are the same, in constant time.
+///
+/// `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where
+/// a kind is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_digest_equal(
+    one: Option<&keystile_digest>,
+    other: Option<&keystile_digest>,
+    out_equal: Option<&mut MaybeUninit<bool>>,
+) -> keystile_status {
+    guard(|| {
+        let (one, other) = (given(one)?.core()?, given(other)?.core()?);
+        given(out_equal)?.write(one == other);
+        Ok(())
+    })
+}
+
+impl keystile_digest {
+    pub(crate) const fn of(digest: &Digest) -> Self {
+        let (kind, pepper) = match digest.kind() {
+            DigestKind::HmacSha256 { pepper } => (KEYSTILE_DIGEST_HMAC_SHA256, pepper),
+            _ => (KEYSTILE_DIGEST_SHA256, 0),
+        };
+        Self {
+            kind: kind as u32,
+            pepper,
+            bytes: *digest.bytes(),
+        }
+    }
+
+    pub(crate) fn core(&self) -> Result<Digest, keystile_status> {
+        let kind = match (self.kind, self.pepper) {
+            (kind, 0) if kind == KEYSTILE_DIGEST_SHA256 as u32 => DigestKind::Sha256,
+            (kind, pepper) if kind == KEYSTILE_DIGEST_HMAC_SHA256 as u32 => {
+                DigestKind::HmacSha256 { pepper }
+            }
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        };
+        Ok(Digest::new(kind, self.bytes))
+    }
+}

@@ -1,0 +1,143 @@
+//! Which methods and paths a key may be used on.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{EndpointRules, is_canonical_path};
+
+use crate::status::keystile_status::{self, *};
+use crate::text::{keystile_str, nth, texts};
+use crate::wall::{bytes, fill, given, guard, guard_or, is_the_same_as, list, release, text};
+
+/// The endpoint rules of a key. An empty list allows nothing; no list at all (NULL) does not
+/// restrict. Handle; it never changes, and threads may share it.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct keystile_endpoints(pub(crate) EndpointRules);
+
+is_the_same_as!(keystile_endpoints, EndpointRules);
+
+/// Endpoint rules from a list of texts.
+///
+/// `items`, `items_len`: up to 64 rules of at most 512 bytes, `/api/data/7` or
+/// `GET,HEAD /api/data/7`, where a `*` in place of a segment stands for any one, and at the
+/// end for whatever follows; none at all is an empty list.
+/// `out_endpoints`: receives a handle, to be freed with `keystile_endpoints_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_endpoints_new(
+    items: *const keystile_str,
+    items_len: usize,
+    out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_endpoints = given(out_endpoints)?;
+        let endpoints = EndpointRules::new(texts(list!(items, items_len)?)?)?;
+        out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
+        Ok(())
+    })
+}
+
+/// Endpoint rules from a JSON array of strings, as a table keeps them in a column.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
+/// item of it is not well formed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_endpoints_from_json(
+    json: *const c_char,
+    json_len: usize,
+    out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_endpoints = given(out_endpoints)?;
+        let endpoints = serde_json::from_str(text!(json, json_len)?)?;
+        out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
+        Ok(())
+    })
+}
+
+/// The JSON array of strings for a column of a table.
+///
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
+/// the length.
+/// `out_needed`: receives the length of the text, also where the buffer is too small.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_endpoints_to_json(
+    endpoints: Option<&keystile_endpoints>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&given(endpoints)?.0)?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// How many there are; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_endpoints_count(endpoints: Option<&keystile_endpoints>) -> usize {
+    guard_or(0, || Some(endpoints?.0.iter().count()))
+}
+
+/// The rule at an index, in the order of first mention; borrowed from the list.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_endpoints_at(
+    endpoints: Option<&keystile_endpoints>,
+    index: usize,
+    out_text: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| nth(given(endpoints)?.0.iter(), index, out_text))
+}
+
+/// Whether a rule allows the method on the path.
+///
+/// `method`, `method_len` and `path`, `path_len`: as they are dispatched; the path without
+/// its query.
+///
+/// Returns `KEYSTILE_OK` where it does, else `KEYSTILE_DENIED_ENDPOINT`; so also for a path
+/// that is not canonical.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_endpoints_allow(
+    endpoints: Option<&keystile_endpoints>,
+    method: *const c_char,
+    method_len: usize,
+    path: *const c_char,
+    path_len: usize,
+) -> keystile_status {
+    guard(|| {
+        let endpoints = &given(endpoints)?.0;
+        let allowed = endpoints.allow(text!(method, method_len)?, text!(path, path_len)?);
+        allowed.then_some(()).ok_or(KEYSTILE_DENIED_ENDPOINT)
+    })
+}
+
+/// Whether a request path is canonical; one that is not is refused whatever the rules.
+///
+/// `path`, `path_len`: any bytes.
+///
+/// Returns `KEYSTILE_OK` where it is, else `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_path_check(
+    path: *const c_char,
+    path_len: usize,
+) -> keystile_status {
+    guard(|| {
+        is_canonical_path(bytes!(path, path_len)?)
+            .then_some(())
+            .ok_or(KEYSTILE_DENIED_PATH_NOT_CANONICAL)
+    })
+}
+
+/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_endpoints_free(endpoints: Option<Box<keystile_endpoints>>) {
+    release(endpoints);
+}

@@ -1,0 +1,162 @@
+//! How keys are spelled.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{Checksum, KeyFormat};
+
+use crate::record::keystile_record;
+use crate::status::keystile_status::{self, *};
+use crate::text::keystile_str;
+use crate::wall::{bytes, given, guard, release, text};
+
+/// How a service's keys are spelled. Handle; it never changes, and threads may share it.
+#[derive(Debug)]
+pub struct keystile_format(pub(crate) KeyFormat);
+
+/// The structured format: `prefix_environment_id_secret` with a CRC-32 check at its end.
+///
+/// `prefix`, `prefix_len`: 1 to 16 of a-z, 0-9 and inner `_`, beginning with a letter.
+/// `out_format`: receives a handle, to be freed with `keystile_format_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_format_structured(
+    prefix: *const c_char,
+    prefix_len: usize,
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_format = given(out_format)?;
+        let format = KeyFormat::structured(text!(prefix, prefix_len)?)?;
+        out_format.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// The opaque format: `prefix_` and 64 lower-case hex digits. Such a key is found by its
+/// digest, since its text carries no id.
+///
+/// Arguments and result as for `keystile_format_structured`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_format_opaque(
+    prefix: *const c_char,
+    prefix_len: usize,
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_format = given(out_format)?;
+        let format = KeyFormat::opaque(text!(prefix, prefix_len)?)?;
+        out_format.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// Reads structured keys of whatever prefix. It cannot issue any.
+///
+/// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_any_structured(
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let format = KeyFormat::any_structured();
+        given(out_format)?.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// Reads opaque keys of whatever prefix and length. It cannot issue any.
+///
+/// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_any_opaque(
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let format = KeyFormat::any_opaque();
+        given(out_format)?.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// The format that a record's key was issued in, as its key prefix tells.
+///
+/// `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_like(
+    record: Option<&keystile_record>,
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_format) = (given(record)?, given(out_format)?);
+        let format = KeyFormat::like(&record.0)?;
+        out_format.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// The same structured format with a check that only holders of a key can make. It turns
+/// away invented keys without a look-up.
+///
+/// `checksum_key`, `checksum_key_len`: 16 bytes or more, kept secret. The library keeps
+/// what it derives from them, not the bytes.
+/// `out_format`: receives a new handle; `format` stays as it is.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_format_with_checksum_key(
+    format: Option<&keystile_format>,
+    checksum_key: *const u8,
+    checksum_key_len: usize,
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (format, out_format) = (given(format)?, given(out_format)?);
+        let checksum = Checksum::keyed(bytes!(checksum_key, checksum_key_len)?)?;
+        let format = format.0.clone().with_checksum(checksum)?;
+        out_format.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// The same opaque format with another number of random bytes: 16 to 64.
+///
+/// `out_format`: receives a new handle; `format` stays as it is.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_with_random_bytes(
+    format: Option<&keystile_format>,
+    random_bytes: u8,
+    out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (format, out_format) = (given(format)?, given(out_format)?);
+        let format = format.0.clone().with_random_bytes(random_bytes)?;
+        out_format.write(Some(Box::new(keystile_format(format))));
+        Ok(())
+    })
+}
+
+/// The prefix of a format, borrowed from it.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that reads any prefix.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_prefix(
+    format: Option<&keystile_format>,
+    out_prefix: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (format, out_prefix) = (given(format)?, given(out_prefix)?);
+        let prefix = format.0.prefix().ok_or(KEYSTILE_ERROR_ABSENT)?;
+        out_prefix.write(keystile_str::of(prefix.as_str()));
+        Ok(())
+    })
+}
+
+/// Frees a format; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_free(format: Option<Box<keystile_format>>) {
+    release(format);
+}

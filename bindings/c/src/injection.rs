@@ -1,0 +1,22 @@
+//! Panics on demand, for the tests that hold the wall against them. Never built in a
+//! library that is shipped.
+
+use core::cell::Cell;
+
+std::thread_local! {
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes the next call of this thread panic inside its guard.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_test_panic_next() {
+    ARMED.set(true);
+}
+
+/// Panics where the test said so.
+#[expect(clippy::panic, reason = "that is what it is for")]
+pub(crate) fn point() {
+    if ARMED.replace(false) {
+        panic!("injected");
+    }
+}

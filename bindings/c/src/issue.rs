@@ -1,0 +1,223 @@
+//! Issuing a key, and deriving one from another.
+
+use core::mem::MaybeUninit;
+
+use keystile::{IssueRequest, Millis, SysRng, TryCryptoRng, TryRng, delegate, issue};
+
+use crate::change::keystile_change;
+use crate::endpoint::keystile_endpoints;
+use crate::format::keystile_format;
+use crate::limit::keystile_rate_limit;
+use crate::network::keystile_networks;
+use crate::pepper::{keystile_peppers, ring};
+use crate::permission::keystile_permissions;
+use crate::record::keystile_record;
+use crate::status::keystile_status::{self, *};
+use crate::template::keystile_template;
+use crate::text::{instant, keystile_str};
+use crate::wall::{begins_with_its_size, bytes, given, guard, sized};
+
+/// What a new key is to be. What is left at zero is the least: no permissions, and an end
+/// after 90 days.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_issue_request<'a> {
+    /// `sizeof(keystile_issue_request)`.
+    pub struct_size: usize,
+    /// Whose key it is, for people: 1 to 255 bytes.
+    pub client_name: keystile_str,
+    /// Optional: the address that notices go to.
+    pub client_email: keystile_str,
+    /// Optional: the account or tenant that the key belongs to.
+    pub owner: keystile_str,
+    /// Optional: the deployment that the key is for, 1 to 12 of a-z and 0-9.
+    pub environment: keystile_str,
+    /// Optional: JSON text of your own, at most 16 KiB.
+    pub metadata: keystile_str,
+    /// Optional: what the key gets its permissions, limit and endpoints from; what is
+    /// asked for beside it must lie within it.
+    pub scope_template: Option<&'a keystile_template>,
+    /// Optional: the permissions granted.
+    pub permissions: Option<&'a keystile_permissions>,
+    /// Optional: the endpoints that the key is restricted to.
+    pub allowed_endpoints: Option<&'a keystile_endpoints>,
+    /// Optional: the networks that the key is restricted to.
+    pub allowed_networks: Option<&'a keystile_networks>,
+    /// How often it may be used, where `has_rate_limit`.
+    pub rate_limit: keystile_rate_limit,
+    /// How many times it may be used in all; 0 where that is not counted.
+    pub uses: u64,
+    /// How long it lives; 0 for the 90 days.
+    pub lifetime_millis: u64,
+    /// 1 where there is a rate limit, else 0.
+    pub has_rate_limit: u8,
+    /// 1 for a key without an end, else 0; then `lifetime_millis` is 0.
+    pub never_expires: u8,
+}
+
+begins_with_its_size!(keystile_issue_request<'_>);
+
+/// Issues a key.
+///
+/// `peppers`: NULL for none.
+/// `request`: what it is to be; nothing of it is kept.
+/// `random`, `random_len`: NULL and 0 for the randomness of the operating system. Else
+/// bytes from a cryptographic generator of yours, to be used once; 512 are enough. Where
+/// they run out, no key is made.
+/// `now`: milliseconds since 1970.
+/// `out_change`: receives the key's text, its record and the event; to be freed with
+/// `keystile_change_free`.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` where more is
+/// asked for than the template holds; `KEYSTILE_ERROR_TIME`; the error of the field that is
+/// not well formed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_issue(
+    format: Option<&keystile_format>,
+    peppers: Option<&keystile_peppers>,
+    request: *const keystile_issue_request<'_>,
+    random: *const u8,
+    random_len: usize,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (format, request) = (given(format)?, sized!(request)?.core()?);
+        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let mut source = Source::of(bytes!(random, random_len)?, random.is_null());
+        let issued = issue(&format.0, &ring(peppers), &request, &mut source, now)?;
+        out_change.write(Some(keystile_change::issued(issued)));
+        Ok(())
+    })
+}
+
+/// Issues a key on behalf of the holder of another, which never holds more than that.
+///
+/// What the request leaves open is taken from the source, but for the permissions: the new
+/// key has those that were asked for. Owner and environment are the source's.
+///
+/// Arguments as for `keystile_issue`; `source` is the record of the other key.
+///
+/// Returns as `keystile_issue`; `KEYSTILE_ERROR_STATE` where the source is not live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_delegate(
+    source: Option<&keystile_record>,
+    format: Option<&keystile_format>,
+    peppers: Option<&keystile_peppers>,
+    request: *const keystile_issue_request<'_>,
+    random: *const u8,
+    random_len: usize,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (source, format) = (&given(source)?.0, &given(format)?.0);
+        let (request, out_change) = (sized!(request)?.core()?, given(out_change)?);
+        let mut random = Source::of(bytes!(random, random_len)?, random.is_null());
+        let now = instant(now)?;
+        let issued = delegate(source, format, &ring(peppers), &request, &mut random, now)?;
+        out_change.write(Some(keystile_change::issued(issued)));
+        Ok(())
+    })
+}
+
+impl keystile_issue_request<'_> {
+    fn core(&self) -> Result<IssueRequest, keystile_status> {
+        let mut request = IssueRequest::new(self.client_name.required()?)?;
+        if let Some(email) = self.client_email.optional()? {
+            request = request.email(email)?;
+        }
+        if let Some(owner) = self.owner.optional()? {
+            request = request.owner(owner)?;
+        }
+        if let Some(environment) = self.environment.optional()? {
+            request = request.environment(environment)?;
+        }
+        if let Some(metadata) = self.metadata.optional()? {
+            request = request.metadata(metadata)?;
+        }
+        if let Some(template) = self.scope_template {
+            request = request.template(template.0.clone());
+        }
+        if let Some(permissions) = self.permissions {
+            request = request.permissions(permissions.0.iter())?;
+        }
+        if let Some(endpoints) = self.allowed_endpoints {
+            request = request.endpoints(endpoints.0.iter())?;
+        }
+        if let Some(networks) = self.allowed_networks {
+            request = request.networks(networks.0.iter().map(|network| network.to_string()))?;
+        }
+        if self.has_rate_limit != 0 {
+            request = request.rate_limit(self.rate_limit.core()?);
+        }
+        if self.uses != 0 {
+            request = request.uses(self.uses)?;
+        }
+        match (self.lifetime_millis, self.never_expires) {
+            (0, 0) => Ok(request),
+            (0, _) => Ok(request.never_expires()),
+            (lifetime, 0) => Ok(request.expires_in(Millis::new(lifetime))?),
+            _ => Err(KEYSTILE_ERROR_TIME),
+        }
+    }
+}
+
+/// Where random bytes come from.
+pub(crate) enum Source<'a> {
+    System(SysRng),
+    Given(&'a [u8]),
+}
+
+impl<'a> Source<'a> {
+    pub(crate) const fn of(given: &'a [u8], is_null: bool) -> Self {
+        if is_null {
+            Self::System(SysRng)
+        } else {
+            Self::Given(given)
+        }
+    }
+}
+
+/// The caller's bytes ran out, or the operating system gave none.
+#[derive(Debug)]
+pub(crate) struct NoRandomness;
+
+impl core::fmt::Display for NoRandomness {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("no random bytes were given")
+    }
+}
+
+impl core::error::Error for NoRandomness {}
+
+impl TryRng for Source<'_> {
+    type Error = NoRandomness;
+
+    fn try_next_u32(&mut self) -> Result<u32, NoRandomness> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, NoRandomness> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, place: &mut [u8]) -> Result<(), NoRandomness> {
+        match self {
+            Self::System(system) => system.try_fill_bytes(place).map_err(|_| NoRandomness),
+            // No byte is used twice: what was taken is gone.
+            Self::Given(left) => {
+                let (taken, rest) = left.split_at_checked(place.len()).ok_or(NoRandomness)?;
+                place.copy_from_slice(taken);
+                *left = rest;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl TryCryptoRng for Source<'_> {}

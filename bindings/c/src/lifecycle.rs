@@ -1,0 +1,144 @@
+//! Suspending, resuming and revoking a key, and the other changes of a single record.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{end_overlap, expire, rehash, resume, revoke, suspend};
+
+use crate::change::{keystile_change, keystile_event};
+use crate::record::keystile_record;
+use crate::status::keystile_status::{self, *};
+use crate::text::instant;
+use crate::verify::keystile_verifier;
+use crate::wall::{bytes, given, guard, text};
+
+/// Revokes a key, for good: no function leads back from there.
+///
+/// `reason`, `reason_len`: for the audit, at most 255 bytes; may be empty.
+/// `out_change`: receives the changed record and the event. Once the store has it, call
+/// `keystile_keyring_invalidate`.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where it is revoked already;
+/// `KEYSTILE_ERROR_RECORD` for the reason; `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_revoke(
+    record: Option<&keystile_record>,
+    reason: *const c_char,
+    reason_len: usize,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_change) = (given(record)?, given(out_change)?);
+        let change = revoke(&record.0, text!(reason, reason_len)?, instant(now)?)?;
+        out_change.write(Some(keystile_change::changed(change)));
+        Ok(())
+    })
+}
+
+/// Suspends a key until it is resumed.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is active, or
+/// `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_suspend(
+    record: Option<&keystile_record>,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_change) = (given(record)?, given(out_change)?);
+        let change = suspend(&record.0, instant(now)?)?;
+        out_change.write(Some(keystile_change::changed(change)));
+        Ok(())
+    })
+}
+
+/// Resumes a suspended key; its expiry has run on meanwhile.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is suspended, or
+/// `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_resume(
+    record: Option<&keystile_record>,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_change) = (given(record)?, given(out_change)?);
+        let change = resume(&record.0, instant(now)?)?;
+        out_change.write(Some(keystile_change::changed(change)));
+        Ok(())
+    })
+}
+
+/// Gives a key's record a digest under the current pepper, as a verdict with
+/// `needs_rehash` asks for.
+///
+/// `verifier`: the one that gave the verdict, for its formats and peppers.
+/// `key`, `key_len`: the key's text as it was presented.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` where the text is no key;
+/// `KEYSTILE_ERROR_STATE` where it is another record's, or the digest is current.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_rehash(
+    verifier: Option<&keystile_verifier>,
+    record: Option<&keystile_record>,
+    key: *const c_char,
+    key_len: usize,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (verifier, record) = (&given(verifier)?.0, &given(record)?.0);
+        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let key = verifier
+            .parse(bytes!(key, key_len)?)
+            .map_err(|denial| keystile_status::from(&denial))?;
+        let change = rehash(record, &key, verifier.peppers(), now)?;
+        out_change.write(Some(keystile_change::changed(change)));
+        Ok(())
+    })
+}
+
+/// Ends the overlap of a replaced key, since its successor was used: what a verdict with
+/// `ends_overlap_of` asks for.
+///
+/// `out_change`: receives both records: the ended one, and the successor, which asks no
+/// more. There is no event.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` where there is nothing to end.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_end_overlap(
+    record: Option<&keystile_record>,
+    successor: Option<&keystile_record>,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, successor) = (&given(record)?.0, &given(successor)?.0);
+        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let records = end_overlap(record, successor, now).ok_or(KEYSTILE_ERROR_STATE)?;
+        out_change.write(Some(keystile_change::records(records.into())));
+        Ok(())
+    })
+}
+
+/// The event of a key that has come to its end by time; the record needs no change.
+///
+/// `out_event`: receives the event; it borrows nothing.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` while the key has not ended, or
+/// `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_expire(
+    record: Option<&keystile_record>,
+    now: u64,
+    out_event: Option<&mut MaybeUninit<keystile_event>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_event) = (given(record)?, given(out_event)?);
+        out_event.write(keystile_event::of(&expire(&record.0, instant(now)?)?));
+        Ok(())
+    })
+}

@@ -1,0 +1,160 @@
+//! The rate limit, by itself.
+
+use core::mem::MaybeUninit;
+
+use keystile::{Millis, Quota, RateLimit, RateState};
+
+use crate::status::keystile_status::{self, *};
+use crate::text::instant;
+use crate::wall::{given, guard, put};
+
+/// At most `limit` requests in each window, and `burst` of them at once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct keystile_rate_limit {
+    /// Requests in a window; 0 refuses all.
+    pub limit: u32,
+    /// Requests at once, usually as many as `limit`.
+    pub burst: u32,
+    /// The window, 1 ms to 366 days.
+    pub window_millis: u64,
+}
+
+/// What was left of a limit at an instant. All zero where there is no limit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct keystile_quota {
+    /// The limit.
+    pub limit: keystile_rate_limit,
+    /// What the limit remembered; not to be looked into.
+    pub state: u64,
+    /// The instant, in milliseconds since 1970.
+    pub now: u64,
+}
+
+/// Whether a limit is well formed.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_limit_check(
+    limit: Option<&keystile_rate_limit>,
+) -> keystile_status {
+    guard(|| given(limit)?.core().map(drop))
+}
+
+/// Admits one request, or refuses it at no cost.
+///
+/// `state`: in: what the limit remembers, 0 at the start; out: what it is to remember.
+/// Changed only where the request is admitted. Keep it per key, and change it under a
+/// lock or with compare-and-swap.
+/// `now`: milliseconds since 1970.
+/// `out_quota`: receives what is left, admitted or not. May be NULL.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_RATE_LIMITED`, `KEYSTILE_ERROR_LIMIT` or
+/// `KEYSTILE_ERROR_TIME`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_limit_admit(
+    limit: Option<&keystile_rate_limit>,
+    state: Option<&mut u64>,
+    now: u64,
+    out_quota: Option<&mut MaybeUninit<keystile_quota>>,
+) -> keystile_status {
+    guard(|| {
+        let (limit, state, now) = (given(limit)?.core()?, given(state)?, instant(now)?);
+        let admitted = limit.admit(RateState::from_bits(*state), now);
+        if let Ok(next) = admitted {
+            *state = next.to_bits();
+        }
+        let quota = limit.quota(RateState::from_bits(*state), now);
+        put(out_quota, keystile_quota::of(Some(&quota)));
+        admitted.map_or(Err(KEYSTILE_DENIED_RATE_LIMITED), |_| Ok(()))
+    })
+}
+
+/// Requests that would pass if they came at once.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_quota_remaining(
+    quota: Option<&keystile_quota>,
+    out_remaining: Option<&mut MaybeUninit<u32>>,
+) -> keystile_status {
+    guard(|| {
+        let (quota, out_remaining) = (given(quota)?.present()?, given(out_remaining)?);
+        out_remaining.write(quota.remaining());
+        Ok(())
+    })
+}
+
+/// Milliseconds until the limit is whole again.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_quota_reset_millis(
+    quota: Option<&keystile_quota>,
+    out_millis: Option<&mut MaybeUninit<u64>>,
+) -> keystile_status {
+    guard(|| {
+        let (quota, out_millis) = (given(quota)?.present()?, given(out_millis)?);
+        out_millis.write(quota.reset().get());
+        Ok(())
+    })
+}
+
+/// Milliseconds until one request would pass; 0 where one would at once.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit or it never
+/// lets any pass.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_quota_retry_after_millis(
+    quota: Option<&keystile_quota>,
+    out_millis: Option<&mut MaybeUninit<u64>>,
+) -> keystile_status {
+    guard(|| {
+        let (quota, out_millis) = (given(quota)?.present()?, given(out_millis)?);
+        let wait = quota.retry_after().ok_or(KEYSTILE_ERROR_ABSENT)?;
+        out_millis.write(wait.get());
+        Ok(())
+    })
+}
+
+impl keystile_rate_limit {
+    #[inline]
+    pub(crate) const fn of(limit: &RateLimit) -> Self {
+        Self {
+            limit: limit.limit(),
+            burst: limit.burst(),
+            window_millis: limit.window().get(),
+        }
+    }
+
+    pub(crate) fn core(&self) -> Result<RateLimit, keystile_status> {
+        let window = Millis::new(self.window_millis);
+        Ok(RateLimit::with_burst(self.limit, window, self.burst)?)
+    }
+}
+
+impl keystile_quota {
+    #[inline]
+    pub(crate) fn of(quota: Option<&Quota>) -> Self {
+        quota.map_or_else(Self::default, |quota| Self {
+            limit: keystile_rate_limit::of(&quota.limit()),
+            state: quota.state().to_bits(),
+            now: quota.at().get(),
+        })
+    }
+
+    /// The quota, or nothing.
+    pub(crate) fn core(&self) -> Result<Option<Quota>, keystile_status> {
+        if self.now == 0 {
+            return Ok(None);
+        }
+        let (limit, now) = (self.limit.core()?, instant(self.now)?);
+        Ok(Some(limit.quota(RateState::from_bits(self.state), now)))
+    }
+
+    fn present(&self) -> Result<Quota, keystile_status> {
+        self.core()?.ok_or(KEYSTILE_ERROR_ABSENT)
+    }
+}

@@ -1,0 +1,186 @@
+//! Where a key may be used from.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use keystile::Networks;
+
+use crate::status::keystile_status::{self, *};
+use crate::text::{array, keystile_str, texts};
+use crate::wall::{fill, given, guard, guard_or, is_the_same_as, list, release, text};
+
+/// The networks of a key. An empty list allows no address; no list at all (NULL) does not
+/// restrict. Handle; it never changes, and threads may share it.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct keystile_networks(pub(crate) Networks);
+
+is_the_same_as!(keystile_networks, Networks);
+
+/// The text of a network, which ends in NUL.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_network_text {
+    /// The characters.
+    pub text: [c_char; 48],
+}
+
+/// The address of a peer. All zero where there is none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_address {
+    /// 4 or 6; 0 where there is none.
+    pub family: u32,
+    /// In network order: the first 4 for IPv4, all 16 for IPv6.
+    pub bytes: [u8; 16],
+}
+
+/// Networks from a list of texts.
+///
+/// `items`, `items_len`: up to 64 CIDR blocks or addresses: `192.0.2.0/24`, `2001:db8::/32`; none at all is an empty list.
+/// `out_networks`: receives a handle, to be freed with `keystile_networks_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_networks_new(
+    items: *const keystile_str,
+    items_len: usize,
+    out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_networks = given(out_networks)?;
+        let networks = Networks::new(texts(list!(items, items_len)?)?)?;
+        out_networks.write(Some(Box::new(keystile_networks(networks))));
+        Ok(())
+    })
+}
+
+/// Networks from a JSON array of strings, as a table keeps them in a column.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
+/// item of it is not well formed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_networks_from_json(
+    json: *const c_char,
+    json_len: usize,
+    out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_networks = given(out_networks)?;
+        let networks = serde_json::from_str(text!(json, json_len)?)?;
+        out_networks.write(Some(Box::new(keystile_networks(networks))));
+        Ok(())
+    })
+}
+
+/// The JSON array of strings for a column of a table.
+///
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
+/// the length.
+/// `out_needed`: receives the length of the text, also where the buffer is too small.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_networks_to_json(
+    networks: Option<&keystile_networks>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&given(networks)?.0)?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// How many there are; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_networks_count(networks: Option<&keystile_networks>) -> usize {
+    guard_or(0, || Some(networks?.0.iter().count()))
+}
+
+/// The network at an index, as CIDR text.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_networks_at(
+    networks: Option<&keystile_networks>,
+    index: usize,
+    out_text: Option<&mut MaybeUninit<keystile_network_text>>,
+) -> keystile_status {
+    guard(|| {
+        let (networks, out_text) = (&given(networks)?.0, given(out_text)?);
+        let network = networks.iter().nth(index).ok_or(KEYSTILE_ERROR_INDEX)?;
+        let text = array(&network.to_string());
+        out_text.write(keystile_network_text { text });
+        Ok(())
+    })
+}
+
+/// Whether one of the networks holds the address.
+///
+/// Returns `KEYSTILE_OK` where one does, else `KEYSTILE_DENIED_NETWORK`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_networks_contain(
+    networks: Option<&keystile_networks>,
+    address: Option<&keystile_address>,
+) -> keystile_status {
+    guard(|| {
+        let (networks, address) = (&given(networks)?.0, given(address)?.core()?);
+        let held = address.is_some_and(|address| networks.contain(address));
+        held.then_some(()).ok_or(KEYSTILE_DENIED_NETWORK)
+    })
+}
+
+/// The address that a text spells, such as `192.0.2.7` or `2001:db8::7`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_address_parse(
+    text: *const c_char,
+    text_len: usize,
+    out_address: Option<&mut MaybeUninit<keystile_address>>,
+) -> keystile_status {
+    guard(|| {
+        let out_address = given(out_address)?;
+        let address = text!(text, text_len)?.parse::<IpAddr>();
+        let address = address.map_err(|_| KEYSTILE_ERROR_NETWORK)?;
+        out_address.write(keystile_address::of(address));
+        Ok(())
+    })
+}
+
+/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_networks_free(networks: Option<Box<keystile_networks>>) {
+    release(networks);
+}
+
+impl keystile_address {
+    fn of(address: IpAddr) -> Self {
+        let mut bytes = [0; 16];
+        let (family, octets) = match &address {
+            IpAddr::V4(address) => (4, address.octets().to_vec()),
+            IpAddr::V6(address) => (6, address.octets().to_vec()),
+        };
+        bytes
+            .iter_mut()
+            .zip(octets)
+            .for_each(|(place, byte)| *place = byte);
+        Self { family, bytes }
+    }
+
+    /// The address, or nothing.
+    #[inline]
+    pub(crate) fn core(&self) -> Result<Option<IpAddr>, keystile_status> {
+        let [a, b, c, d, ..] = self.bytes;
+        Ok(Some(match self.family {
+            0 => return Ok(None),
+            4 => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            6 => IpAddr::V6(Ipv6Addr::from(self.bytes)),
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        }))
+    }
+}

@@ -1,0 +1,119 @@
+//! What a key was granted.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::PermissionSet;
+
+use crate::status::keystile_status::{self, *};
+use crate::text::{keystile_str, nth, texts};
+use crate::wall::{fill, given, guard, guard_or, is_the_same_as, list, release, text};
+
+/// The permissions that a key was granted. Handle; it never changes, and threads may share it.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct keystile_permissions(pub(crate) PermissionSet);
+
+is_the_same_as!(keystile_permissions, PermissionSet);
+
+/// Permissions from a list of texts.
+///
+/// `items`, `items_len`: up to 64 permissions of at most 128 bytes: `read`, `invoices:read`, `invoices:*`; none at all is an empty list.
+/// `out_permissions`: receives a handle, to be freed with `keystile_permissions_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_permissions_new(
+    items: *const keystile_str,
+    items_len: usize,
+    out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_permissions = given(out_permissions)?;
+        let permissions = PermissionSet::new(texts(list!(items, items_len)?)?)?;
+        out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
+        Ok(())
+    })
+}
+
+/// Permissions from a JSON array of strings, as a table keeps them in a column.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
+/// item of it is not well formed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_permissions_from_json(
+    json: *const c_char,
+    json_len: usize,
+    out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_permissions = given(out_permissions)?;
+        let permissions = serde_json::from_str(text!(json, json_len)?)?;
+        out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
+        Ok(())
+    })
+}
+
+/// The JSON array of strings for a column of a table.
+///
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
+/// the length.
+/// `out_needed`: receives the length of the text, also where the buffer is too small.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_permissions_to_json(
+    permissions: Option<&keystile_permissions>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&given(permissions)?.0)?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// How many there are; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_permissions_count(permissions: Option<&keystile_permissions>) -> usize {
+    guard_or(0, || Some(permissions?.0.iter().count()))
+}
+
+/// The permission at an index, in the order of first mention; borrowed from the list.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_permissions_at(
+    permissions: Option<&keystile_permissions>,
+    index: usize,
+    out_text: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| nth(given(permissions)?.0.iter(), index, out_text))
+}
+
+/// Whether one of the permissions covers the wanted one.
+///
+/// `wanted`, `wanted_len`: a permission without a wildcard; what is none is granted by
+/// nobody.
+///
+/// Returns `KEYSTILE_OK` where it is granted, else `KEYSTILE_DENIED_PERMISSION`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_permissions_grant(
+    permissions: Option<&keystile_permissions>,
+    wanted: *const c_char,
+    wanted_len: usize,
+) -> keystile_status {
+    guard(|| {
+        let permissions = &given(permissions)?.0;
+        let granted = permissions.grants(text!(wanted, wanted_len)?);
+        granted.then_some(()).ok_or(KEYSTILE_DENIED_PERMISSION)
+    })
+}
+
+/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_permissions_free(permissions: Option<Box<keystile_permissions>>) {
+    release(permissions);
+}

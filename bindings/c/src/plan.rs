@@ -1,0 +1,95 @@
+//! Which keys are due for a notice, a rotation or a clean-up.
+
+use core::mem::MaybeUninit;
+
+use keystile::{Due, DueAction, Millis, UnixMillis, plan};
+
+use crate::record::{keystile_record, records};
+use crate::rotate::{keystile_rotation_policy, policy_or_default};
+use crate::status::keystile_status::{self, *};
+use crate::text::{instant, keystile_id};
+use crate::wall::{given, guard, list, places};
+
+/// What is due for a key.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_due_action {
+    /// Its owner should know that it ends: one notice for each pair of key and lead.
+    KEYSTILE_DUE_NOTICE = 1,
+    /// It should be rotated.
+    KEYSTILE_DUE_ROTATE = 2,
+    /// It has ended, and its record need not be kept any longer.
+    KEYSTILE_DUE_CLEAN_UP = 3,
+    /// Something that this version has no number for.
+    KEYSTILE_DUE_OTHER = 99,
+}
+
+use keystile_due_action::*;
+
+/// A key, and what is due for it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_due {
+    /// The key.
+    pub key_id: keystile_id,
+    /// A `keystile_due_action`.
+    pub action: u32,
+    /// When it ends or ended, in milliseconds since 1970.
+    pub at: u64,
+    /// For a notice: the shortest lead time that has been reached; else 0.
+    pub lead_millis: u64,
+}
+
+/// What is due at `now`, in the order of the records. Pure: the same arguments give the
+/// same answer, and nothing is remembered.
+///
+/// `items`, `items_len`: the records.
+/// `policy`: NULL for the default.
+/// `dues`, `dues_len`: receives what is due; two for each record are always enough. May be
+/// NULL and 0 to ask how many there are.
+/// `out_count`: receives how many there are, also where the list is too short.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_plan(
+    items: *const Option<&keystile_record>,
+    items_len: usize,
+    policy: *const keystile_rotation_policy,
+    now: u64,
+    dues: *mut keystile_due,
+    dues_len: usize,
+    out_count: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let records = records(list!(items, items_len)?)?;
+        let (policy, now) = (policy_or_default(policy)?, instant(now)?);
+        let (places, out_count) = (places!(dues, dues_len)?, given(out_count)?);
+        let found = plan(records, &policy, now);
+        out_count.write(found.len());
+        let places = places.get_mut(..found.len());
+        let places = places.ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
+        for (place, due) in places.iter_mut().zip(&found) {
+            place.write(keystile_due::of(due));
+        }
+        Ok(())
+    })
+}
+
+impl keystile_due {
+    fn of(due: &Due) -> Self {
+        let (action, at, lead): (_, Option<UnixMillis>, Millis) = match due.action {
+            DueAction::Notice { ends_at, lead } => (KEYSTILE_DUE_NOTICE, Some(ends_at), lead),
+            DueAction::Rotate { ends_at } => (KEYSTILE_DUE_ROTATE, Some(ends_at), Millis::ZERO),
+            DueAction::CleanUp { ended_at } => {
+                (KEYSTILE_DUE_CLEAN_UP, Some(ended_at), Millis::ZERO)
+            }
+            _ => (KEYSTILE_DUE_OTHER, None, Millis::ZERO),
+        };
+        Self {
+            key_id: keystile_id::of(&due.key_id),
+            action: action as u32,
+            at: crate::text::millis(at),
+            lead_millis: lead.get(),
+        }
+    }
+}

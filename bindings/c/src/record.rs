@@ -1,0 +1,165 @@
+//! What a store keeps about a key, as a handle.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{KeyRecord, RateState, Usage};
+
+use crate::record_parts::keystile_record_parts;
+use crate::status::keystile_status;
+use crate::text::instant;
+use crate::wall::{fill, given, guard, release, sized, sized_place, text};
+
+/// What a store keeps about a key; never the key. Handle; it never changes, and threads
+/// may share it.
+#[derive(Debug)]
+pub struct keystile_record(pub(crate) KeyRecord);
+
+/// What a lineage of keys has spent so far, for a store to keep beside its records.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct keystile_usage {
+    /// The rate limit's memory; 0 at the start.
+    pub rate_state: u64,
+    /// Uses that are left, where `has_remaining_uses`.
+    pub remaining_uses: u64,
+    /// 1 where uses are counted, else 0.
+    pub has_remaining_uses: u8,
+}
+
+/// A record from the columns of a table.
+///
+/// `parts`: copied, the lists too. `struct_size` is `sizeof(keystile_record_parts)`.
+/// `out_record`: receives a handle, to be freed with `keystile_record_free`.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` where fields are too long or contradict
+/// each other; `KEYSTILE_ERROR_TIME` where an instant is out of range, or a key has neither
+/// `expires_at` nor `never_expires`; the error of the field that is not well formed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_new(
+    parts: *const keystile_record_parts<'_>,
+    out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (parts, out_record) = (sized!(parts)?, given(out_record)?);
+        let record = keystile_record(parts.record()?);
+        out_record.write(Some(Box::new(record)));
+        Ok(())
+    })
+}
+
+/// The parts of a record, for the columns of a table.
+///
+/// `out_parts`: its `struct_size` must be set before. Receives the parts; texts and lists
+/// are lent by the record: they live until it is freed.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_parts_of<'a>(
+    record: Option<&'a keystile_record>,
+    out_parts: *mut keystile_record_parts<'a>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_parts) = (given(record)?, sized_place!(out_parts)?);
+        *out_parts = keystile_record_parts::of(&record.0);
+        Ok(())
+    })
+}
+
+/// A record from the JSON text of `keystile_record_to_json`, or of another language's
+/// keystile.
+///
+/// `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_from_json(
+    json: *const c_char,
+    json_len: usize,
+    out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_record = given(out_record)?;
+        let record = serde_json::from_str(text!(json, json_len)?)?;
+        out_record.write(Some(Box::new(keystile_record(record))));
+        Ok(())
+    })
+}
+
+/// A record as one JSON text, for a store that keeps it whole. It holds the digest.
+///
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
+/// the length.
+/// `out_needed`: receives the length of the text, also where the buffer is too small.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_to_json(
+    record: Option<&keystile_record>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&given(record)?.0)?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// Whether a record's key is active, not expired and not past its overlap.
+///
+/// `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_is_live(
+    record: Option<&keystile_record>,
+    now: u64,
+    out_live: Option<&mut MaybeUninit<bool>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_live) = (given(record)?, given(out_live)?);
+        out_live.write(record.0.is_live(instant(now)?));
+        Ok(())
+    })
+}
+
+/// The usage of a key that was never used. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_usage(
+    record: Option<&keystile_record>,
+    out_usage: Option<&mut MaybeUninit<keystile_usage>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_usage) = (given(record)?, given(out_usage)?);
+        out_usage.write(keystile_usage::of(&Usage::of(&record.0)));
+        Ok(())
+    })
+}
+
+/// Frees a record; NULL is fine. A record that was lent by another handle is not freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_free(record: Option<Box<keystile_record>>) {
+    release(record);
+}
+
+impl keystile_usage {
+    pub(crate) fn of(usage: &Usage) -> Self {
+        Self {
+            rate_state: usage.rate.to_bits(),
+            remaining_uses: usage.remaining.unwrap_or(0),
+            has_remaining_uses: u8::from(usage.remaining.is_some()),
+        }
+    }
+
+    pub(crate) fn core(&self) -> Usage {
+        let remaining = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
+        Usage::new(RateState::from_bits(self.rate_state), remaining)
+    }
+}
+
+/// The records behind a list of pointers, none of which may be NULL.
+pub(crate) fn records<'a>(
+    pointers: &[Option<&'a keystile_record>],
+) -> Result<Vec<&'a KeyRecord>, keystile_status> {
+    pointers
+        .iter()
+        .map(|record| Ok(&given(*record)?.0))
+        .collect()
+}

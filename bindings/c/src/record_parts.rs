@@ -1,0 +1,202 @@
+//! A record as plain fields, both ways.
+
+use keystile::{Environment, KeyRecord, Status, TemplateName};
+
+use crate::digest::keystile_digest;
+use crate::endpoint::keystile_endpoints;
+use crate::limit::keystile_rate_limit;
+use crate::network::keystile_networks;
+use crate::permission::keystile_permissions;
+use crate::status::keystile_status::{self, *};
+use crate::text::{instant, keystile_id, keystile_str, millis, optional_instant};
+use crate::wall::begins_with_its_size;
+
+/// Whether a key may be used at all.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_state {
+    /// It may.
+    KEYSTILE_STATE_ACTIVE = 1,
+    /// Not now: it can be resumed.
+    KEYSTILE_STATE_SUSPENDED = 2,
+    /// Never again.
+    KEYSTILE_STATE_REVOKED = 3,
+}
+
+use keystile_state::*;
+
+/// A record as plain fields. What is optional is left at zero where there is none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_record_parts<'a> {
+    /// `sizeof(keystile_record_parts)`.
+    pub struct_size: usize,
+    /// The public id.
+    pub id: keystile_id,
+    /// The digest of the key's text.
+    pub digest: keystile_digest,
+    /// What of the key may be shown: at most 40 bytes.
+    pub key_prefix: keystile_str,
+    /// Whose key it is, for people: 1 to 255 bytes.
+    pub client_name: keystile_str,
+    /// Optional: an address to send notices to.
+    pub client_email: keystile_str,
+    /// Optional: the account or tenant; all its keys can be ended at once.
+    pub owner: keystile_str,
+    /// Optional: the deployment that the key is for.
+    pub environment: keystile_str,
+    /// Optional: the name of the template that it was issued from.
+    pub scope_type: keystile_str,
+    /// Optional: JSON text of your own, at most 16 KiB.
+    pub metadata: keystile_str,
+    /// What it was granted; NULL grants nothing.
+    pub permissions: Option<&'a keystile_permissions>,
+    /// Where it may be used. NULL: anywhere. An empty list: nowhere.
+    pub allowed_endpoints: Option<&'a keystile_endpoints>,
+    /// From where it may be used. NULL: from anywhere. An empty list: from nowhere.
+    pub allowed_networks: Option<&'a keystile_networks>,
+    /// How often it may be used, where `has_rate_limit`.
+    pub rate_limit: keystile_rate_limit,
+    /// Uses that are left, where `has_remaining_uses`.
+    pub remaining_uses: u64,
+    /// When it was issued, in milliseconds since 1970.
+    pub created_at: u64,
+    /// When it was last used; 0 where that is not known.
+    pub last_used_at: u64,
+    /// From when on it is refused; 0 only together with `never_expires`.
+    pub expires_at: u64,
+    /// When it was revoked; 0 where it was not.
+    pub revoked_at: u64,
+    /// Why it was revoked.
+    pub revoked_reason: keystile_str,
+    /// From when on a replaced key is refused; 0 where it was not replaced.
+    pub overlap_until: u64,
+    /// Counts the changes, from 1; an update of an older version loses.
+    pub version: u64,
+    /// A `keystile_state`.
+    pub state: u32,
+    /// The first key of its lineage; all zero stands for its own id.
+    pub lineage: keystile_id,
+    /// Optional: the key that takes its place.
+    pub replaced_by: keystile_id,
+    /// Optional: the predecessor whose overlap ends when this key is first used.
+    pub ends_at_first_use: keystile_id,
+    /// 1 for a key without an end, else 0.
+    pub never_expires: u8,
+    /// 1 where there is a rate limit, else 0.
+    pub has_rate_limit: u8,
+    /// 1 where uses are counted, else 0.
+    pub has_remaining_uses: u8,
+}
+
+begins_with_its_size!(keystile_record_parts<'_>);
+
+impl<'a> keystile_record_parts<'a> {
+    pub(crate) fn record(&self) -> Result<KeyRecord, keystile_status> {
+        let mut record = KeyRecord::new(
+            self.id.core()?,
+            self.digest.core()?,
+            self.key_prefix.required()?,
+            self.client_name.required()?,
+            instant(self.created_at)?,
+        )?;
+        let text = |text: keystile_str| text.optional().map(|text| text.map(Box::from));
+        record.client_email = text(self.client_email)?;
+        record.owner = text(self.owner)?;
+        record.metadata = text(self.metadata)?;
+        let environment = self.environment.optional()?;
+        record.environment = environment.map(Environment::new).transpose()?;
+        let scope_type = self.scope_type.optional()?;
+        record.scope_type = scope_type.map(TemplateName::new).transpose()?;
+        let permissions = self.permissions.map(|list| list.0.clone());
+        record.permissions = permissions.unwrap_or_default();
+        record.allowed_endpoints = self.allowed_endpoints.map(|list| list.0.clone());
+        record.allowed_networks = self.allowed_networks.map(|list| list.0.clone());
+        let limit = (self.has_rate_limit != 0).then(|| self.rate_limit.core());
+        record.rate_limit = limit.transpose()?;
+        record.remaining_uses = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
+        record.last_used_at = optional_instant(self.last_used_at)?;
+        record.expires_at = self.end()?;
+        record.status = self.status()?;
+        record.lineage = self.lineage.optional()?.unwrap_or(record.id);
+        record.replaced_by = self.replaced_by.optional()?;
+        record.overlap_until = optional_instant(self.overlap_until)?;
+        record.ends_at_first_use = self.ends_at_first_use.optional()?;
+        record.version = self.version;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// A missing end is a mistake; for ever has to be said.
+    fn end(&self) -> Result<Option<keystile::UnixMillis>, keystile_status> {
+        match (optional_instant(self.expires_at)?, self.never_expires) {
+            (Some(end), 0) => Ok(Some(end)),
+            (None, never) if never != 0 => Ok(None),
+            _ => Err(KEYSTILE_ERROR_TIME),
+        }
+    }
+
+    fn status(&self) -> Result<Status, keystile_status> {
+        let is = |state: keystile_state| self.state == state as u32;
+        if is(KEYSTILE_STATE_REVOKED) {
+            return Ok(Status::Revoked {
+                at: instant(self.revoked_at)?,
+                reason: self.revoked_reason.optional()?.unwrap_or_default().into(),
+            });
+        }
+        match self.revoked_at {
+            0 if is(KEYSTILE_STATE_ACTIVE) => Ok(Status::Active),
+            0 if is(KEYSTILE_STATE_SUSPENDED) => Ok(Status::Suspended),
+            _ => Err(KEYSTILE_ERROR_VALUE),
+        }
+    }
+
+    pub(crate) fn of(record: &'a KeyRecord) -> Self {
+        let text = |text: &'a Option<Box<str>>| keystile_str::of_optional(text.as_deref());
+        let (state, revoked_at, reason) = match &record.status {
+            Status::Active => (KEYSTILE_STATE_ACTIVE, None, None),
+            Status::Revoked { at, reason } => (KEYSTILE_STATE_REVOKED, Some(*at), Some(&**reason)),
+            _ => (KEYSTILE_STATE_SUSPENDED, None, None),
+        };
+        let environment = record.environment.as_ref().map(Environment::as_str);
+        let scope_type = record.scope_type.as_ref().map(TemplateName::as_str);
+        let limit = record.rate_limit.as_ref().map(keystile_rate_limit::of);
+        Self {
+            struct_size: size_of::<Self>(),
+            id: keystile_id::of(&record.id),
+            digest: keystile_digest::of(&record.digest),
+            key_prefix: keystile_str::of(&record.key_prefix),
+            client_name: keystile_str::of(&record.client_name),
+            client_email: text(&record.client_email),
+            owner: text(&record.owner),
+            environment: keystile_str::of_optional(environment),
+            scope_type: keystile_str::of_optional(scope_type),
+            metadata: text(&record.metadata),
+            permissions: Some(keystile_permissions::lend(&record.permissions)),
+            allowed_endpoints: record
+                .allowed_endpoints
+                .as_ref()
+                .map(keystile_endpoints::lend),
+            allowed_networks: record
+                .allowed_networks
+                .as_ref()
+                .map(keystile_networks::lend),
+            rate_limit: limit.unwrap_or_default(),
+            remaining_uses: record.remaining_uses.unwrap_or(0),
+            created_at: record.created_at.get(),
+            last_used_at: millis(record.last_used_at),
+            expires_at: millis(record.expires_at),
+            revoked_at: millis(revoked_at),
+            revoked_reason: keystile_str::of_optional(reason),
+            overlap_until: millis(record.overlap_until),
+            version: record.version,
+            state: state as u32,
+            lineage: keystile_id::of(&record.lineage),
+            replaced_by: keystile_id::of_optional(record.replaced_by.as_ref()),
+            ends_at_first_use: keystile_id::of_optional(record.ends_at_first_use.as_ref()),
+            never_expires: u8::from(record.expires_at.is_none()),
+            has_rate_limit: u8::from(limit.is_some()),
+            has_remaining_uses: u8::from(record.remaining_uses.is_some()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a route asks of a key.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::Requirement;
+
+use crate::permission::keystile_permissions;
+use crate::status::keystile_status::{self, *};
+use crate::text::{keystile_str, nth};
+use crate::wall::{given, guard, release, text};
+
+/// What a route asks: permissions joined by AND, OR and parentheses. Handle; it never
+/// changes, and threads may share it. Make each route's once, at the start.
+#[derive(Debug)]
+pub struct keystile_requirement(pub(crate) Requirement);
+
+/// The requirement that a text spells, such as `read` or `admin OR (read AND audit)`.
+///
+/// AND binds tighter than OR; keywords are in upper case; no wildcards.
+/// `out_requirement`: receives a handle, to be freed with `keystile_requirement_free`.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_requirement_parse(
+    text: *const c_char,
+    text_len: usize,
+    out_requirement: Option<&mut MaybeUninit<Option<Box<keystile_requirement>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_requirement = given(out_requirement)?;
+        let requirement = Requirement::parse(text!(text, text_len)?)?;
+        out_requirement.write(Some(Box::new(keystile_requirement(requirement))));
+        Ok(())
+    })
+}
+
+/// Whether permissions meet a requirement.
+///
+/// Returns `KEYSTILE_OK` where they do, else `KEYSTILE_DENIED_PERMISSION`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_requirement_check(
+    requirement: Option<&keystile_requirement>,
+    permissions: Option<&keystile_permissions>,
+) -> keystile_status {
+    guard(|| {
+        let met = given(requirement)?.0.is_met_by(&given(permissions)?.0);
+        met.then_some(()).ok_or(KEYSTILE_DENIED_PERMISSION)
+    })
+}
+
+/// The missing permission at an index, each once; borrowed from the requirement.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_requirement_missing_at(
+    requirement: Option<&keystile_requirement>,
+    permissions: Option<&keystile_permissions>,
+    index: usize,
+    out_permission: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (requirement, permissions) = (given(requirement)?, given(permissions)?);
+        let missing = requirement.0.missing_from(&permissions.0);
+        nth(missing, index, out_permission)
+    })
+}
+
+/// The text that a requirement was made of, borrowed from it. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_requirement_text(
+    requirement: Option<&keystile_requirement>,
+    out_text: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (requirement, out_text) = (given(requirement)?, given(out_text)?);
+        out_text.write(keystile_str::of(requirement.0.as_str()));
+        Ok(())
+    })
+}
+
+/// Frees a requirement; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_requirement_free(requirement: Option<Box<keystile_requirement>>) {
+    release(requirement);
+}

@@ -1,0 +1,143 @@
+//! A verdict as an HTTP response.
+
+use core::mem::MaybeUninit;
+
+use keystile::{Decision, Response, StatusPolicy, allowed_headers, respond};
+
+use crate::requirement::keystile_requirement;
+use crate::status::keystile_status::{self, *};
+use crate::text::{instant, keystile_str};
+use crate::verdict::keystile_verdict;
+use crate::wall::{given, guard, guard_or, release};
+
+/// Which status a refusal is answered with.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_status_policy {
+    /// As RFC 9110 has it: 401 for a key that is not valid, 403 for one that may not.
+    KEYSTILE_STATUS_POLICY_RFC9110 = 0,
+    /// As the well-known Express recipe has it: 403 for an unknown or ended key.
+    KEYSTILE_STATUS_POLICY_ARTICLE = 1,
+}
+
+use keystile_status_policy::*;
+
+/// A status, header fields and a JSON body. Handle; it never changes, and threads may
+/// share it.
+#[derive(Debug)]
+pub struct keystile_response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+/// The response to a refusal; or, for an allowed request, the header fields to add to
+/// your own response: what is left of the rate limit, and that the key is being replaced.
+///
+/// `verdict`: as a function wrote it.
+/// `policy`: a `keystile_status_policy`.
+/// `requirement`: the one that the request was judged by, to name what is missing; may be
+/// NULL.
+/// `now`: milliseconds since 1970.
+/// `out_response`: receives a handle, to be freed with `keystile_response_free`.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the verdict was never given or the
+/// policy is none; `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_respond(
+    verdict: Option<&keystile_verdict>,
+    policy: u32,
+    requirement: Option<&keystile_requirement>,
+    now: u64,
+    out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (verdict, out_response) = (given(verdict)?.core()?, given(out_response)?);
+        let (policy, now) = (core_policy(policy)?, instant(now)?);
+        let requirement = requirement.map(|requirement| &requirement.0);
+        let response = match verdict {
+            Decision::Allow(allowed) => keystile_response {
+                status: 200,
+                headers: allowed_headers(&allowed, now),
+                body: String::new(),
+            },
+            Decision::Deny(denial) => respond(&denial, policy, requirement).into(),
+        };
+        out_response.write(Some(Box::new(response)));
+        Ok(())
+    })
+}
+
+/// The HTTP status of a response; 200 for an allowed request; 500 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_response_status(response: Option<&keystile_response>) -> u16 {
+    guard_or(500, || Some(response?.status))
+}
+
+/// How many header fields there are; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_response_header_count(response: Option<&keystile_response>) -> usize {
+    guard_or(0, || Some(response?.headers.len()))
+}
+
+/// The header field at an index, its name in lower case; both borrowed from the response.
+///
+/// Both texts are followed by a NUL that does not count.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_response_header_at(
+    response: Option<&keystile_response>,
+    index: usize,
+    out_name: Option<&mut MaybeUninit<keystile_str>>,
+    out_value: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (response, out_name, out_value) =
+            (given(response)?, given(out_name)?, given(out_value)?);
+        let (name, value) = response.headers.get(index).ok_or(KEYSTILE_ERROR_INDEX)?;
+        out_name.write(keystile_str::of(name));
+        out_value.write(keystile_str::of(value));
+        Ok(())
+    })
+}
+
+/// The body, borrowed from the response; empty for an allowed request. It is a JSON object
+/// with `error`, `message` and `code`, and `missing` where permissions were.
+///
+/// Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_response_body(
+    response: Option<&keystile_response>,
+    out_body: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (response, out_body) = (given(response)?, given(out_body)?);
+        out_body.write(keystile_str::of(&response.body));
+        Ok(())
+    })
+}
+
+/// Frees a response; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_response_free(response: Option<Box<keystile_response>>) {
+    release(response);
+}
+
+impl From<Response> for keystile_response {
+    fn from(response: Response) -> Self {
+        Self {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+        }
+    }
+}
+
+fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
+    match number {
+        number if number == KEYSTILE_STATUS_POLICY_RFC9110 as u32 => Ok(StatusPolicy::Rfc9110),
+        number if number == KEYSTILE_STATUS_POLICY_ARTICLE as u32 => Ok(StatusPolicy::Article),
+        _ => Err(KEYSTILE_ERROR_VALUE),
+    }
+}

@@ -1,0 +1,150 @@
+//! Rotation: a successor of the same lineage, and an overlap in which both keys live.
+
+use core::mem::MaybeUninit;
+
+use keystile::{Millis, RotationPolicy, rotate};
+
+use crate::change::keystile_change;
+use crate::format::keystile_format;
+use crate::issue::Source;
+use crate::pepper::{keystile_peppers, ring};
+use crate::record::{keystile_record, records};
+use crate::status::keystile_status::{self, *};
+use crate::text::instant;
+use crate::wall::{begins_with_its_size, bytes, given, guard, list, sized, sized_place};
+
+/// Most lead times of notices in a policy.
+pub const KEYSTILE_NOTICE_LEADS_MAX: usize = 8;
+
+/// How keys grow old and are replaced. Begin with `keystile_rotation_policy_default`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_rotation_policy {
+    /// `sizeof(keystile_rotation_policy)`.
+    pub struct_size: usize,
+    /// How long a successor lives: 1 hour to 90 days.
+    pub max_age_millis: u64,
+    /// How long the old key lives on beside it; 0 ends it at once.
+    pub overlap_millis: u64,
+    /// How long an ended key's record is kept.
+    pub retention_millis: u64,
+    /// How long before its end a key is due for a notice.
+    pub notice_leads_millis: [u64; KEYSTILE_NOTICE_LEADS_MAX],
+    /// How many leads there are.
+    pub notice_lead_count: u32,
+    /// 1 where the successor's first use ends the overlap, else 0.
+    pub end_on_first_use: u8,
+}
+
+begins_with_its_size!(keystile_rotation_policy);
+
+/// 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead, ended keys kept for 30
+/// days.
+///
+/// `out_policy`: its `struct_size` must be set before.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_rotation_policy_default(
+    out_policy: *mut keystile_rotation_policy,
+) -> keystile_status {
+    guard(|| {
+        *sized_place!(out_policy)? = keystile_rotation_policy::of(&RotationPolicy::default());
+        Ok(())
+    })
+}
+
+/// Gives a key a successor of the same lineage, with the same rights.
+///
+/// The old key lives to the end of the overlap or to its own expiry, whichever is first.
+/// The successor's expiry counts from `now`.
+///
+/// `siblings`, `siblings_len`: the other records of the lineage, through which a still
+/// older key is found whose overlap ends now; at most two keys of a lineage live at once.
+/// `policy`: NULL for the default.
+/// `format`, `peppers`, `random`, `random_len`: as for `keystile_issue`.
+/// `out_change`: receives the successor's text; its record; the records that changed; the
+/// event.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where the key is revoked, suspended,
+/// expired or replaced already; `KEYSTILE_ERROR_RECORD` where a sibling is of another
+/// lineage; else as `keystile_issue`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_rotate(
+    record: Option<&keystile_record>,
+    siblings: *const Option<&keystile_record>,
+    siblings_len: usize,
+    policy: *const keystile_rotation_policy,
+    format: Option<&keystile_format>,
+    peppers: Option<&keystile_peppers>,
+    random: *const u8,
+    random_len: usize,
+    now: u64,
+    out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, format) = (&given(record)?.0, &given(format)?.0);
+        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let siblings = records(list!(siblings, siblings_len)?)?;
+        let siblings: Vec<_> = siblings.into_iter().cloned().collect();
+        let policy = policy_or_default(policy)?;
+        let mut random = Source::of(bytes!(random, random_len)?, random.is_null());
+        let peppers = ring(peppers);
+        let rotated = rotate(
+            record,
+            &siblings,
+            &policy,
+            format,
+            &peppers,
+            &mut random,
+            now,
+        )?;
+        out_change.write(Some(keystile_change::rotated(rotated)));
+        Ok(())
+    })
+}
+
+/// The policy that was given, or the default.
+pub(crate) fn policy_or_default(
+    policy: *const keystile_rotation_policy,
+) -> Result<RotationPolicy, keystile_status> {
+    if policy.is_null() {
+        return Ok(RotationPolicy::default());
+    }
+    let policy: &keystile_rotation_policy = sized!(policy)?;
+    policy.core()
+}
+
+impl keystile_rotation_policy {
+    fn of(policy: &RotationPolicy) -> Self {
+        let mut leads = [0; KEYSTILE_NOTICE_LEADS_MAX];
+        for (place, lead) in leads.iter_mut().zip(policy.notice_leads()) {
+            *place = lead.get();
+        }
+        let count = policy.notice_leads().len().min(KEYSTILE_NOTICE_LEADS_MAX);
+        Self {
+            struct_size: size_of::<Self>(),
+            max_age_millis: policy.max_age().get(),
+            overlap_millis: policy.overlap().get(),
+            retention_millis: policy.retention().get(),
+            notice_leads_millis: leads,
+            notice_lead_count: u32::try_from(count).unwrap_or(0),
+            end_on_first_use: u8::from(policy.ends_on_first_use()),
+        }
+    }
+
+    fn core(&self) -> Result<RotationPolicy, keystile_status> {
+        let count = usize::try_from(self.notice_lead_count).map_err(|_| KEYSTILE_ERROR_VALUE)?;
+        let leads = self.notice_leads_millis.get(..count);
+        let leads = leads.ok_or(KEYSTILE_ERROR_VALUE)?;
+        // The overlap last: it is held against the age.
+        let policy = RotationPolicy::default()
+            .with_overlap(Millis::ZERO)?
+            .with_max_age(Millis::new(self.max_age_millis))?
+            .with_overlap(Millis::new(self.overlap_millis))?;
+        Ok(policy
+            .with_end_on_first_use(self.end_on_first_use != 0)
+            .with_notice_leads(leads.iter().copied().map(Millis::new))
+            .with_retention(Millis::new(self.retention_millis)))
+    }
+}

@@ -1,0 +1,235 @@
+//! What a call came to: one number, 0 where it is done or allowed.
+
+use core::ffi::c_char;
+
+use keystile::{Denial, DenialCode, Error, ErrorKind};
+
+use crate::wall::guard_or;
+
+/// What a call came to. The numbers never change their meaning; later versions append.
+///
+/// 0: done, or the request is allowed. 1 to 99: not decided yet. 100 to 199: the request
+/// is refused. 200 to 299: the call could not be done, with these values or at this
+/// time. 300 and above: the call itself was wrong.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_status {
+    /// Done. From a function that judges: the request may go on.
+    KEYSTILE_OK = 0,
+    /// The keyring has no record of the key: fetch it and call `keystile_keyring_admit`.
+    KEYSTILE_NEEDS_RECORD = 1,
+
+    /// No credential was presented.
+    KEYSTILE_DENIED_MISSING_CREDENTIAL = 100,
+    /// Two different credentials were presented.
+    KEYSTILE_DENIED_CONFLICTING_CREDENTIALS = 101,
+    /// The credential is malformed, unknown or wrong; which of them is not told.
+    KEYSTILE_DENIED_INVALID_KEY = 102,
+    /// The key is revoked.
+    KEYSTILE_DENIED_KEY_REVOKED = 103,
+    /// The key is suspended.
+    KEYSTILE_DENIED_KEY_SUSPENDED = 104,
+    /// The key has expired.
+    KEYSTILE_DENIED_KEY_EXPIRED = 105,
+    /// The key was replaced, and its overlap is over.
+    KEYSTILE_DENIED_KEY_REPLACED = 106,
+    /// The key is for another environment.
+    KEYSTILE_DENIED_WRONG_ENVIRONMENT = 107,
+    /// The peer's address is not within the key's networks.
+    KEYSTILE_DENIED_NETWORK = 108,
+    /// The path is not canonical.
+    KEYSTILE_DENIED_PATH_NOT_CANONICAL = 109,
+    /// No endpoint rule of the key matches.
+    KEYSTILE_DENIED_ENDPOINT = 110,
+    /// The key lacks a permission.
+    KEYSTILE_DENIED_PERMISSION = 111,
+    /// The rate limit is spent.
+    KEYSTILE_DENIED_RATE_LIMITED = 112,
+    /// The count of uses is spent.
+    KEYSTILE_DENIED_USES_SPENT = 113,
+    /// The store could not be asked.
+    KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
+    /// Refused for a reason that this version has no number for.
+    KEYSTILE_DENIED = 199,
+
+    /// A prefix, environment, template or header name is not spelled as one.
+    KEYSTILE_ERROR_NAME = 200,
+    /// A key format cannot be put together so.
+    KEYSTILE_ERROR_FORMAT = 201,
+    /// A text is no key id.
+    KEYSTILE_ERROR_KEY_ID = 202,
+    /// A digest or pepper is not well formed.
+    KEYSTILE_ERROR_DIGEST = 203,
+    /// A permission or requirement is not spelled as one, or there are too many.
+    KEYSTILE_ERROR_PERMISSION = 204,
+    /// An endpoint rule is not spelled as one, or there are too many.
+    KEYSTILE_ERROR_ENDPOINT = 205,
+    /// A network or address is not spelled as one, or there are too many.
+    KEYSTILE_ERROR_NETWORK = 206,
+    /// A rate limit, count of uses or capacity is out of its range.
+    KEYSTILE_ERROR_LIMIT = 207,
+    /// An instant or duration is out of its range.
+    KEYSTILE_ERROR_TIME = 208,
+    /// The fields of a record are too long or contradict each other.
+    KEYSTILE_ERROR_RECORD = 209,
+    /// The key is in no state to do that with it.
+    KEYSTILE_ERROR_STATE = 210,
+    /// More is asked for than the template or the source key holds.
+    KEYSTILE_ERROR_EXCEEDS = 211,
+    /// The source of randomness failed, or the buffer of random bytes was too short.
+    KEYSTILE_ERROR_RANDOMNESS = 212,
+    /// The text is not the JSON that was expected.
+    KEYSTILE_ERROR_JSON = 213,
+    /// An error that this version has no number for.
+    KEYSTILE_ERROR_OTHER = 299,
+
+    /// An argument that may not be NULL was NULL.
+    KEYSTILE_ERROR_NULL_POINTER = 300,
+    /// A length is larger than memory can be.
+    KEYSTILE_ERROR_LENGTH = 301,
+    /// A text is not UTF-8.
+    KEYSTILE_ERROR_NOT_UTF8 = 302,
+    /// The `struct_size` of a struct is not one that this version knows.
+    KEYSTILE_ERROR_STRUCT_SIZE = 303,
+    /// A number is none of those that stand for something, or a verdict was never given.
+    KEYSTILE_ERROR_VALUE = 304,
+    /// The buffer is too small; the length that is needed was written.
+    KEYSTILE_ERROR_BUFFER_TOO_SMALL = 305,
+    /// There is nothing at that index.
+    KEYSTILE_ERROR_INDEX = 306,
+    /// There is no such part.
+    KEYSTILE_ERROR_ABSENT = 307,
+    /// A bug in this library, which was caught; nothing was written. Please report it.
+    KEYSTILE_ERROR_PANIC = 400,
+}
+
+use keystile_status::*;
+
+impl From<Error> for keystile_status {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Name => KEYSTILE_ERROR_NAME,
+            ErrorKind::Format => KEYSTILE_ERROR_FORMAT,
+            ErrorKind::KeyId => KEYSTILE_ERROR_KEY_ID,
+            ErrorKind::Digest => KEYSTILE_ERROR_DIGEST,
+            ErrorKind::Permission => KEYSTILE_ERROR_PERMISSION,
+            ErrorKind::Endpoint => KEYSTILE_ERROR_ENDPOINT,
+            ErrorKind::Network => KEYSTILE_ERROR_NETWORK,
+            ErrorKind::Limit => KEYSTILE_ERROR_LIMIT,
+            ErrorKind::Time => KEYSTILE_ERROR_TIME,
+            ErrorKind::Record => KEYSTILE_ERROR_RECORD,
+            ErrorKind::State => KEYSTILE_ERROR_STATE,
+            ErrorKind::Exceeds => KEYSTILE_ERROR_EXCEEDS,
+            ErrorKind::Randomness => KEYSTILE_ERROR_RANDOMNESS,
+            _ => KEYSTILE_ERROR_OTHER,
+        }
+    }
+}
+
+impl From<serde_json::Error> for keystile_status {
+    fn from(_: serde_json::Error) -> Self {
+        KEYSTILE_ERROR_JSON
+    }
+}
+
+impl From<&Denial> for keystile_status {
+    fn from(denial: &Denial) -> Self {
+        match denial.code() {
+            DenialCode::MissingCredential => KEYSTILE_DENIED_MISSING_CREDENTIAL,
+            DenialCode::ConflictingCredentials => KEYSTILE_DENIED_CONFLICTING_CREDENTIALS,
+            DenialCode::InvalidKey => KEYSTILE_DENIED_INVALID_KEY,
+            DenialCode::KeyRevoked => KEYSTILE_DENIED_KEY_REVOKED,
+            DenialCode::KeySuspended => KEYSTILE_DENIED_KEY_SUSPENDED,
+            DenialCode::KeyExpired => KEYSTILE_DENIED_KEY_EXPIRED,
+            DenialCode::KeyReplaced => KEYSTILE_DENIED_KEY_REPLACED,
+            DenialCode::WrongEnvironment => KEYSTILE_DENIED_WRONG_ENVIRONMENT,
+            DenialCode::NetworkNotAllowed => KEYSTILE_DENIED_NETWORK,
+            DenialCode::PathNotCanonical => KEYSTILE_DENIED_PATH_NOT_CANONICAL,
+            DenialCode::EndpointNotAllowed => KEYSTILE_DENIED_ENDPOINT,
+            DenialCode::PermissionMissing => KEYSTILE_DENIED_PERMISSION,
+            DenialCode::RateLimited => KEYSTILE_DENIED_RATE_LIMITED,
+            DenialCode::UsesSpent => KEYSTILE_DENIED_USES_SPENT,
+            DenialCode::StoreUnavailable => KEYSTILE_DENIED_STORE_UNAVAILABLE,
+            _ => KEYSTILE_DENIED,
+        }
+    }
+}
+
+/// The name of a status as it stands in JSON bodies, logs and metrics, such as
+/// `permission_missing`.
+///
+/// Returns a static text that ends in NUL; `unknown` for a number that is no status.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_status_name(status: i32) -> *const c_char {
+    guard_or(c"panic".as_ptr(), || Some(words(status).0.as_ptr()))
+}
+
+/// What a status means, in a sentence for people. It never holds part of an argument.
+///
+/// Returns a static text that ends in NUL; a sentence saying so for a number that is no
+/// status.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_status_text(status: i32) -> *const c_char {
+    guard_or(c"a bug was caught".as_ptr(), || {
+        Some(words(status).1.as_ptr())
+    })
+}
+
+type Words = (&'static core::ffi::CStr, &'static core::ffi::CStr);
+
+macro_rules! table {
+    ($($status:ident: $name:literal, $text:literal;)+) => {
+        fn words(status: i32) -> Words {
+            $(if status == $status as i32 { return ($name, $text); })+
+            (c"unknown", c"a number that is no status of this version")
+        }
+
+        #[cfg(test)]
+        const ALL: &[keystile_status] = &[$($status),+];
+    };
+}
+
+table! {
+    KEYSTILE_OK: c"ok", c"done or allowed";
+    KEYSTILE_NEEDS_RECORD: c"needs_record", c"the record of the key has to be fetched";
+    KEYSTILE_DENIED_MISSING_CREDENTIAL: c"missing_credential", c"no credential was presented";
+    KEYSTILE_DENIED_CONFLICTING_CREDENTIALS: c"conflicting_credentials", c"two different credentials were presented";
+    KEYSTILE_DENIED_INVALID_KEY: c"invalid_key", c"the credential is malformed, unknown or wrong";
+    KEYSTILE_DENIED_KEY_REVOKED: c"key_revoked", c"the key is revoked";
+    KEYSTILE_DENIED_KEY_SUSPENDED: c"key_suspended", c"the key is suspended";
+    KEYSTILE_DENIED_KEY_EXPIRED: c"key_expired", c"the key has expired";
+    KEYSTILE_DENIED_KEY_REPLACED: c"key_replaced", c"the key was replaced and its overlap is over";
+    KEYSTILE_DENIED_WRONG_ENVIRONMENT: c"wrong_environment", c"the key is for another environment";
+    KEYSTILE_DENIED_NETWORK: c"network_not_allowed", c"the address is not within the networks of the key";
+    KEYSTILE_DENIED_PATH_NOT_CANONICAL: c"path_not_canonical", c"the path is not canonical";
+    KEYSTILE_DENIED_ENDPOINT: c"endpoint_not_allowed", c"no endpoint rule of the key matches";
+    KEYSTILE_DENIED_PERMISSION: c"permission_missing", c"the key lacks a permission";
+    KEYSTILE_DENIED_RATE_LIMITED: c"rate_limited", c"the rate limit is spent";
+    KEYSTILE_DENIED_USES_SPENT: c"uses_spent", c"the count of uses is spent";
+    KEYSTILE_DENIED_STORE_UNAVAILABLE: c"store_unavailable", c"the store could not be asked";
+    KEYSTILE_DENIED: c"denied", c"refused for a reason without a number in this version";
+    KEYSTILE_ERROR_NAME: c"name", c"a prefix is 1 to 16 of a-z, 0-9 and inner _, an environment 1 to 12 of a-z and 0-9, a template's name 1 to 32 of a-z, 0-9, _ and -, a header's name 1 to 64 token characters";
+    KEYSTILE_ERROR_FORMAT: c"format", c"a checksum key has 16 bytes or more and is for structured keys, an opaque key has 16 to 64 random bytes, and a format that reads any prefix cannot issue";
+    KEYSTILE_ERROR_KEY_ID: c"key_id", c"a key id is 16 of 0-9, A-Z and a-z, beginning with 1";
+    KEYSTILE_ERROR_DIGEST: c"digest", c"a digest is sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits; a pepper has 32 bytes or more and a version of its own";
+    KEYSTILE_ERROR_PERMISSION: c"permission", c"a permission is at most 128 bytes of A-Z a-z 0-9 _ . - in segments joined by colons, with * for a whole segment where it is granted, 64 in a set; a requirement joins at most 100 by AND, OR and parentheses in 1000 bytes";
+    KEYSTILE_ERROR_ENDPOINT: c"endpoint", c"an endpoint rule is METHODS and a space, or nothing, then /segments with * for one whole segment or at the end for the rest, in 512 bytes; a list holds 64";
+    KEYSTILE_ERROR_NETWORK: c"network", c"a network is an address or a CIDR block without bits behind its prefix; a list holds 64";
+    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit, count of uses, capacity or TTL is out of its range";
+    KEYSTILE_ERROR_TIME: c"time", c"an instant is milliseconds since 1970 between the years 1973 and 9999, and a duration within the bounds of its use; a key without an end says so";
+    KEYSTILE_ERROR_RECORD: c"record", c"a client name is 1 to 255 bytes, other texts at most 255 and metadata at most 16 KiB, without control characters; the fields of a record agree with each other";
+    KEYSTILE_ERROR_STATE: c"state", c"the key is in no state to do that with it";
+    KEYSTILE_ERROR_EXCEEDS: c"exceeds", c"more is asked for than the template or the source key holds";
+    KEYSTILE_ERROR_RANDOMNESS: c"randomness", c"the source of randomness failed or gave too few bytes";
+    KEYSTILE_ERROR_JSON: c"json", c"the text is not the JSON that was expected";
+    KEYSTILE_ERROR_OTHER: c"other", c"an error without a number in this version";
+    KEYSTILE_ERROR_NULL_POINTER: c"null_pointer", c"an argument that may not be NULL was NULL";
+    KEYSTILE_ERROR_LENGTH: c"length", c"a length is larger than memory can be";
+    KEYSTILE_ERROR_NOT_UTF8: c"not_utf8", c"a text is not UTF-8";
+    KEYSTILE_ERROR_STRUCT_SIZE: c"struct_size", c"a struct_size is not one that this version knows";
+    KEYSTILE_ERROR_VALUE: c"value", c"a number stands for nothing, or a verdict was never given";
+    KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer is too small";
+    KEYSTILE_ERROR_INDEX: c"index", c"there is nothing at that index";
+    KEYSTILE_ERROR_ABSENT: c"absent", c"there is no such part";
+    KEYSTILE_ERROR_PANIC: c"panic", c"a bug in keystile was caught";
+}

@@ -1,0 +1,125 @@
+//! Named bundles of what a key may do.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{ScopeTemplate, TemplateName};
+
+use crate::endpoint::keystile_endpoints;
+use crate::limit::keystile_rate_limit;
+use crate::permission::keystile_permissions;
+use crate::status::keystile_status::{self, *};
+use crate::text::keystile_str;
+use crate::wall::{given, guard, guard_or, release, text};
+
+/// A name for permissions, a rate limit and endpoint rules. Handle; it never changes, and
+/// threads may share it.
+#[derive(Debug)]
+pub struct keystile_template(pub(crate) ScopeTemplate);
+
+/// A template.
+///
+/// `name`, `name_len`: 1 to 32 of a-z, 0-9, `_` and `-`, beginning with a letter.
+/// `permissions`: what it grants; copied.
+/// `endpoints`: where; NULL for anywhere; copied.
+/// `rate_limit`: how often; NULL for as often as one likes.
+/// `out_template`: receives a handle, to be freed with `keystile_template_free`.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_template_new(
+    name: *const c_char,
+    name_len: usize,
+    permissions: Option<&keystile_permissions>,
+    endpoints: Option<&keystile_endpoints>,
+    rate_limit: Option<&keystile_rate_limit>,
+    out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (permissions, out_template) = (given(permissions)?, given(out_template)?);
+        let name = TemplateName::new(text!(name, name_len)?)?;
+        let mut template = ScopeTemplate::new(name, permissions.0.clone());
+        template.allowed_endpoints = endpoints.map(|endpoints| endpoints.0.clone());
+        template.rate_limit = rate_limit.map(keystile_rate_limit::core).transpose()?;
+        out_template.write(Some(Box::new(keystile_template(template))));
+        Ok(())
+    })
+}
+
+/// A preset: `monitoring` (read; 100 an hour; `/api/metrics` and below), `integration`
+/// (read, write; 1,000; `/api/data` and below) or `admin` (read, write, delete, admin;
+/// 5,000; everywhere).
+///
+/// `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
+/// where there is no preset of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_template_preset(
+    name: *const c_char,
+    name_len: usize,
+    out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
+) -> keystile_status {
+    guard(|| {
+        let out_template = given(out_template)?;
+        let template = ScopeTemplate::preset(text!(name, name_len)?);
+        let template = keystile_template(template.ok_or(KEYSTILE_ERROR_ABSENT)?);
+        out_template.write(Some(Box::new(template)));
+        Ok(())
+    })
+}
+
+/// The name of a template, borrowed from it. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_template_name(
+    template: Option<&keystile_template>,
+    out_name: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (template, out_name) = (given(template)?, given(out_name)?);
+        out_name.write(keystile_str::of(template.0.name.as_str()));
+        Ok(())
+    })
+}
+
+/// The permissions of a template, lent by it: do not free them. NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_template_permissions(
+    template: Option<&keystile_template>,
+) -> Option<&keystile_permissions> {
+    guard_or(None, || {
+        Some(Some(keystile_permissions::lend(&template?.0.permissions)))
+    })
+}
+
+/// The endpoint rules of a template, lent by it: do not free them. NULL where there are
+/// none, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_template_endpoints(
+    template: Option<&keystile_template>,
+) -> Option<&keystile_endpoints> {
+    guard_or(None, || {
+        let endpoints = template?.0.allowed_endpoints.as_ref();
+        Some(endpoints.map(keystile_endpoints::lend))
+    })
+}
+
+/// The rate limit of a template.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_template_rate_limit(
+    template: Option<&keystile_template>,
+    out_rate_limit: Option<&mut MaybeUninit<keystile_rate_limit>>,
+) -> keystile_status {
+    guard(|| {
+        let (template, out_rate_limit) = (given(template)?, given(out_rate_limit)?);
+        let limit = template.0.rate_limit.ok_or(KEYSTILE_ERROR_ABSENT)?;
+        out_rate_limit.write(keystile_rate_limit::of(&limit));
+        Ok(())
+    })
+}
+
+/// Frees a template; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_template_free(template: Option<Box<keystile_template>>) {
+    release(template);
+}

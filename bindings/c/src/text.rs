@@ -1,0 +1,161 @@
+//! Texts and public ids as C sees them.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{KeyId, UnixMillis};
+
+use crate::status::keystile_status::{self, *};
+use crate::wall::{self, Outcome, given, guard, text};
+
+/// A text of `len` bytes. It does not end in NUL. `data` is NULL where there is none.
+///
+/// As an argument it must be UTF-8. As an output it is borrowed from the handle that it
+/// came from: it lives until that is freed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_str {
+    /// The first byte.
+    pub data: *const c_char,
+    /// How many there are.
+    pub len: usize,
+}
+
+/// The public id of a key: 16 characters and a NUL. All zero where there is none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct keystile_id {
+    /// The characters.
+    pub text: [c_char; 17],
+}
+
+/// The id that a text spells, such as a column of a table.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` where the text is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_id_parse(
+    text: *const c_char,
+    text_len: usize,
+    out_id: Option<&mut MaybeUninit<keystile_id>>,
+) -> keystile_status {
+    guard(|| {
+        let out_id = given(out_id)?;
+        let id: KeyId = text!(text, text_len)?.parse::<KeyId>()?;
+        out_id.write(keystile_id::of(&id));
+        Ok(())
+    })
+}
+
+impl keystile_str {
+    pub(crate) const NONE: Self = Self {
+        data: core::ptr::null(),
+        len: 0,
+    };
+
+    pub(crate) const fn of(text: &str) -> Self {
+        Self {
+            data: text.as_ptr().cast(),
+            len: text.len(),
+        }
+    }
+
+    pub(crate) fn of_optional(text: Option<&str>) -> Self {
+        text.map_or(Self::NONE, Self::of)
+    }
+
+    /// The text, which is there.
+    pub(crate) fn required<'a>(self) -> Result<&'a str, keystile_status> {
+        given(self.optional()?)
+    }
+
+    /// The text, or nothing.
+    pub(crate) fn optional<'a>(self) -> Result<Option<&'a str>, keystile_status> {
+        if self.data.is_null() && self.len == 0 {
+            return Ok(None);
+        }
+        text!(self.data, self.len).map(Some)
+    }
+
+    /// The bytes, or nothing.
+    #[inline]
+    pub(crate) fn bytes<'a>(self) -> Result<Option<&'a [u8]>, keystile_status> {
+        let bytes = wall::bytes!(self.data, self.len)?;
+        Ok((!self.data.is_null()).then_some(bytes))
+    }
+}
+
+/// The texts of a list.
+pub(crate) fn texts<'a>(items: &[keystile_str]) -> Result<Vec<&'a str>, keystile_status> {
+    items.iter().map(|item| item.required()).collect()
+}
+
+/// Writes the text at an index, or says that there is none.
+pub(crate) fn nth<'a>(
+    mut texts: impl Iterator<Item = &'a str>,
+    index: usize,
+    out_text: Option<&mut MaybeUninit<keystile_str>>,
+) -> Outcome {
+    let out_text = given(out_text)?;
+    let text = texts.nth(index).ok_or(KEYSTILE_ERROR_INDEX)?;
+    out_text.write(keystile_str::of(text));
+    Ok(())
+}
+
+/// A short text as an array that ends in NUL; cut where it would not fit.
+pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
+    let mut chars = [0; N];
+    let room = N.saturating_sub(1);
+    for (place, byte) in chars.iter_mut().take(room).zip(text.bytes()) {
+        *place = c_char::from_ne_bytes([byte]);
+    }
+    chars
+}
+
+impl keystile_id {
+    pub(crate) const NONE: Self = Self { text: [0; 17] };
+
+    #[inline]
+    pub(crate) fn of(id: &KeyId) -> Self {
+        let mut text = [0; 17];
+        for (place, byte) in text.iter_mut().zip(id.as_bytes()) {
+            *place = c_char::from_ne_bytes([*byte]);
+        }
+        Self { text }
+    }
+
+    #[inline]
+    pub(crate) fn of_optional(id: Option<&KeyId>) -> Self {
+        id.map_or(Self::NONE, Self::of)
+    }
+
+    /// The id, which is there.
+    pub(crate) fn core(&self) -> Result<KeyId, keystile_status> {
+        let bytes = self.text.map(|char| u8::from_ne_bytes(char.to_ne_bytes()));
+        let (_, bytes) = bytes.split_last().ok_or(KEYSTILE_ERROR_KEY_ID)?;
+        Ok(KeyId::from_bytes(bytes)?)
+    }
+
+    /// The id, or nothing.
+    pub(crate) fn optional(&self) -> Result<Option<KeyId>, keystile_status> {
+        if *self == Self::NONE {
+            return Ok(None);
+        }
+        self.core().map(Some)
+    }
+}
+
+/// An instant, which is there.
+#[inline]
+pub(crate) fn instant(millis: u64) -> Result<UnixMillis, keystile_status> {
+    Ok(UnixMillis::new(millis)?)
+}
+
+/// An instant, or nothing for 0.
+pub(crate) fn optional_instant(millis: u64) -> Result<Option<UnixMillis>, keystile_status> {
+    (millis != 0).then(|| instant(millis)).transpose()
+}
+
+/// An instant as a number, 0 for none.
+pub(crate) fn millis(instant: Option<UnixMillis>) -> u64 {
+    instant.map_or(0, UnixMillis::get)
+}

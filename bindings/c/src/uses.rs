@@ -1,0 +1,78 @@
+//! The uses that a keyring noted, for a store to write in bulk.
+
+use core::mem::MaybeUninit;
+
+use keystile::Use;
+
+use crate::keyring::keystile_keyring;
+use crate::status::keystile_status::{self, *};
+use crate::text::{keystile_id, millis};
+use crate::wall::{given, guard, guard_or, release};
+
+/// Uses that were drained from a keyring. Handle; it never changes, and threads may share
+/// it.
+#[derive(Debug)]
+pub struct keystile_uses(Vec<Use>);
+
+/// How often a key was used since the last drain.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_use {
+    /// The key.
+    pub key_id: keystile_id,
+    /// Its lineage, under which uses are counted down.
+    pub lineage: keystile_id,
+    /// When it was last used, to the second; 0 where that is not known.
+    pub last_used_at: u64,
+    /// How often.
+    pub count: u64,
+}
+
+/// The uses since the last call. Each is told once: call it every few seconds, and once
+/// before stopping.
+///
+/// `out_uses`: receives a handle, to be freed with `keystile_uses_free`. Returns
+/// `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_keyring_drain_uses(
+    keyring: Option<&keystile_keyring>,
+    out_uses: Option<&mut MaybeUninit<Option<Box<keystile_uses>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (keyring, out_uses) = (given(keyring)?, given(out_uses)?);
+        out_uses.write(Some(Box::new(keystile_uses(keyring.0.drain_uses()))));
+        Ok(())
+    })
+}
+
+/// How many keys were used; 0 for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_uses_count(uses: Option<&keystile_uses>) -> usize {
+    guard_or(0, || Some(uses?.0.len()))
+}
+
+/// The use at an index. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_uses_at(
+    uses: Option<&keystile_uses>,
+    index: usize,
+    out_use: Option<&mut MaybeUninit<keystile_use>>,
+) -> keystile_status {
+    guard(|| {
+        let (uses, out_use) = (given(uses)?, given(out_use)?);
+        let used = uses.0.get(index).ok_or(KEYSTILE_ERROR_INDEX)?;
+        out_use.write(keystile_use {
+            key_id: keystile_id::of(&used.key_id),
+            lineage: keystile_id::of(&used.lineage),
+            last_used_at: millis(used.last_used_at),
+            count: used.count,
+        });
+        Ok(())
+    })
+}
+
+/// Frees the uses; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_uses_free(uses: Option<Box<keystile_uses>>) {
+    release(uses);
+}

@@ -1,0 +1,253 @@
+//! A verdict as plain fields: who was allowed and what is left, or why not.
+
+use core::mem::MaybeUninit;
+
+use keystile::{Allowed, Cause, Decision, Denial, Notice};
+
+use crate::limit::keystile_quota;
+use crate::requirement::keystile_requirement;
+use crate::status::keystile_status::{self, *};
+use crate::text::{instant, keystile_id, keystile_str, nth};
+use crate::wall::{Outcome, given, guard, put};
+
+/// What kind of verdict it is. Zeroed memory is none of them.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_verdict_kind {
+    /// The request may go on.
+    KEYSTILE_VERDICT_ALLOWED = 0x4b53_0001,
+    /// It may not.
+    KEYSTILE_VERDICT_REFUSED = 0x4b53_0002,
+}
+
+use keystile_verdict_kind::*;
+
+/// Why a request was refused, in the detail that only an audit may see.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_cause {
+    /// No credential was presented.
+    KEYSTILE_CAUSE_MISSING_CREDENTIAL = 1,
+    /// Two different credentials were presented.
+    KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS = 2,
+    /// The text is no key: its shape or its check is wrong.
+    KEYSTILE_CAUSE_MALFORMED = 3,
+    /// No record was found for it.
+    KEYSTILE_CAUSE_UNKNOWN_KEY = 4,
+    /// A record was found, and the secret is not its.
+    KEYSTILE_CAUSE_WRONG_SECRET = 5,
+    /// The record's digest was made under a pepper that the ring does not hold.
+    KEYSTILE_CAUSE_PEPPER_UNAVAILABLE = 6,
+    /// The key is revoked.
+    KEYSTILE_CAUSE_REVOKED = 7,
+    /// The key is suspended.
+    KEYSTILE_CAUSE_SUSPENDED = 8,
+    /// The key has expired.
+    KEYSTILE_CAUSE_EXPIRED = 9,
+    /// The key was replaced, and its overlap is over.
+    KEYSTILE_CAUSE_REPLACED = 10,
+    /// The key is for another environment.
+    KEYSTILE_CAUSE_ENVIRONMENT = 11,
+    /// The peer's address is not within the key's networks.
+    KEYSTILE_CAUSE_NETWORK = 12,
+    /// The path is not canonical.
+    KEYSTILE_CAUSE_PATH_NOT_CANONICAL = 13,
+    /// No endpoint rule of the key matches.
+    KEYSTILE_CAUSE_ENDPOINT = 14,
+    /// The key lacks a permission.
+    KEYSTILE_CAUSE_PERMISSION = 15,
+    /// The rate limit is spent.
+    KEYSTILE_CAUSE_RATE_LIMIT = 16,
+    /// The count of uses is spent.
+    KEYSTILE_CAUSE_USES_SPENT = 17,
+    /// The store could not be asked.
+    KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
+}
+
+use keystile_cause::*;
+
+/// The details of a verdict. The verdict itself is the status that came with it; this is
+/// written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_verdict {
+    /// A `keystile_verdict_kind`.
+    pub kind: u32,
+    /// A `keystile_cause`, for the audit alone; 0 where the request is allowed.
+    pub cause: u32,
+    /// The key's public id, once its secret was proved; before that, all zero.
+    pub key_id: keystile_id,
+    /// The first key of its lineage, under which usage is kept; all zero in a refusal.
+    pub lineage: keystile_id,
+    /// The key that takes this one's place, where it is being replaced.
+    pub replaced_by: keystile_id,
+    /// The predecessor whose overlap this use ends; see `keystile_end_overlap`.
+    pub ends_overlap_of: keystile_id,
+    /// 1 where uses are counted, else 0.
+    pub has_remaining_uses: u8,
+    /// 1 where the record should get a new digest; see `keystile_rehash`.
+    pub needs_rehash: u8,
+    /// From when on a key that is being replaced is refused; else 0.
+    pub replaced_until: u64,
+    /// Uses that are left, where `has_remaining_uses`.
+    pub remaining_uses: u64,
+    /// What is left of the rate limit; all zero where there is none.
+    pub quota: keystile_quota,
+    /// Which permissions are missing; see `keystile_verdict_missing_at`.
+    pub missing: [u64; 2],
+}
+
+/// Makes a refusal where no key was judged, as when the store could not be asked.
+///
+/// `cause`: a `keystile_cause`.
+/// `out_verdict`: receives the refusal, for `keystile_respond`.
+///
+/// Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` where the
+/// number is no cause; it never returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_refuse(
+    cause: u32,
+    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+) -> keystile_status {
+    guard(|| {
+        let denial = Denial::new(core_cause(cause).ok_or(KEYSTILE_ERROR_VALUE)?);
+        put(out_verdict, keystile_verdict::refused(&denial));
+        Err(keystile_status::from(&denial))
+    })
+}
+
+/// The permission at an index that was missing; borrowed from the requirement.
+///
+/// `requirement`: the one that the request was judged by.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_verdict_missing_at(
+    verdict: Option<&keystile_verdict>,
+    requirement: Option<&keystile_requirement>,
+    index: usize,
+    out_permission: Option<&mut MaybeUninit<keystile_str>>,
+) -> keystile_status {
+    guard(|| {
+        let (verdict, requirement) = (given(verdict)?, given(requirement)?);
+        let decision = verdict.core()?;
+        let denial = decision.denial().ok_or(KEYSTILE_ERROR_INDEX)?;
+        nth(denial.missing(&requirement.0), index, out_permission)
+    })
+}
+
+/// Writes the details of a decision and turns it into its status.
+#[inline]
+pub(crate) fn tell(
+    decision: &Decision,
+    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+) -> Outcome {
+    match decision {
+        Decision::Allow(allowed) => {
+            put(out_verdict, keystile_verdict::allowed(allowed));
+            Ok(())
+        }
+        Decision::Deny(denial) => {
+            put(out_verdict, keystile_verdict::refused(denial));
+            Err(keystile_status::from(denial))
+        }
+    }
+}
+
+impl keystile_verdict {
+    #[inline]
+    fn allowed(allowed: &Allowed) -> Self {
+        let notice = allowed.notice.as_ref();
+        Self {
+            kind: KEYSTILE_VERDICT_ALLOWED as u32,
+            cause: 0,
+            key_id: keystile_id::of(&allowed.key_id),
+            lineage: keystile_id::of(&allowed.lineage),
+            replaced_by: keystile_id::of_optional(notice.map(|notice| &notice.replaced_by)),
+            ends_overlap_of: keystile_id::of_optional(allowed.ends_overlap_of.as_ref()),
+            has_remaining_uses: u8::from(allowed.remaining_uses.is_some()),
+            needs_rehash: u8::from(allowed.needs_rehash),
+            replaced_until: notice.map_or(0, |notice| notice.until.get()),
+            remaining_uses: allowed.remaining_uses.unwrap_or(0),
+            quota: keystile_quota::of(allowed.quota.as_ref()),
+            missing: [0; 2],
+        }
+    }
+
+    pub(crate) fn refused(denial: &Denial) -> Self {
+        Self {
+            kind: KEYSTILE_VERDICT_REFUSED as u32,
+            cause: keystile_cause::of(denial.cause()) as u32,
+            key_id: keystile_id::of_optional(denial.key_id()),
+            lineage: keystile_id::NONE,
+            replaced_by: keystile_id::NONE,
+            ends_overlap_of: keystile_id::NONE,
+            has_remaining_uses: 0,
+            needs_rehash: 0,
+            replaced_until: 0,
+            remaining_uses: 0,
+            quota: keystile_quota::of(denial.quota()),
+            missing: denial.missing_bits(),
+        }
+    }
+
+    /// The decision that the fields stand for.
+    pub(crate) fn core(&self) -> Result<Decision, keystile_status> {
+        let quota = self.quota.core()?;
+        if self.kind == KEYSTILE_VERDICT_REFUSED as u32 {
+            let cause = core_cause(self.cause).ok_or(KEYSTILE_ERROR_VALUE)?;
+            let denial = Denial::from_parts(cause, self.key_id.optional()?, quota, self.missing);
+            return Ok(Decision::Deny(denial));
+        }
+        if self.kind != KEYSTILE_VERDICT_ALLOWED as u32 {
+            return Err(KEYSTILE_ERROR_VALUE);
+        }
+        let mut allowed = Allowed::new(self.key_id.core()?, self.lineage.core()?);
+        allowed.quota = quota;
+        allowed.remaining_uses = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
+        if let Some(replaced_by) = self.replaced_by.optional()? {
+            let until = instant(self.replaced_until)?;
+            allowed.notice = Some(Notice::new(replaced_by, until));
+        }
+        allowed.ends_overlap_of = self.ends_overlap_of.optional()?;
+        allowed.needs_rehash = self.needs_rehash != 0;
+        Ok(Decision::Allow(allowed))
+    }
+}
+
+const CAUSES: [(keystile_cause, Cause); 18] = [
+    (KEYSTILE_CAUSE_MISSING_CREDENTIAL, Cause::MissingCredential),
+    (
+        KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS,
+        Cause::ConflictingCredentials,
+    ),
+    (KEYSTILE_CAUSE_MALFORMED, Cause::Malformed),
+    (KEYSTILE_CAUSE_UNKNOWN_KEY, Cause::UnknownKey),
+    (KEYSTILE_CAUSE_WRONG_SECRET, Cause::WrongSecret),
+    (KEYSTILE_CAUSE_PEPPER_UNAVAILABLE, Cause::PepperUnavailable),
+    (KEYSTILE_CAUSE_REVOKED, Cause::Revoked),
+    (KEYSTILE_CAUSE_SUSPENDED, Cause::Suspended),
+    (KEYSTILE_CAUSE_EXPIRED, Cause::Expired),
+    (KEYSTILE_CAUSE_REPLACED, Cause::Replaced),
+    (KEYSTILE_CAUSE_ENVIRONMENT, Cause::Environment),
+    (KEYSTILE_CAUSE_NETWORK, Cause::Network),
+    (KEYSTILE_CAUSE_PATH_NOT_CANONICAL, Cause::PathNotCanonical),
+    (KEYSTILE_CAUSE_ENDPOINT, Cause::Endpoint),
+    (KEYSTILE_CAUSE_PERMISSION, Cause::Permission),
+    (KEYSTILE_CAUSE_RATE_LIMIT, Cause::RateLimit),
+    (KEYSTILE_CAUSE_USES_SPENT, Cause::UsesSpent),
+    (KEYSTILE_CAUSE_STORE_UNAVAILABLE, Cause::StoreUnavailable),
+];
+
+fn core_cause(number: u32) -> Option<Cause> {
+    let found = CAUSES.iter().find(|(own, _)| *own as u32 == number);
+    found.map(|(_, cause)| *cause)
+}
+
+impl keystile_cause {
+    /// A cause without a number of its own is told as a key that is not known.
+    fn of(cause: Cause) -> Self {
+        let found = CAUSES.iter().find(|(_, core)| *core == cause);
+        found.map_or(KEYSTILE_CAUSE_UNKNOWN_KEY, |(own, _)| *own)
+    }
+}

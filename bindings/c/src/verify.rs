@@ -1,0 +1,108 @@
+//! The verdict on a key whose record is at hand.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+
+use keystile::{Decision, Verifier, verify};
+
+use crate::format::keystile_format;
+use crate::pepper::keystile_peppers;
+use crate::record::{keystile_record, keystile_usage};
+use crate::request::keystile_request;
+use crate::status::keystile_status;
+use crate::text::instant;
+use crate::verdict::{keystile_verdict, tell};
+use crate::wall::{bytes, given, guard, release, sized};
+
+/// Which keys a service accepts. Handle; it never changes, and threads may share it.
+#[derive(Debug)]
+pub struct keystile_verifier(pub(crate) Verifier);
+
+/// Accepts keys of one format.
+///
+/// `peppers`: those that digests are checked under; NULL for none. Copied, as the format.
+/// `out_verifier`: receives a handle, to be freed with `keystile_verifier_free`.
+///
+/// Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_verifier_new(
+    format: Option<&keystile_format>,
+    peppers: Option<&keystile_peppers>,
+    out_verifier: Option<&mut MaybeUninit<Option<Box<keystile_verifier>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (format, out_verifier) = (given(format)?, given(out_verifier)?);
+        let mut verifier = Verifier::new(format.0.clone());
+        if let Some(peppers) = peppers {
+            verifier = verifier.with_peppers(peppers.0.clone());
+        }
+        out_verifier.write(Some(Box::new(keystile_verifier(verifier))));
+        Ok(())
+    })
+}
+
+/// The same verifier, which accepts keys of a further format too.
+///
+/// `out_verifier`: receives a new handle; `verifier` stays as it is. Returns
+/// `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_verifier_with_format(
+    verifier: Option<&keystile_verifier>,
+    format: Option<&keystile_format>,
+    out_verifier: Option<&mut MaybeUninit<Option<Box<keystile_verifier>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (verifier, format) = (given(verifier)?, given(format)?);
+        let verifier = keystile_verifier(verifier.0.clone().and(format.0.clone()));
+        given(out_verifier)?.write(Some(Box::new(verifier)));
+        Ok(())
+    })
+}
+
+/// Decides about a presented key by its record. The status that it returns is the verdict,
+/// and there is no other: the request may go on only where that is `KEYSTILE_OK`.
+///
+/// `key`, `key_len`: the bytes as they were presented, of any length and content.
+/// `record`: what a look-up by `keystile_key_lookup` gave; NULL where it gave nothing.
+/// `request`: what the caller wants to do.
+/// `usage`: in: what the lineage has spent; out: what it has spent then. Changed only by an
+/// allow. Write it back with compare-and-set: two verdicts at once must not spend the same
+/// use.
+/// `now`: milliseconds since 1970.
+/// `out_verdict`: receives the details of an allow or a refusal. May be NULL.
+///
+/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which is no allow either.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_verify(
+    verifier: Option<&keystile_verifier>,
+    key: *const c_char,
+    key_len: usize,
+    record: Option<&keystile_record>,
+    request: *const keystile_request<'_>,
+    usage: Option<&mut keystile_usage>,
+    now: u64,
+    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+) -> keystile_status {
+    guard(|| {
+        let (verifier, usage, now) = (&given(verifier)?.0, given(usage)?, instant(now)?);
+        let (request, key): (&keystile_request<'_>, &[u8]) =
+            (sized!(request)?, bytes!(key, key_len)?);
+        let environment = request.asked_environment()?;
+        let request = request.core(environment.as_ref())?;
+        let key = match verifier.parse(key) {
+            Ok(key) => key,
+            Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
+        };
+        let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
+        let decision = verify(verifier, &key, record, &request, &mut spent, now);
+        *usage = keystile_usage::of(&spent);
+        tell(&decision, out_verdict)
+    })
+}
+
+/// Frees a verifier; NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_verifier_free(verifier: Option<Box<keystile_verifier>>) {
+    release(verifier);
+}

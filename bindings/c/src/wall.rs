@@ -1,0 +1,270 @@
+//! The wall between C and the core: panics stop here, pointers become references here.
+//!
+//! All the unsafe code there is stands in this file. It relies on what the header asks of
+//! every caller, in its chapter "Conventions":
+//!
+//! - *pointers*: a pointer that is not NULL points to as many values as its length says,
+//!   which live and stay unchanged until the call returns;
+//! - *outputs*: an `out_` pointer that is not NULL may be written to, and overlaps nothing;
+//! - *handles*: a handle came from this library and was not freed before.
+
+use core::ffi::c_char;
+use core::mem::{MaybeUninit, size_of};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use crate::status::keystile_status::{self, *};
+
+/// What a call came to: done, or the status that says why not.
+pub(crate) type Outcome = Result<(), keystile_status>;
+
+/// A place that the caller gave for an output, or NULL.
+pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
+
+/// Runs the work of one function; a panic comes back as its code.
+///
+/// What a panic leaves behind is a record or a set that nobody gets, or a keyring, whose
+/// locks are taken over from a thread that panicked.
+#[inline]
+pub(crate) fn guard(work: impl FnOnce() -> Outcome) -> keystile_status {
+    match guarded(work) {
+        Some(Ok(())) => KEYSTILE_OK,
+        Some(Err(status)) => status,
+        None => KEYSTILE_ERROR_PANIC,
+    }
+}
+
+/// As [`guard`], for a function that has no status to return.
+#[inline]
+pub(crate) fn guard_or<T>(otherwise: T, work: impl FnOnce() -> Option<T>) -> T {
+    guarded(work).flatten().unwrap_or(otherwise)
+}
+
+#[inline]
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let work = || {
+        #[cfg(feature = "panic-injection")]
+        crate::injection::point();
+        work()
+    };
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// The value of an argument that may not be NULL.
+#[inline]
+pub(crate) fn given<T>(argument: Option<T>) -> Result<T, keystile_status> {
+    argument.ok_or(KEYSTILE_ERROR_NULL_POINTER)
+}
+
+/// Writes to an output that the caller may leave out.
+#[inline]
+pub(crate) fn put<T>(place: Out<'_, T>, value: T) {
+    if let Some(place) = place {
+        place.write(value);
+    }
+}
+
+/// Drops what a handle held.
+pub(crate) fn release<T>(handle: Option<Box<T>>) {
+    guard_or((), || {
+        drop(handle);
+        None
+    });
+}
+
+/// A struct that begins with its size, so that later versions can append to it.
+///
+/// # Safety
+/// The type is `repr(C)` and its first field is a `usize`.
+pub(crate) unsafe trait BeginsWithSize {}
+
+/// The values that a pointer and a length stand for.
+///
+/// # Safety
+/// Clause *pointers*.
+#[inline]
+pub(crate) unsafe fn slice<'a, T>(data: *const T, len: usize) -> Result<&'a [T], keystile_status> {
+    let fits = len
+        .checked_mul(size_of::<T>())
+        .is_some_and(|bytes| isize::try_from(bytes).is_ok());
+    if !fits {
+        return Err(KEYSTILE_ERROR_LENGTH);
+    }
+    if data.is_null() {
+        return if len == 0 {
+            Ok(&[])
+        } else {
+            Err(KEYSTILE_ERROR_NULL_POINTER)
+        };
+    }
+    // SAFETY: not NULL, no longer than memory can be, and clause *pointers*.
+    Ok(unsafe { core::slice::from_raw_parts(data, len) })
+}
+
+/// The places that a pointer and a length stand for.
+///
+/// # Safety
+/// Clause *outputs*.
+pub(crate) unsafe fn places_of<'a, T>(
+    data: *mut T,
+    len: usize,
+) -> Result<&'a mut [MaybeUninit<T>], keystile_status> {
+    // SAFETY: the same checks hold for places; nothing is read through this.
+    unsafe { slice(data.cast_const().cast::<MaybeUninit<T>>(), len) }?;
+    if data.is_null() {
+        return Ok(&mut []);
+    }
+    // SAFETY: not NULL, no longer than memory can be, and clause *outputs*.
+    Ok(unsafe { core::slice::from_raw_parts_mut(data.cast::<MaybeUninit<T>>(), len) })
+}
+
+/// A struct whose first field says that it is as long as this version of it.
+///
+/// # Safety
+/// Clause *pointers*, for as many bytes as the first field says.
+#[inline]
+pub(crate) unsafe fn sized_at<'a, T: BeginsWithSize>(
+    data: *const T,
+) -> Result<&'a T, keystile_status> {
+    // SAFETY: each struct of this kind begins with its size, and clause *pointers*.
+    let size = unsafe { data.cast::<usize>().as_ref() };
+    if *given(size)? != size_of::<T>() {
+        return Err(KEYSTILE_ERROR_STRUCT_SIZE);
+    }
+    // SAFETY: it is as long as the type, and clause *pointers*.
+    given(unsafe { data.as_ref() })
+}
+
+/// As [`sized_at`], for a struct that is written to.
+///
+/// # Safety
+/// Clause *outputs*, for as many bytes as the first field says.
+pub(crate) unsafe fn sized_place_at<'a, T: BeginsWithSize>(
+    data: *mut T,
+) -> Result<&'a mut T, keystile_status> {
+    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
+    let size = unsafe { data.cast::<usize>().as_ref() };
+    if *given(size)? != size_of::<T>() {
+        return Err(KEYSTILE_ERROR_STRUCT_SIZE);
+    }
+    // SAFETY: it is as long as the type, and clause *outputs*.
+    given(unsafe { data.as_mut() })
+}
+
+/// Text of a pointer and a length, for [`text!`].
+///
+/// # Safety
+/// Clause *pointers*.
+pub(crate) unsafe fn text_of<'a>(
+    data: *const c_char,
+    len: usize,
+) -> Result<&'a str, keystile_status> {
+    // SAFETY: passed on; a `char` is a byte.
+    let bytes = unsafe { slice(data.cast::<u8>(), len) }?;
+    core::str::from_utf8(bytes).map_err(|_| KEYSTILE_ERROR_NOT_UTF8)
+}
+
+/// Copies a text to a caller's buffer; the length that is needed is told either way.
+///
+/// # Safety
+/// Clause *outputs*.
+pub(crate) unsafe fn fill_with(
+    text: &str,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Out<'_, usize>,
+) -> Outcome {
+    // SAFETY: passed on; a `char` is a byte.
+    let buffer = unsafe { places_of(buffer.cast::<u8>(), buffer_len) }?;
+    given(out_needed)?.write(text.len());
+    let room = buffer
+        .get_mut(..text.len())
+        .ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
+    for (place, byte) in room.iter_mut().zip(text.bytes()) {
+        place.write(byte);
+    }
+    Ok(())
+}
+
+/// The text of an argument and its length.
+macro_rules! text {
+    ($data:expr, $len:expr) => {{
+        // SAFETY: clause *pointers*, which the exported function passes on.
+        unsafe { $crate::wall::text_of($data, $len) }
+    }};
+}
+
+/// The bytes of an argument and its length.
+macro_rules! bytes {
+    ($data:expr, $len:expr) => {{
+        // SAFETY: clause *pointers*, which the exported function passes on.
+        unsafe { $crate::wall::slice($data.cast::<u8>(), $len) }
+    }};
+}
+
+/// The values of an argument and its length.
+macro_rules! list {
+    ($data:expr, $len:expr) => {{
+        // SAFETY: clause *pointers*, which the exported function passes on.
+        unsafe { $crate::wall::slice($data, $len) }
+    }};
+}
+
+/// The places of an output and its length.
+macro_rules! places {
+    ($data:expr, $len:expr) => {{
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        unsafe { $crate::wall::places_of($data, $len) }
+    }};
+}
+
+/// The struct of an argument, once its size was looked at.
+macro_rules! sized {
+    ($data:expr) => {{
+        // SAFETY: clause *pointers*, which the exported function passes on.
+        unsafe { $crate::wall::sized_at($data) }
+    }};
+}
+
+/// The struct of an output, once its size was looked at.
+macro_rules! sized_place {
+    ($data:expr) => {{
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        unsafe { $crate::wall::sized_place_at($data) }
+    }};
+}
+
+/// Copies a text to the buffer of an output.
+macro_rules! fill {
+    ($text:expr, $buffer:expr, $len:expr, $needed:expr) => {{
+        let text: &str = $text;
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        unsafe { $crate::wall::fill_with(text, $buffer, $len, $needed) }
+    }};
+}
+
+/// Declares which structs begin with their size.
+macro_rules! begins_with_its_size {
+    ($($name:ty),+) => {$(
+        // SAFETY: the struct is `repr(C)` and begins with `struct_size: usize`.
+        unsafe impl $crate::wall::BeginsWithSize for $name {}
+    )+};
+}
+
+/// A handle that is a core value under another name, so that a part of a larger value can
+/// be lent without a copy.
+macro_rules! is_the_same_as {
+    ($handle:ident, $core:ty) => {
+        impl $handle {
+            pub(crate) const fn lend(core: &$core) -> &Self {
+                let core: *const $core = core;
+                // SAFETY: the handle is `repr(transparent)` over this type.
+                unsafe { &*core.cast::<Self>() }
+            }
+        }
+    };
+}
+
+pub(crate) use {
+    begins_with_its_size, bytes, fill, is_the_same_as, list, places, sized, sized_place, text,
+};
