@@ -167,6 +167,23 @@ struct Head {
     /// Where the pattern begins: behind the methods and a space, or at 0 without methods.
     pattern_at: u16,
     wildcards: Wildcards,
+    /// The usual ones of the methods, one bit each; all of them without methods.
+    usual_methods: u8,
+}
+
+/// The bit of a usual method; 0 for any other.
+#[inline]
+fn usual_method(method: &[u8]) -> u8 {
+    match method {
+        b"GET" => 1,
+        b"HEAD" => 2,
+        b"POST" => 4,
+        b"PUT" => 8,
+        b"PATCH" => 16,
+        b"DELETE" => 32,
+        b"OPTIONS" => 64,
+        _ => 0,
+    }
 }
 
 /// Which wildcards a pattern has.
@@ -188,21 +205,28 @@ impl Head {
             Some(first) if first.saturating_add(1) == rule.len() => Wildcards::Rest,
             Some(_) => Wildcards::Inner,
         };
-        let pattern_at = rule.find(' ').map_or(0, |space| space.saturating_add(1));
+        let methods = rule.split_once(' ').map(|(methods, _)| methods);
+        let pattern_at = methods.map_or(0, |methods| methods.len().saturating_add(1));
+        let usual_methods = methods.map_or(u8::MAX, |methods| {
+            methods
+                .split(',')
+                .fold(0, |bits, method| bits | usual_method(method.as_bytes()))
+        });
         Self {
             length: narrow(rule.len()),
             pattern_at: narrow(pattern_at),
             wildcards,
+            usual_methods,
         }
     }
 
-    const fn to_bytes(self) -> [u8; 5] {
+    const fn to_bytes(self) -> [u8; 6] {
         let ([a, b], [c, d]) = (self.length.to_le_bytes(), self.pattern_at.to_le_bytes());
-        [a, b, c, d, self.wildcards as u8]
+        [a, b, c, d, self.wildcards as u8, self.usual_methods]
     }
 
     #[inline]
-    const fn from_bytes([a, b, c, d, wildcards]: [u8; 5]) -> Self {
+    const fn from_bytes([a, b, c, d, wildcards, usual_methods]: [u8; 6]) -> Self {
         let wildcards = match wildcards {
             0 => Wildcards::None,
             1 => Wildcards::Rest,
@@ -212,6 +236,7 @@ impl Head {
             length: u16::from_le_bytes([a, b]),
             pattern_at: u16::from_le_bytes([c, d]),
             wildcards,
+            usual_methods,
         }
     }
 }
@@ -232,6 +257,14 @@ impl<'s> Rule<'s> {
 
     #[inline]
     fn allows(&self, method: &[u8]) -> bool {
+        match usual_method(method) {
+            0 => self.names(method),
+            usual => self.head.usual_methods & usual != 0,
+        }
+    }
+
+    /// Whether the method is among those that are written out, or none are.
+    fn names(&self, method: &[u8]) -> bool {
         let (methods, _) = self.parts();
         methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
     }

@@ -205,8 +205,9 @@ impl KeyFormat {
         self.shape(text).and_then(Shape::checked)
     }
 
-    /// Reads a key's parts without looking at its check.
-    #[inline]
+    /// Reads a key's parts by their places, without looking at its secret or its check.
+    // Its answer is taken apart at once: a call would write it to memory and read it back.
+    #[inline(always)]
     pub(crate) fn shape<'k>(&self, text: &'k [u8]) -> Option<Shape<'k, '_>> {
         // The length first: a header of a mebibyte costs no more than a short one.
         let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
@@ -216,12 +217,12 @@ impl KeyFormat {
                 let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
                 let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
                 let environment = self.environment_of(head)?;
-                let id = KeyId::from_array(*id).filter(|_| base62::is_text(tail))?;
                 let named = Named {
                     id,
                     environment,
+                    tail,
                     #[cfg(feature = "keyring")]
-                    tail: self.prefix.is_some().then_some(tail),
+                    has_fixed_head: self.prefix.is_some(),
                 };
                 Some(Shape {
                     text,
@@ -357,27 +358,43 @@ pub(crate) struct Shape<'k, 'f> {
 /// What a structured key says of itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'k> {
-    pub(crate) id: KeyId,
+    /// What stands in the id's place.
+    pub(crate) id: &'k [u8; KEY_ID_BYTES],
     pub(crate) environment: Option<&'k [u8]>,
-    /// Secret and check, where the format fixes all that stands before them but for id
-    /// and environment.
+    /// Secret and check.
+    pub(crate) tail: &'k [u8; TAIL_BYTES],
+    /// Whether the format fixes all that stands before the tail but for environment and id.
     #[cfg(feature = "keyring")]
-    pub(crate) tail: Option<&'k [u8; TAIL_BYTES]>,
+    pub(crate) has_fixed_head: bool,
 }
 
 impl<'k> Shape<'k, '_> {
+    /// The key, if its characters are of the alphabet and its check is right.
     #[inline]
     pub(crate) fn checked(self) -> Option<PresentedKey<'k>> {
-        if let Some(checksum) = self.checksum {
-            let (covered, check) = self.text.split_last_chunk::<CHECK_BYTES>()?;
-            if !checksum.holds(covered, check) {
-                return None;
-            }
-        }
-        Some(PresentedKey {
+        let Some(named) = &self.named else {
+            return Some(PresentedKey {
+                text: self.text,
+                id: None,
+            });
+        };
+        let id = named.id().filter(|_| base62::is_text(named.tail))?;
+        let (covered, check) = self.text.split_last_chunk::<CHECK_BYTES>()?;
+        let holds = self
+            .checksum
+            .is_none_or(|checksum| checksum.holds(covered, check));
+        holds.then_some(PresentedKey {
             text: self.text,
-            id: self.named.map(|named| named.id),
+            id: Some(id),
         })
+    }
+}
+
+impl Named<'_> {
+    /// The id, if it is one.
+    #[inline]
+    pub(crate) fn id(&self) -> Option<KeyId> {
+        KeyId::from_array(*self.id)
     }
 }
 

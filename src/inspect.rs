@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::base62::is_text;
 use crate::format::{KEY_TEXT_BYTES_MAX, KeyFormat};
 use crate::key_id::KeyId;
 use crate::label::Environment;
@@ -112,7 +113,10 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
         .and_then(|named| named.environment)
         .and_then(|bytes| core::str::from_utf8(bytes).ok())
         .and_then(|text| Environment::new(text).ok());
+    let key_id = named.and_then(|named| named.id());
+    let legal = named.is_none_or(|named| key_id.is_some() && is_text(named.tail));
     let verdict = match shape.checked() {
+        None if !legal => Verdict::WrongCharacter,
         None => Verdict::WrongChecksum,
         Some(_) if bare.len() < text.len() => Verdict::Wrapped,
         Some(_) => Verdict::WellFormed,
@@ -120,7 +124,7 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
     Inspection {
         verdict,
         environment,
-        key_id: named.map(|named| named.id),
+        key_id,
     }
 }
 

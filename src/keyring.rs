@@ -222,7 +222,7 @@ impl Keyring {
             return Check::Decided(Decision::Deny(Denial::new(Cause::Malformed)));
         };
         let proof = self.tagger.proof(number, &shape);
-        let claimed_id = shape.named.map(|named| named.id);
+        let claimed_id = shape.named.map(|named| KeyId::to_look_for(*named.id));
         match self.judge_cached(claimed_id, &proof, request, now) {
             Some(decision) => Check::Decided(decision),
             None => self.unproved(credential, proof, request, now),
@@ -309,7 +309,7 @@ impl Keyring {
     ///
     /// The key's check is not looked at: a text with the tag of a key that was proved is
     /// that key.
-    #[inline]
+    #[inline(always)]
     fn judge_cached(
         &self,
         claimed_id: Option<KeyId>,
@@ -330,7 +330,7 @@ impl Keyring {
     }
 
     /// Judges a request by an entry, and notes the use that it makes of the key.
-    #[inline]
+    #[inline(always)]
     fn judge_and_count(
         &self,
         id: KeyId,
@@ -351,7 +351,7 @@ impl Keyring {
     }
 
     /// Judges a request by an entry; nothing where another entry has taken its meter over.
-    #[inline]
+    #[inline(always)]
     fn judge(
         &self,
         id: KeyId,

@@ -32,10 +32,9 @@ impl Tagger {
 
     #[inline]
     pub(super) fn proof<'k>(&self, number: usize, shape: &Shape<'k, '_>) -> Proof<'k> {
-        match shape.named.and_then(|named| Some((named, named.tail?))) {
-            // Of a length that the compiler knows, and so without a loop.
-            Some((named, tail)) => Proof {
-                tag: self.tag(tail),
+        match shape.named.filter(|named| named.has_fixed_head) {
+            Some(named) => Proof {
+                tag: self.tag(named.tail),
                 head: Some(Head {
                     format: number,
                     environment: named.environment,
