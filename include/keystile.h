@@ -1038,11 +1038,11 @@ typedef struct keystile_issue_request {
      */
     struct keystile_rate_limit rate_limit;
     /**
-     * How many times it may be used in all; 0 where that is not counted.
+     * How many times it may be used in all, where `has_uses`: 1 or more.
      */
     uint64_t uses;
     /**
-     * How long it lives; 0 for the 90 days.
+     * How long it lives, where `has_lifetime`: 1 or more; else 90 days.
      */
     uint64_t lifetime_millis;
     /**
@@ -1050,7 +1050,15 @@ typedef struct keystile_issue_request {
      */
     uint8_t has_rate_limit;
     /**
-     * 1 for a key without an end, else 0; then `lifetime_millis` is 0.
+     * 1 where uses are counted, else 0.
+     */
+    uint8_t has_uses;
+    /**
+     * 1 where it lives for another time than 90 days, else 0.
+     */
+    uint8_t has_lifetime;
+    /**
+     * 1 for a key without an end, else 0; it goes before `lifetime_millis`.
      */
     uint8_t never_expires;
 } keystile_issue_request;

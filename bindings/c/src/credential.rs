@@ -53,8 +53,9 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
 ) -> keystile_status {
     guard(|| {
         let out_rules = given(out_rules)?;
+        let header_is_null = header.is_null();
         let (header, mut rules) = (text!(header, header_len)?, CredentialRules::new());
-        if !header.is_empty() {
+        if !header_is_null {
             rules = rules.with_header(header)?;
         }
         if basic != 0 {

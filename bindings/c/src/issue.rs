@@ -45,13 +45,17 @@ pub struct keystile_issue_request<'a> {
     pub allowed_networks: Option<&'a keystile_networks>,
     /// How often it may be used, where `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
-    /// How many times it may be used in all; 0 where that is not counted.
+    /// How many times it may be used in all, where `has_uses`: 1 or more.
     pub uses: u64,
-    /// How long it lives; 0 for the 90 days.
+    /// How long it lives, where `has_lifetime`: 1 or more; else 90 days.
     pub lifetime_millis: u64,
     /// 1 where there is a rate limit, else 0.
     pub has_rate_limit: u8,
-    /// 1 for a key without an end, else 0; then `lifetime_millis` is 0.
+    /// 1 where uses are counted, else 0.
+    pub has_uses: u8,
+    /// 1 where it lives for another time than 90 days, else 0.
+    pub has_lifetime: u8,
+    /// 1 for a key without an end, else 0; it goes before `lifetime_millis`.
     pub never_expires: u8,
 }
 
@@ -151,15 +155,16 @@ impl keystile_issue_request<'_> {
         if self.has_rate_limit != 0 {
             request = request.rate_limit(self.rate_limit.core()?);
         }
-        if self.uses != 0 {
+        if self.has_uses != 0 {
             request = request.uses(self.uses)?;
         }
-        match (self.lifetime_millis, self.never_expires) {
-            (0, 0) => Ok(request),
-            (0, _) => Ok(request.never_expires()),
-            (lifetime, 0) => Ok(request.expires_in(Millis::new(lifetime))?),
-            _ => Err(KEYSTILE_ERROR_TIME),
+        if self.has_lifetime != 0 {
+            request = request.expires_in(Millis::new(self.lifetime_millis))?;
         }
+        if self.never_expires != 0 {
+            request = request.never_expires();
+        }
+        Ok(request)
     }
 }
 

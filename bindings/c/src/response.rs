@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{Decision, Response, StatusPolicy, allowed_headers, respond};
+use keystile::{Decision, StatusPolicy, allowed_headers, respond};
 
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
@@ -27,7 +27,8 @@ use keystile_status_policy::*;
 #[derive(Debug)]
 pub struct keystile_response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    /// Names and values, each with a NUL behind it.
+    headers: Vec<(String, String)>,
     body: String,
 }
 
@@ -56,12 +57,13 @@ pub extern "C" fn keystile_respond(
         let (policy, now) = (core_policy(policy)?, instant(now)?);
         let requirement = requirement.map(|requirement| &requirement.0);
         let response = match verdict {
-            Decision::Allow(allowed) => keystile_response {
-                status: 200,
-                headers: allowed_headers(&allowed, now),
-                body: String::new(),
-            },
-            Decision::Deny(denial) => respond(&denial, policy, requirement).into(),
+            Decision::Allow(allowed) => {
+                keystile_response::of(200, allowed_headers(&allowed, now), String::new())
+            }
+            Decision::Deny(denial) => {
+                let response = respond(&denial, policy, requirement);
+                keystile_response::of(response.status, response.headers, response.body)
+            }
         };
         out_response.write(Some(Box::new(response)));
         Ok(())
@@ -96,8 +98,8 @@ pub extern "C" fn keystile_response_header_at(
         let (response, out_name, out_value) =
             (given(response)?, given(out_name)?, given(out_value)?);
         let (name, value) = response.headers.get(index).ok_or(KEYSTILE_ERROR_INDEX)?;
-        out_name.write(keystile_str::of(name));
-        out_value.write(keystile_str::of(value));
+        out_name.write(keystile_str::of(name.trim_end_matches('\0')));
+        out_value.write(keystile_str::of(value.trim_end_matches('\0')));
         Ok(())
     })
 }
@@ -124,12 +126,16 @@ pub extern "C" fn keystile_response_free(response: Option<Box<keystile_response>
     release(response);
 }
 
-impl From<Response> for keystile_response {
-    fn from(response: Response) -> Self {
+impl keystile_response {
+    fn of(status: u16, headers: Vec<(&'static str, String)>, body: String) -> Self {
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (format!("{name}\0"), format!("{value}\0")))
+            .collect();
         Self {
-            status: response.status,
-            headers: response.headers,
-            body: response.body,
+            status,
+            headers,
+            body,
         }
     }
 }

@@ -1,0 +1,333 @@
+/* Vectors about requests: credentials, decisions and the responses to them. */
+#include "reader.h"
+
+static const char *const causes[] = {
+    "",           "missing_credential", "conflicting_credentials", "malformed",
+    "unknown_key", "wrong_secret",      "pepper_unavailable",      "revoked",
+    "suspended",  "expired",            "replaced",                "environment",
+    "network",    "path_not_canonical", "endpoint",                "permission",
+    "rate_limit", "uses_spent",         "store_unavailable",
+};
+
+static const char *cause_name(uint32_t cause) {
+    CHECK(cause >= 1 && cause < sizeof causes / sizeof *causes);
+    return causes[cause];
+}
+
+static json_t *credentials(const json_t *input) {
+    const json_t *rules_form = field(input, "rules"), *list = field(input, "headers");
+    keystile_str name = text_of(field(rules_form, "header"));
+    size_t count = json_array_size(list), index;
+    keystile_header *headers = calloc(count + 1, sizeof *headers);
+    bytes *values = calloc(count + 1, sizeof *values);
+    keystile_credential_rules *rules = NULL;
+    keystile_credential credential;
+    keystile_verdict verdict;
+    CHECK(headers != NULL && values != NULL);
+    OK(keystile_credential_rules_new(name.data, name.len,
+                                     json_is_true(field(rules_form, "basic")), &rules));
+    for (index = 0; index < count; index++) {
+        const json_t *header = json_array_get(list, index);
+        values[index] = bytes_of(header, "value");
+        headers[index].name = text_of(field(header, "name"));
+        headers[index].value.data = values[index].data;
+        headers[index].value.len = values[index].len;
+    }
+    keystile_status status =
+        keystile_credential_extract(rules, headers, count, &verdict, &credential);
+    json_t *outcome;
+    if (status == KEYSTILE_OK) {
+        outcome = json_pack("{s:s%, s:n, s:n}", "credential", credential.text, credential.len,
+                            "cause", "code");
+        keystile_credential_wipe(&credential);
+        CHECK(credential.len == 0 && credential.text[0] == 0);
+    } else {
+        outcome = json_pack("{s:n, s:s, s:s}", "credential", "cause", cause_name(verdict.cause),
+                            "code", keystile_status_name(status));
+    }
+    for (index = 0; index < count; index++) {
+        free(values[index].data);
+    }
+    free(values);
+    free(headers);
+    keystile_credential_rules_free(rules);
+    return outcome;
+}
+
+static json_t *credential_sweeps(const json_t *input) {
+    keystile_str before = text_of(field(input, "before")), behind = text_of(field(input, "behind"));
+    char part[513] = "", around[513] = "", value[512], whole[512];
+    keystile_credential_rules *rules = NULL;
+    keystile_credential credential;
+    keystile_verdict verdict;
+    OK(keystile_credential_rules_new(NULL, 0, 0, &rules));
+    keystile_str token = before;
+    if (token.len >= 7 && memcmp(token.data, "Bearer ", 7) == 0) {
+        token.data += 7;
+        token.len -= 7;
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        keystile_header header;
+        memcpy(value, before.data, before.len);
+        value[before.len] = (char)byte;
+        memcpy(value + before.len + 1, behind.data, behind.len);
+        header.name = text_of(field(input, "header"));
+        header.value.data = value;
+        header.value.len = before.len + 1 + behind.len;
+        keystile_status status = keystile_credential_extract(rules, &header, 1, &verdict, &credential);
+        if (status != KEYSTILE_OK) {
+            CHECK(verdict.cause == KEYSTILE_CAUSE_MALFORMED);
+            continue;
+        }
+        memcpy(whole, token.data, token.len);
+        memcpy(whole + token.len, behind.data, behind.len);
+        char *place = around;
+        if (credential.len != token.len + behind.len ||
+            memcmp(credential.text, whole, credential.len) != 0) {
+            whole[token.len] = (char)byte;
+            memcpy(whole + token.len + 1, behind.data, behind.len);
+            CHECK(credential.len == token.len + 1 + behind.len);
+            CHECK(memcmp(credential.text, whole, credential.len) == 0);
+            place = part;
+        }
+        snprintf(place + strlen(place), 3, "%02x", byte);
+    }
+    keystile_credential_rules_free(rules);
+    return json_pack("{s:s, s:s}", "part_hex", part, "around_hex", around);
+}
+
+static json_t *header_names(const json_t *input) {
+    keystile_str name = text_of(field(input, "header"));
+    keystile_credential_rules *rules = NULL;
+    keystile_status status = keystile_credential_rules_new(name.data, name.len, 0, &rules);
+    CHECK(status == KEYSTILE_OK || status == KEYSTILE_ERROR_NAME);
+    keystile_credential_rules_free(rules);
+    return json_pack("{s:b}", "legal", status == KEYSTILE_OK);
+}
+
+/* What a scene came to; the requirement is kept for naming what is missing. */
+typedef struct judged {
+    keystile_status status;
+    keystile_verdict verdict;
+    keystile_requirement *requirement;
+    uint64_t now;
+} judged;
+
+static keystile_verifier *verifier_of(const json_t *scene) {
+    const json_t *formats = field(scene, "formats");
+    keystile_peppers *peppers;
+    keystile_verifier *verifier = NULL;
+    OK(peppers_of(field(scene, "peppers"), &peppers));
+    for (size_t index = 0; index < json_array_size(formats); index++) {
+        keystile_format *format = format_of(json_array_get(formats, index));
+        keystile_verifier *before = verifier;
+        if (before == NULL) {
+            OK(keystile_verifier_new(format, peppers, &verifier));
+        } else {
+            OK(keystile_verifier_with_format(before, format, &verifier));
+        }
+        keystile_verifier_free(before);
+        keystile_format_free(format);
+    }
+    keystile_peppers_free(peppers);
+    return verifier;
+}
+
+/* What a lineage has spent, from the instants that its limit admitted. */
+static keystile_usage usage_of(const json_t *scene) {
+    const json_t *form = field(scene, "usage"), *instants = field(form, "admitted_at");
+    keystile_usage usage = {0, 0, 0};
+    for (size_t index = 0; index < json_array_size(instants); index++) {
+        keystile_rate_limit limit = limit_of(field(field(scene, "record"), "rate_limit"));
+        OK(keystile_rate_limit_admit(&limit, &usage.rate_state,
+                                     number_of(json_array_get(instants, index)), NULL));
+    }
+    if (!json_is_null(field(form, "remaining"))) {
+        usage.remaining_uses = number_of(field(form, "remaining"));
+        usage.has_remaining_uses = 1;
+    }
+    return usage;
+}
+
+/* The keyring has to come to the same verdict, by a look-up of this very record. */
+static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key,
+                             const keystile_record *record, const keystile_request *request,
+                             const judged *expected) {
+    keystile_keyring *keyring = NULL;
+    keystile_ticket ticket;
+    keystile_verdict verdict;
+    OK(keystile_keyring_new(verifier, NULL, &keyring));
+    keystile_status status = keystile_keyring_check(keyring, key.data, key.len, request,
+                                                    expected->now, &verdict, &ticket);
+    if (status == KEYSTILE_NEEDS_RECORD) {
+        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record,
+                                        expected->now, &verdict, &ticket);
+    }
+    EXPECT(expected->status, status);
+    CHECK(verdict.cause == expected->verdict.cause && verdict.kind == expected->verdict.kind);
+    CHECK(memcmp(&verdict.key_id, &expected->verdict.key_id, sizeof verdict.key_id) == 0);
+    keystile_keyring_free(keyring);
+}
+
+static int same_usage(const keystile_usage *one, const keystile_usage *other) {
+    return one->rate_state == other->rate_state &&
+           one->remaining_uses == other->remaining_uses &&
+           one->has_remaining_uses == other->has_remaining_uses;
+}
+
+static judged judge(const json_t *scene) {
+    judged judged;
+    const json_t *form = field(scene, "request"), *hex = json_object_get(form, "path_hex");
+    keystile_str key = text_of(field(scene, "key"));
+    keystile_str requires_text = text_of(field(form, "requires"));
+    keystile_str address = text_of(field(form, "address"));
+    keystile_verifier *verifier = verifier_of(scene);
+    keystile_record *record = record_of(field(scene, "record"));
+    keystile_usage before = usage_of(scene), usage = before;
+    bytes raw = {NULL, 0};
+    keystile_request request;
+    memset(&judged, 0, sizeof judged);
+    memset(&request, 0, sizeof request);
+    request.struct_size = sizeof request;
+    judged.now = number_of(field(scene, "now"));
+    if (requires_text.data != NULL) {
+        OK(keystile_requirement_parse(requires_text.data, requires_text.len, &judged.requirement));
+        request.requirement = judged.requirement;
+    }
+    request.method = text_of(field(form, "method"));
+    if (hex != NULL && !json_is_null(hex)) {
+        raw = unhex(text_of(hex));
+        request.path.data = raw.data;
+        request.path.len = raw.len;
+    } else {
+        request.path = text_of(field(form, "path"));
+    }
+    request.environment = text_of(field(form, "environment"));
+    if (address.data != NULL) {
+        OK(keystile_address_parse(address.data, address.len, &request.address));
+    }
+    judged.status = keystile_verify(verifier, key.data, key.len, record, &request, &usage,
+                                    judged.now, &judged.verdict);
+    if (judged.status != KEYSTILE_OK) {
+        CHECK(judged.status >= 100 && judged.status < 200);
+        CHECK(same_usage(&usage, &before));
+    }
+    /* A keyring counts by itself, from what the record says. */
+    keystile_usage unused = before;
+    if (record != NULL) {
+        OK(keystile_record_usage(record, &unused));
+    }
+    if (same_usage(&unused, &before)) {
+        judge_by_keyring(verifier, key, record, &request, &judged);
+    }
+    free(raw.data);
+    keystile_record_free(record);
+    keystile_verifier_free(verifier);
+    return judged;
+}
+
+static json_t *quota_of(const keystile_quota *quota) {
+    uint32_t remaining;
+    uint64_t reset, wait = 0;
+    if (keystile_quota_remaining(quota, &remaining) == KEYSTILE_ERROR_ABSENT) {
+        return json_null();
+    }
+    OK(keystile_quota_reset_millis(quota, &reset));
+    int ever = keystile_quota_retry_after_millis(quota, &wait) == KEYSTILE_OK;
+    return json_pack("{s:I, s:I, s:o}", "remaining", (json_int_t)remaining, "reset_ms",
+                     (json_int_t)reset, "retry_after_ms", null_or_number(ever, wait));
+}
+
+static json_t *missing_of(const judged *judged) {
+    json_t *names = json_array();
+    keystile_str name;
+    size_t index = 0;
+    while (judged->requirement != NULL &&
+           keystile_verdict_missing_at(&judged->verdict, judged->requirement, index++, &name) ==
+               KEYSTILE_OK) {
+        json_array_append_new(names, null_or_text(name));
+    }
+    return names;
+}
+
+static json_t *decisions(const json_t *input) {
+    judged judged = judge(input);
+    const keystile_verdict *verdict = &judged.verdict;
+    json_t *outcome;
+    if (judged.status == KEYSTILE_OK) {
+        CHECK(verdict->kind == KEYSTILE_VERDICT_ALLOWED && verdict->cause == 0);
+        json_t *notice = json_null();
+        if (verdict->replaced_until != 0) {
+            notice = json_pack("{s:o, s:I}", "replaced_by", null_or_id(verdict->replaced_by),
+                               "until", (json_int_t)verdict->replaced_until);
+        }
+        outcome = json_pack(
+            "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "decision", "allow", "key_id",
+            null_or_id(verdict->key_id), "lineage", null_or_id(verdict->lineage),
+            "remaining_uses", null_or_number(verdict->has_remaining_uses, verdict->remaining_uses),
+            "quota", quota_of(&verdict->quota), "notice", notice, "ends_overlap_of",
+            null_or_id(verdict->ends_overlap_of), "needs_rehash", verdict->needs_rehash);
+    } else {
+        CHECK(verdict->kind == KEYSTILE_VERDICT_REFUSED);
+        outcome = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "decision", "deny", "code",
+                            keystile_status_name(judged.status), "cause",
+                            cause_name(verdict->cause), "key_id", null_or_id(verdict->key_id),
+                            "missing", missing_of(&judged), "quota", quota_of(&verdict->quota));
+    }
+    keystile_requirement_free(judged.requirement);
+    return outcome;
+}
+
+static json_t *responses(const json_t *input) {
+    keystile_str cause = text_of(field(input, "cause")), name, value;
+    uint32_t policy = is_text(text_of(field(input, "policy")), "article");
+    keystile_response *response = NULL;
+    judged judged;
+    memset(&judged, 0, sizeof judged);
+    judged.now = NOW;
+    if (cause.data == NULL) {
+        judged = judge(field(input, "scene"));
+    } else {
+        uint32_t number = 1;
+        while (!is_text(cause, cause_name(number))) {
+            number++;
+        }
+        judged.status = keystile_refuse(number, &judged.verdict);
+        CHECK(judged.status >= 100 && judged.status < 200);
+    }
+    OK(keystile_respond(&judged.verdict, policy, judged.requirement, judged.now, &response));
+    json_t *headers = json_object(), *code = json_null(), *missing = json_array();
+    for (size_t index = 0; index < keystile_response_header_count(response); index++) {
+        OK(keystile_response_header_at(response, index, &name, &value));
+        CHECK(name.data[name.len] == '\0' && value.data[value.len] == '\0');
+        CHECK(json_object_get(headers, name.data) == NULL);
+        json_object_set_new(headers, name.data, null_or_text(value));
+    }
+    OK(keystile_response_body(response, &value));
+    int denied = judged.status != KEYSTILE_OK;
+    CHECK(denied == (value.len > 0));
+    if (denied) {
+        json_t *body = json_loadb(value.data, value.len, JSON_REJECT_DUPLICATES, NULL);
+        CHECK(json_string_length(field(body, "error")) > 0);
+        CHECK(json_string_length(field(body, "message")) > 0);
+        json_incref((json_t *)(uintptr_t)field(body, "code"));
+        code = (json_t *)(uintptr_t)field(body, "code");
+        if (json_object_get(body, "missing") != NULL) {
+            json_decref(missing);
+            missing = json_incref(json_object_get(body, "missing"));
+        }
+        CHECK(json_object_size(body) == (size_t)(json_object_get(body, "missing") ? 4 : 3));
+        json_decref(body);
+    }
+    json_t *status = null_or_number(denied, keystile_response_status(response));
+    keystile_response_free(response);
+    keystile_requirement_free(judged.requirement);
+    return json_pack("{s:o, s:o, s:o, s:o}", "status", status, "headers", headers, "code", code,
+                     "missing", missing);
+}
+
+const topic REQUESTS[] = {
+    {"credentials", credentials},   {"credential_sweeps", credential_sweeps},
+    {"header_names", header_names}, {"decisions", decisions},
+    {"responses", responses},       {NULL, NULL},
+};
