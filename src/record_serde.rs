@@ -1,7 +1,7 @@
 //! Records and what they are made of as serde values, in the shapes of the SQL table.
 //!
-//! Reading is strict: an unknown field, a field twice or a value that its constructor
-//! refuses is an error, so that no restriction is lost on the way.
+//! Reading is strict: an unknown field, a field twice, one that is left out or a value that
+//! its constructor refuses is an error, so that no restriction is lost on the way.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -147,26 +147,50 @@ struct RecordForm<'r> {
     digest: Option<Digest>,
     key_prefix: Cow<'r, str>,
     client_name: Cow<'r, str>,
+    #[serde(deserialize_with = "present")]
     client_email: Option<Cow<'r, str>>,
+    #[serde(deserialize_with = "present")]
     owner: Option<Cow<'r, str>>,
+    #[serde(deserialize_with = "present")]
     environment: Option<Environment>,
     permissions: Cow<'r, PermissionSet>,
+    #[serde(deserialize_with = "present")]
     allowed_endpoints: Option<Cow<'r, EndpointRules>>,
     #[cfg(feature = "network")]
+    #[serde(deserialize_with = "present")]
     allowed_networks: Option<Cow<'r, Networks>>,
+    /// Nothing but null can be read: a restriction that is not understood is an error.
+    #[cfg(not(feature = "network"))]
+    #[serde(deserialize_with = "present")]
+    allowed_networks: Option<()>,
+    #[serde(deserialize_with = "present")]
     rate_limit: Option<RateLimit>,
+    #[serde(deserialize_with = "present")]
     remaining_uses: Option<u64>,
+    #[serde(deserialize_with = "present")]
     scope_type: Option<Cow<'r, TemplateName>>,
+    #[serde(deserialize_with = "present")]
     metadata: Option<Cow<'r, str>>,
     created_at: UnixMillis,
+    #[serde(deserialize_with = "present")]
     last_used_at: Option<UnixMillis>,
+    #[serde(deserialize_with = "present")]
     expires_at: Option<UnixMillis>,
     status: StatusForm,
     lineage: KeyId,
+    #[serde(deserialize_with = "present")]
     replaced_by: Option<KeyId>,
+    #[serde(deserialize_with = "present")]
     overlap_until: Option<UnixMillis>,
+    #[serde(deserialize_with = "present")]
     ends_at_first_use: Option<KeyId>,
     version: u64,
+}
+
+/// A value that may be null but not left out: what was cut short would grant more than it
+/// did whole.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
 }
 
 impl<'r> RecordForm<'r> {
@@ -184,6 +208,8 @@ impl<'r> RecordForm<'r> {
             allowed_endpoints: record.allowed_endpoints.as_ref().map(Cow::Borrowed),
             #[cfg(feature = "network")]
             allowed_networks: record.allowed_networks.as_ref().map(Cow::Borrowed),
+            #[cfg(not(feature = "network"))]
+            allowed_networks: None,
             rate_limit: record.rate_limit,
             remaining_uses: record.remaining_uses,
             scope_type: record.scope_type.as_ref().map(Cow::Borrowed),
@@ -312,7 +338,9 @@ impl<'de> Deserialize<'de> for RotationPolicy {
 struct TemplateForm {
     name: TemplateName,
     permissions: PermissionSet,
+    #[serde(deserialize_with = "present")]
     rate_limit: Option<RateLimit>,
+    #[serde(deserialize_with = "present")]
     allowed_endpoints: Option<EndpointRules>,
 }
 
