@@ -139,6 +139,11 @@ pub use time::{Millis, UnixMillis};
 pub use usage::Usage;
 pub use verify::{Request, Verifier, verify};
 
+/// The example of the README, so that it compiles.
+#[cfg(all(doctest, feature = "getrandom"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "getrandom")]
 pub use getrandom::SysRng;
 /// The traits of `rand_core` that a source of randomness implements.

@@ -3,6 +3,16 @@
 use std::process::Command;
 
 #[test]
+fn the_readme_shows_the_transcript() {
+    let readme = include_str!("../../../README.md");
+    let shown = readme
+        .split_once("<!-- demo transcript -->\n```console\n")
+        .and_then(|(_, behind)| behind.split_once("```\n"))
+        .map(|(shown, _)| shown);
+    assert_eq!(shown, Some(include_str!("demo.txt")));
+}
+
+#[test]
 fn the_transcript_is_what_the_demo_prints() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
