@@ -138,11 +138,14 @@ fn b14_ghsa_r277_6w6q_xmqw_nothing_accepts_by_default() {
     assert!(!decision.is_allow());
     assert!(CredentialRules::default().extract([]).is_err());
     assert!(PermissionSet::default().is_empty() && EndpointRules::default().is_empty());
-    // The record of another key is no record, and neither is one of the same id.
+    // The record of another key is no record, and neither is one of the same id or the
+    // same digest alone.
     let other = service.issue(&client()).record;
     let mut same_id = other.clone();
     same_id.id = issued.record.id;
-    for record in [other, same_id] {
+    let mut renamed = issued.record.clone();
+    renamed.id = other.id;
+    for record in [other, same_id, renamed] {
         assert!(
             !service
                 .ask(key, Some(&record), &request, &mut usage, at(1))
