@@ -24,12 +24,28 @@ def inspect(spec, text):
     if found is None:
         if "prefix" not in spec or not bare.startswith(spec["prefix"].encode() + b"_"):
             return finding("foreign")
+        damaged = by_places(spec, bare)
+        if damaged is not None:
+            return finding("wrong_character", *damaged)
         return finding("wrong_length" if re.fullmatch(rb"[0-9A-Za-z_]*", bare) else "wrong_character")
     if not spelling.has_right_check(spec, bare, found):
         verdict = "wrong_checksum"
     else:
         verdict = "well_formed" if bare == text else "wrapped"
     return finding(verdict, found["environment"], found["key_id"])
+
+
+def by_places(spec, bare):
+    """Environment and id of a key that has the right length and a character that no key has there."""
+    if spec["kind"] != "structured" or len(bare) > spelling.TEXT_BYTES_MAX:
+        return None
+    form = rb"(?s)%b(?:_(%b))?_(.{16})_.{49}" % (re.escape(spec["prefix"].encode()), spelling.ENVIRONMENT)
+    found = re.fullmatch(form, bare)
+    if found is None:
+        return None
+    environment, own_id = found.groups()
+    is_id = re.fullmatch(spelling.KEY_ID, own_id)
+    return environment and environment.decode(), own_id.decode() if is_id else None
 
 
 def finding(verdict, environment=None, key_id=None):

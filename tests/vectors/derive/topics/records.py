@@ -67,6 +67,9 @@ add("camel-case", "a field of another spelling is unknown", False, "J4", without
 for field in ("id", "digest", "key_prefix", "client_name", "permissions", "created_at", "status", "lineage", "version"):
     add(f"without-{field.replace('_', '-')}", "a field that every record has", False, "J11", without=[field])
     add(f"null-{field.replace('_', '-')}", "null is no value of it", False, "J12", extra={field: None})
+for field in recording.FIELDS:
+    if field not in ("id", "digest", "key_prefix", "client_name", "permissions", "created_at", "status", "lineage", "version"):
+        add(f"without-{field.replace('_', '-')}", "null is said: a field that is left out may be a restriction that was lost", False, "J11", without=[field])
 for field, twice in [("permissions", '["*"]'), ("status", '{"state":"active"}'), ("expires_at", "null"), ("allowed_endpoints", "null")]:
     add_text(f"twice-{field.replace('_', '-')}", "a field twice: one reader takes the first, one the last", TEXT[:-1] + f', "{field}": {twice}}}', False, "J12")
 add("permissions-text", "one text is no list", False, "J12", permissions="admin")
