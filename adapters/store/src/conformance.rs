@@ -23,6 +23,7 @@
 mod audit;
 mod changes;
 mod fixture;
+mod identity;
 mod lifecycle;
 mod lists;
 mod records;
@@ -51,10 +52,10 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         records: nothing_is_found_in_an_empty_store
             records_come_back_as_they_were
             text_is_data
-            ids_differ_in_case
-            opaque_keys_are_found_by_their_digests
-            ids_and_digests_are_taken_once
             what_no_store_can_keep_is_refused;
+        identity: ids_differ_in_case
+            opaque_keys_are_found_by_their_digests
+            ids_and_digests_are_taken_once;
         changes: a_batch_is_written_whole_or_not_at_all
             an_update_needs_the_version_before
             a_revocation_stands

@@ -121,11 +121,17 @@ fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
     match updated {
         Ok(1) => Ok(()),
         Ok(_) => Err(StoreError::Stale),
-        Err(error) => Err(match error.sqlite_extended_error_code() {
-            Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => StoreError::Duplicate,
-            Some(ffi::SQLITE_CONSTRAINT_TRIGGER) => StoreError::Stale,
-            _ => StoreError::unavailable(error),
-        }),
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE =>
+        {
+            Err(StoreError::Duplicate)
+        }
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER =>
+        {
+            Err(StoreError::Stale)
+        }
+        Err(error) => Err(StoreError::unavailable(error)),
     }
 }
 
