@@ -1,18 +1,30 @@
 //! What the command line asks for.
 
+use std::path::PathBuf;
+
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--require-all] [--only STEP...]
+       cargo xtask header
+       cargo xtask install --prefix DIRECTORY
+       cargo xtask abi-baseline
        cargo xtask help
 
   --require-all   a skipped step makes the run fail
-  --only STEP...  run these steps alone";
+  --only STEP...  run these steps alone
+
+  header          writes include/keystile.h from the source
+  install         puts the C library and its header under a prefix
+  abi-baseline    writes the ABI that later versions are held against";
 
 /// One call of the program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Help,
     Test(Args),
+    Header,
+    Install(PathBuf),
+    AbiBaseline,
 }
 
 /// The options of `test`.
@@ -41,6 +53,14 @@ pub(crate) fn parse(
     match words.next().as_deref() {
         Some("test") => {}
         Some("help" | "-h" | "--help") => return Ok(Task::Help),
+        Some("header") => return alone(words, Task::Header),
+        Some("abi-baseline") => return alone(words, Task::AbiBaseline),
+        Some("install") => {
+            return match (words.next().as_deref(), words.next(), words.next()) {
+                (Some("--prefix"), Some(prefix), None) => Ok(Task::Install(prefix.into())),
+                _ => Err("install expects --prefix and a directory".to_owned()),
+            };
+        }
         Some(other) => return Err(format!("there is no task `{other}`")),
         None => return Err("expected a task".to_owned()),
     }
@@ -66,6 +86,14 @@ pub(crate) fn parse(
         }
     }
     Ok(Task::Test(args))
+}
+
+/// A task that takes no further words.
+fn alone(mut words: impl Iterator<Item = String>, task: Task) -> Result<Task, String> {
+    match words.next() {
+        None => Ok(task),
+        Some(other) => Err(format!("the task does not take `{other}`")),
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +143,14 @@ mod tests {
     }
 
     #[test]
+    fn the_chores_of_the_c_library_are_known() {
+        assert_eq!(parsed("header"), Ok(Task::Header));
+        assert_eq!(parsed("abi-baseline"), Ok(Task::AbiBaseline));
+        let prefix = PathBuf::from("/opt/k");
+        assert_eq!(parsed("install --prefix /opt/k"), Ok(Task::Install(prefix)));
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         for (line, expected) in [
             ("", "expected a task"),
@@ -124,6 +160,9 @@ mod tests {
             ("test --only", "expects the name"),
             ("test --only --require-all", "expects the name"),
             ("test --only fmt frob", "the steps are fmt, clippy, fuzz"),
+            ("header now", "`now`"),
+            ("install", "--prefix"),
+            ("install --prefix /usr /opt", "--prefix"),
         ] {
             let message = parsed(line).expect_err(line);
             assert!(message.contains(expected), "{line}: {message}");

@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod capi;
 mod dependencies;
 mod fuzz;
 mod house;
@@ -32,9 +33,22 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Task::Test(args)) => test(&args),
+        Ok(Task::Header) => chore(capi::header(&House::here())),
+        Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
+        Ok(Task::AbiBaseline) => chore(capi::baseline(&House::here())),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);
             ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn chore(done: house::Done) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of steps: what `cargo xtask test` runs, in order.
 
 use crate::house::{Done, House, run, succeeds};
-use crate::{dependencies, fuzz, no_std};
+use crate::{capi, dependencies, fuzz, no_std};
 
 /// One check: where a need is missing it is skipped, and the report says so.
 #[derive(Debug)]
@@ -17,16 +17,45 @@ pub(crate) struct Step {
 pub(crate) enum Need {
     /// A subcommand of Cargo, and how to install it.
     Cargo(&'static str, &'static str),
+    /// A program that says its version, and the Debian package that holds it.
+    Program(&'static str, &'static str),
+    /// A C library that pkg-config knows, and the Debian package that holds it.
+    Library(&'static str, &'static str),
 }
 
 impl Need {
     /// Why the need is not met, or nothing where it is.
     pub(crate) fn missing(&self, house: &House) -> Option<String> {
-        let Self::Cargo(subcommand, install) = self;
-        let found = succeeds(house.command("cargo").args([subcommand, "--version"]));
-        (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
+        match self {
+            Self::Cargo(subcommand, install) => {
+                let found = succeeds(house.command("cargo").args([subcommand, "--version"]));
+                (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
+            }
+            Self::Program(program, package) => {
+                let found = succeeds(house.command(program).arg("--version"));
+                (!found)
+                    .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
+            }
+            Self::Library(library, package) => {
+                let found = succeeds(house.command("pkg-config").args(["--exists", library]));
+                (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
+            }
+        }
     }
 }
+
+const GCC: Need = Need::Program("gcc", "gcc");
+const BINUTILS: Need = Need::Program("objcopy", "binutils");
+const PKG_CONFIG: Need = Need::Program("pkg-config", "pkg-config");
+const JANSSON: Need = Need::Library("jansson", "libjansson-dev");
+const C_TESTS: &[Need] = &[
+    GCC,
+    Need::Program("g++", "g++"),
+    Need::Program("clang", "clang"),
+    BINUTILS,
+    PKG_CONFIG,
+    JANSSON,
+];
 
 pub(crate) const STEPS: &[Step] = &[
     Step {
@@ -82,6 +111,67 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the core stays small and compiles no C",
         needs: &[],
         run: dependencies::run,
+    },
+    Step {
+        name: "c-tests",
+        about: "the C ABI from C99 and C++11: a tour, and every shared vector",
+        needs: C_TESTS,
+        run: capi::tests,
+    },
+    Step {
+        name: "c-misuse",
+        about: "every pointer NULL, every length too long, a panic in every function",
+        needs: &[GCC, BINUTILS],
+        run: capi::misuse,
+    },
+    Step {
+        name: "c-sanitizers",
+        about: "the same under the address and undefined-behaviour sanitizers",
+        needs: C_TESTS,
+        run: capi::sanitizers,
+    },
+    Step {
+        name: "c-valgrind",
+        about: "memory and constant time under valgrind, with a leaky control",
+        needs: &[
+            GCC,
+            BINUTILS,
+            PKG_CONFIG,
+            JANSSON,
+            Need::Program("valgrind", "valgrind"),
+        ],
+        run: capi::valgrind,
+    },
+    Step {
+        name: "c-memory",
+        about: "ten million keys made, judged and freed in flat memory",
+        needs: &[GCC, BINUTILS],
+        run: capi::memory,
+    },
+    Step {
+        name: "c-examples",
+        about: "the C examples, the HTTP service asked by curl",
+        needs: &[
+            GCC,
+            BINUTILS,
+            PKG_CONFIG,
+            Need::Library("libmicrohttpd", "libmicrohttpd-dev"),
+            Need::Library("sqlite3", "libsqlite3-dev"),
+            Need::Program("curl", "curl"),
+        ],
+        run: capi::examples,
+    },
+    Step {
+        name: "c-package",
+        about: "an outside project builds on what was installed, in every way",
+        needs: &[GCC, BINUTILS, PKG_CONFIG, Need::Program("cmake", "cmake")],
+        run: capi::package,
+    },
+    Step {
+        name: "c-abi",
+        about: "the exports are those of the header, and the ABI is as it was",
+        needs: &[BINUTILS, Need::Program("abidiff", "abigail-tools")],
+        run: capi::compare,
     },
     Step {
         name: "fuzz",

@@ -12,7 +12,7 @@ use crate::network::keystile_networks;
 use crate::pepper::{keystile_peppers, ring};
 use crate::permission::keystile_permissions;
 use crate::record::keystile_record;
-use crate::status::keystile_status::{self, *};
+use crate::status::keystile_status;
 use crate::template::keystile_template;
 use crate::text::{instant, keystile_str};
 use crate::wall::{begins_with_its_size, bytes, given, guard, sized};

@@ -1,0 +1,165 @@
+/* One good argument of each kind, for the programs that are made from the header. */
+#ifndef SPECIMENS_H
+#define SPECIMENS_H
+
+#include "support.h"
+
+#define IS_NULL_POINTER(call) EXPECT(KEYSTILE_ERROR_NULL_POINTER, call)
+#define IS_LENGTH(call) EXPECT(KEYSTILE_ERROR_LENGTH, call)
+#define IS_STRUCT_SIZE(call) EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, call)
+
+/* An output is filled with a pattern, and has to be as it was after a misuse. */
+#define FILL(place)                                                                       \
+    unsigned char before_##place[sizeof place];                                           \
+    (void)before_##place;                                                                 \
+    memset(&place, 0xA5, sizeof place)
+#define UNTOUCHED(place)                                                                  \
+    do {                                                                                  \
+        memset(before_##place, 0xA5, sizeof place);                                       \
+        /* Structs that begin with their size had it set. */                              \
+        size_t from = memcmp(&place, before_##place, 1) == 0 ? 0 : sizeof(size_t);        \
+        CHECK(memcmp((char *)&place + from, before_##place + from, sizeof place - from) == 0); \
+    } while (0)
+
+/* The numbers, by the names of their parameters. */
+#define S_now NOW
+#define S_index 0
+#define S_version 1
+#define S_policy 0
+#define S_cause 1
+#define S_basic 0
+#define S_random_bytes 16
+#define S_secret_len 32
+#define S_checksum_key_len 32
+#define S_random_len 512
+#define S_items_len 1
+#define S_siblings_len 1
+#define S_headers_len 1
+#define S_dues_len 4
+#define S_buffer_len sizeof S.buffer
+#define S_TEXT_LEN (sizeof KEY_TEXT - 1)
+#define S_key_len S_TEXT_LEN
+#define S_text_len S_TEXT_LEN
+#define S_prefix_len 4
+#define S_name_len 4
+#define S_wanted_len 4
+#define S_method_len 4
+#define S_path_len 4
+#define S_json_len S_TEXT_LEN
+#define S_reason_len 4
+#define S_owner_len 4
+#define S_header_len 4
+
+#define KEY_TEXT "acme_live_1QJ4bo0RE6F7ptpH_I4xbO9xdOMtcZFEvOwCwasfln8oPlvdBU3XVJz7MYw24ErgXr"
+
+static struct {
+    char key[sizeof KEY_TEXT];
+    char buffer[8192];
+    uint8_t random[512];
+    uint64_t state;
+    keystile_header headers[1];
+    keystile_due dues[4];
+    keystile_format *format;
+    keystile_peppers *peppers;
+    keystile_requirement *requirement;
+    keystile_template *template;
+    keystile_record *record;
+    const keystile_record *records[1];
+    keystile_change *change;
+    keystile_credential_rules *credential_rules;
+    keystile_verifier *verifier;
+    keystile_keyring *keyring;
+    keystile_uses *uses;
+    keystile_response *response;
+    keystile_request request;
+    keystile_issue_request issue_request;
+    keystile_record_parts record_parts;
+    keystile_rotation_policy rotation_policy;
+    keystile_keyring_options keyring_options;
+    keystile_keyring_stats keyring_stats;
+    keystile_address address;
+    keystile_digest digest;
+    keystile_id id;
+    keystile_quota quota;
+    keystile_rate_limit rate_limit;
+    keystile_ticket ticket;
+    keystile_usage usage;
+    keystile_verdict verdict;
+    keystile_credential credential;
+    keystile_str str_permissions[1], str_endpoints[1], str_networks[1];
+    keystile_permissions *permissions;
+    keystile_endpoints *endpoints;
+    keystile_networks *networks;
+} S;
+
+/* A struct that says another size than it has. */
+static inline void *wrong_size(size_t size) {
+    static size_t place[64];
+    place[0] = size;
+    return place;
+}
+
+static void prepare(void) {
+    keystile_record_parts parts;
+    memcpy(S.key, KEY_TEXT, sizeof KEY_TEXT);
+    for (size_t at = 0; at < sizeof S.random; at++) {
+        S.random[at] = (uint8_t)(at * 37 + 11);
+    }
+    S.str_permissions[0] = str("read");
+    S.str_endpoints[0] = str("/api");
+    S.str_networks[0] = str("192.0.2.0/24");
+    S.headers[0].name = str("x-api-key");
+    S.headers[0].value = str(KEY_TEXT);
+    S.request.struct_size = sizeof S.request;
+    S.issue_request.struct_size = sizeof S.issue_request;
+    S.issue_request.client_name = str("Acme");
+    S.keyring_options.struct_size = sizeof S.keyring_options;
+    S.rotation_policy.struct_size = sizeof S.rotation_policy;
+    S.rate_limit.limit = S.rate_limit.burst = 9;
+    S.rate_limit.window_millis = 1000;
+    OK(keystile_rotation_policy_default(&S.rotation_policy));
+    OK(keystile_rate_limit_admit(&S.rate_limit, &S.state, NOW, &S.quota));
+    OK(keystile_format_structured("acme", 4, &S.format));
+    OK(keystile_peppers_new(1, S.random, 32, &S.peppers));
+    OK(keystile_permissions_new(S.str_permissions, 1, &S.permissions));
+    OK(keystile_endpoints_new(S.str_endpoints, 1, &S.endpoints));
+    OK(keystile_networks_new(S.str_networks, 1, &S.networks));
+    OK(keystile_requirement_parse("read", 4, &S.requirement));
+    OK(keystile_template_preset("admin", 5, &S.template));
+    OK(keystile_credential_rules_new(NULL, 0, 0, &S.credential_rules));
+    OK(keystile_verifier_new(S.format, NULL, &S.verifier));
+    OK(keystile_keyring_new(S.verifier, NULL, &S.keyring));
+    OK(keystile_keyring_drain_uses(S.keyring, &S.uses));
+    OK(keystile_digest_of(NULL, S.key, S_TEXT_LEN, &S.digest));
+    OK(keystile_address_parse("192.0.2.7", 9, &S.address));
+    OK(keystile_issue(S.format, NULL, &S.issue_request, NULL, 0, NOW, &S.change));
+    memset(&parts, 0, sizeof parts);
+    parts.struct_size = sizeof parts;
+    OK(keystile_record_parts_of(keystile_change_record_at(S.change, 0), &parts));
+    S.record_parts = parts;
+    S.id = parts.id;
+    OK(keystile_record_new(&parts, &S.record));
+    S.records[0] = S.record;
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
+           keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.verdict));
+    OK(keystile_respond(&S.verdict, 0, NULL, NOW, &S.response));
+}
+
+static void dismiss(void) {
+    keystile_response_free(S.response);
+    keystile_record_free(S.record);
+    keystile_change_free(S.change);
+    keystile_uses_free(S.uses);
+    keystile_keyring_free(S.keyring);
+    keystile_verifier_free(S.verifier);
+    keystile_credential_rules_free(S.credential_rules);
+    keystile_template_free(S.template);
+    keystile_requirement_free(S.requirement);
+    keystile_networks_free(S.networks);
+    keystile_endpoints_free(S.endpoints);
+    keystile_permissions_free(S.permissions);
+    keystile_peppers_free(S.peppers);
+    keystile_format_free(S.format);
+}
+
+#endif

@@ -1,0 +1,223 @@
+//! C programs made from the header: every pointer NULL once, every length out of bounds,
+//! every struct of a wrong size; and a panic in every function.
+
+use core::fmt::Write as _;
+
+use super::prototypes::{Function, Header, Parameter};
+
+/// Pointers that may be NULL, as the header says of each.
+const OPTIONAL: [&str; 12] = [
+    "peppers",
+    "options",
+    "out_verdict",
+    "out_quota",
+    "out_key_id",
+    "keystile_verify.record",
+    "keystile_keyring_admit.record",
+    "keystile_respond.requirement",
+    "keystile_template_new.endpoints",
+    "keystile_template_new.rate_limit",
+    "keystile_rotate.policy",
+    "keystile_plan.policy",
+];
+
+/// A call of each function with each pointer NULL, and so on. Outputs have to stay as they
+/// were.
+pub(crate) fn matrix(header: &Header) -> String {
+    let mut code = String::from("#include \"specimens.h\"\n\n");
+    let mut calls = 0_usize;
+    for function in &header.functions {
+        let _ = writeln!(code, "static void test_{}(void) {{", function.name);
+        if function.returns == "keystile_status" {
+            calls = calls.saturating_add(status_calls(function, header, &mut code));
+        } else {
+            let _ = writeln!(code, "    {};", with_nothing(function));
+        }
+        code.push_str("}\n\n");
+    }
+    code.push_str("int main(void) {\n    prepare();\n");
+    for function in &header.functions {
+        let _ = writeln!(code, "    test_{}();", function.name);
+    }
+    let _ = writeln!(
+        code,
+        "    printf(\"{} functions, {calls} misuses\\n\");\n    dismiss();\n    return 0;\n}}",
+        header.functions.len()
+    );
+    code
+}
+
+/// A panic in each function, which has to come back as its code and do nothing else.
+pub(crate) fn panics(header: &Header) -> String {
+    let mut code = String::from(
+        "#include \"support.h\"\n\nextern void keystile_test_panic_next(void);\n\nint main(void) {\n",
+    );
+    for function in &header.functions {
+        let call = with_nothing(function);
+        code.push_str("    keystile_test_panic_next();\n");
+        if function.returns == "keystile_status" {
+            let _ = writeln!(code, "    EXPECT(KEYSTILE_ERROR_PANIC, {call});");
+        } else {
+            // It has no status: then the panic is used up, and the next call is well.
+            let _ = writeln!(code, "    (void){call};");
+        }
+        code.push_str("    OK(keystile_path_check(\"/\", 1));\n");
+    }
+    let _ = writeln!(
+        code,
+        "    printf(\"{} panics came back\\n\");\n    return 0;\n}}",
+        header.functions.len()
+    );
+    code
+}
+
+/// The call with NULL and 0 alone.
+fn with_nothing(function: &Function) -> String {
+    let nothing = function.parameters.iter().map(
+        |parameter| {
+            if parameter.is_pointer() { "NULL" } else { "0" }
+        },
+    );
+    format!(
+        "{}({})",
+        function.name,
+        nothing.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn status_calls(function: &Function, header: &Header, code: &mut String) -> usize {
+    for parameter in &function.parameters {
+        declare(parameter, header, code);
+    }
+    let mut calls = 0_usize;
+    let mut expect = |expected: &str, changed: &[(usize, &str)]| {
+        let arguments: Vec<String> = function
+            .parameters
+            .iter()
+            .enumerate()
+            .map(|(at, parameter)| {
+                let own = changed.iter().find(|(place, _)| *place == at);
+                own.map_or_else(
+                    || argument(function, parameter, header),
+                    |(_, text)| (*text).to_owned(),
+                )
+            })
+            .collect();
+        let call = format!("{}({})", function.name, arguments.join(", "));
+        let _ = writeln!(code, "    {expected}({call});");
+        for parameter in function.parameters.iter().filter(|p| is_output(p)) {
+            let _ = writeln!(code, "    UNTOUCHED({});", parameter.name);
+        }
+        calls = calls.saturating_add(1);
+    };
+    for (at, parameter) in function.parameters.iter().enumerate() {
+        if !parameter.is_pointer() {
+            continue;
+        }
+        let length = at.saturating_add(1);
+        let counted = function.parameters.get(length).is_some_and(is_length);
+        if counted {
+            expect("IS_NULL_POINTER", &[(at, "NULL"), (length, "1")]);
+            expect("IS_LENGTH", &[(length, "SIZE_MAX")]);
+            expect("IS_LENGTH", &[(length, "SIZE_MAX / 2 + 1")]);
+        } else if !is_optional(function, parameter) {
+            expect("IS_NULL_POINTER", &[(at, "NULL")]);
+        }
+        if header.sized.iter().any(|sized| sized == parameter.target()) {
+            for size in ["0", "1", "sizeof(size_t)", "SIZE_MAX"] {
+                let wrong = format!("wrong_size({size})");
+                expect("IS_STRUCT_SIZE", &[(at, &wrong)]);
+            }
+        }
+    }
+    calls
+}
+
+fn is_length(parameter: &Parameter) -> bool {
+    parameter.kind == "size_t" && parameter.name.ends_with("_len")
+}
+
+fn is_optional(function: &Function, parameter: &Parameter) -> bool {
+    let full = format!("{}.{}", function.name, parameter.name);
+    OPTIONAL.contains(&&*parameter.name) || OPTIONAL.contains(&&*full)
+}
+
+fn is_output(parameter: &Parameter) -> bool {
+    parameter.name.starts_with("out_") && parameter.is_pointer()
+}
+
+/// Outputs stand in variables that are filled with a pattern.
+fn declare(parameter: &Parameter, header: &Header, code: &mut String) {
+    if !is_output(parameter) {
+        return;
+    }
+    let kind = parameter.kind.strip_suffix('*').unwrap_or_default().trim();
+    let _ = writeln!(code, "    {kind} {0}; FILL({0});", parameter.name);
+    if header.sized.iter().any(|sized| sized == parameter.target()) {
+        let _ = writeln!(code, "    {0}.struct_size = sizeof {0};", parameter.name);
+    }
+}
+
+/// An argument that is as it should be.
+fn argument(function: &Function, parameter: &Parameter, header: &Header) -> String {
+    let name = &*parameter.name;
+    if is_output(parameter) {
+        return format!("&{name}");
+    }
+    if !parameter.is_pointer() {
+        return if is_length(parameter) {
+            let of = name.strip_suffix("_len").unwrap_or_default();
+            format!("S_{of}_len")
+        } else {
+            format!("S_{name}")
+        };
+    }
+    let target = parameter.target();
+    let list = function.name.strip_suffix("_new").unwrap_or_default();
+    match target {
+        "keystile_str" => format!("S.{}", list.replace("keystile_", "str_")),
+        "char" if name == "buffer" => "S.buffer".to_owned(),
+        "char" => "S.key".to_owned(),
+        "uint8_t" => "S.random".to_owned(),
+        "uint64_t" => format!("&S.{name}"),
+        "keystile_record *const" => "S.records".to_owned(),
+        "keystile_due" => "S.dues".to_owned(),
+        "keystile_header" => "S.headers".to_owned(),
+        _ => {
+            let noun = target.trim_start_matches("keystile_");
+            let is_value =
+                header.sized.iter().any(|sized| sized == target) || VALUES.contains(&noun);
+            format!("{}S.{noun}", if is_value { "&" } else { "" })
+        }
+    }
+}
+
+/// Structs that are no handles.
+const VALUES: [&str; 9] = [
+    "address",
+    "digest",
+    "id",
+    "quota",
+    "rate_limit",
+    "ticket",
+    "usage",
+    "verdict",
+    "credential",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::house::House;
+
+    #[test]
+    fn every_function_of_the_header_is_called() {
+        let header = Header::read(&House::here()).expect("a header");
+        let (matrix, panics) = (matrix(&header), panics(&header));
+        for function in &header.functions {
+            let call = format!(" {}(", function.name);
+            assert!(matrix.contains(&call) || matrix.contains(&format!("({}(", function.name)));
+            assert!(panics.contains(&format!("{}(", function.name)));
+        }
+    }
+}
