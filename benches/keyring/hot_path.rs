@@ -1,0 +1,170 @@
+//! One check on one thread, and the one hash that everybody else needs at least.
+
+use core::hint::black_box;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
+use keystile::{Cause, Decision, Digest, KeyRecord, Usage, verify};
+use sha2::Sha256;
+
+use super::service::{KeyText, Service, cause, text_of};
+
+/// Keys that take turns.
+const KEYS: usize = 1_000;
+/// Invented keys that take turns: so few that what is remembered of one does not take the
+/// place of another.
+const UNKNOWN: usize = 100;
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = super::group(criterion, "hot_path");
+    let service = Service::with_capacity(2 * KEYS);
+    let keys: Vec<(KeyText, KeyRecord)> = (0..KEYS)
+        .map(|number| service.issue_cached(&service.typical(number)))
+        .collect();
+    floor(&mut group, &keys);
+    warm_allow(&mut group, &service, &keys);
+    cold(&mut group, &service, &keys);
+    rejects(&mut group, &service, &keys);
+    group.finish();
+}
+
+/// SHA-256 over the same key texts: nobody who hashes a key per request does it for less.
+fn floor(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[(KeyText, KeyRecord)]) {
+    group.bench_function("sha256_one_shot", |bench| {
+        let mut turns = keys.iter().cycle();
+        bench.iter(|| {
+            let (text, _) = turns.next().unwrap();
+            <Sha256 as sha2::Digest>::digest(black_box(text))
+        });
+    });
+    assert!(
+        keys.iter()
+            .all(|(text, record)| Digest::sha256(text) == record.digest)
+    );
+}
+
+/// Header bytes → extract → check → allow, with permission, endpoint and limit judged.
+fn warm_allow(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    service: &Service,
+    keys: &[(KeyText, KeyRecord)],
+) {
+    group.bench_function("warm_allow", |bench| {
+        let mut turns = keys.iter().cycle();
+        bench.iter(|| {
+            let (text, _) = turns.next().unwrap();
+            assert!(service.admits(black_box(text)));
+        });
+    });
+}
+
+/// What a verdict costs where nothing is cached and the record has just come from a store.
+fn cold(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    service: &Service,
+    keys: &[(KeyText, KeyRecord)],
+) {
+    // The core alone, as in a service without a keyring: parse, check digits, SHA-256,
+    // comparison in constant time, all that the record says, limit.
+    group.bench_function("cold_allow", |bench| {
+        let mut turns = keys.iter().cycle();
+        bench.iter(|| {
+            let (text, record) = turns.next().unwrap();
+            let key = service.verifier.parse(black_box(text)).unwrap();
+            let mut usage = Usage::of(record);
+            let decision = verify(
+                &service.verifier,
+                &key,
+                Some(black_box(record)),
+                &service.request(),
+                &mut usage,
+                service.now,
+            );
+            black_box(&usage);
+            assert!(matches!(&decision, Decision::Allow(_)));
+        });
+    });
+    // With the keyring: a check that misses, then the admission, which copies the record
+    // into an entry. The invalidation that makes the check miss is counted too.
+    group.bench_function("cold_admit", |bench| {
+        let mut turns = keys.iter().cycle();
+        bench.iter(|| {
+            let (text, record) = turns.next().unwrap();
+            service.keyring.invalidate(&record.id);
+            service.fetch(black_box(text), Some(record), None);
+        });
+    });
+}
+
+/// Credentials that are refused, from their bytes to the refusal.
+fn rejects(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    service: &Service,
+    keys: &[(KeyText, KeyRecord)],
+) {
+    let mut reject = |name, texts: &[KeyText], expected| {
+        group.bench_function(name, |bench| {
+            let mut turns = texts.iter().cycle();
+            bench.iter(|| {
+                let text = black_box(turns.next().unwrap());
+                let check = service.keyring.check(text, &service.request(), service.now);
+                assert_eq!(cause(&check), Some(expected));
+            });
+        });
+    };
+    // One character of the secret is another, of a key that is cached.
+    let typos: Vec<KeyText> = keys.iter().map(|(text, _)| with_typo(text)).collect();
+    reject("reject_typo", &typos, Cause::Malformed);
+
+    // Well formed and never issued. The store was asked once, and its answer is held for
+    // ten seconds.
+    let unknown: Vec<KeyText> = (0..UNKNOWN)
+        .map(|number| {
+            let text = text_of(&service.issue(&service.typical(number)));
+            service.fetch(&text, None, Some(Cause::UnknownKey));
+            text
+        })
+        .collect();
+    reject("reject_unknown_id", &unknown, Cause::UnknownKey);
+
+    // Well formed, with the id of a key that is cached and another key's secret.
+    let wrong: Vec<KeyText> = keys
+        .iter()
+        .zip(keys.iter().skip(1))
+        .map(|((own, _), (other, _))| with_secret_of(own, other))
+        .collect();
+    reject("reject_wrong_secret", &wrong, Cause::WrongSecret);
+}
+
+fn with_typo(text: &KeyText) -> KeyText {
+    let mut typo = *text;
+    let place = typo.iter_mut().rev().nth(20).unwrap();
+    *place = if *place == b'x' { b'y' } else { b'x' };
+    typo
+}
+
+/// `own` with the secret of `other`, and the check digits that make it well formed.
+fn with_secret_of(own: &KeyText, other: &KeyText) -> KeyText {
+    const TAIL: usize = 49;
+    const CHECK: usize = 6;
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut text = *own;
+    let at = text.len() - TAIL;
+    text[at..].copy_from_slice(&other[at..]);
+    let (covered, check) = text.split_last_chunk_mut::<CHECK>().unwrap();
+    let mut rest = usize::try_from(crc32(covered)).unwrap();
+    for digit in check.iter_mut().rev() {
+        *digit = ALPHABET[rest % ALPHABET.len()];
+        rest /= ALPHABET.len();
+    }
+    text
+}
+
+/// CRC-32 of IEEE 802.3, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            crc >> 1 ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 }
+        })
+    })
+}

@@ -1,0 +1,113 @@
+//! Whether a second thread checks as many keys as the first.
+//!
+//! The threads go in step: they wait for each other before each short chunk of checks, and
+//! the chunk is as long as the slower one's. A sample is the median chunk times their
+//! number, so a thread that the system puts aside for a while spoils one chunk, not the
+//! sample. The rate limit is off: to admit no more than it says, all who use one key have
+//! to meet in one word.
+
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+use std::time::Instant;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+use super::service::{Dice, KeyText, Service};
+
+/// Keys of the bench with many.
+const KEYS: usize = 10_000;
+/// Checks of each thread between two meetings.
+const CHUNK: u64 = 1_024;
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = super::group(criterion, "threads");
+    group.sample_size(100);
+    for (name, keys) in [("one_hot_key", 1), ("many_keys", KEYS)] {
+        let service = Service::with_capacity(2 * KEYS);
+        let texts: Vec<KeyText> = (0..keys)
+            .map(|number| service.issue_cached(&service.unlimited(number)).0)
+            .collect();
+        for threads in [1, 2] {
+            group.throughput(Throughput::Elements(u64::try_from(threads).unwrap()));
+            group.bench_function(BenchmarkId::new(name, threads), |bench| {
+                bench.iter_custom(|checks| in_step(&service, &texts, threads, checks));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The time that `checks` checks take each of the threads.
+fn in_step(service: &Service, texts: &[KeyText], threads: usize, checks: u64) -> Duration {
+    let chunks = checks.div_ceil(CHUNK);
+    let meeting = Meeting::of(threads);
+    let mut median = Duration::ZERO;
+    std::thread::scope(|scope| {
+        for number in 1..threads {
+            let (meeting, texts) = (&meeting, shuffled(texts, number));
+            scope.spawn(move || walk(service, &texts, meeting, chunks));
+        }
+        let mut spent = walk(service, &shuffled(texts, 0), &meeting, chunks);
+        spent.sort_unstable();
+        median = spent[spent.len() / 2];
+    });
+    let seconds = median.as_secs_f64() * checks as f64 / CHUNK as f64;
+    Duration::from_secs_f64(seconds)
+}
+
+/// Checks chunk by chunk, in step with the other threads; the length of each.
+fn walk(service: &Service, texts: &[KeyText], meeting: &Meeting, chunks: u64) -> Vec<Duration> {
+    let mut turns = texts.iter().cycle();
+    let chunk = |_| {
+        meeting.wait();
+        let start = Instant::now();
+        for text in turns.by_ref().take(usize::try_from(CHUNK).unwrap()) {
+            assert!(service.admits(black_box(text)));
+        }
+        meeting.wait();
+        start.elapsed()
+    };
+    (0..chunks).map(chunk).collect()
+}
+
+fn shuffled(texts: &[KeyText], number: usize) -> Vec<KeyText> {
+    let mut texts = texts.to_vec();
+    Dice::new(u64::try_from(number).unwrap()).shuffle(&mut texts);
+    texts
+}
+
+/// A barrier that nobody sleeps at: to be woken takes longer than a chunk.
+struct Meeting {
+    threads: usize,
+    arrived: AtomicUsize,
+    round: AtomicU64,
+}
+
+impl Meeting {
+    const fn of(threads: usize) -> Self {
+        Self {
+            threads,
+            arrived: AtomicUsize::new(0),
+            round: AtomicU64::new(0),
+        }
+    }
+
+    fn wait(&self) {
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
+            self.arrived.store(0, Ordering::Release);
+            self.round.store(round + 1, Ordering::Release);
+            return;
+        }
+        let mut looks = 0u32;
+        while self.round.load(Ordering::Acquire) == round {
+            core::hint::spin_loop();
+            looks += 1;
+            if looks.is_multiple_of(1_000) {
+                // The other one may be waiting for this very processor.
+                std::thread::yield_now();
+            }
+        }
+    }
+}
