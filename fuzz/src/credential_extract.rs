@@ -1,0 +1,118 @@
+//! One credential is read from any headers, or none, and never one that was not there.
+//!
+//! The bytes are a byte of options and then lines, each a header: a name, a colon, a value.
+
+use keystile::{Cause, CredentialRules, Denial, DenialCode};
+
+pub fn run(data: &[u8]) {
+    let (options, lines) = data.split_first().unwrap_or((&0, &[]));
+    let (basic, own) = (options & 1 == 1, options & 2 == 2);
+    let mut rules = CredentialRules::new();
+    if basic {
+        rules = rules.with_basic();
+    }
+    if own {
+        rules = rules.with_header("Own-Key").unwrap();
+    }
+    let headers: Vec<(&[u8], &[u8])> = lines
+        .split(|byte| *byte == b'\n')
+        .map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':');
+            let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+            (name, value.get(1..).unwrap_or_default())
+        })
+        .collect();
+
+    let found = extract(&rules, &headers);
+    // Every credential that is there, one by one.
+    let each: Vec<_> = headers
+        .iter()
+        .map(|header| extract(&rules, &[*header]))
+        .collect();
+    let mut whole: Vec<&Vec<u8>> = each.iter().flatten().collect();
+    whole.dedup();
+    let malformed = each.contains(&Err(Cause::Malformed));
+    match &found {
+        Ok(key) => {
+            assert!(!malformed);
+            assert_eq!(whole, [key]);
+            assert!((1..=256).contains(&key.len()));
+            assert!(key.iter().all(u8::is_ascii_graphic));
+            agrees_with_any_source(&rules, key);
+        }
+        Err(Cause::MissingCredential) => assert!(!malformed && whole.is_empty()),
+        Err(Cause::ConflictingCredentials) => assert!(whole.len() > 1),
+        Err(cause) => assert!(malformed, "{cause:?}"),
+    }
+    // The order of headers never turns a refusal into a key, nor a key into another.
+    let reversed: Vec<_> = headers.iter().rev().copied().collect();
+    assert_eq!(extract(&rules, &reversed).ok(), found.clone().ok());
+    if !basic {
+        each.iter().zip(&headers).for_each(|(read, header)| {
+            assert_eq!(*read, naive(own, *header));
+        });
+    }
+}
+
+fn extract(rules: &CredentialRules, headers: &[(&[u8], &[u8])]) -> Result<Vec<u8>, Cause> {
+    let found = rules.extract(headers.iter().copied());
+    let cause = |denial: Denial| {
+        assert!(denial.key_id().is_none() && denial.quota().is_none());
+        assert!(matches!(
+            denial.code(),
+            DenialCode::MissingCredential
+                | DenialCode::ConflictingCredentials
+                | DenialCode::InvalidKey
+        ));
+        denial.cause()
+    };
+    found
+        .map(|credential| {
+            assert_eq!(format!("{credential:?}"), "Credential(..)");
+            credential.as_bytes().to_vec()
+        })
+        .map_err(cause)
+}
+
+/// The same key from another header is the same key.
+fn agrees_with_any_source(rules: &CredentialRules, key: &[u8]) {
+    let bearer = [b"BEARER \t ", key].concat();
+    let sources: [(&[u8], &[u8]); 2] = [(b"x-api-key", key), (b"Authorization", &bearer)];
+    for headers in [&sources[..1], &sources[1..], &sources] {
+        assert_eq!(extract(rules, headers).as_deref(), Ok(key));
+    }
+}
+
+/// What one header holds, without HTTP Basic.
+fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let value = match name.to_ascii_lowercase().as_slice() {
+        b"x-api-key" => value,
+        b"own-key" if own => value,
+        b"authorization" => {
+            let start = value.iter().take(512).take_while(|b| blank(b)).count();
+            let value = &value[start..];
+            match value.get(..6) {
+                Some(scheme)
+                    if scheme.eq_ignore_ascii_case(b"bearer") && value.get(6).is_none_or(blank) =>
+                {
+                    &value[6..]
+                }
+                _ => return Err(Cause::MissingCredential),
+            }
+        }
+        _ => return Err(Cause::MissingCredential),
+    };
+    if value.len() > 512 {
+        return Err(Cause::Malformed);
+    }
+    let start = value.iter().take_while(|b| blank(b)).count();
+    let end = value.iter().rev().take_while(|b| blank(b)).count();
+    match value.get(start..value.len() - end).unwrap_or_default() {
+        [] => Err(Cause::MissingCredential),
+        key if key.len() <= 256 && key.iter().all(|b| (0x21..=0x7E).contains(b)) => {
+            Ok(key.to_vec())
+        }
+        _ => Err(Cause::Malformed),
+    }
+}
