@@ -95,17 +95,21 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
     // As where keys are presented: what is longer than any key is not looked through.
     let short = (bare.len() <= KEY_TEXT_BYTES_MAX).then_some(bare);
     let Some(shape) = short.and_then(|bare| format.shape(bare)) else {
-        let ours = format.prefix().is_some_and(|prefix| {
-            let rest = bare.strip_prefix(prefix.as_str().as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b"_"))
+        let behind = format.prefix().and_then(|prefix| {
+            let rest = bare.strip_prefix(prefix.as_str().as_bytes())?;
+            rest.strip_prefix(b"_")
         });
-        let legal = bare
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        return only(match (ours, legal) {
-            (false, _) => Verdict::Foreign,
-            (true, false) => Verdict::WrongCharacter,
-            (true, true) => Verdict::WrongLength,
+        let legal = |byte: &u8| {
+            if format.is_structured() {
+                byte.is_ascii_alphanumeric() || *byte == b'_'
+            } else {
+                matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+            }
+        };
+        return only(match behind {
+            None => Verdict::Foreign,
+            Some(behind) if behind.iter().all(legal) => Verdict::WrongLength,
+            Some(_) => Verdict::WrongCharacter,
         });
     };
     let named = shape.named;
