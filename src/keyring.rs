@@ -86,7 +86,7 @@ pub use fault::{Fault, plant};
 
 /// An in-process verifier for many threads.
 ///
-/// It is `Send` and `Sync`; share it by reference or [`Arc`]. A verdict on a cached key
+/// It is `Send` and `Sync`; share it by reference or [`Arc`](std::sync::Arc). A verdict on a cached key
 /// takes no lock, makes no allocation and computes no SHA-256: the key is proved by a
 /// keyed 128-bit tag of its text. Status, expiry, endpoint, permission and limits are
 /// judged on every call.
