@@ -116,7 +116,10 @@ mod tests {
     }
 
     fn at(millis: u64) -> UnixMillis {
-        UnixMillis::new(1_790_000_000_000 + millis).unwrap()
+        UnixMillis::new(1_790_000_000_000)
+            .unwrap()
+            .plus(Millis::new(millis))
+            .unwrap()
     }
 
     #[test]
@@ -169,7 +172,7 @@ mod tests {
         let left = |now| limit.quota(meter.rate().state().unwrap(), now).remaining();
         assert_eq!(left(at(0)), 1);
         // Nothing to add changes nothing, also after the clock has stepped back.
-        let earlier = UnixMillis::new(at(0).get() - 60_000).unwrap();
+        let earlier = UnixMillis::new(1_789_999_940_000).unwrap();
         let before = meter.rate().state();
         let nothing = RateState::default();
         drop(lineages.join(id(1), Some(&limit), nothing, None, earlier));
