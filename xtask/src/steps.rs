@@ -83,6 +83,15 @@ pub(crate) const STEPS: &[Step] = &[
         run: |house| house.cargo("test --package keystile --no-default-features --lib --tests"),
     },
     Step {
+        name: "vectors",
+        about: "the second implementation still derives the shared vectors",
+        needs: &[Need::Program("python3", "python3")],
+        run: |house| {
+            let derive = ["tests/vectors/derive/derive.py", "--check"];
+            run(house.command("python3").args(derive))
+        },
+    },
+    Step {
         name: "doc-tests",
         about: "the examples in the documentation",
         needs: &[],
@@ -170,7 +179,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "c-abi",
         about: "the exports are those of the header, and the ABI is as it was",
-        needs: &[BINUTILS, Need::Program("abidiff", "abigail-tools")],
+        needs: &[GCC, BINUTILS, Need::Program("abidiff", "abigail-tools")],
         run: capi::compare,
     },
     Step {
