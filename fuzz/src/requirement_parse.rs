@@ -21,9 +21,9 @@ pub fn run(data: &[u8]) {
     let mut terms = BTreeSet::new();
     formula.terms(&mut terms);
     let terms: Vec<&str> = terms.into_iter().take(64).collect();
-    // None, all, each alone, all but each, and some that the text itself picks.
+    // None, all, some alone, all but some, and some that the text itself picks.
     let mut choices = vec![0, u64::MAX];
-    choices.extend((0..terms.len()).flat_map(|at| [1 << at, !(1 << at)]));
+    choices.extend((0..terms.len().min(16)).flat_map(|at| [1 << at, !(1 << at)]));
     choices.extend(data.windows(8).take(8).map(|bytes| {
         bytes.iter().fold(0, |all: u64, byte| {
             all.wrapping_mul(0x0100_0000_01B3) ^ u64::from(*byte)
