@@ -42,6 +42,7 @@ mod fault;
 mod invalidation;
 mod left_over;
 mod lineages;
+mod map;
 mod meter;
 mod places;
 mod ring;
@@ -72,6 +73,7 @@ use fault::planted;
 use invalidation::Invalidations;
 use left_over::LeftOver;
 use lineages::Lineages;
+use map::Map;
 use meter::Failed;
 use places::by_hash;
 use ring::Ring;
@@ -107,9 +109,9 @@ pub struct Keyring {
     clock_skew: Millis,
     tagger: Tagger,
     hasher: Hashing,
-    entries: papaya::HashMap<KeyId, Entry, Hashing>,
+    entries: Map<KeyId, Entry>,
     /// From an opaque key's tag to its id, since its text carries none.
-    aliases: papaya::HashMap<u128, KeyId, Hashing>,
+    aliases: Map<u128, KeyId>,
     invalidations: Invalidations,
     gates: Box<[Mutex<()>]>,
     absents: Absents<Hashing>,

@@ -4,6 +4,7 @@ use super::absent::Absents;
 use super::invalidation::Invalidations;
 use super::left_over::LeftOver;
 use super::lineages::Lineages;
+use super::map::Map;
 use super::places::GATES;
 use super::ring::Ring;
 use super::sync::atomic::AtomicU64;
@@ -119,8 +120,8 @@ impl KeyringBuilder {
             absent_ttl: self.absent_ttl,
             clock_skew: self.clock_skew,
             tagger: Tagger::random()?,
-            entries: papaya::HashMap::with_hasher(hasher.clone()),
-            aliases: papaya::HashMap::with_hasher(hasher.clone()),
+            entries: Map::with_hasher(hasher.clone()),
+            aliases: Map::with_hasher(hasher.clone()),
             invalidations: Invalidations::new(),
             gates: (0..GATES).map(|_| Mutex::new(())).collect(),
             absents: Absents::new(hasher.clone(), self.absent_ttl),

@@ -1,13 +1,14 @@
 //! Uses of keys that are cached no more, kept until they are drained.
 
+use std::collections::HashMap;
 use std::vec::Vec;
 
 use super::Use;
-use super::sync::{Mutex, lock};
+use super::sync::{Hashing, Mutex, lock};
 use super::uses::{StripePool, Stripes};
 use crate::key_id::KeyId;
 
-/// The uses of evicted keys, as many as there are cached keys at most.
+/// The uses of evicted keys, of as many as can be cached at most.
 pub(super) struct LeftOver {
     capacity: usize,
     kept: Mutex<Kept>,
@@ -15,7 +16,7 @@ pub(super) struct LeftOver {
 
 #[derive(Default)]
 struct Kept {
-    uses: Vec<Use>,
+    uses: HashMap<KeyId, Use, Hashing>,
     /// Keys in whose stripes a late thread may still count; no more than there are stripes.
     striped: Vec<(Use, Stripes)>,
 }
@@ -38,10 +39,15 @@ impl LeftOver {
         if used.count == 0 {
             return 0;
         }
+        if let Some(known) = kept.uses.get_mut(&used.key_id) {
+            known.count = known.count.saturating_add(used.count);
+            known.last_used_at = known.last_used_at.max(used.last_used_at);
+            return 0;
+        }
         if kept.uses.len() >= self.capacity {
             return used.count;
         }
-        kept.uses.push(used);
+        kept.uses.insert(used.key_id, used);
         0
     }
 
@@ -55,11 +61,14 @@ impl LeftOver {
     /// Takes all uses that are kept.
     pub(super) fn drain(&self, pool: &StripePool) -> Vec<Use> {
         let mut kept = lock(&self.kept);
-        let mut uses = core::mem::take(&mut kept.uses);
-        uses.extend(kept.striped.iter().filter_map(|(used, stripes)| {
+        let late = kept.striped.iter().filter_map(|(used, stripes)| {
             let count = pool.take(*stripes);
             (count > 0).then_some(Use { count, ..*used })
-        }));
-        uses
+        });
+        let late: Vec<Use> = late.collect();
+        core::mem::take(&mut kept.uses)
+            .into_values()
+            .chain(late)
+            .collect()
     }
 }

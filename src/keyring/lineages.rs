@@ -137,12 +137,13 @@ mod tests {
         let state = RateState::from_bits(7);
         let (held, is_new) = lineages.join(id(0), None, state, Some(3), at(0));
         assert!(is_new && held.remaining() == Some(3));
-        for number in 1..1_000 {
-            lineages.owe(id(number), state, at(number + 3), at(number));
+        for number in 1..1_000_u64 {
+            let until = at(number.saturating_add(3));
+            lineages.owe(id(number), state, until, at(number));
             let (meter, is_new) = lineages.join(id(number), None, state, None, at(number));
             assert!(is_new);
             drop(meter);
-            lineages.keep(&id(number), at(number + 3));
+            lineages.keep(&id(number), until);
             assert!(lock(&lineages.debts).map.len() <= 8);
             assert!(lock(&lineages.meters).map.len() <= 8);
             let before = id(number.saturating_sub(2).max(1));

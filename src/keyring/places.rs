@@ -18,7 +18,7 @@ pub(super) const ABSENT_KEYS: usize = 4;
 /// Keys that may have a counter of several stripes. Contended keys are few.
 pub(super) const STRIPED_MAX: usize = sized(256, 1);
 /// Counters of such a key, each in a cache line of its own.
-pub(super) const STRIPES: usize = sized(8, 1);
+pub(super) const STRIPES: usize = sized(8, 2);
 /// Keys beyond the capacity that may be in for a moment: one for each thread that has
 /// entered a key and not yet evicted another.
 pub(super) const SLACK: usize = sized(256, 4);

@@ -92,6 +92,22 @@ pub(crate) const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "loom",
+        about: "every order in which two threads can meet in the keyring",
+        needs: &[],
+        run: |house| {
+            let line = "test --package keystile --features keyring --release --test keyring_loom";
+            let mut command = house.command("cargo");
+            // A folder of its own: other flags would have all be built anew, here and there.
+            let command = command
+                .args(line.split_whitespace())
+                .env("CARGO_TARGET_DIR", house.target_path("loom"))
+                .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                .env("RUSTFLAGS", "--cfg keystile_loom");
+            run(command)
+        },
+    },
+    Step {
         name: "doc-tests",
         about: "the examples in the documentation",
         needs: &[],

@@ -1,0 +1,429 @@
+//! The keyring under a model checker: every order in which two threads can meet, up to a
+//! bound on how often one interrupts the other.
+//!
+//! The models drive the keyring itself. Its map runs in single steps here, for the checker
+//! does not see into it. Each model is run a second time with a step of the keyring left
+//! out or put in the wrong place, and has to fail then.
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg keystile_loom" cargo test --release --test keyring_loom --features keyring
+//! ```
+#![cfg(keystile_loom)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where the product must not"
+)]
+
+#[path = "world/dice.rs"]
+mod dice;
+#[path = "world/service.rs"]
+mod service;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dice::Dice;
+use keystile::{
+    Cause, Check, Decision, Denial, Fault, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
+    PepperRing, RateLimit, Request, Requirement, RotationPolicy, plant, revoke, rotate,
+};
+use loom::sync::Mutex;
+use loom::thread;
+use service::{Service, at, client};
+
+/// How often one thread interrupts another, where the environment does not say.
+const PREEMPTIONS: usize = 3;
+/// Fetches after which a caller gives up.
+const ROUNDS: usize = 4;
+
+/// A key as its owner has it, and its record.
+#[derive(Clone)]
+struct Key {
+    text: Arc<str>,
+    record: KeyRecord,
+}
+
+/// A keyring, the store behind it, and the threads' common view of both.
+struct House {
+    keyring: Keyring,
+    store: Mutex<BTreeMap<KeyId, KeyRecord>>,
+}
+
+impl House {
+    fn new(service: &Service, capacity: usize, records: &[&KeyRecord]) -> Arc<Self> {
+        let builder = Keyring::builder(service.verifier.clone()).capacity(capacity);
+        let records = records.iter().map(|record| (record.id, (*record).clone()));
+        Arc::new(Self {
+            keyring: builder.build().unwrap(),
+            store: Mutex::new(records.collect()),
+        })
+    }
+
+    fn put(&self, records: &[&KeyRecord]) {
+        let mut store = self.store.lock().unwrap();
+        for record in records {
+            store.insert(record.id, (*record).clone());
+        }
+    }
+
+    fn fetch(&self, key: &Key) -> Option<KeyRecord> {
+        self.store.lock().unwrap().get(&key.record.id).cloned()
+    }
+
+    /// The whole way of a request, with as many fetches as it takes.
+    fn ask(&self, key: &Key) -> Decision {
+        self.ask_for(key, &Request::new())
+    }
+
+    fn ask_for(&self, key: &Key, request: &Request<'_>) -> Decision {
+        let mut check = self.keyring.check(key.text.as_bytes(), request, at(1));
+        for _ in 0..ROUNDS {
+            match check {
+                Check::Decided(decision) => return decision,
+                Check::NeedsRecord(ticket) => {
+                    let record = self.fetch(key);
+                    check = self.keyring.admit(ticket, record.as_ref(), at(1));
+                }
+            }
+        }
+        Decision::Deny(Denial::new(Cause::StoreUnavailable))
+    }
+
+    /// What is decided without a fetch.
+    fn cached(&self, key: &Key) -> Option<Decision> {
+        match self
+            .keyring
+            .check(key.text.as_bytes(), &Request::new(), at(1))
+        {
+            Check::Decided(decision) => Some(decision),
+            Check::NeedsRecord(_) => None,
+        }
+    }
+
+    /// Whether it is allowed without a fetch: 1 or 0.
+    fn cached_allows(&self, key: &Key) -> u64 {
+        self.cached(key)
+            .is_some_and(|decision| decision.is_allow())
+            .into()
+    }
+
+    fn allows(&self, key: &Key) -> u64 {
+        self.ask(key).is_allow().into()
+    }
+
+    fn drained(&self) -> u64 {
+        self.keyring
+            .drain_uses()
+            .iter()
+            .map(|used| used.count)
+            .sum()
+    }
+}
+
+fn key(service: &mut Service, request: &IssueRequest) -> Key {
+    let issued = service.issue(request);
+    Key {
+        text: issued.key.expose().into(),
+        record: issued.record,
+    }
+}
+
+/// A limit that lets so many pass in all, as time stands still here.
+fn at_most(count: u32) -> RateLimit {
+    RateLimit::new(count, Millis::from_hours(1)).unwrap()
+}
+
+fn explore(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    builder.check(model);
+}
+
+/// A service whose first keys have such ids, and so share a lock or do not.
+fn services() -> impl Iterator<Item = Service> {
+    (0..3).map(|seed| {
+        let mut service = Service::structured();
+        service.dice = Dice::seeded(seed);
+        service
+    })
+}
+
+/// A model, and tests that it fails under each fault that it is there to find.
+macro_rules! model {
+    ($name:ident, $model:ident, finds: $($fault:ident $test:ident),*) => {
+        #[test]
+        fn $name() {
+            services().for_each($model);
+        }
+        $(
+            #[test]
+            #[should_panic(expected = "model: ")]
+            fn $test() {
+                plant(Fault::$fault);
+                services().for_each($model);
+            }
+        )*
+    };
+}
+
+model!(a_fetch_under_way_brings_back_no_revoked_key, revoked_while_fetched,
+    finds: AdmittedUnchecked admission_without_a_check_is_found,
+        CountedAfterFetch a_count_after_the_fetch_is_found,
+        GateNotTaken an_open_gate_is_found,
+        StruckOnly an_invalidation_of_cached_records_alone_is_found);
+
+fn revoked_while_fetched(mut service: Service) {
+    let key = key(&mut service, &client());
+    let revoked = revoke(&key.record, "", at(0)).unwrap().record;
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.ask(&key))
+        };
+        house.put(&[&revoked]);
+        house.keyring.invalidate(&key.record.id);
+        let after = house.cached_allows(&key);
+        let _ = asking.join().unwrap();
+        let last = house.cached_allows(&key);
+        assert_eq!((after, last), (0, 0), "model: allowed after it was revoked");
+    });
+}
+
+model!(a_fetch_under_way_brings_back_no_key_of_an_ended_owner, owner_ended_while_fetched,
+    finds: AsOfAdmission a_record_as_new_as_its_admission_is_found);
+
+fn owner_ended_while_fetched(mut service: Service) {
+    let request = client().owner("tenant 7").unwrap();
+    let key = key(&mut service, &request);
+    let revoked = revoke(&key.record, "", at(0)).unwrap().record;
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.ask(&key))
+        };
+        house.put(&[&revoked]);
+        house.keyring.invalidate_owner("tenant 7");
+        let after = house.cached_allows(&key);
+        let _ = asking.join().unwrap();
+        let last = house.cached_allows(&key);
+        assert_eq!(
+            (after, last),
+            (0, 0),
+            "model: allowed after its owner was ended"
+        );
+    });
+}
+
+model!(a_key_that_was_issued_is_not_remembered_as_unknown, issued_while_asked_for,
+    finds: AbsentUnchecked a_refusal_remembered_without_a_check_is_found);
+
+fn issued_while_asked_for(mut service: Service) {
+    let key = key(&mut service, &client());
+    explore(move || {
+        let house = House::new(&service, 4, &[]);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.ask(&key))
+        };
+        house.put(&[&key.record]);
+        house.keyring.invalidate(&key.record.id);
+        let denied = |found: Option<Decision>| found.is_some_and(|found| !found.is_allow());
+        let after = denied(house.cached(&key));
+        let _ = asking.join().unwrap();
+        let last = denied(house.cached(&key));
+        assert_eq!(
+            (after, last),
+            (false, false),
+            "model: refused after it was issued"
+        );
+    });
+}
+
+model!(a_refresh_gives_no_second_allowance, refreshed_while_spent,
+    finds: MeterCopied a_copied_meter_is_found);
+
+fn refreshed_while_spent(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(2)));
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        house.keyring.invalidate(&key.record.id);
+        let refreshed = house.allows(&key);
+        let all = before + refreshed + asking.join().unwrap();
+        assert!(all <= 2, "model: {all} passed a limit of 2");
+    });
+}
+
+model!(a_rotated_pair_has_one_allowance, rotated_while_spent,
+    finds: LineageApart a_meter_apart_is_found);
+
+fn rotated_while_spent(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(2)));
+    let (replaced, successor) = rotated(&mut service, &key);
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        house.put(&[&replaced, &successor.record]);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        let all = before + house.allows(&successor) + asking.join().unwrap();
+        let all = all + house.allows(&key);
+        assert!(all <= 2, "model: {all} passed a limit of 2 for the pair");
+    });
+}
+
+model!(a_fetch_from_before_a_rotation_gives_no_allowance, rotated_while_fetched,
+    finds: FirstUnvoided an_old_fetch_of_the_first_key_is_found);
+
+fn rotated_while_fetched(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(1)));
+    let (replaced, successor) = rotated(&mut service, &key);
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.allows(&key))
+        };
+        house.put(&[&replaced, &successor.record]);
+        let all = house.allows(&successor) + asking.join().unwrap();
+        assert!(all <= 1, "model: {all} passed a limit of 1 for the pair");
+    });
+}
+
+fn rotated(service: &mut Service, key: &Key) -> (KeyRecord, Key) {
+    let (format, none) = (service.format.clone(), PepperRing::none());
+    let policy = RotationPolicy::default();
+    let dice = &mut service.dice;
+    let rotated = rotate(&key.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let successor = Key {
+        text: rotated.key.expose().into(),
+        record: rotated.successor,
+    };
+    (rotated.changed[0].clone(), successor)
+}
+
+model!(a_use_is_redeemed_once, redeemed_by_two,
+    finds: UseTakenInTwo a_use_taken_in_two_steps_is_found);
+
+fn redeemed_by_two(mut service: Service) {
+    let key = key(&mut service, &client().uses(2).unwrap());
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        let all = before + house.cached_allows(&key) + asking.join().unwrap();
+        assert_eq!(all, 2, "model: {all} uses of 2");
+    });
+}
+
+model!(uses_are_told_once_though_the_record_is_refreshed, counted_while_refreshed,
+    finds: CountCopied a_copied_count_is_found);
+
+fn counted_while_refreshed(mut service: Service) {
+    let key = key(&mut service, &client());
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        house.keyring.invalidate(&key.record.id);
+        let all = before + house.allows(&key) + asking.join().unwrap();
+        let told = house.drained();
+        assert_eq!(told, all, "model: {told} uses told of {all}");
+    });
+}
+
+model!(uses_are_told_once_though_drained_during_a_refresh, drained_while_refreshed,
+    finds: CountUnmarked a_count_without_a_mark_is_found);
+
+fn drained_while_refreshed(mut service: Service) {
+    let key = key(&mut service, &client());
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        let draining = {
+            let house = Arc::clone(&house);
+            thread::spawn(move || house.drained())
+        };
+        house.keyring.invalidate(&key.record.id);
+        let all = before + house.allows(&key);
+        let told = draining.join().unwrap() + house.drained();
+        assert_eq!(told, all, "model: {told} uses told of {all}");
+    });
+}
+
+model!(uses_of_an_evicted_key_are_told_once, evicted_while_counted,
+    finds: EvictedCountOpen an_open_count_of_an_evicted_key_is_found);
+
+fn evicted_while_counted(mut service: Service) {
+    let [key, other] = [(); 2].map(|()| key(&mut service, &client()));
+    explore(move || {
+        let house = House::new(&service, 1, &[&key.record, &other.record]);
+        let before = house.allows(&key);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        let all = before + house.allows(&other) + asking.join().unwrap();
+        let told = house.drained();
+        assert_eq!(told, all, "model: {told} uses told of {all}");
+    });
+}
+
+model!(an_evicted_key_comes_back_with_its_debt, evicted_while_spent,
+    finds: EvictedMeterOpen an_open_meter_of_an_evicted_key_is_found);
+
+fn evicted_while_spent(mut service: Service) {
+    let limited = key(&mut service, &client().rate_limit(at_most(1)));
+    let other = key(&mut service, &client());
+    explore(move || {
+        let house = House::new(&service, 1, &[&limited.record, &other.record]);
+        // Cached, and nothing spent: it lacks the permission.
+        let more = Requirement::parse("payroll:pay").unwrap();
+        let refused = house.ask_for(&limited, &Request::new().requires(&more));
+        assert!(!refused.is_allow());
+        let asking = {
+            let (house, key) = (Arc::clone(&house), limited.clone());
+            thread::spawn(move || house.cached_allows(&key))
+        };
+        assert!(house.ask(&other).is_allow());
+        let all = house.allows(&limited) + asking.join().unwrap();
+        assert!(all <= 1, "model: {all} passed a limit of 1");
+    });
+}
+
+model!(uses_that_threads_collide_on_are_told_once, collided_on, finds:);
+
+fn collided_on(mut service: Service) {
+    let key = key(&mut service, &client());
+    explore(move || {
+        let house = House::new(&service, 4, &[&key.record]);
+        let before = house.allows(&key);
+        let asking = {
+            let (house, key) = (Arc::clone(&house), key.clone());
+            thread::spawn(move || house.cached_allows(&key) + house.cached_allows(&key))
+        };
+        let here = house.cached_allows(&key);
+        let told = house.drained();
+        let all = before + here + asking.join().unwrap();
+        assert_eq!(all, 4);
+        assert_eq!(told + house.drained(), all, "model: uses are told once");
+    });
+}
