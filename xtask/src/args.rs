@@ -8,6 +8,7 @@ usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask header
        cargo xtask install --prefix DIRECTORY
        cargo xtask abi-baseline
+       cargo xtask bench-capi
        cargo xtask help
 
   --require-all   a skipped step makes the run fail
@@ -15,7 +16,8 @@ usage: cargo xtask test [--require-all] [--only STEP...]
 
   header          writes include/keystile.h from the source
   install         puts the C library and its header under a prefix
-  abi-baseline    writes the ABI that later versions are held against";
+  abi-baseline    writes the ABI that later versions are held against
+  bench-capi      measures a warm allow of C beside that of Rust";
 
 /// One call of the program.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub(crate) enum Task {
     Header,
     Install(PathBuf),
     AbiBaseline,
+    BenchCapi,
 }
 
 /// The options of `test`.
@@ -55,6 +58,7 @@ pub(crate) fn parse(
         Some("help" | "-h" | "--help") => return Ok(Task::Help),
         Some("header") => return alone(words, Task::Header),
         Some("abi-baseline") => return alone(words, Task::AbiBaseline),
+        Some("bench-capi") => return alone(words, Task::BenchCapi),
         Some("install") => {
             return match (words.next().as_deref(), words.next(), words.next()) {
                 (Some("--prefix"), Some(prefix), None) => Ok(Task::Install(prefix.into())),

@@ -123,14 +123,31 @@ fn memcheck(house: &House) -> Command {
         "--errors-for-leak-kinds=definite,indirect,possible",
     ]);
     valgrind.arg(format!("--error-exitcode={VALGRIND_FOUND}"));
+    valgrind.arg(format!("--suppressions={SOURCES}/valgrind.supp"));
     valgrind
 }
 
-/// Ten million keys made, judged and freed, in memory that stays flat.
+/// Ten million keys made, judged and freed, in memory that stays flat; and a warm allow,
+/// which allocates nothing at all.
 pub(crate) fn memory(house: &House) -> Done {
     let bench = Bench::new(house, Library::release(house)?)?;
     let program = bench.compile("gcc", "gnu99", "memory", &["memory.c"], &["-O2"])?;
-    run(house.command(&program).arg("10000000"))
+    run(house.command(&program).arg("10000000"))?;
+    run(house.command(&warm_allow(house)?).args(["1000", "1"]))
+}
+
+/// `cargo xtask bench-capi`: what the C call costs beside the Rust call.
+pub(crate) fn bench(house: &House) -> Done {
+    run(house.command(&warm_allow(house)?).args(["20000", "501"]))
+}
+
+fn warm_allow(house: &House) -> Result<String, String> {
+    let bench = Bench::new(house, Library::with_comparison(house)?)?;
+    let wraps = ["malloc", "calloc", "realloc", "posix_memalign"];
+    let wraps = wraps.map(|name| format!("-Wl,--wrap={name}"));
+    let mut flags = vec!["-O2"];
+    flags.extend(wraps.iter().map(String::as_str));
+    bench.compile("gcc", "gnu99", "warm_allow", &["warm_allow.c"], &flags)
 }
 
 /// A library, and a place where programs are compiled against it.

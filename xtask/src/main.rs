@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Task::Test(args)) => test(&args),
         Ok(Task::Header) => chore(capi::header(&House::here())),
         Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
+        Ok(Task::BenchCapi) => chore(capi::bench(&House::here())),
         Ok(Task::AbiBaseline) => chore(capi::baseline(&House::here())),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);

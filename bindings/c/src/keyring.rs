@@ -144,12 +144,12 @@ pub unsafe extern "C" fn keystile_keyring_check(
         let (keyring, out_ticket) = (&given(keyring)?.0, given(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
-        let environment = request.asked_environment()?;
-        let request = request.core(environment.as_ref())?;
-        match keyring.check(key, &request, instant(now)?) {
-            Check::Decided(decision) => tell(&decision, out_verdict),
-            Check::NeedsRecord(ticket) => wait(&ticket, out_ticket),
-        }
+        let now = instant(now)?;
+        // By reference: a check is large, and a move would be a copy.
+        request.ask(|request| match &keyring.check(key, request, now) {
+            Check::Decided(decision) => tell(decision, out_verdict),
+            Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
+        })
     })
 }
 
@@ -186,16 +186,17 @@ pub unsafe extern "C" fn keystile_keyring_admit(
         let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), given(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
-        let environment = request.asked_environment()?;
-        let request = request.core(environment.as_ref())?;
-        let ticket = match keyring.ticket(key, &request, as_of) {
-            Ok(ticket) => ticket,
-            Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
-        };
-        match keyring.admit(ticket, record.map(|record| &record.0), instant(now)?) {
-            Check::Decided(decision) => tell(&decision, out_verdict),
-            Check::NeedsRecord(ticket) => wait(&ticket, out_ticket),
-        }
+        let now = instant(now)?;
+        request.ask(|request| {
+            let ticket = match keyring.ticket(key, request, as_of) {
+                Ok(ticket) => ticket,
+                Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
+            };
+            match &keyring.admit(ticket, record.map(|record| &record.0), now) {
+                Check::Decided(decision) => tell(decision, out_verdict),
+                Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
+            }
+        })
     })
 }
 

@@ -84,3 +84,6 @@ pub mod response;
 
 #[cfg(feature = "panic-injection")]
 pub mod injection;
+
+#[cfg(feature = "comparison")]
+pub mod comparison;

@@ -4,9 +4,8 @@ use keystile::{Environment, Request};
 
 use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
-use crate::status::keystile_status;
 use crate::text::keystile_str;
-use crate::wall::begins_with_its_size;
+use crate::wall::{Outcome, begins_with_its_size, wire_text};
 
 /// What a request asks for. What is left at zero is not asked: without a requirement no
 /// permission is needed. But a key that is restricted to endpoints or networks is refused
@@ -30,36 +29,39 @@ pub struct keystile_request<'a> {
 
 begins_with_its_size!(keystile_request<'_>);
 
-impl<'a> keystile_request<'a> {
-    /// The environment, for [`core`](Self::core) to borrow.
+impl keystile_request<'_> {
+    /// Does what is to be done with the core's request.
+    ///
+    /// It is lent and not returned: on the hot path each copy of it is felt.
     #[inline]
-    pub(crate) fn asked_environment(&self) -> Result<Option<Environment>, keystile_status> {
-        let environment = self.environment.optional()?;
-        Ok(environment.map(Environment::new).transpose()?)
+    pub(crate) fn ask(&self, work: impl FnOnce(&Request<'_>) -> Outcome) -> Outcome {
+        match self.environment.optional()? {
+            None => self.ask_in(None, work),
+            Some(name) => self.ask_in(Some(&Environment::new(name)?), work),
+        }
     }
 
     #[inline]
-    pub(crate) fn core<'r>(
+    fn ask_in(
         &self,
-        environment: Option<&'r Environment>,
-    ) -> Result<Request<'r>, keystile_status>
-    where
-        'a: 'r,
-    {
+        environment: Option<&Environment>,
+        work: impl FnOnce(&Request<'_>) -> Outcome,
+    ) -> Outcome {
+        let address = self.address.core()?;
+        let (method, path) = (self.method.bytes()?, self.path.bytes()?);
         let mut request = Request::new();
         if let Some(requirement) = self.requirement {
             request = request.requires(&requirement.0);
         }
-        let (method, path) = (self.method.bytes()?, self.path.bytes()?);
         if method.is_some() || path.is_some() {
-            request = request.endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default());
+            request = request.endpoint(method.map_or("", wire_text), path.map_or("", wire_text));
         }
         if let Some(environment) = environment {
             request = request.in_environment(environment);
         }
-        if let Some(address) = self.address.core()? {
+        if let Some(address) = address {
             request = request.from_address(address);
         }
-        Ok(request)
+        work(&request)
     }
 }

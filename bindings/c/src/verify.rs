@@ -88,16 +88,16 @@ pub unsafe extern "C" fn keystile_verify(
         let (verifier, usage, now) = (&given(verifier)?.0, given(usage)?, instant(now)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
-        let environment = request.asked_environment()?;
-        let request = request.core(environment.as_ref())?;
         let key = match verifier.parse(key) {
             Ok(key) => key,
             Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
         };
-        let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
-        let decision = verify(verifier, &key, record, &request, &mut spent, now);
-        *usage = keystile_usage::of(&spent);
-        tell(&decision, out_verdict)
+        request.ask(|request| {
+            let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
+            let decision = verify(verifier, &key, record, request, &mut spent, now);
+            *usage = keystile_usage::of(&spent);
+            tell(&decision, out_verdict)
+        })
     })
 }
 

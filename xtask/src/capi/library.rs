@@ -27,10 +27,10 @@ impl Library {
         Self::finish(house, "debug", "panics")
     }
 
-    /// With full debug information, for comparing the ABI.
-    pub(crate) fn debug(house: &House) -> Result<Self, String> {
-        house.cargo("build --package keystile-capi")?;
-        Self::finish(house, "debug", "debug")
+    /// With the Rust call that the C call is measured beside.
+    pub(crate) fn with_comparison(house: &House) -> Result<Self, String> {
+        house.cargo("build --package keystile-capi --release --features comparison")?;
+        Self::finish(house, "release", "comparison")
     }
 
     fn finish(house: &House, profile: &str, name: &str) -> Result<Self, String> {

@@ -36,7 +36,7 @@ impl Header {
         Ok(header)
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let text = without_comments(text);
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let code = lines.collect::<Vec<_>>().join(" ");
