@@ -1,6 +1,6 @@
 /* Many threads on one keyring: checks, admits, invalidations and drains at once.
  *
- * usage: threads TURNS; for valgrind's thread checkers and for ThreadSanitizer. */
+ * usage: threads TURNS [racy]; for ThreadSanitizer, which has to catch the racy control. */
 #include <pthread.h>
 
 #include "support.h"
@@ -9,7 +9,8 @@ enum { KEYS = 8, WORKERS = 4 };
 
 static keystile_keyring *keyring;
 static keystile_change *changes[KEYS];
-static long turns;
+static long turns, unguarded;
+static int racy;
 
 static void ask(unsigned number) {
     const keystile_record *record = keystile_change_record_at(changes[number], 0);
@@ -34,6 +35,9 @@ static void *work(void *argument) {
     for (long turn = 0; turn < turns; turn++) {
         seed = seed * 1103515245u + 12345u;
         ask((seed >> 16) % KEYS);
+        if (racy) {
+            unguarded++;
+        }
     }
     return NULL;
 }
@@ -59,7 +63,8 @@ int main(int argc, char **argv) {
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
     keystile_issue_request request;
-    CHECK(argc == 2);
+    CHECK(argc == 2 || argc == 3);
+    racy = argc == 3 && strcmp(argv[2], "racy") == 0;
     turns = strtol(argv[1], NULL, 10);
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
