@@ -130,12 +130,14 @@ fn memcheck(house: &House) -> Command {
 }
 
 /// Ten million keys made, judged and freed, in memory that stays flat; and a warm allow,
-/// which allocates nothing at all.
+/// which allocates nothing at all; and each allocation of a tour that fails once.
 pub(crate) fn memory(house: &House) -> Done {
     let bench = Bench::new(house, Library::release(house)?)?;
     let program = bench.compile("gcc", "gnu99", "memory", &["memory.c"], &["-O2"])?;
     run(house.command(&program).arg("10000000"))?;
-    run(house.command(&warm_allow(house)?).args(["1000", "1"]))
+    run(house.command(&warm_allow(house)?).args(["1000", "1"]))?;
+    let library = Library::release(house)?;
+    run(&mut house.command(&counted(house, library, "allocation")?))
 }
 
 /// `cargo xtask bench-capi`: what the C call costs beside the Rust call.
@@ -144,12 +146,17 @@ pub(crate) fn bench(house: &House) -> Done {
 }
 
 fn warm_allow(house: &House) -> Result<String, String> {
-    let bench = Bench::new(house, Library::with_comparison(house)?)?;
+    counted(house, Library::with_comparison(house)?, "warm_allow")
+}
+
+/// A program through which every allocation of the library goes.
+fn counted(house: &House, library: Library, name: &str) -> Result<String, String> {
+    let bench = Bench::new(house, library)?;
     let wraps = ["malloc", "calloc", "realloc", "posix_memalign"];
     let wraps = wraps.map(|name| format!("-Wl,--wrap={name}"));
     let mut flags = vec!["-O2"];
     flags.extend(wraps.iter().map(String::as_str));
-    bench.compile("gcc", "gnu99", "warm_allow", &["warm_allow.c"], &flags)
+    bench.compile("gcc", "gnu99", name, &[&format!("{name}.c")], &flags)
 }
 
 /// A library, and a place where programs are compiled against it.
