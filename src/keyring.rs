@@ -437,7 +437,9 @@ impl Keyring {
             return deny(Cause::WrongSecret);
         }
         let at = self.not_before(now);
-        if let Some(refusal) = self.absents.find(id, &proof.tag, &self.invalidations, at) {
+        // Of the whole text: no other one is refused in its place.
+        let tag = self.tagger.tag(key.text());
+        if let Some(refusal) = self.absents.find(id, &tag, &self.invalidations, at) {
             self.counters.absent_hits.fetch_add(1, Ordering::Relaxed);
             return deny(refusal.into());
         }

@@ -46,8 +46,8 @@ impl Keyring {
             return self.overtaken(ticket);
         }
         let now = self.not_before(now);
-        self.absents
-            .remember(id, ticket.proof.tag, refusal, ticket.as_of, now);
+        let tag = self.tagger.tag(ticket.key.text());
+        self.absents.remember(id, tag, refusal, ticket.as_of, now);
         Check::Decided(Decision::Deny(Denial::new(refusal.into())))
     }
 
@@ -123,10 +123,13 @@ impl Keyring {
         }
         let entry = entries.get(&id);
         drop(gates);
+        let decision =
+            entry.and_then(|entry| self.judge_and_count(id, entry, &ticket.request, now));
         if is_new {
+            // After the verdict: the new key may be the one that goes, but not unheard.
             self.evict(now);
         }
-        match entry.and_then(|entry| self.judge_and_count(id, entry, &ticket.request, now)) {
+        match decision {
             Some(decision) => Check::Decided(decision),
             None => self.overtaken(ticket),
         }

@@ -47,8 +47,9 @@ impl Tagger {
         }
     }
 
+    /// The tag of a whole text, or of a part of it.
     #[inline]
-    fn tag(&self, text: &[u8]) -> Tag {
+    pub(super) fn tag(&self, text: &[u8]) -> Tag {
         let Hash128 { h1, h2 } = self.0.hash(text);
         Tag([h1, h2])
     }
