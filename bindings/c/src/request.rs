@@ -41,7 +41,7 @@ impl keystile_request<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn ask_in(
         &self,
         environment: Option<&Environment>,

@@ -137,7 +137,7 @@ pub extern "C" fn keystile_verdict_missing_at(
 }
 
 /// Writes the details of a decision and turns it into its status.
-#[inline]
+#[inline(always)]
 pub(crate) fn tell(
     decision: &Decision,
     out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
@@ -155,7 +155,7 @@ pub(crate) fn tell(
 }
 
 impl keystile_verdict {
-    #[inline]
+    #[inline(always)]
     fn allowed(allowed: &Allowed) -> Self {
         let notice = allowed.notice.as_ref();
         Self {
