@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use keystile::{
