@@ -7,7 +7,6 @@ mod library;
 mod misuse;
 mod package;
 mod prototypes;
-mod threads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,6 @@ pub(crate) use abi::{baseline, compare};
 pub(crate) use examples::run as examples;
 pub(crate) use install::install;
 pub(crate) use package::run_package as package;
-pub(crate) use threads::run_threads as threads;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 const SOURCES: &str = "bindings/c/tests/c";
@@ -89,7 +87,7 @@ pub(crate) fn sanitizers(house: &House) -> Done {
     run(house.command(&vectors).arg(house.path("tests/vectors")))
 }
 
-/// Memory errors, leaks, constant time and threads under valgrind.
+/// Memory errors, leaks and constant time under valgrind.
 pub(crate) fn valgrind(house: &House) -> Done {
     let header = Header::read(house)?;
     let bench = Bench::new(house, Library::release(house)?)?;

@@ -168,16 +168,6 @@ pub(crate) const STEPS: &[Step] = &[
         run: capi::valgrind,
     },
     Step {
-        name: "c-threads",
-        about: "many threads on one keyring under ThreadSanitizer, with a racy control",
-        needs: &[
-            GCC,
-            Need::Program("g++", "g++"),
-            Need::Program("setarch", "util-linux"),
-        ],
-        run: capi::threads,
-    },
-    Step {
         name: "c-memory",
         about: "ten million keys made, judged and freed in flat memory",
         needs: &[GCC, BINUTILS],
