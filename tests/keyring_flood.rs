@@ -1,0 +1,169 @@
+//! A flood of invented keys: it fills no memory and drives nothing out of the cache.
+#![cfg(feature = "keyring")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
+)]
+
+#[path = "world/backed.rs"]
+mod backed;
+#[path = "world/counting.rs"]
+mod counting;
+#[path = "world/dice.rs"]
+mod dice;
+#[path = "world/forged.rs"]
+mod forged;
+#[path = "world/service.rs"]
+mod service;
+
+use core::hint::black_box;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+
+use backed::Backed;
+use counting::grown_by;
+use forged::{Forger, with_wrong_secret};
+use keystile::{Cause, Check, Decision, Denial, Request};
+use service::{Service, at, client};
+
+/// Invented keys in all, by so many threads.
+const INVENTED: u64 = 10_000_000;
+const THREADS: u64 = 2;
+/// Keys that are asked for all the time.
+const HOT: usize = 1_000;
+const MIB: i64 = 1 << 20;
+
+/// The bytes are counted for the whole process: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[test]
+fn g9_the_count_of_bytes_sees_a_cache_that_grows() {
+    let _alone = alone();
+    assert!(grown_by(|| drop(black_box(vec![0u8; 3 << 20]))) >= 3 * MIB);
+    assert!(grown_by(|| drop(black_box(Box::new(1)))) < MIB);
+    let mut forger = Forger::seeded(1);
+    let mut seen = HashSet::new();
+    let grown = grown_by(|| {
+        for _ in 0..20_000 {
+            assert!(seen.insert(forger.forge().to_vec()), "forged twice");
+        }
+    });
+    assert!(grown > MIB);
+}
+
+#[test]
+fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing() {
+    let _alone = alone();
+    let mut service = Service::structured();
+    let keys: Vec<_> = (0..HOT).map(|_| service.issue(&client())).collect();
+    let hot: Vec<_> = keys.iter().map(|key| key.key.expose().to_owned()).collect();
+    let wrong: Vec<_> = hot.iter().map(|text| with_wrong_secret(text)).collect();
+    // Not a place is left over.
+    let backed = Backed::set_up(&service, |builder| builder.capacity(HOT));
+    keys.iter().for_each(|key| backed.put(&key.record));
+    assert!(hot.iter().all(|text| backed.allows(text, at(0))));
+    let before = backed.keyring.stats();
+    let keyring = &backed.keyring;
+    let request = Request::new();
+
+    let flood = |seed| {
+        let mut forger = Forger::seeded(seed);
+        let (mut hits, mut asked) = (0u64, 0u64);
+        for number in 0..INVENTED / THREADS {
+            let forged = forger.forge();
+            match keyring.check(forged, &request, at(1)) {
+                Check::NeedsRecord(ticket) => {
+                    let refused = keyring.admit(ticket, None, at(1));
+                    assert!(matches!(refused, Check::Decided(Decision::Deny(_))));
+                }
+                Check::Decided(decision) => panic!("{decision:?} of a key never seen"),
+            }
+            if number % 100 == 0 {
+                let place = (number / 100) as usize % HOT;
+                asked += 1;
+                let check = keyring.check(hot[place].as_bytes(), &request, at(1));
+                hits += u64::from(matches!(check, Check::Decided(Decision::Allow(_))));
+                // And one that names a key in use.
+                let check = keyring.check(wrong[place].as_bytes(), &request, at(1));
+                assert!(matches!(check, Check::Decided(Decision::Deny(_))));
+            }
+        }
+        (hits, asked)
+    };
+    let mut results = Vec::with_capacity(THREADS as usize);
+    let grown = grown_by(|| {
+        thread::scope(|scope| {
+            let floods: Vec<_> = (0..THREADS)
+                .map(|seed| scope.spawn(move || flood(seed)))
+                .collect();
+            results.extend(floods.into_iter().map(|flood| flood.join().unwrap()));
+        });
+    });
+    assert!(grown <= MIB, "grown by {grown} bytes");
+    let (hits, asked) = results
+        .into_iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert_eq!(
+        (asked, hits),
+        (INVENTED / 100, asked),
+        "hits on the hot set"
+    );
+    let after = keyring.stats();
+    assert_eq!(after.fetches - before.fetches, INVENTED);
+    assert_eq!((after.entries, after.evictions), (HOT, 0));
+}
+
+#[test]
+fn g9_a_key_with_a_wrong_check_is_never_looked_up() {
+    let _alone = alone();
+    let service = Service::structured();
+    let backed = Backed::new(&service);
+    let mut forger = Forger::seeded(7);
+    let request = Request::new();
+    for _ in 0..1_000_000 {
+        let check = backed.keyring.check(forger.mistype(), &request, at(0));
+        let Check::Decided(Decision::Deny(denial)) = check else {
+            panic!("{check:?}");
+        };
+        assert_eq!(Denial::cause(&denial), Cause::Malformed);
+    }
+    assert_eq!(backed.keyring.stats().fetches, 0);
+    // The same with a right one is.
+    assert!(matches!(
+        backed.keyring.check(forger.forge(), &request, at(0)),
+        Check::NeedsRecord(_)
+    ));
+}
+
+#[test]
+fn g9_a_flood_of_wrong_secrets_of_one_key_is_held_off_where_it_is_cached() {
+    let _alone = alone();
+    let mut service = Service::structured();
+    let issued = service.issue(&client());
+    let text = issued.key.expose();
+    let backed = Backed::new(&service);
+    backed.put(&issued.record);
+    assert!(backed.allows(text, at(0)));
+    backed.fetches();
+    let mut forger = Forger::seeded(9);
+    let head = &text[..text.len() - 49];
+    for _ in 0..100_000 {
+        let forged = core::str::from_utf8(forger.forge()).unwrap();
+        let secret = &forged[forged.len() - 49..forged.len() - 6];
+        let forged = forged::with_check(&format!("{head}{secret}"));
+        assert_eq!(backed.refuses(&forged, at(1)), Some(Cause::WrongSecret));
+    }
+    assert_eq!(backed.fetches(), 0);
+    assert!(backed.cached(text, at(1)).unwrap().is_allow());
+}
