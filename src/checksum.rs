@@ -69,13 +69,17 @@ impl Checksum {
     fn number(&self, text: &[u8]) -> u64 {
         match self {
             Self::Crc32 => u64::from(crc32fast::hash(text)),
-            Self::Keyed(ChecksumKey(state)) => {
-                let mac = state.clone().chain_update(text).finalize().into_bytes();
-                let first = mac.first_chunk::<8>().copied().unwrap_or_default();
-                // 35 bits are the most that six base62 digits can hold.
-                u64::from_be_bytes(first) >> 29
-            }
+            Self::Keyed(key) => key.number(text),
         }
+    }
+}
+
+impl ChecksumKey {
+    fn number(&self, text: &[u8]) -> u64 {
+        let mac = self.0.clone().chain_update(text).finalize().into_bytes();
+        let first = mac.first_chunk::<8>().copied().unwrap_or_default();
+        // 35 bits are the most that six base62 digits can hold.
+        u64::from_be_bytes(first) >> 29
     }
 }
 

@@ -20,6 +20,8 @@ use crate::record::KeyRecord;
 const SECRET_BYTES: usize = 43;
 const CHECK_BYTES: usize = 6;
 const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
+/// `id _ secret check`, the part of fixed length that a key is read by from its end.
+const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
 const SEPARATOR: u8 = b'_';
 
 /// Random bytes of an opaque key: fewest, most, and the article's.
@@ -202,7 +204,25 @@ impl KeyFormat {
     #[must_use]
     #[inline]
     pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
-        self.shape(text).and_then(Shape::checked)
+        // The reading answers yes or no, in a register. An answer in memory would be copied
+        // a moment after it was written, which the processor has to wait for.
+        self.reads(text).then(|| PresentedKey {
+            text,
+            id: self.id_within(text),
+        })
+    }
+
+    /// Whether a text is a key of this format, its check included.
+    fn reads(&self, text: &[u8]) -> bool {
+        self.shape(text).is_some_and(|shape| shape.is_whole())
+    }
+
+    /// The id of a text that was found to be a key.
+    #[inline]
+    fn id_within(&self, text: &[u8]) -> Option<KeyId> {
+        let body = text.last_chunk::<BODY_BYTES>()?;
+        let id = body.first_chunk().copied().map(KeyId::to_look_for);
+        id.filter(|_| self.is_structured())
     }
 
     /// Reads a key's parts by their places, without looking at its secret or its check.
@@ -368,25 +388,16 @@ pub(crate) struct Named<'k> {
     pub(crate) has_fixed_head: bool,
 }
 
-impl<'k> Shape<'k, '_> {
-    /// The key, if its characters are of the alphabet and its check is right.
+impl Shape<'_, '_> {
+    /// Whether its characters are of the alphabet and its check is right.
     #[inline]
-    pub(crate) fn checked(self) -> Option<PresentedKey<'k>> {
-        let Some(named) = &self.named else {
-            return Some(PresentedKey {
-                text: self.text,
-                id: None,
-            });
+    pub(crate) fn is_whole(&self) -> bool {
+        let (Some(named), Some(checksum)) = (&self.named, self.checksum) else {
+            return true;
         };
-        let id = named.id().filter(|_| base62::is_text(named.tail))?;
-        let (covered, check) = self.text.split_last_chunk::<CHECK_BYTES>()?;
-        let holds = self
-            .checksum
-            .is_none_or(|checksum| checksum.holds(covered, check));
-        holds.then_some(PresentedKey {
-            text: self.text,
-            id: Some(id),
-        })
+        let legal = named.id().is_some() && base62::is_text(named.tail);
+        let parts = self.text.split_last_chunk::<CHECK_BYTES>();
+        legal && parts.is_some_and(|(covered, check)| checksum.holds(covered, check))
     }
 }
 

@@ -119,11 +119,11 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
         .and_then(|text| Environment::new(text).ok());
     let key_id = named.and_then(|named| named.id());
     let legal = named.is_none_or(|named| key_id.is_some() && is_text(named.tail));
-    let verdict = match shape.checked() {
-        None if !legal => Verdict::WrongCharacter,
-        None => Verdict::WrongChecksum,
-        Some(_) if bare.len() < text.len() => Verdict::Wrapped,
-        Some(_) => Verdict::WellFormed,
+    let verdict = match (shape.is_whole(), legal) {
+        (false, false) => Verdict::WrongCharacter,
+        (false, true) => Verdict::WrongChecksum,
+        (true, _) if bare.len() < text.len() => Verdict::Wrapped,
+        (true, _) => Verdict::WellFormed,
     };
     Inspection {
         verdict,

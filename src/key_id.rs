@@ -59,11 +59,11 @@ impl KeyId {
     #[inline]
     pub(crate) fn from_array(bytes: [u8; KEY_ID_BYTES]) -> Option<Self> {
         let [version, ..] = bytes;
-        (version == VERSION && base62::is_text(&bytes)).then_some(Self(bytes))
+        // The alphabet first: 16 bytes are looked at as one, and 15 are not.
+        (base62::is_text(&bytes) && version == VERSION).then_some(Self(bytes))
     }
 
-    /// What to look for among known ids: only a real id is ever found under it.
-    #[cfg(feature = "keyring")]
+    /// An id that was found to be one, or is only to be looked for among those that are.
     pub(crate) const fn to_look_for(bytes: [u8; KEY_ID_BYTES]) -> Self {
         Self(bytes)
     }

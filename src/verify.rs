@@ -65,10 +65,12 @@ impl Verifier {
     /// A [`Denial`] with [`Cause::Malformed`] where it is of none of the formats.
     #[inline]
     pub fn parse<'k>(&self, credential: &'k [u8]) -> Result<PresentedKey<'k>, Denial> {
-        self.formats
-            .iter()
-            .find_map(|format| format.parse(credential))
-            .ok_or(Denial::new(Cause::Malformed))
+        for format in &self.formats {
+            if let Some(key) = format.parse(credential) {
+                return Ok(key);
+            }
+        }
+        Err(Denial::new(Cause::Malformed))
     }
 
     /// Reads a credential's parts in the first format that it has the shape of, without
