@@ -149,8 +149,9 @@ impl<'s> Rules<'s> {
     /// Whether a rule matches a path that was found to be canonical.
     #[inline]
     pub(crate) fn allow_canonical(self, method: &[u8], path: &[u8]) -> bool {
+        let usual = usual_method(method);
         self.iter()
-            .any(|rule| rule.allows(method) && rule.matches(path))
+            .any(|rule| rule.allows(usual, method) && rule.matches(path))
     }
 }
 
@@ -255,15 +256,14 @@ impl<'s> Rule<'s> {
         )
     }
 
+    /// Whether a method, of which `usual` is the bit, may be used.
     #[inline]
-    fn allows(&self, method: &[u8]) -> bool {
-        match usual_method(method) {
-            0 => self.names(method),
-            usual => self.head.usual_methods & usual != 0,
-        }
+    fn allows(&self, usual: u8, method: &[u8]) -> bool {
+        self.head.usual_methods & usual != 0 || (usual == 0 && self.names(method))
     }
 
     /// Whether the method is among those that are written out, or none are.
+    #[inline(never)]
     fn names(&self, method: &[u8]) -> bool {
         let (methods, _) = self.parts();
         methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
@@ -286,7 +286,9 @@ impl<'s> Rule<'s> {
     fn covers(&self, wanted: &Rule<'_>) -> bool {
         let (wanted_methods, wanted_pattern) = wanted.parts();
         let methods_within = match wanted_methods {
-            Some(wanted) => wanted.split(is_comma).all(|method| self.allows(method)),
+            Some(wanted) => wanted
+                .split(is_comma)
+                .all(|method| self.allows(usual_method(method), method)),
             None => self.parts().0.is_none(),
         };
         methods_within && self.matches(wanted_pattern)
@@ -310,6 +312,8 @@ fn split_rule(rule: &str) -> (Option<&str>, &str) {
     }
 }
 
+// Out of the way of patterns that need no walk.
+#[inline(never)]
 fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
     let slash = |byte: &u8| *byte == b'/';
     let (mut own, mut other) = (
