@@ -64,6 +64,7 @@ extern crate alloc;
 extern crate std;
 
 mod error;
+mod sha256;
 mod time;
 
 mod base62;
