@@ -259,14 +259,7 @@ impl<'s> Rule<'s> {
     /// Whether a method, of which `usual` is the bit, may be used.
     #[inline]
     fn allows(&self, usual: u8, method: &[u8]) -> bool {
-        self.head.usual_methods & usual != 0 || (usual == 0 && self.names(method))
-    }
-
-    /// Whether the method is among those that are written out, or none are.
-    #[inline(never)]
-    fn names(&self, method: &[u8]) -> bool {
-        let (methods, _) = self.parts();
-        methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
+        self.head.usual_methods & usual != 0 || (usual == 0 && is_named(self.parts().0, method))
     }
 
     /// Whether the pattern covers all that `path`, a canonical path or a pattern, stands
@@ -293,6 +286,12 @@ impl<'s> Rule<'s> {
         };
         methods_within && self.matches(wanted_pattern)
     }
+}
+
+/// Whether a method is among those that are written out, or none are.
+#[inline(never)]
+fn is_named(methods: Option<&[u8]>, method: &[u8]) -> bool {
+    methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
 }
 
 const fn is_comma(byte: &u8) -> bool {
