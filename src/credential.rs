@@ -113,46 +113,81 @@ impl CredentialRules {
     /// A [`Denial`]: [`Cause::MissingCredential`], [`Cause::ConflictingCredentials`] for
     /// two different ones, or [`Cause::Malformed`] for bytes that are not visible ASCII
     /// and for values that are too long, which are not looked through.
+    #[inline]
     pub fn extract<'h, I>(&self, headers: I) -> Result<Credential<'h>, Denial>
     where
         I: IntoIterator<Item = (&'h [u8], &'h [u8])>,
     {
-        let mut found: Option<Credential<'h>> = None;
+        // What is borrowed is two registers from header to header; a decoded key is not.
+        let mut bare: Option<&'h [u8]> = None;
+        #[cfg(feature = "basic")]
+        let mut decoded: Option<Credential<'h>> = None;
         for (name, value) in headers {
-            let Some(presented) = self.read(name, value) else {
-                continue;
-            };
-            let presented = presented?;
-            match &found {
-                None => found = Some(presented),
-                Some(first) if first.as_bytes() == presented.as_bytes() => {}
-                Some(_) => return Err(Denial::new(Cause::ConflictingCredentials)),
+            match self.carried(name, value) {
+                None => continue,
+                Some(Carried::Bare(value)) => match checked(value) {
+                    Ok([]) => continue,
+                    Ok(value) if bare.is_none_or(|first| first == value) => bare = Some(value),
+                    Ok(_) => return Err(Denial::new(Cause::ConflictingCredentials)),
+                    Err(cause) => return Err(Denial::new(cause)),
+                },
+                #[cfg(feature = "basic")]
+                Some(Carried::Basic(value)) => match basic(value) {
+                    Ok(None) => continue,
+                    Ok(Some(user)) if is_same(decoded.as_ref(), &user) => decoded = Some(user),
+                    Ok(Some(_)) => return Err(Denial::new(Cause::ConflictingCredentials)),
+                    Err(cause) => return Err(Denial::new(cause)),
+                },
+            }
+            #[cfg(feature = "basic")]
+            if let Some(bare) = bare
+                && !is_same(decoded.as_ref(), &Credential(Bytes::Borrowed(bare)))
+            {
+                return Err(Denial::new(Cause::ConflictingCredentials));
             }
         }
+        let found = bare.map(|bare| Credential(Bytes::Borrowed(bare)));
+        #[cfg(feature = "basic")]
+        let found = found.or(decoded);
         found.ok_or(Denial::new(Cause::MissingCredential))
     }
 
-    fn read<'h>(&self, name: &[u8], value: &'h [u8]) -> Option<Result<Credential<'h>, Denial>> {
-        let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
-        let bare = is("x-api-key") || self.header.as_deref().is_some_and(is);
-        if !bare && !is("authorization") {
-            return None;
+    /// What a header carries of a key, before it is looked at.
+    #[inline]
+    fn carried<'h>(&self, name: &[u8], value: &'h [u8]) -> Option<Carried<'h>> {
+        // Most often the case is right already, and that is quicker to see.
+        let is = |own: &str| name == own.as_bytes() || name.eq_ignore_ascii_case(own.as_bytes());
+        if is("x-api-key") || self.header.as_deref().is_some_and(is) {
+            return Some(Carried::Bare(value));
         }
-        if !bare {
-            // The scheme is looked at before the length: a long ticket of another scheme
-            // is none of ours.
-            let value = trim_start_within(value, VALUE_BYTES_MAX);
-            if let Some(token) = strip_scheme(value, b"bearer") {
-                return borrowed(token);
-            }
-            #[cfg(feature = "basic")]
-            if self.basic {
-                return strip_scheme(value, b"basic").and_then(basic);
-            }
-            return None;
+        if is("authorization") {
+            return self.authorization(value);
         }
-        borrowed(value)
+        None
     }
+
+    fn authorization<'h>(&self, value: &'h [u8]) -> Option<Carried<'h>> {
+        // The scheme is looked at before the length: a long ticket of another scheme is none
+        // of ours.
+        let value = trim_start_within(value, VALUE_BYTES_MAX);
+        if let Some(token) = strip_scheme(value, b"bearer") {
+            return Some(Carried::Bare(token));
+        }
+        #[cfg(feature = "basic")]
+        if self.basic {
+            return strip_scheme(value, b"basic").map(Carried::Basic);
+        }
+        None
+    }
+}
+
+/// What a header carries, by its scheme.
+enum Carried<'h> {
+    /// The key itself, with white space around it.
+    Bare(&'h [u8]),
+    /// Base64 of user name and password.
+    #[cfg(feature = "basic")]
+    Basic(&'h [u8]),
 }
 
 impl Credential<'_> {
@@ -212,11 +247,24 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Whether all bytes are visible ASCII; free of branches on them, so that it vectorises.
+/// Whether all bytes are visible ASCII, looking at eight of them at once.
 fn is_visible(value: &[u8]) -> bool {
-    value
-        .iter()
-        .fold(true, |all, byte| all & byte.is_ascii_graphic())
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const BELOW: u64 = u64::from_ne_bytes([b'!'; 8]);
+    // A high bit shows in the first where a byte is no ASCII; else in the second where one
+    // is past the last visible character, and in the third where one, of which the lowest
+    // borrows from no other, is before the first.
+    let stray = |bytes: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*bytes);
+        bytes | bytes.wrapping_add(EACH) | bytes.wrapping_sub(BELOW)
+    };
+    let Some(last) = value.last_chunk() else {
+        return value.iter().all(u8::is_ascii_graphic);
+    };
+    // The last eight may overlap those before them.
+    let chunks = value.as_chunks().0.iter();
+    chunks.fold(stray(last), |strays, bytes| strays | stray(bytes)) & HIGH == 0
 }
 
 /// What follows `scheme` and at least one space, or nothing where the scheme is another.
@@ -226,33 +274,27 @@ fn strip_scheme<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
     named.then_some(rest)
 }
 
-/// A value that is the key itself; an empty one is none.
-fn borrowed(value: &[u8]) -> Option<Result<Credential<'_>, Denial>> {
+/// A value without the white space around it, if it may be a key or is empty.
+#[inline]
+fn checked(value: &[u8]) -> Result<&[u8], Cause> {
     if value.len() > VALUE_BYTES_MAX {
-        return Some(Err(Denial::new(Cause::Malformed)));
+        return Err(Cause::Malformed);
     }
     let value = trim(value);
-    if value.is_empty() {
-        return None;
-    }
     let legal = value.len() <= KEY_TEXT_BYTES_MAX && is_visible(value);
-    Some(if legal {
-        Ok(Credential(Bytes::Borrowed(value)))
-    } else {
-        Err(Denial::new(Cause::Malformed))
-    })
+    legal.then_some(value).ok_or(Cause::Malformed)
 }
 
-#[cfg(feature = "basic")]
 /// RFC 7617: base64 of user, colon, password.
-fn basic<'h>(value: &[u8]) -> Option<Result<Credential<'h>, Denial>> {
+#[cfg(feature = "basic")]
+fn basic<'h>(value: &[u8]) -> Result<Option<Credential<'h>>, Cause> {
     if value.len() > VALUE_BYTES_MAX {
-        return Some(Err(Denial::new(Cause::Malformed)));
+        return Err(Cause::Malformed);
     }
     let mut bytes = [0; VALUE_BYTES_MAX];
     let value = trim(value);
     if value.is_empty() {
-        return None;
+        return Ok(None);
     }
     let result = basic_user(value, &mut bytes);
     bytes.zeroize();
@@ -263,26 +305,25 @@ fn basic<'h>(value: &[u8]) -> Option<Result<Credential<'h>, Denial>> {
 fn basic_user<'h>(
     value: &[u8],
     buffer: &mut [u8; VALUE_BYTES_MAX],
-) -> Option<Result<Credential<'h>, Denial>> {
-    let malformed = Some(Err(Denial::new(Cause::Malformed)));
-    let Ok(decoded) = Base64::decode(value, buffer) else {
-        return malformed;
-    };
-    let Some(user) = decoded
-        .split(|byte| *byte == b':')
-        .next()
-        .filter(|user| user.len() < decoded.len())
-    else {
-        return malformed;
-    };
+) -> Result<Option<Credential<'h>>, Cause> {
+    let decoded = Base64::decode(value, buffer).map_err(|_| Cause::Malformed)?;
+    let user = decoded.split(|byte| *byte == b':').next();
+    let user = user.filter(|user| user.len() < decoded.len());
+    let user = user.ok_or(Cause::Malformed)?;
     if user.is_empty() {
-        return None;
+        return Ok(None);
     }
     let mut bytes = [0; KEY_TEXT_BYTES_MAX];
     let len = user.len();
     match bytes.get_mut(..len) {
         Some(place) if is_visible(user) => place.copy_from_slice(user),
-        _ => return malformed,
+        _ => return Err(Cause::Malformed),
     }
-    Some(Ok(Credential(Bytes::Decoded { bytes, len })))
+    Ok(Some(Credential(Bytes::Decoded { bytes, len })))
+}
+
+/// Whether two credentials are one, or there is only the other.
+#[cfg(feature = "basic")]
+fn is_same(first: Option<&Credential<'_>>, other: &Credential<'_>) -> bool {
+    first.is_none_or(|first| first.as_bytes() == other.as_bytes())
 }

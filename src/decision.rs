@@ -39,6 +39,8 @@ impl Decision {
 pub struct Allowed {
     /// The key's public id.
     pub key_id: KeyId,
+    /// The version of the record that was judged.
+    pub version: u64,
     /// The first key of its lineage, under which usage is kept.
     pub lineage: KeyId,
     /// What is left of the rate limit, where there is one.
@@ -162,6 +164,13 @@ pub enum DenialCode {
 }
 
 impl Notice {
+    /// The notice of a record: none unless it has a successor and an end.
+    #[inline]
+    pub(crate) fn of(replaced_by: Option<KeyId>, until: Option<UnixMillis>) -> Option<Self> {
+        let (replaced_by, until) = (replaced_by?, until?);
+        Some(Self { replaced_by, until })
+    }
+
     /// A notice, for a language binding as [`Allowed::new`].
     #[must_use]
     pub const fn new(replaced_by: KeyId, until: UnixMillis) -> Self {
@@ -176,6 +185,7 @@ impl Allowed {
     pub const fn new(key_id: KeyId, lineage: KeyId) -> Self {
         Self {
             key_id,
+            version: 0,
             lineage,
             quota: None,
             remaining_uses: None,

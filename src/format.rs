@@ -233,16 +233,12 @@ impl KeyFormat {
         let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
         match &self.spelling {
             Spelling::Structured { checksum } => {
-                let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
-                let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
-                let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
+                let Parts { head, id, tail } = Parts::of(text)?;
                 let environment = self.environment_of(head)?;
                 let named = Named {
                     id,
                     environment,
                     tail,
-                    #[cfg(feature = "keyring")]
-                    has_fixed_head: self.prefix.is_some(),
                 };
                 Some(Shape {
                     text,
@@ -368,6 +364,28 @@ fn is_named<T>(text: &[u8], name: fn(&str) -> Result<T, Error>) -> bool {
     core::str::from_utf8(text).is_ok_and(|text| name(text).is_ok())
 }
 
+/// The parts of a structured key's text, by their places alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'k> {
+    /// Prefix and environment, with a separator behind each.
+    pub(crate) head: &'k [u8],
+    /// What stands in the id's place.
+    pub(crate) id: &'k [u8; KEY_ID_BYTES],
+    /// Secret and check.
+    pub(crate) tail: &'k [u8; TAIL_BYTES],
+}
+
+impl<'k> Parts<'k> {
+    /// The parts, where the text is long enough and the last separator is in its place.
+    #[inline]
+    pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
+        let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
+        let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
+        let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
+        Some(Self { head, id, tail })
+    }
+}
+
 /// A key's parts, before its check was looked at.
 pub(crate) struct Shape<'k, 'f> {
     pub(crate) text: &'k [u8],
@@ -383,9 +401,6 @@ pub(crate) struct Named<'k> {
     pub(crate) environment: Option<&'k [u8]>,
     /// Secret and check.
     pub(crate) tail: &'k [u8; TAIL_BYTES],
-    /// Whether the format fixes all that stands before the tail but for environment and id.
-    #[cfg(feature = "keyring")]
-    pub(crate) has_fixed_head: bool,
 }
 
 impl Shape<'_, '_> {

@@ -56,17 +56,17 @@ use core::hash::BuildHasher;
 use std::boxed::Box;
 use std::vec::Vec;
 
-use crate::decision::{Allowed, Cause, Decision, Denial};
-use crate::format::{Lookup, PresentedKey};
+use crate::decision::{Cause, Decision, Denial};
+use crate::format::{KEY_TEXT_BYTES_MAX, Lookup, Parts, PresentedKey};
 use crate::key_id::KeyId;
 use crate::record::KeyRecord;
 use crate::requirement::Requirement;
 use crate::response::{Response, StatusPolicy, respond};
 use crate::time::{Millis, UnixMillis};
-use crate::verify::{Request, Verifier};
+use crate::verify::{Barred, Request, Verifier};
 
 use absent::Absents;
-use entry::Entry;
+use entry::{Entry, Rare};
 #[cfg(not(keystile_loom))]
 use fault::Fault;
 use fault::planted;
@@ -74,12 +74,12 @@ use invalidation::Invalidations;
 use left_over::LeftOver;
 use lineages::Lineages;
 use map::Map;
-use meter::Failed;
+use meter::{Failed, Spent};
 use places::by_hash;
 use ring::Ring;
 use sync::atomic::{AtomicU64, Ordering};
 use sync::{Hashing, Mutex, MutexGuard, lock};
-use tag::{Proof, Tagger};
+use tag::Tagger;
 use uses::{Raised, StripePool};
 
 pub use builder::KeyringBuilder;
@@ -149,7 +149,6 @@ pub struct Ticket<'a> {
     key: PresentedKey<'a>,
     request: Request<'a>,
     lookup: Lookup,
-    proof: Proof<'a>,
     as_of: u64,
 }
 
@@ -204,6 +203,33 @@ struct Counters {
     uses_lost: AtomicU64,
 }
 
+/// Why an entry does not allow a request.
+enum Refused {
+    Barred(Barred),
+    Failed(Failed),
+}
+
+impl Refused {
+    /// The denial; nothing where another entry has taken over.
+    #[cold]
+    fn denial(self, id: KeyId, entry: &Entry, now: UnixMillis) -> Option<Denial> {
+        match self {
+            Self::Barred(barred) => Some(barred.of(id)),
+            Self::Failed(Failed::NotSpent(refused, state)) => {
+                Some(refused.of(id, entry.quota(state, now)))
+            }
+            Self::Failed(Failed::Closed) => None,
+        }
+    }
+}
+
+/// The time of one check, and that by which expiry is judged.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: UnixMillis,
+    not_before: UnixMillis,
+}
+
 impl Keyring {
     /// A keyring for the keys that `verifier` accepts.
     #[must_use]
@@ -220,15 +246,44 @@ impl Keyring {
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
-        let Some((number, shape)) = self.verifier.shape(credential) else {
+        if credential.len() > KEY_TEXT_BYTES_MAX {
             return Check::Decided(Decision::Deny(Denial::new(Cause::Malformed)));
-        };
-        let proof = self.tagger.proof(number, &shape);
-        let claimed_id = shape.named.map(|named| KeyId::to_look_for(*named.id));
-        match self.judge_cached(claimed_id, &proof, request, now) {
-            Some(decision) => Check::Decided(decision),
-            None => self.unproved(credential, proof, request, now),
         }
+        let Some(parts) = Parts::of(credential) else {
+            return self.check_opaque(credential, request, now);
+        };
+        let entries = self.entries.pin();
+        // Nobody is found under what is no id.
+        let id = KeyId::to_look_for(*parts.id);
+        let clock = self.clock(now);
+        if let Some(entry) = entries.get(&id)
+            && self.holds(entry, clock)
+        {
+            if !entry.is_key(&self.tagger, credential, &parts) {
+                return self.unproved(credential, true, request, now);
+            }
+            if entry.rare().is_some() {
+                if let Some(decision) = self.decide(id, entry, request, clock) {
+                    return Check::Decided(decision);
+                }
+            } else {
+                // The same for what most records are, without a look at what they have not.
+                // The answer is made in its place: to move it would be to read what was
+                // written a moment ago, in other pieces, which the processor waits for.
+                match self.judge(id, entry, None, request, clock) {
+                    Ok(spent) => {
+                        let allowed = entry.allowed(id, None, spent, now);
+                        return Check::Decided(Decision::Allow(allowed));
+                    }
+                    Err(refused) => {
+                        if let Some(denial) = refused.denial(id, entry, now) {
+                            return Check::Decided(Decision::Deny(denial));
+                        }
+                    }
+                }
+            }
+        }
+        self.unproved(credential, false, request, now)
     }
 
     /// Decides by the record that was fetched for a ticket, and caches it.
@@ -307,84 +362,90 @@ impl Keyring {
         respond(denial, self.status_policy, requirement)
     }
 
-    /// The verdict of a cached record, where there is one that the tag is proof for.
-    ///
-    /// The key's check is not looked at: a text with the tag of a key that was proved is
-    /// that key.
-    #[inline(always)]
-    fn judge_cached(
+    /// The same for a key that carries no id: the tag of its text leads to the record.
+    #[inline(never)]
+    fn check_opaque<'a>(
         &self,
-        claimed_id: Option<KeyId>,
-        proof: &Proof<'_>,
-        request: &Request<'_>,
+        credential: &'a [u8],
+        request: &Request<'a>,
         now: UnixMillis,
-    ) -> Option<Decision> {
-        let entries = self.entries.pin();
-        let id = match claimed_id {
-            Some(id) => id,
-            None => *self.aliases.pin().get(&proof.tag.to_bits())?,
-        };
-        let entry = entries.get(&id)?;
-        if !entry.is_proved_by(proof) || !self.holds(entry, now) {
-            return None;
+    ) -> Check<'a> {
+        if self.verifier.parse(credential).is_ok() {
+            let tag = self.tagger.tag(credential);
+            let clock = self.clock(now);
+            let (entries, aliases) = (self.entries.pin(), self.aliases.pin());
+            if let Some(id) = aliases.get(&tag.to_bits())
+                && let Some(entry) = entries.get(id)
+                && entry.tag().is(&tag)
+                && self.holds(entry, clock)
+                && let Some(decision) = self.decide(*id, entry, request, clock)
+            {
+                return Check::Decided(decision);
+            }
         }
-        self.judge_and_count(id, entry, request, now)
+        self.unproved(credential, false, request, now)
     }
 
-    /// Judges a request by an entry, and notes the use that it makes of the key.
-    #[inline(always)]
-    fn judge_and_count(
+    /// Decides by an entry, and notes the use that is made of the key; nothing where another
+    /// entry has taken its meter over.
+    #[inline(never)]
+    fn decide(
         &self,
         id: KeyId,
         entry: &Entry,
         request: &Request<'_>,
-        now: UnixMillis,
+        clock: Clock,
     ) -> Option<Decision> {
-        let verdict = self.judge(id, entry, request, now);
-        if let Some(Decision::Allow(_)) = verdict {
-            entry.note_use(now);
-            match entry.count.raise(&self.stripes) {
-                Raised::Further => {}
-                Raised::FromZero => self.ring.mark(entry.place),
-                Raised::Closed => self.count_elsewhere(id, entry, now),
+        match self.judge(id, entry, entry.rare(), request, clock) {
+            Ok(spent) => {
+                let allowed = entry.allowed(id, entry.rare(), spent, clock.now);
+                Some(Decision::Allow(allowed))
             }
+            Err(refused) => refused.denial(id, entry, clock.now).map(Decision::Deny),
         }
-        verdict
     }
 
-    /// Judges a request by an entry; nothing where another entry has taken its meter over.
+    /// Judges a request by an entry, of which `rare` is a part, and notes the use of the key.
     #[inline(always)]
     fn judge(
         &self,
         id: KeyId,
         entry: &Entry,
+        rare: Option<&Rare>,
         request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Option<Decision> {
-        let terms = entry.terms(id);
-        if let Err(denial) = terms.permit(request, self.not_before(now)) {
-            return Some(Decision::Deny(denial));
+        clock: Clock,
+    ) -> Result<Spent, Refused> {
+        let terms = entry.terms(id, rare);
+        terms
+            .permit(request, clock.not_before)
+            .map_err(Refused::Barred)?;
+        let spent = entry.spend(rare, clock.now).map_err(Refused::Failed)?;
+        self.count(id, entry, clock.now);
+        Ok(spent)
+    }
+
+    /// Notes a use of a key.
+    #[inline(always)]
+    fn count(&self, id: KeyId, entry: &Entry, now: UnixMillis) {
+        entry.note_use(now);
+        match entry.count.raise(&self.stripes) {
+            Raised::Further => {}
+            Raised::FromZero => self.ring.mark(entry.place),
+            Raised::Closed => self.count_elsewhere(id, entry, now),
         }
-        let (quota, remaining_uses) = match entry.spend(now) {
-            Ok(spent) => spent,
-            Err(Failed::NotSpent(refused)) => return Some(Decision::Deny(refused.of(id))),
-            Err(Failed::Closed) => return None,
-        };
-        Some(Decision::Allow(Allowed {
-            key_id: id,
-            lineage: entry.lineage(id),
-            quota,
-            remaining_uses,
-            notice: terms.notice(),
-            ends_overlap_of: entry.ends_overlap_of(),
-            needs_rehash: entry.needs_rehash,
-        }))
+    }
+
+    /// The clock as one check reads it.
+    #[inline(always)]
+    fn clock(&self, now: UnixMillis) -> Clock {
+        let not_before = self.not_before(now);
+        Clock { now, not_before }
     }
 
     /// Whether an entry may still be judged by.
     #[inline]
-    fn holds(&self, entry: &Entry, now: UnixMillis) -> bool {
-        let left = entry.fresh_until.since(self.not_before(now));
+    fn holds(&self, entry: &Entry, clock: Clock) -> bool {
+        let left = entry.fresh_until.since(clock.not_before);
         // More is left than ever was where the clock stepped back since the fetch.
         entry.is_live()
             && left > Millis::ZERO
@@ -416,26 +477,23 @@ impl Keyring {
     }
 
     /// The answer where no cached record proves the key: malformed, known to be wrong, or
-    /// a ticket.
+    /// a ticket. `is_other` says that the record of its id is cached, and another key's.
     #[inline(never)]
     fn unproved<'a>(
         &self,
         credential: &'a [u8],
-        proof: Proof<'a>,
+        is_other: bool,
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a> {
         let deny = |cause| Check::Decided(Decision::Deny(Denial::new(cause)));
-        let key = match self.verifier.parse(credential) {
-            Ok(key) => key,
-            Err(denial) => return Check::Decided(Decision::Deny(denial)),
+        let Ok(key) = self.verifier.parse(credential) else {
+            return deny(Cause::Malformed);
         };
-        let id = key.claimed_id().copied();
-        let entries = self.entries.pin();
-        let known = id.and_then(|id| entries.get(&id));
-        if known.is_some_and(|known| !known.tag().is(&proof.tag) && self.holds(known, now)) {
+        if is_other {
             return deny(Cause::WrongSecret);
         }
+        let id = key.claimed_id().copied();
         let at = self.not_before(now);
         // Of the whole text: no other one is refused in its place.
         let tag = self.tagger.tag(key.text());
@@ -449,7 +507,6 @@ impl Keyring {
             lookup: self.verifier.lookup(&key),
             key,
             request: *request,
-            proof,
         })
     }
 

@@ -118,21 +118,13 @@ const fn lower_or_digit(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
-macro_rules! bytes_of {
-    ($name:ident) => {
-        impl $name {
-            /// The text's bytes, which need no look at whether they are text.
-            #[inline]
-            pub(crate) fn as_bytes(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
-        }
-    };
+impl Prefix {
+    /// The text's bytes, which need no look at whether they are text.
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
-
-bytes_of!(Prefix);
-#[cfg(feature = "keyring")]
-bytes_of!(Environment);
 
 macro_rules! text_of {
     ($name:ident, |$it:ident| $text:expr) => {

@@ -155,7 +155,7 @@ impl Requirement {
     }
 
     /// What is missing, or nothing where it is met.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&self, granted: Granted<'_>) -> Option<Missing> {
         // One term is the usual case; it needs no stack.
         if let [only] = &*self.terms {

@@ -1,6 +1,6 @@
 //! What a lineage has spent: one rate limit and one count of uses for all its keys.
 
-use crate::limit::{Quota, RateLimit, RateState};
+use crate::limit::{RateLimit, RateState};
 use crate::record::KeyRecord;
 use crate::time::UnixMillis;
 
@@ -19,8 +19,9 @@ pub struct Usage {
 }
 
 /// Why nothing was spent.
+#[derive(Clone, Copy)]
 pub(crate) enum NotSpent {
-    RateLimit(Quota),
+    RateLimit,
     Uses,
 }
 
@@ -43,17 +44,17 @@ impl Usage {
         &mut self,
         limit: Option<&RateLimit>,
         now: UnixMillis,
-    ) -> Result<Option<Quota>, NotSpent> {
+    ) -> Result<(), NotSpent> {
         let rate = match limit {
             None => self.rate,
             Some(limit) => limit
                 .admit(self.rate, now)
-                .map_err(|_| NotSpent::RateLimit(limit.quota(self.rate, now)))?,
+                .map_err(|_| NotSpent::RateLimit)?,
         };
         if let Some(remaining) = &mut self.remaining {
             *remaining = remaining.checked_sub(1).ok_or(NotSpent::Uses)?;
         }
         self.rate = rate;
-        Ok(limit.map(|limit| limit.quota(rate, now)))
+        Ok(())
     }
 }

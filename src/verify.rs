@@ -7,18 +7,16 @@ use core::net::IpAddr;
 use crate::decision::{Allowed, Cause, Decision, Denial, Notice};
 use crate::digest::PepperRing;
 use crate::endpoint::{EndpointRules, Rules};
-#[cfg(feature = "keyring")]
-use crate::format::Shape;
 use crate::format::{KeyFormat, Lookup, PresentedKey};
 use crate::key_id::KeyId;
 use crate::label::Environment;
-use crate::limit::RateLimit;
+use crate::limit::{Quota, RateLimit};
 #[cfg(feature = "network")]
 use crate::network::Networks;
 use crate::path::is_canonical_path;
 use crate::permission::Granted;
 use crate::record::{KeyRecord, Status};
-use crate::requirement::Requirement;
+use crate::requirement::{Missing, Requirement};
 use crate::time::UnixMillis;
 use crate::usage::{NotSpent, Usage};
 
@@ -71,15 +69,6 @@ impl Verifier {
             }
         }
         Err(Denial::new(Cause::Malformed))
-    }
-
-    /// Reads a credential's parts in the first format that it has the shape of, without
-    /// looking at its check; with that format's number.
-    #[cfg(feature = "keyring")]
-    #[inline]
-    pub(crate) fn shape<'k>(&self, credential: &'k [u8]) -> Option<(usize, Shape<'k, '_>)> {
-        let mut formats = self.formats.iter().enumerate();
-        formats.find_map(|(number, format)| Some((number, format.shape(credential)?)))
     }
 
     /// The record, if it is that of the presented key; else why not.
@@ -224,17 +213,20 @@ pub fn verify(
         Err(cause) => return Decision::Deny(Denial::new(cause)),
     };
     let terms = Terms::of(record);
-    if let Err(denial) = terms.permit(request, now) {
-        return Decision::Deny(denial);
+    if let Err(barred) = terms.permit(request, now) {
+        return Decision::Deny(barred.of(terms.id));
     }
-    match usage.spend(terms.rate_limit, now) {
-        Err(refused) => Decision::Deny(refused.of(terms.id)),
-        Ok(quota) => Decision::Allow(Allowed {
+    let spent = usage.spend(terms.rate_limit, now);
+    let quota = terms.rate_limit.map(|limit| limit.quota(usage.rate, now));
+    match spent {
+        Err(refused) => Decision::Deny(refused.of(terms.id, quota)),
+        Ok(()) => Decision::Allow(Allowed {
             key_id: terms.id,
+            version: record.version,
             lineage: record.lineage,
             quota,
             remaining_uses: usage.remaining,
-            notice: terms.notice(),
+            notice: Notice::of(record.replaced_by, record.overlap_until),
             ends_overlap_of: record.ends_at_first_use,
             needs_rehash: verifier.peppers.is_outdated(&record.digest),
         }),
@@ -242,10 +234,28 @@ pub fn verify(
 }
 
 impl NotSpent {
+    /// The refusal, with what is left of the limit.
+    pub(crate) fn of(self, key_id: KeyId, quota: Option<Quota>) -> Denial {
+        match (self, quota) {
+            (Self::RateLimit, Some(quota)) => Denial::limited(quota, key_id),
+            (Self::RateLimit, None) => Denial::of(Cause::RateLimit, key_id),
+            (Self::Uses, _) => Denial::of(Cause::UsesSpent, key_id),
+        }
+    }
+}
+
+/// What a request is refused for: a denial is larger, and is made once.
+pub(crate) enum Barred {
+    By(Cause),
+    Lacking(Missing),
+}
+
+impl Barred {
+    #[cold]
     pub(crate) fn of(self, key_id: KeyId) -> Denial {
         match self {
-            Self::RateLimit(quota) => Denial::limited(quota, key_id),
-            Self::Uses => Denial::of(Cause::UsesSpent, key_id),
+            Self::By(cause) => Denial::of(cause, key_id),
+            Self::Lacking(missing) => Denial::lacking(missing, key_id),
         }
     }
 }
@@ -296,9 +306,9 @@ impl<'r> Terms<'r> {
     }
 
     /// All that is judged between the proof of the secret and the limits.
-    #[inline]
-    pub(crate) fn permit(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), Denial> {
-        let refuse = |cause| Err(Denial::of(cause, self.id));
+    #[inline(always)]
+    pub(crate) fn permit(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), Barred> {
+        let refuse = |cause| Err(Barred::By(cause));
         match self.standing {
             Standing::Active => {}
             Standing::Suspended => return refuse(Cause::Suspended),
@@ -343,13 +353,7 @@ impl<'r> Terms<'r> {
             .and_then(|asked| asked.check(self.permissions))
         {
             None => Ok(()),
-            Some(missing) => Err(Denial::lacking(missing, self.id)),
+            Some(missing) => Err(Barred::Lacking(missing)),
         }
-    }
-
-    #[inline]
-    pub(crate) fn notice(&self) -> Option<Notice> {
-        let (replaced_by, until) = (self.replaced_by?, self.overlap_until?);
-        Some(Notice { replaced_by, until })
     }
 }

@@ -60,6 +60,7 @@ impl Keyring {
         now: UnixMillis,
     ) -> Check<'a> {
         let id = record.id;
+        let proof = self.tagger.proof(&ticket.key);
         let owner = record.owner.as_deref();
         let owner = owner.map(|owner| invalidation::owner_place(self.hasher.hash_one(owner)));
         let entries = self.entries.pin();
@@ -90,12 +91,7 @@ impl Keyring {
             ticket.as_of
         };
         let admission = Admission {
-            tag: ticket.proof.tag,
-            format: ticket
-                .proof
-                .head
-                .and_then(|head| u8::try_from(head.format).ok())
-                .unwrap_or(0),
+            proof,
             as_of,
             fresh_until: self.fresh_until(record, now),
             place,
@@ -111,10 +107,10 @@ impl Keyring {
         };
         if ticket.key.claimed_id().is_none() {
             let aliases = self.aliases.pin();
-            if let Some(known) = known.filter(|known| !known.tag().is(&ticket.proof.tag)) {
+            if let Some(known) = known.filter(|known| !known.tag().is(&proof.tag)) {
                 aliases.remove(&known.tag().to_bits());
             }
-            aliases.insert(ticket.proof.tag.to_bits(), id);
+            aliases.insert(proof.tag.to_bits(), id);
         }
         entries.insert(id, Entry::new(record, admission));
         if !planted(Fault::CountUnmarked) {
@@ -124,7 +120,7 @@ impl Keyring {
         let entry = entries.get(&id);
         drop(gates);
         let decision =
-            entry.and_then(|entry| self.judge_and_count(id, entry, &ticket.request, now));
+            entry.and_then(|entry| self.decide(id, entry, &ticket.request, self.clock(now)));
         if is_new {
             // After the verdict: the new key may be the one that goes, but not unheard.
             self.evict(now);

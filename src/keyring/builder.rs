@@ -19,6 +19,9 @@ use crate::verify::Verifier;
 
 /// Longest time that a record may be used without asking again: a day.
 const TTL_MAX: Millis = Millis::from_days(1);
+/// Records that a keyring makes room for at the start. A map that has grown may be looked
+/// through twice for each key until it has grown further.
+const PRESIZED_MAX: usize = 100_000;
 /// Most records that may be cached.
 const CAPACITY_MAX: usize = 100_000_000;
 
@@ -120,7 +123,7 @@ impl KeyringBuilder {
             absent_ttl: self.absent_ttl,
             clock_skew: self.clock_skew,
             tagger: Tagger::random()?,
-            entries: Map::with_hasher(hasher.clone()),
+            entries: Map::with_capacity_and_hasher(self.capacity.min(PRESIZED_MAX), hasher.clone()),
             aliases: Map::with_hasher(hasher.clone()),
             invalidations: Invalidations::new(),
             gates: (0..GATES).map(|_| Mutex::new(())).collect(),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::invalidation::OwnerPlace;
-use super::meter::{Failed, RateMeter, SharedMeter};
+use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use super::tag::{Head, Proof, Tag};
+use super::tag::{Proof, Tag, Tagger};
 use super::uses::Count;
+use crate::decision::{Allowed, Notice};
 use crate::endpoint::{EndpointRules, Rules};
+use crate::format::Parts;
 use crate::key_id::KeyId;
 use crate::label::Environment;
 use crate::limit::{Quota, RateLimit, RateState};
@@ -24,9 +26,7 @@ use crate::verify::{Standing, Terms};
 /// A cached record. All but the atomics is fixed once it is in the map: a changed record
 /// gets a new entry.
 pub(super) struct Entry {
-    tag: Tag,
-    /// The number of the format that the key was read in.
-    format: u8,
+    proof: Proof,
     /// The count of invalidations before the record was fetched.
     pub(super) as_of: u64,
     /// Up to when it may be used without asking again.
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     environment: Option<Environment>,
     standing: Standing,
     pub(super) owner: Option<OwnerPlace>,
-    pub(super) needs_rehash: bool,
+    needs_rehash: bool,
     /// Cleared when the key is invalidated or gets another entry, and never set again.
     live: AtomicBool,
     /// Set by a use, cleared by the hand that looks for a key to evict.
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 }
 
 /// What few records have.
-struct Rare {
+pub(super) struct Rare {
     #[cfg(feature = "network")]
     networks: Option<Networks>,
     replaced_by: Option<KeyId>,
@@ -67,8 +67,7 @@ struct Rare {
 
 /// What an entry needs that does not stand in its record.
 pub(super) struct Admission {
-    pub(super) tag: Tag,
-    pub(super) format: u8,
+    pub(super) proof: Proof,
     pub(super) as_of: u64,
     pub(super) fresh_until: UnixMillis,
     pub(super) place: u32,
@@ -95,8 +94,7 @@ impl Entry {
         // A use that was noted here may not have reached the store yet.
         let last_used_at = record.last_used_at.max(admission.last_used_at);
         Self {
-            tag: admission.tag,
-            format: admission.format,
+            proof: admission.proof,
             as_of: admission.as_of,
             fresh_until: admission.fresh_until,
             expires_at: record.expires_at,
@@ -118,25 +116,20 @@ impl Entry {
         }
     }
 
-    /// Whether a presented text is this entry's key.
-    #[inline]
-    pub(super) fn is_proved_by(&self, proof: &Proof<'_>) -> bool {
-        let same_head = |head: &Head<'_>| {
-            usize::from(self.format) == head.format
-                && self.environment.as_ref().map(Environment::as_bytes) == head.environment
-        };
-        self.tag.is(&proof.tag) && proof.head.as_ref().is_none_or(same_head)
+    /// Whether a presented text, whose id is this entry's, is its key.
+    #[inline(always)]
+    pub(super) fn is_key(&self, tagger: &Tagger, text: &[u8], parts: &Parts<'_>) -> bool {
+        tagger.proves(&self.proof, text, parts)
     }
 
     /// The tag, by which an opaque key is found.
     pub(super) const fn tag(&self) -> &Tag {
-        &self.tag
+        &self.proof.tag
     }
 
     /// What a verdict judges.
-    #[inline]
-    pub(super) fn terms(&self, id: KeyId) -> Terms<'_> {
-        let rare = self.rare.as_deref();
+    #[inline(always)]
+    pub(super) fn terms<'e>(&'e self, id: KeyId, rare: Option<&'e Rare>) -> Terms<'e> {
         let (permissions, endpoints) = self.policy();
         Terms {
             id,
@@ -168,29 +161,58 @@ impl Entry {
         }
     }
 
+    /// What few records have, where this one has any of it.
+    #[inline]
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
     /// The first key of the lineage.
-    #[inline]
     pub(super) fn lineage(&self, id: KeyId) -> KeyId {
-        self.rare.as_deref().map_or(id, |rare| rare.lineage)
+        Rare::lineage(self.rare(), id)
     }
 
-    /// The predecessor whose overlap a use ends.
-    #[inline]
-    pub(super) fn ends_overlap_of(&self) -> Option<KeyId> {
-        self.rare.as_deref().and_then(|rare| rare.ends_at_first_use)
-    }
-
-    /// Spends one request and one use, and says what is left of both.
-    #[inline]
-    pub(super) fn spend(&self, now: UnixMillis) -> Result<(Option<Quota>, Option<u64>), Failed> {
+    /// Spends one request and one use; `rare` is the entry's own.
+    #[inline(always)]
+    pub(super) fn spend(&self, rare: Option<&Rare>, now: UnixMillis) -> Result<Spent, Failed> {
         let limit = self.rate_limit.as_ref();
-        match self.rare.as_deref().and_then(|rare| rare.meter.as_deref()) {
-            None => Ok((
-                limit.map(|limit| self.rate.spend(limit, now)).transpose()?,
-                None,
-            )),
-            Some(meter) => Ok((meter.spend(limit, now)?, meter.remaining())),
+        match (rare.and_then(|rare| rare.meter.as_deref()), limit) {
+            (Some(meter), limit) => meter.spend(limit, now),
+            (None, None) => Ok(Spent::default()),
+            (None, Some(limit)) => Ok(Spent {
+                rate: self.rate.spend(limit, now)?,
+                remaining: None,
+            }),
         }
+    }
+
+    /// The answer to a request that was let pass; `rare` is the entry's own.
+    #[inline(always)]
+    pub(super) fn allowed(
+        &self,
+        id: KeyId,
+        rare: Option<&Rare>,
+        spent: Spent,
+        now: UnixMillis,
+    ) -> Allowed {
+        Allowed {
+            key_id: id,
+            version: self.version,
+            lineage: Rare::lineage(rare, id),
+            quota: self.quota(spent.rate, now),
+            remaining_uses: spent.remaining,
+            notice: rare.and_then(Rare::notice),
+            ends_overlap_of: rare.and_then(|rare| rare.ends_at_first_use),
+            needs_rehash: self.needs_rehash,
+        }
+    }
+
+    /// What is left of the limit in a state, where there is one.
+    #[inline(always)]
+    pub(super) fn quota(&self, state: RateState, now: UnixMillis) -> Option<Quota> {
+        self.rate_limit
+            .as_ref()
+            .map(|limit| limit.quota(state, now))
     }
 
     /// The entry's own meter, to be taken over.
@@ -247,6 +269,16 @@ impl Entry {
 const LAST_USE_MILLIS: u64 = 1_000;
 
 impl Rare {
+    /// The first key of the lineage.
+    #[inline]
+    pub(super) fn lineage(rare: Option<&Self>, id: KeyId) -> KeyId {
+        rare.map_or(id, |rare| rare.lineage)
+    }
+
+    fn notice(&self) -> Option<Notice> {
+        Notice::of(self.replaced_by, self.overlap_until)
+    }
+
     fn of(record: &KeyRecord, meter: Option<Arc<SharedMeter>>) -> Option<Box<Self>> {
         #[cfg(feature = "network")]
         let anywhere = record.allowed_networks.is_none();

@@ -38,6 +38,10 @@ mod seen {
             }
         }
 
+        pub(in crate::keyring) fn with_capacity_and_hasher(_: usize, hashing: Hashing) -> Self {
+            Self::with_hasher(hashing)
+        }
+
         pub(in crate::keyring) fn pin(&self) -> Pinned<'_, K, V> {
             Pinned {
                 map: self.map.pin(),

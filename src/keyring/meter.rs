@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
-use crate::limit::{Quota, RateLimit, RateState};
+use crate::limit::{RateLimit, RateState};
 use crate::time::UnixMillis;
 use crate::usage::NotSpent;
 
@@ -18,9 +18,17 @@ const UNCOUNTED: u64 = u64::MAX;
 /// know. So nothing is spent twice.
 pub(super) struct RateMeter(AtomicU64);
 
-/// What could not be spent, or that the meter is another's now.
+/// What was spent: the state behind it, and the uses that are left where they are counted.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spent {
+    pub(super) rate: RateState,
+    pub(super) remaining: Option<u64>,
+}
+
+/// What could not be spent in which state, or that the meter is another's now.
+#[derive(Clone, Copy)]
 pub(super) enum Failed {
-    NotSpent(NotSpent),
+    NotSpent(NotSpent, RateState),
     Closed,
 }
 
@@ -30,8 +38,8 @@ impl RateMeter {
     }
 
     /// Spends one request.
-    #[inline]
-    pub(super) fn spend(&self, limit: &RateLimit, now: UnixMillis) -> Result<Quota, Failed> {
+    #[inline(always)]
+    pub(super) fn spend(&self, limit: &RateLimit, now: UnixMillis) -> Result<RateState, Failed> {
         let mut bits = self.0.load(Ordering::Acquire);
         loop {
             if bits == CLOSED {
@@ -39,9 +47,7 @@ impl RateMeter {
             }
             let state = RateState::from_bits(bits);
             let Ok(next) = limit.admit(state, now) else {
-                return Err(Failed::NotSpent(NotSpent::RateLimit(
-                    limit.quota(state, now),
-                )));
+                return Err(Failed::NotSpent(NotSpent::RateLimit, state));
             };
             match self.0.compare_exchange_weak(
                 bits,
@@ -49,7 +55,7 @@ impl RateMeter {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Ok(limit.quota(next, now)),
+                Ok(_) => return Ok(next),
                 Err(seen) => bits = seen,
             }
         }
@@ -135,18 +141,21 @@ impl SharedMeter {
         &self,
         limit: Option<&RateLimit>,
         now: UnixMillis,
-    ) -> Result<Option<Quota>, Failed> {
+    ) -> Result<Spent, Failed> {
         // The rate's refusal comes first, as in the core, and costs no use.
         if let (Some(limit), Some(state)) = (limit, self.rate.state())
             && limit.admit(state, now).is_err()
         {
-            return Err(Failed::NotSpent(NotSpent::RateLimit(
-                limit.quota(state, now),
-            )));
+            return Err(Failed::NotSpent(NotSpent::RateLimit, state));
         }
-        self.take_use().ok_or(Failed::NotSpent(NotSpent::Uses))?;
+        let state = RateState::default();
+        self.take_use()
+            .ok_or(Failed::NotSpent(NotSpent::Uses, state))?;
         match limit.map(|limit| self.rate.spend(limit, now)).transpose() {
-            Ok(quota) => Ok(quota),
+            Ok(rate) => Ok(Spent {
+                rate: rate.unwrap_or_default(),
+                remaining: self.remaining(),
+            }),
             Err(refused) => {
                 self.give_use_back();
                 Err(refused)

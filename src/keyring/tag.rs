@@ -9,7 +9,7 @@ use siphasher::sip128::{Hash128, SipHasher24};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, ErrorKind};
-use crate::format::Shape;
+use crate::format::{Parts, PresentedKey};
 
 /// A keyed 128-bit tag of a key's text.
 ///
@@ -30,24 +30,33 @@ impl Tagger {
         Ok(Self(SipHasher24::new_with_key(&key)))
     }
 
-    #[inline]
-    pub(super) fn proof<'k>(&self, number: usize, shape: &Shape<'k, '_>) -> Proof<'k> {
-        match shape.named.filter(|named| named.has_fixed_head) {
-            Some(named) => Proof {
-                tag: self.tag(named.tail),
-                head: Some(Head {
-                    format: number,
-                    environment: named.environment,
-                }),
+    /// What will prove the key that was proved by its digest.
+    pub(super) fn proof(&self, key: &PresentedKey<'_>) -> Proof {
+        let text = key.text();
+        let parts = Parts::of(text).filter(|_| key.claimed_id().is_some());
+        let head = parts.and_then(|parts| Head::of(text, &parts));
+        match parts.zip(head) {
+            Some((parts, head)) => Proof {
+                tag: self.tag(parts.tail),
+                head: Some(head),
             },
             None => Proof {
-                tag: self.tag(shape.text),
+                tag: self.tag(text),
                 head: None,
             },
         }
     }
 
-    /// The tag of a whole text, or of a part of it.
+    /// Whether a text of these parts, the id of which is the proved key's, is that key.
+    #[inline(always)]
+    pub(super) fn proves(&self, proof: &Proof, text: &[u8], parts: &Parts<'_>) -> bool {
+        match &proof.head {
+            // The head is no secret.
+            Some(head) => head.begins(text) && self.tag(parts.tail).is(&proof.tag),
+            None => self.tag(text).is(&proof.tag),
+        }
+    }
+
     #[inline]
     pub(super) fn tag(&self, text: &[u8]) -> Tag {
         let Hash128 { h1, h2 } = self.0.hash(text);
@@ -57,17 +66,41 @@ impl Tagger {
 
 /// What proves that a text is the key that was proved before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Proof<'k> {
+pub(super) struct Proof {
     pub(super) tag: Tag,
-    /// What stands before the tagged part, where that is not the whole text.
-    pub(super) head: Option<Head<'k>>,
+    /// What stands before the tagged part and the id, where that is not the whole text.
+    head: Option<Head>,
 }
 
-/// The public part of a key's text that its tag does not cover.
+/// The public part of a key's text that its tag does not cover: prefix and environment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Head<'k> {
-    pub(super) format: usize,
-    pub(super) environment: Option<&'k [u8]>,
+struct Head {
+    /// The text's length, so that what follows is where it was.
+    text_bytes: u16,
+    /// The head and the beginning of the id.
+    start: [u8; HEAD_BYTES_MAX],
+}
+
+/// The longest head that is compared as it is; behind a longer one the whole text is
+/// tagged. As long as an id, so that no more than an id is kept of what follows.
+const HEAD_BYTES_MAX: usize = 16;
+
+impl Head {
+    fn of(text: &[u8], parts: &Parts<'_>) -> Option<Self> {
+        let start = text
+            .first_chunk()
+            .filter(|_| parts.head.len() <= HEAD_BYTES_MAX)?;
+        Some(Self {
+            text_bytes: u16::try_from(text.len()).ok()?,
+            start: *start,
+        })
+    }
+
+    #[inline(always)]
+    fn begins(&self, text: &[u8]) -> bool {
+        let start = text.first_chunk().copied().map(u128::from_ne_bytes);
+        usize::from(self.text_bytes) == text.len() && start == Some(u128::from_ne_bytes(self.start))
+    }
 }
 
 impl Tag {

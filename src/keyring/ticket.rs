@@ -1,7 +1,7 @@
 //! Tickets for a caller who cannot keep one: a binding that holds no borrowed memory.
 
 use super::{Keyring, Ticket};
-use crate::decision::{Cause, Denial};
+use crate::decision::Denial;
 use crate::verify::Request;
 
 impl Ticket<'_> {
@@ -29,11 +29,8 @@ impl Keyring {
         as_of: u64,
     ) -> Result<Ticket<'a>, Denial> {
         let key = self.verifier.parse(credential)?;
-        let shape = self.verifier.shape(credential);
-        let (number, shape) = shape.ok_or(Denial::new(Cause::Malformed))?;
         Ok(Ticket {
             lookup: self.verifier.lookup(&key),
-            proof: self.tagger.proof(number, &shape),
             request: *request,
             key,
             as_of,

@@ -86,7 +86,7 @@ impl Count {
     }
 
     /// Counts one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn raise(&self, pool: &StripePool) -> Raised {
         let seen = self.0.load(Ordering::Relaxed);
         if seen == CLOSED {
