@@ -69,7 +69,8 @@ pub async fn check<S: Store + ?Sized>(
         }
         record.remaining_uses = after.remaining;
         if let Some(predecessor) = &allowed.ends_overlap_of {
-            end_predecessor(store, &mut record, predecessor, now).await;
+            // A failure leaves the verdict as it is: the next use tries again.
+            let _ = end_predecessor(store, &mut record, predecessor, now).await;
         }
         if allowed.needs_rehash {
             renew_digest(store, &mut record, &key, verifier.peppers(), now).await;
@@ -98,24 +99,22 @@ const fn is_counted(record: &KeyRecord) -> bool {
 }
 
 /// Ends the overlap of the key that `record` took the place of.
-async fn end_predecessor<S: Store + ?Sized>(
+pub(crate) async fn end_predecessor<S: Store + ?Sized>(
     store: &S,
     record: &mut KeyRecord,
     predecessor: &KeyId,
     now: UnixMillis,
-) {
-    let Ok(Some(old)) = store.find(&Lookup::Id(*predecessor)).await else {
-        return;
-    };
-    let Some([ended, used]) = end_overlap(&old, record, now) else {
-        return;
+) -> Result<(), StoreError> {
+    let old = store.find(&Lookup::Id(*predecessor)).await?;
+    let Some([ended, used]) = old.and_then(|old| end_overlap(&old, record, now)) else {
+        return Ok(());
     };
     let mut batch = Batch::new();
     batch.events.extend(expire(&ended, now));
     batch.updates.extend([ended, used.clone()]);
-    if store.commit(&batch).await.is_ok() {
-        *record = used;
-    }
+    store.commit(&batch).await?;
+    *record = used;
+    Ok(())
 }
 
 /// Gives the record a digest under the current pepper.

@@ -76,7 +76,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_is_told_apart_and_in_order;
         audit: events_come_back_in_order
             events_of_one_key
-            a_page_of_events_has_a_bound;
+            a_page_of_events_has_a_bound
+            the_last_event_is_known;
         lifecycle: a_key_lives_and_ends
             what_is_not_proved_tells_nothing
             at_least_one_key_lives_while_others_are_rotated

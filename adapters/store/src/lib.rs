@@ -54,11 +54,14 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |
+//! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
 //! | `conformance` | no | the suite that any store must pass, for tests |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "authenticator")]
+mod authenticator;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -69,6 +72,8 @@ mod sqlite;
 mod store;
 mod verbs;
 
+#[cfg(feature = "authenticator")]
+pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats};
 pub use check::{Checked, check};
 pub use error::{Damage, StoreError};
 pub use memory::MemoryStore;

@@ -238,4 +238,8 @@ impl Store for MemoryStore {
             .map(|(number, event)| (number, event.clone()))
             .collect())
     }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        u64::try_from(self.state().events.len()).map_err(|_| StoreError::OutOfRange)
+    }
 }

@@ -157,4 +157,8 @@ impl Store for SqliteStore {
         let work = move |connection: &_| read::events(connection, key_id, after, limit);
         self.connections.read(work).await
     }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        self.connections.read(read::last_event).await
+    }
 }

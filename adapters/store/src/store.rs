@@ -65,12 +65,29 @@ pub trait Store: Send + Sync {
     /// the number `after`; at most `limit` and [`PAGE_MAX`].
     ///
     /// Of one key they are those that happened to it, and the rotation that it came from.
+    ///
+    /// An event never becomes visible behind one with a higher number: who reads on from
+    /// the last number that was there misses none.
     fn events(
         &self,
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
+
+    /// The number of the last event; 0 where there is none.
+    ///
+    /// Whoever wants only what happens from now on begins behind it. Unless a store knows
+    /// a shorter way, all events are read.
+    fn last_event(&self) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        async {
+            let mut last = 0;
+            while let Some((number, _)) = self.events(None, last, PAGE_MAX).await?.last() {
+                last = *number;
+            }
+            Ok(last)
+        }
+    }
 }
 
 /// Which records a list shows. What is left out does not restrict it.

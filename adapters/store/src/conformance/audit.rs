@@ -111,6 +111,19 @@ pub(super) async fn events_of_one_key<S: Store>(store: Arc<S>) {
     assert_eq!(of(2, first, 9).await, own[2..], "and the page behind it");
 }
 
+pub(super) async fn the_last_event_is_known<S: Store>(store: Arc<S>) {
+    let known = store.last_event().await;
+    assert_eq!(known.unwrap(), 0, "there is no event yet");
+    for count in [1, PAGE_MAX + 1] {
+        store.commit(&batch(&vec![event(1); count])).await.unwrap();
+        let last = store.last_event().await.unwrap();
+        let behind = store.events(None, last, 9).await.unwrap();
+        assert!(behind.is_empty(), "nothing is behind the last event");
+        let page = store.events(None, last - 1, 9).await.unwrap();
+        assert_eq!(page, [(last, event(1))], "the last event is one");
+    }
+}
+
 pub(super) async fn a_page_of_events_has_a_bound<S: Store>(store: Arc<S>) {
     let events = vec![event(1); PAGE_MAX + 1];
     store.commit(&batch(&events)).await.unwrap();

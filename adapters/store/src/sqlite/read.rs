@@ -124,6 +124,12 @@ pub(super) fn events(
     }
 }
 
+pub(super) fn last_event(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) FROM api_key_events";
+    let last = prepared(connection, sql)?.query_row([], |row| row.get::<_, i64>(0));
+    u64::try_from(last.map_err(StoreError::unavailable)?).map_err(|_| StoreError::OutOfRange)
+}
+
 fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,427 @@
+//! A keyring over a store, for services on tokio: ask it about each request.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use keystile::{
+//!     issue, DenialCode, IssueRequest, KeyFormat, PepperRing, Request, SysRng, UnixMillis,
+//!     Verifier,
+//! };
+//! use keystile_store::{Authenticator, MemoryStore};
+//!
+//! let format = KeyFormat::structured("acme")?;
+//! let now = UnixMillis::new(1_790_000_000_000)?;
+//! let store = Arc::new(MemoryStore::new());
+//! let authenticator = Authenticator::builder(store, Verifier::new(format.clone())).build()?;
+//!
+//! let request = IssueRequest::new("Acme Ltd")?;
+//! let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+//! authenticator.keep_issued(&issued).await?;
+//!
+//! // The first check reads the store, and the next ones do not.
+//! let key = issued.key.expose().as_bytes();
+//! let answer = authenticator.check(key, &Request::new(), now).await;
+//! assert!(answer.decision.is_allow());
+//! assert_eq!(&*answer.record.unwrap().client_name, "Acme Ltd");
+//! assert!(authenticator.check_cached(key, &Request::new(), now).is_some());
+//!
+//! // A revocation is in force when the call returns.
+//! authenticator.revoke(&issued.record.id, "leaked in a log", now).await?;
+//! let answer = authenticator.check(key, &Request::new(), now).await;
+//! assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::KeyRevoked);
+//!
+//! authenticator.stop().await?;
+//! # Ok::<(), keystile_store::StoreError>(())
+//! # }).unwrap();
+//! ```
+
+mod aftercare;
+mod builder;
+mod changes;
+mod directory;
+mod flights;
+mod uses;
+mod verbs;
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use keystile::{
+    Allowed, Cause, Check, Decision, Denial, KeyRecord, Keyring, Lookup, Request, Stats,
+    UnixMillis, Usage, Verifier, verify,
+};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use self::aftercare::Marks;
+use self::changes::Position;
+use self::directory::Directory;
+use self::flights::Flights;
+use self::uses::Uses;
+use crate::check::check;
+use crate::error::StoreError;
+use crate::store::Store;
+
+pub use self::builder::AuthenticatorBuilder;
+
+/// Rounds that a check goes before it gives up on invalidations that overtake it.
+const ROUNDS_MAX: u32 = 8;
+/// Time between the later rounds: a replica may lag behind what was cached.
+const ROUND_PAUSE: Duration = Duration::from_millis(5);
+
+/// A [`Keyring`] over a store: it fetches what is not cached, hears of changes that other
+/// processes make, and notes last uses.
+///
+/// - Requests that wait for the same key share one fetch.
+/// - What is cached and has not run out is answered while the store is down; all else is
+///   then refused as [`Cause::StoreUnavailable`].
+/// - The verbs here, as [`revoke`](Self::revoke), are in force in this process when they
+///   return. A change that another process writes is in force within about a second, by
+///   the store's events, and at the latest when the record's TTL is over.
+/// - A key whose uses are counted is judged by the store on each request, and so is exact
+///   over any number of processes. A rate limit alone is kept by each process for itself.
+/// - Last uses are noted every few seconds. [`stop`](Self::stop) notes the last of them.
+///
+/// It is a handle: a clone stands for the same keyring. Its tasks end when the last one is
+/// dropped.
+pub struct Authenticator<S> {
+    own: Arc<Own<S>>,
+}
+
+/// A decision, and whose key it was made on.
+#[derive(Clone, Debug)]
+#[must_use = "a decision that nobody looks at guards nothing"]
+#[non_exhaustive]
+pub struct Answer {
+    /// The decision.
+    pub decision: Decision,
+    /// The key's record, where the request is allowed. Its last use, and the uses that
+    /// are left, are as they were when it was read.
+    pub record: Option<Arc<KeyRecord>>,
+    /// What the store said, where it could not be asked; for the log.
+    pub failure: Option<Arc<StoreError>>,
+}
+
+/// What an authenticator has done, and what is waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthenticatorStats {
+    /// What the keyring has done, and what it holds.
+    pub keyring: Stats,
+    /// Last uses that wait to be noted.
+    pub uses_waiting: usize,
+    /// Last uses that were dropped because too many waited; those of later requests take
+    /// their place.
+    pub uses_dropped: u64,
+    /// For how long the changes of other processes could not be read; zero where all is
+    /// well.
+    pub blind_for: Duration,
+}
+
+/// What ends with the last handle.
+struct Own<S> {
+    parts: Arc<Parts<S>>,
+    _ends_tasks: DropGuard,
+}
+
+/// What handles and tasks share.
+struct Parts<S> {
+    store: Arc<S>,
+    verifier: Verifier,
+    keyring: Keyring,
+    directory: Directory,
+    flights: Flights<S>,
+    uses: Uses,
+    marks: Marks,
+    position: Position,
+    store_timeout: Duration,
+    stopped: AtomicBool,
+    handle: Handle,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl<S: Store + 'static> Authenticator<S> {
+    /// An authenticator for the keys in `store` that `verifier` accepts.
+    pub fn builder(store: Arc<S>, verifier: Verifier) -> AuthenticatorBuilder<S> {
+        AuthenticatorBuilder::new(store, verifier)
+    }
+
+    /// Decides about a presented key, and fetches its record where it is not cached.
+    ///
+    /// `now` is one reading of the clock for the whole check. The answer never fails: a
+    /// store that cannot be asked makes it a denial.
+    pub async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
+        let parts = &self.own.parts;
+        if parts.is_stopped() {
+            return Answer::unavailable(None);
+        }
+        match parts.decide(credential, request, now).await {
+            Ok(answer) => answer,
+            Err(failure) => Answer::unavailable(Some(failure)),
+        }
+    }
+
+    /// The answer, where it takes no look at the store; else nothing, and
+    /// [`check`](Self::check) is to be asked.
+    ///
+    /// It neither waits nor makes a future: what a service does on nearly every request.
+    #[must_use = "a decision that nobody looks at guards nothing"]
+    pub fn check_cached(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Option<Answer> {
+        let parts = &self.own.parts;
+        if parts.is_stopped() {
+            return Some(Answer::unavailable(None));
+        }
+        match parts.keyring.check(credential, request, now) {
+            Check::Decided(Decision::Deny(denial)) => Some(Answer::denied(denial)),
+            Check::Decided(Decision::Allow(allowed)) => {
+                let record = parts.directory.find(&allowed.key_id, allowed.version)?;
+                Some(parts.allowed(allowed, record, credential, now))
+            }
+            Check::NeedsRecord(_) => None,
+        }
+    }
+
+    /// The keyring, for what a service wants of it directly, as
+    /// [`Keyring::invalidate_owner`].
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.own.parts.keyring
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<S> {
+        &self.own.parts.store
+    }
+
+    /// Which keys are accepted.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.own.parts.verifier
+    }
+
+    /// What was done, and what is waiting.
+    #[must_use]
+    pub fn stats(&self) -> AuthenticatorStats {
+        let parts = &*self.own.parts;
+        AuthenticatorStats {
+            keyring: parts.keyring.stats(),
+            uses_waiting: parts.uses.waiting(),
+            uses_dropped: parts.uses.dropped(),
+            blind_for: parts.position.blind_for(),
+        }
+    }
+
+    /// Ends the tasks, and notes the last uses. Call it once requests are no longer served:
+    /// from now on each check is refused, since nobody hears of changes any more.
+    ///
+    /// It may be called again, and then notes what could not be noted before.
+    ///
+    /// # Errors
+    /// The store's, where the last uses could not be noted.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let parts = &self.own.parts;
+        parts.stopped.store(true, Ordering::Release);
+        parts.ended.cancel();
+        parts.tasks.close();
+        parts.tasks.wait().await;
+        parts.flush_uses().await
+    }
+}
+
+impl<S: Store + 'static> Parts<S> {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    async fn decide(
+        self: &Arc<Self>,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        let mut check = self.keyring.check(credential, request, now);
+        let mut fetched: Option<Arc<KeyRecord>> = None;
+        for round in 0..ROUNDS_MAX {
+            if round > 1 {
+                tokio::time::sleep(ROUND_PAUSE).await;
+            }
+            let ticket = match check {
+                Check::Decided(Decision::Deny(denial)) => return Ok(Answer::denied(denial)),
+                Check::Decided(Decision::Allow(allowed)) => {
+                    if let Some(record) = self.record_of(&allowed, fetched.take()).await? {
+                        return Ok(self.allowed(allowed, record, credential, now));
+                    }
+                    // It has changed since it was cached, and nobody said so yet.
+                    self.keyring.invalidate(&allowed.key_id);
+                    check = self.keyring.check(credential, request, now);
+                    continue;
+                }
+                Check::NeedsRecord(ticket) => ticket,
+            };
+            let landed = self
+                .flights
+                .fetch(ticket.lookup(), ticket.as_of(), round > 0)
+                .await?;
+            let record = landed.record.as_deref();
+            if let Some(record) = record
+                && record.remaining_uses.is_some()
+                && self.is_proved(credential, record, now)
+            {
+                return self.check_counted(credential, request, now).await;
+            }
+            // Who joined a fetch answers for what was invalidated since that began, which
+            // was before its own ticket.
+            let as_of = ticket.as_of().min(landed.as_of);
+            check = match self.keyring.ticket(credential, request, as_of) {
+                Ok(ticket) => self.keyring.admit(ticket, record, now),
+                Err(denial) => return Ok(Answer::denied(denial)),
+            };
+            fetched = landed.record;
+        }
+        Err(Arc::new(StoreError::Stale))
+    }
+
+    /// The record that a verdict was made on; nothing where the store has another version.
+    async fn record_of(
+        &self,
+        allowed: &Allowed,
+        fetched: Option<Arc<KeyRecord>>,
+    ) -> Result<Option<Arc<KeyRecord>>, Arc<StoreError>> {
+        let is_it = |record: &Arc<KeyRecord>| {
+            (record.id, record.version) == (allowed.key_id, allowed.version)
+        };
+        let record = match fetched.filter(is_it) {
+            Some(record) => Some(record),
+            None => {
+                let known = self.directory.find(&allowed.key_id, allowed.version);
+                if known.is_some() {
+                    return Ok(known);
+                }
+                let lookup = Lookup::Id(allowed.key_id);
+                let landed = self.flights.fetch(&lookup, 0, false).await?;
+                landed.record.filter(is_it)
+            }
+        };
+        if let Some(record) = &record {
+            self.directory.keep(Arc::clone(record));
+        }
+        Ok(record)
+    }
+
+    fn allowed(
+        self: &Arc<Self>,
+        allowed: Allowed,
+        record: Arc<KeyRecord>,
+        credential: &[u8],
+        now: UnixMillis,
+    ) -> Answer {
+        if allowed.needs_rehash || allowed.ends_overlap_of.is_some() {
+            self.look_after(&allowed, &record, credential, now);
+        }
+        Answer {
+            decision: Decision::Allow(allowed),
+            record: Some(record),
+            failure: None,
+        }
+    }
+
+    /// What the store was asked, unless it takes too long.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(self.store_timeout, asked).await;
+        answer.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
+    }
+
+    /// Whether a credential is the key of this record; the keyring remembers those that
+    /// are not.
+    fn is_proved(&self, credential: &[u8], record: &KeyRecord, now: UnixMillis) -> bool {
+        let Ok(key) = self.verifier.parse(credential) else {
+            return false;
+        };
+        let asks_nothing = Request::new();
+        let mut usage = Usage::of(record);
+        let decision = verify(
+            &self.verifier,
+            &key,
+            Some(record),
+            &asks_nothing,
+            &mut usage,
+            now,
+        );
+        match decision {
+            Decision::Allow(_) => true,
+            Decision::Deny(denial) => denial.key_id().is_some(),
+        }
+    }
+
+    /// The store's own verdict on a key whose uses are counted.
+    async fn check_counted(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        let checked = check(&*self.store, &self.verifier, credential, request, now);
+        let checked = self.flights.run(checked).await?;
+        let record = match &checked.decision {
+            Decision::Allow(allowed) => {
+                if let Some(predecessor) = &allowed.ends_overlap_of {
+                    self.keyring.invalidate(predecessor);
+                }
+                checked.record.map(Arc::new)
+            }
+            Decision::Deny(_) => None,
+        };
+        Ok(Answer {
+            decision: checked.decision,
+            record,
+            failure: None,
+        })
+    }
+}
+
+impl Answer {
+    fn denied(denial: Denial) -> Self {
+        Self {
+            decision: Decision::Deny(denial),
+            record: None,
+            failure: None,
+        }
+    }
+
+    fn unavailable(failure: Option<Arc<StoreError>>) -> Self {
+        Self {
+            failure,
+            ..Self::denied(Denial::new(Cause::StoreUnavailable))
+        }
+    }
+}
+
+impl<S> Clone for Authenticator<S> {
+    fn clone(&self) -> Self {
+        Self {
+            own: Arc::clone(&self.own),
+        }
+    }
+}
+
+impl<S> fmt::Debug for Authenticator<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("keyring", &self.own.parts.keyring)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! The lifecycle of keys, in force in this process when a verb returns.
+
+use keystile::{
+    Issued, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+};
+
+use super::Authenticator;
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::verbs;
+
+/// Voids what is cached of a key, however the change of it ends: a change that failed, or
+/// that its caller gave up, may have been written.
+struct Voids<'k> {
+    keyring: &'k Keyring,
+    id: KeyId,
+}
+
+impl Drop for Voids<'_> {
+    fn drop(&mut self) {
+        self.keyring.invalidate(&self.id);
+    }
+}
+
+impl<S: Store + 'static> Authenticator<S> {
+    /// Keeps a newly issued key, which is accepted from now on.
+    ///
+    /// # Errors
+    /// As [`keep_issued`](crate::keep_issued).
+    pub async fn keep_issued(&self, issued: &Issued) -> Result<(), StoreError> {
+        let _void = self.voids(&issued.record.id);
+        verbs::keep_issued(&**self.store(), issued).await
+    }
+
+    /// Revokes a key, for good, and answers its record. When this returns, no check that
+    /// begins in this process allows the key.
+    ///
+    /// # Errors
+    /// As [`revoke`](crate::revoke).
+    pub async fn revoke(
+        &self,
+        key_id: &KeyId,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<KeyRecord, StoreError> {
+        let _void = self.voids(key_id);
+        verbs::revoke(&**self.store(), key_id, reason, now).await
+    }
+
+    /// Suspends a key until it is resumed, and answers its record.
+    ///
+    /// # Errors
+    /// As [`suspend`](crate::suspend).
+    pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+        let _void = self.voids(key_id);
+        verbs::suspend(&**self.store(), key_id, now).await
+    }
+
+    /// Resumes a suspended key, and answers its record.
+    ///
+    /// # Errors
+    /// As [`resume`](crate::resume).
+    pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+        let _void = self.voids(key_id);
+        verbs::resume(&**self.store(), key_id, now).await
+    }
+
+    /// Gives a key a successor; its digest is made under the verifier's peppers.
+    ///
+    /// # Errors
+    /// As [`rotate`](crate::rotate).
+    pub async fn rotate<R: TryCryptoRng + ?Sized>(
+        &self,
+        key_id: &KeyId,
+        policy: &RotationPolicy,
+        format: Option<&KeyFormat>,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Rotated, StoreError> {
+        let _void = self.voids(key_id);
+        let peppers = self.verifier().peppers();
+        let rotated =
+            verbs::rotate(&**self.store(), key_id, policy, format, peppers, rng, now).await?;
+        let changed = rotated.changed.iter().chain([&rotated.successor]);
+        changed.for_each(|record| self.keyring().invalidate(&record.id));
+        Ok(rotated)
+    }
+
+    fn voids(&self, id: &KeyId) -> Voids<'_> {
+        Voids {
+            keyring: self.keyring(),
+            id: *id,
+        }
+    }
+}

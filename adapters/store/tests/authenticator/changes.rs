@@ -1,0 +1,187 @@
+//! Changes that another process makes are heard of, and trouble with that is overcome.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use keystile::{DenialCode, Event, EventKind, RotationPolicy, SysRng};
+use keystile_store::{Batch, PAGE_MAX, Store, revoke, suspend};
+use tokio::sync::Notify;
+
+use crate::scripted::{Scripted, Trouble, ask, at, code, issued, over};
+
+const SECOND: Duration = Duration::from_millis(1_100);
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_elsewhere_is_in_force_within_about_a_second() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    revoke(&*store, &key.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        None,
+        "not heard of yet"
+    );
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyRevoked)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_elsewhere_concerns_both_keys() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    let policy = RotationPolicy::default();
+    let peppers = keystile::PepperRing::none();
+    let rotated = keystile_store::rotate(
+        &*store,
+        &key.record.id,
+        &policy,
+        None,
+        &peppers,
+        &mut SysRng,
+        at(1),
+    )
+    .await
+    .unwrap();
+    tokio::time::sleep(SECOND).await;
+    let answer = ask(&authenticator, &key).await;
+    let keystile::Decision::Allow(allowed) = answer.decision else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(allowed.notice.unwrap().replaced_by, rotated.successor.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_woken_reads_at_once() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let wake = Arc::new(Notify::new());
+    let authenticator = over(&store)
+        .read_changes_every(Duration::from_hours(1))
+        .wake_by(Arc::clone(&wake))
+        .build()
+        .unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    tokio::time::sleep(SECOND).await;
+    suspend(&*store, &key.record.id, at(1)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        None,
+        "nobody said so"
+    );
+    wake.notify_one();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeySuspended)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_begins_at_the_end_and_goes_on_from_there() {
+    let store = Scripted::new();
+    let mut past = Batch::new();
+    let id = "1000000000000000".parse().unwrap();
+    past.events = vec![Event::new(EventKind::Issued, id, at(0)); 5 * PAGE_MAX];
+    store.commit(&past).await.unwrap();
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(3 * SECOND).await;
+    let calls = store.calls();
+    assert_eq!(calls.last_event, 1);
+    assert!((2..=4).contains(&calls.events), "not the past: {calls:?}");
+    // More than a page at once, and more than is read one by one.
+    for (pages, all_void) in [(3, false), (20, true)] {
+        past.events
+            .resize(pages * PAGE_MAX, Event::new(EventKind::Issued, id, at(0)));
+        store.commit(&past).await.unwrap();
+        let key = issued(&*store).await;
+        assert_eq!(code(&ask(&authenticator, &key).await), None);
+        suspend(&*store, &key.record.id, at(1)).await.unwrap();
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(
+            code(&ask(&authenticator, &key).await),
+            Some(DenialCode::KeySuspended)
+        );
+        assert_eq!(store.calls().last_event > 0, all_void);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_while_events_could_not_be_read_is_caught_up_with() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+    store.trouble(Trouble::Fails);
+    tokio::time::sleep(10 * SECOND).await;
+    assert!(
+        authenticator.stats().blind_for > Duration::from_secs(8),
+        "and says so"
+    );
+    revoke(&store.store, &key.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        None,
+        "cached until its TTL"
+    );
+    store.trouble(Trouble::None);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyRevoked)
+    );
+    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+}
+
+/// A service may start before its store does.
+#[tokio::test(start_paused = true)]
+async fn what_happened_before_the_first_reading_is_not_missed() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    store.trouble(Trouble::Fails);
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(SECOND).await;
+    store.trouble(Trouble::None);
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        None,
+        "before the next reading"
+    );
+    suspend(&store.store, &key.record.id, at(1)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeySuspended)
+    );
+}
+
+/// A damaged event must not make a process deaf.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_event_is_gone_around() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    store.trouble(Trouble::Damaged);
+    suspend(&*store, &key.record.id, at(1)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeySuspended)
+    );
+    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+}

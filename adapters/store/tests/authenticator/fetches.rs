@@ -1,0 +1,254 @@
+//! Fetches: one for all who wait, bounded in number and time, and none that a revocation
+//! overtook.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use keystile::{DenialCode, IssueRequest, Millis, Request};
+use keystile_store::{Authenticator, revoke};
+
+use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, issued_as, over};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_who_wait_for_a_key_share_one_fetch() {
+    let store = Scripted::new();
+    let key = Arc::new(issued(&*store).await);
+    let authenticator = over(&store).build().unwrap();
+    has_begun(&authenticator).await;
+    store.close();
+    let asks: Vec<_> = (0..100)
+        .map(|_| {
+            let (authenticator, key) = (authenticator.clone(), Arc::clone(&key));
+            tokio::spawn(async move { code(&ask(&authenticator, &key).await) })
+        })
+        .collect();
+    store.at_the_gate(1).await;
+    while authenticator.stats().keyring.fetches < 100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.held(), 1, "and no second fetch");
+    store.open();
+    for asked in asks {
+        assert_eq!(asked.await.unwrap(), None);
+    }
+    assert_eq!(store.calls().find, 1);
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    assert_eq!(store.calls().find, 0, "it is cached");
+}
+
+/// A24-like stampede: whoever asked first hangs up, and the others are still answered.
+#[tokio::test]
+async fn a_leader_that_goes_away_fails_nobody() {
+    let store = Scripted::new();
+    let key = Arc::new(issued(&*store).await);
+    let authenticator = over(&store).build().unwrap();
+    has_begun(&authenticator).await;
+    store.close();
+    let ask_apart = || {
+        let (authenticator, key) = (authenticator.clone(), Arc::clone(&key));
+        tokio::spawn(async move { code(&ask(&authenticator, &key).await) })
+    };
+    let leader = ask_apart();
+    store.at_the_gate(1).await;
+    let follower = ask_apart();
+    tokio::task::yield_now().await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    store.open();
+    assert_eq!(follower.await.unwrap(), None);
+    assert_eq!(store.calls().find, 1, "the leader's fetch went on");
+}
+
+/// G2: a fetch that began before a revocation lands after it, and somebody has joined it
+/// whose own check began after the revocation.
+#[tokio::test]
+async fn who_joins_a_fetch_is_not_allowed_by_what_was_revoked_since() {
+    let store = Scripted::new();
+    let key = Arc::new(issued(&*store).await);
+    let authenticator = over(&store).build().unwrap();
+    has_begun(&authenticator).await;
+    store.close();
+    let ask_apart = || {
+        let (authenticator, key) = (authenticator.clone(), Arc::clone(&key));
+        tokio::spawn(async move { code(&ask(&authenticator, &key).await) })
+    };
+    let early = ask_apart();
+    store.at_the_gate(1).await;
+    // Another process's revocation, which is heard of here while the old record is on
+    // its way.
+    revoke(&store.store, &key.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    authenticator.keyring().invalidate(&key.record.id);
+    let late = ask_apart();
+    while authenticator.stats().keyring.fetches < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        store.held(),
+        1,
+        "the late one waits for the early one's fetch"
+    );
+    store.open();
+    assert_eq!(late.await.unwrap(), Some(DenialCode::KeyRevoked));
+    assert_eq!(early.await.unwrap(), Some(DenialCode::KeyRevoked));
+    assert_eq!(store.calls().find, 2, "one fetch more, for both");
+}
+
+/// What changes elsewhere costs nobody a second fetch.
+#[tokio::test]
+async fn a_change_of_another_key_does_not_overtake_a_fetch() {
+    let store = Scripted::new();
+    let (key, other) = (Arc::new(issued(&*store).await), issued(&*store).await);
+    let authenticator = over(&store).build().unwrap();
+    store.close();
+    let early = {
+        let (authenticator, key) = (authenticator.clone(), Arc::clone(&key));
+        tokio::spawn(async move { code(&ask(&authenticator, &key).await) })
+    };
+    store.at_the_gate(1).await;
+    has_begun(&authenticator).await;
+    authenticator.keyring().invalidate(&other.record.id);
+    store.open();
+    assert_eq!(early.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_only_what_is_cached_is_allowed() {
+    let store = Scripted::new();
+    let (warm, cold) = (issued(&*store).await, issued(&*store).await);
+    let authenticator = over(&store).ttl(Millis::from_secs(60)).build().unwrap();
+    has_begun(&authenticator).await;
+    assert_eq!(code(&ask(&authenticator, &warm).await), None);
+    for trouble in [Trouble::Fails, Trouble::Panics] {
+        store.trouble(trouble);
+        let answer = ask(&authenticator, &cold).await;
+        assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
+        assert!(answer.failure.is_some(), "and why, for the log");
+        assert_eq!(code(&ask(&authenticator, &warm).await), None, "cached");
+        let counted = IssueRequest::new("Acme").unwrap().uses(1).unwrap();
+        let counted = issued_as(&store.store, counted).await;
+        let answer = ask(&authenticator, &counted).await;
+        assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
+    }
+    let key = warm.key.expose().as_bytes();
+    let late = authenticator.check(key, &Request::new(), at(61_000)).await;
+    assert_eq!(code(&late), Some(DenialCode::StoreUnavailable), "no more");
+    store.trouble(Trouble::None);
+    let key = cold.key.expose().as_bytes();
+    let back = authenticator.check(key, &Request::new(), at(61_000)).await;
+    assert_eq!(code(&back), None, "it is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_waited_for_so_long() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store)
+        .store_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    store.close();
+    let before = tokio::time::Instant::now();
+    let answer = ask(&authenticator, &key).await;
+    assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
+    assert_eq!(before.elapsed().as_secs(), 2);
+    store.open();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetches_at_once_are_bounded() {
+    let store = Scripted::new();
+    let mut keys = Vec::new();
+    for _ in 0..20 {
+        keys.push(issued(&*store).await);
+    }
+    let authenticator = over(&store).fetches_at_once(3).build().unwrap();
+    store.close();
+    let asks: Vec<_> = keys
+        .into_iter()
+        .map(|key| {
+            let authenticator = authenticator.clone();
+            tokio::spawn(async move { code(&ask(&authenticator, &key).await) })
+        })
+        .collect();
+    store.at_the_gate(3).await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+        assert!(store.held() <= 3, "three at once");
+    }
+    store.open();
+    for asked in asks {
+        assert_eq!(asked.await.unwrap(), None, "the others had their turn");
+    }
+}
+
+/// G3: a replica that lags behind what was cached is asked again, and never believed.
+#[tokio::test(start_paused = true)]
+async fn a_record_older_than_the_cached_one_is_not_believed() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    keystile_store::suspend(&*store, &key.record.id, at(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeySuspended)
+    );
+    authenticator.keyring().invalidate(&key.record.id);
+    // What the lagging one has: the key as it was issued.
+    let lagging = Scripted::new();
+    keystile_store::keep_issued(&lagging.store, &key)
+        .await
+        .unwrap();
+    let text = key.key.expose().as_bytes();
+    let request = Request::new();
+    let keystile::Check::NeedsRecord(ticket) =
+        authenticator.keyring().check(text, &request, at(1_000))
+    else {
+        panic!("it was voided");
+    };
+    let stale = &key.record;
+    let check = authenticator
+        .keyring()
+        .admit(ticket, Some(stale), at(1_000));
+    assert!(
+        matches!(check, keystile::Check::NeedsRecord(_)),
+        "not admitted"
+    );
+}
+
+#[tokio::test]
+async fn each_answer_has_its_own_record_also_where_few_are_kept() {
+    let store = Scripted::new();
+    let mut keys = Vec::new();
+    for name in ["Acme", "Bolt", "Cogs"] {
+        keys.push(issued_as(&*store, IssueRequest::new(name).unwrap()).await);
+    }
+    let authenticator: Authenticator<_> = over(&store).capacity(2).build().unwrap();
+    for round in 0..20 {
+        let key = &keys[round % 3];
+        let answer = ask(&authenticator, key).await;
+        assert_eq!(code(&answer), None);
+        assert_eq!(answer.record.unwrap().client_name, key.record.client_name);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_refused_and_not_asked_for_again_at_once() {
+    let store = Scripted::new();
+    let elsewhere = Scripted::new();
+    let key = issued(&*elsewhere).await;
+    let authenticator = over(&store).build().unwrap();
+    has_begun(&authenticator).await;
+    for _ in 0..10 {
+        let answer = ask(&authenticator, &key).await;
+        assert_eq!(code(&answer), Some(DenialCode::InvalidKey));
+    }
+    assert_eq!(store.calls().find, 1);
+    // G8: once it is issued, it is known.
+    authenticator.keep_issued(&key).await.unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+}

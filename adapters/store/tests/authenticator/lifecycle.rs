@@ -1,0 +1,132 @@
+//! The verbs are in force in this process when they return, however they end.
+
+use std::sync::Arc;
+
+use keystile::{DenialCode, RotationPolicy, SysRng};
+use keystile_store::StoreError;
+
+use crate::scripted::{Scripted, Trouble, ask, at, code, issued, over};
+
+#[tokio::test]
+async fn each_verb_is_in_force_when_it_returns() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let id = key.record.id;
+    let authenticator = over(&store).build().unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    authenticator.suspend(&id, at(1)).await.unwrap();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeySuspended)
+    );
+    authenticator.resume(&id, at(2)).await.unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    let at_once = RotationPolicy::default()
+        .with_overlap(keystile::Millis::ZERO)
+        .unwrap();
+    let rotated = authenticator
+        .rotate(&id, &at_once, None, &mut SysRng, at(3))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyReplaced)
+    );
+    let text = rotated.key.expose().as_bytes();
+    let request = keystile::Request::new();
+    assert_eq!(
+        code(&authenticator.check(text, &request, at(1_000)).await),
+        None
+    );
+    authenticator
+        .revoke(&rotated.successor.id, "leaked", at(4))
+        .await
+        .unwrap();
+    let answer = authenticator.check(text, &request, at(1_000)).await;
+    assert_eq!(code(&answer), Some(DenialCode::KeyRevoked));
+    let nobody = "1000000000000000".parse().unwrap();
+    let refused = authenticator.revoke(&nobody, "leaked", at(4)).await;
+    assert!(matches!(refused, Err(StoreError::NotFound)));
+}
+
+/// G4: a change whose end its caller did not see may have been written.
+#[tokio::test]
+async fn a_change_that_was_given_up_voids_what_is_cached() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let id = key.record.id;
+    let authenticator = over(&store).build().unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    store.hold_commits();
+    let revokes = {
+        let authenticator = authenticator.clone();
+        tokio::spawn(async move { authenticator.revoke(&id, "leaked", at(1)).await })
+    };
+    // It is written, and its caller has not heard so.
+    store.at_the_gate(1).await;
+    revokes.abort();
+    let _ = revokes.await;
+    store.open();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyRevoked)
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_failed_voids_what_is_cached() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    store.trouble(Trouble::CommitFails);
+    store.calls();
+    let failed = authenticator.revoke(&key.record.id, "leaked", at(1)).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))));
+    store.calls();
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        None,
+        "it was not written"
+    );
+    assert_eq!(store.calls().find, 1, "but the store was asked");
+}
+
+/// G1: many threads ask while a key is revoked; none is allowed after the call returned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_allowed_once_a_revocation_returned() {
+    let store = Scripted::new();
+    let authenticator = over(&store).build().unwrap();
+    for round in 0..300 {
+        let key = Arc::new(issued(&store.store).await);
+        let ended = Arc::new(core::sync::atomic::AtomicBool::new(false));
+        let asks: Vec<_> = (0..3)
+            .map(|_| {
+                let (authenticator, key) = (authenticator.clone(), Arc::clone(&key));
+                let ended = Arc::clone(&ended);
+                tokio::spawn(async move {
+                    loop {
+                        let was_ended = ended.load(core::sync::atomic::Ordering::SeqCst);
+                        let allowed = code(&ask(&authenticator, &key).await).is_none();
+                        assert!(!(was_ended && allowed), "allowed after the revocation");
+                        if was_ended {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..round % 7 {
+            tokio::task::yield_now().await;
+        }
+        authenticator
+            .revoke(&key.record.id, "leaked", at(1))
+            .await
+            .unwrap();
+        ended.store(true, core::sync::atomic::Ordering::SeqCst);
+        for asked in asks {
+            asked.await.unwrap();
+        }
+    }
+}

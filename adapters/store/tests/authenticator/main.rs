@@ -1,0 +1,17 @@
+//! The authenticator over stores that wait, fail, lag and change under it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+mod after_a_use;
+mod changes;
+mod fetches;
+mod lifecycle;
+mod scripted;
+mod uses;

@@ -1,0 +1,254 @@
+//! A store that does as it is told, and keys to ask it about.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use keystile::{
+    DenialCode, Event, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing,
+    Request, SysRng, UnixMillis, Usage, Verifier, issue,
+};
+use keystile_store::{
+    Answer, Authenticator, AuthenticatorBuilder, Batch, Claim, Damage, Filter, MemoryStore, Page,
+    Store, StoreError,
+};
+use tokio::sync::watch;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    Fails,
+    Panics,
+    /// Events cannot be read, for a damaged one.
+    Damaged,
+    CommitFails,
+}
+
+/// How often each method was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) find: u32,
+    pub(crate) commit: u32,
+    pub(crate) note_uses: u32,
+    pub(crate) events: u32,
+    pub(crate) last_event: u32,
+}
+
+/// The store in memory, behind a gate that finds and commits wait at once they are done.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    pub(crate) store: MemoryStore,
+    calls: Mutex<Calls>,
+    trouble: Mutex<Trouble>,
+    gate: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
+    holds_finds: AtomicBool,
+}
+
+impl Scripted {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            store: MemoryStore::new(),
+            calls: Mutex::default(),
+            trouble: Mutex::new(Trouble::None),
+            gate: watch::Sender::new(true),
+            waiting: watch::Sender::new(0),
+            holds_finds: AtomicBool::new(true),
+        })
+    }
+
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// Closes the gate for commits alone.
+    pub(crate) fn hold_commits(&self) {
+        self.holds_finds.store(false, Ordering::SeqCst);
+        self.gate.send_replace(false);
+    }
+
+    pub(crate) fn close(&self) {
+        self.gate.send_replace(false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// Waits until so many wait at the gate.
+    pub(crate) async fn at_the_gate(&self, count: usize) {
+        let mut waiting = self.waiting.subscribe();
+        waiting.wait_for(|waiting| *waiting == count).await.unwrap();
+    }
+
+    /// How many wait at the gate.
+    pub(crate) fn held(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    /// The calls since this was last asked.
+    pub(crate) fn calls(&self) -> Calls {
+        core::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn call(&self, count: impl FnOnce(&mut Calls)) {
+        count(&mut self.calls.lock().unwrap());
+    }
+
+    async fn pass(&self) {
+        struct Waits<'s>(&'s Scripted);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.waiting.send_modify(|waiting| *waiting -= 1);
+            }
+        }
+        if !*self.gate.borrow() {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            let _waits = Waits(self);
+            self.gate.subscribe().wait_for(|open| *open).await.unwrap();
+        }
+    }
+
+    fn sound(&self) -> Result<(), StoreError> {
+        let trouble = *self.trouble.lock().unwrap();
+        assert_ne!(trouble, Trouble::Panics, "the store panics, as it was told");
+        match trouble {
+            Trouble::Fails => Err(StoreError::unavailable(std::io::Error::other("down"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store for Scripted {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        self.call(|calls| calls.find += 1);
+        let found = self.store.find(lookup).await;
+        if self.holds_finds.load(Ordering::SeqCst) {
+            self.pass().await;
+        }
+        self.sound()?;
+        found
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+        self.sound()?;
+        self.store.lineage(lineage).await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+        self.sound()?;
+        self.store.list(filter, page).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.call(|calls| calls.commit += 1);
+        self.sound()?;
+        if *self.trouble.lock().unwrap() == Trouble::CommitFails {
+            return Err(StoreError::unavailable(std::io::Error::other("full")));
+        }
+        let result = self.store.commit(batch).await;
+        self.pass().await;
+        result
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+        self.sound()?;
+        self.store.usage(lineage).await
+    }
+
+    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+        self.sound()?;
+        self.store.spend(claim).await
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        self.call(|calls| calls.note_uses += 1);
+        self.sound()?;
+        self.store.note_uses(uses).await
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.call(|calls| calls.events += 1);
+        self.sound()?;
+        let page = self.store.events(key_id, after, limit).await?;
+        if *self.trouble.lock().unwrap() == Trouble::Damaged && !page.is_empty() {
+            return Err(StoreError::Corrupt(damage().await));
+        }
+        Ok(page)
+    }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        self.call(|calls| calls.last_event += 1);
+        self.sound()?;
+        self.store.last_event().await
+    }
+}
+
+pub(crate) fn at(millis: u64) -> UnixMillis {
+    UnixMillis::new(1_790_000_000_000 + millis).unwrap()
+}
+
+pub(crate) fn format() -> KeyFormat {
+    KeyFormat::structured("acme").unwrap()
+}
+
+/// A key of Acme's, in the store.
+pub(crate) async fn issued<S: Store>(store: &S) -> Issued {
+    issued_as(store, IssueRequest::new("Acme").unwrap()).await
+}
+
+pub(crate) async fn issued_as<S: Store>(store: &S, request: IssueRequest) -> Issued {
+    let issued = issue(&format(), &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
+    keystile_store::keep_issued(store, &issued).await.unwrap();
+    issued
+}
+
+pub(crate) fn over<S: Store + 'static>(store: &Arc<S>) -> AuthenticatorBuilder<S> {
+    Authenticator::builder(Arc::clone(store), Verifier::new(format()))
+}
+
+/// Waits until the events' reader has begun, which voids everything once.
+pub(crate) async fn has_begun<S: Store + 'static>(authenticator: &Authenticator<S>) {
+    while authenticator.stats().keyring.invalidations == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) async fn ask<S: Store + 'static>(
+    authenticator: &Authenticator<S>,
+    issued: &Issued,
+) -> Answer {
+    let key = issued.key.expose().as_bytes();
+    authenticator.check(key, &Request::new(), at(1_000)).await
+}
+
+/// The code of a denial; nothing where the key is allowed, with its record.
+pub(crate) fn code(answer: &Answer) -> Option<DenialCode> {
+    let allowed = answer.decision.is_allow();
+    assert_eq!(
+        allowed,
+        answer.record.is_some(),
+        "a record goes with an allow"
+    );
+    answer.decision.denial().map(keystile::Denial::code)
+}
+
+/// What a store says of a damaged row.
+async fn damage() -> Damage {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = keystile_store::SqliteStore::open(&path).unwrap();
+    store.migrate().await.unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let damaged = "INSERT INTO api_key_events (kind, key_id, at) VALUES ('none', 'none', 'never')";
+    connection.execute_batch(damaged).unwrap();
+    match store.events(None, 0, 1).await {
+        Err(StoreError::Corrupt(damage)) => damage,
+        other => panic!("damage, not {other:?}"),
+    }
+}
