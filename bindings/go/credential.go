@@ -1,0 +1,104 @@
+package keystile
+
+import (
+	"strings"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
+)
+
+// Credential is what a request presented as its key. It prints as a constant under every
+// verb, in JSON and in logs; [Credential.Expose] is the one way out.
+type Credential struct{ secret }
+
+// CredentialRules are where a key is read from: X-API-Key and Authorization: Bearer always.
+// They never change, and goroutines may share them.
+type CredentialRules struct {
+	rules *capi.Rules
+	names []string
+}
+
+// NewCredentialRules are the rules without a header of one's own and without Basic.
+func NewCredentialRules() (*CredentialRules, error) { return newRules(nil, false) }
+
+// NewCredentialRulesWith reads another header too, where its name is not empty, and the user
+// name of Authorization: Basic, where that is asked for. A name that no header can have, or
+// that should not carry keys, is [ErrName].
+func NewCredentialRulesWith(header string, basic bool) (*CredentialRules, error) {
+	if header == "" {
+		return newRules(nil, basic)
+	}
+	return newRules(&header, basic)
+}
+
+func newRules(header *string, basic bool) (*CredentialRules, error) {
+	rules, status := capi.NewRules(header, basic)
+	if err := failure(status); err != nil {
+		return nil, err
+	}
+	own := &CredentialRules{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
+	if header != nil {
+		own.names = append(own.names, *header)
+	}
+	return own, nil
+}
+
+// Names are the headers that are read.
+func (r *CredentialRules) Names() []string { return append([]string{}, r.names...) }
+
+// Extract is the one credential among the header fields of a request, each as often as it
+// was sent: at least those that [CredentialRules.Names] names. Where there is none, or two
+// different ones, or none that could be a key, the decision refuses; else it is of no
+// meaning.
+func (r *CredentialRules) Extract(fields []HeaderField) (Credential, Decision) {
+	key, decision := r.extract(fields)
+	if decision.status != capi.OK {
+		return Credential{}, decision
+	}
+	return Credential{conceal(key)}, Decision{}
+}
+
+// ExtractFrom is [CredentialRules.Extract] for the headers of an [net/http] request. It
+// gives the key as a plain text: nothing is allocated for one that stands in its header.
+func (r *CredentialRules) ExtractFrom(headers map[string][]string) (key string, refusal Decision, found bool) {
+	var fields []HeaderField
+	for name, values := range headers {
+		if !r.reads(name) {
+			continue
+		}
+		for _, value := range values {
+			fields = append(fields, HeaderField{name, value})
+		}
+	}
+	key, decision := r.extract(fields)
+	if decision.status != capi.OK {
+		return "", decision, false
+	}
+	return key, Decision{}, true
+}
+
+func (r *CredentialRules) reads(name string) bool {
+	for _, own := range r.names {
+		if strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *CredentialRules) extract(fields []HeaderField) (string, Decision) {
+	var decision Decision
+	var key string
+	if len(fields) == 1 {
+		key, decision.status = r.rules.ExtractOne(fields[0].Name, fields[0].Value, &decision.verdict)
+	} else {
+		own := make([]capi.Header, len(fields))
+		for at, field := range fields {
+			own[at] = capi.Header(field)
+		}
+		key, decision.status = r.rules.Extract(own, &decision.verdict)
+	}
+	if decision.status != capi.OK && !decision.status.IsRefusal() {
+		return "", Refuse(CauseMalformed)
+	}
+	return key, decision
+}

@@ -1,0 +1,155 @@
+package keystile
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
+)
+
+// Cause is why a request was refused, in the detail that only an audit may see.
+type Cause uint32
+
+// The causes of refusals.
+const (
+	CauseMissingCredential      Cause = 1
+	CauseConflictingCredentials Cause = 2
+	CauseMalformed              Cause = 3
+	CauseUnknownKey             Cause = 4
+	CauseWrongSecret            Cause = 5
+	CausePepperUnavailable      Cause = 6
+	CauseRevoked                Cause = 7
+	CauseSuspended              Cause = 8
+	CauseExpired                Cause = 9
+	CauseReplaced               Cause = 10
+	CauseEnvironment            Cause = 11
+	CauseNetwork                Cause = 12
+	CausePathNotCanonical       Cause = 13
+	CauseEndpoint               Cause = 14
+	CausePermission             Cause = 15
+	CauseRateLimit              Cause = 16
+	CauseUsesSpent              Cause = 17
+	CauseStoreUnavailable       Cause = 18
+)
+
+var causes = [...]string{"", "missing_credential", "conflicting_credentials", "malformed",
+	"unknown_key", "wrong_secret", "pepper_unavailable", "revoked", "suspended", "expired",
+	"replaced", "environment", "network", "path_not_canonical", "endpoint", "permission",
+	"rate_limit", "uses_spent", "store_unavailable"}
+
+// String is a word, as "wrong_secret". It belongs in an audit and in no response.
+func (c Cause) String() string {
+	if int(c) < len(causes) {
+		return causes[c]
+	}
+	return "other"
+}
+
+// Decision is the answer to a request. The zero value refuses. It holds no key text, never
+// changes, and goroutines may share it.
+type Decision struct {
+	verdict     capi.Verdict
+	status      capi.Status
+	requirement *Requirement
+}
+
+// Refuse makes a refusal where no key was judged, as when a store could not be asked.
+func Refuse(cause Cause) Decision {
+	var decision Decision
+	decision.status = capi.Refuse(uint32(cause), &decision.verdict)
+	if !decision.status.IsRefusal() {
+		return Refuse(CauseStoreUnavailable)
+	}
+	return decision
+}
+
+// Allowed says whether the request may go on. Nothing else says so.
+func (d *Decision) Allowed() bool {
+	return d.status == capi.OK && d.verdict.Kind == capi.VerdictAllowed
+}
+
+// Err is nil for an allowed request, else why it was refused, to be compared with
+// [errors.Is]: [ErrKeyRevoked], [ErrRateLimited], and so on.
+func (d *Decision) Err() error {
+	switch {
+	case d.Allowed():
+		return nil
+	case d.status == capi.OK || d.status == capi.NeedsRecord:
+		return ErrStoreUnavailable
+	default:
+		return failure(d.status)
+	}
+}
+
+// Code is the stable word of a refusal, as it stands in its body; empty for an allowed
+// request.
+func (d *Decision) Code() string { return ErrorCode(d.Err()) }
+
+// Cause is why the request was refused, for the audit alone; 0 where it is allowed.
+func (d *Decision) Cause() Cause { return Cause(d.verdict.Cause) }
+
+// KeyID is the key's public id once its secret was proved; before that, none.
+func (d *Decision) KeyID() KeyID { return KeyID{d.verdict.KeyID} }
+
+// Lineage is the first key of its lineage, under which usage is kept; none in a refusal.
+func (d *Decision) Lineage() KeyID { return KeyID{d.verdict.Lineage} }
+
+// Missing names the permissions that a refused request lacked.
+func (d *Decision) Missing() []string { return d.verdict.MissingFrom(d.requirement.own()) }
+
+// Quota is what is left of the rate limit; false where there is none.
+func (d *Decision) Quota() (Quota, bool) {
+	return Quota{d.verdict.Quota}, d.verdict.Quota.Limit.WindowMillis != 0
+}
+
+// RemainingUses is the uses that are left; false where they are not counted.
+func (d *Decision) RemainingUses() (uint64, bool) {
+	return d.verdict.RemainingUses, d.verdict.HasRemainingUses != 0
+}
+
+// Replacement is the key that takes this one's place, and from when on this one is refused;
+// false where it is not being replaced.
+func (d *Decision) Replacement() (by KeyID, until time.Time, some bool) {
+	by = KeyID{d.verdict.ReplacedBy}
+	return by, timeOf(d.verdict.ReplacedUntil), !by.IsZero()
+}
+
+// EndsOverlapOf is the predecessor whose overlap this use ends; see [EndOverlap]. A
+// [Keyring] over a [Ledger] does it by itself.
+func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.verdict.EndsOverlapOf} }
+
+// NeedsRehash says whether the record should get a new digest; see [Verifier.Rehash]. A
+// [Keyring] over a [Ledger] does it by itself.
+func (d *Decision) NeedsRehash() bool { return d.verdict.NeedsRehash != 0 }
+
+// String is "allowed", or the code of the refusal.
+func (d Decision) String() string {
+	if d.Allowed() {
+		return "allowed"
+	}
+	return d.Code()
+}
+
+// Format writes [Decision.String], whatever the verb.
+func (d Decision) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte(d.String())) }
+
+// LogValue is what an audit wants: the outcome, the cause and the key's id.
+func (d Decision) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("outcome", d.String())}
+	if !d.Allowed() {
+		attrs = append(attrs, slog.String("cause", d.Cause().String()))
+	}
+	if id := d.KeyID(); !id.IsZero() {
+		attrs = append(attrs, slog.String("key_id", id.String()))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// orMisuse tells a call that was wrong from a decision; it refuses too.
+func (d *Decision) orMisuse() (Decision, error) {
+	if d.status == capi.OK || d.status.IsRefusal() {
+		return *d, nil
+	}
+	return Refuse(CauseStoreUnavailable), failure(d.status)
+}

@@ -1,0 +1,55 @@
+package keystile
+
+import (
+	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
+)
+
+// EventKind is what happened to a key.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventIssued    EventKind = "issued"
+	EventRotated   EventKind = "rotated"
+	EventRevoked   EventKind = "revoked"
+	EventSuspended EventKind = "suspended"
+	EventResumed   EventKind = "resumed"
+	EventExpired   EventKind = "expired"
+	EventRehashed  EventKind = "rehashed"
+	EventImported  EventKind = "imported"
+	// EventOther is one that this version has no name for.
+	EventOther EventKind = "other"
+)
+
+var eventKinds = [...]EventKind{"", EventIssued, EventRotated, EventRevoked, EventSuspended,
+	EventResumed, EventExpired, EventRehashed, EventImported}
+
+// Event is one entry of an audit. It never holds key text.
+type Event struct {
+	Kind  EventKind `json:"kind"`
+	KeyID KeyID     `json:"key_id"`
+	// Successor is the new key, where the key was rotated.
+	Successor KeyID     `json:"successor,omitzero"`
+	At        time.Time `json:"at"`
+	// Reason is nil where nobody gave one.
+	Reason *string `json:"reason,omitempty"`
+}
+
+func eventOf(event *capi.Event) *Event {
+	if event == nil {
+		return nil
+	}
+	own := &Event{
+		Kind:      EventOther,
+		KeyID:     KeyID{event.KeyID},
+		Successor: KeyID{event.Successor},
+		At:        timeOf(event.At),
+		Reason:    event.Reason,
+	}
+	if at := event.Kind; at > 0 && int(at) < len(eventKinds) {
+		own.Kind = eventKinds[at]
+	}
+	return own
+}

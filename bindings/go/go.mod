@@ -1,0 +1,3 @@
+module github.com/keystile/keystile/bindings/go
+
+go 1.24

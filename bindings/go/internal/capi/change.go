@@ -1,0 +1,289 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Event is keystile_event, its reason nil where nobody gave one.
+type Event struct {
+	Kind      uint32
+	KeyID     ID
+	Successor ID
+	At        uint64
+	Reason    *string
+}
+
+// Changed is what a keystile_change holds, taken over into Go's memory.
+type Changed struct {
+	// Key is the text of a new key, empty where none was made.
+	Key string
+	// Records are the records to write, as JSON.
+	Records []string
+	// Event is nil where there is none.
+	Event *Event
+}
+
+// take reads a change and frees it, which wipes the key in it.
+func take(p *C.keystile_change, status Status) (*Changed, Status) {
+	if status != OK {
+		return nil, status
+	}
+	defer C.keystile_change_free(p)
+	collect()
+	changed := &Changed{}
+	var key C.keystile_str
+	switch status := Status(C.keystile_change_key(p, &key)); status {
+	case OK:
+		changed.Key = copied(key)
+	case Absent:
+	default:
+		return nil, status
+	}
+	for index := C.size_t(0); index < C.keystile_change_record_count(p); index++ {
+		json, status := recordJSON(C.keystile_change_record_at(p, index))
+		if status != OK {
+			return nil, status
+		}
+		changed.Records = append(changed.Records, json)
+	}
+	var event C.keystile_event
+	switch status := Status(C.keystile_change_event(p, &event)); status {
+	case OK:
+		changed.Event = takeEvent(&event)
+	case Absent:
+	default:
+		return nil, status
+	}
+	return changed, OK
+}
+
+func takeEvent(event *C.keystile_event) *Event {
+	own := &Event{
+		Kind:      uint32(event.kind),
+		KeyID:     *(*ID)(unsafe.Pointer(&event.key_id)),
+		Successor: *(*ID)(unsafe.Pointer(&event.successor)),
+		At:        uint64(event.at),
+	}
+	if event.reason.data != nil {
+		reason := copied(event.reason)
+		own.Reason = &reason
+	}
+	return own
+}
+
+// IssueRequest is keystile_issue_request.
+type IssueRequest struct {
+	ClientName     string
+	ClientEmail    *string
+	Owner          *string
+	Environment    *string
+	Metadata       *string
+	Template       *Template
+	Permissions    *Permissions
+	Endpoints      *Endpoints
+	Networks       *Networks
+	RateLimit      *RateLimit
+	Uses           *uint64
+	LifetimeMillis *uint64
+	NeverExpires   bool
+}
+
+func (r *IssueRequest) in(pinned *pins) *C.keystile_issue_request {
+	request := &C.keystile_issue_request{
+		client_name:       pinned.text(r.ClientName),
+		client_email:      pinned.optional(r.ClientEmail),
+		owner:             pinned.optional(r.Owner),
+		environment:       pinned.optional(r.Environment),
+		metadata:          pinned.optional(r.Metadata),
+		scope_template:    r.Template.pointer(),
+		permissions:       r.Permissions.pointer(),
+		allowed_endpoints: r.Endpoints.pointer(),
+		allowed_networks:  r.Networks.pointer(),
+	}
+	request.struct_size = C.size_t(unsafe.Sizeof(*request))
+	if r.RateLimit != nil {
+		request.rate_limit = *(*C.keystile_rate_limit)(unsafe.Pointer(r.RateLimit))
+		request.has_rate_limit = 1
+	}
+	if r.Uses != nil {
+		request.uses = C.uint64_t(*r.Uses)
+		request.has_uses = 1
+	}
+	if r.LifetimeMillis != nil {
+		request.lifetime_millis = C.uint64_t(*r.LifetimeMillis)
+		request.has_lifetime = 1
+	}
+	if r.NeverExpires {
+		request.never_expires = 1
+	}
+	collect()
+	return request
+}
+
+// Issue issues a key. Without random bytes the operating system's are taken.
+func Issue(format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	var pinned pins
+	defer pinned.Unpin()
+	data, len := bytesOf(random)
+	status := Status(C.keystile_issue(format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p))
+	runtime.KeepAlive(format)
+	runtime.KeepAlive(peppers)
+	runtime.KeepAlive(request)
+	return take(p, status)
+}
+
+// Delegate issues a key on behalf of the holder of another.
+func Delegate(source *Record, format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	var pinned pins
+	defer pinned.Unpin()
+	data, len := bytesOf(random)
+	status := Status(C.keystile_delegate(source.p, format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p))
+	runtime.KeepAlive(source)
+	runtime.KeepAlive(format)
+	runtime.KeepAlive(peppers)
+	runtime.KeepAlive(request)
+	return take(p, status)
+}
+
+// Revoke revokes a key.
+func Revoke(record *Record, reason string, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	data, len := borrow(reason)
+	status := Status(C.keystile_revoke(record.p, data, len, C.uint64_t(now), &p))
+	runtime.KeepAlive(record)
+	return take(p, status)
+}
+
+// Suspend suspends a key.
+func Suspend(record *Record, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	collect()
+	status := Status(C.keystile_suspend(record.p, C.uint64_t(now), &p))
+	runtime.KeepAlive(record)
+	return take(p, status)
+}
+
+// Resume resumes a suspended key.
+func Resume(record *Record, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	collect()
+	status := Status(C.keystile_resume(record.p, C.uint64_t(now), &p))
+	runtime.KeepAlive(record)
+	return take(p, status)
+}
+
+// Rehash gives a record a digest under the current pepper.
+func Rehash(verifier *Verifier, record *Record, key string, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	data, len := borrow(key)
+	status := Status(C.keystile_rehash(verifier.p, record.p, data, len, C.uint64_t(now), &p))
+	runtime.KeepAlive(verifier)
+	runtime.KeepAlive(record)
+	return take(p, status)
+}
+
+// EndOverlap ends the overlap of a replaced key.
+func EndOverlap(record, successor *Record, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	collect()
+	status := Status(C.keystile_end_overlap(record.p, successor.p, C.uint64_t(now), &p))
+	runtime.KeepAlive(record)
+	runtime.KeepAlive(successor)
+	return take(p, status)
+}
+
+// Expire is the event of a key that has come to its end by time.
+func Expire(record *Record, now uint64) (*Event, Status) {
+	var event C.keystile_event
+	collect()
+	status := Status(C.keystile_expire(record.p, C.uint64_t(now), &event))
+	runtime.KeepAlive(record)
+	if status != OK {
+		return nil, status
+	}
+	return takeEvent(&event), OK
+}
+
+// Policy is keystile_rotation_policy.
+type Policy struct {
+	MaxAgeMillis      uint64
+	OverlapMillis     uint64
+	RetentionMillis   uint64
+	NoticeLeadsMillis []uint64
+	EndOnFirstUse     bool
+}
+
+// DefaultPolicy is the library's.
+func DefaultPolicy() Policy {
+	var policy C.keystile_rotation_policy
+	policy.struct_size = C.size_t(unsafe.Sizeof(policy))
+	if Status(C.keystile_rotation_policy_default(&policy)) != OK {
+		return Policy{}
+	}
+	own := Policy{
+		MaxAgeMillis:    uint64(policy.max_age_millis),
+		OverlapMillis:   uint64(policy.overlap_millis),
+		RetentionMillis: uint64(policy.retention_millis),
+		EndOnFirstUse:   policy.end_on_first_use != 0,
+	}
+	for _, lead := range policy.notice_leads_millis[:policy.notice_lead_count] {
+		own.NoticeLeadsMillis = append(own.NoticeLeadsMillis, uint64(lead))
+	}
+	return own
+}
+
+// NoticeLeadsMax is how many lead times a policy holds at most.
+const NoticeLeadsMax = C.KEYSTILE_NOTICE_LEADS_MAX
+
+func (p *Policy) c() *C.keystile_rotation_policy {
+	policy := &C.keystile_rotation_policy{
+		max_age_millis:    C.uint64_t(p.MaxAgeMillis),
+		overlap_millis:    C.uint64_t(p.OverlapMillis),
+		retention_millis:  C.uint64_t(p.RetentionMillis),
+		notice_lead_count: C.uint32_t(len(p.NoticeLeadsMillis)),
+	}
+	policy.struct_size = C.size_t(unsafe.Sizeof(*policy))
+	for at, lead := range p.NoticeLeadsMillis {
+		if at < NoticeLeadsMax {
+			policy.notice_leads_millis[at] = C.uint64_t(lead)
+		}
+	}
+	if p.EndOnFirstUse {
+		policy.end_on_first_use = 1
+	}
+	return policy
+}
+
+// Rotate gives a key a successor.
+func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, peppers *Peppers, random []byte, now uint64) (*Changed, Status) {
+	var p *C.keystile_change
+	list, count := recordPointers(siblings)
+	data, len := bytesOf(random)
+	status := Status(C.keystile_rotate(record.p, list, count, policy.c(), format.p, peppers.pointer(), data, len, C.uint64_t(now), &p))
+	runtime.KeepAlive(record)
+	runtime.KeepAlive(siblings)
+	runtime.KeepAlive(format)
+	runtime.KeepAlive(peppers)
+	return take(p, status)
+}
+
+// Plan is what is due.
+func Plan(records []*Record, policy *Policy, now uint64) ([]Due, Status) {
+	list, count := recordPointers(records)
+	own := policy.c()
+	dues := make([]Due, 2*len(records))
+	var needed C.size_t
+	status := Status(C.keystile_plan(list, count, own, C.uint64_t(now),
+		(*C.keystile_due)(unsafe.Pointer(unsafe.SliceData(dues))), C.size_t(len(dues)), &needed))
+	runtime.KeepAlive(records)
+	if status != OK {
+		return nil, status
+	}
+	return dues[:needed], OK
+}

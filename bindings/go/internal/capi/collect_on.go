@@ -1,0 +1,9 @@
+//go:build cgo && keystile_gc
+
+package capi
+
+import "runtime"
+
+// collect collects garbage: with the tag keystile_gc that happens before each call of the
+// library, so that a handle or text that is let go of too early is gone at once.
+func collect() { runtime.GC() }

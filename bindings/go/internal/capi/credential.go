@@ -1,0 +1,118 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"strings"
+	"unsafe"
+)
+
+// Header is a header field.
+type Header struct{ Name, Value string }
+
+// Rules is keystile_credential_rules.
+type Rules struct{ p *C.keystile_credential_rules }
+
+// NewRules are rules for where a key is read from; header is nil for no further one.
+func NewRules(header *string, basic bool) (*Rules, Status) {
+	var p *C.keystile_credential_rules
+	var pinned pins
+	defer pinned.Unpin()
+	name := pinned.optional(header)
+	var asked C.uint8_t
+	if basic {
+		asked = 1
+	}
+	status := Status(C.keystile_credential_rules_new(name.data, name.len, asked, &p))
+	if status != OK {
+		return nil, status
+	}
+	rules := &Rules{p}
+	runtime.AddCleanup(rules, func(p *C.keystile_credential_rules) { C.keystile_credential_rules_free(p) }, p)
+	collect()
+	return rules, OK
+}
+
+// ExtractOne reads the credential of one header field.
+func (r *Rules) ExtractOne(name, value string, verdict *Verdict) (string, Status) {
+	var credential C.keystile_credential
+	nameData, nameLen := borrow(name)
+	valueData, valueLen := borrow(value)
+	status := Status(C.ks_extract_one(r.p, nameData, nameLen, valueData, valueLen,
+		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &credential))
+	runtime.KeepAlive(r)
+	if status != OK {
+		return "", status
+	}
+	return out(&credential, value), OK
+}
+
+// Extract reads the one credential among header fields.
+func (r *Rules) Extract(headers []Header, verdict *Verdict) (string, Status) {
+	var credential C.keystile_credential
+	var pinned pins
+	defer pinned.Unpin()
+	list := make([]C.keystile_header, len(headers))
+	for at, header := range headers {
+		list[at] = C.keystile_header{name: pinned.text(header.Name), value: pinned.text(header.Value)}
+	}
+	collect()
+	status := Status(C.keystile_credential_extract(r.p, unsafe.SliceData(list), C.size_t(len(list)),
+		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &credential))
+	runtime.KeepAlive(r)
+	if status != OK {
+		return "", status
+	}
+	return out(&credential, ""), OK
+}
+
+// out takes a credential over, without a copy where it stands at the end of the value that
+// it was read from.
+func out(credential *C.keystile_credential, value string) string {
+	text := unsafe.String((*byte)(unsafe.Pointer(&credential.text[0])), int(credential.len))
+	if strings.HasSuffix(value, text) {
+		text = value[len(value)-len(text):]
+	} else {
+		text = strings.Clone(text)
+	}
+	C.keystile_credential_wipe(credential)
+	return text
+}
+
+// Response is what keystile_respond gives.
+type Response struct {
+	Status  int
+	Headers []Header
+	Body    string
+}
+
+// Respond is the response to a refusal, or the header fields for an allowed request.
+func Respond(verdict *Verdict, policy uint32, requirement *Requirement, now uint64) (Response, Status) {
+	var p *C.keystile_response
+	collect()
+	status := Status(C.keystile_respond((*C.keystile_verdict)(unsafe.Pointer(verdict)), C.uint32_t(policy),
+		requirement.pointer(), C.uint64_t(now), &p))
+	runtime.KeepAlive(requirement)
+	if status != OK {
+		return Response{}, status
+	}
+	defer C.keystile_response_free(p)
+	response := Response{Status: int(C.keystile_response_status(p))}
+	count := C.keystile_response_header_count(p)
+	response.Headers = make([]Header, 0, int(count))
+	for index := C.size_t(0); index < count; index++ {
+		var name, value C.keystile_str
+		if status := Status(C.keystile_response_header_at(p, index, &name, &value)); status != OK {
+			return Response{}, status
+		}
+		response.Headers = append(response.Headers, Header{copied(name), copied(value)})
+	}
+	var body C.keystile_str
+	if status := Status(C.keystile_response_body(p, &body)); status != OK {
+		return Response{}, status
+	}
+	response.Body = copied(body)
+	return response, OK
+}

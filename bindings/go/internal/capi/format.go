@@ -1,0 +1,157 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Format is keystile_format.
+type Format struct{ p *C.keystile_format }
+
+func newFormat(p *C.keystile_format, status Status) (*Format, Status) {
+	if status != OK {
+		return nil, status
+	}
+	format := &Format{p}
+	runtime.AddCleanup(format, func(p *C.keystile_format) { C.keystile_format_free(p) }, p)
+	collect()
+	return format, OK
+}
+
+// Structured is the structured format of a prefix.
+func Structured(prefix string) (*Format, Status) {
+	var p *C.keystile_format
+	data, len := borrow(prefix)
+	status := Status(C.keystile_format_structured(data, len, &p))
+	return newFormat(p, status)
+}
+
+// Opaque is the opaque format of a prefix.
+func Opaque(prefix string) (*Format, Status) {
+	var p *C.keystile_format
+	data, len := borrow(prefix)
+	status := Status(C.keystile_format_opaque(data, len, &p))
+	return newFormat(p, status)
+}
+
+// AnyStructured reads structured keys of whatever prefix.
+func AnyStructured() (*Format, Status) {
+	var p *C.keystile_format
+	status := Status(C.keystile_format_any_structured(&p))
+	return newFormat(p, status)
+}
+
+// AnyOpaque reads opaque keys of whatever prefix.
+func AnyOpaque() (*Format, Status) {
+	var p *C.keystile_format
+	status := Status(C.keystile_format_any_opaque(&p))
+	return newFormat(p, status)
+}
+
+// FormatLike is the format that a record's key was issued in.
+func FormatLike(record *Record) (*Format, Status) {
+	var p *C.keystile_format
+	status := Status(C.keystile_format_like(record.p, &p))
+	runtime.KeepAlive(record)
+	return newFormat(p, status)
+}
+
+// WithChecksumKey is the same format with a keyed check.
+func (f *Format) WithChecksumKey(key []byte) (*Format, Status) {
+	var p *C.keystile_format
+	data, len := bytesOf(key)
+	status := Status(C.keystile_format_with_checksum_key(f.p, data, len, &p))
+	runtime.KeepAlive(f)
+	return newFormat(p, status)
+}
+
+// WithRandomBytes is the same format with another number of random bytes.
+func (f *Format) WithRandomBytes(count uint8) (*Format, Status) {
+	var p *C.keystile_format
+	status := Status(C.keystile_format_with_random_bytes(f.p, C.uint8_t(count), &p))
+	runtime.KeepAlive(f)
+	return newFormat(p, status)
+}
+
+// Prefix is the prefix, where the format has one.
+func (f *Format) Prefix() (string, bool) {
+	var prefix C.keystile_str
+	collect()
+	if Status(C.keystile_format_prefix(f.p, &prefix)) != OK {
+		return "", false
+	}
+	text := copied(prefix)
+	runtime.KeepAlive(f)
+	return text, true
+}
+
+// ParseKey says whether a text is spelled as a key, and the id that it claims.
+func (f *Format) ParseKey(key string) (ID, Status) {
+	var id ID
+	data, len := borrow(key)
+	status := Status(C.keystile_key_parse(f.p, data, len, (*C.keystile_id)(unsafe.Pointer(&id))))
+	runtime.KeepAlive(f)
+	return id, status
+}
+
+// Inspect says what a text is.
+func (f *Format) Inspect(text string) (finding uint32, id ID, environment string, status Status) {
+	var inspection C.keystile_inspection
+	data, len := borrow(text)
+	status = Status(C.keystile_inspect(f.p, data, len, &inspection))
+	runtime.KeepAlive(f)
+	if status != OK {
+		return 0, id, "", status
+	}
+	id = *(*ID)(unsafe.Pointer(&inspection.key_id))
+	return uint32(inspection.finding), id, C.GoString(&inspection.environment[0]), OK
+}
+
+// Peppers is keystile_peppers. A nil one is no pepper.
+type Peppers struct{ p *C.keystile_peppers }
+
+func newPeppers(p *C.keystile_peppers, status Status) (*Peppers, Status) {
+	if status != OK {
+		return nil, status
+	}
+	peppers := &Peppers{p}
+	runtime.AddCleanup(peppers, func(p *C.keystile_peppers) { C.keystile_peppers_free(p) }, p)
+	collect()
+	return peppers, OK
+}
+
+// NewPeppers is a ring of one pepper.
+func NewPeppers(version uint32, secret []byte) (*Peppers, Status) {
+	var p *C.keystile_peppers
+	data, len := bytesOf(secret)
+	status := Status(C.keystile_peppers_new(C.uint32_t(version), data, len, &p))
+	return newPeppers(p, status)
+}
+
+// WithRetired is the same ring with one more retired pepper.
+func (r *Peppers) WithRetired(version uint32, secret []byte) (*Peppers, Status) {
+	var p *C.keystile_peppers
+	data, len := bytesOf(secret)
+	status := Status(C.keystile_peppers_with_retired(r.p, C.uint32_t(version), data, len, &p))
+	runtime.KeepAlive(r)
+	return newPeppers(p, status)
+}
+
+func (r *Peppers) pointer() *C.keystile_peppers {
+	if r == nil {
+		return nil
+	}
+	return r.p
+}
+
+// DigestOf is the digest that a new record of a key gets.
+func (r *Peppers) DigestOf(key string) (Digest, Status) {
+	var digest Digest
+	data, len := borrow(key)
+	status := Status(C.keystile_digest_of(r.pointer(), data, len, (*C.keystile_digest)(unsafe.Pointer(&digest))))
+	runtime.KeepAlive(r)
+	return digest, status
+}

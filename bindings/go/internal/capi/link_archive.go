@@ -1,0 +1,16 @@
+//go:build !keystile_pkgconfig
+
+package capi
+
+// The archive is made by `cargo xtask go-lib`; releases bring it along. Where the linker
+// does not find it, that command has not been run for this platform.
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/include
+#cgo linux,amd64 LDFLAGS: ${SRCDIR}/lib/linux_amd64/libkeystile.a
+#cgo linux,arm64 LDFLAGS: ${SRCDIR}/lib/linux_arm64/libkeystile.a
+#cgo darwin,amd64 LDFLAGS: ${SRCDIR}/lib/darwin_amd64/libkeystile.a
+#cgo darwin,arm64 LDFLAGS: ${SRCDIR}/lib/darwin_arm64/libkeystile.a
+#cgo linux LDFLAGS: -lpthread -lm -ldl
+*/
+import "C"

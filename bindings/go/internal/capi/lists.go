@@ -1,0 +1,151 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Permissions is keystile_permissions.
+type Permissions struct{ p *C.keystile_permissions }
+
+func newPermissions(p *C.keystile_permissions, status Status) (*Permissions, Status) {
+	if status != OK {
+		return nil, status
+	}
+	list := &Permissions{p}
+	runtime.AddCleanup(list, func(p *C.keystile_permissions) { C.keystile_permissions_free(p) }, p)
+	collect()
+	return list, OK
+}
+
+// NewPermissions reads a list of texts.
+func NewPermissions(texts []string) (*Permissions, Status) {
+	var p *C.keystile_permissions
+	var pinned pins
+	defer pinned.Unpin()
+	data, len := pinned.texts(texts)
+	status := Status(C.keystile_permissions_new(data, len, &p))
+	return newPermissions(p, status)
+}
+
+// JSON is the list as a JSON array of strings.
+func (l *Permissions) JSON() (string, Status) {
+	collect()
+	defer runtime.KeepAlive(l)
+	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
+		return Status(C.keystile_permissions_to_json(l.p, buffer, len, needed))
+	})
+}
+
+func (l *Permissions) pointer() *C.keystile_permissions {
+	if l == nil {
+		return nil
+	}
+	return l.p
+}
+
+// Grant says whether one of the permissions covers the wanted one.
+func (l *Permissions) Grant(wanted string) Status {
+	data, len := borrow(wanted)
+	status := Status(C.keystile_permissions_grant(l.p, data, len))
+	runtime.KeepAlive(l)
+	return status
+}
+
+// Endpoints is keystile_endpoints.
+type Endpoints struct{ p *C.keystile_endpoints }
+
+func newEndpoints(p *C.keystile_endpoints, status Status) (*Endpoints, Status) {
+	if status != OK {
+		return nil, status
+	}
+	list := &Endpoints{p}
+	runtime.AddCleanup(list, func(p *C.keystile_endpoints) { C.keystile_endpoints_free(p) }, p)
+	collect()
+	return list, OK
+}
+
+// NewEndpoints reads a list of texts.
+func NewEndpoints(texts []string) (*Endpoints, Status) {
+	var p *C.keystile_endpoints
+	var pinned pins
+	defer pinned.Unpin()
+	data, len := pinned.texts(texts)
+	status := Status(C.keystile_endpoints_new(data, len, &p))
+	return newEndpoints(p, status)
+}
+
+// JSON is the list as a JSON array of strings.
+func (l *Endpoints) JSON() (string, Status) {
+	collect()
+	defer runtime.KeepAlive(l)
+	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
+		return Status(C.keystile_endpoints_to_json(l.p, buffer, len, needed))
+	})
+}
+
+func (l *Endpoints) pointer() *C.keystile_endpoints {
+	if l == nil {
+		return nil
+	}
+	return l.p
+}
+
+// Allow says whether a rule allows the method on the path.
+func (l *Endpoints) Allow(method, path string) Status {
+	methodData, methodLen := borrow(method)
+	pathData, pathLen := borrow(path)
+	status := Status(C.keystile_endpoints_allow(l.p, methodData, methodLen, pathData, pathLen))
+	runtime.KeepAlive(l)
+	return status
+}
+
+// Networks is keystile_networks.
+type Networks struct{ p *C.keystile_networks }
+
+func newNetworks(p *C.keystile_networks, status Status) (*Networks, Status) {
+	if status != OK {
+		return nil, status
+	}
+	list := &Networks{p}
+	runtime.AddCleanup(list, func(p *C.keystile_networks) { C.keystile_networks_free(p) }, p)
+	collect()
+	return list, OK
+}
+
+// NewNetworks reads a list of texts.
+func NewNetworks(texts []string) (*Networks, Status) {
+	var p *C.keystile_networks
+	var pinned pins
+	defer pinned.Unpin()
+	data, len := pinned.texts(texts)
+	status := Status(C.keystile_networks_new(data, len, &p))
+	return newNetworks(p, status)
+}
+
+// JSON is the list as a JSON array of strings.
+func (l *Networks) JSON() (string, Status) {
+	collect()
+	defer runtime.KeepAlive(l)
+	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
+		return Status(C.keystile_networks_to_json(l.p, buffer, len, needed))
+	})
+}
+
+func (l *Networks) pointer() *C.keystile_networks {
+	if l == nil {
+		return nil
+	}
+	return l.p
+}
+
+// Contain says whether one of the networks holds the address.
+func (l *Networks) Contain(address *Address) Status {
+	collect()
+	status := Status(C.keystile_networks_contain(l.p, (*C.keystile_address)(unsafe.Pointer(address))))
+	runtime.KeepAlive(l)
+	return status
+}

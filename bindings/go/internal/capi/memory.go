@@ -1,0 +1,74 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// borrow gives the bytes of a text to one call. The text must be kept alive by the caller's
+// own argument, which it is.
+func borrow(text string) (*C.char, C.size_t) {
+	collect()
+	return (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text))
+}
+
+// bytesOf gives bytes to one call.
+func bytesOf(bytes []byte) (*C.uint8_t, C.size_t) {
+	collect()
+	return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(bytes))), C.size_t(len(bytes))
+}
+
+// copied takes a text over that the library lent.
+func copied(text C.keystile_str) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(text.data)), int(text.len)))
+}
+
+// pins keeps Go's memory in its place while a struct of C points to it.
+type pins struct{ runtime.Pinner }
+
+// text is a text that is there, be it empty.
+func (p *pins) text(text string) C.keystile_str {
+	if len(text) == 0 {
+		// Any address will do for no bytes; NULL would be no text.
+		return C.keystile_str{data: &nothing[0], len: 0}
+	}
+	data := unsafe.StringData(text)
+	p.Pin(data)
+	return C.keystile_str{data: (*C.char)(unsafe.Pointer(data)), len: C.size_t(len(text))}
+}
+
+// optional is a text, or none.
+func (p *pins) optional(text *string) C.keystile_str {
+	if text == nil {
+		return C.keystile_str{}
+	}
+	return p.text(*text)
+}
+
+func (p *pins) texts(texts []string) (*C.keystile_str, C.size_t) {
+	list := make([]C.keystile_str, len(texts))
+	for at, text := range texts {
+		list[at] = p.text(text)
+	}
+	collect()
+	return unsafe.SliceData(list), C.size_t(len(list))
+}
+
+var nothing = [1]C.char{}
+
+// filled asks for a length, and then for the text.
+func filled(fill func(buffer *C.char, len C.size_t, needed *C.size_t) Status) (string, Status) {
+	var needed C.size_t
+	if status := fill(nil, 0, &needed); status != BufferTooSmall {
+		return "", status
+	}
+	buffer := make([]byte, int(needed))
+	status := fill((*C.char)(unsafe.Pointer(unsafe.SliceData(buffer))), needed, &needed)
+	if status != OK {
+		return "", status
+	}
+	return unsafe.String(unsafe.SliceData(buffer), len(buffer)), OK
+}

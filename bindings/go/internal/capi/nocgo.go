@@ -1,0 +1,6 @@
+//go:build !cgo
+
+package capi
+
+// Without cgo the build stops here, at a name that says what to do.
+var _ = keystile_needs_CGO_ENABLED_1_and_a_C_compiler

@@ -1,0 +1,64 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Record is keystile_record.
+type Record struct{ p *C.keystile_record }
+
+// RecordFromJSON reads the JSON form of a record.
+func RecordFromJSON(json []byte) (*Record, Status) {
+	var p *C.keystile_record
+	collect()
+	data := (*C.char)(unsafe.Pointer(unsafe.SliceData(json)))
+	if status := Status(C.keystile_record_from_json(data, C.size_t(len(json)), &p)); status != OK {
+		return nil, status
+	}
+	record := &Record{p}
+	runtime.AddCleanup(record, func(p *C.keystile_record) { C.keystile_record_free(p) }, p)
+	collect()
+	return record, OK
+}
+
+// JSON is the record as JSON text.
+func (r *Record) JSON() (string, Status) {
+	collect()
+	defer runtime.KeepAlive(r)
+	return recordJSON(r.p)
+}
+
+func recordJSON(p *C.keystile_record) (string, Status) {
+	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
+		return Status(C.keystile_record_to_json(p, buffer, len, needed))
+	})
+}
+
+// IsLive says whether the key is active, not expired and not past its overlap.
+func (r *Record) IsLive(now uint64) (bool, Status) {
+	var live C.bool
+	collect()
+	status := Status(C.keystile_record_is_live(r.p, C.uint64_t(now), &live))
+	runtime.KeepAlive(r)
+	return bool(live), status
+}
+
+func (r *Record) pointer() *C.keystile_record {
+	if r == nil {
+		return nil
+	}
+	return r.p
+}
+
+func recordPointers(records []*Record) (**C.keystile_record, C.size_t) {
+	list := make([]*C.keystile_record, len(records))
+	for at, record := range records {
+		list[at] = record.p
+	}
+	collect()
+	return unsafe.SliceData(list), C.size_t(len(list))
+}

@@ -1,0 +1,86 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Requirement is keystile_requirement. A nil one asks for nothing.
+type Requirement struct{ p *C.keystile_requirement }
+
+// ParseRequirement reads a requirement.
+func ParseRequirement(text string) (*Requirement, Status) {
+	var p *C.keystile_requirement
+	data, len := borrow(text)
+	if status := Status(C.keystile_requirement_parse(data, len, &p)); status != OK {
+		return nil, status
+	}
+	requirement := &Requirement{p}
+	runtime.AddCleanup(requirement, func(p *C.keystile_requirement) { C.keystile_requirement_free(p) }, p)
+	collect()
+	return requirement, OK
+}
+
+// Text is what the requirement was made of.
+func (r *Requirement) Text() string {
+	var text C.keystile_str
+	collect()
+	if Status(C.keystile_requirement_text(r.p, &text)) != OK {
+		return ""
+	}
+	defer runtime.KeepAlive(r)
+	return copied(text)
+}
+
+// Check says whether permissions meet the requirement.
+func (r *Requirement) Check(permissions *Permissions) Status {
+	collect()
+	status := Status(C.keystile_requirement_check(r.p, permissions.p))
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(permissions)
+	return status
+}
+
+// Missing names what permissions lack.
+func (r *Requirement) Missing(permissions *Permissions) []string {
+	defer runtime.KeepAlive(r)
+	defer runtime.KeepAlive(permissions)
+	return each(func(index C.size_t, text *C.keystile_str) Status {
+		return Status(C.keystile_requirement_missing_at(r.p, permissions.p, index, text))
+	})
+}
+
+// Missing names what a refused request lacked of its requirement.
+func (v *Verdict) MissingFrom(r *Requirement) []string {
+	if r == nil {
+		return nil
+	}
+	defer runtime.KeepAlive(r)
+	own := *v
+	return each(func(index C.size_t, text *C.keystile_str) Status {
+		return Status(C.keystile_verdict_missing_at((*C.keystile_verdict)(unsafe.Pointer(&own)), r.p, index, text))
+	})
+}
+
+func (r *Requirement) pointer() *C.keystile_requirement {
+	if r == nil {
+		return nil
+	}
+	return r.p
+}
+
+// each takes over the texts of a list that is asked for by index.
+func each(at func(index C.size_t, text *C.keystile_str) Status) []string {
+	var texts []string
+	for index := C.size_t(0); ; index++ {
+		var text C.keystile_str
+		collect()
+		if at(index, &text) != OK {
+			return texts
+		}
+		texts = append(texts, copied(text))
+	}
+}

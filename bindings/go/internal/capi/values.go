@@ -1,0 +1,219 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import "unsafe"
+
+// ID is a public id: 16 characters and a NUL, or all zero.
+type ID struct{ Text [17]byte }
+
+// Digest is keystile_digest.
+type Digest struct {
+	Kind   uint32
+	Pepper uint32
+	Bytes  [32]byte
+}
+
+// RateLimit is keystile_rate_limit.
+type RateLimit struct {
+	Limit        uint32
+	Burst        uint32
+	WindowMillis uint64
+}
+
+// Quota is keystile_quota.
+type Quota struct {
+	Limit RateLimit
+	State uint64
+	Now   uint64
+}
+
+// Usage is keystile_usage.
+type Usage struct {
+	RateState        uint64
+	RemainingUses    uint64
+	HasRemainingUses uint8
+}
+
+// Address is keystile_address.
+type Address struct {
+	Family uint32
+	Bytes  [16]byte
+}
+
+// Verdict is keystile_verdict.
+type Verdict struct {
+	Kind             uint32
+	Cause            uint32
+	KeyID            ID
+	Lineage          ID
+	ReplacedBy       ID
+	EndsOverlapOf    ID
+	HasRemainingUses uint8
+	NeedsRehash      uint8
+	ReplacedUntil    uint64
+	RemainingUses    uint64
+	Quota            Quota
+	Missing          [2]uint64
+}
+
+// VerdictAllowed is the kind of a verdict by which the request may go on.
+const VerdictAllowed uint32 = C.KEYSTILE_VERDICT_ALLOWED
+
+// VerdictRefused is the kind of a verdict by which it may not.
+const VerdictRefused uint32 = C.KEYSTILE_VERDICT_REFUSED
+
+// LookupDigestsMax is how many digests a look-up holds at most.
+const LookupDigestsMax = C.KEYSTILE_LOOKUP_DIGESTS_MAX
+
+// Lookup is keystile_lookup.
+type Lookup struct {
+	KeyID       ID
+	DigestCount uint
+	Digests     [LookupDigestsMax]Digest
+}
+
+// Use is keystile_use.
+type Use struct {
+	KeyID      ID
+	Lineage    ID
+	LastUsedAt uint64
+	Count      uint64
+}
+
+// Due is keystile_due.
+type Due struct {
+	KeyID      ID
+	Action     uint32
+	At         uint64
+	LeadMillis uint64
+}
+
+// Each array has a negative length, or an index out of its range, where Go lays a struct
+// out in another way than C: the build stops here.
+var (
+	_ = [1]struct{}{}[unsafe.Sizeof(ID{})-unsafe.Sizeof(C.keystile_id{})]
+	_ = [1]struct{}{}[unsafe.Sizeof(Digest{})-unsafe.Sizeof(C.keystile_digest{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Digest{}.Bytes)-unsafe.Offsetof(C.keystile_digest{}.bytes)]
+	_ = [1]struct{}{}[unsafe.Sizeof(RateLimit{})-unsafe.Sizeof(C.keystile_rate_limit{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(RateLimit{}.Burst)-unsafe.Offsetof(C.keystile_rate_limit{}.burst)]
+	_ = [1]struct{}{}[unsafe.Offsetof(RateLimit{}.WindowMillis)-unsafe.Offsetof(C.keystile_rate_limit{}.window_millis)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Quota{})-unsafe.Sizeof(C.keystile_quota{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Quota{}.State)-unsafe.Offsetof(C.keystile_quota{}.state)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Quota{}.Now)-unsafe.Offsetof(C.keystile_quota{}.now)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Usage{})-unsafe.Sizeof(C.keystile_usage{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Usage{}.RateState)-unsafe.Offsetof(C.keystile_usage{}.rate_state)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Usage{}.RemainingUses)-unsafe.Offsetof(C.keystile_usage{}.remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Usage{}.HasRemainingUses)-unsafe.Offsetof(C.keystile_usage{}.has_remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Address{})-unsafe.Sizeof(C.keystile_address{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Address{}.Bytes)-unsafe.Offsetof(C.keystile_address{}.bytes)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Verdict{})-unsafe.Sizeof(C.keystile_verdict{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Cause)-unsafe.Offsetof(C.keystile_verdict{}.cause)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.KeyID)-unsafe.Offsetof(C.keystile_verdict{}.key_id)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Lineage)-unsafe.Offsetof(C.keystile_verdict{}.lineage)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.ReplacedBy)-unsafe.Offsetof(C.keystile_verdict{}.replaced_by)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.EndsOverlapOf)-unsafe.Offsetof(C.keystile_verdict{}.ends_overlap_of)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.HasRemainingUses)-unsafe.Offsetof(C.keystile_verdict{}.has_remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.NeedsRehash)-unsafe.Offsetof(C.keystile_verdict{}.needs_rehash)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.ReplacedUntil)-unsafe.Offsetof(C.keystile_verdict{}.replaced_until)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.RemainingUses)-unsafe.Offsetof(C.keystile_verdict{}.remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Quota)-unsafe.Offsetof(C.keystile_verdict{}.quota)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Missing)-unsafe.Offsetof(C.keystile_verdict{}.missing)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Lookup{})-unsafe.Sizeof(C.keystile_lookup{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.DigestCount)-unsafe.Offsetof(C.keystile_lookup{}.digest_count)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.Digests)-unsafe.Offsetof(C.keystile_lookup{}.digests)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Use{})-unsafe.Sizeof(C.keystile_use{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Lineage)-unsafe.Offsetof(C.keystile_use{}.lineage)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.LastUsedAt)-unsafe.Offsetof(C.keystile_use{}.last_used_at)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Count)-unsafe.Offsetof(C.keystile_use{}.count)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Due{})-unsafe.Sizeof(C.keystile_due{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.Action)-unsafe.Offsetof(C.keystile_due{}.action)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.At)-unsafe.Offsetof(C.keystile_due{}.at)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.LeadMillis)-unsafe.Offsetof(C.keystile_due{}.lead_millis)]
+)
+
+// ParseID reads a public id.
+func ParseID(text string) (ID, Status) {
+	var id ID
+	data, len := borrow(text)
+	return id, Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id))))
+}
+
+// ParseDigest reads the text of a digest.
+func ParseDigest(text string) (Digest, Status) {
+	var digest Digest
+	data, len := borrow(text)
+	return digest, Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest))))
+}
+
+// Text writes a digest.
+func (d *Digest) Text() (string, Status) {
+	var text C.keystile_digest_text
+	status := Status(C.keystile_digest_to_text((*C.keystile_digest)(unsafe.Pointer(d)), &text))
+	if status != OK {
+		return "", status
+	}
+	return C.GoString(&text.text[0]), OK
+}
+
+// DigestsEqual compares in constant time.
+func DigestsEqual(one, other *Digest) bool {
+	var equal C.bool
+	status := Status(C.keystile_digest_equal((*C.keystile_digest)(unsafe.Pointer(one)),
+		(*C.keystile_digest)(unsafe.Pointer(other)), &equal))
+	return status == OK && bool(equal)
+}
+
+// CheckPath says whether a request path is canonical.
+func CheckPath(path string) Status {
+	data, len := borrow(path)
+	return Status(C.keystile_path_check(data, len))
+}
+
+// CheckRateLimit says whether a limit is well formed.
+func CheckRateLimit(limit *RateLimit) Status {
+	return Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit))))
+}
+
+// AdmitRate admits one request, or refuses it at no cost.
+func AdmitRate(limit *RateLimit, state *uint64, now uint64) (Quota, Status) {
+	var quota Quota
+	return quota, Status(C.keystile_rate_limit_admit((*C.keystile_rate_limit)(unsafe.Pointer(limit)),
+		(*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(now), (*C.keystile_quota)(unsafe.Pointer(&quota))))
+}
+
+// Remaining is how many requests would pass at once.
+func (q *Quota) Remaining() uint32 {
+	var remaining C.uint32_t
+	if Status(C.keystile_quota_remaining((*C.keystile_quota)(unsafe.Pointer(q)), &remaining)) != OK {
+		return 0
+	}
+	return uint32(remaining)
+}
+
+// ResetMillis is how long until the limit is whole again.
+func (q *Quota) ResetMillis() uint64 {
+	var millis C.uint64_t
+	if Status(C.keystile_quota_reset_millis((*C.keystile_quota)(unsafe.Pointer(q)), &millis)) != OK {
+		return 0
+	}
+	return uint64(millis)
+}
+
+// RetryAfterMillis is how long until a request would pass; false where none ever will.
+func (q *Quota) RetryAfterMillis() (uint64, bool) {
+	var millis C.uint64_t
+	status := Status(C.keystile_quota_retry_after_millis((*C.keystile_quota)(unsafe.Pointer(q)), &millis))
+	return uint64(millis), status == OK
+}
+
+// Refuse makes a refusal where no key was judged.
+func Refuse(cause uint32, verdict *Verdict) Status {
+	return Status(C.keystile_refuse(C.uint32_t(cause), (*C.keystile_verdict)(unsafe.Pointer(verdict))))
+}
+
+// FindingHint says what to do about a finding.
+func FindingHint(finding uint32) string {
+	return C.GoString(C.keystile_finding_hint(C.uint32_t(finding)))
+}

@@ -1,0 +1,252 @@
+package capi
+
+/*
+#include "hot.h"
+#cgo noescape ks_check
+#cgo nocallback ks_check
+#cgo noescape ks_admit
+#cgo nocallback ks_admit
+#cgo noescape ks_verify
+#cgo nocallback ks_verify
+#cgo noescape ks_extract_one
+#cgo nocallback ks_extract_one
+#cgo noescape keystile_key_lookup
+#cgo nocallback keystile_key_lookup
+#cgo noescape keystile_credential_wipe
+#cgo nocallback keystile_credential_wipe
+*/
+import "C"
+
+import (
+	"net/netip"
+	"runtime"
+	"unsafe"
+)
+
+// Request is what a request asks for; an empty text is none.
+type Request struct {
+	Requirement *Requirement
+	Method      string
+	Path        string
+	Environment string
+	Address     netip.Addr
+}
+
+// AddressOf is an address as the library has it.
+func AddressOf(address netip.Addr) Address {
+	switch {
+	case address.Is4():
+		own := Address{Family: 4}
+		four := address.As4()
+		copy(own.Bytes[:], four[:])
+		return own
+	case address.Is6():
+		return Address{Family: 6, Bytes: address.As16()}
+	default:
+		return Address{}
+	}
+}
+
+// Verifier is keystile_verifier.
+type Verifier struct{ p *C.keystile_verifier }
+
+func newVerifier(p *C.keystile_verifier, status Status) (*Verifier, Status) {
+	if status != OK {
+		return nil, status
+	}
+	verifier := &Verifier{p}
+	runtime.AddCleanup(verifier, func(p *C.keystile_verifier) { C.keystile_verifier_free(p) }, p)
+	collect()
+	return verifier, OK
+}
+
+// NewVerifier accepts keys of one format.
+func NewVerifier(format *Format, peppers *Peppers) (*Verifier, Status) {
+	var p *C.keystile_verifier
+	status := Status(C.keystile_verifier_new(format.p, peppers.pointer(), &p))
+	runtime.KeepAlive(format)
+	runtime.KeepAlive(peppers)
+	return newVerifier(p, status)
+}
+
+// With is the same verifier, which accepts keys of a further format too.
+func (v *Verifier) With(format *Format) (*Verifier, Status) {
+	var p *C.keystile_verifier
+	status := Status(C.keystile_verifier_with_format(v.p, format.p, &p))
+	runtime.KeepAlive(v)
+	runtime.KeepAlive(format)
+	return newVerifier(p, status)
+}
+
+// LookUp is what to ask the store for.
+func (v *Verifier) LookUp(key string, lookup *Lookup) Status {
+	data, len := borrow(key)
+	status := Status(C.keystile_key_lookup(v.p, data, len, (*C.keystile_lookup)(unsafe.Pointer(lookup))))
+	runtime.KeepAlive(v)
+	return status
+}
+
+// Verify decides about a presented key by its record, which may be nil.
+func (v *Verifier) Verify(key string, record *Record, request *Request, usage *Usage, now uint64, verdict *Verdict) Status {
+	address := AddressOf(request.Address)
+	data, len := borrow(key)
+	method, methodLen := borrow(request.Method)
+	path, pathLen := borrow(request.Path)
+	environment, environmentLen := borrow(request.Environment)
+	status := Status(C.ks_verify(v.p, data, len, record.pointer(), request.Requirement.pointer(),
+		method, methodLen, path, pathLen, environment, environmentLen,
+		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+		(*C.keystile_usage)(unsafe.Pointer(usage)), C.uint64_t(now),
+		(*C.keystile_verdict)(unsafe.Pointer(verdict))))
+	runtime.KeepAlive(v)
+	runtime.KeepAlive(record)
+	runtime.KeepAlive(request)
+	return status
+}
+
+// Keyring is keystile_keyring.
+type Keyring struct{ p *C.keystile_keyring }
+
+// KeyringOptions are keystile_keyring_options; 0 is the default.
+type KeyringOptions struct {
+	Capacity        uint64
+	TTLMillis       uint64
+	AbsentTTLMillis uint64
+	ClockSkewMillis uint64
+}
+
+// ZeroMillis stands for no time at all, where 0 stands for the default.
+const ZeroMillis uint64 = C.KEYSTILE_ZERO_MILLIS
+
+// NewKeyring is a keyring for the keys that a verifier accepts.
+func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) {
+	var p *C.keystile_keyring
+	own := C.keystile_keyring_options{
+		capacity:          C.uint64_t(options.Capacity),
+		ttl_millis:        C.uint64_t(options.TTLMillis),
+		absent_ttl_millis: C.uint64_t(options.AbsentTTLMillis),
+		clock_skew_millis: C.uint64_t(options.ClockSkewMillis),
+	}
+	own.struct_size = C.size_t(unsafe.Sizeof(own))
+	status := Status(C.keystile_keyring_new(verifier.p, &own, &p))
+	runtime.KeepAlive(verifier)
+	if status != OK {
+		return nil, status
+	}
+	keyring := &Keyring{p}
+	runtime.AddCleanup(keyring, func(p *C.keystile_keyring) { C.keystile_keyring_free(p) }, p)
+	collect()
+	return keyring, OK
+}
+
+// Check decides by a record that is kept, or says with NeedsRecord that one is to be
+// fetched, and as of when.
+func (k *Keyring) Check(key string, request *Request, now uint64, verdict *Verdict) (asOf uint64, status Status) {
+	var family C.uint32_t
+	var bytes [16]byte
+	if request.Address.IsValid() {
+		address := AddressOf(request.Address)
+		family, bytes = C.uint32_t(address.Family), address.Bytes
+	}
+	var before C.uint64_t
+	data, len := borrow(key)
+	method, methodLen := borrow(request.Method)
+	path, pathLen := borrow(request.Path)
+	environment, environmentLen := borrow(request.Environment)
+	status = Status(C.ks_check(k.p, data, len, request.Requirement.pointer(),
+		method, methodLen, path, pathLen, environment, environmentLen,
+		family, (*C.uint8_t)(&bytes[0]), C.uint64_t(now),
+		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &before))
+	runtime.KeepAlive(k)
+	runtime.KeepAlive(request.Requirement)
+	return uint64(before), status
+}
+
+// Admit decides by the record that was fetched, nil for none, and keeps it. NeedsRecord
+// means that the fetch was overtaken.
+func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, now uint64, verdict *Verdict) (asOf uint64, status Status) {
+	address := AddressOf(request.Address)
+	var after C.uint64_t
+	data, len := borrow(key)
+	method, methodLen := borrow(request.Method)
+	path, pathLen := borrow(request.Path)
+	environment, environmentLen := borrow(request.Environment)
+	status = Status(C.ks_admit(k.p, C.uint64_t(before), data, len, request.Requirement.pointer(),
+		method, methodLen, path, pathLen, environment, environmentLen,
+		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+		record.pointer(), C.uint64_t(now),
+		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &after))
+	runtime.KeepAlive(k)
+	runtime.KeepAlive(record)
+	runtime.KeepAlive(request.Requirement)
+	return uint64(after), status
+}
+
+// Invalidate voids what is kept of a key.
+func (k *Keyring) Invalidate(id *ID) Status {
+	collect()
+	status := Status(C.keystile_keyring_invalidate(k.p, (*C.keystile_id)(unsafe.Pointer(id))))
+	runtime.KeepAlive(k)
+	return status
+}
+
+// InvalidateOwner voids what is kept of all keys of an owner.
+func (k *Keyring) InvalidateOwner(owner string) Status {
+	data, len := borrow(owner)
+	status := Status(C.keystile_keyring_invalidate_owner(k.p, data, len))
+	runtime.KeepAlive(k)
+	return status
+}
+
+// InvalidateAll voids all that is kept.
+func (k *Keyring) InvalidateAll() Status {
+	collect()
+	status := Status(C.keystile_keyring_invalidate_all(k.p))
+	runtime.KeepAlive(k)
+	return status
+}
+
+// KeyringStats are keystile_keyring_stats.
+type KeyringStats struct {
+	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost uint64
+}
+
+// Stats is what was done so far, and what is held.
+func (k *Keyring) Stats() KeyringStats {
+	var stats C.keystile_keyring_stats
+	stats.struct_size = C.size_t(unsafe.Sizeof(stats))
+	collect()
+	status := Status(C.keystile_keyring_stats_of(k.p, &stats))
+	runtime.KeepAlive(k)
+	if status != OK {
+		return KeyringStats{}
+	}
+	return KeyringStats{
+		Entries:       uint64(stats.entries),
+		Fetches:       uint64(stats.fetches),
+		Overtaken:     uint64(stats.overtaken),
+		Evictions:     uint64(stats.evictions),
+		Invalidations: uint64(stats.invalidations),
+		AbsentHits:    uint64(stats.absent_hits),
+		UsesLost:      uint64(stats.uses_lost),
+	}
+}
+
+// DrainUses are the uses since the last call.
+func (k *Keyring) DrainUses() []Use {
+	var p *C.keystile_uses
+	collect()
+	status := Status(C.keystile_keyring_drain_uses(k.p, &p))
+	runtime.KeepAlive(k)
+	if status != OK {
+		return nil
+	}
+	defer C.keystile_uses_free(p)
+	uses := make([]Use, int(C.keystile_uses_count(p)))
+	for at := range uses {
+		if Status(C.keystile_uses_at(p, C.size_t(at), (*C.keystile_use)(unsafe.Pointer(&uses[at])))) != OK {
+			return uses[:at]
+		}
+	}
+	return uses
+}
