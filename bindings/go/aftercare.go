@@ -1,0 +1,139 @@
+package keystile
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// careQueue is how many keys wait to be looked after; of one more, the next use asks again.
+const careQueue = 256
+
+// aftercare is what an allowed request asks the store for behind its back: a new digest, or
+// the end of a predecessor's overlap.
+type aftercare struct {
+	queue chan care
+	mutex sync.Mutex
+	// under are the keys that wait or are being looked after.
+	under map[KeyID]struct{}
+}
+
+type care struct {
+	id, predecessor KeyID
+	// key is the text of the key where a new digest is to be made of it.
+	key secret
+}
+
+func (a *aftercare) begin() {
+	a.queue = make(chan care, careQueue)
+	a.under = map[KeyID]struct{}{}
+}
+
+// lookAfter has a key looked after, unless that is under way.
+func (p *parts) lookAfter(decision *Decision, key string) {
+	if p.ledger == nil {
+		return
+	}
+	asked := care{id: decision.KeyID(), predecessor: decision.EndsOverlapOf()}
+	if decision.NeedsRehash() {
+		asked.key = conceal(key)
+	}
+	p.care.mutex.Lock()
+	defer p.care.mutex.Unlock()
+	if _, waits := p.care.under[asked.id]; waits {
+		return
+	}
+	select {
+	case p.care.queue <- asked:
+		p.care.under[asked.id] = struct{}{}
+	default:
+	}
+}
+
+// lookAfterAll looks after one key after the other, until the keyring is closed.
+func (p *parts) lookAfterAll() {
+	for {
+		select {
+		case asked := <-p.care.queue:
+			if err := p.lookAfterOne(asked); err != nil && p.stopped.Err() == nil {
+				p.log.Warn("a key could not be looked after; its next use asks again", "key_id", asked.id.String(), "error", err)
+			}
+			p.care.mutex.Lock()
+			delete(p.care.under, asked.id)
+			p.care.mutex.Unlock()
+		case <-p.stopped.Done():
+			return
+		}
+	}
+}
+
+func (p *parts) lookAfterOne(asked care) error {
+	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
+	defer cancel()
+	if !asked.predecessor.IsZero() {
+		if err := p.endPredecessor(ctx, asked); err != nil {
+			return err
+		}
+	}
+	if asked.key.reveal == nil {
+		return nil
+	}
+	record, err := p.store.Find(ctx, Lookup{KeyID: asked.id})
+	if err != nil || record == nil {
+		return err
+	}
+	change, err := p.verifier.Rehash(record, asked.key.Expose(), p.clock())
+	if errors.Is(err, ErrState) {
+		// Somebody else has done it.
+		p.invalidate(asked.id)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.commit(ctx, change.Batch())
+}
+
+// endPredecessor ends the overlap of the key that another took the place of.
+func (p *parts) endPredecessor(ctx context.Context, asked care) error {
+	old, err := p.store.Find(ctx, Lookup{KeyID: asked.predecessor})
+	if err != nil || old == nil {
+		return err
+	}
+	successor, err := p.store.Find(ctx, Lookup{KeyID: asked.id})
+	if err != nil || successor == nil {
+		return err
+	}
+	now := p.clock()
+	change, err := EndOverlap(old, successor, now)
+	if errors.Is(err, ErrState) {
+		p.invalidate(asked.id)
+		p.invalidate(asked.predecessor)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	batch := change.Batch()
+	if event, err := Expire(change.Record, now); err == nil {
+		batch.Events = append(batch.Events, *event)
+	}
+	return p.commit(ctx, batch)
+}
+
+// commit writes changes and puts them in force.
+func (p *parts) commit(ctx context.Context, batch Batch) error {
+	err := p.ledger.Commit(ctx, batch)
+	// Whether it was written or not is not known after an error: what is kept is void.
+	for _, records := range [][]*Record{batch.Inserts, batch.Updates} {
+		for _, record := range records {
+			p.invalidate(record.ID)
+		}
+	}
+	return err
+}
+
+func (p *parts) invalidate(id KeyID) {
+	p.directory.forget(id)
+	p.ring.Invalidate(&id.id)
+}

@@ -1,0 +1,61 @@
+package keystile
+
+import "sync"
+
+// directory holds the records that decisions were made on, about as many as the keyring
+// keeps: that keeps of a record what a decision reads, and the names stand here.
+//
+// There are two halves: when the younger is full, the older is let go of and the younger
+// takes its place. What is in use moves along.
+type directory struct {
+	mutex          sync.RWMutex
+	younger, older map[KeyID]*Record
+	capacity       int
+}
+
+func (d *directory) begin(capacity int) {
+	d.younger, d.older = map[KeyID]*Record{}, map[KeyID]*Record{}
+	d.capacity = max(capacity, 1)
+}
+
+func (d *directory) find(id KeyID) *Record {
+	d.mutex.RLock()
+	record, fresh := d.younger[id]
+	if !fresh {
+		record = d.older[id]
+	}
+	d.mutex.RUnlock()
+	if record != nil && !fresh {
+		d.keep(record)
+	}
+	return record
+}
+
+// keep keeps a record in the place of an older version, never of a newer one.
+func (d *directory) keep(record *Record) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	for _, half := range []map[KeyID]*Record{d.younger, d.older} {
+		if known := half[record.ID]; known != nil && known.Version > record.Version {
+			record = known
+		}
+	}
+	d.younger[record.ID] = record
+	if len(d.younger) >= d.capacity {
+		d.older, d.younger = d.younger, map[KeyID]*Record{}
+	}
+}
+
+func (d *directory) forget(id KeyID) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	delete(d.younger, id)
+	delete(d.older, id)
+}
+
+func (d *directory) forgetAll() {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	clear(d.younger)
+	clear(d.older)
+}

@@ -1,0 +1,62 @@
+package keystile
+
+import (
+	"context"
+	"time"
+)
+
+// follow hears of changes that other processes make, by the events that they leave, and
+// voids what is kept of their keys. Where it cannot hear, it voids all once it can again.
+func (p *parts) follow(feed Feed, every time.Duration) {
+	var last uint64
+	known := false
+	for ok := true; ok; ok = pause(p.stopped, every) {
+		if !known {
+			number, err := p.lastEvent(feed)
+			if err != nil {
+				p.deaf(err)
+				continue
+			}
+			// What was kept before this number was known may be out of date.
+			last, known = number, true
+			p.directory.forgetAll()
+			p.ring.InvalidateAll()
+			continue
+		}
+		for {
+			events, err := p.eventsBehind(feed, last)
+			if err != nil {
+				p.deaf(err)
+				break
+			}
+			for _, event := range events {
+				last = max(last, event.Number)
+				p.invalidate(event.KeyID)
+				if !event.Successor.IsZero() {
+					p.invalidate(event.Successor)
+				}
+			}
+			if len(events) < PageMax {
+				break
+			}
+		}
+	}
+}
+
+func (p *parts) lastEvent(feed Feed) (uint64, error) {
+	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
+	defer cancel()
+	return feed.LastEvent(ctx)
+}
+
+func (p *parts) eventsBehind(feed Feed, last uint64) ([]NumberedEvent, error) {
+	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
+	defer cancel()
+	return feed.Events(ctx, KeyID{}, last, PageMax)
+}
+
+func (p *parts) deaf(err error) {
+	if p.stopped.Err() == nil {
+		p.log.Warn("changes by other processes cannot be heard of; records run out by their TTL", "error", err)
+	}
+}

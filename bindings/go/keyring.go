@@ -1,0 +1,406 @@
+package keystile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
+)
+
+// roundsMax is how often a check fetches before it gives up on invalidations that overtake
+// it, and roundPause the time between the later rounds: a replica may lag behind.
+const (
+	roundsMax  = 8
+	roundPause = 5 * time.Millisecond
+)
+
+// Options are how a [Keyring] is set up. What is left at zero is the default.
+type Options struct {
+	// Capacity is how many records are kept at most: 1 to 100,000,000; by default 100,000.
+	Capacity int
+	// TTL is how long a record is used without asking again: 1 ms to a day; by default 300 s.
+	TTL time.Duration
+	// AbsentTTL is how long a key that the store did not know is refused without asking
+	// again: no longer than the TTL; by default 10 s. A negative one is not at all.
+	AbsentTTL time.Duration
+	// ClockSkew is by how much the clock may step back without reviving what was seen
+	// expired; by default 60 s. A negative one is not at all.
+	ClockSkew time.Duration
+	// StoreTimeout is how long a check waits for the store; by default 5 s.
+	StoreTimeout time.Duration
+	// Fetches is how many fetches are under way at once; who comes on top waits. By default
+	// 64.
+	Fetches int
+	// FlushEvery is how often last uses are noted, where the store is a [UseNoter]; by
+	// default every 5 s.
+	FlushEvery time.Duration
+	// FollowEvery is how often changes by other processes are asked for, where the store is a
+	// [Feed]; by default every second. A negative one is not at all.
+	FollowEvery time.Duration
+	// Clock is what time it is; by default [time.Now].
+	Clock func() time.Time
+	// Logger hears of failures in the background; by default nobody does. No key text is
+	// logged.
+	Logger *slog.Logger
+}
+
+// Keyring decides about requests by records that it keeps, and fetches those that it has
+// not. Any number of goroutines may call any of its methods at once.
+//
+//   - It keeps records, never decisions: state, expiry, endpoint, permission and limit are
+//     judged on each check. A check of a key whose record is kept takes no lock and
+//     allocates nothing.
+//   - Requests that wait for the same key share one fetch. One that goes away does not fail
+//     the others.
+//   - What is kept and has not run out is answered while the store is down. All else is
+//     then refused, with [ErrStoreUnavailable].
+//   - Once [Keyring.Invalidate] or one of the verbs has returned, no check that begins later
+//     goes by an older record. What other processes change is in force within about a
+//     second where the store is a [Feed], and when the TTL is over at the latest.
+//   - Rate limits are kept by each process for itself. Counted uses are spent in the store
+//     where it is a [UsageStore], and else by each process for itself too.
+//
+// Call [Keyring.Close] to note the last uses and to end its background work. A keyring
+// that is dropped without it loses the uses not yet noted, and nothing else.
+type Keyring struct {
+	own *capi.Keyring
+	*parts
+}
+
+// parts are what the background work needs; it must not hold the Keyring itself, or that
+// would never be let go of.
+type parts struct {
+	ring      *capi.Keyring
+	verifier  *Verifier
+	store     Store
+	usage     UsageStore
+	noter     UseNoter
+	ledger    Ledger
+	clock     func() time.Time
+	log       *slog.Logger
+	timeout   time.Duration
+	flights   flights
+	directory directory
+	uses      uses
+	care      aftercare
+	closed    atomic.Bool
+	stop      context.CancelFunc
+	stopped   context.Context
+	running   sync.WaitGroup
+}
+
+// NewKeyring is a keyring for the keys that a verifier accepts, over a store. A [Ledger] is
+// the most that the store can be; [Store] alone is enough to check keys.
+func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, error) {
+	if store == nil || verifier == nil {
+		return nil, errors.New("keystile: a keyring needs a store and a verifier")
+	}
+	asked := capi.KeyringOptions{
+		TTLMillis:       spanMillis(options.TTL),
+		AbsentTTLMillis: orZeroMillis(options.AbsentTTL),
+		ClockSkewMillis: orZeroMillis(options.ClockSkew),
+	}
+	if options.Capacity < 0 {
+		return nil, ErrLimit
+	}
+	asked.Capacity = uint64(options.Capacity)
+	ring, status := capi.NewKeyring(verifier.verifier, &asked)
+	if err := failure(status); err != nil {
+		return nil, err
+	}
+	capacity := orDefault(options.Capacity, 100_000)
+	own := &parts{
+		ring:     ring,
+		verifier: verifier,
+		store:    store,
+		clock:    options.Clock,
+		log:      options.Logger,
+		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
+	}
+	if own.clock == nil {
+		own.clock = time.Now
+	}
+	if own.log == nil {
+		own.log = slog.New(slog.DiscardHandler)
+	}
+	own.usage, _ = store.(UsageStore)
+	own.noter, _ = store.(UseNoter)
+	own.ledger, _ = store.(Ledger)
+	own.stopped, own.stop = context.WithCancel(context.Background())
+	own.flights.begin(own, orDefault(options.Fetches, 64))
+	own.directory.begin(capacity)
+	own.uses.most = capacity
+	own.care.begin()
+	if own.noter != nil {
+		own.run(func() { own.noteUses(orDefault(options.FlushEvery, 5*time.Second)) })
+	}
+	if own.ledger != nil {
+		own.run(own.lookAfterAll)
+	}
+	if feed, follows := store.(Feed); follows && options.FollowEvery >= 0 {
+		own.run(func() { own.follow(feed, orDefault(options.FollowEvery, time.Second)) })
+	}
+	keyring := &Keyring{ring, own}
+	runtime.AddCleanup(keyring, func(own *parts) {
+		own.closed.Store(true)
+		own.stop()
+	}, own)
+	return keyring, nil
+}
+
+// Check decides about a presented key, and fetches its record where that is not kept. The
+// key is whatever was presented, of any length and content.
+//
+// The decision alone says whether the request may go on. With an error it refuses too: the
+// error says why no key was judged, as [ErrStoreUnavailable], joined with the store's own
+// or the context's.
+func (k *Keyring) Check(ctx context.Context, key string, request Request) (Decision, error) {
+	var decision Decision
+	if k.closed.Load() {
+		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
+	}
+	now := uint64(k.clock().UnixMilli())
+	asked := request.own()
+	decision.requirement = request.Requirement
+	asOf, status := k.own.Check(key, &asked, now, &decision.verdict)
+	decision.status = status
+	if status == capi.OK {
+		if decision.NeedsRehash() || decision.verdict.EndsOverlapOf != (capi.ID{}) {
+			k.lookAfter(&decision, key)
+		}
+		return decision, nil
+	}
+	if status == capi.NeedsRecord {
+		return k.fetchAndAdmit(ctx, key, request, now, asOf)
+	}
+	return decision.orMisuse()
+}
+
+// fetchAndAdmit is the way of a key whose record is not kept.
+func (k *Keyring) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
+	defer runtime.KeepAlive(k)
+	lookup, err := k.verifier.LookUp(key)
+	if err != nil {
+		return Refuse(CauseMalformed), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	defer cancel()
+	asked := request.own()
+	for round := range roundsMax {
+		if round > 1 && !pause(ctx, roundPause) {
+			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
+		}
+		landed, err := k.flights.fetch(ctx, lookup, asOf, round > 0)
+		if err != nil {
+			return Refuse(CauseStoreUnavailable), unavailable(err)
+		}
+		if landed.record != nil && landed.record.RemainingUses != nil && k.usage != nil {
+			decision, proved, err := k.checkCounted(ctx, key, request, lookup, landed.record, now)
+			if err != nil {
+				return Refuse(CauseStoreUnavailable), unavailable(err)
+			}
+			if !decision.Allowed() && landed.asOf < asOf && round == 0 {
+				// Refused by a fetch that began before something was invalidated.
+				continue
+			}
+			if proved {
+				return decision, nil
+			}
+		}
+		if landed.record != nil {
+			// Before it is admitted: whoever goes by it finds it here.
+			k.directory.keep(landed.record)
+		}
+		decision := Decision{requirement: request.Requirement}
+		// Who joined a fetch answers for what was invalidated since that began, which was
+		// before its own ticket.
+		asOf, decision.status = k.own.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.verdict)
+		if decision.status == capi.NeedsRecord {
+			continue
+		}
+		if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
+			k.lookAfter(&decision, key)
+		}
+		return decision.orMisuse()
+	}
+	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
+}
+
+// checkCounted judges a key whose uses are counted by what the store has spent of them.
+// Where its secret is not proved, the keyring is to remember that.
+func (k *Keyring) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
+	at := timeOf(now)
+	for range triesMax {
+		if record == nil {
+			return Decision{}, false, nil
+		}
+		usage, err := k.usage.Usage(ctx, record.lineage())
+		if err != nil {
+			return Decision{}, false, err
+		}
+		before := usage
+		if decision, err = k.verifier.Verify(key, record, request, &usage, at); err != nil {
+			return Decision{}, false, err
+		}
+		if !decision.Allowed() {
+			return decision, !decision.KeyID().IsZero(), nil
+		}
+		spent, err := k.usage.Spend(ctx, ClaimOf(record, before, usage))
+		if err != nil {
+			return Decision{}, false, err
+		}
+		if spent {
+			k.directory.keep(record)
+			k.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
+			if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
+				k.lookAfter(&decision, key)
+			}
+			return decision, true, nil
+		}
+		// Somebody else was faster: all is read and judged anew.
+		if record, err = k.store.Find(ctx, lookup); err != nil {
+			return Decision{}, false, err
+		}
+	}
+	return Decision{}, false, ErrStale
+}
+
+// Record is the record of a key that a decision allowed, for whoever may know whose key it
+// was: the one that is kept, else the store's. Its last use, and the uses that are left, are
+// as they were when it was read.
+func (k *Keyring) Record(ctx context.Context, id KeyID) (*Record, error) {
+	if id.IsZero() {
+		return nil, ErrNotFound
+	}
+	if record := k.directory.find(id); record != nil {
+		return record, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	defer cancel()
+	record, err := k.store.Find(ctx, Lookup{KeyID: id})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if record == nil {
+		return nil, ErrNotFound
+	}
+	k.directory.keep(record)
+	return record, nil
+}
+
+// Invalidate voids what is kept of a key, and fetches of it that are under way. Call it
+// after each change that the store has accepted, and after issuing; the verbs of the
+// keyring do so themselves.
+func (k *Keyring) Invalidate(id KeyID) {
+	k.directory.forget(id)
+	k.own.Invalidate(&id.id)
+}
+
+// InvalidateOwner voids what is kept of all keys of an owner, at once.
+func (k *Keyring) InvalidateOwner(owner string) {
+	k.directory.forgetAll()
+	k.own.InvalidateOwner(owner)
+}
+
+// InvalidateAll voids all that is kept, at once.
+func (k *Keyring) InvalidateAll() {
+	k.directory.forgetAll()
+	k.own.InvalidateAll()
+}
+
+// Stats are what a keyring has done so far, and what it holds.
+type Stats struct {
+	// Entries are records that are kept.
+	Entries uint64
+	// Fetches are checks that asked for a record, Shared those of them that waited for the
+	// fetch of another, and Overtaken those that an invalidation overtook.
+	Fetches, Shared, Overtaken uint64
+	// Evictions are records that were let go of for want of room.
+	Evictions uint64
+	// Invalidations are those of ids, owners and everything.
+	Invalidations uint64
+	// AbsentHits are checks that were refused by what the store said shortly before.
+	AbsentHits uint64
+	// UsesLost were not drained in time, and UsesDropped found no room to wait in.
+	UsesLost, UsesDropped uint64
+	// UsesWaiting are last uses that wait to be noted.
+	UsesWaiting int
+}
+
+// Stats is what was done so far.
+func (k *Keyring) Stats() Stats {
+	own := k.own.Stats()
+	waiting, dropped := k.uses.stats()
+	return Stats{own.Entries, own.Fetches, k.flights.stats(), own.Overtaken, own.Evictions, own.Invalidations,
+		own.AbsentHits, own.UsesLost, dropped, waiting}
+}
+
+// Close ends the background work, waits for it, and notes the last uses, as long as the
+// context lasts. From now on each check is refused, since nobody hears of changes any more.
+// It may be called again, and then notes what could not be noted before.
+func (k *Keyring) Close(ctx context.Context) error {
+	k.closed.Store(true)
+	k.stop()
+	ended := make(chan struct{})
+	go func() {
+		k.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if k.noter == nil {
+		return nil
+	}
+	return k.flushUses(ctx)
+}
+
+// Format shows nothing of what the keyring holds.
+func (k *Keyring) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte("keystile.Keyring")) }
+
+func (p *parts) run(work func()) {
+	p.running.Add(1)
+	go func() {
+		defer p.running.Done()
+		work()
+	}()
+}
+
+// unavailable is the error of a check for which no key was judged.
+func unavailable(reason error) error { return errors.Join(ErrStoreUnavailable, reason) }
+
+// pause waits, and says whether the context lasted.
+func pause(ctx context.Context, span time.Duration) bool {
+	timer := time.NewTimer(span)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// orZeroMillis is a span for the library: 0 is its default, and a negative one none at all.
+func orZeroMillis(span time.Duration) uint64 {
+	if span < 0 {
+		return capi.ZeroMillis
+	}
+	return spanMillis(span)
+}

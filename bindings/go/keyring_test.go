@@ -1,0 +1,375 @@
+package keystile_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// world is a store with one key in it, and a keyring over it.
+type world struct {
+	store   *mapStore
+	keyring *keystile.Keyring
+	issuer  *keystile.Issuer
+	key     string
+	record  *keystile.Record
+}
+
+func newWorld(t testing.TB, options keystile.Options, change func(*keystile.IssueRequest)) *world {
+	t.Helper()
+	format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
+	issuer := &keystile.Issuer{Format: format}
+	request := keystile.IssueRequest{ClientName: "Acme Ltd", Permissions: []string{"read"}}
+	if change != nil {
+		change(&request)
+	}
+	issued := must[*keystile.Change](t)(issuer.Issue(request, time.Now()))
+	store := newMapStore()
+	store.put(issued.Record)
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
+	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, options))
+	t.Cleanup(func() { _ = keyring.Close(context.Background()) })
+	return &world{store, keyring, issuer, issued.Key.Expose(), issued.Record}
+}
+
+// check is a check that asks for nothing.
+func (w *world) check(t testing.TB, ctx context.Context) (bool, error) {
+	t.Helper()
+	decision, err := w.keyring.Check(ctx, w.key, keystile.Request{})
+	if err != nil && decision.Allowed() {
+		t.Error("an error never comes with an allow")
+	}
+	return decision.Allowed(), err
+}
+
+func (w *world) allowed(t testing.TB, expected bool) {
+	t.Helper()
+	if allowed, err := w.check(t, context.Background()); err != nil || allowed != expected {
+		t.Errorf("allowed: %v, %v; expected %v", allowed, err, expected)
+	}
+}
+
+func TestARecordIsFetchedOnce(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	for range 100 {
+		world.allowed(t, true)
+	}
+	if finds := world.store.finds.Load(); finds != 1 {
+		t.Errorf("%d fetches", finds)
+	}
+	if stats := world.keyring.Stats(); stats.Entries != 1 || stats.Fetches != 1 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+func TestTheZeroDecisionRefuses(t *testing.T) {
+	var decision keystile.Decision
+	if decision.Allowed() || decision.Err() == nil {
+		t.Error("nobody allowed that")
+	}
+	if response := decision.Respond(keystile.StatusRFC9110, time.Now()); response.Status != 500 {
+		t.Errorf("%+v", response)
+	}
+}
+
+func TestAStoreErrorIsNeverAnAllow(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	down := errors.New("connection refused")
+	world.store.before = func(context.Context) error { return down }
+	allowed, err := world.check(t, context.Background())
+	if allowed || !errors.Is(err, keystile.ErrStoreUnavailable) || !errors.Is(err, down) {
+		t.Errorf("%v, %v", allowed, err)
+	}
+	world.store.before = nil
+	world.allowed(t, true)
+	world.store.before = func(context.Context) error { return down }
+	world.allowed(t, true) // By the record that is kept.
+}
+
+func TestAStoreThatPanicsIsAnError(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	world.store.before = func(context.Context) error { panic("a bug in a store") }
+	if allowed, err := world.check(t, context.Background()); allowed || !errors.Is(err, keystile.ErrStoreUnavailable) {
+		t.Errorf("%v, %v", allowed, err)
+	}
+	world.store.before = nil
+	world.allowed(t, true)
+}
+
+func TestAStoreThatHangsIsGivenUp(t *testing.T) {
+	world := newWorld(t, keystile.Options{StoreTimeout: 20 * time.Millisecond}, nil)
+	world.store.before = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	if allowed, err := world.check(t, context.Background()); allowed || !errors.Is(err, keystile.ErrStoreUnavailable) {
+		t.Errorf("%v, %v", allowed, err)
+	}
+}
+
+// hold makes the store wait until it is released, and tells when the first fetch has come.
+func (w *world) hold() (come <-chan struct{}, release func()) {
+	arrived, gate := make(chan struct{}, 1000), make(chan struct{})
+	w.store.before = func(ctx context.Context) error {
+		arrived <- struct{}{}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return arrived, sync.OnceFunc(func() { close(gate) })
+}
+
+func TestManyWhoWaitShareOneFetch(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	come, release := world.hold()
+	var allowed atomic.Int64
+	var running sync.WaitGroup
+	for range 50 {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			if ok, err := world.check(t, context.Background()); ok && err == nil {
+				allowed.Add(1)
+			}
+		}()
+	}
+	<-come
+	for world.keyring.Stats().Shared < 49 {
+		runtime.Gosched()
+	}
+	release()
+	running.Wait()
+	if finds := world.store.finds.Load(); finds != 1 || allowed.Load() != 50 {
+		t.Errorf("%d fetches, %d allowed", finds, allowed.Load())
+	}
+}
+
+func TestALeaderThatGoesAwayDoesNotFailTheOthers(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	come, release := world.hold()
+	ctx, cancel := context.WithCancel(context.Background())
+	left := make(chan error)
+	go func() {
+		_, err := world.check(t, ctx)
+		left <- err
+	}()
+	<-come
+	followed := make(chan bool)
+	go func() {
+		allowed, _ := world.check(t, context.Background())
+		followed <- allowed
+	}()
+	for world.keyring.Stats().Shared < 1 {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) || !errors.Is(err, keystile.ErrStoreUnavailable) {
+		t.Errorf("%v", err)
+	}
+	release()
+	if !<-followed {
+		t.Error("who waited with it is answered")
+	}
+	if finds := world.store.finds.Load(); finds != 1 {
+		t.Errorf("%d fetches", finds)
+	}
+}
+
+// G2, G3: whoever joins a fetch that began before a key was revoked is not let in by it.
+func TestAFetchThatARevocationOvertookIsNotGoneBy(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	come, release := world.hold()
+	early := make(chan bool)
+	go func() {
+		allowed, _ := world.check(t, context.Background())
+		early <- allowed
+	}()
+	<-come
+	// The fetch has read the record as it was. Now it is revoked.
+	revoked := must[*keystile.Change](t)(keystile.Revoke(world.record, "leaked", time.Now()))
+	world.store.put(revoked.Record)
+	world.keyring.Invalidate(world.record.ID)
+	late := make(chan bool)
+	go func() {
+		allowed, _ := world.check(t, context.Background())
+		late <- allowed
+	}()
+	for world.keyring.Stats().Shared < 1 {
+		runtime.Gosched()
+	}
+	release()
+	if <-late {
+		t.Error("a check that began after the revocation")
+	}
+	if <-early {
+		t.Error("a check whose fetch the revocation overtook")
+	}
+	world.allowed(t, false)
+}
+
+// G8: a key that was asked for before it was issued is known once it is.
+func TestAKeyIsKnownOnceItIsIssued(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	world.store.records = map[keystile.KeyID]*keystile.Record{}
+	world.allowed(t, false)
+	world.allowed(t, false)
+	if finds := world.store.finds.Load(); finds != 1 {
+		t.Errorf("that it is unknown is remembered: %d fetches", finds)
+	}
+	world.store.put(world.record)
+	world.keyring.Invalidate(world.record.ID)
+	world.allowed(t, true)
+}
+
+func TestOwnersAndAllAreInvalidated(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, func(request *keystile.IssueRequest) { request.Owner = "tenant-7" })
+	world.allowed(t, true)
+	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
+	world.store.put(suspended.Record)
+	world.allowed(t, true)
+	world.keyring.InvalidateOwner("tenant-8")
+	world.allowed(t, true)
+	world.keyring.InvalidateOwner("tenant-7")
+	world.allowed(t, false)
+	world.store.put(must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now())).Record)
+	world.keyring.InvalidateAll()
+	world.allowed(t, true)
+}
+
+func TestAClosedKeyringRefuses(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	world.allowed(t, true)
+	for range 2 {
+		if err := world.keyring.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+	if allowed, err := world.check(t, context.Background()); allowed || !errors.Is(err, keystile.ErrClosed) {
+		t.Errorf("%v, %v", allowed, err)
+	}
+}
+
+func TestAKeyringThatIsDroppedEndsItsWork(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 20 {
+		store := &notingStore{mapStore: newMapStore()}
+		format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
+		verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
+		_ = must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	}
+	for wait := 0; runtime.NumGoroutine() > before; wait++ {
+		if wait == 500 {
+			t.Fatalf("%d goroutines for %d before", runtime.NumGoroutine(), before)
+		}
+		runtime.GC()
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// notingStore keeps when keys were used.
+type notingStore struct {
+	*mapStore
+	noting sync.Mutex
+	noted  map[keystile.KeyID]uint64
+	fails  atomic.Bool
+}
+
+func (s *notingStore) NoteUses(_ context.Context, uses []keystile.Use) error {
+	if s.fails.Load() {
+		return errors.New("not now")
+	}
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	for _, use := range uses {
+		if use.LastUsedAt.IsZero() || use.Count == 0 {
+			return errors.New("a use that is none")
+		}
+		s.noted[use.KeyID] += use.Count
+	}
+	return nil
+}
+
+func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	store := &notingStore{mapStore: world.store, noted: map[keystile.KeyID]uint64{}}
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
+	options := keystile.Options{FlushEvery: time.Millisecond}
+	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, options))
+	store.fails.Store(true)
+	var running sync.WaitGroup
+	for range 4 {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for range 250 {
+				_, _ = keyring.Check(context.Background(), world.key, keystile.Request{})
+			}
+		}()
+	}
+	running.Wait()
+	if err := keyring.Close(context.Background()); err == nil {
+		t.Error("the last uses could not be noted, which is said")
+	}
+	if waiting := keyring.Stats().UsesWaiting; waiting != 1 {
+		t.Errorf("%d keys wait", waiting)
+	}
+	store.fails.Store(false)
+	if err := keyring.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if noted := store.noted[world.record.ID]; noted != 1000 {
+		t.Errorf("%d uses", noted)
+	}
+}
+
+func TestTheRecordBehindADecision(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	ctx := context.Background()
+	decision, _ := world.keyring.Check(ctx, world.key, keystile.Request{})
+	record := must[*keystile.Record](t)(world.keyring.Record(ctx, decision.KeyID()))
+	if record.ClientName != "Acme Ltd" || world.store.finds.Load() != 1 {
+		t.Errorf("%v after %d fetches", record, world.store.finds.Load())
+	}
+	world.keyring.Invalidate(record.ID)
+	if again := must[*keystile.Record](t)(world.keyring.Record(ctx, record.ID)); again.ID != record.ID {
+		t.Errorf("%v", again)
+	}
+	if _, err := world.keyring.Record(ctx, keystile.KeyID{}); !errors.Is(err, keystile.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAWarmAllowAllocatesNothing(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	requirement := must[*keystile.Requirement](t)(keystile.ParseRequirement("read"))
+	request := keystile.Request{Requirement: requirement, Method: "GET", Path: "/api/data/7"}
+	ctx := context.Background()
+	if decision, err := world.keyring.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
+		t.Fatal(decision, err)
+	}
+	count := testing.AllocsPerRun(1000, func() {
+		if decision, err := world.keyring.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
+			t.Fatal(decision, err)
+		}
+	})
+	if count != 0 {
+		t.Errorf("%v allocations", count)
+	}
+}
+
+func TestAVerbNeedsALedger(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	ctx := context.Background()
+	if _, err := world.keyring.Revoke(ctx, world.record.ID, ""); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+	if _, err := world.keyring.Issue(ctx, world.issuer, keystile.IssueRequest{ClientName: "Acme"}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%v", err)
+	}
+}
