@@ -41,6 +41,7 @@ mod eviction;
 mod fault;
 mod invalidation;
 mod left_over;
+mod limits;
 mod lineages;
 mod map;
 mod meter;
@@ -72,6 +73,7 @@ use fault::Fault;
 use fault::planted;
 use invalidation::Invalidations;
 use left_over::LeftOver;
+use limits::Limits;
 use lineages::Lineages;
 use map::Map;
 use meter::{Failed, Spent};
@@ -117,6 +119,7 @@ pub struct Keyring {
     absents: Absents<Hashing>,
     ring: Ring,
     stripes: StripePool,
+    limits: Limits,
     lineages: Lineages,
     left_over: LeftOver,
     latest: AtomicU64,

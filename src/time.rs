@@ -1,5 +1,7 @@
 //! Instants and durations in whole milliseconds, so that no one mixes up their units.
 
+use core::num::NonZeroU64;
+
 use crate::error::{Error, ErrorKind};
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, leap seconds ignored.
@@ -13,32 +15,34 @@ use crate::error::{Error, ErrorKind};
 /// assert!(UnixMillis::new(1_790_000_000).is_err(), "that was seconds");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixMillis(u64);
+pub struct UnixMillis(NonZeroU64);
 
 impl UnixMillis {
     /// The earliest instant that is accepted.
-    pub const MIN: Self = Self(100_000_000_000);
+    pub const MIN: Self = Self(NonZeroU64::MIN.saturating_add(99_999_999_999));
     /// The last millisecond of the year 9999.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    pub const MAX: Self = Self(NonZeroU64::MIN.saturating_add(253_402_300_799_998));
 
     /// An instant from a count of milliseconds.
     ///
     /// # Errors
     /// [`ErrorKind::Time`] outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
     pub const fn new(millis: u64) -> Result<Self, Error> {
-        if millis < Self::MIN.0 || millis > Self::MAX.0 {
-            return Err(Error::new(
+        match NonZeroU64::new(millis) {
+            Some(instant) if millis >= Self::MIN.get() && millis <= Self::MAX.get() => {
+                Ok(Self(instant))
+            }
+            _ => Err(Error::new(
                 ErrorKind::Time,
                 "an instant is milliseconds since 1970, between the years 1973 and 9999",
-            ));
+            )),
         }
-        Ok(Self(millis))
     }
 
     /// The count of milliseconds.
     #[must_use]
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// The instant `span` later.
@@ -46,13 +50,13 @@ impl UnixMillis {
     /// # Errors
     /// [`ErrorKind::Time`] past the year 9999: a deadline is never rounded to "never".
     pub const fn plus(self, span: Millis) -> Result<Self, Error> {
-        Self::new(self.0.saturating_add(span.0))
+        Self::new(self.get().saturating_add(span.0))
     }
 
     /// How long after `earlier` this is; zero when it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {
-        Millis(self.0.saturating_sub(earlier.0))
+        Millis(self.get().saturating_sub(earlier.get()))
     }
 }
 

@@ -97,6 +97,7 @@ impl Keyring {
             place,
             owner,
             needs_rehash: self.verifier.peppers().is_outdated(&record.digest),
+            rate_limit: record.rate_limit.map(|limit| self.limits.share(limit)),
             rate: RateMeter::new(rate),
             count: match known {
                 Some(known) => known.count.hand_over(),

@@ -3,6 +3,7 @@
 use super::absent::Absents;
 use super::invalidation::Invalidations;
 use super::left_over::LeftOver;
+use super::limits::Limits;
 use super::lineages::Lineages;
 use super::map::Map;
 use super::places::GATES;
@@ -130,6 +131,7 @@ impl KeyringBuilder {
             absents: Absents::new(hasher.clone(), self.absent_ttl),
             ring: Ring::new(self.capacity),
             stripes: StripePool::new(),
+            limits: Limits::new(hasher.clone()),
             lineages: Lineages::new(self.capacity),
             left_over: LeftOver::new(self.capacity),
             hasher,

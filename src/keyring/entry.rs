@@ -45,7 +45,7 @@ pub(super) struct Entry {
     live: AtomicBool,
     /// Set by a use, cleared by the hand that looks for a key to evict.
     used: AtomicBool,
-    rate_limit: Option<RateLimit>,
+    rate_limit: Option<Arc<RateLimit>>,
     rate: RateMeter,
     pub(super) count: Count,
     last_used_at: AtomicU64,
@@ -73,6 +73,7 @@ pub(super) struct Admission {
     pub(super) place: u32,
     pub(super) owner: Option<OwnerPlace>,
     pub(super) needs_rehash: bool,
+    pub(super) rate_limit: Option<Arc<RateLimit>>,
     pub(super) rate: RateMeter,
     pub(super) count: Count,
     pub(super) last_used_at: Option<UnixMillis>,
@@ -107,7 +108,7 @@ impl Entry {
             needs_rehash: admission.needs_rehash,
             live: AtomicBool::new(true),
             used: AtomicBool::new(true),
-            rate_limit: record.rate_limit,
+            rate_limit: admission.rate_limit,
             rate: admission.rate,
             count: admission.count,
             last_used_at: AtomicU64::new(last_used_at.map_or(0, UnixMillis::get)),
@@ -142,7 +143,7 @@ impl Entry {
             networks: rare.and_then(|rare| rare.networks.as_ref()),
             endpoints,
             permissions,
-            rate_limit: self.rate_limit.as_ref(),
+            rate_limit: self.rate_limit.as_deref(),
         }
     }
 
@@ -175,7 +176,7 @@ impl Entry {
     /// Spends one request and one use; `rare` is the entry's own.
     #[inline(always)]
     pub(super) fn spend(&self, rare: Option<&Rare>, now: UnixMillis) -> Result<Spent, Failed> {
-        let limit = self.rate_limit.as_ref();
+        let limit = self.rate_limit.as_deref();
         match (rare.and_then(|rare| rare.meter.as_deref()), limit) {
             (Some(meter), limit) => meter.spend(limit, now),
             (None, None) => Ok(Spent::default()),
@@ -227,7 +228,10 @@ impl Entry {
 
     /// Until when a meter in this state remembers something; nothing where it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
-        let limit = self.rate_limit.filter(|_| state != RateState::default())?;
+        let limit = self
+            .rate_limit
+            .as_deref()
+            .filter(|_| state != RateState::default())?;
         let reset = limit.quota(state, now).reset();
         (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
     }

@@ -4,6 +4,7 @@
 //! prefix, the id (by which the entry was found) and the environment are public.
 
 use core::fmt;
+use core::num::NonZeroU16;
 
 use siphasher::sip128::{Hash128, SipHasher24};
 use subtle::ConstantTimeEq;
@@ -17,7 +18,7 @@ use crate::format::{Parts, PresentedKey};
 /// short-input PRF"): without the process's random key, a text with a given tag is as
 /// hard to find as 128 random bits.
 #[derive(Clone, Copy)]
-pub(super) struct Tag([u64; 2]);
+pub(super) struct Tag([u8; 16]);
 
 /// Makes tags under a random key that never leaves the process.
 pub(super) struct Tagger(SipHasher24);
@@ -60,7 +61,7 @@ impl Tagger {
     #[inline]
     pub(super) fn tag(&self, text: &[u8]) -> Tag {
         let Hash128 { h1, h2 } = self.0.hash(text);
-        Tag([h1, h2])
+        Tag((u128::from(h2) << 64 | u128::from(h1)).to_ne_bytes())
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) struct Proof {
 #[derive(Clone, Copy, Debug)]
 struct Head {
     /// The text's length, so that what follows is where it was.
-    text_bytes: u16,
+    text_bytes: NonZeroU16,
     /// The head and the beginning of the id.
     start: [u8; HEAD_BYTES_MAX],
 }
@@ -91,7 +92,7 @@ impl Head {
             .first_chunk()
             .filter(|_| parts.head.len() <= HEAD_BYTES_MAX)?;
         Some(Self {
-            text_bytes: u16::try_from(text.len()).ok()?,
+            text_bytes: u16::try_from(text.len()).ok().and_then(NonZeroU16::new)?,
             start: *start,
         })
     }
@@ -99,7 +100,8 @@ impl Head {
     #[inline(always)]
     fn begins(&self, text: &[u8]) -> bool {
         let start = text.first_chunk().copied().map(u128::from_ne_bytes);
-        usize::from(self.text_bytes) == text.len() && start == Some(u128::from_ne_bytes(self.start))
+        usize::from(self.text_bytes.get()) == text.len()
+            && start == Some(u128::from_ne_bytes(self.start))
     }
 }
 
@@ -107,14 +109,12 @@ impl Tag {
     /// In constant time.
     #[inline]
     pub(super) fn is(&self, other: &Self) -> bool {
-        let ([a, b], [c, d]) = (self.0, other.0);
-        ((a ^ c) | (b ^ d)).ct_eq(&0).into()
+        self.to_bits().ct_eq(&other.to_bits()).into()
     }
 
     /// The tag as the key of a map. A look-up by it is proof: nobody can aim at one.
     pub(super) const fn to_bits(self) -> u128 {
-        let [low, high] = self.0;
-        (high as u128) << 64 | low as u128
+        u128::from_ne_bytes(self.0)
     }
 }
 
