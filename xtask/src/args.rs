@@ -9,6 +9,7 @@ usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask install --prefix DIRECTORY
        cargo xtask abi-baseline
        cargo xtask bench-capi
+       cargo xtask ratios [--quick]
        cargo xtask help
 
   --require-all   a skipped step makes the run fail
@@ -17,7 +18,9 @@ usage: cargo xtask test [--require-all] [--only STEP...]
   header          writes include/keystile.h from the source
   install         puts the C library and its header under a prefix
   abi-baseline    writes the ABI that later versions are held against
-  bench-capi      measures a warm allow of C beside that of Rust";
+  bench-capi      measures a warm allow of C beside that of Rust
+  ratios          measures a check beside what people use instead, and draws it;
+                  --quick: with fewer keys, printed only";
 
 /// One call of the program.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub(crate) enum Task {
     Install(PathBuf),
     AbiBaseline,
     BenchCapi,
+    Ratios { quick: bool },
 }
 
 /// The options of `test`.
@@ -59,6 +63,13 @@ pub(crate) fn parse(
         Some("header") => return alone(words, Task::Header),
         Some("abi-baseline") => return alone(words, Task::AbiBaseline),
         Some("bench-capi") => return alone(words, Task::BenchCapi),
+        Some("ratios") => {
+            return match (words.next().as_deref(), words.next()) {
+                (None, _) => Ok(Task::Ratios { quick: false }),
+                (Some("--quick"), None) => Ok(Task::Ratios { quick: true }),
+                _ => Err("ratios expects --quick or nothing".to_owned()),
+            };
+        }
         Some("install") => {
             return match (words.next().as_deref(), words.next(), words.next()) {
                 (Some("--prefix"), Some(prefix), None) => Ok(Task::Install(prefix.into())),
@@ -155,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn ratios_are_quick_where_it_is_said() {
+        for (line, quick) in [("ratios", false), ("ratios --quick", true)] {
+            assert_eq!(parsed(line), Ok(Task::Ratios { quick }));
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         for (line, expected) in [
             ("", "expected a task"),
@@ -165,6 +183,8 @@ mod tests {
             ("test --only --require-all", "expects the name"),
             ("test --only fmt frob", "the steps are fmt, clippy, fuzz"),
             ("header now", "`now`"),
+            ("ratios --fast", "--quick"),
+            ("ratios --quick now", "--quick"),
             ("install", "--prefix"),
             ("install --prefix /usr /opt", "--prefix"),
         ] {

@@ -12,6 +12,7 @@ mod dependencies;
 mod fuzz;
 mod house;
 mod no_std;
+mod ratios;
 mod report;
 mod steps;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Ok(Task::Header) => chore(capi::header(&House::here())),
         Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
         Ok(Task::BenchCapi) => chore(capi::bench(&House::here())),
+        Ok(Task::Ratios { quick }) => chore(ratios::run(&House::here(), quick)),
         Ok(Task::AbiBaseline) => chore(capi::baseline(&House::here())),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);

@@ -1,0 +1,145 @@
+//! Runs the benchmarks and reads what they measured.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::house::{Done, House, output};
+
+/// What each benchmark of this run took, in nanoseconds, and what they printed.
+#[derive(Debug, Default)]
+pub(crate) struct Medians {
+    times: HashMap<String, f64>,
+    printed: HashMap<String, f64>,
+}
+
+impl Medians {
+    /// The name of what Node took.
+    pub(crate) const NODE: &str = "node/article";
+
+    pub(crate) fn time(&self, name: &str) -> Option<f64> {
+        self.times.get(name).copied()
+    }
+
+    pub(crate) fn printed(&self, name: &str) -> Option<f64> {
+        self.printed.get(name).copied()
+    }
+
+    /// Runs one of criterion's benchmarks and reads the median of each id that it had.
+    pub(crate) fn bench(&mut self, house: &House, bench: &str, settings: &[(&str, &str)]) -> Done {
+        // What an earlier run left is not taken for a figure of this one.
+        let results = house.target_path("ratios").join(bench);
+        if results.exists() {
+            fs::remove_dir_all(&results)
+                .map_err(|error| format!("{}: {error}", results.display()))?;
+        }
+        let mut cargo = house.command("cargo");
+        cargo
+            .args(["bench", "--package", "keystile", "--features", "keyring"])
+            .args(["--bench", bench])
+            .env("CRITERION_HOME", &results)
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped());
+        println!("$ cargo bench --package keystile --features keyring --bench {bench}");
+        let told = |error| format!("the benchmark {bench}: {error}");
+        let mut running = cargo.spawn().map_err(told)?;
+        if let Some(lines) = running.stdout.take() {
+            for line in BufReader::new(lines).lines() {
+                let line = line.map_err(told)?;
+                println!("{line}");
+                self.note(&line);
+            }
+        }
+        let status = running.wait().map_err(told)?;
+        if !status.success() {
+            return Err(format!("the benchmark {bench}: {status}"));
+        }
+        self.read(&results)
+    }
+
+    /// Runs the article's check in Node.
+    pub(crate) fn node(&mut self, house: &House) -> Done {
+        println!("$ node benches/article.mjs");
+        let text = output(house.command("node").arg("benches/article.mjs"))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| format!("benches/article.mjs: {error}"))?;
+        let time = value.get("nanoseconds").and_then(Value::as_f64);
+        let time = time.ok_or("benches/article.mjs: expected a number of nanoseconds")?;
+        self.times.insert(Self::NODE.to_owned(), time);
+        Ok(())
+    }
+
+    /// Keeps a line that is a name and a number: `bytes per key among 1000: 285`.
+    fn note(&mut self, line: &str) {
+        if let Some((name, number)) = line.rsplit_once(": ")
+            && let Ok(number) = number.trim().parse()
+        {
+            self.printed.insert(name.trim().to_owned(), number);
+        }
+    }
+
+    /// Reads each `new/estimates.json` below a folder; `new/benchmark.json` has the id.
+    fn read(&mut self, folder: &Path) -> Done {
+        let told = |error| format!("{}: {error}", folder.display());
+        for entry in fs::read_dir(folder).map_err(told)? {
+            let path = entry.map_err(told)?.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name == "new") {
+                let name = string(&path.join("benchmark.json"), "/full_id")?;
+                let median = number(&path.join("estimates.json"), "/median/point_estimate")?;
+                self.times.insert(name, median);
+            } else if path.is_dir() {
+                self.read(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(times: &[(&str, f64)]) -> Self {
+        Self {
+            times: times
+                .iter()
+                .map(|&(name, time)| (name.to_owned(), time))
+                .collect(),
+            printed: HashMap::new(),
+        }
+    }
+}
+
+fn string(file: &Path, place: &str) -> Result<String, String> {
+    let value = value(file, place)?;
+    let text = value.as_str().map(str::to_owned);
+    text.ok_or_else(|| format!("{}: expected text at {place}", file.display()))
+}
+
+fn number(file: &Path, place: &str) -> Result<f64, String> {
+    let value = value(file, place)?;
+    let number = value.as_f64();
+    number.ok_or_else(|| format!("{}: expected a number at {place}", file.display()))
+}
+
+fn value(file: &Path, place: &str) -> Result<Value, String> {
+    let told = |error: &dyn core::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| told(&error))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| told(&error))?;
+    let found = value.pointer(place).cloned();
+    found.ok_or_else(|| format!("{}: expected {place}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_number_is_kept_by_its_name() {
+        let mut medians = Medians::default();
+        medians.note("bytes per key among 1000: 285");
+        medians.note("Benchmarking hot_path/warm_allow: Warming up");
+        assert_eq!(medians.printed("bytes per key among 1000"), Some(285.0));
+        assert_eq!(medians.printed.len(), 1);
+    }
+}
