@@ -2,6 +2,7 @@
 
 use crate::key_id::KeyId;
 use crate::limit::Quota;
+use crate::permission::PermissionSet;
 use crate::requirement::{Missing, Requirement};
 use crate::time::{Millis, UnixMillis};
 
@@ -226,6 +227,30 @@ impl Denial {
             key_id: None,
             detail: Detail::None,
         }
+    }
+
+    /// The refusal of a key whose grants do not meet a requirement, for one that is asked
+    /// after the verdict; nothing where they do.
+    ///
+    /// ```
+    /// # use keystile::{Denial, PermissionSet, Requirement};
+    /// let granted = PermissionSet::new(["read"])?;
+    /// let id = "1AbCdEfGhIjKlMnO".parse()?;
+    /// let both = Requirement::parse("read AND write")?;
+    /// let denial = Denial::lacking_for(&both, &granted, id).expect("it may not write");
+    /// assert_eq!(denial.missing(&both).collect::<Vec<_>>(), ["write"]);
+    /// let read = Requirement::parse("read")?;
+    /// assert!(Denial::lacking_for(&read, &granted, id).is_none());
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lacking_for(
+        requirement: &Requirement,
+        granted: &PermissionSet,
+        key_id: KeyId,
+    ) -> Option<Self> {
+        let missing = requirement.check(granted.view())?;
+        Some(Self::lacking(missing, key_id))
     }
 
     /// A refusal of a key whose secret was proved.

@@ -1,0 +1,320 @@
+//! The decision about one request, before it reaches the service.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{AUTHORIZATION, Entry, HeaderName};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+use keystile::{
+    Cause, Credential, CredentialRules, Decision, Denial, DenialCode, Environment, Networks,
+    Requirement, StatusPolicy, UnixMillis, allowed_headers,
+};
+use keystile_store::{Answer, Authenticator, Store};
+use tokio::sync::Semaphore;
+
+use crate::connection::{Client, Connection};
+use crate::future::Added;
+use crate::guesses::GuessLimiter;
+use crate::identity::ApiKey;
+use crate::refusal::{Refusal, field};
+use crate::telemetry;
+
+/// How a server's own extensions tell of the connection.
+pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + Send + Sync>;
+
+/// What all routes behind one layer share.
+pub(crate) struct Settings<S> {
+    pub(crate) authenticator: Authenticator<S>,
+    pub(crate) rules: CredentialRules,
+    pub(crate) key_header: Option<HeaderName>,
+    pub(crate) reads_basic: bool,
+    pub(crate) keeps_credential: bool,
+    pub(crate) policy: StatusPolicy,
+    pub(crate) environment: Option<Environment>,
+    pub(crate) encrypted_only: bool,
+    pub(crate) connection_by: Option<ConnectionBy>,
+    pub(crate) proxies: Option<Networks>,
+    pub(crate) guesses: Option<GuessLimiter>,
+    /// The way to the store for addresses that have guessed too often: a narrow one.
+    pub(crate) lane: Semaphore,
+    pub(crate) lane_timeout: Duration,
+    pub(crate) clock: fn() -> Option<UnixMillis>,
+}
+
+/// What guards a route.
+pub(crate) struct Guard<S> {
+    pub(crate) settings: Arc<Settings<S>>,
+    pub(crate) requirement: Option<Arc<Requirement>>,
+    pub(crate) is_optional: bool,
+}
+
+/// A request without its body.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'r> {
+    method: &'r Method,
+    uri: &'r Uri,
+    headers: &'r HeaderMap,
+    extensions: &'r Extensions,
+}
+
+pub(crate) enum Verdict {
+    Allowed(Passed),
+    /// It has no key, and need not have one.
+    Anonymous,
+    Refused(Refusal),
+    /// Only the store knows.
+    NeedsStore,
+}
+
+/// A verdict before the key was looked at.
+enum Early {
+    Anonymous,
+    Refused(Refusal),
+}
+
+/// A request that may pass.
+pub(crate) struct Passed {
+    pub(crate) key: ApiKey,
+    pub(crate) added: Added,
+}
+
+/// What is asked, once it is clear what that is.
+struct Asked<'r> {
+    credential: Credential<'r>,
+    request: keystile::Request<'r>,
+    client: Client,
+    now: UnixMillis,
+}
+
+impl<'r> Head<'r> {
+    pub(crate) fn of<B>(request: &'r Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    pub(crate) const fn of_parts(parts: &'r Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+}
+
+impl<S: Store + 'static> Guard<S> {
+    /// The verdict, as far as memory goes.
+    pub(crate) fn look(&self, head: Head<'_>) -> Verdict {
+        let asked = match self.read(head) {
+            Ok(asked) => asked,
+            Err(early) => return early.into(),
+        };
+        let credential = asked.credential.as_bytes();
+        let authenticator = &self.settings.authenticator;
+        match authenticator.check_cached(credential, &asked.request, asked.now) {
+            Some(answer) => self.settle(answer, asked.client, asked.now),
+            None => Verdict::NeedsStore,
+        }
+    }
+
+    /// The verdict, by the store where need be.
+    pub(crate) async fn ask(&self, head: Head<'_>) -> Verdict {
+        let asked = match self.read(head) {
+            Ok(asked) => asked,
+            Err(early) => return early.into(),
+        };
+        let settings = &*self.settings;
+        let check = async {
+            let credential = asked.credential.as_bytes();
+            let authenticator = &settings.authenticator;
+            authenticator
+                .check(credential, &asked.request, asked.now)
+                .await
+        };
+        let answer = match self.guessed_too_often(asked.client, asked.now) {
+            false => check.await,
+            // In single file: an owner who is behind the same address gets through, and
+            // guesses keep no more of the store busy than this.
+            true => {
+                let in_lane = async {
+                    let _place = settings.lane.acquire().await;
+                    check.await
+                };
+                match tokio::time::timeout(settings.lane_timeout, in_lane).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Verdict::Refused(self.unavailable()),
+                }
+            }
+        };
+        self.settle(answer, asked.client, asked.now)
+    }
+
+    /// The refusal where the store did not tell.
+    pub(crate) fn unavailable(&self) -> Refusal {
+        self.deny(&Denial::new(Cause::StoreUnavailable), None)
+    }
+
+    /// What is asked for; an early verdict where that is not even clear.
+    fn read<'r>(&'r self, head: Head<'r>) -> Result<Asked<'r>, Early> {
+        let settings = &*self.settings;
+        let connection = match &settings.connection_by {
+            Some(by) => by(head.extensions),
+            None => head.extensions.get().copied(),
+        };
+        let client = Client::of(connection, settings.proxies.as_ref(), head.headers);
+        if settings.encrypted_only && !client.is_encrypted {
+            let refusal = Refusal::not_encrypted();
+            telemetry::refused(refusal.code());
+            return Err(Early::Refused(refusal));
+        }
+        let Some(now) = (settings.clock)() else {
+            return Err(Early::Refused(self.unavailable()));
+        };
+        let headers = head.headers.iter();
+        let fields = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let credential = match settings.rules.extract(fields) {
+            Ok(credential) => credential,
+            Err(denial) if self.is_optional && denial.cause() == Cause::MissingCredential => {
+                return Err(Early::Anonymous);
+            }
+            Err(denial) => return Err(Early::Refused(self.refuse(&denial, client, now))),
+        };
+        let mut request = keystile::Request::new().endpoint(head.method.as_str(), head.uri.path());
+        if let Some(requirement) = &self.requirement {
+            request = request.requires(requirement);
+        }
+        if let Some(environment) = &settings.environment {
+            request = request.in_environment(environment);
+        }
+        if let Some(address) = client.address {
+            request = request.from_address(address);
+        }
+        Ok(Asked {
+            credential,
+            request,
+            client,
+            now,
+        })
+    }
+
+    fn settle(&self, answer: Answer, client: Client, now: UnixMillis) -> Verdict {
+        match (answer.decision, answer.record) {
+            (Decision::Allow(allowed), Some(record)) => {
+                telemetry::allowed(&allowed.key_id);
+                let told = allowed_headers(&allowed, now).into_iter();
+                Verdict::Allowed(Passed {
+                    added: told
+                        .filter_map(|(name, value)| field(name, value))
+                        .collect(),
+                    key: ApiKey::new(allowed, record, self.settings.policy),
+                })
+            }
+            // An allow comes with a record.
+            (Decision::Allow(_), None) => Verdict::Refused(self.unavailable()),
+            (Decision::Deny(denial), _) => {
+                if let Some(failure) = &answer.failure {
+                    return Verdict::Refused(self.deny(&denial, Some(failure)));
+                }
+                Verdict::Refused(self.refuse(&denial, client, now))
+            }
+        }
+    }
+
+    /// The refusal of a denial. Where the key is not known, it counts as a guess.
+    fn refuse(&self, denial: &Denial, client: Client, now: UnixMillis) -> Refusal {
+        if denial.code() == DenialCode::InvalidKey
+            && let (Some(guesses), Some(address)) = (&self.settings.guesses, client.address)
+            && let Err(wait) = guesses.count(address, now)
+        {
+            let refusal = Refusal::too_many_guesses(wait);
+            telemetry::denied(denial, refusal.code(), None);
+            return refusal;
+        }
+        self.deny(denial, None)
+    }
+
+    fn deny(&self, denial: &Denial, failure: Option<&Arc<keystile_store::StoreError>>) -> Refusal {
+        telemetry::denied(denial, denial.code().as_str(), failure);
+        Refusal::of(denial, self.settings.policy, self.requirement.as_deref())
+    }
+
+    fn guessed_too_often(&self, client: Client, now: UnixMillis) -> bool {
+        match (&self.settings.guesses, client.address) {
+            (Some(guesses), Some(address)) => guesses.is_reached(address, now),
+            _ => false,
+        }
+    }
+
+    /// Takes the credential off the request, or marks it as nothing to be printed.
+    pub(crate) fn hide_credential(&self, headers: &mut HeaderMap) {
+        let settings = &*self.settings;
+        let own = settings.key_header.as_ref();
+        if settings.keeps_credential {
+            for name in [&X_API_KEY, &AUTHORIZATION].into_iter().chain(own) {
+                if let Entry::Occupied(mut entry) = headers.entry(name) {
+                    entry.iter_mut().for_each(|value| value.set_sensitive(true));
+                }
+            }
+            return;
+        }
+        headers.remove(X_API_KEY);
+        if let Some(own) = own {
+            headers.remove(own);
+        }
+        let carries_key = headers.get_all(AUTHORIZATION).iter().any(|value| {
+            let is = |scheme: &str| {
+                let text = value.as_bytes().trim_ascii_start();
+                let own = text.get(..scheme.len());
+                own.is_some_and(|own| own.eq_ignore_ascii_case(scheme.as_bytes()))
+            };
+            is("bearer") || (settings.reads_basic && is("basic"))
+        });
+        if carries_key {
+            headers.remove(AUTHORIZATION);
+        }
+    }
+}
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The time of the system; nothing where that cannot be an instant of a record.
+pub(crate) fn system_time() -> Option<UnixMillis> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    UnixMillis::new(u64::try_from(since.as_millis()).ok()?).ok()
+}
+
+impl From<Early> for Verdict {
+    fn from(early: Early) -> Self {
+        match early {
+            Early::Anonymous => Self::Anonymous,
+            Early::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+impl<S> Clone for Guard<S> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: Arc::clone(&self.settings),
+            requirement: self.requirement.clone(),
+            is_optional: self.is_optional,
+        }
+    }
+}
+
+impl<S> fmt::Debug for Guard<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("requirement", &self.requirement)
+            .field("is_optional", &self.is_optional)
+            .field("policy", &self.settings.policy)
+            .field("guesses", &self.settings.guesses)
+            .finish_non_exhaustive()
+    }
+}

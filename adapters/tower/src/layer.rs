@@ -1,0 +1,168 @@
+//! The layer, and the service that it makes.
+
+use core::fmt;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use http::{Request, Response};
+use keystile::{Error, Requirement};
+use keystile_store::{Authenticator, Store};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::builder::ApiKeyLayerBuilder;
+use crate::future::ResponseFuture;
+use crate::guard::{Guard, Head, Verdict};
+
+/// A layer that lets a request pass by its API key, or refuses it.
+///
+/// A clone is cheap, shares everything, and may ask for something else of its routes:
+/// [`requires`](Self::requires). See the [crate](crate) for what it does.
+pub struct ApiKeyLayer<S> {
+    guard: Guard<S>,
+}
+
+impl<S: Store + 'static> ApiKeyLayer<S> {
+    /// A layer as [`builder`](Self::builder) has it by default.
+    #[must_use]
+    pub fn new(authenticator: Authenticator<S>) -> Self {
+        Self::builder(authenticator).build()
+    }
+
+    /// A layer that is set up part by part.
+    pub fn builder(authenticator: Authenticator<S>) -> ApiKeyLayerBuilder<S> {
+        ApiKeyLayerBuilder::new(authenticator)
+    }
+
+    pub(crate) const fn of(guard: Guard<S>) -> Self {
+        Self { guard }
+    }
+
+    /// The layer for routes that need these permissions, as `invoices:read` or
+    /// `read AND (write OR admin)`.
+    ///
+    /// # Errors
+    /// As [`Requirement::parse`].
+    pub fn requires(&self, requirement: &str) -> Result<Self, Error> {
+        let mut guard = self.guard.clone();
+        guard.requirement = Some(Arc::new(Requirement::parse(requirement)?));
+        Ok(Self { guard })
+    }
+
+    /// The layer for routes that a request without any key may use too; one with a key
+    /// that is refused may not.
+    #[must_use]
+    pub fn optional(&self) -> Self {
+        let mut guard = self.guard.clone();
+        guard.is_optional = true;
+        Self { guard }
+    }
+}
+
+impl<S, I> Layer<I> for ApiKeyLayer<S> {
+    type Service = ApiKeyService<S, I>;
+
+    fn layer(&self, inner: I) -> ApiKeyService<S, I> {
+        ApiKeyService {
+            inner,
+            guard: self.guard.clone(),
+        }
+    }
+}
+
+/// A service behind an [`ApiKeyLayer`].
+pub struct ApiKeyService<S, I> {
+    inner: I,
+    guard: Guard<S>,
+}
+
+impl<S, I, B, R> Service<Request<B>> for ApiKeyService<S, I>
+where
+    S: Store + 'static,
+    I: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    I::Future: Send + 'static,
+    I::Error: 'static,
+    B: Send + 'static,
+    R: 'static,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = I::Error;
+    type Future = ResponseFuture<I::Future, R, I::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.guard.look(Head::of(&request)) {
+            Verdict::Allowed(passed) => {
+                self.guard.hide_credential(request.headers_mut());
+                request.extensions_mut().insert(passed.key);
+                ResponseFuture::of_service(self.inner.call(request), passed.added)
+            }
+            Verdict::Anonymous => ResponseFuture::of_service(self.inner.call(request), Vec::new()),
+            Verdict::Refused(refusal) => ResponseFuture::refused(refusal),
+            Verdict::NeedsStore => {
+                // The service that was asked whether it is ready is the one to be called.
+                let next = self.inner.clone();
+                let inner = core::mem::replace(&mut self.inner, next);
+                ResponseFuture::fetching(ask(self.guard.clone(), inner, request))
+            }
+        }
+    }
+}
+
+async fn ask<S, I, B, R>(
+    guard: Guard<S>,
+    mut inner: I,
+    request: Request<B>,
+) -> Result<Response<ResponseBody<R>>, I::Error>
+where
+    S: Store + 'static,
+    I: Service<Request<B>, Response = Response<R>>,
+{
+    // Apart from its body, which need not be shareable, a request can be waited with.
+    let (mut parts, body) = request.into_parts();
+    let added = match guard.ask(Head::of_parts(&parts)).await {
+        Verdict::Allowed(passed) => {
+            guard.hide_credential(&mut parts.headers);
+            parts.extensions.insert(passed.key);
+            passed.added
+        }
+        Verdict::Anonymous => Vec::new(),
+        Verdict::Refused(refusal) => return Ok(refusal.into_body()),
+        Verdict::NeedsStore => return Ok(guard.unavailable().into_body()),
+    };
+    let response = inner.call(Request::from_parts(parts, body)).await?;
+    Ok(crate::future::finish(response, added))
+}
+
+impl<S> Clone for ApiKeyLayer<S> {
+    fn clone(&self) -> Self {
+        Self {
+            guard: self.guard.clone(),
+        }
+    }
+}
+
+impl<S, I: Clone> Clone for ApiKeyService<S, I> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            guard: self.guard.clone(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for ApiKeyLayer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ApiKeyLayer").field(&self.guard).finish()
+    }
+}
+
+impl<S, I> fmt::Debug for ApiKeyService<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ApiKeyService").field(&self.guard).finish()
+    }
+}
