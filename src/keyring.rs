@@ -259,7 +259,9 @@ impl Keyring {
         // Nobody is found under what is no id.
         let id = KeyId::to_look_for(*parts.id);
         let clock = self.clock(now);
-        if let Some(entry) = entries.get(&id)
+        // The id as it lies in the map: the presented one is in registers, and to write it from
+        // there in halves would keep whoever copies it as a whole waiting.
+        if let Some((&id, entry)) = entries.get_key_value(&id)
             && self.holds(entry, clock)
         {
             if !entry.is_key(&self.tagger, credential, &parts) {

@@ -56,6 +56,11 @@ mod seen {
             self.map.get(key)
         }
 
+        pub(in crate::keyring) fn get_key_value(&self, key: &K) -> Option<(&K, &V)> {
+            self.step();
+            self.map.get_key_value(key)
+        }
+
         pub(in crate::keyring) fn insert(&self, key: K, value: V) {
             self.step();
             self.map.insert(key, value);
