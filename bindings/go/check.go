@@ -1,0 +1,101 @@
+package keystile
+
+import (
+	"context"
+	"time"
+)
+
+// lastUseInterval is how often a key's last use is noted at most by [Check], so that a check
+// seldom writes.
+const lastUseInterval = time.Minute
+
+// Checked is a decision, and the record that it was made on.
+type Checked struct {
+	Decision Decision
+	// Record is the key's record, once its secret was proved; before that, nothing is told.
+	Record *Record
+}
+
+// Check checks a presented key against a store, without a keyring, and spends what an
+// allowed request costs: for programs that check a key now and then.
+//
+// Rate limits and counted uses are spent in the store, by compare-and-set: where somebody
+// else was faster, all is read and judged anew. An allowed request also ends the overlap of
+// a predecessor that was to end at the first use, renews an outdated digest, and notes the
+// last use, once a minute at most; a failure of these leaves the decision as it is.
+//
+// An error means that no key was judged, and the decision refuses.
+func Check(ctx context.Context, store Ledger, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
+	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
+	lookup, err := verifier.LookUp(key)
+	if err != nil {
+		return Checked{Decision: Refuse(CauseMalformed)}, nil
+	}
+	for range triesMax {
+		record, err := store.Find(ctx, lookup)
+		if err != nil {
+			return refused, unavailable(err)
+		}
+		var before Usage
+		if record != nil && (record.RateLimit != nil || record.RemainingUses != nil) {
+			if before, err = store.Usage(ctx, record.lineage()); err != nil {
+				return refused, unavailable(err)
+			}
+		}
+		after := before
+		decision, err := verifier.Verify(key, record, request, &after, now)
+		if err != nil {
+			return refused, unavailable(err)
+		}
+		if !decision.Allowed() {
+			if decision.KeyID().IsZero() {
+				record = nil
+			}
+			return Checked{decision, record}, nil
+		}
+		if !after.Equal(before) {
+			spent, err := store.Spend(ctx, ClaimOf(record, before, after))
+			if err != nil {
+				return refused, unavailable(err)
+			}
+			if !spent {
+				continue
+			}
+		}
+		record = record.Clone()
+		record.RemainingUses = after.Remaining
+		return Checked{decision, careFor(ctx, store, verifier, key, &decision, record, now)}, nil
+	}
+	return refused, unavailable(ErrStale)
+}
+
+// careFor does what an allowed request asks the store for, and gives the record as it then
+// is.
+func careFor(ctx context.Context, store Ledger, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
+	if id := decision.EndsOverlapOf(); !id.IsZero() {
+		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {
+			if change, err := EndOverlap(old, record, now); err == nil {
+				batch := change.Batch()
+				if event, err := Expire(change.Record, now); err == nil {
+					batch.Events = append(batch.Events, *event)
+				}
+				if store.Commit(ctx, batch) == nil {
+					record = change.Records[len(change.Records)-1]
+				}
+			}
+		}
+	}
+	if decision.NeedsRehash() {
+		if change, err := verifier.Rehash(record, key, now); err == nil && store.Commit(ctx, change.Batch()) == nil {
+			record = change.Record
+		}
+	}
+	if now.Sub(record.LastUsedAt) >= lastUseInterval {
+		use := Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: now, Count: 1}
+		if store.NoteUses(ctx, []Use{use}) == nil {
+			record = record.Clone()
+			record.LastUsedAt = timeOf(millisOf(now))
+		}
+	}
+	return record
+}

@@ -1,0 +1,306 @@
+package keystilesql
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// cells are the values of a row, by the names of its columns.
+type cells struct {
+	row    int64
+	values map[string]any
+}
+
+// damage says where a row is damaged and what was expected there; not what was found.
+func (c *cells) damage(column, expected string) error {
+	return fmt.Errorf("%w: row %d, column %s: expected %s", keystile.ErrCorrupt, c.row, column, expected)
+}
+
+func (c *cells) record() (*keystile.Record, error) {
+	reader := reader{cells: c}
+	record := &keystile.Record{
+		ID:             reader.id("key_id"),
+		Digest:         reader.digest(),
+		KeyPrefix:      reader.must("key_prefix"),
+		ClientName:     reader.must("client_name"),
+		ClientEmail:    reader.text("client_email"),
+		Owner:          reader.text("owner"),
+		Environment:    reader.text("environment"),
+		RemainingUses:  reader.count("remaining_uses"),
+		ScopeType:      reader.text("scope_type"),
+		Metadata:       reader.metadata(),
+		CreatedAt:      reader.instant("created_at"),
+		LastUsedAt:     reader.instant("last_used_at"),
+		ExpiresAt:      reader.instant("expires_at"),
+		Lineage:        reader.id("lineage"),
+		ReplacedBy:     reader.id("replaced_by"),
+		OverlapUntil:   reader.instant("overlap_until"),
+		EndsAtFirstUse: reader.id("ends_at_first_use"),
+		Permissions:    list(&reader, "permissions", keystile.NewPermissionSet),
+	}
+	record.AllowedEndpoints = list(&reader, "allowed_endpoints", keystile.NewEndpointRules)
+	record.AllowedNetworks = list(&reader, "allowed_networks", keystile.NewNetworks)
+	record.RateLimit = reader.rateLimit()
+	reader.status(record)
+	if version := reader.count("version"); version != nil {
+		record.Version = *version
+	}
+	if record.Permissions == nil {
+		reader.fail("permissions", "a value")
+	}
+	if record.CreatedAt.IsZero() {
+		reader.fail("created_at", "a value")
+	}
+	if reader.text("usage_lineage") == nil {
+		// Without it, uses that were counted would seem not to be.
+		reader.fail("lineage", "a lineage that has a row of usage")
+	}
+	if reader.err != nil {
+		return nil, reader.err
+	}
+	if err := record.Check(); err != nil {
+		return nil, c.damage("key_id", "a row that is a record")
+	}
+	return record, nil
+}
+
+func (c *cells) usage() (keystile.Usage, error) {
+	reader := reader{cells: c}
+	// Any 64 bits are a state of the limiter.
+	rate, err := c.number("rate_state")
+	if err != nil {
+		return keystile.Usage{}, err
+	}
+	usage := keystile.Usage{Rate: keystile.RateState(uint64(rate)), Remaining: reader.count("remaining_uses")}
+	return usage, reader.err
+}
+
+func (c *cells) event() (keystile.NumberedEvent, error) {
+	reader := reader{cells: c}
+	event := keystile.NumberedEvent{Number: uint64(max(c.row, 0)), Event: keystile.Event{
+		Kind:      keystile.EventKind(reader.must("kind")),
+		KeyID:     reader.id("key_id"),
+		At:        reader.instant("at"),
+		Reason:    reader.text("reason"),
+		Successor: reader.id("successor"),
+	}}
+	switch event.Kind {
+	case keystile.EventIssued, keystile.EventRotated, keystile.EventRevoked, keystile.EventSuspended,
+		keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported:
+	default:
+		reader.fail("kind", "the kind of an event")
+	}
+	if event.KeyID.IsZero() {
+		reader.fail("key_id", "a value")
+	}
+	if event.At.IsZero() {
+		reader.fail("at", "a value")
+	}
+	return event, reader.err
+}
+
+// number is a whole number that is there.
+func (c *cells) number(column string) (int64, error) {
+	if number, is := c.values[column].(int64); is {
+		return number, nil
+	}
+	return 0, c.damage(column, "a whole number")
+}
+
+// reader reads one cell after the other, and remembers the first that is damaged.
+type reader struct {
+	*cells
+	err error
+}
+
+func (r *reader) fail(column, expected string) {
+	if r.err == nil {
+		r.err = r.damage(column, expected)
+	}
+}
+
+func (r *reader) text(column string) *string {
+	var text string
+	switch value := r.values[column].(type) {
+	case nil:
+		return nil
+	case string:
+		text = value
+	case []byte:
+		text = string(value)
+	default:
+		r.fail(column, "text in UTF-8")
+		return nil
+	}
+	if !utf8.ValidString(text) {
+		r.fail(column, "text in UTF-8")
+		return nil
+	}
+	return &text
+}
+
+func (r *reader) must(column string) string {
+	text := r.text(column)
+	if text == nil {
+		r.fail(column, "a value")
+		return ""
+	}
+	return *text
+}
+
+// metadata is the text that was given; where other code wrote it, what the database made of
+// it.
+func (r *reader) metadata() *string {
+	if text := r.text("metadata_text"); text != nil {
+		return text
+	}
+	if number, is := r.values["metadata"].(int64); is {
+		return keystile.Ptr(strconv.FormatInt(number, 10))
+	}
+	return r.text("metadata")
+}
+
+func (r *reader) count(column string) *uint64 {
+	switch value := r.values[column].(type) {
+	case nil:
+		return nil
+	case int64:
+		if value >= 0 {
+			return keystile.Ptr(uint64(value))
+		}
+	}
+	r.fail(column, "a whole number that is not below 0")
+	return nil
+}
+
+func (r *reader) small(column string) *uint32 {
+	count := r.count(column)
+	if count == nil {
+		return nil
+	}
+	if *count > math.MaxUint32 {
+		r.fail(column, "a number below 2^32")
+		return nil
+	}
+	return keystile.Ptr(uint32(*count))
+}
+
+// instant never takes a time that cannot be read for "no time".
+func (r *reader) instant(column string) time.Time {
+	if millis, is := r.values[column].(int64); is {
+		if millis >= instantMin && millis <= instantMax {
+			return time.UnixMilli(millis).UTC()
+		}
+	} else if text := r.text(column); text == nil {
+		return time.Time{}
+	} else if at, is := readInstant(*text); is {
+		return at
+	}
+	r.fail(column, "an instant from 1973 to 9999, as 2026-09-21T14:13:20.000Z")
+	return time.Time{}
+}
+
+func (r *reader) id(column string) keystile.KeyID {
+	text := r.text(column)
+	if text == nil {
+		return keystile.KeyID{}
+	}
+	id, err := keystile.ParseKeyID(*text)
+	if err != nil {
+		r.fail(column, "a key id")
+	}
+	return id
+}
+
+// list is nil where there is nothing; what cannot be read never is.
+func list[T any](r *reader, column string, read func(...string) (*T, error)) *T {
+	text := r.text(column)
+	if text == nil {
+		return nil
+	}
+	var items []*string
+	var texts []string
+	err := json.Unmarshal([]byte(*text), &items)
+	for _, item := range items {
+		if item == nil {
+			break
+		}
+		texts = append(texts, *item)
+	}
+	if err == nil && items != nil && len(texts) == len(items) {
+		if value, err := read(texts...); err == nil {
+			return value
+		}
+	}
+	r.fail(column, "a JSON array of rules as a key holds them")
+	return nil
+}
+
+func (r *reader) digest() keystile.Digest {
+	const column = "key_hash"
+	digits := r.must(column)
+	for _, digit := range []byte(digits) {
+		// An upper-case digit would be one text more for the same digest, which a look-up
+		// does not find.
+		if (digit < '0' || digit > '9') && (digit < 'a' || digit > 'f') {
+			r.fail(column, "64 lower-case hex digits")
+		}
+	}
+	bare, err := keystile.ParseDigest(digits)
+	if err != nil {
+		r.fail(column, "64 lower-case hex digits")
+	}
+	if pepper := r.small("digest_pepper"); pepper != nil {
+		return keystile.NewDigest(keystile.DigestHMACSHA256, *pepper, bare.Bytes())
+	}
+	return bare
+}
+
+func (r *reader) rateLimit() *keystile.RateLimit {
+	const column = "rate_limit"
+	limit, window, burst := r.small(column), r.count("rate_window_ms"), r.small("rate_burst")
+	if limit == nil && window == nil && burst == nil {
+		return nil
+	}
+	if limit == nil || window == nil {
+		r.fail(column, "a limit and its window, or neither")
+		return nil
+	}
+	if burst == nil {
+		burst = limit
+	}
+	if *window > uint64(math.MaxInt64/int64(time.Millisecond)) {
+		r.fail("rate_window_ms", "a window of at most 366 days")
+		return nil
+	}
+	own, err := keystile.NewRateLimitWithBurst(*limit, time.Duration(*window)*time.Millisecond, *burst)
+	if err != nil {
+		r.fail(column, "a limit that is well formed")
+		return nil
+	}
+	return &own
+}
+
+func (r *reader) status(record *keystile.Record) {
+	active := r.count("is_active")
+	at, reason, status := r.instant("revoked_at"), r.text("revoke_reason"), r.must("status")
+	is := func(flag uint64) bool { return active != nil && *active == flag }
+	revoked := !at.IsZero() && reason != nil
+	untouched := at.IsZero() && reason == nil
+	switch {
+	case status == "active" && is(1) && untouched:
+		record.State = keystile.StateActive
+	case status == "suspended" && is(0) && untouched:
+		record.State = keystile.StateSuspended
+	case status == "revoked" && is(0) && revoked:
+		record.State, record.RevokedAt, record.RevokedReason = keystile.StateRevoked, at, *reason
+	default:
+		r.fail("status", "status, is_active and the revocation that agree")
+	}
+}

@@ -1,0 +1,34 @@
+package keystilesql_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/keystilesql"
+	"github.com/keystile/keystile/bindings/go/storetest"
+	_ "modernc.org/sqlite"
+)
+
+// openSQLite is a store on a file, whose tables are there.
+func openSQLite(t *testing.T, path string) *keystilesql.Store {
+	t.Helper()
+	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	store := keystilesql.SQLite(db)
+	if _, err := store.Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestSQLiteIsALedger(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) keystile.Ledger {
+		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+	})
+}

@@ -1,0 +1,270 @@
+// Package keystilesql keeps keys in SQLite or PostgreSQL, over database/sql and a driver of
+// your choice.
+//
+// The tables are those that keystile's other languages use: a key that was issued by the
+// program keystile, or by a Rust or C service, verifies here on the same database, and the
+// other way round. They are made by the numbered files in the folder migrations, which
+// [Store.Migrate] runs, or any other program that runs SQL files. A table "api_keys" that
+// an application has already is adopted: see 0001_tables.sql.
+//
+//	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN("keys.db")) // modernc.org/sqlite
+//	store := keystilesql.SQLite(db)
+//	_, err = store.Migrate(ctx)
+//
+// It is tested with modernc.org/sqlite and with the stdlib driver of jackc/pgx.
+package keystilesql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"strings"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// Store is a [keystile.Ledger] in a SQL database. Any number of goroutines and processes may
+// use one database at once.
+//
+// A change that was acknowledged is on the disk, as far as the database is set up so; see
+// [SQLiteDSN]. Errors of the database are wrapped; no text of them holds key text.
+type Store struct {
+	db      *sql.DB
+	dialect *dialect
+}
+
+var _ keystile.Ledger = (*Store)(nil)
+
+// SQLite is a store in a SQLite database, 3.39 or later. The handle is yours to close.
+func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
+
+// PostgreSQL is a store in a PostgreSQL database, 13 or later, in the schema in which tables
+// are made, the first of search_path. The handle is yours to close.
+func PostgreSQL(db *sql.DB) *Store { return &Store{db, &postgres} }
+
+// SQLiteDSN is a data source for the driver modernc.org/sqlite: the file at the path, with
+// a write-ahead log, whose writers wait up to 5 seconds for one another, and in which what
+// was acknowledged outlives a loss of power.
+func SQLiteDSN(path string) string {
+	file := url.URL{Scheme: "file", Opaque: url.PathEscape(path)}
+	// Slashes are told apart by the driver, and need no escape.
+	file.Opaque = strings.ReplaceAll(file.Opaque, "%2F", "/")
+	pragmas := []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)"}
+	file.RawQuery = url.Values{"_pragma": pragmas}.Encode()
+	return file.String()
+}
+
+// Find is the record that a look-up names, or nil.
+func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
+	if !lookup.KeyID.IsZero() {
+		return first(s.records(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
+	}
+	for _, digest := range lookup.Digests {
+		// Compared once more: the pepper is a column of its own, and an adopted column may
+		// compare without regard to case.
+		record, err := first(s.records(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest)))
+		if err != nil {
+			return nil, err
+		}
+		if record != nil && record.Digest.Equal(digest) {
+			return record, nil
+		}
+	}
+	return nil, nil
+}
+
+// Lineage is every record of a lineage, the oldest first.
+func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
+	return s.records(ctx, s.db, "WHERE k.lineage = $1::text ORDER BY k."+s.dialect.rowID, lineage.String())
+}
+
+// List is records in the order they were inserted in.
+func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) ([]*keystile.Record, error) {
+	after := int64(math.MinInt64)
+	if !page.After.IsZero() {
+		numbers, err := s.cells(ctx, s.db, "SELECT "+s.dialect.rowID+" AS row FROM api_keys k WHERE key_id = $1::text", page.After.String())
+		if err != nil {
+			return nil, err
+		}
+		if len(numbers) == 0 {
+			return nil, keystile.ErrNotFound
+		}
+		after = numbers[0].row
+	}
+	where := "WHERE k." + s.dialect.rowID + " > $1::bigint"
+	params := []any{after, limited(page.Limit)}
+	for column, text := range map[string]*string{"owner": filter.Owner, "client_name": filter.ClientName} {
+		if text != nil {
+			params = append(params, *text)
+			where += fmt.Sprintf(" AND k.%s = $%d::text", column, len(params))
+		}
+	}
+	return s.records(ctx, s.db, where+" ORDER BY k."+s.dialect.rowID+" LIMIT $2::bigint", params...)
+}
+
+// Usage is what a lineage has spent.
+func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usage, error) {
+	found, err := s.cells(ctx, s.db, "SELECT 0 AS row, rate_state, remaining_uses FROM api_key_usage WHERE lineage = $1::text", lineage.String())
+	if err != nil || len(found) == 0 {
+		return keystile.Usage{}, err
+	}
+	return found[0].usage()
+}
+
+// Spend writes usage back if it is still what was judged.
+func (s *Store) Spend(ctx context.Context, claim keystile.Claim) (bool, error) {
+	version, before, after, err := spent(claim)
+	if err != nil {
+		return false, err
+	}
+	is := s.dialect.is
+	sql := "UPDATE api_key_usage SET rate_state = $4::bigint, remaining_uses = $6::bigint" +
+		" WHERE lineage = $1::text AND rate_state = $3::bigint AND remaining_uses " + is + " $5::bigint" +
+		" AND EXISTS (SELECT 1 FROM api_keys k WHERE k.key_id = $2::text AND k.version = $7::bigint AND k.lineage = $1::text)"
+	params := []any{claim.Lineage.String(), claim.KeyID.String(), int64(claim.Before.Rate),
+		int64(claim.After.Rate), before, after, version}
+	written := false
+	err = s.write(ctx, func(tx execer) error {
+		count, err := s.exec(ctx, tx, sql, params...)
+		written = count == 1
+		return err
+	})
+	return written && err == nil, err
+}
+
+// Events are events in the order they were written in.
+func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
+	if after > math.MaxInt64 {
+		// Behind a number that no event can have there is none.
+		return nil, nil
+	}
+	sql := "SELECT " + s.dialect.event + " FROM api_key_events k WHERE number > $1::bigint"
+	params := []any{int64(after), limited(limit)}
+	if !key.IsZero() {
+		sql += " AND (key_id = $3::text OR successor = $3::text)"
+		params = append(params, key.String())
+	}
+	found, err := s.cells(ctx, s.db, sql+" ORDER BY number LIMIT $2::bigint", params...)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]keystile.NumberedEvent, 0, len(found))
+	for _, row := range found {
+		event, err := row.event()
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, event)
+	}
+	return events, nil
+}
+
+// LastEvent is the number of the last event; 0 where there is none.
+func (s *Store) LastEvent(ctx context.Context) (uint64, error) {
+	found, err := s.cells(ctx, s.db, "SELECT coalesce(max(number), 0) AS row FROM api_key_events")
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return uint64(max(found[0].row, 0)), nil
+}
+
+func (s *Store) records(ctx context.Context, from querier, where string, params ...any) ([]*keystile.Record, error) {
+	found, err := s.cells(ctx, from, "SELECT "+s.dialect.record+
+		" FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "+where, params...)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]*keystile.Record, 0, len(found))
+	for _, row := range found {
+		record, err := row.record()
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// querier and execer are a handle, a connection or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+type execer interface {
+	querier
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// cells reads whole rows.
+func (s *Store) cells(ctx context.Context, from querier, query string, params ...any) (found []cells, err error) {
+	rows, err := from.QueryContext(ctx, s.dialect.spell(query), params...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer func() { err = errors.Join(err, unavailable(rows.Close())) }()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for rows.Next() {
+		values, places := make([]any, len(names)), make([]any, len(names))
+		for at := range values {
+			places[at] = &values[at]
+		}
+		if err := rows.Scan(places...); err != nil {
+			return nil, unavailable(err)
+		}
+		row := cells{values: make(map[string]any, len(names))}
+		for at, name := range names {
+			row.values[name] = values[at]
+		}
+		if row.row, err = row.number("row"); err != nil {
+			return nil, err
+		}
+		found = append(found, row)
+	}
+	return found, unavailable(rows.Err())
+}
+
+func (s *Store) exec(ctx context.Context, on execer, statement string, params ...any) (int64, error) {
+	result, err := on.ExecContext(ctx, s.dialect.spell(statement), params...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func first(records []*keystile.Record, err error) (*keystile.Record, error) {
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	return records[0], nil
+}
+
+func limited(limit int) int64 { return int64(min(max(limit, 0), keystile.PageMax)) }
+
+func hashOf(digest keystile.Digest) string {
+	text := digest.Text()
+	return text[strings.LastIndexByte(text, ':')+1:]
+}
+
+// spent is a claim in the numbers of the columns.
+func spent(claim keystile.Claim) (version int64, before, after any, err error) {
+	signed := func(count *uint64) any {
+		switch {
+		case count == nil:
+			return nil
+		case *count > math.MaxInt64:
+			err = keystile.ErrOutOfRange
+		}
+		return int64(*count)
+	}
+	before, after = signed(claim.Before.Remaining), signed(claim.After.Remaining)
+	if claim.Version > math.MaxInt64 {
+		err = keystile.ErrOutOfRange
+	}
+	return int64(claim.Version), before, after, err
+}

@@ -1,0 +1,314 @@
+package keystilesql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// passingTries is how often a transaction is tried that the database undid only because
+// others were in the way.
+const passingTries = 5
+
+// rateLimitMax is the most that the column rate_limit of PostgreSQL, an INTEGER, can say.
+const rateLimitMax = math.MaxInt32
+
+// Commit inserts and updates records and appends events, all or nothing.
+func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
+	if err := batch.Check(); err != nil {
+		return err
+	}
+	// Rows are locked in one order by all; of the same key, one follows the other still.
+	updates := slices.Clone(batch.Updates)
+	if s.dialect == &postgres {
+		slices.SortStableFunc(updates, func(a, b *keystile.Record) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	}
+	return s.write(ctx, func(tx execer) error {
+		for _, record := range batch.Inserts {
+			if err := s.insert(ctx, tx, record); err != nil {
+				return err
+			}
+		}
+		for _, record := range updates {
+			if err := s.update(ctx, tx, record); err != nil {
+				return err
+			}
+		}
+		// Last, since writers of events take turns from here on.
+		for _, event := range batch.Events {
+			if err := s.append(ctx, tx, event); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// NoteUses notes last uses in bulk.
+func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
+	if len(uses) == 0 {
+		return nil
+	}
+	if s.dialect.noteUses != "" {
+		type used struct {
+			KeyID string `json:"key_id"`
+			At    int64  `json:"at"`
+		}
+		all := make([]used, len(uses))
+		for at, use := range uses {
+			all[at] = used{use.KeyID.String(), use.LastUsedAt.UnixMilli()}
+		}
+		text, err := json.Marshal(all)
+		if err != nil {
+			return unavailable(err)
+		}
+		return s.write(ctx, func(tx execer) error {
+			_, err := s.exec(ctx, tx, s.dialect.noteUses, string(text))
+			return err
+		})
+	}
+	return s.write(ctx, func(tx execer) error {
+		for _, use := range uses {
+			// Compared here, not in SQL: other code may have written it in another form.
+			found, err := s.cells(ctx, tx, "SELECT rowid AS row, +k.last_used_at AS last_used_at FROM api_keys k WHERE key_id = $1::text", use.KeyID.String())
+			if err != nil {
+				return err
+			}
+			if len(found) == 0 {
+				continue
+			}
+			reader := reader{cells: &found[0]}
+			noted := reader.instant("last_used_at")
+			if reader.err != nil {
+				return reader.err
+			}
+			if !use.LastUsedAt.After(noted) {
+				continue
+			}
+			if _, err := s.exec(ctx, tx, "UPDATE api_keys SET last_used_at = $2::timestamptz WHERE key_id = $1::text",
+				use.KeyID.String(), s.dialect.instant(use.LastUsedAt)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) insert(ctx context.Context, tx execer, record *keystile.Record) error {
+	_, err := s.exec(ctx, tx, "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses)"+
+		" VALUES ($1::text, 0, $2::bigint) ON CONFLICT (lineage) DO NOTHING", lineageOf(record), orNull(record.RemainingUses))
+	if err != nil {
+		return err
+	}
+	names, values, params := s.columns(record)
+	params = append(params, s.instant(record.LastUsedAt))
+	_, err = s.exec(ctx, tx, fmt.Sprintf("INSERT INTO api_keys (%s, last_used_at) VALUES (%s, $%d::timestamptz)",
+		strings.Join(names, ", "), strings.Join(values, ", "), len(params)), params...)
+	if isDuplicate(err) || (s.dialect == &sqlite && isConstraint(err)) {
+		return keystile.ErrDuplicate
+	}
+	return err
+}
+
+func (s *Store) update(ctx context.Context, tx execer, record *keystile.Record) error {
+	names, values, params := s.columns(record)
+	var set []string
+	for at, name := range names {
+		if name != "key_id" && name != "lineage" {
+			set = append(set, name+" = "+values[at])
+		}
+	}
+	// What is spent and when a key was last used is written elsewhere, and stays. The first
+	// six parameters also say which row it is about.
+	count, err := s.exec(ctx, tx, "UPDATE api_keys SET "+strings.Join(set, ", ")+
+		" WHERE key_id = $1::text AND lineage = $2::text AND version = $3::bigint - 1"+
+		" AND (status <> 'revoked' OR (status = $4::text AND revoked_at = $5::timestamptz AND revoke_reason = $6::text))", params...)
+	switch {
+	case isDuplicate(err):
+		return keystile.ErrDuplicate
+	case isGuarded(err):
+		return keystile.ErrStale
+	case err == nil && count == 0:
+		return keystile.ErrStale
+	}
+	return err
+}
+
+func (s *Store) append(ctx context.Context, tx execer, event keystile.Event) error {
+	var successor, reason any
+	if !event.Successor.IsZero() {
+		successor = event.Successor.String()
+	}
+	if event.Reason != nil {
+		reason = *event.Reason
+	}
+	_, err := s.exec(ctx, tx, "INSERT INTO api_key_events (kind, key_id, at, reason, successor)"+
+		" VALUES ($1::text, $2::text, $3::timestamptz, $4::text, $5::text)",
+		string(event.Kind), event.KeyID.String(), s.instant(event.At), reason, successor)
+	return err
+}
+
+// columns are a record's columns, what each is set to, and the parameters of that, the
+// first six of which stand in the order of [columns].
+func (s *Store) columns(record *keystile.Record) (names, values []string, params []any) {
+	own := map[string]any{
+		"key_id":            record.ID.String(),
+		"lineage":           lineageOf(record),
+		"version":           int64(record.Version),
+		"status":            string(record.State),
+		"revoked_at":        s.instant(record.RevokedAt),
+		"is_active":         s.dialect.flag(record.State == keystile.StateActive),
+		"key_hash":          hashOf(record.Digest),
+		"key_prefix":        record.KeyPrefix,
+		"client_name":       record.ClientName,
+		"client_email":      textOrNull(record.ClientEmail),
+		"owner":             textOrNull(record.Owner),
+		"environment":       textOrNull(record.Environment),
+		"permissions":       arrayOf(record.Permissions.Strings()),
+		"scope_type":        textOrNull(record.ScopeType),
+		"created_at":        s.instant(record.CreatedAt),
+		"expires_at":        s.instant(record.ExpiresAt),
+		"replaced_by":       idOrNull(record.ReplacedBy),
+		"overlap_until":     s.instant(record.OverlapUntil),
+		"ends_at_first_use": idOrNull(record.EndsAtFirstUse),
+	}
+	if record.State == keystile.StateRevoked {
+		own["revoke_reason"] = record.RevokedReason
+	}
+	if record.Digest.Kind() == keystile.DigestHMACSHA256 {
+		own["digest_pepper"] = int64(record.Digest.Pepper())
+	}
+	if record.AllowedEndpoints != nil {
+		own["allowed_endpoints"] = arrayOf(record.AllowedEndpoints.Strings())
+	}
+	if record.AllowedNetworks != nil {
+		own["allowed_networks"] = arrayOf(record.AllowedNetworks.Strings())
+	}
+	if limit := record.RateLimit; limit != nil {
+		own["rate_limit"] = int64(limit.Limit())
+		own["rate_window_ms"] = limit.Window().Milliseconds()
+		if limit.Burst() != limit.Limit() {
+			own["rate_burst"] = int64(limit.Burst())
+		}
+		if s.dialect == &postgres && limit.Limit() > rateLimitMax {
+			own["rate_limit"], own["rate_limit_wide"] = int64(rateLimitMax), int64(limit.Limit())
+		}
+	}
+	if text := record.Metadata; text != nil {
+		own["metadata_text"], own["metadata"] = []byte(*text), []byte(*text)
+		if s.dialect == &sqlite && !looksLikeNumber(*text) {
+			own["metadata"] = *text
+		}
+	}
+	for _, column := range slices.Concat(columns, s.dialect.metadata) {
+		params = append(params, own[column.name])
+		value := fmt.Sprintf("$%d", len(params))
+		if column.cast != "" {
+			value += "::" + column.cast
+		}
+		if s.dialect == &postgres && column.name == "metadata" {
+			value = "keystile_jsonb(" + value + ")"
+		}
+		names, values = append(names, column.name), append(values, value)
+	}
+	return names, values, params
+}
+
+// looksLikeNumber is for a column of the type JSONB, in which SQLite would make a number of
+// "1.0"; of a blob it makes nothing.
+func looksLikeNumber(text string) bool {
+	text = strings.TrimLeft(text, " \t\n\v\f\r")
+	return text != "" && strings.ContainsRune("0123456789+-.", rune(text[0]))
+}
+
+// write runs work in a transaction that begins as a writer, so that none is refused
+// half-way for what it has read.
+func (s *Store) write(ctx context.Context, work func(execer) error) error {
+	for try := 1; ; try++ {
+		err := s.writeOnce(ctx, work)
+		if !isPassing(err) || try == passingTries {
+			return unavailable(err)
+		}
+	}
+}
+
+func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err error) {
+	connection, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connection.Close()) }()
+	for _, statement := range s.dialect.begin {
+		if _, err := connection.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if err := work(connection); err != nil {
+		rollback(ctx, connection)
+		return err
+	}
+	if _, err := connection.ExecContext(ctx, "COMMIT"); err != nil {
+		rollback(ctx, connection)
+		return err
+	}
+	return nil
+}
+
+// rollback undoes a transaction, also where the context is over. A connection on which that
+// fails is not used again: closing it undoes the transaction too.
+func rollback(ctx context.Context, connection *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := connection.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = connection.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+func (s *Store) instant(at time.Time) any {
+	if at.IsZero() {
+		return nil
+	}
+	return s.dialect.instant(time.UnixMilli(at.UnixMilli()).UTC())
+}
+
+func lineageOf(record *keystile.Record) string {
+	if record.Lineage.IsZero() {
+		return record.ID.String()
+	}
+	return record.Lineage.String()
+}
+
+func arrayOf(texts []string) string {
+	text, _ := json.Marshal(texts)
+	return string(text)
+}
+
+func orNull(count *uint64) any {
+	if count == nil {
+		return nil
+	}
+	return int64(*count)
+}
+
+func textOrNull(text *string) any {
+	if text == nil {
+		return nil
+	}
+	return *text
+}
+
+func idOrNull(id keystile.KeyID) any {
+	if id.IsZero() {
+		return nil
+	}
+	return id.String()
+}
