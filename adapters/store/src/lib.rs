@@ -54,6 +54,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |
+//! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
 //! | `conformance` | no | the suite that any store must pass, for tests |
 
@@ -62,11 +63,15 @@
 
 #[cfg(feature = "authenticator")]
 mod authenticator;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod cells;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -77,6 +82,8 @@ pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, Authenticat
 pub use check::{Checked, check};
 pub use error::{Damage, StoreError};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use store::{Batch, Claim, Filter, PAGE_MAX, Page, Store};

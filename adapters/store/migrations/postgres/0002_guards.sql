@@ -15,6 +15,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- 1800697188 is "kstd" in ASCII; with it the schema, since one database may hold many.
     PERFORM pg_advisory_xact_lock(1800697188, hashtext(TG_TABLE_SCHEMA));
+    -- A writer whose machine is gone would hold up the others until the server noticed.
+    IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+        PERFORM set_config('idle_in_transaction_session_timeout', '10s', TRUE);
+    END IF;
     NEW.number := nextval(format('%I.api_key_event_numbers', TG_TABLE_SCHEMA)::regclass);
     RETURN NEW;
 END

@@ -1,18 +1,15 @@
-//! Records and events as rows, and back; what cannot be read is an error, never a record
-//! that grants more.
-
-use core::str::FromStr;
+//! Records and events as rows, and the cells of a row as they lie in the file.
 
 use keystile::{
-    Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyId, KeyRecord, Millis,
-    Networks, PermissionSet, RateLimit, RateState, Status, TemplateName, UnixMillis, Usage,
+    DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
+    Usage,
 };
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, ToSql};
-use serde::de::DeserializeOwned;
 
 use super::instant;
-use crate::error::{Damage, StoreError};
+use crate::cells::Cells;
+use crate::error::StoreError;
 
 /// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
 pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -101,63 +98,23 @@ pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
 }
 
 pub(super) fn read_record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
-    let row = Cells::of(row)?;
-    let digest = row.digest()?;
-    let mut record = KeyRecord::new(
-        row.must("key_id", Cells::parsed)?,
-        digest,
-        row.must("key_prefix", Cells::text)?,
-        row.must("client_name", Cells::text)?,
-        row.must("created_at", Cells::time)?,
-    )
-    .map_err(|error| row.damage("client_name", error.message()))?;
-    record.client_email = row.text("client_email")?.map(Into::into);
-    record.owner = row.text("owner")?.map(Into::into);
-    record.environment = row.named("environment", Environment::new)?;
-    record.permissions = row.must("permissions", Cells::list::<PermissionSet>)?;
-    record.allowed_endpoints = row.list::<EndpointRules>("allowed_endpoints")?;
-    record.allowed_networks = row.list::<Networks>("allowed_networks")?;
-    record.rate_limit = row.rate_limit()?;
-    record.scope_type = row.named("scope_type", TemplateName::new)?;
-    record.metadata = row.verbatim("metadata")?;
-    record.last_used_at = row.time("last_used_at")?;
-    record.expires_at = row.time("expires_at")?;
-    record.status = row.status()?;
-    record.lineage = row.must("lineage", Cells::parsed)?;
-    record.remaining_uses = row.count("remaining_uses")?;
-    if row.text("usage_lineage")?.is_none() {
-        // Without it, uses that were counted would seem not to be.
-        return Err(row.damage("lineage", "a lineage that has a row of usage"));
-    }
-    record.replaced_by = row.parsed("replaced_by")?;
-    record.overlap_until = row.time("overlap_until")?;
-    record.ends_at_first_use = row.parsed("ends_at_first_use")?;
-    record.version = row.must("version", Cells::count)?;
-    record
-        .check()
-        .map_err(|error| row.damage("any", error.message()))?;
-    Ok(record)
+    SqliteRow::of(row)?.record()
 }
 
 pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
-    let row = Cells::of(row)?;
-    let kind = row.text("kind")?.and_then(EventKind::from_name);
-    let kind = kind.ok_or_else(|| row.damage("kind", "the name of an event"))?;
-    let mut event = Event::new(
-        kind,
-        row.must("key_id", Cells::parsed)?,
-        row.must("at", Cells::time)?,
-    );
-    event.reason = row.text("reason")?.map(Into::into);
-    event.successor = row.parsed("successor")?;
-    Ok((row.must("row", Cells::count)?, event))
+    let row = SqliteRow::of(row)?;
+    let event = row.event()?;
+    Ok((row.must("row", row.count("row"))?, event))
 }
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     // Any 64 bits are a state of the limiter.
     let rate: i64 = row.get("rate_state").map_err(StoreError::unavailable)?;
     let rate = RateState::from_bits(rate.cast_unsigned());
-    Ok(Usage::new(rate, Cells::of(row)?.count("remaining_uses")?))
+    Ok(Usage::new(
+        rate,
+        SqliteRow::of(row)?.count("remaining_uses")?,
+    ))
 }
 
 /// A column of times that a comparison is made on, outside a record.
@@ -165,7 +122,7 @@ pub(super) fn read_time(
     row: &Row<'_>,
     column: &'static str,
 ) -> Result<Option<UnixMillis>, StoreError> {
-    Cells::of(row)?.time(column)
+    SqliteRow::of(row)?.time(column)
 }
 
 pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
@@ -202,57 +159,35 @@ fn verbatim(json: Option<&str>) -> Value {
     }
 }
 
-/// One row, read by the names of its columns.
-struct Cells<'r> {
+/// A row, as SQLite types its cells: each for itself.
+struct SqliteRow<'r> {
     row: &'r Row<'r>,
     number: i64,
 }
 
-impl<'r> Cells<'r> {
+impl<'r> SqliteRow<'r> {
     fn of(row: &'r Row<'r>) -> Result<Self, StoreError> {
         let number = row.get("row").map_err(StoreError::unavailable)?;
         Ok(Self { row, number })
     }
 
-    fn damage(&self, column: &'static str, expected: &'static str) -> StoreError {
-        StoreError::Corrupt(Damage {
-            row: self.number,
-            column,
-            expected,
-        })
-    }
-
-    fn must<T>(
-        &self,
-        column: &'static str,
-        read: impl Fn(&Self, &'static str) -> Result<Option<T>, StoreError>,
-    ) -> Result<T, StoreError> {
-        read(self, column)?.ok_or_else(|| self.damage(column, "a value"))
-    }
-
     fn cell(&self, column: &'static str) -> Result<ValueRef<'r>, StoreError> {
         self.row.get_ref(column).map_err(StoreError::unavailable)
     }
+}
 
-    fn text(&self, column: &'static str) -> Result<Option<&'r str>, StoreError> {
+impl Cells for SqliteRow<'_> {
+    fn row(&self) -> i64 {
+        self.number
+    }
+
+    fn text(&self, column: &'static str) -> Result<Option<&str>, StoreError> {
         match self.cell(column)? {
             ValueRef::Null => Some(None),
             ValueRef::Text(bytes) => core::str::from_utf8(bytes).ok().map(Some),
             _ => None,
         }
         .ok_or_else(|| self.damage(column, "text in UTF-8"))
-    }
-
-    /// Text that SQLite may have made a number of.
-    fn verbatim(&self, column: &'static str) -> Result<Option<Box<str>>, StoreError> {
-        match self.cell(column)? {
-            ValueRef::Integer(number) => Ok(Some(number.to_string().into())),
-            ValueRef::Blob(bytes) => match core::str::from_utf8(bytes) {
-                Ok(text) => Ok(Some(text.into())),
-                Err(_) => Err(self.damage(column, "text in UTF-8")),
-            },
-            _ => Ok(self.text(column)?.map(Into::into)),
-        }
     }
 
     fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
@@ -265,12 +200,18 @@ impl<'r> Cells<'r> {
         }
     }
 
-    fn small(&self, column: &'static str) -> Result<Option<u32>, StoreError> {
-        let count = self.count(column)?.map(u32::try_from).transpose();
-        count.map_err(|_| self.damage(column, "a number below 2^32"))
+    fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
+        match self.count(column)? {
+            None => Ok(None),
+            Some(0) => Ok(Some(false)),
+            Some(1) => Ok(Some(true)),
+            // Neither: it agrees with no status, which is the column that is then named.
+            Some(_) => {
+                Err(self.damage("status", "status, is_active and the revocation that agree"))
+            }
+        }
     }
 
-    /// A time that cannot be read is damage, and never "no time".
     fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError> {
         let Some(text) = self.text(column)? else {
             return Ok(None);
@@ -284,73 +225,16 @@ impl<'r> Cells<'r> {
         })
     }
 
-    fn named<T>(
-        &self,
-        column: &'static str,
-        new: impl Fn(&str) -> Result<T, keystile::Error>,
-    ) -> Result<Option<T>, StoreError> {
-        let named = self.text(column)?.map(new).transpose();
-        named.map_err(|error| self.damage(column, error.message()))
-    }
-
-    fn parsed<T: FromStr<Err = keystile::Error>>(
-        &self,
-        column: &'static str,
-    ) -> Result<Option<T>, StoreError> {
-        self.named(column, str::parse)
-    }
-
-    fn list<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
-        let list = self.text(column)?.map(serde_json::from_str).transpose();
-        list.map_err(|_| self.damage(column, "a JSON array of rules as a key holds them"))
-    }
-
-    fn digest(&self) -> Result<Digest, StoreError> {
-        let column = "key_hash";
-        let digits = self.must(column, Self::text)?;
-        // An upper-case digit would be one text more for the same digest, which a look-up
-        // does not find.
-        let lower = digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let bare = digits.parse::<Digest>().ok().filter(|_| lower);
-        let bare = bare.ok_or_else(|| self.damage(column, "64 lower-case hex digits"))?;
-        let kind = match self.small("digest_pepper")? {
-            None => DigestKind::Sha256,
-            Some(pepper) => DigestKind::HmacSha256 { pepper },
-        };
-        Ok(Digest::new(kind, *bare.bytes()))
-    }
-
-    fn rate_limit(&self) -> Result<Option<RateLimit>, StoreError> {
-        let column = "rate_limit";
-        let parts = (
-            self.small(column)?,
-            self.count("rate_window_ms")?,
-            self.small("rate_burst")?,
-        );
-        match parts {
-            (None, None, None) => Ok(None),
-            (Some(limit), Some(window), burst) => {
-                RateLimit::with_burst(limit, Millis::new(window), burst.unwrap_or(limit))
-                    .map(Some)
-                    .map_err(|error| self.damage(column, error.message()))
-            }
-            _ => Err(self.damage(column, "a limit and its window, or neither")),
-        }
-    }
-
-    fn status(&self) -> Result<Status, StoreError> {
-        let is_active = self.count("is_active")?;
-        let revoked = (self.time("revoked_at")?, self.text("revoke_reason")?);
-        match (self.text("status")?, is_active, revoked) {
-            (Some("active"), Some(1), (None, None)) => Ok(Status::Active),
-            (Some("suspended"), Some(0), (None, None)) => Ok(Status::Suspended),
-            (Some("revoked"), Some(0), (Some(at), Some(reason))) => Ok(Status::Revoked {
-                at,
-                reason: reason.into(),
-            }),
-            _ => Err(self.damage("status", "status, is_active and the revocation that agree")),
+    /// Text that SQLite may have made a number of.
+    fn metadata(&self) -> Result<Option<Box<str>>, StoreError> {
+        let column = "metadata";
+        match self.cell(column)? {
+            ValueRef::Integer(number) => Ok(Some(number.to_string().into())),
+            ValueRef::Blob(bytes) => match core::str::from_utf8(bytes) {
+                Ok(text) => Ok(Some(text.into())),
+                Err(_) => Err(self.damage(column, "text in UTF-8")),
+            },
+            _ => Ok(self.text(column)?.map(Into::into)),
         }
     }
 }

@@ -1,0 +1,179 @@
+//! Records and events from the cells of a row, whatever database it came from; what cannot
+//! be read is an error, never a record that grants more.
+
+use core::str::FromStr;
+
+use keystile::{
+    Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyRecord, Millis, Networks,
+    PermissionSet, RateLimit, Status, TemplateName, UnixMillis,
+};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Damage, StoreError};
+
+/// One row, read by the names of its columns: first what each database reads in its own
+/// way, then what is made of it.
+pub(crate) trait Cells: Sized {
+    /// The row's number in its table.
+    fn row(&self) -> i64;
+
+    fn text(&self, column: &'static str) -> Result<Option<&str>, StoreError>;
+
+    fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError>;
+
+    fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError>;
+
+    /// A time that cannot be read is damage, and never "no time".
+    fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError>;
+
+    fn metadata(&self) -> Result<Option<Box<str>>, StoreError>;
+
+    /// The requests of a rate limit.
+    fn limit(&self) -> Result<Option<u32>, StoreError> {
+        self.small("rate_limit")
+    }
+
+    fn damage(&self, column: &'static str, expected: &'static str) -> StoreError {
+        StoreError::Corrupt(Damage {
+            row: self.row(),
+            column,
+            expected,
+        })
+    }
+
+    fn must<T>(
+        &self,
+        column: &'static str,
+        cell: Result<Option<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        cell?.ok_or_else(|| self.damage(column, "a value"))
+    }
+
+    fn small(&self, column: &'static str) -> Result<Option<u32>, StoreError> {
+        let count = self.count(column)?.map(u32::try_from).transpose();
+        count.map_err(|_| self.damage(column, "a number below 2^32"))
+    }
+
+    fn named<T>(
+        &self,
+        column: &'static str,
+        new: impl Fn(&str) -> Result<T, keystile::Error>,
+    ) -> Result<Option<T>, StoreError> {
+        let named = self.text(column)?.map(new).transpose();
+        named.map_err(|error| self.damage(column, error.message()))
+    }
+
+    fn parsed<T: FromStr<Err = keystile::Error>>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        self.named(column, str::parse)
+    }
+
+    fn list<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let list = self.text(column)?.map(serde_json::from_str).transpose();
+        list.map_err(|_| self.damage(column, "a JSON array of rules as a key holds them"))
+    }
+
+    fn digest(&self) -> Result<Digest, StoreError> {
+        let column = "key_hash";
+        let digits = self.must(column, self.text(column))?;
+        // An upper-case digit would be one text more for the same digest, which a look-up
+        // does not find.
+        let lower = digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let bare = digits.parse::<Digest>().ok().filter(|_| lower);
+        let bare = bare.ok_or_else(|| self.damage(column, "64 lower-case hex digits"))?;
+        let kind = match self.small("digest_pepper")? {
+            None => DigestKind::Sha256,
+            Some(pepper) => DigestKind::HmacSha256 { pepper },
+        };
+        Ok(Digest::new(kind, *bare.bytes()))
+    }
+
+    fn rate_limit(&self) -> Result<Option<RateLimit>, StoreError> {
+        let column = "rate_limit";
+        let parts = (
+            self.limit()?,
+            self.count("rate_window_ms")?,
+            self.small("rate_burst")?,
+        );
+        match parts {
+            (None, None, None) => Ok(None),
+            (Some(limit), Some(window), burst) => {
+                RateLimit::with_burst(limit, Millis::new(window), burst.unwrap_or(limit))
+                    .map(Some)
+                    .map_err(|error| self.damage(column, error.message()))
+            }
+            _ => Err(self.damage(column, "a limit and its window, or neither")),
+        }
+    }
+
+    fn status(&self) -> Result<Status, StoreError> {
+        let is_active = self.flag("is_active")?;
+        let revoked = (self.time("revoked_at")?, self.text("revoke_reason")?);
+        match (self.text("status")?, is_active, revoked) {
+            (Some("active"), Some(true), (None, None)) => Ok(Status::Active),
+            (Some("suspended"), Some(false), (None, None)) => Ok(Status::Suspended),
+            (Some("revoked"), Some(false), (Some(at), Some(reason))) => Ok(Status::Revoked {
+                at,
+                reason: reason.into(),
+            }),
+            _ => Err(self.damage("status", "status, is_active and the revocation that agree")),
+        }
+    }
+
+    /// The record, of a row with its lineage's usage.
+    fn record(&self) -> Result<KeyRecord, StoreError> {
+        let digest = self.digest()?;
+        let mut record = KeyRecord::new(
+            self.must("key_id", self.parsed("key_id"))?,
+            digest,
+            self.must("key_prefix", self.text("key_prefix"))?,
+            self.must("client_name", self.text("client_name"))?,
+            self.must("created_at", self.time("created_at"))?,
+        )
+        .map_err(|error| self.damage("client_name", error.message()))?;
+        record.client_email = self.text("client_email")?.map(Into::into);
+        record.owner = self.text("owner")?.map(Into::into);
+        record.environment = self.named("environment", Environment::new)?;
+        let permissions = self.list::<PermissionSet>("permissions");
+        record.permissions = self.must("permissions", permissions)?;
+        record.allowed_endpoints = self.list::<EndpointRules>("allowed_endpoints")?;
+        record.allowed_networks = self.list::<Networks>("allowed_networks")?;
+        record.rate_limit = self.rate_limit()?;
+        record.scope_type = self.named("scope_type", TemplateName::new)?;
+        record.metadata = self.metadata()?;
+        record.last_used_at = self.time("last_used_at")?;
+        record.expires_at = self.time("expires_at")?;
+        record.status = self.status()?;
+        record.lineage = self.must("lineage", self.parsed("lineage"))?;
+        record.remaining_uses = self.count("remaining_uses")?;
+        if self.text("usage_lineage")?.is_none() {
+            // Without it, uses that were counted would seem not to be.
+            return Err(self.damage("lineage", "a lineage that has a row of usage"));
+        }
+        record.replaced_by = self.parsed("replaced_by")?;
+        record.overlap_until = self.time("overlap_until")?;
+        record.ends_at_first_use = self.parsed("ends_at_first_use")?;
+        record.version = self.must("version", self.count("version"))?;
+        record
+            .check()
+            .map_err(|error| self.damage("any", error.message()))?;
+        Ok(record)
+    }
+
+    fn event(&self) -> Result<Event, StoreError> {
+        let kind = self.text("kind")?.and_then(EventKind::from_name);
+        let kind = kind.ok_or_else(|| self.damage("kind", "the name of an event"))?;
+        let mut event = Event::new(
+            kind,
+            self.must("key_id", self.parsed("key_id"))?,
+            self.must("at", self.time("at"))?,
+        );
+        event.reason = self.text("reason")?.map(Into::into);
+        event.successor = self.parsed("successor")?;
+        Ok(event)
+    }
+}

@@ -1,0 +1,148 @@
+//! What is read from the tables, one statement each.
+
+use deadpool_postgres::Client;
+use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::fault::Fault;
+use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
+use crate::error::StoreError;
+use crate::store::{Filter, PAGE_MAX, Page};
+
+/// Parameters of a statement.
+pub(super) type Params<'p> = [&'p (dyn ToSql + Sync)];
+
+pub(super) async fn find(client: &Client, lookup: &Lookup) -> Result<Option<KeyRecord>, Fault> {
+    match lookup {
+        Lookup::Id(id) => {
+            let sql = concat_sql(RECORD, "WHERE k.key_id = $1");
+            one(client, &sql, &[&id.as_str()], read_record).await
+        }
+        Lookup::Digests(digests) => {
+            let sql = concat_sql(RECORD, "WHERE k.key_hash = ANY ($1::text[])");
+            let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
+            let hexes: Vec<&str> = texts
+                .iter()
+                .filter_map(|text| text.rsplit(':').next())
+                .collect();
+            let found = all(client, &sql, &[&hexes], read_record).await?;
+            // The pepper is a column of its own, and the first digest that fits counts.
+            Ok(digests
+                .iter()
+                .find_map(|digest| found.iter().find(|record| record.digest == *digest))
+                .cloned())
+        }
+        _ => Ok(None),
+    }
+}
+
+pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Vec<KeyRecord>, Fault> {
+    let sql = concat_sql(RECORD, "WHERE k.lineage = $1 ORDER BY k.id");
+    all(client, &sql, &[&lineage.as_str()], read_record).await
+}
+
+pub(super) async fn list(
+    client: &Client,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<KeyRecord>, Fault> {
+    let after = match page.after {
+        None => i64::MIN,
+        Some(id) => {
+            let sql = "SELECT id::bigint FROM api_keys WHERE key_id = $1";
+            let row = one(client, sql, &[&id.as_str()], |row| Ok(row.try_get(0)?)).await?;
+            row.ok_or(StoreError::NotFound)?
+        }
+    };
+    let limit = limited(page.limit);
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
+    // A statement for each kind of filter, so that each is planned for its own index.
+    let rest = match (&filter.owner, &filter.client_name) {
+        (None, None) => "WHERE k.id > $1::bigint ORDER BY k.id LIMIT $2",
+        (Some(owner), None) => {
+            params.push(owner);
+            "WHERE k.id > $1::bigint AND k.owner = $3::text ORDER BY k.id LIMIT $2"
+        }
+        (None, Some(name)) => {
+            params.push(name);
+            "WHERE k.id > $1::bigint AND k.client_name = $3::text ORDER BY k.id LIMIT $2"
+        }
+        (Some(owner), Some(name)) => {
+            params.extend([owner as &(dyn ToSql + Sync), name]);
+            "WHERE k.id > $1::bigint AND k.owner = $3::text AND k.client_name = $4::text \
+             ORDER BY k.id LIMIT $2"
+        }
+    };
+    all(client, &concat_sql(RECORD, rest), &params, read_record).await
+}
+
+pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<Usage, Fault> {
+    // Its rows have no numbers.
+    let sql = "SELECT 0::bigint AS row, rate_state, remaining_uses \
+         FROM api_key_usage WHERE lineage = $1";
+    let usage = one(client, sql, &[&lineage.as_str()], read_usage).await?;
+    Ok(usage.unwrap_or_default())
+}
+
+pub(super) async fn events(
+    client: &Client,
+    key_id: Option<&KeyId>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Event)>, Fault> {
+    // Behind a number that no event can have there is none.
+    let Ok(after) = signed(after) else {
+        return Ok(Vec::new());
+    };
+    let limit = limited(limit);
+    match key_id {
+        None => {
+            let sql = concat_sql(EVENT, "WHERE number > $1 ORDER BY number LIMIT $2");
+            all(client, &sql, &[&after, &limit], read_event).await
+        }
+        Some(id) => {
+            let sql = concat_sql(
+                EVENT,
+                "WHERE number > $1 AND (key_id = $3 OR successor = $3) ORDER BY number LIMIT $2",
+            );
+            all(client, &sql, &[&after, &limit, &id.as_str()], read_event).await
+        }
+    }
+}
+
+pub(super) async fn last_event(client: &Client) -> Result<u64, Fault> {
+    let sql = "SELECT coalesce(max(number), 0) FROM api_key_events";
+    let last: Option<i64> = one(client, sql, &[], |row| Ok(row.try_get(0)?)).await?;
+    Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+}
+
+fn limited(limit: usize) -> i64 {
+    i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
+}
+
+/// A statement of two constant parts; values are only ever bound.
+fn concat_sql(select: &'static str, rest: &'static str) -> String {
+    [select, rest].join(" ")
+}
+
+async fn all<T>(
+    client: &Client,
+    sql: &str,
+    params: &Params<'_>,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, params).await?;
+    rows.iter().map(read).collect()
+}
+
+async fn one<T>(
+    client: &Client,
+    sql: &str,
+    params: &Params<'_>,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let found = all(client, sql, params, read).await?;
+    Ok(found.into_iter().next())
+}

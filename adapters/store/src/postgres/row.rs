@@ -1,0 +1,231 @@
+//! Records and events as rows, and the cells of a row as the server sends them.
+
+use keystile::{
+    DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
+    Usage,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql};
+
+use super::fault::Fault;
+use super::stamp::Stamp;
+use crate::cells::Cells;
+use crate::error::StoreError;
+
+/// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
+pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
+     k.digest_pepper, k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, \
+     k.permissions::text, k.allowed_endpoints::text, k.allowed_networks::text, \
+     k.rate_limit::bigint, k.rate_limit_wide, k.rate_window_ms, k.rate_burst, \
+     u.lineage AS usage_lineage, u.remaining_uses, k.scope_type, k.metadata_text, \
+     k.metadata::text, k.created_at, k.last_used_at, k.expires_at, k.is_active, k.status, \
+     k.revoked_at, k.revoke_reason, k.lineage, k.replaced_by, k.overlap_until, \
+     k.ends_at_first_use, k.version \
+     FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
+
+/// What is selected for [`read_event`].
+pub(super) const EVENT: &str =
+    "SELECT number AS row, kind, key_id, at, reason, successor FROM api_key_events";
+
+/// The most that the column `rate_limit`, an INTEGER, can say.
+const LIMIT_MAX: i64 = i32::MAX as i64;
+
+/// A record's columns, in the order of [`NAMES`]. The two that other writes keep, the last
+/// use and the uses that are left, are not among them.
+pub(super) struct Columns {
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+/// The names of [`Columns`], and how a value becomes one of the column's type.
+pub(super) const NAMES: [(&str, &str); 28] = [
+    ("key_id", "text"),
+    ("lineage", "text"),
+    ("version", "bigint"),
+    ("status", "text"),
+    ("revoked_at", "timestamptz"),
+    ("revoke_reason", "text"),
+    ("is_active", "boolean"),
+    ("key_hash", "text"),
+    ("digest_pepper", "bigint"),
+    ("key_prefix", "text"),
+    ("client_name", "text"),
+    ("client_email", "text"),
+    ("owner", "text"),
+    ("environment", "text"),
+    ("permissions", "text::jsonb"),
+    ("allowed_endpoints", "text::jsonb"),
+    ("allowed_networks", "text::jsonb"),
+    ("rate_limit", "bigint"),
+    ("rate_limit_wide", "bigint"),
+    ("rate_window_ms", "bigint"),
+    ("rate_burst", "bigint"),
+    ("scope_type", "text"),
+    ("metadata_text", "bytea"),
+    ("created_at", "timestamptz"),
+    ("expires_at", "timestamptz"),
+    ("replaced_by", "text"),
+    ("overlap_until", "timestamptz"),
+    ("ends_at_first_use", "text"),
+];
+
+impl Columns {
+    pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
+        let pepper = match record.digest.kind() {
+            DigestKind::Sha256 => None,
+            DigestKind::HmacSha256 { pepper } => Some(i64::from(pepper)),
+            _ => return Err(StoreError::OutOfRange),
+        };
+        let digest = record.digest.to_string();
+        let hash = digest.rsplit(':').next().unwrap_or_default().to_owned();
+        let limit = record.rate_limit.map(|limit| i64::from(limit.limit()));
+        let window = record.rate_limit.map(|limit| signed(limit.window().get()));
+        let burst = record
+            .rate_limit
+            .filter(|limit| limit.burst() != limit.limit())
+            .map(|limit| i64::from(limit.burst()));
+        let (status, revoked) = match &record.status {
+            Status::Active => ("active", None),
+            Status::Suspended => ("suspended", None),
+            Status::Revoked { at, reason } => ("revoked", Some((*at, reason))),
+            _ => return Err(StoreError::OutOfRange),
+        };
+        let time = |instant: Option<UnixMillis>| Box::new(instant.map(Stamp::from));
+        let text = |text: Option<&str>| Box::new(text.map(str::to_owned));
+        let id = |id: Option<KeyId>| Box::new(id.map(|id| id.to_string()));
+        let metadata = record.metadata.as_ref();
+        let values: [Box<dyn ToSql + Sync + Send>; NAMES.len()] = [
+            id(Some(record.id)),
+            id(Some(record.lineage)),
+            Box::new(signed(record.version)?),
+            Box::new(status),
+            time(revoked.map(|(at, _)| at)),
+            text(revoked.map(|(_, reason)| &**reason)),
+            Box::new(record.status == Status::Active),
+            Box::new(hash),
+            Box::new(pepper),
+            text(Some(&*record.key_prefix)),
+            text(Some(&*record.client_name)),
+            text(record.client_email.as_deref()),
+            text(record.owner.as_deref()),
+            text(record.environment.as_ref().map(Environment::as_str)),
+            Box::new(json(Some(&record.permissions))?),
+            Box::new(json(record.allowed_endpoints.as_ref())?),
+            Box::new(json(record.allowed_networks.as_ref())?),
+            Box::new(limit.map(|limit| limit.min(LIMIT_MAX))),
+            Box::new(limit.filter(|limit| *limit > LIMIT_MAX)),
+            Box::new(window.transpose()?),
+            Box::new(burst),
+            text(record.scope_type.as_ref().map(TemplateName::as_str)),
+            Box::new(metadata.map(|text| text.as_bytes().to_vec())),
+            time(Some(record.created_at)),
+            time(record.expires_at),
+            id(record.replaced_by),
+            time(record.overlap_until),
+            id(record.ends_at_first_use),
+        ];
+        Ok(Self {
+            values: values.into(),
+        })
+    }
+
+    /// The parameters of a statement, borrowed.
+    pub(super) fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let values = self.values.iter();
+        values
+            .map(|value| &**value as &(dyn ToSql + Sync))
+            .collect()
+    }
+}
+
+pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {
+    Ok(PostgresRow::of(row)?.record()?)
+}
+
+pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
+    let row = PostgresRow::of(row)?;
+    let number = row.must("row", row.count("row"))?;
+    Ok((number, row.event()?))
+}
+
+pub(super) fn read_usage(row: &Row) -> Result<Usage, Fault> {
+    let row = PostgresRow::of(row)?;
+    // Any 64 bits are a state of the limiter.
+    let rate = row.must("rate_state", row.cell::<i64>("rate_state"))?;
+    let rate = RateState::from_bits(rate.cast_unsigned());
+    Ok(Usage::new(rate, row.count("remaining_uses")?))
+}
+
+pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::OutOfRange)
+}
+
+fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Option<String>, StoreError> {
+    let list = list.map(serde_json::to_string).transpose();
+    list.map_err(StoreError::unavailable)
+}
+
+/// A row, as PostgreSQL types its cells: by column.
+struct PostgresRow<'r> {
+    row: &'r Row,
+    number: i64,
+}
+
+impl<'r> PostgresRow<'r> {
+    fn of(row: &'r Row) -> Result<Self, Fault> {
+        let number = row.try_get("row")?;
+        Ok(Self { row, number })
+    }
+
+    fn cell<T: FromSql<'r>>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let cell = self.row.try_get(column);
+        cell.map_err(|_| self.damage(column, "a value of the column's type"))
+    }
+}
+
+impl Cells for PostgresRow<'_> {
+    fn row(&self) -> i64 {
+        self.number
+    }
+
+    fn text(&self, column: &'static str) -> Result<Option<&str>, StoreError> {
+        self.cell(column)
+    }
+
+    fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
+        let number = self.cell::<i64>(column)?.map(u64::try_from).transpose();
+        number.map_err(|_| self.damage(column, "a number that is not below 0"))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
+        self.cell(column)
+    }
+
+    fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError> {
+        let Some(stamp) = self.cell::<Stamp>(column)? else {
+            return Ok(None);
+        };
+        let instant = stamp.instant();
+        let expected = "an instant from 1973 to 9999, and no infinite one";
+        instant
+            .map(Some)
+            .ok_or_else(|| self.damage(column, expected))
+    }
+
+    /// The text that was given; where other code wrote it, JSON as PostgreSQL spells it.
+    fn metadata(&self) -> Result<Option<Box<str>>, StoreError> {
+        let given = self.cell::<&[u8]>("metadata_text")?;
+        let given = given.map(core::str::from_utf8).transpose();
+        let given = given.map_err(|_| self.damage("metadata_text", "text in UTF-8"))?;
+        Ok(given.or(self.text("metadata")?).map(Into::into))
+    }
+
+    fn limit(&self) -> Result<Option<u32>, StoreError> {
+        let limit = self.small("rate_limit")?;
+        let at_most = u32::try_from(LIMIT_MAX).ok();
+        // Where other code lowered the limit since, the wider one no longer counts.
+        match self.small("rate_limit_wide")? {
+            Some(wide) if limit == at_most => Ok(Some(wide)),
+            _ => Ok(limit),
+        }
+    }
+}

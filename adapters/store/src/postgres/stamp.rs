@@ -1,0 +1,87 @@
+//! Instants as PostgreSQL keeps them: microseconds, in 64 bits.
+
+use core::error::Error;
+
+use bytes::{BufMut, BytesMut};
+use keystile::UnixMillis;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+
+/// From 1970 to 2000, where PostgreSQL's time begins.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+const MILLI_MICROS: i64 = 1_000;
+
+/// A `TIMESTAMP WITH TIME ZONE`, in microseconds from 2000 on. Its two extremes are
+/// PostgreSQL's `infinity` and `-infinity`.
+///
+/// The driver's own types pass through seconds or a library of calendars; the numbers
+/// alone are exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(i64);
+
+impl Stamp {
+    /// Nothing where it is none that a record can hold. Parts of a millisecond are cut
+    /// off: a key ends no later than was written.
+    pub(super) fn instant(self) -> Option<UnixMillis> {
+        let micros = self.0.checked_add(EPOCH_MICROS)?;
+        let millis = micros.checked_div_euclid(MILLI_MICROS)?;
+        UnixMillis::new(u64::try_from(millis).ok()?).ok()
+    }
+}
+
+impl From<UnixMillis> for Stamp {
+    fn from(instant: UnixMillis) -> Self {
+        // The last instant is of the year 9999, which is far from either end.
+        let micros = instant.get().cast_signed().saturating_mul(MILLI_MICROS);
+        Self(micros.saturating_sub(EPOCH_MICROS))
+    }
+}
+
+impl FromSql<'_> for Stamp {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
+impl ToSql for Stamp {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_i64(self.0);
+        Ok(IsNull::No)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EPOCH_MICROS, Stamp};
+    use keystile::UnixMillis;
+    use proptest::prelude::*;
+
+    #[test]
+    fn infinity_and_what_no_record_holds_is_no_instant() {
+        let first = 100_000_000_000_000 - EPOCH_MICROS;
+        let behind = 253_402_300_800_000_000 - EPOCH_MICROS;
+        for micros in [i64::MAX, i64::MIN, -EPOCH_MICROS, first - 1, behind] {
+            assert_eq!(Stamp(micros).instant(), None, "{micros}");
+        }
+        assert_eq!(Stamp(first).instant(), Some(UnixMillis::MIN));
+        assert_eq!(Stamp(behind - 1).instant(), Some(UnixMillis::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn each_instant_is_read_back_and_fractions_are_cut_off(
+            millis in UnixMillis::MIN.get()..=UnixMillis::MAX.get(),
+            micros in 0_i64..1_000,
+        ) {
+            let instant = UnixMillis::new(millis).unwrap();
+            let stamp = Stamp::from(instant);
+            prop_assert_eq!(stamp.instant(), Some(instant));
+            let later = Stamp(stamp.0.saturating_add(micros));
+            prop_assert_eq!(later.instant(), Some(instant));
+        }
+    }
+}

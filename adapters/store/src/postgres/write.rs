@@ -1,0 +1,198 @@
+//! What is written to the tables. What belongs together is one transaction, and rows are
+//! locked in one order by all, so that two of them seldom stop each other.
+
+use std::sync::LazyLock;
+
+use deadpool_postgres::{Client, Transaction};
+use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
+
+use super::fault::Fault;
+use super::read::Params;
+use super::row::{Columns, NAMES, signed};
+use super::stamp::Stamp;
+use crate::error::StoreError;
+use crate::store::{Batch, Claim};
+
+/// A power failure may undo the last moments of what is written beside this: a limiter may
+/// have to let a few requests pass again, and does not wait for the disk at each.
+const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS quick";
+
+pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fault> {
+    let transaction = client.transaction().await?;
+    for record in &batch.inserts {
+        insert(&transaction, record).await?;
+    }
+    // Of the same key, one follows the other still.
+    let mut updates: Vec<&KeyRecord> = batch.updates.iter().collect();
+    updates.sort_by_key(|record| record.id);
+    for record in updates {
+        update(&transaction, record).await?;
+    }
+    // Last, since writers of events take turns from here on.
+    for event in &batch.events {
+        append(&transaction, event).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+pub(super) async fn spend(client: &Client, claim: &Claim) -> Result<bool, Fault> {
+    let bits = |state: RateState| state.to_bits().cast_signed();
+    let before = claim.before.remaining.map(signed).transpose()?;
+    let after = claim.after.remaining.map(signed).transpose()?;
+    // A power failure must not bring back a use that was spent.
+    let from = if before == after {
+        ["FROM ", QUICK].concat()
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "UPDATE api_key_usage u SET rate_state = $4, remaining_uses = $6 {from} \
+         WHERE u.lineage = $1 AND u.rate_state = $3 AND u.remaining_uses IS NOT DISTINCT FROM $5 \
+         AND EXISTS (SELECT 1 FROM api_keys k WHERE k.key_id = $2 AND k.version = $7 \
+         AND k.lineage = $1)"
+    );
+    let statement = client.prepare_cached(&sql).await?;
+    let params: &Params<'_> = &[
+        &claim.lineage.as_str(),
+        &claim.key_id.as_str(),
+        &bits(claim.before.rate),
+        &bits(claim.after.rate),
+        &before,
+        &after,
+        &signed(claim.version)?,
+    ];
+    Ok(client.execute(&statement, params).await? == 1)
+}
+
+pub(super) async fn note_uses(client: &Client, uses: &[(KeyId, UnixMillis)]) -> Result<(), Fault> {
+    let sql = format!(
+        "UPDATE api_keys k SET last_used_at = due.at \
+         FROM (SELECT k.id, used.at FROM api_keys k \
+             JOIN (SELECT key_id, max(at) AS at \
+                 FROM unnest($1::text[], $2::timestamptz[]) AS used (key_id, at) \
+                 GROUP BY key_id) AS used ON used.key_id = k.key_id \
+             WHERE k.last_used_at IS NULL OR k.last_used_at < used.at \
+             ORDER BY k.id FOR NO KEY UPDATE OF k) AS due, {QUICK} \
+         WHERE k.id = due.id AND (k.last_used_at IS NULL OR k.last_used_at < due.at)"
+    );
+    let ids: Vec<&str> = uses.iter().map(|(id, _)| id.as_str()).collect();
+    let times: Vec<Stamp> = uses.iter().map(|(_, at)| Stamp::from(*at)).collect();
+    let statement = client.prepare_cached(&sql).await?;
+    client.execute(&statement, &[&ids, &times]).await?;
+    Ok(())
+}
+
+async fn insert(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(), Fault> {
+    let usage = "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
+                 VALUES ($1, 0, $2) ON CONFLICT (lineage) DO NOTHING";
+    let remaining = record.remaining_uses.map(signed).transpose()?;
+    let params: &Params<'_> = &[&record.lineage.as_str(), &remaining];
+    execute(transaction, usage, params).await?;
+    let columns = Columns::of(record)?;
+    let last_use = record.last_used_at.map(Stamp::from);
+    let mut params = columns.params();
+    params.push(&last_use);
+    match execute(transaction, &INSERT, &params).await {
+        Err(fault) if fault.is_duplicate() => Err(StoreError::Duplicate.into()),
+        inserted => inserted.map(drop),
+    }
+}
+
+async fn update(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(), Fault> {
+    let columns = Columns::of(record)?;
+    match execute(transaction, &UPDATE, &columns.params()).await {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(StoreError::Stale.into()),
+        Err(fault) if fault.is_duplicate() => Err(StoreError::Duplicate.into()),
+        Err(fault) if fault.is_guarded() => Err(StoreError::Stale.into()),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), Fault> {
+    // Its number is given by a trigger.
+    let sql = "INSERT INTO api_key_events (kind, key_id, at, reason, successor) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let params: &Params<'_> = &[
+        &event.kind.as_str(),
+        &event.key_id.as_str(),
+        &Stamp::from(event.at),
+        &event.reason.as_deref(),
+        &event.successor.as_ref().map(KeyId::as_str),
+    ];
+    execute(transaction, sql, params).await.map(drop)
+}
+
+async fn execute(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: &Params<'_>,
+) -> Result<u64, Fault> {
+    let statement = transaction.prepare_cached(sql).await?;
+    Ok(transaction.execute(&statement, params).await?)
+}
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+    let values: Vec<String> = numbered().map(|(_, value)| value).collect();
+    format!(
+        "INSERT INTO api_keys ({}, metadata, last_used_at) VALUES ({}, {}, ${}::timestamptz)",
+        names.join(", "),
+        values.join(", "),
+        metadata(),
+        NAMES.len().saturating_add(1),
+    )
+});
+
+/// What is spent and when a key was last used is written elsewhere, and stays. The first
+/// six parameters also say which row it is about.
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    let set: Vec<String> = numbered()
+        .filter(|(name, _)| !matches!(*name, "key_id" | "lineage"))
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    format!(
+        "UPDATE api_keys SET {}, metadata = {} \
+         WHERE key_id = $1::text AND lineage = $2::text AND version = $3::bigint - 1 \
+         AND (status <> 'revoked' OR (status = $4::text AND revoked_at = $5::timestamptz \
+         AND revoke_reason = $6::text))",
+        set.join(", "),
+        metadata(),
+    )
+});
+
+/// Each column with its parameter, as a value of the column's type.
+fn numbered() -> impl Iterator<Item = (&'static str, String)> {
+    (1..)
+        .zip(NAMES)
+        .map(|(number, (name, cast))| (name, format!("${number}::{cast}")))
+}
+
+/// The metadata as JSON, of the parameter that holds its text.
+fn metadata() -> String {
+    let text = numbered().find(|(name, _)| *name == "metadata_text");
+    let (_, value) = text.unwrap_or_default();
+    format!("keystile_jsonb({value})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{INSERT, UPDATE};
+
+    /// What the update looks for its row by stands where it looks.
+    #[test]
+    fn the_row_is_told_by_the_first_parameters() {
+        let names = "(key_id, lineage, version, status, revoked_at, revoke_reason, ";
+        assert!(INSERT.starts_with(&format!("INSERT INTO api_keys {names}")));
+        for same in [
+            "version = $3::bigint,",
+            "status = $4::text,",
+            "revoked_at = $5::timestamptz,",
+            "revoke_reason = $6::text,",
+            "metadata_text = $23::bytea,",
+            "metadata = keystile_jsonb($23::bytea) WHERE key_id = $1",
+        ] {
+            assert!(UPDATE.contains(same), "{same} in {}", *UPDATE);
+        }
+    }
+}

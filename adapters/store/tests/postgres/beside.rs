@@ -1,0 +1,211 @@
+//! An application goes on working on a table that was adopted, and each sees what the other
+//! changes; what the guards hold, they hold whoever writes.
+
+use keystile::{Cause, EventKind, Lookup, PepperRing, RotationPolicy, Status, SysRng};
+use keystile_store::{Batch, Store, StoreError, resume, revoke, rotate, suspend};
+
+use crate::adoption::{answer, application, at, cause, hash, row};
+use crate::keys::{self, kept};
+use crate::server::Database;
+
+#[tokio::test]
+async fn the_application_sees_what_we_change() {
+    let Some(database) = application().await else {
+        return;
+    };
+    row(&database, 1, "permissions", "'[\"read\"]'").await;
+    let store = database.store().await;
+    let accepts = async || -> bool {
+        let sql = "SELECT is_active FROM api_keys WHERE key_hash = $1";
+        let row = database.other.query_one(sql, &[&hash(1)]).await.unwrap();
+        row.get(0)
+    };
+    let id = "1000000000000001".parse().unwrap();
+    suspend(&store, &id, at(1)).await.unwrap();
+    assert!(!accepts().await, "a suspended key");
+    resume(&store, &id, at(2)).await.unwrap();
+    assert!(accepts().await, "a resumed one");
+
+    let (policy, none) = (RotationPolicy::default(), PepperRing::none());
+    let rotated = rotate(&store, &id, &policy, None, &none, &mut SysRng, at(3)).await;
+    let rotated = rotated.unwrap();
+    let text = rotated.key.expose();
+    let digest = keystile::Digest::sha256(text.as_bytes()).to_string();
+    let sql = "SELECT key_prefix FROM api_keys WHERE 'sha256:' || key_hash = $1";
+    let found = database.other.query_one(sql, &[&digest]).await.unwrap();
+    let prefix: String = found.get(0);
+    assert_eq!(prefix, text[..10], "by what the application looks up");
+
+    revoke(&store, &id, "replaced", at(4)).await.unwrap();
+    assert!(!accepts().await, "a revoked key");
+}
+
+#[tokio::test]
+async fn we_see_what_the_application_changes() {
+    let Some(database) = application().await else {
+        return;
+    };
+    let store = database.store().await;
+    row(
+        &database,
+        1,
+        "permissions, expires_at",
+        "'[\"read\"]', '2099-01-01'",
+    )
+    .await;
+    row(&database, 2, "is_active", "FALSE").await;
+    assert_eq!(cause(&store, 1, at(0)).await, None, "a key of its own");
+    assert_eq!(
+        cause(&store, 2, at(0)).await,
+        Some(Cause::Revoked),
+        "one that it issues dead"
+    );
+    let first = answer(&store, 1, at(1)).await.unwrap().record.unwrap();
+    assert_eq!(first.version, 1);
+    let mut version = 1;
+    for change in [
+        "permissions = '[\"read\",\"write\"]'",
+        "metadata = '{\"plan\": \"gold\"}'",
+        "expires_at = '2098-01-01'",
+        "rate_limit = 7",
+        "allowed_endpoints = '[\"/api/*\"]'",
+    ] {
+        let read = store.find(&Lookup::Id(first.id)).await.unwrap().unwrap();
+        let stale = keystile::suspend(&read, at(2)).unwrap();
+        let sql = format!("UPDATE api_keys SET {change} WHERE id = 1");
+        database.sql(&sql).await.unwrap();
+        let lost = store.commit(&Batch::of(&stale)).await;
+        assert!(
+            matches!(lost, Err(StoreError::Stale)),
+            "its change is a version: {change}: {lost:?}"
+        );
+        database.sql(&sql).await.unwrap();
+        let now = store.find(&Lookup::Id(first.id)).await.unwrap().unwrap();
+        version += 1;
+        assert_eq!(now.version, version, "and the same once more is none");
+    }
+    let changed = answer(&store, 1, at(3)).await.unwrap().record.unwrap();
+    assert!(changed.permissions.grants("write"));
+    assert_eq!(changed.metadata.as_deref(), Some("{\"plan\": \"gold\"}"));
+    assert_eq!(changed.rate_limit.unwrap().limit(), 7);
+
+    // A use is no change of the record.
+    let use_ = "UPDATE api_keys SET last_used_at = '2026-06-21 13:00:00.0005+00' WHERE id = 1";
+    database.sql(use_).await.unwrap();
+    store.note_uses(&[(first.id, at(1))]).await.unwrap();
+    let found = store.find(&Lookup::Id(first.id)).await.unwrap().unwrap();
+    assert_eq!(found.last_used_at, Some(at(3_600_000)), "the later one");
+    assert_eq!(found.version, version);
+
+    let revoke = "UPDATE api_keys SET is_active = NULL WHERE id = 1";
+    database.sql(revoke).await.unwrap();
+    assert_eq!(cause(&store, 1, at(5)).await, Some(Cause::Revoked));
+    row(&database, 3, "is_active", "TRUE").await;
+    let third = answer(&store, 3, at(5)).await.unwrap().record.unwrap();
+    let delete = "DELETE FROM api_keys WHERE id = 3";
+    database.sql(delete).await.unwrap();
+    assert_eq!(cause(&store, 3, at(5)).await, Some(Cause::UnknownKey));
+    for id in [first.id, third.id] {
+        let events = store.events(Some(&id), 0, 9).await.unwrap();
+        let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Imported, EventKind::Revoked], "{id:?}");
+    }
+}
+
+/// P2, K10: whoever writes, and by whatever statement.
+#[tokio::test]
+async fn no_statement_brings_a_revoked_key_back() {
+    let Some(database) = application().await else {
+        return;
+    };
+    row(&database, 1, "is_active", "TRUE").await;
+    row(&database, 2, "is_active", "TRUE").await;
+    let store = database.store().await;
+    let [revoked, suspended] =
+        ["1000000000000001", "1000000000000002"].map(|id| id.parse().unwrap());
+    revoke(&store, &revoked, "leaked", at(0)).await.unwrap();
+    suspend(&store, &suspended, at(0)).await.unwrap();
+    let upsert = format!(
+        "INSERT INTO api_keys (key_hash, key_prefix, client_name) VALUES ('{}', 'dt_', 'A')
+         ON CONFLICT (key_hash) DO UPDATE SET is_active = TRUE",
+        hash(1)
+    );
+    for sql in [
+        "UPDATE api_keys SET is_active = TRUE",
+        "UPDATE api_keys SET is_active = NULL WHERE id = 1",
+        "UPDATE api_keys SET is_active = TRUE, status = 'active' WHERE id = 1",
+        "UPDATE api_keys SET status = 'active', is_active = TRUE, revoked_at = NULL,
+             revoke_reason = NULL, version = version + 1 WHERE id = 1",
+        "UPDATE api_keys SET status = 'suspended', revoked_at = NULL, revoke_reason = NULL
+             WHERE id = 1",
+        "UPDATE api_keys SET revoke_reason = 'none' WHERE id = 1",
+        "UPDATE api_keys SET revoked_at = now() WHERE id = 1",
+        "UPDATE api_keys SET is_active = TRUE WHERE id = 2",
+        "UPDATE api_keys SET version = 1",
+        "UPDATE api_keys SET status = 'expired' WHERE id = 2",
+        &upsert,
+    ] {
+        assert!(database.sql(sql).await.is_err(), "{sql}");
+        assert_eq!(cause(&store, 1, at(1)).await, Some(Cause::Revoked), "{sql}");
+        let second = cause(&store, 2, at(1)).await;
+        assert_eq!(second, Some(Cause::Suspended), "{sql}");
+    }
+    let record = store.find(&Lookup::Id(revoked)).await.unwrap().unwrap();
+    let leaked = Status::Revoked {
+        at: at(0),
+        reason: "leaked".into(),
+    };
+    assert_eq!(record.status, leaked);
+}
+
+/// The triggers guard against other writers; the store's own statements need none.
+#[tokio::test]
+async fn a_revocation_stands_without_the_triggers() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let issued = kept(&store, &keys::request()).await;
+    database
+        .sql("ALTER TABLE api_keys DISABLE TRIGGER USER")
+        .await
+        .unwrap();
+    let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    let mut batch = Batch::new();
+    let mut back = issued.record.clone();
+    back.version = revoked.version + 1;
+    batch.updates.push(back);
+    let refused = store.commit(&batch).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
+    let found = store.find(&Lookup::Id(revoked.id)).await.unwrap();
+    assert_eq!(found, Some(revoked));
+}
+
+/// An older program with rights on its own table alone goes on as before.
+#[tokio::test]
+async fn the_guards_need_no_rights_of_the_application() {
+    let Some(database) = application().await else {
+        return;
+    };
+    let store = database.store().await;
+    let role = format!("app_{}", database.url.rsplit('/').next().unwrap());
+    database
+        .sql(&format!(
+            "CREATE ROLE {role};
+             GRANT SELECT, INSERT, UPDATE ON api_keys TO {role};
+             GRANT USAGE ON api_keys_id_seq TO {role};
+             SET ROLE {role}"
+        ))
+        .await
+        .unwrap();
+    row(&database, 1, "is_active", "TRUE").await;
+    assert_eq!(cause(&store, 1, at(0)).await, None);
+    let sql = "UPDATE api_keys SET is_active = FALSE";
+    database.sql(sql).await.unwrap();
+    assert_eq!(cause(&store, 1, at(0)).await, Some(Cause::Revoked));
+    let forged = "INSERT INTO api_key_events (number, kind, key_id, at)
+         VALUES (1, 'resumed', '1000000000000001', now())";
+    assert!(database.sql(forged).await.is_err(), "and gains none");
+}

@@ -1,0 +1,148 @@
+//! What lies damaged in the tables is an error, never a grant, and the error tells nothing
+//! of it.
+
+use keystile::{Event, EventKind, KeyId, Lookup, Millis, RateLimit};
+use keystile_store::{Batch, Store, StoreError};
+
+use crate::keys::{answer, at, issued, kept, request};
+use crate::server::Database;
+
+/// Each is an error that names the column, and tells nothing of what is in it.
+#[tokio::test]
+async fn damage_is_an_error_and_never_a_grant() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    database
+        .sql("ALTER TABLE api_keys DISABLE TRIGGER USER")
+        .await
+        .unwrap();
+    let limit = RateLimit::new(100, Millis::from_hours(1)).unwrap();
+    let request = request().rate_limit(limit).uses(50).unwrap();
+    for (number, (damage, expected)) in (1..).zip([
+        ("key_hash = upper(key_hash)", "key_hash"),
+        ("key_hash = substr(key_hash, 2)", "key_hash"),
+        ("digest_pepper = -1", "digest_pepper"),
+        ("digest_pepper = 4294967296", "digest_pepper"),
+        ("permissions = '7'", "permissions"),
+        ("allowed_endpoints = 'null'", "allowed_endpoints"),
+        ("allowed_endpoints = '[\"api\"]'", "allowed_endpoints"),
+        ("allowed_networks = '[\"10.0.0.1/8\"]'", "allowed_networks"),
+        ("rate_window_ms = NULL", "rate_limit"),
+        ("rate_limit = NULL", "rate_limit"),
+        ("rate_limit = -5", "rate_limit"),
+        ("rate_window_ms = 0", "rate_limit"),
+        ("rate_burst = 0", "rate_limit"),
+        ("environment = 'Live'", "environment"),
+        ("scope_type = ''", "scope_type"),
+        ("expires_at = 'infinity'", "expires_at"),
+        ("created_at = NULL", "created_at"),
+        ("overlap_until = '-infinity'", "overlap_until"),
+        ("overlap_until = '2026-01-01'", "any"),
+        ("replaced_by = '7'", "replaced_by"),
+        ("ends_at_first_use = ''", "ends_at_first_use"),
+        ("is_active = FALSE", "status"),
+        ("is_active = NULL", "status"),
+        ("status = 'revoked', is_active = FALSE", "status"),
+        ("revoked_at = '2026-01-01'", "status"),
+        ("lineage = NULL", "lineage"),
+        ("client_name = ''", "client_name"),
+        ("metadata_text = '\\xff'", "metadata_text"),
+    ]) {
+        let issued = kept(&store, &request).await;
+        let id = issued.record.id.as_str();
+        let sql = format!("UPDATE api_keys SET {damage} WHERE key_id = '{id}'");
+        database.sql(&sql).await.unwrap();
+        let failed = answer(&store, issued.key.expose()).await;
+        let Err(StoreError::Corrupt(found)) = failed else {
+            panic!("{damage}: {failed:?}")
+        };
+        assert_eq!((found.column, found.row), (expected, number), "{damage}");
+        let text = format!("{found} {found:?}").to_lowercase();
+        let hash = issued.record.digest.to_string();
+        let hash = hash.rsplit(':').next().unwrap();
+        assert!(
+            !text.contains(&hash[1..20]),
+            "no digest in an error: {text}"
+        );
+    }
+}
+
+/// Without its usage a count of uses would seem not to be kept.
+#[tokio::test]
+async fn usage_that_is_gone_is_damage() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let issued = kept(&store, &request().uses(50).unwrap()).await;
+    for refused in [
+        "DELETE FROM api_key_usage",
+        "UPDATE api_key_usage SET remaining_uses = -1",
+        "UPDATE api_keys SET lineage = '1zzzzzzzzzzzzzzz'",
+    ] {
+        assert!(database.sql(refused).await.is_err(), "the tables hold it");
+    }
+    let gone = "ALTER TABLE api_keys DROP CONSTRAINT api_keys_lineage_fkey;
+         DELETE FROM api_key_usage";
+    database.sql(gone).await.unwrap();
+    let failed = store.find(&Lookup::Id(issued.record.id)).await;
+    assert!(matches!(failed, Err(StoreError::Corrupt(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_event_is_an_error() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let id: KeyId = "1AbCdEfGhIjKlMnO".parse().unwrap();
+    let mut batch = Batch::new();
+    batch.events.push(Event::new(EventKind::Issued, id, at(0)));
+    store.commit(&batch).await.unwrap();
+    for damage in [
+        "kind = 'forged'",
+        "at = 'infinity'",
+        "key_id = ''",
+        "successor = 'x'",
+    ] {
+        let whole = "UPDATE api_key_events SET kind = 'issued', at = '2026-01-01',
+             key_id = '1AbCdEfGhIjKlMnO', successor = NULL";
+        database.sql(whole).await.unwrap();
+        assert_eq!(store.events(None, 0, 9).await.unwrap().len(), 1);
+        let sql = format!("UPDATE api_key_events SET {damage}");
+        database.sql(&sql).await.unwrap();
+        let failed = store.events(None, 0, 9).await;
+        assert!(
+            matches!(failed, Err(StoreError::Corrupt(_))),
+            "{damage}: {failed:?}"
+        );
+    }
+}
+
+/// F2: what a server says of a row that it refuses, with its values, is told to nobody.
+#[tokio::test]
+async fn no_error_holds_a_digest() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let strict = "ALTER TABLE api_keys ADD CHECK (client_name <> 'Acme Ltd')";
+    database.sql(strict).await.unwrap();
+    let issued = issued(&request());
+    let failed = keystile_store::keep_issued(&store, &issued).await;
+    let Err(error) = failed else {
+        panic!("the table refuses it")
+    };
+    let mut text = format!("{error:?}");
+    let mut source: Option<&dyn core::error::Error> = Some(&error);
+    while let Some(error) = source {
+        text = format!("{text} {error} {error:?}");
+        source = error.source();
+    }
+    assert!(text.contains("23514"), "the reason is told: {text}");
+    let digest = issued.record.digest.to_string();
+    let hash = digest.rsplit(':').next().unwrap();
+    assert!(!text.contains(hash), "and no value: {text}");
+}

@@ -1,0 +1,26 @@
+//! The store on a PostgreSQL server: a real one, which is started for these tests and ends
+//! with them. Where PostgreSQL is not installed they are skipped, and say so.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "tests and their fixtures"
+)]
+
+mod adoption;
+#[path = "../sqlite/alternating.rs"]
+mod alternating;
+mod beside;
+mod conformance;
+mod crash;
+mod damage;
+mod keys;
+mod order;
+mod server;
+mod together;
+mod trouble;
+mod wakes;

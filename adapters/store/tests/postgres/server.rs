@@ -1,0 +1,245 @@
+//! A throw-away PostgreSQL server of this process, and databases on it.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use keystile_store::PostgresStore;
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+/// Where it is set, a missing PostgreSQL is a failure and no reason to skip.
+const REQUIRED: &str = "KEYSTILE_REQUIRE_POSTGRES";
+
+/// Starts fast and forgets fast: what the operating system has been given outlives a
+/// killed server without being forced to the disk.
+const SETTINGS: [&str; 9] = [
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "max_connections=300",
+    "shared_buffers=16MB",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "deadlock_timeout=200ms",
+];
+
+/// A server on a socket in a folder of its own.
+pub(crate) struct Server {
+    folder: TempDir,
+    programs: PathBuf,
+    /// Servers do not run as root.
+    user: Option<(u32, u32)>,
+    running: Option<(Child, ChildStdin)>,
+}
+
+impl Server {
+    /// Nothing where PostgreSQL is not installed; that is said, unless it is required.
+    pub(crate) fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            assert!(
+                std::env::var_os(REQUIRED).is_none(),
+                "PostgreSQL is not installed, and {REQUIRED} is set; try `apt install postgresql`"
+            );
+            println!("skipped: PostgreSQL is not installed; try `apt install postgresql`");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let user = servant();
+        if let Some((user, group)) = user {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        let mut server = Self {
+            folder,
+            programs,
+            user,
+            running: None,
+        };
+        let mut initdb = server.command("initdb");
+        initdb.args(["-D", "data", "-U", "keystile", "-A", "trust", "-E", "UTF8"]);
+        let made = initdb
+            .args(["--locale=C", "-N", "--no-instructions"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {made:?}");
+        let rules = "local locked all scram-sha-256\nlocal all all trust\n";
+        fs::write(server.folder.path().join("data/pg_hba.conf"), rules).unwrap();
+        server.run();
+        Some(server)
+    }
+
+    /// Starts it, or starts it again, and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            let log = fs::File::create(self.folder.path().join("log")).unwrap();
+            let mut postgres = self.command("postgres");
+            postgres.args(["-D", "data", "-k"]).arg(self.folder.path());
+            for setting in SETTINGS {
+                postgres.args(["-c", setting]);
+            }
+            let mut child = postgres
+                .process_group(0)
+                .stderr(log)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            // It refuses to start while something of a killed one is still alive.
+            while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+                if self.answers() {
+                    let guard = self.guard(child.id());
+                    self.running = Some((child, guard));
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
+        panic!("the server does not start: {log}");
+    }
+
+    /// Kills it with all its processes, as a power failure of the program would.
+    pub(crate) fn kill(&mut self) {
+        let (mut child, mut guard) = self.running.take().expect("it runs");
+        let group = format!("-{}", child.id());
+        let kill = Command::new("kill").args(["-9", "--", &group]).status();
+        assert!(kill.unwrap().success());
+        child.wait().unwrap();
+        guard.write_all(b"leave\n").unwrap();
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        let host = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://keystile@{host}/{database}")
+    }
+
+    fn answers(&self) -> bool {
+        let mut ready = self.command("pg_isready");
+        let folder = self.folder.path();
+        let ready = ready.arg("-q").arg("-h").arg(folder).status();
+        ready.unwrap().success()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    /// Ends the server when this process ends, however it does.
+    fn guard(&self, server: u32) -> ChildStdin {
+        let script = "read -r word; [ \"$word\" = leave ] && exit; kill -INT \"$1\"
+            for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 \"$1\" 2>&- || break; sleep 0.1; done
+            kill -9 -- \"-$1\"; rm -rf \"$2\"";
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script, "guard", &server.to_string()])
+            .arg(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        sh.spawn().unwrap().stdin.take().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((mut child, mut guard)) = self.running.take() {
+            let interrupt = ["-INT", &child.id().to_string()].map(str::to_owned);
+            let _ = Command::new("kill").args(interrupt).status();
+            let _ = child.wait();
+            let _ = guard.write_all(b"leave\n");
+        }
+    }
+}
+
+/// A database of a test's own.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    /// Somebody else, at a prompt.
+    pub(crate) other: Client,
+}
+
+impl Database {
+    /// An empty one; nothing where there is no server, which was said.
+    pub(crate) async fn new() -> Option<Self> {
+        static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = SERVER.get_or_init(Server::start).as_ref()?;
+        let name = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = connect(&server.url("postgres")).await;
+        let create = format!("CREATE DATABASE {name}");
+        admin.batch_execute(&create).await.unwrap();
+        Some(Self::at(server.url(&name)).await)
+    }
+
+    pub(crate) async fn at(url: String) -> Self {
+        let other = connect(&url).await;
+        Self { url, other }
+    }
+
+    pub(crate) fn open(&self) -> PostgresStore {
+        PostgresStore::open(&self.url).unwrap()
+    }
+
+    /// A store whose tables are there.
+    pub(crate) async fn store(&self) -> PostgresStore {
+        let store = self.open();
+        store.migrate().await.expect("tables are made");
+        store
+    }
+
+    /// Whether somebody else may do this.
+    pub(crate) async fn sql(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.other.batch_execute(sql).await
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The folder of PostgreSQL's programs, the newest where there are several.
+fn programs() -> Option<PathBuf> {
+    let in_path = std::env::var_os("PATH")?;
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&in_path).collect();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut debian: Vec<PathBuf> = debian.flatten().map(|entry| entry.path()).collect();
+    debian.sort_by_key(|path| {
+        let version = path.file_name().and_then(|name| name.to_str());
+        version.and_then(|version| version.parse::<u32>().ok())
+    });
+    folders.extend(debian.into_iter().rev().map(|path| path.join("bin")));
+    let all = ["initdb", "postgres", "pg_isready"];
+    let complete = |folder: &PathBuf| all.iter().all(|program| folder.join(program).exists());
+    folders.into_iter().find(complete)
+}
+
+/// Whom a server runs as where this process is root: the user and the group.
+fn servant() -> Option<(u32, u32)> {
+    let own = std::os::unix::fs::MetadataExt::uid(&fs::metadata(Path::new("/proc/self")).ok()?);
+    if own != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    ["postgres", "nobody"].iter().find_map(|name| {
+        let mut fields = users
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}:")))?
+            .split(':')
+            .skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}
