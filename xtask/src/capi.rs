@@ -7,6 +7,7 @@ mod library;
 mod misuse;
 mod package;
 mod prototypes;
+mod threads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub(crate) use abi::{baseline, compare};
 pub(crate) use examples::run as examples;
 pub(crate) use install::install;
 pub(crate) use package::run_package as package;
+pub(crate) use threads::{run_threads as threads, without_source};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 const SOURCES: &str = "bindings/c/tests/c";

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Program(&'static str, &'static str),
     /// A C library that pkg-config knows, and the Debian package that holds it.
     Library(&'static str, &'static str),
+    /// The source of the standard library.
+    RustSource,
 }
 
 impl Need {
@@ -40,6 +42,7 @@ impl Need {
                 let found = succeeds(house.command("pkg-config").args(["--exists", library]));
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
             }
+            Self::RustSource => capi::without_source(house),
         }
     }
 }
@@ -166,6 +169,17 @@ pub(crate) const STEPS: &[Step] = &[
             Need::Program("valgrind", "valgrind"),
         ],
         run: capi::valgrind,
+    },
+    Step {
+        name: "c-threads",
+        about: "many threads on one keyring under ThreadSanitizer, with a racy control",
+        needs: &[
+            GCC,
+            Need::Program("g++", "g++"),
+            Need::Program("setarch", "util-linux"),
+            Need::RustSource,
+        ],
+        run: capi::threads,
     },
     Step {
         name: "c-memory",
