@@ -60,7 +60,7 @@ func (r *CredentialRules) Extract(fields []HeaderField) (Credential, Decision) {
 // ExtractFrom is [CredentialRules.Extract] for the headers of an [net/http] request. It
 // gives the key as a plain text: nothing is allocated for one that stands in its header.
 func (r *CredentialRules) ExtractFrom(headers map[string][]string) (key string, refusal Decision, found bool) {
-	var fields []HeaderField
+	fields := make([]HeaderField, 0, 4)
 	for name, values := range headers {
 		if !r.reads(name) {
 			continue
@@ -78,7 +78,7 @@ func (r *CredentialRules) ExtractFrom(headers map[string][]string) (key string, 
 
 func (r *CredentialRules) reads(name string) bool {
 	for _, own := range r.names {
-		if strings.EqualFold(name, own) {
+		if len(name) == len(own) && strings.EqualFold(name, own) {
 			return true
 		}
 	}

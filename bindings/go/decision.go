@@ -52,6 +52,9 @@ type Decision struct {
 	verdict     capi.Verdict
 	status      capi.Status
 	requirement *Requirement
+	// lacks is set where a further requirement was not met, which the verdict knows nothing
+	// of.
+	lacks *[]string
 }
 
 // Refuse makes a refusal where no key was judged, as when a store could not be asked.
@@ -96,7 +99,12 @@ func (d *Decision) KeyID() KeyID { return KeyID{d.verdict.KeyID} }
 func (d *Decision) Lineage() KeyID { return KeyID{d.verdict.Lineage} }
 
 // Missing names the permissions that a refused request lacked.
-func (d *Decision) Missing() []string { return d.verdict.MissingFrom(d.requirement.own()) }
+func (d *Decision) Missing() []string {
+	if d.lacks != nil {
+		return append([]string{}, *d.lacks...)
+	}
+	return d.verdict.MissingFrom(d.requirement.own())
+}
 
 // Quota is what is left of the rate limit; false where there is none.
 func (d *Decision) Quota() (Quota, bool) {
@@ -122,6 +130,19 @@ func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.verdict.EndsOverlapOf}
 // NeedsRehash says whether the record should get a new digest; see [Verifier.Rehash]. A
 // [Keyring] over a [Ledger] does it by itself.
 func (d *Decision) NeedsRehash() bool { return d.verdict.NeedsRehash != 0 }
+
+// Lacking is the decision where the key's record, which it was made on, meets a further
+// requirement; else one that refuses for what it lacks.
+func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
+	if !d.Allowed() || requirement.IsMetBy(record.Permissions) {
+		return *d
+	}
+	refusal := Refuse(CausePermission)
+	refusal.verdict.KeyID = d.verdict.KeyID
+	refusal.requirement = requirement
+	refusal.lacks = Ptr(requirement.Missing(record.Permissions))
+	return refusal
+}
 
 // String is "allowed", or the code of the refusal.
 func (d Decision) String() string {

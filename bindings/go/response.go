@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"strings"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
@@ -44,6 +45,10 @@ func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
 	response := Response{Status: own.Status, Body: own.Body}
 	for _, header := range own.Headers {
 		response.Headers = append(response.Headers, HeaderField(header))
+	}
+	if d.lacks != nil && len(*d.lacks) > 0 {
+		// No permission holds anything that JSON would have to escape.
+		response.Body = strings.TrimSuffix(response.Body, "}") + `,"missing":["` + strings.Join(*d.lacks, `","`) + `"]}`
 	}
 	return response
 }
