@@ -1,12 +1,16 @@
 //! The stores that the program knows, as one.
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+#[cfg(feature = "postgres")]
+use keystile_store::PostgresStore;
 use keystile_store::{Batch, Claim, Filter, MemoryStore, Page, SqliteStore, Store, StoreError};
 
 /// Any of the stores; the trait has no dynamic form.
 pub(crate) enum AnyStore {
     Memory(MemoryStore),
     Sqlite(SqliteStore),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresStore),
 }
 
 macro_rules! each {
@@ -14,6 +18,8 @@ macro_rules! each {
         match $any {
             AnyStore::Memory($store) => $call.await,
             AnyStore::Sqlite($store) => $call.await,
+            #[cfg(feature = "postgres")]
+            AnyStore::Postgres($store) => $call.await,
         }
     };
 }
@@ -54,5 +60,9 @@ impl Store for AnyStore {
         limit: usize,
     ) -> Result<Vec<(u64, Event)>, StoreError> {
         each!(self, store => store.events(key_id, after, limit))
+    }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        each!(self, store => store.last_event())
     }
 }

@@ -26,7 +26,8 @@ Exit codes:
   2  anything else: one line on standard error says what was expected
 
 Environment:
-  KEYSTILE_STORE   the store, where --store is not given
+  KEYSTILE_STORE   the store, where --store is not given; others on this machine can see
+                   arguments, and should not see a password in one
   KEYSTILE_KEY     the key for verify and inspect; standard input is then not read
   KEYSTILE_PEPPER  VERSION:HEX, a secret of 32 bytes or more that digests are made
                    under; retired ones follow behind commas";
@@ -47,8 +48,9 @@ pub(crate) struct Arguments {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
-    /// Where the records are: sqlite:PATH, or memory: for a store that ends with the
-    /// command. The file is made on first use, readable by its owner alone.
+    /// Where the records are: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: for a
+    /// store that ends with the command. What is not there is made on first use, a file
+    /// readable by its owner alone.
     #[arg(
         long,
         global = true,

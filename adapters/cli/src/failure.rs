@@ -85,11 +85,47 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// What SQLite says of a failure, and what is said of it here.
+/// What a store says of a failure, and what is said of it here.
 ///
-/// Its own texts may hold the name of the file, and so anything that stood in an argument:
-/// what is not listed is not told.
-const CAUSES: [(&str, &str); 8] = [
+/// Its own texts may hold the name of a file, a user or a database, and so anything that
+/// stood in an argument: what is not listed is not told.
+const CAUSES: &[(&str, &str)] = &[
+    (
+        "server cannot be reached",
+        "the PostgreSQL server cannot be reached: check that it runs, and host and port",
+    ),
+    (
+        "did not answer within",
+        "the PostgreSQL server does not answer in time; try again",
+    ),
+    (
+        "was free within",
+        "the PostgreSQL server does not answer in time; try again",
+    ),
+    (
+        "answered 28",
+        "the PostgreSQL server refuses the user or the password",
+    ),
+    (
+        "answered 3D000",
+        "the PostgreSQL server has no such database",
+    ),
+    (
+        "answered 42501",
+        "the PostgreSQL user lacks a right on the store's tables, or to make them",
+    ),
+    (
+        "answered 57014",
+        "the PostgreSQL server does not answer in time; try again",
+    ),
+    (
+        "answered P0001",
+        "the table api_keys that is there cannot be adopted: a column is missing or of another type",
+    ),
+    (
+        "this program knows them up to",
+        "the store's tables are newer than this program",
+    ),
     (
         "readonly database",
         "the store cannot be written: the file or its folder is read-only",

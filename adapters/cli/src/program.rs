@@ -49,6 +49,7 @@ fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Resu
         json,
     };
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .map_err(|_| Failure::expected("the program cannot start its threads"))?
         .block_on(on_store(&arguments.command, &setting, surroundings))

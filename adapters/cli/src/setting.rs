@@ -44,6 +44,15 @@ impl Setting {
                     is_new: is_new && !self.json,
                 })
             }
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(url) => {
+                let store = url.open()?;
+                let steps = store.migrate().await?;
+                Ok(Opened {
+                    store: AnyStore::Postgres(store),
+                    is_new: steps > 0 && !self.json,
+                })
+            }
         }
     }
 }

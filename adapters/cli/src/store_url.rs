@@ -1,15 +1,33 @@
-//! Which store a command works on: `sqlite:PATH` or `memory:`.
+//! Which store a command works on: `sqlite:PATH`, `postgres://…` or `memory:`.
 
+#[cfg(feature = "postgres")]
+use core::fmt;
 use std::path::PathBuf;
+
+#[cfg(feature = "postgres")]
+use keystile_store::{PostgresStore, StoreError};
 
 use crate::values::without_key;
 
 /// The accepted spellings, for every message about a wrong one.
+#[cfg(feature = "postgres")]
+pub(crate) const EXPECTED: &str =
+    "a store is sqlite:PATH, postgres://USER@HOST/DATABASE or memory:";
+#[cfg(not(feature = "postgres"))]
 pub(crate) const EXPECTED: &str = "a store is sqlite:PATH or memory:";
 
+#[cfg(feature = "postgres")]
+const EXPECTED_SERVER: &str = "a store on a server is postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
+     with no parameters but those of a connection";
+#[cfg(feature = "postgres")]
+const NO_TLS: &str = "the program does not speak TLS to PostgreSQL, which this sslmode asks for; \
+     say sslmode=disable where the network itself is trusted";
+
 /// Schemes that people try, and that this program does not know.
-const OTHERS: [&str; 8] = [
+const OTHERS: &[&str] = &[
+    #[cfg(not(feature = "postgres"))]
     "postgres",
+    #[cfg(not(feature = "postgres"))]
     "postgresql",
     "mysql",
     "mariadb",
@@ -26,10 +44,45 @@ pub(crate) enum StoreUrl {
     Memory,
     /// In an SQLite file.
     Sqlite(PathBuf),
+    /// On a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres(ServerUrl),
+}
+
+/// A URL that may hold a password, and is not shown.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg(feature = "postgres")]
+pub(crate) struct ServerUrl(Box<str>);
+
+#[cfg(feature = "postgres")]
+impl ServerUrl {
+    /// Reads a URL that the store takes; nothing is asked of the server.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = without_key(text)?;
+        match PostgresStore::open(&text) {
+            Ok(_) => Ok(Self(text.into())),
+            // Which of the two it is, the reason says in words.
+            Err(StoreError::Unavailable(reason)) if reason.to_string().contains("sslmode asks") => {
+                Err(NO_TLS)
+            }
+            Err(_) => Err(EXPECTED_SERVER),
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open(&self.0)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerUrl(..)")
+    }
 }
 
 impl StoreUrl {
-    /// Reads `memory:`, `sqlite:PATH` or `sqlite://PATH`.
+    /// Reads `memory:`, `sqlite:PATH`, `sqlite://PATH` or `postgres://…`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.split_once(':').ok_or(EXPECTED)?;
         match scheme {
@@ -48,6 +101,8 @@ impl StoreUrl {
                 }
                 without_key(path).map(|path| Self::Sqlite(path.into()))
             }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => ServerUrl::parse(text).map(Self::Postgres),
             other if OTHERS.contains(&other) => Err(
                 "this kind of store is not supported by the program; a store is sqlite:PATH or memory:",
             ),
@@ -73,6 +128,30 @@ mod tests {
         assert_eq!(StoreUrl::parse("sqlite://keys.db"), file("keys.db"));
     }
 
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_server_is_accepted_and_its_password_not_shown() {
+        for text in [
+            "postgres://u:s3cr3t@h/d",
+            "postgresql://u:s3cr3t@h:6432/d?sslmode=disable",
+            "postgres://u:s3cr3t@%2Frun%2Fpostgresql/d?connect_timeout=3",
+        ] {
+            let url = StoreUrl::parse(text).unwrap();
+            assert_eq!(format!("{url:?}"), "Postgres(ServerUrl(..))");
+        }
+        for (text, said) in [
+            ("postgres:", EXPECTED_SERVER),
+            ("postgres://", EXPECTED_SERVER),
+            ("postgres:///d", EXPECTED_SERVER),
+            ("postgres://u:s3cr3t@h:port/d", EXPECTED_SERVER),
+            ("postgresql://u:s3cr3t@h/d?frob=1", EXPECTED_SERVER),
+            ("postgres://u:s3cr3t@h/d?sslmode=require", NO_TLS),
+            ("postgres://u:s3cr3t@h/d?sslmode=verify-full", NO_TLS),
+        ] {
+            assert_eq!(StoreUrl::parse(text), Err(said), "{text}");
+        }
+    }
+
     #[test]
     fn refused() {
         for text in [
@@ -90,8 +169,7 @@ mod tests {
             "http://x",
             "sqlite:a\0b",
             ":",
-            "postgres:",
-            "postgres://h/db",
+            "Postgres://h/db",
             "mysql://h/db",
             "file:x",
         ] {
@@ -102,7 +180,7 @@ mod tests {
             );
         }
         assert!(
-            StoreUrl::parse("postgres://h/db")
+            StoreUrl::parse("mysql://h/db")
                 .unwrap_err()
                 .contains("not supported")
         );

@@ -216,9 +216,9 @@ const ARGUMENTS: &[Row] = &[
     (&["events", "--after", "-"], "1 or more"),
     (&["template"], "list"),
     (&["template", "lst"], "list"),
-    (&["--store", "keys.db", "list"], "sqlite:PATH or memory:"),
+    (&["--store", "keys.db", "list"], "a store is sqlite:PATH"),
     (
-        &["--store", "postgres://localhost/keys", "list"],
+        &["--store", "mysql://localhost/keys", "list"],
         "not supported",
     ),
     (&["--store", "sqlite:", "list"], "sqlite:PATH"),
@@ -226,7 +226,7 @@ const ARGUMENTS: &[Row] = &[
         &["--store", "sqlite:k.db?mode=ro", "list"],
         "without parameters",
     ),
-    (&["--store", "", "list"], "sqlite:PATH or memory:"),
+    (&["--store", "", "list"], "a store is sqlite:PATH"),
     (&["list", "--json=yes"], "no such argument"),
 ];
 

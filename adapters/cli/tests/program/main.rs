@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "what fails in a helper fails its test"
 )]
 
@@ -17,3 +18,8 @@ mod keystile;
 mod life;
 mod pages;
 mod parallel;
+#[cfg(all(unix, feature = "postgres"))]
+mod postgres;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../../../store/tests/postgres/server.rs"]
+mod server;

@@ -4,7 +4,7 @@
 use keystile::{Cause, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
 use keystile_store::{Checked, Filter, Page, PostgresStore, Store, StoreError, check, resume};
 
-use crate::server::Database;
+use crate::database::Database;
 
 /// The example's second schema, as it stands there.
 const TABLE: &str = "CREATE TABLE api_keys (

@@ -5,8 +5,8 @@ use keystile::{Cause, EventKind, Lookup, PepperRing, RotationPolicy, Status, Sys
 use keystile_store::{Batch, Store, StoreError, resume, revoke, rotate, suspend};
 
 use crate::adoption::{answer, application, at, cause, hash, row};
+use crate::database::Database;
 use crate::keys::{self, kept};
-use crate::server::Database;
 
 #[tokio::test]
 async fn the_application_sees_what_we_change() {

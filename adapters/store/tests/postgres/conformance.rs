@@ -6,7 +6,7 @@ use keystile_store::{PostgresOptions, PostgresStore, conformance};
 use tokio_postgres::NoTls;
 
 use crate::alternating::Alternating;
-use crate::server::Database;
+use crate::database::Database;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_postgres_conforms() {

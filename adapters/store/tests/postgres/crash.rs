@@ -10,8 +10,9 @@ use keystile_store::{
     PostgresOptions, PostgresStore, Store, StoreError, keep_issued, record, revoke, rotate,
 };
 
+use crate::database::Database;
 use crate::keys::{answer, at, cause, format, issued, request};
-use crate::server::{Database, Server};
+use crate::server::Server;
 
 const CYCLES: u64 = 50;
 

@@ -4,8 +4,8 @@
 use keystile::{Event, EventKind, KeyId, Lookup, Millis, RateLimit};
 use keystile_store::{Batch, Store, StoreError};
 
+use crate::database::Database;
 use crate::keys::{answer, at, issued, kept, request};
-use crate::server::Database;
 
 /// Each is an error that names the column, and tells nothing of what is in it.
 #[tokio::test]

@@ -18,6 +18,7 @@ mod beside;
 mod conformance;
 mod crash;
 mod damage;
+mod database;
 mod keys;
 mod order;
 mod server;

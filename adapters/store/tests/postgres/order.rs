@@ -7,8 +7,8 @@ use std::sync::Arc;
 use keystile::{Event, EventKind};
 use keystile_store::{Batch, Store, revoke};
 
+use crate::database::{Database, connect};
 use crate::keys::{at, kept, request};
-use crate::server::{Database, connect};
 
 const APPEND: &str = "INSERT INTO api_key_events (number, kind, key_id, at)
      VALUES (7777, 'issued', '1AbCdEfGhIjKlMnO', now())";

@@ -5,8 +5,8 @@ use keystile::{EventKind, Millis, PepperRing, RateLimit, RotationPolicy, SysRng}
 use keystile_store::{PostgresStore, Store, StoreError, record, resume, revoke, rotate, suspend};
 use tokio::task::JoinSet;
 
+use crate::database::Database;
 use crate::keys::{answer, at, cause, format, kept, request};
-use crate::server::Database;
 
 async fn two() -> Option<[PostgresStore; 2]> {
     let database = Database::new().await?;

@@ -7,8 +7,9 @@ use keystile_store::{
     Claim, PostgresOptions, PostgresStore, Store, StoreError, keep_issued, revoke,
 };
 
+use crate::database::Database;
 use crate::keys::{answer, at, cause, issued, kept, request};
-use crate::server::{Database, Server};
+use crate::server::Server;
 
 fn text_of(error: &StoreError) -> String {
     let StoreError::Unavailable(reason) = error else {

@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
+use crate::database::Database;
 use crate::keys::{at, kept, request};
-use crate::server::{Database, Server};
+use crate::server::Server;
 
 /// Far more than it takes, and an end for a test that fails.
 const LONG: Duration = Duration::from_secs(30);

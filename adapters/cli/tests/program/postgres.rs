@@ -1,0 +1,121 @@
+//! A store on a PostgreSQL server, and what is said where it cannot be used.
+
+use serde_json::Value;
+
+use crate::keystile::{Keystile, text};
+use crate::server::Server;
+
+#[test]
+fn a_key_lives_and_ends_on_a_server() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let url = server.url("postgres");
+    let program = Keystile::new().with("KEYSTILE_STORE", &url);
+    let first = program.run(&["issue", "--client", "Acme Ltd", "--uses", "1"]);
+    assert_eq!(first.code, 0, "{}", first.errors);
+    assert!(first.errors.contains("There was no store yet"));
+    let once = first.output.trim();
+    assert_eq!(program.verdict(once, &[]), "allow");
+    assert_eq!(program.verdict(once, &[]), "uses_spent");
+
+    let (key, id) = program.issue(&["--permission", "read"]);
+    assert_eq!(program.verdict(&key, &["--requires", "read"]), "allow");
+    assert_ne!(program.verdict(&key, &["--requires", "write"]), "allow");
+    let rotated = program.object(&["rotate", &id, "--json"]);
+    let successor = text(&rotated, "key");
+    assert_eq!(program.verdict(&successor, &[]), "allow");
+    assert_eq!(program.verdict(&key, &[]), "allow", "both live");
+    let revoked = program.run(&["revoke", &id, "--reason", "leaked"]);
+    assert_eq!((revoked.code, revoked.errors.as_str()), (0, ""));
+    assert_eq!(program.verdict(&key, &[]), "key_revoked");
+    assert_eq!(program.objects(&["list", "--json"]).len(), 3);
+    let events = program.objects(&["events", &id, "--json"]);
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event.get("kind").and_then(Value::as_str).unwrap())
+        .collect();
+    assert_eq!(kinds, ["issued", "rotated", "revoked"]);
+    assert!(program.files().is_empty(), "no file beside it");
+    let given = program.run(&["--store", &url, "list"]);
+    assert_eq!(given.output.lines().count(), 4);
+}
+
+/// Each finds the tables missing, and one makes them.
+#[test]
+fn many_may_be_the_first() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let program = Keystile::new().with("KEYSTILE_STORE", &server.url("postgres"));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| program.issue(&[]));
+        }
+    });
+    assert_eq!(program.objects(&["list", "--json"]).len(), 6);
+}
+
+#[test]
+fn a_server_that_cannot_be_used_is_said_in_a_line() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let url = server.url("postgres");
+    let with = |user: &str, database: &str| {
+        let url = server.url(database);
+        url.replace("keystile@", &format!("{user}:s3cr3t@"))
+    };
+    let program = Keystile::new();
+    let mut rows = vec![
+        (with("keystile", "no-such-database"), "no such database"),
+        (with("nobody", "postgres"), "refuses the user"),
+        (with("keystile", "locked"), "refuses the user"),
+    ];
+    let everything = |rows: &[(String, &str)]| {
+        for (store, said) in rows {
+            for command in [&["list"][..], &["issue", "--client", "x"], &["verify"]] {
+                let ran = program.run(&[&["--store", store], command].concat());
+                let key = ran.output.as_str();
+                assert_eq!((ran.code, key), (2, ""), "{store} {command:?}");
+                assert_eq!(ran.errors.lines().count(), 1, "{}", ran.errors);
+                assert!(ran.errors.contains(said), "{store}: {}", ran.errors);
+                assert!(!ran.errors.contains("s3cr3t"), "{}", ran.errors);
+            }
+        }
+    };
+    everything(&rows);
+
+    server.kill();
+    let gone = "cannot be reached";
+    rows = vec![
+        (url.clone(), gone),
+        ("postgres://u:s3cr3t@127.0.0.1:1/d".to_owned(), gone),
+        (
+            "postgres://u:s3cr3t@no-such-host.invalid/d".to_owned(),
+            gone,
+        ),
+    ];
+    for (wrong, said) in [
+        (
+            "postgres://u:s3cr3t@h:port/d",
+            "postgres://USER:PASSWORD@HOST",
+        ),
+        ("postgres://s3cr3t", "cannot be reached"),
+        ("postgresql:///s3cr3t", "postgres://USER:PASSWORD@HOST"),
+        ("postgresql:s3cr3t", "postgres://USER:PASSWORD@HOST"),
+        (
+            "postgres://u:s3cr3t@h/d?s3cr3t=1",
+            "postgres://USER:PASSWORD@HOST",
+        ),
+        ("postgres://u:s3cr3t@h/d?sslmode=require", "TLS"),
+    ] {
+        rows.push((wrong.to_owned(), said));
+    }
+    everything(&rows);
+
+    server.run();
+    let program = Keystile::new().with("KEYSTILE_STORE", &url);
+    let (key, _) = program.issue(&[]);
+    assert_eq!(program.verdict(&key, &[]), "allow", "when it is back");
+}

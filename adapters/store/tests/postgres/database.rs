@@ -1,0 +1,57 @@
+//! Databases of the tests' own, on one server.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+
+use keystile_store::PostgresStore;
+use tokio_postgres::{Client, NoTls};
+
+use crate::server::Server;
+
+/// A database of a test's own.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    /// Somebody else, at a prompt.
+    pub(crate) other: Client,
+}
+
+impl Database {
+    /// An empty one; nothing where there is no server, which was said.
+    pub(crate) async fn new() -> Option<Self> {
+        static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = SERVER.get_or_init(Server::start).as_ref()?;
+        let name = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = connect(&server.url("postgres")).await;
+        let create = format!("CREATE DATABASE {name}");
+        admin.batch_execute(&create).await.unwrap();
+        Some(Self::at(server.url(&name)).await)
+    }
+
+    pub(crate) async fn at(url: String) -> Self {
+        let other = connect(&url).await;
+        Self { url, other }
+    }
+
+    pub(crate) fn open(&self) -> PostgresStore {
+        PostgresStore::open(&self.url).unwrap()
+    }
+
+    /// A store whose tables are there.
+    pub(crate) async fn store(&self) -> PostgresStore {
+        let store = self.open();
+        store.migrate().await.expect("tables are made");
+        store
+    }
+
+    /// Whether somebody else may do this.
+    pub(crate) async fn sql(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.other.batch_execute(sql).await
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
