@@ -115,7 +115,7 @@ impl Verifier {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'r> {
     requirement: Option<&'r Requirement>,
-    endpoint: Option<(&'r str, &'r str)>,
+    endpoint: Option<(&'r [u8], &'r [u8])>,
     environment: Option<&'r Environment>,
     #[cfg(feature = "network")]
     address: Option<IpAddr>,
@@ -144,17 +144,15 @@ impl<'r> Request<'r> {
     /// The method and the path *as they are dispatched*, after any rewriting; the path
     /// without its query.
     #[must_use]
-    pub const fn endpoint(mut self, method: &'r str, path: &'r str) -> Self {
-        self.endpoint = Some((method, path));
-        self
+    pub const fn endpoint(self, method: &'r str, path: &'r str) -> Self {
+        self.endpoint_bytes(method.as_bytes(), path.as_bytes())
     }
 
     /// As [`endpoint`](Self::endpoint), from bytes off the wire.
     #[must_use]
-    pub fn endpoint_bytes(self, method: &'r [u8], path: &'r [u8]) -> Self {
-        // Neither an empty path nor an empty method ever matches.
-        let text = |bytes: &'r [u8]| core::str::from_utf8(bytes).unwrap_or_default();
-        self.endpoint(text(method), text(path))
+    pub const fn endpoint_bytes(mut self, method: &'r [u8], path: &'r [u8]) -> Self {
+        self.endpoint = Some((method, path));
+        self
     }
 
     /// The deployment that asks: keys of any other, or of none, are refused.
@@ -337,12 +335,10 @@ impl<'r> Terms<'r> {
             return refuse(Cause::Network);
         }
         match (request.endpoint, self.endpoints) {
-            (Some((_, path)), _) if !is_canonical_path(path.as_bytes()) => {
+            (Some((_, path)), _) if !is_canonical_path(path) => {
                 return refuse(Cause::PathNotCanonical);
             }
-            (Some((method, path)), Some(rules))
-                if !rules.allow_canonical(method.as_bytes(), path.as_bytes()) =>
-            {
+            (Some((method, path)), Some(rules)) if !rules.allow_canonical(method, path) => {
                 return refuse(Cause::Endpoint);
             }
             (None, Some(_)) => return refuse(Cause::Endpoint),

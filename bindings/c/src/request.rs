@@ -5,7 +5,7 @@ use keystile::{Environment, Request};
 use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
 use crate::text::keystile_str;
-use crate::wall::{Outcome, begins_with_its_size, wire_text};
+use crate::wall::{Outcome, begins_with_its_size};
 
 /// What a request asks for. What is left at zero is not asked: without a requirement no
 /// permission is needed. But a key that is restricted to endpoints or networks is refused
@@ -54,7 +54,7 @@ impl keystile_request<'_> {
             request = request.requires(&requirement.0);
         }
         if method.is_some() || path.is_some() {
-            request = request.endpoint(method.map_or("", wire_text), path.map_or("", wire_text));
+            request = request.endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default());
         }
         if let Some(environment) = environment {
             request = request.in_environment(environment);

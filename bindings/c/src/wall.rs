@@ -164,31 +164,6 @@ pub(crate) unsafe fn text_of<'a>(
     core::str::from_utf8(bytes).map_err(|_| KEYSTILE_ERROR_NOT_UTF8)
 }
 
-/// Bytes off the wire as text; what is not UTF-8 is empty, which never matches anything.
-#[inline]
-pub(crate) fn wire_text(bytes: &[u8]) -> &str {
-    if is_ascii(bytes) {
-        // SAFETY: ASCII is UTF-8. Paths and methods are ASCII on the hot path, and looking
-        // for that costs a fifth of looking for UTF-8.
-        return unsafe { core::str::from_utf8_unchecked(bytes) };
-    }
-    core::str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// As the standard one, which goes byte by byte where there are fewer than 32.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().fold(0, |all, byte| all | byte) < 0x80;
-    };
-    let (words, _) = bytes.as_chunks::<8>();
-    let all = words.iter().fold(u64::from_ne_bytes(*last), |all, word| {
-        all | u64::from_ne_bytes(*word)
-    });
-    all & HIGH == 0
-}
-
 /// Copies a text to a caller's buffer; the length that is needed is told either way.
 ///
 /// # Safety
