@@ -38,6 +38,7 @@
 mod aftercare;
 mod builder;
 mod changes;
+mod decide;
 mod directory;
 mod flights;
 mod uses;
@@ -49,11 +50,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Allowed, Cause, Check, Decision, Denial, KeyRecord, Keyring, Lookup, Request, Stats,
-    UnixMillis, Usage, Verifier, verify,
+    Allowed, Cause, Check, Decision, Denial, KeyRecord, Keyring, Request, Stats, UnixMillis,
+    Verifier,
 };
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -62,16 +62,10 @@ use self::changes::Position;
 use self::directory::Directory;
 use self::flights::Flights;
 use self::uses::Uses;
-use crate::check::check;
 use crate::error::StoreError;
 use crate::store::Store;
 
 pub use self::builder::AuthenticatorBuilder;
-
-/// Rounds that a check goes before it gives up on invalidations that overtake it.
-const ROUNDS_MAX: u32 = 8;
-/// Time between the later rounds: a replica may lag behind what was cached.
-const ROUND_PAUSE: Duration = Duration::from_millis(5);
 
 /// A [`Keyring`] over a store: it fetches what is not cached, hears of changes that other
 /// processes make, and notes last uses.
@@ -105,6 +99,11 @@ pub struct Answer {
     /// What the store said, where it could not be asked; for the log.
     pub failure: Option<Arc<StoreError>>,
 }
+
+/// A check that memory could not answer. It remembers what was counted for it already.
+#[derive(Debug)]
+#[must_use = "it is not decided yet"]
+pub struct Unsettled(Option<Allowed>);
 
 /// What an authenticator has done, and what is waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,20 +155,63 @@ impl<S: Store + 'static> Authenticator<S> {
     /// `now` is one reading of the clock for the whole check. The answer never fails: a
     /// store that cannot be asked makes it a denial.
     pub async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
-        let parts = &self.own.parts;
-        if parts.is_stopped() {
-            return Answer::unavailable(None);
+        match self.look(credential, request, now) {
+            Ok(answer) => answer,
+            Err(unsettled) => self.settle(unsettled, credential, request, now).await,
         }
-        match parts.decide(credential, request, now).await {
+    }
+
+    /// Decides about a presented key as far as that takes no look at the store, and neither
+    /// waits nor makes a future: what a service does on nearly every request.
+    ///
+    /// # Errors
+    /// What [`settle`](Self::settle) goes on with, where only the store knows.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a verdict makes no heap allocation"
+    )]
+    pub fn look(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Unsettled> {
+        let parts = &self.own.parts;
+        if parts.stopped.load(Ordering::Acquire) {
+            return Ok(Answer::unavailable(None));
+        }
+        match parts.keyring.check(credential, request, now) {
+            Check::Decided(Decision::Deny(denial)) => Ok(Answer::denied(denial)),
+            Check::Decided(Decision::Allow(allowed)) => {
+                match parts.directory.find(&allowed.key_id, allowed.version) {
+                    Some(record) => Ok(parts.allowed(allowed, record, credential, now)),
+                    None => Err(Unsettled(Some(allowed))),
+                }
+            }
+            Check::NeedsRecord(_) => Err(Unsettled(None)),
+        }
+    }
+
+    /// Goes on where [`look`](Self::look) stopped, for the same credential and request.
+    pub async fn settle(
+        &self,
+        unsettled: Unsettled,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Answer {
+        let parts = &self.own.parts;
+        match parts.decide(unsettled, credential, request, now).await {
             Ok(answer) => answer,
             Err(failure) => Answer::unavailable(Some(failure)),
         }
     }
 
-    /// The answer, where it takes no look at the store; else nothing, and
-    /// [`check`](Self::check) is to be asked.
+    /// The answer, where it takes no look at the store.
     ///
-    /// It neither waits nor makes a future: what a service does on nearly every request.
+    /// Nothing is counted twice where [`settle`](Self::settle) follows a
+    /// [`look`](Self::look); to ask anew after this gave no answer may count a request
+    /// that is let pass a second time.
     #[must_use = "a decision that nobody looks at guards nothing"]
     pub fn check_cached(
         &self,
@@ -177,18 +219,7 @@ impl<S: Store + 'static> Authenticator<S> {
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Option<Answer> {
-        let parts = &self.own.parts;
-        if parts.is_stopped() {
-            return Some(Answer::unavailable(None));
-        }
-        match parts.keyring.check(credential, request, now) {
-            Check::Decided(Decision::Deny(denial)) => Some(Answer::denied(denial)),
-            Check::Decided(Decision::Allow(allowed)) => {
-                let record = parts.directory.find(&allowed.key_id, allowed.version)?;
-                Some(parts.allowed(allowed, record, credential, now))
-            }
-            Check::NeedsRecord(_) => None,
-        }
+        self.look(credential, request, now).ok()
     }
 
     /// The keyring, for what a service wants of it directly, as
@@ -236,160 +267,6 @@ impl<S: Store + 'static> Authenticator<S> {
         parts.tasks.close();
         parts.tasks.wait().await;
         parts.flush_uses().await
-    }
-}
-
-impl<S: Store + 'static> Parts<S> {
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    async fn decide(
-        self: &Arc<Self>,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Result<Answer, Arc<StoreError>> {
-        let mut check = self.keyring.check(credential, request, now);
-        let mut fetched: Option<Arc<KeyRecord>> = None;
-        for round in 0..ROUNDS_MAX {
-            if round > 1 {
-                tokio::time::sleep(ROUND_PAUSE).await;
-            }
-            let ticket = match check {
-                Check::Decided(Decision::Deny(denial)) => return Ok(Answer::denied(denial)),
-                Check::Decided(Decision::Allow(allowed)) => {
-                    if let Some(record) = self.record_of(&allowed, fetched.take()).await? {
-                        return Ok(self.allowed(allowed, record, credential, now));
-                    }
-                    // It has changed since it was cached, and nobody said so yet.
-                    self.keyring.invalidate(&allowed.key_id);
-                    check = self.keyring.check(credential, request, now);
-                    continue;
-                }
-                Check::NeedsRecord(ticket) => ticket,
-            };
-            let landed = self
-                .flights
-                .fetch(ticket.lookup(), ticket.as_of(), round > 0)
-                .await?;
-            let record = landed.record.as_deref();
-            if let Some(record) = record
-                && record.remaining_uses.is_some()
-                && self.is_proved(credential, record, now)
-            {
-                return self.check_counted(credential, request, now).await;
-            }
-            // Who joined a fetch answers for what was invalidated since that began, which
-            // was before its own ticket.
-            let as_of = ticket.as_of().min(landed.as_of);
-            check = match self.keyring.ticket(credential, request, as_of) {
-                Ok(ticket) => self.keyring.admit(ticket, record, now),
-                Err(denial) => return Ok(Answer::denied(denial)),
-            };
-            fetched = landed.record;
-        }
-        Err(Arc::new(StoreError::Stale))
-    }
-
-    /// The record that a verdict was made on; nothing where the store has another version.
-    async fn record_of(
-        &self,
-        allowed: &Allowed,
-        fetched: Option<Arc<KeyRecord>>,
-    ) -> Result<Option<Arc<KeyRecord>>, Arc<StoreError>> {
-        let is_it = |record: &Arc<KeyRecord>| {
-            (record.id, record.version) == (allowed.key_id, allowed.version)
-        };
-        let record = match fetched.filter(is_it) {
-            Some(record) => Some(record),
-            None => {
-                let known = self.directory.find(&allowed.key_id, allowed.version);
-                if known.is_some() {
-                    return Ok(known);
-                }
-                let lookup = Lookup::Id(allowed.key_id);
-                let landed = self.flights.fetch(&lookup, 0, false).await?;
-                landed.record.filter(is_it)
-            }
-        };
-        if let Some(record) = &record {
-            self.directory.keep(Arc::clone(record));
-        }
-        Ok(record)
-    }
-
-    fn allowed(
-        self: &Arc<Self>,
-        allowed: Allowed,
-        record: Arc<KeyRecord>,
-        credential: &[u8],
-        now: UnixMillis,
-    ) -> Answer {
-        if allowed.needs_rehash || allowed.ends_overlap_of.is_some() {
-            self.look_after(&allowed, &record, credential, now);
-        }
-        Answer {
-            decision: Decision::Allow(allowed),
-            record: Some(record),
-            failure: None,
-        }
-    }
-
-    /// What the store was asked, unless it takes too long.
-    async fn in_time<T>(
-        &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let answer = timeout(self.store_timeout, asked).await;
-        answer.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
-    }
-
-    /// Whether a credential is the key of this record; the keyring remembers those that
-    /// are not.
-    fn is_proved(&self, credential: &[u8], record: &KeyRecord, now: UnixMillis) -> bool {
-        let Ok(key) = self.verifier.parse(credential) else {
-            return false;
-        };
-        let asks_nothing = Request::new();
-        let mut usage = Usage::of(record);
-        let decision = verify(
-            &self.verifier,
-            &key,
-            Some(record),
-            &asks_nothing,
-            &mut usage,
-            now,
-        );
-        match decision {
-            Decision::Allow(_) => true,
-            Decision::Deny(denial) => denial.key_id().is_some(),
-        }
-    }
-
-    /// The store's own verdict on a key whose uses are counted.
-    async fn check_counted(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Result<Answer, Arc<StoreError>> {
-        let checked = check(&*self.store, &self.verifier, credential, request, now);
-        let checked = self.flights.run(checked).await?;
-        let record = match &checked.decision {
-            Decision::Allow(allowed) => {
-                if let Some(predecessor) = &allowed.ends_overlap_of {
-                    self.keyring.invalidate(predecessor);
-                }
-                checked.record.map(Arc::new)
-            }
-            Decision::Deny(_) => None,
-        };
-        Ok(Answer {
-            decision: checked.decision,
-            record,
-            failure: None,
-        })
     }
 }
 

@@ -78,7 +78,9 @@ mod store;
 mod verbs;
 
 #[cfg(feature = "authenticator")]
-pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats};
+pub use authenticator::{
+    Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Unsettled,
+};
 pub use check::{Checked, check};
 pub use error::{Damage, StoreError};
 pub use memory::MemoryStore;

@@ -11,7 +11,7 @@ use keystile::{
     Cause, Credential, CredentialRules, Decision, Denial, DenialCode, Environment, Networks,
     Requirement, StatusPolicy, UnixMillis, allowed_headers,
 };
-use keystile_store::{Answer, Authenticator, Store};
+use keystile_store::{Answer, Authenticator, Store, StoreError, Unsettled};
 use tokio::sync::Semaphore;
 
 use crate::connection::{Client, Connection};
@@ -65,7 +65,7 @@ pub(crate) enum Verdict {
     Anonymous,
     Refused(Refusal),
     /// Only the store knows.
-    NeedsStore,
+    NeedsStore(Unsettled, UnixMillis),
 }
 
 /// A verdict before the key was looked at.
@@ -117,14 +117,19 @@ impl<S: Store + 'static> Guard<S> {
         };
         let credential = asked.credential.as_bytes();
         let authenticator = &self.settings.authenticator;
-        match authenticator.check_cached(credential, &asked.request, asked.now) {
-            Some(answer) => self.settle(answer, asked.client, asked.now),
-            None => Verdict::NeedsStore,
+        match authenticator.look(credential, &asked.request, asked.now) {
+            Ok(answer) => self.settle(answer, asked.client, asked.now),
+            Err(unsettled) => Verdict::NeedsStore(unsettled, asked.now),
         }
     }
 
     /// The verdict, by the store where need be.
-    pub(crate) async fn ask(&self, head: Head<'_>) -> Verdict {
+    pub(crate) async fn ask(
+        &self,
+        head: Head<'_>,
+        unsettled: Unsettled,
+        now: UnixMillis,
+    ) -> Verdict {
         let asked = match self.read(head) {
             Ok(asked) => asked,
             Err(early) => return early.into(),
@@ -134,10 +139,10 @@ impl<S: Store + 'static> Guard<S> {
             let credential = asked.credential.as_bytes();
             let authenticator = &settings.authenticator;
             authenticator
-                .check(credential, &asked.request, asked.now)
+                .settle(unsettled, credential, &asked.request, now)
                 .await
         };
-        let answer = match self.guessed_too_often(asked.client, asked.now) {
+        let answer = match self.guessed_too_often(asked.client, now) {
             false => check.await,
             // In single file: an owner who is behind the same address gets through, and
             // guesses keep no more of the store busy than this.
@@ -152,7 +157,7 @@ impl<S: Store + 'static> Guard<S> {
                 }
             }
         };
-        self.settle(answer, asked.client, asked.now)
+        self.settle(answer, asked.client, now)
     }
 
     /// The refusal where the store did not tell.
@@ -239,7 +244,7 @@ impl<S: Store + 'static> Guard<S> {
         self.deny(denial, None)
     }
 
-    fn deny(&self, denial: &Denial, failure: Option<&Arc<keystile_store::StoreError>>) -> Refusal {
+    fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Refusal {
         telemetry::denied(denial, denial.code().as_str(), failure);
         Refusal::of(denial, self.settings.policy, self.requirement.as_deref())
     }

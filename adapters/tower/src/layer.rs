@@ -5,8 +5,8 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use http::{Request, Response};
-use keystile::{Error, Requirement};
-use keystile_store::{Authenticator, Store};
+use keystile::{Error, Requirement, UnixMillis};
+use keystile_store::{Authenticator, Store, Unsettled};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -103,11 +103,11 @@ where
             }
             Verdict::Anonymous => ResponseFuture::of_service(self.inner.call(request), Vec::new()),
             Verdict::Refused(refusal) => ResponseFuture::refused(refusal),
-            Verdict::NeedsStore => {
+            Verdict::NeedsStore(unsettled, now) => {
                 // The service that was asked whether it is ready is the one to be called.
                 let next = self.inner.clone();
                 let inner = core::mem::replace(&mut self.inner, next);
-                ResponseFuture::fetching(ask(self.guard.clone(), inner, request))
+                ResponseFuture::fetching(ask(self.guard.clone(), unsettled, now, inner, request))
             }
         }
     }
@@ -115,6 +115,8 @@ where
 
 async fn ask<S, I, B, R>(
     guard: Guard<S>,
+    unsettled: Unsettled,
+    now: UnixMillis,
     mut inner: I,
     request: Request<B>,
 ) -> Result<Response<ResponseBody<R>>, I::Error>
@@ -124,7 +126,7 @@ where
 {
     // Apart from its body, which need not be shareable, a request can be waited with.
     let (mut parts, body) = request.into_parts();
-    let added = match guard.ask(Head::of_parts(&parts)).await {
+    let added = match guard.ask(Head::of_parts(&parts), unsettled, now).await {
         Verdict::Allowed(passed) => {
             guard.hide_credential(&mut parts.headers);
             parts.extensions.insert(passed.key);
@@ -132,7 +134,7 @@ where
         }
         Verdict::Anonymous => Vec::new(),
         Verdict::Refused(refusal) => return Ok(refusal.into_body()),
-        Verdict::NeedsStore => return Ok(guard.unavailable().into_body()),
+        Verdict::NeedsStore(..) => return Ok(guard.unavailable().into_body()),
     };
     let response = inner.call(Request::from_parts(parts, body)).await?;
     Ok(crate::future::finish(response, added))

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{DenialCode, IssueRequest, Millis, Request};
+use keystile::{DenialCode, IssueRequest, Millis, RateLimit, Request};
 use keystile_store::{Authenticator, revoke};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, issued_as, over};
@@ -36,7 +36,7 @@ async fn all_who_wait_for_a_key_share_one_fetch() {
     assert_eq!(store.calls().find, 0, "it is cached");
 }
 
-/// A24-like stampede: whoever asked first hangs up, and the others are still answered.
+/// Whoever asked first hangs up, and the others are still answered.
 #[tokio::test]
 async fn a_leader_that_goes_away_fails_nobody() {
     let store = Scripted::new();
@@ -190,34 +190,44 @@ async fn a_record_older_than_the_cached_one_is_not_believed() {
     let store = Scripted::new();
     let key = issued(&*store).await;
     let authenticator = over(&store).build().unwrap();
-    keystile_store::suspend(&*store, &key.record.id, at(1))
-        .await
-        .unwrap();
-    assert_eq!(
-        code(&ask(&authenticator, &key).await),
-        Some(DenialCode::KeySuspended)
-    );
-    authenticator.keyring().invalidate(&key.record.id);
-    // What the lagging one has: the key as it was issued.
-    let lagging = Scripted::new();
-    keystile_store::keep_issued(&lagging.store, &key)
-        .await
-        .unwrap();
-    let text = key.key.expose().as_bytes();
-    let request = Request::new();
-    let keystile::Check::NeedsRecord(ticket) =
-        authenticator.keyring().check(text, &request, at(1_000))
-    else {
-        panic!("it was voided");
-    };
-    let stale = &key.record;
-    let check = authenticator
-        .keyring()
-        .admit(ticket, Some(stale), at(1_000));
+    has_begun(&authenticator).await;
+    let id = key.record.id;
+    authenticator.suspend(&id, at(1)).await.unwrap();
+    let suspended = Some(DenialCode::KeySuspended);
+    assert_eq!(code(&ask(&authenticator, &key).await), suspended);
+    authenticator.keyring().invalidate(&id);
+    store.trouble(Trouble::Lags);
+    store.calls();
+    let answer = ask(&authenticator, &key).await;
+    assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
     assert!(
-        matches!(check, keystile::Check::NeedsRecord(_)),
-        "not admitted"
+        (2..20).contains(&store.calls().find),
+        "asked again, and not for ever"
     );
+    store.trouble(Trouble::None);
+    assert_eq!(code(&ask(&authenticator, &key).await), suspended);
+}
+
+/// A request is counted once, also where its key's record was forgotten meanwhile.
+#[tokio::test]
+async fn a_limit_is_exact_also_where_few_records_are_kept() {
+    let store = Scripted::new();
+    let limit = RateLimit::new(7, Millis::from_hours(1)).unwrap();
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let request = IssueRequest::new("Acme").unwrap().rate_limit(limit);
+        keys.push(issued_as(&*store, request).await);
+    }
+    let authenticator = over(&store).capacity(2).build().unwrap();
+    has_begun(&authenticator).await;
+    let mut allowed = [0; 3];
+    for round in 0..60 {
+        let at = [0, 1, 0, 0, 2, 1][round % 6];
+        if code(&ask(&authenticator, &keys[at]).await).is_none() {
+            allowed[at] += 1;
+        }
+    }
+    assert_eq!(allowed, [7, 7, 7]);
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(crate) enum Trouble {
     /// Events cannot be read, for a damaged one.
     Damaged,
     CommitFails,
+    /// Finds answer the version before.
+    Lags,
 }
 
 /// How often each method was called.
@@ -127,7 +129,13 @@ impl Store for Scripted {
             self.pass().await;
         }
         self.sound()?;
-        found
+        let lags = *self.trouble.lock().unwrap() == Trouble::Lags;
+        found.map(|found| {
+            found.map(|mut record| {
+                record.version -= u64::from(lags);
+                record
+            })
+        })
     }
 
     async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
