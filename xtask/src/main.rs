@@ -12,6 +12,7 @@ mod dependencies;
 mod fuzz;
 mod house;
 mod no_std;
+mod postgres;
 mod ratios;
 mod report;
 mod steps;

@@ -1,7 +1,7 @@
 //! The table of steps: what `cargo xtask test` runs, in order.
 
 use crate::house::{Done, House, run, succeeds};
-use crate::{capi, dependencies, fuzz, no_std};
+use crate::{capi, dependencies, fuzz, no_std, postgres};
 
 /// One check: where a need is missing it is skipped, and the report says so.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Cargo(&'static str, &'static str),
     /// A program that says its version, and the Debian package that holds it.
     Program(&'static str, &'static str),
+    /// The programs of PostgreSQL's server, in the search path or where Debian puts them.
+    Postgres,
     /// A C library that pkg-config knows, and the Debian package that holds it.
     Library(&'static str, &'static str),
     /// The source of the standard library.
@@ -38,6 +40,7 @@ impl Need {
                 (!found)
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
+            Self::Postgres => postgres::missing(),
             Self::Library(library, package) => {
                 let found = succeeds(house.command("pkg-config").args(["--exists", library]));
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
@@ -84,6 +87,12 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the core's tests without its default features",
         needs: &[],
         run: |house| house.cargo("test --package keystile --no-default-features --lib --tests"),
+    },
+    Step {
+        name: "postgres",
+        about: "the store and the program on a PostgreSQL server, killed 50 times",
+        needs: &[Need::Postgres],
+        run: postgres::tests,
     },
     Step {
         name: "vectors",
