@@ -9,6 +9,7 @@ use crate::list::ListArguments;
 use crate::plan::PlanArguments;
 use crate::revoke::RevokeArguments;
 use crate::rotate::RotateArguments;
+use crate::serve::ServeArguments;
 use crate::show::ShowArguments;
 use crate::store_url::StoreUrl;
 use crate::suspend::{ResumeArguments, SuspendArguments};
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     Events(EventsArguments),
     Template(TemplateArguments),
+    Serve(Box<ServeArguments>),
     Inspect(InspectArguments),
     /// Walk through the life of a key, on a store in a temporary folder.
     ///

@@ -23,6 +23,7 @@ mod presented;
 mod program;
 mod revoke;
 mod rotate;
+mod serve;
 mod setting;
 mod show;
 mod store_url;
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
             input_is_terminal: input.is_terminal(),
             input: &mut input.lock(),
             output: &mut std::io::stdout().lock(),
-            errors: &mut std::io::stderr().lock(),
+            // Not locked: what serves writes its log there from all its threads.
+            errors: &mut std::io::stderr(),
             key: std::env::var_os(presented::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),
         },

@@ -9,8 +9,8 @@ use crate::failure::{Exit, FAILED, Failure};
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{
-    demo, events, inspect, issue, list, pepper, plan, revoke, rotate, show, suspend, template,
-    usage, verify,
+    demo, events, inspect, issue, list, pepper, plan, revoke, rotate, serve, show, suspend,
+    template, usage, verify,
 };
 
 /// Carries out one command. What went wrong is said in one line on standard error.
@@ -48,7 +48,11 @@ fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Resu
         peppers: pepper::ring(surroundings.pepper.as_deref())?,
         json,
     };
-    tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match &arguments.command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime
         .enable_all()
         .build()
         .map_err(|_| Failure::expected("the program cannot start its threads"))?
@@ -71,6 +75,7 @@ async fn on_store(
         Command::Rotate(rotate) => rotate::run(rotate, setting, surroundings).await,
         Command::Plan(plan) => plan::run(plan, setting, surroundings).await,
         Command::Events(events) => events::run(events, setting, surroundings).await,
+        Command::Serve(serve) => serve::run(serve, setting, surroundings).await,
         Command::Template(_) | Command::Inspect(_) | Command::Demo => Ok(Exit::Done),
     }
 }

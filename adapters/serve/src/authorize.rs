@@ -1,0 +1,222 @@
+//! `/v1/authorize`: forward authentication for gateways.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderValue, Request as HttpRequest, StatusCode};
+use keystile::{Decision, Environment, KeyRecord, Request, Requirement, allowed_headers};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Deserialize;
+use utoipa::{IntoParams, IntoResponses};
+
+use crate::app::App;
+use crate::extract::{Asked, Form};
+use crate::original::{Gateway, only};
+use crate::peer;
+use crate::problem::{Problem, put};
+use crate::text;
+
+/// What a client's name is spelled without in a header.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// What a location asks of keys; set by the gateway's configuration, never by its client.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Location {
+    /// Permissions, such as `read` or `admin OR (read AND audit)`.
+    #[param(max_length = 1000)]
+    requires: Option<String>,
+    /// The environment that the location belongs to.
+    #[param(pattern = "^[a-z0-9]{1,12}$")]
+    environment: Option<String>,
+}
+
+impl Form for Location {
+    const EXPECTED: &str = "The query has requires and environment, each once or not at all.";
+}
+
+/// What a gateway is answered.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub(crate) enum Authorized {
+    /// The request may pass; the headers say whose key it is.
+    #[response(status = 200)]
+    Pass,
+    /// The gateway does not say what it asks about, or says it twice.
+    #[response(status = 400)]
+    Malformed(Problem),
+    /// No key was sent, or it is not valid.
+    #[response(status = 401)]
+    NoKey(Problem),
+    /// The key may not, or the peer is no trusted gateway.
+    #[response(status = 403)]
+    Forbidden(Problem),
+    /// What the location asks is no requirement or environment.
+    #[response(status = 422)]
+    Invalid(Problem),
+    /// The key has spent its limit.
+    #[response(status = 429)]
+    Limited(Problem),
+    /// The store cannot be asked.
+    #[response(status = 503)]
+    Unavailable(Problem),
+}
+
+/// Forward authentication, for a gateway that is told from its headers.
+///
+/// nginx sends `X-Original-Method` and `X-Original-URI`, Traefik and Caddy send
+/// `X-Forwarded-Method` and `X-Forwarded-Uri`. With both there is no telling which are the
+/// client's, and the request is refused. Asked by trusted peers alone.
+#[utoipa::path(
+    get, path = "/v1/authorize", tag = "gateways", params(Location), responses(Authorized),
+    security(("key_header" = []), ("bearer" = []), ()),
+)]
+pub(crate) async fn authorize(State(app): State<App>, request: HttpRequest<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    match Gateway::by_headers(&parts) {
+        Ok(gateway) => answer(&app, gateway, parts).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Forward authentication for nginx's `auth_request`, by `X-Original-Method` and
+/// `X-Original-URI` alone.
+///
+/// nginx makes a 500 of all that is not 2xx, 401 or 403: what else there is to say is a
+/// 403, with the status in `X-Auth-Status` beside `Retry-After`.
+#[utoipa::path(
+    get, path = "/v1/authorize/nginx", tag = "gateways", params(Location),
+    responses(Authorized), security(("key_header" = []), ("bearer" = []), ()),
+)]
+pub(crate) async fn nginx(State(app): State<App>, request: HttpRequest<Body>) -> Response {
+    answer(&app, Gateway::Nginx, request.into_parts().0).await
+}
+
+/// Forward authentication for Traefik's `ForwardAuth` and Caddy's `forward_auth`, by
+/// `X-Forwarded-Method` and `X-Forwarded-Uri` alone.
+#[utoipa::path(
+    get, path = "/v1/authorize/forwarded", tag = "gateways", params(Location),
+    responses(Authorized), security(("key_header" = []), ("bearer" = []), ()),
+)]
+pub(crate) async fn forwarded(State(app): State<App>, request: HttpRequest<Body>) -> Response {
+    answer(&app, Gateway::Forwarded, request.into_parts().0).await
+}
+
+/// Forward authentication for Envoy's `ext_authz` over HTTP, with the path prefix
+/// `/v1/authorize/envoy`: any method, and behind the prefix the original path and query.
+///
+/// What the location asks stands in `X-Keystile-Requires` and `X-Keystile-Environment`,
+/// which Envoy sets by `headers_to_add`.
+#[utoipa::path(
+    get, path = "/v1/authorize/envoy/{path}", tag = "gateways", responses(Authorized),
+    params(("path" = String, Path, description = "The original path")),
+    security(("key_header" = []), ("bearer" = []), ()),
+)]
+pub(crate) async fn envoy(State(app): State<App>, request: HttpRequest<Body>) -> Response {
+    answer(&app, Gateway::Envoy, request.into_parts().0).await
+}
+
+async fn answer(app: &App, gateway: Gateway, mut parts: Parts) -> Response {
+    let response = match decide(app, gateway, &mut parts).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    match gateway {
+        Gateway::Nginx => for_nginx(response),
+        _ => response,
+    }
+}
+
+async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Response, Problem> {
+    let trusted = &app.settings.trusted_proxies;
+    if !peer::is_trusted(&parts.extensions, trusted) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "Not a trusted gateway",
+            "untrusted_peer",
+            "A gateway is asked from an address that --trusted-proxy names.",
+        ));
+    }
+    let original = gateway.original(parts)?;
+    let location = location(gateway, parts).await?;
+    let requirement: Option<Requirement> = location
+        .requires
+        .as_deref()
+        .map(text::requirement)
+        .transpose()?;
+    let environment = location.environment.as_deref().map(Environment::new);
+    let environment = environment.transpose()?;
+    let mut request = Request::new().endpoint(&original.method, &original.path);
+    if let Some(requirement) = &requirement {
+        request = request.requires(requirement);
+    }
+    if let Some(environment) = &environment {
+        request = request.in_environment(environment);
+    }
+    if let Some(address) = peer::client(&parts.extensions, &parts.headers, trusted) {
+        request = request.from_address(address);
+    }
+    let judged = app.judge("authorize", &parts.headers, &request).await?;
+    let allowed = match &judged.decision {
+        Decision::Deny(denial) => return Ok(app.refuse(denial, requirement.as_ref())),
+        Decision::Allow(allowed) => allowed,
+    };
+    let record = judged.record.as_deref();
+    let mut response = Response::new(Body::empty());
+    identify(&mut response, allowed.key_id.as_str(), record);
+    put(&mut response, allowed_headers(allowed, judged.now));
+    Ok(response)
+}
+
+/// What the location asks: of Envoy in headers, since its query is the original one.
+async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Problem> {
+    if gateway != Gateway::Envoy {
+        let Asked(location) = Asked::from_request_parts(parts, &()).await?;
+        return Ok(location);
+    }
+    let optional = |name: &'static str| {
+        let is_there = parts.headers.contains_key(name);
+        is_there
+            .then(|| only(parts, name).map(str::to_owned))
+            .transpose()
+    };
+    Ok(Location {
+        requires: optional("x-keystile-requires")?,
+        environment: optional("x-keystile-environment")?,
+    })
+}
+
+/// Whose key it is. Each header is always there, if empty, so that it takes the place of
+/// one that the client sent.
+fn identify(response: &mut Response, key_id: &str, record: Option<&KeyRecord>) {
+    let client = record.map_or("", |record| &record.client_name);
+    let owner = record.and_then(|record| record.owner.as_deref());
+    let environment = record.and_then(|record| record.environment.as_ref());
+    for (name, value) in [
+        ("x-keystile-key-id", key_id),
+        ("x-keystile-client", client),
+        ("x-keystile-owner", owner.unwrap_or_default()),
+        (
+            "x-keystile-environment",
+            environment.map_or("", Environment::as_str),
+        ),
+    ] {
+        let spelled = utf8_percent_encode(value, UNSAFE).to_string();
+        let value = HeaderValue::try_from(spelled);
+        let value = value.unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// nginx makes a 500 of any status but these.
+fn for_nginx(mut response: Response) -> Response {
+    let status = response.status();
+    if !status.is_success() && !matches!(status.as_u16(), 401 | 403) {
+        *response.status_mut() = StatusCode::FORBIDDEN;
+    }
+    let spelled = HeaderValue::from(status.as_u16());
+    response.headers_mut().insert("x-auth-status", spelled);
+    response
+}

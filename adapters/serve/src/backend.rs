@@ -1,0 +1,141 @@
+//! The authenticator without the type of its store, so that no handler has to name it.
+
+use futures_util::future::BoxFuture;
+use keystile::{
+    Event, Issued, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
+    UnixMillis, Verifier,
+};
+use keystile_store::{
+    Answer, Authenticator, AuthenticatorStats, Filter, Page, Store, StoreError, record,
+};
+
+type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// What the routes ask of an authenticator and its store.
+pub(crate) trait Backend: Send + Sync + 'static {
+    fn check_cached(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Option<Answer>;
+    fn check<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer>;
+    fn verifier(&self) -> &Verifier;
+    fn stats(&self) -> AuthenticatorStats;
+    /// One small look at the store, to see that it answers.
+    fn ping(&self) -> Soon<'_, ()>;
+    fn record<'a>(&'a self, id: &'a KeyId) -> Soon<'a, KeyRecord>;
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Vec<KeyRecord>>;
+    fn events<'a>(
+        &'a self,
+        id: Option<&'a KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Soon<'a, Vec<(u64, Event)>>;
+    fn keep_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
+    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis)
+    -> Soon<'a, KeyRecord>;
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
+    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
+    fn rotate<'a>(
+        &'a self,
+        id: &'a KeyId,
+        policy: &'a RotationPolicy,
+        format: Option<&'a KeyFormat>,
+        now: UnixMillis,
+    ) -> Soon<'a, Rotated>;
+    fn stop(&self) -> Soon<'_, ()>;
+}
+
+impl<S: Store + 'static> Backend for Authenticator<S> {
+    fn check_cached(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Option<Answer> {
+        Self::check_cached(self, credential, request, now)
+    }
+
+    fn check<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(Self::check(self, credential, request, now))
+    }
+
+    fn verifier(&self) -> &Verifier {
+        Self::verifier(self)
+    }
+
+    fn stats(&self) -> AuthenticatorStats {
+        Self::stats(self)
+    }
+
+    fn ping(&self) -> Soon<'_, ()> {
+        Box::pin(async {
+            let first = Page::first(1);
+            self.store().list(&Filter::default(), first).await?;
+            Ok(())
+        })
+    }
+
+    fn record<'a>(&'a self, id: &'a KeyId) -> Soon<'a, KeyRecord> {
+        Box::pin(record(&**self.store(), id))
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Vec<KeyRecord>> {
+        Box::pin(self.store().list(filter, page))
+    }
+
+    fn events<'a>(
+        &'a self,
+        id: Option<&'a KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Soon<'a, Vec<(u64, Event)>> {
+        Box::pin(self.store().events(id, after, limit))
+    }
+
+    fn keep_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {
+        Box::pin(Self::keep_issued(self, issued))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        id: &'a KeyId,
+        reason: &'a str,
+        now: UnixMillis,
+    ) -> Soon<'a, KeyRecord> {
+        Box::pin(Self::revoke(self, id, reason, now))
+    }
+
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
+        Box::pin(Self::suspend(self, id, now))
+    }
+
+    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
+        Box::pin(Self::resume(self, id, now))
+    }
+
+    fn rotate<'a>(
+        &'a self,
+        id: &'a KeyId,
+        policy: &'a RotationPolicy,
+        format: Option<&'a KeyFormat>,
+        now: UnixMillis,
+    ) -> Soon<'a, Rotated> {
+        Box::pin(async move { Self::rotate(self, id, policy, format, &mut SysRng, now).await })
+    }
+
+    fn stop(&self) -> Soon<'_, ()> {
+        Box::pin(Self::stop(self))
+    }
+}

@@ -1,0 +1,239 @@
+//! Who calls the admin API, and what that key may see and give.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request as HttpRequest, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use keystile::{
+    Decision, IssueRequest, KeyRecord, Millis, PepperRing, Request, Requirement, RotationPolicy,
+    SysRng, UnixMillis, delegate,
+};
+use keystile_store::Filter;
+
+use crate::app::App;
+use crate::peer;
+use crate::problem::{Problem, put};
+use keystile::allowed_headers;
+
+/// Lets a key read records, events and plans.
+pub(crate) const READ: &str = "keystile:keys:read";
+/// Lets a key issue, rotate, suspend, resume and revoke.
+pub(crate) const WRITE: &str = "keystile:keys:write";
+/// Lets a key do so with the keys of every owner and environment.
+pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
+
+/// The key that a request was let in by.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    record: Arc<KeyRecord>,
+    pub(crate) now: UnixMillis,
+}
+
+/// Lets a request in that carries a key with the permission for its method: to read for
+/// `GET`, to write for all else. What is routed through here needs no guard of its own.
+pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Next) -> Response {
+    match admit(&app, request).await {
+        Ok((request, headers)) => {
+            let mut response = next.run(request).await;
+            put(&mut response, headers);
+            response
+        }
+        Err(response) => *response,
+    }
+}
+
+type Admitted = (HttpRequest, Vec<(&'static str, String)>);
+
+async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Response>> {
+    let needed = if request.method().is_safe() {
+        READ
+    } else {
+        WRITE
+    };
+    let refuse = |problem: Problem| Box::new(problem.into_response());
+    let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
+    let (extensions, headers) = (request.extensions(), request.headers());
+    let trusted = &app.settings.trusted_proxies;
+    let mut asked = Request::new()
+        .requires(&requirement)
+        .endpoint(request.method().as_str(), request.uri().path());
+    if let Some(address) = peer::client(extensions, headers, trusted) {
+        asked = asked.from_address(address);
+    }
+    let judged = app.judge("admin", headers, &asked).await.map_err(refuse)?;
+    match (judged.decision, judged.record) {
+        (Decision::Allow(allowed), Some(record)) => {
+            let headers = allowed_headers(&allowed, judged.now);
+            let now = judged.now;
+            request.extensions_mut().insert(Caller { record, now });
+            Ok((request, headers))
+        }
+        (Decision::Deny(denial), _) => Err(Box::new(app.refuse(&denial, Some(&requirement)))),
+        (Decision::Allow(_), None) => Err(refuse(Problem::unavailable(
+            "The record of the caller's key cannot be read.",
+        ))),
+    }
+}
+
+impl Caller {
+    /// Its id, for the log.
+    pub(crate) fn id(&self) -> &str {
+        self.record.id.as_str()
+    }
+
+    fn has_every_owner(&self) -> bool {
+        self.record.permissions.grants(EVERY_OWNER)
+    }
+
+    /// Whether a key is one that it may know of: one of its own owner, unless it may know
+    /// of all.
+    pub(crate) fn sees(&self, record: &KeyRecord) -> bool {
+        self.has_every_owner() || self.record.owner == record.owner
+    }
+
+    /// The record, if it may know of it; else there is none.
+    pub(crate) fn seen(&self, record: KeyRecord) -> Result<KeyRecord, Problem> {
+        if self.sees(&record) {
+            Ok(record)
+        } else {
+            Err(Problem::not_found())
+        }
+    }
+
+    /// Refuses what shows the keys of every owner, such as all events.
+    pub(crate) fn may_see_all(&self) -> Result<(), Problem> {
+        if self.has_every_owner() {
+            Ok(())
+        } else {
+            Err(Problem::exceeds(
+                "This shows the keys of every owner, and needs keystile:owners:any.",
+            ))
+        }
+    }
+
+    /// The owner whose keys a list is to show.
+    pub(crate) fn restrict(&self, filter: &mut Filter) -> Result<(), Problem> {
+        if self.has_every_owner() {
+            return Ok(());
+        }
+        match (&self.record.owner, &filter.owner) {
+            (Some(own), None) => filter.owner = Some(own.clone()),
+            (Some(own), Some(asked)) if own == asked => {}
+            // Keys without an owner cannot be asked for as such: what is read is sifted.
+            (None, None) => {}
+            _ => {
+                return Err(Problem::exceeds(
+                    "The keys of another owner need keystile:owners:any.",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The record that keys are derived from for this caller. Who may do so for every owner
+    /// gives a key the owner and the environment that are asked for.
+    pub(crate) fn source(
+        &self,
+        owner: Option<&str>,
+        environment: Option<&str>,
+    ) -> Result<KeyRecord, Problem> {
+        let mut source = KeyRecord::clone(&self.record);
+        if self.has_every_owner() {
+            source.owner = owner.map(Box::from);
+            source.environment = environment.map(keystile::Environment::new).transpose()?;
+        }
+        Ok(source)
+    }
+
+    /// How long a successor lives unless it is said: 90 days, or as long as the caller.
+    pub(crate) fn longest(&self) -> Millis {
+        let usual = RotationPolicy::default().max_age();
+        self.record
+            .ends_at()
+            .map_or(usual, |end| usual.min(end.since(self.now)))
+    }
+
+    /// Refuses to hand out or bring back a key that may do more than the caller's own, P4.
+    ///
+    /// The core judges what is derived, and so this derives such a key, looks whether it is
+    /// the same, and throws it away. `lifetime`: of a key that is yet to be made.
+    pub(crate) fn covers(
+        &self,
+        app: &App,
+        record: &KeyRecord,
+        lifetime: Option<Millis>,
+    ) -> Result<(), Problem> {
+        if record.id == self.record.id {
+            return Ok(());
+        }
+        let beyond = || Problem::exceeds("The key may do more than the caller's own.");
+        let environment = record
+            .environment
+            .as_ref()
+            .map(|name| name.as_str().to_owned());
+        let source = self.source(record.owner.as_deref(), environment.as_deref())?;
+        let mut request = IssueRequest::new(&record.client_name)?;
+        request = request.permissions(record.permissions.iter())?;
+        if let Some(owner) = record.owner.as_deref() {
+            request = request.owner(owner)?;
+        }
+        if let Some(environment) = &environment {
+            request = request.environment(environment)?;
+        }
+        if let Some(rules) = &record.allowed_endpoints {
+            request = request.endpoints(rules.iter())?;
+        }
+        if let Some(networks) = &record.allowed_networks {
+            request = request.networks(networks.iter().map(|network| network.to_string()))?;
+        }
+        if let Some(limit) = record.rate_limit {
+            request = request.rate_limit(limit);
+        }
+        // Spent ones come back no more.
+        if let Some(uses) = record.remaining_uses.filter(|uses| *uses > 0) {
+            request = request.uses(uses)?;
+        }
+        let left = record.expires_at.map(|end| end.since(self.now));
+        request = match lifetime.or(left) {
+            Some(Millis::ZERO) => request.expires_in(Millis::new(1))?,
+            Some(left) => request.expires_in(left)?,
+            None => request.never_expires(),
+        };
+        let none = PepperRing::none();
+        let derived = delegate(
+            &source,
+            &app.settings.format,
+            &none,
+            &request,
+            &mut SysRng,
+            self.now,
+        );
+        let derived = derived.map_err(|_| beyond())?.record;
+        let is_same = derived.owner == record.owner
+            && derived.environment == record.environment
+            && derived.permissions == record.permissions
+            && derived.allowed_endpoints == record.allowed_endpoints
+            && derived.allowed_networks == record.allowed_networks
+            && derived.rate_limit == record.rate_limit
+            && (derived.remaining_uses.is_none() || record.remaining_uses.is_some());
+        if is_same { Ok(()) } else { Err(beyond()) }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Only the guard puts one there: a route that forgot it serves nobody.
+        parts.extensions.get().cloned().ok_or_else(|| {
+            Problem::new(
+                http::StatusCode::FORBIDDEN,
+                "Not guarded",
+                "not_guarded",
+                "This route has no guard, and so answers nobody.",
+            )
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! The first start: a key to begin with.
+
+use keystile::{
+    IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
+};
+use keystile_store::{Filter, Page, Store, StoreError, keep_issued, revoke};
+
+use crate::caller::WRITE;
+
+/// Records that are looked at in one step.
+const PAGE: usize = 500;
+
+/// Issues an admin key, unless the store has, or ever had, one that may write keys.
+///
+/// It holds the permission `*` and never expires: all that the admin API gives comes from
+/// it, and a key never gives more than it holds. To be shown once.
+///
+/// Of several processes that start at once on an empty store, one gets a key.
+///
+/// # Errors
+/// The store's, and those of [`issue`].
+pub async fn first_admin_key<S: Store>(
+    store: &S,
+    format: &KeyFormat,
+    peppers: &PepperRing,
+    now: UnixMillis,
+) -> Result<Option<Issued>, StoreError> {
+    if first_admin(store).await?.is_some() {
+        return Ok(None);
+    }
+    let request = IssueRequest::new("first admin key")?
+        .permissions(["*"])?
+        .never_expires();
+    let issued = issue(format, peppers, &request, &mut SysRng, now)?;
+    keep_issued(store, &issued).await?;
+    let own = issued.record.id;
+    if first_admin(store).await? == Some(own) {
+        return Ok(Some(issued));
+    }
+    // Somebody else was first; nobody sees this key.
+    revoke(
+        store,
+        &own,
+        "another process issued the first admin key",
+        now,
+    )
+    .await?;
+    Ok(None)
+}
+
+/// The first key that may, or might, write keys, whatever became of it.
+async fn first_admin<S: Store>(store: &S) -> Result<Option<KeyId>, StoreError> {
+    let may_write = |record: &&KeyRecord| record.permissions.grants(WRITE);
+    let mut page = Page::first(PAGE);
+    loop {
+        let records = store.list(&Filter::default(), page).await?;
+        if let Some(found) = records.iter().find(may_write) {
+            return Ok(Some(found.id));
+        }
+        match records.last() {
+            Some(last) => page = page.after(last.id),
+            None => return Ok(None),
+        }
+    }
+}

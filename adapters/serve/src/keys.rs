@@ -1,0 +1,30 @@
+//! The admin API: the life of keys, for callers whose own key lets them.
+
+pub(crate) mod events;
+pub(crate) mod issue;
+pub(crate) mod list;
+pub(crate) mod plan;
+pub(crate) mod rotate;
+pub(crate) mod state;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::view::KeyView;
+
+/// A new key. Its text is shown this once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewKey {
+    /// The key's text.
+    key: String,
+    key_id: String,
+    /// The key that it takes the place of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    replaces: Option<String>,
+    /// When that one ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    replaced_ends_at: Option<String>,
+    record: KeyView,
+}

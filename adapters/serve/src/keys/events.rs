@@ -1,0 +1,95 @@
+//! `GET /v1/keys/events` and `GET /v1/keys/{id}/events`: what happened, from the audit.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::list::size;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::{Asked, Form, Id};
+use crate::problem::{BadInput, Guarded, Problem};
+use crate::view::EventView;
+
+/// Which events are shown.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// Begins behind the event of this number: the `next` of the page before.
+    #[param(minimum = 0, maximum = 9223372036854775807_i64)]
+    after: Option<u64>,
+    /// At most so many; 100 unless it is said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl Form for EventsQuery {
+    const EXPECTED: &str = "The query has after and limit, whole numbers, each once or not at all.";
+}
+
+/// A page of events, in the order in which they happened.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventPage {
+    events: Vec<EventView>,
+    /// What the next page is asked for with; null behind the last.
+    next: Option<u64>,
+}
+
+/// What happened to all keys; for callers with `keystile:owners:any`.
+#[utoipa::path(
+    get, path = "/v1/keys/events", tag = "keys", params(EventsQuery),
+    responses((status = 200, description = "A page", body = EventPage), BadInput, Guarded),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn all(
+    State(app): State<App>,
+    caller: Caller,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<Json<EventPage>, Problem> {
+    caller.may_see_all()?;
+    page(&app, None, &query).await
+}
+
+/// What happened to one key.
+#[utoipa::path(
+    get, path = "/v1/keys/{id}/events", tag = "keys",
+    params(("id" = String, Path, description = "The key's public id"), EventsQuery),
+    responses(
+        (status = 200, description = "A page", body = EventPage),
+        (status = 404, description = "There is none that the caller may see", body = Problem),
+        BadInput, Guarded,
+    ),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn of_key(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<Json<EventPage>, Problem> {
+    caller.seen(app.backend.record(&id).await?)?;
+    page(&app, Some(&id), &query).await
+}
+
+async fn page(
+    app: &App,
+    id: Option<&keystile::KeyId>,
+    query: &EventsQuery,
+) -> Result<Json<EventPage>, Problem> {
+    let limit = size(query.limit)?;
+    let after = query.after.unwrap_or(0);
+    if after > i64::MAX.unsigned_abs() {
+        return Err(Problem::invalid("Events are numbered below 2^63."));
+    }
+    let events = app.backend.events(id, after, limit).await?;
+    let next = events.last().filter(|_| events.len() == limit);
+    Ok(Json(EventPage {
+        next: next.map(|(number, _)| *number),
+        events: events
+            .iter()
+            .map(|(number, event)| EventView::new(*number, event))
+            .collect(),
+    }))
+}

@@ -1,0 +1,166 @@
+//! `POST /v1/keys`: a new key.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use keystile::{Environment, IssueRequest, Millis, ScopeTemplate, SysRng, delegate};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::NewKey;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::{Body, Form};
+use crate::problem::{BadInput, Guarded, Problem};
+use crate::text::without_key;
+use crate::view::{KeyView, Rate};
+
+/// What a new key is to be. What is left out is taken from the caller's key; permissions
+/// that are left out are none, and a lifetime that is left out is 90 days or less.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssueBody {
+    /// Whose key it is, for people: 1 to 255 bytes.
+    #[schema(min_length = 1, max_length = 255)]
+    client_name: String,
+    /// An address to send notices to.
+    #[schema(max_length = 255)]
+    client_email: Option<String>,
+    /// The account or tenant that it belongs to; the caller's own, unless the caller has
+    /// `keystile:owners:any`.
+    #[schema(max_length = 255)]
+    owner: Option<String>,
+    /// The deployment that it is for; as with the owner.
+    #[schema(pattern = "^[a-z0-9]{1,12}$")]
+    environment: Option<String>,
+    /// `monitoring`, `integration` or `admin`: gives permissions, rate limit and
+    /// endpoints. What is asked for beside it lies within it.
+    template: Option<String>,
+    /// Permissions, such as `invoices:read`; the caller has them all.
+    #[schema(max_items = 64)]
+    permissions: Option<Vec<String>>,
+    /// Endpoint rules, such as `GET,HEAD /api/data/*`.
+    #[schema(max_items = 64)]
+    allowed_endpoints: Option<Vec<String>>,
+    /// Addresses or blocks of them.
+    #[schema(max_items = 64)]
+    allowed_networks: Option<Vec<String>>,
+    rate_limit: Option<Rate>,
+    /// How many times it may be used in all.
+    #[schema(minimum = 1)]
+    uses: Option<u64>,
+    /// How long it lives, in seconds.
+    #[schema(minimum = 1)]
+    expires_in_seconds: Option<u64>,
+    /// A key without an end; not together with a lifetime.
+    #[serde(default)]
+    never_expires: bool,
+    /// JSON of your own, at most 16 KiB.
+    metadata: Option<Value>,
+}
+
+impl Form for IssueBody {
+    const EXPECTED: &str = "The body is a JSON object with client_name, and any of \
+        client_email, owner, environment, template, permissions, allowed_endpoints, \
+        allowed_networks, rate_limit {limit, window_ms, burst}, uses, expires_in_seconds, \
+        never_expires and metadata; there is nothing else.";
+}
+
+/// Issue a key, and answer its text this once.
+///
+/// It never holds more than the caller's own key, which P4 promises: permissions,
+/// endpoints, networks, rate limit, uses and lifetime lie within the caller's.
+#[utoipa::path(
+    post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
+    responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn issue(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<IssueBody>,
+) -> Result<Response, Problem> {
+    let request = request(&body)?;
+    let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
+    let (format, peppers) = (&app.settings.format, app.backend.verifier().peppers());
+    let issued = delegate(&source, format, peppers, &request, &mut SysRng, caller.now)?;
+    app.backend.keep_issued(&issued).await?;
+    let record = &issued.record;
+    tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
+    let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));
+    let location = location.map_err(|_| Problem::unavailable("The id cannot be written."))?;
+    let new = NewKey {
+        key: issued.key.expose().to_owned(),
+        key_id: record.id.to_string(),
+        replaces: None,
+        replaced_ends_at: None,
+        record: KeyView::new(record, caller.now),
+    };
+    let headers = [(header::LOCATION, location)];
+    Ok((StatusCode::CREATED, headers, Json(new)).into_response())
+}
+
+fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
+    if body.client_name.trim().is_empty() {
+        return Err(Problem::invalid("A client name is more than blanks."));
+    }
+    let mut request = IssueRequest::new(without_key(&body.client_name)?)?;
+    if let Some(email) = &body.client_email {
+        request = request.email(without_key(email)?)?;
+    }
+    if let Some(owner) = &body.owner {
+        if owner.is_empty() {
+            return Err(Problem::invalid("An owner is 1 to 255 bytes."));
+        }
+        request = request.owner(without_key(owner)?)?;
+    }
+    if let Some(environment) = &body.environment {
+        request = request.environment(Environment::new(environment)?.as_str())?;
+    }
+    if let Some(name) = &body.template {
+        let template = ScopeTemplate::preset(name)
+            .ok_or_else(|| Problem::invalid("A template is monitoring, integration or admin."))?;
+        request = request.template(template);
+    }
+    if let Some(permissions) = &body.permissions {
+        permissions
+            .iter()
+            .try_for_each(|one| without_key(one).map(drop))?;
+        request = request.permissions(permissions)?;
+    }
+    if let Some(rules) = &body.allowed_endpoints {
+        rules
+            .iter()
+            .try_for_each(|one| without_key(one).map(drop))?;
+        request = request.endpoints(rules)?;
+    }
+    if let Some(networks) = &body.allowed_networks {
+        request = request.networks(networks)?;
+    }
+    if let Some(rate) = body.rate_limit {
+        request = rate.set(request)?;
+    }
+    if let Some(uses) = body.uses {
+        request = request.uses(uses)?;
+    }
+    if let Some(metadata) = &body.metadata {
+        let text = metadata.to_string();
+        request = request.metadata(without_key(&text)?)?;
+    }
+    match (body.expires_in_seconds, body.never_expires) {
+        (Some(_), true) => Err(Problem::invalid(
+            "A key has a lifetime, or never expires; not both.",
+        )),
+        (None, true) => Ok(request.never_expires()),
+        (None, false) => Ok(request),
+        (Some(seconds), false) => Ok(request.expires_in(millis(seconds)?)?),
+    }
+}
+
+/// Seconds as the core counts time.
+pub(crate) fn millis(seconds: u64) -> Result<Millis, Problem> {
+    let millis = seconds.checked_mul(1_000).map(Millis::new);
+    millis.ok_or_else(|| Problem::invalid("A time is within the year 9999."))
+}

@@ -1,0 +1,118 @@
+//! `GET /v1/keys/plan`: which keys are due for a notice, a rotation or a clean-up.
+
+use axum::Json;
+use axum::extract::State;
+use keystile::{DueAction, KeyRecord, Millis, RotationPolicy, UnixMillis};
+use keystile_store::{Filter, Page};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::issue::millis;
+use super::list::{PAGE_MAX, size};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::clock;
+use crate::extract::{Asked, Form};
+use crate::problem::{BadInput, Guarded, Problem};
+
+/// Which keys are looked at.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PlanQuery {
+    /// Announces keys that end within so many seconds.
+    #[param(minimum = 0, maximum = 9223372036854775_i64)]
+    within_seconds: Option<u64>,
+    /// Begins behind this key: the `next` of the page before.
+    after: Option<String>,
+    /// Looks at so many keys at most; 500 unless it is said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl Form for PlanQuery {
+    const EXPECTED: &str =
+        "The query has within_seconds, after and limit, each once or not at all.";
+}
+
+/// What is due among the keys of a page.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlanPage {
+    due: Vec<DueView>,
+    /// What the next page is asked for with; null behind the last.
+    next: Option<String>,
+}
+
+/// Something that is due.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DueView {
+    key_id: String,
+    client_name: String,
+    client_email: Option<String>,
+    /// `notice`, `rotate` or `clean_up`.
+    action: &'static str,
+    /// When the key ends or ended.
+    at: String,
+    /// Of a notice: the lead time that was reached. Send one for each key and lead.
+    lead_seconds: Option<u64>,
+}
+
+/// Say which keys are due for a notice, a rotation or a clean-up. Nothing is changed.
+#[utoipa::path(
+    get, path = "/v1/keys/plan", tag = "keys", params(PlanQuery),
+    responses((status = 200, description = "What is due", body = PlanPage), BadInput, Guarded),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn plan(
+    State(app): State<App>,
+    caller: Caller,
+    Asked(query): Asked<PlanQuery>,
+) -> Result<Json<PlanPage>, Problem> {
+    let mut policy = RotationPolicy::default();
+    if let Some(seconds) = query.within_seconds {
+        let lead: Millis = millis(seconds)?;
+        policy = policy.with_notice_leads([lead]);
+    }
+    let limit = size(query.limit.or(Some(PAGE_MAX)))?;
+    let mut page = Page::first(limit);
+    if let Some(after) = &query.after {
+        let expected = "A page begins behind a key's id, as `next` of the page before says it.";
+        page = page.after(after.parse().map_err(|_| Problem::invalid(expected))?);
+    }
+    let mut filter = Filter::default();
+    caller.restrict(&mut filter)?;
+    let records = app.backend.list(&filter, page).await?;
+    let next = records.last().filter(|_| records.len() == limit);
+    Ok(Json(PlanPage {
+        next: next.map(|record| record.id.to_string()),
+        due: records
+            .iter()
+            .filter(|record| caller.sees(record))
+            .flat_map(|record| due(record, &policy, caller.now))
+            .collect(),
+    }))
+}
+
+fn due<'r>(
+    record: &'r KeyRecord,
+    policy: &RotationPolicy,
+    now: UnixMillis,
+) -> impl Iterator<Item = DueView> + use<'r> {
+    let found = keystile::plan([record], policy, now);
+    found.into_iter().filter_map(move |due| {
+        let (action, at, lead) = match due.action {
+            DueAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
+            DueAction::Rotate { ends_at } => ("rotate", ends_at, None),
+            DueAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
+            _ => return None,
+        };
+        Some(DueView {
+            key_id: record.id.to_string(),
+            client_name: record.client_name.to_string(),
+            client_email: record.client_email.as_deref().map(str::to_owned),
+            action,
+            at: clock::spell(at),
+            lead_seconds: lead.map(|lead| lead.secs_ceil()),
+        })
+    })
+}

@@ -1,0 +1,95 @@
+//! `POST /v1/keys/{id}/rotate`: a new key takes the place of an old one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use keystile::{KeyFormat, RotationPolicy};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::NewKey;
+use super::issue::millis;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::clock;
+use crate::extract::{Body, Form, Id};
+use crate::problem::{BadInput, Guarded, Problem};
+use crate::view::KeyView;
+
+/// How the old key ends and how long the new one lives.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotateBody {
+    /// How long the old key lives on, in seconds: 7 days unless it is said, 0 ends it at
+    /// once. Never past its own expiry.
+    overlap_seconds: Option<u64>,
+    /// How long the new key lives, in seconds: 1 hour to 90 days.
+    #[schema(minimum = 3600, maximum = 7776000)]
+    max_age_seconds: Option<u64>,
+    /// The first use of the new key ends the overlap.
+    #[serde(default)]
+    end_on_first_use: bool,
+}
+
+impl Form for RotateBody {
+    const EXPECTED: &str = "The body is a JSON object with overlap_seconds and \
+        max_age_seconds, whole numbers, and end_on_first_use, true or false; each may be \
+        left out, and there is nothing else.";
+}
+
+/// Give a key a successor, and answer its text this once.
+///
+/// The successor may do what the old key may, and shares its rate limit and uses. A caller
+/// rotates its own key, or one that may do no more than its own.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = RotateBody,
+    params(("id" = String, Path, description = "The key's public id")),
+    responses(
+        (status = 201, description = "The successor", body = NewKey),
+        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 409, description = "It is suspended, revoked, expired or replaced", body = Problem),
+        BadInput, Guarded,
+    ),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn rotate(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Body(body): Body<RotateBody>,
+) -> Result<Response, Problem> {
+    let record = caller.seen(app.backend.record(&id).await?)?;
+    let usual = RotationPolicy::default();
+    let max_age = match body.max_age_seconds.map(millis).transpose()? {
+        Some(asked) => asked,
+        None if record.id.as_str() == caller.id() => usual.max_age(),
+        None => caller.longest(),
+    };
+    let overlap = match body.overlap_seconds.map(millis).transpose()? {
+        Some(asked) => asked,
+        None => usual.overlap().min(max_age),
+    };
+    let policy = RotationPolicy::default()
+        .with_overlap(overlap)?
+        .with_max_age(max_age)?
+        .with_end_on_first_use(body.end_on_first_use);
+    caller.covers(&app, &record, Some(max_age))?;
+    let format: Option<&KeyFormat> = None;
+    let rotated = app.backend.rotate(&id, &policy, format, caller.now).await?;
+    let old = rotated.changed.iter().find(|record| record.id == id);
+    let end = old
+        .and_then(|record| record.ends_at())
+        .unwrap_or(caller.now);
+    let successor = &rotated.successor;
+    let (new_id, by) = (successor.id.as_str(), caller.id());
+    tracing::info!(key_id = id.as_str(), successor = new_id, by, "rotated");
+    let new = NewKey {
+        key: rotated.key.expose().to_owned(),
+        key_id: successor.id.to_string(),
+        replaces: Some(id.to_string()),
+        replaced_ends_at: Some(clock::spell(end)),
+        record: KeyView::new(successor, caller.now),
+    };
+    Ok((StatusCode::CREATED, Json(new)).into_response())
+}

@@ -1,0 +1,143 @@
+//! `POST /v1/keys/{id}/revoke`, `/suspend` and `/resume`.
+
+use axum::Json;
+use axum::extract::State;
+use keystile::{KeyId, KeyRecord, Status};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::{Body, Form, Id};
+use crate::problem::{BadInput, Guarded, Problem};
+use crate::text::without_key;
+use crate::view::KeyView;
+
+/// Why a key is revoked.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevokeBody {
+    /// For the audit: at most 255 bytes.
+    #[schema(max_length = 255)]
+    reason: Option<String>,
+}
+
+impl Form for RevokeBody {
+    const EXPECTED: &str = "The body is a JSON object with reason, a text, or nothing.";
+}
+
+/// Nothing.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoBody {}
+
+impl Form for NoBody {
+    const EXPECTED: &str = "The body is left out, or an empty JSON object.";
+}
+
+/// Revoke a key, for good. It is refused in this process when this is answered, and in
+/// others within about a second.
+///
+/// To revoke a revoked key changes nothing: its first instant and reason stand.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
+    params(("id" = String, Path, description = "The key's public id")),
+    responses(
+        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 409, description = "It was changed by others all the while", body = Problem),
+        BadInput, Guarded,
+    ),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Body(body): Body<RevokeBody>,
+) -> Result<Json<KeyView>, Problem> {
+    let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
+    caller.seen(app.backend.record(&id).await?)?;
+    let is_revoked = |status: &Status| matches!(status, Status::Revoked { .. });
+    let done = app.backend.revoke(&id, reason, caller.now).await;
+    finish(&app, &caller, &id, done, is_revoked, "revoked").await
+}
+
+/// Suspend a key until it is resumed. To suspend a suspended key changes nothing.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = NoBody,
+    params(("id" = String, Path, description = "The key's public id")),
+    responses(
+        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 409, description = "It is revoked", body = Problem),
+        BadInput, Guarded,
+    ),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn suspend(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Body(NoBody {}): Body<NoBody>,
+) -> Result<Json<KeyView>, Problem> {
+    caller.seen(app.backend.record(&id).await?)?;
+    let done = app.backend.suspend(&id, caller.now).await;
+    let is_suspended = |status: &Status| *status == Status::Suspended;
+    finish(&app, &caller, &id, done, is_suspended, "suspended").await
+}
+
+/// Resume a suspended key, if it may do no more than the caller's own. To resume an active
+/// key changes nothing.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = NoBody,
+    params(("id" = String, Path, description = "The key's public id")),
+    responses(
+        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 409, description = "It is revoked", body = Problem),
+        BadInput, Guarded,
+    ),
+    security(("key_header" = []), ("bearer" = [])),
+)]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Body(NoBody {}): Body<NoBody>,
+) -> Result<Json<KeyView>, Problem> {
+    let record = caller.seen(app.backend.record(&id).await?)?;
+    caller.covers(&app, &record, None)?;
+    let done = app.backend.resume(&id, caller.now).await;
+    let is_active = |status: &Status| *status == Status::Active;
+    finish(&app, &caller, &id, done, is_active, "resumed").await
+}
+
+/// The answer: what was to be done, and is so already, is done.
+async fn finish(
+    app: &App,
+    caller: &Caller,
+    id: &KeyId,
+    done: Result<KeyRecord, keystile_store::StoreError>,
+    is_so: impl Fn(&Status) -> bool,
+    verb: &'static str,
+) -> Result<Json<KeyView>, Problem> {
+    let record = match done {
+        Ok(record) => {
+            tracing::info!(key_id = id.as_str(), by = caller.id(), "{verb}");
+            record
+        }
+        Err(error) => {
+            let problem = Problem::from(error);
+            if problem.status() != http::StatusCode::CONFLICT {
+                return Err(problem);
+            }
+            let record = app.backend.record(id).await?;
+            if !is_so(&record.status) {
+                return Err(problem);
+            }
+            record
+        }
+    };
+    Ok(Json(KeyView::new(&record, caller.now)))
+}

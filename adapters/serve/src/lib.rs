@@ -1,0 +1,59 @@
+//! keystile over HTTP: verify keys, authorise requests for a gateway, and manage keys.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use keystile::{KeyFormat, Verifier};
+//! use keystile_serve::{Service, Settings};
+//! use keystile_store::{Authenticator, MemoryStore};
+//!
+//! let verifier = Verifier::new(KeyFormat::any_structured());
+//! let authenticator = Authenticator::builder(Arc::new(MemoryStore::new()), verifier).build()?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let service = Service::new(authenticator, Settings::new()?);
+//! service.serve(listener, keystile_serve::asked_to_stop()?).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! - `POST /v1/verify` answers a decision about the key in its header, as JSON.
+//! - `/v1/authorize` is asked by nginx, Traefik, Caddy and Envoy about each request.
+//! - `/v1/keys` is the admin API, guarded by keys of keystile's own: [`first_admin_key`]
+//!   makes the first one, and a key never gives more than it holds.
+//! - `/openapi.json` describes them all, and `/healthz`, `/readyz` and `/metrics` are for
+//!   operators.
+//!
+//! Bodies, headers, connections and times are bounded by [`Limits`]. It speaks plain
+//! HTTP/1: TLS ends in front of it.
+
+#![forbid(unsafe_code)]
+#![allow(
+    unused_qualifications,
+    reason = "the macros of utoipa write types out in full"
+)]
+
+mod app;
+mod authorize;
+mod backend;
+mod caller;
+mod clock;
+mod extract;
+mod first_key;
+mod health;
+mod keys;
+mod original;
+mod peer;
+mod problem;
+mod router;
+mod server;
+mod settings;
+mod stop;
+mod telemetry;
+mod text;
+mod verdict;
+mod verify;
+mod view;
+
+pub use first_key::first_admin_key;
+pub use server::Service;
+pub use settings::{Limits, Settings};
+pub use stop::asked_to_stop;

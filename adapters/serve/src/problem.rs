@@ -1,0 +1,225 @@
+//! What went wrong, as JSON: `error`, `message` and a stable `code`.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use keystile::{Denial, ErrorKind, Requirement, StatusPolicy, respond};
+use keystile_store::StoreError;
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+/// Why a request was not carried out. No text of it repeats input.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// A short name for people.
+    error: &'static str,
+    /// What was expected.
+    message: String,
+    /// The stable name.
+    code: &'static str,
+    /// Permissions that the caller's key lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    missing: Vec<String>,
+    #[serde(skip)]
+    status: StatusCode,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: StatusCode,
+        error: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            error,
+            message: message.into(),
+            code,
+            missing: Vec::new(),
+            status,
+        }
+    }
+
+    /// The request itself cannot be read.
+    pub(crate) fn malformed(expected: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "Malformed request",
+            "malformed",
+            expected,
+        )
+    }
+
+    /// The request can be read, and holds a value that is not legal.
+    pub(crate) fn invalid(expected: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Invalid value",
+            "invalid",
+            expected,
+        )
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "not_found",
+            "There is no key with this id.",
+        )
+    }
+
+    /// More is asked for than the caller may give or see.
+    pub(crate) fn exceeds(message: &'static str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "More than the caller holds",
+            "exceeds",
+            message,
+        )
+    }
+
+    pub(crate) fn unavailable(message: &'static str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+            "unavailable",
+            message,
+        )
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<keystile::Error> for Problem {
+    fn from(error: keystile::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Exceeds => Self::exceeds(error.message()),
+            ErrorKind::State => Self::new(
+                StatusCode::CONFLICT,
+                "Not in this state",
+                "conflict",
+                error.message(),
+            ),
+            ErrorKind::Randomness => Self::unavailable(error.message()),
+            _ => Self::invalid(error.message()),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::not_found(),
+            StoreError::Refused(error) => error.into(),
+            StoreError::Stale | StoreError::Duplicate => Self::new(
+                StatusCode::CONFLICT,
+                "Changed meanwhile",
+                "stale",
+                "The key was changed by others all the while; try again.",
+            ),
+            StoreError::OutOfRange => Self::invalid(error.to_string()),
+            other => {
+                tracing::error!(failure = %Causes(&other), "the store failed");
+                Self::unavailable("The store of keys cannot be asked; try again later.")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(&self)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let second = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, second);
+        }
+        response
+    }
+}
+
+/// The response to a request whose own key was refused.
+pub(crate) fn refused(
+    denial: &Denial,
+    policy: StatusPolicy,
+    requirement: Option<&Requirement>,
+) -> Response {
+    let refusal = respond(denial, policy, requirement);
+    let mut response = Response::new(refusal.body.into());
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    put(&mut response, refusal.headers);
+    response
+}
+
+/// Sets header fields that the core worked out.
+pub(crate) fn put(response: &mut Response, headers: Vec<(&'static str, String)>) {
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// An error with all that it came from. None of the store's texts holds a key.
+pub(crate) struct Causes<'e>(pub(crate) &'e dyn core::error::Error);
+
+impl core::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// What any route that reads a body or a query may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub(crate) enum BadInput {
+    /// The request cannot be read: its body or its query is not of the described shape.
+    #[response(status = 400)]
+    Malformed(Problem),
+    /// The body is larger than 64 KiB.
+    #[response(status = 413)]
+    TooLarge(Problem),
+    /// The body is not `application/json`.
+    #[response(status = 415)]
+    NotJson(Problem),
+    /// A value is not legal; the message says what was expected.
+    #[response(status = 422)]
+    Invalid(Problem),
+    /// The store cannot be asked, or the request took too long.
+    #[response(status = 503)]
+    Unavailable(Problem),
+}
+
+/// What the guard of the admin API may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub(crate) enum Guarded {
+    /// Two different keys were sent.
+    #[response(status = 400)]
+    Conflicting(Problem),
+    /// No key was sent, or it is not valid.
+    #[response(status = 401)]
+    NoKey(Problem),
+    /// The caller's key may not, or holds less than it would give.
+    #[response(status = 403)]
+    Forbidden(Problem),
+    /// A value is not legal; the message says what was expected.
+    #[response(status = 422)]
+    Invalid(Problem),
+    /// The caller's key has spent its limit.
+    #[response(status = 429)]
+    Limited(Problem),
+    /// The store cannot be asked, or the request took too long.
+    #[response(status = 503)]
+    Unavailable(Problem),
+}

@@ -1,0 +1,168 @@
+//! Which path leads where, and the document that says so.
+
+use core::any::Any;
+
+use axum::body::Bytes;
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::{BoxError, Extension, Router};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tower::ServiceBuilder;
+use tower::timeout::TimeoutLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::caller::guard;
+use crate::keys::{events, issue, list, plan, rotate, state};
+use crate::problem::Problem;
+use crate::{authorize, health, verify};
+
+/// Header fields of every response that has none of its own by that name. What is answered
+/// is for programs: no browser is to keep, frame, sniff or run it.
+const SECURITY: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// All routes, and the document of them.
+pub(crate) fn router(app: App) -> (Router, OpenApi) {
+    let admin = OpenApiRouter::new()
+        .routes(routes!(list::list, issue::issue))
+        .routes(routes!(events::all))
+        .routes(routes!(plan::plan))
+        .routes(routes!(list::show))
+        .routes(routes!(events::of_key))
+        .routes(routes!(state::revoke))
+        .routes(routes!(state::suspend))
+        .routes(routes!(state::resume))
+        .routes(routes!(rotate::rotate))
+        .route_layer(from_fn_with_state(app.clone(), guard));
+    let (router, mut api) = OpenApiRouter::new()
+        .merge(admin)
+        .routes(routes!(verify::verify))
+        .routes(routes!(authorize::authorize))
+        .routes(routes!(authorize::nginx))
+        .routes(routes!(authorize::forwarded))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(document))
+        .split_for_parts();
+    describe(&mut api);
+    let written = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
+    let limits = app.settings.limits;
+    let in_time = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(too_slow))
+        .layer(TimeoutLayer::new(limits.request));
+    let router = router
+        // Each method and each path below: no document can say that.
+        .route("/v1/authorize/envoy/", any(authorize::envoy))
+        .route("/v1/authorize/envoy/{*path}", any(authorize::envoy))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_this_way)
+        .layer(Extension(Document(written)))
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(in_time)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .with_state(app);
+    let dressed = SECURITY.into_iter().fold(router, |router, (name, value)| {
+        let value = HeaderValue::from_static(value);
+        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+    });
+    (dressed, api)
+}
+
+/// The OpenAPI document, as it is sent.
+#[derive(Clone)]
+struct Document(Bytes);
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations",
+    responses((status = 200, description = "The document", body = serde_json::Value)),
+)]
+async fn document(Extension(Document(written)): Extension<Document>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], written).into_response()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(authorize::envoy))]
+struct ByHand;
+
+fn describe(api: &mut OpenApi) {
+    api.merge(ByHand::openapi());
+    api.info.title = "keystile".to_owned();
+    api.info.description = Some(
+        "API keys: issue, verify, rotate and revoke them, and authorise requests at a \
+         gateway. Errors are JSON with error, message and a stable code."
+            .to_owned(),
+    );
+    // Those of the library that makes the document, unless they are set.
+    api.info.contact = None;
+    api.info.license = Some(utoipa::openapi::License::new(env!("CARGO_PKG_LICENSE")));
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme("key_header", SecurityScheme::ApiKey(header));
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+}
+
+async fn nowhere() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "no_route",
+        "There is nothing here; /openapi.json says what there is.",
+    )
+}
+
+async fn not_this_way() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Method not allowed",
+        "method_not_allowed",
+        "The Allow header says which methods there are.",
+    )
+}
+
+async fn too_slow(_: BoxError) -> Problem {
+    Problem::unavailable("The request took too long; try again.")
+}
+
+/// What the panic says might hold anything, and is not passed on.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("internal error; please report it");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Internal error",
+        "internal",
+        "Something is wrong here; please report it.",
+    )
+    .into_response()
+}
+
+/// The route as it is written here: in a path that was sent, a key might stand.
+fn span(request: &Request) -> tracing::Span {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("none", |route| route.as_str());
+    tracing::debug_span!("request", method = request.method().as_str(), route)
+}

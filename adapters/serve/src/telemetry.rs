@@ -1,0 +1,142 @@
+//! What is counted, and how it is written out for Prometheus. No label holds key text.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::backend::Backend;
+
+type Labels = [(&'static str, &'static str); 2];
+
+/// The upper bounds of the latency histogram's buckets, in seconds: a cached answer takes
+/// tens of microseconds, one that waits for a store milliseconds.
+const BUCKETS: [f64; 11] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
+];
+
+/// What is counted.
+pub(crate) struct Telemetry {
+    registry: Registry,
+    decisions: Family<Labels, Counter>,
+    seconds: Family<[(&'static str, &'static str); 1], Histogram>,
+}
+
+impl Telemetry {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        let mut registry = Registry::with_prefix("keystile");
+        let decisions = Family::default();
+        registry.register(
+            "decisions",
+            "Decisions about presented keys, by route and by the denial's code or allowed",
+            decisions.clone(),
+        );
+        let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
+        registry.register(
+            "decision_seconds",
+            "Time from a request's headers to the decision",
+            seconds.clone(),
+        );
+        registry.register_collector(Box::new(Held(backend)));
+        Self {
+            registry,
+            decisions,
+            seconds,
+        }
+    }
+
+    /// Counts a decision.
+    pub(crate) fn decided(&self, route: &'static str, code: &'static str, took: Duration) {
+        self.decisions
+            .get_or_create(&[("route", route), ("code", code)])
+            .inc();
+        self.seconds
+            .get_or_create(&[("route", route)])
+            .observe(took.as_secs_f64());
+    }
+
+    /// All numbers, in the text format.
+    pub(crate) fn written(&self) -> Result<String, core::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+/// The numbers that the authenticator keeps itself, read when they are asked for.
+struct Held(Arc<dyn Backend>);
+
+impl core::fmt::Debug for Held {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+impl Collector for Held {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), core::fmt::Error> {
+        let stats = self.0.stats();
+        let keyring = stats.keyring;
+        let counters = [
+            ("fetches", "Records asked of the store", keyring.fetches),
+            (
+                "fetches_overtaken",
+                "Fetches that a change overtook",
+                keyring.overtaken,
+            ),
+            (
+                "cache_evictions",
+                "Cached records evicted for want of room",
+                keyring.evictions,
+            ),
+            (
+                "cache_invalidations",
+                "Cached records voided by a change",
+                keyring.invalidations,
+            ),
+            (
+                "cache_absent_hits",
+                "Keys refused because the store had just said that there are none",
+                keyring.absent_hits,
+            ),
+            (
+                "uses_dropped",
+                "Last uses that were not noted for want of room",
+                stats.uses_dropped,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(to.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let gauges = [
+            ("cache_entries", "Records cached", count(keyring.entries)),
+            (
+                "uses_waiting",
+                "Last uses that wait to be noted",
+                count(stats.uses_waiting),
+            ),
+            (
+                "blind_seconds",
+                "For how long changes of other processes could not be read",
+                i64::try_from(stats.blind_for.as_secs()).unwrap_or(i64::MAX),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(to.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

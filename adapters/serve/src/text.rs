@@ -1,0 +1,58 @@
+//! Texts that callers send, checked at the door.
+//!
+//! Each message says what was expected and never what came: it may be a key that somebody
+//! put into the wrong place.
+
+use core::net::IpAddr;
+
+use keystile::{KeyFormat, Requirement};
+
+use crate::problem::Problem;
+
+/// Hex digits of an opaque key, as keystile issues them.
+const OPAQUE_DIGITS: usize = 64;
+const METHOD_BYTES_MAX: usize = 32;
+
+/// What a route asks of a key.
+pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
+    Ok(Requirement::parse(without_key(text)?)?)
+}
+
+/// An HTTP method, spelled as in endpoint rules.
+pub(crate) fn method(text: &str) -> Result<&str, Problem> {
+    let token = |byte: u8| {
+        byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+    };
+    let legal = text.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
+        && text.len() <= METHOD_BYTES_MAX
+        && text.bytes().all(token);
+    let expected = "A method is an upper-case token, such as GET.";
+    legal
+        .then_some(text)
+        .ok_or_else(|| Problem::invalid(expected))
+}
+
+/// An address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, Problem> {
+    text.parse().map_err(|_| {
+        Problem::invalid("An address is IPv4 or IPv6, such as 192.0.2.7 or 2001:db8::7.")
+    })
+}
+
+/// The text, unless a whole key stands in it: what is kept or shown is read by many.
+pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
+    let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
+    let is_key = |word: &str| {
+        let word = word.as_bytes();
+        let digits = word.rsplit(|&byte| byte == b'_').next().unwrap_or_default();
+        structured.parse(word).is_some()
+            || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
+    };
+    if text.split(|c| !part_of_key(c)).any(is_key) {
+        return Err(Problem::invalid(
+            "A text holds a whole key; write its id instead.",
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,92 @@
+//! A verdict in JSON, in the shape that `keystile verify --json` prints.
+
+use keystile::{Decision, KeyRecord, Requirement, StatusPolicy};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock;
+
+/// A verdict. All fields are always there; what does not apply is null, and `missing` is
+/// empty. Nothing of a key is told before its secret is proved.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Verdict {
+    /// `allow` or `deny`.
+    #[schema(pattern = "^(allow|deny)$")]
+    decision: &'static str,
+    /// The denial's stable name; null where the key was allowed.
+    code: Option<&'static str>,
+    /// The HTTP status to answer one's own client with.
+    #[schema(minimum = 200, maximum = 599)]
+    status: u16,
+    /// What the sender of the key can do about it.
+    message: Option<&'static str>,
+    /// The key's public id, once its secret is proved.
+    key_id: Option<String>,
+    /// Whose key it is, where it was allowed.
+    client_name: Option<String>,
+    /// The permissions that the key lacks.
+    missing: Vec<String>,
+    /// Requests that its rate limit allows in a window.
+    limit: Option<u32>,
+    /// Requests that are left at once.
+    remaining: Option<u32>,
+    /// Seconds until the limit is whole again.
+    reset_seconds: Option<u64>,
+    /// Seconds until one more request would be allowed.
+    retry_after_seconds: Option<u64>,
+    /// Uses that are left in all.
+    remaining_uses: Option<u64>,
+    /// The key that takes this one's place.
+    replaced_by: Option<String>,
+    /// When a replaced key ends.
+    ends_at: Option<String>,
+}
+
+impl Verdict {
+    pub(crate) fn new(
+        decision: &Decision,
+        record: Option<&KeyRecord>,
+        requirement: Option<&Requirement>,
+        policy: StatusPolicy,
+    ) -> Self {
+        let client_name = record.map(|record| record.client_name.to_string());
+        match decision {
+            Decision::Allow(allowed) => Self {
+                decision: "allow",
+                code: None,
+                status: 200,
+                message: None,
+                key_id: Some(allowed.key_id.to_string()),
+                client_name,
+                missing: Vec::new(),
+                limit: allowed.quota.map(|quota| quota.limit().limit()),
+                remaining: allowed.quota.map(|quota| quota.remaining()),
+                reset_seconds: allowed.quota.map(|quota| quota.reset().secs_ceil()),
+                retry_after_seconds: None,
+                remaining_uses: allowed.remaining_uses,
+                replaced_by: allowed.notice.map(|notice| notice.replaced_by.to_string()),
+                ends_at: allowed.notice.map(|notice| clock::spell(notice.until)),
+            },
+            Decision::Deny(denial) => Self {
+                decision: "deny",
+                code: Some(denial.code().as_str()),
+                status: denial.code().status(policy),
+                message: Some(denial.code().message()),
+                key_id: denial.key_id().map(ToString::to_string),
+                client_name,
+                missing: requirement
+                    .into_iter()
+                    .flat_map(|asked| denial.missing(asked))
+                    .map(str::to_owned)
+                    .collect(),
+                limit: denial.quota().map(|quota| quota.limit().limit()),
+                remaining: denial.quota().map(|quota| quota.remaining()),
+                reset_seconds: denial.quota().map(|quota| quota.reset().secs_ceil()),
+                retry_after_seconds: denial.retry_after().map(|wait| wait.secs_ceil()),
+                remaining_uses: None,
+                replaced_by: None,
+                ends_at: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Records and events in JSON, in the shape that the command line prints.
+
+use keystile::{Event, IssueRequest, KeyRecord, Millis, RateLimit, Status, UnixMillis};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::clock;
+use crate::problem::Problem;
+
+/// A key, without its text and its digest. Instants are RFC 3339 in UTC.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyView {
+    /// The public id.
+    key_id: String,
+    /// What of its text may be shown.
+    key_prefix: String,
+    client_name: String,
+    client_email: Option<String>,
+    /// The account or tenant that it belongs to.
+    owner: Option<String>,
+    environment: Option<String>,
+    /// `active`, `suspended` or `revoked`.
+    status: &'static str,
+    /// Whether it would be allowed now.
+    live: bool,
+    permissions: Vec<String>,
+    /// Null: anywhere. Empty: nowhere.
+    allowed_endpoints: Option<Vec<String>>,
+    /// Null: from anywhere. Empty: from nowhere.
+    allowed_networks: Option<Vec<String>>,
+    rate_limit: Option<Rate>,
+    remaining_uses: Option<u64>,
+    template: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    metadata: Option<Metadata>,
+    created_at: String,
+    last_used_at: Option<String>,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    revoke_reason: Option<String>,
+    /// The first key of its line of successors.
+    lineage: String,
+    replaced_by: Option<String>,
+    overlap_until: Option<String>,
+    /// The predecessor that ends when this key is first used.
+    ends_at_first_use: Option<String>,
+    version: u64,
+}
+
+/// How often a key may be used.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rate {
+    /// Requests in a window. 0 allows none.
+    pub(crate) limit: u32,
+    /// The window in milliseconds.
+    #[schema(minimum = 1)]
+    pub(crate) window_ms: u64,
+    /// Requests at once; as many as the limit where it is left out.
+    pub(crate) burst: Option<u32>,
+}
+
+/// Metadata as the JSON that it is, or as text where a record holds something else.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Metadata {
+    Json(Box<RawValue>),
+    Text(String),
+}
+
+/// Something that happened to a key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventView {
+    number: u64,
+    at: String,
+    /// `issued`, `rotated`, `revoked`, `suspended`, `resumed`, `expired`, `rehashed` or
+    /// `imported`.
+    kind: &'static str,
+    key_id: String,
+    reason: Option<String>,
+    successor: Option<String>,
+}
+
+impl KeyView {
+    pub(crate) fn new(record: &KeyRecord, now: UnixMillis) -> Self {
+        let (revoked_at, revoke_reason) = match &record.status {
+            Status::Revoked { at, reason } => (Some(*at), Some(reason.to_string())),
+            _ => (None, None),
+        };
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let texts = |rules: &keystile::EndpointRules| rules.iter().map(str::to_owned).collect();
+        Self {
+            key_id: record.id.to_string(),
+            key_prefix: record.key_prefix.to_string(),
+            client_name: record.client_name.to_string(),
+            client_email: text(&record.client_email),
+            owner: text(&record.owner),
+            environment: record.environment.map(|name| name.to_string()),
+            status: match record.status {
+                Status::Active => "active",
+                Status::Suspended => "suspended",
+                Status::Revoked { .. } => "revoked",
+                _ => "unknown",
+            },
+            live: record.is_live(now),
+            permissions: record.permissions.iter().map(str::to_owned).collect(),
+            allowed_endpoints: record.allowed_endpoints.as_ref().map(texts),
+            allowed_networks: record
+                .allowed_networks
+                .as_ref()
+                .map(|networks| networks.iter().map(|network| network.to_string()).collect()),
+            rate_limit: record.rate_limit.as_ref().map(Rate::new),
+            remaining_uses: record.remaining_uses,
+            template: record.scope_type.as_ref().map(ToString::to_string),
+            metadata: record.metadata.as_deref().map(metadata),
+            created_at: clock::spell(record.created_at),
+            last_used_at: record.last_used_at.map(clock::spell),
+            expires_at: record.expires_at.map(clock::spell),
+            revoked_at: revoked_at.map(clock::spell),
+            revoke_reason,
+            lineage: record.lineage.to_string(),
+            replaced_by: record.replaced_by.map(|id| id.to_string()),
+            overlap_until: record.overlap_until.map(clock::spell),
+            ends_at_first_use: record.ends_at_first_use.map(|id| id.to_string()),
+            version: record.version,
+        }
+    }
+}
+
+impl Rate {
+    fn new(limit: &RateLimit) -> Self {
+        Self {
+            limit: limit.limit(),
+            window_ms: limit.window().get(),
+            burst: Some(limit.burst()),
+        }
+    }
+
+    /// The limit on a request for a key.
+    pub(crate) fn set(self, request: IssueRequest) -> Result<IssueRequest, Problem> {
+        let window = Millis::new(self.window_ms);
+        let burst = self.burst.unwrap_or(self.limit);
+        Ok(request.rate_limit(RateLimit::with_burst(self.limit, window, burst)?))
+    }
+}
+
+impl EventView {
+    pub(crate) fn new(number: u64, event: &Event) -> Self {
+        Self {
+            number,
+            at: clock::spell(event.at),
+            kind: event.kind.as_str(),
+            key_id: event.key_id.to_string(),
+            reason: event.reason.as_deref().map(str::to_owned),
+            successor: event.successor.map(|id| id.to_string()),
+        }
+    }
+}
+
+fn metadata(text: &str) -> Metadata {
+    RawValue::from_string(text.to_owned())
+        .map_or_else(|_| Metadata::Text(text.to_owned()), Metadata::Json)
+}
