@@ -38,9 +38,9 @@ func readInstant(text string) (time.Time, bool) {
 	case rest == "":
 	case rest == "Z":
 		layout += "Z"
-	case len(rest) == len("+02"):
+	case len(rest) == len("+02") && rest[1:] < "24":
 		layout += "-07"
-	case len(rest) == len("+02:00"):
+	case len(rest) == len("+02:00") && rest[1:3] < "24" && rest[4:] < "60":
 		layout += "-07:00"
 	default:
 		return time.Time{}, false

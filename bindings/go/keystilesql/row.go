@@ -15,6 +15,8 @@ import (
 type cells struct {
 	row    int64
 	values map[string]any
+	// inMillis says that instants are numbers; else a number is none.
+	inMillis bool
 }
 
 // damage says where a row is damaged and what was expected there; not what was found.
@@ -194,7 +196,7 @@ func (r *reader) small(column string) *uint32 {
 // instant never takes a time that cannot be read for "no time".
 func (r *reader) instant(column string) time.Time {
 	if millis, is := r.values[column].(int64); is {
-		if millis >= instantMin && millis <= instantMax {
+		if r.inMillis && millis >= instantMin && millis <= instantMax {
 			return time.UnixMilli(millis).UTC()
 		}
 	} else if text := r.text(column); text == nil {

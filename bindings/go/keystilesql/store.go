@@ -217,7 +217,7 @@ func (s *Store) cells(ctx context.Context, from querier, query string, params ..
 		if err := rows.Scan(places...); err != nil {
 			return nil, unavailable(err)
 		}
-		row := cells{values: make(map[string]any, len(names))}
+		row := cells{values: make(map[string]any, len(names)), inMillis: s.dialect == &postgres}
 		for at, name := range names {
 			row.values[name] = values[at]
 		}
