@@ -35,19 +35,10 @@ impl keystile_request<'_> {
     /// It is lent and not returned: on the hot path each copy of it is felt.
     #[inline]
     pub(crate) fn ask(&self, work: impl FnOnce(&Request<'_>) -> Outcome) -> Outcome {
-        match self.environment.optional()? {
-            None => self.ask_in(None, work),
-            Some(name) => self.ask_in(Some(&Environment::new(name)?), work),
-        }
-    }
-
-    #[inline(always)]
-    fn ask_in(
-        &self,
-        environment: Option<&Environment>,
-        work: impl FnOnce(&Request<'_>) -> Outcome,
-    ) -> Outcome {
-        let address = self.address.core()?;
+        let environment = match self.environment.optional()? {
+            None => None,
+            Some(name) => Some(Environment::new(name)?),
+        };
         let (method, path) = (self.method.bytes()?, self.path.bytes()?);
         let mut request = Request::new();
         if let Some(requirement) = self.requirement {
@@ -56,10 +47,10 @@ impl keystile_request<'_> {
         if method.is_some() || path.is_some() {
             request = request.endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default());
         }
-        if let Some(environment) = environment {
+        if let Some(environment) = &environment {
             request = request.in_environment(environment);
         }
-        if let Some(address) = address {
+        if let Some(address) = self.address.core()? {
             request = request.from_address(address);
         }
         work(&request)
