@@ -8,16 +8,19 @@
  *   service keys.db issue CLIENT PERMISSION... [limit=N]   shows a new key, once
  *   service keys.db serve PORT
  *
- * While it serves it reads lines: `revoke KEY-ID` ends a key at once; the end of its input
- * ends the service. */
+ * While it serves it reads lines: `revoke KEY-ID` ends a key at once. An interrupt or SIGTERM
+ * ends the service, and the last uses are noted. */
 #include <keystile.h>
 #include <microhttpd.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/select.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A store that does not settle is no reason to go round for ever. */
 enum { ROUNDS_MAX = 4, HEADERS_MAX = 8 };
@@ -340,7 +343,50 @@ static void end_key(service *service, const char *id) {
     keystile_record_free(record);
 }
 
+/* Does what the lines on standard input say; 0 where there will be no more. */
+static int obey(service *service) {
+    char lines[256];
+    ssize_t length = read(STDIN_FILENO, lines, sizeof lines - 1);
+    if (length <= 0) {
+        return 0;
+    }
+    lines[length] = '\0';
+    for (char *line = strtok(lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strncmp(line, "revoke ", 7) == 0) {
+            end_key(service, line + 7);
+        }
+    }
+    return 1;
+}
+
+static volatile sig_atomic_t stopping;
+
+static void stop(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+/* Signals come while this thread waits, and at no other time or thread. */
+static void hear_signals(sigset_t *while_waiting) {
+    struct sigaction action;
+    sigset_t held;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stop;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    /* In the background of a terminal there is nothing to read, and no reason to halt. */
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGTTIN, &action, NULL);
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigprocmask(SIG_BLOCK, &held, while_waiting);
+}
+
 static int serve(service *service, const char *port) {
+    sigset_t while_waiting;
+    int reads = 1;
+    hear_signals(&while_waiting);
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION,
         (uint16_t)strtoul(port, NULL, 10), NULL, NULL, answer, service, MHD_OPTION_END);
@@ -350,11 +396,15 @@ static int serve(service *service, const char *port) {
     }
     printf("serving on port %s\n", port);
     fflush(stdout);
-    char line[64];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "revoke ", 7) == 0) {
-            end_key(service, line + 7);
+    while (!stopping) {
+        struct timespec second = {1, 0};
+        fd_set ready;
+        FD_ZERO(&ready);
+        if (reads) {
+            FD_SET(STDIN_FILENO, &ready);
+        }
+        if (pselect(1, &ready, NULL, NULL, &second, &while_waiting) > 0) {
+            reads = obey(service);
         }
         note_uses(service);
     }

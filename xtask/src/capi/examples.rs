@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Bench;
 use super::library::Library;
-use crate::house::{Done, House, output};
+use crate::house::{Done, House, output, run as run_command};
 
 const EXAMPLES: &str = "../../examples";
 
@@ -175,8 +175,12 @@ impl<'a> Service<'a> {
         Ok(line.trim().to_owned())
     }
 
+    /// Without its input it serves on; told to stop, it ends well.
     fn stop(mut self) -> Done {
         drop(self.commands.take());
+        self.get("X-Other: 1", 401, "missing_credential")?;
+        let process = self.child.id().to_string();
+        run_command(self.house.command("kill").args(["-TERM", &process]))?;
         match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
             other => Err(format!("the service ended with {other:?}")),
