@@ -113,7 +113,9 @@ impl CredentialRules {
     /// A [`Denial`]: [`Cause::MissingCredential`], [`Cause::ConflictingCredentials`] for
     /// two different ones, or [`Cause::Malformed`] for bytes that are not visible ASCII
     /// and for values that are too long, which are not looked through.
-    #[inline]
+    // Into the caller: an array of headers that is handed over is written and copied a moment
+    // later, in other pieces, which the processor waits for.
+    #[inline(always)]
     pub fn extract<'h, I>(&self, headers: I) -> Result<Credential<'h>, Denial>
     where
         I: IntoIterator<Item = (&'h [u8], &'h [u8])>,
