@@ -1,8 +1,8 @@
 //! `cargo xtask ratios`: what a check costs beside what people use instead, as ratios of one
 //! run.
 //!
-//! It runs the benchmarks, divides medians, prints a table, and writes `benches/ratios.json`
-//! and the chart `benches/ratios.svg`. Times differ from machine to machine; ratios within a
+//! It runs the benchmarks, divides medians, prints a table, and writes `benches/ratios.json`,
+//! the chart `benches/ratios.svg` and the table in the README. Times differ from machine to machine; ratios within a
 //! run differ less. A figure that misses its target is marked and reported, and does not
 //! make the command fail: benchmarks are no tests.
 
@@ -22,6 +22,9 @@ use medians::Medians;
 const QUICK_KEYS_MAX: &str = "100000";
 const JSON: &str = "benches/ratios.json";
 const SVG: &str = "benches/ratios.svg";
+const README: &str = "README.md";
+/// What stands before and behind the table in the README.
+const TABLE: (&str, &str) = ("<!-- cargo xtask ratios -->\n```text\n", "```\n");
 
 /// Runs the benchmarks and writes what came of them; a quick run only prints it.
 pub(crate) fn run(house: &House, quick: bool) -> Done {
@@ -47,8 +50,24 @@ pub(crate) fn run(house: &House, quick: bool) -> Done {
     let text = format!("{:#}\n", json!({ "ratios": rows_json }));
     fs::write(house.path(JSON), text).map_err(|error| format!("{JSON}: {error}"))?;
     chart::draw(&house.path(SVG), &rows).map_err(|error| format!("{SVG}: {error}"))?;
-    println!("\nwritten: {JSON}, {SVG}");
+    let readme = house.path(README);
+    let text = fs::read_to_string(&readme).map_err(|error| format!("{README}: {error}"))?;
+    let (before, _, behind) = around_table(&text)?;
+    fs::write(&readme, [before, &table(&rows), behind].concat())
+        .map_err(|error| format!("{README}: {error}"))?;
+    println!("\nwritten: {JSON}, {SVG}, {README}");
     Ok(())
+}
+
+/// The README as far as its table, the table, and the rest.
+fn around_table(readme: &str) -> Result<(&str, &str, &str), String> {
+    let (start, end) = TABLE;
+    let found = readme.find(start).and_then(|at| {
+        let (before, rest) = readme.split_at_checked(at.saturating_add(start.len()))?;
+        let (table, behind) = rest.split_at_checked(rest.find(end)?)?;
+        Some((before, table, behind))
+    });
+    found.ok_or_else(|| format!("{README}: expected a place for the table"))
 }
 
 /// A figure and its value in this run.
@@ -67,7 +86,7 @@ impl Row {
     fn json(&self) -> Value {
         json!({
             "name": self.figure.name,
-            "value": (self.value * 1_000.0).round() / 1_000.0,
+            "value": shown(self.value).parse::<f64>().unwrap_or(self.value),
             "target": self.figure.target.map(|target| target.to_string()),
             "met": self.is_met(),
         })
@@ -158,6 +177,25 @@ mod tests {
     fn no_two_figures_have_the_same_name() {
         let names: HashSet<&str> = FIGURES.iter().map(|figure| figure.name).collect();
         assert_eq!(names.len(), FIGURES.len());
+    }
+
+    #[test]
+    fn the_readme_quotes_what_was_measured() {
+        let house = House::here();
+        let readme = fs::read_to_string(house.path(README)).unwrap();
+        let (_, quoted, _) = around_table(&readme).unwrap();
+        let json = fs::read_to_string(house.path(JSON)).unwrap();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let measured = json["ratios"].as_array().unwrap();
+        // The first line names the columns.
+        let lines: Vec<&str> = quoted.lines().skip(1).collect();
+        assert_eq!(lines.len(), measured.len());
+        for (line, row) in lines.iter().zip(measured) {
+            let value = shown(row["value"].as_f64().unwrap());
+            assert!(line.starts_with(row["name"].as_str().unwrap()), "{line}");
+            assert!(line.split_whitespace().any(|word| word == value), "{line}");
+            assert_eq!(line.ends_with("missed"), row["met"] == false, "{line}");
+        }
     }
 
     #[test]
