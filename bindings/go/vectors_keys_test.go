@@ -93,6 +93,9 @@ func keys(t *testing.T) {
 }
 
 func keyEdits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes hundreds of thousands of texts")
+	}
 	replay(t, "key_edits.json", func(t *testing.T, input struct {
 		Format formatForm `json:"format"`
 		Text   string     `json:"text"`

@@ -73,6 +73,9 @@ func paths(t *testing.T) {
 }
 
 func pathSweeps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes thousands of texts")
+	}
 	replay(t, "path_sweeps.json", func(t *testing.T, input struct{ Before, Fill, Behind string }) any {
 		canonical := []byte{}
 		for value := range 256 {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::golang::Archive;
+
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--require-all] [--only STEP...]
@@ -9,6 +11,9 @@ usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask install --prefix DIRECTORY
        cargo xtask abi-baseline
        cargo xtask bench-capi
+       cargo xtask go-lib
+       cargo xtask go-dist --to DIRECTORY [--archive PLATFORM=FILE...]
+       cargo xtask bench-go
        cargo xtask ratios [--quick]
        cargo xtask help
 
@@ -19,6 +24,9 @@ usage: cargo xtask test [--require-all] [--only STEP...]
   install         puts the C library and its header under a prefix
   abi-baseline    writes the ABI that later versions are held against
   bench-capi      measures a warm allow of C beside that of Rust
+  go-lib          builds what the Go module links, and puts it there
+  go-dist         writes what a release of the Go module ships
+  bench-go        measures a warm allow of Go beside the well-known recipe by hand
   ratios          measures a check beside what people use instead, and draws it;
                   --quick: with fewer keys, printed only";
 
@@ -31,6 +39,9 @@ pub(crate) enum Task {
     Install(PathBuf),
     AbiBaseline,
     BenchCapi,
+    GoLib,
+    GoDist(PathBuf, Vec<Archive>),
+    BenchGo,
     Ratios { quick: bool },
 }
 
@@ -63,6 +74,9 @@ pub(crate) fn parse(
         Some("header") => return alone(words, Task::Header),
         Some("abi-baseline") => return alone(words, Task::AbiBaseline),
         Some("bench-capi") => return alone(words, Task::BenchCapi),
+        Some("go-lib") => return alone(words, Task::GoLib),
+        Some("bench-go") => return alone(words, Task::BenchGo),
+        Some("go-dist") => return go_dist(words),
         Some("ratios") => {
             return match (words.next().as_deref(), words.next()) {
                 (None, _) => Ok(Task::Ratios { quick: false }),
@@ -101,6 +115,27 @@ pub(crate) fn parse(
         }
     }
     Ok(Task::Test(args))
+}
+
+/// The words of `go-dist`.
+fn go_dist(mut words: impl Iterator<Item = String>) -> Result<Task, String> {
+    let (mut to, mut archives) = (None, Vec::new());
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.next()) {
+            ("--to", Some(folder)) => to = Some(PathBuf::from(folder)),
+            ("--archive", Some(archive)) => {
+                let parts = archive.split_once('=');
+                let (platform, path) = parts.ok_or("--archive expects PLATFORM=FILE")?;
+                archives.push(Archive {
+                    platform: platform.to_owned(),
+                    path: path.into(),
+                });
+            }
+            _ => return Err("go-dist expects --to and a directory".to_owned()),
+        }
+    }
+    let to = to.ok_or("go-dist expects --to and a directory")?;
+    Ok(Task::GoDist(to, archives))
 }
 
 /// A task that takes no further words.
@@ -166,6 +201,20 @@ mod tests {
     }
 
     #[test]
+    fn the_chores_of_the_go_module_are_known() {
+        assert_eq!(parsed("go-lib"), Ok(Task::GoLib));
+        assert_eq!(parsed("bench-go"), Ok(Task::BenchGo));
+        let archive = Archive {
+            platform: "linux_arm64".to_owned(),
+            path: "a.a".into(),
+        };
+        assert_eq!(
+            parsed("go-dist --archive linux_arm64=a.a --to out"),
+            Ok(Task::GoDist("out".into(), vec![archive]))
+        );
+    }
+
+    #[test]
     fn ratios_are_quick_where_it_is_said() {
         for (line, quick) in [("ratios", false), ("ratios --quick", true)] {
             assert_eq!(parsed(line), Ok(Task::Ratios { quick }));
@@ -183,6 +232,8 @@ mod tests {
             ("test --only --require-all", "expects the name"),
             ("test --only fmt frob", "the steps are fmt, clippy, fuzz"),
             ("header now", "`now`"),
+            ("go-dist", "--to"),
+            ("go-dist --to out --archive a.a", "PLATFORM=FILE"),
             ("ratios --fast", "--quick"),
             ("ratios --quick now", "--quick"),
             ("install", "--prefix"),

@@ -19,7 +19,7 @@ use prototypes::Header;
 
 pub(crate) use abi::{baseline, compare};
 pub(crate) use examples::run as examples;
-pub(crate) use install::install;
+pub(crate) use install::{install, version};
 pub(crate) use package::run_package as package;
 pub(crate) use threads::{run_threads as threads, without_source};
 
@@ -41,6 +41,11 @@ pub(crate) fn header(house: &House) -> Done {
     let mut cargo = house.command("cargo");
     cargo.args(["test", "--package", "keystile-capi", "--test", "header"]);
     run(cargo.env("KEYSTILE_WRITE_HEADER", "1"))
+}
+
+/// The archive as it is shipped.
+pub(crate) fn archive(house: &House) -> Result<PathBuf, String> {
+    Ok(Library::release(house)?.archive)
 }
 
 /// The tour under both compilers, as C and as C++, and the shared vectors.

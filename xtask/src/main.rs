@@ -10,6 +10,7 @@ mod args;
 mod capi;
 mod dependencies;
 mod fuzz;
+mod golang;
 mod house;
 mod no_std;
 mod postgres;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
         Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
         Ok(Task::BenchCapi) => chore(capi::bench(&House::here())),
         Ok(Task::Ratios { quick }) => chore(ratios::run(&House::here(), quick)),
+        Ok(Task::GoLib) => chore(golang::library(&House::here())),
+        Ok(Task::GoDist(to, archives)) => chore(golang::dist(&House::here(), &to, &archives)),
+        Ok(Task::BenchGo) => chore(golang::bench(&House::here())),
         Ok(Task::AbiBaseline) => chore(capi::baseline(&House::here())),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);

@@ -1,7 +1,7 @@
 //! The table of steps: what `cargo xtask test` runs, in order.
 
 use crate::house::{Done, House, run, succeeds};
-use crate::{capi, dependencies, fuzz, no_std, postgres};
+use crate::{capi, dependencies, fuzz, golang, no_std, postgres};
 
 /// One check: where a need is missing it is skipped, and the report says so.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Library(&'static str, &'static str),
     /// The source of the standard library.
     RustSource,
+    /// The Go toolchain.
+    Go,
 }
 
 impl Need {
@@ -46,6 +48,7 @@ impl Need {
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
             }
             Self::RustSource => capi::without_source(house),
+            Self::Go => golang::missing(house),
         }
     }
 }
@@ -220,6 +223,12 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the exports are those of the header, and the ABI is as it was",
         needs: &[GCC, BINUTILS, Need::Program("abidiff", "abigail-tools")],
         run: capi::compare,
+    },
+    Step {
+        name: "go",
+        about: "the Go module: its tests, the vectors, both stores, and a program outside",
+        needs: &[Need::Go, GCC, BINUTILS, PKG_CONFIG, Need::Postgres],
+        run: golang::tests,
     },
     Step {
         name: "fuzz",
