@@ -55,6 +55,7 @@
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
+//! | `postgres-tls` | no | TLS to the server by its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
 //! | `conformance` | no | the suite that any store must pass, for tests |
 

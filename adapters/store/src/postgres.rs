@@ -7,6 +7,8 @@ mod read;
 mod row;
 mod stamp;
 mod target;
+#[cfg(feature = "postgres-tls")]
+mod tls;
 mod wakes;
 mod write;
 
@@ -93,9 +95,11 @@ impl PostgresStore {
     /// Nothing is asked of the server yet. The tables are made by
     /// [`migrate`](Self::migrate), never by this.
     ///
-    /// The connection is not encrypted, and a URL whose `sslmode` demands that it be
-    /// (`require`, `verify-ca`, `verify-full`) is refused: TLS comes with a pool of your
-    /// own, see [`from_pool`](Self::from_pool).
+    /// An `sslmode` of `require`, `verify-ca` or `verify-full` is TLS, with the chain and
+    /// the host's name verified against the authorities that the system trusts, or those
+    /// in the file that `sslrootcert` names. It needs the feature `postgres-tls`; without
+    /// it such a URL is refused. Any other `sslmode`, or none, is a connection in the
+    /// clear. For all else there are pools of one's own: [`from_pool`](Self::from_pool).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where the URL cannot be used. No part of it is in the

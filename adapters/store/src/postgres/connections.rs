@@ -3,11 +3,8 @@
 use core::future::Future;
 use core::time::Duration;
 
-use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{Client, Hook, HookError, Pool, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
 
 use super::fault::{Fault, Reason};
 use super::target::Target;
@@ -60,12 +57,8 @@ impl Connections {
     }
 
     pub(super) fn to(target: &Target, options: &PostgresOptions) -> Result<Self, StoreError> {
-        let fast = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let manager = Manager::from_config(target.config.clone(), NoTls, fast);
         let session = session(options.statement_timeout);
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(target.manager())
             .max_size(options.connections_max.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.wait_timeout))

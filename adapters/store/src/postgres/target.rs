@@ -1,12 +1,14 @@
 //! Which server a URL names, and how it is reached.
 
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use deadpool_postgres::tokio_postgres::{Client, Config, NoTls};
-use tokio_postgres::AsyncMessage;
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
+#[cfg(feature = "postgres-tls")]
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::{Fault, Reason};
 use crate::error::StoreError;
@@ -14,8 +16,11 @@ use crate::error::StoreError;
 const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with no \
      parameters but those of a connection";
 const EXPECTED_MODE: &str = "expected sslmode to be given once, as disable, allow, prefer, require, verify-ca or verify-full";
-const NO_TLS: &str = "sslmode asks for TLS: give a pool of your own that speaks it, \
-     or say sslmode=disable where the network itself is trusted";
+const EXPECTED_ROOT: &str = "expected sslrootcert to be a path without `%`, given once, \
+     beside an sslmode of require, verify-ca or verify-full";
+#[cfg(not(feature = "postgres-tls"))]
+const NO_TLS: &str = "sslmode asks for TLS: build with the feature postgres-tls, give a pool of \
+     your own that speaks it, or say sslmode=disable where the network itself is trusted";
 /// A server that is gone without a word is noticed after this and three probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
@@ -23,7 +28,15 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// A server, and how it is reached.
 #[derive(Clone)]
 pub(super) struct Target {
-    pub(super) config: Config,
+    config: Config,
+    tls: Tls,
+}
+
+#[derive(Clone)]
+enum Tls {
+    None,
+    #[cfg(feature = "postgres-tls")]
+    Verified(MakeRustlsConnect),
 }
 
 /// What a connection hears that was not asked for; it must be polled for anything to come.
@@ -41,10 +54,14 @@ impl Target {
         {
             return Err(refused(EXPECTED));
         }
-        let (rest, mode) = split_mode(url).map_err(refused)?;
-        if !matches!(mode, None | Some("disable" | "allow" | "prefer")) {
-            return Err(refused(NO_TLS));
-        }
+        let (rest, mode, root) = split(url).map_err(refused)?;
+        let tls = match mode {
+            None | Some("disable" | "allow" | "prefer") => match root {
+                None => Tls::None,
+                Some(_) => return Err(refused(EXPECTED_ROOT)),
+            },
+            Some(_) => Tls::verified(root).map_err(refused)?,
+        };
         let mut config: Config = rest.parse().map_err(|_| refused(EXPECTED))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(refused(EXPECTED));
@@ -53,7 +70,12 @@ impl Target {
         if config.get_ssl_mode() != SslMode::Prefer {
             return Err(refused(EXPECTED_MODE));
         }
-        config.ssl_mode(SslMode::Disable);
+        // Never "as it comes": where TLS is asked for, there is no connection without it.
+        config.ssl_mode(match tls {
+            Tls::None => SslMode::Disable,
+            #[cfg(feature = "postgres-tls")]
+            Tls::Verified(_) => SslMode::Require,
+        });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(connect_timeout);
         }
@@ -63,29 +85,69 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("keystile");
         }
-        Ok(Self { config })
+        Ok(Self { config, tls })
+    }
+
+    /// What makes a pool's connections.
+    pub(super) fn manager(&self) -> Manager {
+        let fast = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let config = self.config.clone();
+        match &self.tls {
+            Tls::None => Manager::from_config(config, NoTls, fast),
+            #[cfg(feature = "postgres-tls")]
+            Tls::Verified(tls) => Manager::from_config(config, tls.clone(), fast),
+        }
     }
 
     /// A connection outside the pool, whose messages the caller hears.
     pub(super) async fn connect(&self) -> Result<(Client, Messages), Fault> {
-        let (client, mut connection) = self.config.connect(NoTls).await?;
-        let messages = Box::new(move |context: &mut Context<'_>| {
-            Pin::new(&mut connection).get_mut().poll_message(context)
-        });
-        Ok((client, messages))
+        match &self.tls {
+            Tls::None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                Ok((client, messages(connection)))
+            }
+            #[cfg(feature = "postgres-tls")]
+            Tls::Verified(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                Ok((client, messages(connection)))
+            }
+        }
     }
 }
 
-/// The URL without its `sslmode`, of which the driver knows only a half, and that.
-fn split_mode(url: &str) -> Result<(String, Option<&str>), &'static str> {
+impl Tls {
+    #[cfg(feature = "postgres-tls")]
+    fn verified(root: Option<&str>) -> Result<Self, &'static str> {
+        super::tls::verified(root).map(Self::Verified)
+    }
+
+    #[cfg(not(feature = "postgres-tls"))]
+    const fn verified(_: Option<&str>) -> Result<Self, &'static str> {
+        Err(NO_TLS)
+    }
+}
+
+fn messages<T>(mut connection: Connection<Socket, T>) -> Messages
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::new(move |context| connection.poll_message(context))
+}
+
+/// A URL without what it says of TLS, of which the driver knows only a half, and that.
+type Split<'u> = (String, Option<&'u str>, Option<&'u str>);
+
+fn split(url: &str) -> Result<Split<'_>, &'static str> {
     let Some((before, query)) = url.split_once('?') else {
-        return Ok((url.to_owned(), None));
+        return Ok((url.to_owned(), None, None));
     };
-    let mut modes = Vec::new();
-    let mut others = Vec::new();
+    let (mut modes, mut roots, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for pair in query.split('&') {
         match pair.split_once('=') {
             Some(("sslmode", mode)) => modes.push(mode),
+            Some(("sslrootcert", root)) => roots.push(root),
             _ => others.push(pair),
         }
     }
@@ -102,6 +164,11 @@ fn split_mode(url: &str) -> Result<(String, Option<&str>), &'static str> {
         [mode] if known.contains(&mode) => Some(mode),
         _ => return Err(EXPECTED_MODE),
     };
+    let root = match roots[..] {
+        [] => None,
+        [root] if !root.contains('%') => Some(root),
+        _ => return Err(EXPECTED_ROOT),
+    };
     let others = others.join("&");
-    Ok((format!("{before}?{others}"), mode))
+    Ok((format!("{before}?{others}"), mode, root))
 }

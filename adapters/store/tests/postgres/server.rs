@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -33,12 +34,19 @@ pub(crate) struct Server {
     programs: PathBuf,
     /// Servers do not run as root.
     user: Option<(u32, u32)>,
+    settings: Vec<String>,
     running: Option<(Child, ChildStdin)>,
 }
 
 impl Server {
     /// Nothing where PostgreSQL is not installed; that is said, unless it is required.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(&[], &[])
+    }
+
+    /// One with further settings, and with files in its folder of data that it alone may
+    /// read.
+    pub(crate) fn with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(
                 std::env::var_os(REQUIRED).is_none(),
@@ -58,6 +66,11 @@ impl Server {
             folder,
             programs,
             user,
+            settings: SETTINGS
+                .iter()
+                .chain(settings)
+                .map(|setting| (*setting).to_owned())
+                .collect(),
             running: None,
         };
         let mut initdb = server.command("initdb");
@@ -67,8 +80,17 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {made:?}");
-        let rules = "local locked all scram-sha-256\nlocal all all trust\n";
-        fs::write(server.folder.path().join("data/pg_hba.conf"), rules).unwrap();
+        let rules = "local locked all scram-sha-256\nlocal all all trust\n\
+             hostssl all all 127.0.0.1/32 trust\n";
+        for (name, text) in [("pg_hba.conf", rules)].iter().chain(files) {
+            let path = server.folder.path().join("data").join(name);
+            fs::write(&path, text).unwrap();
+            let owner_alone = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&path, owner_alone).unwrap();
+            if let Some((user, group)) = user {
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+            }
+        }
         server.run();
         Some(server)
     }
@@ -80,7 +102,7 @@ impl Server {
             let log = fs::File::create(self.folder.path().join("log")).unwrap();
             let mut postgres = self.command("postgres");
             postgres.args(["-D", "data", "-k"]).arg(self.folder.path());
-            for setting in SETTINGS {
+            for setting in &self.settings {
                 postgres.args(["-c", setting]);
             }
             let mut child = postgres
@@ -118,10 +140,22 @@ impl Server {
         format!("postgres://keystile@{host}/{database}")
     }
 
+    /// The same on the port of a server that listens on one, with the host by this name.
+    #[allow(dead_code, reason = "not by all who use this file")]
+    pub(crate) fn port_url(&self, host: &str, port: u16, database: &str) -> String {
+        assert!(self.running.is_some());
+        format!("postgres://keystile@{host}:{port}/{database}")
+    }
+
     fn answers(&self) -> bool {
         let mut ready = self.command("pg_isready");
         let folder = self.folder.path();
-        let ready = ready.arg("-q").arg("-h").arg(folder).status();
+        let port = self.settings.iter().rev();
+        let port = port
+            .filter_map(|setting| setting.strip_prefix("port="))
+            .next();
+        let ready = ready.arg("-q").arg("-h").arg(folder);
+        let ready = ready.args(["-p", port.unwrap_or("5432")]).status();
         ready.unwrap().success()
     }
 

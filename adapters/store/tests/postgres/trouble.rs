@@ -34,10 +34,32 @@ fn a_url_that_cannot_be_used_is_refused_without_being_repeated() {
         ("postgres://u:s3cr3t@[::1/d", "expected postgres://"),
         ("postgres://u:s3cr3t@h/d?frob=s3cr3t", "no parameters but"),
         ("postgres://u:s3cr3t@h/%ff", "expected postgres://"),
+        #[cfg(not(feature = "postgres-tls"))]
         ("postgres://u:s3cr3t@h/d?sslmode=require", "TLS"),
+        #[cfg(not(feature = "postgres-tls"))]
         ("postgres://u:s3cr3t@h/d?sslmode=verify-ca", "TLS"),
+        #[cfg(not(feature = "postgres-tls"))]
         ("postgres://u:s3cr3t@h/d?a=b&sslmode=verify-full", "TLS"),
         ("postgres://u:p?s3cr3t@h/d?sslmode=require", "sslmode"),
+        ("postgres://u:s3cr3t@h/d?sslrootcert=/s3cr3t", "sslrootcert"),
+        (
+            "postgres://u:s3cr3t@h/d?sslmode=prefer&sslrootcert=/s3cr3t",
+            "sslrootcert",
+        ),
+        (
+            "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=%2Fs3cr3t",
+            "sslrootcert",
+        ),
+        #[cfg(feature = "postgres-tls")]
+        (
+            "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/no/s3cr3t",
+            "a file of certificates",
+        ),
+        #[cfg(feature = "postgres-tls")]
+        (
+            "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/dev/null",
+            "a file of certificates",
+        ),
         ("postgres://u:s3cr3t@h/d?sslmode=", "expected sslmode"),
         ("postgres://u:s3cr3t@h/d?sslmode=on", "expected sslmode"),
         (
