@@ -110,7 +110,8 @@ pub(crate) async fn forwarded(State(app): State<App>, request: HttpRequest<Body>
 /// What the location asks stands in `X-Keystile-Requires` and `X-Keystile-Environment`,
 /// which Envoy sets by `headers_to_add`.
 #[utoipa::path(
-    get, path = "/v1/authorize/envoy/{path}", tag = "gateways", responses(Authorized),
+    method(get, head, post, put, patch, delete, options),
+    path = "/v1/authorize/envoy/{path}", tag = "gateways", responses(Authorized),
     params(("path" = String, Path, description = "The original path")),
     security(("key_header" = []), ("bearer" = []), ()),
 )]

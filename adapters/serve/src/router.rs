@@ -16,8 +16,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi, RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -72,8 +72,14 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .layer(TimeoutLayer::new(limits.request));
     let router = router
         // Each method and each path below: no document can say that.
-        .route("/v1/authorize/envoy/", any(authorize::envoy))
-        .route("/v1/authorize/envoy/{*path}", any(authorize::envoy))
+        .route(
+            "/v1/authorize/envoy/",
+            any(authorize::envoy).trace(not_this_way),
+        )
+        .route(
+            "/v1/authorize/envoy/{*path}",
+            any(authorize::envoy).trace(not_this_way),
+        )
         .fallback(nowhere)
         .method_not_allowed_fallback(not_this_way)
         .layer(Extension(Document(written)))
@@ -109,6 +115,16 @@ struct ByHand;
 
 fn describe(api: &mut OpenApi) {
     api.merge(ByHand::openapi());
+    api.paths.paths.iter_mut().for_each(|(path, item)| {
+        let may_be_left_out = path != "/v1/keys";
+        let body = item
+            .post
+            .as_mut()
+            .and_then(|post| post.request_body.as_mut());
+        if let Some(RefOr::T(body)) = body.filter(|_| may_be_left_out) {
+            body.required = Some(Required::False);
+        }
+    });
     api.info.title = "keystile".to_owned();
     api.info.description = Some(
         "API keys: issue, verify, rotate and revoke them, and authorise requests at a \

@@ -1,0 +1,25 @@
+//! The service over real sockets.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "what fails in a helper fails its test"
+)]
+
+mod admin;
+mod document;
+#[path = "../../../tower/tests/shapes/driver.rs"]
+mod driver;
+mod gateways;
+#[path = "../../../tower/tests/http/keys.rs"]
+mod keys;
+mod limits;
+mod nginx;
+mod service;
+mod shapes;
+mod upstream;
+mod verify;
