@@ -62,7 +62,8 @@ func Refuse(cause Cause) Decision {
 	var decision Decision
 	decision.status = capi.Refuse(uint32(cause), &decision.verdict)
 	if !decision.status.IsRefusal() {
-		return Refuse(CauseStoreUnavailable)
+		// There is no such cause. The zero decision refuses too.
+		return Decision{}
 	}
 	return decision
 }

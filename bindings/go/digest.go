@@ -18,7 +18,8 @@ const (
 )
 
 // Digest is what a store keeps in place of a key. It does not print: [Digest.Text] is for
-// the column of a table. Compare with [Digest.Equal].
+// the column of a table. Compare with [Digest.Equal]. It is a plain
+// value, which goroutines may share.
 type Digest struct{ digest capi.Digest }
 
 // ParseDigest reads what [Digest.Text] writes, or 64 hex digits alone for SHA-256; what is

@@ -26,7 +26,8 @@ const (
 var eventKinds = [...]EventKind{"", EventIssued, EventRotated, EventRevoked, EventSuspended,
 	EventResumed, EventExpired, EventRehashed, EventImported}
 
-// Event is one entry of an audit. It never holds key text.
+// Event is one entry of an audit. It never holds key text. A plain value:
+// goroutines may share it as long as none changes it.
 type Event struct {
 	Kind  EventKind `json:"kind"`
 	KeyID KeyID     `json:"key_id"`

@@ -102,7 +102,7 @@ func (f Finding) String() string {
 func (f Finding) Hint() string { return capi.FindingHint(uint32(f)) }
 
 // Inspection is what a text is, as far as that can be told without a store. It holds no
-// secret.
+// secret, and is a plain value.
 type Inspection struct {
 	Finding Finding
 	// KeyID is the id that the text claims, zero where there is none.

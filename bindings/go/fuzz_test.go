@@ -3,6 +3,8 @@ package keystile_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +87,13 @@ func FuzzRecord(f *testing.F) {
 	f.Add(keystile.Must(keystile.EncodeRecord(change.Record)))
 	f.Add([]byte("{}"))
 	f.Add([]byte(`{"id":null}`))
+	var whole struct{ Cases []struct{ JSON string } }
+	if err := json.Unmarshal(keystile.Must(os.ReadFile(filepath.Join(vectors, "records.json"))), &whole); err != nil || len(whole.Cases) == 0 {
+		f.Fatal(err)
+	}
+	for _, one := range whole.Cases {
+		f.Add([]byte(one.JSON))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		record, err := keystile.DecodeRecord(text)
 		if err != nil {

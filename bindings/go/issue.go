@@ -12,7 +12,7 @@ import (
 const randomBytes = 512
 
 // IssueRequest is what a new key is to be. What is left out is the least: no permissions,
-// and an end after 90 days.
+// and an end after 90 days. A plain value: goroutines may share it as long as none changes it.
 type IssueRequest struct {
 	// ClientName is whose key it is, for people: 1 to 255 bytes.
 	ClientName string
@@ -57,7 +57,7 @@ type Issuer struct {
 }
 
 // Change is what issuing, rotating, revoking and the other verbs come to. A store writes
-// all of its records, or none; see [Change.Batch].
+// all of its records, or none; see [Change.Batch]. A plain value: goroutines may share it as long as none changes it.
 type Change struct {
 	// Key is the text of the new key where one was made, for its owner alone.
 	Key APIKey

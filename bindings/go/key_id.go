@@ -3,7 +3,8 @@ package keystile
 import "github.com/keystile/keystile/bindings/go/internal/capi"
 
 // KeyID is the public id of a key: 16 characters. Logs, audits and invalidation use it.
-// The zero value is no id. Ids are compared with ==, and can be keys of a map.
+// The zero value is no id. Ids are compared with ==, and can be keys of a map. They are
+// plain values, which goroutines may share.
 type KeyID struct{ id capi.ID }
 
 // ParseKeyID reads an id; what is none is [ErrKeyID].

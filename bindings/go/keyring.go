@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,8 @@ import (
 const (
 	roundsMax  = 8
 	roundPause = 5 * time.Millisecond
+	// absentTTL is the default for how long a key that the store did not know is refused.
+	absentTTL = 10 * time.Second
 )
 
 // Options are how a [Keyring] is set up. What is left at zero is the default.
@@ -102,7 +105,7 @@ func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, err
 		return nil, errors.New("keystile: a keyring needs a store and a verifier")
 	}
 	asked := capi.KeyringOptions{
-		TTLMillis:       spanMillis(options.TTL),
+		TTLMillis:       orDefaultMillis(options.TTL),
 		AbsentTTLMillis: orZeroMillis(options.AbsentTTL),
 		ClockSkewMillis: orZeroMillis(options.ClockSkew),
 	}
@@ -110,6 +113,10 @@ func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, err
 		return nil, ErrLimit
 	}
 	asked.Capacity = uint64(options.Capacity)
+	if options.AbsentTTL == 0 && options.TTL > 0 && options.TTL < absentTTL {
+		// The default, as long as the TTL has room for it.
+		asked.AbsentTTLMillis = asked.TTLMillis
+	}
 	ring, status := capi.NewKeyring(verifier.verifier, &asked)
 	if err := failure(status); err != nil {
 		return nil, err
@@ -401,6 +408,15 @@ func orDefault[T comparable](value, otherwise T) T {
 func orZeroMillis(span time.Duration) uint64 {
 	if span < 0 {
 		return capi.ZeroMillis
+	}
+	return orDefaultMillis(span)
+}
+
+// orDefaultMillis is a span for the library, where 0 is its default: what is shorter than a
+// millisecond never becomes that.
+func orDefaultMillis(span time.Duration) uint64 {
+	if span > 0 && span < time.Millisecond {
+		return math.MaxUint64 - 1
 	}
 	return spanMillis(span)
 }

@@ -382,3 +382,30 @@ func TestAVerbNeedsALedger(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestOptionsHaveTheirBounds(t *testing.T) {
+	format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
+	for _, options := range []keystile.Options{{TTL: time.Second}, {TTL: 24 * time.Hour}, {AbsentTTL: -1, ClockSkew: -1}, {Capacity: 1}} {
+		keyring, err := keystile.NewKeyring(newMapStore(), verifier, options)
+		if err != nil {
+			t.Errorf("%+v: %v", options, err)
+			continue
+		}
+		_ = keyring.Close(context.Background())
+	}
+	for _, options := range []keystile.Options{{TTL: -1}, {TTL: 25 * time.Hour}, {TTL: time.Nanosecond * 10}, {Capacity: -1}, {Capacity: 1 << 40}, {TTL: time.Second, AbsentTTL: time.Minute}} {
+		if keyring, err := keystile.NewKeyring(newMapStore(), verifier, options); !errors.Is(err, keystile.ErrLimit) && !errors.Is(err, keystile.ErrTime) {
+			t.Errorf("%+v: %v", options, err)
+			if err == nil {
+				_ = keyring.Close(context.Background())
+			}
+		}
+	}
+	if _, err := keystile.NewKeyring(nil, verifier, keystile.Options{}); err == nil {
+		t.Error("a keyring without a store")
+	}
+	if _, err := keystile.NewVerifier(nil, nil); err == nil {
+		t.Error("a verifier without a format")
+	}
+}

@@ -7,7 +7,8 @@ import (
 )
 
 // RateLimit is at most so many requests in each window, and a burst of them at once.
-// The zero value refuses all and is no legal limit; make one with [NewRateLimit].
+// The zero value refuses all and is no legal limit; make one with [NewRateLimit]. It is a
+// plain value, which goroutines may share.
 type RateLimit struct{ limit capi.RateLimit }
 
 // NewRateLimit is a limit whose burst is the limit itself. The window is 1 ms to 366 days;
@@ -51,7 +52,7 @@ func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
 	}
 }
 
-// Quota is what was left of a limit at an instant.
+// Quota is what was left of a limit at an instant: a plain value, which goroutines may share.
 type Quota struct{ quota capi.Quota }
 
 // Limit is the limit.

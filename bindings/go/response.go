@@ -23,7 +23,7 @@ const (
 type HeaderField struct{ Name, Value string }
 
 // Response is the response to a refusal; or, for an allowed request, the header fields to
-// add to a service's own.
+// add to a service's own. A plain value: goroutines may share it as long as none changes it.
 type Response struct {
 	// Status is the HTTP status; 200 for an allowed request.
 	Status int
@@ -37,6 +37,10 @@ type Response struct {
 
 // Respond is the response to a decision. One that was never made is answered with 500.
 func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
+	if _, limited := d.Quota(); d.Allowed() && !limited && d.verdict.ReplacedBy == (capi.ID{}) {
+		// Most keys: there is nothing to tell.
+		return Response{Status: 200}
+	}
 	own, status := capi.Respond(&d.verdict, uint32(policy), d.requirement.own(), millisOf(now))
 	if status != capi.OK || (own.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},

@@ -7,7 +7,7 @@ import (
 )
 
 // RotationPolicy is how keys grow old and are replaced. Begin with
-// [DefaultRotationPolicy].
+// [DefaultRotationPolicy]. A plain value: goroutines may share it as long as none changes it.
 type RotationPolicy struct {
 	// MaxAge is how long a successor lives: 1 hour to 90 days.
 	MaxAge time.Duration
@@ -96,7 +96,7 @@ const (
 	DueOther DueAction = "other"
 )
 
-// Due is a key, and what is due for it.
+// Due is a key, and what is due for it: a plain value.
 type Due struct {
 	KeyID  KeyID
 	Action DueAction

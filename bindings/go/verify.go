@@ -9,7 +9,7 @@ import (
 
 // Request is what a request asks for. What is left out is not asked: without a requirement
 // no permission is needed. But a key that is restricted to endpoints or networks is refused
-// where the request does not say its own.
+// where the request does not say its own. A plain value: goroutines may share it as long as none changes it.
 type Request struct {
 	// Requirement is the permissions that the route needs.
 	Requirement *Requirement
@@ -25,7 +25,7 @@ type Request struct {
 }
 
 // Lookup is what a store is asked for: the record of an id, or the one that carries any of
-// some digests.
+// some digests. A plain value: goroutines may share it as long as none changes it.
 type Lookup struct {
 	// KeyID is the id; zero where digests are asked for.
 	KeyID KeyID
@@ -34,7 +34,8 @@ type Lookup struct {
 }
 
 // Usage is what a lineage of keys has spent so far, for a store to keep beside its records.
-// The zero value is that of a key that was never used and whose uses are not counted.
+// The zero value is that of a key that was never used and whose uses are not counted. A plain value:
+// it is no meter, and whoever spends from one shared by goroutines holds a lock.
 type Usage struct {
 	Rate RateState
 	// Remaining is the uses that are left; nil where they are not counted.
