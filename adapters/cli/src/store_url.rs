@@ -20,8 +20,8 @@ pub(crate) const EXPECTED: &str = "a store is sqlite:PATH or memory:";
 const EXPECTED_SERVER: &str = "a store on a server is postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
      with no parameters but those of a connection";
 #[cfg(feature = "postgres")]
-const NO_TLS: &str = "the program does not speak TLS to PostgreSQL, which this sslmode asks for; \
-     say sslmode=disable where the network itself is trusted";
+const NO_ROOT: &str = "TLS to a server needs certificate authorities to trust: those of this \
+     system, or those in the PEM file that sslrootcert names, beside sslmode=verify-full";
 
 /// Schemes that people try, and that this program does not know.
 const OTHERS: &[&str] = &[
@@ -62,8 +62,8 @@ impl ServerUrl {
         match PostgresStore::open(&text) {
             Ok(_) => Ok(Self(text.into())),
             // Which of the two it is, the reason says in words.
-            Err(StoreError::Unavailable(reason)) if reason.to_string().contains("sslmode asks") => {
-                Err(NO_TLS)
+            Err(StoreError::Unavailable(reason)) if reason.to_string().contains("sslrootcert") => {
+                Err(NO_ROOT)
             }
             Err(_) => Err(EXPECTED_SERVER),
         }
@@ -145,8 +145,12 @@ mod tests {
             ("postgres:///d", EXPECTED_SERVER),
             ("postgres://u:s3cr3t@h:port/d", EXPECTED_SERVER),
             ("postgresql://u:s3cr3t@h/d?frob=1", EXPECTED_SERVER),
-            ("postgres://u:s3cr3t@h/d?sslmode=require", NO_TLS),
-            ("postgres://u:s3cr3t@h/d?sslmode=verify-full", NO_TLS),
+            ("postgres://u:s3cr3t@h/d?sslmode=on", EXPECTED_SERVER),
+            ("postgres://u:s3cr3t@h/d?sslrootcert=/x", NO_ROOT),
+            (
+                "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/dev/null",
+                NO_ROOT,
+            ),
         ] {
             assert_eq!(StoreUrl::parse(text), Err(said), "{text}");
         }

@@ -108,7 +108,10 @@ fn a_server_that_cannot_be_used_is_said_in_a_line() {
             "postgres://u:s3cr3t@h/d?s3cr3t=1",
             "postgres://USER:PASSWORD@HOST",
         ),
-        ("postgres://u:s3cr3t@h/d?sslmode=require", "TLS"),
+        (
+            "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/s3cr3t",
+            "TLS",
+        ),
     ] {
         rows.push((wrong.to_owned(), said));
     }
