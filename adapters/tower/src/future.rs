@@ -83,6 +83,7 @@ where
 
 /// The service's response, with the headers that it has not set itself.
 pub(crate) fn finish<R>(mut response: Response<R>, added: Added) -> Response<ResponseBody<R>> {
+    response.headers_mut().reserve(added.len());
     for (name, value) in added {
         response.headers_mut().entry(name).or_insert(value);
     }

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, Entry, HeaderName};
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use keystile::{
     Cause, Credential, CredentialRules, Decision, Denial, DenialCode, Environment, Networks,
-    Requirement, StatusPolicy, UnixMillis, allowed_headers,
+    Requirement, StatusPolicy, UnixMillis,
 };
 use keystile_store::{Answer, Authenticator, Store, StoreError, Unsettled};
 use tokio::sync::Semaphore;
@@ -18,8 +18,9 @@ use crate::connection::{Client, Connection};
 use crate::future::Added;
 use crate::guesses::GuessLimiter;
 use crate::identity::ApiKey;
-use crate::refusal::{Refusal, field};
+use crate::refusal::Refusal;
 use crate::telemetry;
+use crate::told::told;
 
 /// How a server's own extensions tell of the connection.
 pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + Send + Sync>;
@@ -212,11 +213,8 @@ impl<S: Store + 'static> Guard<S> {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => {
                 telemetry::allowed(&allowed.key_id);
-                let told = allowed_headers(&allowed, now).into_iter();
                 Verdict::Allowed(Passed {
-                    added: told
-                        .filter_map(|(name, value)| field(name, value))
-                        .collect(),
+                    added: told(&allowed, now),
                     key: ApiKey::new(allowed, record, self.settings.policy),
                 })
             }

@@ -78,6 +78,7 @@ mod layer;
 mod refusal;
 mod require;
 mod telemetry;
+mod told;
 
 pub use body::ResponseBody;
 pub use builder::ApiKeyLayerBuilder;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keystile::{KeyId, KeyRecord};
 
-type Half = papaya::HashMap<KeyId, Arc<KeyRecord>>;
+type Half = papaya::HashMap<KeyId, Arc<KeyRecord>, foldhash::fast::RandomState>;
 
 /// Records that verdicts were made on, about as many as the keyring caches.
 ///
@@ -22,7 +22,7 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            halves: [papaya::HashMap::new(), papaya::HashMap::new()],
+            halves: [Half::default(), Half::default()],
             younger: AtomicUsize::new(0),
             capacity,
         }

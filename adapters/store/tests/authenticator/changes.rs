@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use keystile::{DenialCode, Event, EventKind, RotationPolicy, SysRng};
-use keystile_store::{Batch, PAGE_MAX, Store, revoke, suspend};
+use keystile_store::{Batch, PAGE_MAX, SqliteStore, Store, revoke, suspend};
 use tokio::sync::Notify;
 
-use crate::scripted::{Scripted, Trouble, ask, at, code, issued, over};
+use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, over};
 
 const SECOND: Duration = Duration::from_millis(1_100);
 
@@ -184,4 +185,34 @@ async fn a_damaged_event_is_gone_around() {
         Some(DenialCode::KeySuspended)
     );
     assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+}
+
+/// Two processes, as far as a file can tell: each has its own connections and its own
+/// cache.
+#[tokio::test]
+async fn a_revocation_through_another_store_on_the_same_file_is_heard_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let here = Arc::new(SqliteStore::open(&path).unwrap());
+    here.migrate().await.unwrap();
+    let there = Arc::new(SqliteStore::open(&path).unwrap());
+    let (here, there) = (over(&here).build().unwrap(), over(&there).build().unwrap());
+    let key = issued(&**here.store()).await;
+    for authenticator in [&here, &there] {
+        has_begun(authenticator).await;
+        assert_eq!(code(&ask(authenticator, &key).await), None);
+    }
+    here.revoke(&key.record.id, "leaked", at(1)).await.unwrap();
+    assert_eq!(code(&ask(&here, &key).await), Some(DenialCode::KeyRevoked));
+    let revoked = Instant::now();
+    while code(&ask(&there, &key).await).is_none() {
+        assert!(
+            revoked.elapsed() < Duration::from_secs(60),
+            "never heard of"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("in force there after {:?}", revoked.elapsed());
+    here.stop().await.unwrap();
+    there.stop().await.unwrap();
 }
