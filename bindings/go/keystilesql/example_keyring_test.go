@@ -1,0 +1,52 @@
+package keystilesql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/keystilesql"
+)
+
+// A keyring over a store has the verbs, which are in force when they return.
+func Example_keyring() {
+	ctx := context.Background()
+	folder, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(filepath.Join(folder, "keys.db")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	store := keystilesql.SQLite(db)
+	if _, err := store.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
+	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	defer keyring.Close(ctx)
+
+	old := keystile.Must(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd"}))
+	fresh := keystile.Must(keyring.Rotate(ctx, issuer, old.Record.ID, keystile.DefaultRotationPolicy()))
+	for _, key := range []keystile.APIKey{old.Key, fresh.Key} {
+		decision, err := keyring.Check(ctx, key.Expose(), keystile.Request{})
+		_, _, replaced := decision.Replacement()
+		fmt.Println(decision, replaced, err)
+	}
+	keystile.Must(keyring.Revoke(ctx, old.Record.ID, "all clients have moved"))
+	decision, _ := keyring.Check(ctx, old.Key.Expose(), keystile.Request{})
+	fmt.Println(errors.Is(decision.Err(), keystile.ErrKeyRevoked))
+	// Output:
+	// allowed true <nil>
+	// allowed false <nil>
+	// true
+}

@@ -1,0 +1,144 @@
+package keystilesql_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/storetest"
+)
+
+// faulty is a ledger with one fault, to see that the suite finds it.
+type faulty struct {
+	keystile.Ledger
+	fault string
+}
+
+var faults = []string{"stale writes seem to be done", "duplicates seem to be done", "every claim is accepted",
+	"usage is forgotten", "an empty list is no restriction", "the case of owners does not matter", "a page has no bound",
+	"events come backwards", "the first record of a lineage is lost", "a use is not noted", "counts are dropped",
+	"half of a batch stays", "an unknown page is an empty one"}
+
+func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
+	record, err := f.Ledger.Find(ctx, lookup)
+	if record == nil {
+		return nil, err
+	}
+	record = record.Clone()
+	switch {
+	case f.fault == "an empty list is no restriction" && record.AllowedEndpoints != nil && len(record.AllowedEndpoints.Strings()) == 0:
+		record.AllowedEndpoints = nil
+	case f.fault == "counts are dropped":
+		record.RemainingUses = nil
+	}
+	return record, err
+}
+
+func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
+	if f.fault == "half of a batch stays" {
+		for _, record := range batch.Inserts {
+			if err := f.Ledger.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{record}}); err != nil {
+				return err
+			}
+		}
+		batch.Inserts = nil
+	}
+	err := f.Ledger.Commit(ctx, batch)
+	if (f.fault == "stale writes seem to be done" && errors.Is(err, keystile.ErrStale)) ||
+		(f.fault == "duplicates seem to be done" && errors.Is(err, keystile.ErrDuplicate)) {
+		return nil
+	}
+	return err
+}
+
+func (f faulty) Spend(ctx context.Context, claim keystile.Claim) (bool, error) {
+	done, err := f.Ledger.Spend(ctx, claim)
+	return done || f.fault == "every claim is accepted", err
+}
+
+func (f faulty) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usage, error) {
+	if f.fault == "usage is forgotten" {
+		return keystile.Usage{}, nil
+	}
+	return f.Ledger.Usage(ctx, lineage)
+}
+
+func (f faulty) NoteUses(ctx context.Context, uses []keystile.Use) error {
+	if f.fault == "a use is not noted" {
+		return nil
+	}
+	return f.Ledger.NoteUses(ctx, uses)
+}
+
+func (f faulty) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
+	records, err := f.Ledger.Lineage(ctx, lineage)
+	if f.fault == "the first record of a lineage is lost" && len(records) > 0 {
+		records = records[1:]
+	}
+	return records, err
+}
+
+func (f faulty) List(ctx context.Context, filter keystile.Filter, page keystile.Page) ([]*keystile.Record, error) {
+	switch f.fault {
+	case "the case of owners does not matter":
+		if filter.Owner != nil {
+			filter.Owner = keystile.Ptr(strings.ToLower(*filter.Owner))
+		}
+	case "a page has no bound":
+		records, err := f.Ledger.List(ctx, filter, page)
+		if page.Limit > keystile.PageMax && len(records) == keystile.PageMax {
+			page.After = records[len(records)-1].ID
+			rest, _ := f.Ledger.List(ctx, filter, page)
+			records = append(records, rest...)
+		}
+		return records, err
+	case "an unknown page is an empty one":
+		records, err := f.Ledger.List(ctx, filter, page)
+		if errors.Is(err, keystile.ErrNotFound) {
+			err = nil
+		}
+		return records, err
+	}
+	return f.Ledger.List(ctx, filter, page)
+}
+
+func (f faulty) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
+	events, err := f.Ledger.Events(ctx, key, after, limit)
+	if f.fault == "events come backwards" {
+		slices.Reverse(events)
+	}
+	return events, err
+}
+
+const faultToRun = "KEYSTILE_FAULT"
+
+// This is what runs the suite on a fault, in a process of its own.
+func TestOneFault(t *testing.T) {
+	fault := os.Getenv(faultToRun)
+	if fault == "" {
+		t.Skip("it is run by TestTheSuiteFindsFaults")
+	}
+	storetest.Run(t, func(t *testing.T) keystile.Ledger {
+		return faulty{openSQLite(t, filepath.Join(t.TempDir(), "keys.db")), fault}
+	})
+}
+
+func TestTheSuiteFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the suite many times")
+	}
+	for _, fault := range append([]string{"none"}, faults...) {
+		run := exec.Command(os.Args[0], "-test.run", "^TestOneFault$", "-test.failfast")
+		run.Env = append(os.Environ(), faultToRun+"="+fault)
+		out, err := run.CombinedOutput()
+		if (err == nil) != (fault == "none") || !strings.Contains(string(out), map[bool]string{true: "PASS", false: "FAIL"}[fault == "none"]) {
+			t.Errorf("%s: %v: %.400s", fault, err, out)
+		}
+	}
+}
