@@ -1,0 +1,88 @@
+//! What was acknowledged is in force, also after a kill in the middle of other work.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::Write;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::serving::{Serving, call};
+
+const CYCLES: usize = 50;
+/// Clients that ask all the while.
+const LOAD: usize = 3;
+
+/// In each cycle a key is revoked and another one rotated; as soon as both are
+/// acknowledged, the process is killed, and started again.
+#[test]
+fn a_kill_loses_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serving = Serving::start(folder.path(), &[]);
+    let admin = serving.first.clone().unwrap();
+    let issue = |serving: &Serving| {
+        let asked = json!({ "client_name": "Acme", "permissions": ["read"] });
+        let (status, issued) = serving.call(&admin, "POST /v1/keys", Some(&asked));
+        assert_eq!(status, 201, "{issued}");
+        let text = |field: &str| issued[field].as_str().unwrap().to_owned();
+        (text("key"), text("key_id"))
+    };
+    let (start, asked) = (Instant::now(), AtomicU64::new(0));
+    let mut ended: Vec<(String, &str)> = Vec::new();
+    let mut live = Vec::new();
+    for cycle in 0..CYCLES {
+        let [(revoked, revoked_id), (rotated, rotated_id), (busy, _)] =
+            [(); 3].map(|()| issue(&serving));
+        for key in [&revoked, &rotated, &busy] {
+            assert_eq!(serving.verdict(key), "allowed", "and so is cached");
+        }
+        let (address, over) = (serving.address, AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..LOAD {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        if call(address, &busy, "POST /v1/verify", None).is_some() {
+                            asked.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            let revoke = format!("POST /v1/keys/{revoked_id}/revoke");
+            assert_eq!(serving.call(&admin, &revoke, None).0, 200, "cycle {cycle}");
+            let at_once = json!({ "overlap_seconds": 0 });
+            let rotate = format!("POST /v1/keys/{rotated_id}/rotate");
+            let (status, successor) = serving.call(&admin, &rotate, Some(&at_once));
+            assert_eq!(status, 201, "cycle {cycle}: {successor}");
+            // In force when the call returns, in this process.
+            assert_eq!(serving.verdict(&revoked), "key_revoked");
+            assert_eq!(serving.verdict(&rotated), "key_replaced");
+            live.push(successor["key"].as_str().unwrap().to_owned());
+            ended.push((revoked, "key_revoked"));
+            ended.push((rotated, "key_replaced"));
+            serving.kill();
+            over.store(true, Ordering::Relaxed);
+        });
+        serving = Serving::start(folder.path(), &[]);
+        assert_eq!(serving.first, None);
+        let newest = ended.len() - 2..;
+        for (key, code) in &ended[newest] {
+            assert_eq!(&serving.verdict(key), code, "cycle {cycle}");
+        }
+        assert_eq!(serving.verdict(&live[cycle]), "allowed", "cycle {cycle}");
+    }
+    for (key, code) in &ended {
+        assert_eq!(&serving.verdict(key), code);
+    }
+    for key in &live {
+        assert_eq!(serving.verdict(key), "allowed");
+    }
+    let (asked, took) = (asked.into_inner(), start.elapsed());
+    assert!(asked > 0, "there was load");
+    // Not by a macro, whose output the harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{CYCLES} kills: {} acknowledged endings and {} successors in force, under {asked} \
+         other requests, in {took:.1?}",
+        ended.len(),
+        live.len()
+    );
+}

@@ -1,0 +1,20 @@
+//! `keystile serve` as its user runs it: started, asked over HTTP, stopped and killed.
+
+#![cfg(unix)]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "what fails in a helper fails its test"
+)]
+
+mod away;
+mod beside;
+mod killed;
+mod life;
+#[cfg(feature = "postgres")]
+#[path = "../../../store/tests/postgres/server.rs"]
+mod server;
+mod serving;
