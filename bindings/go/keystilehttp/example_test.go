@@ -14,6 +14,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 	"github.com/keystile/keystile/bindings/go/keystilehttp"
 	"github.com/keystile/keystile/bindings/go/keystilesql"
+	_ "modernc.org/sqlite"
 )
 
 func Example() {

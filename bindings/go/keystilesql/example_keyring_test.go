@@ -11,6 +11,7 @@ import (
 
 	keystile "github.com/keystile/keystile/bindings/go"
 	"github.com/keystile/keystile/bindings/go/keystilesql"
+	_ "modernc.org/sqlite"
 )
 
 // A keyring over a store has the verbs, which are in force when they return.

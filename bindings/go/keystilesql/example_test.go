@@ -12,6 +12,7 @@ import (
 
 	keystile "github.com/keystile/keystile/bindings/go"
 	"github.com/keystile/keystile/bindings/go/keystilesql"
+	_ "modernc.org/sqlite"
 )
 
 func Example() {

@@ -73,7 +73,10 @@ fn copy_module(house: &House, module: &Path) -> Done {
     for file in files.lines() {
         let inside = file.strip_prefix(MODULE).unwrap_or(file);
         let inside = inside.trim_start_matches('/');
-        let is_left_out = inside.ends_with("_test.go")
+        // Documentation sites show examples, and those stand in files of tests.
+        let name = inside.rsplit('/').next().unwrap_or(inside);
+        let is_example = name.starts_with("example") || inside == "store_test.go";
+        let is_left_out = (inside.ends_with("_test.go") && !is_example)
             || inside.starts_with("testdata/")
             || inside.starts_with("examples/routers/")
             || inside.ends_with("link_archive.go")
