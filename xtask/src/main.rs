@@ -16,6 +16,7 @@ mod no_std;
 mod postgres;
 mod ratios;
 mod report;
+mod serve;
 mod steps;
 
 use std::process::ExitCode;

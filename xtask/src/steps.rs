@@ -1,7 +1,7 @@
 //! The table of steps: what `cargo xtask test` runs, in order.
 
 use crate::house::{Done, House, run, succeeds};
-use crate::{capi, dependencies, fuzz, golang, no_std, postgres};
+use crate::{capi, dependencies, fuzz, golang, no_std, postgres, serve};
 
 /// One check: where a need is missing it is skipped, and the report says so.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(crate) enum Need {
     Program(&'static str, &'static str),
     /// The programs of PostgreSQL's server, in the search path or where Debian puts them.
     Postgres,
+    /// nginx, in the search path or where Debian puts it.
+    Nginx,
+    /// A program that says its version, and how to install it.
+    Tool(&'static str, &'static str),
     /// A C library that pkg-config knows, and the Debian package that holds it.
     Library(&'static str, &'static str),
     /// The source of the standard library.
@@ -43,6 +47,11 @@ impl Need {
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
             Self::Postgres => postgres::missing(),
+            Self::Nginx => serve::without_nginx(),
+            Self::Tool(program, install) => {
+                let found = succeeds(house.command(program).arg("--version"));
+                (!found).then(|| format!("`{program}` is not installed; try `{install}`"))
+            }
             Self::Library(library, package) => {
                 let found = succeeds(house.command("pkg-config").args(["--exists", library]));
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
@@ -96,6 +105,18 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the store and the program on a PostgreSQL server, killed 50 times",
         needs: &[Need::Postgres],
         run: postgres::tests,
+    },
+    Step {
+        name: "nginx",
+        about: "keystile serve behind a real nginx, and what reaches the service",
+        needs: &[Need::Nginx],
+        run: serve::nginx,
+    },
+    Step {
+        name: "schemathesis",
+        about: "keystile serve answers as its OpenAPI document says",
+        needs: &[Need::Tool("schemathesis", "pipx install schemathesis")],
+        run: serve::schemathesis,
     },
     Step {
         name: "vectors",

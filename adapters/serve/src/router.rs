@@ -72,14 +72,8 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .layer(TimeoutLayer::new(limits.request));
     let router = router
         // Each method and each path below: no document can say that.
-        .route(
-            "/v1/authorize/envoy/",
-            any(authorize::envoy).trace(not_this_way),
-        )
-        .route(
-            "/v1/authorize/envoy/{*path}",
-            any(authorize::envoy).trace(not_this_way),
-        )
+        .route("/v1/authorize/envoy/", any(authorize::envoy))
+        .route("/v1/authorize/envoy/{*path}", any(authorize::envoy))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_this_way)
         .layer(Extension(Document(written)))

@@ -15,13 +15,16 @@ use crate::clock;
 use crate::extract::{Asked, Form};
 use crate::problem::{BadInput, Guarded, Problem};
 
+/// Furthest look ahead: 100 years of 365.25 days.
+const WITHIN_SECONDS_MAX: u64 = 3_155_760_000;
+
 /// Which keys are looked at.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PlanQuery {
     /// Announces keys that end within so many seconds.
-    #[param(minimum = 0, maximum = 9223372036854775_i64)]
+    #[param(minimum = 0, maximum = 3155760000_i64)]
     within_seconds: Option<u64>,
     /// Begins behind this key: the `next` of the page before.
     after: Option<String>,
@@ -70,6 +73,11 @@ pub(crate) async fn plan(
 ) -> Result<Json<PlanPage>, Problem> {
     let mut policy = RotationPolicy::default();
     if let Some(seconds) = query.within_seconds {
+        if seconds > WITHIN_SECONDS_MAX {
+            return Err(Problem::invalid(
+                "A time to look ahead is at most 100 years.",
+            ));
+        }
         let lead: Millis = millis(seconds)?;
         policy = policy.with_notice_leads([lead]);
     }
