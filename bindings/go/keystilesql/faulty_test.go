@@ -130,7 +130,7 @@ func TestOneFault(t *testing.T) {
 }
 
 func TestTheSuiteFindsFaults(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raced {
 		t.Skip("it runs the suite many times")
 	}
 	for _, fault := range append([]string{"none"}, faults...) {

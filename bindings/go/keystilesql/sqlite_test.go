@@ -3,6 +3,7 @@ package keystilesql_test
 import (
 	"context"
 	"database/sql"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -31,4 +32,22 @@ func TestSQLiteIsALedger(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) keystile.Ledger {
 		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
 	})
+}
+
+// A path is always a file's, whatever stands in its name.
+func TestAPathIsAFiles(t *testing.T) {
+	for _, name := range []string{":memory:", "we?ird #1%20.db", "with space.db", "a&b=c.db", "ünï.db", "-x.db"} {
+		folder := t.TempDir()
+		openSQLite(t, filepath.Join(folder, name))
+		if _, err := os.Stat(filepath.Join(folder, name)); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	for _, name := range []string{":memory:", "keys.db", "folder%2Fkeys.db"} {
+		openSQLite(t, name)
+		if _, err := os.Stat(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
 }

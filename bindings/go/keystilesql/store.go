@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"path/filepath"
 	"strings"
 
 	keystile "github.com/keystile/keystile/bindings/go"
@@ -49,6 +50,10 @@ func PostgreSQL(db *sql.DB) *Store { return &Store{db, &postgres} }
 // a write-ahead log, whose writers wait up to 5 seconds for one another, and in which what
 // was acknowledged outlives a loss of power.
 func SQLiteDSN(path string) string {
+	if !filepath.IsAbs(path) {
+		// Else SQLite would take the bare name ":memory:" for something else than a file.
+		path = "./" + path
+	}
 	file := url.URL{Scheme: "file", Opaque: url.PathEscape(path)}
 	// Slashes are told apart by the driver, and need no escape.
 	file.Opaque = strings.ReplaceAll(file.Opaque, "%2F", "/")
