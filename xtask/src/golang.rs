@@ -73,8 +73,9 @@ pub(crate) fn tests(house: &House) -> Done {
     ];
     go.run(MODULE, "test -race ./...", &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
-    // What the race detector keeps for itself would be in its way.
-    go.run(MODULE, "test -run Million|Allocates .", &[])?;
+    // What takes long, or looks at memory, without the race detector.
+    let line = "test -run Million|Allocates|Suite . ./keystilesql";
+    go.run(MODULE, line, &[])?;
     // With garbage collected at each call, and with each store of a pointer looked at.
     go.run(
         MODULE,
