@@ -34,29 +34,60 @@ pub(crate) fn missing(house: &House) -> Option<String> {
 
 /// `cargo xtask go-lib`: puts what the module links, and what it copies, in its place.
 pub(crate) fn library(house: &House) -> Done {
+    copy_sources(house)?;
+    link(house)
+}
+
+/// Puts the archive where the linker looks for it.
+fn link(house: &House) -> Done {
     let archive = capi::archive(house)?;
-    let place = house.path(MODULE).join("internal/capi");
-    copy(
-        &archive,
-        &place.join("lib").join(platform()).join("libkeystile.a"),
-    )?;
-    copy(
-        &house.path("include/keystile.h"),
-        &place.join("include/keystile.h"),
-    )?;
-    for kind in ["sqlite", "postgres"] {
-        let from = house.path("adapters/store/migrations").join(kind);
-        let to = house.path(MODULE).join("keystilesql/migrations").join(kind);
-        for file in listed(&from)? {
-            copy(&from.join(&file), &to.join(&file))?;
+    let place = house.path(MODULE).join("internal/capi/lib");
+    copy(&archive, &place.join(platform()).join("libkeystile.a"))
+}
+
+/// Renews the files that the module has copies of, since a module holds all that it needs.
+pub(crate) fn copy_sources(house: &House) -> Done {
+    for (from, to) in copies(house)? {
+        copy(&from, &to)?;
+    }
+    Ok(())
+}
+
+/// Fails where a copy is not that of its source.
+fn are_copied(house: &House) -> Done {
+    for (from, to) in copies(house)? {
+        let read = |path: &Path| fs::read(path).ok();
+        if read(&from) != read(&to) {
+            let to = to.display();
+            return Err(format!(
+                "{to} differs; run `cargo xtask go-lib`, and commit it"
+            ));
         }
     }
     Ok(())
 }
 
+/// Each file that the module has a copy of, and where that is.
+fn copies(house: &House) -> Result<Vec<(PathBuf, PathBuf)>, String> {
+    let module = house.path(MODULE);
+    let mut copies = vec![(
+        house.path("include/keystile.h"),
+        module.join("internal/capi/include/keystile.h"),
+    )];
+    for kind in ["sqlite", "postgres"] {
+        let from = house.path("adapters/store/migrations").join(kind);
+        let to = module.join("keystilesql/migrations").join(kind);
+        for file in listed(&from)? {
+            copies.push((from.join(&file), to.join(&file)));
+        }
+    }
+    Ok(copies)
+}
+
 /// All that holds the module.
 pub(crate) fn tests(house: &House) -> Done {
-    library(house)?;
+    are_copied(house)?;
+    link(house)?;
     house.cargo("build --quiet --package keystile-cli")?;
     let go = Go { house };
     go.is_formatted()?;

@@ -37,7 +37,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Task::Test(args)) => test(&args),
-        Ok(Task::Header) => chore(capi::header(&House::here())),
+        Ok(Task::Header) => {
+            let house = House::here();
+            chore(capi::header(&house).and_then(|()| golang::copy_sources(&house)))
+        }
         Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
         Ok(Task::BenchCapi) => chore(capi::bench(&House::here())),
         Ok(Task::Ratios { quick }) => chore(ratios::run(&House::here(), quick)),
