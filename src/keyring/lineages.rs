@@ -14,17 +14,16 @@ use crate::time::UnixMillis;
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at
 /// most.
 pub(super) struct Lineages {
-    capacity: usize,
     meters: Mutex<Swept<KeyId, (Arc<SharedMeter>, u64)>>,
     debts: Mutex<Swept<KeyId, (RateState, u64)>>,
 }
 
 impl Lineages {
     pub(super) fn new(capacity: usize) -> Self {
+        let most = capacity.saturating_mul(2);
         Self {
-            capacity,
-            meters: Mutex::new(Swept::new(capacity)),
-            debts: Mutex::new(Swept::new(capacity)),
+            meters: Mutex::new(Swept::new(most)),
+            debts: Mutex::new(Swept::new(most)),
         }
     }
 
@@ -46,11 +45,14 @@ impl Lineages {
         }
         // A meter that a cached key spends from has another owner than this map.
         let is_held = |meter: &Arc<SharedMeter>| Arc::strong_count(meter) > 1;
-        meters.sweep(self.capacity, |(meter, until)| {
-            is_held(meter) || *until > now.get()
-        });
-        if meters.map.len() >= self.most() {
-            meters.map.retain(|_, (meter, _)| is_held(meter));
+        let is_needed =
+            |(meter, until): &(Arc<SharedMeter>, u64)| is_held(meter) || *until > now.get();
+        meters.sweep_if_due(is_needed);
+        if !meters.has_room() {
+            meters.sweep(is_needed);
+            if meters.is_nearly_full() {
+                meters.sweep(|(meter, _)| is_held(meter));
+            }
         }
         let meter = Arc::new(SharedMeter::new(spent, remaining));
         meters.map.insert(lineage, (Arc::clone(&meter), 0));
@@ -67,8 +69,8 @@ impl Lineages {
     /// Remembers what a key owes, and until when.
     pub(super) fn owe(&self, id: KeyId, state: RateState, until: UnixMillis, now: UnixMillis) {
         let mut debts = lock(&self.debts);
-        debts.sweep(self.capacity, |(_, until)| *until > now.get());
-        if debts.map.len() < self.most() {
+        debts.sweep_if_due(|(_, until)| *until > now.get());
+        if debts.has_room() {
             debts.map.insert(id, (state, until.get()));
         }
     }
@@ -77,32 +79,54 @@ impl Lineages {
     pub(super) fn take_debt(&self, id: &KeyId) -> Option<RateState> {
         lock(&self.debts).map.remove(id).map(|(state, _)| state)
     }
-
-    const fn most(&self) -> usize {
-        self.capacity.saturating_mul(2)
-    }
 }
 
 /// A map that is swept whenever it has grown to twice what the last sweep left: each
-/// sweep is paid for by as many insertions.
+/// sweep is paid for by as many insertions. Where it is full, insertions that found no room
+/// pay for the next one.
 struct Swept<K, V> {
     map: HashMap<K, V, Hashing>,
+    most: usize,
     sweep_at: usize,
 }
 
 impl<K: Eq + Hash, V> Swept<K, V> {
-    fn new(sweep_at: usize) -> Self {
+    fn new(most: usize) -> Self {
         Self {
             map: HashMap::with_hasher(Hashing::default()),
-            sweep_at,
+            most,
+            sweep_at: most / 2,
         }
     }
 
-    fn sweep(&mut self, at_least: usize, is_needed: impl Fn(&V) -> bool) {
+    fn sweep_if_due(&mut self, is_needed: impl Fn(&V) -> bool) {
         if self.map.len() >= self.sweep_at {
-            self.map.retain(|_, value| is_needed(value));
-            self.sweep_at = self.map.len().saturating_mul(2).max(at_least);
+            self.sweep(is_needed);
         }
+    }
+
+    fn sweep(&mut self, is_needed: impl Fn(&V) -> bool) {
+        self.map.retain(|_, value| is_needed(value));
+        let (left, slack) = (self.map.len(), self.slack());
+        let twice = left.saturating_mul(2).max(self.most / 2).min(self.most);
+        self.sweep_at = twice.max(left.saturating_add(slack).saturating_add(1));
+    }
+
+    fn has_room(&mut self) -> bool {
+        let has_room = self.map.len() < self.most;
+        if !has_room {
+            self.sweep_at = self.sweep_at.saturating_sub(1);
+        }
+        has_room
+    }
+
+    /// Whether so little is free that a sweep for it would soon be followed by another.
+    fn is_nearly_full(&self) -> bool {
+        self.map.len() >= self.most.saturating_sub(self.slack())
+    }
+
+    const fn slack(&self) -> usize {
+        self.most / 16
     }
 }
 
@@ -159,6 +183,43 @@ mod tests {
         let (again, is_new) = lineages.join(id(0), None, state, Some(9), at(2_000));
         assert!(!is_new && Arc::ptr_eq(&held, &again));
         assert_eq!(again.remaining(), Some(3), "the count never rises");
+    }
+
+    #[test]
+    fn a_time_with_more_debts_than_fit_is_got_over() {
+        for capacity in [4, 64] {
+            let lineages = Lineages::new(capacity);
+            let state = RateState::from_bits(7);
+            let many = u64::try_from(capacity * 4).unwrap();
+            for number in 1..=many {
+                lineages.owe(id(number), state, at(1_000), at(number / many));
+                assert!(lock(&lineages.debts).map.len() <= 2 * capacity);
+            }
+            // All are paid. What is owed now is remembered, but for a few that make way.
+            let later = many + 1..=2 * many;
+            let remembered = later.filter(|&number| {
+                lineages.owe(id(number), state, at(3_000), at(2_000));
+                lineages.take_debt(&id(number)).is_some()
+            });
+            let remembered = remembered.count();
+            assert!(
+                remembered >= capacity * 4 - capacity / 8 - 1,
+                "{remembered}"
+            );
+        }
+    }
+
+    #[test]
+    fn meters_that_are_over_go_before_those_that_are_not() {
+        let lineages = Lineages::new(4);
+        let state = RateState::from_bits(7);
+        for number in 0..8 {
+            drop(lineages.join(id(number), None, state, Some(3), at(0)));
+            lineages.keep(&id(number), at(if number == 0 { 5_000 } else { 1_000 }));
+        }
+        drop(lineages.join(id(9), None, state, Some(3), at(2_000)));
+        let (_, is_new) = lineages.join(id(0), None, state, Some(3), at(2_000));
+        assert!(!is_new, "it was to be kept");
     }
 
     #[test]
