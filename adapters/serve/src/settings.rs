@@ -54,13 +54,13 @@ impl Settings {
 }
 
 impl Default for Limits {
-    /// 1,024 connections; 64 headers in 16 KiB; bodies of 64 KiB; 10 s for headers, 15 s
+    /// 1,024 connections; 100 headers in 32 KiB; bodies of 64 KiB; 10 s for headers, 15 s
     /// for a request, 10 s of grace.
     fn default() -> Self {
         Self {
             connections: 1_024,
-            headers: 64,
-            header_bytes: 16 * 1_024,
+            headers: 100,
+            header_bytes: 32 * 1_024,
             body_bytes: 64 * 1_024,
             header_read: Duration::from_secs(10),
             request: Duration::from_secs(15),
