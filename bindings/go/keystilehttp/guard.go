@@ -9,7 +9,7 @@
 // reaches the handler; an allowed one gets fields that say what is left of its rate limit
 // and that its key is being replaced. The handler finds whose key it was with [KeyFrom].
 //
-// It is plain net/http, and so goes with http.ServeMux, chi, and gin by gin.WrapH; the
+// It is plain net/http, and so goes with http.ServeMux and chi, and with gin by ten lines; the
 // folder examples has each of them.
 //
 // # Paths

@@ -337,3 +337,30 @@ func (s *service) read(connection net.Conn, method string) (*http.Response, stri
 	}
 	return response, string(body)
 }
+
+// BenchmarkGuard is a guarded handler on a warm key, without a network.
+func BenchmarkGuard(b *testing.B) {
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"write"}}, time.Now()))
+	keyring := keystile.Must(keystile.NewKeyring(only{change.Record}, keystile.Must(keystile.NewVerifier(nil, format)), keystile.Options{}))
+	defer func() { _ = keyring.Close(context.Background()) }()
+	guard := keystile.Must(keystilehttp.New(keyring, keystilehttp.Options{}))
+	handler := guard.Require("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	request := httptest.NewRequest("POST", "/api/data/7", nil)
+	for name, value := range map[string]string{"X-Api-Key": change.Key.Expose(), "Accept": "*/*", "User-Agent": "bench", "Content-Type": "application/json"} {
+		request.Header.Set(name, value)
+	}
+	recorder := httptest.NewRecorder()
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.ServeHTTP(recorder, request)
+	}
+	if recorder.Code != 200 {
+		b.Fatal(recorder.Code)
+	}
+}
+
+// only is a store of one record.
+type only struct{ record *keystile.Record }
+
+func (o only) Find(context.Context, keystile.Lookup) (*keystile.Record, error) { return o.record, nil }

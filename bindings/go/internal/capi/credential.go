@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"runtime"
-	"strings"
 	"unsafe"
 )
 
@@ -71,11 +70,12 @@ func (r *Rules) Extract(headers []Header, verdict *Verdict) (string, Status) {
 // out takes a credential over, without a copy where it stands at the end of the value that
 // it was read from.
 func out(credential *C.keystile_credential, value string) string {
-	text := unsafe.String((*byte)(unsafe.Pointer(&credential.text[0])), int(credential.len))
-	if strings.HasSuffix(value, text) {
-		text = value[len(value)-len(text):]
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&credential.text[0])), int(credential.len))
+	text := ""
+	if start := len(value) - len(bytes); start >= 0 && value[start:] == string(bytes) {
+		text = value[start:]
 	} else {
-		text = strings.Clone(text)
+		text = string(bytes)
 	}
 	C.keystile_credential_wipe(credential)
 	return text

@@ -12,6 +12,10 @@ package capi
 #cgo nocallback ks_extract_one
 #cgo noescape keystile_key_lookup
 #cgo nocallback keystile_key_lookup
+#cgo noescape keystile_credential_extract
+#cgo nocallback keystile_credential_extract
+#cgo noescape keystile_respond
+#cgo nocallback keystile_respond
 #cgo noescape keystile_credential_wipe
 #cgo nocallback keystile_credential_wipe
 */
