@@ -13,9 +13,9 @@
 //! let keyring = Keyring::builder(Verifier::new(format)).build()?;
 //! let ask = |text: &str| {
 //!     let mut check = keyring.check(text.as_bytes(), &Request::new(), now);
-//!     loop {
+//!     for _ in 0..8 {
 //!         match check {
-//!             Check::Decided(decision) => break decision,
+//!             Check::Decided(decision) => return decision,
 //!             // The caller fetches; a fetch that an invalidation overtook is asked for anew.
 //!             Check::NeedsRecord(ticket) => {
 //!                 let record = store(ticket.lookup());
@@ -23,6 +23,7 @@
 //!             }
 //!         }
 //!     }
+//!     Decision::Deny(Denial::new(Cause::StoreUnavailable))
 //! };
 //! assert!(ask(issued.key.expose()).is_allow());
 //! assert!(!ask("acme_live_1AbC").is_allow());
@@ -331,6 +332,15 @@ impl Keyring {
     /// Voids all that is cached, at once.
     pub fn invalidate_all(&self) {
         self.invalidations.everything();
+    }
+
+    /// Voids all that is cached, and forgets which versions were seen: for a store that was
+    /// put back from a backup. Its records are older than those that were cached, and would
+    /// else be taken for those of a replica that lags, for which no verdict is given.
+    ///
+    /// A revocation that the backup does not have is forgotten with the rest.
+    pub fn forget_all(&self) {
+        self.invalidations.versions();
     }
 
     /// The uses since the last call, for a store to note in bulk.

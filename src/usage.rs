@@ -38,11 +38,14 @@ impl Usage {
         Self::new(RateState::default(), record.remaining_uses)
     }
 
-    /// Spends one request and one use, both or neither.
+    /// Spends one request and one use, both or neither. A key whose record counts uses has
+    /// `counted` of them where none are kept here yet: a usage that was left empty does not
+    /// make it one without end.
     #[inline]
     pub(crate) fn spend(
         &mut self,
         limit: Option<&RateLimit>,
+        counted: Option<u64>,
         now: UnixMillis,
     ) -> Result<(), NotSpent> {
         let rate = match limit {
@@ -51,8 +54,8 @@ impl Usage {
                 .admit(self.rate, now)
                 .map_err(|_| NotSpent::RateLimit)?,
         };
-        if let Some(remaining) = &mut self.remaining {
-            *remaining = remaining.checked_sub(1).ok_or(NotSpent::Uses)?;
+        if let Some(remaining) = self.remaining.or(counted) {
+            self.remaining = Some(remaining.checked_sub(1).ok_or(NotSpent::Uses)?);
         }
         self.rate = rate;
         Ok(())

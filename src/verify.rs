@@ -214,7 +214,7 @@ pub fn verify(
     if let Err(barred) = terms.permit(request, now) {
         return Decision::Deny(barred.of(terms.id));
     }
-    let spent = usage.spend(terms.rate_limit, now);
+    let spent = usage.spend(terms.rate_limit, record.remaining_uses, now);
     let quota = terms.rate_limit.map(|limit| limit.quota(usage.rate, now));
     match spent {
         Err(refused) => Decision::Deny(refused.of(terms.id, quota)),

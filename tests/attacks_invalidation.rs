@@ -20,7 +20,7 @@ mod service;
 
 use backed::Backed;
 use keystile::{
-    Cause, Check, Denial, Issued, KeyRecord, Keyring, PepperRing, PermissionSet, Request,
+    Cause, Check, Decision, Denial, Issued, KeyRecord, Keyring, PepperRing, PermissionSet, Request,
     Requirement, RotationPolicy, Usage, end_overlap, resume, revoke, rotate, suspend,
 };
 use service::{Service, at, client};
@@ -210,6 +210,38 @@ fn g3_e2b_3324_a_replica_that_lags_is_asked_again() {
         panic!("the newest record is not good enough");
     };
     assert_eq!(decision.denial().map(Denial::cause), Some(Cause::Revoked));
+}
+
+#[test]
+fn a_store_that_was_put_back_is_believed_once_that_is_said() {
+    let mut service = Service::structured();
+    let issued = service.issue(&client());
+    let text = issued.key.expose();
+    let backed = Backed::new(&service);
+    let suspended = suspend(&issued.record, at(0)).unwrap().record;
+    backed.put(&suspended);
+    assert_eq!(backed.refuses(text, at(0)), Some(Cause::Suspended));
+    // The backup's record is older. To void what is cached is not enough to believe it.
+    let request = Request::new();
+    let older = |keyring: &Keyring| {
+        let Check::NeedsRecord(ticket) = keyring.check(text.as_bytes(), &request, at(1)) else {
+            panic!("it was voided");
+        };
+        keyring.admit(ticket, Some(&issued.record), at(1))
+    };
+    backed.keyring.invalidate_all();
+    assert!(matches!(older(&backed.keyring), Check::NeedsRecord(_)));
+    backed.keyring.forget_all();
+    assert!(matches!(
+        older(&backed.keyring),
+        Check::Decided(Decision::Allow(_))
+    ));
+    // From now on versions count again.
+    backed.keyring.invalidate(&issued.record.id);
+    backed.put(&suspended);
+    assert_eq!(backed.refuses(text, at(2)), Some(Cause::Suspended));
+    backed.keyring.invalidate_all();
+    assert!(matches!(older(&backed.keyring), Check::NeedsRecord(_)));
 }
 
 #[test]

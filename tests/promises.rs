@@ -62,6 +62,26 @@ fn p1_default_deny_what_is_left_out_of_an_issue_grants_nothing() {
 }
 
 #[test]
+fn p1_a_usage_that_was_left_empty_makes_no_counted_key_one_without_end() {
+    let mut service = Service::structured();
+    let issued = service.issue(&client().uses(2).unwrap());
+    let mut usage = Usage::default();
+    let mut ask = || {
+        let text = issued.key.expose().as_bytes();
+        service.ask(
+            text,
+            Some(&issued.record),
+            &Request::new(),
+            &mut usage,
+            at(1),
+        )
+    };
+    assert!(ask().is_allow() && ask().is_allow());
+    assert_eq!(code(&ask()), Some(DenialCode::UsesSpent));
+    assert_eq!(usage.remaining, Some(0));
+}
+
+#[test]
 fn p1_default_deny_each_fact_that_a_restricted_key_needs_is_needed() {
     let mut service = Service::structured();
     let request = client().endpoints(["GET /api/data/*"]).unwrap();

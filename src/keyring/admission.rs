@@ -147,7 +147,10 @@ impl Keyring {
         };
         let hash = self.hasher.hash_one(record.id);
         // A replica that lags behind what was cached is no better than an old fetch.
-        known.is_none_or(|known| record.version >= known.version)
+        let is_no_older = known.is_none_or(|known| {
+            record.version >= known.version || !self.invalidations.binds_version(known.as_of)
+        });
+        is_no_older
             && (planted(Fault::AdmittedUnchecked)
                 || self.invalidations.is_undisturbed(hash, owner, as_of))
     }

@@ -17,6 +17,7 @@ pub(super) type OwnerPlace = u16;
 pub(super) struct Invalidations {
     count: AtomicU64,
     everything: AtomicU64,
+    versions: AtomicU64,
     owners: Box<[AtomicU64]>,
     ids: Box<[AtomicU64]>,
 }
@@ -27,6 +28,7 @@ impl Invalidations {
         Self {
             count: AtomicU64::new(0),
             everything: AtomicU64::new(0),
+            versions: AtomicU64::new(0),
             owners: places(OWNER_PLACES),
             ids: places(ID_PLACES),
         }
@@ -41,6 +43,18 @@ impl Invalidations {
     pub(super) fn everything(&self) {
         let at = self.next();
         self.everything.fetch_max(at, Ordering::SeqCst);
+    }
+
+    /// Everything is void, and so are the versions that were seen.
+    pub(super) fn versions(&self) {
+        let at = self.next();
+        self.versions.fetch_max(at, Ordering::SeqCst);
+        self.everything.fetch_max(at, Ordering::SeqCst);
+    }
+
+    /// Whether the version of what was fetched `as_of` still tells which record is newer.
+    pub(super) fn binds_version(&self, as_of: u64) -> bool {
+        self.versions.load(Ordering::SeqCst) <= as_of
     }
 
     /// Everything of this owner that was fetched so far is void.

@@ -119,7 +119,7 @@ impl<S: Store + 'static> Parts<S> {
         }
         let last = self.in_time(self.store.last_event()).await?;
         if read.last.is_none_or(|known| last < known) {
-            self.keyring.invalidate_all();
+            self.keyring.forget_all();
             read.last = Some(last);
         }
         Ok(())
