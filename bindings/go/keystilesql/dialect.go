@@ -65,9 +65,13 @@ var columns = []column{
 // Where a column stands for its own value alone, a "+" before it keeps drivers from making
 // something else of it because of the column's type.
 var sqlite = dialect{
-	name:     "SQLite",
-	rowID:    "rowid",
-	record:   "k.rowid AS row, " + plain("key_id key_hash digest_pepper key_prefix client_name client_email owner environment permissions allowed_endpoints allowed_networks rate_limit rate_window_ms rate_burst scope_type metadata created_at last_used_at expires_at is_active status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use version") + ", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
+	name:  "SQLite",
+	rowID: "rowid",
+	record: "k.rowid AS row, " + plain(`key_id key_hash digest_pepper key_prefix client_name
+		client_email owner environment permissions allowed_endpoints allowed_networks rate_limit
+		rate_window_ms rate_burst scope_type metadata created_at last_used_at expires_at is_active
+		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use version`) +
+		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
 	event:    "number AS row, " + plain("kind key_id at reason successor"),
 	is:       "IS",
 	metadata: []column{{"metadata", ""}},
@@ -88,11 +92,17 @@ var sqlite = dialect{
 var postgres = dialect{
 	name:  "PostgreSQL",
 	rowID: "id",
-	record: "k.id::bigint AS row, k.key_id, k.key_hash::text AS key_hash, k.digest_pepper, k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, k.permissions::text AS permissions, k.allowed_endpoints::text AS allowed_endpoints, k.allowed_networks::text AS allowed_networks, " +
+	record: `k.id::bigint AS row, k.key_id, k.key_hash::text AS key_hash, k.digest_pepper,
+		k.key_prefix, k.client_name, k.client_email, k.owner, k.environment,
+		k.permissions::text AS permissions, k.allowed_endpoints::text AS allowed_endpoints,
+		k.allowed_networks::text AS allowed_networks, k.rate_window_ms, k.rate_burst, k.scope_type,
+		k.metadata_text, k.metadata::text AS metadata, k.is_active::int::bigint AS is_active, k.status,
+		k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.version,
+		u.lineage AS usage_lineage, u.remaining_uses, ` +
 		// Where other code lowered the limit since, the wider one no longer counts.
-		"CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit) ELSE k.rate_limit END::bigint AS rate_limit, k.rate_window_ms, k.rate_burst, k.scope_type, k.metadata_text, k.metadata::text AS metadata, " +
-		millis("k", "created_at last_used_at expires_at revoked_at overlap_until") +
-		", k.is_active::int::bigint AS is_active, k.status, k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.version, u.lineage AS usage_lineage, u.remaining_uses",
+		`CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit)
+		ELSE k.rate_limit END::bigint AS rate_limit, ` +
+		millis("k", "created_at last_used_at expires_at revoked_at overlap_until"),
 	event:    "number AS row, kind, key_id, reason, successor, " + millis("k", "at"),
 	is:       "IS NOT DISTINCT FROM",
 	metadata: []column{{"metadata_text", "bytea"}, {"metadata", "bytea"}, {"rate_limit_wide", "bigint"}},
@@ -100,10 +110,14 @@ var postgres = dialect{
 	instant:  func(at time.Time) any { return at },
 	flag:     func(flag bool) any { return flag },
 	begin:    []string{"BEGIN"},
-	noteUses: "UPDATE api_keys k SET last_used_at = due.at FROM (SELECT k.id, used.at FROM api_keys k" +
-		" JOIN (SELECT key_id, max(to_timestamp(at / 1000.0)) AS at FROM jsonb_to_recordset($1::text::jsonb) AS used (key_id text, at bigint) GROUP BY key_id) AS used ON used.key_id = k.key_id" +
-		" WHERE k.last_used_at IS NULL OR k.last_used_at < used.at ORDER BY k.id FOR NO KEY UPDATE OF k) AS due" +
-		" WHERE k.id = due.id AND (k.last_used_at IS NULL OR k.last_used_at < due.at)",
+	noteUses: `UPDATE api_keys k SET last_used_at = due.at
+		FROM (SELECT k.id, used.at FROM api_keys k
+			JOIN (SELECT key_id, max(to_timestamp(at / 1000.0)) AS at
+				FROM jsonb_to_recordset($1::text::jsonb) AS used (key_id text, at bigint)
+				GROUP BY key_id) AS used ON used.key_id = k.key_id
+			WHERE k.last_used_at IS NULL OR k.last_used_at < used.at
+			ORDER BY k.id FOR NO KEY UPDATE OF k) AS due
+		WHERE k.id = due.id AND (k.last_used_at IS NULL OR k.last_used_at < due.at)`,
 	files:  postgresFiles,
 	folder: "migrations/postgres",
 	// "kstm" in ASCII, and the schema: two programs that start together take turns.

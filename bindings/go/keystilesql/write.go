@@ -249,6 +249,8 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 	defer func() { err = errors.Join(err, connection.Close()) }()
 	for _, statement := range s.dialect.begin {
 		if _, err := connection.ExecContext(ctx, statement); err != nil {
+			// It may have begun all the same, where the context ended just then.
+			rollback(ctx, connection)
 			return err
 		}
 	}
