@@ -1,39 +1,4 @@
 //! A keyring over a store, for services on tokio: ask it about each request.
-//!
-//! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-//! use std::sync::Arc;
-//! use keystile::{
-//!     issue, DenialCode, IssueRequest, KeyFormat, PepperRing, Request, SysRng, UnixMillis,
-//!     Verifier,
-//! };
-//! use keystile_store::{Authenticator, MemoryStore};
-//!
-//! let format = KeyFormat::structured("acme")?;
-//! let now = UnixMillis::new(1_790_000_000_000)?;
-//! let store = Arc::new(MemoryStore::new());
-//! let authenticator = Authenticator::builder(store, Verifier::new(format.clone())).build()?;
-//!
-//! let request = IssueRequest::new("Acme Ltd")?;
-//! let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-//! authenticator.keep_issued(&issued).await?;
-//!
-//! // The first check reads the store, and the next ones do not.
-//! let key = issued.key.expose().as_bytes();
-//! let answer = authenticator.check(key, &Request::new(), now).await;
-//! assert!(answer.decision.is_allow());
-//! assert_eq!(&*answer.record.unwrap().client_name, "Acme Ltd");
-//! assert!(authenticator.check_cached(key, &Request::new(), now).is_some());
-//!
-//! // A revocation is in force when the call returns.
-//! authenticator.revoke(&issued.record.id, "leaked in a log", now).await?;
-//! let answer = authenticator.check(key, &Request::new(), now).await;
-//! assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::KeyRevoked);
-//!
-//! authenticator.stop().await?;
-//! # Ok::<(), keystile_store::StoreError>(())
-//! # }).unwrap();
-//! ```
 
 mod aftercare;
 mod builder;
@@ -82,6 +47,41 @@ pub use self::builder::AuthenticatorBuilder;
 ///
 /// It is a handle: a clone stands for the same keyring. Its tasks end when the last one is
 /// dropped.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use keystile::{
+///     issue, DenialCode, IssueRequest, KeyFormat, PepperRing, Request, SysRng, UnixMillis,
+///     Verifier,
+/// };
+/// use keystile_store::{Authenticator, MemoryStore};
+///
+/// let format = KeyFormat::structured("acme")?;
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let store = Arc::new(MemoryStore::new());
+/// let authenticator = Authenticator::builder(store, Verifier::new(format.clone())).build()?;
+///
+/// let request = IssueRequest::new("Acme Ltd")?;
+/// let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+/// authenticator.keep_issued(&issued).await?;
+///
+/// // The first check reads the store, and the next ones do not.
+/// let key = issued.key.expose().as_bytes();
+/// let answer = authenticator.check(key, &Request::new(), now).await;
+/// assert!(answer.decision.is_allow());
+/// assert_eq!(&*answer.record.unwrap().client_name, "Acme Ltd");
+/// assert!(authenticator.look(key, &Request::new(), now).is_ok());
+///
+/// // A revocation is in force when the call returns.
+/// authenticator.revoke(&issued.record.id, "leaked in a log", now).await?;
+/// let answer = authenticator.check(key, &Request::new(), now).await;
+/// assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::KeyRevoked);
+///
+/// authenticator.stop().await?;
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 pub struct Authenticator<S> {
     own: Arc<Own<S>>,
 }

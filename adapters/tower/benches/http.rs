@@ -3,6 +3,8 @@
 //! `cargo bench -p keystile-tower` sends the same requests over kept connections to one
 //! app after the other, in rounds that swap their order, and prints the medians and the
 //! ratio. The load comes from this process too, on a thread of its own: it costs both alike.
+//! Beside it stands what one request costs the server's thread, which other programs on
+//! the machine disturb less.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,13 +14,16 @@
     reason = "a bench"
 )]
 
+use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use axum::routing::get;
+use axum::{Router, ServiceExt};
 use keystile::{
     IssueRequest, KeyFormat, Millis, PepperRing, RateLimit, SysRng, UnixMillis, Verifier, issue,
 };
@@ -27,6 +32,7 @@ use keystile_tower::ApiKeyLayer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tower::{Layer, Service};
 
 /// Connections that are kept, each with one request under way.
 const CONNECTIONS: usize = 32;
@@ -51,30 +57,59 @@ fn main() {
     let (servers, clients) = (one_thread(), one_thread());
     let contests = servers.block_on(contests());
     for contest in contests {
-        let load = |server| clients.block_on(load(server, contest.request.clone(), time));
-        let (mut bare, mut layered, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let load = |server| {
+            let before = servers.block_on(cpu_time(&servers));
+            let count = clients.block_on(load(server, contest.request.clone(), time));
+            let after = servers.block_on(cpu_time(&servers));
+            Load {
+                rate: count / time.as_secs_f64(),
+                cost: (after - before) / count,
+            }
+        };
+        let (mut bare, mut layered) = (Vec::new(), Vec::new());
         load(contest.bare);
         load(contest.layered);
         for round in 0..rounds {
-            let (one, other) = if round % 2 == 0 {
-                let one = load(contest.bare);
-                (one, load(contest.layered))
+            if round % 2 == 0 {
+                bare.push(load(contest.bare));
+                layered.push(load(contest.layered));
             } else {
-                let other = load(contest.layered);
-                (load(contest.bare), other)
-            };
-            bare.push(one);
-            layered.push(other);
-            ratios.push(other / one);
+                layered.push(load(contest.layered));
+                bare.push(load(contest.bare));
+            }
         }
+        let middle = |loads: &[Load], of: fn(&Load) -> f64| median(loads.iter().map(of));
+        let pairs = || bare.iter().zip(&layered);
+        println!("{}", contest.name);
         println!(
-            "{:24} bare {:7.0}/s   with the layer {:7.0}/s   ratio {:.3}",
-            contest.name,
-            median(bare),
-            median(layered),
-            median(ratios)
+            "  requests/s          {:9.0} bare {:9.0} with the layer   ratio {:.3}",
+            middle(&bare, |load| load.rate),
+            middle(&layered, |load| load.rate),
+            median(pairs().map(|(bare, layered)| layered.rate / bare.rate)),
+        );
+        println!(
+            "  server, ns/request  {:9.0} bare {:9.0} with the layer   ratio {:.3}",
+            middle(&bare, |load| load.cost),
+            middle(&layered, |load| load.cost),
+            median(pairs().map(|(bare, layered)| layered.cost / bare.cost)),
         );
     }
+}
+
+/// What came of a round.
+struct Load {
+    rate: f64,
+    /// Nanoseconds on the server's thread, for one request.
+    cost: f64,
+}
+
+/// The nanoseconds that the one thread of a runtime has been at work; 0 where the system
+/// does not say.
+async fn cpu_time(runtime: &Runtime) -> f64 {
+    let stat = runtime.spawn(async { std::fs::read_to_string("/proc/thread-self/schedstat") });
+    let stat = stat.await.unwrap().unwrap_or_default();
+    let first = stat.split(' ').next();
+    first.and_then(|time| time.parse().ok()).unwrap_or(0.0)
 }
 
 /// The app of which one copy has the layer in front.
@@ -102,11 +137,17 @@ async fn contests() -> Vec<Contest> {
         .requires("read")
         .unwrap();
     let bare = serve(app()).await;
-    let layered = serve(app().layer(layer)).await;
+    let (around, inside) = (layer.layer(app()), app().layer(layer));
+    let (around, inside) = (serve(around).await, serve(inside).await);
     let mut contests = Vec::new();
-    for (name, request) in [
-        ("a key", request()),
-        ("a key with a rate limit", request().rate_limit(limit)),
+    for (name, layered, request) in [
+        ("the layer around the app", around, request()),
+        ("the layer on its router", inside, request()),
+        (
+            "around the app, a key with a rate limit",
+            around,
+            request().rate_limit(limit),
+        ),
     ] {
         let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now).unwrap();
         authenticator.keep_issued(&issued).await.unwrap();
@@ -125,14 +166,18 @@ async fn contests() -> Vec<Contest> {
     contests
 }
 
-async fn serve(app: Router) -> SocketAddr {
+async fn serve<S>(app: S) -> SocketAddr
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>,
+    S: Clone + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    tokio::spawn(async move { axum::serve(listener, app.into_make_service()).await });
     address
 }
 
-/// Requests that were answered in a second, over all connections.
+/// Requests that were answered, over all connections.
 async fn load(server: SocketAddr, request: String, time: Duration) -> f64 {
     let request: Arc<str> = request.into();
     let begin = Instant::now();
@@ -143,7 +188,7 @@ async fn load(server: SocketAddr, request: String, time: Duration) -> f64 {
     for connection in connections {
         count += connection.await.unwrap();
     }
-    f64::from(count) / begin.elapsed().as_secs_f64()
+    f64::from(count)
 }
 
 async fn requests(server: SocketAddr, request: Arc<str>, end: Instant) -> u32 {
@@ -166,7 +211,8 @@ async fn requests(server: SocketAddr, request: Arc<str>, end: Instant) -> u32 {
     count
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

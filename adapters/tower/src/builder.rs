@@ -159,26 +159,22 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// The layer.
     #[must_use]
     pub fn build(self) -> ApiKeyLayer<S> {
-        ApiKeyLayer::of(Guard {
-            settings: Arc::new(Settings {
-                authenticator: self.authenticator,
-                rules: self.rules,
-                key_header: self.key_header,
-                reads_basic: self.reads_basic,
-                keeps_credential: self.keeps_credential,
-                policy: self.policy,
-                environment: self.environment,
-                encrypted_only: self.encrypted_only,
-                connection_by: self.connection_by,
-                proxies: self.proxies,
-                guesses: self.guesses,
-                lane: Semaphore::new(LANE),
-                lane_timeout: LANE_TIMEOUT,
-                clock: self.clock,
-            }),
-            requirement: None,
-            is_optional: false,
-        })
+        ApiKeyLayer::of(Guard::new(Settings {
+            authenticator: self.authenticator,
+            rules: self.rules,
+            key_header: self.key_header,
+            reads_basic: self.reads_basic,
+            keeps_credential: self.keeps_credential,
+            policy: self.policy,
+            environment: self.environment,
+            encrypted_only: self.encrypted_only,
+            connection_by: self.connection_by,
+            proxies: self.proxies,
+            guesses: self.guesses,
+            lane: Semaphore::new(LANE),
+            lane_timeout: LANE_TIMEOUT,
+            clock: self.clock,
+        }))
     }
 }
 

@@ -4,17 +4,17 @@ use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{HeaderName, HeaderValue};
 use pin_project_lite::pin_project;
 
-use crate::body::ResponseBody;
 use crate::refusal::Refusal;
 
 /// Headers for the response to a request that passed.
 pub(crate) type Added = Vec<(HeaderName, HeaderValue)>;
 
-type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<R>>, E>> + Send>>;
+type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 
 pin_project! {
     /// The response of an [`ApiKeyService`](crate::ApiKeyService).
@@ -49,7 +49,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
     }
 
     pub(crate) fn fetching(
-        future: impl Future<Output = Result<Response<ResponseBody<R>>, E>> + Send + 'static,
+        future: impl Future<Output = Result<Response<R>, E>> + Send + 'static,
     ) -> Self {
         Self {
             step: Step::Fetching {
@@ -62,8 +62,9 @@ impl<F, R, E> ResponseFuture<F, R, E> {
 impl<F, R, E> Future for ResponseFuture<F, R, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: From<Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<R>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
@@ -82,12 +83,12 @@ where
 }
 
 /// The service's response, with the headers that it has not set itself.
-pub(crate) fn finish<R>(mut response: Response<R>, added: Added) -> Response<ResponseBody<R>> {
+pub(crate) fn finish<R>(mut response: Response<R>, added: Added) -> Response<R> {
     response.headers_mut().reserve(added.len());
     for (name, value) in added {
         response.headers_mut().entry(name).or_insert(value);
     }
-    response.map(ResponseBody::of_service)
+    response
 }
 
 impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {

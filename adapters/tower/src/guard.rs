@@ -44,11 +44,13 @@ pub(crate) struct Settings<S> {
     pub(crate) clock: fn() -> Option<UnixMillis>,
 }
 
-/// What guards a route.
-pub(crate) struct Guard<S> {
-    pub(crate) settings: Arc<Settings<S>>,
-    pub(crate) requirement: Option<Arc<Requirement>>,
-    pub(crate) is_optional: bool,
+/// What guards a route. A service is cloned for each request: this is one count then.
+pub(crate) struct Guard<S>(Arc<Route<S>>);
+
+struct Route<S> {
+    settings: Arc<Settings<S>>,
+    requirement: Option<Requirement>,
+    is_optional: bool,
 }
 
 /// A request without its body.
@@ -109,15 +111,44 @@ impl<'r> Head<'r> {
     }
 }
 
+impl<S> Guard<S> {
+    pub(crate) fn new(settings: Settings<S>) -> Self {
+        Self(Arc::new(Route {
+            settings: Arc::new(settings),
+            requirement: None,
+            is_optional: false,
+        }))
+    }
+
+    /// The guard of routes that ask for something else.
+    pub(crate) fn requiring(&self, requirement: Requirement) -> Self {
+        Self(Arc::new(Route {
+            settings: Arc::clone(&self.0.settings),
+            requirement: Some(requirement),
+            is_optional: self.0.is_optional,
+        }))
+    }
+
+    /// The guard of routes that may be used without a key.
+    pub(crate) fn optional(&self) -> Self {
+        Self(Arc::new(Route {
+            settings: Arc::clone(&self.0.settings),
+            requirement: self.0.requirement.clone(),
+            is_optional: true,
+        }))
+    }
+}
+
 impl<S: Store + 'static> Guard<S> {
     /// The verdict, as far as memory goes.
+    #[inline]
     pub(crate) fn look(&self, head: Head<'_>) -> Verdict {
         let asked = match self.read(head) {
             Ok(asked) => asked,
             Err(early) => return early.into(),
         };
         let credential = asked.credential.as_bytes();
-        let authenticator = &self.settings.authenticator;
+        let authenticator = &self.0.settings.authenticator;
         match authenticator.look(credential, &asked.request, asked.now) {
             Ok(answer) => self.settle(answer, asked.client, asked.now),
             Err(unsettled) => Verdict::NeedsStore(unsettled, asked.now),
@@ -135,7 +166,7 @@ impl<S: Store + 'static> Guard<S> {
             Ok(asked) => asked,
             Err(early) => return early.into(),
         };
-        let settings = &*self.settings;
+        let settings = &*self.0.settings;
         let check = async {
             let credential = asked.credential.as_bytes();
             let authenticator = &settings.authenticator;
@@ -167,8 +198,9 @@ impl<S: Store + 'static> Guard<S> {
     }
 
     /// What is asked for; an early verdict where that is not even clear.
+    #[inline]
     fn read<'r>(&'r self, head: Head<'r>) -> Result<Asked<'r>, Early> {
-        let settings = &*self.settings;
+        let settings = &*self.0.settings;
         let connection = match &settings.connection_by {
             Some(by) => by(head.extensions),
             None => head.extensions.get().copied(),
@@ -186,13 +218,13 @@ impl<S: Store + 'static> Guard<S> {
         let fields = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let credential = match settings.rules.extract(fields) {
             Ok(credential) => credential,
-            Err(denial) if self.is_optional && denial.cause() == Cause::MissingCredential => {
+            Err(denial) if self.0.is_optional && denial.cause() == Cause::MissingCredential => {
                 return Err(Early::Anonymous);
             }
             Err(denial) => return Err(Early::Refused(self.refuse(&denial, client, now))),
         };
         let mut request = keystile::Request::new().endpoint(head.method.as_str(), head.uri.path());
-        if let Some(requirement) = &self.requirement {
+        if let Some(requirement) = &self.0.requirement {
             request = request.requires(requirement);
         }
         if let Some(environment) = &settings.environment {
@@ -209,13 +241,14 @@ impl<S: Store + 'static> Guard<S> {
         })
     }
 
+    #[inline]
     fn settle(&self, answer: Answer, client: Client, now: UnixMillis) -> Verdict {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => {
                 telemetry::allowed(&allowed.key_id);
                 Verdict::Allowed(Passed {
                     added: told(&allowed, now),
-                    key: ApiKey::new(allowed, record, self.settings.policy),
+                    key: ApiKey::new(allowed, record, self.0.settings.policy),
                 })
             }
             // An allow comes with a record.
@@ -232,7 +265,7 @@ impl<S: Store + 'static> Guard<S> {
     /// The refusal of a denial. Where the key is not known, it counts as a guess.
     fn refuse(&self, denial: &Denial, client: Client, now: UnixMillis) -> Refusal {
         if denial.code() == DenialCode::InvalidKey
-            && let (Some(guesses), Some(address)) = (&self.settings.guesses, client.address)
+            && let (Some(guesses), Some(address)) = (&self.0.settings.guesses, client.address)
             && let Err(wait) = guesses.count(address, now)
         {
             let refusal = Refusal::too_many_guesses(wait);
@@ -244,11 +277,11 @@ impl<S: Store + 'static> Guard<S> {
 
     fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Refusal {
         telemetry::denied(denial, denial.code().as_str(), failure);
-        Refusal::of(denial, self.settings.policy, self.requirement.as_deref())
+        Refusal::of(denial, self.0.settings.policy, self.0.requirement.as_ref())
     }
 
     fn guessed_too_often(&self, client: Client, now: UnixMillis) -> bool {
-        match (&self.settings.guesses, client.address) {
+        match (&self.0.settings.guesses, client.address) {
             (Some(guesses), Some(address)) => guesses.is_reached(address, now),
             _ => false,
         }
@@ -256,7 +289,7 @@ impl<S: Store + 'static> Guard<S> {
 
     /// Takes the credential off the request, or marks it as nothing to be printed.
     pub(crate) fn hide_credential(&self, headers: &mut HeaderMap) {
-        let settings = &*self.settings;
+        let settings = &*self.0.settings;
         let own = settings.key_header.as_ref();
         if settings.keeps_credential {
             for name in [&X_API_KEY, &AUTHORIZATION].into_iter().chain(own) {
@@ -266,11 +299,11 @@ impl<S: Store + 'static> Guard<S> {
             }
             return;
         }
-        headers.remove(X_API_KEY);
+        headers.remove(&X_API_KEY);
         if let Some(own) = own {
             headers.remove(own);
         }
-        let carries_key = headers.get_all(AUTHORIZATION).iter().any(|value| {
+        let carries_key = headers.get_all(&AUTHORIZATION).iter().any(|value| {
             let is = |scheme: &str| {
                 let text = value.as_bytes().trim_ascii_start();
                 let own = text.get(..scheme.len());
@@ -279,12 +312,12 @@ impl<S: Store + 'static> Guard<S> {
             is("bearer") || (settings.reads_basic && is("basic"))
         });
         if carries_key {
-            headers.remove(AUTHORIZATION);
+            headers.remove(&AUTHORIZATION);
         }
     }
 }
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The time of the system; nothing where that cannot be an instant of a record.
 pub(crate) fn system_time() -> Option<UnixMillis> {
@@ -303,21 +336,17 @@ impl From<Early> for Verdict {
 
 impl<S> Clone for Guard<S> {
     fn clone(&self) -> Self {
-        Self {
-            settings: Arc::clone(&self.settings),
-            requirement: self.requirement.clone(),
-            is_optional: self.is_optional,
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<S> fmt::Debug for Guard<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("requirement", &self.requirement)
-            .field("is_optional", &self.is_optional)
-            .field("policy", &self.settings.policy)
-            .field("guesses", &self.settings.guesses)
+            .field("requirement", &self.0.requirement)
+            .field("is_optional", &self.0.is_optional)
+            .field("policy", &self.0.settings.policy)
+            .field("guesses", &self.0.settings.guesses)
             .finish_non_exhaustive()
     }
 }

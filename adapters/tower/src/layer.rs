@@ -2,15 +2,14 @@
 
 use core::fmt;
 use core::task::{Context, Poll};
-use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use keystile::{Error, Requirement, UnixMillis};
 use keystile_store::{Authenticator, Store, Unsettled};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
 use crate::builder::ApiKeyLayerBuilder;
 use crate::future::ResponseFuture;
 use crate::guard::{Guard, Head, Verdict};
@@ -19,6 +18,19 @@ use crate::guard::{Guard, Head, Verdict};
 ///
 /// A clone is cheap, shares everything, and may ask for something else of its routes:
 /// [`requires`](Self::requires). See the [crate](crate) for what it does.
+///
+/// It goes on single routes, on a router, or around a whole app, which is the cheapest:
+///
+/// ```
+/// # use axum::{Router, ServiceExt, extract::Request};
+/// # use keystile_store::MemoryStore;
+/// # use keystile_tower::ApiKeyLayer;
+/// # use tower::Layer;
+/// # async fn run(keys: ApiKeyLayer<MemoryStore>, app: Router, listener: tokio::net::TcpListener) {
+/// let app = ServiceExt::<Request>::into_make_service(keys.layer(app));
+/// axum::serve(listener, app).await.unwrap();
+/// # }
+/// ```
 pub struct ApiKeyLayer<S> {
     guard: Guard<S>,
 }
@@ -45,18 +57,15 @@ impl<S: Store + 'static> ApiKeyLayer<S> {
     /// # Errors
     /// As [`Requirement::parse`].
     pub fn requires(&self, requirement: &str) -> Result<Self, Error> {
-        let mut guard = self.guard.clone();
-        guard.requirement = Some(Arc::new(Requirement::parse(requirement)?));
-        Ok(Self { guard })
+        let requirement = Requirement::parse(requirement)?;
+        Ok(Self::of(self.guard.requiring(requirement)))
     }
 
     /// The layer for routes that a request without any key may use too; one with a key
     /// that is refused may not.
     #[must_use]
     pub fn optional(&self) -> Self {
-        let mut guard = self.guard.clone();
-        guard.is_optional = true;
-        Self { guard }
+        Self::of(self.guard.optional())
     }
 }
 
@@ -84,9 +93,9 @@ where
     I::Future: Send + 'static,
     I::Error: 'static,
     B: Send + 'static,
-    R: 'static,
+    R: From<Bytes> + 'static,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<R>;
     type Error = I::Error;
     type Future = ResponseFuture<I::Future, R, I::Error>;
 
@@ -119,10 +128,11 @@ async fn ask<S, I, B, R>(
     now: UnixMillis,
     mut inner: I,
     request: Request<B>,
-) -> Result<Response<ResponseBody<R>>, I::Error>
+) -> Result<Response<R>, I::Error>
 where
     S: Store + 'static,
     I: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
 {
     // Apart from its body, which need not be shareable, a request can be waited with.
     let (mut parts, body) = request.into_parts();

@@ -33,7 +33,9 @@
 //! - A request that may pass carries an [`ApiKey`] among its extensions, and the key
 //!   itself no more: the header is taken off, so that no log and no upstream gets it. See
 //!   [`keep_credential`](ApiKeyLayerBuilder::keep_credential).
-//! - A refusal is JSON with a stable `code`, and does not reach the service. The response
+//! - A refusal is JSON with a stable `code`, and does not reach the service. Its body is of
+//!   the service's own type, which is made of [`Bytes`](bytes::Bytes): so is axum's `Body`,
+//!   or a `Full` of `http-body-util`. The response
 //!   to an allowed request says what is left of the rate limit, and when the key ends if
 //!   it is being replaced.
 //! - A store that cannot be asked makes a 503, never an allow.
@@ -67,7 +69,6 @@
 
 #[cfg(feature = "axum")]
 mod axum;
-mod body;
 mod builder;
 mod connection;
 mod future;
@@ -80,7 +81,6 @@ mod require;
 mod telemetry;
 mod told;
 
-pub use body::ResponseBody;
 pub use builder::ApiKeyLayerBuilder;
 pub use connection::Connection;
 pub use future::ResponseFuture;

@@ -7,8 +7,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_A
 use http::{Response, StatusCode};
 use keystile::{Denial, Millis, Requirement, StatusPolicy, respond};
 
-use crate::body::ResponseBody;
-
 /// A request that may not pass, and what it is answered with.
 #[derive(Clone)]
 pub struct Refusal {
@@ -98,9 +96,8 @@ impl Refusal {
         response
     }
 
-    pub(crate) fn into_body<B>(self) -> Response<ResponseBody<B>> {
-        self.into_response()
-            .map(|body| ResponseBody::of_refusal(Bytes::from(body)))
+    pub(crate) fn into_body<B: From<Bytes>>(self) -> Response<B> {
+        self.into_response().map(|body| Bytes::from(body).into())
     }
 }
 

@@ -1,16 +1,16 @@
 //! A further requirement, behind a layer that has verified the key.
 
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use keystile::{Cause, Denial, Error, Requirement, StatusPolicy};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
 use crate::identity::ApiKey;
 use crate::refusal::Refusal;
 use crate::telemetry;
@@ -62,8 +62,9 @@ pub struct RequireService<I> {
 impl<I, B, R> Service<Request<B>> for RequireService<I>
 where
     I: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<R>;
     type Error = I::Error;
     type Future = RequireFuture<I::Future>;
 
@@ -116,15 +117,13 @@ pin_project! {
 impl<F, R, E> Future for RequireFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: From<Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<R>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
-            StepProjection::Service { future } => {
-                let response = ready!(future.poll(context))?;
-                Poll::Ready(Ok(response.map(ResponseBody::of_service)))
-            }
+            StepProjection::Service { future } => future.poll(context),
             StepProjection::Refused { refusal } => match refusal.take() {
                 Some(refusal) => Poll::Ready(Ok(refusal.into_body())),
                 // It was answered: nobody asks again.

@@ -16,6 +16,7 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Headers for the response to a request that was allowed.
+#[inline]
 pub(crate) fn told(allowed: &Allowed, now: UnixMillis) -> Added {
     match (&allowed.quota, &allowed.notice) {
         (None, None) => Vec::new(),

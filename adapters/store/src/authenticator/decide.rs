@@ -102,6 +102,7 @@ impl<S: Store + 'static> Parts<S> {
         Ok(record)
     }
 
+    #[inline]
     pub(super) fn allowed(
         self: &Arc<Self>,
         allowed: Allowed,

@@ -53,10 +53,9 @@ async fn shows(request: Request<Empty<Bytes>>) -> Result<Response<Body>, Infalli
 
 async fn told<S>(service: S, request: Request<Empty<Bytes>>) -> (StatusCode, String)
 where
-    S: Service<Request<Empty<Bytes>>, Error = Infallible>,
-    S::Response: Into<Response<keystile_tower::ResponseBody<Body>>>,
+    S: Service<Request<Empty<Bytes>>, Response = Response<Body>, Error = Infallible>,
 {
-    let response = service.oneshot(request).await.unwrap().into();
+    let response = service.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status, String::from_utf8(body.to_vec()).unwrap())
