@@ -36,11 +36,21 @@ func (p *parts) follow(feed Feed, every time.Duration) {
 					p.invalidate(event.Successor)
 				}
 			}
+			if len(events) == 0 && p.isPutBack(feed, last) {
+				// From a backup: what happened since is unmade, and numbers come again.
+				known = false
+			}
 			if len(events) < PageMax {
 				break
 			}
 		}
 	}
+}
+
+// isPutBack says whether the last event that was heard of is gone.
+func (p *parts) isPutBack(feed Feed, last uint64) bool {
+	number, err := p.lastEvent(feed)
+	return err == nil && number < last
 }
 
 func (p *parts) lastEvent(feed Feed) (uint64, error) {

@@ -1,0 +1,79 @@
+package keystile_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// feedStore tells what happened to its records.
+type feedStore struct {
+	*mapStore
+	telling sync.Mutex
+	events  []keystile.NumberedEvent
+}
+
+func (f *feedStore) Events(_ context.Context, _ keystile.KeyID, after uint64, _ int) ([]keystile.NumberedEvent, error) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	for at, event := range f.events {
+		if event.Number > after {
+			return append([]keystile.NumberedEvent{}, f.events[at:]...), nil
+		}
+	}
+	return nil, nil
+}
+
+func (f *feedStore) LastEvent(context.Context) (uint64, error) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	if len(f.events) == 0 {
+		return 0, nil
+	}
+	return f.events[len(f.events)-1].Number, nil
+}
+
+func (f *feedStore) tell(numbers ...uint64) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	f.events = nil
+	for _, number := range numbers {
+		f.events = append(f.events, keystile.NumberedEvent{Number: number})
+	}
+}
+
+// A store that was put back from a backup tells fewer events than before.
+func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	store := &feedStore{mapStore: world.store}
+	store.tell(5, 6, 7)
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
+	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{FollowEvery: time.Millisecond}))
+	defer func() { _ = keyring.Close(context.Background()) }()
+	allowed := func() bool {
+		decision, _ := keyring.Check(context.Background(), world.key, keystile.Request{})
+		return decision.Allowed()
+	}
+	until(t, func() bool { return keyring.Stats().Invalidations > 0 && allowed() })
+	before := keyring.Stats().Invalidations
+	// Before the backup was made the key was suspended, and nobody says so.
+	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
+	store.put(suspended.Record)
+	if !allowed() {
+		t.Fatal("by the record that is kept")
+	}
+	store.tell(5)
+	until(t, func() bool { return keyring.Stats().Invalidations > before && !allowed() })
+}
+
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to hold")
+		}
+	}
+}
