@@ -3,7 +3,7 @@
 
 use keystile::{
     Change, Error, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Rotated,
-    RotationPolicy, TryCryptoRng, UnixMillis,
+    RotationPolicy, TryCryptoRng, UnixMillis, expire,
 };
 
 use crate::error::StoreError;
@@ -112,6 +112,11 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         batch.inserts.push(rotated.successor.clone());
         batch.updates.clone_from(&rotated.changed);
         batch.events.push(rotated.event.clone());
+        // An older key that ends by this is named too: who follows the events has it cached.
+        let older = rotated.changed.iter().filter(|record| record.id != *key_id);
+        batch
+            .events
+            .extend(older.filter_map(|record| expire(record, now).ok()));
         match store.commit(&batch).await {
             Ok(()) => return Ok(rotated),
             Err(StoreError::Stale) => {}

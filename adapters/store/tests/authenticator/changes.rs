@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use keystile::{DenialCode, Event, EventKind, RotationPolicy, SysRng};
+use keystile::{DenialCode, Event, EventKind, Request, RotationPolicy, SysRng};
 use keystile_store::{Batch, PAGE_MAX, SqliteStore, Store, revoke, suspend};
 use tokio::sync::Notify;
 
@@ -58,6 +58,41 @@ async fn a_rotation_elsewhere_concerns_both_keys() {
         panic!("{answer:?}");
     };
     assert_eq!(allowed.notice.unwrap().replaced_by, rotated.successor.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_rotation_elsewhere_ends_the_oldest_key_here_too() {
+    let store = Scripted::new();
+    let oldest = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    let (policy, peppers) = (RotationPolicy::default(), keystile::PepperRing::none());
+    let rotate = async |id, now| {
+        keystile_store::rotate(&*store, id, &policy, None, &peppers, &mut SysRng, now)
+            .await
+            .unwrap()
+    };
+    let second = rotate(&oldest.record.id, at(1)).await;
+    tokio::time::sleep(SECOND).await;
+    let text = oldest.key.expose().as_bytes();
+    let check = async |now| {
+        authenticator
+            .check(text, &Request::new(), now)
+            .await
+            .decision
+    };
+    assert!(check(at(2)).await.is_allow(), "within its overlap");
+
+    rotate(&second.successor.id, at(3)).await;
+    tokio::time::sleep(SECOND).await;
+    let decision = check(at(4)).await;
+    let denial = decision.denial().expect("two keys live, not three");
+    assert_eq!(denial.code(), DenialCode::KeyReplaced);
+    let told = store.events(Some(&oldest.record.id), 0, PAGE_MAX).await;
+    let kinds: Vec<_> = told.unwrap().iter().map(|(_, event)| event.kind).collect();
+    assert_eq!(
+        kinds,
+        [EventKind::Issued, EventKind::Rotated, EventKind::Expired]
+    );
 }
 
 #[tokio::test(start_paused = true)]
