@@ -52,12 +52,20 @@ async fn a_rotation_elsewhere_concerns_both_keys() {
     )
     .await
     .unwrap();
+    let successor = rotated.key.expose().as_bytes();
+    let request = keystile::Request::new();
+    let cached = authenticator.check(successor, &request, at(1_000)).await;
+    assert_eq!(code(&cached), None, "used before the rotation was heard of");
     tokio::time::sleep(SECOND).await;
+    store.calls();
     let answer = ask(&authenticator, &key).await;
     let keystile::Decision::Allow(allowed) = answer.decision else {
         panic!("{answer:?}");
     };
     assert_eq!(allowed.notice.unwrap().replaced_by, rotated.successor.id);
+    let anew = authenticator.check(successor, &request, at(1_000)).await;
+    assert_eq!(code(&anew), None);
+    assert_eq!(store.calls().find, 2, "both were fetched anew");
 }
 
 #[tokio::test(start_paused = true)]
