@@ -85,7 +85,7 @@ func NewPepperRing(version uint32, secret []byte) (*PepperRing, error) {
 
 // WithRetired is the same ring with one more retired pepper; 8 peppers at most.
 func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, error) {
-	if r == nil {
+	if r == nil || r.ring == nil {
 		return nil, ErrDigest
 	}
 	ring, status := r.ring.WithRetired(version, secret)
@@ -97,9 +97,15 @@ func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, er
 
 // Digest is the digest that a new record of this key gets.
 func (r *PepperRing) Digest(key string) (Digest, error) {
+	if r.isUnmade() {
+		return Digest{}, ErrDigest
+	}
 	digest, status := r.handle().DigestOf(key)
 	return Digest{digest}, failure(status)
 }
+
+// isUnmade says whether it was not made by [NewPepperRing]: it never stands for no pepper.
+func (r *PepperRing) isUnmade() bool { return r != nil && r.ring == nil }
 
 func (r *PepperRing) handle() *capi.Peppers {
 	if r == nil {

@@ -129,6 +129,9 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		Uses:         request.Uses,
 		NeverExpires: request.NeverExpires,
 	}
+	if request.Template != nil && request.Template.template == nil {
+		return nil, nil, ErrAbsent
+	}
 	if request.Template != nil {
 		own.Template = request.Template.template
 	}
@@ -156,8 +159,11 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 
 // random is bytes of the issuer's own generator, and none for the operating system's.
 func (i *Issuer) random() ([]byte, error) {
-	if i.Format == nil {
+	if i.Format == nil || i.Format.format == nil {
 		return nil, ErrFormat
+	}
+	if i.Peppers.isUnmade() {
+		return nil, ErrDigest
 	}
 	if i.Random == nil {
 		return nil, nil

@@ -142,6 +142,9 @@ func (k *Keyring) Check(ctx context.Context, key string, request Request) (Decis
 	if k.closed.Load() {
 		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
 	}
+	if request.Requirement.isUnmade() {
+		return Refuse(CausePermission), ErrPermission
+	}
 	now := uint64(k.clock().UnixMilli())
 	asked := request.own()
 	decision.requirement = request.Requirement

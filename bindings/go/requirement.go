@@ -47,6 +47,9 @@ func (r *Requirement) String() string {
 	return r.text
 }
 
+// isUnmade says whether it was not made by [ParseRequirement]: such a one is met by nobody.
+func (r *Requirement) isUnmade() bool { return r != nil && r.handle == nil }
+
 func (r *Requirement) own() *capi.Requirement {
 	if r == nil {
 		return nil

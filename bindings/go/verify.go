@@ -57,15 +57,18 @@ type Verifier struct{ verifier *capi.Verifier }
 // NewVerifier accepts keys of these formats, whose digests are checked under these peppers,
 // nil for none.
 func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (*Verifier, error) {
-	if format == nil {
+	if format == nil || format.format == nil {
 		return nil, ErrFormat
+	}
+	if peppers.isUnmade() {
+		return nil, ErrDigest
 	}
 	verifier, status := capi.NewVerifier(format.format, peppers.handle())
 	for _, other := range others {
 		if status != capi.OK {
 			break
 		}
-		if other == nil {
+		if other == nil || other.format == nil {
 			return nil, ErrFormat
 		}
 		verifier, status = verifier.With(other.format)
@@ -98,6 +101,9 @@ func (v *Verifier) LookUp(key string) (Lookup, error) {
 //
 // An error is a call that was wrong, and its decision refuses too.
 func (v *Verifier) Verify(key string, record *Record, request Request, usage *Usage, now time.Time) (Decision, error) {
+	if request.Requirement.isUnmade() {
+		return Refuse(CausePermission), ErrPermission
+	}
 	var own *capi.Record
 	if record != nil {
 		handle, err := record.handle()

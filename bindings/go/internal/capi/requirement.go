@@ -53,7 +53,7 @@ func (r *Requirement) Missing(permissions *Permissions) []string {
 	})
 }
 
-// Missing names what a refused request lacked of its requirement.
+// MissingFrom names what a refused request lacked of its requirement.
 func (v *Verdict) MissingFrom(r *Requirement) []string {
 	if r == nil {
 		return nil
