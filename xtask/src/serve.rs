@@ -1,4 +1,4 @@
-//! The HTTP service: its tests before a real nginx, and its document against what it does.
+//! The HTTP service: its tests before real gateways, and its document against what it does.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -25,13 +25,14 @@ pub(crate) fn without_nginx() -> Option<String> {
     (!found && !Path::new(NGINX).exists()).then(|| reason.to_owned())
 }
 
-/// nginx before the service. The selection is that of all tests, so that nothing is built
-/// anew.
-pub(crate) fn nginx(house: &House) -> Done {
-    let line = "test --workspace --all-features --test http -- nginx";
+/// nginx and Caddy before the service. The selection is that of all tests, so that nothing
+/// is built anew.
+pub(crate) fn gateways(house: &House) -> Done {
+    let line = "test --workspace --all-features --test http -- nginx caddy";
     let mut cargo = house.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    run(cargo.env("KEYSTILE_REQUIRE_NGINX", "1"))
+    let cargo = cargo.env("KEYSTILE_REQUIRE_NGINX", "1");
+    run(cargo.env("KEYSTILE_REQUIRE_CADDY", "1"))
 }
 
 /// Asks the service what its document allows and what it does not, for a minute at most:

@@ -107,10 +107,10 @@ pub(crate) const STEPS: &[Step] = &[
         run: postgres::tests,
     },
     Step {
-        name: "nginx",
-        about: "keystile serve behind a real nginx, and what reaches the service",
-        needs: &[Need::Nginx],
-        run: serve::nginx,
+        name: "gateways",
+        about: "keystile serve behind a real nginx and Caddy, and what reaches the service",
+        needs: &[Need::Nginx, Need::Program("caddy", "caddy")],
+        run: serve::gateways,
     },
     Step {
         name: "schemathesis",

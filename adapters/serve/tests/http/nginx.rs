@@ -32,7 +32,7 @@ impl Nginx {
     }
 
     fn start_with(configuration: &str, keystile: SocketAddr, service: SocketAddr) -> Option<Self> {
-        let Some(program) = program() else {
+        let Some(program) = find("nginx") else {
             assert!(
                 std::env::var_os(REQUIRED).is_none(),
                 "nginx is not installed, and {REQUIRED} is set; try `apt install nginx-light`"
@@ -301,22 +301,22 @@ fn tricks(nginx: &Nginx, upstream: &Upstream, reader: &str, metrics: &str) {
     );
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-/// Debian has it where only root looks.
-fn program() -> Option<PathBuf> {
+/// The program, in the search path or where only root looks.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&in_path)
         .chain([Path::new("/usr/sbin").to_owned()])
-        .map(|folder| folder.join("nginx"))
+        .map(|folder| folder.join(program))
         .find(|program| program.exists())
 }
 
 /// Spellings of a path that only an admin may ask for, for one reader of it or another.
-const TO_ADMIN: [&str; 41] = [
+pub(crate) const TO_ADMIN: [&str; 41] = [
     "/x/../admin/secret",
     "/./admin/secret",
     "/x/%2e%2e/admin/secret",
