@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::house::{Done, House, run};
 
 /// Where Debian puts what only root is to start.
-const NGINX: &str = "/usr/sbin/nginx";
+const SBIN: &str = "/usr/sbin";
 
 /// The gate for Envoy has every method, and a document can name only some.
 const SETTINGS: &str = r#"
@@ -17,12 +17,13 @@ include-path = "/v1/authorize/envoy/{path}"
 checks.unsupported_method.enabled = false
 "#;
 
-/// Why the tests could start no nginx, or nothing where they can.
-pub(crate) fn without_nginx() -> Option<String> {
+/// Why the tests could not start a gateway, or nothing where they can. Not all of them say
+/// their version in the same way, so it is looked for.
+pub(crate) fn without(program: &str, package: &str) -> Option<String> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&in_path).any(|folder| folder.join("nginx").exists());
-    let reason = "nginx is not installed; try `apt install nginx-light`";
-    (!found && !Path::new(NGINX).exists()).then(|| reason.to_owned())
+    let mut folders = std::env::split_paths(&in_path).chain([SBIN.into()]);
+    let found = folders.any(|folder| folder.join(program).exists());
+    (!found).then(|| format!("{program} is not installed; try `apt install {package}`"))
 }
 
 /// nginx and Caddy before the service. The selection is that of all tests, so that nothing

@@ -21,8 +21,9 @@ pub(crate) enum Need {
     Program(&'static str, &'static str),
     /// The programs of PostgreSQL's server, in the search path or where Debian puts them.
     Postgres,
-    /// nginx, in the search path or where Debian puts it.
-    Nginx,
+    /// A gateway, in the search path or where Debian puts what only root is to start, and
+    /// the package that holds it.
+    Gateway(&'static str, &'static str),
     /// A program that says its version, and how to install it.
     Tool(&'static str, &'static str),
     /// A C library that pkg-config knows, and the Debian package that holds it.
@@ -47,7 +48,7 @@ impl Need {
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
             Self::Postgres => postgres::missing(),
-            Self::Nginx => serve::without_nginx(),
+            Self::Gateway(program, package) => serve::without(program, package),
             Self::Tool(program, install) => {
                 let found = succeeds(house.command(program).arg("--version"));
                 (!found).then(|| format!("`{program}` is not installed; try `{install}`"))
@@ -109,7 +110,10 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "gateways",
         about: "keystile serve behind a real nginx and Caddy, and what reaches the service",
-        needs: &[Need::Nginx, Need::Program("caddy", "caddy")],
+        needs: &[
+            Need::Gateway("nginx", "nginx-light"),
+            Need::Gateway("caddy", "caddy"),
+        ],
         run: serve::gateways,
     },
     Step {
