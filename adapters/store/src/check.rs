@@ -105,13 +105,25 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
     predecessor: &KeyId,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let old = store.find(&Lookup::Id(*predecessor)).await?;
-    let Some([ended, used]) = old.and_then(|old| end_overlap(&old, record, now)) else {
-        return Ok(());
-    };
     let mut batch = Batch::new();
-    batch.events.extend(expire(&ended, now));
-    batch.updates.extend([ended, used.clone()]);
+    let used = match store.find(&Lookup::Id(*predecessor)).await? {
+        Some(old) => {
+            let Some([ended, used]) = end_overlap(&old, record, now) else {
+                return Ok(());
+            };
+            batch.events.extend(expire(&ended, now));
+            batch.updates.push(ended);
+            used
+        }
+        // Its row was deleted: there is nothing to end, and no use is to ask for it again.
+        None => {
+            let mut used = record.clone();
+            used.ends_at_first_use = None;
+            used.version = used.version.saturating_add(1);
+            used
+        }
+    };
+    batch.updates.push(used.clone());
     store.commit(&batch).await?;
     *record = used;
     Ok(())

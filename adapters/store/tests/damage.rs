@@ -12,10 +12,10 @@
 use std::path::Path;
 
 use keystile::{
-    Event, EventKind, IssueRequest, Issued, KeyFormat, KeyId, Lookup, Millis, PepperRing,
-    RateLimit, Request, SysRng, UnixMillis, Verifier, issue,
+    Decision, Event, EventKind, IssueRequest, Issued, KeyFormat, KeyId, Lookup, Millis, PepperRing,
+    RateLimit, Request, RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
-use keystile_store::{Batch, SqliteStore, Store, StoreError, check, keep_issued};
+use keystile_store::{Batch, SqliteStore, Store, StoreError, check, keep_issued, rotate};
 use rusqlite::Connection;
 
 fn at(millis: u64) -> UnixMillis {
@@ -104,6 +104,63 @@ async fn damage_is_an_error_and_never_a_grant() {
             "no digest in an error: {text}"
         );
     }
+}
+
+/// A use can be noted of the one key, and not of the other.
+#[tokio::test]
+async fn a_damaged_last_use_keeps_no_other_from_being_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = opened(&path).await;
+    let (damaged, sound) = (kept(&store).await, kept(&store).await);
+    let raw = Connection::open(&path).unwrap();
+    let sql = "UPDATE api_keys SET last_used_at = 'long ago' WHERE key_id = ?1";
+    raw.execute(sql, [damaged.record.id.as_str()]).unwrap();
+    let uses = [(damaged.record.id, at(7)), (sound.record.id, at(7))];
+    store.note_uses(&uses).await.unwrap();
+    let found = store.find(&Lookup::Id(sound.record.id)).await.unwrap();
+    assert_eq!(found.unwrap().last_used_at, Some(at(7)));
+    let found = store.find(&Lookup::Id(damaged.record.id)).await;
+    assert!(matches!(found, Err(StoreError::Corrupt(_))), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_predecessor_that_is_gone_is_asked_for_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = opened(&path).await;
+    let old = kept(&store).await;
+    let (policy, none) = (
+        RotationPolicy::default().with_end_on_first_use(true),
+        PepperRing::none(),
+    );
+    let new = rotate(
+        &store,
+        &old.record.id,
+        &policy,
+        None,
+        &none,
+        &mut SysRng,
+        at(1),
+    )
+    .await
+    .unwrap();
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let sql = "DELETE FROM api_keys WHERE key_id = ?1";
+    assert_eq!(raw.execute(sql, [old.record.id.as_str()]).unwrap(), 1);
+    let verifier = Verifier::new(structured());
+    let ask = async |now| {
+        let key = new.key.expose().as_bytes();
+        let checked = check(&store, &verifier, key, &Request::new(), now).await;
+        checked.unwrap().decision
+    };
+    let ends = |decision| match decision {
+        Decision::Allow(allowed) => allowed.ends_overlap_of,
+        Decision::Deny(denial) => panic!("{denial:?}"),
+    };
+    assert_eq!(ends(ask(at(2)).await), Some(old.record.id));
+    assert_eq!(ends(ask(at(3)).await), None);
 }
 
 /// Without its usage a count of uses would seem not to be kept.

@@ -56,7 +56,12 @@ pub(super) fn note_uses(
         // Compared here, not in SQL: other code may have written it in another form.
         let sql = "SELECT rowid AS row, last_used_at FROM api_keys WHERE key_id = ?1";
         let read = |row: &Row<'_>| read_time(row, "last_used_at");
-        let noted = one(&mut prepared(&transaction, sql)?, [id.as_str()], read)?;
+        let noted = match one(&mut prepared(&transaction, sql)?, [id.as_str()], read) {
+            Ok(noted) => noted,
+            // The note of one damaged row is not worth those of all others.
+            Err(StoreError::Corrupt(_)) => continue,
+            Err(error) => return Err(error),
+        };
         if noted.is_some_and(|noted| noted < Some(*at)) {
             let sql = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
             prepared(&transaction, sql)?

@@ -53,7 +53,7 @@ async fn a_rotation_elsewhere_concerns_both_keys() {
     .await
     .unwrap();
     let successor = rotated.key.expose().as_bytes();
-    let request = keystile::Request::new();
+    let request = Request::new();
     let cached = authenticator.check(successor, &request, at(1_000)).await;
     assert_eq!(code(&cached), None, "used before the rotation was heard of");
     tokio::time::sleep(SECOND).await;
