@@ -124,8 +124,10 @@ impl KeyFormat {
 
     /// The format that `record`'s key was issued in, for its successor.
     ///
-    /// It is read off what is shown of the key. The check is CRC-32; where it is keyed,
-    /// say so [again](Self::with_checksum).
+    /// It is read off what is shown of the key, which does not tell all: the check is
+    /// CRC-32, and where it is keyed, say so [again](Self::with_checksum); an opaque key has
+    /// the usual 32 random bytes. A service that accepts other keys alone refuses such a
+    /// successor: there, give the format.
     ///
     /// # Errors
     /// [`ErrorKind::Format`] for keys that were issued elsewhere.

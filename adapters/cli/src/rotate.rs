@@ -16,6 +16,9 @@ use crate::{clock, duration, values};
 /// key lives on for the overlap, but never past its own expiry. The new key alone goes to
 /// standard output. A suspended, revoked, expired or already replaced key is not rotated.
 ///
+/// The new key has a CRC-32 as its check, or the usual 32 random bytes: where a service takes
+/// only keys with a keyed check, or of another length, let that service rotate them.
+///
 /// With --json, standard output has one object with key, key_id, replaces (the old id),
 /// replaced_ends_at and record.
 ///

@@ -18,7 +18,8 @@ use crate::{answer, clock, values};
 ///
 /// The key comes from standard input, or from KEYSTILE_KEY; never from an argument, which
 /// every user of the machine could read. Several keys, one a line, get one answer a line
-/// in the same order. Keys of every prefix and format in the store are read.
+/// in the same order. Keys of every prefix and format in the store are read, but for those
+/// whose check is keyed.
 ///
 /// What is not said is not asked: without --requires no permission is needed. But a key
 /// that is restricted to endpoints or networks is refused where --path or --ip is missing.
@@ -81,6 +82,7 @@ pub(crate) async fn run(
     let opened = setting.open().await?;
     let mut keys = Presented::new(surroundings);
     let mut exit = Exit::Done;
+    let mut failed = None;
     while let Some(key) = keys.next(surroundings.input)? {
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
@@ -93,12 +95,12 @@ pub(crate) async fn run(
                      }| (decision, record),
                 )
         };
-        let (decision, record) = checked.or_else(|error| {
-            // An answer all the same: whoever reads only this must not take it for an allow.
-            let unavailable = Decision::Deny(Denial::new(Cause::StoreUnavailable));
-            print(&unavailable, None, requirement, setting.json, surroundings)?;
-            Err(Failure::from(error))
-        })?;
+        // An answer all the same, and to the keys behind it too: whoever reads only these
+        // must not take one for an allow, nor for the answer to another.
+        let (decision, record) = checked.unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            (Decision::Deny(Denial::new(Cause::StoreUnavailable)), None)
+        });
         if !decision.is_allow() {
             exit = Exit::Denied;
         }
@@ -111,7 +113,10 @@ pub(crate) async fn run(
         )?;
     }
     opened.tell_if_new(surroundings);
-    Ok(exit)
+    match failed {
+        Some(error) => Err(Failure::from(error)),
+        None => Ok(exit),
+    }
 }
 
 fn print(

@@ -426,6 +426,8 @@ int main(int argc, char **argv) {
                                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                                    SQLITE_OPEN_FULLMUTEX,
                                                NULL));
+    /* Another process may be writing: `issue` beside `serve`. */
+    sqlite3_busy_timeout(service.database, 5000);
     must_sql(service.database, sqlite3_exec(service.database, SCHEMA, NULL, NULL, NULL));
     must(keystile_format_structured("acme", 4, &service.format));
     must(keystile_verifier_new(service.format, NULL, &service.verifier));
