@@ -49,6 +49,23 @@ fn answers_stand_in_the_order_of_the_keys() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_takes_no_answer_from_the_others() {
+    let program = Keystile::new();
+    let keys = [program.issue(&[]), program.issue(&[]), program.issue(&[])];
+    let raw = rusqlite::Connection::open(program.folder().join("keystile.db")).unwrap();
+    let sql = "UPDATE api_keys SET permissions = 'x' WHERE key_id = ?1";
+    assert_eq!(raw.execute(sql, [&keys[1].1]).unwrap(), 1);
+    let lines = keys.each_ref().map(|(key, _)| key.as_str()).join("\n");
+    let ran = program.feed(&["verify"], lines.as_bytes());
+    assert_eq!(ran.code, 2);
+    assert_eq!(
+        decisions(&ran.output),
+        [&keys[0].1, "store_unavailable", &keys[2].1]
+    );
+    assert!(ran.errors.contains("damaged"), "{}", ran.errors);
+}
+
+#[test]
 fn no_key_at_all_is_a_denial() {
     let program = Keystile::new();
     program.issue(&[]);
