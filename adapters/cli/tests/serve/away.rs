@@ -24,6 +24,9 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
     };
     let [cached, unseen] = [(); 2].map(|()| issue());
     assert_eq!(serving.verdict(&cached), "allowed");
+    // The news that it was issued comes by the store as well, and voids it once more.
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(serving.verdict(&cached), "allowed");
     let ready = || serving.call("", "GET /readyz", None).0;
     assert_eq!(ready(), 200);
 
