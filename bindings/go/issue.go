@@ -80,8 +80,16 @@ func (c *Change) Batch() Batch {
 			batch.Updates = append(batch.Updates, record)
 		}
 	}
-	if c.Event != nil {
-		batch.Events = append(batch.Events, *c.Event)
+	if c.Event == nil {
+		return batch
+	}
+	batch.Events = append(batch.Events, *c.Event)
+	for _, record := range batch.Updates {
+		// An older key that ends by a rotation is named too: who follows the events has it.
+		if c.Event.Kind == EventRotated && record.ID != c.Event.KeyID && !record.IsLive(c.Event.At) {
+			ended := Event{Kind: EventExpired, KeyID: record.ID, At: c.Event.At}
+			batch.Events = append(batch.Events, ended)
+		}
 	}
 	return batch
 }

@@ -91,6 +91,23 @@ func TestTheFirstUseEndsTheOverlapBehindARequestsBack(t *testing.T) {
 	})
 }
 
+// P10: two keys live, not three, in a process that hears of the rotations by their events.
+func TestASecondRotationElsewhereEndsTheOldestKeyHereToo(t *testing.T) {
+	ctx, store := context.Background(), ledger(t)
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	elsewhere, here := keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)
+	oldest := must[*keystile.Change](t)(elsewhere.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
+	second := must[*keystile.Change](t)(elsewhere.Rotate(ctx, issuer, oldest.Record.ID, keystile.DefaultRotationPolicy()))
+	check := func() keystile.Decision {
+		return must[keystile.Decision](t)(here.Check(ctx, oldest.Key.Expose(), keystile.Request{}))
+	}
+	if decision := check(); !decision.Allowed() {
+		t.Fatal(decision)
+	}
+	must[*keystile.Change](t)(elsewhere.Rotate(ctx, issuer, second.Record.ID, keystile.DefaultRotationPolicy()))
+	eventually(t, "the oldest key ends", func() bool { decision := check(); return errors.Is(decision.Err(), keystile.ErrKeyReplaced) })
+}
+
 // I12: counted uses are exact, over two keyrings on one store.
 func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
