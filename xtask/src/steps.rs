@@ -93,7 +93,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "tests",
         about: "unit and integration tests, examples built, each bench tried once",
         needs: &[],
-        run: |house| house.cargo("test --workspace --all-features --all-targets"),
+        run: |house| house.cargo("test --workspace --all-features --all-targets --no-fail-fast"),
     },
     Step {
         name: "tests-no-default",

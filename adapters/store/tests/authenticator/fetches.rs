@@ -9,7 +9,8 @@ use keystile_store::{Authenticator, revoke};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, issued_as, over};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+/// On one thread: whoever has asked has joined, too.
+#[tokio::test]
 async fn all_who_wait_for_a_key_share_one_fetch() {
     let store = Scripted::new();
     let key = Arc::new(issued(&*store).await);
