@@ -6,20 +6,34 @@
 
 use sha2::block_api::compress256;
 
+/// Bytes that are written and read as one: pieces of other sizes would have to wait for each
+/// other.
+const PIECE_BYTES: usize = 16;
+/// Pieces of two blocks.
+const PIECES: usize = 8;
+
 /// SHA-256 (FIPS 180-4) of a text.
 pub(crate) fn sha256(text: &[u8]) -> [u8; 32] {
-    let (blocks, rest) = text.as_chunks::<64>();
+    // A text that ends within two blocks, as a key does, is compressed in one go.
+    let (blocks, rest) = match text.len() {
+        ..120 => (Default::default(), text),
+        _ => text.as_chunks::<64>(),
+    };
     // What is left, a mark, zeros, and the length in bits; it takes a second block where the
     // first has no room for the last 8 bytes.
-    let mut padding = [[0; 64]; 2];
-    let needed = if rest.len() < 56 { 1 } else { 2 };
-    let padded = padding.get_mut(..needed).unwrap_or_default();
-    let bytes = padded.as_flattened_mut();
-    if let Some((place, [mark, ..])) = bytes.split_at_mut_checked(rest.len()) {
-        place.copy_from_slice(rest);
-        *mark = 0x80;
+    let mut padding = [[0; PIECE_BYTES]; PIECES];
+    let (pieces, tail) = rest.as_chunks::<PIECE_BYTES>();
+    for (place, piece) in padding.iter_mut().zip(pieces) {
+        *place = *piece;
     }
-    if let Some(place) = bytes.last_chunk_mut() {
+    if let Some(place) = padding.get_mut(pieces.len()) {
+        *place = marked(text, tail).to_le_bytes();
+    }
+    let whole = rest.len() / 64;
+    let needed = whole.saturating_add(if rest.len() % 64 < 56 { 1 } else { 2 });
+    let padded = padding.as_flattened_mut().as_chunks_mut::<64>().0;
+    let padded = padded.get_mut(..needed).unwrap_or_default();
+    if let Some(place) = padded.as_flattened_mut().last_chunk_mut() {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         *place = length.saturating_mul(8).to_be_bytes();
     }
@@ -33,6 +47,24 @@ pub(crate) fn sha256(text: &[u8]) -> [u8; 32] {
     let words = digest.as_chunks_mut().0.iter_mut().zip(state);
     words.for_each(|(bytes, word)| *bytes = word.to_be_bytes());
     digest
+}
+
+/// The last bytes of a text, which are less than a piece, and the mark behind them.
+fn marked(text: &[u8], tail: &[u8]) -> u128 {
+    let bits = |bytes: usize| u32::try_from(bytes.saturating_mul(8)).unwrap_or(u32::MAX);
+    let tail_bits = bits(tail.len());
+    let bytes = match text.last_chunk() {
+        // The last piece of the text, without what belongs to the one before.
+        Some(last) => {
+            let before = bits(PIECE_BYTES.saturating_sub(tail.len()));
+            u128::from_le_bytes(*last).checked_shr(before).unwrap_or(0)
+        }
+        None => tail
+            .iter()
+            .rev()
+            .fold(0, |bytes, byte| bytes << 8 | u128::from(*byte)),
+    };
+    bytes | 0x80 << tail_bits
 }
 
 /// FIPS 180-4, section 5.3.3.
