@@ -66,10 +66,7 @@ impl App {
             Err(denial) => (Decision::Deny(denial), None),
             Ok(credential) => {
                 let key = credential.as_bytes();
-                let answer = match self.backend.check_cached(key, request, now) {
-                    Some(answer) => answer,
-                    None => self.backend.check(key, request, now).await,
-                };
+                let answer = self.backend.check(key, request, now).await;
                 if let Some(failure) = &answer.failure {
                     let failure = crate::problem::Causes(&**failure);
                     tracing::warn!(%failure, "the store cannot be asked");

@@ -13,12 +13,6 @@ type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What the routes ask of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
-    fn check_cached(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Option<Answer>;
     fn check<'a>(
         &'a self,
         credential: &'a [u8],
@@ -53,15 +47,6 @@ pub(crate) trait Backend: Send + Sync + 'static {
 }
 
 impl<S: Store + 'static> Backend for Authenticator<S> {
-    fn check_cached(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Option<Answer> {
-        Self::check_cached(self, credential, request, now)
-    }
-
     fn check<'a>(
         &'a self,
         credential: &'a [u8],

@@ -207,21 +207,6 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
-    /// The answer, where it takes no look at the store.
-    ///
-    /// Nothing is counted twice where [`settle`](Self::settle) follows a
-    /// [`look`](Self::look); to ask anew after this gave no answer may count a request
-    /// that is let pass a second time.
-    #[must_use = "a decision that nobody looks at guards nothing"]
-    pub fn check_cached(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Option<Answer> {
-        self.look(credential, request, now).ok()
-    }
-
     /// The keyring, for what a service wants of it directly, as
     /// [`Keyring::invalidate_owner`].
     #[must_use]

@@ -145,7 +145,7 @@ async fn a_graceful_stop_loses_no_use() {
     );
     let text = keys[0].key.expose().as_bytes();
     let answer = authenticator
-        .check_cached(text, &Request::new(), at(1_000))
+        .look(text, &Request::new(), at(1_000))
         .unwrap();
     assert!(
         !answer.decision.is_allow(),
