@@ -101,7 +101,8 @@ pub use fault::{Fault, plant};
 ///   each change of a key that was written to the store, and after issuing one.
 /// - Records are used for at most the TTL, and never past their expiry.
 /// - Rate limits and counts of uses are kept here, per lineage, and survive a refresh of
-///   the record. Several processes each keep their own.
+///   the record. Several processes each keep their own. Where the clock is set back by more
+///   than a minute, or a limit changes, what was spent counts as a whole burst at most.
 /// - Memory is bounded by the capacity. Only keys that were proved take up room; a flood
 ///   of invented ones evicts nothing.
 pub struct Keyring {
@@ -434,7 +435,7 @@ impl Keyring {
         terms
             .permit(request, clock.not_before)
             .map_err(Refused::Barred)?;
-        let spent = entry.spend(rare, clock.now).map_err(Refused::Failed)?;
+        let spent = entry.spend(rare, clock).map_err(Refused::Failed)?;
         self.count(id, entry, clock.now);
         Ok(spent)
     }

@@ -120,6 +120,10 @@ impl RateLimit {
 
     /// Lets a request pass and answers the state behind it, or refuses it.
     ///
+    /// Where the clock was set back, nothing that was spent comes back: a state that lies
+    /// further ahead than it can is waited for, since it may be that of a server whose clock
+    /// is ahead. A `Keyring`, which has one clock, waits for no more than a burst.
+    ///
     /// # Errors
     /// [`Refused`] with the time after which one more would pass; the state stays as it
     /// was, so a refusal costs nothing.
@@ -157,6 +161,12 @@ impl RateLimit {
             state,
             now,
         }
+    }
+
+    /// How far ahead of the clock this limit leaves a state, at most.
+    #[cfg(feature = "keyring")]
+    pub(crate) const fn reach(&self) -> Millis {
+        self.tolerance.millis_ceil()
     }
 
     /// One state for what was spent under two: the debts add up.
@@ -264,6 +274,12 @@ impl Quota {
 }
 
 impl RateState {
+    /// The state, or one that lies no later than this.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn no_later_than(self, end: UnixMillis) -> Self {
+        Self(self.0.min(Fine::at(end).0))
+    }
+
     const fn read(self, parts: u32) -> Fine {
         // A state that another limit left may hold more parts than this one has.
         let (millis, fraction) = Fine(self.0).split();

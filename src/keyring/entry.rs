@@ -5,6 +5,7 @@ use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use super::Clock;
 use super::invalidation::OwnerPlace;
 use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -175,13 +176,13 @@ impl Entry {
 
     /// Spends one request and one use; `rare` is the entry's own.
     #[inline(always)]
-    pub(super) fn spend(&self, rare: Option<&Rare>, now: UnixMillis) -> Result<Spent, Failed> {
+    pub(super) fn spend(&self, rare: Option<&Rare>, clock: Clock) -> Result<Spent, Failed> {
         let limit = self.rate_limit.as_deref();
         match (rare.and_then(|rare| rare.meter.as_deref()), limit) {
-            (Some(meter), limit) => meter.spend(limit, now),
+            (Some(meter), limit) => meter.spend(limit, clock),
             (None, None) => Ok(Spent::default()),
             (None, Some(limit)) => Ok(Spent {
-                rate: self.rate.spend(limit, now)?,
+                rate: self.rate.spend(limit, None, clock)?,
                 remaining: None,
             }),
         }

@@ -40,6 +40,7 @@ impl Lineages {
         let mut meters = lock(&self.meters);
         if let Some((meter, _)) = meters.map.get(&lineage) {
             meter.lower_to(remaining);
+            meter.serve(limit);
             meter.rate().add(limit, spent, now);
             return (Arc::clone(meter), false);
         }
@@ -55,6 +56,7 @@ impl Lineages {
             }
         }
         let meter = Arc::new(SharedMeter::new(spent, remaining));
+        meter.serve(limit);
         meters.map.insert(lineage, (Arc::clone(&meter), 0));
         (meter, true)
     }

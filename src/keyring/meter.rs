@@ -1,13 +1,17 @@
 //! What a lineage has spent, as threads share it.
 
+use super::Clock;
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::limit::{RateLimit, RateState};
-use crate::time::UnixMillis;
+use crate::time::{Millis, UnixMillis};
 use crate::usage::NotSpent;
 
 /// No rate state: the limiter refuses before it gets there.
 const CLOSED: u64 = u64::MAX;
+/// By how much a clock is set back at least where that is believed: threads that read it one
+/// after the other may ask in another order.
+const SET_BACK_MIN: Millis = Millis::from_secs(60);
 /// Uses that are not counted.
 const UNCOUNTED: u64 = u64::MAX;
 
@@ -37,17 +41,31 @@ impl RateMeter {
         Self(AtomicU64::new(state.to_bits()))
     }
 
-    /// Spends one request.
+    /// Spends one request. `reach` is how far ahead of the clock a state may lie, where the
+    /// meter is that of other limits too.
+    ///
+    /// A state further ahead than that was left before the clock was set back, or by a limit
+    /// that is no more. It counts as a burst that is spent: nothing is granted, and what comes
+    /// back from now on comes back in time.
     #[inline(always)]
-    pub(super) fn spend(&self, limit: &RateLimit, now: UnixMillis) -> Result<RateState, Failed> {
+    pub(super) fn spend(
+        &self,
+        limit: &RateLimit,
+        reach: Option<Millis>,
+        clock: Clock,
+    ) -> Result<RateState, Failed> {
         let mut bits = self.0.load(Ordering::Acquire);
         loop {
             if bits == CLOSED {
                 return Err(Failed::Closed);
             }
             let state = RateState::from_bits(bits);
-            let Ok(next) = limit.admit(state, now) else {
-                return Err(Failed::NotSpent(NotSpent::RateLimit, state));
+            let (next, passes) = match limit.admit(state, clock.now) {
+                Ok(next) => (next, true),
+                Err(_) => match held(state, reach.unwrap_or(limit.reach()), clock) {
+                    Some(held) => (held, false),
+                    None => return Err(Failed::NotSpent(NotSpent::RateLimit, state)),
+                },
             };
             match self.0.compare_exchange_weak(
                 bits,
@@ -55,7 +73,8 @@ impl RateMeter {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Ok(next),
+                Ok(_) if passes => return Ok(next),
+                Ok(_) => bits = next.to_bits(),
                 Err(seen) => bits = seen,
             }
         }
@@ -90,6 +109,15 @@ impl RateMeter {
     }
 }
 
+/// A state that lies too far ahead of the clock, brought back; nothing where it does not.
+#[cold]
+fn held(state: RateState, reach: Millis, clock: Clock) -> Option<RateState> {
+    let after = |instant: UnixMillis, span| instant.plus(span).unwrap_or(UnixMillis::MAX);
+    let end = after(clock.not_before, reach);
+    let is_beyond = state.no_later_than(after(end, SET_BACK_MIN)) != state;
+    is_beyond.then(|| state.no_later_than(end))
+}
+
 /// One state for what was spent in two meters under a limit.
 pub(super) fn both(
     limit: Option<&RateLimit>,
@@ -108,6 +136,8 @@ pub(super) fn both(
 /// One meter for a lineage of several keys, or of a key whose uses are counted.
 pub(super) struct SharedMeter {
     rate: RateMeter,
+    /// The longest reach, in milliseconds, of the limits that spend from it.
+    reach: AtomicU64,
     remaining: AtomicU64,
 }
 
@@ -115,6 +145,7 @@ impl SharedMeter {
     pub(super) fn new(rate: RateState, remaining: Option<u64>) -> Self {
         Self {
             rate: RateMeter::new(rate),
+            reach: AtomicU64::new(0),
             remaining: AtomicU64::new(remaining.unwrap_or(UNCOUNTED)),
         }
     }
@@ -129,6 +160,13 @@ impl SharedMeter {
         &self.rate
     }
 
+    /// Takes a limit into account that spends from it from now on.
+    pub(super) fn serve(&self, limit: Option<&RateLimit>) {
+        if let Some(limit) = limit {
+            self.reach.fetch_max(limit.reach().get(), Ordering::AcqRel);
+        }
+    }
+
     /// Holds the count down to what a store says is left; it never rises.
     pub(super) fn lower_to(&self, remaining: Option<u64>) {
         if let Some(remaining) = remaining {
@@ -137,21 +175,20 @@ impl SharedMeter {
     }
 
     /// Spends one request and one use, both or neither.
-    pub(super) fn spend(
-        &self,
-        limit: Option<&RateLimit>,
-        now: UnixMillis,
-    ) -> Result<Spent, Failed> {
+    pub(super) fn spend(&self, limit: Option<&RateLimit>, clock: Clock) -> Result<Spent, Failed> {
+        let reach = Millis::new(self.reach.load(Ordering::Acquire));
         // The rate's refusal comes first, as in the core, and costs no use.
         if let (Some(limit), Some(state)) = (limit, self.rate.state())
-            && limit.admit(state, now).is_err()
+            && limit.admit(state, clock.now).is_err()
+            && held(state, reach, clock).is_none()
         {
             return Err(Failed::NotSpent(NotSpent::RateLimit, state));
         }
         let state = RateState::default();
         self.take_use()
             .ok_or(Failed::NotSpent(NotSpent::Uses, state))?;
-        match limit.map(|limit| self.rate.spend(limit, now)).transpose() {
+        let spend = |limit| self.rate.spend(limit, Some(reach), clock);
+        match limit.map(spend).transpose() {
             Ok(rate) => Ok(Spent {
                 rate: rate.unwrap_or_default(),
                 remaining: self.remaining(),
