@@ -170,6 +170,7 @@ impl<S: Store + 'static> Authenticator<S> {
         clippy::result_large_err,
         reason = "a verdict makes no heap allocation"
     )]
+    #[inline(always)]
     pub fn look(
         &self,
         credential: &[u8],

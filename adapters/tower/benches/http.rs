@@ -1,8 +1,8 @@
 //! What the layer costs: the same axum app with and without it, under the same load.
 //!
 //! `cargo bench -p keystile-tower` sends the same requests over kept connections to one
-//! app after the other, in rounds that swap their order, and prints the medians and the
-//! ratio. The load comes from this process too, on a thread of its own: it costs both alike.
+//! app after the other, in short rounds that swap their order, and prints the medians and
+//! the ratio of the pairs: what else the machine does is then the same for both of a pair. The load comes from this process too, on a thread of its own: it costs both alike.
 //! Beside it stands what one request costs the server's thread, which other programs on
 //! the machine disturb less.
 #![allow(
@@ -32,9 +32,10 @@ use keystile_tower::ApiKeyLayer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Mutex;
 use tower::{Layer, Service};
 
-/// Connections that are kept, each with one request under way.
+/// Connections to each server.
 const CONNECTIONS: usize = 32;
 
 struct Contest {
@@ -47,7 +48,7 @@ struct Contest {
 fn main() {
     // Without `--bench`, as in a test run, it is only tried.
     let (rounds, time) = match std::env::args().any(|argument| argument == "--bench") {
-        true => (15, Duration::from_millis(700)),
+        true => (150, Duration::from_millis(70)),
         false => (1, Duration::from_millis(50)),
     };
     let one_thread = || -> Runtime {
@@ -56,26 +57,32 @@ fn main() {
     };
     let (servers, clients) = (one_thread(), one_thread());
     let contests = servers.block_on(contests());
-    for contest in contests {
-        let load = |server| {
+    let only = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let is_meant = |contest: &Contest| only.as_ref().is_none_or(|text| contest.name.contains(text));
+    for contest in contests.into_iter().filter(is_meant) {
+        let connect = |server| clients.block_on(connect(server, &contest.request));
+        let (to_bare, to_layered) = (connect(contest.bare), connect(contest.layered));
+        let load = |connections: &Connections| {
             let before = servers.block_on(cpu_time(&servers));
-            let count = clients.block_on(load(server, contest.request.clone(), time));
+            let (count, took) = clients.block_on(load(connections, time));
             let after = servers.block_on(cpu_time(&servers));
             Load {
-                rate: count / time.as_secs_f64(),
+                rate: count / took.as_secs_f64(),
                 cost: (after - before) / count,
             }
         };
         let (mut bare, mut layered) = (Vec::new(), Vec::new());
-        load(contest.bare);
-        load(contest.layered);
+        load(&to_bare);
+        load(&to_layered);
         for round in 0..rounds {
             if round % 2 == 0 {
-                bare.push(load(contest.bare));
-                layered.push(load(contest.layered));
+                bare.push(load(&to_bare));
+                layered.push(load(&to_layered));
             } else {
-                layered.push(load(contest.layered));
-                bare.push(load(contest.bare));
+                layered.push(load(&to_layered));
+                bare.push(load(&to_bare));
             }
         }
         let middle = |loads: &[Load], of: fn(&Load) -> f64| median(loads.iter().map(of));
@@ -177,38 +184,64 @@ where
     address
 }
 
-/// Requests that were answered, over all connections.
-async fn load(server: SocketAddr, request: String, time: Duration) -> f64 {
-    let request: Arc<str> = request.into();
-    let begin = Instant::now();
-    let connections: Vec<_> = (0..CONNECTIONS)
-        .map(|_| tokio::spawn(requests(server, Arc::clone(&request), begin + time)))
-        .collect();
-    let mut count = 0;
-    for connection in connections {
-        count += connection.await.unwrap();
-    }
-    f64::from(count)
+/// Connections that are kept, each for one request at a time.
+type Connections = Vec<Arc<Mutex<Connection>>>;
+
+struct Connection {
+    stream: TcpStream,
+    request: Arc<str>,
 }
 
-async fn requests(server: SocketAddr, request: Arc<str>, end: Instant) -> u32 {
-    let mut stream = TcpStream::connect(server).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut buffer = [0; 4_096];
-    let mut count = 0;
-    while Instant::now() < end {
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut length = 0;
-        // Each answer ends in the one word that the app says.
-        while !buffer[..length].ends_with(b"hello") {
-            let read = stream.read(&mut buffer[length..]).await.unwrap();
-            assert_ne!(read, 0, "the server hung up");
-            length += read;
-        }
-        assert!(buffer.starts_with(b"HTTP/1.1 200 OK\r\n"), "it was allowed");
-        count += 1;
+async fn connect(server: SocketAddr, request: &str) -> Connections {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(server).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let request = request.into();
+        connections.push(Arc::new(Mutex::new(Connection { stream, request })));
     }
-    count
+    connections
+}
+
+/// Requests that were answered, over all connections, and in what time.
+async fn load(connections: &Connections, time: Duration) -> (f64, Duration) {
+    let begin = Instant::now();
+    let end = begin + time;
+    let loads: Vec<_> = connections
+        .iter()
+        .map(|connection| {
+            let connection = Arc::clone(connection);
+            tokio::spawn(async move { connection.lock().await.requests(end).await })
+        })
+        .collect();
+    let mut count = 0;
+    for load in loads {
+        count += load.await.unwrap();
+    }
+    (f64::from(count), begin.elapsed())
+}
+
+impl Connection {
+    async fn requests(&mut self, end: Instant) -> u32 {
+        let mut buffer = [0; 4_096];
+        let mut count = 0;
+        while Instant::now() < end {
+            self.stream
+                .write_all(self.request.as_bytes())
+                .await
+                .unwrap();
+            let mut length = 0;
+            // Each answer ends in the one word that the app says.
+            while !buffer[..length].ends_with(b"hello") {
+                let read = self.stream.read(&mut buffer[length..]).await.unwrap();
+                assert_ne!(read, 0, "the server hung up");
+                length += read;
+            }
+            assert!(buffer.starts_with(b"HTTP/1.1 200 OK\r\n"), "it was allowed");
+            count += 1;
+        }
+        count
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

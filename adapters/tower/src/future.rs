@@ -2,11 +2,11 @@
 
 use core::fmt;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 
 use crate::refusal::Refusal;
@@ -19,32 +19,32 @@ type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 pin_project! {
     /// The response of an [`ApiKeyService`](crate::ApiKeyService).
     pub struct ResponseFuture<F, R, E> {
+        // What comes of the service, where the request went on to it.
         #[pin]
-        step: Step<F, R, E>,
+        service: Option<F>,
+        step: Step<R, E>,
     }
 }
 
-pin_project! {
-    #[project = StepProjection]
-    enum Step<F, R, E> {
-        Service { #[pin] future: F, added: Added },
-        Refused { refusal: Option<Refusal> },
-        Fetching { future: Boxed<R, E> },
-    }
+enum Step<R, E> {
+    Service(Added),
+    Refused(Option<Refusal>),
+    Fetching(Boxed<R, E>),
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
+    #[inline(always)]
     pub(crate) const fn of_service(future: F, added: Added) -> Self {
         Self {
-            step: Step::Service { future, added },
+            service: Some(future),
+            step: Step::Service(added),
         }
     }
 
     pub(crate) const fn refused(refusal: Refusal) -> Self {
         Self {
-            step: Step::Refused {
-                refusal: Some(refusal),
-            },
+            service: None,
+            step: Step::Refused(Some(refusal)),
         }
     }
 
@@ -52,9 +52,8 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         future: impl Future<Output = Result<Response<R>, E>> + Send + 'static,
     ) -> Self {
         Self {
-            step: Step::Fetching {
-                future: Box::pin(future),
-            },
+            service: None,
+            step: Step::Fetching(Box::pin(future)),
         }
     }
 }
@@ -67,28 +66,35 @@ where
     type Output = Result<Response<R>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
-            StepProjection::Service { future, added } => {
-                let response = ready!(future.poll(context))?;
-                Poll::Ready(Ok(finish(response, core::mem::take(added))))
+        let this = self.project();
+        match (this.service.as_pin_mut(), this.step) {
+            (Some(future), Step::Service(added)) => {
+                // What the service returns stays where it is: it is large.
+                let mut response = future.poll(context);
+                if !added.is_empty()
+                    && let Poll::Ready(Ok(response)) = &mut response
+                {
+                    add(response.headers_mut(), core::mem::take(added));
+                }
+                response
             }
-            StepProjection::Refused { refusal } => match refusal.take() {
+            (_, Step::Refused(refusal)) => match refusal.take() {
                 Some(refusal) => Poll::Ready(Ok(refusal.into_body())),
                 // It was answered: nobody asks again.
                 None => Poll::Pending,
             },
-            StepProjection::Fetching { future } => future.as_mut().poll(context),
+            (_, Step::Fetching(future)) => future.as_mut().poll(context),
+            (None, Step::Service(_)) => Poll::Pending,
         }
     }
 }
 
-/// The service's response, with the headers that it has not set itself.
-pub(crate) fn finish<R>(mut response: Response<R>, added: Added) -> Response<R> {
-    response.headers_mut().reserve(added.len());
+/// Puts onto a response what the service has not set itself.
+pub(crate) fn add(headers: &mut HeaderMap, added: Added) {
+    headers.reserve(added.len());
     for (name, value) in added {
-        response.headers_mut().entry(name).or_insert(value);
+        headers.entry(name).or_insert(value);
     }
-    response
 }
 
 impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {

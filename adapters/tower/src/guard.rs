@@ -1,6 +1,8 @@
 //! The decision about one request, before it reaches the service.
 
+use core::cell::Cell;
 use core::fmt;
+use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,30 +64,37 @@ pub(crate) struct Head<'r> {
     extensions: &'r Extensions,
 }
 
-pub(crate) enum Verdict {
-    Allowed(Passed),
-    /// It has no key, and need not have one.
-    Anonymous,
+/// A request that does not go on to the service now.
+pub(crate) enum Held {
     Refused(Refusal),
     /// Only the store knows.
     NeedsStore(Unsettled, UnixMillis),
 }
 
-/// A verdict before the key was looked at.
-enum Early {
-    Anonymous,
-    Refused(Refusal),
+impl Held {
+    #[cold]
+    fn refused(refusal: Refusal) -> Box<Self> {
+        Box::new(Self::Refused(refusal))
+    }
+
+    #[cold]
+    fn needs_store(unsettled: Unsettled, now: UnixMillis) -> Box<Self> {
+        Box::new(Self::NeedsStore(unsettled, now))
+    }
 }
 
-/// A request that may pass.
-pub(crate) struct Passed {
-    pub(crate) key: ApiKey,
-    pub(crate) added: Added,
+/// A request that may pass by its key.
+struct Passed {
+    key: ApiKey,
+    added: Added,
+    has_authorization: bool,
 }
 
 /// What is asked, once it is clear what that is.
 struct Asked<'r> {
     credential: Credential<'r>,
+    /// Whether there is such a header: to look for one costs more than to have seen it.
+    has_authorization: bool,
     request: keystile::Request<'r>,
     client: Client,
     now: UnixMillis,
@@ -140,40 +149,68 @@ impl<S> Guard<S> {
 }
 
 impl<S: Store + 'static> Guard<S> {
-    /// The verdict, as far as memory goes.
-    #[inline]
-    pub(crate) fn look(&self, head: Head<'_>) -> Verdict {
-        let asked = match self.read(head) {
-            Ok(asked) => asked,
-            Err(early) => return early.into(),
+    /// Lets a request pass, as far as memory tells, and says what goes onto the response.
+    ///
+    /// Who calls it moves what it returns: that is small, and what is large stays in here.
+    #[inline(never)]
+    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Added, Box<Held>> {
+        let passed = match self.look(Head::of(request))? {
+            Some(passed) => passed,
+            None => return Ok(Added::new()),
+        };
+        self.hide_credential(request.headers_mut(), passed.has_authorization);
+        request.extensions_mut().insert(passed.key);
+        Ok(passed.added)
+    }
+
+    /// The same by the store, where need be.
+    pub(crate) async fn ask(
+        &self,
+        parts: &mut Parts,
+        unsettled: Unsettled,
+        now: UnixMillis,
+    ) -> Result<Added, Refusal> {
+        let passed = match self.fetch(Head::of_parts(parts), unsettled, now).await? {
+            Some(passed) => passed,
+            None => return Ok(Added::new()),
+        };
+        self.hide_credential(&mut parts.headers, passed.has_authorization);
+        parts.extensions.insert(passed.key);
+        Ok(passed.added)
+    }
+
+    /// Whose request it is, by what is in memory; nothing where it is nobody's and may be.
+    #[inline(always)]
+    fn look(&self, head: Head<'_>) -> Result<Option<Passed>, Box<Held>> {
+        let Some(asked) = self.read(head).map_err(Held::refused)? else {
+            return Ok(None);
         };
         let credential = asked.credential.as_bytes();
         let authenticator = &self.0.settings.authenticator;
         match authenticator.look(credential, &asked.request, asked.now) {
-            Ok(answer) => self.settle(answer, asked.client, asked.now),
-            Err(unsettled) => Verdict::NeedsStore(unsettled, asked.now),
+            Ok(answer) => match self.settle(answer, &asked, asked.now) {
+                Ok(passed) => Ok(Some(passed)),
+                Err(refusal) => Err(Held::refused(refusal)),
+            },
+            Err(unsettled) => Err(Held::needs_store(unsettled, asked.now)),
         }
     }
 
-    /// The verdict, by the store where need be.
-    pub(crate) async fn ask(
+    /// Whose request it is, by the store.
+    async fn fetch(
         &self,
         head: Head<'_>,
         unsettled: Unsettled,
         now: UnixMillis,
-    ) -> Verdict {
-        let asked = match self.read(head) {
-            Ok(asked) => asked,
-            Err(early) => return early.into(),
+    ) -> Result<Option<Passed>, Refusal> {
+        let Some(asked) = self.read(head)? else {
+            return Ok(None);
         };
         let settings = &*self.0.settings;
-        let check = async {
-            let credential = asked.credential.as_bytes();
-            let authenticator = &settings.authenticator;
-            authenticator
-                .settle(unsettled, credential, &asked.request, now)
-                .await
-        };
+        let credential = asked.credential.as_bytes();
+        let authenticator = &settings.authenticator;
+        // Pinned here, and not moved into what awaits it: each copy would be kilobytes.
+        let check = pin!(authenticator.settle(unsettled, credential, &asked.request, now));
         let answer = match self.guessed_too_often(asked.client, now) {
             false => check.await,
             // In single file: an owner who is behind the same address gets through, and
@@ -185,21 +222,22 @@ impl<S: Store + 'static> Guard<S> {
                 };
                 match tokio::time::timeout(settings.lane_timeout, in_lane).await {
                     Ok(answer) => answer,
-                    Err(_) => return Verdict::Refused(self.unavailable()),
+                    Err(_) => return Err(self.unavailable()),
                 }
             }
         };
-        self.settle(answer, asked.client, now)
+        self.settle(answer, &asked, now).map(Some)
     }
 
     /// The refusal where the store did not tell.
-    pub(crate) fn unavailable(&self) -> Refusal {
+    #[cold]
+    fn unavailable(&self) -> Refusal {
         self.deny(&Denial::new(Cause::StoreUnavailable), None)
     }
 
-    /// What is asked for; an early verdict where that is not even clear.
+    /// What is asked for; nothing where there is no key, and need be none.
     #[inline]
-    fn read<'r>(&'r self, head: Head<'r>) -> Result<Asked<'r>, Early> {
+    fn read<'r>(&'r self, head: Head<'r>) -> Result<Option<Asked<'r>>, Refusal> {
         let settings = &*self.0.settings;
         let connection = match &settings.connection_by {
             Some(by) => by(head.extensions),
@@ -209,19 +247,24 @@ impl<S: Store + 'static> Guard<S> {
         if settings.encrypted_only && !client.is_encrypted {
             let refusal = Refusal::not_encrypted();
             telemetry::refused(refusal.code());
-            return Err(Early::Refused(refusal));
+            return Err(refusal);
         }
         let Some(now) = (settings.clock)() else {
-            return Err(Early::Refused(self.unavailable()));
+            return Err(self.unavailable());
         };
-        let headers = head.headers.iter();
-        let fields = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let has_authorization = Cell::new(false);
+        let fields = head.headers.iter().map(|(name, value)| {
+            if *name == AUTHORIZATION {
+                has_authorization.set(true);
+            }
+            (name.as_str().as_bytes(), value.as_bytes())
+        });
         let credential = match settings.rules.extract(fields) {
             Ok(credential) => credential,
             Err(denial) if self.0.is_optional && denial.cause() == Cause::MissingCredential => {
-                return Err(Early::Anonymous);
+                return Ok(None);
             }
-            Err(denial) => return Err(Early::Refused(self.refuse(&denial, client, now))),
+            Err(denial) => return Err(self.refuse(&denial, client, now)),
         };
         let mut request = keystile::Request::new().endpoint(head.method.as_str(), head.uri.path());
         if let Some(requirement) = &self.0.requirement {
@@ -233,36 +276,42 @@ impl<S: Store + 'static> Guard<S> {
         if let Some(address) = client.address {
             request = request.from_address(address);
         }
-        Ok(Asked {
+        Ok(Some(Asked {
             credential,
+            has_authorization: has_authorization.get(),
             request,
             client,
             now,
-        })
+        }))
     }
 
-    #[inline]
-    fn settle(&self, answer: Answer, client: Client, now: UnixMillis) -> Verdict {
+    #[inline(always)]
+    fn settle(
+        &self,
+        answer: Answer,
+        asked: &Asked<'_>,
+        now: UnixMillis,
+    ) -> Result<Passed, Refusal> {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => {
                 telemetry::allowed(&allowed.key_id);
-                Verdict::Allowed(Passed {
+                Ok(Passed {
                     added: told(&allowed, now),
                     key: ApiKey::new(allowed, record, self.0.settings.policy),
+                    has_authorization: asked.has_authorization,
                 })
             }
             // An allow comes with a record.
-            (Decision::Allow(_), None) => Verdict::Refused(self.unavailable()),
-            (Decision::Deny(denial), _) => {
-                if let Some(failure) = &answer.failure {
-                    return Verdict::Refused(self.deny(&denial, Some(failure)));
-                }
-                Verdict::Refused(self.refuse(&denial, client, now))
-            }
+            (Decision::Allow(_), None) => Err(self.unavailable()),
+            (Decision::Deny(denial), _) => Err(match &answer.failure {
+                Some(failure) => self.deny(&denial, Some(failure)),
+                None => self.refuse(&denial, asked.client, now),
+            }),
         }
     }
 
     /// The refusal of a denial. Where the key is not known, it counts as a guess.
+    #[cold]
     fn refuse(&self, denial: &Denial, client: Client, now: UnixMillis) -> Refusal {
         if denial.code() == DenialCode::InvalidKey
             && let (Some(guesses), Some(address)) = (&self.0.settings.guesses, client.address)
@@ -275,6 +324,7 @@ impl<S: Store + 'static> Guard<S> {
         self.deny(denial, None)
     }
 
+    #[cold]
     fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Refusal {
         telemetry::denied(denial, denial.code().as_str(), failure);
         Refusal::of(denial, self.0.settings.policy, self.0.requirement.as_ref())
@@ -288,7 +338,7 @@ impl<S: Store + 'static> Guard<S> {
     }
 
     /// Takes the credential off the request, or marks it as nothing to be printed.
-    pub(crate) fn hide_credential(&self, headers: &mut HeaderMap) {
+    fn hide_credential(&self, headers: &mut HeaderMap, has_authorization: bool) {
         let settings = &*self.0.settings;
         let own = settings.key_header.as_ref();
         if settings.keeps_credential {
@@ -302,6 +352,9 @@ impl<S: Store + 'static> Guard<S> {
         headers.remove(&X_API_KEY);
         if let Some(own) = own {
             headers.remove(own);
+        }
+        if !has_authorization {
+            return;
         }
         let carries_key = headers.get_all(&AUTHORIZATION).iter().any(|value| {
             let is = |scheme: &str| {
@@ -323,15 +376,6 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) fn system_time() -> Option<UnixMillis> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     UnixMillis::new(u64::try_from(since.as_millis()).ok()?).ok()
-}
-
-impl From<Early> for Verdict {
-    fn from(early: Early) -> Self {
-        match early {
-            Early::Anonymous => Self::Anonymous,
-            Early::Refused(refusal) => Self::Refused(refusal),
-        }
-    }
 }
 
 impl<S> Clone for Guard<S> {

@@ -11,8 +11,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::builder::ApiKeyLayerBuilder;
-use crate::future::ResponseFuture;
-use crate::guard::{Guard, Head, Verdict};
+use crate::future::{ResponseFuture, add};
+use crate::guard::{Guard, Held};
 
 /// A layer that lets a request pass by its API key, or refuses it.
 ///
@@ -103,20 +103,42 @@ where
         self.inner.poll_ready(context)
     }
 
+    // Inlined, what it returns would be copied once more.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.guard.look(Head::of(&request)) {
-            Verdict::Allowed(passed) => {
-                self.guard.hide_credential(request.headers_mut());
-                request.extensions_mut().insert(passed.key);
-                ResponseFuture::of_service(self.inner.call(request), passed.added)
-            }
-            Verdict::Anonymous => ResponseFuture::of_service(self.inner.call(request), Vec::new()),
-            Verdict::Refused(refusal) => ResponseFuture::refused(refusal),
-            Verdict::NeedsStore(unsettled, now) => {
+        match self.guard.admit(&mut request) {
+            Ok(added) => ResponseFuture::of_service(self.inner.call(request), added),
+            Err(held) => self.hold(*held, request),
+        }
+    }
+}
+
+impl<S, I> ApiKeyService<S, I> {
+    /// Out of the way of what passes: the future that asks the store is built on the stack,
+    /// and takes kilobytes of it.
+    #[cold]
+    #[inline(never)]
+    fn hold<B, R>(
+        &mut self,
+        held: Held,
+        request: Request<B>,
+    ) -> ResponseFuture<I::Future, R, I::Error>
+    where
+        S: Store + 'static,
+        I: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        I::Future: Send + 'static,
+        I::Error: 'static,
+        B: Send + 'static,
+        R: From<Bytes> + 'static,
+    {
+        match held {
+            Held::Refused(refusal) => ResponseFuture::refused(refusal),
+            Held::NeedsStore(unsettled, now) => {
                 // The service that was asked whether it is ready is the one to be called.
                 let next = self.inner.clone();
                 let inner = core::mem::replace(&mut self.inner, next);
-                ResponseFuture::fetching(ask(self.guard.clone(), unsettled, now, inner, request))
+                let guard = self.guard.clone();
+                ResponseFuture::fetching(ask(guard, unsettled, now, inner, request))
             }
         }
     }
@@ -136,18 +158,14 @@ where
 {
     // Apart from its body, which need not be shareable, a request can be waited with.
     let (mut parts, body) = request.into_parts();
-    let added = match guard.ask(Head::of_parts(&parts), unsettled, now).await {
-        Verdict::Allowed(passed) => {
-            guard.hide_credential(&mut parts.headers);
-            parts.extensions.insert(passed.key);
-            passed.added
+    match guard.ask(&mut parts, unsettled, now).await {
+        Ok(added) => {
+            let mut response = inner.call(Request::from_parts(parts, body)).await?;
+            add(response.headers_mut(), added);
+            Ok(response)
         }
-        Verdict::Anonymous => Vec::new(),
-        Verdict::Refused(refusal) => return Ok(refusal.into_body()),
-        Verdict::NeedsStore(..) => return Ok(guard.unavailable().into_body()),
-    };
-    let response = inner.call(Request::from_parts(parts, body)).await?;
-    Ok(crate::future::finish(response, added))
+        Err(refusal) => Ok(refusal.into_body()),
+    }
 }
 
 impl<S> Clone for ApiKeyLayer<S> {

@@ -35,6 +35,7 @@ enum Care {
 }
 
 impl<S: Store + 'static> Parts<S> {
+    #[cold]
     pub(super) fn look_after(
         self: &Arc<Self>,
         allowed: &Allowed,

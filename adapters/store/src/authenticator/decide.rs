@@ -102,7 +102,7 @@ impl<S: Store + 'static> Parts<S> {
         Ok(record)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn allowed(
         self: &Arc<Self>,
         allowed: Allowed,
