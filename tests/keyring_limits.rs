@@ -148,16 +148,16 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
     let mut service = Service::structured();
     let per = |limit, window| RateLimit::new(limit, Millis::new(window)).unwrap();
     let mut record = service.issue(&client().rate_limit(per(24, 24 * HOUR)));
-    let text = record.key.expose().to_owned();
+    let texts = [record.key.expose().to_owned()];
     let backed = Backed::new(&service);
     backed.put(&record.record);
-    assert_eq!(exhaust(&backed, &[text.clone()], 0), 24);
+    assert_eq!(exhaust(&backed, &texts, 0), 24);
     // What was spent stays spent; but it is the new limit that says when it is back.
     record.record.rate_limit = Some(per(60, HOUR));
     backed.change(&record.record);
-    assert_eq!(backed.refuses(&text, at(0)), Some(Cause::RateLimit));
-    assert_eq!(exhaust(&backed, &[text.clone()], INTERVAL), 1);
-    assert_eq!(exhaust(&backed, &[text], 2 * HOUR), 60);
+    assert_eq!(backed.refuses(&texts[0], at(0)), Some(Cause::RateLimit));
+    assert_eq!(exhaust(&backed, &texts, INTERVAL), 1);
+    assert_eq!(exhaust(&backed, &texts, 2 * HOUR), 60);
 }
 
 /// P6: the limits of a pair may differ, if one of the records was changed. The shorter one
