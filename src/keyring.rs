@@ -37,10 +37,12 @@
 mod absent;
 mod admission;
 mod builder;
+mod clock;
 mod entry;
 mod eviction;
 mod fault;
 mod invalidation;
+mod judging;
 mod left_over;
 mod limits;
 mod lineages;
@@ -65,10 +67,10 @@ use crate::record::KeyRecord;
 use crate::requirement::Requirement;
 use crate::response::{Response, StatusPolicy, respond};
 use crate::time::{Millis, UnixMillis};
-use crate::verify::{Barred, Request, Verifier};
+use crate::verify::{Request, Verifier};
 
 use absent::Absents;
-use entry::{Entry, Rare};
+use entry::Entry;
 #[cfg(not(keystile_loom))]
 use fault::Fault;
 use fault::planted;
@@ -77,13 +79,12 @@ use left_over::LeftOver;
 use limits::Limits;
 use lineages::Lineages;
 use map::Map;
-use meter::{Failed, Spent};
 use places::by_hash;
 use ring::Ring;
 use sync::atomic::{AtomicU64, Ordering};
 use sync::{Hashing, Mutex, MutexGuard, lock};
 use tag::Tagger;
-use uses::{Raised, StripePool};
+use uses::StripePool;
 
 pub use builder::KeyringBuilder;
 #[cfg(keystile_loom)]
@@ -208,33 +209,6 @@ struct Counters {
     uses_lost: AtomicU64,
 }
 
-/// Why an entry does not allow a request.
-enum Refused {
-    Barred(Barred),
-    Failed(Failed),
-}
-
-impl Refused {
-    /// The denial; nothing where another entry has taken over.
-    #[cold]
-    fn denial(self, id: KeyId, entry: &Entry, now: UnixMillis) -> Option<Denial> {
-        match self {
-            Self::Barred(barred) => Some(barred.of(id)),
-            Self::Failed(Failed::NotSpent(refused, state)) => {
-                Some(refused.of(id, entry.quota(state, now)))
-            }
-            Self::Failed(Failed::Closed) => None,
-        }
-    }
-}
-
-/// The time of one check, and that by which expiry is judged.
-#[derive(Clone, Copy)]
-struct Clock {
-    now: UnixMillis,
-    not_before: UnixMillis,
-}
-
 impl Keyring {
     /// A keyring for the keys that `verifier` accepts.
     #[must_use]
@@ -346,7 +320,8 @@ impl Keyring {
 
     /// The uses since the last call, for a store to note in bulk.
     ///
-    /// Each use is told once, and a key that was evicted meanwhile may be named twice. Call it every few seconds, and once before stopping.
+    /// Each use is told once, and a key that was evicted meanwhile may be named twice. Call it
+    /// every few seconds, and once before stopping.
     #[must_use = "the uses are told once"]
     pub fn drain_uses(&self) -> Vec<Use> {
         let mut uses = self.left_over.drain(&self.stripes);
@@ -400,96 +375,6 @@ impl Keyring {
             }
         }
         self.unproved(credential, false, request, now)
-    }
-
-    /// Decides by an entry, and notes the use that is made of the key; nothing where another
-    /// entry has taken its meter over.
-    #[inline(never)]
-    fn decide(
-        &self,
-        id: KeyId,
-        entry: &Entry,
-        request: &Request<'_>,
-        clock: Clock,
-    ) -> Option<Decision> {
-        match self.judge(id, entry, entry.rare(), request, clock) {
-            Ok(spent) => {
-                let allowed = entry.allowed(id, entry.rare(), spent, clock.now);
-                Some(Decision::Allow(allowed))
-            }
-            Err(refused) => refused.denial(id, entry, clock.now).map(Decision::Deny),
-        }
-    }
-
-    /// Judges a request by an entry, of which `rare` is a part, and notes the use of the key.
-    #[inline(always)]
-    fn judge(
-        &self,
-        id: KeyId,
-        entry: &Entry,
-        rare: Option<&Rare>,
-        request: &Request<'_>,
-        clock: Clock,
-    ) -> Result<Spent, Refused> {
-        let terms = entry.terms(id, rare);
-        terms
-            .permit(request, clock.not_before)
-            .map_err(Refused::Barred)?;
-        let spent = entry.spend(rare, clock).map_err(Refused::Failed)?;
-        self.count(id, entry, clock.now);
-        Ok(spent)
-    }
-
-    /// Notes a use of a key.
-    #[inline(always)]
-    fn count(&self, id: KeyId, entry: &Entry, now: UnixMillis) {
-        entry.note_use(now);
-        match entry.count.raise(&self.stripes) {
-            Raised::Further => {}
-            Raised::FromZero => self.ring.mark(entry.place),
-            Raised::Closed => self.count_elsewhere(id, entry, now),
-        }
-    }
-
-    /// The clock as one check reads it.
-    #[inline(always)]
-    fn clock(&self, now: UnixMillis) -> Clock {
-        let not_before = self.not_before(now);
-        Clock { now, not_before }
-    }
-
-    /// Whether an entry may still be judged by.
-    #[inline]
-    fn holds(&self, entry: &Entry, clock: Clock) -> bool {
-        let left = entry.fresh_until.since(clock.not_before);
-        // More is left than ever was where the clock stepped back since the fetch.
-        entry.is_live()
-            && left > Millis::ZERO
-            && left <= self.ttl
-            && self.invalidations.is_current(entry.owner, entry.as_of)
-    }
-
-    /// The time by which expiry is judged: what was seen expired stays so, also when the
-    /// clock steps back by no more than the skew.
-    #[inline]
-    fn not_before(&self, now: UnixMillis) -> UnixMillis {
-        let latest = self.latest.load(Ordering::Relaxed);
-        match UnixMillis::new(latest) {
-            Ok(latest) if now < latest && latest.since(now) <= self.clock_skew => latest,
-            Ok(latest) if now == latest => now,
-            _ => {
-                self.advance(latest, now);
-                now
-            }
-        }
-    }
-
-    fn advance(&self, latest: u64, now: UnixMillis) {
-        // Another thread's later reading stands.
-        let order = Ordering::Relaxed;
-        let _ = self
-            .latest
-            .compare_exchange(latest, now.get(), order, order);
     }
 
     /// The answer where no cached record proves the key: malformed, known to be wrong, or

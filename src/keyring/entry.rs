@@ -5,7 +5,7 @@ use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::Clock;
+use super::clock::Clock;
 use super::invalidation::OwnerPlace;
 use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};

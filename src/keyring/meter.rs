@@ -1,6 +1,6 @@
 //! What a lineage has spent, as threads share it.
 
-use super::Clock;
+use super::clock::Clock;
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::limit::{RateLimit, RateState};
