@@ -1,18 +1,20 @@
 //! What all routes share, and the one way to a decision.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use keystile::{
-    Cause, CredentialRules, Decision, Denial, DenialCode, KeyRecord, Request, Requirement,
+    Cause, CredentialRules, Decision, Denial, DenialCode, KeyRecord, Millis, Request, Requirement,
     UnixMillis,
 };
 
 use crate::backend::Backend;
 use crate::clock;
-use crate::problem::{Problem, refused};
+use crate::guesses::Guesses;
+use crate::problem::{Problem, TOO_MANY_INVALID_KEYS, refused, too_many_invalid_keys};
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 
@@ -27,6 +29,7 @@ pub(crate) struct Own {
     pub(crate) settings: Settings,
     pub(crate) telemetry: Telemetry,
     rules: CredentialRules,
+    guesses: Guesses,
 }
 
 /// A decision, whose key it was made on, and when.
@@ -34,6 +37,9 @@ pub(crate) struct Judged {
     pub(crate) decision: Decision,
     /// Of a key that was allowed.
     pub(crate) record: Option<Arc<KeyRecord>>,
+    /// Of an invalid key, where too many came from its address: how long until one more
+    /// would be taken.
+    pub(crate) wait: Option<Millis>,
     pub(crate) now: UnixMillis,
 }
 
@@ -43,6 +49,7 @@ impl App {
             own: Arc::new(Own {
                 telemetry: Telemetry::new(Arc::clone(&backend)),
                 backend,
+                guesses: Guesses::new(settings.invalid_keys),
                 settings,
                 rules: CredentialRules::new(),
             }),
@@ -50,31 +57,33 @@ impl App {
     }
 
     /// Reads the key from the headers and decides about it. `route` names who asks, for
-    /// the numbers.
+    /// the numbers; `address` is that of the client whose key it is, as far as is known.
     pub(crate) async fn judge(
         &self,
         route: &'static str,
         headers: &HeaderMap,
-        request: &Request<'_>,
+        request: Request<'_>,
+        address: Option<IpAddr>,
     ) -> Result<Judged, Problem> {
         let start = Instant::now();
         let now = now()?;
+        let request = address.map_or(request, |address| request.from_address(address));
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let (decision, record) = match self.rules.extract(fields) {
             Err(denial) => (Decision::Deny(denial), None),
             Ok(credential) => {
-                let key = credential.as_bytes();
-                let answer = self.backend.check(key, request, now).await;
-                if let Some(failure) = &answer.failure {
-                    let failure = crate::problem::Causes(&**failure);
-                    tracing::warn!(%failure, "the store cannot be asked");
-                }
-                (answer.decision, answer.record)
+                self.check(credential.as_bytes(), &request, address, now)
+                    .await
             }
         };
-        let code = decision.denial().map_or("allowed", |d| d.code().as_str());
+        let denial = decision.denial();
+        let wait = denial.and_then(|denial| self.guesses.count(denial, address, now));
+        let code = match wait {
+            Some(_) => TOO_MANY_INVALID_KEYS,
+            None => denial.map_or("allowed", |denial| denial.code().as_str()),
+        };
         self.telemetry.decided(route, code, start.elapsed());
         match &decision {
             Decision::Allow(allowed) => {
@@ -88,12 +97,47 @@ impl App {
         Ok(Judged {
             decision,
             record,
+            wait,
             now,
         })
     }
 
-    /// The response to a request whose own key was refused.
-    pub(crate) fn refuse(&self, denial: &Denial, requirement: Option<&Requirement>) -> Response {
+    /// The decision about a key; of one that was allowed, its record too. What memory knows
+    /// is told at once: the way to the store alone is narrow for who guessed too often.
+    async fn check(
+        &self,
+        key: &[u8],
+        request: &Request<'_>,
+        address: Option<IpAddr>,
+        now: UnixMillis,
+    ) -> (Decision, Option<Arc<KeyRecord>>) {
+        let answer = match self.backend.look(key, request, now) {
+            Ok(answer) => answer,
+            Err(unsettled) => {
+                let settled = self.backend.settle(unsettled, key, request, now);
+                let Some(answer) = self.guesses.pace(address, now, settled).await else {
+                    return (Decision::Deny(Denial::new(Cause::StoreUnavailable)), None);
+                };
+                answer
+            }
+        };
+        if let Some(failure) = &answer.failure {
+            let failure = crate::problem::Causes(&**failure);
+            tracing::warn!(%failure, "the store cannot be asked");
+        }
+        (answer.decision, answer.record)
+    }
+
+    /// The response to a request whose own key was refused. `wait`: as it was judged.
+    pub(crate) fn refuse(
+        &self,
+        denial: &Denial,
+        wait: Option<Millis>,
+        requirement: Option<&Requirement>,
+    ) -> Response {
+        if let Some(wait) = wait {
+            return too_many_invalid_keys(wait);
+        }
         let policy = self.settings.status_policy;
         if denial.code() == DenialCode::StoreUnavailable {
             return unreachable_store().into_response();

@@ -56,7 +56,8 @@ pub(crate) enum Authorized {
     /// What the location asks is no requirement or environment.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The key has spent its limit.
+    /// The key has spent its limit; or it is not valid, and too many such keys came from the
+    /// client's address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
     /// The store cannot be asked.
@@ -156,12 +157,13 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     if let Some(environment) = &environment {
         request = request.in_environment(environment);
     }
-    if let Some(address) = peer::client(&parts.extensions, &parts.headers, trusted) {
-        request = request.from_address(address);
-    }
-    let judged = app.judge("authorize", &parts.headers, &request).await?;
+    let headers = &parts.headers;
+    let address = peer::client(&parts.extensions, headers, trusted);
+    let judged = app.judge("authorize", headers, request, address).await?;
     let allowed = match &judged.decision {
-        Decision::Deny(denial) => return Ok(app.refuse(denial, requirement.as_ref())),
+        Decision::Deny(denial) => {
+            return Ok(app.refuse(denial, judged.wait, requirement.as_ref()));
+        }
         Decision::Allow(allowed) => allowed,
     };
     let record = judged.record.as_deref();

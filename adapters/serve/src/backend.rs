@@ -6,15 +6,26 @@ use keystile::{
     UnixMillis, Verifier,
 };
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Filter, Page, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, Filter, Page, Store, StoreError, Unsettled, record,
 };
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What the routes ask of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
-    fn check<'a>(
+    #[expect(
+        clippy::result_large_err,
+        reason = "a verdict makes no heap allocation"
+    )]
+    fn look(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Unsettled>;
+    fn settle<'a>(
         &'a self,
+        unsettled: Unsettled,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
@@ -47,13 +58,23 @@ pub(crate) trait Backend: Send + Sync + 'static {
 }
 
 impl<S: Store + 'static> Backend for Authenticator<S> {
-    fn check<'a>(
+    fn look(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Unsettled> {
+        Self::look(self, credential, request, now)
+    }
+
+    fn settle<'a>(
         &'a self,
+        unsettled: Unsettled,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer> {
-        Box::pin(Self::check(self, credential, request, now))
+        Box::pin(Self::settle(self, unsettled, credential, request, now))
     }
 
     fn verifier(&self) -> &Verifier {

@@ -56,13 +56,12 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
     let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
     let (extensions, headers) = (request.extensions(), request.headers());
     let trusted = &app.settings.trusted_proxies;
-    let mut asked = Request::new()
+    let address = peer::client(extensions, headers, trusted);
+    let asked = Request::new()
         .requires(&requirement)
         .endpoint(request.method().as_str(), request.uri().path());
-    if let Some(address) = peer::client(extensions, headers, trusted) {
-        asked = asked.from_address(address);
-    }
-    let judged = app.judge("admin", headers, &asked).await.map_err(refuse)?;
+    let judged = app.judge("admin", headers, asked, address).await;
+    let judged = judged.map_err(refuse)?;
     match (judged.decision, judged.record) {
         (Decision::Allow(allowed), Some(record)) => {
             let headers = allowed_headers(&allowed, judged.now);
@@ -70,7 +69,10 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
             request.extensions_mut().insert(Caller { record, now });
             Ok((request, headers))
         }
-        (Decision::Deny(denial), _) => Err(Box::new(app.refuse(&denial, Some(&requirement)))),
+        (Decision::Deny(denial), _) => {
+            let refusal = app.refuse(&denial, judged.wait, Some(&requirement));
+            Err(Box::new(refusal))
+        }
         (Decision::Allow(_), None) => Err(refuse(Problem::unavailable(
             "The record of the caller's key cannot be read.",
         ))),

@@ -22,8 +22,9 @@
 //! - `/openapi.json` describes them all, and `/healthz`, `/readyz` and `/metrics` are for
 //!   operators.
 //!
-//! Bodies, headers, connections and times are bounded by [`Limits`]. It speaks plain
-//! HTTP/1: TLS ends in front of it.
+//! Bodies, headers, connections and times are bounded by [`Limits`], and invalid keys from
+//! one address by [`Settings::invalid_keys`]. It speaks plain HTTP/1: TLS ends in front of
+//! it.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -38,6 +39,7 @@ mod caller;
 mod clock;
 mod extract;
 mod first_key;
+mod guesses;
 mod health;
 mod keys;
 mod original;

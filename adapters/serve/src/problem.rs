@@ -3,10 +3,13 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use keystile::{Denial, ErrorKind, Requirement, StatusPolicy, respond};
+use keystile::{Denial, ErrorKind, Millis, Requirement, StatusPolicy, respond};
 use keystile_store::StoreError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
+
+/// The code of an invalid key that was one too many.
+pub(crate) const TOO_MANY_INVALID_KEYS: &str = "too_many_invalid_keys";
 
 /// Why a request was not carried out. No text of it repeats input.
 #[derive(Debug, Serialize, ToSchema)]
@@ -155,6 +158,20 @@ pub(crate) fn refused(
     response
 }
 
+/// The response to an invalid key from where too many of these came.
+pub(crate) fn too_many_invalid_keys(wait: Millis) -> Response {
+    let problem = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many invalid API keys",
+        TOO_MANY_INVALID_KEYS,
+        "Too many API keys from this address were not valid; a valid one still is.",
+    );
+    let mut response = problem.into_response();
+    let seconds = HeaderValue::from(wait.secs_ceil().max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
 /// Sets header fields that the core worked out.
 pub(crate) fn put(response: &mut Response, headers: Vec<(&'static str, String)>) {
     for (name, value) in headers {
@@ -216,7 +233,8 @@ pub(crate) enum Guarded {
     /// A value is not legal; the message says what was expected.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The caller's key has spent its limit.
+    /// The caller's key has spent its limit; or it is not valid, and too many such keys came
+    /// from its address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
     /// The store cannot be asked, or the request took too long.

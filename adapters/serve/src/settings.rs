@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keystile::{Error, KeyFormat, Networks, StatusPolicy};
+use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 
 /// What can be set of the service.
 #[derive(Clone, Debug)]
@@ -14,6 +14,9 @@ pub struct Settings {
     pub format: KeyFormat,
     /// Peers whose word is taken for a request's address, method and path.
     pub trusted_proxies: Networks,
+    /// How many invalid keys are taken from one address; as many as come where there is no
+    /// such bound. A valid key passes from any address all the same.
+    pub invalid_keys: Option<RateLimit>,
     /// Bounds on what clients may take up.
     pub limits: Limits,
 }
@@ -39,7 +42,8 @@ pub struct Limits {
 }
 
 impl Settings {
-    /// Statuses by RFC 9110; keys with the prefix `ks`; this machine alone trusted.
+    /// Statuses by RFC 9110; keys with the prefix `ks`; this machine alone trusted; 60
+    /// invalid keys a minute from one address.
     ///
     /// # Errors
     /// None that these values give.
@@ -48,6 +52,7 @@ impl Settings {
             status_policy: StatusPolicy::default(),
             format: KeyFormat::structured("ks")?,
             trusted_proxies: Networks::new(["127.0.0.0/8", "::1"])?,
+            invalid_keys: Some(RateLimit::new(60, Millis::from_secs(60))?),
             limits: Limits::default(),
         })
     }

@@ -35,7 +35,8 @@ impl Telemetry {
         let decisions = Family::default();
         registry.register(
             "decisions",
-            "Decisions about presented keys, by route and by the denial's code or allowed",
+            "Decisions about presented keys, by route and by the denial's code, too_many_invalid_keys \
+             or allowed",
             decisions.clone(),
         );
         let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);

@@ -29,7 +29,7 @@ pub(crate) struct VerifyBody {
     method: Option<String>,
     /// Its path as it is dispatched, without the query.
     path: Option<String>,
-    /// The address that it comes from.
+    /// The address that it comes from; invalid keys are counted by it.
     ip: Option<String>,
     /// The environment that asks; keys of any other, or of none, are refused.
     #[schema(pattern = "^[a-z0-9]{1,12}$")]
@@ -66,9 +66,6 @@ pub(crate) async fn verify(
     if let Some(environment) = &environment {
         request = request.in_environment(environment);
     }
-    if let Some(address) = address {
-        request = request.from_address(address);
-    }
     match (&body.method, &body.path) {
         (None, None) => {}
         (Some(_), None) => return Err(Problem::invalid("A method goes with a path.")),
@@ -77,11 +74,11 @@ pub(crate) async fn verify(
             request = request.endpoint(method, path);
         }
     }
-    let judged = app.judge("verify", &headers, &request).await?;
+    let judged = app.judge("verify", &headers, request, address).await?;
     if let Some(denial) = judged.decision.denial()
         && denial.code() == DenialCode::StoreUnavailable
     {
-        return Ok(app.refuse(denial, None));
+        return Ok(app.refuse(denial, judged.wait, None));
     }
     let policy = app.settings.status_policy;
     let record = judged.record.as_deref();

@@ -1,0 +1,222 @@
+//! The bound on invalid keys: it slows a guesser down and locks nobody out.
+
+use core::time::Duration;
+
+use keystile::{Millis, Networks, RateLimit};
+use serde_json::{Value, json};
+
+use crate::driver::Answer;
+use crate::keys;
+use crate::service::Running;
+use crate::upstream::values;
+
+const ADMIN: &str = "GET /v1/keys";
+const GATE: &str = "GET /v1/authorize/envoy/api/data";
+
+async fn three_an_hour() -> Running {
+    Running::with(|settings| settings.invalid_keys = every(3, Millis::from_hours(1))).await
+}
+
+fn every(count: u32, window: Millis) -> Option<RateLimit> {
+    Some(RateLimit::new(count, window).unwrap())
+}
+
+/// The answer to a client's key, as a proxy passes it on.
+async fn ask(running: &Running, request: &str, key: &str, client: &str) -> Answer {
+    let headers = [
+        format!("X-API-Key: {key}"),
+        format!("X-Forwarded-For: {client}"),
+        "X-Original-Method: GET".to_owned(),
+        "X-Original-URI: /api/data".to_owned(),
+    ];
+    running.ask(request, &headers, None).await
+}
+
+fn assert_bounded(answer: &Answer) {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(values(&answer.head, "retry-after"), ["1200"]);
+    assert_eq!(values(&answer.head, "content-type"), ["application/json"]);
+    assert!(values(&answer.head, "www-authenticate").is_empty());
+    let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(problem["code"], "too_many_invalid_keys");
+    assert!(problem["error"].is_string() && problem["message"].is_string());
+}
+
+#[tokio::test]
+async fn guesses_are_bounded_and_owners_pass() {
+    for request in [ADMIN, GATE] {
+        let running = three_an_hour().await;
+        let reads = keys::request("Acme").permissions(["keystile:keys:read"]);
+        let (fetched, _) = running.issue(reads.unwrap()).await;
+        let (admin, keys) = (&running.admin, &running.keys);
+        let ask = async |key: &str, client: &str| ask(&running, request, key, client).await;
+        assert_eq!(ask(admin, "192.0.2.1").await.status, 200, "now cached");
+        for guess in ["unknown", "forged", "unknown"] {
+            assert_eq!(ask(&keys[guess], "192.0.2.1").await.status, 401, "{guess}");
+        }
+        assert_bounded(&ask("garbage", "192.0.2.1").await);
+
+        // From the same address:
+        assert_eq!(ask(admin, "192.0.2.1").await.status, 200, "cached");
+        assert_eq!(ask(&fetched, "192.0.2.1").await.status, 200, "fetched");
+        let revoked = ask(&keys["revoked"], "192.0.2.1").await;
+        assert!(revoked.body.contains("key_revoked"), "its owner is told");
+        let client = "X-Forwarded-For: 192.0.2.1".to_owned();
+        let none = running.ask(request, &[client], None).await;
+        assert_eq!(none.status, 401, "no key is no guess");
+        assert_bounded(&ask(&keys["unknown"], "192.0.2.1").await);
+        // What stands before the last address is the client's own claim.
+        assert_bounded(&ask("garbage", "203.0.113.7, 192.0.2.1").await);
+        // From another one:
+        assert_eq!(ask("garbage", "192.0.2.2").await.status, 401, "{request}");
+
+        let metrics = running.ask("GET /metrics", &[], None).await;
+        let route = if request == ADMIN {
+            "admin"
+        } else {
+            "authorize"
+        };
+        let line = format!(
+            "keystile_decisions_total{{route=\"{route}\",code=\"too_many_invalid_keys\"}} 3\n"
+        );
+        assert!(metrics.body.contains(&line), "{}", metrics.body);
+        running.stop().await;
+    }
+}
+
+/// Requests that pass, and those of known keys that may not, are no guesses.
+#[tokio::test]
+async fn only_invalid_keys_are_guesses() {
+    let running = three_an_hour().await;
+    for _ in 0..5 {
+        for (key, status) in [("key", 200), ("revoked", 401), ("metrics", 403)] {
+            let answer = ask(&running, GATE, &running.keys[key], "192.0.2.1").await;
+            assert_eq!(answer.status, status, "{key}: {answer:?}");
+        }
+    }
+    assert_eq!(
+        ask(&running, GATE, "garbage", "192.0.2.1").await.status,
+        401
+    );
+    running.stop().await;
+}
+
+/// A guesser has one count for all that is asked, and each gateway the answer it knows.
+#[tokio::test]
+async fn every_route_counts_the_same_and_nginx_is_told_in_its_way() {
+    let running = three_an_hour().await;
+    for request in [ADMIN, GATE, "GET /v1/authorize/nginx"] {
+        assert_eq!(
+            ask(&running, request, "garbage", "192.0.2.1").await.status,
+            401
+        );
+    }
+    let forwarded = [
+        "X-API-Key: garbage",
+        "X-Forwarded-For: 192.0.2.1",
+        "X-Forwarded-Method: GET",
+        "X-Forwarded-Uri: /api/data",
+    ];
+    let forwarded = forwarded.map(str::to_owned);
+    assert_bounded(&running.ask("GET /v1/authorize", &forwarded, None).await);
+    assert_bounded(&ask(&running, GATE, "garbage", "192.0.2.1").await);
+    assert_bounded(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
+    for path in ["/v1/authorize", "/v1/authorize/nginx"] {
+        let answer = ask(&running, &format!("GET {path}"), "garbage", "192.0.2.1").await;
+        assert_eq!(answer.status, 403, "{path}: nginx knows no 429");
+        assert_eq!(values(&answer.head, "x-auth-status"), ["429"]);
+        assert_eq!(values(&answer.head, "retry-after"), ["1200"]);
+        assert!(answer.body.contains("too_many_invalid_keys"), "{answer:?}");
+    }
+    running.stop().await;
+}
+
+/// I10, CVE-2026-24000: whoever can write a header cannot be somebody else by it.
+#[tokio::test]
+async fn a_header_of_a_stranger_makes_no_new_address() {
+    let running = Running::with(|settings| {
+        settings.invalid_keys = every(3, Millis::from_hours(1));
+        settings.trusted_proxies = Networks::new(["203.0.113.0/24"]).unwrap();
+    })
+    .await;
+    let mut statuses = Vec::new();
+    for number in 0..5 {
+        let client = format!("192.0.2.{number}");
+        statuses.push(ask(&running, ADMIN, "garbage", &client).await.status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    running.stop().await;
+}
+
+/// Who verifies is told the decision, of whomever's key; and is counted itself by no one.
+#[tokio::test]
+async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
+    let running = three_an_hour().await;
+    let verdict = async |key: &str, body: Value| {
+        let (status, verdict) = running.call(key, "POST /v1/verify", Some(&body)).await;
+        assert_eq!(status, 200, "{verdict}");
+        verdict["code"].as_str().unwrap_or("allowed").to_owned()
+    };
+    for _ in 0..5 {
+        assert_eq!(verdict("garbage", json!({})).await, "invalid_key");
+    }
+    assert_eq!(
+        ask(&running, ADMIN, "garbage", "127.0.0.1").await.status,
+        401
+    );
+    let client = json!({ "ip": "192.0.2.1" });
+    for _ in 0..5 {
+        let unknown = verdict(&running.keys["unknown"], client.clone()).await;
+        assert_eq!(unknown, "invalid_key");
+    }
+    assert_eq!(verdict(&running.keys["key"], client).await, "allowed");
+    assert_bounded(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
+    assert_eq!(
+        ask(&running, ADMIN, "garbage", "192.0.2.2").await.status,
+        401
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_time_that_is_told_one_more_is_taken() {
+    let running = Running::with(|settings| {
+        settings.invalid_keys = every(1, Millis::from_secs(2));
+    })
+    .await;
+    let guess = async || ask(&running, ADMIN, "garbage", "192.0.2.1").await;
+    let mut answer = guess().await;
+    // On a machine that is busy, the time can pass between two requests.
+    for _ in 0..100 {
+        if answer.status == 429 {
+            break;
+        }
+        answer = guess().await;
+    }
+    let wait = values(&answer.head, "retry-after")[0].parse().unwrap();
+    assert!((1..=2).contains(&wait), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert_eq!(guess().await.status, 401);
+    running.stop().await;
+}
+
+/// Unless it is set otherwise there is a bound, and it can be lifted.
+#[tokio::test]
+async fn there_is_a_bound_of_sixty_a_minute() {
+    for is_bounded in [true, false] {
+        let running = Running::with(|settings| {
+            if !is_bounded {
+                settings.invalid_keys = None;
+            }
+        })
+        .await;
+        let mut answers = Vec::new();
+        // One comes back each second.
+        for _ in 0..90 {
+            answers.push(ask(&running, ADMIN, "garbage", "192.0.2.1").await.status);
+        }
+        assert!(answers[..60].iter().all(|&status| status == 401));
+        assert_eq!(answers.contains(&429), is_bounded);
+        running.stop().await;
+    }
+}
