@@ -15,12 +15,21 @@ const EXPECTED_LIFETIME: &str =
     "a lifetime is a whole number and s, m, h or d, such as 90d or 12h, or the word never";
 const EXPECTED_RATE: &str =
     "a rate limit is a whole number, a slash and a duration, such as 1000/1h";
+const EXPECTED_BOUND: &str =
+    "a bound is a whole number, a slash and a duration, such as 60/1m, or the word off";
 
 /// How long a key is to live; "never" ends is a word of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     For(Millis),
     Ever,
+}
+
+/// How often something is taken; "off" is a word of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    At(RateLimit),
+    Off,
 }
 
 /// A duration.
@@ -50,6 +59,19 @@ pub(crate) fn rate(text: &str) -> Result<RateLimit, &'static str> {
         .ok_or(EXPECTED_RATE)?;
     let window = read(window).ok_or(EXPECTED_RATE)?;
     RateLimit::new(limit, window).map_err(|error| error.message())
+}
+
+/// A bound: a rate limit, or `off`.
+pub(crate) fn bound(text: &str) -> Result<Bound, &'static str> {
+    if text == "off" {
+        return Ok(Bound::Off);
+    }
+    rate(text)
+        .map(Bound::At)
+        .map_err(|expected| match expected {
+            EXPECTED_RATE => EXPECTED_BOUND,
+            other => other,
+        })
 }
 
 /// The duration in its largest whole unit.
@@ -173,7 +195,11 @@ mod tests {
             "1 /1h",
         ] {
             assert!(rate(text).is_err(), "{text}");
+            assert!(bound(text).is_err(), "{text}");
         }
+        assert_eq!(bound("1000/1h"), Ok(Bound::At(hourly)));
+        assert_eq!(bound("off"), Ok(Bound::Off));
+        assert_eq!(bound("Off"), Err(EXPECTED_BOUND));
     }
 
     #[test]

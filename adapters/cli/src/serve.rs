@@ -13,12 +13,13 @@ use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
 use tokio::net::TcpListener;
 
 use crate::any_store::AnyStore;
+use crate::duration::{self, Bound};
 use crate::failure::{Exit, Failure};
 use crate::handover;
 use crate::issue::DEFAULT_PREFIX;
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
-use crate::{clock, duration, values};
+use crate::{clock, values};
 
 use self::log::{LogFormat, LogLevel};
 
@@ -53,6 +54,10 @@ pub(crate) struct ServeArguments {
     /// machine alone where it is not said.
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = values::network)]
     trusted_proxies: Vec<String>,
+    /// How many invalid keys are taken from one address, or off; with more it is answered
+    /// 429. A valid key passes from any address all the same.
+    #[arg(long, value_name = "N/TIME", value_parser = duration::bound, allow_hyphen_values = true, default_value = "60/1m")]
+    invalid_keys: Bound,
     /// How long a record is used without asking the store again. Changes by other
     /// processes are heard of within about a second all the same.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "5m")]
@@ -132,6 +137,10 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     if !arguments.trusted_proxies.is_empty() {
         settings.trusted_proxies = Networks::new(&arguments.trusted_proxies)?;
     }
+    settings.invalid_keys = match arguments.invalid_keys {
+        Bound::At(limit) => Some(limit),
+        Bound::Off => None,
+    };
     let connections = arguments.connections.min(CONNECTIONS_MAX);
     settings.limits.connections = usize::try_from(connections).unwrap_or(usize::MAX);
     settings.limits.request = time(arguments.request_timeout);

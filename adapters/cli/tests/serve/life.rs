@@ -161,6 +161,21 @@ fn no_line_of_the_log_holds_a_key() {
 }
 
 #[test]
+fn invalid_keys_are_bounded_as_it_is_said() {
+    for (arguments, last) in [
+        (&["--invalid-keys", "2/1h"][..], 429),
+        (&["--invalid-keys", "off"], 401),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let serving = Serving::start(folder.path(), arguments);
+        let admin = serving.first.clone().unwrap();
+        let ask = |key: &str| serving.call(key, "GET /v1/keys", None).0;
+        assert_eq!([ask("a"), ask("b"), ask("c")], [401, 401, last]);
+        assert_eq!(ask(&admin), 200, "{arguments:?}");
+    }
+}
+
+#[test]
 fn bad_arguments_are_said_in_a_line_and_leave_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -173,6 +188,7 @@ fn bad_arguments_are_said_in_a_line_and_leave_no_file() {
         &["--status-policy", "other"],
         &["--prefix", "Acme"],
         &["--connections", "0"],
+        &["--invalid-keys", "60"],
         &["--request-timeout", "soon"],
     ] {
         let ran = program(folder.path(), &[&["serve"], arguments].concat());
