@@ -58,8 +58,8 @@ impl Guesses {
         if !bounded.is_some_and(|(limiter, address)| limiter.is_reached(address, now)) {
             return Some(asked.await);
         }
-        // In single file: an owner who is behind the same address gets through, and
-        // guesses keep no more of the store busy than this.
+        // A few at a time: an owner who is behind the same address gets through, and guesses
+        // keep no more of the store busy than this.
         let in_lane = async {
             let _place = self.lane.acquire().await;
             asked.await
