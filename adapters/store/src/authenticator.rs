@@ -181,16 +181,24 @@ impl<S: Store + 'static> Authenticator<S> {
         if parts.stopped.load(Ordering::Acquire) {
             return Ok(Answer::unavailable(None));
         }
-        match parts.keyring.check(credential, request, now) {
-            Check::Decided(Decision::Deny(denial)) => Ok(Answer::denied(denial)),
-            Check::Decided(Decision::Allow(allowed)) => {
-                match parts.directory.find(&allowed.key_id, allowed.version) {
-                    Some(record) => Ok(parts.allowed(allowed, record, credential, now)),
-                    None => Err(Unsettled(Some(allowed))),
-                }
-            }
-            Check::NeedsRecord(_) => Err(Unsettled(None)),
+        // The decision goes into the answer as it came: to take it apart is to copy it.
+        let decision = match parts.keyring.check(credential, request, now) {
+            Check::Decided(decision) => decision,
+            Check::NeedsRecord(_) => return Err(Unsettled(None)),
+        };
+        let mut answer = Answer {
+            decision,
+            record: None,
+            failure: None,
+        };
+        if let Decision::Allow(allowed) = &answer.decision {
+            let Some(record) = parts.directory.find(&allowed.key_id, allowed.version) else {
+                return Err(Unsettled(Some(*allowed)));
+            };
+            parts.care_for(allowed, &record, credential, now);
+            answer.record = Some(record);
         }
+        Ok(answer)
     }
 
     /// Goes on where [`look`](Self::look) stopped, for the same credential and request.

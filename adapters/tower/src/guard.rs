@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::mem::take;
 use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
@@ -55,13 +56,12 @@ struct Route<S> {
     is_optional: bool,
 }
 
-/// A request without its body.
+/// What is read of a request, beside its extensions: these are written to meanwhile.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'r> {
     method: &'r Method,
     uri: &'r Uri,
     headers: &'r HeaderMap,
-    extensions: &'r Extensions,
 }
 
 /// A request that does not go on to the service now.
@@ -83,9 +83,8 @@ impl Held {
     }
 }
 
-/// A request that may pass by its key.
+/// A request that may pass by its key, which stands among the extensions then.
 struct Passed {
-    key: ApiKey,
     added: Added,
     has_authorization: bool,
 }
@@ -106,7 +105,6 @@ impl<'r> Head<'r> {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
-            extensions: request.extensions(),
         }
     }
 
@@ -115,7 +113,6 @@ impl<'r> Head<'r> {
             method: &parts.method,
             uri: &parts.uri,
             headers: &parts.headers,
-            extensions: &parts.extensions,
         }
     }
 }
@@ -154,13 +151,16 @@ impl<S: Store + 'static> Guard<S> {
     /// Who calls it moves what it returns: that is small, and what is large stays in here.
     #[inline(never)]
     pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Added, Box<Held>> {
-        let passed = match self.look(Head::of(request))? {
-            Some(passed) => passed,
-            None => return Ok(Added::new()),
-        };
-        self.hide_credential(request.headers_mut(), passed.has_authorization);
-        request.extensions_mut().insert(passed.key);
-        Ok(passed.added)
+        let mut extensions = take(request.extensions_mut());
+        let passed = self.look(Head::of(request), &mut extensions);
+        *request.extensions_mut() = extensions;
+        match passed? {
+            Some(passed) => {
+                self.hide_credential(request.headers_mut(), passed.has_authorization);
+                Ok(passed.added)
+            }
+            None => Ok(Added::new()),
+        }
     }
 
     /// The same by the store, where need be.
@@ -170,25 +170,33 @@ impl<S: Store + 'static> Guard<S> {
         unsettled: Unsettled,
         now: UnixMillis,
     ) -> Result<Added, Refusal> {
-        let passed = match self.fetch(Head::of_parts(parts), unsettled, now).await? {
-            Some(passed) => passed,
-            None => return Ok(Added::new()),
-        };
-        self.hide_credential(&mut parts.headers, passed.has_authorization);
-        parts.extensions.insert(passed.key);
-        Ok(passed.added)
+        let mut extensions = take(&mut parts.extensions);
+        let passed = self.fetch(Head::of_parts(parts), &mut extensions, unsettled, now);
+        let passed = passed.await;
+        parts.extensions = extensions;
+        match passed? {
+            Some(passed) => {
+                self.hide_credential(&mut parts.headers, passed.has_authorization);
+                Ok(passed.added)
+            }
+            None => Ok(Added::new()),
+        }
     }
 
     /// Whose request it is, by what is in memory; nothing where it is nobody's and may be.
     #[inline(always)]
-    fn look(&self, head: Head<'_>) -> Result<Option<Passed>, Box<Held>> {
-        let Some(asked) = self.read(head).map_err(Held::refused)? else {
+    fn look(
+        &self,
+        head: Head<'_>,
+        extensions: &mut Extensions,
+    ) -> Result<Option<Passed>, Box<Held>> {
+        let Some(asked) = self.read(head, extensions).map_err(Held::refused)? else {
             return Ok(None);
         };
         let credential = asked.credential.as_bytes();
         let authenticator = &self.0.settings.authenticator;
         match authenticator.look(credential, &asked.request, asked.now) {
-            Ok(answer) => match self.settle(answer, &asked, asked.now) {
+            Ok(answer) => match self.settle(answer, &asked, extensions, asked.now) {
                 Ok(passed) => Ok(Some(passed)),
                 Err(refusal) => Err(Held::refused(refusal)),
             },
@@ -200,10 +208,11 @@ impl<S: Store + 'static> Guard<S> {
     async fn fetch(
         &self,
         head: Head<'_>,
+        extensions: &mut Extensions,
         unsettled: Unsettled,
         now: UnixMillis,
     ) -> Result<Option<Passed>, Refusal> {
-        let Some(asked) = self.read(head)? else {
+        let Some(asked) = self.read(head, extensions)? else {
             return Ok(None);
         };
         let settings = &*self.0.settings;
@@ -226,7 +235,7 @@ impl<S: Store + 'static> Guard<S> {
                 }
             }
         };
-        self.settle(answer, &asked, now).map(Some)
+        self.settle(answer, &asked, extensions, now).map(Some)
     }
 
     /// The refusal where the store did not tell.
@@ -237,11 +246,15 @@ impl<S: Store + 'static> Guard<S> {
 
     /// What is asked for; nothing where there is no key, and need be none.
     #[inline]
-    fn read<'r>(&'r self, head: Head<'r>) -> Result<Option<Asked<'r>>, Refusal> {
+    fn read<'r>(
+        &'r self,
+        head: Head<'r>,
+        extensions: &Extensions,
+    ) -> Result<Option<Asked<'r>>, Refusal> {
         let settings = &*self.0.settings;
         let connection = match &settings.connection_by {
-            Some(by) => by(head.extensions),
-            None => head.extensions.get().copied(),
+            Some(by) => by(extensions),
+            None => extensions.get().copied(),
         };
         let client = Client::of(connection, settings.proxies.as_ref(), head.headers);
         if settings.encrypted_only && !client.is_encrypted {
@@ -290,14 +303,17 @@ impl<S: Store + 'static> Guard<S> {
         &self,
         answer: Answer,
         asked: &Asked<'_>,
+        extensions: &mut Extensions,
         now: UnixMillis,
     ) -> Result<Passed, Refusal> {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => {
                 telemetry::allowed(&allowed.key_id);
+                let added = told(&allowed, now);
+                // To where it stays, at once: it is large.
+                extensions.insert(ApiKey::new(allowed, record, self.0.settings.policy));
                 Ok(Passed {
-                    added: told(&allowed, now),
-                    key: ApiKey::new(allowed, record, self.0.settings.policy),
+                    added,
                     has_authorization: asked.has_authorization,
                 })
             }

@@ -35,8 +35,22 @@ enum Care {
 }
 
 impl<S: Store + 'static> Parts<S> {
+    /// Sees to what an allowed use leaves to be done, which most often is nothing.
+    #[inline]
+    pub(super) fn care_for(
+        self: &Arc<Self>,
+        allowed: &Allowed,
+        record: &Arc<KeyRecord>,
+        credential: &[u8],
+        now: UnixMillis,
+    ) {
+        if allowed.needs_rehash || allowed.ends_overlap_of.is_some() {
+            self.look_after(allowed, record, credential, now);
+        }
+    }
+
     #[cold]
-    pub(super) fn look_after(
+    fn look_after(
         self: &Arc<Self>,
         allowed: &Allowed,
         record: &Arc<KeyRecord>,

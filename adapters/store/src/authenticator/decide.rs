@@ -35,7 +35,12 @@ impl<S: Store + 'static> Parts<S> {
                 Check::Decided(Decision::Deny(denial)) => return Ok(Answer::denied(denial)),
                 Check::Decided(Decision::Allow(allowed)) => {
                     if let Some(record) = self.record_of(&allowed, fetched.take()).await? {
-                        return Ok(self.allowed(allowed, record, credential, now));
+                        self.care_for(&allowed, &record, credential, now);
+                        return Ok(Answer {
+                            decision: Decision::Allow(allowed),
+                            record: Some(record),
+                            failure: None,
+                        });
                     }
                     // It has changed since it was cached, and nobody said so yet.
                     self.keyring.invalidate(&allowed.key_id);
@@ -100,24 +105,6 @@ impl<S: Store + 'static> Parts<S> {
             self.directory.keep(Arc::clone(record));
         }
         Ok(record)
-    }
-
-    #[inline(always)]
-    pub(super) fn allowed(
-        self: &Arc<Self>,
-        allowed: Allowed,
-        record: Arc<KeyRecord>,
-        credential: &[u8],
-        now: UnixMillis,
-    ) -> Answer {
-        if allowed.needs_rehash || allowed.ends_overlap_of.is_some() {
-            self.look_after(&allowed, &record, credential, now);
-        }
-        Answer {
-            decision: Decision::Allow(allowed),
-            record: Some(record),
-            failure: None,
-        }
     }
 
     /// What the store was asked, unless it takes too long.
