@@ -9,7 +9,7 @@ import (
 // voids what is kept of their keys. Where it cannot hear, it voids all once it can again.
 func (p *parts) follow(feed Feed, every time.Duration) {
 	var last uint64
-	known := false
+	known, putBack := false, false
 	for ok := true; ok; ok = pause(p.stopped, every) {
 		if !known {
 			number, err := p.lastEvent(feed)
@@ -20,7 +20,12 @@ func (p *parts) follow(feed Feed, every time.Duration) {
 			// What was kept before this number was known may be out of date.
 			last, known = number, true
 			p.directory.forgetAll()
-			p.ring.InvalidateAll()
+			if putBack {
+				p.ring.ForgetAll()
+				putBack = false
+			} else {
+				p.ring.InvalidateAll()
+			}
 			continue
 		}
 		for {
@@ -38,7 +43,7 @@ func (p *parts) follow(feed Feed, every time.Duration) {
 			}
 			if len(events) == 0 && p.isPutBack(feed, last) {
 				// From a backup: what happened since is unmade, and numbers come again.
-				known = false
+				known, putBack = false, true
 			}
 			if len(events) < PageMax {
 				break

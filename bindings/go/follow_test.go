@@ -69,6 +69,43 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 	until(t, func() bool { return keyring.Stats().Invalidations > before && !allowed() })
 }
 
+// The records of a backup are older than those that are kept, and are believed all the same.
+func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	store := &feedStore{mapStore: world.store}
+	store.tell(5, 6, 7)
+	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
+	resumed := must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now()))
+	store.put(resumed.Record)
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
+	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{FollowEvery: time.Millisecond}))
+	defer func() { _ = keyring.Close(context.Background()) }()
+	check := func() (bool, error) {
+		decision, err := keyring.Check(context.Background(), world.key, keystile.Request{})
+		return decision.Allowed(), err
+	}
+	allowed := func() bool { allowed, _ := check(); return allowed }
+	until(t, func() bool { return keyring.Stats().Invalidations > 0 && allowed() })
+	before := keyring.Stats().Invalidations
+	store.put(world.record)
+	store.tell(5)
+	until(t, func() bool { return keyring.Stats().Invalidations > before })
+	if allowed, err := check(); !allowed {
+		t.Errorf("refused: %v", err)
+	}
+	// The caller may know of it first.
+	store.put(resumed.Record)
+	keyring.Invalidate(world.record.ID)
+	if !allowed() {
+		t.Error("a newer one")
+	}
+	store.put(world.record)
+	keyring.ForgetAll()
+	if allowed, err := check(); !allowed {
+		t.Errorf("refused: %v", err)
+	}
+}
+
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {

@@ -294,6 +294,17 @@ func (k *Keyring) InvalidateAll() {
 	k.own.InvalidateAll()
 }
 
+// ForgetAll voids all that is kept, and forgets which versions were seen: for a store that was
+// put back from a backup, whose records are older than those that were kept. They would else be
+// taken for those of a replica that lags, and each check refused. A revocation that the backup
+// does not have is forgotten with the rest.
+//
+// A keyring that follows a [Feed] sees for itself that its events became fewer.
+func (k *Keyring) ForgetAll() {
+	k.directory.forgetAll()
+	k.own.ForgetAll()
+}
+
 // Stats is what was done so far.
 func (k *Keyring) Stats() Stats {
 	own := k.own.Stats()

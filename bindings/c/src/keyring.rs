@@ -242,6 +242,21 @@ pub extern "C" fn keystile_keyring_invalidate_all(
     })
 }
 
+/// Voids all that is kept, and forgets which versions were seen: for a store that was put
+/// back from a backup, whose records are older than those that were kept. They would else be
+/// taken for those of a replica that lags, for which `keystile_keyring_admit` asks again and
+/// again. A revocation that the backup does not have is forgotten with the rest. Returns
+/// `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_keyring_forget_all(
+    keyring: Option<&keystile_keyring>,
+) -> keystile_status {
+    guard(|| {
+        given(keyring)?.0.forget_all();
+        Ok(())
+    })
+}
+
 /// What was done so far, and what is held.
 ///
 /// `out_stats`: its `struct_size` must be set before. Returns `KEYSTILE_OK` or

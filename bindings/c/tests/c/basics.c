@@ -205,10 +205,21 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
                                                                &request, NOW, &verdict, &ticket));
     OK(keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
     OK(keystile_keyring_invalidate_all(keyring));
+    /* A store from a backup has the record as it was before the revocation. */
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         &verdict, &ticket));
+    EXPECT(KEYSTILE_NEEDS_RECORD,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
+                                  &verdict, &ticket));
+    OK(keystile_keyring_forget_all(keyring));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         &verdict, &ticket));
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &verdict,
+                              &ticket));
     memset(&stats, 0, sizeof stats);
     stats.struct_size = sizeof stats;
     OK(keystile_keyring_stats_of(keyring, &stats));
-    CHECK(stats.overtaken == 1 && stats.invalidations >= 4);
+    CHECK(stats.overtaken == 2 && stats.invalidations >= 5);
     keystile_change_free(revoked);
     keystile_keyring_free(keyring);
 }

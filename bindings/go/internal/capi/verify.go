@@ -210,6 +210,14 @@ func (k *Keyring) InvalidateAll() Status {
 	return status
 }
 
+// ForgetAll voids all that is kept, and forgets which versions were seen.
+func (k *Keyring) ForgetAll() Status {
+	collect()
+	status := Status(C.keystile_keyring_forget_all(k.p))
+	runtime.KeepAlive(k)
+	return status
+}
+
 // KeyringStats are keystile_keyring_stats.
 type KeyringStats struct {
 	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost uint64

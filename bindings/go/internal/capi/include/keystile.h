@@ -2445,6 +2445,15 @@ keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring 
 keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *keyring);
 
 /**
+ * Voids all that is kept, and forgets which versions were seen: for a store that was put
+ * back from a backup, whose records are older than those that were kept. They would else be
+ * taken for those of a replica that lags, for which `keystile_keyring_admit` asks again and
+ * again. A revocation that the backup does not have is forgotten with the rest. Returns
+ * `KEYSTILE_OK`.
+ */
+keystile_status keystile_keyring_forget_all(const struct keystile_keyring *keyring);
+
+/**
  * What was done so far, and what is held.
  *
  * `out_stats`: its `struct_size` must be set before. Returns `KEYSTILE_OK` or
