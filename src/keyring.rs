@@ -103,7 +103,8 @@ pub use fault::{Fault, plant};
 /// - Records are used for at most the TTL, and never past their expiry.
 /// - Rate limits and counts of uses are kept here, per lineage, and survive a refresh of
 ///   the record. Several processes each keep their own. Where the clock is set back by more
-///   than a minute, or a limit changes, what was spent counts as a whole burst at most.
+///   than a minute and the skew, what was spent counts as a whole burst at most; and where a
+///   key gets another limit, unless it spends together with others or has its uses counted.
 /// - Memory is bounded by the capacity. Only keys that were proved take up room; a flood
 ///   of invented ones evicts nothing.
 pub struct Keyring {

@@ -122,7 +122,7 @@ impl RateLimit {
     ///
     /// Where the clock was set back, nothing that was spent comes back: a state that lies
     /// further ahead than it can is waited for, since it may be that of a server whose clock
-    /// is ahead. A `Keyring`, which has one clock, waits for no more than a burst.
+    /// is ahead. A `Keyring`, which has one clock, waits for a minute at most and goes on.
     ///
     /// # Errors
     /// [`Refused`] with the time after which one more would pass; the state stays as it

@@ -152,12 +152,21 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
     let backed = Backed::new(&service);
     backed.put(&record.record);
     assert_eq!(exhaust(&backed, &texts, 0), 24);
+    // Shut for a while, and opened again: that takes nothing off.
+    for limit in [
+        RateLimit::new(0, Millis::new(HOUR)).unwrap(),
+        per(24, 24 * HOUR),
+    ] {
+        record.record.rate_limit = Some(limit);
+        backed.change(&record.record);
+        assert_eq!(exhaust(&backed, &texts, HOUR - 1), 0);
+    }
     // What was spent stays spent; but it is the new limit that says when it is back.
     record.record.rate_limit = Some(per(60, HOUR));
     backed.change(&record.record);
-    assert_eq!(backed.refuses(&texts[0], at(0)), Some(Cause::RateLimit));
-    assert_eq!(exhaust(&backed, &texts, INTERVAL), 1);
-    assert_eq!(exhaust(&backed, &texts, 2 * HOUR), 60);
+    assert_eq!(backed.refuses(&texts[0], at(HOUR)), Some(Cause::RateLimit));
+    assert_eq!(exhaust(&backed, &texts, HOUR + INTERVAL), 1);
+    assert_eq!(exhaust(&backed, &texts, 3 * HOUR), 60);
 }
 
 /// P6: the limits of a pair may differ, if one of the records was changed. The shorter one

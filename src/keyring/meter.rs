@@ -62,7 +62,11 @@ impl RateMeter {
             let state = RateState::from_bits(bits);
             let (next, passes) = match limit.admit(state, clock.now) {
                 Ok(next) => (next, true),
-                Err(_) => match held(state, reach.unwrap_or(limit.reach()), clock) {
+                // One that never lets anything pass takes no debt off another either.
+                Err(refused) => match refused
+                    .retry_after()
+                    .and_then(|_| held(state, reach.unwrap_or(limit.reach()), clock))
+                {
                     Some(held) => (held, false),
                     None => return Err(Failed::NotSpent(NotSpent::RateLimit, state)),
                 },
