@@ -170,6 +170,7 @@ impl<S: Store + 'static> Authenticator<S> {
         clippy::result_large_err,
         reason = "a verdict makes no heap allocation"
     )]
+    // Into the caller: an answer is large, and would be copied on its way there.
     #[inline(always)]
     pub fn look(
         &self,

@@ -1,6 +1,5 @@
 //! How a layer is set up.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -9,17 +8,12 @@ use keystile::{
     CredentialRules, Environment, Error, Millis, Networks, RateLimit, StatusPolicy, UnixMillis,
 };
 use keystile_store::{Authenticator, Store};
-use tokio::sync::Semaphore;
 
 use crate::connection::Connection;
 use crate::guard::{ConnectionBy, Guard, Settings, system_time};
 use crate::guesses::GuessLimiter;
 use crate::layer::ApiKeyLayer;
 
-/// Look-ups at once for addresses that have guessed too often.
-const LANE: usize = 2;
-/// How long one of them waits at most.
-const LANE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Refused keys from one address, in a minute.
 const GUESSES_A_MINUTE: u32 = 60;
 
@@ -171,8 +165,6 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
             connection_by: self.connection_by,
             proxies: self.proxies,
             guesses: self.guesses,
-            lane: Semaphore::new(LANE),
-            lane_timeout: LANE_TIMEOUT,
             clock: self.clock,
         }))
     }

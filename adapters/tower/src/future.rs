@@ -84,6 +84,7 @@ where
                 None => Poll::Pending,
             },
             (_, Step::Fetching(future)) => future.as_mut().poll(context),
+            // Cannot be: the two are made together.
             (None, Step::Service(_)) => Poll::Pending,
         }
     }

@@ -4,7 +4,6 @@ use core::cell::Cell;
 use core::fmt;
 use core::mem::take;
 use core::pin::pin;
-use core::time::Duration;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +14,6 @@ use keystile::{
     Requirement, StatusPolicy, UnixMillis,
 };
 use keystile_store::{Answer, Authenticator, Store, StoreError, Unsettled};
-use tokio::sync::Semaphore;
 
 use crate::connection::{Client, Connection};
 use crate::future::Added;
@@ -41,9 +39,6 @@ pub(crate) struct Settings<S> {
     pub(crate) connection_by: Option<ConnectionBy>,
     pub(crate) proxies: Option<Networks>,
     pub(crate) guesses: Option<GuessLimiter>,
-    /// The way to the store for addresses that have guessed too often: a narrow one.
-    pub(crate) lane: Semaphore,
-    pub(crate) lane_timeout: Duration,
     pub(crate) clock: fn() -> Option<UnixMillis>,
 }
 
@@ -220,21 +215,11 @@ impl<S: Store + 'static> Guard<S> {
         let authenticator = &settings.authenticator;
         // Pinned here, and not moved into what awaits it: each copy would be kilobytes.
         let check = pin!(authenticator.settle(unsettled, credential, &asked.request, now));
-        let answer = match self.guessed_too_often(asked.client, now) {
-            false => check.await,
-            // In single file: an owner who is behind the same address gets through, and
-            // guesses keep no more of the store busy than this.
-            true => {
-                let in_lane = async {
-                    let _place = settings.lane.acquire().await;
-                    check.await
-                };
-                match tokio::time::timeout(settings.lane_timeout, in_lane).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(self.unavailable()),
-                }
-            }
+        let answer = match (&settings.guesses, asked.client.address) {
+            (Some(guesses), Some(address)) => guesses.pace(address, now, check).await,
+            _ => Some(check.await),
         };
+        let answer = answer.ok_or_else(|| self.unavailable())?;
         self.settle(answer, &asked, extensions, now).map(Some)
     }
 
@@ -344,13 +329,6 @@ impl<S: Store + 'static> Guard<S> {
     fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Refusal {
         telemetry::denied(denial, denial.code().as_str(), failure);
         Refusal::of(denial, self.0.settings.policy, self.0.requirement.as_ref())
-    }
-
-    fn guessed_too_often(&self, client: Client, now: UnixMillis) -> bool {
-        match (&self.0.settings.guesses, client.address) {
-            (Some(guesses), Some(address)) => guesses.is_reached(address, now),
-            _ => false,
-        }
     }
 
     /// Takes the credential off the request, or marks it as nothing to be printed.

@@ -3,10 +3,13 @@
 use core::fmt;
 use core::hash::BuildHasher;
 use core::net::IpAddr;
+use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{Millis, RateLimit, RateState, UnixMillis};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Addresses that are remembered under one lock.
 const BUCKET: usize = 8;
@@ -14,6 +17,10 @@ const BUCKET: usize = 8;
 const BUCKETS: usize = 2_048;
 /// The bits of a hash that choose among them.
 const PLACES: u64 = 2_047;
+/// Look-ups at once for addresses that have guessed too often.
+const LANE: usize = 2;
+/// How long one of them waits at most.
+const LANE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A bound on refused keys, by the address that they come from.
 ///
@@ -31,6 +38,9 @@ pub struct GuessLimiter {
     limit: RateLimit,
     hasher: RandomState,
     buckets: Box<[Mutex<[Slot; BUCKET]>]>,
+    /// The way to the store for addresses that have guessed too often: a narrow one.
+    lane: Semaphore,
+    lane_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -47,6 +57,8 @@ impl GuessLimiter {
             limit,
             hasher: RandomState::new(),
             buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
+            lane: Semaphore::new(LANE),
+            lane_timeout: LANE_TIMEOUT,
         }
     }
 
@@ -90,6 +102,26 @@ impl GuessLimiter {
         slot.is_some_and(|slot| self.limit.admit(slot.state, now).is_err())
     }
 
+    /// What the store says to one who asks from this address: at once where the bound is not
+    /// reached, and else a few at a time. So an owner who is behind the same address gets
+    /// through, and guesses keep no more of the store busy than this. Nothing where that takes
+    /// more than 10 s.
+    pub async fn pace<T>(
+        &self,
+        address: IpAddr,
+        now: UnixMillis,
+        asked: impl Future<Output = T>,
+    ) -> Option<T> {
+        if !self.is_reached(address, now) {
+            return Some(asked.await);
+        }
+        let in_lane = async {
+            let _place = self.lane.acquire().await;
+            asked.await
+        };
+        timeout(self.lane_timeout, in_lane).await.ok()
+    }
+
     fn bucket(&self, source: u128) -> Option<MutexGuard<'_, [Slot; BUCKET]>> {
         let hash = self.hasher.hash_one(source);
         let place = usize::try_from(hash & PLACES).ok()?;
@@ -122,6 +154,8 @@ fn source(address: IpAddr) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use core::future::{pending, ready};
+
     use super::*;
 
     fn at(millis: u64) -> UnixMillis {
@@ -184,5 +218,24 @@ mod tests {
             limiter.count(other, at(1)).unwrap();
         }
         assert!(limiter.is_reached(hot, at(1)));
+    }
+
+    /// Who guessed too often keeps few places of the store busy, and nobody else waits.
+    #[tokio::test]
+    async fn guesses_go_through_a_narrow_lane() {
+        let mut limiter = three_an_hour();
+        limiter.lane_timeout = Duration::from_millis(20);
+        let [crowd, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        for _ in 0..3 {
+            limiter.count(crowd, at(0)).unwrap();
+        }
+        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, Some(1));
+        let hanging = limiter.lane.acquire_many(2).await.unwrap();
+        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, None, "no place");
+        assert_eq!(limiter.pace(other, at(0), ready(1)).await, Some(1));
+        drop(hanging);
+        let hangs = limiter.pace(crowd, at(0), pending::<()>()).await;
+        assert_eq!(hangs, None, "nor does a place help where the store hangs");
+        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, Some(1), "free");
     }
 }
