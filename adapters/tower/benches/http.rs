@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p keystile-tower` sends the same requests over kept connections to one
 //! app after the other, in short rounds that swap their order, and prints the medians and
-//! the ratio of the pairs: what else the machine does is then the same for both of a pair. A
-//! word behind `--` names the contests that are wanted. The load comes from this process too, on a thread of its own: it costs both alike.
+//! the ratio of the pairs: what else the machine does is then the same for both of a pair.
+//! A word behind `--` names the contests that are wanted. The load comes from this process
+//! too, on a thread of its own: it costs both alike.
 //! Beside it stands what one request costs the server's thread, which other programs on
 //! the machine disturb less.
 #![allow(
