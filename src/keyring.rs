@@ -60,14 +60,14 @@ use core::hash::BuildHasher;
 use std::boxed::Box;
 use std::vec::Vec;
 
-use crate::decision::{Cause, Decision, Denial};
-use crate::format::{KEY_TEXT_BYTES_MAX, Lookup, Parts, PresentedKey};
-use crate::key_id::KeyId;
-use crate::record::KeyRecord;
-use crate::requirement::Requirement;
-use crate::response::{Response, StatusPolicy, respond};
+use crate::decision::answer::{Cause, Decision, Denial};
+use crate::decision::response::{Response, StatusPolicy, respond};
+use crate::decision::verify::{Request, Verifier};
+use crate::key::format::{KEY_TEXT_BYTES_MAX, Lookup, Parts, PresentedKey};
+use crate::key::id::KeyId;
+use crate::policy::requirement::Requirement;
+use crate::record::key_record::KeyRecord;
 use crate::time::{Millis, UnixMillis};
-use crate::verify::{Request, Verifier};
 
 use absent::Absents;
 use entry::Entry;

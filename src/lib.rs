@@ -50,7 +50,6 @@
 //! |---|---|---|
 //! | `std` | yes | run-time detection of fast CRC instructions |
 //! | `getrandom` | yes | [`SysRng`], the operating system's randomness |
-//! | `network` | yes | [`Networks`], CIDR allow-lists |
 //! | `keyring` | no | [`Keyring`], records cached in memory for many threads; needs std |
 //! | `basic` | no | keys as the user name of HTTP Basic |
 //! | `serde` | no | records, policies and templates as serde values |
@@ -64,81 +63,50 @@ extern crate alloc;
 extern crate std;
 
 mod error;
-mod sha256;
 mod time;
 
-mod base62;
-mod checksum;
-
-mod api_key;
-mod key_id;
-
-mod digest;
-mod format;
-
-mod endpoint;
-mod label;
-mod limit;
-#[cfg(feature = "network")]
-mod network;
-mod path;
-mod permission;
-mod requirement;
-mod template;
-mod usage;
-
+mod key;
+mod policy;
 mod record;
-#[cfg(feature = "serde")]
-mod record_serde;
 
-mod credential;
 mod decision;
-mod delegate;
-mod event;
-mod inspect;
-mod issue;
 mod lifecycle;
-mod plan;
-mod response;
-mod rotate;
-mod verify;
 
 #[cfg(feature = "keyring")]
 mod keyring;
 
-pub use api_key::ApiKey;
-pub use checksum::{Checksum, ChecksumKey};
-pub use credential::{Credential, CredentialRules};
-pub use decision::{Allowed, Cause, Decision, Denial, DenialCode, Notice};
-pub use delegate::delegate;
-pub use digest::{Digest, DigestKind, PEPPERS_MAX, Pepper, PepperRing};
-pub use endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
+pub use decision::answer::{Allowed, Cause, Decision, Denial, DenialCode, Notice};
+pub use decision::credential::{Credential, CredentialRules};
+pub use decision::response::{Response, StatusPolicy, allowed_headers, respond};
+pub use decision::verify::{Request, Verifier, verify};
 pub use error::{Error, ErrorKind};
-pub use event::{Event, EventKind};
-pub use format::{Candidates, KEY_TEXT_BYTES_MAX, KeyFormat, Lookup, PresentedKey};
-pub use inspect::{Inspection, Verdict, inspect};
-pub use issue::{IssueRequest, Issued, issue};
-pub use key_id::KeyId;
+pub use key::checksum::{Checksum, ChecksumKey};
+pub use key::digest::{Digest, DigestKind, PEPPERS_MAX, Pepper, PepperRing};
+pub use key::format::{Candidates, KEY_TEXT_BYTES_MAX, KeyFormat, Lookup, PresentedKey};
+pub use key::id::KeyId;
+pub use key::inspect::{Inspection, Verdict, inspect};
+pub use key::label::{Environment, Prefix, TemplateName};
+pub use key::text::ApiKey;
 #[cfg(feature = "keyring")]
 pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
 #[cfg(all(feature = "keyring", keystile_loom))]
 pub use keyring::{Fault, plant};
-pub use label::{Environment, Prefix, TemplateName};
-pub use lifecycle::{Change, expire, rehash, resume, revoke, suspend};
-pub use limit::{Quota, RateLimit, RateState, Refused};
-#[cfg(feature = "network")]
-pub use network::{NETWORKS_MAX, Networks};
-pub use path::{PATH_BYTES_MAX, is_canonical_path};
-pub use permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};
-pub use plan::{Due, DueAction, plan};
-pub use record::{KeyRecord, METADATA_BYTES_MAX, PublicRecord, Status};
-pub use requirement::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX, Requirement};
-pub use response::{Response, StatusPolicy, allowed_headers, respond};
-pub use rotate::{Rotated, RotationPolicy, end_overlap, rotate};
-pub use template::ScopeTemplate;
+pub use lifecycle::delegate::delegate;
+pub use lifecycle::issue::{IssueRequest, Issued, issue};
+pub use lifecycle::plan::{Due, DueAction, plan};
+pub use lifecycle::rotate::{Rotated, RotationPolicy, end_overlap, rotate};
+pub use lifecycle::status::{Change, expire, rehash, resume, revoke, suspend};
+pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
+pub use policy::network::{NETWORKS_MAX, Networks};
+pub use policy::path::{PATH_BYTES_MAX, is_canonical_path};
+pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};
+pub use policy::rate_limit::{Quota, RateLimit, RateState, Refused};
+pub use policy::requirement::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX, Requirement};
+pub use policy::template::ScopeTemplate;
+pub use record::event::{Event, EventKind};
+pub use record::key_record::{KeyRecord, METADATA_BYTES_MAX, PublicRecord, Status};
+pub use record::usage::Usage;
 pub use time::{Millis, UnixMillis};
-pub use usage::Usage;
-pub use verify::{Request, Verifier, verify};
 
 /// The example of the README, so that it compiles.
 #[cfg(all(doctest, feature = "getrandom"))]

@@ -10,20 +10,18 @@
     reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
 )]
 
-#[path = "world/dice.rs"]
-mod dice;
-#[path = "world/service.rs"]
-mod service;
+#[path = "common/common.rs"]
+mod common;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use std::alloc::System;
 
+use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, CredentialRules, Decision, Denial, Environment, Issued, KeyRecord, Millis, RateLimit,
     Request, Requirement, StatusPolicy, Usage, respond, revoke, suspend,
 };
-use service::{Service, at, client};
 
 /// The system's allocator, and a count of what each thread asks of it.
 struct Counting;
@@ -81,7 +79,6 @@ fn restricted(service: &mut Service) -> Issued {
         .and_then(|request| request.uses(1_000))
         .unwrap()
         .rate_limit(RateLimit::new(2, Millis::from_hours(1)).unwrap());
-    #[cfg(feature = "network")]
     let request = request.networks(["192.0.2.0/24", "2001:db8::/32"]).unwrap();
     service.issue(&request)
 }
@@ -140,7 +137,6 @@ fn no_verdict_allocates() {
             .requires(&met)
             .endpoint("GET", "/api/data/caf%C3%A9/x")
             .in_environment(&live);
-        #[cfg(feature = "network")]
         let full = full.from_address("192.0.2.7".parse().unwrap());
 
         let revoked = revoke(record, "leaked", at(0)).unwrap().record;
@@ -215,9 +211,7 @@ fn no_verdict_allocates() {
             (&own, some, full, limited, Err(Cause::RateLimit)),
             (&own, some, full, spent, Err(Cause::UsesSpent)),
         ];
-        #[cfg(feature = "network")]
         let away = full.from_address("198.51.100.1".parse().unwrap());
-        #[cfg(feature = "network")]
         cases.push((&own, some, away, fresh, Err(Cause::Network)));
         let wrong = bearer(other.expose());
         let mut of_other = record.clone();
@@ -252,13 +246,12 @@ fn no_verdict_allocates() {
 #[test]
 fn what_is_read_off_a_verdict_does_not_allocate() {
     let mut service = Service::opaque();
-    service.verifier = service.verifier.with_peppers(service::ring());
+    service.verifier = service.verifier.with_peppers(common::service::ring());
     let issued = restricted(&mut service);
     let unmet = Requirement::parse("read AND (a OR b:c) AND a").unwrap();
     let request = Request::new()
         .requires(&unmet)
         .endpoint("GET", "/api/data/x");
-    #[cfg(feature = "network")]
     let request = request.from_address("192.0.2.7".parse().unwrap());
     let decision = service.ask_once(issued.key.expose(), &issued.record, &request);
     let Decision::Deny(denial) = decision else {

@@ -1,4 +1,5 @@
-//! The floors of the house: a file of the core uses only lower floors than its own.
+//! The order of the core's folders: a file uses only its own folder and the ones below it,
+//! and no two files use each other, directly or in a circle.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -7,93 +8,99 @@
     reason = "a test fails where the product must not"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// From the ground up. ARCHITECTURE.md shows this table; a new file gets its place in both.
-const FLOORS: [&[&str]; 10] = [
-    &["error", "sha256"],
-    &[
-        "time",
-        "base62",
-        "label",
-        "path",
-        "digest",
-        "permission",
-        "network",
-        "api_key",
-    ],
-    &["checksum", "key_id", "limit", "endpoint", "requirement"],
-    &["record", "template", "event", "decision"],
-    &["format", "usage", "response"],
-    &["issue", "lifecycle", "verify", "credential", "inspect"],
-    &["rotate", "delegate"],
-    &["plan", "record_serde"],
+/// From the ground up: the folders of `src/`, and the files beside them. ARCHITECTURE.md
+/// shows this line. Those in one entry may not use each other.
+const FLOORS: [&[&str]; 7] = [
+    &["error", "time"],
+    &["key"],
+    &["policy"],
+    &["record"],
+    &["decision", "lifecycle"],
     &["keyring"],
     &["lib"],
 ];
 
-fn floor_of(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&module))
+fn floor_of(folder: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&folder))
 }
 
-/// The modules that a source names behind `crate::`, comments aside.
-fn uses(source: &str) -> Vec<String> {
-    let code: String = source
+/// `error` and `time` are beside each other, but time reports errors.
+fn may_use(folder: &str, used: &str) -> bool {
+    let (own, other) = (floor_of(folder), floor_of(used));
+    folder == used
+        || (folder, used) == ("time", "error")
+        || matches!((own, other), (Some(own), Some(other)) if other < own)
+}
+
+/// The source without its comments.
+fn code(source: &str) -> String {
+    source
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| line.split(" // ").next().unwrap_or_default())
         .flat_map(|line| [line, "\n"])
-        .collect();
-    let mut named = Vec::new();
-    for behind in code.split("crate::").skip(1) {
-        let word = |text: &str| -> String {
-            let text = text.trim_start();
-            text.chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect()
-        };
-        let Some(list) = behind.strip_prefix('{') else {
-            named.push(word(behind));
-            continue;
-        };
-        // The first word of each entry of the outermost braces.
-        let (mut depth, mut entry) = (0, String::new());
-        for c in list.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => named.push(word(&core::mem::take(&mut entry))),
-                _ if depth == 0 => entry.push(c),
-                _ => {}
-            }
-        }
-        named.push(word(&entry));
-    }
-    named.retain(|name| !name.is_empty());
-    named
-}
-
-/// What a file with this source does that its floor does not permit.
-fn breaches(module: &str, source: &str) -> Vec<String> {
-    let Some(own) = floor_of(module) else {
-        return vec![format!("{module} has no floor")];
-    };
-    uses(source)
-        .into_iter()
-        .filter(|used| used != module)
-        // A name that is no module is one of those that `lib` hands out.
-        .filter(|used| floor_of(used).is_none_or(|floor| floor >= own))
-        .map(|used| format!("{module} uses {used}"))
         .collect()
 }
 
-/// Each source file, and the module on the first level that it belongs to.
-fn sources() -> Vec<(String, String)> {
+/// The paths that a source names after `crate::`: `use crate::{a::{b, c}, d}` is a::b, a::c, d.
+fn uses(source: &str) -> Vec<Vec<String>> {
+    let code = code(source);
+    let mut found = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        read_paths(after, &[], &mut found);
+    }
+    found
+}
+
+/// Reads one path, or a list of them in braces, and returns what follows it.
+fn read_paths<'s>(text: &'s str, before: &[String], found: &mut Vec<Vec<String>>) -> &'s str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = read_paths(rest, before, found).trim_start();
+            match rest.strip_prefix(',') {
+                Some(after) if !after.trim_start().starts_with('}') => rest = after,
+                Some(after) => return after.trim_start().trim_start_matches('}'),
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (name, rest) = text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len()));
+    let mut path = before.to_vec();
+    path.extend((!name.is_empty()).then(|| name.to_string()));
+    match rest.strip_prefix("::") {
+        Some(rest) if !name.is_empty() => read_paths(rest, &path, found),
+        _ => {
+            found.push(path);
+            rest
+        }
+    }
+}
+
+/// What a file in this folder does that the order does not permit.
+fn breaches(folder: &str, source: &str) -> Vec<String> {
+    if floor_of(folder).is_none() {
+        return vec![format!("{folder} has no floor")];
+    }
+    uses(source)
+        .into_iter()
+        // A name that is no folder is one of those that `lib` re-exports.
+        .map(|path| path.first().cloned().unwrap_or_default())
+        .filter(|used| !may_use(folder, used))
+        .map(|used| format!("{folder} uses {used}"))
+        .collect()
+}
+
+/// Each source file: its module path from the root, and its text.
+fn sources() -> BTreeMap<Vec<String>, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -101,12 +108,56 @@ fn sources() -> Vec<(String, String)> {
                 folders.push(path);
                 continue;
             }
-            let place = path.strip_prefix(&root).unwrap().to_str().unwrap();
-            let module = place.split(['/', '\\', '.']).next().unwrap().to_string();
-            found.push((module, fs::read_to_string(&path).unwrap()));
+            let module = path.strip_prefix(&root).unwrap().with_extension("");
+            let module = module
+                .iter()
+                .map(|part| part.to_str().unwrap().to_string())
+                .collect();
+            found.insert(module, fs::read_to_string(&path).unwrap());
         }
     }
     found
+}
+
+/// Which files each file uses. A folder's own file declares the others, and uses none.
+fn arrows(sources: &BTreeMap<Vec<String>, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let file_of = |path: &[String]| {
+        (1..=path.len())
+            .rev()
+            .map(|parts| &path[..parts])
+            .find(|module| sources.contains_key(*module))
+            .map(|module| module.join("/"))
+    };
+    let mut arrows = BTreeMap::new();
+    for (module, source) in sources {
+        let own = module.join("/");
+        let used: BTreeSet<String> = uses(source)
+            .iter()
+            .filter_map(|path| file_of(path))
+            .filter(|used| *used != own)
+            .collect();
+        arrows.insert(own, used);
+    }
+    arrows
+}
+
+/// Files that can be reached from themselves.
+fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let reaches_itself = |start: &String| {
+        let mut open: Vec<&String> = arrows[start].iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(file) = open.pop() {
+            if file == start {
+                return true;
+            }
+            if seen.insert(file) {
+                open.extend(arrows.get(file).into_iter().flatten());
+            }
+        }
+        false
+    };
+    let found = arrows.keys().filter(|file| reaches_itself(file));
+    found.cloned().collect()
 }
 
 #[test]
@@ -114,84 +165,106 @@ fn every_file_uses_lower_floors_only() {
     let sources = sources();
     let found: Vec<String> = sources
         .iter()
-        .flat_map(|(module, source)| breaches(module, source))
+        .flat_map(|(module, source)| breaches(&module[0], source))
         .collect();
     assert!(found.is_empty(), "{found:#?}");
-    let used: usize = sources.iter().map(|(_, source)| uses(source).len()).sum();
+    let used: usize = sources.values().map(|source| uses(source).len()).sum();
     assert!(used > 100, "{used} uses were read");
 }
 
 #[test]
-fn every_place_in_the_table_is_that_of_one_file() {
+fn no_files_use_each_other_in_a_circle() {
+    let found = circles(&arrows(&sources()));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_floor_is_a_file_or_a_folder() {
     let sources = sources();
-    let modules: Vec<&str> = FLOORS
-        .iter()
-        .flat_map(|floor| floor.iter().copied())
-        .collect();
-    for module in &modules {
+    for folder in FLOORS.concat() {
         assert!(
-            sources.iter().any(|(file, _)| file == module),
-            "{module} is no file"
-        );
-        assert_eq!(
-            modules.iter().filter(|other| *other == module).count(),
-            1,
-            "{module}"
+            sources.keys().any(|module| module[0] == folder),
+            "{folder} is not there"
         );
     }
 }
 
 #[test]
-fn the_architecture_shows_this_table() {
+fn the_architecture_shows_this_order() {
     let text = include_str!("../ARCHITECTURE.md");
-    let shown = text.split("## Floors").nth(1).unwrap();
-    let shown = shown.split("```").nth(1).unwrap();
-    let lines = shown
-        .lines()
-        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
-    let ours = FLOORS.iter().enumerate();
-    let ours = ours.map(|(at, floor)| format!("{at} {}", floor.join(" ")));
-    assert!(lines.eq(ours), "{shown}");
+    let shown: Vec<String> = FLOORS
+        .iter()
+        .map(|floor| match floor {
+            ["error", "time"] => "error time".to_string(),
+            [one] => (*one).to_string(),
+            several => format!("{{{}}}", several.join(", ")),
+        })
+        .collect();
+    let shown = shown.join(" < ");
+    assert!(text.contains(&shown), "{shown}");
 }
 
 #[test]
 fn a_use_of_a_higher_floor_is_found_however_it_is_written() {
     let upward = [
         ("error", "use crate::time::Millis;"),
-        ("limit", "use crate::record::KeyRecord;"),
+        ("policy", "use crate::record::key_record::KeyRecord;"),
         (
-            "digest",
-            "use crate::{\n    error::{Error, ErrorKind},\n    verify::Verifier,\n};",
+            "key",
+            "use crate::{\n    error::{Error, ErrorKind},\n    decision::verify::Verifier,\n};",
         ),
-        ("path", "fn f() -> bool { crate::endpoint::allows() }"),
-        ("verify", "use crate::credential::Credential;"),
+        (
+            "key",
+            "fn f() -> bool { crate::policy::endpoint::allows() }",
+        ),
+        ("decision", "use crate::lifecycle::issue::issue;"),
         ("record", "use crate::Verifier;"),
         ("keyring", "use super::x;\nuse crate::lib;"),
         ("attic", "use crate::error::Error;"),
     ];
-    for (module, source) in upward {
-        assert_eq!(breaches(module, source).len(), 1, "{module}: {source}");
+    for (folder, source) in upward {
+        assert_eq!(breaches(folder, source).len(), 1, "{folder}: {source}");
     }
     let legal = [
         (
-            "limit",
+            "policy",
             "use crate::error::{Error, ErrorKind};\nuse crate::time::Millis;",
         ),
-        ("record", "use crate::{digest::Digest, limit::RateLimit};"),
         (
-            "digest",
+            "record",
+            "use crate::{key::digest::Digest, policy::rate_limit::RateLimit};",
+        ),
+        (
+            "key",
             "/// See [`rehash`](crate::rehash).\npub(crate) fn f() {}",
         ),
         (
             "keyring",
-            "use crate::keyring::ring::Ring;\nuse crate::verify::Verifier;",
+            "use crate::keyring::ring::Ring;\nuse crate::decision::verify::Verifier;",
         ),
     ];
-    for (module, source) in legal {
-        assert_eq!(breaches(module, source), [""; 0], "{module}: {source}");
+    for (folder, source) in legal {
+        assert_eq!(breaches(folder, source), [""; 0], "{folder}: {source}");
     }
-    assert_eq!(
-        uses("use crate::{a::{b, c}, d, e::f};\nlet x = crate::g::h;"),
-        ["a", "d", "e", "g"]
-    );
+    let paths: Vec<String> = uses("use crate::{a::{b, c::{d}}, e, f::g,};\nlet x = crate::h::i;")
+        .iter()
+        .map(|path| path.join("::"))
+        .collect();
+    assert_eq!(paths, ["a::b", "a::c::d", "e", "f::g", "h::i"]);
+}
+
+#[test]
+fn a_circle_is_found() {
+    let source = |module: &str, text: &str| {
+        let module = module.split('/').map(str::to_string).collect::<Vec<_>>();
+        (module, text.to_string())
+    };
+    let sources = BTreeMap::from([
+        source("key/a", "use crate::key::b::B;"),
+        source("key/b", "use crate::key::c::{C, D};"),
+        source("key/c", "use crate::{error::Error, key::{a::A}};"),
+        source("key/d", "use crate::key::a::A;"),
+        source("error", ""),
+    ]);
+    assert_eq!(circles(&arrows(&sources)), ["key/a", "key/b", "key/c"]);
 }

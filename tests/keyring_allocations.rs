@@ -11,27 +11,21 @@
     reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
 )]
 
-#[path = "world/backed.rs"]
-mod backed;
-#[path = "world/counting.rs"]
+#[path = "common/common.rs"]
+mod common;
+#[path = "common/counting.rs"]
 mod counting;
-#[path = "world/dice.rs"]
-mod dice;
-#[path = "world/forged.rs"]
-mod forged;
-#[path = "world/service.rs"]
-mod service;
 
 use std::collections::BTreeSet;
 
-use backed::Backed;
+use crate::common::backed::Backed;
+use crate::common::forged::with_wrong_secret;
+use crate::common::service::{Service, at, client};
 use counting::asked_by;
-use forged::with_wrong_secret;
 use keystile::{
     Cause, Check, Decision, Denial, Environment, IssueRequest, Millis, PepperRing, RateLimit,
     Request, Requirement, RotationPolicy, revoke, rotate, suspend,
 };
-use service::{Service, at, client};
 
 /// What a check comes to, by name.
 fn name(check: &Check<'_>) -> String {

@@ -10,27 +10,21 @@
     reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
 )]
 
-#[path = "world/backed.rs"]
-mod backed;
-#[path = "world/counting.rs"]
+#[path = "common/common.rs"]
+mod common;
+#[path = "common/counting.rs"]
 mod counting;
-#[path = "world/dice.rs"]
-mod dice;
-#[path = "world/forged.rs"]
-mod forged;
-#[path = "world/service.rs"]
-mod service;
 
 use core::hint::black_box;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use backed::Backed;
+use crate::common::backed::Backed;
+use crate::common::forged::{Forger, with_wrong_secret};
+use crate::common::service::{Service, at, client};
 use counting::grown_by;
-use forged::{Forger, with_wrong_secret};
 use keystile::{Cause, Check, Decision, Denial, Request};
-use service::{Service, at, client};
 
 /// Invented keys in all, by so many threads.
 const INVENTED: u64 = 10_000_000;
@@ -161,7 +155,7 @@ fn g9_a_flood_of_wrong_secrets_of_one_key_is_held_off_where_it_is_cached() {
     for _ in 0..100_000 {
         let forged = core::str::from_utf8(forger.forge()).unwrap();
         let secret = &forged[forged.len() - 49..forged.len() - 6];
-        let forged = forged::with_check(&format!("{head}{secret}"));
+        let forged = common::forged::with_check(&format!("{head}{secret}"));
         assert_eq!(backed.refuses(&forged, at(1)), Some(Cause::WrongSecret));
     }
     assert_eq!(backed.fetches(), 0);

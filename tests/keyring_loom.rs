@@ -18,22 +18,20 @@
     reason = "a test fails where the product must not"
 )]
 
-#[path = "world/dice.rs"]
-mod dice;
-#[path = "world/service.rs"]
-mod service;
+#[path = "common/common.rs"]
+mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dice::Dice;
+use crate::common::dice::Dice;
+use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, Check, Decision, Denial, Fault, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
     PepperRing, RateLimit, Request, Requirement, RotationPolicy, plant, revoke, rotate,
 };
 use loom::sync::Mutex;
 use loom::thread;
-use service::{Service, at, client};
 
 /// How often one thread interrupts another, where the environment does not say.
 const PREEMPTIONS: usize = 3;

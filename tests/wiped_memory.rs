@@ -10,18 +10,16 @@
     reason = "an allocator is unsafe by its nature, and a test fails where the product must not"
 )]
 
-#[path = "world/dice.rs"]
-mod dice;
-#[path = "world/service.rs"]
-mod service;
+#[path = "common/common.rs"]
+mod common;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::alloc::System;
 
-use dice::Dice;
+use crate::common::dice::Dice;
+use crate::common::service::{at, client};
 use keystile::{KeyFormat, PepperRing, RotationPolicy, issue, rotate};
-use service::{at, client};
 
 /// The system's allocator, which looks for eight bytes in what it gets back.
 struct Searching;

@@ -7,7 +7,7 @@ use super::invalidation::Invalidations;
 use super::places::{ABSENT_BUCKETS, ABSENT_KEYS, by_hash};
 use super::sync::{Mutex, lock};
 use super::tag::Tag;
-use crate::key_id::KeyId;
+use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
 
 /// Some keys under one lock.

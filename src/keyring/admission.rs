@@ -13,10 +13,10 @@ use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
 use super::uses::Count;
 use super::{Check, Keyring, Ticket};
-use crate::decision::{Cause, Decision, Denial};
-use crate::key_id::KeyId;
-use crate::limit::RateState;
-use crate::record::KeyRecord;
+use crate::decision::answer::{Cause, Decision, Denial};
+use crate::key::id::KeyId;
+use crate::policy::rate_limit::RateState;
+use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
 /// Locks that are held.

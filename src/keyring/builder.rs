@@ -13,10 +13,10 @@ use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
 use super::uses::StripePool;
 use super::{Counters, Keyring};
+use crate::decision::response::StatusPolicy;
+use crate::decision::verify::Verifier;
 use crate::error::{Error, ErrorKind};
-use crate::response::StatusPolicy;
 use crate::time::Millis;
-use crate::verify::Verifier;
 
 /// Longest time that a record may be used without asking again: a day.
 const TTL_MAX: Millis = Millis::from_days(1);

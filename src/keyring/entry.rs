@@ -11,18 +11,17 @@ use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 use super::uses::Count;
-use crate::decision::{Allowed, Notice};
-use crate::endpoint::{EndpointRules, Rules};
-use crate::format::Parts;
-use crate::key_id::KeyId;
-use crate::label::Environment;
-use crate::limit::{Quota, RateLimit, RateState};
-#[cfg(feature = "network")]
-use crate::network::Networks;
-use crate::permission::Granted;
-use crate::record::KeyRecord;
+use crate::decision::answer::{Allowed, Notice};
+use crate::decision::verify::{Standing, Terms};
+use crate::key::format::Parts;
+use crate::key::id::KeyId;
+use crate::key::label::Environment;
+use crate::policy::endpoint::{EndpointRules, Rules};
+use crate::policy::network::Networks;
+use crate::policy::permission::Granted;
+use crate::policy::rate_limit::{Quota, RateLimit, RateState};
+use crate::record::key_record::KeyRecord;
 use crate::time::{Millis, UnixMillis};
-use crate::verify::{Standing, Terms};
 
 /// A cached record. All but the atomics is fixed once it is in the map: a changed record
 /// gets a new entry.
@@ -56,7 +55,6 @@ pub(super) struct Entry {
 
 /// What few records have.
 pub(super) struct Rare {
-    #[cfg(feature = "network")]
     networks: Option<Networks>,
     replaced_by: Option<KeyId>,
     overlap_until: Option<UnixMillis>,
@@ -140,7 +138,6 @@ impl Entry {
             replaced_by: rare.and_then(|rare| rare.replaced_by),
             overlap_until: rare.and_then(|rare| rare.overlap_until),
             environment: self.environment.as_ref(),
-            #[cfg(feature = "network")]
             networks: rare.and_then(|rare| rare.networks.as_ref()),
             endpoints,
             permissions,
@@ -285,11 +282,7 @@ impl Rare {
     }
 
     fn of(record: &KeyRecord, meter: Option<Arc<SharedMeter>>) -> Option<Box<Self>> {
-        #[cfg(feature = "network")]
-        let anywhere = record.allowed_networks.is_none();
-        #[cfg(not(feature = "network"))]
-        let anywhere = true;
-        let usual = anywhere
+        let usual = record.allowed_networks.is_none()
             && record.replaced_by.is_none()
             && record.overlap_until.is_none()
             && record.ends_at_first_use.is_none()
@@ -297,7 +290,6 @@ impl Rare {
             && meter.is_none();
         (!usual).then(|| {
             Box::new(Self {
-                #[cfg(feature = "network")]
                 networks: record.allowed_networks.clone(),
                 replaced_by: record.replaced_by,
                 overlap_until: record.overlap_until,

@@ -7,7 +7,7 @@ use super::fault::{Fault, planted};
 use super::sync::atomic::Ordering;
 use super::uses::{Raised, Stripes};
 use super::{Keyring, Use};
-use crate::key_id::KeyId;
+use crate::key::id::KeyId;
 use crate::time::UnixMillis;
 
 /// Keys that the hand looks at for one to evict.

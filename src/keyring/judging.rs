@@ -5,10 +5,10 @@ use super::clock::Clock;
 use super::entry::{Entry, Rare};
 use super::meter::{Failed, Spent};
 use super::uses::Raised;
-use crate::decision::{Decision, Denial};
-use crate::key_id::KeyId;
+use crate::decision::answer::{Decision, Denial};
+use crate::decision::verify::{Barred, Request};
+use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
-use crate::verify::{Barred, Request};
 
 /// Why an entry does not allow a request.
 pub(super) enum Refused {

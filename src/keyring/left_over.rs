@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::Use;
 use super::sync::{Hashing, Mutex, lock};
 use super::uses::{StripePool, Stripes};
-use crate::key_id::KeyId;
+use crate::key::id::KeyId;
 
 /// The uses of evicted keys, of as many as can be cached at most.
 pub(super) struct LeftOver {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sync::Hashing;
-use crate::limit::RateLimit;
+use crate::policy::rate_limit::RateLimit;
 
 /// Limits that are remembered; a key with a further one keeps its own.
 const KEPT_MAX: usize = 256;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::meter::SharedMeter;
 use super::sync::{Hashing, Mutex, lock};
-use crate::key_id::KeyId;
-use crate::limit::{RateLimit, RateState};
+use crate::key::id::KeyId;
+use crate::policy::rate_limit::{RateLimit, RateState};
 use crate::time::UnixMillis;
 
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at

@@ -3,9 +3,9 @@
 use super::clock::Clock;
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
-use crate::limit::{RateLimit, RateState};
+use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::record::usage::NotSpent;
 use crate::time::{Millis, UnixMillis};
-use crate::usage::NotSpent;
 
 /// No rate state: the limiter refuses before it gets there.
 const CLOSED: u64 = u64::MAX;

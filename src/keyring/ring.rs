@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::places::SLACK;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, lock};
-use crate::key_id::KeyId;
+use crate::key::id::KeyId;
 
 /// The places of the cached keys, and which of them were used since the last drain.
 ///

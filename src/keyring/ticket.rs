@@ -1,8 +1,8 @@
 //! Tickets for a caller who cannot keep one: a binding that holds no borrowed memory.
 
 use super::{Keyring, Ticket};
-use crate::decision::Denial;
-use crate::verify::Request;
+use crate::decision::answer::Denial;
+use crate::decision::verify::Request;
 
 impl Ticket<'_> {
     /// What was invalidated before the fetch began, as a number for

@@ -1,0 +1,11 @@
+//! What a key is: how it is spelled, read, proved and named.
+
+pub(crate) mod base62;
+pub(crate) mod checksum;
+pub(crate) mod digest;
+pub(crate) mod format;
+pub(crate) mod id;
+pub(crate) mod inspect;
+pub(crate) mod label;
+pub(crate) mod sha256;
+pub(crate) mod text;

@@ -1,0 +1,121 @@
+//! The six characters at a structured key's end that turn typos away before any look-up.
+
+use core::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::base62;
+
+/// Shortest checksum key in bytes.
+const CHECKSUM_KEY_BYTES_MIN: usize = 16;
+
+/// How the check over a structured key is made.
+///
+/// It is no security boundary: the digest is. It tells a typo or an invented key from a
+/// real one without a look-up, and lets a secret scanner drop false positives.
+///
+/// ```
+/// use keystile::Checksum;
+/// let keyed = Checksum::keyed(&[7; 32]).unwrap();
+/// assert_eq!(format!("{keyed:?}"), "Checksum::Keyed(..)");
+/// assert!(Checksum::keyed(b"").is_err(), "an empty key would be no key");
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Checksum {
+    /// CRC-32 (IEEE 802.3), which anybody can check offline.
+    #[default]
+    Crc32,
+    /// The first 35 bits of HMAC-SHA-256 under a key of the server's, which turns away
+    /// keys that were never issued too.
+    Keyed(ChecksumKey),
+}
+
+/// The server's key of a keyed checksum; made by [`Checksum::keyed`].
+#[derive(Clone)]
+pub struct ChecksumKey(Hmac<Sha256>);
+
+impl Checksum {
+    /// A keyed checksum.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] if the key has fewer than 16 bytes.
+    pub fn keyed(key: &[u8]) -> Result<Self, Error> {
+        if key.len() < CHECKSUM_KEY_BYTES_MIN {
+            return Err(Error::new(
+                ErrorKind::Format,
+                "a checksum key has 16 bytes or more",
+            ));
+        }
+        let state = Hmac::new_from_slice(key)
+            .map_err(|_| Error::new(ErrorKind::Format, "a checksum key of that length"))?;
+        Ok(Self::Keyed(ChecksumKey(state)))
+    }
+
+    /// The six base62 digits over `text`.
+    pub(crate) fn digits(&self, text: &[u8]) -> [u8; 6] {
+        base62::six_digits(self.number(text))
+    }
+
+    /// Whether these digits, which are of the alphabet, are those over `text`.
+    #[inline]
+    pub(crate) fn holds(&self, text: &[u8], digits: &[u8; 6]) -> bool {
+        self.number(text) == base62::number(digits)
+    }
+
+    #[inline]
+    fn number(&self, text: &[u8]) -> u64 {
+        match self {
+            Self::Crc32 => u64::from(crc32fast::hash(text)),
+            Self::Keyed(key) => key.number(text),
+        }
+    }
+}
+
+impl ChecksumKey {
+    fn number(&self, text: &[u8]) -> u64 {
+        let mac = self.0.clone().chain_update(text).finalize().into_bytes();
+        let first = mac.first_chunk::<8>().copied().unwrap_or_default();
+        // 35 bits are the most that six base62 digits can hold.
+        u64::from_be_bytes(first) >> 29
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crc32 => "Checksum::Crc32",
+            Self::Keyed(_) => "Checksum::Keyed(..)",
+        })
+    }
+}
+
+impl fmt::Debug for ChecksumKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChecksumKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32_agrees_with_the_published_check_value() {
+        // The CRC catalogue's check value of CRC-32/ISO-HDLC over "123456789".
+        assert_eq!(
+            Checksum::Crc32.digits(b"123456789"),
+            base62::six_digits(0xCBF4_3926)
+        );
+    }
+
+    #[test]
+    fn keyed_agrees_with_rfc_4231_case_1_cut_to_35_bits() {
+        // RFC 4231, section 4.2.
+        let keyed = Checksum::keyed(&[0x0b; 20]).unwrap();
+        let first = 0xb034_4c61_d8db_3853_u64;
+        assert_eq!(keyed.digits(b"Hi There"), base62::six_digits(first >> 29));
+    }
+}

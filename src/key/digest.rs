@@ -1,0 +1,323 @@
+//! The only hashing of keys, and the only comparison.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::{fmt, str::FromStr};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::sha256::sha256;
+
+/// Shortest pepper in bytes; as long as the hash's output (RFC 2104, section 3).
+const PEPPER_BYTES_MIN: usize = 32;
+
+/// Peppers that a ring holds at most, the current one among them.
+pub const PEPPERS_MAX: usize = 8;
+
+/// How a digest was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DigestKind {
+    /// SHA-256 of the whole key text.
+    Sha256,
+    /// HMAC-SHA-256 of the whole key text under the pepper of this version.
+    HmacSha256 {
+        /// The pepper's version in the [`PepperRing`].
+        pepper: u32,
+    },
+}
+
+/// What a store keeps in place of a key.
+///
+/// Its text form says how it was made: `sha256:<hex>` or `hmac-sha256:<pepper>:<hex>`.
+/// A bare value of 64 hex digits is SHA-256, so a column filled by
+/// `printf %s "$KEY" | sha256sum` reads as it is.
+///
+/// Two digests compare in constant time; a different kind is never equal.
+///
+/// ```
+/// use keystile::{Digest, DigestKind};
+/// let bare = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// let digest: Digest = bare.parse().unwrap();
+/// assert_eq!(digest.kind(), DigestKind::Sha256);
+/// assert_eq!(digest.to_string(), format!("sha256:{bare}"));
+/// assert!("md5:00".parse::<Digest>().is_err());
+/// ```
+#[derive(Clone, Copy)]
+pub struct Digest {
+    kind: DigestKind,
+    bytes: [u8; 32],
+}
+
+impl Digest {
+    /// A digest from its parts, as a store holds them.
+    #[must_use]
+    pub const fn new(kind: DigestKind, bytes: [u8; 32]) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// SHA-256 of a whole key text.
+    #[must_use]
+    pub fn sha256(text: &[u8]) -> Self {
+        Self::new(DigestKind::Sha256, sha256(text))
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub const fn kind(&self) -> DigestKind {
+        self.kind
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl ConstantTimeEq for Digest {
+    /// Folded into 64 bits first: byte by byte, the same comparison takes many times as
+    /// long.
+    #[inline]
+    fn ct_eq(&self, other: &Self) -> subtle::Choice {
+        // The kinds are no secret.
+        let difference = self
+            .bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .zip(other.bytes.as_chunks::<8>().0)
+            .fold(u64::from(self.kind != other.kind), |all, (a, b)| {
+                all | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
+            });
+        difference.ct_eq(&0)
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for Digest {}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        parse(text).ok_or(Error::new(
+            ErrorKind::Digest,
+            "a digest is sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits",
+        ))
+    }
+}
+
+fn parse(text: &str) -> Option<Digest> {
+    let (kind, digits) = match text.split_once(':') {
+        None => (DigestKind::Sha256, text),
+        Some(("sha256", digits)) => (DigestKind::Sha256, digits),
+        Some(("hmac-sha256", rest)) => {
+            let (version, digits) = rest.split_once(':')?;
+            let pepper: u32 = version.parse().ok()?;
+            // One text for one digest: no sign, no leading zero.
+            let plain = version.bytes().all(|b| b.is_ascii_digit())
+                && (version.len() == 1 || !version.starts_with('0'));
+            (plain.then_some(DigestKind::HmacSha256 { pepper })?, digits)
+        }
+        Some(_) => return None,
+    };
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(Digest { kind, bytes })
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            DigestKind::Sha256 => f.write_str("sha256:")?,
+            DigestKind::HmacSha256 { pepper } => write!(f, "hmac-sha256:{pepper}:")?,
+        }
+        self.bytes
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    /// Not the value: whoever reads a log needs no list of digests.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digest")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server-held key that digests are made under, so that a stolen table is no list to
+/// test guesses against.
+#[derive(Clone)]
+pub struct Pepper {
+    version: u32,
+    state: Hmac<Sha256>,
+}
+
+impl Pepper {
+    /// A pepper and the version under which digests name it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Digest`] if the secret has fewer than 32 bytes.
+    pub fn new(version: u32, secret: &[u8]) -> Result<Self, Error> {
+        if secret.len() < PEPPER_BYTES_MIN {
+            return Err(Error::new(
+                ErrorKind::Digest,
+                "a pepper has 32 bytes or more",
+            ));
+        }
+        // The keyed state is made once: keying costs two more compressions each time.
+        let state = Hmac::new_from_slice(secret)
+            .map_err(|_| Error::new(ErrorKind::Digest, "a pepper of that length"))?;
+        Ok(Self { version, state })
+    }
+
+    fn digest(&self, text: &[u8]) -> Digest {
+        let kind = DigestKind::HmacSha256 {
+            pepper: self.version,
+        };
+        let bytes = self
+            .state
+            .clone()
+            .chain_update(text)
+            .finalize()
+            .into_bytes();
+        Digest::new(kind, bytes.into())
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pepper")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The peppers in use: a current one for new digests, retired ones for old digests.
+///
+/// Without any, digests are plain SHA-256.
+///
+/// ```
+/// use keystile::{Pepper, PepperRing};
+/// let ring = PepperRing::new(Pepper::new(2, &[2; 32])?).retired(Pepper::new(1, &[1; 32])?)?;
+/// assert!(Pepper::new(3, b"short").is_err());
+/// assert!(ring.retired(Pepper::new(2, &[3; 32])?).is_err(), "version 2 is taken");
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PepperRing {
+    /// The current pepper first.
+    peppers: Vec<Pepper>,
+}
+
+impl PepperRing {
+    /// No pepper: digests are plain SHA-256.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            peppers: Vec::new(),
+        }
+    }
+
+    /// A ring whose current pepper is `current`.
+    #[must_use]
+    pub fn new(current: Pepper) -> Self {
+        Self {
+            peppers: Vec::from([current]),
+        }
+    }
+
+    /// Adds a pepper that old digests were made under.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Digest`] if its version is taken, if there are eight already, or if
+    /// there is no current one to add it behind.
+    pub fn retired(mut self, pepper: Pepper) -> Result<Self, Error> {
+        let expected = if self.peppers.is_empty() {
+            "a ring begins with its current pepper"
+        } else if self.peppers.len() >= PEPPERS_MAX {
+            "a ring holds at most 8 peppers"
+        } else if self.peppers.iter().any(|p| p.version == pepper.version) {
+            "each pepper has a version of its own"
+        } else {
+            self.peppers.push(pepper);
+            return Ok(self);
+        };
+        Err(Error::new(ErrorKind::Digest, expected))
+    }
+
+    /// The digest that a new record gets.
+    #[must_use]
+    pub fn digest(&self, text: &[u8]) -> Digest {
+        self.peppers
+            .first()
+            .map_or_else(|| Digest::sha256(text), |pepper| pepper.digest(text))
+    }
+
+    /// Every digest that a stored record of this key may carry, the current kind first.
+    pub(crate) fn candidates(&self, text: &[u8]) -> impl Iterator<Item = Digest> {
+        self.peppers
+            .iter()
+            .map(|pepper| pepper.digest(text))
+            .chain(core::iter::once_with(|| Digest::sha256(text)))
+    }
+
+    /// Whether `stored` is the digest of `text`.
+    ///
+    /// With nothing stored, or under a pepper that is not in the ring, it computes and
+    /// compares just the same and answers no.
+    pub(crate) fn proves(&self, text: &[u8], stored: Option<&Digest>) -> bool {
+        let presented = match stored.map_or_else(|| self.kind(), Digest::kind) {
+            DigestKind::Sha256 => Digest::sha256(text),
+            DigestKind::HmacSha256 { pepper } => self
+                .peppers
+                .iter()
+                .find(|p| p.version == pepper)
+                .map_or_else(|| self.digest(text), |pepper| pepper.digest(text)),
+        };
+        // A dummy proves nothing, whatever it holds: it is there to be compared with.
+        const DUMMY: Digest = Digest::new(DigestKind::Sha256, [0; 32]);
+        let equal = presented == *stored.unwrap_or(&DUMMY);
+        equal & stored.is_some()
+    }
+
+    /// How new digests are made.
+    fn kind(&self) -> DigestKind {
+        self.peppers
+            .first()
+            .map_or(DigestKind::Sha256, |pepper| DigestKind::HmacSha256 {
+                pepper: pepper.version,
+            })
+    }
+
+    /// Whether a record with this digest should be given a new one.
+    pub(crate) fn is_outdated(&self, stored: &Digest) -> bool {
+        stored.kind != self.kind()
+    }
+
+    /// Whether the ring can check digests of this kind at all.
+    pub(crate) fn knows(&self, kind: DigestKind) -> bool {
+        match kind {
+            DigestKind::Sha256 => true,
+            DigestKind::HmacSha256 { pepper } => self.peppers.iter().any(|p| p.version == pepper),
+        }
+    }
+}
+
+/// The text form, for stores that keep digests as text.
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        alloc::format!("{digest}")
+    }
+}

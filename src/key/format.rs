@@ -1,0 +1,469 @@
+//! How a key is spelled, and how it is read back.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use rand_core::TryCryptoRng;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::base62;
+use crate::key::checksum::Checksum;
+use crate::key::digest::{Digest, PEPPERS_MAX, PepperRing};
+use crate::key::id::{KEY_ID_BYTES, KeyId};
+use crate::key::label::{Environment, Prefix};
+use crate::key::text::ApiKey;
+
+/// Characters of a structured key's secret: 43 × log₂ 62 = 256.03 bits.
+const SECRET_BYTES: usize = 43;
+const CHECK_BYTES: usize = 6;
+const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
+/// `id _ secret check`, the part of fixed length that a key is read by from its end.
+const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
+const SEPARATOR: u8 = b'_';
+
+/// Random bytes of an opaque key: fewest, most, and the article's.
+const OPAQUE_BYTES_MIN: u8 = 16;
+const OPAQUE_BYTES_MAX: u8 = 64;
+const OPAQUE_BYTES: u8 = 32;
+/// Hex digits of an opaque key that are shown, so that `dt_` and they fill the article's
+/// column of ten. 228 secret bits are left.
+pub(crate) const OPAQUE_SHOWN: usize = 7;
+/// Characters of an id that are shown.
+pub(crate) const ID_SHOWN: usize = 4;
+
+/// Longest text in bytes that is looked at as a key; the longest key has 145.
+pub const KEY_TEXT_BYTES_MAX: usize = 256;
+
+/// How keys of one kind are spelled.
+///
+/// A structured key (the default) carries its public id, so that a store finds it by a
+/// plain look-up, and a check, so that a typo is refused before any look-up:
+///
+/// ```text
+/// acme _ live _ 1AbCdEfGhIjKlMnO _ (43 characters of secret)(6 of check)
+/// prefix  environment   public id, 16        256 bits        CRC-32 or keyed
+/// ```
+///
+/// An opaque key is a prefix and lower-case hex digits, and is found by its digest.
+///
+/// ```
+/// use keystile::KeyFormat;
+/// let format = KeyFormat::structured("acme")?;
+/// assert!(format.parse(b"acme_live_1AbCdEfGhIjKlMnO_too-short").is_none());
+/// assert!(KeyFormat::structured("acme_").is_err());
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyFormat {
+    /// None accepts any legal prefix, for reading alone.
+    prefix: Option<Prefix>,
+    spelling: Spelling,
+}
+
+#[derive(Clone, Debug)]
+enum Spelling {
+    Structured { checksum: Checksum },
+    Opaque { random_bytes: u8 },
+    AnyOpaque,
+}
+
+impl KeyFormat {
+    /// Structured keys with this prefix and a CRC-32 check.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] if the prefix is not one.
+    pub fn structured(prefix: &str) -> Result<Self, Error> {
+        let spelling = Spelling::Structured {
+            checksum: Checksum::Crc32,
+        };
+        Ok(Self {
+            prefix: Some(Prefix::new(prefix)?),
+            spelling,
+        })
+    }
+
+    /// Opaque keys: the prefix, `_`, and 64 lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] if the prefix is not one.
+    pub fn opaque(prefix: &str) -> Result<Self, Error> {
+        let spelling = Spelling::Opaque {
+            random_bytes: OPAQUE_BYTES,
+        };
+        Ok(Self {
+            prefix: Some(Prefix::new(prefix)?),
+            spelling,
+        })
+    }
+
+    /// Reads structured keys of whatever prefix; it cannot issue.
+    ///
+    /// For programs that stand over a store with several kinds of keys. The prefix is
+    /// part of what the digest covers, so nothing is accepted that was not issued.
+    #[must_use]
+    pub const fn any_structured() -> Self {
+        Self {
+            prefix: None,
+            spelling: Spelling::Structured {
+                checksum: Checksum::Crc32,
+            },
+        }
+    }
+
+    /// Reads opaque keys of whatever prefix and length; it cannot issue.
+    #[must_use]
+    pub const fn any_opaque() -> Self {
+        Self {
+            prefix: None,
+            spelling: Spelling::AnyOpaque,
+        }
+    }
+
+    /// The same format with another check.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] for opaque keys, which have none.
+    pub fn with_checksum(self, checksum: Checksum) -> Result<Self, Error> {
+        match self.spelling {
+            Spelling::Structured { .. } => Ok(Self {
+                spelling: Spelling::Structured { checksum },
+                ..self
+            }),
+            _ => Err(Error::new(
+                ErrorKind::Format,
+                "an opaque key has no checksum",
+            )),
+        }
+    }
+
+    /// The same format with this many random bytes, two hex digits each.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] outside 16 to 64 bytes, or for structured keys.
+    pub fn with_random_bytes(self, random_bytes: u8) -> Result<Self, Error> {
+        let legal = (OPAQUE_BYTES_MIN..=OPAQUE_BYTES_MAX).contains(&random_bytes);
+        match self.spelling {
+            Spelling::Opaque { .. } if legal => Ok(Self {
+                spelling: Spelling::Opaque { random_bytes },
+                ..self
+            }),
+            _ => Err(Error::new(
+                ErrorKind::Format,
+                "an opaque key has 16 to 64 random bytes",
+            )),
+        }
+    }
+
+    /// The prefix, unless the format reads any.
+    #[must_use]
+    pub const fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_ref()
+    }
+
+    /// Whether keys of this format carry their id, environment and check.
+    #[must_use]
+    pub const fn is_structured(&self) -> bool {
+        matches!(self.spelling, Spelling::Structured { .. })
+    }
+
+    /// Reads a presented key, or nothing where it is not of this format.
+    ///
+    /// Costs the same whatever part is wrong, up to the check over it.
+    #[must_use]
+    #[inline]
+    pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
+        // The reading answers yes or no, in a register. An answer in memory would be copied
+        // a moment after it was written, which the processor has to wait for.
+        self.reads(text).then(|| PresentedKey {
+            text,
+            id: self.id_within(text),
+        })
+    }
+
+    /// Whether a text is a key of this format, its check included.
+    fn reads(&self, text: &[u8]) -> bool {
+        self.shape(text).is_some_and(|shape| shape.is_whole())
+    }
+
+    /// The id of a text that was found to be a key.
+    #[inline]
+    fn id_within(&self, text: &[u8]) -> Option<KeyId> {
+        let body = text.last_chunk::<BODY_BYTES>()?;
+        let id = body.first_chunk().copied().map(KeyId::to_look_for);
+        id.filter(|_| self.is_structured())
+    }
+
+    /// Reads a key's parts by their places, without looking at its secret or its check.
+    // Its answer is taken apart at once: a call would write it to memory and read it back.
+    #[inline(always)]
+    pub(crate) fn shape<'k>(&self, text: &'k [u8]) -> Option<Shape<'k, '_>> {
+        // The length first: a header of a mebibyte costs no more than a short one.
+        let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
+        match &self.spelling {
+            Spelling::Structured { checksum } => {
+                let Parts { head, id, tail } = Parts::of(text)?;
+                let environment = self.environment_of(head)?;
+                let named = Named {
+                    id,
+                    environment,
+                    tail,
+                };
+                Some(Shape {
+                    text,
+                    named: Some(named),
+                    checksum: Some(checksum),
+                })
+            }
+            spelling => {
+                let separator = text.iter().rposition(|&byte| byte == SEPARATOR)?;
+                let (head, digits) = text.split_at_checked(separator)?;
+                let count = digits.len().checked_sub(1)?;
+                let right_length = match spelling {
+                    Spelling::Opaque { random_bytes } => {
+                        count == usize::from(*random_bytes).saturating_mul(2)
+                    }
+                    _ => count.is_multiple_of(2) && (32..=128).contains(&count),
+                };
+                let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                let legal = right_length && self.is_prefix(head) && digits.iter().skip(1).all(hex);
+                legal.then_some(Shape {
+                    text,
+                    named: None,
+                    checksum: None,
+                })
+            }
+        }
+    }
+
+    /// The environment in `prefix_` or `prefix_environment_`, or nothing where it is neither.
+    #[inline]
+    fn environment_of<'k>(&self, head: &'k [u8]) -> Option<Option<&'k [u8]>> {
+        let (_, head) = head.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
+        let Some(prefix) = &self.prefix else {
+            // Where the prefix is not known, the two cannot be told apart.
+            return is_any_head(head).then_some(None);
+        };
+        let rest = head.strip_prefix(prefix.as_bytes())?;
+        let Some((&first, environment)) = rest.split_first() else {
+            return Some(None);
+        };
+        let legal = first == SEPARATOR
+            && (1..=12).contains(&environment.len())
+            && environment
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        legal.then_some(Some(environment))
+    }
+
+    fn is_prefix(&self, head: &[u8]) -> bool {
+        match &self.prefix {
+            Some(prefix) => head == prefix.as_bytes(),
+            None => is_named(head, Prefix::new),
+        }
+    }
+
+    /// Spells a new key around `id`, and says what of it may be shown.
+    pub(crate) fn spell<R: TryCryptoRng + ?Sized>(
+        &self,
+        id: &KeyId,
+        environment: Option<&Environment>,
+        rng: &mut R,
+    ) -> Result<(ApiKey, Box<str>), Error> {
+        let prefix = self.prefix.as_ref().ok_or(Error::new(
+            ErrorKind::Format,
+            "a format that reads any prefix cannot issue keys",
+        ))?;
+        let mut shown = String::from(prefix.as_str());
+        shown.push('_');
+        // As long as any key can get: text that grew would leave copies behind unwiped.
+        let mut text = Zeroizing::new(String::with_capacity(KEY_TEXT_BYTES_MAX));
+        text.push_str(&shown);
+        match &self.spelling {
+            Spelling::Structured { checksum } => {
+                for label in environment.iter().map(|e| e.as_str()) {
+                    text.push_str(label);
+                    text.push('_');
+                    shown.push_str(label);
+                    shown.push('_');
+                }
+                let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+                base62::fill(rng, &mut *secret)?;
+                text.push_str(id.as_str());
+                text.push('_');
+                secret.iter().for_each(|&byte| text.push(char::from(byte)));
+                let check = checksum.digits(text.as_bytes());
+                check.iter().for_each(|&byte| text.push(char::from(byte)));
+                shown.push_str(id.as_str().get(..ID_SHOWN).unwrap_or_default());
+            }
+            Spelling::Opaque { random_bytes } => {
+                let mut bytes = Zeroizing::new([0u8; OPAQUE_BYTES_MAX as usize]);
+                let bytes = bytes
+                    .get_mut(..usize::from(*random_bytes))
+                    .unwrap_or_default();
+                rng.try_fill_bytes(bytes).map_err(|_| {
+                    Error::new(ErrorKind::Randomness, "the source of randomness failed")
+                })?;
+                for &byte in bytes.iter() {
+                    for digit in [byte >> 4, byte & 15] {
+                        text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+                    }
+                }
+                let first = text
+                    .get(shown.len()..)
+                    .and_then(|digits| digits.get(..OPAQUE_SHOWN));
+                shown.push_str(first.unwrap_or_default());
+            }
+            Spelling::AnyOpaque => {}
+        }
+        Ok((ApiKey::new(Box::from(text.as_str())), shown.into()))
+    }
+}
+
+/// Whether `head` is any legal prefix, or one with any legal environment behind it.
+fn is_any_head(head: &[u8]) -> bool {
+    let mut parts = head.rsplitn(2, |&byte| byte == SEPARATOR);
+    let (last, before) = (parts.next().unwrap_or_default(), parts.next());
+    is_named(head, Prefix::new)
+        || before
+            .is_some_and(|prefix| is_named(prefix, Prefix::new) && is_named(last, Environment::new))
+}
+
+fn is_named<T>(text: &[u8], name: fn(&str) -> Result<T, Error>) -> bool {
+    core::str::from_utf8(text).is_ok_and(|text| name(text).is_ok())
+}
+
+/// The parts of a structured key's text, by their places alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'k> {
+    /// Prefix and environment, with a separator behind each.
+    pub(crate) head: &'k [u8],
+    /// What stands in the id's place.
+    pub(crate) id: &'k [u8; KEY_ID_BYTES],
+    /// Secret and check.
+    pub(crate) tail: &'k [u8; TAIL_BYTES],
+}
+
+impl<'k> Parts<'k> {
+    /// The parts, where the text is long enough and the last separator is in its place.
+    #[inline]
+    pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
+        let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
+        let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
+        let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
+        Some(Self { head, id, tail })
+    }
+}
+
+/// A key's parts, before its check was looked at.
+pub(crate) struct Shape<'k, 'f> {
+    pub(crate) text: &'k [u8],
+    pub(crate) named: Option<Named<'k>>,
+    checksum: Option<&'f Checksum>,
+}
+
+/// What a structured key says of itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'k> {
+    /// What stands in the id's place.
+    pub(crate) id: &'k [u8; KEY_ID_BYTES],
+    pub(crate) environment: Option<&'k [u8]>,
+    /// Secret and check.
+    pub(crate) tail: &'k [u8; TAIL_BYTES],
+}
+
+impl Shape<'_, '_> {
+    /// Whether its characters are of the alphabet and its check is right.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        let (Some(named), Some(checksum)) = (&self.named, self.checksum) else {
+            return true;
+        };
+        let legal = named.id().is_some() && base62::is_text(named.tail);
+        let parts = self.text.split_last_chunk::<CHECK_BYTES>();
+        legal && parts.is_some_and(|(covered, check)| checksum.holds(covered, check))
+    }
+}
+
+impl Named<'_> {
+    /// The id, if it is one.
+    #[inline]
+    pub(crate) fn id(&self) -> Option<KeyId> {
+        KeyId::from_array(*self.id)
+    }
+}
+
+/// A key as it was presented: well formed, and not yet proved.
+///
+/// It borrows the credential's bytes and prints none of them.
+#[derive(Clone, Copy)]
+pub struct PresentedKey<'k> {
+    text: &'k [u8],
+    id: Option<KeyId>,
+}
+
+impl PresentedKey<'_> {
+    /// The public id that the key claims, where its format carries one.
+    #[must_use]
+    pub const fn claimed_id(&self) -> Option<&KeyId> {
+        self.id.as_ref()
+    }
+
+    /// What a store is asked for.
+    ///
+    /// For a structured key that is its id; for an opaque key, each digest that its
+    /// record may carry under `peppers`.
+    #[must_use]
+    pub fn lookup(&self, peppers: &PepperRing) -> Lookup {
+        match self.id {
+            Some(id) => Lookup::Id(id),
+            None => {
+                let mut digests = [None; PEPPERS_MAX + 1];
+                let made = peppers.candidates(self.text);
+                digests
+                    .iter_mut()
+                    .zip(made)
+                    .for_each(|(place, digest)| *place = Some(digest));
+                Lookup::Digests(Candidates(digests))
+            }
+        }
+    }
+
+    pub(crate) const fn text(&self) -> &[u8] {
+        self.text
+    }
+}
+
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedKey")
+            .field("claimed_id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a store is asked for; never the key's text.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a verdict makes no heap allocation"
+)]
+pub enum Lookup {
+    /// The record with this id.
+    Id(KeyId),
+    /// The record with one of these digests.
+    Digests(Candidates),
+}
+
+/// The digests that an opaque key's record may carry, the likeliest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates([Option<Digest>; PEPPERS_MAX + 1]);
+
+impl Candidates {
+    /// Each digest once.
+    pub fn iter(&self) -> impl Iterator<Item = &Digest> {
+        self.0.iter().flatten()
+    }
+}

@@ -1,0 +1,122 @@
+//! A key derived from a key: never more than its source.
+
+use rand_core::TryCryptoRng;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::digest::PepperRing;
+use crate::key::format::KeyFormat;
+use crate::lifecycle::issue::{IssueRequest, Issued, issue};
+use crate::lifecycle::status::state;
+use crate::record::key_record::KeyRecord;
+use crate::time::UnixMillis;
+
+/// Issues a key on behalf of the holder of `source`, which never holds more than that.
+///
+/// What the request leaves open is taken from the source, but for the permissions: a
+/// derived key has those that were asked for. Owner and environment are the source's.
+///
+/// # Errors
+/// [`ErrorKind::Exceeds`] if permissions, endpoints, networks, rate limit, uses or
+/// lifetime go beyond the source's, or if another owner or environment is asked for.
+/// [`ErrorKind::State`] if the source is not live. Else as [`issue`].
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let none = PepperRing::none();
+/// let request = IssueRequest::new("Acme")?.permissions(["invoices:*"])?;
+/// let source = issue(&format, &none, &request, &mut SysRng, now)?.record;
+/// let less = IssueRequest::new("Acme's shop")?.permissions(["invoices:read"])?;
+/// assert!(delegate(&source, &format, &none, &less, &mut SysRng, now).is_ok());
+/// let more = IssueRequest::new("Acme's shop")?.permissions(["*"])?;
+/// let refused = delegate(&source, &format, &none, &more, &mut SysRng, now).unwrap_err();
+/// assert_eq!(refused.kind(), ErrorKind::Exceeds);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn delegate<R: TryCryptoRng + ?Sized>(
+    source: &KeyRecord,
+    format: &KeyFormat,
+    peppers: &PepperRing,
+    request: &IssueRequest,
+    rng: &mut R,
+    now: UnixMillis,
+) -> Result<Issued, Error> {
+    if !source.is_live(now) {
+        return Err(state("only a live key can be derived from"));
+    }
+    let mut request = request.clone();
+    // A source of no owner or environment has no more of them to give than one of another.
+    let other_owner = request.owner.is_some() && request.owner != source.owner;
+    let other_environment =
+        request.environment.is_some() && request.environment != source.environment;
+    if other_owner || other_environment {
+        return Err(beyond());
+    }
+    request.owner.clone_from(&source.owner);
+    request.environment = source.environment;
+    let lifetime_is_open = request.lifetime.is_none();
+
+    let mut issued = issue(format, peppers, &request, rng, now)?;
+    let derived = &mut issued.record;
+    fill(&mut derived.allowed_endpoints, &source.allowed_endpoints);
+    fill(&mut derived.allowed_networks, &source.allowed_networks);
+    fill(&mut derived.rate_limit, &source.rate_limit);
+    fill(&mut derived.remaining_uses, &source.remaining_uses);
+    if lifetime_is_open && let Some(end) = source.ends_at() {
+        derived.expires_at = Some(derived.expires_at.map_or(end, |own| own.min(end)));
+    }
+    if is_within(derived, source) {
+        Ok(issued)
+    } else {
+        Err(beyond())
+    }
+}
+
+fn fill<T: Clone>(open: &mut Option<T>, source: &Option<T>) {
+    if open.is_none() {
+        open.clone_from(source);
+    }
+}
+
+fn is_within(derived: &KeyRecord, source: &KeyRecord) -> bool {
+    // A restriction of the source must stand in the derived key, as narrow or narrower.
+    fn narrower<T>(own: &Option<T>, held: &Option<T>, within: impl Fn(&T, &T) -> bool) -> bool {
+        match (own, held) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(held)) => within(own, held),
+        }
+    }
+    if !narrower(
+        &derived.allowed_networks,
+        &source.allowed_networks,
+        |own, held| held.covers(own),
+    ) {
+        return false;
+    }
+    source.permissions.covers(&derived.permissions)
+        && narrower(
+            &derived.allowed_endpoints,
+            &source.allowed_endpoints,
+            |own, held| held.covers(own),
+        )
+        && narrower(&derived.rate_limit, &source.rate_limit, |own, held| {
+            own.is_within(held)
+        })
+        && narrower(
+            &derived.remaining_uses,
+            &source.remaining_uses,
+            |own, held| own <= held,
+        )
+        && narrower(&derived.expires_at, &source.ends_at(), |own, held| {
+            own <= held
+        })
+}
+
+const fn beyond() -> Error {
+    Error::new(
+        ErrorKind::Exceeds,
+        "a derived key may hold no more than the key that it derives from",
+    )
+}

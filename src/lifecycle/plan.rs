@@ -1,0 +1,110 @@
+//! Which keys are due for a notice, a rotation or a clean-up.
+
+use alloc::vec::Vec;
+
+use crate::key::id::KeyId;
+use crate::lifecycle::rotate::RotationPolicy;
+use crate::record::key_record::{KeyRecord, Status};
+use crate::time::{Millis, UnixMillis};
+
+/// A key, and what is due for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Due {
+    /// The key.
+    pub key_id: KeyId,
+    /// What is due.
+    pub action: DueAction,
+}
+
+/// What is due for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DueAction {
+    /// Its owner should hear that it ends.
+    Notice {
+        /// When it ends.
+        ends_at: UnixMillis,
+        /// The shortest lead time that has been reached. Send one notice for each pair
+        /// of key and lead.
+        lead: Millis,
+    },
+    /// It should be rotated now, so that its overlap fits in before its end.
+    Rotate {
+        /// When it ends, or reaches the greatest age of the policy.
+        ends_at: UnixMillis,
+    },
+    /// It has ended, and its record need not be kept any longer.
+    CleanUp {
+        /// When it ended.
+        ended_at: UnixMillis,
+    },
+}
+
+/// What is due at `now`, in the order of the records. Pure: the same arguments give the
+/// same answer, and nothing is remembered.
+///
+/// A key is due for rotation once its overlap would reach its end. A key that was
+/// replaced, suspended or revoked is neither rotated nor announced.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let none = PepperRing::none();
+/// let request = IssueRequest::new("Acme")?.expires_in(Millis::from_days(10))?;
+/// let record = issue(&format, &none, &request, &mut SysRng, now)?.record;
+/// let due = plan(&[record], &RotationPolicy::default(), now);
+/// assert!(matches!(due[..], [Due { action: DueAction::Notice { lead, .. }, .. }]
+///     if lead == Millis::from_days(14)));
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use]
+pub fn plan<'r, I>(records: I, policy: &RotationPolicy, now: UnixMillis) -> Vec<Due>
+where
+    I: IntoIterator<Item = &'r KeyRecord>,
+{
+    let mut due = Vec::new();
+    for record in records {
+        due.extend(
+            actions(record, policy, now)
+                .into_iter()
+                .flatten()
+                .map(|action| Due {
+                    key_id: record.id,
+                    action,
+                }),
+        );
+    }
+    due
+}
+
+fn actions(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> [Option<DueAction>; 2] {
+    let ended_at = match record.status {
+        Status::Revoked { at, .. } => Some(at),
+        _ => record.ends_at().filter(|&end| now >= end),
+    };
+    if let Some(ended_at) = ended_at {
+        let over = now.since(ended_at) >= policy.retention();
+        return [over.then_some(DueAction::CleanUp { ended_at }), None];
+    }
+    if record.status != Status::Active || record.replaced_by.is_some() {
+        return [None, None];
+    }
+    let aged = record.created_at.plus(policy.max_age()).ok();
+    let notice = record.expires_at.and_then(|ends_at| {
+        let left = ends_at.since(now);
+        let lead = policy
+            .notice_leads()
+            .iter()
+            .copied()
+            .filter(|&lead| left <= lead)
+            .min()?;
+        Some(DueAction::Notice { ends_at, lead })
+    });
+    let ends_at = [record.expires_at, aged].into_iter().flatten().min();
+    let rotation = ends_at
+        .filter(|end| end.since(now) <= policy.overlap())
+        .map(|ends_at| DueAction::Rotate { ends_at });
+    [notice, rotation]
+}

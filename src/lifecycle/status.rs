@@ -1,0 +1,126 @@
+//! Suspending, resuming and revoking a key, and the other changes of a single record.
+
+use alloc::boxed::Box;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::digest::PepperRing;
+use crate::key::format::PresentedKey;
+use crate::record::event::{Event, EventKind};
+use crate::record::key_record::{KeyRecord, Status, short_text};
+use crate::time::UnixMillis;
+
+/// A changed record and the event that says so; a store writes both or neither.
+///
+/// The record's version is one more than that of the record it came from. A store
+/// accepts it only over that one: a stale change loses.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Change {
+    /// The record as it is to be.
+    pub record: KeyRecord,
+    /// What an audit keeps.
+    pub event: Event,
+}
+
+impl Change {
+    pub(crate) fn new(from: &KeyRecord, kind: EventKind, now: UnixMillis) -> Self {
+        let mut record = from.clone();
+        record.version = record.version.saturating_add(1);
+        Self {
+            record,
+            event: Event::new(kind, from.id, now),
+        }
+    }
+}
+
+/// Revokes a key, for good: no verb leads back from there.
+///
+/// # Errors
+/// [`ErrorKind::State`] if it is revoked already; the first instant and reason stand.
+/// [`ErrorKind::Record`] if the reason is longer than 255 bytes or has control characters.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = issue(&format, &PepperRing::none(), &IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let revoked = revoke(&issued.record, "leaked in a log", now)?.record;
+/// assert!(!revoked.is_live(now));
+/// assert_eq!(resume(&revoked, now).unwrap_err().kind(), ErrorKind::State);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Change, Error> {
+    let expected = "a reason is at most 255 bytes without control characters";
+    let reason: Box<str> = short_text(reason, expected)?;
+    if matches!(record.status, Status::Revoked { .. }) {
+        return Err(state("the key is revoked already"));
+    }
+    let mut change = Change::new(record, EventKind::Revoked, now);
+    change.event.reason = Some(reason.clone());
+    change.record.status = Status::Revoked { at: now, reason };
+    Ok(change)
+}
+
+/// Suspends a key until it is resumed.
+///
+/// # Errors
+/// [`ErrorKind::State`] unless it is active.
+pub fn suspend(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
+    if record.status != Status::Active {
+        return Err(state("only an active key can be suspended"));
+    }
+    let mut change = Change::new(record, EventKind::Suspended, now);
+    change.record.status = Status::Suspended;
+    Ok(change)
+}
+
+/// Resumes a suspended key; its expiry has run on meanwhile.
+///
+/// # Errors
+/// [`ErrorKind::State`] unless it is suspended.
+pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
+    if record.status != Status::Suspended {
+        return Err(state("only a suspended key can be resumed"));
+    }
+    let mut change = Change::new(record, EventKind::Resumed, now);
+    change.record.status = Status::Active;
+    Ok(change)
+}
+
+/// The event of a key that has come to its end by time; the record needs no change.
+///
+/// # Errors
+/// [`ErrorKind::State`] while the key has not ended.
+pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
+    if record.ends_at().is_none_or(|end| now < end) {
+        return Err(state("the key has not ended"));
+    }
+    Ok(Event::new(EventKind::Expired, record.id, now))
+}
+
+/// Gives a key's record a digest under the current pepper, as a verdict with
+/// [`needs_rehash`](crate::Allowed::needs_rehash) asks for.
+///
+/// # Errors
+/// [`ErrorKind::State`] if the presented key is not that of the record, or if the digest
+/// is as it should be.
+pub fn rehash(
+    record: &KeyRecord,
+    key: &PresentedKey<'_>,
+    peppers: &PepperRing,
+    now: UnixMillis,
+) -> Result<Change, Error> {
+    if !peppers.proves(key.text(), Some(&record.digest)) {
+        return Err(state("the presented key is not that of the record"));
+    }
+    if !peppers.is_outdated(&record.digest) {
+        return Err(state("the digest is current"));
+    }
+    let mut change = Change::new(record, EventKind::Rehashed, now);
+    change.record.digest = peppers.digest(key.text());
+    Ok(change)
+}
+
+pub(crate) const fn state(expected: &'static str) -> Error {
+    Error::new(ErrorKind::State, expected)
+}

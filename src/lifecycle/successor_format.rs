@@ -1,0 +1,38 @@
+//! The format of a key's successor, read off the record.
+
+use crate::error::{Error, ErrorKind};
+use crate::key::format::{ID_SHOWN, KeyFormat, OPAQUE_SHOWN};
+use crate::record::key_record::KeyRecord;
+
+impl KeyFormat {
+    /// The format that `record`'s key was issued in, for its successor.
+    ///
+    /// It is read off what is shown of the key, which does not tell all: the check is
+    /// CRC-32, and where it is keyed, say so [again](Self::with_checksum); an opaque key has
+    /// the usual 32 random bytes. A service that accepts other keys alone refuses such a
+    /// successor: there, give the format.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] for keys that were issued elsewhere.
+    pub fn like(record: &KeyRecord) -> Result<Self, Error> {
+        let elsewhere = Error::new(
+            ErrorKind::Format,
+            "the key was not issued in a known format",
+        );
+        let (head, shown) = record.key_prefix.rsplit_once('_').ok_or(elsewhere)?;
+        if shown.len() == OPAQUE_SHOWN {
+            return Self::opaque(head);
+        }
+        let own_id = shown.len() == ID_SHOWN && record.id.as_str().starts_with(shown);
+        let prefix = match &record.environment {
+            Some(environment) => head
+                .strip_suffix(environment.as_str())
+                .and_then(|h| h.strip_suffix('_')),
+            None => Some(head),
+        };
+        prefix
+            .filter(|_| own_id)
+            .ok_or(elsewhere)
+            .and_then(Self::structured)
+    }
+}

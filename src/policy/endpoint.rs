@@ -1,0 +1,370 @@
+//! Which methods and paths a key may be used on.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// Longest rule in bytes, its methods included.
+pub const ENDPOINT_RULE_BYTES_MAX: usize = 512;
+/// Most rules in a list.
+pub const ENDPOINT_RULES_MAX: usize = 64;
+
+/// A key's endpoint rules, `[METHODS ]/path/pattern` each.
+///
+/// Methods are upper-case tokens joined by commas; without any, all are meant. Patterns
+/// match whole segments: `*` in the middle is exactly one segment that is not empty, `*`
+/// at the end is any remainder of any depth, the empty one after the slash too.
+///
+/// An empty list matches nothing. A record without any list is not restricted; the two
+/// are different values.
+///
+/// ```
+/// use keystile::EndpointRules;
+/// let rules = EndpointRules::new(["GET,HEAD /api/metrics/*", "/api/users/*/name"])?;
+/// assert!(rules.allow("GET", "/api/metrics/cpu/load"));
+/// assert!(rules.allow("DELETE", "/api/users/7/name"));
+/// assert!(!rules.allow("POST", "/api/metrics/cpu"));
+/// assert!(!rules.allow("GET", "/api/metrics"), "the slash belongs to the pattern");
+/// assert!(!rules.allow("GET", "/api/metrics/../users"), "not a canonical path");
+/// assert!(EndpointRules::new(["/api/data*"]).is_err());
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct EndpointRules {
+    /// Each rule behind its [`Head`]: one allocation for the whole list.
+    packed: Box<[u8]>,
+}
+
+impl EndpointRules {
+    /// A checked list; what stands in it twice is kept once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Endpoint`] if a rule is not spelled as one, is longer than 512 bytes,
+    /// or if there are more than 64.
+    pub fn new<I>(rules: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut packed = Vec::new();
+        for (count, rule) in rules.into_iter().enumerate() {
+            let rule = rule.as_ref();
+            if count >= ENDPOINT_RULES_MAX {
+                return Err(Error::new(
+                    ErrorKind::Endpoint,
+                    "a key has at most 64 endpoint rules",
+                ));
+            }
+            if rule.len() > ENDPOINT_RULE_BYTES_MAX {
+                return Err(Error::new(
+                    ErrorKind::Endpoint,
+                    "an endpoint rule has at most 512 bytes",
+                ));
+            }
+            let (methods, pattern) = split_rule(rule);
+            if !methods.is_none_or(|methods| methods.split(',').all(is_method)) {
+                return Err(Error::new(
+                    ErrorKind::Endpoint,
+                    "an endpoint rule's methods are upper-case tokens joined by commas, then one space",
+                ));
+            }
+            if !is_pattern(pattern) {
+                return Err(Error::new(
+                    ErrorKind::Endpoint,
+                    "an endpoint pattern is /segments, with * for one whole segment, or at the end for the rest",
+                ));
+            }
+            if !Rules(&packed)
+                .iter()
+                .any(|known| known.text == rule.as_bytes())
+            {
+                packed.extend_from_slice(&Head::of(rule).to_bytes());
+                packed.extend_from_slice(rule.as_bytes());
+            }
+        }
+        Ok(Self {
+            packed: packed.into(),
+        })
+    }
+
+    /// Each rule, in the order of the first mention.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        // All of them are ASCII.
+        self.view()
+            .iter()
+            .filter_map(|rule| core::str::from_utf8(rule.text).ok())
+    }
+
+    /// Whether the list is empty, and so allows nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.packed.is_empty()
+    }
+
+    /// Whether a rule matches the method and the path as they were sent.
+    ///
+    /// A path that is not [canonical](crate::is_canonical_path) matches nothing.
+    #[must_use]
+    pub fn allow(&self, method: &str, path: &str) -> bool {
+        crate::policy::path::is_canonical_path(path.as_bytes())
+            && self
+                .view()
+                .allow_canonical(method.as_bytes(), path.as_bytes())
+    }
+
+    /// The list as it lies in memory, for a verdict.
+    #[inline]
+    pub(crate) const fn view(&self) -> Rules<'_> {
+        Rules(&self.packed)
+    }
+
+    /// Whether each rule of `other` lies within one rule here.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other
+            .view()
+            .iter()
+            .all(|wanted| self.view().iter().any(|own| own.covers(&wanted)))
+    }
+}
+
+/// A packed list of rules, wherever it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'s>(pub(crate) &'s [u8]);
+
+impl<'s> Rules<'s> {
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = Rule<'s>> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (head, behind) = rest.split_first_chunk()?;
+            let head = Head::from_bytes(*head);
+            let (text, behind) = behind.split_at_checked(head.length.into())?;
+            rest = behind;
+            Some(Rule { text, head })
+        })
+    }
+
+    /// Whether a rule matches a path that was found to be canonical.
+    #[inline]
+    pub(crate) fn allow_canonical(self, method: &[u8], path: &[u8]) -> bool {
+        let usual = usual_method(method);
+        self.iter()
+            .any(|rule| rule.allows(usual, method) && rule.matches(path))
+    }
+}
+
+/// A rule as it lies in a list.
+struct Rule<'s> {
+    text: &'s [u8],
+    head: Head,
+}
+
+/// What is read of a rule before its text.
+#[derive(Clone, Copy)]
+struct Head {
+    length: u16,
+    /// Where the pattern begins: behind the methods and a space, or at 0 without methods.
+    pattern_at: u16,
+    wildcards: Wildcards,
+    /// The usual ones of the methods, one bit each; all of them without methods.
+    usual_methods: u8,
+}
+
+/// The bit of a usual method; 0 for any other.
+#[inline]
+fn usual_method(method: &[u8]) -> u8 {
+    match method {
+        b"GET" => 1,
+        b"HEAD" => 2,
+        b"POST" => 4,
+        b"PUT" => 8,
+        b"PATCH" => 16,
+        b"DELETE" => 32,
+        b"OPTIONS" => 64,
+        _ => 0,
+    }
+}
+
+/// Which wildcards a pattern has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wildcards {
+    None = 0,
+    /// One, at its end.
+    Rest = 1,
+    /// Others.
+    Inner = 2,
+}
+
+impl Head {
+    /// The head of a rule that was found to be well formed, and so is short.
+    fn of(rule: &str) -> Self {
+        let narrow = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        let wildcards = match rule.find('*') {
+            None => Wildcards::None,
+            Some(first) if first.saturating_add(1) == rule.len() => Wildcards::Rest,
+            Some(_) => Wildcards::Inner,
+        };
+        let methods = rule.split_once(' ').map(|(methods, _)| methods);
+        let pattern_at = methods.map_or(0, |methods| methods.len().saturating_add(1));
+        let usual_methods = methods.map_or(u8::MAX, |methods| {
+            methods
+                .split(',')
+                .fold(0, |bits, method| bits | usual_method(method.as_bytes()))
+        });
+        Self {
+            length: narrow(rule.len()),
+            pattern_at: narrow(pattern_at),
+            wildcards,
+            usual_methods,
+        }
+    }
+
+    const fn to_bytes(self) -> [u8; 6] {
+        let ([a, b], [c, d]) = (self.length.to_le_bytes(), self.pattern_at.to_le_bytes());
+        [a, b, c, d, self.wildcards as u8, self.usual_methods]
+    }
+
+    #[inline]
+    const fn from_bytes([a, b, c, d, wildcards, usual_methods]: [u8; 6]) -> Self {
+        let wildcards = match wildcards {
+            0 => Wildcards::None,
+            1 => Wildcards::Rest,
+            _ => Wildcards::Inner,
+        };
+        Self {
+            length: u16::from_le_bytes([a, b]),
+            pattern_at: u16::from_le_bytes([c, d]),
+            wildcards,
+            usual_methods,
+        }
+    }
+}
+
+impl<'s> Rule<'s> {
+    /// The methods, and the pattern.
+    #[inline]
+    fn parts(&self) -> (Option<&'s [u8]>, &'s [u8]) {
+        let (methods, pattern) = self
+            .text
+            .split_at_checked(self.head.pattern_at.into())
+            .unwrap_or_default();
+        (
+            methods.split_last().map(|(_space, methods)| methods),
+            pattern,
+        )
+    }
+
+    /// Whether a method, of which `usual` is the bit, may be used.
+    #[inline]
+    fn allows(&self, usual: u8, method: &[u8]) -> bool {
+        self.head.usual_methods & usual != 0 || (usual == 0 && is_named(self.parts().0, method))
+    }
+
+    /// Whether the pattern covers all that `path`, a canonical path or a pattern, stands
+    /// for.
+    #[inline]
+    fn matches(&self, path: &[u8]) -> bool {
+        let (_, pattern) = self.parts();
+        match (self.head.wildcards, pattern) {
+            (Wildcards::None, pattern) => pattern == path,
+            // Any remainder after the slash, the empty one too. A path that is a pattern
+            // and ends in `*` stands for no less than that.
+            (Wildcards::Rest, [stem @ .., _star]) => path.starts_with(stem),
+            (_, pattern) => matches_by_segment(pattern, path),
+        }
+    }
+
+    fn covers(&self, wanted: &Rule<'_>) -> bool {
+        let (wanted_methods, wanted_pattern) = wanted.parts();
+        let methods_within = match wanted_methods {
+            Some(wanted) => wanted
+                .split(is_comma)
+                .all(|method| self.allows(usual_method(method), method)),
+            None => self.parts().0.is_none(),
+        };
+        methods_within && self.matches(wanted_pattern)
+    }
+}
+
+/// Whether a method is among those that are written out, or none are.
+#[inline(never)]
+fn is_named(methods: Option<&[u8]>, method: &[u8]) -> bool {
+    methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
+}
+
+const fn is_comma(byte: &u8) -> bool {
+    *byte == b','
+}
+
+impl fmt::Debug for EndpointRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+fn split_rule(rule: &str) -> (Option<&str>, &str) {
+    match rule.split_once(' ') {
+        Some((methods, pattern)) => (Some(methods), pattern),
+        None => (None, rule),
+    }
+}
+
+// Out of the way of patterns that need no walk.
+#[inline(never)]
+fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
+    let slash = |byte: &u8| *byte == b'/';
+    let (mut own, mut other) = (
+        pattern.split(slash).peekable(),
+        path.split(slash).peekable(),
+    );
+    loop {
+        match (own.next(), other.next()) {
+            (Some(b"*"), Some(segment)) => {
+                if own.peek().is_none() {
+                    return true;
+                }
+                // A last `*` of a pattern is a remainder, not the one segment.
+                if segment.is_empty() || (segment == b"*" && other.peek().is_none()) {
+                    return false;
+                }
+            }
+            (Some(segment), Some(same)) if segment == same => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// RFC 9110, section 9.1: a method is a case-sensitive token.
+fn is_method(method: &str) -> bool {
+    method
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_uppercase())
+        && method.len() <= 32
+        && method
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+}
+
+/// Whether `pattern` is made of canonical segments without `%`, and whole-segment `*`.
+fn is_pattern(pattern: &str) -> bool {
+    let Some(segments) = pattern.strip_prefix('/') else {
+        return false;
+    };
+    let last = segments.split('/').count().saturating_sub(1);
+    segments
+        .split('/')
+        .enumerate()
+        .all(|(at, segment)| match segment {
+            "*" => true,
+            // The empty segment after a trailing slash.
+            "" => at == last,
+            "." | ".." => false,
+            _ => segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&b)),
+        })
+}

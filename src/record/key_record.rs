@@ -1,0 +1,227 @@
+//! What a store keeps about a key; never the key.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::digest::Digest;
+use crate::key::id::KeyId;
+use crate::key::label::{Environment, TemplateName};
+use crate::policy::endpoint::EndpointRules;
+use crate::policy::network::Networks;
+use crate::policy::permission::PermissionSet;
+use crate::policy::rate_limit::RateLimit;
+use crate::time::UnixMillis;
+
+/// Longest metadata in bytes.
+pub const METADATA_BYTES_MAX: usize = 16 * 1_024;
+/// Longest client name, e-mail address, owner or reason in bytes, as in the SQL table.
+pub(crate) const TEXT_BYTES_MAX: usize = 255;
+/// Longest part of a key that may be shown: a prefix, an environment and four characters.
+const KEY_PREFIX_BYTES_MAX: usize = 40;
+
+/// What a store keeps about a key.
+///
+/// Fields are plain values that a store fills from its columns. Each type holds only
+/// what is well formed; [`check`](Self::check) holds the rest.
+///
+/// `Debug` prints neither digest nor metadata. For showing a record to people, see
+/// [`public`](Self::public).
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyRecord {
+    /// The public id.
+    pub id: KeyId,
+    /// The digest of the key's text.
+    pub digest: Digest,
+    /// What of the key may be shown: prefix, environment, first 4 characters of the id.
+    pub key_prefix: Box<str>,
+    /// Whose key it is, for people: 1 to 255 bytes.
+    pub client_name: Box<str>,
+    /// An address to send notices to.
+    pub client_email: Option<Box<str>>,
+    /// The account or tenant that the key belongs to; all its keys can be ended at once.
+    pub owner: Option<Box<str>>,
+    /// The deployment that the key is for.
+    pub environment: Option<Environment>,
+    /// What it was granted.
+    pub permissions: PermissionSet,
+    /// Where it may be used. None: anywhere. An empty list: nowhere.
+    pub allowed_endpoints: Option<EndpointRules>,
+    /// From where it may be used. None: from anywhere. An empty list: from nowhere.
+    pub allowed_networks: Option<Networks>,
+    /// How often it may be used. None: as often as one likes.
+    pub rate_limit: Option<RateLimit>,
+    /// Uses that were left when the record was read. None: not counted.
+    pub remaining_uses: Option<u64>,
+    /// The template that it was issued from.
+    pub scope_type: Option<TemplateName>,
+    /// JSON text of the caller's own, at most 16 KiB; not looked into.
+    pub metadata: Option<Box<str>>,
+    /// When it was issued.
+    pub created_at: UnixMillis,
+    /// When it was last used, as far as is known.
+    pub last_used_at: Option<UnixMillis>,
+    /// From when on it is refused. None: never.
+    pub expires_at: Option<UnixMillis>,
+    /// Whether it may be used at all.
+    pub status: Status,
+    /// The id of the first key of its lineage; its own where it never was rotated.
+    /// A lineage shares one rate limit and one count of uses.
+    pub lineage: KeyId,
+    /// The key that takes its place.
+    pub replaced_by: Option<KeyId>,
+    /// From when on a replaced key is refused.
+    pub overlap_until: Option<UnixMillis>,
+    /// The predecessor whose overlap ends when this key is first used.
+    pub ends_at_first_use: Option<KeyId>,
+    /// Counts the changes; an update of an older version loses.
+    pub version: u64,
+}
+
+/// Whether a key may be used at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It may.
+    Active,
+    /// Not now: it can be resumed.
+    Suspended,
+    /// Never again.
+    Revoked {
+        /// When it was revoked.
+        at: UnixMillis,
+        /// Why, for the audit: at most 255 bytes.
+        reason: Box<str>,
+    },
+}
+
+impl KeyRecord {
+    /// An active key without permissions, limits, restrictions or expiry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] as in [`check`](Self::check).
+    pub fn new(
+        id: KeyId,
+        digest: Digest,
+        key_prefix: &str,
+        client_name: &str,
+        created_at: UnixMillis,
+    ) -> Result<Self, Error> {
+        let record = Self {
+            id,
+            digest,
+            key_prefix: key_prefix.into(),
+            client_name: client_name.into(),
+            client_email: None,
+            owner: None,
+            environment: None,
+            permissions: PermissionSet::default(),
+            allowed_endpoints: None,
+            allowed_networks: None,
+            rate_limit: None,
+            remaining_uses: None,
+            scope_type: None,
+            metadata: None,
+            created_at,
+            last_used_at: None,
+            expires_at: None,
+            status: Status::Active,
+            lineage: id,
+            replaced_by: None,
+            overlap_until: None,
+            ends_at_first_use: None,
+            version: 1,
+        };
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Whether the texts are within their bounds and the fields agree with each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] where they are or do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let text = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(is_control);
+        let optional = |value: &Option<Box<str>>| value.as_deref().is_none_or(text);
+        let expected = if self.client_name.is_empty() || !text(&self.client_name) {
+            "a client name is 1 to 255 bytes without control characters"
+        } else if !optional(&self.client_email) || !optional(&self.owner) {
+            "an e-mail address or owner is at most 255 bytes without control characters"
+        } else if self.key_prefix.len() > KEY_PREFIX_BYTES_MAX || !text(&self.key_prefix) {
+            "a key prefix is at most 40 bytes without control characters"
+        } else if self
+            .metadata
+            .as_ref()
+            .is_some_and(|json| json.len() > METADATA_BYTES_MAX)
+        {
+            "metadata is at most 16 KiB"
+        } else if matches!(&self.status, Status::Revoked { reason, .. } if !text(reason)) {
+            "a reason is at most 255 bytes without control characters"
+        } else if self.replaced_by == Some(self.id) || self.ends_at_first_use == Some(self.id) {
+            "a key cannot be its own successor"
+        } else if self.replaced_by.is_some() != self.overlap_until.is_some() {
+            "a replaced key has an end of its overlap, and no other key has one"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Record, expected))
+    }
+
+    /// The instant from which on the key is refused for its age or its overlap.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<UnixMillis> {
+        match (self.expires_at, self.overlap_until) {
+            (Some(expiry), Some(overlap)) => Some(expiry.min(overlap)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Whether the key is active, not expired and not past its overlap.
+    #[must_use]
+    pub fn is_live(&self, now: UnixMillis) -> bool {
+        self.status == Status::Active && self.ends_at().is_none_or(|end| now < end)
+    }
+
+    /// The record as people may see it: without the digest.
+    #[must_use]
+    pub const fn public(&self) -> PublicRecord<'_> {
+        PublicRecord(self)
+    }
+}
+
+/// A record as people may see it; it prints and serialises without the digest.
+#[derive(Clone, Copy)]
+pub struct PublicRecord<'r>(pub(crate) &'r KeyRecord);
+
+impl core::fmt::Debug for KeyRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.public().fmt(f)
+    }
+}
+
+impl core::fmt::Debug for PublicRecord<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("KeyRecord")
+            .field("id", &self.0.id)
+            .field("key_prefix", &self.0.key_prefix)
+            .field("client_name", &self.0.client_name)
+            .field("status", &self.0.status)
+            .field("expires_at", &self.0.expires_at)
+            .field("version", &self.0.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A checked reason or name: within the bound, on one line.
+pub(crate) fn short_text(text: &str, expected: &'static str) -> Result<Box<str>, Error> {
+    if text.len() > TEXT_BYTES_MAX || text.contains(is_control) {
+        return Err(Error::new(ErrorKind::Record, expected));
+    }
+    Ok(String::from(text).into())
+}
+
+/// Control characters would let a client's name forge lines of a log.
+fn is_control(c: char) -> bool {
+    c.is_control()
+}

@@ -1,0 +1,63 @@
+//! What a lineage has spent: one rate limit and one count of uses for all its keys.
+
+use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::record::key_record::KeyRecord;
+use crate::time::UnixMillis;
+
+/// What a lineage of keys has spent so far.
+///
+/// It is kept per [lineage](KeyRecord::lineage), so that rotating a key gives no second
+/// allowance. A store writes it back with compare-and-set: two verdicts at once must not
+/// spend the same use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The rate limit's memory.
+    pub rate: RateState,
+    /// Uses that are left. None: not counted.
+    pub remaining: Option<u64>,
+}
+
+/// Why nothing was spent.
+#[derive(Clone, Copy)]
+pub(crate) enum NotSpent {
+    RateLimit,
+    Uses,
+}
+
+impl Usage {
+    /// Usage from a store's columns.
+    #[must_use]
+    pub const fn new(rate: RateState, remaining: Option<u64>) -> Self {
+        Self { rate, remaining }
+    }
+
+    /// The usage of a key that was never used.
+    #[must_use]
+    pub fn of(record: &KeyRecord) -> Self {
+        Self::new(RateState::default(), record.remaining_uses)
+    }
+
+    /// Spends one request and one use, both or neither. A key whose record counts uses has
+    /// `counted` of them where none are kept here yet: a usage that was left empty does not
+    /// make it one without end.
+    #[inline]
+    pub(crate) fn spend(
+        &mut self,
+        limit: Option<&RateLimit>,
+        counted: Option<u64>,
+        now: UnixMillis,
+    ) -> Result<(), NotSpent> {
+        let rate = match limit {
+            None => self.rate,
+            Some(limit) => limit
+                .admit(self.rate, now)
+                .map_err(|_| NotSpent::RateLimit)?,
+        };
+        if let Some(remaining) = self.remaining.or(counted) {
+            self.remaining = Some(remaining.checked_sub(1).ok_or(NotSpent::Uses)?);
+        }
+        self.rate = rate;
+        Ok(())
+    }
+}

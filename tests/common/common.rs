@@ -1,0 +1,13 @@
+//! What the tests share. Each binary uses a part of it.
+
+#![allow(dead_code, reason = "no binary needs all of it")]
+#![allow(clippy::panic, reason = "a test fails where the product must not")]
+
+#[cfg(feature = "keyring")]
+pub(crate) mod backed;
+pub(crate) mod dice;
+pub(crate) mod forged;
+pub(crate) mod naive_path;
+pub(crate) mod restricted;
+pub(crate) mod routers;
+pub(crate) mod service;

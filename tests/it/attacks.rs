@@ -1,0 +1,17 @@
+//! Attacks that other products fell to, each by its row in the list of attacks.
+
+#[cfg(feature = "keyring")]
+mod caching;
+mod clocks;
+mod credentials;
+mod digests;
+mod endpoints;
+mod headers;
+#[cfg(feature = "keyring")]
+mod invalidation;
+mod leakage;
+mod lifecycle;
+mod limits;
+mod paths;
+mod privilege;
+mod randomness;

@@ -1,0 +1,311 @@
+//! The keyring against the core: whatever happens to keys, in whatever order, a request is
+//! decided as `verify` decides it by the same record and the same usage.
+use std::collections::HashMap;
+
+use crate::common::backed::Backed;
+use crate::common::forged::with_wrong_secret;
+use crate::common::service::{Service, at, client};
+use keystile::{
+    Decision, Environment, KeyId, KeyRecord, Millis, RateLimit, Request, Requirement,
+    RotationPolicy, Usage, end_overlap, rehash, resume, revoke, rotate, suspend,
+};
+use proptest::prelude::*;
+
+/// Keys that are issued at the start.
+const KEYS: usize = 4;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The key, and bits that say what is asked of it.
+    Ask(usize, u16),
+    AskWrong(usize),
+    Later(u64),
+    Revoke(usize),
+    Suspend(usize),
+    Resume(usize),
+    Rotate(usize, bool),
+    EndOverlap(usize),
+    Rehash(usize),
+    TakePermissions(usize),
+    Invalidate(usize),
+    InvalidateOwner,
+    InvalidateAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..2 * KEYS;
+    prop_oneof![
+        24 => (key.clone(), any::<u16>()).prop_map(|(key, bits)| Step::Ask(key, bits)),
+        2 => key.clone().prop_map(Step::AskWrong),
+        4 => prop_oneof![1..3_000u64, 1..400_000u64].prop_map(Step::Later),
+        1 => key.clone().prop_map(Step::Revoke),
+        1 => key.clone().prop_map(Step::Suspend),
+        1 => key.clone().prop_map(Step::Resume),
+        2 => (key.clone(), any::<bool>()).prop_map(|(key, end)| Step::Rotate(key, end)),
+        1 => key.clone().prop_map(Step::EndOverlap),
+        1 => key.clone().prop_map(Step::Rehash),
+        1 => key.clone().prop_map(Step::TakePermissions),
+        1 => key.prop_map(Step::Invalidate),
+        1 => Just(Step::InvalidateOwner),
+        1 => Just(Step::InvalidateAll),
+    ]
+}
+
+struct World {
+    service: Service,
+    backed: Backed,
+    keys: Vec<(String, KeyId)>,
+    /// What each lineage has spent, as a store behind the core would keep it.
+    usage: HashMap<KeyId, Usage>,
+    now: u64,
+}
+
+impl World {
+    fn new(mut service: Service, kinds: &[u8], capacity: usize) -> Self {
+        let backed = Backed::set_up(&service, |builder| builder.capacity(capacity));
+        let mut world = Self {
+            keys: Vec::new(),
+            usage: HashMap::new(),
+            now: 1,
+            backed,
+            service: Service::structured(),
+        };
+        for kind in kinds {
+            let mut request = client().owner("tenant 7").unwrap();
+            if kind & 1 > 0 {
+                let limit = RateLimit::new(3, Millis::from_secs(10)).unwrap();
+                request = request.rate_limit(limit);
+            }
+            if kind & 2 > 0 {
+                request = request.uses(6).unwrap();
+            }
+            if kind & 4 > 0 {
+                request = request.endpoints(["GET /api/data/*"]).unwrap();
+            }
+            if kind & 8 > 0 {
+                request = request.networks(["192.0.2.0/24"]).unwrap();
+            }
+            request = request
+                .expires_in(Millis::from_secs(if kind & 16 > 0 { 600 } else { 86_400 }))
+                .unwrap();
+            let issued = service.issue(&request);
+            world
+                .usage
+                .insert(issued.record.id, Usage::of(&issued.record));
+            world.add(issued.key.expose(), &issued.record);
+        }
+        world.service = service;
+        world
+    }
+
+    fn add(&mut self, text: &str, record: &KeyRecord) {
+        self.backed.put(record);
+        self.keys.push((text.to_owned(), record.id));
+    }
+
+    fn record(&self, key: usize) -> KeyRecord {
+        self.backed.record(&self.keys[key % self.keys.len()].1)
+    }
+
+    fn take(&mut self, step: &Step) {
+        let now = at(self.now);
+        match *step {
+            Step::Ask(key, bits) => self.ask(key, bits),
+            Step::AskWrong(key) => {
+                let text = with_wrong_secret(&self.keys[key % self.keys.len()].0);
+                let record = self.record(key);
+                let mut usage = Usage::of(&record);
+                let request = Request::new();
+                let expected =
+                    self.service
+                        .ask(text.as_bytes(), Some(&record), &request, &mut usage, now);
+                assert_eq!(self.backed.ask(&text, &request, now), expected);
+            }
+            Step::Later(millis) => {
+                self.write_uses();
+                self.now += millis;
+            }
+            Step::Revoke(key) => {
+                let revoked = revoke(&self.record(key), "", now);
+                self.change(revoked.ok().map(|change| change.record));
+            }
+            Step::Suspend(key) => {
+                let suspended = suspend(&self.record(key), now);
+                self.change(suspended.ok().map(|change| change.record));
+            }
+            Step::Resume(key) => {
+                let resumed = resume(&self.record(key), now);
+                self.change(resumed.ok().map(|change| change.record));
+            }
+            Step::Rotate(key, end_on_first_use) => self.rotate(key, end_on_first_use),
+            Step::EndOverlap(key) => {
+                let successor = self.record(key);
+                let Some(old) = successor.ends_at_first_use else {
+                    return;
+                };
+                for record in end_overlap(&self.backed.record(&old), &successor, now)
+                    .into_iter()
+                    .flatten()
+                {
+                    self.change(Some(record));
+                }
+            }
+            Step::Rehash(key) => {
+                let text = self.keys[key % self.keys.len()].0.clone();
+                let key_text = self.service.verifier.parse(text.as_bytes()).unwrap();
+                let peppers = self.service.verifier.peppers();
+                let rehashed = rehash(&self.record(key), &key_text, peppers, now);
+                self.change(rehashed.ok().map(|change| change.record));
+            }
+            Step::TakePermissions(key) => {
+                let mut record = self.record(key);
+                record.permissions = keystile::PermissionSet::new(["invoices:*"]).unwrap();
+                record.version += 1;
+                self.change(Some(record));
+            }
+            Step::Invalidate(key) => self.backed.keyring.invalidate(&self.record(key).id),
+            Step::InvalidateOwner => self.backed.keyring.invalidate_owner("tenant 7"),
+            Step::InvalidateAll => self.backed.keyring.invalidate_all(),
+        }
+    }
+
+    fn change(&self, record: Option<KeyRecord>) {
+        if let Some(record) = record {
+            self.backed.change(&record);
+        }
+    }
+
+    fn rotate(&mut self, key: usize, end_on_first_use: bool) {
+        if self.keys.len() >= 2 * KEYS {
+            return;
+        }
+        let policy = RotationPolicy::default()
+            .with_overlap(Millis::from_secs(20))
+            .and_then(|policy| policy.with_max_age(Millis::from_hours(24)))
+            .unwrap()
+            .with_end_on_first_use(end_on_first_use);
+        let (format, peppers) = (self.service.format.clone(), self.service.verifier.peppers());
+        let peppers = peppers.clone();
+        let record = self.record(key);
+        let siblings: Vec<_> = (0..self.keys.len())
+            .map(|key| self.record(key))
+            .filter(|sibling| sibling.lineage == record.lineage)
+            .collect();
+        let dice = &mut self.service.dice;
+        let rotated = rotate(
+            &record,
+            &siblings,
+            &policy,
+            &format,
+            &peppers,
+            dice,
+            at(self.now),
+        );
+        if let Ok(rotated) = rotated {
+            let text = rotated.key.expose().to_owned();
+            self.add(&text, &rotated.successor);
+            self.change(Some(rotated.successor));
+            for record in rotated.changed {
+                self.change(Some(record));
+            }
+        }
+    }
+
+    fn ask(&mut self, key: usize, bits: u16) {
+        let (text, id) = &self.keys[key % self.keys.len()];
+        let record = self.backed.record(id);
+        let read = Requirement::parse(if bits & 1 > 0 { "read" } else { "invoices:pay" }).unwrap();
+        let live = Environment::new(if bits & 2 > 0 { "live" } else { "test" }).unwrap();
+        let mut request = Request::new();
+        if bits & 4 > 0 {
+            request = request.requires(&read);
+        }
+        if bits & 24 == 24 {
+            request = request.in_environment(&live);
+        }
+        if bits & 32 == 0 {
+            let path = ["/api/data/1", "/api/data/", "/api/data/1/2", "/api/../x"];
+            request = request.endpoint("GET", path[usize::from(bits >> 6 & 3)]);
+        }
+        if bits & 256 == 0 {
+            let address = ["192.0.2.1", "192.0.3.1"][usize::from(bits >> 9 & 3 == 3)];
+            request = request.from_address(address.parse().unwrap());
+        }
+        let usage = self.usage.get_mut(&record.lineage).unwrap();
+        let now = at(self.now);
+        let expected = self
+            .service
+            .ask(text.as_bytes(), Some(&record), &request, usage, now);
+        assert_eq!(self.backed.ask(text, &request, now), expected);
+    }
+
+    /// Writes the uses back, as a service does every few seconds, and holds their number
+    /// against what was allowed.
+    fn write_uses(&mut self) {
+        for used in self.backed.keyring.drain_uses() {
+            for key in 0..self.keys.len() {
+                let mut record = self.record(key);
+                if record.lineage == used.lineage {
+                    record.remaining_uses = record
+                        .remaining_uses
+                        .map(|left| left.checked_sub(used.count).unwrap());
+                    self.backed.put(&record);
+                }
+            }
+        }
+        for key in 0..self.keys.len() {
+            let record = self.record(key);
+            let usage = self.usage[&record.lineage];
+            assert_eq!(
+                record.remaining_uses, usage.remaining,
+                "uses were lost or told twice"
+            );
+        }
+    }
+}
+
+fn play(service: Service, kinds: &[u8], capacity: usize, steps: &[Step]) {
+    let mut world = World::new(service, kinds, capacity);
+    for (count, step) in steps.iter().enumerate() {
+        world.take(step);
+        // A step evicts a key at most, and the uses of as many as are cached are kept.
+        if count % KEYS == KEYS - 1 {
+            world.write_uses();
+        }
+    }
+    world.write_uses();
+    assert_eq!(world.backed.keyring.stats().uses_lost, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6_000))]
+
+    #[test]
+    fn a_request_is_decided_as_the_core_decides_it(
+        which in 0..4usize,
+        kinds in prop::collection::vec(0..32u8, KEYS),
+        steps in prop::collection::vec(step(), 1..120),
+        roomy in any::<bool>(),
+    ) {
+        let (_, service) = Service::all().into_iter().nth(which).unwrap();
+        play(service, &kinds, if roomy { 100 } else { KEYS }, &steps);
+    }
+}
+
+#[test]
+fn the_test_would_see_a_difference() {
+    // A store that is changed without a word is one.
+    let mut world = World::new(Service::structured(), &[0], 10);
+    world.take(&Step::Ask(0, 0));
+    let revoked = revoke(&world.record(0), "", at(1)).unwrap().record;
+    world.backed.put(&revoked);
+    let text = world.keys[0].0.clone();
+    assert!(matches!(
+        world.backed.ask(&text, &Request::new(), at(1)),
+        Decision::Allow(_)
+    ));
+    let caught = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
+        world.take(&Step::Ask(0, 0));
+    }));
+    assert!(caught.is_err());
+}

@@ -1,0 +1,38 @@
+//! The core as its users see it. What needs an allocator or a build of its own stands beside
+//! this folder.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where the product must not"
+)]
+
+#[path = "../common/common.rs"]
+mod common;
+
+mod attacks;
+mod delegate_subset;
+mod endpoint_exhaustive;
+#[cfg(all(feature = "basic", feature = "serde"))]
+mod fuzz_corpus;
+mod key_text;
+#[cfg(feature = "keyring")]
+mod keyring;
+mod limit_brute_force;
+mod path_oracle;
+mod permission_oracle;
+mod plan_over_time;
+mod promises;
+mod promises_in_and_out;
+mod requirement_oracle;
+mod rotation_world;
+mod send_sync;
+#[cfg(feature = "serde")]
+mod serde_strict;
+#[cfg(all(feature = "serde", feature = "basic", feature = "getrandom"))]
+mod vectors;

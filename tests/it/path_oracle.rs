@@ -1,0 +1,86 @@
+//! Which paths are canonical, against the rule written as loops over strings, for every
+//! short path there is.
+
+use crate::common::naive_path::is_canonical;
+use keystile::{PATH_BYTES_MAX, is_canonical_path};
+use proptest::prelude::*;
+
+/// Calls `check` with each byte string of this length over the alphabet.
+fn each(alphabet: &[u8], length: usize, check: &mut impl FnMut(&[u8])) {
+    let mut places = vec![0usize; length];
+    let mut text = vec![alphabet[0]; length];
+    loop {
+        check(&text);
+        let Some(place) = places.iter().rposition(|&p| p + 1 < alphabet.len()) else {
+            return;
+        };
+        places[place] += 1;
+        places[place + 1..].fill(0);
+        for (byte, &at) in text.iter_mut().zip(&places).skip(place) {
+            *byte = alphabet[at];
+        }
+    }
+}
+
+fn agree(path: &[u8]) {
+    let (ours, naive) = (is_canonical_path(path), is_canonical(path));
+    assert_eq!(ours, naive, "{}", path.escape_ascii());
+}
+
+#[test]
+fn every_path_of_three_bytes_after_the_slash_is_judged_by_the_rule() {
+    let all: Vec<u8> = (0..=u8::MAX).collect();
+    let mut tried = 0u32;
+    let mut path = vec![b'/'];
+    for length in 0..=3 {
+        each(&all, length, &mut |behind| {
+            tried += 1;
+            path.truncate(1);
+            path.extend_from_slice(behind);
+            agree(&path);
+        });
+    }
+    assert_eq!(tried, 1 + 256 + 65_536 + 16_777_216);
+    // Without the slash there is none.
+    each(&all, 2, &mut agree);
+    agree(b"");
+}
+
+#[test]
+fn every_path_of_seven_bytes_that_matter_is_judged_by_the_rule() {
+    let mut tried = 0u32;
+    for length in 0..=7 {
+        each(b"/.%2eF5;a", length, &mut |path| {
+            tried += 1;
+            agree(path);
+        });
+    }
+    assert!(tried > 5_000_000, "{tried} paths");
+}
+
+#[test]
+fn every_escape_in_both_cases_is_judged_by_the_rule() {
+    for byte in 0..=u8::MAX {
+        for escape in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
+            for path in ["/?", "/?/b", "/a?b", "/a/?", "/a/?.", "/a/.?", "/a/?/"] {
+                agree(path.replace('?', &escape).as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_path_is_bounded() {
+    let path = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert!(is_canonical_path(path(PATH_BYTES_MAX).as_bytes()));
+    assert!(!is_canonical_path(path(PATH_BYTES_MAX + 1).as_bytes()));
+}
+
+proptest! {
+    #[test]
+    fn random_paths_are_judged_by_the_rule(
+        segments in proptest::collection::vec("[a-z]{1,4}|[.]{1,3}|%[0-9a-fA-F]{2}|%|[!-~]{0,3}|é|", 0..8),
+    ) {
+        agree(format!("/{}", segments.join("/")).as_bytes());
+    }
+}

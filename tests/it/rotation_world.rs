@@ -1,0 +1,380 @@
+//! Rotation as a state machine, walked through whole: every order in which the keys of a
+//! lineage can be rotated, revoked, suspended, resumed and used while time goes by.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use crate::common::service::{Service, at, client};
+use keystile::{
+    Decision, ErrorKind, KeyRecord, Millis, PepperRing, Request, RotationPolicy, Status,
+    UnixMillis, Usage, end_overlap, resume, revoke, rotate, suspend,
+};
+
+/// Time goes by in hours: a successor lives four, an overlap lasts two or none.
+const HOUR: u64 = 3_600_000;
+const KEYS_MAX: usize = 4;
+const USES: u64 = 3;
+
+#[derive(Clone)]
+struct Key {
+    text: Rc<str>,
+    record: KeyRecord,
+    /// The end that it was issued with.
+    first_end: Option<UnixMillis>,
+}
+
+/// A lineage, the oldest key first, and what it has spent.
+#[derive(Clone)]
+struct World {
+    keys: Vec<Key>,
+    usage: Usage,
+    hour: u64,
+    /// Whether somebody has revoked or suspended a key: then they may all be dead.
+    disturbed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Hour,
+    Rotate(usize),
+    Revoke(usize),
+    Suspend(usize),
+    Resume(usize),
+    Use(usize),
+}
+
+impl World {
+    fn now(&self) -> UnixMillis {
+        at(self.hour * HOUR)
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step> + use<> {
+        let each = [
+            Step::Rotate as fn(usize) -> Step,
+            Step::Revoke,
+            Step::Suspend,
+            Step::Resume,
+            Step::Use,
+        ];
+        let keys = self.keys.len();
+        let of_keys = each.into_iter().flat_map(move |step| (0..keys).map(step));
+        core::iter::once(Step::Hour).chain(of_keys)
+    }
+
+    /// All that tells two worlds apart, without the random texts.
+    fn fingerprint(&self) -> Vec<u64> {
+        let place = |id: Option<_>| {
+            let found = self.keys.iter().position(|key| Some(key.record.id) == id);
+            found.map_or(0, |at| at as u64 + 1)
+        };
+        let instant = |instant: Option<UnixMillis>| instant.map_or(0, UnixMillis::get);
+        let mut all = vec![
+            self.hour,
+            self.usage.remaining.unwrap(),
+            self.disturbed.into(),
+        ];
+        for Key { record, .. } in &self.keys {
+            all.extend([
+                match record.status {
+                    Status::Active => 0,
+                    Status::Suspended => 1,
+                    _ => 2,
+                },
+                instant(record.expires_at),
+                instant(record.overlap_until),
+                place(record.replaced_by),
+                place(record.ends_at_first_use),
+            ]);
+        }
+        all
+    }
+
+    /// Writes a change back, as a store would: over the version before it alone.
+    fn put(&mut self, changed: KeyRecord) {
+        let own = self.keys.iter_mut().find(|key| key.record.id == changed.id);
+        let own = own.unwrap();
+        assert_eq!(changed.version, own.record.version + 1);
+        own.record = changed;
+    }
+}
+
+struct Scene {
+    service: Service,
+    policy: RotationPolicy,
+}
+
+impl Scene {
+    fn world(&mut self, lifetime_hours: Option<u32>) -> World {
+        let request = client().uses(USES).unwrap();
+        let request = match lifetime_hours {
+            Some(hours) => request.expires_in(Millis::from_hours(hours)).unwrap(),
+            None => request.never_expires(),
+        };
+        let issued = self.service.issue(&request);
+        World {
+            usage: Usage::of(&issued.record),
+            keys: vec![Key {
+                text: issued.key.expose().into(),
+                first_end: issued.record.expires_at,
+                record: issued.record,
+            }],
+            hour: 0,
+            disturbed: false,
+        }
+    }
+
+    /// The world after a step, or nothing where the step is refused.
+    fn after(&mut self, world: &World, step: Step) -> Option<World> {
+        let (mut next, now) = (world.clone(), world.now());
+        match step {
+            Step::Hour => next.hour += 1,
+            Step::Revoke(at) => {
+                next.put(revoke(&world.keys[at].record, "", now).ok()?.record);
+                next.disturbed = true;
+            }
+            Step::Suspend(at) => {
+                next.put(suspend(&world.keys[at].record, now).ok()?.record);
+                next.disturbed = true;
+            }
+            Step::Resume(at) => next.put(resume(&world.keys[at].record, now).ok()?.record),
+            Step::Rotate(at) => return self.rotated(world, at),
+            Step::Use(at) => {
+                let Key { text, record, .. } = &world.keys[at];
+                let request = Request::new();
+                let usage = &mut next.usage;
+                let decision =
+                    self.service
+                        .ask(text.as_bytes(), Some(record), &request, usage, now);
+                let left = world.usage.remaining.unwrap();
+                let live = record.is_live(now) && left > 0;
+                assert_eq!(
+                    decision.is_allow(),
+                    live,
+                    "a key passes exactly while it lives"
+                );
+                let Decision::Allow(allowed) = decision else {
+                    assert_eq!(next.usage, world.usage, "a refusal spends nothing");
+                    return None;
+                };
+                assert_eq!(
+                    next.usage.remaining,
+                    Some(left - 1),
+                    "one count for all keys"
+                );
+                assert_eq!(allowed.lineage, world.keys[0].record.id);
+                assert_eq!(allowed.notice.is_some(), record.replaced_by.is_some());
+                if let Some(ended) = allowed.ends_overlap_of {
+                    let older = world
+                        .keys
+                        .iter()
+                        .find(|key| key.record.id == ended)
+                        .unwrap();
+                    let [older, used] = end_overlap(&older.record, record, now).unwrap();
+                    assert!(!older.is_live(now) && used.is_live(now));
+                    next.put(older);
+                    next.put(used);
+                }
+            }
+        }
+        Some(next)
+    }
+
+    fn rotated(&mut self, world: &World, at: usize) -> Option<World> {
+        let (record, now) = (&world.keys[at].record, world.now());
+        if world.keys.len() == KEYS_MAX {
+            return None;
+        }
+        let siblings: Vec<_> = world.keys.iter().map(|key| key.record.clone()).collect();
+        let (policy, format) = (&self.policy, &self.service.format);
+        let (none, dice) = (PepperRing::none(), &mut self.service.dice);
+        let rotated = rotate(record, &siblings, policy, format, &none, dice, now);
+        let may = record.is_live(now) && record.replaced_by.is_none();
+        assert_eq!(rotated.is_ok(), may);
+        let rotated = match rotated {
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::State);
+                return None;
+            }
+            Ok(rotated) => rotated,
+        };
+        let (old, new) = (&rotated.changed[0], &rotated.successor);
+        let overlap_end = now.plus(self.policy.overlap()).unwrap();
+        let end = record
+            .expires_at
+            .map_or(overlap_end, |end| end.min(overlap_end));
+        assert_eq!(old.overlap_until, Some(end));
+        assert_eq!(old.replaced_by, Some(new.id));
+        assert_eq!(
+            new.expires_at,
+            Some(now.plus(self.policy.max_age()).unwrap())
+        );
+        assert_eq!(rotated.event.successor, Some(new.id));
+        // The same rights in the same lineage, and nothing of the old key's end.
+        assert_eq!(new.lineage, record.lineage);
+        assert_eq!(new.permissions, record.permissions);
+        assert_eq!(new.remaining_uses, record.remaining_uses);
+        assert!(new.is_live(now) && new.replaced_by.is_none() && new.overlap_until.is_none());
+
+        let mut next = world.clone();
+        rotated
+            .changed
+            .iter()
+            .cloned()
+            .for_each(|changed| next.put(changed));
+        next.keys.push(Key {
+            text: rotated.key.expose().into(),
+            first_end: new.expires_at,
+            record: rotated.successor,
+        });
+        Some(next)
+    }
+}
+
+/// P10, and what holds of each world at its instant and at each that is still to come.
+fn check(world: &World, way: &str) {
+    let now = world.now();
+    let mut instants = vec![now];
+    for Key {
+        record, first_end, ..
+    } in &world.keys
+    {
+        record.check().unwrap();
+        assert_eq!(
+            record.expires_at, *first_end,
+            "an end that was moved: {way}"
+        );
+        assert!(record.ends_at() <= *first_end || first_end.is_none());
+        assert_eq!(record.lineage, world.keys[0].record.id);
+        for end in [record.expires_at, record.overlap_until]
+            .into_iter()
+            .flatten()
+        {
+            let around = (end.get() - 1..=end.get() + 1).map(|t| UnixMillis::new(t).unwrap());
+            instants.extend(around.filter(|instant| *instant >= now));
+        }
+    }
+    let newest = &world.keys.last().unwrap().record;
+    for instant in instants {
+        let live = world
+            .keys
+            .iter()
+            .filter(|key| key.record.is_live(instant))
+            .count();
+        assert!(live <= 2, "{live} keys live: {way}");
+        let due = newest.expires_at.is_none_or(|end| instant < end);
+        let wanted = due && (!world.disturbed || newest.status == Status::Active);
+        assert!(live >= 1 || !wanted, "no key lives: {way}");
+    }
+}
+
+/// What no step may undo.
+fn check_step(before: &World, after: &World, way: &str) {
+    assert!(after.usage.remaining <= before.usage.remaining);
+    for (old, new) in before.keys.iter().zip(&after.keys) {
+        let (old, new) = (&old.record, &new.record);
+        if matches!(old.status, Status::Revoked { .. }) {
+            assert_eq!(old.status, new.status, "a revocation undone: {way}");
+        }
+        assert!(new.replaced_by == old.replaced_by || old.replaced_by.is_none());
+        let later = match (old.overlap_until, new.overlap_until) {
+            (Some(old), Some(new)) => new > old,
+            (old, new) => old.is_some() && new.is_none(),
+        };
+        assert!(!later, "an overlap grew: {way}");
+    }
+}
+
+/// Walks through every world that so many steps lead to, each of them once.
+fn explore(scene: &mut Scene, start: World, steps: u32) -> usize {
+    let mut seen = HashSet::from([start.fingerprint()]);
+    let mut front = vec![(start, String::new())];
+    for _ in 0..steps {
+        let mut next_front = Vec::new();
+        for (world, way) in front {
+            for step in world.steps() {
+                let Some(next) = scene.after(&world, step) else {
+                    continue;
+                };
+                let way = format!("{way} {step:?}");
+                check(&next, &way);
+                check_step(&world, &next, &way);
+                if seen.insert(next.fingerprint()) {
+                    next_front.push((next, way));
+                }
+            }
+        }
+        front = next_front;
+    }
+    seen.len()
+}
+
+fn scene(overlap_hours: u32, end_on_first_use: bool) -> Scene {
+    let policy = RotationPolicy::default()
+        .with_overlap(Millis::from_hours(overlap_hours))
+        .and_then(|policy| policy.with_max_age(Millis::from_hours(4)))
+        .unwrap()
+        .with_end_on_first_use(end_on_first_use);
+    let service = Service::structured();
+    Scene { service, policy }
+}
+
+#[test]
+fn p10_every_order_of_ten_steps_leaves_one_or_two_keys() {
+    let mut worlds = 0;
+    for overlap in [0, 2] {
+        for end_on_first_use in [false, true] {
+            for lifetime in [Some(3), None] {
+                let mut scene = scene(overlap, end_on_first_use);
+                let start = scene.world(lifetime);
+                worlds += explore(&mut scene, start, 10);
+            }
+        }
+    }
+    assert!(worlds > 250_000, "{worlds} worlds");
+}
+
+#[test]
+fn the_keys_of_a_lineage_share_one_rate_limit() {
+    let mut scene = scene(2, false);
+    let limit = keystile::RateLimit::new(3, Millis::from_hours(1)).unwrap();
+    let issued = scene.service.issue(&client().rate_limit(limit));
+    let rotated = rotate(
+        &issued.record,
+        &[],
+        &scene.policy,
+        &scene.service.format,
+        &PepperRing::none(),
+        &mut scene.service.dice,
+        at(0),
+    )
+    .unwrap();
+    let mut usage = Usage::of(&issued.record);
+    let old = (issued.key.expose(), &rotated.changed[0]);
+    let new = (rotated.key.expose(), &rotated.successor);
+    let verdicts: Vec<bool> = [old, new, old, new, old]
+        .map(|(text, record)| {
+            let request = Request::new();
+            let service = &scene.service;
+            let decision = service.ask(text.as_bytes(), Some(record), &request, &mut usage, at(1));
+            decision.is_allow()
+        })
+        .to_vec();
+    assert_eq!(verdicts, [true, true, true, false, false]);
+}
+
+#[test]
+fn a_sibling_of_another_lineage_is_an_error() {
+    let mut scene = scene(2, false);
+    let mine = scene.service.issue(&client()).record;
+    let other = scene.service.issue(&client()).record;
+    let refused = rotate(
+        &mine,
+        &[other],
+        &scene.policy,
+        &scene.service.format,
+        &PepperRing::none(),
+        &mut scene.service.dice,
+        at(1),
+    );
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Record);
+}

@@ -1,0 +1,94 @@
+//! Every type that crosses threads can: a verifier is shared, a record is sent.
+
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+use keystile::*;
+
+const fn crosses_threads<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+
+macro_rules! cross_threads {
+    ($($type:ty),* $(,)?) => {
+        // Worked out by the compiler: a type that cannot cross fails the build.
+        const _: () = { $(crosses_threads::<$type>();)* };
+    };
+}
+
+cross_threads![
+    Allowed,
+    ApiKey,
+    Candidates,
+    Cause,
+    Change,
+    Checksum,
+    ChecksumKey,
+    Credential<'static>,
+    CredentialRules,
+    Decision,
+    Denial,
+    DenialCode,
+    Digest,
+    DigestKind,
+    Due,
+    DueAction,
+    EndpointRules,
+    Environment,
+    Error,
+    ErrorKind,
+    Event,
+    EventKind,
+    Inspection,
+    IssueRequest,
+    Issued,
+    KeyFormat,
+    KeyId,
+    KeyRecord,
+    Lookup,
+    Millis,
+    Notice,
+    Pepper,
+    PepperRing,
+    PermissionSet,
+    Prefix,
+    PresentedKey<'static>,
+    PublicRecord<'static>,
+    Quota,
+    RateLimit,
+    RateState,
+    Refused,
+    Request<'static>,
+    Requirement,
+    Response,
+    Rotated,
+    RotationPolicy,
+    ScopeTemplate,
+    Status,
+    StatusPolicy,
+    TemplateName,
+    UnixMillis,
+    Usage,
+    Verdict,
+    Verifier,
+];
+
+const _: () = crosses_threads::<Networks>();
+
+#[cfg(feature = "keyring")]
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Keyring>();
+    is_shared::<Ticket>();
+};
+
+/// A verdict is copied about and a request is made anew for each: both stay small.
+#[test]
+fn verdicts_are_small_plain_data() {
+    const fn is_copy<T: Copy>() {}
+    const { is_copy::<Decision>() };
+    const { is_copy::<PresentedKey<'static>>() };
+    assert!(
+        size_of::<Decision>() <= 192,
+        "{} bytes",
+        size_of::<Decision>()
+    );
+    assert!(size_of::<Error>() <= 32, "{} bytes", size_of::<Error>());
+}

@@ -1,0 +1,159 @@
+//! Credentials in header fields.
+
+use keystile::{CredentialRules, Denial};
+use serde::Deserialize;
+
+use crate::vectors::case::replay;
+use crate::vectors::form::{Repeat, bytes, hex, snake};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    header: Option<String>,
+    basic: bool,
+}
+
+impl Rules {
+    fn made(&self) -> CredentialRules {
+        let rules = match &self.header {
+            None => CredentialRules::new(),
+            Some(name) => CredentialRules::new().with_header(name).unwrap(),
+        };
+        if self.basic {
+            rules.with_basic()
+        } else {
+            rules
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Field {
+    name: String,
+    value: Option<String>,
+    value_hex: Option<String>,
+    value_repeat: Option<Repeat>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    rules: Rules,
+    headers: Vec<Field>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Presented {
+    credential: Option<String>,
+    cause: Option<String>,
+    code: Option<String>,
+}
+
+#[test]
+fn credentials() {
+    replay("credentials.json", |_, input: Input| {
+        let headers: Vec<(String, Vec<u8>)> = input
+            .headers
+            .into_iter()
+            .map(|field| {
+                let value = bytes(field.value, field.value_hex, field.value_repeat);
+                (field.name, value)
+            })
+            .collect();
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let found = input.rules.made().extract(fields);
+        let denial = found.as_ref().err();
+        Presented {
+            cause: denial.map(|denial| snake(denial.cause())),
+            code: denial.map(|denial| denial.code().as_str().to_owned()),
+            credential: found
+                .ok()
+                .map(|credential| String::from_utf8(credential.as_bytes().to_vec()).unwrap()),
+        }
+    });
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SweepInput {
+    header: String,
+    before: String,
+    behind: String,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Swept {
+    part_hex: String,
+    around_hex: String,
+}
+
+#[test]
+fn b5_credential_sweeps() {
+    replay("credential_sweeps.json", |name, input: SweepInput| {
+        let (mut part, mut around) = (Vec::new(), Vec::new());
+        let token = input.before.trim_start_matches("Bearer ").as_bytes();
+        for byte in 0..=255 {
+            let filled = [input.before.as_bytes(), &[byte], input.behind.as_bytes()].concat();
+            let header = (input.header.as_bytes(), filled.as_slice());
+            match CredentialRules::new().extract([header]) {
+                Err(denial) => assert_eq!(snake(denial.cause()), "malformed", "{name}, {byte}"),
+                Ok(found) if found.as_bytes() == [token, input.behind.as_bytes()].concat() => {
+                    around.push(byte);
+                }
+                Ok(found) => {
+                    let whole = [token, &[byte], input.behind.as_bytes()].concat();
+                    assert_eq!(found.as_bytes(), whole, "{name}, {byte}");
+                    part.push(byte);
+                }
+            }
+        }
+        Swept {
+            part_hex: hex(&part),
+            around_hex: hex(&around),
+        }
+    });
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameInput {
+    header: String,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Legal {
+    legal: bool,
+}
+
+#[test]
+fn header_names() {
+    replay("header_names.json", |_, input: NameInput| Legal {
+        legal: CredentialRules::new().with_header(&input.header).is_ok(),
+    });
+}
+
+#[test]
+fn p7_every_source_of_a_credential_gives_the_same_answer() {
+    // The verdict is a function of the bytes, so equal bytes are equal verdicts.
+    let basic = b"Basic YWNtZTp4".as_slice();
+    let sources: [(&[u8], &[u8]); 4] = [
+        (b"x-api-key", b"acme"),
+        (b"authorization", b"Bearer acme"),
+        (b"x-acme-key", b"acme"),
+        (b"authorization", basic),
+    ];
+    let rules = CredentialRules::new()
+        .with_header("X-Acme-Key")
+        .unwrap()
+        .with_basic();
+    for source in sources {
+        let found: Result<_, Denial> = rules.extract([source]);
+        assert_eq!(found.unwrap().as_bytes(), b"acme");
+    }
+}
