@@ -1,6 +1,6 @@
 //! What each part of the core costs, beside one SHA-256 of the same key text.
 //!
-//! `cargo bench --bench core`. A verdict costs little more than the hash in it: compare
+//! `cargo bench --bench core`. A decision costs little more than the hash in it: compare
 //! `core/verify_allow` and `core/reject_typo` with `core/sha256_one_shot` of the same run.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
@@ -60,7 +60,7 @@ impl Scene {
         self.issued.key.expose().as_bytes()
     }
 
-    /// From the bytes of a credential to the verdict, with the record at hand.
+    /// From the bytes of a credential to the decision, with the record at hand.
     #[inline]
     fn decide(&self, credential: &[u8], record: Option<&KeyRecord>) -> Decision {
         let key = match self.verifier.parse(credential) {
@@ -70,7 +70,7 @@ impl Scene {
         let request = Request::new()
             .requires(&self.requirement)
             .endpoint(METHOD, PATH);
-        // Each verdict is about an unused limit, so that none is ever spent.
+        // Each decision is about an unused limit, so that none is ever spent.
         let mut usage = Usage::of(&self.issued.record);
         let decision = verify(&self.verifier, &key, record, &request, &mut usage, self.now);
         black_box(&usage);
@@ -83,7 +83,7 @@ fn core(criterion: &mut Criterion) {
     let scene = Scene::new();
     hashing(&mut group, &scene);
     keys(&mut group, &scene);
-    verdicts(&mut group, &scene);
+    decisions(&mut group, &scene);
     rules(&mut group, &scene);
     group.finish();
 }
@@ -122,9 +122,9 @@ fn keys(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
     });
 }
 
-fn verdicts(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
+fn decisions(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
     let record = &scene.issued.record;
-    let mut verdict = |name, text: &[u8], record: Option<&KeyRecord>, expected: Option<Cause>| {
+    let mut decision = |name, text: &[u8], record: Option<&KeyRecord>, expected: Option<Cause>| {
         group.bench_function(name, |bench| {
             bench.iter(|| {
                 let decision = scene.decide(black_box(text), black_box(record));
@@ -133,18 +133,18 @@ fn verdicts(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
             });
         });
     };
-    verdict("verify_allow", scene.text(), Some(record), None);
+    decision("verify_allow", scene.text(), Some(record), None);
 
     // The same id with another secret behind it.
     let mut other = record.clone();
     other.digest = Digest::sha256(b"another key");
-    verdict(
+    decision(
         "verify_wrong_secret",
         scene.text(),
         Some(&other),
         Some(Cause::WrongSecret),
     );
-    verdict(
+    decision(
         "verify_unknown_id",
         scene.text(),
         None,
@@ -155,18 +155,18 @@ fn verdicts(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
     let mut typo = scene.text().to_vec();
     let place = typo.iter_mut().rev().nth(20).unwrap();
     *place = if *place == b'x' { b'y' } else { b'x' };
-    verdict("reject_typo", &typo, Some(record), Some(Cause::Malformed));
+    decision("reject_typo", &typo, Some(record), Some(Cause::Malformed));
 }
 
 fn rules(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
     let record = &scene.issued.record;
     let granted: &PermissionSet = &record.permissions;
     group.bench_function("permission", |bench| {
-        bench.iter(|| assert!(black_box(&scene.requirement).is_met_by(black_box(granted))));
+        bench.iter(|| assert!(black_box(&scene.requirement).is_satisfied_by(black_box(granted))));
     });
     let endpoints: &EndpointRules = record.allowed_endpoints.as_ref().unwrap();
     group.bench_function("endpoint", |bench| {
-        bench.iter(|| assert!(black_box(endpoints).allow(black_box(METHOD), black_box(PATH))));
+        bench.iter(|| assert!(black_box(endpoints).allows(black_box(METHOD), black_box(PATH))));
     });
     let limit: &RateLimit = record.rate_limit.as_ref().unwrap();
     group.bench_function("limit", |bench| {

@@ -1,7 +1,7 @@
 //! What a check of the keyring costs, beside what people use instead.
 //!
 //! `cargo bench --features keyring --bench keyring`, or `cargo xtask ratios` for a table of
-//! ratios. Each bench asserts the verdict that it measures. A sample lasts a millisecond or
+//! ratios. Each bench asserts the decision that it measures. A sample lasts a millisecond or
 //! two, and there are many: what else the machine does at the time hits a few of them, and
 //! the median is what counts.
 //!

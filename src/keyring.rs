@@ -92,13 +92,13 @@ pub use fault::{Fault, plant};
 
 /// An in-process verifier for many threads.
 ///
-/// It is `Send` and `Sync`; share it by reference or [`Arc`](std::sync::Arc). A verdict on a cached key
+/// It is `Send` and `Sync`; share it by reference or [`Arc`](std::sync::Arc). A decision on a cached key
 /// takes no lock, makes no allocation and computes no SHA-256: the key is proved by a
 /// keyed 128-bit tag of its text. Status, expiry, endpoint, permission and limits are
 /// judged on every call.
 ///
 /// - After [`invalidate`](Self::invalidate) has returned, no call that begins later gets a
-///   verdict from an older record, also where a fetch of it was under way. Call it after
+///   decision from an older record, also where a fetch of it was under way. Call it after
 ///   each change of a key that was written to the store, and after issuing one.
 /// - Records are used for at most the TTL, and never past their expiry.
 /// - Rate limits and counts of uses are kept here, per lineage, and survive a refresh of
@@ -139,7 +139,7 @@ pub struct Keyring {
 )]
 #[expect(
     clippy::large_enum_variant,
-    reason = "a verdict makes no heap allocation"
+    reason = "a decision makes no heap allocation"
 )]
 pub enum Check<'a> {
     /// The answer.
@@ -312,10 +312,10 @@ impl Keyring {
 
     /// Voids all that is cached, and forgets which versions were seen: for a store that was
     /// put back from a backup. Its records are older than those that were cached, and would
-    /// else be taken for those of a replica that lags, for which no verdict is given.
+    /// else be taken for those of a replica that lags, for which no decision is given.
     ///
     /// A revocation that the backup does not have is forgotten with the rest.
-    pub fn forget_all(&self) {
+    pub fn reset(&self) {
         self.invalidations.versions();
     }
 

@@ -76,7 +76,7 @@ mod lifecycle;
 mod keyring;
 
 pub use decision::answer::{Allowed, Cause, Decision, Denial, DenialCode, Notice};
-pub use decision::credential::{Credential, CredentialRules};
+pub use decision::credential::{Credential, CredentialExtractor};
 pub use decision::response::{Response, StatusPolicy, allowed_headers, respond};
 pub use decision::verify::{Request, Verifier, verify};
 pub use error::{Error, ErrorKind};
@@ -84,7 +84,7 @@ pub use key::checksum::{Checksum, ChecksumKey};
 pub use key::digest::{Digest, DigestKind, PEPPERS_MAX, Pepper, PepperRing};
 pub use key::format::{Candidates, KEY_TEXT_BYTES_MAX, KeyFormat, Lookup, PresentedKey};
 pub use key::id::KeyId;
-pub use key::inspect::{Inspection, Verdict, inspect};
+pub use key::inspect::{Finding, Inspection, inspect};
 pub use key::label::{Environment, Prefix, TemplateName};
 pub use key::text::ApiKey;
 #[cfg(feature = "keyring")]
@@ -93,7 +93,7 @@ pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
 pub use keyring::{Fault, plant};
 pub use lifecycle::delegate::delegate;
 pub use lifecycle::issue::{IssueRequest, Issued, issue};
-pub use lifecycle::plan::{Due, DueAction, plan};
+pub use lifecycle::plan::{PlanAction, PlanItem, plan};
 pub use lifecycle::rotate::{Rotated, RotationPolicy, end_overlap, rotate};
 pub use lifecycle::status::{Change, expire, rehash, resume, revoke, suspend};
 pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};

@@ -1,4 +1,4 @@
-//! A verdict makes no heap allocation, whatever it is: an allocator that counts says so.
+//! A decision makes no heap allocation, whatever it is: an allocator that counts says so.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -19,8 +19,8 @@ use std::alloc::System;
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Cause, CredentialRules, Decision, Denial, Environment, Issued, KeyRecord, Millis, RateLimit,
-    Request, Requirement, StatusPolicy, Usage, respond, revoke, suspend,
+    Cause, CredentialExtractor, Decision, Denial, Environment, Issued, KeyRecord, Millis,
+    RateLimit, Request, Requirement, StatusPolicy, Usage, respond, revoke, suspend,
 };
 
 /// The system's allocator, and a count of what each thread asks of it.
@@ -83,15 +83,15 @@ fn restricted(service: &mut Service) -> Issued {
     service.issue(&request)
 }
 
-/// From the header to the verdict; the record is at hand.
-fn verdict(
+/// From the header to the decision; the record is at hand.
+fn decision(
     service: &Service,
     header: &[u8],
     record: Option<&KeyRecord>,
     request: &Request<'_>,
     usage: &mut Usage,
 ) -> Result<(), Cause> {
-    let rules = CredentialRules::new();
+    let rules = CredentialExtractor::new();
     let credential = rules.extract([(&b"authorization"[..], header)]);
     let decision = match &credential {
         Ok(credential) => service.ask(credential.as_bytes(), record, request, usage, at(1)),
@@ -235,7 +235,7 @@ fn no_verdict_allocates() {
 
         for (header, record, request, usage, expected) in cases {
             let mut usage = usage;
-            let work = || verdict(&service, header, record, &request, &mut usage);
+            let work = || decision(&service, header, record, &request, &mut usage);
             let (asked, outcome) = asked_by(work);
             assert_eq!(outcome, expected, "{name}");
             assert_eq!(asked, 0, "{name}: {expected:?}");
@@ -283,7 +283,7 @@ fn what_is_read_off_a_verdict_does_not_allocate() {
 fn b6_rustsec_2026_0229_a_header_of_16_mebibytes_costs_no_memory() {
     let service = Service::structured();
     let long = [b"Bearer ".to_vec(), vec![b'k'; 16 << 20]].concat();
-    let rules = CredentialRules::new();
+    let rules = CredentialExtractor::new();
     for name in [&b"authorization"[..], b"x-api-key"] {
         let (asked, cause) = asked_by(|| {
             let read = rules.extract([(name, &long[..])]);

@@ -1,4 +1,4 @@
-//! No verdict of the keyring makes a heap allocation, nor does the question for a record:
+//! No decision of the keyring makes a heap allocation, nor does the question for a record:
 //! an allocator that counts says so.
 #![cfg(feature = "keyring")]
 #![allow(

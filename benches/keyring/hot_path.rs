@@ -48,7 +48,7 @@ fn warm_allow(group: &mut BenchmarkGroup<'_, WallTime>, service: &Service, texts
     });
 }
 
-/// What a verdict costs where nothing is cached, and the store has just made the record: so
+/// What a decision costs where nothing is cached, and the store has just made the record: so
 /// few keys take turns that their records stay in the processor's own cache.
 fn cold(
     group: &mut BenchmarkGroup<'_, WallTime>,

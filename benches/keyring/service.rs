@@ -1,8 +1,9 @@
 //! A service with a keyring, and the keys that it has issued.
 
 use keystile::{
-    Cause, Check, CredentialRules, Decision, IssueRequest, Issued, KeyFormat, KeyRecord, Keyring,
-    Millis, PepperRing, RateLimit, Request, Requirement, SysRng, UnixMillis, Verifier, issue,
+    Cause, Check, CredentialExtractor, Decision, IssueRequest, Issued, KeyFormat, KeyRecord,
+    Keyring, Millis, PepperRing, RateLimit, Request, Requirement, SysRng, UnixMillis, Verifier,
+    issue,
 };
 
 /// The header that each key is presented in.
@@ -22,7 +23,7 @@ pub(crate) type KeyText = [u8; KEY_BYTES];
 pub(crate) struct Service {
     pub(crate) format: KeyFormat,
     pub(crate) verifier: Verifier,
-    pub(crate) rules: CredentialRules,
+    pub(crate) rules: CredentialExtractor,
     pub(crate) keyring: Keyring,
     requirement: Requirement,
     pub(crate) now: UnixMillis,
@@ -39,7 +40,7 @@ impl Service {
                 .unwrap(),
             verifier,
             format,
-            rules: CredentialRules::new(),
+            rules: CredentialExtractor::new(),
             requirement: Requirement::parse(REQUIRED).unwrap(),
             now: UnixMillis::new(1_790_000_000_000).unwrap(),
         }
@@ -82,7 +83,7 @@ impl Service {
         (text, issued.record)
     }
 
-    /// A check that asks for the record, and its verdict.
+    /// A check that asks for the record, and its decision.
     pub(crate) fn fetch(&self, text: &[u8], record: Option<&KeyRecord>, expected: Option<Cause>) {
         let Check::NeedsRecord(ticket) = self.keyring.check(text, &self.request(), self.now) else {
             panic!("the record is cached");
@@ -99,7 +100,7 @@ impl Service {
             .endpoint(METHOD, PATH)
     }
 
-    /// From the bytes of a header to the verdict of a cached record, which is to allow.
+    /// From the bytes of a header to the decision of a cached record, which is to allow.
     #[inline]
     pub(crate) fn admits(&self, value: &[u8]) -> bool {
         let Ok(credential) = self.rules.extract([(HEADER, value)]) else {

@@ -16,7 +16,7 @@ import (
 
 // warm is a keyring that keeps the record of the key, and a request that it allows: with a
 // permission, an endpoint, a rate limit and an expiry to be looked at.
-func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Keyring, string, keystile.Request) {
+func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Authenticator, string, keystile.Request) {
 	b.Helper()
 	issuer := keystile.Issuer{Format: format}
 	limit := must[keystile.RateLimit](b)(keystile.NewRateLimit(1_000_000_000, time.Hour))
@@ -30,7 +30,7 @@ func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Keyring, string, 
 	store := newMapStore()
 	store.put(change.Record)
 	verifier := must[*keystile.Verifier](b)(keystile.NewVerifier(nil, format))
-	keyring := must[*keystile.Keyring](b)(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := must[*keystile.Authenticator](b)(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	b.Cleanup(func() { _ = keyring.Close(context.Background()) })
 	request := keystile.Request{
 		Requirement: must[*keystile.Requirement](b)(keystile.ParseRequirement("write")),

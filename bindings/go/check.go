@@ -25,7 +25,7 @@ type Checked struct {
 // last use, once a minute at most; a failure of these leaves the decision as it is.
 //
 // An error means that no key was judged, and the decision refuses.
-func Check(ctx context.Context, store Ledger, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
+func Check(ctx context.Context, store Store, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
 	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
 	lookup, err := verifier.LookUp(key)
 	if err != nil {
@@ -71,7 +71,7 @@ func Check(ctx context.Context, store Ledger, verifier *Verifier, key string, re
 
 // careFor does what an allowed request asks the store for, and gives the record as it then
 // is.
-func careFor(ctx context.Context, store Ledger, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
+func careFor(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
 		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {
 			if change, err := EndOverlap(old, record, now); err == nil {

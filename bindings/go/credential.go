@@ -10,32 +10,32 @@ import (
 // verb, in JSON and in logs; [Credential.Expose] is the one way out.
 type Credential struct{ secret }
 
-// CredentialRules are where a key is read from: X-API-Key and Authorization: Bearer always.
+// CredentialExtractor are where a key is read from: X-API-Key and Authorization: Bearer always.
 // They never change, and goroutines may share them.
-type CredentialRules struct {
+type CredentialExtractor struct {
 	rules *capi.Rules
 	names []string
 }
 
-// NewCredentialRules are the rules without a header of one's own and without Basic.
-func NewCredentialRules() (*CredentialRules, error) { return newRules(nil, false) }
+// NewCredentialExtractor are the rules without a header of one's own and without Basic.
+func NewCredentialExtractor() (*CredentialExtractor, error) { return newRules(nil, false) }
 
 // NewCredentialRulesWith reads another header too, where its name is not empty, and the user
 // name of Authorization: Basic, where that is asked for. A name that no header can have, or
 // that should not carry keys, is [ErrName].
-func NewCredentialRulesWith(header string, basic bool) (*CredentialRules, error) {
+func NewCredentialRulesWith(header string, basic bool) (*CredentialExtractor, error) {
 	if header == "" {
 		return newRules(nil, basic)
 	}
 	return newRules(&header, basic)
 }
 
-func newRules(header *string, basic bool) (*CredentialRules, error) {
+func newRules(header *string, basic bool) (*CredentialExtractor, error) {
 	rules, status := capi.NewRules(header, basic)
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	own := &CredentialRules{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
+	own := &CredentialExtractor{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
 	if header != nil {
 		own.names = append(own.names, *header)
 	}
@@ -43,13 +43,13 @@ func newRules(header *string, basic bool) (*CredentialRules, error) {
 }
 
 // Names are the headers that are read.
-func (r *CredentialRules) Names() []string { return append([]string{}, r.names...) }
+func (r *CredentialExtractor) Names() []string { return append([]string{}, r.names...) }
 
 // Extract is the one credential among the header fields of a request, each as often as it
-// was sent: at least those that [CredentialRules.Names] names. Where there is none, or two
+// was sent: at least those that [CredentialExtractor.Names] names. Where there is none, or two
 // different ones, or none that could be a key, the decision refuses; else it is of no
 // meaning.
-func (r *CredentialRules) Extract(fields []HeaderField) (Credential, Decision) {
+func (r *CredentialExtractor) Extract(fields []HeaderField) (Credential, Decision) {
 	key, decision := r.extract(fields)
 	if decision.status != capi.OK {
 		return Credential{}, decision
@@ -57,9 +57,9 @@ func (r *CredentialRules) Extract(fields []HeaderField) (Credential, Decision) {
 	return Credential{conceal(key)}, Decision{}
 }
 
-// ExtractFrom is [CredentialRules.Extract] for the headers of an [net/http] request. It
+// ExtractFrom is [CredentialExtractor.Extract] for the headers of an [net/http] request. It
 // gives the key as a plain text: nothing is allocated for one that stands in its header.
-func (r *CredentialRules) ExtractFrom(headers map[string][]string) (key string, refusal Decision, found bool) {
+func (r *CredentialExtractor) ExtractFrom(headers map[string][]string) (key string, refusal Decision, found bool) {
 	fields := make([]HeaderField, 0, 4)
 	for name, values := range headers {
 		if !r.reads(name) {
@@ -76,7 +76,7 @@ func (r *CredentialRules) ExtractFrom(headers map[string][]string) (key string, 
 	return key, Decision{}, true
 }
 
-func (r *CredentialRules) reads(name string) bool {
+func (r *CredentialExtractor) reads(name string) bool {
 	for _, own := range r.names {
 		if len(name) == len(own) && strings.EqualFold(name, own) {
 			return true
@@ -85,17 +85,17 @@ func (r *CredentialRules) reads(name string) bool {
 	return false
 }
 
-func (r *CredentialRules) extract(fields []HeaderField) (string, Decision) {
+func (r *CredentialExtractor) extract(fields []HeaderField) (string, Decision) {
 	var decision Decision
 	var key string
 	if len(fields) == 1 {
-		key, decision.status = r.rules.ExtractOne(fields[0].Name, fields[0].Value, &decision.verdict)
+		key, decision.status = r.rules.ExtractOne(fields[0].Name, fields[0].Value, &decision.raw)
 	} else {
 		own := make([]capi.Header, len(fields))
 		for at, field := range fields {
 			own[at] = capi.Header(field)
 		}
-		key, decision.status = r.rules.Extract(own, &decision.verdict)
+		key, decision.status = r.rules.Extract(own, &decision.raw)
 	}
 	if decision.status != capi.OK && !decision.status.IsRefusal() {
 		return "", Refuse(CauseMalformed)

@@ -49,10 +49,10 @@ func (c Cause) String() string {
 // Decision is the answer to a request. The zero value refuses. It holds no key text, never
 // changes, and goroutines may share it.
 type Decision struct {
-	verdict     capi.Verdict
+	raw         capi.Decision
 	status      capi.Status
 	requirement *Requirement
-	// lacks is set where a further requirement was not met, which the verdict knows nothing
+	// lacks is set where a further requirement was not met, which the decision knows nothing
 	// of.
 	lacks *[]string
 }
@@ -60,7 +60,7 @@ type Decision struct {
 // Refuse makes a refusal where no key was judged, as when a store could not be asked.
 func Refuse(cause Cause) Decision {
 	var decision Decision
-	decision.status = capi.Refuse(uint32(cause), &decision.verdict)
+	decision.status = capi.Refuse(uint32(cause), &decision.raw)
 	if !decision.status.IsRefusal() {
 		// There is no such cause. The zero decision refuses too.
 		return Decision{}
@@ -70,7 +70,7 @@ func Refuse(cause Cause) Decision {
 
 // Allowed says whether the request may go on. Nothing else says so.
 func (d *Decision) Allowed() bool {
-	return d.status == capi.OK && d.verdict.Kind == capi.VerdictAllowed
+	return d.status == capi.OK && d.raw.Kind == capi.DecisionAllowed
 }
 
 // Err is nil for an allowed request, else why it was refused, to be compared with
@@ -91,46 +91,46 @@ func (d *Decision) Err() error {
 func (d *Decision) Code() string { return ErrorCode(d.Err()) }
 
 // Cause is why the request was refused, for the audit alone; 0 where it is allowed.
-func (d *Decision) Cause() Cause { return Cause(d.verdict.Cause) }
+func (d *Decision) Cause() Cause { return Cause(d.raw.Cause) }
 
 // KeyID is the key's public id once its secret was proved; before that, none.
-func (d *Decision) KeyID() KeyID { return KeyID{d.verdict.KeyID} }
+func (d *Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }
 
 // Lineage is the first key of its lineage, under which usage is kept; none in a refusal.
-func (d *Decision) Lineage() KeyID { return KeyID{d.verdict.Lineage} }
+func (d *Decision) Lineage() KeyID { return KeyID{d.raw.Lineage} }
 
 // Missing names the permissions that a refused request lacked.
 func (d *Decision) Missing() []string {
 	if d.lacks != nil {
 		return append([]string{}, *d.lacks...)
 	}
-	return d.verdict.MissingFrom(d.requirement.own())
+	return d.raw.MissingFrom(d.requirement.own())
 }
 
 // Quota is what is left of the rate limit; false where there is none.
 func (d *Decision) Quota() (Quota, bool) {
-	return Quota{d.verdict.Quota}, d.verdict.Quota.Limit.WindowMillis != 0
+	return Quota{d.raw.Quota}, d.raw.Quota.Limit.WindowMillis != 0
 }
 
 // RemainingUses is the uses that are left; false where they are not counted.
 func (d *Decision) RemainingUses() (uint64, bool) {
-	return d.verdict.RemainingUses, d.verdict.HasRemainingUses != 0
+	return d.raw.RemainingUses, d.raw.HasRemainingUses != 0
 }
 
 // Replacement is the key that takes this one's place, and from when on this one is refused;
 // false where it is not being replaced.
 func (d *Decision) Replacement() (by KeyID, until time.Time, some bool) {
-	by = KeyID{d.verdict.ReplacedBy}
-	return by, timeOf(d.verdict.ReplacedUntil), !by.IsZero()
+	by = KeyID{d.raw.ReplacedBy}
+	return by, timeOf(d.raw.ReplacedUntil), !by.IsZero()
 }
 
 // EndsOverlapOf is the predecessor whose overlap this use ends; see [EndOverlap]. A
-// [Keyring] over a [Ledger] does it by itself.
-func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.verdict.EndsOverlapOf} }
+// [Authenticator] over a [Store] does it by itself.
+func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.raw.EndsOverlapOf} }
 
 // NeedsRehash says whether the record should get a new digest; see [Verifier.Rehash]. A
-// [Keyring] over a [Ledger] does it by itself.
-func (d *Decision) NeedsRehash() bool { return d.verdict.NeedsRehash != 0 }
+// [Authenticator] over a [Store] does it by itself.
+func (d *Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
 
 // Lacking is the decision where the key's record, which it was made on, meets a further
 // requirement; else one that refuses for what it lacks.
@@ -139,7 +139,7 @@ func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
 		return *d
 	}
 	refusal := Refuse(CausePermission)
-	refusal.verdict.KeyID = d.verdict.KeyID
+	refusal.raw.KeyID = d.raw.KeyID
 	refusal.requirement = requirement
 	refusal.lacks = Ptr(requirement.Missing(record.Permissions))
 	return refusal

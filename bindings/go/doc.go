@@ -6,7 +6,7 @@
 //
 //	format, err := keystile.StructuredFormat("acme")
 //	verifier, err := keystile.NewVerifier(nil, format)
-//	keyring, err := keystile.NewKeyring(store, verifier, keystile.Options{})
+//	keyring, err := keystile.NewAuthenticator(store, verifier, keystile.Options{})
 //
 //	decision, err := keyring.Check(ctx, key, keystile.Request{Requirement: write})
 //	if !decision.Allowed() { … }
@@ -19,11 +19,11 @@
 //
 //   - [KeyFormat], [PepperRing], [Digest]: how a key is spelled, and what is kept of it
 //   - [Issuer], [Revoke], [Suspend], [Resume], [Plan]: the verbs, pure functions over
-//     a [Record]; [Keyring] has them over a [Ledger]
+//     a [Record]; [Authenticator] has them over a [Store]
 //   - [PermissionSet], [Requirement], [EndpointRules], [Networks], [RateLimit],
 //     [ScopeTemplate]: what a key may do
-//   - [Verifier], [Keyring], [Check]: the verdict, as a [Decision]
-//   - [CredentialRules], [Decision.Respond]: where a key is read from, and what is answered
+//   - [Verifier], [Authenticator], [Check]: the decision, as a [Decision]
+//   - [CredentialExtractor], [Decision.Respond]: where a key is read from, and what is answered
 //
 // # What this does not do
 //
@@ -33,7 +33,7 @@
 // # Goroutines
 //
 // Every value of this package may be shared by any number of goroutines, and none of them
-// changes once it is made, but for a [Keyring], which may be shared all the same, and what
+// changes once it is made, but for a [Authenticator], which may be shared all the same, and what
 // is passed by pointer to be changed, as a [RateState].
 //
 // # Secrets

@@ -81,7 +81,7 @@ var (
 	ErrStoreUnavailable error = statusError(114)
 )
 
-// What a store answers. An implementation of [Ledger] returns these, wrapped or bare.
+// What a store answers. An implementation of [Store] returns these, wrapped or bare.
 var (
 	// ErrStale: somebody else changed the record meanwhile; read it again.
 	ErrStale = errors.New("keystile: the record was changed meanwhile")

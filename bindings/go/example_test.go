@@ -16,7 +16,7 @@ func Example() {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	verifier := keystile.Must(keystile.NewVerifier(nil, format))
 	store := newMapStore()
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer keyring.Close(context.Background())
 
 	// Issue a key. Its text is shown once; what is kept is its record.
@@ -154,8 +154,8 @@ func ExampleEndpointRules() {
 	// false false
 }
 
-func ExampleCredentialRules_Extract() {
-	rules := keystile.Must(keystile.NewCredentialRules())
+func ExampleCredentialExtractor_Extract() {
+	rules := keystile.Must(keystile.NewCredentialExtractor())
 	credential, refusal := rules.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_…"[:17]}})
 	fmt.Println(credential, credential.Expose(), refusal.Cause() == 0)
 	_, refusal = rules.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: "one"}, {Name: "Authorization", Value: "Bearer two"}})
@@ -167,7 +167,7 @@ func ExampleCredentialRules_Extract() {
 
 func ExampleDecision_Respond() {
 	decision := keystile.Refuse(keystile.CauseRevoked)
-	for _, policy := range []keystile.StatusPolicy{keystile.StatusRFC9110, keystile.StatusArticle} {
+	for _, policy := range []keystile.StatusPolicy{keystile.StatusRFC9110, keystile.StatusExpress} {
 		response := decision.Respond(policy, now)
 		fmt.Println(response.Status, response.Body)
 	}

@@ -7,7 +7,7 @@ import (
 
 // follow hears of changes that other processes make, by the events that they leave, and
 // voids what is kept of their keys. Where it cannot hear, it voids all once it can again.
-func (p *parts) follow(feed Feed, every time.Duration) {
+func (p *parts) follow(feed EventSource, every time.Duration) {
 	var last uint64
 	known, putBack := false, false
 	for ok := true; ok; ok = pause(p.stopped, every) {
@@ -21,7 +21,7 @@ func (p *parts) follow(feed Feed, every time.Duration) {
 			last, known = number, true
 			p.directory.forgetAll()
 			if putBack {
-				p.ring.ForgetAll()
+				p.ring.Reset()
 				putBack = false
 			} else {
 				p.ring.InvalidateAll()
@@ -53,18 +53,18 @@ func (p *parts) follow(feed Feed, every time.Duration) {
 }
 
 // isPutBack says whether the last event that was heard of is gone.
-func (p *parts) isPutBack(feed Feed, last uint64) bool {
+func (p *parts) isPutBack(feed EventSource, last uint64) bool {
 	number, err := p.lastEvent(feed)
 	return err == nil && number < last
 }
 
-func (p *parts) lastEvent(feed Feed) (uint64, error) {
+func (p *parts) lastEvent(feed EventSource) (uint64, error) {
 	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
 	defer cancel()
 	return feed.LastEvent(ctx)
 }
 
-func (p *parts) eventsBehind(feed Feed, last uint64) ([]NumberedEvent, error) {
+func (p *parts) eventsBehind(feed EventSource, last uint64) ([]NumberedEvent, error) {
 	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
 	defer cancel()
 	return feed.Events(ctx, KeyID{}, last, PageMax)

@@ -51,7 +51,7 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 	store := &feedStore{mapStore: world.store}
 	store.tell(5, 6, 7)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
-	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{FollowEvery: time.Millisecond}))
+	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
 	defer func() { _ = keyring.Close(context.Background()) }()
 	allowed := func() bool {
 		decision, _ := keyring.Check(context.Background(), world.key, keystile.Request{})
@@ -78,7 +78,7 @@ func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
 	resumed := must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now()))
 	store.put(resumed.Record)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
-	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{FollowEvery: time.Millisecond}))
+	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
 	defer func() { _ = keyring.Close(context.Background()) }()
 	check := func() (bool, error) {
 		decision, err := keyring.Check(context.Background(), world.key, keystile.Request{})
@@ -100,7 +100,7 @@ func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
 		t.Error("a newer one")
 	}
 	store.put(world.record)
-	keyring.ForgetAll()
+	keyring.Reset()
 	if allowed, err := check(); !allowed {
 		t.Errorf("refused: %v", err)
 	}

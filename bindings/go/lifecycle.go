@@ -11,7 +11,7 @@ import (
 // already.
 //
 // These functions are pure: once a store has the change, tell the keyring, or let
-// [Keyring.Revoke] do both.
+// [Authenticator.Revoke] do both.
 func Revoke(record *Record, reason string, now time.Time) (*Change, error) {
 	own, err := record.handle()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Options are how a [Keyring] is set up. What is left at zero is the default.
+// Options are how a [Authenticator] is set up. What is left at zero is the default.
 type Options struct {
 	// Capacity is how many records are kept at most: 1 to 100,000,000; by default 100,000.
 	Capacity int
@@ -22,12 +22,12 @@ type Options struct {
 	// Fetches is how many fetches are under way at once; who comes on top waits. By default
 	// 64.
 	Fetches int
-	// FlushEvery is how often last uses are noted, where the store is a [UseNoter]; by
+	// FlushInterval is how often last uses are noted, where the store is a [UseNoter]; by
 	// default every 5 s.
-	FlushEvery time.Duration
-	// FollowEvery is how often changes by other processes are asked for, where the store is a
-	// [Feed]; by default every second. A negative one is not at all.
-	FollowEvery time.Duration
+	FlushInterval time.Duration
+	// PollInterval is how often changes by other processes are asked for, where the store is a
+	// [EventSource]; by default every second. A negative one is not at all.
+	PollInterval time.Duration
 	// Clock is what time it is; by default [time.Now].
 	Clock func() time.Time
 	// Logger hears of failures in the background; by default nobody does. No key text is

@@ -25,7 +25,7 @@ const (
 // Record is what a store keeps about a key; never the key. Instants are to the millisecond;
 // the zero time, a zero id and a nil pointer are none.
 //
-// Treat a record as a value that does not change: goroutines, and a [Keyring], may share
+// Treat a record as a value that does not change: goroutines, and a [Authenticator], may share
 // it. The functions of this package never change one; they give new ones.
 //
 // In JSON, in logs and under every fmt verb it is shown without its digest.

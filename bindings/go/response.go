@@ -14,9 +14,9 @@ const (
 	// StatusRFC9110 is as RFC 9110 has it: 401 for a key that is not valid, 403 for one that
 	// may not.
 	StatusRFC9110 StatusPolicy = 0
-	// StatusArticle is as the well-known Express recipe has it: 403 for an unknown or ended
+	// StatusExpress is as the well-known Express recipe has it: 403 for an unknown or ended
 	// key.
-	StatusArticle StatusPolicy = 1
+	StatusExpress StatusPolicy = 1
 )
 
 // HeaderField is a field of a response, its name in lower case.
@@ -37,11 +37,11 @@ type Response struct {
 
 // Respond is the response to a decision. One that was never made is answered with 500.
 func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
-	if _, limited := d.Quota(); d.Allowed() && !limited && d.verdict.ReplacedBy == (capi.ID{}) {
+	if _, limited := d.Quota(); d.Allowed() && !limited && d.raw.ReplacedBy == (capi.ID{}) {
 		// Most keys: there is nothing to tell.
 		return Response{Status: 200}
 	}
-	own, status := capi.Respond(&d.verdict, uint32(policy), d.requirement.own(), millisOf(now))
+	own, status := capi.Respond(&d.raw, uint32(policy), d.requirement.own(), millisOf(now))
 	if status != capi.OK || (own.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},
 			{"cache-control", "no-store"}}, Body: `{"error":"Internal error","message":"The API key could not be checked.","code":"internal"}`}

@@ -82,24 +82,24 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	return changeOf(capi.Rotate(own, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
 }
 
-// DueAction is what is due for a key.
-type DueAction string
+// PlanAction is what is due for a key.
+type PlanAction string
 
 const (
 	// DueNotice: its owner should know that it ends, once for each pair of key and lead.
-	DueNotice DueAction = "notice"
+	DueNotice PlanAction = "notice"
 	// DueRotate: it should be rotated.
-	DueRotate DueAction = "rotate"
+	DueRotate PlanAction = "rotate"
 	// DueCleanUp: it has ended, and its record need not be kept any longer.
-	DueCleanUp DueAction = "clean_up"
+	DueCleanUp PlanAction = "clean_up"
 	// DueOther is something that this version has no name for.
-	DueOther DueAction = "other"
+	DueOther PlanAction = "other"
 )
 
-// Due is a key, and what is due for it: a plain value.
-type Due struct {
+// PlanItem is a key, and what is due for it: a plain value.
+type PlanItem struct {
 	KeyID  KeyID
-	Action DueAction
+	Action PlanAction
 	// At is when the key ends or ended.
 	At time.Time
 	// Lead is, for a notice, the shortest lead time that has been reached.
@@ -108,7 +108,7 @@ type Due struct {
 
 // Plan says which keys are due for a notice, a rotation or a clean-up, in the order of the
 // records. It is pure: nothing is remembered.
-func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]Due, error) {
+func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, error) {
 	own, err := handles(records)
 	if err != nil {
 		return nil, err
@@ -121,9 +121,9 @@ func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]Due, error
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	dues := make([]Due, len(found))
+	dues := make([]PlanItem, len(found))
 	for at, due := range found {
-		dues[at] = Due{KeyID: KeyID{due.KeyID}, Action: DueOther, At: timeOf(due.At), Lead: spanOf(due.LeadMillis)}
+		dues[at] = PlanItem{KeyID: KeyID{due.KeyID}, Action: DueOther, At: timeOf(due.At), Lead: spanOf(due.LeadMillis)}
 		switch due.Action {
 		case 1:
 			dues[at].Action = DueNotice

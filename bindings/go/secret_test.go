@@ -26,7 +26,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	issuer := &keystile.Issuer{Format: format}
 	change := must[*keystile.Change](t)(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, time.Now()))
 	key := change.Key.Expose()
-	rules := must[*keystile.CredentialRules](t)(keystile.NewCredentialRules())
+	rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
 	credential, _ := rules.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: key}})
 	if credential.Expose() != key {
 		t.Fatal("there is one way out")

@@ -9,17 +9,17 @@ import (
 // PageMax is how many records or events a page holds at most.
 const PageMax = 1000
 
-// Store is where a [Keyring] finds records.
+// RecordFinder is where a [Authenticator] finds records.
 //
 // Find answers with the record that a look-up names, with its remaining uses as they are
 // now, or with nil and no error where there is none. An error means that the store could
 // not be asked, and never lets a request pass. Ids and digests are compared byte by byte.
 // Find is called by many goroutines at once.
-type Store interface {
+type RecordFinder interface {
 	Find(ctx context.Context, lookup Lookup) (*Record, error)
 }
 
-// UseNoter is a [Store] that keeps when keys were last used. A keyring calls it every few
+// UseNoter is a [RecordFinder] that keeps when keys were last used. A keyring calls it every few
 // seconds, with at most 1,000 uses at a time. A use older than the one noted changes
 // nothing; neither does one of a key that is not there.
 type UseNoter interface {
@@ -36,18 +36,18 @@ type Use struct {
 	Count      uint64
 }
 
-// UsageStore is a [Store] that keeps what lineages have spent. With one, a keyring judges
+// UsageStore is a [RecordFinder] that keeps what lineages have spent. With one, a keyring judges
 // keys whose uses are counted by the store, each time: exact over any number of processes.
 type UsageStore interface {
 	// Usage is what a lineage has spent; of one that is not there, the zero value.
 	Usage(ctx context.Context, lineage KeyID) (Usage, error)
 	// Spend writes usage back if it is still claim.Before and the key's record still has the
 	// version that was judged, and answers whether it did.
-	Spend(ctx context.Context, claim Claim) (bool, error)
+	Spend(ctx context.Context, claim SpendRequest) (bool, error)
 }
 
-// Claim is a decision's claim on what it spends.
-type Claim struct {
+// SpendRequest is a decision's claim on what it spends.
+type SpendRequest struct {
 	KeyID   KeyID
 	Version uint64
 	Lineage KeyID
@@ -56,13 +56,13 @@ type Claim struct {
 }
 
 // ClaimOf is a claim for a decision on a record.
-func ClaimOf(record *Record, before, after Usage) Claim {
-	return Claim{KeyID: record.ID, Version: record.Version, Lineage: record.lineage(), Before: before, After: after}
+func ClaimOf(record *Record, before, after Usage) SpendRequest {
+	return SpendRequest{KeyID: record.ID, Version: record.Version, Lineage: record.lineage(), Before: before, After: after}
 }
 
-// Feed is a [Store] that tells what happened to keys, in the order in which it was written.
+// EventSource is a [RecordFinder] that tells what happened to keys, in the order in which it was written.
 // With one, a keyring hears of changes that other processes make.
-type Feed interface {
+type EventSource interface {
 	// Events begin behind the number after; at most limit and [PageMax] of them. Of one key,
 	// where it is not zero, they are those that happened to it, and the rotation that it came
 	// from. An event never becomes visible behind one with a higher number.
@@ -77,15 +77,15 @@ type NumberedEvent struct {
 	Event
 }
 
-// Ledger is a [Store] that can be written to: all that the keyring's verbs need. Each
+// Store is a [RecordFinder] that can be written to: all that the keyring's verbs need. Each
 // method is one step that takes effect whole or not at all. The package keystilesql has
 // one for SQLite and PostgreSQL, and the package storetest holds an implementation to all
 // of this.
-type Ledger interface {
-	Store
+type Store interface {
+	RecordFinder
 	UseNoter
 	UsageStore
-	Feed
+	EventSource
 	// Lineage is every record of a lineage, the oldest first, all as they were at one
 	// instant.
 	Lineage(ctx context.Context, lineage KeyID) ([]*Record, error)

@@ -250,6 +250,6 @@ func inspections(t *testing.T) {
 		if found.Finding.Hint() == "" {
 			t.Error("a finding says what to do")
 		}
-		return object{"verdict": found.Finding.String(), "environment": textOrNull(found.Environment), "key_id": orNull(found.KeyID)}
+		return object{"finding": found.Finding.String(), "environment": textOrNull(found.Environment), "key_id": orNull(found.KeyID)}
 	})
 }

@@ -105,7 +105,7 @@ func plans(t *testing.T) {
 		for _, text := range input.Records {
 			records = append(records, recordOf(t, text))
 		}
-		found := must[[]keystile.Due](t)(keystile.Plan(records, input.Policy.made(), instant(input.Now)))
+		found := must[[]keystile.PlanItem](t)(keystile.Plan(records, input.Policy.made(), instant(input.Now)))
 		due := []object{}
 		for _, one := range found {
 			var lead any

@@ -32,7 +32,7 @@ func credentials(t *testing.T) {
 		if input.Rules.Header != nil {
 			header = *input.Rules.Header
 		}
-		rules := must[*keystile.CredentialRules](t)(keystile.NewCredentialRulesWith(header, input.Rules.Basic))
+		rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialRulesWith(header, input.Rules.Basic))
 		var fields []keystile.HeaderField
 		asMap := map[string][]string{}
 		for _, field := range input.Headers {
@@ -56,7 +56,7 @@ func credentials(t *testing.T) {
 }
 
 func credentialSweeps(t *testing.T) {
-	rules := must[*keystile.CredentialRules](t)(keystile.NewCredentialRules())
+	rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
 	replay(t, "credential_sweeps.json", func(t *testing.T, input struct{ Header, Before, Behind string }) any {
 		part, around := []byte{}, []byte{}
 		token := strings.TrimPrefix(input.Before, "Bearer ")
@@ -91,7 +91,7 @@ func headerNames(t *testing.T) {
 	})
 }
 
-// scene is all that a verdict is made of.
+// scene is all that a decision is made of.
 type scene struct {
 	Formats []formatForm
 	Peppers []pepperForm
@@ -193,7 +193,7 @@ func responses(t *testing.T) {
 		Cause  *string
 		Scene  *scene
 	}) any {
-		policy := map[string]keystile.StatusPolicy{"rfc9110": keystile.StatusRFC9110, "article": keystile.StatusArticle}[input.Policy]
+		policy := map[string]keystile.StatusPolicy{"rfc9110": keystile.StatusRFC9110, "express": keystile.StatusExpress}[input.Policy]
 		var decision keystile.Decision
 		now := instant(1_790_000_000_000)
 		if input.Scene != nil {

@@ -9,12 +9,12 @@ import (
 // triesMax is how many tries a change makes before it gives up on others that are faster.
 const triesMax = 256
 
-// The verbs write to the store, which has to be a [Ledger], and are in force in this process
+// The verbs write to the store, which has to be a [Store], and are in force in this process
 // when they return. Where somebody else changes the same key meanwhile, they read and decide
 // anew.
 
 // Issue issues a key and keeps it. Its text is in the change: show it once.
-func (k *Keyring) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
+func (k *Authenticator) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
 	}
@@ -26,24 +26,24 @@ func (k *Keyring) Issue(ctx context.Context, issuer *Issuer, request IssueReques
 }
 
 // Revoke revokes a key, for good; [ErrNotFound], or the errors of [Revoke].
-func (k *Keyring) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
+func (k *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Revoke(record, reason, k.clock()) })
 }
 
 // Suspend suspends a key until it is resumed; [ErrNotFound], or the errors of [Suspend].
-func (k *Keyring) Suspend(ctx context.Context, id KeyID) (*Record, error) {
+func (k *Authenticator) Suspend(ctx context.Context, id KeyID) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Suspend(record, k.clock()) })
 }
 
 // Resume resumes a suspended key; [ErrNotFound], or the errors of [Resume].
-func (k *Keyring) Resume(ctx context.Context, id KeyID) (*Record, error) {
+func (k *Authenticator) Resume(ctx context.Context, id KeyID) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Resume(record, k.clock()) })
 }
 
 // Rotate gives a key a successor, in one step; [ErrNotFound], or the errors of
 // [Issuer.Rotate]. An issuer without a format spells the successor like the key itself,
 // which cannot tell that a check is keyed.
-func (k *Keyring) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
+func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (k *Keyring) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy R
 }
 
 // Commit writes a change of your own making and puts it in force.
-func (k *Keyring) Commit(ctx context.Context, change *Change) error {
+func (k *Authenticator) Commit(ctx context.Context, change *Change) error {
 	if err := k.writable(); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (k *Keyring) Commit(ctx context.Context, change *Change) error {
 }
 
 // change reads, changes and writes a record until nobody comes in between.
-func (k *Keyring) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
+func (k *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (k *Keyring) change(ctx context.Context, id KeyID, verb func(*Record) (*Cha
 	return nil, ErrStale
 }
 
-func (k *Keyring) find(ctx context.Context, id KeyID) (*Record, error) {
+func (k *Authenticator) find(ctx context.Context, id KeyID) (*Record, error) {
 	record, err := k.store.Find(ctx, Lookup{KeyID: id})
 	if err == nil && record == nil {
 		return nil, ErrNotFound
@@ -126,9 +126,9 @@ func (k *Keyring) find(ctx context.Context, id KeyID) (*Record, error) {
 	return record, err
 }
 
-func (k *Keyring) writable() error {
+func (k *Authenticator) writable() error {
 	if k.ledger == nil {
-		return fmt.Errorf("keystile: the store is no Ledger and cannot be written to: %w", errors.ErrUnsupported)
+		return fmt.Errorf("keystile: the store is no Store and cannot be written to: %w", errors.ErrUnsupported)
 	}
 	return nil
 }

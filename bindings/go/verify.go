@@ -118,7 +118,7 @@ func (v *Verifier) Verify(key string, record *Record, request Request, usage *Us
 	}
 	decision := Decision{requirement: request.Requirement}
 	asked := request.own()
-	decision.status = v.verifier.Verify(key, own, &asked, &spent, millisOf(now), &decision.verdict)
+	decision.status = v.verifier.Verify(key, own, &asked, &spent, millisOf(now), &decision.raw)
 	if decision.status == capi.OK {
 		usage.Rate, usage.Remaining = RateState(spent.RateState), nil
 		if spent.HasRemainingUses != 0 {

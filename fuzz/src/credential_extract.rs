@@ -2,12 +2,12 @@
 //!
 //! The bytes are a byte of options and then lines, each a header: a name, a colon, a value.
 
-use keystile::{Cause, CredentialRules, Denial, DenialCode};
+use keystile::{Cause, CredentialExtractor, Denial, DenialCode};
 
 pub fn run(data: &[u8]) {
     let (options, lines) = data.split_first().unwrap_or((&0, &[]));
     let (basic, own) = (options & 1 == 1, options & 2 == 2);
-    let mut rules = CredentialRules::new();
+    let mut rules = CredentialExtractor::new();
     if basic {
         rules = rules.with_basic();
     }
@@ -54,7 +54,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn extract(rules: &CredentialRules, headers: &[(&[u8], &[u8])]) -> Result<Vec<u8>, Cause> {
+fn extract(rules: &CredentialExtractor, headers: &[(&[u8], &[u8])]) -> Result<Vec<u8>, Cause> {
     let found = rules.extract(headers.iter().copied());
     let cause = |denial: Denial| {
         assert!(denial.key_id().is_none() && denial.quota().is_none());
@@ -75,7 +75,7 @@ fn extract(rules: &CredentialRules, headers: &[(&[u8], &[u8])]) -> Result<Vec<u8
 }
 
 /// The same key from another header is the same key.
-fn agrees_with_any_source(rules: &CredentialRules, key: &[u8]) {
+fn agrees_with_any_source(rules: &CredentialExtractor, key: &[u8]) {
     let bearer = [b"BEARER \t ", key].concat();
     let sources: [(&[u8], &[u8]); 2] = [(b"x-api-key", key), (b"Authorization", &bearer)];
     for headers in [&sources[..1], &sources[1..], &sources] {

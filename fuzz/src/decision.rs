@@ -1,4 +1,4 @@
-//! A verdict is what the rules say in their order, whatever record, request and key meet.
+//! A decision is what the rules say in their order, whatever record, request and key meet.
 
 use core::convert::Infallible;
 use core::net::{IpAddr, Ipv4Addr};
@@ -243,7 +243,7 @@ impl World {
                 .iter()
                 .all(|name| !self.record.permissions.grants(name))
         );
-        for policy in [StatusPolicy::Rfc9110, StatusPolicy::Article] {
+        for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
             let response = respond(denial, policy, asked);
             assert_eq!(response.status, denial.code().status(policy));
             assert!(matches!(response.status, 401 | 403 | 429));
@@ -300,7 +300,7 @@ impl World {
         if let Some(networks) = &record.allowed_networks
             && !self
                 .address
-                .is_some_and(|address| networks.contain(address))
+                .is_some_and(|address| networks.contains(address))
         {
             return Some(Cause::Network);
         }
@@ -308,14 +308,14 @@ impl World {
             (Some((_, path)), _) if !is_canonical(path) => {
                 return Some(Cause::PathNotCanonical);
             }
-            (Some((method, path)), Some(rules)) if !rules.allow(method, path) => {
+            (Some((method, path)), Some(rules)) if !rules.allows(method, path) => {
                 return Some(Cause::Endpoint);
             }
             (None, Some(_)) => return Some(Cause::Endpoint),
             _ => {}
         }
         if let Some(asked) = &self.requirement
-            && !asked.is_met_by(&record.permissions)
+            && !asked.is_satisfied_by(&record.permissions)
         {
             return Some(Cause::Permission);
         }

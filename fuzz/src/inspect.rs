@@ -1,6 +1,6 @@
 //! What is said of a text agrees with whether it is read as a key.
 
-use keystile::Verdict;
+use keystile::Finding;
 
 use super::rules::{check, formats};
 
@@ -29,22 +29,22 @@ fn judge(text: &[u8]) {
             }
             _ => bare,
         };
-        match found.verdict {
-            Verdict::WellFormed => assert!(parses(text)),
-            Verdict::Wrapped => assert!(parses(bare)),
-            Verdict::WrongChecksum => assert!(kind.has_shape(bare) && !parses(bare)),
-            Verdict::Empty => assert!(bare.is_empty()),
-            Verdict::WrongLength | Verdict::WrongCharacter | Verdict::Foreign => {
+        match found.finding {
+            Finding::WellFormed => assert!(parses(text)),
+            Finding::Wrapped => assert!(parses(bare)),
+            Finding::WrongChecksum => assert!(kind.has_shape(bare) && !parses(bare)),
+            Finding::Empty => assert!(bare.is_empty()),
+            Finding::WrongLength | Finding::WrongCharacter | Finding::Foreign => {
                 assert!(!kind.has_shape(bare) && !bare.is_empty());
             }
-            _ => panic!("a verdict that nobody knows"),
+            _ => panic!("a finding that nobody knows"),
         }
-        assert!(!found.verdict.hint().is_empty());
+        assert!(!found.finding.hint().is_empty());
         if let Some(id) = found.key_id {
             let claimed = format.parse(bare).and_then(|key| key.claimed_id().copied());
             assert!(claimed.is_none_or(|claimed| claimed == id));
         }
-        let printed = format!("{found:?} {}", found.verdict);
+        let printed = format!("{found:?} {}", found.finding);
         let secret = bare.last_chunk::<32>().map(|end| str::from_utf8(end));
         assert!(!matches!(secret, Some(Ok(secret)) if printed.contains(secret)));
     }

@@ -33,8 +33,8 @@ pub fn run(data: &[u8]) {
         let chosen = (0..terms.len()).filter(|at| choice >> at & 1 == 1);
         let held: Vec<&str> = chosen.map(|at| terms[at]).collect();
         let granted = PermissionSet::new(&held).unwrap();
-        let met = formula.is_met_by(&|term| held.contains(&term));
-        assert_eq!(asked.is_met_by(&granted), met);
+        let met = formula.is_satisfied_by(&|term| held.contains(&term));
+        assert_eq!(asked.is_satisfied_by(&granted), met);
 
         let missing: Vec<&str> = asked.missing_from(&granted).collect();
         assert_eq!(missing.is_empty(), met);
@@ -42,10 +42,10 @@ pub fn run(data: &[u8]) {
         let once: BTreeSet<_> = missing.iter().collect();
         assert_eq!(once.len(), missing.len(), "named twice");
         let enough: Vec<&str> = held.iter().chain(&missing).copied().collect();
-        assert!(formula.is_met_by(&|term| enough.contains(&term)));
+        assert!(formula.is_satisfied_by(&|term| enough.contains(&term)));
     }
     if terms.len() < 64 {
-        assert!(asked.is_met_by(&PermissionSet::new(["*"]).unwrap()));
+        assert!(asked.is_satisfied_by(&PermissionSet::new(["*"]).unwrap()));
     }
 }
 
@@ -151,11 +151,11 @@ impl<'t> Formula<'t> {
         }
     }
 
-    fn is_met_by(&self, holds: &dyn Fn(&str) -> bool) -> bool {
+    fn is_satisfied_by(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         match self {
             Self::Term(term) => holds(term),
-            Self::All(parts) => parts.iter().all(|part| part.is_met_by(holds)),
-            Self::Any(parts) => parts.iter().any(|part| part.is_met_by(holds)),
+            Self::All(parts) => parts.iter().all(|part| part.is_satisfied_by(holds)),
+            Self::Any(parts) => parts.iter().any(|part| part.is_satisfied_by(holds)),
         }
     }
 }

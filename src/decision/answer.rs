@@ -180,7 +180,7 @@ impl Notice {
 }
 
 impl Allowed {
-    /// A verdict on this key that says nothing else, for a language binding to fill in
+    /// A decision on this key that says nothing else, for a language binding to fill in
     /// what it keeps as plain numbers.
     #[must_use]
     pub const fn new(key_id: KeyId, lineage: KeyId) -> Self {
@@ -230,21 +230,21 @@ impl Denial {
     }
 
     /// The refusal of a key whose grants do not meet a requirement, for one that is asked
-    /// after the verdict; nothing where they do.
+    /// after the decision; nothing where they do.
     ///
     /// ```
     /// # use keystile::{Denial, PermissionSet, Requirement};
     /// let granted = PermissionSet::new(["read"])?;
     /// let id = "1AbCdEfGhIjKlMnO".parse()?;
     /// let both = Requirement::parse("read AND write")?;
-    /// let denial = Denial::lacking_for(&both, &granted, id).expect("it may not write");
+    /// let denial = Denial::missing_from(&both, &granted, id).expect("it may not write");
     /// assert_eq!(denial.missing(&both).collect::<Vec<_>>(), ["write"]);
     /// let read = Requirement::parse("read")?;
-    /// assert!(Denial::lacking_for(&read, &granted, id).is_none());
+    /// assert!(Denial::missing_from(&read, &granted, id).is_none());
     /// # Ok::<(), keystile::Error>(())
     /// ```
     #[must_use]
-    pub fn lacking_for(
+    pub fn missing_from(
         requirement: &Requirement,
         granted: &PermissionSet,
         key_id: KeyId,

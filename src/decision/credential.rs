@@ -21,8 +21,8 @@ const VALUE_BYTES_MAX: usize = 2 * KEY_TEXT_BYTES_MAX;
 /// the user name of HTTP Basic where asked for. The query never does.
 ///
 /// ```
-/// use keystile::{CredentialRules, DenialCode};
-/// let rules = CredentialRules::new();
+/// use keystile::{CredentialExtractor, DenialCode};
+/// let rules = CredentialExtractor::new();
 /// let headers = [("Authorization", "bearer acme_live_…")];
 /// let read = |headers: &[(&str, &str)]| {
 ///     rules
@@ -38,7 +38,7 @@ const VALUE_BYTES_MAX: usize = 2 * KEY_TEXT_BYTES_MAX;
 /// assert_eq!(read(&[]).unwrap_err().code(), DenialCode::MissingCredential);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct CredentialRules {
+pub struct CredentialExtractor {
     header: Option<Box<str>>,
     #[cfg(feature = "basic")]
     basic: bool,
@@ -51,7 +51,7 @@ pub struct Credential<'h>(Bytes<'h>);
     feature = "basic",
     expect(
         clippy::large_enum_variant,
-        reason = "a verdict makes no heap allocation"
+        reason = "a decision makes no heap allocation"
     )
 )]
 enum Bytes<'h> {
@@ -63,7 +63,7 @@ enum Bytes<'h> {
     },
 }
 
-impl CredentialRules {
+impl CredentialExtractor {
     /// `X-API-Key` and `Authorization: Bearer`.
     #[must_use]
     pub const fn new() -> Self {

@@ -17,7 +17,7 @@ pub enum StatusPolicy {
     #[default]
     Rfc9110,
     /// As the well-known Express recipe has it: 403 for an unknown or ended key.
-    Article,
+    Express,
 }
 
 /// A response to a request that was refused.
@@ -37,11 +37,11 @@ impl DenialCode {
     /// The HTTP status under a policy.
     #[must_use]
     pub const fn status(self, policy: StatusPolicy) -> u16 {
-        let article = matches!(policy, StatusPolicy::Article);
+        let express = matches!(policy, StatusPolicy::Express);
         match self {
             Self::MissingCredential => 401,
             Self::ConflictingCredentials => {
-                if article {
+                if express {
                     401
                 } else {
                     400
@@ -52,7 +52,7 @@ impl DenialCode {
             | Self::KeySuspended
             | Self::KeyExpired
             | Self::KeyReplaced => {
-                if article {
+                if express {
                     403
                 } else {
                     401
@@ -122,8 +122,8 @@ impl DenialCode {
 /// `requirement` is the one that the request was judged by; it names what is missing.
 ///
 /// ```
-/// use keystile::{respond, CredentialRules, StatusPolicy};
-/// let denial = CredentialRules::new().extract([]).unwrap_err();
+/// use keystile::{respond, CredentialExtractor, StatusPolicy};
+/// let denial = CredentialExtractor::new().extract([]).unwrap_err();
 /// let response = respond(&denial, StatusPolicy::Rfc9110, None);
 /// assert_eq!(response.status, 401);
 /// assert!(response.headers.iter().any(|(name, _)| *name == "www-authenticate"));

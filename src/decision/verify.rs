@@ -253,7 +253,7 @@ impl Barred {
     }
 }
 
-/// What a verdict reads of a record, wherever the record lies.
+/// What a decision reads of a record, wherever the record lies.
 pub(crate) struct Terms<'r> {
     pub(crate) id: KeyId,
     pub(crate) standing: Standing,
@@ -322,7 +322,7 @@ impl<'r> Terms<'r> {
         if let Some(networks) = self.networks
             && !request
                 .address
-                .is_some_and(|address| networks.contain(address))
+                .is_some_and(|address| networks.contains(address))
         {
             return refuse(Cause::Network);
         }
@@ -330,7 +330,7 @@ impl<'r> Terms<'r> {
             (Some((_, path)), _) if !is_canonical_path(path) => {
                 return refuse(Cause::PathNotCanonical);
             }
-            (Some((method, path)), Some(rules)) if !rules.allow_canonical(method, path) => {
+            (Some((method, path)), Some(rules)) if !rules.allows_canonical(method, path) => {
                 return refuse(Cause::Endpoint);
             }
             (None, Some(_)) => return refuse(Cause::Endpoint),

@@ -448,7 +448,7 @@ impl fmt::Debug for PresentedKey<'_> {
 #[non_exhaustive]
 #[expect(
     clippy::large_enum_variant,
-    reason = "a verdict makes no heap allocation"
+    reason = "a decision makes no heap allocation"
 )]
 pub enum Lookup {
     /// The record with this id.

@@ -12,7 +12,7 @@ use crate::key::label::Environment;
 #[non_exhaustive]
 pub struct Inspection {
     /// The finding.
-    pub verdict: Verdict,
+    pub finding: Finding,
     /// The environment that the key names, where its format carries one.
     pub environment: Option<Environment>,
     /// The public id that it claims, where its format carries one.
@@ -22,7 +22,7 @@ pub struct Inspection {
 /// The finding about a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum Finding {
     /// Spelled as a key of this format. Whether it was ever issued, only a store knows.
     WellFormed,
     /// Right in shape, and its check is wrong: mistyped, or cut and padded.
@@ -39,7 +39,7 @@ pub enum Verdict {
     Empty,
 }
 
-impl Verdict {
+impl Finding {
     /// What to do, in a sentence.
     #[must_use]
     pub const fn hint(self) -> &'static str {
@@ -61,7 +61,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WellFormed => "well formed",
@@ -78,19 +78,19 @@ impl fmt::Display for Verdict {
 /// Says what a text is, as far as that can be told without a store.
 ///
 /// ```
-/// use keystile::{inspect, KeyFormat, Verdict};
+/// use keystile::{inspect, KeyFormat, Finding};
 /// let format = KeyFormat::structured("acme")?;
-/// assert_eq!(inspect(&format, b"").verdict, Verdict::Empty);
-/// assert_eq!(inspect(&format, b"acme_live_1AbC").verdict, Verdict::WrongLength);
-/// assert_eq!(inspect(&format, b"ghp_0123456789").verdict, Verdict::Foreign);
-/// assert!(Verdict::WrongLength.hint().contains("cut off"));
+/// assert_eq!(inspect(&format, b"").finding, Finding::Empty);
+/// assert_eq!(inspect(&format, b"acme_live_1AbC").finding, Finding::WrongLength);
+/// assert_eq!(inspect(&format, b"ghp_0123456789").finding, Finding::Foreign);
+/// assert!(Finding::WrongLength.hint().contains("cut off"));
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[must_use]
 pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
     let bare = unwrapped(text);
     if bare.is_empty() {
-        return only(Verdict::Empty);
+        return only(Finding::Empty);
     }
     // As where keys are presented: what is longer than any key is not looked through.
     let short = (bare.len() <= KEY_TEXT_BYTES_MAX).then_some(bare);
@@ -107,9 +107,9 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
             }
         };
         return only(match behind {
-            None => Verdict::Foreign,
-            Some(behind) if behind.iter().all(legal) => Verdict::WrongLength,
-            Some(_) => Verdict::WrongCharacter,
+            None => Finding::Foreign,
+            Some(behind) if behind.iter().all(legal) => Finding::WrongLength,
+            Some(_) => Finding::WrongCharacter,
         });
     };
     let named = shape.named;
@@ -119,22 +119,22 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
         .and_then(|text| Environment::new(text).ok());
     let key_id = named.and_then(|named| named.id());
     let legal = named.is_none_or(|named| key_id.is_some() && is_text(named.tail));
-    let verdict = match (shape.is_whole(), legal) {
-        (false, false) => Verdict::WrongCharacter,
-        (false, true) => Verdict::WrongChecksum,
-        (true, _) if bare.len() < text.len() => Verdict::Wrapped,
-        (true, _) => Verdict::WellFormed,
+    let finding = match (shape.is_whole(), legal) {
+        (false, false) => Finding::WrongCharacter,
+        (false, true) => Finding::WrongChecksum,
+        (true, _) if bare.len() < text.len() => Finding::Wrapped,
+        (true, _) => Finding::WellFormed,
     };
     Inspection {
-        verdict,
+        finding,
         environment,
         key_id,
     }
 }
 
-const fn only(verdict: Verdict) -> Inspection {
+const fn only(finding: Finding) -> Inspection {
     Inspection {
-        verdict,
+        finding,
         environment: None,
         key_id: None,
     }

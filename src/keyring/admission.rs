@@ -123,7 +123,7 @@ impl Keyring {
         let decision =
             entry.and_then(|entry| self.decide(id, entry, &ticket.request, self.clock(now)));
         if is_new {
-            // After the verdict: the new key may be the one that goes, but not unheard.
+            // After the decision: the new key may be the one that goes, but not unheard.
             self.evict(now);
         }
         match decision {

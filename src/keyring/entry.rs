@@ -1,4 +1,4 @@
-//! A record as it is cached: what a verdict reads, close together.
+//! A record as it is cached: what a decision reads, close together.
 
 use core::num::NonZeroU32;
 use std::boxed::Box;
@@ -127,7 +127,7 @@ impl Entry {
         &self.proof.tag
     }
 
-    /// What a verdict judges.
+    /// What a decision judges.
     #[inline(always)]
     pub(super) fn terms<'e>(&'e self, id: KeyId, rare: Option<&'e Rare>) -> Terms<'e> {
         let (permissions, endpoints) = self.policy();
@@ -267,7 +267,7 @@ impl Entry {
     }
 }
 
-/// A last use is noted to the second: a busy key would else be written to by each verdict.
+/// A last use is noted to the second: a busy key would else be written to by each decision.
 const LAST_USE_MILLIS: u64 = 1_000;
 
 impl Rare {

@@ -8,7 +8,7 @@ const fn sized(product: usize, model: usize) -> usize {
 /// Locks that fetches and invalidations of one id meet in.
 pub(super) const GATES: usize = sized(64, 2);
 /// Ids that share a count of their last invalidation. Sharing costs a needless second
-/// fetch, never a stale verdict.
+/// fetch, never a stale decision.
 pub(super) const ID_PLACES: usize = sized(4_096, 2);
 /// Owners that share a count of their last invalidation; a power of two.
 pub(super) const OWNER_PLACES: usize = sized(1_024, 2);

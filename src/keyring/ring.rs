@@ -10,7 +10,7 @@ use crate::key::id::KeyId;
 
 /// The places of the cached keys, and which of them were used since the last drain.
 ///
-/// A verdict sets one bit of a key in its entry when it was clear, and one here at the
+/// A decision sets one bit of a key in its entry when it was clear, and one here at the
 /// first use after a drain; it takes no lock.
 pub(super) struct Ring {
     capacity: usize,

@@ -10,17 +10,17 @@ use crate::time::{Millis, UnixMillis};
 /// A key, and what is due for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Due {
+pub struct PlanItem {
     /// The key.
     pub key_id: KeyId,
     /// What is due.
-    pub action: DueAction,
+    pub action: PlanAction,
 }
 
 /// What is due for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DueAction {
+pub enum PlanAction {
     /// Its owner should hear that it ends.
     Notice {
         /// When it ends.
@@ -55,12 +55,12 @@ pub enum DueAction {
 /// let request = IssueRequest::new("Acme")?.expires_in(Millis::from_days(10))?;
 /// let record = issue(&format, &none, &request, &mut SysRng, now)?.record;
 /// let due = plan(&[record], &RotationPolicy::default(), now);
-/// assert!(matches!(due[..], [Due { action: DueAction::Notice { lead, .. }, .. }]
+/// assert!(matches!(due[..], [PlanItem { action: PlanAction::Notice { lead, .. }, .. }]
 ///     if lead == Millis::from_days(14)));
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use]
-pub fn plan<'r, I>(records: I, policy: &RotationPolicy, now: UnixMillis) -> Vec<Due>
+pub fn plan<'r, I>(records: I, policy: &RotationPolicy, now: UnixMillis) -> Vec<PlanItem>
 where
     I: IntoIterator<Item = &'r KeyRecord>,
 {
@@ -70,7 +70,7 @@ where
             actions(record, policy, now)
                 .into_iter()
                 .flatten()
-                .map(|action| Due {
+                .map(|action| PlanItem {
                     key_id: record.id,
                     action,
                 }),
@@ -79,14 +79,18 @@ where
     due
 }
 
-fn actions(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> [Option<DueAction>; 2] {
+fn actions(
+    record: &KeyRecord,
+    policy: &RotationPolicy,
+    now: UnixMillis,
+) -> [Option<PlanAction>; 2] {
     let ended_at = match record.status {
         Status::Revoked { at, .. } => Some(at),
         _ => record.ends_at().filter(|&end| now >= end),
     };
     if let Some(ended_at) = ended_at {
         let over = now.since(ended_at) >= policy.retention();
-        return [over.then_some(DueAction::CleanUp { ended_at }), None];
+        return [over.then_some(PlanAction::CleanUp { ended_at }), None];
     }
     if record.status != Status::Active || record.replaced_by.is_some() {
         return [None, None];
@@ -100,11 +104,11 @@ fn actions(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> [Opt
             .copied()
             .filter(|&lead| left <= lead)
             .min()?;
-        Some(DueAction::Notice { ends_at, lead })
+        Some(PlanAction::Notice { ends_at, lead })
     });
     let ends_at = [record.expires_at, aged].into_iter().flatten().min();
     let rotation = ends_at
         .filter(|end| end.since(now) <= policy.overlap())
-        .map(|ends_at| DueAction::Rotate { ends_at });
+        .map(|ends_at| PlanAction::Rotate { ends_at });
     [notice, rotation]
 }

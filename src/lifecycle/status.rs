@@ -98,7 +98,7 @@ pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     Ok(Event::new(EventKind::Expired, record.id, now))
 }
 
-/// Gives a key's record a digest under the current pepper, as a verdict with
+/// Gives a key's record a digest under the current pepper, as a decision with
 /// [`needs_rehash`](crate::Allowed::needs_rehash) asks for.
 ///
 /// # Errors

@@ -23,11 +23,11 @@ pub const ENDPOINT_RULES_MAX: usize = 64;
 /// ```
 /// use keystile::EndpointRules;
 /// let rules = EndpointRules::new(["GET,HEAD /api/metrics/*", "/api/users/*/name"])?;
-/// assert!(rules.allow("GET", "/api/metrics/cpu/load"));
-/// assert!(rules.allow("DELETE", "/api/users/7/name"));
-/// assert!(!rules.allow("POST", "/api/metrics/cpu"));
-/// assert!(!rules.allow("GET", "/api/metrics"), "the slash belongs to the pattern");
-/// assert!(!rules.allow("GET", "/api/metrics/../users"), "not a canonical path");
+/// assert!(rules.allows("GET", "/api/metrics/cpu/load"));
+/// assert!(rules.allows("DELETE", "/api/users/7/name"));
+/// assert!(!rules.allows("POST", "/api/metrics/cpu"));
+/// assert!(!rules.allows("GET", "/api/metrics"), "the slash belongs to the pattern");
+/// assert!(!rules.allows("GET", "/api/metrics/../users"), "not a canonical path");
 /// assert!(EndpointRules::new(["/api/data*"]).is_err());
 /// # Ok::<(), keystile::Error>(())
 /// ```
@@ -107,14 +107,14 @@ impl EndpointRules {
     ///
     /// A path that is not [canonical](crate::is_canonical_path) matches nothing.
     #[must_use]
-    pub fn allow(&self, method: &str, path: &str) -> bool {
+    pub fn allows(&self, method: &str, path: &str) -> bool {
         crate::policy::path::is_canonical_path(path.as_bytes())
             && self
                 .view()
-                .allow_canonical(method.as_bytes(), path.as_bytes())
+                .allows_canonical(method.as_bytes(), path.as_bytes())
     }
 
-    /// The list as it lies in memory, for a verdict.
+    /// The list as it lies in memory, for a decision.
     #[inline]
     pub(crate) const fn view(&self) -> Rules<'_> {
         Rules(&self.packed)
@@ -148,7 +148,7 @@ impl<'s> Rules<'s> {
 
     /// Whether a rule matches a path that was found to be canonical.
     #[inline]
-    pub(crate) fn allow_canonical(self, method: &[u8], path: &[u8]) -> bool {
+    pub(crate) fn allows_canonical(self, method: &[u8], path: &[u8]) -> bool {
         let usual = usual_method(method);
         self.iter()
             .any(|rule| rule.allows(usual, method) && rule.matches(path))

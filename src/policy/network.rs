@@ -23,8 +23,8 @@ const MAPPED_BITS: u8 = 96;
 /// ```
 /// use keystile::Networks;
 /// let office = Networks::new(["192.0.2.0/24", "2001:db8::/32"])?;
-/// assert!(office.contain("::ffff:192.0.2.7".parse().unwrap()));
-/// assert!(!office.contain("198.51.100.1".parse().unwrap()));
+/// assert!(office.contains("::ffff:192.0.2.7".parse().unwrap()));
+/// assert!(!office.contains("198.51.100.1".parse().unwrap()));
 /// assert!(Networks::new(["192.0.2.1/24"]).is_err(), "bits behind the prefix");
 /// # Ok::<(), keystile::Error>(())
 /// ```
@@ -61,7 +61,7 @@ impl Networks {
 
     /// Whether one of the blocks holds the address.
     #[must_use]
-    pub fn contain(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|block| block.contains(&address))
     }

@@ -31,7 +31,7 @@ pub const PERMISSIONS_MAX: usize = 64;
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct PermissionSet {
     /// Each permission behind a byte that holds its length less one, and whether it has a
-    /// wildcard: one allocation for the whole set, and a verdict that reads few bytes.
+    /// wildcard: one allocation for the whole set, and a decision that reads few bytes.
     packed: Box<[u8]>,
 }
 
@@ -96,7 +96,7 @@ impl PermissionSet {
         is_required_form(wanted) && self.view().grants(wanted.as_bytes())
     }
 
-    /// The set as it lies in memory, for a verdict.
+    /// The set as it lies in memory, for a decision.
     #[inline]
     pub(crate) const fn view(&self) -> Granted<'_> {
         Granted(&self.packed)

@@ -211,7 +211,7 @@ impl Refused {
 
 /// What was left of a limit at an instant, for the `RateLimit` header fields.
 ///
-/// The values are worked out when they are asked for: a verdict that nobody reads the
+/// The values are worked out when they are asked for: a decision that nobody reads the
 /// headers of does not pay for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {

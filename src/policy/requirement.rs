@@ -26,9 +26,9 @@ pub(crate) struct Missing([u64; 2]);
 /// ```
 /// use keystile::{PermissionSet, Requirement};
 /// let asks = Requirement::parse("admin OR (read AND audit)")?;
-/// assert!(asks.is_met_by(&PermissionSet::new(["read", "audit"])?));
+/// assert!(asks.is_satisfied_by(&PermissionSet::new(["read", "audit"])?));
 /// let lacking = PermissionSet::new(["read"])?;
-/// assert!(!asks.is_met_by(&lacking));
+/// assert!(!asks.is_satisfied_by(&lacking));
 /// assert_eq!(asks.missing_from(&lacking).collect::<Vec<_>>(), ["admin", "audit"]);
 /// assert!(Requirement::parse("read and write").is_err());
 /// # Ok::<(), keystile::Error>(())
@@ -142,7 +142,7 @@ impl Requirement {
 
     /// Whether the permissions satisfy it.
     #[must_use]
-    pub fn is_met_by(&self, granted: &PermissionSet) -> bool {
+    pub fn is_satisfied_by(&self, granted: &PermissionSet) -> bool {
         self.check(granted.view()).is_none()
     }
 
@@ -170,7 +170,7 @@ impl Requirement {
         self.text.as_bytes().get(wide(range)).unwrap_or_default()
     }
 
-    // Its stack is not for every verdict to make room for.
+    // Its stack is not for every decision to make room for.
     #[inline(never)]
     fn check_formula(&self, granted: Granted<'_>) -> Option<Missing> {
         // Each entry is the set of terms that a sub-formula misses, empty where it is

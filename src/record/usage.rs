@@ -7,7 +7,7 @@ use crate::time::UnixMillis;
 /// What a lineage of keys has spent so far.
 ///
 /// It is kept per [lineage](KeyRecord::lineage), so that rotating a key gives no second
-/// allowance. A store writes it back with compare-and-set: two verdicts at once must not
+/// allowance. A store writes it back with compare-and-set: two decisions at once must not
 /// spend the same use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

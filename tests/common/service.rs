@@ -70,7 +70,7 @@ impl Service {
         issue(&self.format, &peppers, request, &mut self.dice, at(0)).unwrap()
     }
 
-    /// The whole way of a credential: shape, check, and the verdict about a record.
+    /// The whole way of a credential: shape, check, and the decision about a record.
     pub(crate) fn ask(
         &self,
         credential: &[u8],

@@ -136,7 +136,7 @@ fn p4_derived_endpoints_lie_within_the_source_s() {
         .into_iter()
         .map(|list| {
             let rules = EndpointRules::new(&list).unwrap();
-            let bits = extent(&world, |(method, path)| rules.allow(method, path));
+            let bits = extent(&world, |(method, path)| rules.allows(method, path));
             let request = blank().endpoints(&list).unwrap();
             let issued = service.issue(&request);
             (list, bits, request, issued)
@@ -213,7 +213,7 @@ fn p4_derived_networks_lie_within_the_source_s() {
         .chain(pairs)
         .map(|list| {
             let networks = Networks::new(&list).unwrap();
-            let bits = extent(&world, |address| networks.contain(*address));
+            let bits = extent(&world, |address| networks.contains(*address));
             let request = blank().networks(&list).unwrap();
             let issued = service.issue(&request);
             (list, bits, request, issued)

@@ -79,7 +79,7 @@ fn hold_all(patterns: &[String], paths: &[String]) -> u64 {
             let expected = canonical && naive(pattern.as_bytes(), path.as_bytes());
             matches += u64::from(expected);
             assert_eq!(
-                rules.allow("GET", path),
+                rules.allows("GET", path),
                 expected,
                 "{pattern:?} on {path:?}"
             );
@@ -144,12 +144,12 @@ fn methods_are_compared_whole_and_byte_by_byte() {
         let rules = EndpointRules::new([format!("{own} /a/*")]).unwrap();
         for method in asked {
             let named = own.split(',').any(|m| m == method);
-            assert_eq!(rules.allow(method, "/a/b"), named, "{own} and {method:?}");
-            assert!(!rules.allow(method, "/b"));
+            assert_eq!(rules.allows(method, "/a/b"), named, "{own} and {method:?}");
+            assert!(!rules.allows(method, "/b"));
         }
     }
     let any_method = EndpointRules::new(["/a/*"]).unwrap();
-    assert!(asked.iter().all(|method| any_method.allow(method, "/a/b")));
+    assert!(asked.iter().all(|method| any_method.allows(method, "/a/b")));
     for illegal in [
         "get /a", "GET, /a", ",GET /a", "GET  /a", " /a", "GET\t/a", "1 /a", "* /a",
     ] {
@@ -165,15 +165,15 @@ fn rules_are_bounded_and_an_empty_list_allows_nothing() {
     // However long the rules before it are, a rule is found.
     let long: Vec<String> = [512, 256, 255, 300, 512 - 4].map(rule).to_vec();
     let list = EndpointRules::new(&long).unwrap();
-    assert!(long.iter().all(|path| list.allow("GET", path)));
-    assert!(!list.allow("GET", &rule(257)));
+    assert!(long.iter().all(|path| list.allows("GET", path)));
+    assert!(!list.allows("GET", &rule(257)));
     let many = |count: usize| (0..count).map(|at| format!("/a{at}"));
     assert!(EndpointRules::new(many(64)).is_ok());
     assert!(EndpointRules::new(many(65)).is_err());
     let nothing = EndpointRules::new([""; 0]).unwrap();
     assert!(nothing.is_empty() && nothing.iter().count() == 0);
     for path in texts("/", "/a*", 5) {
-        assert!(!nothing.allow("GET", &path));
+        assert!(!nothing.allows("GET", &path));
     }
 }
 
@@ -190,7 +190,7 @@ proptest! {
             let (methods, pattern) = rule.split_once(' ').unwrap_or(("GET,PUT,POST", rule));
             methods.split(',').any(|m| m == method) && naive(pattern.as_bytes(), path.as_bytes())
         });
-        prop_assert_eq!(list.allow(&method, &path), expected);
+        prop_assert_eq!(list.allows(&method, &path), expected);
         // Written out and read in again it is the same list.
         let again = EndpointRules::new(list.iter()).unwrap();
         prop_assert_eq!(again, list);

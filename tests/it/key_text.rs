@@ -3,7 +3,7 @@
 use crate::common::dice::Dice;
 use crate::common::service::{Service, at};
 use keystile::{
-    Checksum, IssueRequest, Issued, KeyFormat, Lookup, PepperRing, Request, Usage, Verdict,
+    Checksum, Finding, IssueRequest, Issued, KeyFormat, Lookup, PepperRing, Request, Usage,
     Verifier, inspect, issue, verify,
 };
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ proptest! {
         prop_assert_eq!(key.claimed_id(), Some(&id));
         prop_assert!(matches!(key.lookup(&PepperRing::none()), Lookup::Id(found) if found == id));
         let inspection = inspect(&format, text.as_bytes());
-        prop_assert_eq!(inspection.verdict, Verdict::WellFormed);
+        prop_assert_eq!(inspection.finding, Finding::WellFormed);
         prop_assert_eq!(inspection.environment, issued.record.environment);
         prop_assert!(passes(&Verifier::new(format), &issued, text.as_bytes()));
 

@@ -62,7 +62,7 @@ impl Bucket {
     }
 }
 
-/// Runs a schedule whose clock never steps back; the verdicts and all that is told of the
+/// Runs a schedule whose clock never steps back; the decisions and all that is told of the
 /// limit must be those of the bucket.
 fn hold_against_bucket(limit: &RateLimit, times: &[u64]) {
     let mut bucket = Bucket::new(limit, times[0]);

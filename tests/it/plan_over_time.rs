@@ -2,14 +2,14 @@
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Due, DueAction, KeyRecord, Millis, PepperRing, RotationPolicy, Status, UnixMillis, end_overlap,
-    plan, revoke, rotate, suspend,
+    KeyRecord, Millis, PepperRing, PlanAction, PlanItem, RotationPolicy, Status, UnixMillis,
+    end_overlap, plan, revoke, rotate, suspend,
 };
 
 const DAY: u64 = 86_400_000;
 
 /// The rules, each by itself.
-fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<DueAction> {
+fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<PlanAction> {
     let mut due = Vec::new();
     let by_time = record.ends_at().filter(|end| *end <= now);
     let ended = match record.status {
@@ -18,7 +18,7 @@ fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<Du
     };
     if let Some(ended_at) = ended {
         if now.get() >= ended_at.get() + policy.retention().get() {
-            due.push(DueAction::CleanUp { ended_at });
+            due.push(PlanAction::CleanUp { ended_at });
         }
         return due;
     }
@@ -30,7 +30,7 @@ fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<Du
         leads.sort_unstable();
         let reached = |lead: &&Millis| ends_at.get() <= now.get() + lead.get();
         if let Some(lead) = leads.iter().find(reached).copied() {
-            due.push(DueAction::Notice { ends_at, lead });
+            due.push(PlanAction::Notice { ends_at, lead });
         }
     }
     let aged = record.created_at.get() + policy.max_age().get();
@@ -39,7 +39,7 @@ fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<Du
         .map_or(aged, |expiry| expiry.get().min(aged));
     if end <= now.get() + policy.overlap().get() {
         let ends_at = UnixMillis::new(end).unwrap();
-        due.push(DueAction::Rotate { ends_at });
+        due.push(PlanAction::Rotate { ends_at });
     }
     due
 }
@@ -81,7 +81,7 @@ fn what_is_due_is_what_the_rules_say_at_every_instant() {
         for hour in 0..24 * 160 {
             let around = [hour * DAY / 24, hour * DAY / 24 + 1];
             for now in around.map(at) {
-                let expected: Vec<Due> = plan(&records, policy, now);
+                let expected: Vec<PlanItem> = plan(&records, policy, now);
                 let naive: Vec<_> = records
                     .iter()
                     .flat_map(|r| naive(r, policy, now).into_iter().map(|a| (r.id, a)))
@@ -114,7 +114,7 @@ fn p10_a_client_who_follows_the_plan_always_holds_a_live_key() {
             for due in plan(&records.clone(), &policy, now) {
                 let place = records.iter().position(|r| r.id == due.key_id).unwrap();
                 match due.action {
-                    DueAction::Rotate { .. } => {
+                    PlanAction::Rotate { .. } => {
                         let (format, none) = (&service.format, PepperRing::none());
                         let dice = &mut service.dice;
                         let old = records[place].clone();
@@ -127,7 +127,7 @@ fn p10_a_client_who_follows_the_plan_always_holds_a_live_key() {
                         records.push(rotated.successor);
                         rotations += 1;
                     }
-                    DueAction::CleanUp { .. } => {
+                    PlanAction::CleanUp { .. } => {
                         assert!(!records[place].is_live(now));
                         records.remove(place);
                         cleaned += 1;

@@ -30,8 +30,8 @@ fn p1_default_deny_what_is_left_out_of_an_issue_grants_nothing() {
         "an end, unless one asks for none"
     );
     assert!(PermissionSet::default().is_empty() && !PermissionSet::default().grants("read"));
-    assert!(!EndpointRules::default().allow("GET", "/"));
-    assert!(!keystile::Networks::default().contain("192.0.2.1".parse().unwrap()));
+    assert!(!EndpointRules::default().allows("GET", "/"));
+    assert!(!keystile::Networks::default().contains("192.0.2.1".parse().unwrap()));
     // Without a record there is nobody to allow, whatever the request.
     let key = service.verifier.parse(text.as_bytes()).unwrap();
     let mut usage = Usage::default();
@@ -140,7 +140,7 @@ fn p1_default_deny_no_cause_is_answered_with_a_success() {
         Cause::StoreUnavailable,
     ];
     for cause in causes {
-        for policy in [StatusPolicy::Rfc9110, StatusPolicy::Article] {
+        for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
             let response = respond(&Denial::new(cause), policy, None);
             assert!((400..600).contains(&response.status), "{cause:?}");
         }
@@ -220,7 +220,7 @@ proptest! {
             },
         ];
         let seen_otherwise = views.iter().any(|view| view(&path) != path);
-        prop_assert_eq!(everything.allow("GET", &path), !seen_otherwise, "{}", path);
+        prop_assert_eq!(everything.allows("GET", &path), !seen_otherwise, "{}", path);
     }
 }
 

@@ -4,7 +4,7 @@ use core::hint::black_box;
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    CredentialRules, Decision, Digest, EndpointRules, Environment, KeyFormat, KeyId, Millis,
+    CredentialExtractor, Decision, Digest, EndpointRules, Environment, KeyFormat, KeyId, Millis,
     PermissionSet, RateLimit, RateState, Request, Requirement, StatusPolicy, UnixMillis, Usage,
     inspect, respond, revoke,
 };
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 #[test]
 fn p7_the_decision_does_not_depend_on_where_the_key_was_read_from() {
-    let rules = CredentialRules::new().with_header("X-Own").unwrap();
+    let rules = CredentialExtractor::new().with_header("X-Own").unwrap();
     #[cfg(feature = "basic")]
     let rules = rules.with_basic();
     let read = Requirement::parse("read").unwrap();
@@ -98,7 +98,7 @@ fn p8_nothing_secret_stands_in_any_output() {
             format!("{:?}", issued.record.public()),
             format!("{:?} {:?}", issued.event, issued.key),
             format!("{parsed:?} {:?}", service.verifier.lookup(&parsed)),
-            format!("{:?}", CredentialRules::new().extract(header).unwrap()),
+            format!("{:?}", CredentialExtractor::new().extract(header).unwrap()),
             format!("{:?} {:?}", service.verifier, service.format),
             format!("{:?}", inspect(&service.format, key.as_bytes())),
         ];
@@ -156,7 +156,7 @@ proptest! {
         let mut service = Service::structured();
         service.verifier = service.verifier.and(KeyFormat::any_opaque()).with_peppers(crate::common::service::ring());
         let issued = service.issue(&client());
-        let rules = CredentialRules::new();
+        let rules = CredentialExtractor::new();
         #[cfg(feature = "basic")]
         let rules = rules.with_basic();
         let headers = names.iter().zip(&values).map(|(n, v)| (n.as_bytes(), v.as_slice()));
@@ -214,7 +214,7 @@ proptest! {
                     black_box(keystile::allowed_headers(&allowed, now));
                 }
                 Decision::Deny(denial) => {
-                    let response = respond(&denial, StatusPolicy::Article, Some(&requirement));
+                    let response = respond(&denial, StatusPolicy::Express, Some(&requirement));
                     prop_assert!(response.status >= 400);
                 }
             }

@@ -92,7 +92,11 @@ fn agree(text: &str, words: &[&str], sets: &[Vec<&str>]) -> bool {
         let granted = |term: &str| set.contains(&term);
         let (mut expected, met) = (Vec::new(), naive.is_met(&granted));
         naive.missing(&granted, &mut expected);
-        assert_eq!(parsed.is_met_by(&permissions), met, "{text:?} with {set:?}");
+        assert_eq!(
+            parsed.is_satisfied_by(&permissions),
+            met,
+            "{text:?} with {set:?}"
+        );
         let missing: Vec<_> = parsed.missing_from(&permissions).collect();
         assert_eq!(missing, expected, "{text:?} with {set:?}");
         assert_eq!(met, missing.is_empty());
@@ -181,11 +185,11 @@ proptest! {
         if let Ok(parsed) = Requirement::parse(&text) {
             prop_assert_eq!(parsed.as_str(), text.as_str());
             let nothing = PermissionSet::default();
-            prop_assert!(!parsed.is_met_by(&nothing), "met by nothing at all");
+            prop_assert!(!parsed.is_satisfied_by(&nothing), "met by nothing at all");
             let missing: Vec<_> = parsed.missing_from(&nothing).collect();
             // Whoever is given all that was missing is let through.
             let all = PermissionSet::new(&missing).unwrap();
-            prop_assert!(parsed.is_met_by(&all));
+            prop_assert!(parsed.is_satisfied_by(&all));
         }
     }
 }

@@ -351,7 +351,7 @@ fn the_keys_of_a_lineage_share_one_rate_limit() {
     let mut usage = Usage::of(&issued.record);
     let old = (issued.key.expose(), &rotated.changed[0]);
     let new = (rotated.key.expose(), &rotated.successor);
-    let verdicts: Vec<bool> = [old, new, old, new, old]
+    let decisions: Vec<bool> = [old, new, old, new, old]
         .map(|(text, record)| {
             let request = Request::new();
             let service = &scene.service;
@@ -359,7 +359,7 @@ fn the_keys_of_a_lineage_share_one_rate_limit() {
             decision.is_allow()
         })
         .to_vec();
-    assert_eq!(verdicts, [true, true, true, false, false]);
+    assert_eq!(decisions, [true, true, true, false, false]);
 }
 
 #[test]

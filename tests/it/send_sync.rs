@@ -22,14 +22,14 @@ cross_threads![
     Checksum,
     ChecksumKey,
     Credential<'static>,
-    CredentialRules,
+    CredentialExtractor,
     Decision,
     Denial,
     DenialCode,
     Digest,
     DigestKind,
-    Due,
-    DueAction,
+    PlanItem,
+    PlanAction,
     EndpointRules,
     Environment,
     Error,
@@ -66,7 +66,7 @@ cross_threads![
     TemplateName,
     UnixMillis,
     Usage,
-    Verdict,
+    Finding,
     Verifier,
 ];
 
@@ -79,9 +79,9 @@ const _: () = {
     is_shared::<Ticket>();
 };
 
-/// A verdict is copied about and a request is made anew for each: both stay small.
+/// A decision is copied about and a request is made anew for each: both stay small.
 #[test]
-fn verdicts_are_small_plain_data() {
+fn decisions_are_small_plain_data() {
     const fn is_copy<T: Copy>() {}
     const { is_copy::<Decision>() };
     const { is_copy::<PresentedKey<'static>>() };

@@ -3,6 +3,7 @@
 mod case;
 mod form;
 
+mod decisions;
 mod grants;
 mod keys;
 mod life;
@@ -10,7 +11,6 @@ mod limits;
 mod presented;
 mod records;
 mod rights;
-mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 

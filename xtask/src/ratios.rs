@@ -94,7 +94,7 @@ impl Row {
 
     /// Whether it is within its target, where it has one.
     fn is_met(&self) -> Option<bool> {
-        Some(self.figure.target?.is_met_by(self.value))
+        Some(self.figure.target?.is_satisfied_by(self.value))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a verdict is printed: a line for people, or an object for programs.
+//! How a decision is printed: a line for people, or an object for programs.
 
 use keystile::{Allowed, Decision, Denial, KeyRecord, Requirement, StatusPolicy};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::duration::spell_wait;
 
-/// A verdict in JSON. All fields are always there; what does not apply is `null`, and
+/// A decision in JSON. All fields are always there; what does not apply is `null`, and
 /// `missing` is empty.
 #[derive(Serialize)]
 pub(crate) struct Answer<'a> {
@@ -27,7 +27,7 @@ pub(crate) struct Answer<'a> {
     ends_at: Option<String>,
 }
 
-/// The verdict as an object.
+/// The decision as an object.
 pub(crate) fn object<'a>(
     decision: &Decision,
     record: Option<&'a KeyRecord>,
@@ -72,7 +72,7 @@ pub(crate) fn object<'a>(
     }
 }
 
-/// The verdict as a line.
+/// The decision as a line.
 pub(crate) fn line(
     decision: &Decision,
     record: Option<&KeyRecord>,

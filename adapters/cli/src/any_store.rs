@@ -3,7 +3,9 @@
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
-use keystile_store::{Batch, Claim, Filter, MemoryStore, Page, SqliteStore, Store, StoreError};
+use keystile_store::{
+    Batch, Filter, MemoryStore, Page, SpendRequest, SqliteStore, Store, StoreError,
+};
 
 /// Any of the stores; the trait has no dynamic form.
 pub(crate) enum AnyStore {
@@ -45,7 +47,7 @@ impl Store for AnyStore {
         each!(self, store => store.usage(lineage))
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         each!(self, store => store.spend(claim))
     }
 

@@ -1,7 +1,7 @@
 //! `keystile inspect`: what is this string?
 
 use clap::Args;
-use keystile::{Environment, Inspection, KeyFormat, KeyId, Prefix, Verdict};
+use keystile::{Environment, Finding, Inspection, KeyFormat, KeyId, Prefix};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -15,7 +15,7 @@ use crate::values;
 /// Works without a store: whether a key was ever issued is not known here. The text comes
 /// from standard input, one a line, or from KEYSTILE_KEY; never from an argument.
 ///
-/// With --json each answer is an object with verdict (well_formed, wrong_checksum,
+/// With --json each answer is an object with finding (well_formed, wrong_checksum,
 /// wrapped, wrong_length, wrong_character, foreign or empty), key_id, environment, hint.
 ///
 /// Exits with 0 if every text is a well-formed key, 1 if not, 2 on an error.
@@ -34,7 +34,7 @@ pub(crate) struct InspectArguments {
 
 #[derive(Serialize)]
 struct InspectionView<'i> {
-    verdict: String,
+    finding: String,
     key_id: Option<&'i str>,
     environment: Option<&'i str>,
     hint: &'static str,
@@ -51,7 +51,7 @@ pub(crate) fn run(
     let mut exit = Exit::Done;
     while let Some(text) = texts.next(surroundings.input)? {
         let found = inspect(&formats, text);
-        if found.verdict != Verdict::WellFormed {
+        if found.finding != Finding::WellFormed {
             exit = Exit::Denied;
         }
         print(&found, json, surroundings)?;
@@ -71,16 +71,16 @@ fn formats(prefix: Option<&Prefix>) -> Result<Vec<KeyFormat>, Failure> {
 
 /// The finding that says most.
 fn inspect(formats: &[KeyFormat], text: &[u8]) -> Inspection {
-    let telling = |verdict| match verdict {
-        Verdict::WellFormed => 0,
-        Verdict::Wrapped => 1,
-        Verdict::WrongChecksum => 2,
-        Verdict::Foreign => 4,
+    let telling = |finding| match finding {
+        Finding::WellFormed => 0,
+        Finding::Wrapped => 1,
+        Finding::WrongChecksum => 2,
+        Finding::Foreign => 4,
         _ => 3,
     };
     let found = formats.iter().map(|format| keystile::inspect(format, text));
     found
-        .min_by_key(|found| telling(found.verdict))
+        .min_by_key(|found| telling(found.finding))
         .unwrap_or_else(|| keystile::inspect(&KeyFormat::any_structured(), text))
 }
 
@@ -91,17 +91,17 @@ fn print(
 ) -> Result<(), Failure> {
     let key_id = found.key_id.as_ref().map(KeyId::as_str);
     let environment = found.environment.as_ref().map(Environment::as_str);
-    let (verdict, hint) = (found.verdict.to_string(), found.verdict.hint());
+    let (finding, hint) = (found.finding.to_string(), found.finding.hint());
     if json {
-        let verdict = verdict.replace(' ', "_");
+        let finding = finding.replace(' ', "_");
         return surroundings.json(&InspectionView {
-            verdict,
+            finding,
             key_id,
             environment,
             hint,
         });
     }
-    let mut line = format!("{verdict}: {hint}");
+    let mut line = format!("{finding}: {hint}");
     for part in [key_id, environment].into_iter().flatten() {
         line.push_str("  ");
         line.push_str(part);
@@ -117,12 +117,12 @@ mod tests {
     fn a_prefix_makes_all_others_foreign() {
         let digits = "0f".repeat(32);
         let text = format!("acme_{digits}");
-        let verdict = |prefix: Option<&str>| {
+        let finding = |prefix: Option<&str>| {
             let prefix = prefix.map(|name| Prefix::new(name).unwrap());
-            inspect(&formats(prefix.as_ref()).unwrap(), text.as_bytes()).verdict
+            inspect(&formats(prefix.as_ref()).unwrap(), text.as_bytes()).finding
         };
-        assert_eq!(verdict(None), Verdict::WellFormed);
-        assert_eq!(verdict(Some("acme")), Verdict::WellFormed);
-        assert_eq!(verdict(Some("other")), Verdict::Foreign);
+        assert_eq!(finding(None), Finding::WellFormed);
+        assert_eq!(finding(Some("acme")), Finding::WellFormed);
+        assert_eq!(finding(Some("other")), Finding::Foreign);
     }
 }

@@ -5,7 +5,7 @@ use keystile::{
     Environment, IssueRequest, KeyFormat, KeyRecord, Prefix, RateLimit, ScopeTemplate, SysRng,
     TemplateName,
 };
-use keystile_store::keep_issued;
+use keystile_store::save_issued;
 
 use crate::duration::{self, Lifetime, spell_rate};
 use crate::failure::{Exit, Failure};
@@ -105,7 +105,7 @@ pub(crate) async fn run(
     let issued = keystile::issue(&format, &setting.peppers, &request, &mut SysRng, now)?;
 
     let opened = setting.open().await?;
-    keep_issued(&opened.store, &issued).await?;
+    save_issued(&opened.store, &issued).await?;
     handover::show(
         &issued.key,
         &issued.record,

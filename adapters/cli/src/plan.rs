@@ -1,7 +1,7 @@
 //! `keystile plan`: which keys are due for a notice, a rotation or a clean-up.
 
 use clap::Args;
-use keystile::{DueAction, KeyRecord, Millis, RotationPolicy};
+use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy};
 use keystile_store::{Filter, Page, Store};
 use serde::Serialize;
 
@@ -73,14 +73,14 @@ pub(crate) async fn run(
 
 fn print(
     record: &KeyRecord,
-    action: DueAction,
+    action: PlanAction,
     json: bool,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
     let (word, at, lead) = match action {
-        DueAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
-        DueAction::Rotate { ends_at } => ("rotate", ends_at, None),
-        DueAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
+        PlanAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
+        PlanAction::Rotate { ends_at } => ("rotate", ends_at, None),
+        PlanAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
         _ => return Err(Failure::expected("the plan has an action without a name")),
     };
     if json {

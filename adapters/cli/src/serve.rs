@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, Verifier};
-use keystile_serve::{Service, Settings, asked_to_stop, first_admin_key};
+use keystile_serve::{Service, Settings, first_admin_key, shutdown_signal};
 use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
 use tokio::net::TcpListener;
 
@@ -85,7 +85,7 @@ pub(crate) struct ServeArguments {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Policy {
     Rfc9110,
-    Article,
+    Express,
 }
 
 /// Most connections that can be asked for.
@@ -99,7 +99,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
     // From here on a signal is not the end by itself.
-    let stop = asked_to_stop().map_err(|_| Failure::expected("signals cannot be listened to"))?;
+    let stop = shutdown_signal().map_err(|_| Failure::expected("signals cannot be listened to"))?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|_| {
         Failure::expected("--listen cannot be listened at: it is in use, or not of this machine")
     })?;
@@ -131,7 +131,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     let mut settings = Settings::new()?;
     settings.status_policy = match arguments.status_policy {
         Policy::Rfc9110 => StatusPolicy::Rfc9110,
-        Policy::Article => StatusPolicy::Article,
+        Policy::Express => StatusPolicy::Express,
     };
     settings.format = KeyFormat::structured(arguments.prefix.as_str())?;
     if !arguments.trusted_proxies.is_empty() {
@@ -178,7 +178,7 @@ fn woken(
 ) -> AuthenticatorBuilder<AnyStore> {
     match store {
         #[cfg(feature = "postgres")]
-        AnyStore::Postgres(server) => builder.wake_by(server.wakes()),
+        AnyStore::Postgres(server) => builder.change_signal(server.subscribe()),
         _ => builder,
     }
 }

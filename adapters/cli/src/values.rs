@@ -130,7 +130,7 @@ pub(crate) fn method(text: &str) -> Checked<String> {
     legal.then(|| text.to_owned()).ok_or(expected)
 }
 
-/// A path as it is dispatched. Whether it is canonical belongs to the verdict.
+/// A path as it is dispatched. Whether it is canonical belongs to the decision.
 pub(crate) fn path(text: &str) -> Checked<String> {
     if text.is_empty() {
         return Err("a path is what the request line has, such as /api/data/7");

@@ -7,13 +7,13 @@ use std::time::Instant;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use keystile::{
-    Cause, CredentialRules, Decision, Denial, DenialCode, KeyRecord, Millis, Request, Requirement,
-    UnixMillis,
+    Cause, CredentialExtractor, Decision, Denial, DenialCode, KeyRecord, Millis, Request,
+    Requirement, UnixMillis,
 };
 
 use crate::backend::Backend;
 use crate::clock;
-use crate::guesses::Guesses;
+use crate::invalid_keys::InvalidKeys;
 use crate::problem::{Problem, TOO_MANY_INVALID_KEYS, refused, too_many_invalid_keys};
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
@@ -28,8 +28,8 @@ pub(crate) struct Own {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) settings: Settings,
     pub(crate) telemetry: Telemetry,
-    rules: CredentialRules,
-    guesses: Guesses,
+    rules: CredentialExtractor,
+    invalid_keys: InvalidKeys,
 }
 
 /// A decision, whose key it was made on, and when.
@@ -49,9 +49,9 @@ impl App {
             own: Arc::new(Own {
                 telemetry: Telemetry::new(Arc::clone(&backend)),
                 backend,
-                guesses: Guesses::new(settings.invalid_keys),
+                invalid_keys: InvalidKeys::new(settings.invalid_keys),
                 settings,
-                rules: CredentialRules::new(),
+                rules: CredentialExtractor::new(),
             }),
         }
     }
@@ -79,7 +79,7 @@ impl App {
             }
         };
         let denial = decision.denial();
-        let wait = denial.and_then(|denial| self.guesses.count(denial, address, now));
+        let wait = denial.and_then(|denial| self.invalid_keys.count(denial, address, now));
         let code = match wait {
             Some(_) => TOO_MANY_INVALID_KEYS,
             None => denial.map_or("allowed", |denial| denial.code().as_str()),
@@ -111,11 +111,11 @@ impl App {
         address: Option<IpAddr>,
         now: UnixMillis,
     ) -> (Decision, Option<Arc<KeyRecord>>) {
-        let answer = match self.backend.look(key, request, now) {
+        let answer = match self.backend.try_check(key, request, now) {
             Ok(answer) => answer,
-            Err(unsettled) => {
-                let settled = self.backend.settle(unsettled, key, request, now);
-                let Some(answer) = self.guesses.pace(address, now, settled).await else {
+            Err(pending) => {
+                let settled = self.backend.check_pending(pending, key, request, now);
+                let Some(answer) = self.invalid_keys.pace(address, now, settled).await else {
                     return (Decision::Deny(Denial::new(Cause::StoreUnavailable)), None);
                 };
                 answer

@@ -6,7 +6,7 @@ use keystile::{
     UnixMillis, Verifier,
 };
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Filter, Page, Store, StoreError, Unsettled, record,
+    Answer, Authenticator, AuthenticatorStats, Filter, Page, Pending, Store, StoreError, record,
 };
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -15,17 +15,17 @@ type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub(crate) trait Backend: Send + Sync + 'static {
     #[expect(
         clippy::result_large_err,
-        reason = "a verdict makes no heap allocation"
+        reason = "a decision makes no heap allocation"
     )]
-    fn look(
+    fn try_check(
         &self,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
-    ) -> Result<Answer, Unsettled>;
-    fn settle<'a>(
+    ) -> Result<Answer, Pending>;
+    fn check_pending<'a>(
         &'a self,
-        unsettled: Unsettled,
+        pending: Pending,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
@@ -42,7 +42,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
         after: u64,
         limit: usize,
     ) -> Soon<'a, Vec<(u64, Event)>>;
-    fn keep_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
+    fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis)
     -> Soon<'a, KeyRecord>;
     fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
@@ -58,23 +58,23 @@ pub(crate) trait Backend: Send + Sync + 'static {
 }
 
 impl<S: Store + 'static> Backend for Authenticator<S> {
-    fn look(
+    fn try_check(
         &self,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
-    ) -> Result<Answer, Unsettled> {
-        Self::look(self, credential, request, now)
+    ) -> Result<Answer, Pending> {
+        Self::try_check(self, credential, request, now)
     }
 
-    fn settle<'a>(
+    fn check_pending<'a>(
         &'a self,
-        unsettled: Unsettled,
+        pending: Pending,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer> {
-        Box::pin(Self::settle(self, unsettled, credential, request, now))
+        Box::pin(Self::check_pending(self, pending, credential, request, now))
     }
 
     fn verifier(&self) -> &Verifier {
@@ -110,8 +110,8 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(self.store().events(id, after, limit))
     }
 
-    fn keep_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {
-        Box::pin(Self::keep_issued(self, issued))
+    fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {
+        Box::pin(Self::save_issued(self, issued))
     }
 
     fn revoke<'a>(

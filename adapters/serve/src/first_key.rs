@@ -3,7 +3,7 @@
 use keystile::{
     IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
 };
-use keystile_store::{Filter, Page, Store, StoreError, keep_issued, revoke};
+use keystile_store::{Filter, Page, Store, StoreError, revoke, save_issued};
 
 use crate::caller::WRITE;
 
@@ -32,7 +32,7 @@ pub async fn first_admin_key<S: Store>(
         .permissions(["*"])?
         .never_expires();
     let issued = issue(format, peppers, &request, &mut SysRng, now)?;
-    keep_issued(store, &issued).await?;
+    save_issued(store, &issued).await?;
     let own = issued.record.id;
     if first_admin(store).await? == Some(own) {
         return Ok(Some(issued));

@@ -11,7 +11,7 @@
 //! let authenticator = Authenticator::builder(Arc::new(MemoryStore::new()), verifier).build()?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! let service = Service::new(authenticator, Settings::new()?);
-//! service.serve(listener, keystile_serve::asked_to_stop()?).await?;
+//! service.serve(listener, keystile_serve::shutdown_signal()?).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -37,10 +37,11 @@ mod authorize;
 mod backend;
 mod caller;
 mod clock;
+mod decision_view;
 mod extract;
 mod first_key;
-mod guesses;
 mod health;
+mod invalid_keys;
 mod keys;
 mod original;
 mod peer;
@@ -51,11 +52,10 @@ mod settings;
 mod stop;
 mod telemetry;
 mod text;
-mod verdict;
 mod verify;
 mod view;
 
 pub use first_key::first_admin_key;
 pub use server::Service;
 pub use settings::{Limits, Settings};
-pub use stop::asked_to_stop;
+pub use stop::shutdown_signal;

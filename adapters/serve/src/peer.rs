@@ -19,7 +19,7 @@ impl Peer {
 /// The peer, if the server noted it and it is among the trusted.
 pub(crate) fn is_trusted(extensions: &Extensions, trusted: &Networks) -> bool {
     let peer = extensions.get::<Peer>();
-    peer.is_some_and(|peer| trusted.contain(peer.address()))
+    peer.is_some_and(|peer| trusted.contains(peer.address()))
 }
 
 /// The address of the client: the peer's, or where that is a trusted proxy, the last one
@@ -30,7 +30,7 @@ pub(crate) fn client(
     trusted: &Networks,
 ) -> Option<IpAddr> {
     let peer = extensions.get::<Peer>()?.address();
-    if !trusted.contain(peer) {
+    if !trusted.contains(peer) {
         return Some(peer);
     }
     let mut nearest = peer;
@@ -39,7 +39,7 @@ pub(crate) fn client(
     for value in values.into_iter().rev() {
         for hop in value.to_str().ok()?.rsplit(',') {
             nearest = read(hop.trim_matches([' ', '\t']))?;
-            if !trusted.contain(nearest) {
+            if !trusted.contains(nearest) {
                 return Some(nearest);
             }
         }

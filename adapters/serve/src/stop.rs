@@ -9,7 +9,7 @@ use std::io;
 /// # Errors
 /// Where the signals cannot be listened to.
 #[cfg(unix)]
-pub fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
@@ -28,7 +28,7 @@ pub fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send> {
 /// # Errors
 /// None.
 #[cfg(not(unix))]
-pub fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -129,9 +129,9 @@ impl Collector for Held {
                 count(stats.uses_waiting),
             ),
             (
-                "blind_seconds",
+                "stale_seconds",
                 "For how long changes of other processes could not be read",
-                i64::try_from(stats.blind_for.as_secs()).unwrap_or(i64::MAX),
+                i64::try_from(stats.stale_for.as_secs()).unwrap_or(i64::MAX),
             ),
         ];
         for (name, help, value) in gauges {

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::decision_view::DecisionView;
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Problem};
 use crate::text;
-use crate::verdict::Verdict;
 
 /// What the key's bearer wants to do. What is left out is not asked; but a key that is
 /// restricted to endpoints or networks is refused where `path` or `ip` is missing.
@@ -43,10 +43,10 @@ impl Form for VerifyBody {
 
 /// Decide about the presented key, and spend what an allowed request costs.
 ///
-/// Always 200 where it was decided, for a refusal too: the verdict stands in the body.
+/// Always 200 where it was decided, for a refusal too: the decision stands in the body.
 #[utoipa::path(
     post, path = "/v1/verify", tag = "verify", request_body = VerifyBody,
-    responses((status = 200, description = "The verdict", body = Verdict), BadInput),
+    responses((status = 200, description = "The decision", body = DecisionView), BadInput),
     security(("key_header" = []), ("bearer" = []), ()),
 )]
 pub(crate) async fn verify(
@@ -82,6 +82,6 @@ pub(crate) async fn verify(
     }
     let policy = app.settings.status_policy;
     let record = judged.record.as_deref();
-    let verdict = Verdict::new(&judged.decision, record, requirement.as_ref(), policy);
-    Ok(Json(verdict).into_response())
+    let decision = DecisionView::new(&judged.decision, record, requirement.as_ref(), policy);
+    Ok(Json(decision).into_response())
 }

@@ -64,14 +64,14 @@ pub use self::builder::AuthenticatorBuilder;
 ///
 /// let request = IssueRequest::new("Acme Ltd")?;
 /// let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-/// authenticator.keep_issued(&issued).await?;
+/// authenticator.save_issued(&issued).await?;
 ///
 /// // The first check reads the store, and the next ones do not.
 /// let key = issued.key.expose().as_bytes();
 /// let answer = authenticator.check(key, &Request::new(), now).await;
 /// assert!(answer.decision.is_allow());
 /// assert_eq!(&*answer.record.unwrap().client_name, "Acme Ltd");
-/// assert!(authenticator.look(key, &Request::new(), now).is_ok());
+/// assert!(authenticator.try_check(key, &Request::new(), now).is_ok());
 ///
 /// // A revocation is in force when the call returns.
 /// authenticator.revoke(&issued.record.id, "leaked in a log", now).await?;
@@ -103,7 +103,7 @@ pub struct Answer {
 /// A check that memory could not answer. It remembers what was counted for it already.
 #[derive(Debug)]
 #[must_use = "it is not decided yet"]
-pub struct Unsettled(Option<Allowed>);
+pub struct Pending(Option<Allowed>);
 
 /// What an authenticator has done, and what is waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub struct AuthenticatorStats {
     pub uses_dropped: u64,
     /// For how long the changes of other processes could not be read; zero where all is
     /// well.
-    pub blind_for: Duration,
+    pub stale_for: Duration,
 }
 
 /// What ends with the last handle.
@@ -155,9 +155,9 @@ impl<S: Store + 'static> Authenticator<S> {
     /// `now` is one reading of the clock for the whole check. The answer never fails: a
     /// store that cannot be asked makes it a denial.
     pub async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
-        match self.look(credential, request, now) {
+        match self.try_check(credential, request, now) {
             Ok(answer) => answer,
-            Err(unsettled) => self.settle(unsettled, credential, request, now).await,
+            Err(pending) => self.check_pending(pending, credential, request, now).await,
         }
     }
 
@@ -165,19 +165,19 @@ impl<S: Store + 'static> Authenticator<S> {
     /// waits nor makes a future: what a service does on nearly every request.
     ///
     /// # Errors
-    /// What [`settle`](Self::settle) goes on with, where only the store knows.
+    /// What [`check_pending`](Self::check_pending) goes on with, where only the store knows.
     #[expect(
         clippy::result_large_err,
-        reason = "a verdict makes no heap allocation"
+        reason = "a decision makes no heap allocation"
     )]
     // Into the caller: an answer is large, and would be copied on its way there.
     #[inline(always)]
-    pub fn look(
+    pub fn try_check(
         &self,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
-    ) -> Result<Answer, Unsettled> {
+    ) -> Result<Answer, Pending> {
         let parts = &self.own.parts;
         if parts.stopped.load(Ordering::Acquire) {
             return Ok(Answer::unavailable(None));
@@ -185,7 +185,7 @@ impl<S: Store + 'static> Authenticator<S> {
         // The decision goes into the answer as it came: to take it apart is to copy it.
         let decision = match parts.keyring.check(credential, request, now) {
             Check::Decided(decision) => decision,
-            Check::NeedsRecord(_) => return Err(Unsettled(None)),
+            Check::NeedsRecord(_) => return Err(Pending(None)),
         };
         let mut answer = Answer {
             decision,
@@ -194,7 +194,7 @@ impl<S: Store + 'static> Authenticator<S> {
         };
         if let Decision::Allow(allowed) = &answer.decision {
             let Some(record) = parts.directory.find(&allowed.key_id, allowed.version) else {
-                return Err(Unsettled(Some(*allowed)));
+                return Err(Pending(Some(*allowed)));
             };
             parts.care_for(allowed, &record, credential, now);
             answer.record = Some(record);
@@ -203,15 +203,15 @@ impl<S: Store + 'static> Authenticator<S> {
     }
 
     /// Goes on where [`look`](Self::look) stopped, for the same credential and request.
-    pub async fn settle(
+    pub async fn check_pending(
         &self,
-        unsettled: Unsettled,
+        pending: Pending,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Answer {
         let parts = &self.own.parts;
-        match parts.decide(unsettled, credential, request, now).await {
+        match parts.decide(pending, credential, request, now).await {
             Ok(answer) => answer,
             Err(failure) => Answer::unavailable(Some(failure)),
         }
@@ -244,7 +244,7 @@ impl<S: Store + 'static> Authenticator<S> {
             keyring: parts.keyring.stats(),
             uses_waiting: parts.uses.waiting(),
             uses_dropped: parts.uses.dropped(),
-            blind_for: parts.position.blind_for(),
+            stale_for: parts.position.stale_for(),
         }
     }
 

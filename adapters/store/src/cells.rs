@@ -9,7 +9,7 @@ use keystile::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::error::{Damage, StoreError};
+use crate::error::{CorruptRow, StoreError};
 
 /// One row, read by the names of its columns: first what each database reads in its own
 /// way, then what is made of it.
@@ -34,7 +34,7 @@ pub(crate) trait Cells: Sized {
     }
 
     fn damage(&self, column: &'static str, expected: &'static str) -> StoreError {
-        StoreError::Corrupt(Damage {
+        StoreError::Corrupt(CorruptRow {
             row: self.row(),
             column,
             expected,

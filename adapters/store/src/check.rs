@@ -6,17 +6,17 @@ use keystile::{
 };
 
 use crate::error::StoreError;
-use crate::store::{Batch, Claim, Store};
+use crate::store::{Batch, SpendRequest, Store};
 use crate::verbs::TRIES_MAX;
 
 /// A key's last use is noted at most this often, so that a check seldom writes.
 const LAST_USE_INTERVAL: Millis = Millis::from_secs(60);
 
-/// A verdict, and the record that it was made on.
+/// A decision, and the record that it was made on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Checked {
-    /// The verdict.
+    /// The decision.
     pub decision: Decision,
     /// The key's record, once its secret was proved; before that, nothing is told.
     pub record: Option<KeyRecord>,
@@ -31,7 +31,7 @@ pub struct Checked {
 ///
 /// An allowed request also ends the overlap of a predecessor that was to end at the first
 /// use, renews an outdated digest, and notes the last use, once a minute at most. A
-/// failure of these leaves the verdict as it is; the key's next use tries again.
+/// failure of these leaves the decision as it is; the key's next use tries again.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`], which are never an allow: the
@@ -64,12 +64,16 @@ pub async fn check<S: Store + ?Sized>(
             // The core allows nothing without a record.
             (Decision::Allow(_), None) => return Err(StoreError::NotFound),
         };
-        if after != before && !store.spend(&Claim::new(&record, before, after)).await? {
+        if after != before
+            && !store
+                .spend(&SpendRequest::new(&record, before, after))
+                .await?
+        {
             continue;
         }
         record.remaining_uses = after.remaining;
         if let Some(predecessor) = &allowed.ends_overlap_of {
-            // A failure leaves the verdict as it is: the next use tries again.
+            // A failure leaves the decision as it is: the next use tries again.
             let _ = end_predecessor(store, &mut record, predecessor, now).await;
         }
         if allowed.needs_rehash {

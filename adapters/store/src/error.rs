@@ -21,7 +21,7 @@ pub enum StoreError {
     NotFound,
     /// A row holds what no record can hold. It is never read as a record that grants more.
     #[error("a stored row is damaged: {0}")]
-    Corrupt(Damage),
+    Corrupt(CorruptRow),
     /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
     #[error("a version is 1 or more, and a count at most 9223372036854775807")]
     OutOfRange,
@@ -40,7 +40,7 @@ impl StoreError {
 /// Where a stored row is damaged, and what was expected there; not what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Damage {
+pub struct CorruptRow {
     /// The row's number in its table.
     pub row: i64,
     /// The column.
@@ -49,7 +49,7 @@ pub struct Damage {
     pub expected: &'static str,
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for CorruptRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

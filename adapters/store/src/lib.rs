@@ -2,7 +2,7 @@
 //!
 //! The core of keystile decides and keeps nothing. This crate has the [`Store`] trait, a
 //! store [in memory](MemoryStore), one [in a SQLite file](SqliteStore), and the verbs over
-//! any of them: [`check`] a presented key, [`keep_issued`], [`rotate`], [`suspend`],
+//! any of them: [`check`] a presented key, [`save_issued`], [`rotate`], [`suspend`],
 //! [`resume`], [`revoke`].
 //!
 //! ```
@@ -11,7 +11,7 @@
 //!     issue, DenialCode, IssueRequest, KeyFormat, PepperRing, Request, SysRng, UnixMillis,
 //!     Verifier,
 //! };
-//! use keystile_store::{check, keep_issued, revoke, MemoryStore};
+//! use keystile_store::{check, save_issued, revoke, MemoryStore};
 //!
 //! let store = MemoryStore::new(); // or SqliteStore::open("keystile.db")?, then migrate()
 //! let format = KeyFormat::structured("acme")?;
@@ -20,7 +20,7 @@
 //! // The key is shown once; the store gets its digest.
 //! let request = IssueRequest::new("Acme Ltd")?.uses(2)?;
 //! let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-//! keep_issued(&store, &issued).await?;
+//! save_issued(&store, &issued).await?;
 //!
 //! // A check finds the record, decides, and spends what is counted.
 //! let verifier = Verifier::new(format);
@@ -43,7 +43,7 @@
 //! decided on an older record loses, and nothing leads back from a revocation. What is
 //! spent is exchanged only over what was judged, so that clients at once share a limit
 //! and do not multiply it. A store that fails, or holds a row that cannot be read, gives
-//! an error and never a verdict: answer such a request with
+//! an error and never a decision: answer such a request with
 //! [`Cause::StoreUnavailable`](keystile::Cause::StoreUnavailable).
 //!
 //! An implementation of one's own shows that it keeps to this by the `conformance`
@@ -79,15 +79,13 @@ mod store;
 mod verbs;
 
 #[cfg(feature = "authenticator")]
-pub use authenticator::{
-    Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Unsettled,
-};
+pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending};
 pub use check::{Checked, check};
-pub use error::{Damage, StoreError};
+pub use error::{CorruptRow, StoreError};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use store::{Batch, Claim, Filter, PAGE_MAX, Page, Store};
-pub use verbs::{keep_issued, record, resume, revoke, rotate, suspend};
+pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
+pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};

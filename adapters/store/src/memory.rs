@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::error::StoreError;
-use crate::store::{Batch, Claim, Filter, PAGE_MAX, Page, Store};
+use crate::store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
 
 /// A store in memory. What it holds ends with it.
 ///
@@ -194,7 +194,7 @@ impl Store for MemoryStore {
         Ok(self.state().usage.get(lineage).copied().unwrap_or_default())
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         let mut state = self.state();
         let unchanged = state.by_id(&claim.key_id).is_some_and(|record| {
             record.version == claim.version && record.lineage == claim.lineage

@@ -24,7 +24,7 @@ pub use self::connections::PostgresOptions;
 use self::target::Target;
 use self::wakes::Wakes;
 use crate::error::StoreError;
-use crate::store::{Batch, Claim, Filter, Page, Store};
+use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
 /// Tries of a change that the server undoes because others were in the way.
 const TRIES_MAX: u32 = 5;
@@ -48,7 +48,7 @@ const TRIES_MAX: u32 = 5;
 /// store.migrate().await?;
 /// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
 ///
-/// let changed = store.wakes(); // somebody, somewhere, revokes a key …
+/// let changed = store.subscribe(); // somebody, somewhere, revokes a key …
 /// changed.notified().await;
 /// # Ok(())
 /// # }
@@ -166,7 +166,7 @@ impl PostgresStore {
     /// # Panics
     /// Outside a tokio runtime, as the methods of the trait do.
     #[must_use]
-    pub fn wakes(&self) -> Arc<Notify> {
+    pub fn subscribe(&self) -> Arc<Notify> {
         let shared = &self.shared;
         let wakes = shared.wakes.get_or_init(|| match &shared.target {
             Some(target) => Wakes::listening(target.clone()),
@@ -215,7 +215,7 @@ impl Store for PostgresStore {
         call!(self, client => read::usage(&client, lineage))
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         call!(self, client => write::spend(&client, claim))
     }
 

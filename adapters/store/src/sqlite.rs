@@ -15,7 +15,7 @@ use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use self::connection::{Connections, Writing};
 use crate::error::StoreError;
-use crate::store::{Batch, Claim, Filter, Page, Store};
+use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
@@ -128,7 +128,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         let claim = *claim;
         // A power failure must not bring back a use that was spent.
         let uses_are_counted = claim.before.remaining != claim.after.remaining;

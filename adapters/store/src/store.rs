@@ -52,7 +52,7 @@ pub trait Store: Send + Sync {
 
     /// Writes usage back if it is still `claim.before` and the key's record still has the
     /// version that was judged; answers whether it did.
-    fn spend(&self, claim: &Claim) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn spend(&self, claim: &SpendRequest) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Notes last uses in bulk. A use older than the one noted changes nothing; neither
     /// does one of a key that is not there. Versions stay.
@@ -188,10 +188,10 @@ impl Batch {
     }
 }
 
-/// A verdict's claim on what it spends.
+/// A decision's claim on what it spends.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Claim {
+pub struct SpendRequest {
     /// The key that was judged.
     pub key_id: KeyId,
     /// The version of its record.
@@ -200,12 +200,12 @@ pub struct Claim {
     pub lineage: KeyId,
     /// The usage that was judged.
     pub before: Usage,
-    /// The usage after the verdict.
+    /// The usage after the decision.
     pub after: Usage,
 }
 
-impl Claim {
-    /// A claim for a verdict on `record`.
+impl SpendRequest {
+    /// A claim for a decision on `record`.
     #[must_use]
     pub const fn new(record: &KeyRecord, before: Usage, after: Usage) -> Self {
         Self {

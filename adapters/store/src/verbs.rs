@@ -26,7 +26,7 @@ pub async fn record<S: Store + ?Sized>(store: &S, key_id: &KeyId) -> Result<KeyR
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] where its id or digest is there already.
-pub async fn keep_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Result<(), StoreError> {
+pub async fn save_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Result<(), StoreError> {
     let mut batch = Batch::new();
     batch.inserts.push(issued.record.clone());
     batch.events.push(issued.event.clone());

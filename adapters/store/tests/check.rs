@@ -14,7 +14,7 @@ use keystile::{
     RateLimit, Request, Requirement, RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
-    Checked, Store, StoreError, check, keep_issued, record, resume, revoke, rotate, suspend,
+    Checked, Store, StoreError, check, record, resume, revoke, rotate, save_issued, suspend,
 };
 use watched::{Calls, Trouble, Watched};
 
@@ -37,7 +37,7 @@ fn request() -> IssueRequest {
 
 async fn kept(store: &Watched, request: &IssueRequest) -> Issued {
     let issued = issue(&format(), &PepperRing::none(), request, &mut SysRng, at(0)).unwrap();
-    keep_issued(store, &issued).await.unwrap();
+    save_issued(store, &issued).await.unwrap();
     store.calls();
     issued
 }
@@ -351,7 +351,7 @@ async fn a_keyed_check_is_kept_through_a_rotation() {
         .unwrap();
     let none = PepperRing::none();
     let old = issue(&keyed, &none, &request(), &mut SysRng, at(0)).unwrap();
-    keep_issued(&store, &old).await.unwrap();
+    save_issued(&store, &old).await.unwrap();
     let policy = RotationPolicy::default();
     let rotated = rotate(
         &store,

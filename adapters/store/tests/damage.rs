@@ -15,7 +15,7 @@ use keystile::{
     Decision, Event, EventKind, IssueRequest, Issued, KeyFormat, KeyId, Lookup, Millis, PepperRing,
     RateLimit, Request, RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
-use keystile_store::{Batch, SqliteStore, Store, StoreError, check, keep_issued, rotate};
+use keystile_store::{Batch, SqliteStore, Store, StoreError, check, rotate, save_issued};
 use rusqlite::Connection;
 
 fn at(millis: u64) -> UnixMillis {
@@ -41,7 +41,7 @@ async fn kept(store: &SqliteStore) -> Issued {
         .unwrap();
     let none = PepperRing::none();
     let issued = issue(&structured(), &none, &request, &mut SysRng, at(0)).unwrap();
-    keep_issued(store, &issued).await.unwrap();
+    save_issued(store, &issued).await.unwrap();
     issued
 }
 

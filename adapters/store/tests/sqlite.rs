@@ -20,8 +20,8 @@ use keystile::{
     SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
-    Batch, Filter, Page, SqliteStore, Store, StoreError, check, conformance, keep_issued, record,
-    revoke, rotate,
+    Batch, Filter, Page, SqliteStore, Store, StoreError, check, conformance, record, revoke,
+    rotate, save_issued,
 };
 use rusqlite::Connection;
 
@@ -51,7 +51,7 @@ async fn opened(path: impl AsRef<Path>) -> SqliteStore {
 
 async fn kept(store: &SqliteStore) -> Issued {
     let issued = new_key(&structured(), &PepperRing::none());
-    keep_issued(store, &issued).await.unwrap();
+    save_issued(store, &issued).await.unwrap();
     issued
 }
 
@@ -334,7 +334,7 @@ async fn no_key_is_in_any_file() {
         (KeyFormat::opaque("dt").unwrap(), &ring),
     ] {
         let issued = new_key(&format, peppers);
-        keep_issued(&store, &issued).await.unwrap();
+        save_issued(&store, &issued).await.unwrap();
         let policy = RotationPolicy::default();
         let rotated = rotate(
             &store,
@@ -398,7 +398,7 @@ async fn a_database_without_tables_answers_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("keys.db")).unwrap();
     let issued = new_key(&structured(), &PepperRing::none());
-    let failed = keep_issued(&store, &issued).await;
+    let failed = save_issued(&store, &issued).await;
     assert!(
         matches!(failed, Err(StoreError::Unavailable(_))),
         "tables are never made unasked"

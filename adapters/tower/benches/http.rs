@@ -159,7 +159,7 @@ async fn contests() -> Vec<Contest> {
         ),
     ] {
         let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now).unwrap();
-        authenticator.keep_issued(&issued).await.unwrap();
+        authenticator.save_issued(&issued).await.unwrap();
         let request = format!(
             "GET /api/profile HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\n\
              Accept: */*\r\nX-API-Key: {}\r\n\r\n",

@@ -20,15 +20,15 @@ use keystile::{
     issue,
 };
 use keystile_store::{Authenticator, MemoryStore};
-use keystile_tower::{ApiKey, ApiKeyLayer, Connection};
+use keystile_tower::{ApiKeyLayer, Connection, VerifiedKey};
 use serde_json::{Value, json};
 
-async fn profile(key: ApiKey) -> Json<Value> {
+async fn profile(key: VerifiedKey) -> Json<Value> {
     let permissions: Vec<_> = key.permissions().iter().collect();
     Json(json!({ "client": key.client_name(), "permissions": permissions }))
 }
 
-async fn create(key: ApiKey) -> Json<Value> {
+async fn create(key: VerifiedKey) -> Json<Value> {
     Json(json!({ "message": "Data created successfully", "client": key.client_name() }))
 }
 
@@ -44,12 +44,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let name = template.name.as_str().to_owned();
         let request = IssueRequest::new(&name)?.template(template);
         let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-        authenticator.keep_issued(&issued).await?;
+        authenticator.save_issued(&issued).await?;
         println!("{name:12} {}", issued.key.expose());
     }
 
     let keys = ApiKeyLayer::builder(authenticator.clone())
-        .status_policy(StatusPolicy::Article)
+        .status_policy(StatusPolicy::Express)
         .connection_by(|extensions| {
             let peer = extensions.get::<ConnectInfo<SocketAddr>>()?;
             Some(Connection::plain(peer.ip()))

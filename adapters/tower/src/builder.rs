@@ -5,24 +5,24 @@ use std::sync::Arc;
 use http::Extensions;
 use http::header::HeaderName;
 use keystile::{
-    CredentialRules, Environment, Error, Millis, Networks, RateLimit, StatusPolicy, UnixMillis,
+    CredentialExtractor, Environment, Error, Millis, Networks, RateLimit, StatusPolicy, UnixMillis,
 };
 use keystile_store::{Authenticator, Store};
 
 use crate::connection::Connection;
 use crate::guard::{ConnectionBy, Guard, Settings, system_time};
-use crate::guesses::GuessLimiter;
+use crate::invalid_keys::InvalidKeyLimit;
 use crate::layer::ApiKeyLayer;
 
 /// Refused keys from one address, in a minute.
-const GUESSES_A_MINUTE: u32 = 60;
+const INVALID_KEYS_A_MINUTE: u32 = 60;
 
 /// How an [`ApiKeyLayer`] is set up: keys from `X-API-Key` and `Authorization: Bearer`,
 /// statuses by RFC 9110, no proxy trusted, and 60 invalid keys a minute from one address.
 #[must_use = "it does nothing until it is built"]
 pub struct ApiKeyLayerBuilder<S> {
     authenticator: Authenticator<S>,
-    rules: CredentialRules,
+    rules: CredentialExtractor,
     key_header: Option<HeaderName>,
     reads_basic: bool,
     keeps_credential: bool,
@@ -31,16 +31,16 @@ pub struct ApiKeyLayerBuilder<S> {
     encrypted_only: bool,
     connection_by: Option<ConnectionBy>,
     proxies: Option<Networks>,
-    guesses: Option<GuessLimiter>,
+    invalid_keys: Option<InvalidKeyLimit>,
     clock: fn() -> Option<UnixMillis>,
 }
 
 impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     pub(crate) fn new(authenticator: Authenticator<S>) -> Self {
-        let guesses = RateLimit::new(GUESSES_A_MINUTE, Millis::from_secs(60));
+        let invalid_keys = RateLimit::new(INVALID_KEYS_A_MINUTE, Millis::from_secs(60));
         Self {
             authenticator,
-            rules: CredentialRules::new(),
+            rules: CredentialExtractor::new(),
             key_header: None,
             reads_basic: false,
             keeps_credential: false,
@@ -49,7 +49,7 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
             encrypted_only: false,
             connection_by: None,
             proxies: None,
-            guesses: guesses.ok().map(GuessLimiter::new),
+            invalid_keys: invalid_keys.ok().map(InvalidKeyLimit::new),
             clock: system_time,
         }
     }
@@ -57,7 +57,7 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// Reads this header too.
     ///
     /// # Errors
-    /// As [`CredentialRules::with_header`].
+    /// As [`CredentialExtractor::with_header`].
     pub fn key_header(mut self, name: &str) -> Result<Self, Error> {
         self.rules = self.rules.with_header(name)?;
         self.key_header = HeaderName::try_from(name).ok();
@@ -131,15 +131,15 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
         self
     }
 
-    /// Bounds invalid keys from one address; see [`GuessLimiter`].
-    pub fn guesses(mut self, limit: RateLimit) -> Self {
-        self.guesses = Some(GuessLimiter::new(limit));
+    /// Bounds invalid keys from one address; see [`InvalidKeyLimit`].
+    pub fn invalid_key_limit(mut self, limit: RateLimit) -> Self {
+        self.invalid_keys = Some(InvalidKeyLimit::new(limit));
         self
     }
 
     /// Does not bound invalid keys: something in front of the service does.
-    pub fn unbounded_guesses(mut self) -> Self {
-        self.guesses = None;
+    pub fn without_invalid_key_limit(mut self) -> Self {
+        self.invalid_keys = None;
         self
     }
 
@@ -164,7 +164,7 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
             encrypted_only: self.encrypted_only,
             connection_by: self.connection_by,
             proxies: self.proxies,
-            guesses: self.guesses,
+            invalid_keys: self.invalid_keys,
             clock: self.clock,
         }))
     }

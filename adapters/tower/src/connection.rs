@@ -56,7 +56,7 @@ impl Client {
         };
         let peer = connection.peer.to_canonical();
         match proxies {
-            Some(proxies) if proxies.contain(peer) => Self {
+            Some(proxies) if proxies.contains(peer) => Self {
                 address: forwarded_for(peer, proxies, headers),
                 is_encrypted: is_forwarded_encrypted(headers),
             },
@@ -78,7 +78,7 @@ fn forwarded_for(peer: IpAddr, proxies: &Networks, headers: &HeaderMap) -> Optio
         let value = value.to_str().ok()?;
         for hop in value.rsplit(',') {
             nearest = address(hop.trim_matches([' ', '\t']))?;
-            if !proxies.contain(nearest) {
+            if !proxies.contains(nearest) {
                 return Some(nearest);
             }
         }

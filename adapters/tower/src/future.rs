@@ -9,7 +9,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 
 /// Headers for the response to a request that passed.
 pub(crate) type Added = Vec<(HeaderName, HeaderValue)>;
@@ -28,7 +28,7 @@ pin_project! {
 
 enum Step<R, E> {
     Service(Added),
-    Refused(Option<Refusal>),
+    Refused(Option<Rejection>),
     Fetching(Boxed<R, E>),
 }
 
@@ -41,7 +41,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(crate) const fn refused(refusal: Refusal) -> Self {
+    pub(crate) const fn refused(refusal: Rejection) -> Self {
         Self {
             service: None,
             step: Step::Refused(Some(refusal)),

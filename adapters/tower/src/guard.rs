@@ -10,16 +10,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{AUTHORIZATION, Entry, HeaderName};
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use keystile::{
-    Cause, Credential, CredentialRules, Decision, Denial, DenialCode, Environment, Networks,
+    Cause, Credential, CredentialExtractor, Decision, Denial, DenialCode, Environment, Networks,
     Requirement, StatusPolicy, UnixMillis,
 };
-use keystile_store::{Answer, Authenticator, Store, StoreError, Unsettled};
+use keystile_store::{Answer, Authenticator, Pending, Store, StoreError};
 
 use crate::connection::{Client, Connection};
 use crate::future::Added;
-use crate::guesses::GuessLimiter;
-use crate::identity::ApiKey;
-use crate::refusal::Refusal;
+use crate::identity::VerifiedKey;
+use crate::invalid_keys::InvalidKeyLimit;
+use crate::rejection::Rejection;
 use crate::telemetry;
 use crate::told::told;
 
@@ -29,7 +29,7 @@ pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + S
 /// What all routes behind one layer share.
 pub(crate) struct Settings<S> {
     pub(crate) authenticator: Authenticator<S>,
-    pub(crate) rules: CredentialRules,
+    pub(crate) rules: CredentialExtractor,
     pub(crate) key_header: Option<HeaderName>,
     pub(crate) reads_basic: bool,
     pub(crate) keeps_credential: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Settings<S> {
     pub(crate) encrypted_only: bool,
     pub(crate) connection_by: Option<ConnectionBy>,
     pub(crate) proxies: Option<Networks>,
-    pub(crate) guesses: Option<GuessLimiter>,
+    pub(crate) invalid_keys: Option<InvalidKeyLimit>,
     pub(crate) clock: fn() -> Option<UnixMillis>,
 }
 
@@ -61,20 +61,20 @@ pub(crate) struct Head<'r> {
 
 /// A request that does not go on to the service now.
 pub(crate) enum Held {
-    Refused(Refusal),
+    Refused(Rejection),
     /// Only the store knows.
-    NeedsStore(Unsettled, UnixMillis),
+    NeedsStore(Pending, UnixMillis),
 }
 
 impl Held {
     #[cold]
-    fn refused(refusal: Refusal) -> Box<Self> {
+    fn refused(refusal: Rejection) -> Box<Self> {
         Box::new(Self::Refused(refusal))
     }
 
     #[cold]
-    fn needs_store(unsettled: Unsettled, now: UnixMillis) -> Box<Self> {
-        Box::new(Self::NeedsStore(unsettled, now))
+    fn needs_store(pending: Pending, now: UnixMillis) -> Box<Self> {
+        Box::new(Self::NeedsStore(pending, now))
     }
 }
 
@@ -162,11 +162,11 @@ impl<S: Store + 'static> Guard<S> {
     pub(crate) async fn ask(
         &self,
         parts: &mut Parts,
-        unsettled: Unsettled,
+        pending: Pending,
         now: UnixMillis,
-    ) -> Result<Added, Refusal> {
+    ) -> Result<Added, Rejection> {
         let mut extensions = take(&mut parts.extensions);
-        let passed = self.fetch(Head::of_parts(parts), &mut extensions, unsettled, now);
+        let passed = self.fetch(Head::of_parts(parts), &mut extensions, pending, now);
         let passed = passed.await;
         parts.extensions = extensions;
         match passed? {
@@ -190,12 +190,12 @@ impl<S: Store + 'static> Guard<S> {
         };
         let credential = asked.credential.as_bytes();
         let authenticator = &self.0.settings.authenticator;
-        match authenticator.look(credential, &asked.request, asked.now) {
+        match authenticator.try_check(credential, &asked.request, asked.now) {
             Ok(answer) => match self.settle(answer, &asked, extensions, asked.now) {
                 Ok(passed) => Ok(Some(passed)),
                 Err(refusal) => Err(Held::refused(refusal)),
             },
-            Err(unsettled) => Err(Held::needs_store(unsettled, asked.now)),
+            Err(pending) => Err(Held::needs_store(pending, asked.now)),
         }
     }
 
@@ -204,9 +204,9 @@ impl<S: Store + 'static> Guard<S> {
         &self,
         head: Head<'_>,
         extensions: &mut Extensions,
-        unsettled: Unsettled,
+        pending: Pending,
         now: UnixMillis,
-    ) -> Result<Option<Passed>, Refusal> {
+    ) -> Result<Option<Passed>, Rejection> {
         let Some(asked) = self.read(head, extensions)? else {
             return Ok(None);
         };
@@ -214,9 +214,9 @@ impl<S: Store + 'static> Guard<S> {
         let credential = asked.credential.as_bytes();
         let authenticator = &settings.authenticator;
         // Pinned here, and not moved into what awaits it: each copy would be kilobytes.
-        let check = pin!(authenticator.settle(unsettled, credential, &asked.request, now));
-        let answer = match (&settings.guesses, asked.client.address) {
-            (Some(guesses), Some(address)) => guesses.pace(address, now, check).await,
+        let check = pin!(authenticator.check_pending(pending, credential, &asked.request, now));
+        let answer = match (&settings.invalid_keys, asked.client.address) {
+            (Some(invalid_keys), Some(address)) => invalid_keys.pace(address, now, check).await,
             _ => Some(check.await),
         };
         let answer = answer.ok_or_else(|| self.unavailable())?;
@@ -225,7 +225,7 @@ impl<S: Store + 'static> Guard<S> {
 
     /// The refusal where the store did not tell.
     #[cold]
-    fn unavailable(&self) -> Refusal {
+    fn unavailable(&self) -> Rejection {
         self.deny(&Denial::new(Cause::StoreUnavailable), None)
     }
 
@@ -235,7 +235,7 @@ impl<S: Store + 'static> Guard<S> {
         &'r self,
         head: Head<'r>,
         extensions: &Extensions,
-    ) -> Result<Option<Asked<'r>>, Refusal> {
+    ) -> Result<Option<Asked<'r>>, Rejection> {
         let settings = &*self.0.settings;
         let connection = match &settings.connection_by {
             Some(by) => by(extensions),
@@ -243,7 +243,7 @@ impl<S: Store + 'static> Guard<S> {
         };
         let client = Client::of(connection, settings.proxies.as_ref(), head.headers);
         if settings.encrypted_only && !client.is_encrypted {
-            let refusal = Refusal::not_encrypted();
+            let refusal = Rejection::not_encrypted();
             telemetry::refused(refusal.code());
             return Err(refusal);
         }
@@ -290,13 +290,13 @@ impl<S: Store + 'static> Guard<S> {
         asked: &Asked<'_>,
         extensions: &mut Extensions,
         now: UnixMillis,
-    ) -> Result<Passed, Refusal> {
+    ) -> Result<Passed, Rejection> {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => {
                 telemetry::allowed(&allowed.key_id);
                 let added = told(&allowed, now);
                 // To where it stays, at once: it is large.
-                extensions.insert(ApiKey::new(allowed, record, self.0.settings.policy));
+                extensions.insert(VerifiedKey::new(allowed, record, self.0.settings.policy));
                 Ok(Passed {
                     added,
                     has_authorization: asked.has_authorization,
@@ -313,12 +313,13 @@ impl<S: Store + 'static> Guard<S> {
 
     /// The refusal of a denial. Where the key is not known, it counts as a guess.
     #[cold]
-    fn refuse(&self, denial: &Denial, client: Client, now: UnixMillis) -> Refusal {
+    fn refuse(&self, denial: &Denial, client: Client, now: UnixMillis) -> Rejection {
         if denial.code() == DenialCode::InvalidKey
-            && let (Some(guesses), Some(address)) = (&self.0.settings.guesses, client.address)
-            && let Err(wait) = guesses.count(address, now)
+            && let (Some(invalid_keys), Some(address)) =
+                (&self.0.settings.invalid_keys, client.address)
+            && let Err(wait) = invalid_keys.count(address, now)
         {
-            let refusal = Refusal::too_many_guesses(wait);
+            let refusal = Rejection::too_many_invalid_keys(wait);
             telemetry::denied(denial, refusal.code(), None);
             return refusal;
         }
@@ -326,9 +327,9 @@ impl<S: Store + 'static> Guard<S> {
     }
 
     #[cold]
-    fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Refusal {
+    fn deny(&self, denial: &Denial, failure: Option<&Arc<StoreError>>) -> Rejection {
         telemetry::denied(denial, denial.code().as_str(), failure);
-        Refusal::of(denial, self.0.settings.policy, self.0.requirement.as_ref())
+        Rejection::of(denial, self.0.settings.policy, self.0.requirement.as_ref())
     }
 
     /// Takes the credential off the request, or marks it as nothing to be printed.
@@ -384,7 +385,7 @@ impl<S> fmt::Debug for Guard<S> {
             .field("requirement", &self.0.requirement)
             .field("is_optional", &self.0.is_optional)
             .field("policy", &self.0.settings.policy)
-            .field("guesses", &self.0.settings.guesses)
+            .field("invalid_keys", &self.0.settings.invalid_keys)
             .finish_non_exhaustive()
     }
 }

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use keystile::{Allowed, Denial, KeyId, KeyRecord, PermissionSet, Requirement, StatusPolicy};
 
-use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 
 /// The verified key of a request: it stands among the extensions of each request that may
 /// pass.
 ///
 /// It has no part of the secret, and can be logged. With the feature `axum` it is an
-/// extractor; `Option<ApiKey>` is one too, for routes behind a layer that is
+/// extractor; `Option<VerifiedKey>` is one too, for routes behind a layer that is
 /// [`optional`](crate::ApiKeyLayer::optional).
 #[derive(Clone, Debug)]
-pub struct ApiKey {
+pub struct VerifiedKey {
     allowed: Allowed,
     record: Arc<KeyRecord>,
     policy: StatusPolicy,
 }
 
-impl ApiKey {
+impl VerifiedKey {
     pub(crate) const fn new(
         allowed: Allowed,
         record: Arc<KeyRecord>,
@@ -62,7 +62,7 @@ impl ApiKey {
         self.record.metadata.as_deref()
     }
 
-    /// The verdict: what is left of the limits, and whether the key is being replaced.
+    /// The decision: what is left of the limits, and whether the key is being replaced.
     #[must_use]
     pub const fn allowed(&self) -> &Allowed {
         &self.allowed
@@ -81,10 +81,10 @@ impl ApiKey {
     ///
     /// # Errors
     /// A refusal that names what is missing, to be answered with.
-    pub fn require(&self, requirement: &Requirement) -> Result<(), Refusal> {
-        match Denial::lacking_for(requirement, &self.record.permissions, self.allowed.key_id) {
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
+        match Denial::missing_from(requirement, &self.record.permissions, self.allowed.key_id) {
             None => Ok(()),
-            Some(denial) => Err(Refusal::of(&denial, self.policy, Some(requirement))),
+            Some(denial) => Err(Rejection::of(&denial, self.policy, Some(requirement))),
         }
     }
 }

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use keystile::{Error, Requirement, UnixMillis};
-use keystile_store::{Authenticator, Store, Unsettled};
+use keystile_store::{Authenticator, Pending, Store};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -133,12 +133,12 @@ impl<S, I> ApiKeyService<S, I> {
     {
         match held {
             Held::Refused(refusal) => ResponseFuture::refused(refusal),
-            Held::NeedsStore(unsettled, now) => {
+            Held::NeedsStore(pending, now) => {
                 // The service that was asked whether it is ready is the one to be called.
                 let next = self.inner.clone();
                 let inner = core::mem::replace(&mut self.inner, next);
                 let guard = self.guard.clone();
-                ResponseFuture::fetching(ask(guard, unsettled, now, inner, request))
+                ResponseFuture::fetching(ask(guard, pending, now, inner, request))
             }
         }
     }
@@ -146,7 +146,7 @@ impl<S, I> ApiKeyService<S, I> {
 
 async fn ask<S, I, B, R>(
     guard: Guard<S>,
-    unsettled: Unsettled,
+    pending: Pending,
     now: UnixMillis,
     mut inner: I,
     request: Request<B>,
@@ -158,7 +158,7 @@ where
 {
     // Apart from its body, which need not be shareable, a request can be waited with.
     let (mut parts, body) = request.into_parts();
-    match guard.ask(&mut parts, unsettled, now).await {
+    match guard.ask(&mut parts, pending, now).await {
         Ok(added) => {
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
             add(response.headers_mut(), added);

@@ -6,9 +6,9 @@
 //! use axum::{Router, routing::{get, post}};
 //! use keystile::{KeyFormat, Verifier};
 //! use keystile_store::{Authenticator, MemoryStore};
-//! use keystile_tower::{ApiKey, ApiKeyLayer};
+//! use keystile_tower::{VerifiedKey, ApiKeyLayer};
 //!
-//! async fn profile(key: ApiKey) -> String {
+//! async fn profile(key: VerifiedKey) -> String {
 //!     format!("hello, {}", key.client_name())
 //! }
 //!
@@ -30,7 +30,7 @@
 //! - It decides by method and path *as they are dispatched to the service that it wraps*,
 //!   and by nothing that a header says they are. Put it on the whole router, or on its
 //!   routes; inside of axum's `nest` the path is what is left of it.
-//! - A request that may pass carries an [`ApiKey`] among its extensions, and the key
+//! - A request that may pass carries an [`VerifiedKey`] among its extensions, and the key
 //!   itself no more: the header is taken off, so that no log and no upstream gets it. See
 //!   [`keep_credential`](ApiKeyLayerBuilder::keep_credential).
 //! - A refusal is JSON with a stable `code`, and does not reach the service. Its body is of
@@ -42,7 +42,7 @@
 //!
 //! # The client's address
 //!
-//! Keys that are bound to networks, and the [bound on guesses](GuessLimiter), need the
+//! Keys that are bound to networks, and the [bound on invalid_keys](InvalidKeyLimit), need the
 //! address of the peer. It is taken from a [`Connection`] among the request's extensions,
 //! or from what [`connection_by`](ApiKeyLayerBuilder::connection_by) finds there. No header
 //! is believed unless the peer is one of the
@@ -60,7 +60,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tracing` | yes | events |
-//! | `axum` | no | [`ApiKey`] as an extractor, [`Refusal`] as a rejection |
+//! | `axum` | no | [`VerifiedKey`] as an extractor, [`Rejection`] as a rejection |
 //! | `basic` | no | keys as the user name of HTTP Basic |
 //! | `metrics` | no | a counter of decisions |
 
@@ -73,10 +73,10 @@ mod builder;
 mod connection;
 mod future;
 mod guard;
-mod guesses;
 mod identity;
+mod invalid_keys;
 mod layer;
-mod refusal;
+mod rejection;
 mod require;
 mod telemetry;
 mod told;
@@ -84,8 +84,8 @@ mod told;
 pub use builder::ApiKeyLayerBuilder;
 pub use connection::Connection;
 pub use future::ResponseFuture;
-pub use guesses::GuessLimiter;
-pub use identity::ApiKey;
+pub use identity::VerifiedKey;
+pub use invalid_keys::InvalidKeyLimit;
 pub use layer::{ApiKeyLayer, ApiKeyService};
-pub use refusal::Refusal;
+pub use rejection::Rejection;
 pub use require::{RequireFuture, RequireLayer, RequireService, require};

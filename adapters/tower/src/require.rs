@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::identity::ApiKey;
-use crate::refusal::Refusal;
+use crate::identity::VerifiedKey;
+use crate::rejection::Rejection;
 use crate::telemetry;
 
 /// A layer that lets only keys pass which have these permissions, as `invoices:read` or
@@ -73,11 +73,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let met = match request.extensions().get::<ApiKey>() {
+        let met = match request.extensions().get::<VerifiedKey>() {
             Some(key) => key.require(&self.requirement),
             None => {
                 let denial = Denial::new(Cause::MissingCredential);
-                Err(Refusal::of(&denial, StatusPolicy::Rfc9110, None))
+                Err(Rejection::of(&denial, StatusPolicy::Rfc9110, None))
             }
         };
         RequireFuture {
@@ -110,7 +110,7 @@ pin_project! {
     #[project = StepProjection]
     enum Step<F> {
         Service { #[pin] future: F },
-        Refused { refusal: Option<Refusal> },
+        Refused { refusal: Option<Rejection> },
     }
 }
 

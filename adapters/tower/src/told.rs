@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use keystile::{Allowed, Quota, UnixMillis, allowed_headers};
 
 use crate::future::Added;
-use crate::refusal::field;
+use crate::rejection::field;
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");

@@ -53,7 +53,7 @@ async fn requests() {
     let now = UnixMillis::new(since.as_secs() * 1_000).unwrap();
     let request = IssueRequest::new("Acme").unwrap();
     let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now).unwrap();
-    authenticator.keep_issued(&issued).await.unwrap();
+    authenticator.save_issued(&issued).await.unwrap();
     let app = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let anyone = ApiKeyLayer::new(authenticator);
     let writers = anyone.requires("write").unwrap();

@@ -16,7 +16,7 @@ static keystile_str str(const char *text) {
     return value;
 }
 
-/* Everything but a verdict has to succeed here. */
+/* Everything but a decision has to succeed here. */
 static void must(keystile_status status) {
     if (status != KEYSTILE_OK) {
         fprintf(stderr, "%s: %s\n", keystile_status_name(status), keystile_status_text(status));
@@ -48,7 +48,7 @@ int main(void) {
     const keystile_record *record = keystile_change_record_at(issued, 0);
     printf("issued a key of %zu characters\n", key.len);
 
-    /* Verify: the status is the verdict, and there is no other. */
+    /* Verify: the status is the decision, and there is no other. */
     keystile_requirement *read = NULL, *write = NULL;
     must(keystile_requirement_parse("invoices:read", 13, &read));
     must(keystile_requirement_parse("invoices:write", 14, &write));
@@ -66,13 +66,13 @@ int main(void) {
     printf("to read: %s\n", keystile_status_name(status));
 
     /* A refusal names what is missing, and is an HTTP response in the making. */
-    keystile_verdict verdict;
+    keystile_decision decision;
     request.requirement = write;
-    status = keystile_verify(verifier, key.data, key.len, record, &request, &usage, now(), &verdict);
+    status = keystile_verify(verifier, key.data, key.len, record, &request, &usage, now(), &decision);
     printf("to write: %s\n", keystile_status_name(status));
     keystile_response *response = NULL;
     keystile_str body;
-    must(keystile_respond(&verdict, KEYSTILE_STATUS_POLICY_RFC9110, write, now(), &response));
+    must(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, write, now(), &response));
     must(keystile_response_body(response, &body));
     printf("HTTP %u %.*s\n", keystile_response_status(response), (int)body.len, body.data);
 

@@ -1,4 +1,4 @@
-/* A small HTTP service: keys in SQLite, verdicts by a keyring, two routes behind them.
+/* A small HTTP service: keys in SQLite, decisions by a keyring, two routes behind them.
  *
  *   GET  /api/profile   any valid key
  *   POST /api/data      a key with the permission `write`
@@ -165,7 +165,7 @@ static void note_uses(service *service) {
     keystile_uses_free(uses);
 }
 
-/* ---- The guard: from the headers of a request to a verdict. ---- */
+/* ---- The guard: from the headers of a request to a decision. ---- */
 
 typedef struct headers {
     keystile_header fields[HEADERS_MAX];
@@ -192,7 +192,7 @@ static enum MHD_Result collect(void *place, enum MHD_ValueKind kind, const char 
 
 static keystile_status guard(service *service, struct MHD_Connection *connection,
                              const char *method, const char *path,
-                             const keystile_requirement *requirement, keystile_verdict *verdict) {
+                             const keystile_requirement *requirement, keystile_decision *decision) {
     headers headers;
     keystile_credential key;
     keystile_request request;
@@ -201,10 +201,10 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
     memset(&headers, 0, sizeof headers);
     MHD_get_connection_values(connection, MHD_HEADER_KIND, collect, &headers);
     if (headers.too_many) {
-        return keystile_refuse(KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS, verdict);
+        return keystile_refuse(KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS, decision);
     }
     keystile_status status = keystile_credential_extract(service->rules, headers.fields,
-                                                         headers.count, verdict, &key);
+                                                         headers.count, decision, &key);
     if (status != KEYSTILE_OK) {
         return status;
     }
@@ -213,16 +213,16 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
     request.requirement = requirement;
     request.method = str(method);
     request.path = str(path);
-    status = keystile_keyring_check(service->keyring, key.text, key.len, &request, at, verdict,
+    status = keystile_keyring_check(service->keyring, key.text, key.len, &request, at, decision,
                                     &ticket);
     for (int round = 0; status == KEYSTILE_NEEDS_RECORD; round++) {
         keystile_record *record = NULL;
         if (round == ROUNDS_MAX || !fetch(service->database, ticket.lookup.key_id.text, &record)) {
-            status = keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, verdict);
+            status = keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
             break;
         }
         status = keystile_keyring_admit(service->keyring, &ticket, key.text, key.len, &request,
-                                        record, at, verdict, &ticket);
+                                        record, at, decision, &ticket);
         keystile_record_free(record);
     }
     keystile_credential_wipe(&key);
@@ -267,18 +267,18 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     if (is_data) {
         requirement = service->write;
     }
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_response *response = NULL;
-    memset(&verdict, 0, sizeof verdict);
-    keystile_status status = guard(service, connection, method, path, requirement, &verdict);
-    /* A misuse leaves the verdict as it was, and then there is no response to it either. */
-    if (keystile_respond(&verdict, KEYSTILE_STATUS_POLICY_RFC9110, requirement, now(),
+    memset(&decision, 0, sizeof decision);
+    keystile_status status = guard(service, connection, method, path, requirement, &decision);
+    /* A misuse leaves the decision as it was, and then there is no response to it either. */
+    if (keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, requirement, now(),
                          &response) != KEYSTILE_OK) {
         return reply(connection, NULL, 500, "", 0);
     }
     enum MHD_Result sent;
     if (status == KEYSTILE_OK) {
-        char *body = describe(service->database, is_data, verdict.key_id.text);
+        char *body = describe(service->database, is_data, decision.key_id.text);
         sent = reply(connection, response, is_data ? 201 : 200, body, strlen(body));
         sqlite3_free(body);
     } else {

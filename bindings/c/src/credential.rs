@@ -3,11 +3,11 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::CredentialRules;
+use keystile::CredentialExtractor;
 
+use crate::decision::keystile_decision;
 use crate::status::keystile_status;
 use crate::text::keystile_str;
-use crate::verdict::keystile_verdict;
 use crate::wall::{given, guard, guard_or, list, put, release, text};
 
 /// Longest credential in bytes.
@@ -15,7 +15,7 @@ pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
 
 /// Which headers carry a credential. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
-pub struct keystile_credential_rules(pub(crate) CredentialRules);
+pub struct keystile_credential_rules(pub(crate) CredentialExtractor);
 
 /// A header field of a request: any bytes.
 #[repr(C)]
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
     guard(|| {
         let out_rules = given(out_rules)?;
         let header_is_null = header.is_null();
-        let (header, mut rules) = (text!(header, header_len)?, CredentialRules::new());
+        let (header, mut rules) = (text!(header, header_len)?, CredentialExtractor::new());
         if !header_is_null {
             rules = rules.with_header(header)?;
         }
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
 ///
 /// `headers`, `headers_len`: all header fields of the request, or at least those that may
 /// carry a key; each of them as often as it was sent.
-/// `out_verdict`: receives the refusal, for `keystile_respond`, where it is one. May be
+/// `out_decision`: receives the refusal, for `keystile_respond`, where it is one. May be
 /// NULL.
 /// `out_credential`: receives the bytes where there is one credential.
 ///
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn keystile_credential_extract(
     rules: Option<&keystile_credential_rules>,
     headers: *const keystile_header,
     headers_len: usize,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     out_credential: Option<&mut MaybeUninit<keystile_credential>>,
 ) -> keystile_status {
     guard(|| {
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn keystile_credential_extract(
                 Ok(())
             }
             Err(denial) => {
-                put(out_verdict, keystile_verdict::refused(&denial));
+                put(out_decision, keystile_decision::refused(&denial));
                 Err(keystile_status::from(&denial))
             }
         }

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn keystile_endpoints_allow(
 ) -> keystile_status {
     guard(|| {
         let endpoints = &given(endpoints)?.0;
-        let allowed = endpoints.allow(text!(method, method_len)?, text!(path, path_len)?);
+        let allowed = endpoints.allows(text!(method, method_len)?, text!(path, path_len)?);
         allowed.then_some(()).ok_or(KEYSTILE_DENIED_ENDPOINT)
     })
 }

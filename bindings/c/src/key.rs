@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{Candidates, KeyFormat, Lookup, Verdict, inspect};
+use keystile::{Candidates, Finding, KeyFormat, Lookup, inspect};
 
 use crate::digest::keystile_digest;
 use crate::format::keystile_format;
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn keystile_inspect(
         let inspection = inspect(&format.0, bytes!(text, text_len)?);
         let environment = inspection.environment;
         out_inspection.write(keystile_inspection {
-            finding: keystile_finding::of(inspection.verdict) as u32,
+            finding: keystile_finding::of(inspection.finding) as u32,
             key_id: keystile_id::of_optional(inspection.key_id.as_ref()),
             environment: array(environment.as_ref().map_or("", |name| name.as_str())),
         });
@@ -177,15 +177,15 @@ const HINTS: [(keystile_finding, &core::ffi::CStr); 7] = [
 ];
 
 impl keystile_finding {
-    const fn of(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::WellFormed => KEYSTILE_FINDING_WELL_FORMED,
-            Verdict::WrongChecksum => KEYSTILE_FINDING_WRONG_CHECKSUM,
-            Verdict::Wrapped => KEYSTILE_FINDING_WRAPPED,
-            Verdict::WrongLength => KEYSTILE_FINDING_WRONG_LENGTH,
-            Verdict::WrongCharacter => KEYSTILE_FINDING_WRONG_CHARACTER,
-            Verdict::Foreign => KEYSTILE_FINDING_FOREIGN,
-            Verdict::Empty => KEYSTILE_FINDING_EMPTY,
+    const fn of(finding: Finding) -> Self {
+        match finding {
+            Finding::WellFormed => KEYSTILE_FINDING_WELL_FORMED,
+            Finding::WrongChecksum => KEYSTILE_FINDING_WRONG_CHECKSUM,
+            Finding::Wrapped => KEYSTILE_FINDING_WRAPPED,
+            Finding::WrongLength => KEYSTILE_FINDING_WRONG_LENGTH,
+            Finding::WrongCharacter => KEYSTILE_FINDING_WRONG_CHARACTER,
+            Finding::Foreign => KEYSTILE_FINDING_FOREIGN,
+            Finding::Empty => KEYSTILE_FINDING_EMPTY,
             _ => KEYSTILE_FINDING_OTHER,
         }
     }

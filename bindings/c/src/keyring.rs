@@ -5,12 +5,12 @@ use core::mem::MaybeUninit;
 
 use keystile::{Check, Decision, Keyring, Millis, Ticket};
 
+use crate::decision::{keystile_decision, tell};
 use crate::key::keystile_lookup;
 use crate::record::keystile_record;
 use crate::request::keystile_request;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
-use crate::verdict::{keystile_verdict, tell};
 use crate::verify::keystile_verifier;
 use crate::wall::{
     Outcome, begins_with_its_size, bytes, given, guard, release, sized, sized_place, text,
@@ -23,7 +23,7 @@ use crate::wall::{
 pub struct keystile_keyring(pub(crate) Keyring);
 
 /// Stands for no time at all, where 0 stands for the default.
-pub const KEYSTILE_ZERO_MILLIS: u64 = u64::MAX;
+pub const KEYSTILE_DURATION_NONE: u64 = u64::MAX;
 
 /// How a keyring is set up. What is left at 0 is the default.
 #[repr(C)]
@@ -36,10 +36,10 @@ pub struct keystile_keyring_options {
     /// How long a record is used without asking again: 1 ms to a day; by default 300 s.
     pub ttl_millis: u64,
     /// How long a key that the store did not know is refused without asking again: no
-    /// longer than the TTL; by default 10 s. `KEYSTILE_ZERO_MILLIS` for not at all.
+    /// longer than the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` for not at all.
     pub absent_ttl_millis: u64,
     /// By how much the clock may step back without reviving what was seen expired; by
-    /// default 60 s. `KEYSTILE_ZERO_MILLIS` for not at all.
+    /// default 60 s. `KEYSTILE_DURATION_NONE` for not at all.
     pub clock_skew_millis: u64,
 }
 
@@ -118,13 +118,13 @@ pub unsafe extern "C" fn keystile_keyring_new(
 }
 
 /// Decides by a record that is kept, or says which one to fetch. The status that it returns
-/// is the verdict: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
+/// is the decision: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
 /// allocation and takes no lock.
 ///
 /// `key`, `key_len`: the bytes as they were presented, of any length and content.
 /// `request`: what the caller wants to do.
 /// `now`: milliseconds since 1970; one reading of the clock for check and admit.
-/// `out_verdict`: receives the details of an allow or a refusal. May be NULL.
+/// `out_decision`: receives the details of an allow or a refusal. May be NULL.
 /// `out_ticket`: receives what to fetch, with `KEYSTILE_NEEDS_RECORD` alone.
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an error,
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
     key_len: usize,
     request: *const keystile_request<'_>,
     now: u64,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
         let now = instant(now)?;
         // By reference: a check is large, and a move would be a copy.
         request.ask(|request| match &keyring.check(key, request, now) {
-            Check::Decided(decision) => tell(decision, out_verdict),
+            Check::Decided(decision) => tell(decision, out_decision),
             Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
         })
     })
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
 /// struct as `out_ticket`.
 /// `key`, `key_len`, `request`, `now`: as for the check.
 /// `record`: what the store has now; NULL where it has none.
-/// `out_verdict`, `out_ticket`: as for the check.
+/// `out_decision`, `out_ticket`: as for the check.
 ///
 /// Returns as `keystile_keyring_check`.
 #[must_use]
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     request: *const keystile_request<'_>,
     record: Option<&keystile_record>,
     now: u64,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
@@ -190,10 +190,10 @@ pub unsafe extern "C" fn keystile_keyring_admit(
         request.ask(|request| {
             let ticket = match keyring.ticket(key, request, as_of) {
                 Ok(ticket) => ticket,
-                Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
+                Err(denial) => return tell(&Decision::Deny(denial), out_decision),
             };
             match &keyring.admit(ticket, record.map(|record| &record.0), now) {
-                Check::Decided(decision) => tell(decision, out_verdict),
+                Check::Decided(decision) => tell(decision, out_decision),
                 Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
             }
         })
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
 }
 
 /// Voids what is kept of a key, and fetches of it that are under way. Once it has returned,
-/// no call that begins later gets a verdict from an older record. Call it after each change
+/// no call that begins later gets a decision from an older record. Call it after each change
 /// that the store has accepted, and after issuing.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
@@ -248,11 +248,9 @@ pub extern "C" fn keystile_keyring_invalidate_all(
 /// again. A revocation that the backup does not have is forgotten with the rest. Returns
 /// `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
-pub extern "C" fn keystile_keyring_forget_all(
-    keyring: Option<&keystile_keyring>,
-) -> keystile_status {
+pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> keystile_status {
     guard(|| {
-        given(keyring)?.0.forget_all();
+        given(keyring)?.0.reset();
         Ok(())
     })
 }
@@ -306,7 +304,7 @@ fn default_for_0(value: u64) -> Option<u64> {
 
 const fn millis_or_zero(millis: u64) -> Millis {
     match millis {
-        KEYSTILE_ZERO_MILLIS => Millis::ZERO,
+        KEYSTILE_DURATION_NONE => Millis::ZERO,
         millis => Millis::new(millis),
     }
 }

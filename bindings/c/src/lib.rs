@@ -72,7 +72,7 @@ pub mod credential;
 
 pub mod request;
 
-pub mod verdict;
+pub mod decision;
 
 pub mod verify;
 

@@ -72,10 +72,10 @@ pub extern "C" fn keystile_resume(
     })
 }
 
-/// Gives a key's record a digest under the current pepper, as a verdict with
+/// Gives a key's record a digest under the current pepper, as a decision with
 /// `needs_rehash` asks for.
 ///
-/// `verifier`: the one that gave the verdict, for its formats and peppers.
+/// `verifier`: the one that gave the decision, for its formats and peppers.
 /// `key`, `key_len`: the key's text as it was presented.
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` where the text is no key;
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn keystile_rehash(
     })
 }
 
-/// Ends the overlap of a replaced key, since its successor was used: what a verdict with
+/// Ends the overlap of a replaced key, since its successor was used: what a decision with
 /// `ends_overlap_of` asks for.
 ///
 /// `out_change`: receives both records: the ended one, and the successor, which asks no

@@ -129,7 +129,7 @@ pub extern "C" fn keystile_networks_contain(
 ) -> keystile_status {
     guard(|| {
         let (networks, address) = (&given(networks)?.0, given(address)?.core()?);
-        let held = address.is_some_and(|address| networks.contain(address));
+        let held = address.is_some_and(|address| networks.contains(address));
         held.then_some(()).ok_or(KEYSTILE_DENIED_NETWORK)
     })
 }

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{Due, DueAction, Millis, UnixMillis, plan};
+use keystile::{Millis, PlanAction, PlanItem, UnixMillis, plan};
 
 use crate::record::{keystile_record, records};
 use crate::rotate::{keystile_rotation_policy, policy_or_default};
@@ -76,11 +76,11 @@ pub unsafe extern "C" fn keystile_plan(
 }
 
 impl keystile_due {
-    fn of(due: &Due) -> Self {
+    fn of(due: &PlanItem) -> Self {
         let (action, at, lead): (_, Option<UnixMillis>, Millis) = match due.action {
-            DueAction::Notice { ends_at, lead } => (KEYSTILE_DUE_NOTICE, Some(ends_at), lead),
-            DueAction::Rotate { ends_at } => (KEYSTILE_DUE_ROTATE, Some(ends_at), Millis::ZERO),
-            DueAction::CleanUp { ended_at } => {
+            PlanAction::Notice { ends_at, lead } => (KEYSTILE_DUE_NOTICE, Some(ends_at), lead),
+            PlanAction::Rotate { ends_at } => (KEYSTILE_DUE_ROTATE, Some(ends_at), Millis::ZERO),
+            PlanAction::CleanUp { ended_at } => {
                 (KEYSTILE_DUE_CLEAN_UP, Some(ended_at), Millis::ZERO)
             }
             _ => (KEYSTILE_DUE_OTHER, None, Millis::ZERO),

@@ -45,7 +45,9 @@ pub extern "C" fn keystile_requirement_check(
     permissions: Option<&keystile_permissions>,
 ) -> keystile_status {
     guard(|| {
-        let met = given(requirement)?.0.is_met_by(&given(permissions)?.0);
+        let met = given(requirement)?
+            .0
+            .is_satisfied_by(&given(permissions)?.0);
         met.then_some(()).ok_or(KEYSTILE_DENIED_PERMISSION)
     })
 }

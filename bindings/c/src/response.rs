@@ -1,13 +1,13 @@
-//! A verdict as an HTTP response.
+//! A decision as an HTTP response.
 
 use core::mem::MaybeUninit;
 
 use keystile::{Decision, StatusPolicy, allowed_headers, respond};
 
+use crate::decision::keystile_decision;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_str};
-use crate::verdict::keystile_verdict;
 use crate::wall::{given, guard, guard_or, release};
 
 /// Which status a refusal is answered with.
@@ -17,7 +17,7 @@ pub enum keystile_status_policy {
     /// As RFC 9110 has it: 401 for a key that is not valid, 403 for one that may not.
     KEYSTILE_STATUS_POLICY_RFC9110 = 0,
     /// As the well-known Express recipe has it: 403 for an unknown or ended key.
-    KEYSTILE_STATUS_POLICY_ARTICLE = 1,
+    KEYSTILE_STATUS_POLICY_EXPRESS = 1,
 }
 
 use keystile_status_policy::*;
@@ -35,28 +35,28 @@ pub struct keystile_response {
 /// The response to a refusal; or, for an allowed request, the header fields to add to
 /// your own response: what is left of the rate limit, and that the key is being replaced.
 ///
-/// `verdict`: as a function wrote it.
+/// `decision`: as a function wrote it.
 /// `policy`: a `keystile_status_policy`.
 /// `requirement`: the one that the request was judged by, to name what is missing; may be
 /// NULL.
 /// `now`: milliseconds since 1970.
 /// `out_response`: receives a handle, to be freed with `keystile_response_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the verdict was never given or the
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the decision was never given or the
 /// policy is none; `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_respond(
-    verdict: Option<&keystile_verdict>,
+    decision: Option<&keystile_decision>,
     policy: u32,
     requirement: Option<&keystile_requirement>,
     now: u64,
     out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (verdict, out_response) = (given(verdict)?.core()?, given(out_response)?);
+        let (decision, out_response) = (given(decision)?.core()?, given(out_response)?);
         let (policy, now) = (core_policy(policy)?, instant(now)?);
         let requirement = requirement.map(|requirement| &requirement.0);
-        let response = match verdict {
+        let response = match decision {
             Decision::Allow(allowed) => {
                 keystile_response::of(200, allowed_headers(&allowed, now), String::new())
             }
@@ -143,7 +143,7 @@ impl keystile_response {
 fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
     match number {
         number if number == KEYSTILE_STATUS_POLICY_RFC9110 as u32 => Ok(StatusPolicy::Rfc9110),
-        number if number == KEYSTILE_STATUS_POLICY_ARTICLE as u32 => Ok(StatusPolicy::Article),
+        number if number == KEYSTILE_STATUS_POLICY_EXPRESS as u32 => Ok(StatusPolicy::Express),
         _ => Err(KEYSTILE_ERROR_VALUE),
     }
 }

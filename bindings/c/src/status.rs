@@ -91,7 +91,7 @@ pub enum keystile_status {
     KEYSTILE_ERROR_NOT_UTF8 = 302,
     /// The `struct_size` of a struct is not one that this version knows.
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
-    /// A number is none of those that stand for something, or a verdict was never given.
+    /// A number is none of those that stand for something, or a decision was never given.
     KEYSTILE_ERROR_VALUE = 304,
     /// The buffer is too small; the length that is needed was written.
     KEYSTILE_ERROR_BUFFER_TOO_SMALL = 305,
@@ -227,7 +227,7 @@ table! {
     KEYSTILE_ERROR_LENGTH: c"length", c"a length is larger than memory can be";
     KEYSTILE_ERROR_NOT_UTF8: c"not_utf8", c"a text is not UTF-8";
     KEYSTILE_ERROR_STRUCT_SIZE: c"struct_size", c"a struct_size is not one that this version knows";
-    KEYSTILE_ERROR_VALUE: c"value", c"a number stands for nothing, or a verdict was never given";
+    KEYSTILE_ERROR_VALUE: c"value", c"a number stands for nothing, or a decision was never given";
     KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer is too small";
     KEYSTILE_ERROR_INDEX: c"index", c"there is nothing at that index";
     KEYSTILE_ERROR_ABSENT: c"absent", c"there is no such part";

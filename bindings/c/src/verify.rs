@@ -1,17 +1,17 @@
-//! The verdict on a key whose record is at hand.
+//! The decision on a key whose record is at hand.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
 use keystile::{Decision, Verifier, verify};
 
+use crate::decision::{keystile_decision, tell};
 use crate::format::keystile_format;
 use crate::pepper::keystile_peppers;
 use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
 use crate::status::keystile_status;
 use crate::text::instant;
-use crate::verdict::{keystile_verdict, tell};
 use crate::wall::{bytes, given, guard, release, sized};
 
 /// Which keys a service accepts. Handle; it never changes, and threads may share it.
@@ -59,17 +59,17 @@ pub extern "C" fn keystile_verifier_with_format(
     })
 }
 
-/// Decides about a presented key by its record. The status that it returns is the verdict,
+/// Decides about a presented key by its record. The status that it returns is the decision,
 /// and there is no other: the request may go on only where that is `KEYSTILE_OK`.
 ///
 /// `key`, `key_len`: the bytes as they were presented, of any length and content.
 /// `record`: what a look-up by `keystile_key_lookup` gave; NULL where it gave nothing.
 /// `request`: what the caller wants to do.
 /// `usage`: in: what the lineage has spent; out: what it has spent then. Changed only by an
-/// allow. Write it back with compare-and-set: two verdicts at once must not spend the same
+/// allow. Write it back with compare-and-set: two decisions at once must not spend the same
 /// use.
 /// `now`: milliseconds since 1970.
-/// `out_verdict`: receives the details of an allow or a refusal. May be NULL.
+/// `out_decision`: receives the details of an allow or a refusal. May be NULL.
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which is no allow either.
 #[must_use]
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn keystile_verify(
     request: *const keystile_request<'_>,
     usage: Option<&mut keystile_usage>,
     now: u64,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
     guard(|| {
         let (verifier, usage, now) = (&given(verifier)?.0, given(usage)?, instant(now)?);
@@ -90,13 +90,13 @@ pub unsafe extern "C" fn keystile_verify(
             (sized!(request)?, bytes!(key, key_len)?);
         let key = match verifier.parse(key) {
             Ok(key) => key,
-            Err(denial) => return tell(&Decision::Deny(denial), out_verdict),
+            Err(denial) => return tell(&Decision::Deny(denial), out_decision),
         };
         request.ask(|request| {
             let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
             let decision = verify(verifier, &key, record, request, &mut spent, now);
             *usage = keystile_usage::of(&spent);
-            tell(&decision, out_verdict)
+            tell(&decision, out_decision)
         })
     })
 }

@@ -35,7 +35,7 @@ func Example() {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer keyring.Close(ctx)
 	change := keystile.Must(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd", Permissions: []string{"read"}}))
 

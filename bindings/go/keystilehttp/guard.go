@@ -38,7 +38,7 @@ import (
 type Options struct {
 	// Rules are where a key is read from; by default X-API-Key and Authorization: Bearer.
 	// Never the query.
-	Rules *keystile.CredentialRules
+	Rules *keystile.CredentialExtractor
 	// StatusPolicy is which status a refusal is answered with; by default RFC 9110's.
 	StatusPolicy keystile.StatusPolicy
 	// Environment is the deployment that this is: keys of another, or of none, are refused.
@@ -62,17 +62,17 @@ type Options struct {
 
 // Guard lets requests with a valid key pass. Any number of goroutines may use it at once.
 type Guard struct {
-	keyring *keystile.Keyring
+	keyring *keystile.Authenticator
 	options Options
 }
 
 // New is a guard that asks a keyring.
-func New(keyring *keystile.Keyring, options Options) (*Guard, error) {
+func New(keyring *keystile.Authenticator, options Options) (*Guard, error) {
 	if keyring == nil {
 		return nil, errors.New("keystilehttp: a guard needs a keyring")
 	}
 	if options.Rules == nil {
-		rules, err := keystile.NewCredentialRules()
+		rules, err := keystile.NewCredentialExtractor()
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 		for _, field := range decision.Respond(g.options.StatusPolicy, g.options.Clock()).Headers {
 			w.Header().Set(field.Name, field.Value)
 		}
-		key := &Key{guard: g, decision: decision}
+		key := &VerifiedKey{guard: g, decision: decision}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, key)))
 	})
 }
@@ -156,7 +156,7 @@ func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keyst
 }
 
 // meets looks at a further requirement of a request whose key was checked before.
-func (g *Guard) meets(w http.ResponseWriter, r *http.Request, key *Key, requirement *keystile.Requirement) bool {
+func (g *Guard) meets(w http.ResponseWriter, r *http.Request, key *VerifiedKey, requirement *keystile.Requirement) bool {
 	if requirement == nil {
 		return true
 	}

@@ -28,7 +28,7 @@ import (
 // service is a server with a guard, over keys in SQLite.
 type service struct {
 	*testing.T
-	keyring *keystile.Keyring
+	keyring *keystile.Authenticator
 	issuer  *keystile.Issuer
 	guard   *keystilehttp.Guard
 	server  *httptest.Server
@@ -63,7 +63,7 @@ func newService(t *testing.T, options keystilehttp.Options) *service {
 	}
 	own.issuer = &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, own.issuer.Format))
-	own.keyring = keystile.Must(keystile.NewKeyring(flaky{store, &own.down}, verifier, keystile.Options{}))
+	own.keyring = keystile.Must(keystile.NewAuthenticator(flaky{store, &own.down}, verifier, keystile.Options{}))
 	options.Logger = slog.New(slog.NewJSONHandler(own.log, nil))
 	if own.guard, err = keystilehttp.New(own.keyring, options); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func done(w http.ResponseWriter, r *http.Request) {
 
 func TestBothPolicies(t *testing.T) {
 	for policy, expected := range map[keystile.StatusPolicy][3]int{
-		keystile.StatusRFC9110: {401, 401, 400}, keystile.StatusArticle: {401, 403, 401},
+		keystile.StatusRFC9110: {401, 401, 400}, keystile.StatusExpress: {401, 403, 401},
 	} {
 		s := newService(t, keystilehttp.Options{StatusPolicy: policy}).start()
 		s.mux.Handle("GET /api/profile", s.guard.Handler(http.HandlerFunc(done)))
@@ -342,7 +342,7 @@ func (s *service) read(connection net.Conn, method string) (*http.Response, stri
 func BenchmarkGuard(b *testing.B) {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"write"}}, time.Now()))
-	keyring := keystile.Must(keystile.NewKeyring(only{change.Record}, keystile.Must(keystile.NewVerifier(nil, format)), keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(only{change.Record}, keystile.Must(keystile.NewVerifier(nil, format)), keystile.Options{}))
 	defer func() { _ = keyring.Close(context.Background()) }()
 	guard := keystile.Must(keystilehttp.New(keyring, keystilehttp.Options{}))
 	handler := guard.Require("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

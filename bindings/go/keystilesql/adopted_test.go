@@ -26,7 +26,7 @@ func sha256Of(digit string) string {
 func expectAdopted(t *testing.T, store *keystilesql.Store) {
 	t.Helper()
 	verifier := keystile.Must(keystile.NewVerifier(nil, keystile.Must(keystile.OpaqueFormat("dt"))))
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer func() { _ = keyring.Close(context.Background()) }()
 	for digit, expected := range map[string]error{"0": nil, "1": keystile.ErrKeyRevoked, "2": keystile.ErrKeyExpired, "3": keystile.ErrInvalidKey} {
 		for range 2 {
@@ -82,7 +82,7 @@ func TestADamagedRowIsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer func() { _ = keyring.Close(ctx) }()
 	if _, err := db.ExecContext(ctx, "UPDATE api_keys SET allowed_endpoints = '[\"api\"]'"); err != nil {
 		t.Fatal(err)

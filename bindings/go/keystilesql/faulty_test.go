@@ -16,7 +16,7 @@ import (
 
 // faulty is a ledger with one fault, to see that the suite finds it.
 type faulty struct {
-	keystile.Ledger
+	keystile.Store
 	fault string
 }
 
@@ -26,7 +26,7 @@ var faults = []string{"stale writes seem to be done", "duplicates seem to be don
 	"half of a batch stays", "an unknown page is an empty one"}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
-	record, err := f.Ledger.Find(ctx, lookup)
+	record, err := f.Store.Find(ctx, lookup)
 	if record == nil {
 		return nil, err
 	}
@@ -43,13 +43,13 @@ func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	if f.fault == "half of a batch stays" {
 		for _, record := range batch.Inserts {
-			if err := f.Ledger.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{record}}); err != nil {
+			if err := f.Store.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{record}}); err != nil {
 				return err
 			}
 		}
 		batch.Inserts = nil
 	}
-	err := f.Ledger.Commit(ctx, batch)
+	err := f.Store.Commit(ctx, batch)
 	if (f.fault == "stale writes seem to be done" && errors.Is(err, keystile.ErrStale)) ||
 		(f.fault == "duplicates seem to be done" && errors.Is(err, keystile.ErrDuplicate)) {
 		return nil
@@ -57,8 +57,8 @@ func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	return err
 }
 
-func (f faulty) Spend(ctx context.Context, claim keystile.Claim) (bool, error) {
-	done, err := f.Ledger.Spend(ctx, claim)
+func (f faulty) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, error) {
+	done, err := f.Store.Spend(ctx, claim)
 	return done || f.fault == "every claim is accepted", err
 }
 
@@ -66,18 +66,18 @@ func (f faulty) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usa
 	if f.fault == "usage is forgotten" {
 		return keystile.Usage{}, nil
 	}
-	return f.Ledger.Usage(ctx, lineage)
+	return f.Store.Usage(ctx, lineage)
 }
 
 func (f faulty) NoteUses(ctx context.Context, uses []keystile.Use) error {
 	if f.fault == "a use is not noted" {
 		return nil
 	}
-	return f.Ledger.NoteUses(ctx, uses)
+	return f.Store.NoteUses(ctx, uses)
 }
 
 func (f faulty) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
-	records, err := f.Ledger.Lineage(ctx, lineage)
+	records, err := f.Store.Lineage(ctx, lineage)
 	if f.fault == "the first record of a lineage is lost" && len(records) > 0 {
 		records = records[1:]
 	}
@@ -91,25 +91,25 @@ func (f faulty) List(ctx context.Context, filter keystile.Filter, page keystile.
 			filter.Owner = keystile.Ptr(strings.ToLower(*filter.Owner))
 		}
 	case "a page has no bound":
-		records, err := f.Ledger.List(ctx, filter, page)
+		records, err := f.Store.List(ctx, filter, page)
 		if page.Limit > keystile.PageMax && len(records) == keystile.PageMax {
 			page.After = records[len(records)-1].ID
-			rest, _ := f.Ledger.List(ctx, filter, page)
+			rest, _ := f.Store.List(ctx, filter, page)
 			records = append(records, rest...)
 		}
 		return records, err
 	case "an unknown page is an empty one":
-		records, err := f.Ledger.List(ctx, filter, page)
+		records, err := f.Store.List(ctx, filter, page)
 		if errors.Is(err, keystile.ErrNotFound) {
 			err = nil
 		}
 		return records, err
 	}
-	return f.Ledger.List(ctx, filter, page)
+	return f.Store.List(ctx, filter, page)
 }
 
 func (f faulty) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
-	events, err := f.Ledger.Events(ctx, key, after, limit)
+	events, err := f.Store.Events(ctx, key, after, limit)
 	if f.fault == "events come backwards" {
 		slices.Reverse(events)
 	}
@@ -124,7 +124,7 @@ func TestOneFault(t *testing.T) {
 	if fault == "" {
 		t.Skip("it is run by TestTheSuiteFindsFaults")
 	}
-	storetest.Run(t, func(t *testing.T) keystile.Ledger {
+	storetest.Run(t, func(t *testing.T) keystile.Store {
 		return faulty{openSQLite(t, filepath.Join(t.TempDir(), "keys.db")), fault}
 	})
 }

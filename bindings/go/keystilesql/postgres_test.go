@@ -169,7 +169,7 @@ func openPostgres(t *testing.T, source string) *keystilesql.Store {
 
 func TestPostgreSQLIsALedger(t *testing.T) {
 	server := startPostgres(t)
-	storetest.Run(t, func(t *testing.T) keystile.Ledger {
+	storetest.Run(t, func(t *testing.T) keystile.Store {
 		source, _ := server.database(t)
 		return openPostgres(t, source)
 	})
@@ -178,5 +178,5 @@ func TestPostgreSQLIsALedger(t *testing.T) {
 func TestAKeyOfTheRustProgramVerifiesInGoOnPostgreSQL(t *testing.T) {
 	server := startPostgres(t)
 	source, at := server.database(t)
-	bothWays(t, at, func(t *testing.T) keystile.Ledger { return openPostgres(t, source) })
+	bothWays(t, at, func(t *testing.T) keystile.Store { return openPostgres(t, source) })
 }

@@ -51,11 +51,11 @@ func program(t *testing.T) string {
 
 func TestAKeyOfTheRustProgramVerifiesInGoOnSQLite(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "keys.db")
-	bothWays(t, "sqlite:"+database, func(t *testing.T) keystile.Ledger { return openSQLite(t, database) })
+	bothWays(t, "sqlite:"+database, func(t *testing.T) keystile.Store { return openSQLite(t, database) })
 }
 
 // bothWays issues keys on either side, and has them used and ended on the other.
-func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Ledger) {
+func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	own, ctx := program(t), context.Background()
 	call := func(key string, words ...string) (string, error) {
 		command := exec.Command(own, append([]string{"--store", url}, words...)...)
@@ -94,7 +94,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Ledger) {
 		store := open(t)
 		structured, anyOpaque := keystile.Must(keystile.AnyStructuredFormat()), keystile.Must(keystile.AnyOpaqueFormat())
 		verifier := keystile.Must(keystile.NewVerifier(nil, structured, anyOpaque))
-		keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+		keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 		request := keystile.Request{Requirement: keystile.Must(keystile.ParseRequirement("read AND invoices:read")),
 			Method: "GET", Path: "/api/data/7", Address: netip.MustParseAddr("192.0.2.9")}
 		decision, err := keyring.Check(ctx, said.Key, request)
@@ -130,7 +130,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Ledger) {
 	store := open(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("goco"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	limit := keystile.Must(keystile.NewRateLimitWithBurst(100_000, time.Minute, 5_000))
 	change, err := keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Gopher Ltd", Owner: "tenant-8", Environment: "live",
 		Permissions: []string{"read"}, RateLimit: &limit, Endpoints: keystile.Must(keystile.NewEndpointRules("/api/*")), Metadata: "1.0"})

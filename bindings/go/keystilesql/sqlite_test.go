@@ -29,7 +29,7 @@ func openSQLite(t *testing.T, path string) *keystilesql.Store {
 }
 
 func TestSQLiteIsALedger(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) keystile.Ledger {
+	storetest.Run(t, func(t *testing.T) keystile.Store {
 		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
 	})
 }

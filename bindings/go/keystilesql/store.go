@@ -27,7 +27,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// Store is a [keystile.Ledger] in a SQL database. Any number of goroutines and processes may
+// Store is a [keystile.Store] in a SQL database. Any number of goroutines and processes may
 // use one database at once.
 //
 // A change that was acknowledged is on the disk, as far as the database is set up so; see
@@ -37,7 +37,7 @@ type Store struct {
 	dialect *dialect
 }
 
-var _ keystile.Ledger = (*Store)(nil)
+var _ keystile.Store = (*Store)(nil)
 
 // SQLite is a store in a SQLite database, 3.39 or later. The handle is yours to close.
 func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
@@ -120,7 +120,7 @@ func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usa
 }
 
 // Spend writes usage back if it is still what was judged.
-func (s *Store) Spend(ctx context.Context, claim keystile.Claim) (bool, error) {
+func (s *Store) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, error) {
 	version, before, after, err := spent(claim)
 	if err != nil {
 		return false, err
@@ -257,7 +257,7 @@ func hashOf(digest keystile.Digest) string {
 }
 
 // spent is a claim in the numbers of the columns.
-func spent(claim keystile.Claim) (version int64, before, after any, err error) {
+func spent(claim keystile.SpendRequest) (version int64, before, after any, err error) {
 	signed := func(count *uint64) any {
 		switch {
 		case count == nil:

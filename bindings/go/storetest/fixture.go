@@ -17,7 +17,7 @@ import (
 // suite is one case: its store, and the ways in which it fails.
 type suite struct {
 	*testing.T
-	store keystile.Ledger
+	store keystile.Store
 }
 
 // ctx is that of every call: no case is about its end.
@@ -105,7 +105,7 @@ func (s *suite) usage(lineage keystile.KeyID) keystile.Usage {
 	return usage
 }
 
-func (s *suite) spend(claim keystile.Claim) bool {
+func (s *suite) spend(claim keystile.SpendRequest) bool {
 	s.Helper()
 	spent, err := s.store.Spend(ctx, claim)
 	s.fine(err, "spending does not fail")

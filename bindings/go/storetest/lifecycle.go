@@ -24,13 +24,13 @@ type service struct {
 	now      time.Time
 	issuer   *keystile.Issuer
 	verifier *keystile.Verifier
-	keyring  *keystile.Keyring
+	keyring  *keystile.Authenticator
 }
 
 func (s *suite) service(format *keystile.KeyFormat, peppers *keystile.PepperRing) *service {
 	own := &service{suite: s, now: at(0), issuer: &keystile.Issuer{Format: format},
 		verifier: keystile.Must(keystile.NewVerifier(peppers, format))}
-	keyring, err := keystile.NewKeyring(s.store, own.verifier, keystile.Options{Clock: own.clock})
+	keyring, err := keystile.NewAuthenticator(s.store, own.verifier, keystile.Options{Clock: own.clock})
 	s.fine(err, "a keyring")
 	own.keyring = keyring
 	s.Cleanup(func() { _ = keyring.Close(ctx) })
@@ -57,7 +57,7 @@ func (s *service) issued() *keystile.Change {
 	return change
 }
 
-// checked is the verdict of the store itself, and of the keyring, which is the same.
+// checked is the decision of the store itself, and of the keyring, which is the same.
 func (s *service) checked(key string) keystile.Checked {
 	s.Helper()
 	checked, err := keystile.Check(ctx, s.store, s.verifier, key, keystile.Request{}, s.clock())
@@ -94,7 +94,7 @@ func livesAndEnds(s *suite) {
 	answer := own.at(100).cause(key, 0, "a new key is allowed")
 	used := issued.Record.Clone()
 	used.LastUsedAt = at(100)
-	s.same(answer.Record, used, "with the verdict")
+	s.same(answer.Record, used, "with the decision")
 	s.same(s.find(id), used, "with the last use")
 
 	suspended, err := own.at(200).keyring.Suspend(ctx, id)

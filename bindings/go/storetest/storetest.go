@@ -1,8 +1,8 @@
-// Package storetest is the suite that every implementation of [keystile.Ledger] must pass.
+// Package storetest is the suite that every implementation of [keystile.Store] must pass.
 // It belongs in an implementation's own tests:
 //
 //	func TestLedger(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) keystile.Ledger { return openMine(t) })
+//		storetest.Run(t, func(t *testing.T) keystile.Store { return openMine(t) })
 //	}
 //
 // A store that several processes use is given to it as well with an open that hands out one
@@ -15,9 +15,9 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// Run holds a store to what [keystile.Ledger] promises. Open gives a fresh, empty one each
+// Run holds a store to what [keystile.Store] promises. Open gives a fresh, empty one each
 // time. Some cases let many goroutines loose on one key: -race finds more.
-func Run(t *testing.T, open func(t *testing.T) keystile.Ledger) {
+func Run(t *testing.T, open func(t *testing.T) keystile.Store) {
 	for _, group := range []map[string]func(*suite){
 		recordsCases, identityCases, changesCases, usageCases, listsCases, auditCases, lifecycleCases,
 	} {

@@ -49,7 +49,7 @@ func exchanged(s *suite) {
 	}
 }
 
-// I3: a verdict on a record that has changed since is not spent.
+// I3: a decision on a record that has changed since is not spent.
 func olderLoses(s *suite) {
 	record, other := plain(1), plain(2)
 	s.insert(record, other)
@@ -61,7 +61,7 @@ func olderLoses(s *suite) {
 	foreign.KeyID, foreign.Version = other.ID, other.Version
 	gone.KeyID = id(9)
 	ahead.Version = 3
-	for _, claim := range []keystile.Claim{claim, foreign, gone, ahead} {
+	for _, claim := range []keystile.SpendRequest{claim, foreign, gone, ahead} {
 		s.is(!s.spend(claim), "no such key of that version")
 		s.is(s.usage(record.Lineage).Equal(keystile.Usage{}), "nor spent")
 	}

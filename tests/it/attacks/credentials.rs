@@ -4,8 +4,9 @@
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Cause, Checksum, CredentialRules, Decision, EndpointRules, ErrorKind, IssueRequest, KeyFormat,
-    KeyId, Lookup, Pepper, PermissionSet, Request, StatusPolicy, Usage, Verifier, respond, revoke,
+    Cause, Checksum, CredentialExtractor, Decision, EndpointRules, ErrorKind, IssueRequest,
+    KeyFormat, KeyId, Lookup, Pepper, PermissionSet, Request, StatusPolicy, Usage, Verifier,
+    respond, revoke,
 };
 
 #[test]
@@ -24,7 +25,7 @@ fn b2_cve_2020_36569_an_empty_or_short_secret_is_no_configuration() {
     }
     assert!(KeyFormat::structured("").is_err() && KeyFormat::opaque("").is_err());
     assert!(IssueRequest::new("").is_err());
-    assert!(CredentialRules::new().with_header("").is_err());
+    assert!(CredentialExtractor::new().with_header("").is_err());
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn b14_ghsa_r277_6w6q_xmqw_nothing_accepts_by_default() {
     let (request, mut usage) = (Request::default(), Usage::default());
     let decision = keystile::verify(&verifier, &parsed, None, &request, &mut usage, at(1));
     assert!(!decision.is_allow());
-    assert!(CredentialRules::default().extract([]).is_err());
+    assert!(CredentialExtractor::default().extract([]).is_err());
     assert!(PermissionSet::default().is_empty() && EndpointRules::default().is_empty());
     // The record of another key is no record, and neither is one of the same id or the
     // same digest alone.
@@ -211,7 +212,7 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
         );
         causes.push(denial.cause());
         bodies.push(
-            [StatusPolicy::Rfc9110, StatusPolicy::Article].map(|p| respond(&denial, p, None)),
+            [StatusPolicy::Rfc9110, StatusPolicy::Express].map(|p| respond(&denial, p, None)),
         );
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));

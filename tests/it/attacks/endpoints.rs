@@ -4,7 +4,7 @@
 use crate::common::restricted::{refusal, refused_as_not_canonical};
 use crate::common::service::{Service, at, client};
 use keystile::{
-    CredentialRules, Denial, DenialCode, EndpointRules, Millis, RateLimit, Request, Usage,
+    CredentialExtractor, Denial, DenialCode, EndpointRules, Millis, RateLimit, Request, Usage,
 };
 
 #[test]
@@ -41,7 +41,7 @@ fn a17_cve_2025_71399_empty_segments_bypass_neither_rules_nor_limits() {
 fn a18_aw_server_rust_588_nothing_is_exempt_from_the_check() {
     refused_as_not_canonical(&["/api/*"], ["//api/0/x", "/./api/0/x", "/api/0/../x"]);
     // No path makes a missing credential a present one.
-    let none = CredentialRules::new().extract([(&b":path"[..], &b"//api/0/x"[..])]);
+    let none = CredentialExtractor::new().extract([(&b":path"[..], &b"//api/0/x"[..])]);
     assert_eq!(none.unwrap_err().code(), DenialCode::MissingCredential);
 }
 
@@ -152,7 +152,7 @@ fn a27_cve_2026_45339_the_restriction_holds_whichever_header_brought_the_key() {
     let issued = service.issue(&client().endpoints(["/api/chat/*"]).unwrap());
     let key = issued.key.expose();
     let bearer = format!("Bearer {key}");
-    let rules = CredentialRules::new().with_header("X-Token").unwrap();
+    let rules = CredentialExtractor::new().with_header("X-Token").unwrap();
     for (name, value) in [
         ("x-api-key", key),
         ("authorization", &bearer),

@@ -2,10 +2,10 @@
 //! elsewhere and bears its number.
 
 use crate::common::service::{Service, at, client};
-use keystile::{Cause, CredentialRules, Denial, DenialCode, Request, Usage};
+use keystile::{Cause, CredentialExtractor, Denial, DenialCode, Request, Usage};
 
 /// What is read out of some headers: a credential, or why none.
-fn read(rules: &CredentialRules, headers: &[(&str, &[u8])]) -> Result<Vec<u8>, Cause> {
+fn read(rules: &CredentialExtractor, headers: &[(&str, &[u8])]) -> Result<Vec<u8>, Cause> {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.as_bytes(), *value));
@@ -15,7 +15,7 @@ fn read(rules: &CredentialRules, headers: &[(&str, &[u8])]) -> Result<Vec<u8>, C
 }
 
 fn read_one(name: &str, value: &str) -> Result<Vec<u8>, Cause> {
-    read(&CredentialRules::new(), &[(name, value.as_bytes())])
+    read(&CredentialExtractor::new(), &[(name, value.as_bytes())])
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn b3_forty_headers_are_read_as_the_rules_say() {
     for (headers, expected) in table {
         let bytes: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
         assert_eq!(
-            read(&CredentialRules::new(), &bytes),
+            read(&CredentialExtractor::new(), &bytes),
             expected,
             "{headers:?}"
         );
@@ -150,7 +150,7 @@ fn b5_rustsec_2026_0174_no_byte_of_a_header_does_harm() {
             changed[place] = byte;
             // Only what reads as the key itself passes: it unchanged, the scheme in
             // another case, or the tab for the space behind it.
-            let outcome = read(&CredentialRules::new(), &[(name, &changed)]);
+            let outcome = read(&CredentialExtractor::new(), &[(name, &changed)]);
             let same = outcome.as_deref() == Ok(key);
             let spelled = changed.eq_ignore_ascii_case(&bearer) || changed[6] == b'\t';
             let expected = changed == value || (name == "Authorization" && place < 7 && spelled);
@@ -164,7 +164,7 @@ fn b5_rustsec_2026_0174_no_byte_of_a_header_does_harm() {
                 assert_eq!(decision.is_allow(), same);
             }
             changed.insert(place, byte);
-            let longer = read(&CredentialRules::new(), &[(name, &changed)]);
+            let longer = read(&CredentialExtractor::new(), &[(name, &changed)]);
             if longer.is_ok_and(|credential| credential == key) {
                 assert!(byte.is_ascii_whitespace(), "{}", changed.escape_ascii());
             }
@@ -177,17 +177,17 @@ fn b6_rustsec_2026_0229_a_long_value_is_refused_before_it_is_looked_through() {
     // Behind so much white space stands a key, which nobody gets to see.
     let long = [vec![b' '; 16 << 20], b"Bearer acme_live_key".to_vec()].concat();
     assert_eq!(
-        read(&CredentialRules::new(), &[("X-API-Key", &long)]),
+        read(&CredentialExtractor::new(), &[("X-API-Key", &long)]),
         Err(Cause::Malformed)
     );
-    let missing = read(&CredentialRules::new(), &[("Authorization", &long)]);
+    let missing = read(&CredentialExtractor::new(), &[("Authorization", &long)]);
     assert_eq!(
         missing,
         Err(Cause::MissingCredential),
         "no scheme within reach"
     );
     let token = [b"Bearer ".to_vec(), vec![b'k'; 16 << 20]].concat();
-    let malformed = read(&CredentialRules::new(), &[("Authorization", &token)]);
+    let malformed = read(&CredentialExtractor::new(), &[("Authorization", &token)]);
     assert_eq!(malformed, Err(Cause::Malformed));
     for (_, service) in Service::all() {
         assert!(service.verifier.parse(&token).is_err());
@@ -209,11 +209,11 @@ fn b9_cve_2026_52845_an_underscore_in_a_header_name_is_no_hyphen() {
             "{name}"
         );
         let both = [("X-API-Key", &b"k2"[..]), (name, b"k1")];
-        assert_eq!(read(&CredentialRules::new(), &both), Ok(b"k2".to_vec()));
+        assert_eq!(read(&CredentialExtractor::new(), &both), Ok(b"k2".to_vec()));
     }
     let doubled = [("X-API-Key", &b"k1"[..]), ("x-api-key", b"k2")];
     assert_eq!(
-        read(&CredentialRules::new(), &doubled),
+        read(&CredentialExtractor::new(), &doubled),
         Err(Cause::ConflictingCredentials)
     );
 }
@@ -221,7 +221,7 @@ fn b9_cve_2026_52845_an_underscore_in_a_header_name_is_no_hyphen() {
 #[cfg(feature = "basic")]
 #[test]
 fn b11_cve_2026_28699_basic_is_one_more_source_and_no_way_round_the_scopes() {
-    let rules = CredentialRules::new().with_basic();
+    let rules = CredentialExtractor::new().with_basic();
     let basic = |value: &str| read(&rules, &[("Authorization", value.as_bytes())]);
     // `k1:` and `k1:secret`, as a command-line client sends them.
     assert_eq!(basic("Basic azE6"), Ok(b"k1".to_vec()));
@@ -270,7 +270,7 @@ fn b15_cve_2026_33620_a_key_in_a_query_is_never_read() {
         decision.denial().map(Denial::code),
         Some(DenialCode::PathNotCanonical)
     );
-    assert!(CredentialRules::new().with_header("Cookie").is_err());
+    assert!(CredentialExtractor::new().with_header("Cookie").is_err());
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn b16_two_different_credentials_are_refused_in_whatever_order_and_place() {
         ("Authorization", "Bearer k2"),
         ("X-Own", "k2"),
     ];
-    let rules = CredentialRules::new().with_header("X-Own").unwrap();
+    let rules = CredentialExtractor::new().with_header("X-Own").unwrap();
     for (first, second) in one.iter().flat_map(|a| two.iter().map(move |b| (a, b))) {
         for pair in [[first, second], [second, first]] {
             let headers = pair.map(|(name, value)| (*name, value.as_bytes()));

@@ -214,7 +214,7 @@ fn a_store_that_was_put_back_is_believed_once_that_is_said() {
     };
     backed.keyring.invalidate_all();
     assert!(matches!(older(&backed.keyring), Check::NeedsRecord(_)));
-    backed.keyring.forget_all();
+    backed.keyring.reset();
     assert!(matches!(
         older(&backed.keyring),
         Check::Decided(Decision::Allow(_))

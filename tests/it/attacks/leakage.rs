@@ -7,7 +7,7 @@ use core::fmt::{Debug, Display};
 use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client, ring};
 use keystile::{
-    ApiKey, Cause, Checksum, ChecksumKey, Credential, CredentialRules, Decision, Digest,
+    ApiKey, Cause, Checksum, ChecksumKey, Credential, CredentialExtractor, Decision, Digest,
     EndpointRules, Environment, Error, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup,
     Millis, Pepper, PepperRing, PermissionSet, Prefix, PresentedKey, RateLimit, Request,
     Requirement, RotationPolicy, StatusPolicy, TemplateName, UnixMillis, Usage, delegate, inspect,
@@ -40,7 +40,7 @@ fn printed(service: &mut Service) -> (String, Vec<String>) {
     let bytes = text.as_bytes();
     let key = service.verifier.parse(bytes).unwrap();
     let header = [(&b"x-api-key"[..], bytes)];
-    let credential = CredentialRules::new().extract(header).unwrap();
+    let credential = CredentialExtractor::new().extract(header).unwrap();
     let (policy, format) = (RotationPolicy::default(), service.format.clone());
     let peppers = service.verifier.peppers().clone();
     let dice = &mut service.dice;
@@ -141,7 +141,7 @@ fn f2_rustsec_2024_0358_no_error_repeats_its_input() {
         TemplateName::new(canary).err(),
         IssueRequest::new(&format!("{canary}\u{7}")).err(),
         client().metadata(&canary.repeat(2_000)).err(),
-        CredentialRules::new().with_header(canary).err(),
+        CredentialExtractor::new().with_header(canary).err(),
         Pepper::new(1, canary.as_bytes()).err(),
         Checksum::keyed(&canary.as_bytes()[..9]).err(),
         revoke(&record, &canary.repeat(20), at(0)).err(),
@@ -229,7 +229,7 @@ proptest! {
             prop_assert_eq!(format!("{:?}", issued.key), "ApiKey(..)");
             prop_assert_eq!(format!("{:#?}", issued.key), "ApiKey(..)");
             let header = [(&b"x-api-key"[..], issued.key.expose().as_bytes())];
-            let credential = CredentialRules::new().extract(header).unwrap();
+            let credential = CredentialExtractor::new().extract(header).unwrap();
             prop_assert_eq!(format!("{credential:?}"), "Credential(..)");
             // Of a presented key the id, which is public.
             let key = format.parse(issued.key.expose().as_bytes()).unwrap();

@@ -3,7 +3,7 @@
 
 use crate::common::service::{Service, at, before, client};
 use keystile::{
-    CredentialRules, Decision, Denial, DenialCode, ErrorKind, Millis, RateLimit, RateState,
+    CredentialExtractor, Decision, Denial, DenialCode, ErrorKind, Millis, RateLimit, RateState,
     Request, Requirement, StatusPolicy, Usage, allowed_headers, respond, revoke, suspend,
 };
 
@@ -66,7 +66,7 @@ fn i4_better_auth_2482_the_limiter_is_part_of_the_decision_on_every_way() {
         ];
         let answers = ways.map(|(header, value)| {
             let headers = [(header.as_bytes(), value.as_bytes())];
-            let credential = CredentialRules::new().extract(headers).unwrap();
+            let credential = CredentialExtractor::new().extract(headers).unwrap();
             let (record, bytes) = (Some(&issued.record), credential.as_bytes());
             let decision = service.ask(bytes, record, &Request::new(), &mut usage, at(1));
             decision.denial().map(Denial::code)
@@ -173,13 +173,13 @@ fn i10_cve_2026_29794_an_address_in_another_spelling_is_the_same_address() {
     ];
     for address in inside {
         assert!(
-            office.contain(address.parse::<IpAddr>().unwrap()),
+            office.contains(address.parse::<IpAddr>().unwrap()),
             "{address}"
         );
     }
     for address in outside {
         assert!(
-            !office.contain(address.parse::<IpAddr>().unwrap()),
+            !office.contains(address.parse::<IpAddr>().unwrap()),
             "{address}"
         );
     }

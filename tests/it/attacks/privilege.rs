@@ -235,7 +235,7 @@ fn j8_cve_2022_21646_what_is_listed_and_what_is_granted_agree() {
             let more = [&listed[..], &["zzz"]].concat();
             assert!(!single || set(&more).grants(wanted));
             let requirement = Requirement::parse(wanted).unwrap();
-            assert_eq!(requirement.is_met_by(held), single);
+            assert_eq!(requirement.is_satisfied_by(held), single);
         }
     }
 }

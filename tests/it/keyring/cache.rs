@@ -183,7 +183,7 @@ fn a_wrong_secret_of_a_cached_key_needs_no_fetch_and_looks_like_an_unknown_key()
 fn the_status_policy_is_the_keyrings() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
-    let expected = [(StatusPolicy::Rfc9110, 401), (StatusPolicy::Article, 403)];
+    let expected = [(StatusPolicy::Rfc9110, 401), (StatusPolicy::Express, 403)];
     for (policy, status) in expected {
         let backed = Backed::set_up(&service, |builder| builder.status_policy(policy));
         let decision = backed.ask(issued.key.expose(), &Request::new(), at(0));

@@ -49,7 +49,7 @@ struct Changing {
 }
 
 impl Changing {
-    /// The record as of so many changes. A verdict shows which one it was judged by: the
+    /// The record as of so many changes. A decision shows which one it was judged by: the
     /// end of the overlap is the number of changes.
     fn record(&self, changes: u64) -> Option<KeyRecord> {
         let mut record = self.issued.record.clone();
@@ -80,7 +80,7 @@ impl Changing {
         self.in_force.store(changes, Ordering::SeqCst);
     }
 
-    /// Asks as a service does, and counts verdicts without a fetch.
+    /// Asks as a service does, and counts decisions without a fetch.
     fn ask(&self, cached: &mut u64) -> Told {
         let text = self.issued.key.expose().as_bytes();
         let request = Request::new();
@@ -176,7 +176,7 @@ fn g1_after_invalidate_has_returned_no_thread_is_told_by_an_older_record() {
     });
     let stats = changing.backed.keyring.stats();
     assert_eq!(stats.invalidations, ROUNDS);
-    let seen = format!("{cached} verdicts by cached records; {stats:?}");
+    let seen = format!("{cached} decisions by cached records; {stats:?}");
     assert!(cached > ROUNDS / 64, "{seen}");
     assert!(stats.fetches > ROUNDS / 64, "{seen}");
     assert!(stats.overtaken > 0, "{seen}");

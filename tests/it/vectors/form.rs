@@ -40,7 +40,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `CamelCase` of a kind, a cause or a verdict as `snake_case`.
+/// `CamelCase` of a kind, a cause or a decision as `snake_case`.
 pub(crate) fn snake(name: impl Debug) -> String {
     let mut snake = String::new();
     for character in format!("{name:?}").chars() {

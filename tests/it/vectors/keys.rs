@@ -291,7 +291,7 @@ fn lookups() {
 #[derive(Deserialize, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 struct Inspected {
-    verdict: String,
+    finding: String,
     environment: Option<String>,
     key_id: Option<String>,
 }
@@ -301,9 +301,9 @@ fn inspections() {
     replay("inspections.json", |name, input: TextInput| {
         let text = bytes(input.text, input.text_hex, input.text_repeat);
         let found = inspect(&input.format.made(), &text);
-        assert!(!found.verdict.hint().is_empty(), "{name}");
+        assert!(!found.finding.hint().is_empty(), "{name}");
         Inspected {
-            verdict: snake(found.verdict),
+            finding: snake(found.finding),
             environment: found.environment.map(|environment| environment.to_string()),
             key_id: found.key_id.map(|id| id.to_string()),
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use keystile::{
-    Decision, Due, DueAction, Error, KeyFormat, KeyId, KeyRecord, Millis, PepperRing, RateState,
-    Request, RotationPolicy, Status, SysRng, UnixMillis, Usage, Verifier, end_overlap, expire,
-    plan, resume, revoke, rotate, suspend, verify,
+    Decision, Error, KeyFormat, KeyId, KeyRecord, Millis, PepperRing, PlanAction, PlanItem,
+    RateState, Request, RotationPolicy, Status, SysRng, UnixMillis, Usage, Verifier, end_overlap,
+    expire, plan, resume, revoke, rotate, suspend, verify,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -311,11 +311,11 @@ fn plans() {
 }
 
 impl DueForm {
-    fn of(due: &Due) -> Self {
+    fn of(due: &PlanItem) -> Self {
         let (action, at, lead) = match due.action {
-            DueAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
-            DueAction::Rotate { ends_at } => ("rotate", ends_at, None),
-            DueAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
+            PlanAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
+            PlanAction::Rotate { ends_at } => ("rotate", ends_at, None),
+            PlanAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
             other => panic!("an action of another kind: {other:?}"),
         };
         Self {

@@ -1,6 +1,6 @@
 //! Credentials in header fields.
 
-use keystile::{CredentialRules, Denial};
+use keystile::{CredentialExtractor, Denial};
 use serde::Deserialize;
 
 use crate::vectors::case::replay;
@@ -14,10 +14,10 @@ struct Rules {
 }
 
 impl Rules {
-    fn made(&self) -> CredentialRules {
+    fn made(&self) -> CredentialExtractor {
         let rules = match &self.header {
-            None => CredentialRules::new(),
-            Some(name) => CredentialRules::new().with_header(name).unwrap(),
+            None => CredentialExtractor::new(),
+            Some(name) => CredentialExtractor::new().with_header(name).unwrap(),
         };
         if self.basic {
             rules.with_basic()
@@ -100,7 +100,7 @@ fn b5_credential_sweeps() {
         for byte in 0..=255 {
             let filled = [input.before.as_bytes(), &[byte], input.behind.as_bytes()].concat();
             let header = (input.header.as_bytes(), filled.as_slice());
-            match CredentialRules::new().extract([header]) {
+            match CredentialExtractor::new().extract([header]) {
                 Err(denial) => assert_eq!(snake(denial.cause()), "malformed", "{name}, {byte}"),
                 Ok(found) if found.as_bytes() == [token, input.behind.as_bytes()].concat() => {
                     around.push(byte);
@@ -134,13 +134,15 @@ struct Legal {
 #[test]
 fn header_names() {
     replay("header_names.json", |_, input: NameInput| Legal {
-        legal: CredentialRules::new().with_header(&input.header).is_ok(),
+        legal: CredentialExtractor::new()
+            .with_header(&input.header)
+            .is_ok(),
     });
 }
 
 #[test]
 fn p7_every_source_of_a_credential_gives_the_same_answer() {
-    // The verdict is a function of the bytes, so equal bytes are equal verdicts.
+    // The decision is a function of the bytes, so equal bytes are equal decisions.
     let basic = b"Basic YWNtZTp4".as_slice();
     let sources: [(&[u8], &[u8]); 4] = [
         (b"x-api-key", b"acme"),
@@ -148,7 +150,7 @@ fn p7_every_source_of_a_credential_gives_the_same_answer() {
         (b"x-acme-key", b"acme"),
         (b"authorization", basic),
     ];
-    let rules = CredentialRules::new()
+    let rules = CredentialExtractor::new()
         .with_header("X-Acme-Key")
         .unwrap()
         .with_basic();

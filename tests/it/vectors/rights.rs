@@ -60,7 +60,10 @@ fn requirements() {
                 .collect::<Vec<_>>()
         };
         Met {
-            met: asked.as_ref().ok().map(|asked| asked.is_met_by(&granted)),
+            met: asked
+                .as_ref()
+                .ok()
+                .map(|asked| asked.is_satisfied_by(&granted)),
             missing: asked.as_ref().ok().map(missing),
             error: error_of(asked),
         }
@@ -86,7 +89,7 @@ struct EndpointAllowed {
 fn endpoints() {
     replay("endpoints.json", |_, input: EndpointInput| {
         let rules = EndpointRules::new(&input.rules);
-        let allowed = rules.map(|rules| rules.allow(&input.method, &input.path));
+        let allowed = rules.map(|rules| rules.allows(&input.method, &input.path));
         EndpointAllowed {
             allowed: allowed.as_ref().ok().copied(),
             error: error_of(allowed),
@@ -116,7 +119,7 @@ fn paths() {
         let canonical = is_canonical_path(&path);
         // P3: there is one view of a path, whichever way it is asked for.
         if let Ok(text) = str::from_utf8(&path) {
-            assert_eq!(all.allow("GET", text), canonical, "{name}");
+            assert_eq!(all.allows("GET", text), canonical, "{name}");
         }
         Canonical { canonical }
     });
@@ -177,7 +180,7 @@ struct Contained {
 fn networks() {
     replay("networks.json", |_, input: NetworkInput| {
         let contained =
-            Networks::new(&input.networks).map(|networks| networks.contain(input.address));
+            Networks::new(&input.networks).map(|networks| networks.contains(input.address));
         Contained {
             contained: contained.as_ref().ok().copied(),
             error: error_of(contained),

@@ -9,7 +9,7 @@ use super::prototypes::{Function, Header, Parameter};
 const OPTIONAL: [&str; 12] = [
     "peppers",
     "options",
-    "out_verdict",
+    "out_decision",
     "out_quota",
     "out_key_id",
     "keystile_verify.record",
@@ -201,7 +201,7 @@ const VALUES: [&str; 9] = [
     "rate_limit",
     "ticket",
     "usage",
-    "verdict",
+    "decision",
     "credential",
 ];
 

@@ -40,7 +40,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    pub(crate) fn is_met_by(self, value: f64) -> bool {
+    pub(crate) fn is_satisfied_by(self, value: f64) -> bool {
         match self {
             Self::AtMost(most) => value <= most,
             Self::AtLeast(least) => value >= least,

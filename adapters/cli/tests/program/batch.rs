@@ -156,7 +156,7 @@ fn inspect_knows_whole_cut_and_mistyped_keys() {
     .join("\n")
         + "\n";
     let ran = program.feed(&["inspect", "--prefix", "acme"], input.as_bytes());
-    let verdicts: Vec<&str> = ran
+    let decisions: Vec<&str> = ran
         .output
         .lines()
         .map(|line| line.split(':').next().unwrap_or(""))
@@ -170,7 +170,7 @@ fn inspect_knows_whole_cut_and_mistyped_keys() {
         "foreign",
         "empty",
     ];
-    assert_eq!((ran.code, verdicts), (1, expected.to_vec()));
+    assert_eq!((ran.code, decisions), (1, expected.to_vec()));
     assert!(
         ran.output
             .lines()

@@ -127,7 +127,7 @@ fn objects_have_these_fields() {
     let inspected = serde_json::from_str(&ran.output).unwrap();
     assert_eq!(
         sorted(fields(&inspected)),
-        ["environment", "hint", "key_id", "verdict"]
+        ["environment", "hint", "key_id", "decision"]
     );
 }
 

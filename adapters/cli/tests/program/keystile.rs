@@ -108,7 +108,7 @@ impl Keystile {
     }
 
     /// The code of a denial, or "allow".
-    pub(crate) fn verdict(&self, key: &str, arguments: &[&str]) -> String {
+    pub(crate) fn decision(&self, key: &str, arguments: &[&str]) -> String {
         let (exit, answer) = self.verify(key, arguments);
         let decision = text(&answer, "decision");
         assert_eq!(exit, i32::from(decision != "allow"));

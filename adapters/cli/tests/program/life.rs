@@ -20,7 +20,7 @@ fn the_whole_life_of_a_key() {
         "2001:db8::/32",
     ];
     let (key, id) = program.issue(&rules);
-    let ask = |arguments: &[&str]| program.verdict(&key, arguments);
+    let ask = |arguments: &[&str]| program.decision(&key, arguments);
     let from = ["--ip", "192.0.2.7"];
 
     assert_eq!(ask(&[&READ[..], &from].concat()), "allow");
@@ -72,11 +72,11 @@ fn the_whole_life_of_a_key() {
     assert_eq!(text(&answer, "decision"), "allow");
     assert_eq!(text(&answer, "replaced_by"), new_id);
     assert_eq!(text(&answer, "ends_at"), text(&rotated, "replaced_ends_at"));
-    assert_eq!(program.verdict(&new_key, &allowed), "allow");
+    assert_eq!(program.decision(&new_key, &allowed), "allow");
 
     assert_eq!(program.run(&["revoke", &id, "--reason", "moved"]).code, 0);
     assert_eq!(ask(&allowed), "key_revoked");
-    assert_eq!(program.verdict(&new_key, &allowed), "allow");
+    assert_eq!(program.decision(&new_key, &allowed), "allow");
     assert_eq!(
         program.run(&["resume", &id]).code,
         2,
@@ -107,7 +107,7 @@ fn standard_output_of_issue_and_rotate_is_the_key_and_a_line_end() {
         let key = ran.output.strip_suffix('\n').unwrap();
         assert!(key.starts_with("acme_") && !key.contains(char::is_whitespace));
         assert!(!ran.errors.contains(key));
-        assert_eq!(program.verdict(key, &[]), "allow");
+        assert_eq!(program.decision(key, &[]), "allow");
 
         let listed = program.objects(&["list", "--json"]);
         let id = text(listed.last().unwrap(), "key_id");
@@ -117,8 +117,8 @@ fn standard_output_of_issue_and_rotate_is_the_key_and_a_line_end() {
         let successor = ran.output.strip_suffix('\n').unwrap();
         assert!(successor.starts_with("acme_") && successor.len() == key.len());
         assert!(!ran.errors.contains(successor));
-        assert_eq!(program.verdict(key, &[]), "key_replaced");
-        assert_eq!(program.verdict(successor, &[]), "allow");
+        assert_eq!(program.decision(key, &[]), "key_replaced");
+        assert_eq!(program.decision(successor, &[]), "allow");
     }
 }
 
@@ -143,9 +143,9 @@ fn limits_and_uses_are_spent_and_shared_by_a_lineage() {
     let (key, _) = program.issue(&["--uses", "2"]);
     assert_eq!(program.verify(&key, &[]).1["remaining_uses"], 1);
     assert_eq!(program.verify(&key, &[]).1["remaining_uses"], 0);
-    assert_eq!(program.verdict(&key, &[]), "uses_spent");
+    assert_eq!(program.decision(&key, &[]), "uses_spent");
     let (key, _) = program.issue(&["--rate-limit", "0/1h"]);
-    assert_eq!(program.verdict(&key, &[]), "rate_limited");
+    assert_eq!(program.decision(&key, &[]), "rate_limited");
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn the_first_use_of_a_successor_ends_the_overlap_where_that_was_asked() {
     let program = Keystile::new();
     let (key, id) = program.issue(&[]);
     let rotated = program.object(&["rotate", &id, "--end-on-first-use", "--json"]);
-    assert_eq!(program.verdict(&key, &[]), "allow");
-    assert_eq!(program.verdict(&text(&rotated, "key"), &[]), "allow");
-    assert_eq!(program.verdict(&key, &[]), "key_replaced");
+    assert_eq!(program.decision(&key, &[]), "allow");
+    assert_eq!(program.decision(&text(&rotated, "key"), &[]), "allow");
+    assert_eq!(program.decision(&key, &[]), "key_replaced");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_template_gives_and_bounds_what_a_key_may_do() {
     assert_eq!(shown["rate_limit"]["limit"], 100);
     assert_eq!(shown["template"], "monitoring");
     assert_eq!(
-        program.verdict(&key, &["--requires", "read", "--path", "/api/metrics/cpu"]),
+        program.decision(&key, &["--requires", "read", "--path", "/api/metrics/cpu"]),
         "allow"
     );
 
@@ -278,7 +278,7 @@ fn peppers_are_turned_over_without_a_refusal() {
     let program = Keystile::new().with("KEYSTILE_PEPPER", &one);
     let keys = ["structured", "opaque"].map(|format| program.issue(&["--format", format]).0);
     let judge = |program: &Keystile| -> Vec<String> {
-        keys.iter().map(|key| program.verdict(key, &[])).collect()
+        keys.iter().map(|key| program.decision(key, &[])).collect()
     };
     assert_eq!(judge(&program), ["allow", "allow"]);
     let program = program.with("KEYSTILE_PEPPER", "");
@@ -305,9 +305,9 @@ fn peppers_are_turned_over_without_a_refusal() {
     // A successor's digest is made under the current one too.
     let (_, id) = program.issue(&[]);
     let successor = text(&program.object(&["rotate", &id, "--json"]), "key");
-    assert_eq!(program.verdict(&successor, &[]), "allow");
+    assert_eq!(program.decision(&successor, &[]), "allow");
     let program = program.with("KEYSTILE_PEPPER", &one);
-    assert_eq!(program.verdict(&successor, &[]), "invalid_key");
+    assert_eq!(program.decision(&successor, &[]), "invalid_key");
 }
 
 #[test]

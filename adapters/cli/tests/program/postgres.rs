@@ -16,19 +16,19 @@ fn a_key_lives_and_ends_on_a_server() {
     assert_eq!(first.code, 0, "{}", first.errors);
     assert!(first.errors.contains("There was no store yet"));
     let once = first.output.trim();
-    assert_eq!(program.verdict(once, &[]), "allow");
-    assert_eq!(program.verdict(once, &[]), "uses_spent");
+    assert_eq!(program.decision(once, &[]), "allow");
+    assert_eq!(program.decision(once, &[]), "uses_spent");
 
     let (key, id) = program.issue(&["--permission", "read"]);
-    assert_eq!(program.verdict(&key, &["--requires", "read"]), "allow");
-    assert_ne!(program.verdict(&key, &["--requires", "write"]), "allow");
+    assert_eq!(program.decision(&key, &["--requires", "read"]), "allow");
+    assert_ne!(program.decision(&key, &["--requires", "write"]), "allow");
     let rotated = program.object(&["rotate", &id, "--json"]);
     let successor = text(&rotated, "key");
-    assert_eq!(program.verdict(&successor, &[]), "allow");
-    assert_eq!(program.verdict(&key, &[]), "allow", "both live");
+    assert_eq!(program.decision(&successor, &[]), "allow");
+    assert_eq!(program.decision(&key, &[]), "allow", "both live");
     let revoked = program.run(&["revoke", &id, "--reason", "leaked"]);
     assert_eq!((revoked.code, revoked.errors.as_str()), (0, ""));
-    assert_eq!(program.verdict(&key, &[]), "key_revoked");
+    assert_eq!(program.decision(&key, &[]), "key_revoked");
     assert_eq!(program.objects(&["list", "--json"]).len(), 3);
     let events = program.objects(&["events", &id, "--json"]);
     let kinds: Vec<_> = events
@@ -120,5 +120,5 @@ fn a_server_that_cannot_be_used_is_said_in_a_line() {
     server.run();
     let program = Keystile::new().with("KEYSTILE_STORE", &url);
     let (key, _) = program.issue(&[]);
-    assert_eq!(program.verdict(&key, &[]), "allow", "when it is back");
+    assert_eq!(program.decision(&key, &[]), "allow", "when it is back");
 }

@@ -23,10 +23,10 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
         issued["key"].as_str().unwrap().to_owned()
     };
     let [cached, unseen] = [(); 2].map(|()| issue());
-    assert_eq!(serving.verdict(&cached), "allowed");
+    assert_eq!(serving.decision(&cached), "allowed");
     // The news that it was issued comes by the store as well, and voids it once more.
     std::thread::sleep(Duration::from_millis(1_500));
-    assert_eq!(serving.verdict(&cached), "allowed");
+    assert_eq!(serving.decision(&cached), "allowed");
     let ready = || serving.call("", "GET /readyz", None).0;
     assert_eq!(ready(), 200);
 
@@ -38,11 +38,11 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(
-        serving.verdict(&cached),
+        serving.decision(&cached),
         "allowed",
         "its record is held, and has not run out"
     );
-    assert_eq!(serving.verdict(&unseen), "store_unavailable");
+    assert_eq!(serving.decision(&unseen), "store_unavailable");
     let (status, answer) = serving.call(&unseen, "POST /v1/verify", None);
     assert_eq!(
         (status, &answer["code"]),
@@ -63,7 +63,7 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
 
     server.run();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while serving.verdict(&unseen) != "allowed" {
+    while serving.decision(&unseen) != "allowed" {
         assert!(Instant::now() < deadline, "it came back");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -43,13 +43,17 @@ fn beside(folder: &Path, store: &[&str], name: &str) {
             issued["key_id"].as_str().unwrap(),
         );
         for process in [&one, &other] {
-            assert_eq!(process.verdict(key), "allowed", "and so is cached");
+            assert_eq!(process.decision(key), "allowed", "and so is cached");
         }
         let (status, _) = one.call(&admin, &format!("POST /v1/keys/{id}/revoke"), None);
         assert_eq!(status, 200);
         let start = Instant::now();
-        assert_eq!(one.verdict(key), "key_revoked", "at once where it was said");
-        while other.verdict(key) != "key_revoked" {
+        assert_eq!(
+            one.decision(key),
+            "key_revoked",
+            "at once where it was said"
+        );
+        while other.decision(key) != "key_revoked" {
             assert!(start.elapsed() < WITHIN, "not heard of");
             std::thread::sleep(Duration::from_millis(2));
         }

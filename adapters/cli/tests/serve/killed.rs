@@ -33,7 +33,7 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
         let [(revoked, revoked_id), (rotated, rotated_id), (busy, _)] =
             [(); 3].map(|()| issue(&serving));
         for key in [&revoked, &rotated, &busy] {
-            assert_eq!(serving.verdict(key), "allowed", "and so is cached");
+            assert_eq!(serving.decision(key), "allowed", "and so is cached");
         }
         let (address, over) = (serving.address, AtomicBool::new(false));
         std::thread::scope(|scope| {
@@ -53,8 +53,8 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
             let (status, successor) = serving.call(&admin, &rotate, Some(&at_once));
             assert_eq!(status, 201, "cycle {cycle}: {successor}");
             // In force when the call returns, in this process.
-            assert_eq!(serving.verdict(&revoked), "key_revoked");
-            assert_eq!(serving.verdict(&rotated), "key_replaced");
+            assert_eq!(serving.decision(&revoked), "key_revoked");
+            assert_eq!(serving.decision(&rotated), "key_replaced");
             live.push(successor["key"].as_str().unwrap().to_owned());
             ended.push((revoked, "key_revoked"));
             ended.push((rotated, "key_replaced"));
@@ -65,15 +65,15 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
         assert_eq!(serving.first, None);
         let newest = ended.len() - 2..;
         for (key, code) in &ended[newest] {
-            assert_eq!(&serving.verdict(key), code, "cycle {cycle}");
+            assert_eq!(&serving.decision(key), code, "cycle {cycle}");
         }
-        assert_eq!(serving.verdict(&live[cycle]), "allowed", "cycle {cycle}");
+        assert_eq!(serving.decision(&live[cycle]), "allowed", "cycle {cycle}");
     }
     for (key, code) in &ended {
-        assert_eq!(&serving.verdict(key), code);
+        assert_eq!(&serving.decision(key), code);
     }
     for key in &live {
-        assert_eq!(serving.verdict(key), "allowed");
+        assert_eq!(serving.decision(key), "allowed");
     }
     let (asked, took) = (asked.into_inner(), start.elapsed());
     assert!(asked > 0, "there was load");

@@ -22,7 +22,7 @@ fn the_first_start_prints_an_admin_key_once() {
 
     let again = Serving::start(folder.path(), &[]);
     assert_eq!(again.first, None, "it is printed once");
-    assert_eq!(again.verdict(&key), "allowed");
+    assert_eq!(again.decision(&key), "allowed");
     let id = issued["key_id"].as_str().unwrap();
     let (status, _) = again.call(&key, &format!("POST /v1/keys/{id}/revoke"), None);
     assert_eq!(status, 200);
@@ -51,7 +51,7 @@ fn a_revoked_admin_key_brings_no_new_one() {
     let id = list["keys"][0]["key_id"].as_str().unwrap().to_owned();
     let (status, _) = serving.call(&key, &format!("POST /v1/keys/{id}/revoke"), None);
     assert_eq!(status, 200);
-    assert_eq!(serving.verdict(&key), "key_revoked");
+    assert_eq!(serving.decision(&key), "key_revoked");
     serving.stop("-TERM");
     assert_eq!(Serving::start(folder.path(), &[]).first, None);
 }
@@ -65,12 +65,12 @@ fn of_two_first_starts_at_once_one_gets_a_key() {
         let both = both.map(|one| one.join().unwrap());
         let keys: Vec<_> = both.iter().filter_map(|one| one.first.clone()).collect();
         assert_eq!(keys.len(), 1);
-        assert_eq!(both[0].verdict(&keys[0]), "allowed");
-        assert_eq!(both[1].verdict(&keys[0]), "allowed");
+        assert_eq!(both[0].decision(&keys[0]), "allowed");
+        assert_eq!(both[1].decision(&keys[0]), "allowed");
     });
 }
 
-/// The verdict has the fields that the command line prints, with the same values.
+/// The decision has the fields that the command line prints, with the same values.
 #[test]
 fn a_verdict_is_the_same_here_and_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn no_line_of_the_log_holds_a_key() {
         let successor = rotated["key"].as_str().unwrap().to_owned();
         let wrong = format!("{}x", &key[..key.len() - 1]);
         for text in [&key, &wrong, &successor] {
-            serving.verdict(text);
+            serving.decision(text);
             for request in [
                 format!("GET /v1/keys/{text}"),
                 format!("GET /v1/keys?owner={text}"),

@@ -119,8 +119,8 @@ impl Serving {
         call(self.address, key, request, body).expect("an answer")
     }
 
-    /// The code of the verdict on a key: of the denial, or `allowed`; of a 503, its own.
-    pub(crate) fn verdict(&self, key: &str) -> String {
+    /// The code of the decision on a key: of the denial, or `allowed`; of a 503, its own.
+    pub(crate) fn decision(&self, key: &str) -> String {
         let (status, answer) = self.call(key, "POST /v1/verify", None);
         assert!([200, 503].contains(&status), "{answer}");
         answer["code"].as_str().unwrap_or("allowed").to_owned()

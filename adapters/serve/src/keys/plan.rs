@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile::{DueAction, KeyRecord, Millis, RotationPolicy, UnixMillis};
+use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy, UnixMillis};
 use keystile_store::{Filter, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -109,9 +109,9 @@ fn due<'r>(
     let found = keystile::plan([record], policy, now);
     found.into_iter().filter_map(move |due| {
         let (action, at, lead) = match due.action {
-            DueAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
-            DueAction::Rotate { ends_at } => ("rotate", ends_at, None),
-            DueAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
+            PlanAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
+            PlanAction::Rotate { ends_at } => ("rotate", ends_at, None),
+            PlanAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
             _ => return None,
         };
         Some(DueView {

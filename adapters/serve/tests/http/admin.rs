@@ -56,8 +56,8 @@ async fn a_key_lives_and_ends() {
 
     let use_it = json!({ "path": "/api/x", "ip": "192.0.2.1", "requires": "invoices:read" });
     let code = async |key: &str| {
-        let (_, verdict) = running.call(key, "POST /v1/verify", Some(&use_it)).await;
-        verdict["code"].as_str().unwrap_or("allowed").to_owned()
+        let (_, decision) = running.call(key, "POST /v1/verify", Some(&use_it)).await;
+        decision["code"].as_str().unwrap_or("allowed").to_owned()
     };
     assert_eq!(code(&key).await, "allowed");
     // Each verb is in force when it is answered, and said twice it changes nothing more.

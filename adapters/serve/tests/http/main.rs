@@ -16,7 +16,7 @@ mod document;
 #[path = "../../../tower/tests/shapes/driver.rs"]
 mod driver;
 mod gateways;
-mod guesses;
+mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
 mod keys;
 mod limits;

@@ -11,7 +11,7 @@ use crate::service::Running;
 
 const POLICIES: [(Policy, StatusPolicy); 2] = [
     (Policy::Rfc9110, StatusPolicy::Rfc9110),
-    (Policy::Article, StatusPolicy::Article),
+    (Policy::Express, StatusPolicy::Express),
 ];
 
 /// The guarded route that the shapes are driven at.

@@ -5,24 +5,24 @@ use serde_json::{Value, json};
 
 use crate::service::Running;
 
-/// The verdict on a key of this kind, as JSON.
-async fn verdict(running: &Running, key: &str, body: Value) -> Value {
-    let (status, verdict) = running.call(key, "POST /v1/verify", Some(&body)).await;
-    assert_eq!(status, 200, "{verdict}");
-    verdict
+/// The decision on a key of this kind, as JSON.
+async fn decision(running: &Running, key: &str, body: Value) -> Value {
+    let (status, decision) = running.call(key, "POST /v1/verify", Some(&body)).await;
+    assert_eq!(status, 200, "{decision}");
+    decision
 }
 
 #[tokio::test]
 async fn a_decision_is_always_200_and_says_what_it_is() {
-    for policy in [StatusPolicy::Rfc9110, StatusPolicy::Article] {
+    for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
         let running = Running::with_policy(policy).await;
-        let article = policy == StatusPolicy::Article;
+        let article = policy == StatusPolicy::Express;
         let invalid = if article { 403 } else { 401 };
         let everything = json!({
             "requires": "read AND write", "method": "POST", "path": "/api/data",
             "ip": "192.0.2.7",
         });
-        let allowed = verdict(&running, &running.keys["key"], everything.clone()).await;
+        let allowed = decision(&running, &running.keys["key"], everything.clone()).await;
         assert_eq!(allowed["decision"], "allow");
         assert_eq!(allowed["client_name"], "Acme");
         assert_eq!(allowed["code"], Value::Null);
@@ -36,21 +36,21 @@ async fn a_decision_is_always_200_and_says_what_it_is() {
             ("reader", "permission_missing", 403),
             ("metrics", "endpoint_not_allowed", 403),
         ] {
-            let denied = verdict(&running, &running.keys[kind], everything.clone()).await;
+            let denied = decision(&running, &running.keys[kind], everything.clone()).await;
             assert_eq!(denied["decision"], "deny", "{kind}");
             assert_eq!(denied["code"], code, "{kind}");
             assert_eq!(denied["status"], status, "{kind}");
         }
         let elsewhere = json!({ "ip": "203.0.113.1" });
-        let denied = verdict(&running, &running.keys["elsewhere"], elsewhere).await;
+        let denied = decision(&running, &running.keys["elsewhere"], elsewhere).await;
         assert_eq!(denied["code"], "network_not_allowed");
         let traversal = json!({ "path": "/api/metrics/../profile" });
-        let denied = verdict(&running, &running.keys["metrics"], traversal).await;
+        let denied = decision(&running, &running.keys["metrics"], traversal).await;
         assert_eq!(denied["code"], "path_not_canonical");
         let live = json!({ "environment": "live" });
-        let denied = verdict(&running, &running.keys["key"], live).await;
+        let denied = decision(&running, &running.keys["key"], live).await;
         assert_eq!(denied["code"], "wrong_environment");
-        let lacking = verdict(
+        let lacking = decision(
             &running,
             &running.keys["reader"],
             json!({ "requires": "write" }),
@@ -61,8 +61,8 @@ async fn a_decision_is_always_200_and_says_what_it_is() {
         assert_eq!(none.status, 200);
         assert!(none.body.contains("missing_credential"), "{none:?}");
         let limited = &running.keys["limited"];
-        assert_eq!(verdict(&running, limited, json!({})).await["remaining"], 0);
-        let denied = verdict(&running, limited, json!({})).await;
+        assert_eq!(decision(&running, limited, json!({})).await["remaining"], 0);
+        let denied = decision(&running, limited, json!({})).await;
         assert_eq!(denied["status"], 429);
         assert!(denied["retry_after_seconds"].as_u64().unwrap() > 3_000);
         running.stop().await;
@@ -73,8 +73,8 @@ async fn a_decision_is_always_200_and_says_what_it_is() {
 #[tokio::test]
 async fn nothing_is_told_of_a_key_whose_secret_is_wrong() {
     let running = Running::start().await;
-    let forged = verdict(&running, &running.keys["forged"], json!({})).await;
-    let unknown = verdict(&running, &running.keys["unknown"], json!({})).await;
+    let forged = decision(&running, &running.keys["forged"], json!({})).await;
+    let unknown = decision(&running, &running.keys["unknown"], json!({})).await;
     assert_eq!(forged, unknown);
     assert_eq!(forged["key_id"], Value::Null);
     running.stop().await;

@@ -99,13 +99,13 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 
     /// How often the changes that other processes made are read.
-    pub fn read_changes_every(mut self, interval: Duration) -> Self {
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.hear_every = interval.max(TIME_MIN);
         self
     }
 
     /// How often last uses are noted.
-    pub fn note_uses_every(mut self, interval: Duration) -> Self {
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.note_every = interval.max(TIME_MIN);
         self
     }
@@ -113,7 +113,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     /// Reads the changes whenever this is notified, too: for a store that can say at once
     /// that there are some. Use [`Notify::notify_one`], which is not lost on a reader that
     /// is at work.
-    pub fn wake_by(mut self, wake: Arc<Notify>) -> Self {
+    pub fn change_signal(mut self, wake: Arc<Notify>) -> Self {
         self.wake = Some(wake);
         self
     }

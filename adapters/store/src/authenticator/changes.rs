@@ -27,7 +27,7 @@ struct Read {
 }
 
 impl Position {
-    pub(super) fn blind_for(&self) -> Duration {
+    pub(super) fn stale_for(&self) -> Duration {
         let since = self.read().blind_since;
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -119,7 +119,7 @@ impl<S: Store + 'static> Parts<S> {
         }
         let last = self.in_time(self.store.last_event()).await?;
         if read.last.is_none_or(|known| last < known) {
-            self.keyring.forget_all();
+            self.keyring.reset();
             read.last = Some(last);
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keystile::{Allowed, Check, Decision, KeyRecord, Lookup, Request, UnixMillis, Usage, verify};
 use tokio::time::timeout;
 
-use super::{Answer, Parts, Unsettled};
+use super::{Answer, Parts, Pending};
 use crate::check::check;
 use crate::error::StoreError;
 use crate::store::Store;
@@ -19,14 +19,14 @@ const ROUND_PAUSE: Duration = Duration::from_millis(5);
 impl<S: Store + 'static> Parts<S> {
     pub(super) async fn decide(
         self: &Arc<Self>,
-        unsettled: Unsettled,
+        pending: Pending,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
-        let mut check = match unsettled {
-            Unsettled(Some(allowed)) => Check::Decided(Decision::Allow(allowed)),
-            Unsettled(None) => self.keyring.check(credential, request, now),
+        let mut check = match pending {
+            Pending(Some(allowed)) => Check::Decided(Decision::Allow(allowed)),
+            Pending(None) => self.keyring.check(credential, request, now),
         };
         let mut fetched: Option<Arc<KeyRecord>> = None;
         let mut rounds = 0..ROUNDS_MAX;
@@ -79,7 +79,7 @@ impl<S: Store + 'static> Parts<S> {
         }
     }
 
-    /// The record that a verdict was made on; nothing where the store has another version.
+    /// The record that a decision was made on; nothing where the store has another version.
     async fn record_of(
         &self,
         allowed: &Allowed,
@@ -138,7 +138,7 @@ impl<S: Store + 'static> Parts<S> {
         }
     }
 
-    /// The store's own verdict on a key whose uses are counted.
+    /// The store's own decision on a key whose uses are counted.
     async fn check_counted(
         &self,
         credential: &[u8],

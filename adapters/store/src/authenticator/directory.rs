@@ -1,4 +1,4 @@
-//! The records behind the verdicts, for whoever is allowed to know whose key it was.
+//! The records behind the decisions, for whoever is allowed to know whose key it was.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use keystile::{KeyId, KeyRecord};
 
 type Half = papaya::HashMap<KeyId, Arc<KeyRecord>, foldhash::fast::RandomState>;
 
-/// Records that verdicts were made on, about as many as the keyring caches.
+/// Records that decisions were made on, about as many as the keyring caches.
 ///
-/// A keyring keeps of a record what a verdict reads. The names stand here, in two halves:
+/// A keyring keeps of a record what a decision reads. The names stand here, in two halves:
 /// when the younger is full, the older one is emptied and becomes the younger. What is in
-/// use moves along; what is not is forgotten. A verdict names the version of its record,
+/// use moves along; what is not is forgotten. A decision names the version of its record,
 /// and gets that one or none.
 pub(super) struct Directory {
     halves: [Half; 2],

@@ -26,10 +26,10 @@ impl<S: Store + 'static> Authenticator<S> {
     /// Keeps a newly issued key, which is accepted from now on.
     ///
     /// # Errors
-    /// As [`keep_issued`](crate::keep_issued).
-    pub async fn keep_issued(&self, issued: &Issued) -> Result<(), StoreError> {
+    /// As [`save_issued`](crate::save_issued).
+    pub async fn save_issued(&self, issued: &Issued) -> Result<(), StoreError> {
         let _void = self.voids(&issued.record.id);
-        verbs::keep_issued(&**self.store(), issued).await
+        verbs::save_issued(&**self.store(), issued).await
     }
 
     /// Revokes a key, for good, and answers its record. When this returns, no check that

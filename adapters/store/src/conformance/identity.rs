@@ -6,7 +6,7 @@ use keystile::{Digest, DigestKind, Event, EventKind, Pepper, PepperRing, Status,
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::store::{Claim, Filter, Page, Store};
+use crate::store::{Filter, Page, SpendRequest, Store};
 
 /// L1: an id or digest of another case is another one.
 pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
@@ -40,9 +40,9 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
             .is_empty(),
         "nor an event of it"
     );
-    let claim = Claim {
+    let claim = SpendRequest {
         key_id: upper.id,
-        ..Claim::new(&lower, Usage::default(), Usage::default())
+        ..SpendRequest::new(&lower, Usage::default(), Usage::default())
     };
     assert!(!store.spend(&claim).await.unwrap(), "nor can it spend");
     let owned = Filter {

@@ -12,7 +12,7 @@ use super::fixture::*;
 use crate::check::{Checked, check};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::verbs::{keep_issued, record, resume, revoke, rotate, suspend};
+use crate::verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 async fn issued(store: &impl Store, format: &KeyFormat) -> Issued {
     let request = IssueRequest::new("Acme Ltd")
@@ -20,7 +20,7 @@ async fn issued(store: &impl Store, format: &KeyFormat) -> Issued {
         .environment("live")
         .unwrap();
     let issued = issue(format, &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
-    keep_issued(store, &issued)
+    save_issued(store, &issued)
         .await
         .expect("a new key is kept");
     issued
@@ -54,7 +54,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     assert_eq!(cause(&answer), None, "a new key is allowed");
     let mut used = issued.record.clone();
     used.last_used_at = Some(at(100));
-    assert_same(answer.record.as_ref(), &used, "with the verdict");
+    assert_same(answer.record.as_ref(), &used, "with the decision");
     assert_same(
         find(store, key_id).await.as_ref(),
         &used,
@@ -170,7 +170,7 @@ pub(super) async fn what_is_not_proved_tells_nothing<S: Store>(store: Arc<S>) {
     };
     let (unknown, mut wrong) = (key(1), key(2));
     wrong.record.digest = digest(2);
-    keep_issued(store, &wrong).await.unwrap();
+    save_issued(store, &wrong).await.unwrap();
 
     for (text, expected) in [
         ("", Cause::Malformed),

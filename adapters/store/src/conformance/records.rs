@@ -9,7 +9,7 @@ use keystile::{
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::store::{Claim, Filter, Page, Store};
+use crate::store::{Filter, Page, SpendRequest, Store};
 
 pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) {
     assert!(find(&*store, &id(1)).await.is_none(), "no record by an id");
@@ -34,7 +34,7 @@ pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) 
         "no usage"
     );
 
-    let claim = Claim::new(&plain(1), Usage::default(), Usage::default());
+    let claim = SpendRequest::new(&plain(1), Usage::default(), Usage::default());
     assert!(
         !store.spend(&claim).await.unwrap(),
         "nothing is spent of what is not there"

@@ -9,8 +9,8 @@ use keystile::{
 
 use super::fixture::*;
 use crate::check::check;
-use crate::store::{Claim, Store};
-use crate::verbs::keep_issued;
+use crate::store::{SpendRequest, Store};
+use crate::verbs::save_issued;
 
 pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store: Arc<S>) {
     let mut record = plain(1);
@@ -48,7 +48,7 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
         ];
         for before in wrong.into_iter().filter(|before| *before != usage) {
             let spent = store
-                .spend(&Claim::new(&record, before, after))
+                .spend(&SpendRequest::new(&record, before, after))
                 .await
                 .unwrap();
             assert!(
@@ -62,7 +62,7 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
             );
         }
         let spent = store
-            .spend(&Claim::new(&record, usage, after))
+            .spend(&SpendRequest::new(&record, usage, after))
             .await
             .unwrap();
         assert!(spent, "usage that is still as it was judged is exchanged");
@@ -81,7 +81,7 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
     }
 }
 
-/// I3: a verdict on a record that has changed since is not spent.
+/// I3: a decision on a record that has changed since is not spent.
 pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
     let (record, other) = (plain(1), plain(2));
     insert(&*store, [&record, &other]).await;
@@ -89,17 +89,17 @@ pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
     let changed = next(&record);
     store.commit(&updates([&changed])).await.unwrap();
 
-    let claim = Claim::new(&record, Usage::default(), after);
-    let foreign = Claim {
+    let claim = SpendRequest::new(&record, Usage::default(), after);
+    let foreign = SpendRequest {
         key_id: other.id,
         version: other.version,
         ..claim
     };
-    let gone = Claim {
+    let gone = SpendRequest {
         key_id: id(9),
         ..claim
     };
-    let ahead = Claim {
+    let ahead = SpendRequest {
         version: 3,
         ..claim
     };
@@ -114,14 +114,14 @@ pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
             "nor spent"
         );
     }
-    let claim = Claim::new(&changed, Usage::default(), after);
+    let claim = SpendRequest::new(&changed, Usage::default(), after);
     assert!(
         store.spend(&claim).await.unwrap(),
         "a claim on the record as it is is accepted"
     );
     let ended = revoked(&changed, "");
     store.commit(&updates([&ended])).await.unwrap();
-    let claim = Claim::new(&changed, after, Usage::default());
+    let claim = SpendRequest::new(&changed, after, Usage::default());
     assert!(
         !store.spend(&claim).await.unwrap(),
         "nothing is spent after a revocation"
@@ -136,7 +136,7 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
     let after = Usage::new(RateState::from_bits(77), Some(2));
     assert!(
         store
-            .spend(&Claim::new(&first, Usage::of(&first), after))
+            .spend(&SpendRequest::new(&first, Usage::of(&first), after))
             .await
             .unwrap()
     );
@@ -160,7 +160,7 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
     let last = Usage::new(RateState::from_bits(78), Some(1));
     assert!(
         store
-            .spend(&Claim::new(&successor, after, last))
+            .spend(&SpendRequest::new(&successor, after, last))
             .await
             .unwrap()
     );
@@ -205,7 +205,7 @@ async fn rush<S: Store + 'static>(
 ) -> (usize, Vec<Cause>) {
     let format = KeyFormat::structured("acme").unwrap();
     let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
-    keep_issued(&*store, &issued).await.unwrap();
+    save_issued(&*store, &issued).await.unwrap();
     let verifier = Arc::new(Verifier::new(format));
     let key: Arc<str> = issued.key.expose().into();
     let tasks: Vec<_> = (0..tasks)

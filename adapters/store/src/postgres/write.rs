@@ -11,7 +11,7 @@ use super::read::Params;
 use super::row::{Columns, NAMES, signed};
 use super::stamp::Stamp;
 use crate::error::StoreError;
-use crate::store::{Batch, Claim};
+use crate::store::{Batch, SpendRequest};
 
 /// A power failure may undo the last moments of what is written beside this: a limiter may
 /// have to let a few requests pass again, and does not wait for the disk at each.
@@ -35,7 +35,7 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     Ok(transaction.commit().await?)
 }
 
-pub(super) async fn spend(client: &Client, claim: &Claim) -> Result<bool, Fault> {
+pub(super) async fn spend(client: &Client, claim: &SpendRequest) -> Result<bool, Fault> {
     let bits = |state: RateState| state.to_bits().cast_signed();
     let before = claim.before.remaining.map(signed).transpose()?;
     let after = claim.after.remaining.map(signed).transpose()?;

@@ -10,7 +10,7 @@ use super::instant;
 use super::read::{one, prepared};
 use super::row::{self, columns, read_time, signed};
 use crate::error::StoreError;
-use crate::store::{Batch, Claim};
+use crate::store::{Batch, SpendRequest};
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;
@@ -27,7 +27,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), S
     transaction.commit().map_err(StoreError::unavailable)
 }
 
-pub(super) fn spend(connection: &Connection, claim: &Claim) -> Result<bool, StoreError> {
+pub(super) fn spend(connection: &Connection, claim: &SpendRequest) -> Result<bool, StoreError> {
     let sql = "UPDATE api_key_usage SET rate_state = :rate_after, remaining_uses = :left_after \
          WHERE lineage = :lineage AND rate_state = :rate_before \
          AND remaining_uses IS :left_before \

@@ -137,6 +137,6 @@ pub(crate) async fn cause(store: &SqliteStore, number: usize, now: UnixMillis) -
 pub(crate) async fn damage(store: &SqliteStore, number: usize) -> &'static str {
     match answer(store, number, at(0)).await {
         Err(StoreError::Corrupt(damage)) => damage.column,
-        other => panic!("damage is no verdict, and never an allow: {other:?}"),
+        other => panic!("damage is no decision, and never an allow: {other:?}"),
     }
 }

@@ -14,7 +14,7 @@ async fn an_outdated_digest_is_renewed() {
     let store = Scripted::new();
     let request = IssueRequest::new("Acme").unwrap();
     let issued = issue(&format(), &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
-    keystile_store::keep_issued(&*store, &issued).await.unwrap();
+    keystile_store::save_issued(&*store, &issued).await.unwrap();
     let peppers = PepperRing::new(Pepper::new(1, &[7; 32]).unwrap());
     let verifier = Verifier::new(format()).with_peppers(peppers);
     let authenticator = Authenticator::builder(Arc::clone(&store), verifier)

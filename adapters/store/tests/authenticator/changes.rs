@@ -109,8 +109,8 @@ async fn who_is_woken_reads_at_once() {
     let key = issued(&*store).await;
     let wake = Arc::new(Notify::new());
     let authenticator = over(&store)
-        .read_changes_every(Duration::from_hours(1))
-        .wake_by(Arc::clone(&wake))
+        .poll_interval(Duration::from_hours(1))
+        .change_signal(Arc::clone(&wake))
         .build()
         .unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
@@ -166,11 +166,11 @@ async fn what_happened_while_events_could_not_be_read_is_caught_up_with() {
     let authenticator = over(&store).build().unwrap();
     tokio::time::sleep(SECOND).await;
     assert_eq!(code(&ask(&authenticator, &key).await), None);
-    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+    assert_eq!(authenticator.stats().stale_for, Duration::ZERO);
     store.trouble(Trouble::Fails);
     tokio::time::sleep(10 * SECOND).await;
     assert!(
-        authenticator.stats().blind_for > Duration::from_secs(8),
+        authenticator.stats().stale_for > Duration::from_secs(8),
         "and says so"
     );
     revoke(&store.store, &key.record.id, "leaked", at(1))
@@ -187,7 +187,7 @@ async fn what_happened_while_events_could_not_be_read_is_caught_up_with() {
         code(&ask(&authenticator, &key).await),
         Some(DenialCode::KeyRevoked)
     );
-    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+    assert_eq!(authenticator.stats().stale_for, Duration::ZERO);
 }
 
 /// A service may start before its store does.
@@ -227,7 +227,7 @@ async fn a_damaged_event_is_gone_around() {
         code(&ask(&authenticator, &key).await),
         Some(DenialCode::KeySuspended)
     );
-    assert_eq!(authenticator.stats().blind_for, Duration::ZERO);
+    assert_eq!(authenticator.stats().stale_for, Duration::ZERO);
 }
 
 /// Two processes, as far as a file can tell: each has its own connections and its own

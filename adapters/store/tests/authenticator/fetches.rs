@@ -260,6 +260,6 @@ async fn an_unknown_key_is_refused_and_not_asked_for_again_at_once() {
     }
     assert_eq!(store.calls().find, 1);
     // G8: once it is issued, it is known.
-    authenticator.keep_issued(&key).await.unwrap();
+    authenticator.save_issued(&key).await.unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
 }

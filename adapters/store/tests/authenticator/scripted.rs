@@ -8,8 +8,8 @@ use keystile::{
     Request, SysRng, UnixMillis, Usage, Verifier, issue,
 };
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorBuilder, Batch, Claim, Damage, Filter, MemoryStore, Page,
-    Store, StoreError,
+    Answer, Authenticator, AuthenticatorBuilder, Batch, CorruptRow, Filter, MemoryStore, Page,
+    SpendRequest, Store, StoreError,
 };
 use tokio::sync::watch;
 
@@ -164,7 +164,7 @@ impl Store for Scripted {
         self.store.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         self.sound()?;
         self.store.spend(claim).await
     }
@@ -212,7 +212,7 @@ pub(crate) async fn issued<S: Store>(store: &S) -> Issued {
 
 pub(crate) async fn issued_as<S: Store>(store: &S, request: IssueRequest) -> Issued {
     let issued = issue(&format(), &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
-    keystile_store::keep_issued(store, &issued).await.unwrap();
+    keystile_store::save_issued(store, &issued).await.unwrap();
     issued
 }
 
@@ -247,7 +247,7 @@ pub(crate) fn code(answer: &Answer) -> Option<DenialCode> {
 }
 
 /// What a store says of a damaged row.
-async fn damage() -> Damage {
+async fn damage() -> CorruptRow {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = keystile_store::SqliteStore::open(&path).unwrap();

@@ -122,7 +122,7 @@ async fn a_graceful_stop_loses_no_use() {
         keys.push(issued(&store.store).await);
     }
     let authenticator = over(&store)
-        .note_uses_every(Duration::from_hours(1))
+        .flush_interval(Duration::from_hours(1))
         .build()
         .unwrap();
     for key in &keys {
@@ -145,7 +145,7 @@ async fn a_graceful_stop_loses_no_use() {
     );
     let text = keys[0].key.expose().as_bytes();
     let answer = authenticator
-        .look(text, &Request::new(), at(1_000))
+        .try_check(text, &Request::new(), at(1_000))
         .unwrap();
     assert!(
         !answer.decision.is_allow(),
@@ -158,7 +158,7 @@ async fn uses_are_noted_every_few_seconds_and_kept_while_that_fails() {
     let store = Scripted::new();
     let (first, second) = (issued(&*store).await, issued(&*store).await);
     let authenticator = over(&store)
-        .note_uses_every(Duration::from_secs(5))
+        .flush_interval(Duration::from_secs(5))
         .build()
         .unwrap();
     assert_eq!(code(&ask(&authenticator, &first).await), None);

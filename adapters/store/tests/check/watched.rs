@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Claim, Filter, MemoryStore, Page, Store, StoreError, revoke};
+use keystile_store::{Batch, Filter, MemoryStore, Page, SpendRequest, Store, StoreError, revoke};
 
 /// How often each method was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Store for Watched {
         self.store.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         self.count(|calls| &mut calls.spend);
         if self.is_in(Trouble::SpendFails) {
             return failure();

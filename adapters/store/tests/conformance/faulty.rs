@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use keystile::{EndpointRules, Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
-use keystile_store::{Batch, Claim, Filter, MemoryStore, PAGE_MAX, Page, Store, StoreError};
+use keystile_store::{Batch, Filter, MemoryStore, PAGE_MAX, Page, SpendRequest, Store, StoreError};
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,9 @@ impl Store for Faulty {
         {
             let before = self.usage(&record.lineage).await?;
             let after = Usage::of(record);
-            self.sound.spend(&Claim::new(record, before, after)).await?;
+            self.sound
+                .spend(&SpendRequest::new(record, before, after))
+                .await?;
         }
         Ok(())
     }
@@ -218,7 +220,7 @@ impl Store for Faulty {
         self.sound.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         let mut claim = *claim;
         if self.has(Fault::SpendsBlindly) {
             claim.before = self.usage(&claim.lineage).await?;

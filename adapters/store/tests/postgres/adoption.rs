@@ -211,7 +211,7 @@ async fn what_no_record_can_hold_is_never_a_grant() {
         let store = database.store().await;
         match answer(&store, 1, at(0)).await {
             Err(StoreError::Corrupt(damage)) => assert_eq!(damage.column, expected, "{sql}"),
-            other => panic!("damage is no verdict, and never an allow: {sql}: {other:?}"),
+            other => panic!("damage is no decision, and never an allow: {sql}: {other:?}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use keystile::{Cause, EventKind, KeyId, PepperRing, RotationPolicy, SysRng};
 use keystile_store::{
-    PostgresOptions, PostgresStore, Store, StoreError, keep_issued, record, revoke, rotate,
+    PostgresOptions, PostgresStore, Store, StoreError, record, revoke, rotate, save_issued,
 };
 
 use crate::database::Database;
@@ -148,7 +148,7 @@ async fn ask(store: &PostgresStore, expected: &Expected, turn: usize, down: &Ato
 /// A key that is kept, whatever the server is just doing.
 async fn new_key(store: &PostgresStore) -> (KeyId, String) {
     let issued = issued(&request());
-    until(async || match keep_issued(store, &issued).await {
+    until(async || match save_issued(store, &issued).await {
         // The acknowledgement of an earlier try was lost.
         Err(StoreError::Duplicate) => Ok(()),
         kept => kept,

@@ -131,7 +131,7 @@ async fn no_error_holds_a_digest() {
     let strict = "ALTER TABLE api_keys ADD CHECK (client_name <> 'Acme Ltd')";
     database.sql(strict).await.unwrap();
     let issued = issued(&request());
-    let failed = keystile_store::keep_issued(&store, &issued).await;
+    let failed = keystile_store::save_issued(&store, &issued).await;
     let Err(error) = failed else {
         panic!("the table refuses it")
     };

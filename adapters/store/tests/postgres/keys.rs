@@ -4,7 +4,7 @@ use keystile::{
     Cause, IssueRequest, Issued, KeyFormat, PepperRing, Request, SysRng, UnixMillis, Verifier,
     issue,
 };
-use keystile_store::{Checked, Store, StoreError, check, keep_issued};
+use keystile_store::{Checked, Store, StoreError, check, save_issued};
 
 pub(crate) fn at(millis: u64) -> UnixMillis {
     UnixMillis::new(1_790_000_000_000 + millis).unwrap()
@@ -24,7 +24,7 @@ pub(crate) fn issued(request: &IssueRequest) -> Issued {
 
 pub(crate) async fn kept(store: &impl Store, request: &IssueRequest) -> Issued {
     let issued = issued(request);
-    keep_issued(store, &issued).await.unwrap();
+    save_issued(store, &issued).await.unwrap();
     issued
 }
 

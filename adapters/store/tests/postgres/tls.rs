@@ -56,7 +56,7 @@ async fn a_server_is_spoken_to_in_tls_where_it_is_asked_for() {
         let there = PostgresStore::open_existing(&url("localhost", &query)).await;
         let there = there.unwrap();
         // The listener's connection is none of the pool's.
-        let sleeper = there.wakes();
+        let sleeper = there.subscribe();
         let quiet = Duration::from_millis(700);
         while timeout(quiet, sleeper.notified()).await.is_ok() {}
         kept(&store, &request()).await;

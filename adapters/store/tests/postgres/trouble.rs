@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use keystile::{Lookup, Millis, RateLimit, Usage};
 use keystile_store::{
-    Claim, PostgresOptions, PostgresStore, Store, StoreError, keep_issued, revoke,
+    PostgresOptions, PostgresStore, SpendRequest, Store, StoreError, revoke, save_issued,
 };
 
 use crate::database::Database;
@@ -101,7 +101,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
             store.migrate().await.unwrap_err(),
             store.last_event().await.unwrap_err(),
         ];
-        failed.push(keep_issued(&store, &issued(&request())).await.unwrap_err());
+        failed.push(save_issued(&store, &issued(&request())).await.unwrap_err());
         failed.push(PostgresStore::open_existing(url).await.unwrap_err());
         for error in failed {
             let text = text_of(&error);
@@ -143,7 +143,7 @@ async fn a_database_without_tables_answers_with_an_error() {
     };
     let store = database.open();
     let issued = issued(&request());
-    let failed = keep_issued(&store, &issued).await.unwrap_err();
+    let failed = save_issued(&store, &issued).await.unwrap_err();
     assert!(text_of(&failed).contains("42P01"), "{failed:?}");
     let failed = answer(&store, issued.key.expose()).await.unwrap_err();
     assert!(text_of(&failed).contains("42P01"), "never an allow");
@@ -278,7 +278,7 @@ async fn a_restart_heals() {
         store.usage(&id).await.map(drop),
         store.note_uses(&[(id, at(1))]).await,
         store
-            .spend(&Claim::new(&issued.record, usage, usage))
+            .spend(&SpendRequest::new(&issued.record, usage, usage))
             .await
             .map(drop),
         store.events(None, 0, 9).await.map(drop),

@@ -34,7 +34,7 @@ async fn a_change_wakes_the_others() {
         return;
     };
     let (here, there) = (database.store().await, database.open());
-    let (sleeper, second) = (there.wakes(), there.wakes());
+    let (sleeper, second) = (there.subscribe(), there.subscribe());
     assert!(!Arc::ptr_eq(&sleeper, &second), "each has its own");
     let issued = kept(&here, &request()).await;
     quiet(&sleeper, QUIET).await;
@@ -71,7 +71,7 @@ async fn a_store_on_a_pool_looks_for_itself() {
     let pool = Pool::builder(Manager::new(database.url.parse().unwrap(), NoTls));
     let pool = pool.runtime(Runtime::Tokio1).max_size(1).build().unwrap();
     let there = PostgresStore::from_pool(pool, &PostgresOptions::default());
-    let sleeper = there.wakes();
+    let sleeper = there.subscribe();
     let issued = kept(&here, &request()).await;
     quiet(&sleeper, Duration::from_secs(3)).await;
     revoke(&here, &issued.record.id, "leaked", at(1))
@@ -92,7 +92,7 @@ async fn a_server_that_comes_back_is_heard_again() {
     let url = server.url("postgres");
     let database = Database::at(url.clone()).await;
     let (here, there) = (database.store().await, database.open());
-    let sleeper = there.wakes();
+    let sleeper = there.subscribe();
     quiet(&sleeper, QUIET).await;
     server.kill();
     assert!(here.last_event().await.is_err());
@@ -126,10 +126,10 @@ async fn the_listener_ends_with_the_store() {
         };
         timeout(LONG, reached).await.expect("so many listeners");
     };
-    let (sleeper, clone) = (store.wakes(), store.clone());
+    let (sleeper, clone) = (store.subscribe(), store.clone());
     until(1).await;
     drop(store);
-    drop(clone.wakes());
+    drop(clone.subscribe());
     tokio::time::sleep(QUIET).await;
     assert_eq!(listening().await, 1, "a clone needs it still");
     drop(clone);

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Claim, Filter, Page, Store, StoreError};
+use keystile_store::{Batch, Filter, Page, SpendRequest, Store, StoreError};
 
 #[derive(Debug)]
 pub(crate) struct Alternating<S> {
@@ -51,7 +51,7 @@ impl<S: Store> Store for Alternating<S> {
         self.next().usage(lineage).await
     }
 
-    async fn spend(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
         self.next().spend(claim).await
     }
 

@@ -7,7 +7,7 @@ use keystile::{
     IssueRequest, Issued, KeyFormat, Millis, PepperRing, RateLimit, RotationPolicy, SysRng,
     UnixMillis, Verifier, issue,
 };
-use keystile_store::{Store, keep_issued, revoke, rotate, suspend};
+use keystile_store::{Store, revoke, rotate, save_issued, suspend};
 
 pub(crate) fn format() -> KeyFormat {
     KeyFormat::structured("acme").unwrap()
@@ -34,7 +34,7 @@ pub(crate) fn request(name: &str) -> IssueRequest {
 
 pub(crate) async fn issued<S: Store>(store: &S, request: &IssueRequest, at: UnixMillis) -> Issued {
     let issued = issue(&format(), &PepperRing::none(), request, &mut SysRng, at).unwrap();
-    keep_issued(store, &issued).await.unwrap();
+    save_issued(store, &issued).await.unwrap();
     issued
 }
 

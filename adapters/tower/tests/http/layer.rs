@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use keystile::{Environment, Issued, Millis, RateLimit, RotationPolicy, SysRng};
 use keystile_store::{Authenticator, MemoryStore};
-use keystile_tower::{ApiKey, ApiKeyLayer, Connection, Refusal, require};
+use keystile_tower::{ApiKeyLayer, Connection, Rejection, VerifiedKey, require};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::keys;
@@ -45,8 +45,8 @@ async fn shows(request: Request<Empty<Bytes>>) -> Result<Response<Body>, Infalli
         .collect();
     let client = request
         .extensions()
-        .get::<ApiKey>()
-        .map(ApiKey::client_name);
+        .get::<VerifiedKey>()
+        .map(VerifiedKey::client_name);
     let text = format!("{} {}", client.unwrap_or("nobody"), shown.join(" "));
     Ok(Response::new(Full::from(text)))
 }
@@ -341,7 +341,7 @@ async fn without_a_clock_or_after_the_end_nothing_passes() {
 #[test]
 fn nothing_that_is_printed_has_a_key_in_it() {
     let denial = keystile::Denial::new(keystile::Cause::MissingCredential);
-    let refusal = Refusal::of(&denial, keystile::StatusPolicy::Rfc9110, None);
+    let refusal = Rejection::of(&denial, keystile::StatusPolicy::Rfc9110, None);
     assert_eq!(
         refusal.to_string(),
         "the request was refused: missing_credential"

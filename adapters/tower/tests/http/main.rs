@@ -15,6 +15,6 @@ mod keys;
 mod service;
 
 mod attacks;
-mod guesses;
+mod invalid_keys;
 mod layer;
 mod shapes;

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use keystile::StatusPolicy;
 use keystile_store::{Authenticator, MemoryStore, Store};
-use keystile_tower::{ApiKey, ApiKeyLayer, ApiKeyLayerBuilder, Connection, require};
+use keystile_tower::{ApiKeyLayer, ApiKeyLayerBuilder, Connection, VerifiedKey, require};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -42,9 +42,9 @@ pub(crate) fn app<S: Store + 'static>(layer: ApiKeyLayer<S>) -> Router {
 }
 
 /// Says whose key it is, and whether the key itself can still be seen.
-pub(crate) async fn profile(key: Option<ApiKey>, headers: HeaderMap) -> Json<Value> {
+pub(crate) async fn profile(key: Option<VerifiedKey>, headers: HeaderMap) -> Json<Value> {
     let shown = headers.contains_key("x-api-key") || headers.contains_key("authorization");
-    let client = key.as_ref().map(ApiKey::client_name);
+    let client = key.as_ref().map(VerifiedKey::client_name);
     let permissions: Option<Vec<_>> = key.as_ref().map(|key| key.permissions().iter().collect());
     Json(json!({ "client": client, "permissions": permissions, "shown": shown }))
 }
@@ -66,9 +66,15 @@ pub(crate) async fn service(
     }
 }
 
-/// The app behind the layer, with this policy and without a bound on guesses.
+/// The app behind the layer, with this policy and without a bound on invalid_keys.
 pub(crate) async fn with_policy(policy: StatusPolicy) -> Service {
-    service(|builder| app(builder.status_policy(policy).unbounded_guesses().build())).await
+    service(|builder| {
+        app(builder
+            .status_policy(policy)
+            .without_invalid_key_limit()
+            .build())
+    })
+    .await
 }
 
 pub(crate) async fn serve(app: Router) -> SocketAddr {

@@ -18,7 +18,7 @@ async fn every_shape_gets_its_answer() {
     let mut driven = 0;
     for (policy, named) in [
         (Policy::Rfc9110, StatusPolicy::Rfc9110),
-        (Policy::Article, StatusPolicy::Article),
+        (Policy::Express, StatusPolicy::Express),
     ] {
         let service = with_policy(named).await;
         let (address, keys) = (service.address, service.keys.clone());

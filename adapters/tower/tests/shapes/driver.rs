@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     Rfc9110,
-    Article,
+    Express,
 }
 
 /// What is sent over one connection, and what for.
@@ -154,7 +154,7 @@ fn fits_one(expected: &str, answer: Option<&Answer>, policy: Policy) -> Result<(
     let (rfc9110, article) = status.split_once('/').unwrap_or((status, status));
     let status = match policy {
         Policy::Rfc9110 => rfc9110,
-        Policy::Article => article,
+        Policy::Express => article,
     };
     if answer.status.to_string() != status {
         return Err(format!("expected {status} {code}, and got {answer:?}"));

@@ -48,7 +48,7 @@ static void tour(void) {
     keystile_uses *uses = NULL;
     keystile_issue_request asked;
     keystile_request request;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_ticket ticket;
     OK(keystile_permissions_new(granted, 2, &permissions));
     OK(keystile_endpoints_new(rules, 1, &endpoints));
@@ -73,11 +73,11 @@ static void tour(void) {
     request.method = str("GET");
     request.path = str("/api/x");
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &verdict, &ticket));
+                                                         &decision, &ticket));
     EXPECT(KEYSTILE_DENIED_PERMISSION,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &verdict, &ticket));
-    OK(keystile_respond(&verdict, 0, requirement, NOW, &response));
+                                  &decision, &ticket));
+    OK(keystile_respond(&decision, 0, requirement, NOW, &response));
     OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated));
     OK(keystile_keyring_drain_uses(keyring, &uses));
     keystile_uses_free(uses);

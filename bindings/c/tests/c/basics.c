@@ -90,25 +90,25 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     CHECK(by_parts == NULL);
 }
 
-static void verdicts(const keystile_verifier *verifier, const keystile_change *change) {
+static void decisions(const keystile_verifier *verifier, const keystile_change *change) {
     const keystile_record *record = keystile_change_record_at(change, 0);
     keystile_requirement *read = NULL, *write = NULL;
     keystile_response *response = NULL;
     keystile_usage usage;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_str key, text, value;
-    memset(&verdict, 0, sizeof verdict);
-    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&verdict, 0, NULL, NOW, &response));
+    memset(&decision, 0, sizeof decision);
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, NULL, NOW, &response));
     OK(keystile_change_key(change, &key));
     OK(keystile_requirement_parse(L("read"), &read));
     OK(keystile_requirement_parse(L("write AND read"), &write));
     OK(keystile_record_usage(record, &usage));
     keystile_request request = request_for(read, "GET", "/api/profile");
 
-    OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, &verdict));
-    CHECK(verdict.kind == KEYSTILE_VERDICT_ALLOWED);
-    CHECK(memcmp(verdict.key_id.text, parts_of(record).id.text, 17) == 0);
-    OK(keystile_respond(&verdict, KEYSTILE_STATUS_POLICY_RFC9110, NULL, NOW, &response));
+    OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, &decision));
+    CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
+    CHECK(memcmp(decision.key_id.text, parts_of(record).id.text, 17) == 0);
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 200);
     OK(keystile_response_header_at(response, 0, &text, &value));
     CHECK(is_text(text, "ratelimit-limit") && is_text(value, "3"));
@@ -116,11 +116,11 @@ static void verdicts(const keystile_verifier *verifier, const keystile_change *c
 
     request.requirement = write;
     EXPECT(KEYSTILE_DENIED_PERMISSION, keystile_verify(verifier, key.data, key.len, record,
-                                                       &request, &usage, NOW, &verdict));
-    OK(keystile_verdict_missing_at(&verdict, write, 0, &text));
+                                                       &request, &usage, NOW, &decision));
+    OK(keystile_decision_missing_at(&decision, write, 0, &text));
     CHECK(is_text(text, "write"));
-    EXPECT(KEYSTILE_ERROR_INDEX, keystile_verdict_missing_at(&verdict, write, 1, &text));
-    OK(keystile_respond(&verdict, KEYSTILE_STATUS_POLICY_RFC9110, write, NOW, &response));
+    EXPECT(KEYSTILE_ERROR_INDEX, keystile_decision_missing_at(&decision, write, 1, &text));
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, write, NOW, &response));
     CHECK(keystile_response_status(response) == 403);
     OK(keystile_response_body(response, &text));
     CHECK(text.len > 2 && text.data[0] == '{');
@@ -136,8 +136,8 @@ static void verdicts(const keystile_verifier *verifier, const keystile_change *c
     EXPECT(KEYSTILE_DENIED_INVALID_KEY,
            keystile_verify(verifier, key.data, key.len - 1, record, &request, &usage, NOW, NULL));
     EXPECT(KEYSTILE_DENIED_INVALID_KEY,
-           keystile_verify(verifier, key.data, key.len, NULL, &request, &usage, NOW, &verdict));
-    CHECK(verdict.cause == KEYSTILE_CAUSE_UNKNOWN_KEY && verdict.key_id.text[0] == '\0');
+           keystile_verify(verifier, key.data, key.len, NULL, &request, &usage, NOW, &decision));
+    CHECK(decision.cause == KEYSTILE_CAUSE_UNKNOWN_KEY && decision.key_id.text[0] == '\0');
     EXPECT(KEYSTILE_DENIED_KEY_EXPIRED,
            keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW + 90 * DAY,
                            NULL));
@@ -146,9 +146,9 @@ static void verdicts(const keystile_verifier *verifier, const keystile_change *c
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
     EXPECT(KEYSTILE_DENIED_RATE_LIMITED, keystile_verify(verifier, key.data, key.len, record,
-                                                         &request, &usage, NOW, &verdict));
+                                                         &request, &usage, NOW, &decision));
     uint64_t wait = 0;
-    OK(keystile_quota_retry_after_millis(&verdict.quota, &wait));
+    OK(keystile_quota_retry_after_millis(&decision.quota, &wait));
     CHECK(wait == 1200000);
     keystile_requirement_free(read);
     keystile_requirement_free(write);
@@ -164,23 +164,23 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     keystile_change *revoked = NULL;
     keystile_uses *uses = NULL;
     keystile_use used;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_ticket ticket;
     keystile_str key;
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.capacity = 10;
-    options.absent_ttl_millis = KEYSTILE_ZERO_MILLIS;
+    options.absent_ttl_millis = KEYSTILE_DURATION_NONE;
     OK(keystile_change_key(change, &key));
     OK(keystile_keyring_new(verifier, &options, &keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                         NOW, &verdict, &ticket));
+                                                         NOW, &decision, &ticket));
     CHECK(memcmp(&ticket.lookup.key_id, &parts.id, sizeof parts.id) == 0);
     CHECK(ticket.lookup.digest_count == 0);
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &verdict,
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &decision,
                               &ticket));
-    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &verdict, &ticket));
-    CHECK(verdict.kind == KEYSTILE_VERDICT_ALLOWED);
+    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket));
+    CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
 
     OK(keystile_keyring_drain_uses(keyring, &uses));
     CHECK(keystile_uses_count(uses) == 1);
@@ -192,29 +192,29 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     /* A fetch that an invalidation overtakes is asked for anew, and the revocation holds. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                         NOW, &verdict, &ticket));
+                                                         NOW, &decision, &ticket));
     OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &verdict, &ticket));
+                                  &decision, &ticket));
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                                  keystile_change_record_at(revoked, 0), NOW, &verdict, &ticket));
+                                  keystile_change_record_at(revoked, 0), NOW, &decision, &ticket));
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED, keystile_keyring_check(keyring, key.data, key.len,
-                                                               &request, NOW, &verdict, &ticket));
+                                                               &request, NOW, &decision, &ticket));
     OK(keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
     OK(keystile_keyring_invalidate_all(keyring));
     /* A store from a backup has the record as it was before the revocation. */
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &verdict, &ticket));
+                                                         &decision, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &verdict, &ticket));
-    OK(keystile_keyring_forget_all(keyring));
+                                  &decision, &ticket));
+    OK(keystile_keyring_reset(keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &verdict, &ticket));
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &verdict,
+                                                         &decision, &ticket));
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &decision,
                               &ticket));
     memset(&stats, 0, sizeof stats);
     stats.struct_size = sizeof stats;
@@ -256,7 +256,7 @@ static void peppers_and_rehash(const keystile_format *format) {
     keystile_change *issued = issue(format, 3), *rehashed = NULL;
     keystile_request request = request_for(NULL, "GET", "/api/x");
     keystile_usage usage = {0, 0, 0};
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_digest_text text;
     keystile_str key;
     EXPECT(KEYSTILE_ERROR_DIGEST, keystile_peppers_new(1, secret, 31, &peppers));
@@ -264,8 +264,8 @@ static void peppers_and_rehash(const keystile_format *format) {
     OK(keystile_verifier_new(format, peppers, &verifier));
     OK(keystile_change_key(issued, &key));
     OK(keystile_verify(verifier, key.data, key.len, keystile_change_record_at(issued, 0), &request,
-                       &usage, NOW, &verdict));
-    CHECK(verdict.needs_rehash == 1);
+                       &usage, NOW, &decision));
+    CHECK(decision.needs_rehash == 1);
     OK(keystile_rehash(verifier, keystile_change_record_at(issued, 0), key.data, key.len, NOW,
                        &rehashed));
     keystile_record_parts parts = parts_of(keystile_change_record_at(rehashed, 0));
@@ -321,7 +321,7 @@ int main(void) {
     CHECK(keystile_change_record_count(change) == 1);
     versions_and_names();
     records_survive_plain_fields_and_json(keystile_change_record_at(change, 0));
-    verdicts(verifier, change);
+    decisions(verifier, change);
     the_keyring(verifier, change);
     randomness_of_the_caller(format);
     peppers_and_rehash(format);

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
         answer = leaky_equal(stored.bytes, presented.bytes, sizeof stored.bytes);
     } else {
         OK(keystile_digest_equal(&stored, &presented, &equal));
-        /* The answer is no secret: it is the verdict. */
+        /* The answer is no secret: it is the decision. */
         VALGRIND_MAKE_MEM_DEFINED(&equal, sizeof equal);
         CHECK(equal);
         /* Under a pepper too, which is a secret as well. */

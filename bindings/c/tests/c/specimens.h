@@ -84,7 +84,7 @@ static struct {
     keystile_rate_limit rate_limit;
     keystile_ticket ticket;
     keystile_usage usage;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_credential credential;
     keystile_str str_permissions[1], str_endpoints[1], str_networks[1];
     keystile_permissions *permissions;
@@ -141,8 +141,8 @@ static void prepare(void) {
     OK(keystile_record_new(&parts, &S.record));
     S.records[0] = S.record;
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
-           keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.verdict));
-    OK(keystile_respond(&S.verdict, 0, NULL, NOW, &S.response));
+           keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.decision));
+    OK(keystile_respond(&S.decision, 0, NULL, NOW, &S.response));
 }
 
 static void dismiss(void) {

@@ -15,17 +15,17 @@ static int racy;
 static void ask(unsigned number) {
     const keystile_record *record = keystile_change_record_at(changes[number], 0);
     keystile_request request;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_ticket ticket;
     keystile_str key;
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     OK(keystile_change_key(changes[number], &key));
     keystile_status status =
-        keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &verdict, &ticket);
+        keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket);
     while (status == KEYSTILE_NEEDS_RECORD) {
         status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                        &verdict, &ticket);
+                                        &decision, &ticket);
     }
     OK(status);
 }

@@ -251,7 +251,7 @@ static json_t *inspections(const json_t *input) {
     CHECK(keystile_finding_hint(found.finding)[0] != '\0');
     keystile_format_free(format);
     free(text.data);
-    return json_pack("{s:s, s:o, s:o}", "verdict", findings[found.finding], "environment",
+    return json_pack("{s:s, s:o, s:o}", "finding", findings[found.finding], "environment",
                      null_or_text(str(found.environment[0] ? found.environment : NULL)), "key_id",
                      null_or_id(found.key_id));
 }

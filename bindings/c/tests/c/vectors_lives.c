@@ -200,19 +200,19 @@ static keystile_status rotate(lineage *lineage, const key *own, uint64_t now,
 
 static json_t *use(lineage *lineage, const key *own, uint64_t now) {
     keystile_request request;
-    keystile_verdict verdict;
+    keystile_decision decision;
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     keystile_status status =
         keystile_verify(lineage->verifier, own->text, strlen(own->text), own->record, &request,
-                        &lineage->usage, now, &verdict);
+                        &lineage->usage, now, &decision);
     json_t *left = null_or_number(lineage->usage.has_remaining_uses, lineage->usage.remaining_uses);
     if (status != KEYSTILE_OK) {
         return json_pack("{s:s, s:n, s:s, s:o}", "outcome", "deny", "keys", "code",
                          keystile_status_name(status), "remaining_uses", left);
     }
-    if (verdict.ends_overlap_of.text[0] != '\0') {
-        key *old = by_id(lineage, &verdict.ends_overlap_of);
+    if (decision.ends_overlap_of.text[0] != '\0') {
+        key *old = by_id(lineage, &decision.ends_overlap_of);
         keystile_change *change = NULL;
         CHECK(old != NULL);
         if (keystile_end_overlap(old->record, own->record, now, &change) == KEYSTILE_OK) {

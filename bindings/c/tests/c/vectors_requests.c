@@ -22,7 +22,7 @@ static json_t *credentials(const json_t *input) {
     bytes *values = calloc(count + 1, sizeof *values);
     keystile_credential_rules *rules = NULL;
     keystile_credential credential;
-    keystile_verdict verdict;
+    keystile_decision decision;
     CHECK(headers != NULL && values != NULL);
     OK(keystile_credential_rules_new(name.data, name.len,
                                      json_is_true(field(rules_form, "basic")), &rules));
@@ -34,7 +34,7 @@ static json_t *credentials(const json_t *input) {
         headers[index].value.len = values[index].len;
     }
     keystile_status status =
-        keystile_credential_extract(rules, headers, count, &verdict, &credential);
+        keystile_credential_extract(rules, headers, count, &decision, &credential);
     json_t *outcome;
     if (status == KEYSTILE_OK) {
         outcome = json_pack("{s:s%, s:n, s:n}", "credential", credential.text, credential.len,
@@ -42,7 +42,7 @@ static json_t *credentials(const json_t *input) {
         keystile_credential_wipe(&credential);
         CHECK(credential.len == 0 && credential.text[0] == 0);
     } else {
-        outcome = json_pack("{s:n, s:s, s:s}", "credential", "cause", cause_name(verdict.cause),
+        outcome = json_pack("{s:n, s:s, s:s}", "credential", "cause", cause_name(decision.cause),
                             "code", keystile_status_name(status));
     }
     for (index = 0; index < count; index++) {
@@ -59,7 +59,7 @@ static json_t *credential_sweeps(const json_t *input) {
     char part[513] = "", around[513] = "", value[512], whole[512];
     keystile_credential_rules *rules = NULL;
     keystile_credential credential;
-    keystile_verdict verdict;
+    keystile_decision decision;
     OK(keystile_credential_rules_new(NULL, 0, 0, &rules));
     keystile_str token = before;
     if (token.len >= 7 && memcmp(token.data, "Bearer ", 7) == 0) {
@@ -74,9 +74,9 @@ static json_t *credential_sweeps(const json_t *input) {
         header.name = text_of(field(input, "header"));
         header.value.data = value;
         header.value.len = before.len + 1 + behind.len;
-        keystile_status status = keystile_credential_extract(rules, &header, 1, &verdict, &credential);
+        keystile_status status = keystile_credential_extract(rules, &header, 1, &decision, &credential);
         if (status != KEYSTILE_OK) {
-            CHECK(verdict.cause == KEYSTILE_CAUSE_MALFORMED);
+            CHECK(decision.cause == KEYSTILE_CAUSE_MALFORMED);
             continue;
         }
         memcpy(whole, token.data, token.len);
@@ -108,7 +108,7 @@ static json_t *header_names(const json_t *input) {
 /* What a scene came to; the requirement is kept for naming what is missing. */
 typedef struct judged {
     keystile_status status;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_requirement *requirement;
     uint64_t now;
 } judged;
@@ -149,23 +149,23 @@ static keystile_usage usage_of(const json_t *scene) {
     return usage;
 }
 
-/* The keyring has to come to the same verdict, by a look-up of this very record. */
+/* The keyring has to come to the same decision, by a look-up of this very record. */
 static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key,
                              const keystile_record *record, const keystile_request *request,
                              const judged *expected) {
     keystile_keyring *keyring = NULL;
     keystile_ticket ticket;
-    keystile_verdict verdict;
+    keystile_decision decision;
     OK(keystile_keyring_new(verifier, NULL, &keyring));
     keystile_status status = keystile_keyring_check(keyring, key.data, key.len, request,
-                                                    expected->now, &verdict, &ticket);
+                                                    expected->now, &decision, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record,
-                                        expected->now, &verdict, &ticket);
+                                        expected->now, &decision, &ticket);
     }
     EXPECT(expected->status, status);
-    CHECK(verdict.cause == expected->verdict.cause && verdict.kind == expected->verdict.kind);
-    CHECK(memcmp(&verdict.key_id, &expected->verdict.key_id, sizeof verdict.key_id) == 0);
+    CHECK(decision.cause == expected->decision.cause && decision.kind == expected->decision.kind);
+    CHECK(memcmp(&decision.key_id, &expected->decision.key_id, sizeof decision.key_id) == 0);
     keystile_keyring_free(keyring);
 }
 
@@ -207,7 +207,7 @@ static judged judge(const json_t *scene) {
         OK(keystile_address_parse(address.data, address.len, &request.address));
     }
     judged.status = keystile_verify(verifier, key.data, key.len, record, &request, &usage,
-                                    judged.now, &judged.verdict);
+                                    judged.now, &judged.decision);
     if (judged.status != KEYSTILE_OK) {
         CHECK(judged.status >= 100 && judged.status < 200);
         CHECK(same_usage(&usage, &before));
@@ -243,7 +243,7 @@ static json_t *missing_of(const judged *judged) {
     keystile_str name;
     size_t index = 0;
     while (judged->requirement != NULL &&
-           keystile_verdict_missing_at(&judged->verdict, judged->requirement, index++, &name) ==
+           keystile_decision_missing_at(&judged->decision, judged->requirement, index++, &name) ==
                KEYSTILE_OK) {
         json_array_append_new(names, null_or_text(name));
     }
@@ -252,27 +252,27 @@ static json_t *missing_of(const judged *judged) {
 
 static json_t *decisions(const json_t *input) {
     judged judged = judge(input);
-    const keystile_verdict *verdict = &judged.verdict;
+    const keystile_decision *decision = &judged.decision;
     json_t *outcome;
     if (judged.status == KEYSTILE_OK) {
-        CHECK(verdict->kind == KEYSTILE_VERDICT_ALLOWED && verdict->cause == 0);
+        CHECK(decision->kind == KEYSTILE_DECISION_ALLOWED && decision->cause == 0);
         json_t *notice = json_null();
-        if (verdict->replaced_until != 0) {
-            notice = json_pack("{s:o, s:I}", "replaced_by", null_or_id(verdict->replaced_by),
-                               "until", (json_int_t)verdict->replaced_until);
+        if (decision->replaced_until != 0) {
+            notice = json_pack("{s:o, s:I}", "replaced_by", null_or_id(decision->replaced_by),
+                               "until", (json_int_t)decision->replaced_until);
         }
         outcome = json_pack(
             "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "decision", "allow", "key_id",
-            null_or_id(verdict->key_id), "lineage", null_or_id(verdict->lineage),
-            "remaining_uses", null_or_number(verdict->has_remaining_uses, verdict->remaining_uses),
-            "quota", quota_of(&verdict->quota), "notice", notice, "ends_overlap_of",
-            null_or_id(verdict->ends_overlap_of), "needs_rehash", verdict->needs_rehash);
+            null_or_id(decision->key_id), "lineage", null_or_id(decision->lineage),
+            "remaining_uses", null_or_number(decision->has_remaining_uses, decision->remaining_uses),
+            "quota", quota_of(&decision->quota), "notice", notice, "ends_overlap_of",
+            null_or_id(decision->ends_overlap_of), "needs_rehash", decision->needs_rehash);
     } else {
-        CHECK(verdict->kind == KEYSTILE_VERDICT_REFUSED);
+        CHECK(decision->kind == KEYSTILE_DECISION_REFUSED);
         outcome = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "decision", "deny", "code",
                             keystile_status_name(judged.status), "cause",
-                            cause_name(verdict->cause), "key_id", null_or_id(verdict->key_id),
-                            "missing", missing_of(&judged), "quota", quota_of(&verdict->quota));
+                            cause_name(decision->cause), "key_id", null_or_id(decision->key_id),
+                            "missing", missing_of(&judged), "quota", quota_of(&decision->quota));
     }
     keystile_requirement_free(judged.requirement);
     return outcome;
@@ -292,10 +292,10 @@ static json_t *responses(const json_t *input) {
         while (!is_text(cause, cause_name(number))) {
             number++;
         }
-        judged.status = keystile_refuse(number, &judged.verdict);
+        judged.status = keystile_refuse(number, &judged.decision);
         CHECK(judged.status >= 100 && judged.status < 200);
     }
-    OK(keystile_respond(&judged.verdict, policy, judged.requirement, judged.now, &response));
+    OK(keystile_respond(&judged.decision, policy, judged.requirement, judged.now, &response));
     json_t *headers = json_object(), *code = json_null(), *missing = json_array();
     for (size_t index = 0; index < keystile_response_header_count(response); index++) {
         OK(keystile_response_header_at(response, index, &name, &value));

@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
     keystile_keyring *keyring = NULL;
     keystile_requirement *requirement = NULL;
     keystile_request request;
-    keystile_verdict verdict;
+    keystile_decision decision;
     keystile_ticket ticket;
     keystile_str key;
     CHECK(argc == 3);
@@ -104,19 +104,19 @@ int main(int argc, char **argv) {
     request.method = str("GET");
     request.path = str("/api/metrics/cpu/load");
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &verdict, &ticket));
+                                                         &decision, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                              keystile_change_record_at(change, 0), NOW, &verdict, &ticket));
+                              keystile_change_record_at(change, 0), NOW, &decision, &ticket));
     /* The first allow may set up what a thread needs. */
-    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &verdict, &ticket));
+    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket));
 
     unsigned long before = allocations;
     for (size_t round = 0; round < rounds; round++) {
         double start = seconds();
         for (uint64_t turn = 0; turn < turns; turn++) {
             keystile_status status = keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                            NOW, &verdict, &ticket);
-            if (status != KEYSTILE_OK || verdict.kind != KEYSTILE_VERDICT_ALLOWED) {
+                                                            NOW, &decision, &ticket);
+            if (status != KEYSTILE_OK || decision.kind != KEYSTILE_DECISION_ALLOWED) {
                 return 1;
             }
         }

@@ -38,7 +38,7 @@ func guarded(t *testing.T, routes func(*keystilehttp.Guard) http.Handler) {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer func() {
 		if err := keyring.Close(ctx); err != nil {
 			t.Error(err)

@@ -62,7 +62,7 @@ func run(ctx context.Context, words []string) (err error) {
 	if err != nil {
 		return err
 	}
-	keyring, err := keystile.NewKeyring(store, verifier, keystile.Options{Logger: slog.Default()})
+	keyring, err := keystile.NewAuthenticator(store, verifier, keystile.Options{Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func run(ctx context.Context, words []string) (err error) {
 }
 
 // routes are the article's two.
-func routes(keyring *keystile.Keyring) (http.Handler, error) {
+func routes(keyring *keystile.Authenticator) (http.Handler, error) {
 	guard, err := keystilehttp.New(keyring, keystilehttp.Options{Logger: slog.Default()})
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func reply(w http.ResponseWriter, r *http.Request, status int, about func(*keyst
 	_ = json.NewEncoder(w).Encode(about(record))
 }
 
-func serve(ctx context.Context, address string, keyring *keystile.Keyring) error {
+func serve(ctx context.Context, address string, keyring *keystile.Authenticator) error {
 	handler, err := routes(keyring)
 	if err != nil {
 		return err

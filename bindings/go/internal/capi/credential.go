@@ -35,12 +35,12 @@ func NewRules(header *string, basic bool) (*Rules, Status) {
 }
 
 // ExtractOne reads the credential of one header field.
-func (r *Rules) ExtractOne(name, value string, verdict *Verdict) (string, Status) {
+func (r *Rules) ExtractOne(name, value string, decision *Decision) (string, Status) {
 	var credential C.keystile_credential
 	nameData, nameLen := borrow(name)
 	valueData, valueLen := borrow(value)
 	status := Status(C.ks_extract_one(r.p, nameData, nameLen, valueData, valueLen,
-		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &credential))
+		(*C.keystile_decision)(unsafe.Pointer(decision)), &credential))
 	runtime.KeepAlive(r)
 	if status != OK {
 		return "", status
@@ -49,7 +49,7 @@ func (r *Rules) ExtractOne(name, value string, verdict *Verdict) (string, Status
 }
 
 // Extract reads the one credential among header fields.
-func (r *Rules) Extract(headers []Header, verdict *Verdict) (string, Status) {
+func (r *Rules) Extract(headers []Header, decision *Decision) (string, Status) {
 	var credential C.keystile_credential
 	var pinned pins
 	defer pinned.Unpin()
@@ -59,7 +59,7 @@ func (r *Rules) Extract(headers []Header, verdict *Verdict) (string, Status) {
 	}
 	collect()
 	status := Status(C.keystile_credential_extract(r.p, unsafe.SliceData(list), C.size_t(len(list)),
-		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &credential))
+		(*C.keystile_decision)(unsafe.Pointer(decision)), &credential))
 	runtime.KeepAlive(r)
 	if status != OK {
 		return "", status
@@ -89,10 +89,10 @@ type Response struct {
 }
 
 // Respond is the response to a refusal, or the header fields for an allowed request.
-func Respond(verdict *Verdict, policy uint32, requirement *Requirement, now uint64) (Response, Status) {
+func Respond(decision *Decision, policy uint32, requirement *Requirement, now uint64) (Response, Status) {
 	var p *C.keystile_response
 	collect()
-	status := Status(C.keystile_respond((*C.keystile_verdict)(unsafe.Pointer(verdict)), C.uint32_t(policy),
+	status := Status(C.keystile_respond((*C.keystile_decision)(unsafe.Pointer(decision)), C.uint32_t(policy),
 		requirement.pointer(), C.uint64_t(now), &p))
 	runtime.KeepAlive(requirement)
 	if status != OK {

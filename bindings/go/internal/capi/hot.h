@@ -40,13 +40,13 @@ static inline keystile_status ks_check(const keystile_keyring *keyring, const ch
                                        size_t path_len, const char *environment,
                                        size_t environment_len, uint32_t family,
                                        const uint8_t *address, uint64_t now,
-                                       keystile_verdict *verdict, uint64_t *as_of) {
+                                       keystile_decision *decision, uint64_t *as_of) {
     keystile_request request;
     keystile_ticket ticket;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status =
-        keystile_keyring_check(keyring, key, key_len, &request, now, verdict, &ticket);
+        keystile_keyring_check(keyring, key, key_len, &request, now, decision, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         *as_of = ticket.as_of;
     }
@@ -60,7 +60,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
                                        const char *environment, size_t environment_len,
                                        uint32_t family, const uint8_t *address,
                                        const keystile_record *record, uint64_t now,
-                                       keystile_verdict *verdict, uint64_t *as_of) {
+                                       keystile_decision *decision, uint64_t *as_of) {
     keystile_request request;
     keystile_ticket ticket;
     memset(&ticket, 0, sizeof ticket);
@@ -68,7 +68,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status = keystile_keyring_admit(keyring, &ticket, key, key_len, &request,
-                                                    record, now, verdict, &ticket);
+                                                    record, now, decision, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         *as_of = ticket.as_of;
     }
@@ -82,21 +82,21 @@ static inline keystile_status ks_verify(const keystile_verifier *verifier, const
                                         size_t path_len, const char *environment,
                                         size_t environment_len, uint32_t family,
                                         const uint8_t *address, keystile_usage *usage,
-                                        uint64_t now, keystile_verdict *verdict) {
+                                        uint64_t now, keystile_decision *decision) {
     keystile_request request;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
-    return keystile_verify(verifier, key, key_len, record, &request, usage, now, verdict);
+    return keystile_verify(verifier, key, key_len, record, &request, usage, now, decision);
 }
 
 /* A request has one header that may carry a key, nearly always. */
 static inline keystile_status ks_extract_one(const keystile_credential_rules *rules,
                                              const char *name, size_t name_len, const char *value,
-                                             size_t value_len, keystile_verdict *verdict,
+                                             size_t value_len, keystile_decision *decision,
                                              keystile_credential *credential) {
     /* NULL would be no name at all, which is another thing than an empty one. */
     keystile_header header = {{name_len == 0 ? "" : name, name_len}, {value, value_len}};
-    return keystile_credential_extract(rules, &header, 1, verdict, credential);
+    return keystile_credential_extract(rules, &header, 1, decision, credential);
 }
 
 #endif

@@ -54,14 +54,14 @@ func (r *Requirement) Missing(permissions *Permissions) []string {
 }
 
 // MissingFrom names what a refused request lacked of its requirement.
-func (v *Verdict) MissingFrom(r *Requirement) []string {
+func (v *Decision) MissingFrom(r *Requirement) []string {
 	if r == nil {
 		return nil
 	}
 	defer runtime.KeepAlive(r)
 	own := *v
 	return each(func(index C.size_t, text *C.keystile_str) Status {
-		return Status(C.keystile_verdict_missing_at((*C.keystile_verdict)(unsafe.Pointer(&own)), r.p, index, text))
+		return Status(C.keystile_decision_missing_at((*C.keystile_decision)(unsafe.Pointer(&own)), r.p, index, text))
 	})
 }
 

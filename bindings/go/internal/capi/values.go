@@ -42,8 +42,8 @@ type Address struct {
 	Bytes  [16]byte
 }
 
-// Verdict is keystile_verdict.
-type Verdict struct {
+// Decision is keystile_decision.
+type Decision struct {
 	Kind             uint32
 	Cause            uint32
 	KeyID            ID
@@ -58,11 +58,11 @@ type Verdict struct {
 	Missing          [2]uint64
 }
 
-// VerdictAllowed is the kind of a verdict by which the request may go on.
-const VerdictAllowed uint32 = C.KEYSTILE_VERDICT_ALLOWED
+// DecisionAllowed is the kind of a decision by which the request may go on.
+const DecisionAllowed uint32 = C.KEYSTILE_DECISION_ALLOWED
 
-// VerdictRefused is the kind of a verdict by which it may not.
-const VerdictRefused uint32 = C.KEYSTILE_VERDICT_REFUSED
+// DecisionRefused is the kind of a decision by which it may not.
+const DecisionRefused uint32 = C.KEYSTILE_DECISION_REFUSED
 
 // LookupDigestsMax is how many digests a look-up holds at most.
 const LookupDigestsMax = C.KEYSTILE_LOOKUP_DIGESTS_MAX
@@ -108,18 +108,18 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Usage{}.HasRemainingUses)-unsafe.Offsetof(C.keystile_usage{}.has_remaining_uses)]
 	_ = [1]struct{}{}[unsafe.Sizeof(Address{})-unsafe.Sizeof(C.keystile_address{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(Address{}.Bytes)-unsafe.Offsetof(C.keystile_address{}.bytes)]
-	_ = [1]struct{}{}[unsafe.Sizeof(Verdict{})-unsafe.Sizeof(C.keystile_verdict{})]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Cause)-unsafe.Offsetof(C.keystile_verdict{}.cause)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.KeyID)-unsafe.Offsetof(C.keystile_verdict{}.key_id)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Lineage)-unsafe.Offsetof(C.keystile_verdict{}.lineage)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.ReplacedBy)-unsafe.Offsetof(C.keystile_verdict{}.replaced_by)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.EndsOverlapOf)-unsafe.Offsetof(C.keystile_verdict{}.ends_overlap_of)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.HasRemainingUses)-unsafe.Offsetof(C.keystile_verdict{}.has_remaining_uses)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.NeedsRehash)-unsafe.Offsetof(C.keystile_verdict{}.needs_rehash)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.ReplacedUntil)-unsafe.Offsetof(C.keystile_verdict{}.replaced_until)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.RemainingUses)-unsafe.Offsetof(C.keystile_verdict{}.remaining_uses)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Quota)-unsafe.Offsetof(C.keystile_verdict{}.quota)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Verdict{}.Missing)-unsafe.Offsetof(C.keystile_verdict{}.missing)]
+	_ = [1]struct{}{}[unsafe.Sizeof(Decision{})-unsafe.Sizeof(C.keystile_decision{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Cause)-unsafe.Offsetof(C.keystile_decision{}.cause)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.KeyID)-unsafe.Offsetof(C.keystile_decision{}.key_id)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Lineage)-unsafe.Offsetof(C.keystile_decision{}.lineage)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.ReplacedBy)-unsafe.Offsetof(C.keystile_decision{}.replaced_by)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.EndsOverlapOf)-unsafe.Offsetof(C.keystile_decision{}.ends_overlap_of)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.HasRemainingUses)-unsafe.Offsetof(C.keystile_decision{}.has_remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.NeedsRehash)-unsafe.Offsetof(C.keystile_decision{}.needs_rehash)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.ReplacedUntil)-unsafe.Offsetof(C.keystile_decision{}.replaced_until)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.RemainingUses)-unsafe.Offsetof(C.keystile_decision{}.remaining_uses)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Quota)-unsafe.Offsetof(C.keystile_decision{}.quota)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Missing)-unsafe.Offsetof(C.keystile_decision{}.missing)]
 	_ = [1]struct{}{}[unsafe.Sizeof(Lookup{})-unsafe.Sizeof(C.keystile_lookup{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.DigestCount)-unsafe.Offsetof(C.keystile_lookup{}.digest_count)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.Digests)-unsafe.Offsetof(C.keystile_lookup{}.digests)]
@@ -209,8 +209,8 @@ func (q *Quota) RetryAfterMillis() (uint64, bool) {
 }
 
 // Refuse makes a refusal where no key was judged.
-func Refuse(cause uint32, verdict *Verdict) Status {
-	return Status(C.keystile_refuse(C.uint32_t(cause), (*C.keystile_verdict)(unsafe.Pointer(verdict))))
+func Refuse(cause uint32, decision *Decision) Status {
+	return Status(C.keystile_refuse(C.uint32_t(cause), (*C.keystile_decision)(unsafe.Pointer(decision))))
 }
 
 // FindingHint says what to do about a finding.

@@ -91,7 +91,7 @@ func (v *Verifier) LookUp(key string, lookup *Lookup) Status {
 }
 
 // Verify decides about a presented key by its record, which may be nil.
-func (v *Verifier) Verify(key string, record *Record, request *Request, usage *Usage, now uint64, verdict *Verdict) Status {
+func (v *Verifier) Verify(key string, record *Record, request *Request, usage *Usage, now uint64, decision *Decision) Status {
 	address := AddressOf(request.Address)
 	data, len := borrow(key)
 	method, methodLen := borrow(request.Method)
@@ -101,7 +101,7 @@ func (v *Verifier) Verify(key string, record *Record, request *Request, usage *U
 		method, methodLen, path, pathLen, environment, environmentLen,
 		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
 		(*C.keystile_usage)(unsafe.Pointer(usage)), C.uint64_t(now),
-		(*C.keystile_verdict)(unsafe.Pointer(verdict))))
+		(*C.keystile_decision)(unsafe.Pointer(decision))))
 	runtime.KeepAlive(v)
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(request)
@@ -120,7 +120,7 @@ type KeyringOptions struct {
 }
 
 // ZeroMillis stands for no time at all, where 0 stands for the default.
-const ZeroMillis uint64 = C.KEYSTILE_ZERO_MILLIS
+const ZeroMillis uint64 = C.KEYSTILE_DURATION_NONE
 
 // NewKeyring is a keyring for the keys that a verifier accepts.
 func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) {
@@ -145,7 +145,7 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 
 // Check decides by a record that is kept, or says with NeedsRecord that one is to be
 // fetched, and as of when.
-func (k *Keyring) Check(key string, request *Request, now uint64, verdict *Verdict) (asOf uint64, status Status) {
+func (k *Keyring) Check(key string, request *Request, now uint64, decision *Decision) (asOf uint64, status Status) {
 	var family C.uint32_t
 	var bytes [16]byte
 	if request.Address.IsValid() {
@@ -160,7 +160,7 @@ func (k *Keyring) Check(key string, request *Request, now uint64, verdict *Verdi
 	status = Status(C.ks_check(k.p, data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
 		family, (*C.uint8_t)(&bytes[0]), C.uint64_t(now),
-		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &before))
+		(*C.keystile_decision)(unsafe.Pointer(decision)), &before))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(request.Requirement)
 	return uint64(before), status
@@ -168,7 +168,7 @@ func (k *Keyring) Check(key string, request *Request, now uint64, verdict *Verdi
 
 // Admit decides by the record that was fetched, nil for none, and keeps it. NeedsRecord
 // means that the fetch was overtaken.
-func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, now uint64, verdict *Verdict) (asOf uint64, status Status) {
+func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, now uint64, decision *Decision) (asOf uint64, status Status) {
 	address := AddressOf(request.Address)
 	var after C.uint64_t
 	data, len := borrow(key)
@@ -179,7 +179,7 @@ func (k *Keyring) Admit(before uint64, key string, request *Request, record *Rec
 		method, methodLen, path, pathLen, environment, environmentLen,
 		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
 		record.pointer(), C.uint64_t(now),
-		(*C.keystile_verdict)(unsafe.Pointer(verdict)), &after))
+		(*C.keystile_decision)(unsafe.Pointer(decision)), &after))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(request.Requirement)
@@ -210,10 +210,10 @@ func (k *Keyring) InvalidateAll() Status {
 	return status
 }
 
-// ForgetAll voids all that is kept, and forgets which versions were seen.
-func (k *Keyring) ForgetAll() Status {
+// Reset voids all that is kept, and forgets which versions were seen.
+func (k *Keyring) Reset() Status {
 	collect()
-	status := Status(C.keystile_keyring_forget_all(k.p))
+	status := Status(C.keystile_keyring_reset(k.p))
 	runtime.KeepAlive(k)
 	return status
 }

@@ -35,7 +35,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	keyring, err := keystile.NewKeyring(one{change.Record}, verifier, keystile.Options{})
+	keyring, err := keystile.NewAuthenticator(one{change.Record}, verifier, keystile.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-"""Verdicts as HTTP: statuses from the specification's table, dates from `datetime`."""
+"""Decisions as HTTP: statuses from the specification's table, dates from `datetime`."""
 
 import datetime
 import math
@@ -26,14 +26,14 @@ STATUSES = {
 }
 
 
-def respond(verdict, policy, limit=None):
+def respond(decision, policy, limit=None):
     """Status, header fields and what the body says of a denial."""
-    status = STATUSES[verdict["cause"]][["rfc9110", "article"].index(policy)]
+    status = STATUSES[decision["cause"]][["rfc9110", "express"].index(policy)]
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     if status == 401:
-        nothing_sent = verdict["cause"] == "missing_credential"
+        nothing_sent = decision["cause"] == "missing_credential"
         headers["www-authenticate"] = "Bearer" if nothing_sent else 'Bearer error="invalid_token"'
-    quota = verdict["quota"]
+    quota = decision["quota"]
     if quota is not None:
         if quota["retry_after_ms"] is not None:
             headers["retry-after"] = str(max(1, seconds(quota["retry_after_ms"])))
@@ -41,18 +41,18 @@ def respond(verdict, policy, limit=None):
     return {
         "status": status,
         "headers": headers,
-        "code": verdict["code"],
-        "missing": verdict["missing"],
+        "code": decision["code"],
+        "missing": decision["missing"],
     }
 
 
-def allowed_headers(verdict, limit, now):
+def allowed_headers(decision, limit, now):
     headers = {}
-    if verdict["quota"] is not None:
-        headers.update(limit_fields(verdict["quota"], limit))
-    if verdict["notice"] is not None:
+    if decision["quota"] is not None:
+        headers.update(limit_fields(decision["quota"], limit))
+    if decision["notice"] is not None:
         headers["deprecation"] = f"@{now // 1_000}"
-        headers["sunset"] = http_date(verdict["notice"]["until"])
+        headers["sunset"] = http_date(decision["notice"]["until"])
     return headers
 
 

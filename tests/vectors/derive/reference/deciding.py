@@ -78,7 +78,7 @@ def lacking(record, request):
 
 
 def decide(scene):
-    """The verdict, with all that a reader has to compare."""
+    """The decision, with all that a reader has to compare."""
     record, request, now = scene["record"], scene["request"], scene["now"]
     cause = proof(scene)
     if cause is not None:

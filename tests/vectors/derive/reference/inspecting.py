@@ -29,10 +29,10 @@ def inspect(spec, text):
             return finding("wrong_character", *damaged)
         return finding("wrong_length" if re.fullmatch(rb"[0-9A-Za-z_]*", bare) else "wrong_character")
     if not spelling.has_right_check(spec, bare, found):
-        verdict = "wrong_checksum"
+        kind = "wrong_checksum"
     else:
-        verdict = "well_formed" if bare == text else "wrapped"
-    return finding(verdict, found["environment"], found["key_id"])
+        kind = "well_formed" if bare == text else "wrapped"
+    return finding(kind, found["environment"], found["key_id"])
 
 
 def by_places(spec, bare):
@@ -48,5 +48,5 @@ def by_places(spec, bare):
     return environment and environment.decode(), own_id.decode() if is_id else None
 
 
-def finding(verdict, environment=None, key_id=None):
-    return {"verdict": verdict, "environment": environment, "key_id": key_id}
+def finding(kind, environment=None, key_id=None):
+    return {"finding": kind, "environment": environment, "key_id": key_id}

@@ -171,7 +171,7 @@ add("long-beside", "an over-long one is not passed over", [api(("", "a", 300)), 
 add("other-scheme-beside", "another scheme beside a key is somebody else's", [auth("Negotiate abc"), api(KEY)], FOUND, "B16")
 add("basic-beside", "Basic beside a key, where Basic is not asked for", [auth(basic(OTHER)), api(KEY)], FOUND, "B11")
 
-# P7: the same verdict whatever header carried the key.
+# P7: the same decision whatever header carried the key.
 for source, headers, rules in [
     ("api-key", [api(OTHER)], DEFAULT),
     ("bearer", [auth(f"Bearer {OTHER}")], DEFAULT),

@@ -1,4 +1,4 @@
-"""Decisions: a key, a record, a request and the time, and the verdict."""
+"""Decisions: a key, a record, a request and the time, and the decision."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from topic import Topic, claim
 DECISIONS = Topic(
     "decisions.json",
     "A presented key, the record that a look-up gave for it or null, what its lineage has spent, a request and the time; "
-    "and the verdict. A denial spends nothing.",
+    "and the decision. A denial spends nothing.",
 )
 RESPONSES = Topic(
     "responses.json",
@@ -26,7 +26,7 @@ P1, P2, P3 = ({"version": n, "secret_hex": made.secret_hex(f"pepper {n}")} for n
 
 
 def scene(request=(), key=KEY, now=NOW, peppers=(), formats=(made.STRUCTURED,), admitted_at=(), remaining=None, found=True, **fields):
-    """Everything that a verdict is made of; what is not said is harmless."""
+    """Everything that a decision is made of; what is not said is harmless."""
     record = made.record(fields.pop("record_of", key), peppers=fields.pop("digest_peppers", peppers), **fields)
     path = {"path_hex"} & dict(request).keys()
     asked = {**ANY_REQUEST, **dict(request)}
@@ -47,9 +47,9 @@ def add(short, why, outcome, attack=None, **parts):
     """The outcome is "allow" or the cause of the denial."""
     name = f"decision-{short}"
     given = scene(**parts)
-    verdict = deciding.decide(given)
-    claim(name, outcome, verdict.get("cause", "allow"))
-    DECISIONS.add(name, why, verdict, attack, **given)
+    decision = deciding.decide(given)
+    claim(name, outcome, decision.get("cause", "allow"))
+    DECISIONS.add(name, why, decision, attack, **given)
 
 
 def ask(requires=None, endpoint=None, address=None, environment=None):
@@ -267,26 +267,26 @@ add("order-everything-but-secret", "and the secret before that", "wrong_secret",
 
 # Responses.
 for cause in answering.STATUSES:
-    for policy in ("rfc9110", "article"):
-        verdict = deciding.deny(cause)
+    for policy in ("rfc9110", "express"):
+        decision = deciding.deny(cause)
         name = f"response-{cause.replace('_', '-')}-{policy}"
-        attack = "C8" if verdict["code"] == "invalid_key" else None
+        attack = "C8" if decision["code"] == "invalid_key" else None
         why = {
             "rfc9110": "401 for a key that is not valid, 403 for one that may not",
-            "article": "403 for an unknown or ended key",
+            "express": "403 for an unknown or ended key",
         }[policy]
-        RESPONSES.add(name, why, answering.respond(verdict, policy), attack, policy=policy, cause=cause, scene=None)
+        RESPONSES.add(name, why, answering.respond(decision, policy), attack, policy=policy, cause=cause, scene=None)
 
 
 def respond(short, why, outcome, policy="rfc9110", attack=None, **parts):
     given = scene(**parts)
-    verdict, limit = deciding.decide(given), given["record"] and given["record"]["rate_limit"]
-    claim(short, outcome, verdict.get("cause", "allow"))
+    decision, limit = deciding.decide(given), given["record"] and given["record"]["rate_limit"]
+    claim(short, outcome, decision.get("cause", "allow"))
     if outcome == "allow":
-        headers = answering.allowed_headers(verdict, limit, given["now"])
+        headers = answering.allowed_headers(decision, limit, given["now"])
         expected = {"status": None, "headers": headers, "code": None, "missing": []}
     else:
-        expected = answering.respond(verdict, policy, limit)
+        expected = answering.respond(decision, policy, limit)
     RESPONSES.add(f"response-scene-{short}", why, expected, attack, policy=policy, cause=None, scene=given)
 
 
@@ -310,9 +310,9 @@ for label, until, why in [
     respond(f"sunset-{label}", why, "allow", expires_at=None, overlap_until=until, **REPLACED)
 respond("missing", "what is missing is named", "permission", request=ask("read AND delete AND invoices:void"))
 respond("missing-one", "also where it is one", "permission", request=ask("delete"))
-respond("missing-article", "under either policy", "permission", "article", request=ask("delete OR admin"))
+respond("missing-express", "under either policy", "permission", "express", request=ask("delete OR admin"))
 respond("limited", "Retry-After in seconds, rounded up", "rate_limit", admitted_at=[NOW, NOW], **LIMIT)
-respond("limited-article", "under either policy", "rate_limit", "article", admitted_at=[NOW, NOW], **LIMIT)
+respond("limited-express", "under either policy", "rate_limit", "express", admitted_at=[NOW, NOW], **LIMIT)
 respond("limited-hour", "36 s for the next one, an hour for all", "rate_limit", rate_limit=made.limit(100, made.HOUR), admitted_at=[NOW] * 100)
 respond("limited-odd", "a part of a second is a second", "rate_limit", rate_limit=made.limit(1, 1_001), admitted_at=[NOW])
 respond("limited-almost", "a millisecond is a second", "rate_limit", rate_limit=made.limit(1, 1_000), admitted_at=[NOW - 999])

@@ -13,11 +13,11 @@ ANY = {"kind": "any_structured"}
 ANY_OPAQUE = {"kind": "any_opaque"}
 
 
-def add(short, why, spec, text, verdict, attack=None):
+def add(short, why, spec, text, finding, attack=None):
     name = f"inspect-{short}"
     raw = text if isinstance(text, bytes) else (text if isinstance(text, str) else text[0] * text[1]).encode()
     expected = inspecting.inspect(spec, raw)
-    claim(name, verdict, expected["verdict"])
+    claim(name, finding, expected["finding"])
     fields = repeated(*text) if isinstance(text, tuple) else data(text)
     INSPECTIONS.add(name, why, expected, attack, format=spec, **fields)
 

@@ -16,7 +16,7 @@
  *   KEYSTILE_ERROR_NULL_POINTER; NULL with the length 0 is an empty text or list.
  * Texts. A text is a pointer and a length in bytes. It is UTF-8 and need not end in NUL.
  *   Texts that are returned end in NUL only where that is said.
- * Outputs. Parameters named out_ are written only on success, which includes a verdict;
+ * Outputs. Parameters named out_ are written only on success, which includes a decision;
  *   the length that a buffer needs is written where the buffer is too small, too. No two
  *   outputs overlap, nor do an output and an argument, unless that is said.
  * Handles. A handle that an output receives is yours, and is freed once, with its own
@@ -82,7 +82,7 @@ typedef struct keystile_networks keystile_networks;
 /**
  * Stands for no time at all, where 0 stands for the default.
  */
-#define KEYSTILE_ZERO_MILLIS UINT64_MAX
+#define KEYSTILE_DURATION_NONE UINT64_MAX
 
 /**
  * What a call came to. The numbers never change their meaning; later versions append.
@@ -245,7 +245,7 @@ enum keystile_status
      */
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
     /**
-     * A number is none of those that stand for something, or a verdict was never given.
+     * A number is none of those that stand for something, or a decision was never given.
      */
     KEYSTILE_ERROR_VALUE = 304,
     /**
@@ -463,9 +463,9 @@ typedef uint32_t keystile_due_action;
 #endif // __cplusplus
 
 /**
- * What kind of verdict it is. Zeroed memory is none of them.
+ * What kind of decision it is. Zeroed memory is none of them.
  */
-enum keystile_verdict_kind
+enum keystile_decision_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -473,17 +473,17 @@ enum keystile_verdict_kind
     /**
      * The request may go on.
      */
-    KEYSTILE_VERDICT_ALLOWED = 1263730689,
+    KEYSTILE_DECISION_ALLOWED = 1263730689,
     /**
      * It may not.
      */
-    KEYSTILE_VERDICT_REFUSED = 1263730690,
+    KEYSTILE_DECISION_REFUSED = 1263730690,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum keystile_verdict_kind keystile_verdict_kind;
+typedef enum keystile_decision_kind keystile_decision_kind;
 #else
-typedef uint32_t keystile_verdict_kind;
+typedef uint32_t keystile_decision_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -591,7 +591,7 @@ enum keystile_status_policy
     /**
      * As the well-known Express recipe has it: 403 for an unknown or ended key.
      */
-    KEYSTILE_STATUS_POLICY_ARTICLE = 1,
+    KEYSTILE_STATUS_POLICY_EXPRESS = 1,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1134,12 +1134,12 @@ typedef struct keystile_header {
 } keystile_header;
 
 /**
- * The details of a verdict. The verdict itself is the status that came with it; this is
+ * The details of a decision. The decision itself is the status that came with it; this is
  * written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
  */
-typedef struct keystile_verdict {
+typedef struct keystile_decision {
     /**
-     * A `keystile_verdict_kind`.
+     * A `keystile_decision_kind`.
      */
     uint32_t kind;
     /**
@@ -1183,10 +1183,10 @@ typedef struct keystile_verdict {
      */
     struct keystile_quota quota;
     /**
-     * Which permissions are missing; see `keystile_verdict_missing_at`.
+     * Which permissions are missing; see `keystile_decision_missing_at`.
      */
     uint64_t missing[2];
-} keystile_verdict;
+} keystile_decision;
 
 /**
  * The bytes of a presented credential. Wipe it with `keystile_credential_wipe`.
@@ -1252,12 +1252,12 @@ typedef struct keystile_keyring_options {
     uint64_t ttl_millis;
     /**
      * How long a key that the store did not know is refused without asking again: no
-     * longer than the TTL; by default 10 s. `KEYSTILE_ZERO_MILLIS` for not at all.
+     * longer than the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` for not at all.
      */
     uint64_t absent_ttl_millis;
     /**
      * By how much the clock may step back without reviving what was seen expired; by
-     * default 60 s. `KEYSTILE_ZERO_MILLIS` for not at all.
+     * default 60 s. `KEYSTILE_DURATION_NONE` for not at all.
      */
     uint64_t clock_skew_millis;
 } keystile_keyring_options;
@@ -2138,10 +2138,10 @@ keystile_status keystile_resume(const struct keystile_record *record,
                                 struct keystile_change **out_change);
 
 /**
- * Gives a key's record a digest under the current pepper, as a verdict with
+ * Gives a key's record a digest under the current pepper, as a decision with
  * `needs_rehash` asks for.
  *
- * `verifier`: the one that gave the verdict, for its formats and peppers.
+ * `verifier`: the one that gave the decision, for its formats and peppers.
  * `key`, `key_len`: the key's text as it was presented.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` where the text is no key;
@@ -2155,7 +2155,7 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 struct keystile_change **out_change);
 
 /**
- * Ends the overlap of a replaced key, since its successor was used: what a verdict with
+ * Ends the overlap of a replaced key, since its successor was used: what a decision with
  * `ends_overlap_of` asks for.
  *
  * `out_change`: receives both records: the ended one, and the successor, which asks no
@@ -2259,7 +2259,7 @@ keystile_status keystile_credential_rules_new(const char *header,
  *
  * `headers`, `headers_len`: all header fields of the request, or at least those that may
  * carry a key; each of them as often as it was sent.
- * `out_verdict`: receives the refusal, for `keystile_respond`, where it is one. May be
+ * `out_decision`: receives the refusal, for `keystile_respond`, where it is one. May be
  * NULL.
  * `out_credential`: receives the bytes where there is one credential.
  *
@@ -2271,7 +2271,7 @@ keystile_status keystile_credential_rules_new(const char *header,
 keystile_status keystile_credential_extract(const struct keystile_credential_rules *rules,
                                             const struct keystile_header *headers,
                                             size_t headers_len,
-                                            struct keystile_verdict *out_verdict,
+                                            struct keystile_decision *out_decision,
                                             struct keystile_credential *out_credential);
 
 /**
@@ -2288,12 +2288,12 @@ void keystile_credential_rules_free(struct keystile_credential_rules *rules);
  * Makes a refusal where no key was judged, as when the store could not be asked.
  *
  * `cause`: a `keystile_cause`.
- * `out_verdict`: receives the refusal, for `keystile_respond`.
+ * `out_decision`: receives the refusal, for `keystile_respond`.
  *
  * Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` where the
  * number is no cause; it never returns `KEYSTILE_OK`.
  */
-keystile_status keystile_refuse(uint32_t cause, struct keystile_verdict *out_verdict);
+keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_decision);
 
 /**
  * The permission at an index that was missing; borrowed from the requirement.
@@ -2302,10 +2302,10 @@ keystile_status keystile_refuse(uint32_t cause, struct keystile_verdict *out_ver
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
-keystile_status keystile_verdict_missing_at(const struct keystile_verdict *verdict,
-                                            const struct keystile_requirement *requirement,
-                                            size_t index,
-                                            struct keystile_str *out_permission);
+keystile_status keystile_decision_missing_at(const struct keystile_decision *decision,
+                                             const struct keystile_requirement *requirement,
+                                             size_t index,
+                                             struct keystile_str *out_permission);
 
 /**
  * Accepts keys of one format.
@@ -2330,17 +2330,17 @@ keystile_status keystile_verifier_with_format(const struct keystile_verifier *ve
                                               struct keystile_verifier **out_verifier);
 
 /**
- * Decides about a presented key by its record. The status that it returns is the verdict,
+ * Decides about a presented key by its record. The status that it returns is the decision,
  * and there is no other: the request may go on only where that is `KEYSTILE_OK`.
  *
  * `key`, `key_len`: the bytes as they were presented, of any length and content.
  * `record`: what a look-up by `keystile_key_lookup` gave; NULL where it gave nothing.
  * `request`: what the caller wants to do.
  * `usage`: in: what the lineage has spent; out: what it has spent then. Changed only by an
- * allow. Write it back with compare-and-set: two verdicts at once must not spend the same
+ * allow. Write it back with compare-and-set: two decisions at once must not spend the same
  * use.
  * `now`: milliseconds since 1970.
- * `out_verdict`: receives the details of an allow or a refusal. May be NULL.
+ * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which is no allow either.
  */
@@ -2352,7 +2352,7 @@ keystile_status keystile_verify(const struct keystile_verifier *verifier,
                                 const struct keystile_request *request,
                                 struct keystile_usage *usage,
                                 uint64_t now,
-                                struct keystile_verdict *out_verdict);
+                                struct keystile_decision *out_decision);
 
 /**
  * Frees a verifier; NULL is fine.
@@ -2375,13 +2375,13 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
 
 /**
  * Decides by a record that is kept, or says which one to fetch. The status that it returns
- * is the verdict: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
+ * is the decision: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
  * allocation and takes no lock.
  *
  * `key`, `key_len`: the bytes as they were presented, of any length and content.
  * `request`: what the caller wants to do.
  * `now`: milliseconds since 1970; one reading of the clock for check and admit.
- * `out_verdict`: receives the details of an allow or a refusal. May be NULL.
+ * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  * `out_ticket`: receives what to fetch, with `KEYSTILE_NEEDS_RECORD` alone.
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an error,
@@ -2393,7 +2393,7 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
                                        size_t key_len,
                                        const struct keystile_request *request,
                                        uint64_t now,
-                                       struct keystile_verdict *out_verdict,
+                                       struct keystile_decision *out_decision,
                                        struct keystile_ticket *out_ticket);
 
 /**
@@ -2407,7 +2407,7 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
  * struct as `out_ticket`.
  * `key`, `key_len`, `request`, `now`: as for the check.
  * `record`: what the store has now; NULL where it has none.
- * `out_verdict`, `out_ticket`: as for the check.
+ * `out_decision`, `out_ticket`: as for the check.
  *
  * Returns as `keystile_keyring_check`.
  */
@@ -2419,12 +2419,12 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        const struct keystile_request *request,
                                        const struct keystile_record *record,
                                        uint64_t now,
-                                       struct keystile_verdict *out_verdict,
+                                       struct keystile_decision *out_decision,
                                        struct keystile_ticket *out_ticket);
 
 /**
  * Voids what is kept of a key, and fetches of it that are under way. Once it has returned,
- * no call that begins later gets a verdict from an older record. Call it after each change
+ * no call that begins later gets a decision from an older record. Call it after each change
  * that the store has accepted, and after issuing.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
@@ -2451,7 +2451,7 @@ keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *k
  * again. A revocation that the backup does not have is forgotten with the rest. Returns
  * `KEYSTILE_OK`.
  */
-keystile_status keystile_keyring_forget_all(const struct keystile_keyring *keyring);
+keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
 
 /**
  * What was done so far, and what is held.
@@ -2499,17 +2499,17 @@ void keystile_uses_free(struct keystile_uses *uses);
  * The response to a refusal; or, for an allowed request, the header fields to add to
  * your own response: what is left of the rate limit, and that the key is being replaced.
  *
- * `verdict`: as a function wrote it.
+ * `decision`: as a function wrote it.
  * `policy`: a `keystile_status_policy`.
  * `requirement`: the one that the request was judged by, to name what is missing; may be
  * NULL.
  * `now`: milliseconds since 1970.
  * `out_response`: receives a handle, to be freed with `keystile_response_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the verdict was never given or the
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the decision was never given or the
  * policy is none; `KEYSTILE_ERROR_TIME`.
  */
-keystile_status keystile_respond(const struct keystile_verdict *verdict,
+keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
                                  const struct keystile_requirement *requirement,
                                  uint64_t now,

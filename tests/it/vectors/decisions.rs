@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::vectors::case::replay;
 use crate::vectors::form::{Format, PepperForm, ring, snake, unhex};
 
-/// All that a verdict is made of.
+/// All that a decision is made of.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scene {
@@ -108,7 +108,7 @@ impl Scene {
 
 #[derive(Deserialize, PartialEq, Debug)]
 #[serde(tag = "decision", rename_all = "snake_case", deny_unknown_fields)]
-enum Verdict {
+enum Expected {
     Allow {
         key_id: String,
         lineage: String,
@@ -142,7 +142,7 @@ struct NoticeForm {
     until: UnixMillis,
 }
 
-impl Verdict {
+impl Expected {
     fn of(decision: &Decision, requirement: Option<&Requirement>) -> Self {
         match decision {
             Decision::Allow(allowed) => Self::allow(allowed),
@@ -193,7 +193,7 @@ impl QuotaForm {
 #[test]
 fn decisions() {
     replay("decisions.json", |name, scene: Scene| {
-        Verdict::of(&scene.decide(name), scene.request.requires.as_ref())
+        Expected::of(&scene.decide(name), scene.request.requires.as_ref())
     });
 }
 
@@ -240,7 +240,7 @@ fn responses() {
     replay("responses.json", |name, input: ResponseInput| {
         let policy = match input.policy.as_str() {
             "rfc9110" => StatusPolicy::Rfc9110,
-            "article" => StatusPolicy::Article,
+            "express" => StatusPolicy::Express,
             other => panic!("{name}: no such policy: {other}"),
         };
         let (decision, requirement) = match (&input.cause, &input.scene) {

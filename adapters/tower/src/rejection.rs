@@ -9,14 +9,14 @@ use keystile::{Denial, Millis, Requirement, StatusPolicy, respond};
 
 /// A request that may not pass, and what it is answered with.
 #[derive(Clone)]
-pub struct Refusal {
+pub struct Rejection {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: String,
     code: &'static str,
 }
 
-impl Refusal {
+impl Rejection {
     /// The refusal that a denial is answered with. `requirement` is the one that the
     /// request was judged by.
     #[must_use]
@@ -44,7 +44,7 @@ impl Refusal {
     }
 
     /// For a key that is not known, from where too many of these came.
-    pub(crate) fn too_many_guesses(wait: Millis) -> Self {
+    pub(crate) fn too_many_invalid_keys(wait: Millis) -> Self {
         let mut refusal = Self::own(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_invalid_keys",
@@ -107,19 +107,19 @@ pub(crate) fn field(name: &'static str, value: String) -> Option<(HeaderName, He
     Some((HeaderName::from_static(name), value))
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        f.debug_struct("Rejection")
             .field("status", &self.status)
             .field("code", &self.code)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the request was refused: {}", self.code)
     }
 }
 
-impl core::error::Error for Refusal {}
+impl core::error::Error for Rejection {}

@@ -31,10 +31,10 @@ func ledger(t *testing.T) *keystilesql.Store {
 	return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
 }
 
-func keyringOver(t *testing.T, store keystile.Store, peppers *keystile.PepperRing, format *keystile.KeyFormat) *keystile.Keyring {
+func keyringOver(t *testing.T, store keystile.RecordFinder, peppers *keystile.PepperRing, format *keystile.KeyFormat) *keystile.Authenticator {
 	t.Helper()
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(peppers, format))
-	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{FollowEvery: 5 * time.Millisecond}))
+	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: 5 * time.Millisecond}))
 	t.Cleanup(func() { _ = keyring.Close(context.Background()) })
 	return keyring
 }
@@ -112,7 +112,7 @@ func TestASecondRotationElsewhereEndsTheOldestKeyHereToo(t *testing.T) {
 func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	keyrings := []*keystile.Keyring{keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)}
+	keyrings := []*keystile.Authenticator{keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)}
 	change := must[*keystile.Change](t)(keyrings[0].Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", Uses: keystile.Ptr(uint64(10))}))
 	var allowed, spent, other atomic.Int64
 	var running sync.WaitGroup

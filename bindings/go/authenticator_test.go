@@ -15,7 +15,7 @@ import (
 // world is a store with one key in it, and a keyring over it.
 type world struct {
 	store   *mapStore
-	keyring *keystile.Keyring
+	keyring *keystile.Authenticator
 	issuer  *keystile.Issuer
 	key     string
 	record  *keystile.Record
@@ -33,7 +33,7 @@ func newWorld(t testing.TB, options keystile.Options, change func(*keystile.Issu
 	store := newMapStore()
 	store.put(issued.Record)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
-	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, options))
+	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
 	t.Cleanup(func() { _ = keyring.Close(context.Background()) })
 	return &world{store, keyring, issuer, issued.Key.Expose(), issued.Record}
 }
@@ -270,7 +270,7 @@ func TestAKeyringThatIsDroppedEndsItsWork(t *testing.T) {
 		store := &notingStore{mapStore: newMapStore()}
 		format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
 		verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
-		_ = must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, keystile.Options{}))
+		_ = must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	}
 	for wait := 0; runtime.NumGoroutine() > before; wait++ {
 		if wait == 500 {
@@ -308,8 +308,8 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	store := &notingStore{mapStore: world.store, noted: map[keystile.KeyID]uint64{}}
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
-	options := keystile.Options{FlushEvery: time.Millisecond}
-	keyring := must[*keystile.Keyring](t)(keystile.NewKeyring(store, verifier, options))
+	options := keystile.Options{FlushInterval: time.Millisecond}
+	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
 	store.fails.Store(true)
 	var running sync.WaitGroup
 	for range 4 {
@@ -387,7 +387,7 @@ func TestOptionsHaveTheirBounds(t *testing.T) {
 	format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
 	for _, options := range []keystile.Options{{TTL: time.Second}, {TTL: 24 * time.Hour}, {AbsentTTL: -1, ClockSkew: -1}, {Capacity: 1}} {
-		keyring, err := keystile.NewKeyring(newMapStore(), verifier, options)
+		keyring, err := keystile.NewAuthenticator(newMapStore(), verifier, options)
 		if err != nil {
 			t.Errorf("%+v: %v", options, err)
 			continue
@@ -395,14 +395,14 @@ func TestOptionsHaveTheirBounds(t *testing.T) {
 		_ = keyring.Close(context.Background())
 	}
 	for _, options := range []keystile.Options{{TTL: -1}, {TTL: 25 * time.Hour}, {TTL: time.Nanosecond * 10}, {Capacity: -1}, {Capacity: 1 << 40}, {TTL: time.Second, AbsentTTL: time.Minute}} {
-		if keyring, err := keystile.NewKeyring(newMapStore(), verifier, options); !errors.Is(err, keystile.ErrLimit) && !errors.Is(err, keystile.ErrTime) {
+		if keyring, err := keystile.NewAuthenticator(newMapStore(), verifier, options); !errors.Is(err, keystile.ErrLimit) && !errors.Is(err, keystile.ErrTime) {
 			t.Errorf("%+v: %v", options, err)
 			if err == nil {
 				_ = keyring.Close(context.Background())
 			}
 		}
 	}
-	if _, err := keystile.NewKeyring(nil, verifier, keystile.Options{}); err == nil {
+	if _, err := keystile.NewAuthenticator(nil, verifier, keystile.Options{}); err == nil {
 		t.Error("a keyring without a store")
 	}
 	if _, err := keystile.NewVerifier(nil, nil); err == nil {

@@ -4,16 +4,16 @@ use core::future::Future;
 use core::net::IpAddr;
 
 use keystile::{Denial, DenialCode, Millis, RateLimit, UnixMillis};
-use keystile_tower::GuessLimiter;
+use keystile_tower::InvalidKeyLimit;
 
 /// How many invalid keys came from where. A valid one passes from any address: it may have
 /// to wait for its record, and that is all.
-pub(crate) struct Guesses(Option<GuessLimiter>);
+pub(crate) struct InvalidKeys(Option<InvalidKeyLimit>);
 
-impl Guesses {
+impl InvalidKeys {
     /// At most `bound` invalid keys from one address; as many as come where there is none.
     pub(crate) fn new(bound: Option<RateLimit>) -> Self {
-        Self(bound.map(GuessLimiter::new))
+        Self(bound.map(InvalidKeyLimit::new))
     }
 
     /// Counts a denial, if its key is not known. How long until one more would be taken,
@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn only_unknown_keys_with_an_address_are_guesses() {
-        let none = Guesses::new(RateLimit::new(0, Millis::from_hours(1)).ok());
-        let unbounded = Guesses::new(None);
+        let none = InvalidKeys::new(RateLimit::new(0, Millis::from_hours(1)).ok());
+        let unbounded = InvalidKeys::new(None);
         let now = UnixMillis::new(1_790_000_000_000).unwrap();
         let address = "192.0.2.1".parse().ok();
         for (cause, is_guess) in [

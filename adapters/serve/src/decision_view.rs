@@ -1,4 +1,4 @@
-//! A verdict in JSON, in the shape that `keystile verify --json` prints.
+//! A decision in JSON, in the shape that `keystile verify --json` prints.
 
 use keystile::{Decision, KeyRecord, Requirement, StatusPolicy};
 use serde::Serialize;
@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 
 use crate::clock;
 
-/// A verdict. All fields are always there; what does not apply is null, and `missing` is
+/// A decision. All fields are always there; what does not apply is null, and `missing` is
 /// empty. Nothing of a key is told before its secret is proved.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Verdict {
+pub(crate) struct DecisionView {
     /// `allow` or `deny`.
     #[schema(pattern = "^(allow|deny)$")]
     decision: &'static str,
@@ -42,7 +42,7 @@ pub(crate) struct Verdict {
     ends_at: Option<String>,
 }
 
-impl Verdict {
+impl DecisionView {
     pub(crate) fn new(
         decision: &Decision,
         record: Option<&KeyRecord>,

@@ -43,7 +43,7 @@ fn assert_bounded(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn guesses_are_bounded_and_owners_pass() {
+async fn invalid_keys_are_limited_and_owners_pass() {
     for request in [ADMIN, GATE] {
         let running = three_an_hour().await;
         let reads = keys::request("Acme").permissions(["keystile:keys:read"]);
@@ -84,7 +84,7 @@ async fn guesses_are_bounded_and_owners_pass() {
     }
 }
 
-/// Requests that pass, and those of known keys that may not, are no guesses.
+/// Requests that pass, and those of known keys that may not, are no invalid_keys.
 #[tokio::test]
 async fn only_invalid_keys_are_guesses() {
     let running = three_an_hour().await;
@@ -152,13 +152,13 @@ async fn a_header_of_a_stranger_makes_no_new_address() {
 #[tokio::test]
 async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
     let running = three_an_hour().await;
-    let verdict = async |key: &str, body: Value| {
-        let (status, verdict) = running.call(key, "POST /v1/verify", Some(&body)).await;
-        assert_eq!(status, 200, "{verdict}");
-        verdict["code"].as_str().unwrap_or("allowed").to_owned()
+    let decision = async |key: &str, body: Value| {
+        let (status, decision) = running.call(key, "POST /v1/verify", Some(&body)).await;
+        assert_eq!(status, 200, "{decision}");
+        decision["code"].as_str().unwrap_or("allowed").to_owned()
     };
     for _ in 0..5 {
-        assert_eq!(verdict("garbage", json!({})).await, "invalid_key");
+        assert_eq!(decision("garbage", json!({})).await, "invalid_key");
     }
     assert_eq!(
         ask(&running, ADMIN, "garbage", "127.0.0.1").await.status,
@@ -166,10 +166,10 @@ async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
     );
     let client = json!({ "ip": "192.0.2.1" });
     for _ in 0..5 {
-        let unknown = verdict(&running.keys["unknown"], client.clone()).await;
+        let unknown = decision(&running.keys["unknown"], client.clone()).await;
         assert_eq!(unknown, "invalid_key");
     }
-    assert_eq!(verdict(&running.keys["key"], client).await, "allowed");
+    assert_eq!(decision(&running.keys["key"], client).await, "allowed");
     assert_bounded(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
     assert_eq!(
         ask(&running, ADMIN, "garbage", "192.0.2.2").await.status,

@@ -1,4 +1,4 @@
-//! A verdict as plain fields: who was allowed and what is left, or why not.
+//! A decision as plain fields: who was allowed and what is left, or why not.
 
 use core::mem::MaybeUninit;
 
@@ -10,17 +10,17 @@ use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id, keystile_str, nth};
 use crate::wall::{Outcome, given, guard, put};
 
-/// What kind of verdict it is. Zeroed memory is none of them.
+/// What kind of decision it is. Zeroed memory is none of them.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum keystile_verdict_kind {
+pub enum keystile_decision_kind {
     /// The request may go on.
-    KEYSTILE_VERDICT_ALLOWED = 0x4b53_0001,
+    KEYSTILE_DECISION_ALLOWED = 0x4b53_0001,
     /// It may not.
-    KEYSTILE_VERDICT_REFUSED = 0x4b53_0002,
+    KEYSTILE_DECISION_REFUSED = 0x4b53_0002,
 }
 
-use keystile_verdict_kind::*;
+use keystile_decision_kind::*;
 
 /// Why a request was refused, in the detail that only an audit may see.
 #[repr(u32)]
@@ -66,12 +66,12 @@ pub enum keystile_cause {
 
 use keystile_cause::*;
 
-/// The details of a verdict. The verdict itself is the status that came with it; this is
+/// The details of a decision. The decision itself is the status that came with it; this is
 /// written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct keystile_verdict {
-    /// A `keystile_verdict_kind`.
+pub struct keystile_decision {
+    /// A `keystile_decision_kind`.
     pub kind: u32,
     /// A `keystile_cause`, for the audit alone; 0 where the request is allowed.
     pub cause: u32,
@@ -93,25 +93,25 @@ pub struct keystile_verdict {
     pub remaining_uses: u64,
     /// What is left of the rate limit; all zero where there is none.
     pub quota: keystile_quota,
-    /// Which permissions are missing; see `keystile_verdict_missing_at`.
+    /// Which permissions are missing; see `keystile_decision_missing_at`.
     pub missing: [u64; 2],
 }
 
 /// Makes a refusal where no key was judged, as when the store could not be asked.
 ///
 /// `cause`: a `keystile_cause`.
-/// `out_verdict`: receives the refusal, for `keystile_respond`.
+/// `out_decision`: receives the refusal, for `keystile_respond`.
 ///
 /// Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` where the
 /// number is no cause; it never returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_refuse(
     cause: u32,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
     guard(|| {
         let denial = Denial::new(core_cause(cause).ok_or(KEYSTILE_ERROR_VALUE)?);
-        put(out_verdict, keystile_verdict::refused(&denial));
+        put(out_decision, keystile_decision::refused(&denial));
         Err(keystile_status::from(&denial))
     })
 }
@@ -122,15 +122,15 @@ pub extern "C" fn keystile_refuse(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
-pub extern "C" fn keystile_verdict_missing_at(
-    verdict: Option<&keystile_verdict>,
+pub extern "C" fn keystile_decision_missing_at(
+    decision: Option<&keystile_decision>,
     requirement: Option<&keystile_requirement>,
     index: usize,
     out_permission: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (verdict, requirement) = (given(verdict)?, given(requirement)?);
-        let decision = verdict.core()?;
+        let (decision, requirement) = (given(decision)?, given(requirement)?);
+        let decision = decision.core()?;
         let denial = decision.denial().ok_or(KEYSTILE_ERROR_INDEX)?;
         nth(denial.missing(&requirement.0), index, out_permission)
     })
@@ -140,26 +140,26 @@ pub extern "C" fn keystile_verdict_missing_at(
 #[inline(always)]
 pub(crate) fn tell(
     decision: &Decision,
-    out_verdict: Option<&mut MaybeUninit<keystile_verdict>>,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> Outcome {
     match decision {
         Decision::Allow(allowed) => {
-            put(out_verdict, keystile_verdict::allowed(allowed));
+            put(out_decision, keystile_decision::allowed(allowed));
             Ok(())
         }
         Decision::Deny(denial) => {
-            put(out_verdict, keystile_verdict::refused(denial));
+            put(out_decision, keystile_decision::refused(denial));
             Err(keystile_status::from(denial))
         }
     }
 }
 
-impl keystile_verdict {
+impl keystile_decision {
     #[inline(always)]
     fn allowed(allowed: &Allowed) -> Self {
         let notice = allowed.notice.as_ref();
         Self {
-            kind: KEYSTILE_VERDICT_ALLOWED as u32,
+            kind: KEYSTILE_DECISION_ALLOWED as u32,
             cause: 0,
             key_id: keystile_id::of(&allowed.key_id),
             lineage: keystile_id::of(&allowed.lineage),
@@ -176,7 +176,7 @@ impl keystile_verdict {
 
     pub(crate) fn refused(denial: &Denial) -> Self {
         Self {
-            kind: KEYSTILE_VERDICT_REFUSED as u32,
+            kind: KEYSTILE_DECISION_REFUSED as u32,
             cause: keystile_cause::of(denial.cause()) as u32,
             key_id: keystile_id::of_optional(denial.key_id()),
             lineage: keystile_id::NONE,
@@ -194,12 +194,12 @@ impl keystile_verdict {
     /// The decision that the fields stand for.
     pub(crate) fn core(&self) -> Result<Decision, keystile_status> {
         let quota = self.quota.core()?;
-        if self.kind == KEYSTILE_VERDICT_REFUSED as u32 {
+        if self.kind == KEYSTILE_DECISION_REFUSED as u32 {
             let cause = core_cause(self.cause).ok_or(KEYSTILE_ERROR_VALUE)?;
             let denial = Denial::from_parts(cause, self.key_id.optional()?, quota, self.missing);
             return Ok(Decision::Deny(denial));
         }
-        if self.kind != KEYSTILE_VERDICT_ALLOWED as u32 {
+        if self.kind != KEYSTILE_DECISION_ALLOWED as u32 {
             return Err(KEYSTILE_ERROR_VALUE);
         }
         let mut allowed = Allowed::new(self.key_id.core()?, self.lineage.core()?);

@@ -15,7 +15,7 @@ import (
 )
 
 // A keyring over a store has the verbs, which are in force when they return.
-func Example_keyring() {
+func Example_authenticator() {
 	ctx := context.Background()
 	folder, err := os.MkdirTemp("", "keys")
 	if err != nil {
@@ -33,7 +33,7 @@ func Example_keyring() {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewKeyring(store, verifier, keystile.Options{}))
+	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer keyring.Close(ctx)
 
 	old := keystile.Must(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd"}))

@@ -23,7 +23,7 @@ const (
 	absentTTL = 10 * time.Second
 )
 
-// Keyring decides about requests by records that it keeps, and fetches those that it has
+// Authenticator decides about requests by records that it keeps, and fetches those that it has
 // not. Any number of goroutines may call any of its methods at once.
 //
 //   - It keeps records, never decisions: state, expiry, endpoint, permission and limit are
@@ -33,28 +33,28 @@ const (
 //     the others.
 //   - What is kept and has not run out is answered while the store is down. All else is
 //     then refused, with [ErrStoreUnavailable].
-//   - Once [Keyring.Invalidate] or one of the verbs has returned, no check that begins later
+//   - Once [Authenticator.Invalidate] or one of the verbs has returned, no check that begins later
 //     goes by an older record. What other processes change is in force within about a
-//     second where the store is a [Feed], and when the TTL is over at the latest.
+//     second where the store is a [EventSource], and when the TTL is over at the latest.
 //   - Rate limits are kept by each process for itself. Counted uses are spent in the store
 //     where it is a [UsageStore], and else by each process for itself too.
 //
-// Call [Keyring.Close] to note the last uses and to end its background work. A keyring
+// Call [Authenticator.Close] to note the last uses and to end its background work. A keyring
 // that is dropped without it loses the uses not yet noted, and nothing else.
-type Keyring struct {
+type Authenticator struct {
 	own *capi.Keyring
 	*parts
 }
 
-// parts are what the background work needs; it must not hold the Keyring itself, or that
+// parts are what the background work needs; it must not hold the Authenticator itself, or that
 // would never be let go of.
 type parts struct {
 	ring      *capi.Keyring
 	verifier  *Verifier
-	store     Store
+	store     RecordFinder
 	usage     UsageStore
 	noter     UseNoter
-	ledger    Ledger
+	ledger    Store
 	clock     func() time.Time
 	log       *slog.Logger
 	timeout   time.Duration
@@ -68,9 +68,9 @@ type parts struct {
 	running   sync.WaitGroup
 }
 
-// NewKeyring is a keyring for the keys that a verifier accepts, over a store. A [Ledger] is
-// the most that the store can be; [Store] alone is enough to check keys.
-func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, error) {
+// NewAuthenticator is a keyring for the keys that a verifier accepts, over a store. A [Store] is
+// the most that the store can be; [RecordFinder] alone is enough to check keys.
+func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (*Authenticator, error) {
 	if store == nil || verifier == nil {
 		return nil, errors.New("keystile: a keyring needs a store and a verifier")
 	}
@@ -108,22 +108,22 @@ func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, err
 	}
 	own.usage, _ = store.(UsageStore)
 	own.noter, _ = store.(UseNoter)
-	own.ledger, _ = store.(Ledger)
+	own.ledger, _ = store.(Store)
 	own.stopped, own.stop = context.WithCancel(context.Background())
 	own.flights.begin(own, orDefault(options.Fetches, 64))
 	own.directory.begin(capacity)
 	own.uses.most = capacity
 	own.care.begin()
 	if own.noter != nil {
-		own.run(func() { own.noteUses(orDefault(options.FlushEvery, 5*time.Second)) })
+		own.run(func() { own.noteUses(orDefault(options.FlushInterval, 5*time.Second)) })
 	}
 	if own.ledger != nil {
 		own.run(own.lookAfterAll)
 	}
-	if feed, follows := store.(Feed); follows && options.FollowEvery >= 0 {
-		own.run(func() { own.follow(feed, orDefault(options.FollowEvery, time.Second)) })
+	if feed, follows := store.(EventSource); follows && options.PollInterval >= 0 {
+		own.run(func() { own.follow(feed, orDefault(options.PollInterval, time.Second)) })
 	}
-	keyring := &Keyring{ring, own}
+	keyring := &Authenticator{ring, own}
 	runtime.AddCleanup(keyring, func(own *parts) {
 		own.closed.Store(true)
 		own.stop()
@@ -137,7 +137,7 @@ func NewKeyring(store Store, verifier *Verifier, options Options) (*Keyring, err
 // The decision alone says whether the request may go on. With an error it refuses too: the
 // error says why no key was judged, as [ErrStoreUnavailable], joined with the store's own
 // or the context's.
-func (k *Keyring) Check(ctx context.Context, key string, request Request) (Decision, error) {
+func (k *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
 	var decision Decision
 	if k.closed.Load() {
 		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
@@ -148,10 +148,10 @@ func (k *Keyring) Check(ctx context.Context, key string, request Request) (Decis
 	now := uint64(k.clock().UnixMilli())
 	asked := request.own()
 	decision.requirement = request.Requirement
-	asOf, status := k.own.Check(key, &asked, now, &decision.verdict)
+	asOf, status := k.own.Check(key, &asked, now, &decision.raw)
 	decision.status = status
 	if status == capi.OK {
-		if decision.NeedsRehash() || decision.verdict.EndsOverlapOf != (capi.ID{}) {
+		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
 			k.lookAfter(&decision, key)
 		}
 		return decision, nil
@@ -163,7 +163,7 @@ func (k *Keyring) Check(ctx context.Context, key string, request Request) (Decis
 }
 
 // fetchAndAdmit is the way of a key whose record is not kept.
-func (k *Keyring) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
+func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
 	defer runtime.KeepAlive(k)
 	lookup, err := k.verifier.LookUp(key)
 	if err != nil {
@@ -200,7 +200,7 @@ func (k *Keyring) fetchAndAdmit(ctx context.Context, key string, request Request
 		decision := Decision{requirement: request.Requirement}
 		// Who joined a fetch answers for what was invalidated since that began, which was
 		// before its own ticket.
-		asOf, decision.status = k.own.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.verdict)
+		asOf, decision.status = k.own.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}
@@ -214,7 +214,7 @@ func (k *Keyring) fetchAndAdmit(ctx context.Context, key string, request Request
 
 // checkCounted judges a key whose uses are counted by what the store has spent of them.
 // Where its secret is not proved, the keyring is to remember that.
-func (k *Keyring) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
+func (k *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
 	at := timeOf(now)
 	for range triesMax {
 		if record == nil {
@@ -254,7 +254,7 @@ func (k *Keyring) checkCounted(ctx context.Context, key string, request Request,
 // Record is the record of a key that a decision allowed, for whoever may know whose key it
 // was: the one that is kept, else the store's. Its last use, and the uses that are left, are
 // as they were when it was read.
-func (k *Keyring) Record(ctx context.Context, id KeyID) (*Record, error) {
+func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	if id.IsZero() {
 		return nil, ErrNotFound
 	}
@@ -277,36 +277,36 @@ func (k *Keyring) Record(ctx context.Context, id KeyID) (*Record, error) {
 // Invalidate voids what is kept of a key, and fetches of it that are under way. Call it
 // after each change that the store has accepted, and after issuing; the verbs of the
 // keyring do so themselves.
-func (k *Keyring) Invalidate(id KeyID) {
+func (k *Authenticator) Invalidate(id KeyID) {
 	k.directory.forget(id)
 	k.own.Invalidate(&id.id)
 }
 
 // InvalidateOwner voids what is kept of all keys of an owner, at once.
-func (k *Keyring) InvalidateOwner(owner string) {
+func (k *Authenticator) InvalidateOwner(owner string) {
 	k.directory.forgetAll()
 	k.own.InvalidateOwner(owner)
 }
 
 // InvalidateAll voids all that is kept, at once.
-func (k *Keyring) InvalidateAll() {
+func (k *Authenticator) InvalidateAll() {
 	k.directory.forgetAll()
 	k.own.InvalidateAll()
 }
 
-// ForgetAll voids all that is kept, and forgets which versions were seen: for a store that was
+// Reset voids all that is kept, and forgets which versions were seen: for a store that was
 // put back from a backup, whose records are older than those that were kept. They would else be
 // taken for those of a replica that lags, and each check refused. A revocation that the backup
 // does not have is forgotten with the rest.
 //
-// A keyring that follows a [Feed] sees for itself that its events became fewer.
-func (k *Keyring) ForgetAll() {
+// A keyring that follows a [EventSource] sees for itself that its events became fewer.
+func (k *Authenticator) Reset() {
 	k.directory.forgetAll()
-	k.own.ForgetAll()
+	k.own.Reset()
 }
 
 // Stats is what was done so far.
-func (k *Keyring) Stats() Stats {
+func (k *Authenticator) Stats() Stats {
 	own := k.own.Stats()
 	waiting, dropped := k.uses.stats()
 	return Stats{own.Entries, own.Fetches, k.flights.stats(), own.Overtaken, own.Evictions, own.Invalidations,
@@ -316,7 +316,7 @@ func (k *Keyring) Stats() Stats {
 // Close ends the background work, waits for it, and notes the last uses, as long as the
 // context lasts. From now on each check is refused, since nobody hears of changes any more.
 // It may be called again, and then notes what could not be noted before.
-func (k *Keyring) Close(ctx context.Context) error {
+func (k *Authenticator) Close(ctx context.Context) error {
 	k.closed.Store(true)
 	k.stop()
 	ended := make(chan struct{})
@@ -336,7 +336,9 @@ func (k *Keyring) Close(ctx context.Context) error {
 }
 
 // Format shows nothing of what the keyring holds.
-func (k *Keyring) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte("keystile.Keyring")) }
+func (k *Authenticator) Format(state fmt.State, _ rune) {
+	_, _ = state.Write([]byte("keystile.Authenticator"))
+}
 
 func (p *parts) run(work func()) {
 	p.running.Add(1)

@@ -1,4 +1,4 @@
-//! The bound on guesses: it slows a guesser down and locks nobody out.
+//! The bound on invalid_keys: it slows a guesser down and locks nobody out.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::keys;
 use crate::service::{app, service};
 
 fn three_an_hour(builder: ApiKeyLayerBuilder<MemoryStore>) -> ApiKeyLayerBuilder<MemoryStore> {
-    builder.guesses(RateLimit::new(3, Millis::from_hours(1)).unwrap())
+    builder.invalid_key_limit(RateLimit::new(3, Millis::from_hours(1)).unwrap())
 }
 
 fn bounded(builder: ApiKeyLayerBuilder<MemoryStore>) -> Router {
@@ -19,7 +19,7 @@ fn bounded(builder: ApiKeyLayerBuilder<MemoryStore>) -> Router {
 }
 
 #[tokio::test]
-async fn guesses_are_bounded_and_owners_pass() {
+async fn invalid_keys_are_limited_and_owners_pass() {
     let service = service(bounded).await;
     assert_eq!(
         service.profile(&service.keys["key"]).await.status,
@@ -67,7 +67,7 @@ async fn guesses_are_bounded_and_owners_pass() {
     );
 }
 
-/// Requests that pass, and those of known keys that may not, are no guesses.
+/// Requests that pass, and those of known keys that may not, are no invalid_keys.
 #[tokio::test]
 async fn only_unknown_keys_are_guesses() {
     let service = service(bounded).await;
@@ -88,7 +88,7 @@ async fn only_unknown_keys_are_guesses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_owner_passes_through_a_crowd_of_guessers() {
     let service = Arc::new(service(bounded).await);
-    let mut guesses = Vec::new();
+    let mut invalid_keys = Vec::new();
     for _ in 0..200 {
         let unknown = keystile::issue(
             &keys::format(),
@@ -98,7 +98,7 @@ async fn an_owner_passes_through_a_crowd_of_guessers() {
             keys::now(),
         );
         let (service, key) = (Arc::clone(&service), unknown.unwrap().key);
-        guesses.push(tokio::spawn(async move {
+        invalid_keys.push(tokio::spawn(async move {
             service.profile(key.expose()).await.status
         }));
     }
@@ -106,7 +106,7 @@ async fn an_owner_passes_through_a_crowd_of_guessers() {
     let owner = keys::issued(&*store, &keys::request("Acme"), keys::now()).await;
     assert_eq!(service.profile(owner.key.expose()).await.status, 200);
     let mut told = 0;
-    for guess in guesses {
+    for guess in invalid_keys {
         match guess.await.unwrap() {
             401 => told += 1,
             status => assert_eq!(status, 429),

@@ -26,7 +26,7 @@ const LANE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Only keys that were refused because they are not known are counted: not the requests
 /// that pass, and not those of a known key that may not. What it bounds is the work that
-/// guesses make, and what a guesser is told; a key cannot be guessed anyway. So a valid
+/// invalid_keys make, and what a guesser is told; a key cannot be guessed anyway. So a valid
 /// key passes from any address, however much was guessed from there: nobody can lock an
 /// owner out by sitting next to them.
 ///
@@ -34,7 +34,7 @@ const LANE_TIMEOUT: Duration = Duration::from_secs(10);
 /// what one client is given. A new address takes the place of the one that is the nearest
 /// to being forgotten; a flood of addresses evicts no one who is over the bound while there
 /// is anybody in the same place who is not.
-pub struct GuessLimiter {
+pub struct InvalidKeyLimit {
     limit: RateLimit,
     hasher: RandomState,
     buckets: Box<[Mutex<[Slot; BUCKET]>]>,
@@ -49,7 +49,7 @@ struct Slot {
     state: RateState,
 }
 
-impl GuessLimiter {
+impl InvalidKeyLimit {
     /// At most `limit` refused keys from one address.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
@@ -104,7 +104,7 @@ impl GuessLimiter {
 
     /// What the store says to one who asks from this address: at once where the bound is not
     /// reached, and else a few at a time. So an owner who is behind the same address gets
-    /// through, and guesses keep no more of the store busy than this. Nothing where that takes
+    /// through, and invalid_keys keep no more of the store busy than this. Nothing where that takes
     /// more than 10 s.
     pub async fn pace<T>(
         &self,
@@ -130,9 +130,9 @@ impl GuessLimiter {
     }
 }
 
-impl fmt::Debug for GuessLimiter {
+impl fmt::Debug for InvalidKeyLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuessLimiter")
+        f.debug_struct("InvalidKeyLimit")
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
@@ -163,8 +163,8 @@ mod tests {
         start.plus(Millis::new(millis)).unwrap()
     }
 
-    fn three_an_hour() -> GuessLimiter {
-        GuessLimiter::new(RateLimit::new(3, Millis::from_hours(1)).unwrap())
+    fn three_an_hour() -> InvalidKeyLimit {
+        InvalidKeyLimit::new(RateLimit::new(3, Millis::from_hours(1)).unwrap())
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
 
     /// Who guessed too often keeps few places of the store busy, and nobody else waits.
     #[tokio::test]
-    async fn guesses_go_through_a_narrow_lane() {
+    async fn invalid_keys_are_throttled() {
         let mut limiter = three_an_hour();
         limiter.lane_timeout = Duration::from_millis(20);
         let [crowd, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
