@@ -1,4 +1,5 @@
-//! What a key is: how it is spelled, read, proved and named.
+//! What a key is: its text, its public id and its digest, and how each is made and
+//! checked.
 
 pub(crate) mod base62;
 pub(crate) mod checksum;

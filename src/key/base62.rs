@@ -9,17 +9,17 @@ use crate::error::{Error, ErrorKind};
 pub(crate) const ALPHABET: &[u8; 62] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Random bytes asked for at a time: one draw serves an id and a secret with few misses.
+/// Random bytes per draw: nearly always enough for the 43 characters of a secret.
 const POOL_BYTES: usize = 96;
 
-/// Pools after which a source that yields nothing usable is called broken. A sound one
-/// gives a pool without a single usable byte once in 2⁴⁸⁰ draws.
+/// Draws after which a source without usable bytes is considered broken. A working source
+/// returns a pool without a single usable byte once in 2⁴⁸⁰ draws.
 const POOLS_MAX: u32 = 16;
 
-/// The character that `byte` stands for, or nothing where it must be drawn again.
+/// The character for `byte`, or `None` if another byte must be drawn.
 ///
-/// 248 is the largest multiple of 62 below 256: each character is hit by exactly four
-/// bytes. Reducing the other eight too would favour the first eight characters.
+/// 248 is the largest multiple of 62 below 256, so exactly four bytes map to each
+/// character. Mapping the other eight as well would favour the first eight characters.
 pub(crate) fn character(byte: u8) -> Option<u8> {
     if byte < 248 {
         ALPHABET.get(usize::from(byte % 62)).copied()
@@ -28,8 +28,8 @@ pub(crate) fn character(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether all of `text` is of the alphabet; free of branches on its bytes, and of a known
-/// length, so that it vectorises.
+/// Whether `text` is base62. Its length is fixed and no branch depends on a byte, so that
+/// the loop vectorises.
 #[inline]
 pub(crate) fn is_text<const N: usize>(text: &[u8; N]) -> bool {
     text.iter()
@@ -38,18 +38,18 @@ pub(crate) fn is_text<const N: usize>(text: &[u8; N]) -> bool {
 
 /// Fills `text` with independent, uniform characters.
 pub(crate) fn fill<R: TryCryptoRng + ?Sized>(rng: &mut R, text: &mut [u8]) -> Result<(), Error> {
-    let mut places = text.iter_mut();
+    let mut slots = text.iter_mut();
     let mut pool = [0u8; POOL_BYTES];
     for _ in 0..POOLS_MAX {
-        if places.len() == 0 || rng.try_fill_bytes(&mut pool).is_err() {
+        if slots.len() == 0 || rng.try_fill_bytes(&mut pool).is_err() {
             break;
         }
         for character in pool.iter().filter_map(|&byte| character(byte)) {
-            let Some(place) = places.next() else { break };
-            *place = character;
+            let Some(slot) = slots.next() else { break };
+            *slot = character;
         }
     }
-    let filled = places.len() == 0;
+    let filled = slots.len() == 0;
     pool.zeroize();
     if filled {
         Ok(())
@@ -64,23 +64,23 @@ pub(crate) fn fill<R: TryCryptoRng + ?Sized>(rng: &mut R, text: &mut [u8]) -> Re
 
 /// `number` in six digits, most significant first.
 ///
-/// Six digits hold any number below 62⁶ ≈ 5.7 × 10¹⁰, so 35 bits at most.
+/// Six digits hold any number below 62⁶ ≈ 5.7 × 10¹⁰, and so any number of 35 bits.
 #[inline]
 pub(crate) fn six_digits(number: u64) -> [u8; 6] {
     let mut rest = number;
     let mut digits = [0u8; 6];
     for digit in digits.iter_mut().rev() {
-        let place = usize::try_from(rest % 62).unwrap_or(0);
-        *digit = ALPHABET.get(place).copied().unwrap_or(b'0');
+        let value = usize::try_from(rest % 62).unwrap_or(0);
+        *digit = ALPHABET.get(value).copied().unwrap_or(b'0');
         rest /= 62;
     }
     digits
 }
 
-/// The number that six digits of the alphabet stand for.
+/// The number that six base62 digits represent.
 ///
-/// Cheaper than writing a number in digits, which divides six times. The digits of a
-/// check are no secret: a table may be asked for them.
+/// Cheaper than converting a number to digits, which divides six times. Check digits are
+/// not secret, so a table lookup is safe.
 #[inline]
 pub(crate) fn number(digits: &[u8; 6]) -> u64 {
     digits.iter().fold(0, |number: u64, &digit| {
@@ -91,7 +91,7 @@ pub(crate) fn number(digits: &[u8; 6]) -> u64 {
 
 #[expect(
     clippy::indexing_slicing,
-    reason = "worked out by the compiler: a bad index fails the build"
+    reason = "evaluated at compile time: a bad index fails the build"
 )]
 const VALUES: [u8; 256] = {
     let mut values = [0; 256];
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn e1_e2_the_draw_is_exactly_uniform_over_all_bytes() {
-        // Unkey #6669 and its kin: `byte % 62` favours the first eight characters.
+        // Unkey #6669 and similar bugs: `byte % 62` favours the first eight characters.
         let mut hits = [0u32; 256];
         for byte in 0..=u8::MAX {
             match character(byte) {
@@ -123,7 +123,7 @@ mod tests {
             let expected = if ALPHABET.contains(&byte) { 4 } else { 0 };
             assert_eq!(hits[usize::from(byte)], expected);
         }
-        // The control: the reducing draw fails the same count.
+        // The control: drawing by remainder fails the same count.
         let mut biased = [0u32; 62];
         (0..=u8::MAX).for_each(|byte| biased[usize::from(byte % 62)] += 1);
         assert!(biased.iter().any(|&count| count != 4));
@@ -161,15 +161,15 @@ mod tests {
 
     #[test]
     fn e4_every_character_is_reachable_in_every_place() {
-        for (place, &wanted) in (0..4).flat_map(|p| ALPHABET.iter().map(move |c| (p, c))) {
+        for (at, &expected) in (0..4).flat_map(|p| ALPHABET.iter().map(move |c| (p, c))) {
             let byte = (0..=u8::MAX)
-                .find(|&b| character(b) == Some(wanted))
+                .find(|&b| character(b) == Some(expected))
                 .unwrap();
             let mut bytes = [7u8; POOL_BYTES];
-            bytes[place] = byte;
+            bytes[at] = byte;
             let mut text = [0u8; 4];
             fill(&mut Script(&bytes), &mut text).unwrap();
-            assert_eq!(text[place], wanted);
+            assert_eq!(text[at], expected);
         }
     }
 

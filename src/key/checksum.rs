@@ -1,4 +1,5 @@
-//! The six characters at a structured key's end that turn typos away before any look-up.
+//! The six check characters at the end of a structured key, so that a typo is refused
+//! before any lookup.
 
 use core::fmt;
 
@@ -11,10 +12,11 @@ use crate::key::base62;
 /// Shortest checksum key in bytes.
 const CHECKSUM_KEY_BYTES_MIN: usize = 16;
 
-/// How the check over a structured key is made.
+/// How the check characters of a structured key are computed.
 ///
-/// It is no security boundary: the digest is. It tells a typo or an invented key from a
-/// real one without a look-up, and lets a secret scanner drop false positives.
+/// The check is not a security boundary; the digest is. It distinguishes a typo or an
+/// invented key from a real one without a lookup, and lets a secret scanner discard false
+/// positives.
 ///
 /// ```
 /// use keystile::Checksum;
@@ -25,20 +27,20 @@ const CHECKSUM_KEY_BYTES_MIN: usize = 16;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Checksum {
-    /// CRC-32 (IEEE 802.3), which anybody can check offline.
+    /// CRC-32 (IEEE 802.3), which anyone can verify offline.
     #[default]
     Crc32,
-    /// The first 35 bits of HMAC-SHA-256 under a key of the server's, which turns away
-    /// keys that were never issued too.
+    /// The first 35 bits of HMAC-SHA-256 under a key that only the server has, so that
+    /// keys that were never issued are refused too.
     Keyed(ChecksumKey),
 }
 
-/// The server's key of a keyed checksum; made by [`Checksum::keyed`].
+/// The server's key for a keyed checksum, made by [`Checksum::keyed`].
 #[derive(Clone)]
 pub struct ChecksumKey(Hmac<Sha256>);
 
 impl Checksum {
-    /// A keyed checksum.
+    /// Creates a keyed checksum.
     ///
     /// # Errors
     /// [`ErrorKind::Format`] if the key has fewer than 16 bytes.
@@ -54,12 +56,12 @@ impl Checksum {
         Ok(Self::Keyed(ChecksumKey(state)))
     }
 
-    /// The six base62 digits over `text`.
+    /// The six base62 check digits of `text`.
     pub(crate) fn digits(&self, text: &[u8]) -> [u8; 6] {
         base62::six_digits(self.number(text))
     }
 
-    /// Whether these digits, which are of the alphabet, are those over `text`.
+    /// Whether `digits`, which must be base62, are the check digits of `text`.
     #[inline]
     pub(crate) fn holds(&self, text: &[u8], digits: &[u8; 6]) -> bool {
         self.number(text) == base62::number(digits)

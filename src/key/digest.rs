@@ -1,4 +1,4 @@
-//! The only hashing of keys, and the only comparison.
+//! The only code that hashes keys, and the only code that compares digests.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use crate::key::sha256::sha256;
 /// Shortest pepper in bytes; as long as the hash's output (RFC 2104, section 3).
 const PEPPER_BYTES_MIN: usize = 32;
 
-/// Peppers that a ring holds at most, the current one among them.
+/// The most peppers that a ring holds, including the current one.
 pub const PEPPERS_MAX: usize = 8;
 
 /// How a digest was made.
@@ -30,13 +30,13 @@ pub enum DigestKind {
     },
 }
 
-/// What a store keeps in place of a key.
+/// What a store keeps instead of a key.
 ///
-/// Its text form says how it was made: `sha256:<hex>` or `hmac-sha256:<pepper>:<hex>`.
-/// A bare value of 64 hex digits is SHA-256, so a column filled by
-/// `printf %s "$KEY" | sha256sum` reads as it is.
+/// The text form names the algorithm: `sha256:<hex>` or `hmac-sha256:<pepper>:<hex>`. A
+/// bare value of 64 hex digits is read as SHA-256, so a column filled by
+/// `printf %s "$KEY" | sha256sum` works unchanged.
 ///
-/// Two digests compare in constant time; a different kind is never equal.
+/// Digests are compared in constant time. Digests of different kinds are never equal.
 ///
 /// ```
 /// use keystile::{Digest, DigestKind};
@@ -53,19 +53,19 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A digest from its parts, as a store holds them.
+    /// Creates a digest from its parts, as a store holds them.
     #[must_use]
     pub const fn new(kind: DigestKind, bytes: [u8; 32]) -> Self {
         Self { kind, bytes }
     }
 
-    /// SHA-256 of a whole key text.
+    /// The SHA-256 digest of a whole key text.
     #[must_use]
     pub fn sha256(text: &[u8]) -> Self {
         Self::new(DigestKind::Sha256, sha256(text))
     }
 
-    /// How it was made.
+    /// How the digest was made.
     #[must_use]
     pub const fn kind(&self) -> DigestKind {
         self.kind
@@ -79,11 +79,11 @@ impl Digest {
 }
 
 impl ConstantTimeEq for Digest {
-    /// Folded into 64 bits first: byte by byte, the same comparison takes many times as
-    /// long.
+    /// The difference is folded into 64 bits first: comparing byte by byte takes many
+    /// times as long.
     #[inline]
     fn ct_eq(&self, other: &Self) -> subtle::Choice {
-        // The kinds are no secret.
+        // The kind is not secret.
         let difference = self
             .bytes
             .as_chunks::<8>()
@@ -123,7 +123,7 @@ fn parse(text: &str) -> Option<Digest> {
         Some(("hmac-sha256", rest)) => {
             let (version, digits) = rest.split_once(':')?;
             let pepper: u32 = version.parse().ok()?;
-            // One text for one digest: no sign, no leading zero.
+            // A digest has one text form only: no sign, no leading zeros.
             let plain = version.bytes().all(|b| b.is_ascii_digit())
                 && (version.len() == 1 || !version.starts_with('0'));
             (plain.then_some(DigestKind::HmacSha256 { pepper })?, digits)
@@ -148,7 +148,7 @@ impl fmt::Display for Digest {
 }
 
 impl fmt::Debug for Digest {
-    /// Not the value: whoever reads a log needs no list of digests.
+    /// Leaves the value out, so that a log does not become a list of digests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Digest")
             .field("kind", &self.kind)
@@ -156,8 +156,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A server-held key that digests are made under, so that a stolen table is no list to
-/// test guesses against.
+/// A key that only the server holds and that digests are made under, so that a stolen
+/// table cannot be used to test guesses.
 #[derive(Clone)]
 pub struct Pepper {
     version: u32,
@@ -165,7 +165,7 @@ pub struct Pepper {
 }
 
 impl Pepper {
-    /// A pepper and the version under which digests name it.
+    /// Creates a pepper. Digests name it by its version.
     ///
     /// # Errors
     /// [`ErrorKind::Digest`] if the secret has fewer than 32 bytes.
@@ -176,7 +176,7 @@ impl Pepper {
                 "a pepper has 32 bytes or more",
             ));
         }
-        // The keyed state is made once: keying costs two more compressions each time.
+        // The keyed state is computed once: each keying costs two more compressions.
         let state = Hmac::new_from_slice(secret)
             .map_err(|_| Error::new(ErrorKind::Digest, "a pepper of that length"))?;
         Ok(Self { version, state })
@@ -204,9 +204,10 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// The peppers in use: a current one for new digests, retired ones for old digests.
+/// The peppers in use: the current one for new digests, retired ones for existing
+/// digests.
 ///
-/// Without any, digests are plain SHA-256.
+/// If the ring is empty, digests are plain SHA-256.
 ///
 /// ```
 /// use keystile::{Pepper, PepperRing};
@@ -222,7 +223,7 @@ pub struct PepperRing {
 }
 
 impl PepperRing {
-    /// No pepper: digests are plain SHA-256.
+    /// An empty ring: digests are plain SHA-256.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -230,7 +231,7 @@ impl PepperRing {
         }
     }
 
-    /// A ring whose current pepper is `current`.
+    /// A ring with `current` as its current pepper.
     #[must_use]
     pub fn new(current: Pepper) -> Self {
         Self {
@@ -238,11 +239,11 @@ impl PepperRing {
         }
     }
 
-    /// Adds a pepper that old digests were made under.
+    /// Adds a retired pepper, under which existing digests were made.
     ///
     /// # Errors
-    /// [`ErrorKind::Digest`] if its version is taken, if there are eight already, or if
-    /// there is no current one to add it behind.
+    /// [`ErrorKind::Digest`] if its version is taken, if the ring is full with eight
+    /// peppers, or if the ring has no current pepper.
     pub fn retired(mut self, pepper: Pepper) -> Result<Self, Error> {
         let expected = if self.peppers.is_empty() {
             "a ring begins with its current pepper"
@@ -257,7 +258,7 @@ impl PepperRing {
         Err(Error::new(ErrorKind::Digest, expected))
     }
 
-    /// The digest that a new record gets.
+    /// The digest for a new record.
     #[must_use]
     pub fn digest(&self, text: &[u8]) -> Digest {
         self.peppers
@@ -265,7 +266,7 @@ impl PepperRing {
             .map_or_else(|| Digest::sha256(text), |pepper| pepper.digest(text))
     }
 
-    /// Every digest that a stored record of this key may carry, the current kind first.
+    /// Every digest that a stored record of this key may have, the current kind first.
     pub(crate) fn candidates(&self, text: &[u8]) -> impl Iterator<Item = Digest> {
         self.peppers
             .iter()
@@ -275,8 +276,8 @@ impl PepperRing {
 
     /// Whether `stored` is the digest of `text`.
     ///
-    /// With nothing stored, or under a pepper that is not in the ring, it computes and
-    /// compares just the same and answers no.
+    /// If nothing is stored, or its pepper is not in the ring, it still computes and
+    /// compares a digest, and returns false.
     pub(crate) fn proves(&self, text: &[u8], stored: Option<&Digest>) -> bool {
         let presented = match stored.map_or_else(|| self.kind(), Digest::kind) {
             DigestKind::Sha256 => Digest::sha256(text),
@@ -286,7 +287,8 @@ impl PepperRing {
                 .find(|p| p.version == pepper)
                 .map_or_else(|| self.digest(text), |pepper| pepper.digest(text)),
         };
-        // A dummy proves nothing, whatever it holds: it is there to be compared with.
+        // A comparison with the dummy never proves a key; it is made so that the work is
+        // the same.
         const DUMMY: Digest = Digest::new(DigestKind::Sha256, [0; 32]);
         let equal = presented == *stored.unwrap_or(&DUMMY);
         equal & stored.is_some()
@@ -301,7 +303,7 @@ impl PepperRing {
             })
     }
 
-    /// Whether a record with this digest should be given a new one.
+    /// Whether a record with this digest should get a new one.
     pub(crate) fn is_outdated(&self, stored: &Digest) -> bool {
         stored.kind != self.kind()
     }

@@ -1,4 +1,4 @@
-//! The public name of a key, for logs, audits and invalidation.
+//! The public id of a key, for logs, audits and invalidation.
 
 use core::{
     fmt,
@@ -19,7 +19,7 @@ pub(crate) const KEY_ID_BYTES: usize = 16;
 
 /// A key's public id: the format version `1` and 15 random base62 characters.
 ///
-/// It names a key and proves nothing: it may be logged and shown.
+/// It identifies a key and proves nothing, so it may be logged and shown.
 ///
 /// ```
 /// use keystile::KeyId;
@@ -43,10 +43,10 @@ impl KeyId {
         Ok(Self(bytes))
     }
 
-    /// An id from its 16 characters.
+    /// Creates an id from its 16 characters.
     ///
     /// # Errors
-    /// [`ErrorKind::KeyId`] where they are not an id.
+    /// [`ErrorKind::KeyId`] if they are not a valid id.
     #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let id = <[u8; KEY_ID_BYTES]>::try_from(bytes).ok();
@@ -59,11 +59,11 @@ impl KeyId {
     #[inline]
     pub(crate) fn from_array(bytes: [u8; KEY_ID_BYTES]) -> Option<Self> {
         let [version, ..] = bytes;
-        // The alphabet first: 16 bytes are looked at as one, and 15 are not.
+        // The alphabet first: a test of 16 bytes vectorises, a test of 15 does not.
         (base62::is_text(&bytes) && version == VERSION).then_some(Self(bytes))
     }
 
-    /// An id that was found to be one, or is only to be looked for among those that are.
+    /// An id that is known to be valid, or is only compared with ids that are.
     pub(crate) const fn to_look_for(bytes: [u8; KEY_ID_BYTES]) -> Self {
         Self(bytes)
     }
@@ -82,7 +82,8 @@ impl KeyId {
 }
 
 impl Hash for KeyId {
-    /// Two words: the usual way feeds an array's length too, on each look-up.
+    /// Two words: the derived implementation would also hash the array's length, on each
+    /// lookup.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u128(u128::from_ne_bytes(self.0));
     }

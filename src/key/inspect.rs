@@ -1,4 +1,4 @@
-//! What is this string? A pure, offline answer for support desks and error messages.
+//! Offline diagnosis of a text that may be a key, for support desks and error messages.
 
 use core::fmt;
 
@@ -7,40 +7,40 @@ use crate::key::format::{KEY_TEXT_BYTES_MAX, KeyFormat};
 use crate::key::id::KeyId;
 use crate::key::label::Environment;
 
-/// What a text turned out to be. It holds no secret part of it.
+/// The result of [`inspect`]. It contains no secret part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The finding.
+    /// What kind of text it is.
     pub finding: Finding,
-    /// The environment that the key names, where its format carries one.
+    /// The environment in the key's text, if there is one.
     pub environment: Option<Environment>,
-    /// The public id that it claims, where its format carries one.
+    /// The public id in the key's text, if there is one.
     pub key_id: Option<KeyId>,
 }
 
-/// The finding about a text.
+/// What kind of text was inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Finding {
-    /// Spelled as a key of this format. Whether it was ever issued, only a store knows.
+    /// A well-formed key of this format. Only a store knows whether it was ever issued.
     WellFormed,
-    /// Right in shape, and its check is wrong: mistyped, or cut and padded.
+    /// The shape of a key, but the check is wrong: it was mistyped, or cut and padded.
     WrongChecksum,
-    /// A key once white space, quotes or a scheme around it are taken off.
+    /// A key wrapped in white space, quotes or a scheme.
     Wrapped,
-    /// Begins like a key of ours, and breaks off or runs on.
+    /// Starts like a key of this format, but is too short or too long.
     WrongLength,
-    /// Begins like a key of ours, and has characters that no key has.
+    /// Starts like a key of this format, but contains characters that no key has.
     WrongCharacter,
-    /// Not one of ours.
+    /// Not a key of this format.
     Foreign,
-    /// Nothing at all.
+    /// An empty text.
     Empty,
 }
 
 impl Finding {
-    /// What to do, in a sentence.
+    /// Advice on what to do, in one sentence.
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Says what a text is, as far as that can be told without a store.
+/// Reports what a text is, as far as that is known without a store.
 ///
 /// ```
 /// use keystile::{inspect, KeyFormat, Finding};
@@ -92,10 +92,10 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
     if bare.is_empty() {
         return only(Finding::Empty);
     }
-    // As where keys are presented: what is longer than any key is not looked through.
+    // As in [`KeyFormat::parse`]: a text longer than any key is not scanned.
     let short = (bare.len() <= KEY_TEXT_BYTES_MAX).then_some(bare);
     let Some(shape) = short.and_then(|bare| format.shape(bare)) else {
-        let behind = format.prefix().and_then(|prefix| {
+        let after_prefix = format.prefix().and_then(|prefix| {
             let rest = bare.strip_prefix(prefix.as_str().as_bytes())?;
             rest.strip_prefix(b"_")
         });
@@ -106,9 +106,9 @@ pub fn inspect(format: &KeyFormat, text: &[u8]) -> Inspection {
                 matches!(byte, b'0'..=b'9' | b'a'..=b'f')
             }
         };
-        return only(match behind {
+        return only(match after_prefix {
             None => Finding::Foreign,
-            Some(behind) if behind.iter().all(legal) => Finding::WrongLength,
+            Some(rest) if rest.iter().all(legal) => Finding::WrongLength,
             Some(_) => Finding::WrongCharacter,
         });
     };
@@ -140,7 +140,7 @@ const fn only(finding: Finding) -> Inspection {
     }
 }
 
-/// The text without what people copy along with a key.
+/// The text without the white space, quotes or scheme that people copy along with a key.
 fn unwrapped(text: &[u8]) -> &[u8] {
     let text = text.trim_ascii();
     let text = match text.split_at_checked(7) {

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// A short name kept in place: no allocation, cheap to copy and compare.
+/// A short name stored inline: no allocation, cheap to copy and compare.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Short<const N: usize> {
     bytes: [u8; N],
@@ -32,12 +32,12 @@ impl<const N: usize> Short<N> {
     }
 }
 
-/// What stands before a key's first separator, for people and secret scanners:
-/// `[a-z][a-z0-9_]{0,15}` that does not end in `_`.
+/// The start of a key's text, by which people and secret scanners recognise it:
+/// `[a-z][a-z0-9_]{0,15}`, not ending in `_`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(Short<16>);
 
-/// Which deployment a key is for, such as `live` or `test`: `[a-z0-9]{1,12}`.
+/// The deployment that a key is for, such as `live` or `test`: `[a-z0-9]{1,12}`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Environment(Short<12>);
 
@@ -46,10 +46,10 @@ pub struct Environment(Short<12>);
 pub struct TemplateName(Box<str>);
 
 impl Prefix {
-    /// A checked prefix.
+    /// Creates a prefix.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] where the text is not a prefix.
+    /// [`ErrorKind::Name`] if the text is not a valid prefix.
     ///
     /// # Examples
     /// ```
@@ -73,10 +73,10 @@ impl Prefix {
 }
 
 impl Environment {
-    /// A checked environment.
+    /// Creates an environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] where the text is not an environment.
+    /// [`ErrorKind::Name`] if the text is not a valid environment.
     ///
     /// # Examples
     /// ```
@@ -97,10 +97,10 @@ impl Environment {
 }
 
 impl TemplateName {
-    /// A checked name.
+    /// Creates a template name.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] where the text is not a template's name.
+    /// [`ErrorKind::Name`] if the text is not a valid template name.
     pub fn new(text: &str) -> Result<Self, Error> {
         let legal = text.len() <= 32
             && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
@@ -119,7 +119,7 @@ const fn lower_or_digit(byte: u8) -> bool {
 }
 
 impl Prefix {
-    /// The text's bytes, which need no look at whether they are text.
+    /// The text's bytes, without the UTF-8 check of [`as_str`](Self::as_str).
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

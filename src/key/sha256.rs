@@ -1,41 +1,41 @@
-//! SHA-256 of a text that lies there whole, with padding of our own.
+//! SHA-256 of a text that is complete in memory, padded before it is compressed.
 //!
-//! The compression is sha2's. `sha2::Sha256` takes a text in pieces, so it pads when all
-//! blocks before are done, and then the processor waits for what was just written. Padded
-//! first, a key takes 0.7 times as long.
+//! The compression function is sha2's. `sha2::Sha256` accepts a text in pieces, so it can
+//! pad only at the end, and stalls on store forwarding (see ARCHITECTURE.md). With the
+//! padding first, hashing a key takes 0.7 times as long.
 
 use sha2::block_api::compress256;
 
-/// Bytes that are written and read as one: pieces of other sizes would have to wait for each
-/// other.
+/// store-forwarding stall: bytes are written in pieces as large as those that are read
+/// (see ARCHITECTURE.md).
 const PIECE_BYTES: usize = 16;
-/// Pieces of two blocks.
+/// Number of pieces in two blocks.
 const PIECES: usize = 8;
 
 /// SHA-256 (FIPS 180-4) of a text.
 pub(crate) fn sha256(text: &[u8]) -> [u8; 32] {
-    // A text that ends within two blocks, as a key does, is compressed in one go.
+    // A text that ends within two blocks, as a key does, is compressed in one call.
     let (blocks, rest) = match text.len() {
         ..120 => (Default::default(), text),
         _ => text.as_chunks::<64>(),
     };
-    // What is left, a mark, zeros, and the length in bits; it takes a second block where the
-    // first has no room for the last 8 bytes.
+    // The rest of the text, the end mark, zeros and the length in bits. It takes a second
+    // block if the first has no room for the 8 bytes of the length.
     let mut padding = [[0; PIECE_BYTES]; PIECES];
     let (pieces, tail) = rest.as_chunks::<PIECE_BYTES>();
-    for (place, piece) in padding.iter_mut().zip(pieces) {
-        *place = *piece;
+    for (slot, piece) in padding.iter_mut().zip(pieces) {
+        *slot = *piece;
     }
-    if let Some(place) = padding.get_mut(pieces.len()) {
-        *place = marked(text, tail).to_le_bytes();
+    if let Some(slot) = padding.get_mut(pieces.len()) {
+        *slot = marked(text, tail).to_le_bytes();
     }
     let whole = rest.len() / 64;
     let needed = whole.saturating_add(if rest.len() % 64 < 56 { 1 } else { 2 });
     let padded = padding.as_flattened_mut().as_chunks_mut::<64>().0;
     let padded = padded.get_mut(..needed).unwrap_or_default();
-    if let Some(place) = padded.as_flattened_mut().last_chunk_mut() {
+    if let Some(slot) = padded.as_flattened_mut().last_chunk_mut() {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        *place = length.saturating_mul(8).to_be_bytes();
+        *slot = length.saturating_mul(8).to_be_bytes();
     }
 
     let mut state = SHA256_START;
@@ -49,12 +49,13 @@ pub(crate) fn sha256(text: &[u8]) -> [u8; 32] {
     digest
 }
 
-/// The last bytes of a text, which are less than a piece, and the mark behind them.
+/// The last bytes of a text, fewer than a piece, followed by the end mark.
 fn marked(text: &[u8], tail: &[u8]) -> u128 {
     let bits = |bytes: usize| u32::try_from(bytes.saturating_mul(8)).unwrap_or(u32::MAX);
     let tail_bits = bits(tail.len());
     let bytes = match text.last_chunk() {
-        // The last piece of the text, without what belongs to the one before.
+        // The last piece of the text, without the bytes that belong to the piece before
+        // it.
         Some(last) => {
             let before = bits(PIECE_BYTES.saturating_sub(tail.len()));
             u128::from_le_bytes(*last).checked_shr(before).unwrap_or(0)

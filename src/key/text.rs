@@ -5,10 +5,10 @@ use core::fmt;
 
 use zeroize::Zeroize;
 
-/// A key's whole text, as it is handed to its owner.
+/// The full text of a key, as it is given to its owner.
 ///
-/// It does not print, compare, clone or serialise. [`expose`](Self::expose) is the one
-/// way out, and the memory is wiped on drop.
+/// It cannot be printed, compared, cloned or serialised. [`expose`](Self::expose) is the
+/// only way to read it, and the memory is wiped on drop.
 ///
 /// ```
 /// # use keystile::*;
@@ -36,12 +36,12 @@ use zeroize::Zeroize;
 pub struct ApiKey(Box<str>);
 
 impl ApiKey {
-    /// Takes over the bytes of a key; nothing else may hold a copy.
+    /// Takes ownership of a key's text; there must be no other copy of it.
     pub(crate) fn new(text: Box<str>) -> Self {
         Self(text)
     }
 
-    /// The key's text: show it once, then let it go.
+    /// The key's text. Show it once, then drop the key.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
