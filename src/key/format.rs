@@ -1,4 +1,4 @@
-//! How a key is spelled, and how it is read back.
+//! The text format of keys: building a key's text and parsing it.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -19,34 +19,35 @@ use crate::key::text::ApiKey;
 const SECRET_BYTES: usize = 43;
 const CHECK_BYTES: usize = 6;
 const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
-/// `id _ secret check`, the part of fixed length that a key is read by from its end.
+/// `id _ secret check`, the part of fixed length, which is parsed from the key's end.
 const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
 const SEPARATOR: u8 = b'_';
 
-/// Random bytes of an opaque key: fewest, most, and the article's.
+/// Random bytes of an opaque key: minimum, maximum and default.
 const OPAQUE_BYTES_MIN: u8 = 16;
 const OPAQUE_BYTES_MAX: u8 = 64;
 const OPAQUE_BYTES: u8 = 32;
-/// Hex digits of an opaque key that are shown, so that `dt_` and they fill the article's
-/// column of ten. 228 secret bits are left.
+/// Hex digits of an opaque key that may be shown. With `dt_` they fill a column of ten
+/// characters. 228 secret bits are left.
 pub(crate) const OPAQUE_SHOWN: usize = 7;
-/// Characters of an id that are shown.
+/// Characters of an id that may be shown.
 pub(crate) const ID_SHOWN: usize = 4;
 
-/// Longest text in bytes that is looked at as a key; the longest key has 145.
+/// Longest text, in bytes, that is parsed as a key; the longest key has 145.
 pub const KEY_TEXT_BYTES_MAX: usize = 256;
 
-/// How keys of one kind are spelled.
+/// The text format of one kind of key.
 ///
-/// A structured key (the default) carries its public id, so that a store finds it by a
-/// plain look-up, and a check, so that a typo is refused before any look-up:
+/// A structured key (the default) contains its public id, so that a store finds its
+/// record by a plain lookup, and a check, so that a typo is refused before any lookup:
 ///
 /// ```text
 /// acme _ live _ 1AbCdEfGhIjKlMnO _ (43 characters of secret)(6 of check)
 /// prefix  environment   public id, 16        256 bits        CRC-32 or keyed
 /// ```
 ///
-/// An opaque key is a prefix and lower-case hex digits, and is found by its digest.
+/// An opaque key is a prefix and lower-case hex digits. Its record is found by its
+/// digest.
 ///
 /// ```
 /// use keystile::KeyFormat;
@@ -57,7 +58,7 @@ pub const KEY_TEXT_BYTES_MAX: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyFormat {
-    /// None accepts any legal prefix, for reading alone.
+    /// `None` accepts any valid prefix; such a format only parses.
     prefix: Option<Prefix>,
     spelling: Spelling,
 }
@@ -73,7 +74,7 @@ impl KeyFormat {
     /// Structured keys with this prefix and a CRC-32 check.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] if the prefix is not one.
+    /// [`ErrorKind::Name`] if `prefix` is not a valid prefix.
     pub fn structured(prefix: &str) -> Result<Self, Error> {
         let spelling = Spelling::Structured {
             checksum: Checksum::Crc32,
@@ -87,7 +88,7 @@ impl KeyFormat {
     /// Opaque keys: the prefix, `_`, and 64 lower-case hex digits.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] if the prefix is not one.
+    /// [`ErrorKind::Name`] if `prefix` is not a valid prefix.
     pub fn opaque(prefix: &str) -> Result<Self, Error> {
         let spelling = Spelling::Opaque {
             random_bytes: OPAQUE_BYTES,
@@ -98,10 +99,10 @@ impl KeyFormat {
         })
     }
 
-    /// Reads structured keys of whatever prefix; it cannot issue.
+    /// Parses structured keys with any prefix; it cannot issue.
     ///
-    /// For programs that stand over a store with several kinds of keys. The prefix is
-    /// part of what the digest covers, so nothing is accepted that was not issued.
+    /// For programs that work on a store with several kinds of keys. The digest covers
+    /// the prefix too, so only keys that were issued are accepted.
     #[must_use]
     pub const fn any_structured() -> Self {
         Self {
@@ -112,7 +113,7 @@ impl KeyFormat {
         }
     }
 
-    /// Reads opaque keys of whatever prefix and length; it cannot issue.
+    /// Parses opaque keys with any prefix and length; it cannot issue.
     #[must_use]
     pub const fn any_opaque() -> Self {
         Self {
@@ -121,10 +122,10 @@ impl KeyFormat {
         }
     }
 
-    /// The same format with another check.
+    /// The same format with another checksum.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`] for opaque keys, which have none.
+    /// [`ErrorKind::Format`] if the keys are opaque, since they have no check.
     pub fn with_checksum(self, checksum: Checksum) -> Result<Self, Error> {
         match self.spelling {
             Spelling::Structured { .. } => Ok(Self {
@@ -138,10 +139,11 @@ impl KeyFormat {
         }
     }
 
-    /// The same format with this many random bytes, two hex digits each.
+    /// The same format with `random_bytes` random bytes, two hex digits each.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`] outside 16 to 64 bytes, or for structured keys.
+    /// [`ErrorKind::Format`] if `random_bytes` is not 16 to 64, or if the keys are
+    /// structured.
     pub fn with_random_bytes(self, random_bytes: u8) -> Result<Self, Error> {
         let legal = (OPAQUE_BYTES_MIN..=OPAQUE_BYTES_MAX).contains(&random_bytes);
         match self.spelling {
@@ -156,38 +158,37 @@ impl KeyFormat {
         }
     }
 
-    /// The prefix, unless the format reads any.
+    /// The prefix, or `None` if the format accepts any.
     #[must_use]
     pub const fn prefix(&self) -> Option<&Prefix> {
         self.prefix.as_ref()
     }
 
-    /// Whether keys of this format carry their id, environment and check.
+    /// Whether keys of this format contain their id, environment and check.
     #[must_use]
     pub const fn is_structured(&self) -> bool {
         matches!(self.spelling, Spelling::Structured { .. })
     }
 
-    /// Reads a presented key, or nothing where it is not of this format.
+    /// Parses a presented key, or returns `None` if it is not of this format.
     ///
-    /// Costs the same whatever part is wrong, up to the check over it.
+    /// Up to the check, the cost does not depend on which part is wrong.
     #[must_use]
     #[inline]
     pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
-        // The reading answers yes or no, in a register. An answer in memory would be copied
-        // a moment after it was written, which the processor has to wait for.
+        // store-forwarding stall: `reads` answers in a register (see ARCHITECTURE.md)
         self.reads(text).then(|| PresentedKey {
             text,
             id: self.id_within(text),
         })
     }
 
-    /// Whether a text is a key of this format, its check included.
+    /// Whether a text is a key of this format, including its check.
     fn reads(&self, text: &[u8]) -> bool {
         self.shape(text).is_some_and(|shape| shape.is_whole())
     }
 
-    /// The id of a text that was found to be a key.
+    /// The id of a text that is known to be a key.
     #[inline]
     fn id_within(&self, text: &[u8]) -> Option<KeyId> {
         let body = text.last_chunk::<BODY_BYTES>()?;
@@ -195,11 +196,12 @@ impl KeyFormat {
         id.filter(|_| self.is_structured())
     }
 
-    /// Reads a key's parts by their places, without looking at its secret or its check.
-    // Its answer is taken apart at once: a call would write it to memory and read it back.
+    /// Splits a key into its parts by position, without looking at its secret or its
+    /// check.
+    // store-forwarding stall: the parts stay in registers (see ARCHITECTURE.md)
     #[inline(always)]
     pub(crate) fn shape<'k>(&self, text: &'k [u8]) -> Option<Shape<'k, '_>> {
-        // The length first: a header of a mebibyte costs no more than a short one.
+        // The length first: a header of a mebibyte must cost no more than a short one.
         let text = (text.len() <= KEY_TEXT_BYTES_MAX).then_some(text)?;
         match &self.spelling {
             Spelling::Structured { checksum } => {
@@ -237,12 +239,13 @@ impl KeyFormat {
         }
     }
 
-    /// The environment in `prefix_` or `prefix_environment_`, or nothing where it is neither.
+    /// The environment in `prefix_` or `prefix_environment_`, or `None` if `head` is
+    /// neither.
     #[inline]
     fn environment_of<'k>(&self, head: &'k [u8]) -> Option<Option<&'k [u8]>> {
         let (_, head) = head.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
         let Some(prefix) = &self.prefix else {
-            // Where the prefix is not known, the two cannot be told apart.
+            // If the prefix is not known, the two cannot be told apart.
             return is_any_head(head).then_some(None);
         };
         let rest = head.strip_prefix(prefix.as_bytes())?;
@@ -264,7 +267,7 @@ impl KeyFormat {
         }
     }
 
-    /// Spells a new key around `id`, and says what of it may be shown.
+    /// Builds a new key with this `id`, and the part of it that may be shown.
     pub(crate) fn spell<R: TryCryptoRng + ?Sized>(
         &self,
         id: &KeyId,
@@ -277,7 +280,8 @@ impl KeyFormat {
         ))?;
         let mut shown = String::from(prefix.as_str());
         shown.push('_');
-        // As long as any key can get: text that grew would leave copies behind unwiped.
+        // Room for the longest key: a string that grows would leave unwiped copies in
+        // memory.
         let mut text = Zeroizing::new(String::with_capacity(KEY_TEXT_BYTES_MAX));
         text.push_str(&shown);
         match &self.spelling {
@@ -321,7 +325,7 @@ impl KeyFormat {
     }
 }
 
-/// Whether `head` is any legal prefix, or one with any legal environment behind it.
+/// Whether `head` is any valid prefix, with or without a valid environment after it.
 fn is_any_head(head: &[u8]) -> bool {
     let mut parts = head.rsplitn(2, |&byte| byte == SEPARATOR);
     let (last, before) = (parts.next().unwrap_or_default(), parts.next());
@@ -334,19 +338,19 @@ fn is_named<T>(text: &[u8], name: fn(&str) -> Result<T, Error>) -> bool {
     core::str::from_utf8(text).is_ok_and(|text| name(text).is_ok())
 }
 
-/// The parts of a structured key's text, by their places alone.
+/// The parts of a structured key's text, split by position only.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'k> {
-    /// Prefix and environment, with a separator behind each.
+    /// Prefix and environment, each followed by a separator.
     pub(crate) head: &'k [u8],
-    /// What stands in the id's place.
+    /// The characters at the position of the id.
     pub(crate) id: &'k [u8; KEY_ID_BYTES],
     /// Secret and check.
     pub(crate) tail: &'k [u8; TAIL_BYTES],
 }
 
 impl<'k> Parts<'k> {
-    /// The parts, where the text is long enough and the last separator is in its place.
+    /// The parts, if the text is long enough and the last separator is in its place.
     #[inline]
     pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
         let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
@@ -356,17 +360,17 @@ impl<'k> Parts<'k> {
     }
 }
 
-/// A key's parts, before its check was looked at.
+/// A key's parts, before its check is verified.
 pub(crate) struct Shape<'k, 'f> {
     pub(crate) text: &'k [u8],
     pub(crate) named: Option<Named<'k>>,
     checksum: Option<&'f Checksum>,
 }
 
-/// What a structured key says of itself.
+/// What a structured key claims about itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'k> {
-    /// What stands in the id's place.
+    /// The characters at the position of the id.
     pub(crate) id: &'k [u8; KEY_ID_BYTES],
     pub(crate) environment: Option<&'k [u8]>,
     /// Secret and check.
@@ -374,7 +378,7 @@ pub(crate) struct Named<'k> {
 }
 
 impl Shape<'_, '_> {
-    /// Whether its characters are of the alphabet and its check is right.
+    /// Whether its characters are base62 and its check is right.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         let (Some(named), Some(checksum)) = (&self.named, self.checksum) else {
@@ -387,16 +391,16 @@ impl Shape<'_, '_> {
 }
 
 impl Named<'_> {
-    /// The id, if it is one.
+    /// The id, if it is valid.
     #[inline]
     pub(crate) fn id(&self) -> Option<KeyId> {
         KeyId::from_array(*self.id)
     }
 }
 
-/// A key as it was presented: well formed, and not yet proved.
+/// A presented key: well formed, but not yet verified.
 ///
-/// It borrows the credential's bytes and prints none of them.
+/// It borrows the credential's bytes and never prints them.
 #[derive(Clone, Copy)]
 pub struct PresentedKey<'k> {
     text: &'k [u8],
@@ -404,16 +408,16 @@ pub struct PresentedKey<'k> {
 }
 
 impl PresentedKey<'_> {
-    /// The public id that the key claims, where its format carries one.
+    /// The public id that the key claims, or `None` if its format has no ids.
     #[must_use]
     pub const fn claimed_id(&self) -> Option<&KeyId> {
         self.id.as_ref()
     }
 
-    /// What a store is asked for.
+    /// How to look up the key's record in a store.
     ///
-    /// For a structured key that is its id; for an opaque key, each digest that its
-    /// record may carry under `peppers`.
+    /// A structured key is looked up by its id; an opaque key by each digest that its
+    /// record may have under `peppers`.
     #[must_use]
     pub fn lookup(&self, peppers: &PepperRing) -> Lookup {
         match self.id {
@@ -443,7 +447,7 @@ impl fmt::Debug for PresentedKey<'_> {
     }
 }
 
-/// What a store is asked for; never the key's text.
+/// How to look up a record; it never contains the key's text.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[expect(
@@ -457,7 +461,7 @@ pub enum Lookup {
     Digests(Candidates),
 }
 
-/// The digests that an opaque key's record may carry, the likeliest first.
+/// The digests that an opaque key's record may have, the most likely first.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates([Option<Digest>; PEPPERS_MAX + 1]);
 
