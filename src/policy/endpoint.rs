@@ -1,4 +1,4 @@
-//! Which methods and paths a key may be used on.
+//! The methods and paths that a key may be used for.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -6,19 +6,20 @@ use core::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// Longest rule in bytes, its methods included.
+/// Longest rule in bytes, including its methods.
 pub const ENDPOINT_RULE_BYTES_MAX: usize = 512;
 /// Most rules in a list.
 pub const ENDPOINT_RULES_MAX: usize = 64;
 
-/// A key's endpoint rules, `[METHODS ]/path/pattern` each.
+/// A key's endpoint rules, each of the form `[METHODS ]/path/pattern`.
 ///
-/// Methods are upper-case tokens joined by commas; without any, all are meant. Patterns
-/// match whole segments: `*` in the middle is exactly one segment that is not empty, `*`
-/// at the end is any remainder of any depth, the empty one after the slash too.
+/// Methods are upper-case tokens separated by commas. A rule without methods applies to
+/// all methods. Patterns match whole segments: a `*` in the middle matches exactly one
+/// segment that is not empty, and a `*` at the end matches the rest of the path at any
+/// depth, even if it is empty.
 ///
-/// An empty list matches nothing. A record without any list is not restricted; the two
-/// are different values.
+/// An empty list matches nothing. A record without a list is not restricted; the two are
+/// different values.
 ///
 /// ```
 /// use keystile::EndpointRules;
@@ -33,16 +34,16 @@ pub const ENDPOINT_RULES_MAX: usize = 64;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct EndpointRules {
-    /// Each rule behind its [`Head`]: one allocation for the whole list.
+    /// Each rule follows its [`Head`]; the whole list is one allocation.
     packed: Box<[u8]>,
 }
 
 impl EndpointRules {
-    /// A checked list; what stands in it twice is kept once.
+    /// Creates a list of rules; duplicates are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Endpoint`] if a rule is not spelled as one, is longer than 512 bytes,
-    /// or if there are more than 64.
+    /// [`ErrorKind::Endpoint`] if a rule is malformed or longer than 512 bytes, or if
+    /// there are more than 64 rules.
     pub fn new<I>(rules: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -89,15 +90,15 @@ impl EndpointRules {
         })
     }
 
-    /// Each rule, in the order of the first mention.
+    /// The rules, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        // All of them are ASCII.
+        // Rules are ASCII.
         self.view()
             .iter()
             .filter_map(|rule| core::str::from_utf8(rule.text).ok())
     }
 
-    /// Whether the list is empty, and so allows nothing.
+    /// Whether the list is empty and so allows nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.packed.is_empty()
@@ -114,22 +115,22 @@ impl EndpointRules {
                 .allows_canonical(method.as_bytes(), path.as_bytes())
     }
 
-    /// The list as it lies in memory, for a decision.
+    /// The packed list, as decisions read it.
     #[inline]
     pub(crate) const fn view(&self) -> Rules<'_> {
         Rules(&self.packed)
     }
 
-    /// Whether each rule of `other` lies within one rule here.
+    /// Whether each rule of `other` is covered by a single rule of this list.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other
             .view()
             .iter()
-            .all(|wanted| self.view().iter().any(|own| own.covers(&wanted)))
+            .all(|rule| self.view().iter().any(|own| own.covers(&rule)))
     }
 }
 
-/// A packed list of rules, wherever it lies.
+/// A packed list of rules, wherever it is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'s>(pub(crate) &'s [u8]);
 
@@ -146,35 +147,37 @@ impl<'s> Rules<'s> {
         })
     }
 
-    /// Whether a rule matches a path that was found to be canonical.
+    /// Whether a rule matches `path`, which is known to be canonical.
     #[inline]
     pub(crate) fn allows_canonical(self, method: &[u8], path: &[u8]) -> bool {
-        let usual = usual_method(method);
+        let bit = common_method(method);
         self.iter()
-            .any(|rule| rule.allows(usual, method) && rule.matches(path))
+            .any(|rule| rule.allows(bit, method) && rule.matches(path))
     }
 }
 
-/// A rule as it lies in a list.
+/// One rule of a packed list.
 struct Rule<'s> {
     text: &'s [u8],
     head: Head,
 }
 
-/// What is read of a rule before its text.
+/// What a decision reads of a rule before its text.
 #[derive(Clone, Copy)]
 struct Head {
     length: u16,
-    /// Where the pattern begins: behind the methods and a space, or at 0 without methods.
+    /// Where the pattern begins: after the methods and a space, or at 0 if there are no
+    /// methods.
     pattern_at: u16,
     wildcards: Wildcards,
-    /// The usual ones of the methods, one bit each; all of them without methods.
-    usual_methods: u8,
+    /// The common methods that the rule names, one bit each; all of them if it names
+    /// none.
+    common_methods: u8,
 }
 
-/// The bit of a usual method; 0 for any other.
+/// The bit of a common method; 0 for any other.
 #[inline]
-fn usual_method(method: &[u8]) -> u8 {
+fn common_method(method: &[u8]) -> u8 {
     match method {
         b"GET" => 1,
         b"HEAD" => 2,
@@ -191,14 +194,14 @@ fn usual_method(method: &[u8]) -> u8 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wildcards {
     None = 0,
-    /// One, at its end.
+    /// One, at the end.
     Rest = 1,
-    /// Others.
+    /// Any others.
     Inner = 2,
 }
 
 impl Head {
-    /// The head of a rule that was found to be well formed, and so is short.
+    /// The head of a rule that is known to be well formed, and so is short.
     fn of(rule: &str) -> Self {
         let narrow = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
         let wildcards = match rule.find('*') {
@@ -208,26 +211,26 @@ impl Head {
         };
         let methods = rule.split_once(' ').map(|(methods, _)| methods);
         let pattern_at = methods.map_or(0, |methods| methods.len().saturating_add(1));
-        let usual_methods = methods.map_or(u8::MAX, |methods| {
+        let common_methods = methods.map_or(u8::MAX, |methods| {
             methods
                 .split(',')
-                .fold(0, |bits, method| bits | usual_method(method.as_bytes()))
+                .fold(0, |bits, method| bits | common_method(method.as_bytes()))
         });
         Self {
             length: narrow(rule.len()),
             pattern_at: narrow(pattern_at),
             wildcards,
-            usual_methods,
+            common_methods,
         }
     }
 
     const fn to_bytes(self) -> [u8; 6] {
         let ([a, b], [c, d]) = (self.length.to_le_bytes(), self.pattern_at.to_le_bytes());
-        [a, b, c, d, self.wildcards as u8, self.usual_methods]
+        [a, b, c, d, self.wildcards as u8, self.common_methods]
     }
 
     #[inline]
-    const fn from_bytes([a, b, c, d, wildcards, usual_methods]: [u8; 6]) -> Self {
+    const fn from_bytes([a, b, c, d, wildcards, common_methods]: [u8; 6]) -> Self {
         let wildcards = match wildcards {
             0 => Wildcards::None,
             1 => Wildcards::Rest,
@@ -237,7 +240,7 @@ impl Head {
             length: u16::from_le_bytes([a, b]),
             pattern_at: u16::from_le_bytes([c, d]),
             wildcards,
-            usual_methods,
+            common_methods,
         }
     }
 }
@@ -256,39 +259,39 @@ impl<'s> Rule<'s> {
         )
     }
 
-    /// Whether a method, of which `usual` is the bit, may be used.
+    /// Whether a method may be used; `bit` is that of [`common_method`].
     #[inline]
-    fn allows(&self, usual: u8, method: &[u8]) -> bool {
-        self.head.usual_methods & usual != 0 || (usual == 0 && is_named(self.parts().0, method))
+    fn allows(&self, bit: u8, method: &[u8]) -> bool {
+        self.head.common_methods & bit != 0 || (bit == 0 && is_named(self.parts().0, method))
     }
 
-    /// Whether the pattern covers all that `path`, a canonical path or a pattern, stands
-    /// for.
+    /// Whether the pattern covers everything that `path`, a canonical path or a pattern,
+    /// matches.
     #[inline]
     fn matches(&self, path: &[u8]) -> bool {
         let (_, pattern) = self.parts();
         match (self.head.wildcards, pattern) {
             (Wildcards::None, pattern) => pattern == path,
-            // Any remainder after the slash, the empty one too. A path that is a pattern
-            // and ends in `*` stands for no less than that.
+            // Anything after the slash, even nothing. It covers a `path` that is a
+            // pattern ending in `*` too.
             (Wildcards::Rest, [stem @ .., _star]) => path.starts_with(stem),
             (_, pattern) => matches_by_segment(pattern, path),
         }
     }
 
-    fn covers(&self, wanted: &Rule<'_>) -> bool {
-        let (wanted_methods, wanted_pattern) = wanted.parts();
-        let methods_within = match wanted_methods {
-            Some(wanted) => wanted
+    fn covers(&self, other: &Rule<'_>) -> bool {
+        let (other_methods, other_pattern) = other.parts();
+        let methods_within = match other_methods {
+            Some(methods) => methods
                 .split(is_comma)
-                .all(|method| self.allows(usual_method(method), method)),
+                .all(|method| self.allows(common_method(method), method)),
             None => self.parts().0.is_none(),
         };
-        methods_within && self.matches(wanted_pattern)
+        methods_within && self.matches(other_pattern)
     }
 }
 
-/// Whether a method is among those that are written out, or none are.
+/// Whether the rule names this method, or names none.
 #[inline(never)]
 fn is_named(methods: Option<&[u8]>, method: &[u8]) -> bool {
     methods.is_none_or(|methods| methods.split(is_comma).any(|own| own == method))
@@ -311,7 +314,7 @@ fn split_rule(rule: &str) -> (Option<&str>, &str) {
     }
 }
 
-// Out of the way of patterns that need no walk.
+// Not inlined: most patterns do not need the walk.
 #[inline(never)]
 fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
     let slash = |byte: &u8| *byte == b'/';
@@ -325,7 +328,7 @@ fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
                 if own.peek().is_none() {
                     return true;
                 }
-                // A last `*` of a pattern is a remainder, not the one segment.
+                // A `*` at the end of a pattern is the rest of the path, not one segment.
                 if segment.is_empty() || (segment == b"*" && other.peek().is_none()) {
                     return false;
                 }
@@ -349,7 +352,7 @@ fn is_method(method: &str) -> bool {
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
 }
 
-/// Whether `pattern` is made of canonical segments without `%`, and whole-segment `*`.
+/// Whether `pattern` consists of canonical segments without `%` and of whole-segment `*`.
 fn is_pattern(pattern: &str) -> bool {
     let Some(segments) = pattern.strip_prefix('/') else {
         return false;

@@ -12,31 +12,32 @@ use crate::error::{Error, ErrorKind};
 /// Most networks in a list.
 pub const NETWORKS_MAX: usize = 64;
 
-/// Bits of `::ffff:0:0/96`, under which an IPv6 socket shows IPv4 peers (RFC 4291, 2.5.5.2).
+/// Prefix length of `::ffff:0:0/96`, the range in which an IPv6 socket reports IPv4 peers
+/// (RFC 4291, 2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
 /// A list of CIDR blocks; a bare address is a block of one.
 ///
-/// IPv4 addresses written as IPv6 (`::ffff:192.0.2.1`) are IPv4. An empty list matches
-/// nothing; a record without any list is not restricted.
+/// IPv4 addresses mapped to IPv6 (`::ffff:192.0.2.1`) are treated as IPv4. An empty list
+/// matches nothing; a record without a list is not restricted.
 ///
 /// ```
 /// use keystile::Networks;
 /// let office = Networks::new(["192.0.2.0/24", "2001:db8::/32"])?;
 /// assert!(office.contains("::ffff:192.0.2.7".parse().unwrap()));
 /// assert!(!office.contains("198.51.100.1".parse().unwrap()));
-/// assert!(Networks::new(["192.0.2.1/24"]).is_err(), "bits behind the prefix");
+/// assert!(Networks::new(["192.0.2.1/24"]).is_err(), "host bits are set");
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Networks(Box<[IpNet]>);
 
 impl Networks {
-    /// A checked list.
+    /// Creates a list of networks.
     ///
     /// # Errors
-    /// [`ErrorKind::Network`] if a text is neither an address nor a CIDR block, if bits
-    /// behind the prefix are set, or if there are more than 64.
+    /// [`ErrorKind::Network`] if a text is neither an address nor a CIDR block, if a
+    /// block has host bits set, or if there are more than 64 networks.
     pub fn new<I>(networks: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -59,25 +60,25 @@ impl Networks {
         Ok(Self(blocks.into()))
     }
 
-    /// Whether one of the blocks holds the address.
+    /// Whether one of the blocks contains the address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|block| block.contains(&address))
     }
 
-    /// Each block.
+    /// The blocks.
     pub fn iter(&self) -> impl Iterator<Item = impl fmt::Display> {
         self.0.iter()
     }
 
-    /// Whether the list is empty, and so matches nothing.
+    /// Whether the list is empty and so matches nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether each block of `other` lies within one block here.
+    /// Whether each block of `other` is contained in a single block of this list.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other
             .0
@@ -93,8 +94,8 @@ impl fmt::Debug for Networks {
 }
 
 fn parse(text: &str) -> Option<IpNet> {
-    // The standard library reads the address, since it refuses `010`, which is 8 to some
-    // readers and 10 to others.
+    // The standard library parses the address, since it refuses `010`, which some parsers
+    // read as 8 and others as 10.
     let block = match text.split_once('/') {
         Some((address, prefix)) => IpNet::new(address.parse().ok()?, length(prefix)?).ok()?,
         None => IpNet::from(text.parse::<IpAddr>().ok()?),
@@ -107,15 +108,15 @@ fn parse(text: &str) -> Option<IpNet> {
     };
     let mapped = Ipv6Addr::new(0, 0, 0, 0, 0, 0xFFFF, 0, 0);
     let Some(v4) = wide.addr().to_ipv4_mapped() else {
-        // A block wider than the mapped range would take in every IPv4 peer on some
-        // sockets and none on others.
+        // A block wider than the mapped range would match every IPv4 peer on some sockets
+        // and none on others.
         return (!wide.contains(&mapped) || wide.prefix_len() == 0).then_some(block);
     };
     let prefix = wide.prefix_len().checked_sub(MAPPED_BITS)?;
     Ipv4Net::new(v4, prefix).ok().map(IpNet::V4)
 }
 
-/// A prefix length in digits alone: no sign, no leading zero.
+/// A prefix length, in digits only: no sign, no leading zeros.
 fn length(text: &str) -> Option<u8> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain)

@@ -1,16 +1,21 @@
-//! The one view of a request path: what is matched is what was sent.
+//! Canonical request paths: the path that is matched is the path that was sent.
 
 /// Longest request path in bytes.
 pub const PATH_BYTES_MAX: usize = 2_048;
 
-/// Whether a request path can be matched at all.
+/// Whether a request path is canonical. Only canonical paths can match a rule.
 ///
-/// Nothing is decoded, folded or rewritten, so that no router behind can read another
-/// path out of the same bytes. Canonical is: it starts with `/`; at most 2,048 bytes; no
-/// `.` or `..` segment and no empty one but a last; bytes that RFC 3986 allows in a path,
-/// without `;`; and `%XX` only with two hex digits, and only where it stands for a byte
-/// that is not unreserved (so `%41` is refused), not a control, and none of `/ \ % ; ? #`.
-/// The path comes without its query.
+/// A path is never decoded, folded or rewritten, so that no router after the check can
+/// read the same bytes as another path. A path is canonical if it meets all of these:
+///
+/// - It starts with `/` and has at most 2,048 bytes.
+/// - It has no `.` or `..` segment, and no empty segment except the last.
+/// - All its bytes are allowed in a path by RFC 3986, and none is `;`.
+/// - Each `%` is followed by two hex digits, and they stand for a byte that is not
+///   unreserved (so `%41` is refused), not a control character, and none of
+///   `/ \ % ; ? #`.
+///
+/// Pass the path without its query.
 ///
 /// ```
 /// use keystile::is_canonical_path;
@@ -27,11 +32,11 @@ pub fn is_canonical_path(path: &[u8]) -> bool {
     is_plain(path) || is_canonical_by_class(path)
 }
 
-/// Whether all behind the first slash is letters, digits, `-`, `_`, `:`, and slashes and
-/// dots of which no two stand side by side.
+/// Whether everything after the first slash is letters, digits, `-`, `_`, `:`, and
+/// slashes and dots, no two of which are adjacent.
 ///
-/// Most paths are no more than that, and 16 of their bytes can be looked at as one. A
-/// shorter path is not worth it, and is no.
+/// Most paths are that simple, and 16 of their bytes can be tested at a time. For a
+/// shorter path the test is not worth it, and the answer is false.
 fn is_plain(path: &[u8]) -> bool {
     const BYTES: usize = 16;
     let are_plain = |bytes: &[u8; BYTES], before: &[u8; BYTES]| {
@@ -56,7 +61,7 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 fn is_canonical_by_class(path: &[u8]) -> bool {
-    // One pass without a branch on any byte.
+    // One pass, without a branch on any byte.
     let (mut seen, mut before, mut empty_segment) = (0, 0, 0);
     for &byte in path {
         let class = CLASS.get(usize::from(byte)).copied().unwrap_or(REFUSED);
@@ -75,27 +80,27 @@ fn has_dot_segment(path: &[u8]) -> bool {
         .any(|segment| matches!(segment, b"." | b".."))
 }
 
-/// Whether what follows each `%` makes it an escape that is data to every reader.
+/// Whether each `%` begins an escape that every parser reads as data.
 fn has_data_escapes(path: &[u8]) -> bool {
     let mut behind = path.split(|byte| *byte == b'%').skip(1);
     behind.all(|text| matches!(text, &[high, low, ..] if escape_is_data(high, low)))
 }
 
-/// Whether `%` with these two digits is data to every reader.
+/// Whether `%` with these two digits is data to every parser.
 const fn escape_is_data(high: u8, low: u8) -> bool {
     let (Some(high), Some(low)) = ((high as char).to_digit(16), (low as char).to_digit(16)) else {
         return false;
     };
     match high << 4 | low {
-        // Controls, and what some reader takes for a separator.
+        // Control characters, and what some parsers treat as a separator.
         0..=0x1F | 0x7F | 0x2F | 0x5C | 0x25 | 0x3B | 0x3F | 0x23 => false,
-        // Unreserved: written plainly, or not at all.
+        // Unreserved characters must not be escaped.
         0x2D | 0x2E | 0x5F | 0x7E | 0x30..=0x39 | 0x41..=0x5A | 0x61..=0x7A => false,
         _ => true,
     }
 }
 
-/// Classes of bytes; a byte of none is plain.
+/// Byte classes; a byte of no class is plain.
 const SLASH: u8 = 1;
 const DOT: u8 = 2;
 const PERCENT: u8 = 4;
@@ -104,7 +109,7 @@ const REFUSED: u8 = 8;
 /// RFC 3986, section 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@".
 #[expect(
     clippy::indexing_slicing,
-    reason = "worked out by the compiler: a bad index fails the build"
+    reason = "evaluated at compile time: a bad index fails the build"
 )]
 const CLASS: [u8; 256] = {
     let mut table = [REFUSED; 256];
@@ -126,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// `middle` in a path of plain letters, `at` bytes behind its first slash.
+    /// `middle` in a path of plain letters, `at` bytes after its first slash.
     fn path(middle: &[u8], at: usize, length: usize) -> Vec<u8> {
         let mut path = Vec::from(b"/");
         path.resize(at.saturating_add(1), b'a');

@@ -1,4 +1,4 @@
-//! What a key was granted: permissions with whole-segment wildcards.
+//! The permissions that a key was granted, with whole-segment wildcards.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,9 +13,10 @@ pub const PERMISSIONS_MAX: usize = 64;
 
 /// The permissions that a key was granted.
 ///
-/// A permission is `segment(:segment)*`, each segment of `A-Z a-z 0-9 _ . -`. Matching is
-/// byte-exact and by whole segments. `*` in the middle is exactly one segment, `*` at the
-/// end one or more, and `*` alone everything. An empty set grants nothing.
+/// A permission is `segment(:segment)*`, with segments of `A-Z a-z 0-9 _ . -`. Matching
+/// is byte-exact and by whole segments. A `*` in the middle matches exactly one segment,
+/// a `*` at the end matches one or more, and `*` by itself matches everything. An empty
+/// set grants nothing.
 ///
 /// ```
 /// use keystile::PermissionSet;
@@ -30,17 +31,17 @@ pub const PERMISSIONS_MAX: usize = 64;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct PermissionSet {
-    /// Each permission behind a byte that holds its length less one, and whether it has a
-    /// wildcard: one allocation for the whole set, and a decision that reads few bytes.
+    /// Each permission follows a byte that holds its length minus one and whether it has
+    /// a wildcard. The whole set is one allocation, and a decision reads few bytes.
     packed: Box<[u8]>,
 }
 
 impl PermissionSet {
-    /// A checked set; what stands in it twice is kept once.
+    /// Creates a set of permissions; duplicates are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Permission`] if one is not spelled as a permission, is longer than
-    /// 128 bytes, or if there are more than 64.
+    /// [`ErrorKind::Permission`] if a permission is malformed or longer than 128 bytes,
+    /// or if there are more than 64 permissions.
     pub fn new<I>(permissions: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -73,45 +74,46 @@ impl PermissionSet {
         })
     }
 
-    /// Each permission, in the order of the first mention.
+    /// The permissions, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        // All of them are ASCII.
+        // Permissions are ASCII.
         self.view()
             .iter()
             .filter_map(|(permission, _)| core::str::from_utf8(permission).ok())
     }
 
-    /// Whether the set grants nothing at all.
+    /// Whether the set is empty and so grants nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.packed.is_empty()
     }
 
-    /// Whether one of the permissions covers `wanted`, a permission without wildcard.
+    /// Whether one of the permissions covers `required`, a permission without wildcards.
     ///
-    /// A text that is no such permission is granted by nobody, not by `*` either.
+    /// If `required` is malformed or has a wildcard, it is not granted, not even by `*`.
     #[must_use]
     #[inline]
-    pub fn grants(&self, wanted: &str) -> bool {
-        is_required_form(wanted) && self.view().grants(wanted.as_bytes())
+    pub fn grants(&self, required: &str) -> bool {
+        is_required_form(required) && self.view().grants(required.as_bytes())
     }
 
-    /// The set as it lies in memory, for a decision.
+    /// The packed set, as decisions read it.
     #[inline]
     pub(crate) const fn view(&self) -> Granted<'_> {
         Granted(&self.packed)
     }
 
-    /// Whether everything that `other` grants is granted by one permission here.
+    /// Whether everything that `other` grants is granted by a single permission of this
+    /// set.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other
             .view()
             .iter()
-            .all(|(wanted, _)| self.view().grants(wanted))
+            .all(|(required, _)| self.view().grants(required))
     }
 }
 
-/// A packed set of permissions, wherever it lies.
+/// A packed set of permissions, wherever it is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Granted<'s>(pub(crate) &'s [u8]);
 
@@ -129,19 +131,19 @@ impl<'s> Granted<'s> {
         })
     }
 
-    /// Whether one of the permissions covers `wanted`, which is well formed.
+    /// Whether one of the permissions covers `required`, which must be well formed.
     #[inline]
-    pub(crate) fn grants(self, wanted: &[u8]) -> bool {
+    pub(crate) fn grants(self, required: &[u8]) -> bool {
         self.iter().any(|(granted, has_wildcard)| {
-            granted == wanted || (has_wildcard && covers(granted, wanted))
+            granted == required || (has_wildcard && covers(granted, required))
         })
     }
 }
 
-/// The bit of a packed permission's first byte that says whether it has a wildcard.
+/// The bit of a packed permission's first byte that is set if it has a wildcard.
 const HAS_WILDCARD: u8 = 0x80;
 
-/// The byte before a packed permission; the longest one's length less one is 127.
+/// The byte before a packed permission. The longest permission's length minus one is 127.
 fn head_of(permission: &str) -> Option<u8> {
     let length = u8::try_from(permission.len().checked_sub(1)?).ok()?;
     let wildcard = if permission.contains('*') {
@@ -158,7 +160,7 @@ impl fmt::Debug for PermissionSet {
     }
 }
 
-/// Whether `text` may be asked for: segments, and no wildcard.
+/// Whether `text` may be required: segments without wildcards.
 pub(crate) fn is_required_form(text: &str) -> bool {
     text.len() <= PERMISSION_BYTES_MAX && text.split(':').all(is_segment)
 }
@@ -176,23 +178,24 @@ fn is_segment(segment: &str) -> bool {
     !segment.is_empty() && segment.bytes().all(legal)
 }
 
-/// Whether the pattern `granted` covers all that `wanted` stands for.
+/// Whether the pattern `granted` covers everything that `required` matches.
 ///
-/// `wanted` may be a pattern too: then it is covered as a whole or not at all.
-// Out of the way of permissions that need no walk.
+/// `required` may be a pattern itself; it is then covered as a whole or not at all.
+// Not inlined: most permissions do not need the walk.
 #[inline(never)]
-fn covers(granted: &[u8], wanted: &[u8]) -> bool {
+fn covers(granted: &[u8], required: &[u8]) -> bool {
     let colon = |byte: &u8| *byte == b':';
-    let (mut granted, mut wanted) = (
+    let (mut granted, mut required) = (
         granted.split(colon).peekable(),
-        wanted.split(colon).peekable(),
+        required.split(colon).peekable(),
     );
     loop {
-        match (granted.next(), wanted.next()) {
-            // At the end a wildcard takes all that is left, which is one segment or more.
+        match (granted.next(), required.next()) {
+            // A wildcard at the end matches all remaining segments, of which there is at
+            // least one.
             (Some(b"*"), Some(_)) if granted.peek().is_none() => return true,
-            // A wildcard at the end of `wanted` stands for more than this one segment.
-            (Some(b"*"), Some(b"*")) if wanted.peek().is_none() => return false,
+            // A wildcard at the end of `required` matches more than this one segment.
+            (Some(b"*"), Some(b"*")) if required.peek().is_none() => return false,
             (Some(b"*"), Some(_)) => {}
             (Some(own), Some(other)) if own == other => {}
             (None, None) => return true,

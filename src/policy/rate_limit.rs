@@ -1,8 +1,8 @@
 //! The rate limit: GCRA in exact integer arithmetic.
 //!
-//! The generic cell rate algorithm keeps one number, the instant at which the next
-//! request would be on time if all had been spaced evenly (ITU-T I.371, annex A). A
-//! request passes when that instant lies no further ahead than the burst allows.
+//! The generic cell rate algorithm keeps one number: the instant at which the next
+//! request would be on time if all requests had been evenly spaced (ITU-T I.371, annex
+//! A). A request passes if that instant is no further ahead than the burst allows.
 
 use crate::error::{Error, ErrorKind};
 use crate::time::{Millis, UnixMillis};
@@ -10,19 +10,19 @@ use crate::time::{Millis, UnixMillis};
 /// Bits of a [`RateState`] that hold the fraction of a millisecond.
 const FRACTION_BITS: u32 = 20;
 const FRACTION_MASK: u64 = (1 << FRACTION_BITS) - 1;
-/// Instants from the year 2527 on do not fit beside the fraction; they are refused, and so
-/// are those before from which on a burst would reach there.
+/// Instants from the year 2527 on leave no room for the fraction. They are refused, and
+/// so are earlier ones if a full burst would reach past this limit.
 const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
 /// The longest window: a leap year.
 const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
-/// The longest time that a full burst may take to come back: ten years.
+/// The longest time that a full burst may take to become available again: ten years.
 const BURST_MILLIS_MAX: u64 = 3_653 * 86_400_000;
 
 /// At most `limit` requests in each `window`, and `burst` of them at once.
 ///
 /// Steady traffic at the limit is never refused. In any time T at most
-/// `burst + limit × T / window` requests pass. A refused one costs nothing. A limit of 0
-/// refuses all.
+/// `burst + limit × T / window` requests pass. A refused request costs nothing. A limit
+/// of 0 refuses all requests.
 ///
 /// ```
 /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
@@ -39,38 +39,39 @@ pub struct RateLimit {
     limit: u32,
     burst: u32,
     window: Millis,
-    /// Parts that a millisecond is counted in, so that the interval is a whole number.
+    /// Parts per millisecond, chosen so that the interval is a whole number of them.
     parts: u32,
-    /// The time between two evenly spaced requests, and that of a whole burst.
-    interval: Fine,
-    tolerance: Fine,
+    /// The time between two evenly spaced requests, and that of a full burst.
+    interval: FixedPoint,
+    tolerance: FixedPoint,
 }
 
-/// What a rate limit remembers between two requests. The default is an unused limit.
+/// The state of a rate limit between two requests. The default is an unused limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RateState(u64);
 
-/// A request that came too soon.
+/// A request that was refused because it came too soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     retry_after: Option<Millis>,
 }
 
 impl RateLimit {
-    /// A limit whose burst is the limit itself.
+    /// Creates a limit whose burst is the limit itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if the window is not 1 ms to 366 days, or if the two have no
-    /// common divisor that brings the limit below 2²⁰ (no round number is refused).
+    /// [`ErrorKind::Limit`] if the window is not 1 ms to 366 days, or if the limit,
+    /// divided by its greatest common divisor with the window in milliseconds, is not
+    /// below 2²⁰ (round numbers always are).
     pub fn new(limit: u32, window: Millis) -> Result<Self, Error> {
         Self::with_burst(limit, window, limit)
     }
 
-    /// A limit with a burst of its own.
+    /// Creates a limit with a separate burst.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and if the burst is 0 where the limit is not, or takes
-    /// longer than ten years to come back.
+    /// As [`new`](Self::new). Also if the burst is 0 but the limit is not, or if a full
+    /// burst takes longer than ten years to become available again.
     pub fn with_burst(limit: u32, window: Millis, burst: u32) -> Result<Self, Error> {
         let divisor = gcd(u64::from(limit), window.get());
         let per = |count: u64| count.checked_div(divisor).unwrap_or(count);
@@ -93,14 +94,14 @@ impl RateLimit {
                 burst,
                 window,
                 parts: u32::try_from(parts).unwrap_or(u32::MAX),
-                interval: Fine::from_parts(interval, parts),
-                tolerance: Fine::from_parts(tolerance, parts),
+                interval: FixedPoint::from_parts(interval, parts),
+                tolerance: FixedPoint::from_parts(tolerance, parts),
             });
         };
         Err(Error::new(ErrorKind::Limit, expected))
     }
 
-    /// Requests in a window.
+    /// Requests per window.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
@@ -112,29 +113,30 @@ impl RateLimit {
         self.window
     }
 
-    /// Requests that may come at once.
+    /// Requests that may arrive at once.
     #[must_use]
     pub const fn burst(&self) -> u32 {
         self.burst
     }
 
-    /// Lets a request pass and answers the state behind it, or refuses it.
+    /// Admits a request and returns the new state, or refuses the request.
     ///
-    /// Where the clock was set back, nothing that was spent comes back: a state that lies
-    /// further ahead than it can is waited for, since it may be that of a server whose clock
-    /// is ahead. A `Keyring`, which has one clock, waits for a minute at most and goes on.
+    /// If the clock was set back, nothing that was spent is given back. A state that is
+    /// further ahead than it can be blocks requests until the clock has caught up, since
+    /// it may come from a server whose clock is ahead. A `Keyring`, which has one clock,
+    /// waits for at most a minute and then continues.
     ///
     /// # Errors
-    /// [`Refused`] with the time after which one more would pass; the state stays as it
-    /// was, so a refusal costs nothing.
+    /// [`Refused`] with the time after which one more request would pass. The state is
+    /// unchanged, so a refusal costs nothing.
     pub fn admit(&self, state: RateState, now: UnixMillis) -> Result<RateState, Refused> {
         let Some(full) = self.full(now) else {
             return Err(Refused { retry_after: None });
         };
-        let now = Fine::at(now);
-        // Nothing past `full` was ever stored, unless the clock has stepped back since.
-        // Then nothing passes until it has caught up: to believe the earlier clock would
-        // give two servers whose clocks differ an allowance each.
+        let now = FixedPoint::at(now);
+        // A state past `full` is never stored, unless the clock has been set back since.
+        // Then nothing passes until the clock has caught up: trusting the earlier clock
+        // would give an allowance each to two servers whose clocks differ.
         let spent_until = state.read(self.parts).max(now);
         let next = spent_until.plus(self.interval, self.parts);
         if next > full {
@@ -146,11 +148,12 @@ impl RateLimit {
         Ok(RateState(next.0))
     }
 
-    /// How far ahead a state may lie at `now`, or nothing where nothing may pass at all.
+    /// The furthest instant at which a state may be at `now`, or `None` if nothing may
+    /// pass.
     #[inline]
-    fn full(&self, now: UnixMillis) -> Option<Fine> {
-        let full = Fine::at(now).plus(self.tolerance, self.parts);
-        (self.limit != 0 && full < Fine::END).then_some(full)
+    fn full(&self, now: UnixMillis) -> Option<FixedPoint> {
+        let full = FixedPoint::at(now).plus(self.tolerance, self.parts);
+        (self.limit != 0 && full < FixedPoint::END).then_some(full)
     }
 
     /// What is left of the limit at `now`.
@@ -163,22 +166,23 @@ impl RateLimit {
         }
     }
 
-    /// How far ahead of the clock this limit leaves a state, at most.
+    /// How far ahead of the clock this limit can move a state.
     #[cfg(feature = "keyring")]
     pub(crate) const fn reach(&self) -> Millis {
         self.tolerance.millis_ceil()
     }
 
-    /// One state for what was spent under two: the debts add up.
+    /// Merges two states into one: what was spent under them adds up.
     #[cfg(feature = "keyring")]
     pub(crate) fn combine(&self, a: RateState, b: RateState, now: UnixMillis) -> RateState {
-        let (parts, now) = (self.parts, Fine::at(now));
+        let (parts, now) = (self.parts, FixedPoint::at(now));
         let full = now.plus(self.tolerance, parts);
         let [a, b] = [a, b].map(|state| state.read(parts).clamp(now, full));
         RateState(a.plus(b.minus(now, parts), parts).min(full).0)
     }
 
-    /// Whether this limit never lets more pass than `other` would, burst and rate alike.
+    /// Whether this limit never admits more than `other`, neither in a burst nor over
+    /// time.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         let rate =
             |own: &Self, window: Millis| u128::from(own.limit).saturating_mul(window.get().into());
@@ -194,7 +198,8 @@ impl RateState {
         self.0
     }
 
-    /// The state that [`to_bits`](Self::to_bits) gave. Any number is a legal state.
+    /// The state from a number that [`to_bits`](Self::to_bits) returned. Every number is
+    /// valid.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -202,17 +207,17 @@ impl RateState {
 }
 
 impl Refused {
-    /// The time after which one request would pass, or nothing where none ever will.
+    /// The time after which one request would pass, or `None` if none ever will.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Millis> {
         self.retry_after
     }
 }
 
-/// What was left of a limit at an instant, for the `RateLimit` header fields.
+/// What is left of a limit at an instant, for the `RateLimit` header fields.
 ///
-/// The values are worked out when they are asked for: a decision that nobody reads the
-/// headers of does not pay for them.
+/// The values are computed on demand, so a decision whose headers are not read does not
+/// pay for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     limit: RateLimit,
@@ -221,7 +226,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// What the limit remembered.
+    /// The state of the limit.
     #[must_use]
     pub const fn state(&self) -> RateState {
         self.state
@@ -239,7 +244,7 @@ impl Quota {
         self.limit
     }
 
-    /// Requests that would pass if they came at once; never below 0.
+    /// Requests that would pass if they arrived at once; never below 0.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         let Some(spent) = self.spent() else { return 0 };
@@ -249,14 +254,15 @@ impl Quota {
         u32::try_from(left.checked_div(interval).unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
-    /// The time until the whole burst is back.
+    /// The time until the full burst is available again.
     #[must_use]
     pub fn reset(&self) -> Millis {
-        self.spent().map_or(self.limit.window, Fine::millis_ceil)
+        self.spent()
+            .map_or(self.limit.window, FixedPoint::millis_ceil)
     }
 
-    /// The time after which one request would pass: none where none ever will, zero where
-    /// one would now.
+    /// The time after which one request would pass: zero if one would pass now, `None` if
+    /// none ever will.
     #[must_use]
     pub fn retry_after(&self) -> Option<Millis> {
         match self.limit.admit(self.state, self.now) {
@@ -265,35 +271,36 @@ impl Quota {
         }
     }
 
-    fn spent(&self) -> Option<Fine> {
+    fn spent(&self) -> Option<FixedPoint> {
         self.limit.full(self.now)?;
         let parts = self.limit.parts;
-        let now = Fine::at(self.now);
+        let now = FixedPoint::at(self.now);
         Some(self.state.read(parts).max(now).minus(now, parts))
     }
 }
 
 impl RateState {
-    /// The state, or one that lies no later than this.
+    /// The state, or the one at `end` if the state is later.
     #[cfg(feature = "keyring")]
     pub(crate) fn no_later_than(self, end: UnixMillis) -> Self {
-        Self(self.0.min(Fine::at(end).0))
+        Self(self.0.min(FixedPoint::at(end).0))
     }
 
-    const fn read(self, parts: u32) -> Fine {
-        // A state that another limit left may hold more parts than this one has.
-        let (millis, fraction) = Fine(self.0).split();
+    const fn read(self, parts: u32) -> FixedPoint {
+        // A state that another limit left may have more parts than this limit uses.
+        let (millis, fraction) = FixedPoint(self.0).split();
         let most = (parts as u64).saturating_sub(1);
-        Fine::join(millis, if fraction < most { fraction } else { most })
+        FixedPoint::join(millis, if fraction < most { fraction } else { most })
     }
 }
 
-/// Milliseconds in the upper 44 bits, parts of one in the lower 20. Ordered as numbers.
+/// Milliseconds in the upper 44 bits, parts of a millisecond in the lower 20. Ordered as
+/// numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Fine(u64);
+struct FixedPoint(u64);
 
-impl Fine {
-    /// What sums saturate at: no instant is as late.
+impl FixedPoint {
+    /// The value that sums saturate at; it is later than any instant.
     const END: Self = Self(u64::MAX);
 
     const fn at(instant: UnixMillis) -> Self {
@@ -313,7 +320,7 @@ impl Fine {
         millis.saturating_mul(parts as u64).saturating_add(fraction)
     }
 
-    /// The sum. Past the end of what can be represented, everything is refused.
+    /// The sum. It saturates, and everything is refused at the end of the range.
     const fn plus(self, other: Self, parts: u32) -> Self {
         let fraction = (self.0 & FRACTION_MASK).saturating_add(other.0 & FRACTION_MASK);
         let sum = self.0.saturating_add(other.0);
@@ -324,7 +331,7 @@ impl Fine {
         })
     }
 
-    /// The difference, where `other` is not the greater.
+    /// The difference; `other` must not be greater.
     const fn minus(self, other: Self, parts: u32) -> Self {
         let difference = self.0.saturating_sub(other.0);
         Self(if self.0 & FRACTION_MASK >= other.0 & FRACTION_MASK {
@@ -334,7 +341,8 @@ impl Fine {
         })
     }
 
-    /// The numbers between the last part of a millisecond and the next millisecond.
+    /// The unused numbers between the last part of a millisecond and the next
+    /// millisecond.
     const fn gap(parts: u32) -> u64 {
         (1u64 << FRACTION_BITS).saturating_sub(parts as u64)
     }
@@ -352,7 +360,7 @@ impl Fine {
         (self.0 >> FRACTION_BITS, self.0 & FRACTION_MASK)
     }
 
-    /// Saturates at the end of what can be represented, where everything is refused.
+    /// Saturates at the end of the range, where everything is refused.
     const fn join(millis: u64, fraction: u64) -> Self {
         if millis >= MILLIS_END {
             Self::END

@@ -1,4 +1,4 @@
-//! What a route asks of a key: permissions joined by AND, OR and parentheses.
+//! The permissions that a route requires, joined by AND, OR and parentheses.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,18 +10,18 @@ use crate::policy::permission::{Granted, PermissionSet, is_required_form};
 
 /// Longest requirement in bytes.
 pub const REQUIREMENT_BYTES_MAX: usize = 1_000;
-/// Most permissions that a requirement names, repetitions counted.
+/// Most permissions that a requirement names, counting repetitions.
 pub const REQUIREMENT_TERMS_MAX: usize = 100;
 
 /// Which of a requirement's terms are missing, one bit each, the low half first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Missing([u64; 2]);
 
-/// A route's demand, such as `read`, `invoices:read AND invoices:write` or
+/// What a route requires, such as `read`, `invoices:read AND invoices:write` or
 /// `admin OR (read AND audit)`.
 ///
 /// AND binds tighter than OR. The keywords are upper case. Terms are permissions without
-/// wildcard.
+/// wildcards.
 ///
 /// ```
 /// use keystile::{PermissionSet, Requirement};
@@ -37,7 +37,7 @@ pub(crate) struct Missing([u64; 2]);
 pub struct Requirement {
     text: Box<str>,
     terms: Box<[Range<u16>]>,
-    /// The formula in postfix order: no recursion when it is worked out.
+    /// The formula in postfix order, so that it is evaluated without recursion.
     formula: Box<[Step]>,
 }
 
@@ -58,10 +58,10 @@ enum Token {
 }
 
 impl Requirement {
-    /// A checked requirement.
+    /// Parses a requirement.
     ///
     /// # Errors
-    /// [`ErrorKind::Permission`] if the text is no such formula, is longer than 1,000
+    /// [`ErrorKind::Permission`] if the text is not such a formula, is longer than 1,000
     /// bytes or names more than 100 permissions.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > REQUIREMENT_BYTES_MAX {
@@ -134,27 +134,27 @@ impl Requirement {
         })
     }
 
-    /// The text that it was made of.
+    /// The text that the requirement was parsed from.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the permissions satisfy it.
+    /// Whether the permissions satisfy the requirement.
     #[must_use]
     pub fn is_satisfied_by(&self, granted: &PermissionSet) -> bool {
         self.check(granted.view()).is_none()
     }
 
-    /// The permissions that keep it from being met, each once; none where it is met.
+    /// The permissions that are missing, each once; none if the requirement is satisfied.
     ///
-    /// Terms of a part that is met are left out: of `(a OR b) AND c` with `a` granted,
-    /// only `c` is missing.
+    /// Terms of a part that is satisfied are left out: if `a` is granted, only `c` is
+    /// missing from `(a OR b) AND c`.
     pub fn missing_from(&self, granted: &PermissionSet) -> impl Iterator<Item = &str> {
         self.named(self.check(granted.view()).unwrap_or_default())
     }
 
-    /// What is missing, or nothing where it is met.
+    /// The missing terms, or `None` if the requirement is satisfied.
     #[inline(always)]
     pub(crate) fn check(&self, granted: Granted<'_>) -> Option<Missing> {
         // One term is the usual case; it needs no stack.
@@ -170,11 +170,11 @@ impl Requirement {
         self.text.as_bytes().get(wide(range)).unwrap_or_default()
     }
 
-    // Its stack is not for every decision to make room for.
+    // Not inlined, so that not every decision reserves its stack.
     #[inline(never)]
     fn check_formula(&self, granted: Granted<'_>) -> Option<Missing> {
-        // Each entry is the set of terms that a sub-formula misses, empty where it is
-        // met. There are never more entries than terms.
+        // Each entry is the set of terms that a sub-formula misses; it is empty if the
+        // sub-formula is satisfied. There are never more entries than terms.
         let mut stack = [0u128; REQUIREMENT_TERMS_MAX];
         let mut height = 0usize;
         for step in &*self.formula {
@@ -187,7 +187,8 @@ impl Requirement {
                 Step::And | Step::Or => {
                     height = height.saturating_sub(2);
                     let pair = stack.get(height..).and_then(|rest| rest.first_chunk::<2>());
-                    // An unbalanced formula cannot be made; it would be refused whole.
+                    // An unbalanced formula cannot be made; if there were one, it would
+                    // not be satisfied.
                     let [a, b] = pair.copied().unwrap_or([u128::MAX; 2]);
                     let met = *step == Step::Or && (a == 0 || b == 0);
                     if met { 0 } else { a | b }
@@ -202,7 +203,7 @@ impl Requirement {
         (missing != 0).then_some(Missing::of(missing))
     }
 
-    /// The names behind a [`Missing`] of this requirement.
+    /// The names of the terms in a [`Missing`] of this requirement.
     pub(crate) fn named(&self, missing: Missing) -> impl Iterator<Item = &str> {
         let bits = missing.bits();
         let term = move |at: usize| {
@@ -227,7 +228,7 @@ impl Missing {
         self.0
     }
 
-    /// Halves, since a `u128` would align every decision to 16 bytes.
+    /// Two halves, since a `u128` would align every decision to 16 bytes.
     const fn of(bits: u128) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bits.to_le_bytes();
         Self([
@@ -256,7 +257,7 @@ impl fmt::Debug for Requirement {
     }
 }
 
-/// The step that `top` becomes where it is worked out before `next`.
+/// The step for `top` if it is evaluated before `next`.
 fn binds_before(top: Token, next: Token) -> Option<Step> {
     match (top, next) {
         (Token::And, _) => Some(Step::And),
@@ -265,7 +266,7 @@ fn binds_before(top: Token, next: Token) -> Option<Step> {
     }
 }
 
-/// The byte ranges of words and parentheses; spaces alone separate words.
+/// The byte ranges of words and parentheses. Only spaces separate words.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0usize;
     core::iter::from_fn(move || {

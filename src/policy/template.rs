@@ -7,10 +7,10 @@ use crate::policy::permission::PermissionSet;
 use crate::policy::rate_limit::RateLimit;
 use crate::time::Millis;
 
-/// A name for a set of permissions, a rate limit and endpoint rules.
+/// A named set of permissions, with a rate limit and endpoint rules.
 ///
-/// A key that is issued from a template gets just that, or less where the request says
-/// so; asking for more is an error.
+/// A key that is issued from a template gets exactly these, or less if the request asks
+/// for less. Asking for more is an error.
 ///
 /// ```
 /// use keystile::ScopeTemplate;
@@ -22,17 +22,17 @@ use crate::time::Millis;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeTemplate {
-    /// What the record keeps as `scope_type`.
+    /// The name, which a record keeps as `scope_type`.
     pub name: TemplateName,
-    /// The permissions granted.
+    /// The permissions that are granted.
     pub permissions: PermissionSet,
-    /// The rate limit; none where it is not limited.
+    /// The rate limit; `None` means unlimited.
     pub rate_limit: Option<RateLimit>,
-    /// The endpoint rules; none where endpoints are not restricted.
+    /// The endpoint rules; `None` means that endpoints are not restricted.
     pub allowed_endpoints: Option<EndpointRules>,
 }
 
-/// The article's three: permissions, requests an hour, endpoints.
+/// The three presets: permissions, requests per hour, endpoints.
 const PRESETS: [(&str, &[&str], u32, &str); 3] = [
     ("monitoring", &["read"], 100, "/api/metrics/*"),
     ("integration", &["read", "write"], 1_000, "/api/data/*"),
@@ -40,7 +40,7 @@ const PRESETS: [(&str, &[&str], u32, &str); 3] = [
 ];
 
 impl ScopeTemplate {
-    /// A template that grants `permissions`, without limit or restriction so far.
+    /// A template that grants `permissions`, without a limit or restriction.
     #[must_use]
     pub const fn new(name: TemplateName, permissions: PermissionSet) -> Self {
         Self {
@@ -53,21 +53,21 @@ impl ScopeTemplate {
 
     /// The presets: `monitoring`, `integration` and `admin`.
     pub fn presets() -> impl Iterator<Item = Self> {
-        // Each preset is well formed; a test holds that none falls out here.
+        // Each preset is well formed; a test ensures that none is dropped here.
         PRESETS.iter().filter_map(|preset| Self::build(preset).ok())
     }
 
-    /// The preset of that name.
+    /// The preset with this name.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         Self::presets().find(|template| template.name.as_str() == name)
     }
 
     fn build(
-        (name, permissions, an_hour, endpoint): &(&str, &[&str], u32, &str),
+        (name, permissions, per_hour, endpoint): &(&str, &[&str], u32, &str),
     ) -> Result<Self, Error> {
         let mut template = Self::new(TemplateName::new(name)?, PermissionSet::new(*permissions)?);
-        template.rate_limit = Some(RateLimit::new(*an_hour, Millis::from_hours(1))?);
+        template.rate_limit = Some(RateLimit::new(*per_hour, Millis::from_hours(1))?);
         template.allowed_endpoints = Some(EndpointRules::new([endpoint])?);
         Ok(template)
     }
