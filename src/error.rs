@@ -2,23 +2,23 @@
 
 use core::fmt;
 
-/// What went wrong, for code to match on.
+/// What went wrong, to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A prefix, environment, template or client name is not spelled as it must be.
+    /// A prefix, environment, template name or client name is malformed.
     Name,
-    /// A key format cannot do what was asked of it.
+    /// A key format does not support what was asked of it.
     Format,
-    /// A key id is not one.
+    /// A key id is malformed.
     KeyId,
-    /// A stored digest or a pepper is not usable.
+    /// A stored digest is malformed, or a pepper cannot be used.
     Digest,
-    /// A permission or a requirement is not spelled as it must be.
+    /// A permission or a requirement is malformed.
     Permission,
-    /// An endpoint rule is not spelled as it must be.
+    /// An endpoint rule is malformed.
     Endpoint,
-    /// A network is not a CIDR block.
+    /// A network is neither an address nor a CIDR block.
     Network,
     /// A rate limit cannot be represented.
     Limit,
@@ -26,17 +26,17 @@ pub enum ErrorKind {
     Time,
     /// A record contradicts itself, or a text in it is too long.
     Record,
-    /// The key's state does not permit the change.
+    /// The key's state does not allow the change.
     State,
-    /// More was asked for than the source of the grant holds.
+    /// A grant would exceed the template or key that it is made from.
     Exceeds,
     /// The source of randomness failed.
     Randomness,
 }
 
-/// Why a value could not be made or a change not be carried out.
+/// Why a value could not be created or a change could not be made.
 ///
-/// The text says what was expected, in lower case and without a full stop. It never
+/// The text states what was expected, in lower case and without a full stop. It never
 /// contains any part of the input, so it is safe to log.
 ///
 /// ```

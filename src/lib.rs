@@ -1,9 +1,8 @@
 //! The API-key core that any service can embed.
 //!
-//! A caller brings bytes, a record and the time; the core answers with a [`Decision`].
-//! It issues keys, recognises them, decides what they may do, and ends them. It never
-//! learns the time, never looks anything up and keeps nothing: storage, clocks and
-//! sockets stand outside and call in.
+//! It issues, verifies, authorizes and revokes API keys. A caller passes the presented
+//! bytes, the stored record and the time, and gets a [`Decision`]. The core does no I/O,
+//! reads no clock and keeps no state: storage, clocks and sockets belong to the caller.
 //!
 //! ```
 //! use keystile::{
@@ -41,8 +40,8 @@
 //!
 //! # What it does not do
 //!
-//! It opens no socket, reads no clock, writes no log and holds no lock. It does not
-//! sign requests, and it does not authenticate people.
+//! It opens no socket, reads no clock and writes no log. It does not sign requests, and it
+//! does not authenticate people. Only the optional [`Keyring`] keeps state or takes locks.
 //!
 //! # Features
 //!

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, leap seconds ignored.
 ///
 /// Values before 1973-03-03 (10¹¹) are refused, since a number that small is almost
-/// always a count of *seconds*; values after the year 9999 are refused too.
+/// always a count of *seconds*. Values after the year 9999 are refused too.
 ///
 /// ```
 /// use keystile::UnixMillis;
@@ -23,10 +23,11 @@ impl UnixMillis {
     /// The last millisecond of the year 9999.
     pub const MAX: Self = Self(NonZeroU64::MIN.saturating_add(253_402_300_799_998));
 
-    /// An instant from a count of milliseconds.
+    /// Creates an instant from a count of milliseconds.
     ///
     /// # Errors
-    /// [`ErrorKind::Time`] outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    /// [`ErrorKind::Time`] if the count is outside [`MIN`](Self::MIN) to
+    /// [`MAX`](Self::MAX).
     pub const fn new(millis: u64) -> Result<Self, Error> {
         match NonZeroU64::new(millis) {
             Some(instant) if millis >= Self::MIN.get() && millis <= Self::MAX.get() => {
@@ -48,12 +49,14 @@ impl UnixMillis {
     /// The instant `span` later.
     ///
     /// # Errors
-    /// [`ErrorKind::Time`] past the year 9999: a deadline is never rounded to "never".
+    /// [`ErrorKind::Time`] if that is past the year 9999: a deadline is never rounded to
+    /// "never".
     pub const fn plus(self, span: Millis) -> Result<Self, Error> {
         Self::new(self.get().saturating_add(span.0))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The time from `earlier` to this instant; zero if this instant is not the later
+    /// one.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {
         Millis(self.get().saturating_sub(earlier.get()))
@@ -65,28 +68,28 @@ impl UnixMillis {
 pub struct Millis(u64);
 
 impl Millis {
-    /// No time at all.
+    /// Zero milliseconds.
     pub const ZERO: Self = Self(0);
 
-    /// A count of milliseconds.
+    /// A duration of this many milliseconds.
     #[must_use]
     pub const fn new(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// A count of seconds, at most `u32::MAX`.
+    /// A duration of this many seconds, at most `u32::MAX`.
     #[must_use]
     pub const fn from_secs(secs: u32) -> Self {
         Self::times(secs, 1_000)
     }
 
-    /// A count of hours of 3,600 s.
+    /// A duration of this many hours of 3,600 s.
     #[must_use]
     pub const fn from_hours(hours: u32) -> Self {
         Self::times(hours, 3_600_000)
     }
 
-    /// A count of days of 86,400 s.
+    /// A duration of this many days of 86,400 s.
     #[must_use]
     pub const fn from_days(days: u32) -> Self {
         Self::times(days, 86_400_000)
@@ -105,7 +108,7 @@ impl Millis {
     }
 
     const fn times(count: u32, unit: u32) -> Self {
-        // Both factors are 32 bits wide: the product fits.
+        // Both factors have 32 bits, so the product fits.
         Self((count as u64).saturating_mul(unit as u64))
     }
 }

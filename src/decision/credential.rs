@@ -1,4 +1,4 @@
-//! Where a credential is read from: a pure function over header names and bytes.
+//! Extracts the credential from a request: a pure function over header names and values.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -12,13 +12,13 @@ use crate::decision::answer::{Cause, Denial};
 use crate::error::{Error, ErrorKind};
 use crate::key::format::KEY_TEXT_BYTES_MAX;
 
-/// Longest header value that is looked into. A key, a scheme and room for spaces.
+/// Longest header value, in bytes, that is read: a key, a scheme and room for spaces.
 const VALUE_BYTES_MAX: usize = 2 * KEY_TEXT_BYTES_MAX;
 
-/// Which headers carry a credential.
+/// Extracts the credential from a request's headers.
 ///
-/// `X-API-Key` and `Authorization: Bearer` always do; a header of the user's choice and
-/// the user name of HTTP Basic where asked for. The query never does.
+/// `X-API-Key` and `Authorization: Bearer` are always read. A custom header and the user
+/// name of HTTP Basic are read if they are enabled. The query never is.
 ///
 /// ```
 /// use keystile::{CredentialExtractor, DenialCode};
@@ -44,7 +44,7 @@ pub struct CredentialExtractor {
     basic: bool,
 }
 
-/// The bytes of a presented credential. It does not print them.
+/// The bytes of a presented credential, which it never prints.
 pub struct Credential<'h>(Bytes<'h>);
 
 #[cfg_attr(
@@ -64,7 +64,7 @@ enum Bytes<'h> {
 }
 
 impl CredentialExtractor {
-    /// `X-API-Key` and `Authorization: Bearer`.
+    /// Reads `X-API-Key` and `Authorization: Bearer`.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -74,11 +74,11 @@ impl CredentialExtractor {
         }
     }
 
-    /// Reads this header too.
+    /// Also reads this header.
     ///
     /// # Errors
-    /// [`ErrorKind::Name`] if it is not a header's name (RFC 9110, section 5.1), or is
-    /// `Authorization` or `Cookie`, whose values are not bare keys.
+    /// [`ErrorKind::Name`] if it is not a header name (RFC 9110, section 5.1), or if it
+    /// is `Authorization` or `Cookie`, whose values are not bare keys.
     pub fn with_header(mut self, name: &str) -> Result<Self, Error> {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         let legal = (1..=64).contains(&name.len())
@@ -95,8 +95,8 @@ impl CredentialExtractor {
         Ok(self)
     }
 
-    /// Reads the user name of `Authorization: Basic` too, as `curl -u KEY:` sends it. A
-    /// password beside it is not looked at.
+    /// Also reads the user name of `Authorization: Basic`, as `curl -u KEY:` sends it.
+    /// The password is ignored.
     #[cfg(feature = "basic")]
     #[must_use]
     pub fn with_basic(mut self) -> Self {
@@ -104,23 +104,24 @@ impl CredentialExtractor {
         self
     }
 
-    /// The one credential among the headers.
+    /// Returns the one credential in the headers.
     ///
-    /// Names are compared without regard to case, and `_` is not `-`. The same key twice
-    /// is one key. An empty value is none.
+    /// Names are compared case-insensitively, and `_` is not `-`. The same key twice
+    /// counts as one. An empty value counts as no credential.
     ///
     /// # Errors
-    /// A [`Denial`]: [`Cause::MissingCredential`], [`Cause::ConflictingCredentials`] for
-    /// two different ones, or [`Cause::Malformed`] for bytes that are not visible ASCII
-    /// and for values that are too long, which are not looked through.
-    // Into the caller: an array of headers that is handed over is written and copied a moment
-    // later, in other pieces, which the processor waits for.
+    /// A [`Denial`]: [`Cause::MissingCredential`] if there is none,
+    /// [`Cause::ConflictingCredentials`] if there are two different ones, or
+    /// [`Cause::Malformed`] if a value contains bytes that are not visible ASCII, or is
+    /// too long. Values that are too long are not scanned.
+    // store-forwarding stall: inline, or headers are copied (see ARCHITECTURE.md)
     #[inline(always)]
     pub fn extract<'h, I>(&self, headers: I) -> Result<Credential<'h>, Denial>
     where
         I: IntoIterator<Item = (&'h [u8], &'h [u8])>,
     {
-        // What is borrowed is two registers from header to header; a decoded key is not.
+        // A borrowed key stays in two registers from header to header; a decoded one does
+        // not.
         let mut bare: Option<&'h [u8]> = None;
         #[cfg(feature = "basic")]
         let mut decoded: Option<Credential<'h>> = None;
@@ -154,10 +155,10 @@ impl CredentialExtractor {
         found.ok_or(Denial::new(Cause::MissingCredential))
     }
 
-    /// What a header carries of a key, before it is looked at.
+    /// The value in a header that carries credentials, before it is validated.
     #[inline]
     fn carried<'h>(&self, name: &[u8], value: &'h [u8]) -> Option<Carried<'h>> {
-        // Most often the case is right already, and that is quicker to see.
+        // The case is usually right already, and that is faster to test.
         let is = |own: &str| name == own.as_bytes() || name.eq_ignore_ascii_case(own.as_bytes());
         if is("x-api-key") || self.header.as_deref().is_some_and(is) {
             return Some(Carried::Bare(value));
@@ -169,8 +170,8 @@ impl CredentialExtractor {
     }
 
     fn authorization<'h>(&self, value: &'h [u8]) -> Option<Carried<'h>> {
-        // The scheme is looked at before the length: a long ticket of another scheme is none
-        // of ours.
+        // The scheme is checked before the length: a long value with another scheme is
+        // not an error.
         let value = trim_start_within(value, VALUE_BYTES_MAX);
         if let Some(token) = strip_scheme(value, b"bearer") {
             return Some(Carried::Bare(token));
@@ -183,11 +184,11 @@ impl CredentialExtractor {
     }
 }
 
-/// What a header carries, by its scheme.
+/// A header's value, by its scheme.
 enum Carried<'h> {
     /// The key itself, with white space around it.
     Bare(&'h [u8]),
-    /// Base64 of user name and password.
+    /// The base64 text of user name and password.
     #[cfg(feature = "basic")]
     Basic(&'h [u8]),
 }
@@ -219,7 +220,7 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
-/// Cuts white space off the start, looking at no more than so many bytes.
+/// Trims white space from the start, but scans at most `bytes_max` bytes.
 fn trim_start_within(value: &[u8], bytes_max: usize) -> &[u8] {
     let blanks = value
         .iter()
@@ -229,7 +230,8 @@ fn trim_start_within(value: &[u8], bytes_max: usize) -> &[u8] {
     value.get(blanks..).unwrap_or_default()
 }
 
-/// The value without the optional white space around it: a line feed is none.
+/// The value without the optional white space around it, which does not include line
+/// feeds.
 const fn trim(mut value: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = value
         && is_blank(*first)
@@ -249,14 +251,15 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Whether all bytes are visible ASCII, looking at eight of them at once.
+/// Whether all bytes are visible ASCII, testing eight at a time.
 fn is_visible(value: &[u8]) -> bool {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     const BELOW: u64 = u64::from_ne_bytes([b'!'; 8]);
-    // A high bit shows in the first where a byte is no ASCII; else in the second where one
-    // is past the last visible character, and in the third where one, of which the lowest
-    // borrows from no other, is before the first.
+    // Each byte is tested by its high bit. The first value has it set for bytes that are
+    // not ASCII; the second for bytes after the last visible character; the third for
+    // bytes before the first one, or at least for the lowest of them, since nothing
+    // borrows from it.
     let stray = |bytes: &[u8; 8]| {
         let bytes = u64::from_le_bytes(*bytes);
         bytes | bytes.wrapping_add(EACH) | bytes.wrapping_sub(BELOW)
@@ -264,12 +267,12 @@ fn is_visible(value: &[u8]) -> bool {
     let Some(last) = value.last_chunk() else {
         return value.iter().all(u8::is_ascii_graphic);
     };
-    // The last eight may overlap those before them.
+    // The last eight bytes may overlap those before them.
     let chunks = value.as_chunks().0.iter();
     chunks.fold(stray(last), |strays, bytes| strays | stray(bytes)) & HIGH == 0
 }
 
-/// What follows `scheme` and at least one space, or nothing where the scheme is another.
+/// What follows `scheme` and at least one space, or `None` if the scheme is another.
 fn strip_scheme<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
     let (own, rest) = value.split_at_checked(scheme.len())?;
     let named = own.eq_ignore_ascii_case(scheme) && rest.first().is_none_or(|b| is_blank(*b));
@@ -324,7 +327,7 @@ fn basic_user<'h>(
     Ok(Some(Credential(Bytes::Decoded { bytes, len })))
 }
 
-/// Whether two credentials are one, or there is only the other.
+/// Whether two credentials are the same, or there is only one.
 #[cfg(feature = "basic")]
 fn is_same(first: Option<&Credential<'_>>, other: &Credential<'_>) -> bool {
     first.is_none_or(|first| first.as_bytes() == other.as_bytes())

@@ -1,4 +1,4 @@
-//! The one decision function: every caller goes through it, in one order.
+//! The one decision function: every caller uses it, and it checks in one order.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -35,7 +35,7 @@ impl Verifier {
         }
     }
 
-    /// Accepts keys of a further format too, as while moving from one to another.
+    /// Also accepts keys of another format, for example during a migration.
     #[must_use]
     pub fn and(mut self, format: KeyFormat) -> Self {
         self.formats.push(format);
@@ -58,7 +58,7 @@ impl Verifier {
     /// Reads a presented key: its shape, then its check.
     ///
     /// # Errors
-    /// A [`Denial`] with [`Cause::Malformed`] where it is of none of the formats.
+    /// A [`Denial`] with [`Cause::Malformed`] if it matches none of the formats.
     #[inline]
     pub fn parse<'k>(&self, credential: &'k [u8]) -> Result<PresentedKey<'k>, Denial> {
         for format in &self.formats {
@@ -69,13 +69,13 @@ impl Verifier {
         Err(Denial::new(Cause::Malformed))
     }
 
-    /// The record, if it is that of the presented key; else why not.
+    /// The record, if it belongs to the presented key; otherwise why it does not.
     pub(crate) fn prove<'r>(
         &self,
         key: &PresentedKey<'_>,
         record: Option<&'r KeyRecord>,
     ) -> Result<&'r KeyRecord, Cause> {
-        // A record of another key is no record, whatever look-up it came from.
+        // A record of another key counts as none, whichever lookup returned it.
         let record = record.filter(|record| key.claimed_id().is_none_or(|id| *id == record.id));
         let proved = self
             .peppers
@@ -88,7 +88,7 @@ impl Verifier {
         }
     }
 
-    /// What a store is asked for.
+    /// How to look up a key's record in a store.
     #[must_use]
     pub fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
         key.lookup(&self.peppers)
@@ -97,9 +97,9 @@ impl Verifier {
 
 /// What a caller wants to do.
 ///
-/// What is left out is not asked: a request without a requirement needs no permission.
-/// But a key that is restricted to endpoints or networks is refused where the request
-/// does not say its own.
+/// What is left out is not checked: a request without a requirement needs no permission.
+/// But a key that is restricted to endpoints or networks is refused if the request does
+/// not state its endpoint or address.
 ///
 /// ```
 /// use keystile::{Requirement, Request};
@@ -144,21 +144,22 @@ impl<'r> Request<'r> {
         self.endpoint_bytes(method.as_bytes(), path.as_bytes())
     }
 
-    /// As [`endpoint`](Self::endpoint), from bytes off the wire.
+    /// The same as [`endpoint`](Self::endpoint), from bytes as they were received.
     #[must_use]
     pub const fn endpoint_bytes(mut self, method: &'r [u8], path: &'r [u8]) -> Self {
         self.endpoint = Some((method, path));
         self
     }
 
-    /// The deployment that asks: keys of any other, or of none, are refused.
+    /// The deployment that receives the request: keys of any other, or of none, are
+    /// refused.
     #[must_use]
     pub const fn in_environment(mut self, environment: &'r Environment) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// The address of the peer, as the socket or a trusted proxy tells it.
+    /// The address of the peer, as the socket or a trusted proxy reports it.
     #[must_use]
     pub const fn from_address(mut self, address: IpAddr) -> Self {
         self.address = Some(address);
@@ -166,14 +167,15 @@ impl<'r> Request<'r> {
     }
 }
 
-/// Decides about a presented key and the record that a look-up gave for it.
+/// Decides whether a presented key may be used, given the record that a lookup returned.
 ///
-/// The order is fixed: digest (a dummy one where there is no record) → status → expiry →
-/// overlap → environment → network → endpoint → permission → rate limit → remaining
-/// uses. Nothing about a key's state is told before its secret is proved, and nothing is
-/// spent unless everything before it passed. A key is valid while `now < expires_at`.
+/// The order is fixed: digest (a dummy one if there is no record) → status → expiry →
+/// overlap → environment → network → endpoint → permission → rate limit → remaining uses.
+/// Nothing about a key's state is disclosed before its secret is verified, and nothing is
+/// spent unless every earlier check has passed. A key is valid while `now < expires_at`.
 ///
-/// `usage` is changed only by [`Decision::Allow`]; a store then writes it back.
+/// `usage` changes only if the decision is [`Decision::Allow`]; the store then writes it
+/// back.
 ///
 /// ```
 /// # use keystile::*;
@@ -199,8 +201,7 @@ pub fn verify(
     usage: &mut Usage,
     now: UnixMillis,
 ) -> Decision {
-    // Each answer is made where the caller reads it. To turn a `Result` into a `Decision`
-    // would copy what was written a moment ago, which the processor has to wait for.
+    // store-forwarding stall: build in place (see ARCHITECTURE.md)
     let record = match verifier.prove(key, record) {
         Ok(record) => record,
         Err(cause) => return Decision::Deny(Denial::new(cause)),
@@ -227,7 +228,7 @@ pub fn verify(
 }
 
 impl NotSpent {
-    /// The refusal, with what is left of the limit.
+    /// The denial, with what is left of the limit.
     pub(crate) fn of(self, key_id: KeyId, quota: Option<Quota>) -> Denial {
         match (self, quota) {
             (Self::RateLimit, Some(quota)) => Denial::limited(quota, key_id),
@@ -237,7 +238,7 @@ impl NotSpent {
     }
 }
 
-/// What a request is refused for: a denial is larger, and is made once.
+/// Why a request is refused. A denial is larger, and is built only once.
 pub(crate) enum Barred {
     By(Cause),
     Lacking(Missing),
@@ -253,7 +254,7 @@ impl Barred {
     }
 }
 
-/// What a decision reads of a record, wherever the record lies.
+/// What a decision reads of a record, wherever the record is stored.
 pub(crate) struct Terms<'r> {
     pub(crate) id: KeyId,
     pub(crate) standing: Standing,
@@ -267,7 +268,7 @@ pub(crate) struct Terms<'r> {
     pub(crate) rate_limit: Option<&'r RateLimit>,
 }
 
-/// A [`Status`] without its story.
+/// A [`Status`] without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Active,
@@ -296,7 +297,7 @@ impl<'r> Terms<'r> {
         }
     }
 
-    /// All that is judged between the proof of the secret and the limits.
+    /// All checks between the proof of the secret and the limits.
     #[inline(always)]
     pub(crate) fn permit(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), Barred> {
         let refuse = |cause| Err(Barred::By(cause));
@@ -308,7 +309,7 @@ impl<'r> Terms<'r> {
         if self.expires_at.is_some_and(|expiry| now >= expiry) {
             return refuse(Cause::Expired);
         }
-        // A replaced key without an end to its overlap has none: it is refused.
+        // A replaced key whose overlap has no end has no overlap: it is refused.
         let overlap_over = self.overlap_until.is_some_and(|end| now >= end);
         if overlap_over || (self.replaced_by.is_some() && self.overlap_until.is_none()) {
             return refuse(Cause::Replaced);

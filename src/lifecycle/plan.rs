@@ -21,7 +21,7 @@ pub struct PlanItem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanAction {
-    /// Its owner should hear that it ends.
+    /// Its owner should be notified that it ends.
     Notice {
         /// When it ends.
         ends_at: UnixMillis,
@@ -29,23 +29,23 @@ pub enum PlanAction {
         /// of key and lead.
         lead: Millis,
     },
-    /// It should be rotated now, so that its overlap fits in before its end.
+    /// It should be rotated now, so that its overlap fits in before it ends.
     Rotate {
-        /// When it ends, or reaches the greatest age of the policy.
+        /// When it ends, or reaches the maximum age of the policy.
         ends_at: UnixMillis,
     },
-    /// It has ended, and its record need not be kept any longer.
+    /// It has ended, and its record is no longer needed.
     CleanUp {
         /// When it ended.
         ended_at: UnixMillis,
     },
 }
 
-/// What is due at `now`, in the order of the records. Pure: the same arguments give the
-/// same answer, and nothing is remembered.
+/// What is due at `now`, in the order of the records. This is a pure function: the same
+/// arguments give the same items.
 ///
-/// A key is due for rotation once its overlap would reach its end. A key that was
-/// replaced, suspended or revoked is neither rotated nor announced.
+/// A key is due for rotation as soon as its overlap would reach its end. A key that was
+/// replaced, suspended or revoked gets neither a rotation nor a notice.
 ///
 /// ```
 /// # use keystile::*;

@@ -1,4 +1,4 @@
-//! What happened to a key, for the audit.
+//! What happened to a key, for the audit log.
 
 use alloc::boxed::Box;
 
@@ -19,11 +19,11 @@ pub enum EventKind {
     Suspended,
     /// A suspended key was resumed.
     Resumed,
-    /// A key has come to its end by time.
+    /// A key has expired.
     Expired,
-    /// A key's digest was made anew under the current pepper.
+    /// A key's digest was replaced by one under the current pepper.
     Rehashed,
-    /// A key that was issued elsewhere was taken in.
+    /// A key that was issued elsewhere was imported.
     Imported,
 }
 
@@ -39,7 +39,7 @@ impl EventKind {
         Self::Imported,
     ];
 
-    /// The stable name, as stores and logs keep it.
+    /// The stable name that stores and logs use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,26 +54,27 @@ impl EventKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
-/// One entry of the audit: what happened to which key, and when. It never holds key text.
+/// One entry of the audit log: what happened to which key, and when. It never contains
+/// key text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
-    /// To which key.
+    /// The key that it happened to.
     pub key_id: KeyId,
-    /// When.
+    /// When it happened.
     pub at: UnixMillis,
-    /// Why, as far as somebody said so.
+    /// The reason, if one was given.
     pub reason: Option<Box<str>>,
-    /// The successor, where the key was rotated.
+    /// The successor, if the key was rotated.
     pub successor: Option<KeyId>,
 }
 

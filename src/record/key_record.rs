@@ -22,10 +22,10 @@ const KEY_PREFIX_BYTES_MAX: usize = 40;
 
 /// What a store keeps about a key.
 ///
-/// Fields are plain values that a store fills from its columns. Each type holds only
-/// what is well formed; [`check`](Self::check) holds the rest.
+/// Fields are plain values that a store fills from its columns. Each type accepts only
+/// well-formed values; [`check`](Self::check) checks the rest.
 ///
-/// `Debug` prints neither digest nor metadata. For showing a record to people, see
+/// `Debug` prints neither digest nor metadata. To show a record to people, use
 /// [`public`](Self::public).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,48 +34,50 @@ pub struct KeyRecord {
     pub id: KeyId,
     /// The digest of the key's text.
     pub digest: Digest,
-    /// What of the key may be shown: prefix, environment, first 4 characters of the id.
+    /// The part of the key that may be shown: prefix, environment and the first 4
+    /// characters of the id.
     pub key_prefix: Box<str>,
-    /// Whose key it is, for people: 1 to 255 bytes.
+    /// The client's name, for people to read: 1 to 255 bytes.
     pub client_name: Box<str>,
-    /// An address to send notices to.
+    /// The address for notices.
     pub client_email: Option<Box<str>>,
-    /// The account or tenant that the key belongs to; all its keys can be ended at once.
+    /// The account or tenant that the key belongs to; all keys of an owner can be revoked
+    /// at once.
     pub owner: Option<Box<str>>,
     /// The deployment that the key is for.
     pub environment: Option<Environment>,
-    /// What it was granted.
+    /// The permissions that it was granted.
     pub permissions: PermissionSet,
-    /// Where it may be used. None: anywhere. An empty list: nowhere.
+    /// The endpoints that it may be used for. `None`: any. An empty list: none.
     pub allowed_endpoints: Option<EndpointRules>,
-    /// From where it may be used. None: from anywhere. An empty list: from nowhere.
+    /// The networks that it may be used from. `None`: any. An empty list: none.
     pub allowed_networks: Option<Networks>,
-    /// How often it may be used. None: as often as one likes.
+    /// The rate limit. `None`: unlimited.
     pub rate_limit: Option<RateLimit>,
-    /// Uses that were left when the record was read. None: not counted.
+    /// Uses that were left when the record was read. `None`: not counted.
     pub remaining_uses: Option<u64>,
     /// The template that it was issued from.
     pub scope_type: Option<TemplateName>,
-    /// JSON text of the caller's own, at most 16 KiB; not looked into.
+    /// JSON text for the caller's use, at most 16 KiB; it is not parsed.
     pub metadata: Option<Box<str>>,
     /// When it was issued.
     pub created_at: UnixMillis,
     /// When it was last used, as far as is known.
     pub last_used_at: Option<UnixMillis>,
-    /// From when on it is refused. None: never.
+    /// The instant from which it is refused. `None`: never.
     pub expires_at: Option<UnixMillis>,
     /// Whether it may be used at all.
     pub status: Status,
-    /// The id of the first key of its lineage; its own where it never was rotated.
-    /// A lineage shares one rate limit and one count of uses.
+    /// The id of the first key of its lineage; its own id if it has no predecessor. A
+    /// lineage shares one rate limit and one count of uses.
     pub lineage: KeyId,
-    /// The key that takes its place.
+    /// The key that replaces it.
     pub replaced_by: Option<KeyId>,
-    /// From when on a replaced key is refused.
+    /// The instant from which a replaced key is refused.
     pub overlap_until: Option<UnixMillis>,
     /// The predecessor whose overlap ends when this key is first used.
     pub ends_at_first_use: Option<KeyId>,
-    /// Counts the changes; an update of an older version loses.
+    /// Incremented by each change; an update of an older version is rejected.
     pub version: u64,
 }
 
@@ -83,15 +85,15 @@ pub struct KeyRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It may.
+    /// It may be used.
     Active,
-    /// Not now: it can be resumed.
+    /// It may not be used until it is resumed.
     Suspended,
-    /// Never again.
+    /// It may never be used again.
     Revoked {
         /// When it was revoked.
         at: UnixMillis,
-        /// Why, for the audit: at most 255 bytes.
+        /// The reason, for the audit log: at most 255 bytes.
         reason: Box<str>,
     },
 }
@@ -137,10 +139,11 @@ impl KeyRecord {
         Ok(record)
     }
 
-    /// Whether the texts are within their bounds and the fields agree with each other.
+    /// Checks that the texts are within their limits and that the fields agree with each
+    /// other.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] where they are or do not.
+    /// [`ErrorKind::Record`] if they are not or do not.
     pub fn check(&self) -> Result<(), Error> {
         let text = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(is_control);
         let optional = |value: &Option<Box<str>>| value.as_deref().is_none_or(text);
@@ -168,7 +171,8 @@ impl KeyRecord {
         Err(Error::new(ErrorKind::Record, expected))
     }
 
-    /// The instant from which on the key is refused for its age or its overlap.
+    /// The instant from which the key is refused because it has expired or its overlap
+    /// has ended.
     #[must_use]
     pub fn ends_at(&self) -> Option<UnixMillis> {
         match (self.expires_at, self.overlap_until) {
@@ -183,14 +187,14 @@ impl KeyRecord {
         self.status == Status::Active && self.ends_at().is_none_or(|end| now < end)
     }
 
-    /// The record as people may see it: without the digest.
+    /// The record without its digest, for display.
     #[must_use]
     pub const fn public(&self) -> PublicRecord<'_> {
         PublicRecord(self)
     }
 }
 
-/// A record as people may see it; it prints and serialises without the digest.
+/// A record for display; it prints and serialises without the digest.
 #[derive(Clone, Copy)]
 pub struct PublicRecord<'r>(pub(crate) &'r KeyRecord);
 
@@ -213,7 +217,7 @@ impl core::fmt::Debug for PublicRecord<'_> {
     }
 }
 
-/// A checked reason or name: within the bound, on one line.
+/// Checks a reason or name: within the length limit, on one line.
 pub(crate) fn short_text(text: &str, expected: &'static str) -> Result<Box<str>, Error> {
     if text.len() > TEXT_BYTES_MAX || text.contains(is_control) {
         return Err(Error::new(ErrorKind::Record, expected));
@@ -221,7 +225,7 @@ pub(crate) fn short_text(text: &str, expected: &'static str) -> Result<Box<str>,
     Ok(String::from(text).into())
 }
 
-/// Control characters would let a client's name forge lines of a log.
+/// Control characters in a client's name could forge lines of a log.
 fn is_control(c: char) -> bool {
     c.is_control()
 }

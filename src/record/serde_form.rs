@@ -1,7 +1,7 @@
-//! Records and what they are made of as serde values, in the shapes of the SQL table.
+//! Serde forms of records and of the types in them, in the shapes of the SQL table.
 //!
-//! Reading is strict: an unknown field, a field twice, one that is left out or a value that
-//! its constructor refuses is an error, so that no restriction is lost on the way.
+//! Reading is strict: a field that is unknown, duplicate or missing, or a value that its
+//! constructor refuses, is an error, so that no restriction is lost.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -22,7 +22,7 @@ use crate::policy::template::ScopeTemplate;
 use crate::record::key_record::{KeyRecord, PublicRecord, Status};
 use crate::time::{Millis, UnixMillis};
 
-/// A type that is written as one text and read back by its own constructor.
+/// A type that is written as text and read by its constructor.
 macro_rules! as_text {
     ($name:ty, $read:expr) => {
         impl Serialize for $name {
@@ -40,7 +40,7 @@ macro_rules! as_text {
     };
 }
 
-/// A type that is written as a list of texts and read back by its own constructor.
+/// A type that is written as a list of texts and read by its constructor.
 macro_rules! as_list {
     ($name:ty) => {
         impl Serialize for $name {
@@ -135,7 +135,7 @@ enum StatusForm {
     Revoked { at: UnixMillis, reason: Box<str> },
 }
 
-/// A record's fields in their order; the digest may be left out for showing.
+/// A record's fields in order; the digest is left out for display.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordForm<'r> {
@@ -179,8 +179,8 @@ struct RecordForm<'r> {
     version: u64,
 }
 
-/// A value that may be null but not left out: what was cut short would grant more than it
-/// did whole.
+/// A value that may be null but not missing: otherwise a truncated record would grant
+/// more than the whole one.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(from)
 }
@@ -259,7 +259,7 @@ impl<'r> RecordForm<'r> {
 }
 
 impl Serialize for KeyRecord {
-    /// With the digest: this is the form for stores. For showing, see
+    /// Includes the digest: this is the form for stores. For display, use
     /// [`KeyRecord::public`].
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         RecordForm::of(self, Some(self.digest)).serialize(to)

@@ -1,4 +1,5 @@
-//! What a lineage has spent: one rate limit and one count of uses for all its keys.
+//! What a lineage has spent: one rate limit and one count of uses, shared by all its
+//! keys.
 
 use crate::policy::rate_limit::{RateLimit, RateState};
 use crate::record::key_record::KeyRecord;
@@ -6,15 +7,15 @@ use crate::time::UnixMillis;
 
 /// What a lineage of keys has spent so far.
 ///
-/// It is kept per [lineage](KeyRecord::lineage), so that rotating a key gives no second
+/// It is kept per [lineage](KeyRecord::lineage), so that a rotation gives no second
 /// allowance. A store writes it back with compare-and-set: two decisions at once must not
 /// spend the same use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// The rate limit's memory.
+    /// The state of the rate limit.
     pub rate: RateState,
-    /// Uses that are left. None: not counted.
+    /// Uses that are left. `None`: not counted.
     pub remaining: Option<u64>,
 }
 
@@ -26,21 +27,21 @@ pub(crate) enum NotSpent {
 }
 
 impl Usage {
-    /// Usage from a store's columns.
+    /// Creates a usage from a store's columns.
     #[must_use]
     pub const fn new(rate: RateState, remaining: Option<u64>) -> Self {
         Self { rate, remaining }
     }
 
-    /// The usage of a key that was never used.
+    /// The usage of a key that has never been used.
     #[must_use]
     pub fn of(record: &KeyRecord) -> Self {
         Self::new(RateState::default(), record.remaining_uses)
     }
 
-    /// Spends one request and one use, both or neither. A key whose record counts uses has
-    /// `counted` of them where none are kept here yet: a usage that was left empty does not
-    /// make it one without end.
+    /// Spends one request and one use, or neither. `counted` is the number of uses in the
+    /// record; it applies if this usage has none yet, so that an empty usage does not
+    /// make a counted key unlimited.
     #[inline]
     pub(crate) fn spend(
         &mut self,
