@@ -18,8 +18,8 @@ mod counting;
 
 use std::collections::BTreeSet;
 
-use crate::common::backed::Backed;
 use crate::common::forged::with_wrong_secret;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use counting::asked_by;
 use keystile::{
@@ -54,7 +54,7 @@ fn the_counter_counts() {
     assert_eq!(asked_by(|| 1 + 1).0, 0);
     let mut service = Service::structured();
     let issued = service.issue(&client());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     // To cache a record costs memory.
     assert!(asked_by(|| backed.allows(issued.key.expose(), at(0))).0 > 0);
@@ -63,7 +63,7 @@ fn the_counter_counts() {
 #[test]
 fn no_verdict_and_no_question_for_a_record_allocates() {
     for (kind, mut service) in Service::all() {
-        let backed = Backed::new(&service);
+        let backed = KeyringWithStore::new(&service);
         let mut key = |request: &IssueRequest| {
             let issued = service.issue(request);
             backed.put(&issued.record);
@@ -84,8 +84,8 @@ fn no_verdict_and_no_question_for_a_record_allocates() {
             .with_overlap(Millis::ZERO)
             .unwrap();
         let (format, none) = (service.format.clone(), PepperRing::none());
-        let dice = &mut service.dice;
-        let rotated = rotate(replaced, &[], &policy, &format, &none, dice, at(0)).unwrap();
+        let rng = &mut service.rng;
+        let rotated = rotate(replaced, &[], &policy, &format, &none, rng, at(0)).unwrap();
         backed.put(&rotated.changed[0]);
 
         let (read, pay) = (
@@ -180,7 +180,7 @@ fn no_verdict_and_no_question_for_a_record_allocates() {
 fn what_threads_collide_on_allocates_nothing_either() {
     let mut service = Service::structured();
     let issued = service.issue(&restricted(4_000_000).uses(4_000_000).unwrap());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let request = Request::new()
         .endpoint("GET", "/api/data/1")

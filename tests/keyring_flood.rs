@@ -20,8 +20,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use crate::common::backed::Backed;
 use crate::common::forged::{Forger, with_wrong_secret};
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use counting::grown_by;
 use keystile::{Cause, Check, Decision, Denial, Request};
@@ -64,7 +64,7 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
     let hot: Vec<_> = keys.iter().map(|key| key.key.expose().to_owned()).collect();
     let wrong: Vec<_> = hot.iter().map(|text| with_wrong_secret(text)).collect();
     // Not a place is left over.
-    let backed = Backed::set_up(&service, |builder| builder.capacity(HOT));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(HOT));
     keys.iter().for_each(|key| backed.put(&key.record));
     assert!(hot.iter().all(|text| backed.allows(text, at(0))));
     let before = backed.keyring.stats();
@@ -122,7 +122,7 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
 fn g9_a_key_with_a_wrong_check_is_never_looked_up() {
     let _alone = alone();
     let service = Service::structured();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let mut forger = Forger::seeded(7);
     let request = Request::new();
     for _ in 0..1_000_000 {
@@ -146,7 +146,7 @@ fn g9_a_flood_of_wrong_secrets_of_one_key_is_held_off_where_it_is_cached() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
     backed.fetches();

@@ -24,8 +24,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{
     Cause, Check, Decision, Denial, Fault, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
     PepperRing, RateLimit, Request, Requirement, RotationPolicy, plant, revoke, rotate,
@@ -46,12 +46,12 @@ struct Key {
 }
 
 /// A keyring, the store behind it, and the threads' common view of both.
-struct House {
+struct KeyringWithStore {
     keyring: Keyring,
     store: Mutex<BTreeMap<KeyId, KeyRecord>>,
 }
 
-impl House {
+impl KeyringWithStore {
     fn new(service: &Service, capacity: usize, records: &[&KeyRecord]) -> Arc<Self> {
         let builder = Keyring::builder(service.verifier.clone()).capacity(capacity);
         let records = records.iter().map(|record| (record.id, (*record).clone()));
@@ -145,7 +145,7 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
 fn services() -> impl Iterator<Item = Service> {
     (0..3).map(|seed| {
         let mut service = Service::structured();
-        service.dice = Dice::seeded(seed);
+        service.rng = TestRng::seeded(seed);
         service
     })
 }
@@ -178,16 +178,16 @@ fn revoked_while_fetched(mut service: Service) {
     let key = key(&mut service, &client());
     let revoked = revoke(&key.record, "", at(0)).unwrap().record;
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.ask(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.ask(&key))
         };
-        house.put(&[&revoked]);
-        house.keyring.invalidate(&key.record.id);
-        let after = house.cached_allows(&key);
+        backed.put(&[&revoked]);
+        backed.keyring.invalidate(&key.record.id);
+        let after = backed.cached_allows(&key);
         let _ = asking.join().unwrap();
-        let last = house.cached_allows(&key);
+        let last = backed.cached_allows(&key);
         assert_eq!((after, last), (0, 0), "model: allowed after it was revoked");
     });
 }
@@ -200,16 +200,16 @@ fn owner_ended_while_fetched(mut service: Service) {
     let key = key(&mut service, &request);
     let revoked = revoke(&key.record, "", at(0)).unwrap().record;
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.ask(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.ask(&key))
         };
-        house.put(&[&revoked]);
-        house.keyring.invalidate_owner("tenant 7");
-        let after = house.cached_allows(&key);
+        backed.put(&[&revoked]);
+        backed.keyring.invalidate_owner("tenant 7");
+        let after = backed.cached_allows(&key);
         let _ = asking.join().unwrap();
-        let last = house.cached_allows(&key);
+        let last = backed.cached_allows(&key);
         assert_eq!(
             (after, last),
             (0, 0),
@@ -224,17 +224,17 @@ model!(a_key_that_was_issued_is_not_remembered_as_unknown, issued_while_asked_fo
 fn issued_while_asked_for(mut service: Service) {
     let key = key(&mut service, &client());
     explore(move || {
-        let house = House::new(&service, 4, &[]);
+        let backed = KeyringWithStore::new(&service, 4, &[]);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.ask(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.ask(&key))
         };
-        house.put(&[&key.record]);
-        house.keyring.invalidate(&key.record.id);
+        backed.put(&[&key.record]);
+        backed.keyring.invalidate(&key.record.id);
         let denied = |found: Option<Decision>| found.is_some_and(|found| !found.is_allow());
-        let after = denied(house.cached(&key));
+        let after = denied(backed.cached(&key));
         let _ = asking.join().unwrap();
-        let last = denied(house.cached(&key));
+        let last = denied(backed.cached(&key));
         assert_eq!(
             (after, last),
             (false, false),
@@ -249,14 +249,14 @@ model!(a_refresh_gives_no_second_allowance, refreshed_while_spent,
 fn refreshed_while_spent(mut service: Service) {
     let key = key(&mut service, &client().rate_limit(at_most(2)));
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        house.keyring.invalidate(&key.record.id);
-        let refreshed = house.allows(&key);
+        backed.keyring.invalidate(&key.record.id);
+        let refreshed = backed.allows(&key);
         let all = before + refreshed + asking.join().unwrap();
         assert!(all <= 2, "model: {all} passed a limit of 2");
     });
@@ -269,15 +269,15 @@ fn rotated_while_spent(mut service: Service) {
     let key = key(&mut service, &client().rate_limit(at_most(2)));
     let (replaced, successor) = rotated(&mut service, &key);
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
-        house.put(&[&replaced, &successor.record]);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
+        backed.put(&[&replaced, &successor.record]);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        let all = before + house.allows(&successor) + asking.join().unwrap();
-        let all = all + house.allows(&key);
+        let all = before + backed.allows(&successor) + asking.join().unwrap();
+        let all = all + backed.allows(&key);
         assert!(all <= 2, "model: {all} passed a limit of 2 for the pair");
     });
 }
@@ -289,13 +289,13 @@ fn rotated_while_fetched(mut service: Service) {
     let key = key(&mut service, &client().rate_limit(at_most(1)));
     let (replaced, successor) = rotated(&mut service, &key);
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.allows(&key))
         };
-        house.put(&[&replaced, &successor.record]);
-        let all = house.allows(&successor) + asking.join().unwrap();
+        backed.put(&[&replaced, &successor.record]);
+        let all = backed.allows(&successor) + asking.join().unwrap();
         assert!(all <= 1, "model: {all} passed a limit of 1 for the pair");
     });
 }
@@ -303,8 +303,8 @@ fn rotated_while_fetched(mut service: Service) {
 fn rotated(service: &mut Service, key: &Key) -> (KeyRecord, Key) {
     let (format, none) = (service.format.clone(), PepperRing::none());
     let policy = RotationPolicy::default();
-    let dice = &mut service.dice;
-    let rotated = rotate(&key.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&key.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
     let successor = Key {
         text: rotated.key.expose().into(),
         record: rotated.successor,
@@ -318,13 +318,13 @@ model!(a_use_is_redeemed_once, redeemed_by_two,
 fn redeemed_by_two(mut service: Service) {
     let key = key(&mut service, &client().uses(2).unwrap());
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        let all = before + house.cached_allows(&key) + asking.join().unwrap();
+        let all = before + backed.cached_allows(&key) + asking.join().unwrap();
         assert_eq!(all, 2, "model: {all} uses of 2");
     });
 }
@@ -335,15 +335,15 @@ model!(uses_are_told_once_though_the_record_is_refreshed, counted_while_refreshe
 fn counted_while_refreshed(mut service: Service) {
     let key = key(&mut service, &client());
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        house.keyring.invalidate(&key.record.id);
-        let all = before + house.allows(&key) + asking.join().unwrap();
-        let told = house.drained();
+        backed.keyring.invalidate(&key.record.id);
+        let all = before + backed.allows(&key) + asking.join().unwrap();
+        let told = backed.drained();
         assert_eq!(told, all, "model: {told} uses told of {all}");
     });
 }
@@ -354,15 +354,15 @@ model!(uses_are_told_once_though_drained_during_a_refresh, drained_while_refresh
 fn drained_while_refreshed(mut service: Service) {
     let key = key(&mut service, &client());
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
         let draining = {
-            let house = Arc::clone(&house);
-            thread::spawn(move || house.drained())
+            let backed = Arc::clone(&backed);
+            thread::spawn(move || backed.drained())
         };
-        house.keyring.invalidate(&key.record.id);
-        let all = before + house.allows(&key);
-        let told = draining.join().unwrap() + house.drained();
+        backed.keyring.invalidate(&key.record.id);
+        let all = before + backed.allows(&key);
+        let told = draining.join().unwrap() + backed.drained();
         assert_eq!(told, all, "model: {told} uses told of {all}");
     });
 }
@@ -373,14 +373,14 @@ model!(uses_of_an_evicted_key_are_told_once, evicted_while_counted,
 fn evicted_while_counted(mut service: Service) {
     let [key, other] = [(); 2].map(|()| key(&mut service, &client()));
     explore(move || {
-        let house = House::new(&service, 1, &[&key.record, &other.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 1, &[&key.record, &other.record]);
+        let before = backed.allows(&key);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        let all = before + house.allows(&other) + asking.join().unwrap();
-        let told = house.drained();
+        let all = before + backed.allows(&other) + asking.join().unwrap();
+        let told = backed.drained();
         assert_eq!(told, all, "model: {told} uses told of {all}");
     });
 }
@@ -392,17 +392,17 @@ fn evicted_while_spent(mut service: Service) {
     let limited = key(&mut service, &client().rate_limit(at_most(1)));
     let other = key(&mut service, &client());
     explore(move || {
-        let house = House::new(&service, 1, &[&limited.record, &other.record]);
+        let backed = KeyringWithStore::new(&service, 1, &[&limited.record, &other.record]);
         // Cached, and nothing spent: it lacks the permission.
         let more = Requirement::parse("payroll:pay").unwrap();
-        let refused = house.ask_for(&limited, &Request::new().requires(&more));
+        let refused = backed.ask_for(&limited, &Request::new().requires(&more));
         assert!(!refused.is_allow());
         let asking = {
-            let (house, key) = (Arc::clone(&house), limited.clone());
-            thread::spawn(move || house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), limited.clone());
+            thread::spawn(move || backed.cached_allows(&key))
         };
-        assert!(house.ask(&other).is_allow());
-        let all = house.allows(&limited) + asking.join().unwrap();
+        assert!(backed.ask(&other).is_allow());
+        let all = backed.allows(&limited) + asking.join().unwrap();
         assert!(all <= 1, "model: {all} passed a limit of 1");
     });
 }
@@ -412,16 +412,16 @@ model!(uses_that_threads_collide_on_are_told_once, collided_on, finds:);
 fn collided_on(mut service: Service) {
     let key = key(&mut service, &client());
     explore(move || {
-        let house = House::new(&service, 4, &[&key.record]);
-        let before = house.allows(&key);
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
         let asking = {
-            let (house, key) = (Arc::clone(&house), key.clone());
-            thread::spawn(move || house.cached_allows(&key) + house.cached_allows(&key))
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key) + backed.cached_allows(&key))
         };
-        let here = house.cached_allows(&key);
-        let told = house.drained();
+        let here = backed.cached_allows(&key);
+        let told = backed.drained();
         let all = before + here + asking.join().unwrap();
         assert_eq!(all, 4);
-        assert_eq!(told + house.drained(), all, "model: uses are told once");
+        assert_eq!(told + backed.drained(), all, "model: uses are told once");
     });
 }

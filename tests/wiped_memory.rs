@@ -17,8 +17,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::alloc::System;
 
-use crate::common::dice::Dice;
 use crate::common::service::{at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{KeyFormat, PepperRing, RotationPolicy, issue, rotate};
 
 /// The system's allocator, which looks for eight bytes in what it gets back.
@@ -76,8 +76,8 @@ fn f10_no_freed_block_holds_a_key() {
         opaque.with_random_bytes(64).unwrap(),
     ];
     for format in formats {
-        let issued = || issue(&format, &none, &client(), &mut Dice::seeded(7), at(0)).unwrap();
-        // The same dice give the same key: its text is known before the search.
+        let issued = || issue(&format, &none, &client(), &mut TestRng::seeded(7), at(0)).unwrap();
+        // The same seed gives the same key, so its text is known before the search.
         let known = issued().key.expose().to_string();
         // From the middle, the end, and for an opaque key all but what may be shown.
         for start in [known.len() - 40, known.len() - 20, known.len() - 8] {
@@ -98,8 +98,8 @@ fn f10_no_freed_block_holds_a_key() {
 
         let record = issued().record;
         let rotated = || {
-            let (policy, dice) = (RotationPolicy::default(), &mut Dice::seeded(8));
-            rotate(&record, &[], &policy, &format, &none, dice, at(1)).unwrap()
+            let (policy, rng) = (RotationPolicy::default(), &mut TestRng::seeded(8));
+            rotate(&record, &[], &policy, &format, &none, rng, at(1)).unwrap()
         };
         let known = rotated().key.expose().to_string();
         let part = &known[known.len() - 30..known.len() - 22];

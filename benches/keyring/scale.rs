@@ -13,7 +13,7 @@ use std::time::Instant;
 use criterion::{BenchmarkId, Criterion};
 
 use super::is_trial;
-use super::service::{Dice, KEY_BYTES, KeyText, Service};
+use super::service::{BenchRng, KEY_BYTES, KeyText, Service};
 
 const SIZES: [usize; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
 /// Texts that are presented at most; they are spread over all the keys.
@@ -88,7 +88,7 @@ impl Filled {
             let bytes = after.saturating_sub(before).div_ceil(keys);
             println!("bytes per key among {keys}: {bytes}");
         }
-        Dice::new(1).shuffle(&mut texts);
+        BenchRng::new(1).shuffle(&mut texts);
         Self { service, texts }
     }
 }

@@ -129,9 +129,9 @@ pub(crate) fn text_of(issued: &Issued) -> KeyText {
 }
 
 /// Numbers that look random, the same in each run.
-pub(crate) struct Dice(u64);
+pub(crate) struct BenchRng(u64);
 
-impl Dice {
+impl BenchRng {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-use super::service::{Dice, KeyText, Service};
+use super::service::{BenchRng, KeyText, Service};
 
 /// Keys of the bench with many.
 const KEYS: usize = 10_000;
@@ -73,7 +73,7 @@ fn walk(service: &Service, texts: &[KeyText], meeting: &Meeting, chunks: u64) ->
 
 fn shuffled(texts: &[KeyText], number: usize) -> Vec<KeyText> {
     let mut texts = texts.to_vec();
-    Dice::new(u64::try_from(number).unwrap()).shuffle(&mut texts);
+    BenchRng::new(u64::try_from(number).unwrap()).shuffle(&mut texts);
     texts
 }
 

@@ -47,13 +47,13 @@ const NETWORKS: [&str; 4] = ["192.0.2.0/24", "198.51.100.7", "0.0.0.0/0", "2001:
 
 pub fn run(data: &[u8]) {
     let mut draw = Draw::of(data);
-    let world = World::draw(&mut draw);
-    let presented = presented(&mut draw, &world.text);
-    world.judge(&presented, draw.byte() % 8 != 7);
+    let scenario = Scenario::draw(&mut draw);
+    let presented = presented(&mut draw, &scenario.text);
+    scenario.judge(&presented, draw.byte() % 8 != 7);
 }
 
 /// A key that was issued, its record as it may have become, and a request.
-struct World {
+struct Scenario {
     verifier: Verifier,
     /// The versions that the verifier holds.
     peppers: &'static [u32],
@@ -67,7 +67,7 @@ struct World {
     now: UnixMillis,
 }
 
-impl World {
+impl Scenario {
     fn draw(draw: &mut Draw<'_>) -> Self {
         let format = match draw.byte() % 3 {
             0 => KeyFormat::structured("acme").unwrap(),

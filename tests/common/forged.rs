@@ -1,6 +1,6 @@
 //! Keys that look right and were never issued: their check is right, their digest is not.
 
-use crate::common::dice::Dice;
+use crate::common::test_rng::TestRng;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -30,7 +30,7 @@ pub(crate) fn with_wrong_secret(text: &str) -> String {
 
 /// Invented keys of `acme_live_…`, each another one and made without an allocation.
 pub(crate) struct Forger {
-    dice: Dice,
+    rng: TestRng,
     text: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ impl Forger {
     pub(crate) fn seeded(seed: u64) -> Self {
         let text = format!("acme_live_1{}_{}", "0".repeat(15), "0".repeat(43 + 6));
         Self {
-            dice: Dice::seeded(seed),
+            rng: TestRng::seeded(seed),
             text: text.into_bytes(),
         }
     }
@@ -47,7 +47,7 @@ impl Forger {
     pub(crate) fn forge(&mut self) -> &[u8] {
         let length = self.text.len();
         for start in [11, 27, 27 + 10, 27 + 20, 27 + 30] {
-            let mut random = self.dice.roll();
+            let mut random = self.rng.next_u64();
             for byte in &mut self.text[start..start + 10] {
                 *byte = DIGITS[(random % 62) as usize];
                 random /= 62;

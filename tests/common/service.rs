@@ -5,7 +5,7 @@ use keystile::{
     UnixMillis, Usage, Verifier, issue, verify,
 };
 
-use crate::common::dice::Dice;
+use crate::common::test_rng::TestRng;
 
 /// The instant at which the tests take place, somewhere in 2026.
 pub(crate) const START: u64 = 1_790_000_000_000;
@@ -23,7 +23,7 @@ pub(crate) fn before(millis: u64) -> UnixMillis {
 pub(crate) struct Service {
     pub(crate) format: KeyFormat,
     pub(crate) verifier: Verifier,
-    pub(crate) dice: Dice,
+    pub(crate) rng: TestRng,
 }
 
 impl Service {
@@ -31,7 +31,7 @@ impl Service {
         Self {
             verifier: Verifier::new(format.clone()),
             format,
-            dice: Dice::seeded(0xACE),
+            rng: TestRng::seeded(0xACE),
         }
     }
 
@@ -67,7 +67,7 @@ impl Service {
     /// A new key, issued at the start.
     pub(crate) fn issue(&mut self, request: &IssueRequest) -> Issued {
         let peppers = self.verifier.peppers().clone();
-        issue(&self.format, &peppers, request, &mut self.dice, at(0)).unwrap()
+        issue(&self.format, &peppers, request, &mut self.rng, at(0)).unwrap()
     }
 
     /// The whole way of a credential: shape, check, and the decision about a record.

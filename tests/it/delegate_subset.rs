@@ -20,7 +20,7 @@ fn derives(service: &mut Service, source: &Issued, asked: &IssueRequest) -> Opti
         format,
         &none,
         asked,
-        &mut service.dice,
+        &mut service.rng,
         at(1),
     );
     derived
@@ -28,9 +28,9 @@ fn derives(service: &mut Service, source: &Issued, asked: &IssueRequest) -> Opti
         .ok()
 }
 
-/// What a set of patterns takes in, one bit for each member of the world.
-fn extent<T>(world: &[T], within: impl Fn(&T) -> bool) -> Vec<bool> {
-    world.iter().map(within).collect()
+/// What a set of patterns takes in, one bit for each candidate.
+fn extent<T>(candidates: &[T], within: impl Fn(&T) -> bool) -> Vec<bool> {
+    candidates.iter().map(within).collect()
 }
 
 fn is_subset(own: &[bool], of: &[bool]) -> bool {
@@ -56,7 +56,7 @@ fn joined(parts: &[&str], longest: usize, joint: &str) -> Vec<String> {
 #[test]
 fn p4_derived_permissions_lie_within_the_source_s() {
     let mut service = Service::structured();
-    let world = joined(&["a", "b", "c"], 4, ":");
+    let candidates = joined(&["a", "b", "c"], 4, ":");
     let patterns = joined(&["a", "b", "*"], 3, ":");
     let single = patterns.iter().map(|one| vec![one.clone()]);
     let pairs = patterns.iter().step_by(3).flat_map(|one| {
@@ -70,7 +70,7 @@ fn p4_derived_permissions_lie_within_the_source_s() {
         .map(|set| {
             let permissions = PermissionSet::new(&set).unwrap();
             let request = blank().permissions(&set).unwrap();
-            let bits = extent(&world, |wanted| permissions.grants(wanted));
+            let bits = extent(&candidates, |wanted| permissions.grants(wanted));
             let issued = service.issue(&request);
             (set, bits, request, issued)
         })
@@ -93,7 +93,7 @@ fn p4_derived_permissions_lie_within_the_source_s() {
             if source.len() <= 1 {
                 let request = request.clone().template(template.clone());
                 let (format, none) = (&service.format, PepperRing::none());
-                let issued = issue(format, &none, &request, &mut service.dice, at(1));
+                let issued = issue(format, &none, &request, &mut service.rng, at(1));
                 assert_eq!(
                     issued.is_ok(),
                     derived.is_some(),
@@ -115,7 +115,7 @@ fn p4_derived_permissions_lie_within_the_source_s() {
 #[test]
 fn p4_derived_endpoints_lie_within_the_source_s() {
     let mut service = Service::structured();
-    let world: Vec<(&str, String)> = joined(&["/", "a", "b", "*"], 7, "")
+    let candidates: Vec<(&str, String)> = joined(&["/", "a", "b", "*"], 7, "")
         .into_iter()
         .filter(|path| keystile::is_canonical_path(path.as_bytes()))
         .flat_map(|path| ["GET", "PUT", "X"].map(|method| (method, path.clone())))
@@ -136,7 +136,7 @@ fn p4_derived_endpoints_lie_within_the_source_s() {
         .into_iter()
         .map(|list| {
             let rules = EndpointRules::new(&list).unwrap();
-            let bits = extent(&world, |(method, path)| rules.allows(method, path));
+            let bits = extent(&candidates, |(method, path)| rules.allows(method, path));
             let request = blank().endpoints(&list).unwrap();
             let issued = service.issue(&request);
             (list, bits, request, issued)
@@ -173,7 +173,7 @@ fn p4_derived_networks_lie_within_the_source_s() {
     use keystile::Networks;
 
     let mut service = Service::structured();
-    let world: Vec<IpAddr> = [
+    let candidates: Vec<IpAddr> = [
         "10.0.0.0",
         "10.0.0.1",
         "10.0.0.2",
@@ -213,7 +213,7 @@ fn p4_derived_networks_lie_within_the_source_s() {
         .chain(pairs)
         .map(|list| {
             let networks = Networks::new(&list).unwrap();
-            let bits = extent(&world, |address| networks.contains(*address));
+            let bits = extent(&candidates, |address| networks.contains(*address));
             let request = blank().networks(&list).unwrap();
             let issued = service.issue(&request);
             (list, bits, request, issued)

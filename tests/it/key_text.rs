@@ -1,7 +1,7 @@
 //! A key reads back as it was written, and nothing beside it does.
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at};
+use crate::common::test_rng::TestRng;
 use keystile::{
     Checksum, Finding, IssueRequest, Issued, KeyFormat, Lookup, PepperRing, Request, Usage,
     Verifier, inspect, issue, verify,
@@ -17,7 +17,7 @@ fn issued(format: &KeyFormat, environment: Option<&str>, seed: u64) -> Issued {
         request = request.environment(environment).unwrap();
     }
     let none = PepperRing::none();
-    issue(format, &none, &request, &mut Dice::seeded(seed), at(0)).unwrap()
+    issue(format, &none, &request, &mut TestRng::seeded(seed), at(0)).unwrap()
 }
 
 /// Whether a service with this format lets `text` pass for the key of `issued`.

@@ -1,7 +1,7 @@
 //! The rate limit, against a bucket of tokens in exact fractions, and against the counting
 //! of every interval there is.
 
-use crate::common::dice::Dice;
+use crate::common::test_rng::TestRng;
 use keystile::{Millis, RateLimit, RateState, UnixMillis};
 use proptest::prelude::*;
 
@@ -146,19 +146,19 @@ fn schedules(steps: &[i64], length: u32) -> impl Iterator<Item = Vec<u64>> + '_ 
 
 #[test]
 fn every_small_schedule_is_judged_as_the_bucket_judges_it() {
-    let mut worlds = 0u32;
+    let mut cases = 0u32;
     for limit in small_limits() {
         for times in schedules(&[0, 1, 2, 3, 7], 6) {
             hold_against_bucket(&limit, &times);
-            worlds += 1;
+            cases += 1;
         }
     }
-    assert!(worlds > 700_000, "{worlds} worlds");
+    assert!(cases > 700_000, "{cases} cases");
 }
 
 #[test]
 fn no_interval_of_a_small_world_holds_more_than_the_bound_whatever_the_clock_does() {
-    let mut worlds = 0u32;
+    let mut cases = 0u32;
     for limit in small_limits() {
         // Back by less than a window, by a burst, and by more than that is ever spent.
         for times in schedules(&[0, 1, 2, -1, -4, -20], 6) {
@@ -167,10 +167,10 @@ fn no_interval_of_a_small_world_holds_more_than_the_bound_whatever_the_clock_doe
                 is_bounded(&limit, &passed),
                 "{limit:?}: {passed:?} of {times:?}"
             );
-            worlds += 1;
+            cases += 1;
         }
     }
-    assert!(worlds > 2_000_000, "{worlds} worlds");
+    assert!(cases > 2_000_000, "{cases} cases");
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn the_count_of_intervals_would_catch_a_limiter_that_forgets() {
 
 #[test]
 fn steady_traffic_at_the_limit_is_never_refused() {
-    let mut dice = Dice::seeded(3);
+    let mut rng = TestRng::seeded(3);
     for _ in 0..2_000 {
-        let (count, window) = (1 + dice.below(5_000), 1 + dice.below(100_000));
-        let burst = 1 + dice.below(4) as u32;
+        let (count, window) = (1 + rng.below(5_000), 1 + rng.below(100_000));
+        let burst = 1 + rng.below(4) as u32;
         let limit = RateLimit::with_burst(count as u32, Millis::new(window), burst).unwrap();
         // The i-th request at i windows / limit, rounded up to a whole millisecond. What
         // the rounding takes from the spacing, the burst must give.
@@ -241,16 +241,16 @@ fn once_the_clock_has_caught_up_the_limit_is_as_if_it_had_never_stepped_back() {
 
 #[test]
 fn a_refusal_says_when_the_next_request_passes_whatever_the_state() {
-    let mut dice = Dice::seeded(4);
+    let mut rng = TestRng::seeded(4);
     let mut told = 0u32;
     for _ in 0..200_000 {
-        let (count, window) = (1 + dice.below(50) as u32, 1 + dice.below(10_000));
-        let burst = 1 + dice.below(60) as u32;
+        let (count, window) = (1 + rng.below(50) as u32, 1 + rng.below(10_000));
+        let burst = 1 + rng.below(60) as u32;
         let limit = RateLimit::with_burst(count, Millis::new(window), burst).unwrap();
         // States of this limit and of others, from before and from clocks far ahead.
-        let bits = dice.below(36);
-        let ahead = dice.below(1 << bits);
-        let state = RateState::from_bits((START + ahead) << 20 | dice.below(1 << 20));
+        let bits = rng.below(36);
+        let ahead = rng.below(1 << bits);
+        let state = RateState::from_bits((START + ahead) << 20 | rng.below(1 << 20));
         let Err(refused) = limit.admit(state, at(START)) else {
             continue;
         };

@@ -30,7 +30,7 @@ mod plan_over_time;
 mod promises;
 mod promises_in_and_out;
 mod requirement_oracle;
-mod rotation_world;
+mod rotation_states;
 mod send_sync;
 #[cfg(feature = "serde")]
 mod serde_strict;

@@ -59,15 +59,7 @@ fn what_is_due_is_what_the_rules_say_at_every_instant() {
         records.push(suspend(record, at(1)).unwrap().record);
         records.push(revoke(record, "", at(0)).unwrap().record);
         let (format, none) = (&service.format, PepperRing::none());
-        let rotated = rotate(
-            record,
-            &[],
-            &policy,
-            format,
-            &none,
-            &mut service.dice,
-            at(2),
-        );
+        let rotated = rotate(record, &[], &policy, format, &none, &mut service.rng, at(2));
         records.extend(rotated.unwrap().changed);
     }
     let policies = [
@@ -116,10 +108,10 @@ fn p10_a_client_who_follows_the_plan_always_holds_a_live_key() {
                 match due.action {
                     PlanAction::Rotate { .. } => {
                         let (format, none) = (&service.format, PepperRing::none());
-                        let dice = &mut service.dice;
+                        let rng = &mut service.rng;
                         let old = records[place].clone();
                         let rotated =
-                            rotate(&old, &records, &policy, format, &none, dice, now).unwrap();
+                            rotate(&old, &records, &policy, format, &none, rng, now).unwrap();
                         for changed in rotated.changed {
                             let own = records.iter_mut().find(|r| r.id == changed.id).unwrap();
                             *own = changed;

@@ -1,7 +1,7 @@
 //! The promises about keys and their rights, P1 to P6 and P10, each by its number.
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{
     Cause, Decision, Denial, DenialCode, EndpointRules, Environment, ErrorKind, IssueRequest,
     KeyRecord, Millis, PepperRing, PermissionSet, RateLimit, RateState, Request, Requirement,
@@ -173,8 +173,8 @@ proptest! {
                 3 => rehash(&record, &key, &crate::common::service::ring(), now).map(|c| c.record).ok(),
                 4 => {
                     let (format, none) = (&service.format, PepperRing::none());
-                    let (policy, dice) = (RotationPolicy::default(), &mut service.dice);
-                    let rotated = rotate(&record, &[], &policy, format, &none, dice, now);
+                    let (policy, rng) = (RotationPolicy::default(), &mut service.rng);
+                    let rotated = rotate(&record, &[], &policy, format, &none, rng, now);
                     rotated.ok().map(|mut rotated| rotated.changed.remove(0))
                 }
                 5 => expire(&record, now).err().map(|_| record.clone()),
@@ -242,23 +242,23 @@ fn p4_a_derived_or_templated_key_never_has_more_than_its_source() {
         blank().rate_limit(hourly(101)),
     ];
     let (format, none) = (service.format.clone(), PepperRing::none());
-    let dice = &mut service.dice;
+    let rng = &mut service.rng;
     for asked in more {
-        let derived = delegate(&source, &format, &none, &asked, dice, at(1));
+        let derived = delegate(&source, &format, &none, &asked, rng, at(1));
         assert_eq!(derived.unwrap_err().kind(), ErrorKind::Exceeds, "{asked:?}");
         let templated = asked.template(template("monitoring"));
-        let templated = issue(&format, &none, &templated, dice, at(1));
+        let templated = issue(&format, &none, &templated, rng, at(1));
         assert_eq!(templated.unwrap_err().kind(), ErrorKind::Exceeds);
     }
     // A wider template does not help a narrower source.
     let admin = blank().template(template("admin"));
-    let derived = delegate(&source, &format, &none, &admin, dice, at(1));
+    let derived = delegate(&source, &format, &none, &admin, rng, at(1));
     assert_eq!(derived.unwrap_err().kind(), ErrorKind::Exceeds);
     let less = blank()
         .permissions(["read"])
         .unwrap()
         .rate_limit(hourly(100));
-    assert!(delegate(&source, &format, &none, &less, dice, at(1)).is_ok());
+    assert!(delegate(&source, &format, &none, &less, rng, at(1)).is_ok());
 }
 
 #[test]
@@ -284,12 +284,12 @@ fn p5_expiry_saturates_to_expired() {
         UnixMillis::MAX.get() - at(0).get() + 1,
     ] {
         let request = client().expires_in(Millis::new(lifetime)).unwrap();
-        let mut dice = Dice::seeded(1);
+        let mut rng = TestRng::seeded(1);
         let refused = issue(
             &service.format,
             &PepperRing::none(),
             &request,
-            &mut dice,
+            &mut rng,
             at(0),
         );
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Time);
@@ -350,11 +350,11 @@ fn p10_during_a_rotation_at_least_one_and_at_most_two_keys_live() {
         let request = client().expires_in(Millis::from_days(lifetime)).unwrap();
         let first = service.issue(&request).record;
         let (format, none) = (service.format.clone(), PepperRing::none());
-        let dice = &mut service.dice;
-        let rotated = rotate(&first, &[], &policy, &format, &none, dice, at(5)).unwrap();
+        let rng = &mut service.rng;
+        let rotated = rotate(&first, &[], &policy, &format, &none, rng, at(5)).unwrap();
         let second = rotated.successor;
         let all = [rotated.changed[0].clone(), second.clone()];
-        let again = rotate(&second, &all, &policy, &format, &none, dice, at(9)).unwrap();
+        let again = rotate(&second, &all, &policy, &format, &none, rng, at(9)).unwrap();
         let mut lineage = again.changed;
         lineage.push(again.successor);
         let end = lineage.last().unwrap().expires_at.unwrap();

@@ -4,8 +4,8 @@
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use std::collections::HashMap;
 
-use crate::common::backed::Backed;
 use crate::common::forged::{check_of, with_check, with_wrong_secret};
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, Check, Decision, Denial, Environment, KeyFormat, Keyring, Millis, Request, Requirement,
@@ -20,7 +20,7 @@ fn g4_litellm_959_no_answer_from_the_store_is_no_allow() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
     // An invalidation cannot fail. Without a store the key is not judged by what was.
@@ -40,14 +40,14 @@ fn g5_biocache_374_no_record_is_cached_for_ever_nor_over_a_restart() {
     assert!(longest.ttl(Millis::new(86_400_001)).build().is_err());
     let issued = service.issue(&client().never_expires());
     let text = issued.key.expose();
-    let backed = Backed::set_up(&service, |builder| builder.ttl(Millis::from_days(1)));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.ttl(Millis::from_days(1)));
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
     backed.put(&revoke(&issued.record, "", at(0)).unwrap().record);
     assert!(backed.allows(text, at(86_399_999)));
     assert_eq!(backed.refuses(text, at(86_400_000)), Some(Cause::Revoked));
 
-    let restarted = Backed::new(&service);
+    let restarted = KeyringWithStore::new(&service);
     restarted.put(&backed.record(&issued.record.id));
     assert_eq!(restarted.refuses(text, at(0)), Some(Cause::Revoked));
 }
@@ -62,7 +62,7 @@ fn g7_drf_simple_apikey_a_refusal_is_remembered_for_less_time_than_a_record() {
     assert!(longer(Keyring::builder(service.verifier.clone())).is_err());
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     assert!(!backed.allows(text, at(0)));
     backed.put(&issued.record);
     // Nobody told of the issue; refusals that were asked for meanwhile prolong nothing.
@@ -77,7 +77,7 @@ fn g10_exporter_toolkit_no_other_text_is_taken_for_a_cached_one() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
     let mut bytes = text.as_bytes().to_vec();
@@ -123,7 +123,7 @@ fn g10_two_heads_with_one_check_are_two_keys() {
     let text = issued.key.expose();
     let twin = text.replacen(&one, &two, 1);
     assert!(twin != text && service.verifier.parse(twin.as_bytes()).is_ok());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     for _ in 0..2 {
         assert_eq!(backed.refuses(&twin, at(0)), Some(Cause::WrongSecret));
@@ -133,11 +133,11 @@ fn g10_two_heads_with_one_check_are_two_keys() {
 }
 
 fn colliding_environments() -> (String, String) {
-    let mut dice = crate::common::dice::Dice::seeded(10);
+    let mut rng = crate::common::test_rng::TestRng::seeded(10);
     let mut seen = HashMap::new();
     loop {
         let name: String = (0..12)
-            .map(|_| char::from(b'a' + dice.below(26) as u8))
+            .map(|_| char::from(b'a' + rng.below(26) as u8))
             .collect();
         let state = check_of(format!("acme_{name}_").as_bytes());
         if let Some(earlier) = seen.insert(state, name.clone()) {
@@ -156,7 +156,7 @@ fn g11_oathkeeper_33496_one_cached_record_is_judged_by_each_request_anew() {
         .unwrap();
     let issued = service.issue(&request);
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let (read, write) = ["read", "write"]
         .map(|text| Requirement::parse(text).unwrap())
@@ -219,7 +219,7 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
     let issued = service.issue(&client());
     let text = issued.key.expose();
     let wrong = with_wrong_secret(text);
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert_eq!(backed.refuses(&wrong, at(0)), Some(Cause::WrongSecret));
     assert_eq!(backed.keyring.stats().entries, 0);
@@ -254,7 +254,7 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
 #[test]
 fn g13_gitea_27775_each_key_is_judged_by_its_own_permissions() {
     let mut service = Service::structured();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let names: Vec<_> = (0..20).map(|n| format!("resource{n}:read")).collect();
     let keys: Vec<_> = names
         .iter()
@@ -288,10 +288,10 @@ fn g14_lru_0130_a_keyring_may_cross_threads() {
     let structured = KeyFormat::structured("acme").unwrap();
     let opaque = KeyFormat::opaque("dt").unwrap();
     let mut services = [Service::structured(), Service::opaque()];
-    services[1].dice = crate::common::dice::Dice::seeded(1);
+    services[1].rng = crate::common::test_rng::TestRng::seeded(1);
     let mut both = Service::structured();
     both.verifier = Verifier::new(structured).and(opaque);
-    let backed = Backed::new(&both);
+    let backed = KeyringWithStore::new(&both);
     let keys = services.each_mut().map(|service| service.issue(&client()));
     keys.iter().for_each(|key| backed.put(&key.record));
     for now in 0..3 {

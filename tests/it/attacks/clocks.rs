@@ -90,8 +90,8 @@ fn h4_cve_2021_32923_a_key_about_to_end_is_not_renewed_for_ever() {
     let policy = RotationPolicy::default();
     let (format, none) = (&service.format.clone(), PepperRing::none());
     for now in [at(HOUR - 1), at(HOUR - 2), at(0)] {
-        let dice = &mut service.dice;
-        let rotated = rotate(&issued.record, &[], &policy, format, &none, dice, now).unwrap();
+        let rng = &mut service.rng;
+        let rotated = rotate(&issued.record, &[], &policy, format, &none, rng, now).unwrap();
         assert_eq!(rotated.changed[0].ends_at(), issued.record.expires_at);
         assert_eq!(
             rotated.successor.expires_at,
@@ -100,12 +100,12 @@ fn h4_cve_2021_32923_a_key_about_to_end_is_not_renewed_for_ever() {
     }
     // A key without an end gets a successor with one, and an end of its own.
     let forever = service.issue(&client().never_expires()).record;
-    let dice = &mut service.dice;
-    let rotated = rotate(&forever, &[], &policy, format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&forever, &[], &policy, format, &none, rng, at(0)).unwrap();
     assert!(rotated.successor.expires_at.is_some() && rotated.changed[0].ends_at().is_some());
     // At the end of time there is no successor, rather than one without an end.
     let late = UnixMillis::MAX;
-    let refused = rotate(&forever, &[], &policy, format, &none, dice, late);
+    let refused = rotate(&forever, &[], &policy, format, &none, rng, late);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Time);
 }
 
@@ -119,7 +119,7 @@ fn h5_ghsa_h5fq_653g_gxrm_no_lifetime_is_nothing_or_beyond_counting() {
     let (format, none) = (service.format.clone(), PepperRing::none());
     for lifetime in [u64::MAX, u64::MAX / 2, UnixMillis::MAX.get()] {
         let request = client().expires_in(Millis::new(lifetime)).unwrap();
-        let refused = issue(&format, &none, &request, &mut service.dice, at(0));
+        let refused = issue(&format, &none, &request, &mut service.rng, at(0));
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Time);
     }
     let policy = RotationPolicy::default();
@@ -177,16 +177,16 @@ fn h8_ghsa_3rw9_wmc8_8948_the_earliest_of_all_ends_counts() {
     let (format, none) = (service.format.clone(), PepperRing::none());
     // A derived key ends with its source, and with that source's overlap.
     let open = IssueRequest::new("Acme's shop").unwrap();
-    let dice = &mut service.dice;
-    let derived = delegate(&source, &format, &none, &open, dice, at(1)).unwrap();
+    let rng = &mut service.rng;
+    let derived = delegate(&source, &format, &none, &open, rng, at(1)).unwrap();
     assert_eq!(derived.record.expires_at, source.expires_at);
     let policy = RotationPolicy::default()
         .with_overlap(Millis::from_hours(2))
         .unwrap();
-    let rotated = rotate(&source, &[], &policy, &format, &none, dice, at(1)).unwrap();
-    let derived = delegate(&rotated.changed[0], &format, &none, &open, dice, at(2)).unwrap();
+    let rotated = rotate(&source, &[], &policy, &format, &none, rng, at(1)).unwrap();
+    let derived = delegate(&rotated.changed[0], &format, &none, &open, rng, at(2)).unwrap();
     assert_eq!(derived.record.expires_at, Some(at(1 + 2 * HOUR)));
-    let past = delegate(&source, &format, &none, &open, dice, at(10 * HOUR));
+    let past = delegate(&source, &format, &none, &open, rng, at(10 * HOUR));
     assert_eq!(past.unwrap_err().kind(), ErrorKind::State);
     // Of expiry and overlap the earlier one ends a key.
     let mut both = source;

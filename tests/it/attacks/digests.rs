@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client, ring};
+use crate::common::test_rng::TestRng;
 use keystile::{
     Cause, Decision, Digest, DigestKind, ErrorKind, IssueRequest, KeyFormat, Pepper, PepperRing,
     Request, RotationPolicy, rehash, rotate,
@@ -193,8 +193,8 @@ fn d7_the_dmz_322_each_kind_of_digest_verifies_in_each_state_of_a_key() {
         };
         check(text, &issued.record, outdated);
         let policy = RotationPolicy::default();
-        let (format, dice) = (&service.format, &mut Dice::seeded(9));
-        let rotated = rotate(&issued.record, &[], &policy, format, &ring(), dice, at(0)).unwrap();
+        let (format, rng) = (&service.format, &mut TestRng::seeded(9));
+        let rotated = rotate(&issued.record, &[], &policy, format, &ring(), rng, at(0)).unwrap();
         check(text, &rotated.changed[0], outdated);
         check(rotated.key.expose(), &rotated.successor, false);
         let key = service.verifier.parse(text.as_bytes()).unwrap();

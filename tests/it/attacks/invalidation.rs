@@ -1,7 +1,7 @@
 //! Attacks on caches, row G: what was changed in the store is in force here. Each test
 //! answers a flaw that was found elsewhere and bears its number. G1 goes on in
 //! `keyring_threads`, G2 in `keyring_loom`.
-use crate::common::backed::Backed;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, Check, Decision, Denial, Issued, KeyRecord, Keyring, PepperRing, PermissionSet, Request,
@@ -14,7 +14,7 @@ const TTL: u64 = 300 * SECOND;
 #[test]
 fn g1_executor_1870_a_revoked_key_is_refused_once_invalidate_has_returned() {
     let mut service = Service::structured();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     for _ in 0..1_000 {
         let issued = service.issue(&client());
         let text = issued.key.expose();
@@ -58,8 +58,8 @@ const MUTATIONS: [Mutation; 8] = [
     ("rotate", |service, record| {
         let (format, none) = (service.format.clone(), PepperRing::none());
         let policy = RotationPolicy::default();
-        let dice = &mut service.dice;
-        rotate(record, &[], &policy, &format, &none, dice, at(0))
+        let rng = &mut service.rng;
+        rotate(record, &[], &policy, &format, &none, rng, at(0))
             .unwrap()
             .changed[0]
             .clone()
@@ -67,8 +67,8 @@ const MUTATIONS: [Mutation; 8] = [
     ("end the overlap", |service, record| {
         let (format, none) = (service.format.clone(), PepperRing::none());
         let policy = RotationPolicy::default().with_end_on_first_use(true);
-        let dice = &mut service.dice;
-        let rotated = rotate(record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+        let rng = &mut service.rng;
+        let rotated = rotate(record, &[], &policy, &format, &none, rng, at(0)).unwrap();
         let [ended, _] = end_overlap(&rotated.changed[0], &rotated.successor, at(0)).unwrap();
         ended
     }),
@@ -122,7 +122,7 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
                 let issued = service.issue(&client().owner("tenant 7").unwrap());
                 let text = issued.key.expose();
                 let after = mutate(&mut service, &issued.record);
-                let backed = Backed::new(&service);
+                let backed = KeyringWithStore::new(&service);
                 let mut now = at(1);
                 let mut ticket = None;
                 if state == Held::Absent {
@@ -172,7 +172,7 @@ fn g3_e2b_3324_a_replica_that_lags_is_asked_again() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let revoked = revoke(&issued.record, "", at(0)).unwrap().record;
     backed.put(&revoked);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::Revoked));
@@ -200,7 +200,7 @@ fn a_store_that_was_put_back_is_believed_once_that_is_said() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let suspended = suspend(&issued.record, at(0)).unwrap().record;
     backed.put(&suspended);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::Suspended));
@@ -230,7 +230,7 @@ fn a_store_that_was_put_back_is_believed_once_that_is_said() {
 #[test]
 fn g6_kong_9261_an_owners_keys_end_all_at_once() {
     let mut service = Service::structured();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let mut keys = |owner: &str, count| -> Vec<Issued> {
         let request = client().owner(owner).unwrap();
         let keys = (0..count).map(|_| service.issue(&request));
@@ -267,7 +267,7 @@ fn g8_litellm_26729_a_key_that_is_issued_is_not_refused_for_having_been_unknown(
     for mut service in [Service::structured(), Service::opaque()] {
         let issued = service.issue(&client());
         let text = issued.key.expose();
-        let backed = Backed::new(&service);
+        let backed = KeyringWithStore::new(&service);
         for _ in 0..10 {
             assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
         }

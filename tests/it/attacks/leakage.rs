@@ -4,8 +4,8 @@
 use core::error::Error as _;
 use core::fmt::{Debug, Display};
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client, ring};
+use crate::common::test_rng::TestRng;
 use keystile::{
     ApiKey, Cause, Checksum, ChecksumKey, Credential, CredentialExtractor, Decision, Digest,
     EndpointRules, Environment, Error, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup,
@@ -43,9 +43,9 @@ fn printed(service: &mut Service) -> (String, Vec<String>) {
     let credential = CredentialExtractor::new().extract(header).unwrap();
     let (policy, format) = (RotationPolicy::default(), service.format.clone());
     let peppers = service.verifier.peppers().clone();
-    let dice = &mut service.dice;
-    let rotated = rotate(&issued.record, &[], &policy, &format, &peppers, dice, at(0)).unwrap();
-    let derived = delegate(&issued.record, &format, &peppers, &client(), dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&issued.record, &[], &policy, &format, &peppers, rng, at(0)).unwrap();
+    let derived = delegate(&issued.record, &format, &peppers, &client(), rng, at(0)).unwrap();
     let mut all: Vec<String> = Vec::new();
     fn print(all: &mut Vec<String>, value: &dyn Debug) {
         all.extend([format!("{value:?}"), format!("{value:#?}")]);
@@ -223,7 +223,7 @@ proptest! {
         let format = KeyFormat::structured("acme").unwrap();
         let none = PepperRing::none();
         let keys = seeds.map(|seed| {
-            issue(&format, &none, &client(), &mut Dice::seeded(seed), at(0)).unwrap()
+            issue(&format, &none, &client(), &mut TestRng::seeded(seed), at(0)).unwrap()
         });
         for issued in &keys {
             prop_assert_eq!(format!("{:?}", issued.key), "ApiKey(..)");
@@ -245,7 +245,7 @@ proptest! {
         prop_assert_eq!(&checks[0], &checks[1]);
         let opaque = KeyFormat::opaque("dt").unwrap();
         let lookups = seeds.map(|seed| {
-            let issued = issue(&opaque, &none, &client(), &mut Dice::seeded(seed), at(0)).unwrap();
+            let issued = issue(&opaque, &none, &client(), &mut TestRng::seeded(seed), at(0)).unwrap();
             let key = opaque.parse(issued.key.expose().as_bytes()).unwrap();
             format!("{key:?} {:?}", key.lookup(&ring()))
         });
@@ -320,10 +320,10 @@ fn f9_pypi_a_key_is_found_in_a_binary_and_told_from_what_is_none() {
     // those that are no keys.
     let mut service = Service::structured();
     let keys: Vec<_> = (0..20).map(|_| service.issue(&client()).key).collect();
-    let mut dice = Dice::seeded(11);
+    let mut rng = TestRng::seeded(11);
     let mut file: Vec<u8> = Vec::new();
     for key in &keys {
-        file.extend((0..997).map(|_| dice.roll() as u8));
+        file.extend((0..997).map(|_| rng.next_u64() as u8));
         file.extend_from_slice(key.expose().as_bytes());
         // A placeholder in the right shape, as documentation has it.
         file.extend_from_slice(b"\0acme_live_1AbCdEfGhIjKlMnO_");

@@ -20,7 +20,7 @@ fn rotated_at(service: &mut Service, overlap: u64, now: UnixMillis) -> (Issued, 
         &policy,
         format,
         &none,
-        &mut service.dice,
+        &mut service.rng,
         now,
     );
     (issued, rotated.unwrap())
@@ -102,8 +102,8 @@ fn k5_a_chain_of_rotations_leaves_no_old_key_behind() {
     let suspended = suspend(&oldest, at(11)).unwrap().record;
     for oldest in [oldest, suspended] {
         let lineage = [oldest.clone(), first.successor.clone()];
-        let dice = &mut service.dice;
-        let second = rotate(&lineage[1], &lineage, &policy, &format, &none, dice, at(20));
+        let rng = &mut service.rng;
+        let second = rotate(&lineage[1], &lineage, &policy, &format, &none, rng, at(20));
         let changed = second.unwrap().changed;
         let ended = changed
             .iter()
@@ -117,7 +117,7 @@ fn k5_a_chain_of_rotations_leaves_no_old_key_behind() {
     }
     // A replaced key gets no second successor.
     let old = &first.changed[0];
-    let twice = rotate(old, &[], &policy, &format, &none, &mut service.dice, at(20));
+    let twice = rotate(old, &[], &policy, &format, &none, &mut service.rng, at(20));
     assert_eq!(twice.unwrap_err().kind(), ErrorKind::State);
 }
 
@@ -148,7 +148,7 @@ fn k10_a_revocation_is_undone_by_nothing_and_its_first_story_stands() {
         &policy,
         format,
         &none,
-        &mut service.dice,
+        &mut service.rng,
         at(6),
     );
     assert_eq!(rotated.unwrap_err().kind(), ErrorKind::State);
@@ -158,16 +158,7 @@ fn k10_a_revocation_is_undone_by_nothing_and_its_first_story_stands() {
         .verifier
         .parse(issued.key.expose().as_bytes())
         .unwrap();
-    let rotated = rotate(
-        record,
-        &[],
-        &policy,
-        format,
-        &none,
-        &mut service.dice,
-        at(6),
-    )
-    .unwrap();
+    let rotated = rotate(record, &[], &policy, format, &none, &mut service.rng, at(6)).unwrap();
     let suspended = suspend(record, at(6)).unwrap().record;
     let resumed = resume(&suspended, at(6)).unwrap().record;
     let rehashed = rehash(record, &key, &ring(), at(6)).unwrap().record;
@@ -178,6 +169,6 @@ fn k10_a_revocation_is_undone_by_nothing_and_its_first_story_stands() {
     // A rehash of a revoked key, should it come late, leaves it revoked.
     let late = rehash(&revoked, &key, &ring(), at(7)).unwrap().record;
     assert_eq!(late.status, revoked.status);
-    let issued_anew = issue(format, &none, &client(), &mut service.dice, at(7)).unwrap();
+    let issued_anew = issue(format, &none, &client(), &mut service.rng, at(7)).unwrap();
     assert_ne!(issued_anew.record.lineage, record.lineage);
 }

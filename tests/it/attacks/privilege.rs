@@ -41,7 +41,7 @@ fn j2_ghsa_wcr3_9x4c_f5gj_owner_and_rights_of_a_derived_key_are_not_the_asker_s_
     ];
     let (format, none) = (service.format.clone(), PepperRing::none());
     let mut derive = |source: &KeyRecord, request: &IssueRequest| {
-        delegate(source, &format, &none, request, &mut service.dice, at(1))
+        delegate(source, &format, &none, request, &mut service.rng, at(1))
     };
     for request in asked {
         let refused = derive(&source, &request.unwrap());
@@ -79,7 +79,7 @@ fn j3_solana_433_a_subset_is_judged_after_everything_is_expanded() {
         (&[], true),
     ] {
         let role = role(permissions);
-        let derived = delegate(&source, &format, &none, &role, &mut service.dice, at(1));
+        let derived = delegate(&source, &format, &none, &role, &mut service.rng, at(1));
         assert_eq!(derived.is_ok(), within, "{permissions:?}");
     }
 }

@@ -4,8 +4,8 @@
 use core::convert::Infallible;
 use std::collections::HashSet;
 
-use crate::common::dice::Dice;
 use crate::common::service::{Service, at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{
     ErrorKind, IssueRequest, KeyFormat, KeyId, PepperRing, RotationPolicy, TryCryptoRng, TryRng,
     issue, rotate,
@@ -41,9 +41,9 @@ fn e4_rustsec_2024_0398_each_character_comes_up_in_each_place_of_id_and_secret()
     }
 }
 
-/// A source that plays so many bytes of dice and then fails.
+/// A source that returns so many bytes of a test generator and then fails.
 struct Failing {
-    dice: Dice,
+    rng: TestRng,
     left: usize,
 }
 
@@ -60,7 +60,7 @@ impl TryRng for Failing {
 
     fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Self::Error> {
         self.left = self.left.checked_sub(to.len()).ok_or(core::fmt::Error)?;
-        let Ok(()) = self.dice.try_fill_bytes(to);
+        let Ok(()) = self.rng.try_fill_bytes(to);
         Ok(())
     }
 }
@@ -77,7 +77,7 @@ fn e5_cve_2026_25726_a_failing_source_is_an_error_and_never_a_weaker_key() {
         let mut whole = 0;
         for left in 0..=2 * enough {
             let mut source = Failing {
-                dice: Dice::seeded(1),
+                rng: TestRng::seeded(1),
                 left,
             };
             let issued = issue(&format, &none, &client(), &mut source, at(0));
@@ -92,7 +92,7 @@ fn e5_cve_2026_25726_a_failing_source_is_an_error_and_never_a_weaker_key() {
         assert!(whole > 0);
     }
     let mut empty = Failing {
-        dice: Dice::seeded(1),
+        rng: TestRng::seeded(1),
         left: 0,
     };
     assert_eq!(
@@ -107,7 +107,7 @@ fn e5_cve_2026_25726_a_failing_source_is_an_error_and_never_a_weaker_key() {
 }
 
 /// A source whose first bytes are always the same, and its later ones another's.
-struct SameStart(Dice, Dice, usize);
+struct SameStart(TestRng, TestRng, usize);
 
 impl TryRng for SameStart {
     type Error = Infallible;
@@ -137,7 +137,7 @@ fn e6_cve_2024_45719_the_secret_does_not_follow_from_the_id_or_the_time() {
     let none = PepperRing::none();
     let keys: Vec<_> = (0..50)
         .map(|seed| {
-            let mut source = SameStart(Dice::seeded(0), Dice::seeded(1 + seed), 0);
+            let mut source = SameStart(TestRng::seeded(0), TestRng::seeded(1 + seed), 0);
             // Time and client differ too, and give nothing to the text.
             let request = IssueRequest::new(&format!("client {seed}")).unwrap();
             issue(&format, &none, &request, &mut source, at(seed * 1_000)).unwrap()
@@ -147,7 +147,7 @@ fn e6_cve_2024_45719_the_secret_does_not_follow_from_the_id_or_the_time() {
     let secrets: HashSet<&str> = keys.iter().map(|key| &key.key.expose()[22..65]).collect();
     assert_eq!(secrets.len(), 50);
     let twice = [at(0), at(86_400_000)].map(|now| {
-        let issued = issue(&format, &none, &client(), &mut Dice::seeded(5), now);
+        let issued = issue(&format, &none, &client(), &mut TestRng::seeded(5), now);
         issued.unwrap().key.expose().to_string()
     });
     assert_eq!(twice[0], twice[1], "nothing but the source makes the text");

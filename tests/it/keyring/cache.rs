@@ -1,6 +1,6 @@
 //! The keyring as a service sees it: what is cached, for how long, and what is asked anew.
-use crate::common::backed::Backed;
 use crate::common::forged::with_wrong_secret;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, before, client, ring};
 use keystile::{
     Cause, Check, Decision, Digest, ErrorKind, Keyring, Millis, Pepper, PepperRing, Request,
@@ -18,7 +18,7 @@ fn a_record_is_used_for_its_ttl_and_no_longer() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
     assert_eq!(backed.fetches(), 1);
@@ -39,7 +39,7 @@ fn a_record_is_not_used_past_its_end_and_then_refused_without_asking_each_time()
     let lifetime = Millis::new(TTL + 500);
     let issued = service.issue(&client().expires_in(lifetime).unwrap());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(TTL - 1)));
     assert!(backed.allows(text, at(TTL + 499)));
@@ -69,7 +69,7 @@ fn an_unknown_key_is_refused_without_asking_for_a_shorter_time() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
     assert_eq!(
         backed.refuses(text, at(ABSENT_TTL - 1)),
@@ -82,7 +82,7 @@ fn an_unknown_key_is_refused_without_asking_for_a_shorter_time() {
     backed.put(&issued.record);
     assert!(backed.allows(text, at(ABSENT_TTL)));
 
-    let never = Backed::set_up(&service, |builder| builder.absent_ttl(Millis::ZERO));
+    let never = KeyringWithStore::set_up(&service, |builder| builder.absent_ttl(Millis::ZERO));
     for _ in 0..3 {
         assert_eq!(never.refuses(text, at(0)), Some(Cause::UnknownKey));
     }
@@ -95,7 +95,7 @@ fn h12_what_was_seen_expired_stays_so_when_the_clock_steps_back() {
     let issued = service.issue(&client().expires_in(Millis::new(HOUR)).unwrap());
     let text = issued.key.expose();
     let other = service.issue(&client());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     backed.put(&other.record);
     assert!(backed.allows(text, at(HOUR - 1)));
@@ -128,7 +128,7 @@ fn h12_a_clock_that_is_a_day_wrong_holds_nothing_for_longer() {
     let issued = service.issue(&client());
     let text = issued.key.expose();
     let unknown = service.issue(&client());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let day = 24 * HOUR;
     assert!(backed.allows(text, at(day)));
@@ -149,7 +149,7 @@ fn a_wrong_secret_of_a_cached_key_needs_no_fetch_and_looks_like_an_unknown_key()
     let issued = service.issue(&client());
     let unknown = service.issue(&client());
     let wrong = with_wrong_secret(issued.key.expose());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(issued.key.expose(), at(0)));
     assert_eq!(backed.fetches(), 1);
@@ -185,7 +185,7 @@ fn the_status_policy_is_the_keyrings() {
     let issued = service.issue(&client());
     let expected = [(StatusPolicy::Rfc9110, 401), (StatusPolicy::Express, 403)];
     for (policy, status) in expected {
-        let backed = Backed::set_up(&service, |builder| builder.status_policy(policy));
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.status_policy(policy));
         let decision = backed.ask(issued.key.expose(), &Request::new(), at(0));
         let response = backed.keyring.respond(decision.denial().unwrap(), None);
         assert_eq!(response.status, status, "{policy:?}");
@@ -197,7 +197,7 @@ fn an_opaque_key_is_found_by_its_digest_and_cached_by_its_text() {
     let mut service = Service::opaque();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
     assert_eq!(backed.fetches(), 1);
@@ -227,7 +227,7 @@ fn peppers_are_the_verifiers_and_an_outdated_digest_is_told_each_time() {
     let issued = service.issue(&client());
     let text = issued.key.expose();
     service.verifier = service.verifier.with_peppers(ring());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let needs_rehash = |decision| match decision {
         Decision::Allow(allowed) => allowed.needs_rehash,
@@ -243,7 +243,7 @@ fn peppers_are_the_verifiers_and_an_outdated_digest_is_told_each_time() {
 
     // Under a pepper that nobody has any more it is refused, and the audit learns why.
     service.verifier = service.verifier.with_peppers(PepperRing::none());
-    let without = Backed::new(&service);
+    let without = KeyringWithStore::new(&service);
     without.put(&issued.record);
     assert_eq!(without.refuses(text, at(0)), Some(Cause::PepperUnavailable));
     assert_eq!(without.refuses(text, at(0)), Some(Cause::PepperUnavailable));
@@ -256,10 +256,10 @@ fn the_first_use_of_a_successor_says_whose_overlap_it_ends() {
     let issued = service.issue(&client());
     let (format, none) = (service.format.clone(), PepperRing::none());
     let policy = RotationPolicy::default().with_end_on_first_use(true);
-    let dice = &mut service.dice;
-    let rotated = rotate(&issued.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&issued.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
     let (old, new) = (&rotated.changed[0], &rotated.successor);
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(issued.key.expose(), at(0)));
     backed.change(old);
@@ -318,7 +318,7 @@ fn nothing_that_is_printed_shows_a_key_or_its_digest() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let check = backed
         .keyring
@@ -353,7 +353,7 @@ fn a_ticket_can_be_made_anew_from_its_number() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose().as_bytes();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     let request = Request::new();
     let Check::NeedsRecord(first) = backed.keyring.check(text, &request, at(0)) else {
         panic!("decided without a record");
@@ -378,7 +378,7 @@ fn a_ticket_can_be_made_anew_from_its_number() {
 fn the_end_of_time_is_an_end() {
     let mut service = Service::structured();
     let issued = service.issue(&client().never_expires());
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(issued.key.expose(), UnixMillis::MAX));
     assert!(backed.allows(issued.key.expose(), UnixMillis::MIN));
@@ -389,7 +389,7 @@ fn the_end_of_time_is_an_end() {
 fn stats_tell_what_was_done() {
     let mut service = Service::structured();
     let keys: Vec<_> = (0..3).map(|_| service.issue(&client())).collect();
-    let backed = Backed::set_up(&service, |builder| builder.capacity(2));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
     for key in &keys[..2] {
         backed.put(&key.record);
     }

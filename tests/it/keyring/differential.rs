@@ -2,8 +2,8 @@
 //! decided as `verify` decides it by the same record and the same usage.
 use std::collections::HashMap;
 
-use crate::common::backed::Backed;
 use crate::common::forged::with_wrong_secret;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
     Decision, Environment, KeyId, KeyRecord, Millis, RateLimit, Request, Requirement,
@@ -51,19 +51,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-struct World {
+struct Harness {
     service: Service,
-    backed: Backed,
+    backed: KeyringWithStore,
     keys: Vec<(String, KeyId)>,
     /// What each lineage has spent, as a store behind the core would keep it.
     usage: HashMap<KeyId, Usage>,
     now: u64,
 }
 
-impl World {
+impl Harness {
     fn new(mut service: Service, kinds: &[u8], capacity: usize) -> Self {
-        let backed = Backed::set_up(&service, |builder| builder.capacity(capacity));
-        let mut world = Self {
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
+        let mut harness = Self {
             keys: Vec::new(),
             usage: HashMap::new(),
             now: 1,
@@ -89,13 +89,13 @@ impl World {
                 .expires_in(Millis::from_secs(if kind & 16 > 0 { 600 } else { 86_400 }))
                 .unwrap();
             let issued = service.issue(&request);
-            world
+            harness
                 .usage
                 .insert(issued.record.id, Usage::of(&issued.record));
-            world.add(issued.key.expose(), &issued.record);
+            harness.add(issued.key.expose(), &issued.record);
         }
-        world.service = service;
-        world
+        harness.service = service;
+        harness
     }
 
     fn add(&mut self, text: &str, record: &KeyRecord) {
@@ -191,14 +191,14 @@ impl World {
             .map(|key| self.record(key))
             .filter(|sibling| sibling.lineage == record.lineage)
             .collect();
-        let dice = &mut self.service.dice;
+        let rng = &mut self.service.rng;
         let rotated = rotate(
             &record,
             &siblings,
             &policy,
             &format,
             &peppers,
-            dice,
+            rng,
             at(self.now),
         );
         if let Ok(rotated) = rotated {
@@ -265,16 +265,16 @@ impl World {
 }
 
 fn play(service: Service, kinds: &[u8], capacity: usize, steps: &[Step]) {
-    let mut world = World::new(service, kinds, capacity);
+    let mut harness = Harness::new(service, kinds, capacity);
     for (count, step) in steps.iter().enumerate() {
-        world.take(step);
+        harness.take(step);
         // A step evicts a key at most, and the uses of as many as are cached are kept.
         if count % KEYS == KEYS - 1 {
-            world.write_uses();
+            harness.write_uses();
         }
     }
-    world.write_uses();
-    assert_eq!(world.backed.keyring.stats().uses_lost, 0);
+    harness.write_uses();
+    assert_eq!(harness.backed.keyring.stats().uses_lost, 0);
 }
 
 proptest! {
@@ -295,17 +295,17 @@ proptest! {
 #[test]
 fn the_test_would_see_a_difference() {
     // A store that is changed without a word is one.
-    let mut world = World::new(Service::structured(), &[0], 10);
-    world.take(&Step::Ask(0, 0));
-    let revoked = revoke(&world.record(0), "", at(1)).unwrap().record;
-    world.backed.put(&revoked);
-    let text = world.keys[0].0.clone();
+    let mut harness = Harness::new(Service::structured(), &[0], 10);
+    harness.take(&Step::Ask(0, 0));
+    let revoked = revoke(&harness.record(0), "", at(1)).unwrap().record;
+    harness.backed.put(&revoked);
+    let text = harness.keys[0].0.clone();
     assert!(matches!(
-        world.backed.ask(&text, &Request::new(), at(1)),
+        harness.backed.ask(&text, &Request::new(), at(1)),
         Decision::Allow(_)
     ));
     let caught = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
-        world.take(&Step::Ask(0, 0));
+        harness.take(&Step::Ask(0, 0));
     }));
     assert!(caught.is_err());
 }

@@ -1,8 +1,8 @@
 //! Limits in the keyring when the clock is set back, or the limit becomes another one:
 //! nothing is granted by it, and nobody waits for the old time to come round again.
-use crate::common::backed::Backed;
-use crate::common::dice::Dice;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{Cause, KeyRecord, Millis, PepperRing, RateLimit, RotationPolicy, rotate};
 
 const SECOND: u64 = 1_000;
@@ -13,7 +13,7 @@ const INTERVAL: u64 = MINUTE;
 
 /// Keys with a limit of 60 an hour that spend from one meter: a single one, and a pair in
 /// rotation.
-fn meters(clock_skew: Millis) -> [(Backed, Vec<String>); 2] {
+fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
     let mut service = Service::structured();
     let limit = RateLimit::new(60, Millis::new(HOUR)).unwrap();
     let request = client().rate_limit(limit);
@@ -22,11 +22,11 @@ fn meters(clock_skew: Millis) -> [(Backed, Vec<String>); 2] {
         .with_overlap(Millis::from_days(7))
         .unwrap();
     let (format, none) = (service.format.clone(), PepperRing::none());
-    let dice = &mut service.dice;
-    let rotated = rotate(&first.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&first.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
     let records = [&single.record, &rotated.changed[0], &rotated.successor];
     let set_up = |records: &[&KeyRecord]| {
-        let backed = Backed::set_up(&service, |builder| builder.clock_skew(clock_skew));
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.clock_skew(clock_skew));
         records.iter().for_each(|record| backed.put(record));
         backed
     };
@@ -41,7 +41,7 @@ fn meters(clock_skew: Millis) -> [(Backed, Vec<String>); 2] {
 }
 
 /// Asks with each key in turn until none passes; how often one did.
-fn exhaust(backed: &Backed, texts: &[String], now: u64) -> usize {
+fn exhaust(backed: &KeyringWithStore, texts: &[String], now: u64) -> usize {
     let turns = texts.iter().cycle().take(1_000);
     turns.filter(|text| backed.allows(text, at(now))).count()
 }
@@ -86,26 +86,26 @@ fn a_clock_that_was_set_back_a_little_is_waited_for() {
 /// came back meanwhile, though the clock is set back again and again, or is read out of order.
 #[test]
 fn p6_no_setting_back_and_no_disorder_lets_more_pass() {
-    let mut dice = Dice::seeded(7);
+    let mut rng = TestRng::seeded(7);
     for (is_set_back, rounds) in [(true, 40), (false, 40)] {
         for round in 0..rounds {
             for (backed, texts) in meters(Millis::ZERO) {
                 let (mut time, mut offset) = (0, 100 * HOUR);
                 let mut passed = Vec::new();
                 for turn in 0..600 {
-                    time += dice.below(2 * INTERVAL);
+                    time += rng.below(2 * INTERVAL);
                     let mut now = time + offset;
                     match is_set_back {
-                        true if dice.below(40) == 0 => {
-                            offset = offset.saturating_sub(dice.below(4 * HOUR));
+                        true if rng.below(40) == 0 => {
+                            offset = offset.saturating_sub(rng.below(4 * HOUR));
                             now = time + offset;
                         }
                         true => {}
-                        false => now -= dice.below(MINUTE),
+                        false => now -= rng.below(MINUTE),
                     }
                     let text = &texts[turn % texts.len()];
                     // As fast as they come, now and then.
-                    for _ in 0..=dice.below(8) {
+                    for _ in 0..=rng.below(8) {
                         if backed.allows(text, at(now)) {
                             // Out of order, it is the time as it was read that counts.
                             passed.push(if is_set_back { time } else { now });
@@ -132,7 +132,7 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
     let per = |limit, window| RateLimit::new(limit, Millis::new(window)).unwrap();
     let mut record = service.issue(&client().rate_limit(per(24, 24 * HOUR)));
     let texts = [record.key.expose().to_owned()];
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&record.record);
     assert_eq!(exhaust(&backed, &texts, 0), 24);
     // Shut for a while, and opened again: that takes nothing off.
@@ -163,11 +163,11 @@ fn p6_keys_with_different_limits_give_each_other_nothing() {
     let policy = RotationPolicy::default()
         .with_overlap(Millis::from_days(7))
         .unwrap();
-    let dice = &mut service.dice;
-    let rotated = rotate(&first.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&first.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
     let mut successor = rotated.successor.clone();
     successor.rate_limit = Some(per(60, HOUR));
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&rotated.changed[0]);
     backed.put(&successor);
     let texts = [first.key.expose(), rotated.key.expose()];

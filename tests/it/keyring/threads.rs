@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::common::backed::Backed;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, Check, Decision, Denial, Issued, KeyRecord, Millis, PepperRing, RateLimit, Request,
@@ -41,7 +41,7 @@ const fn after(changes: u64) -> Stored {
 /// A key that is changed again and again, by the number of changes.
 struct Changing {
     issued: Issued,
-    backed: Backed,
+    backed: KeyringWithStore,
     stored: AtomicU64,
     /// Changes that the keyring was told of: `invalidate` has returned.
     in_force: AtomicU64,
@@ -147,7 +147,7 @@ fn g1_after_invalidate_has_returned_no_thread_is_told_by_an_older_record() {
     let mut service = Service::structured();
     let changing = Changing {
         issued: service.issue(&client().owner("tenant 7").unwrap()),
-        backed: Backed::new(&service),
+        backed: KeyringWithStore::new(&service),
         stored: AtomicU64::new(0),
         in_force: AtomicU64::new(0),
         asked: AtomicU64::new(0),
@@ -222,7 +222,7 @@ fn p6_no_number_of_threads_gets_more_than_the_limit_while_records_are_refreshed(
         for disturbed in [false, true] {
             let mut service = Service::structured();
             let issued = service.issue(&client().rate_limit(at_most(LIMIT)));
-            let backed = Backed::new(&service);
+            let backed = KeyringWithStore::new(&service);
             backed.put(&issued.record);
             let allowed = allowed_by(
                 threads,
@@ -251,7 +251,7 @@ fn p6_nor_while_time_goes_by() {
     for threads in [2, 8, 64] {
         let mut service = Service::structured();
         let issued = service.issue(&client().rate_limit(limit));
-        let backed = Backed::new(&service);
+        let backed = KeyringWithStore::new(&service);
         backed.put(&issued.record);
         let asked = AtomicU64::new(0);
         let allowed = allowed_by(
@@ -284,9 +284,9 @@ fn p6_nor_by_a_rotated_pair() {
         let issued = service.issue(&client().rate_limit(at_most(LIMIT)));
         let (format, none) = (service.format.clone(), PepperRing::none());
         let policy = RotationPolicy::default();
-        let dice = &mut service.dice;
-        let rotated = rotate(&issued.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
-        let backed = Backed::new(&service);
+        let rng = &mut service.rng;
+        let rotated = rotate(&issued.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
+        let backed = KeyringWithStore::new(&service);
         backed.put(&issued.record);
         backed.put(&rotated.successor);
         let texts = [issued.key.expose(), rotated.key.expose()];
@@ -322,7 +322,7 @@ fn uses_are_redeemed_exactly_while_records_are_refreshed_and_evicted() {
         let mut service = Service::structured();
         let counted = service.issue(&client().uses(USES).unwrap());
         let others: Vec<_> = (0..4).map(|_| service.issue(&client())).collect();
-        let backed = Backed::set_up(&service, |builder| builder.capacity(3));
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(3));
         backed.put(&counted.record);
         others.iter().for_each(|other| backed.put(&other.record));
         let allowed = allowed_by(
@@ -347,7 +347,7 @@ fn each_use_is_told_once_while_records_are_refreshed_evicted_and_drained() {
     for threads in [2, 8, 64] {
         let mut service = Service::structured();
         let keys: Vec<_> = (0..40).map(|_| service.issue(&client())).collect();
-        let backed = Backed::set_up(&service, |builder| builder.capacity(20));
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(20));
         keys.iter().for_each(|key| backed.put(&key.record));
         let drained = AtomicU64::new(0);
         let allowed = allowed_by(
@@ -379,7 +379,7 @@ fn a_denial_is_none_of_the_stores_doing() {
     // gave up.
     let mut service = Service::structured();
     let issued = service.issue(&client().rate_limit(at_most(1)));
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let refused = AtomicU64::new(0);
     allowed_by(

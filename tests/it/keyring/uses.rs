@@ -1,6 +1,6 @@
 //! What is spent and counted in the keyring: limits, uses, and what is left of both when a
 //! record is refreshed, rotated or evicted.
-use crate::common::backed::Backed;
+use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
     Cause, Decision, Issued, KeyRecord, Millis, PepperRing, RateLimit, Request, Requirement,
@@ -29,8 +29,8 @@ fn pair(service: &mut Service, limit: u32, uses: u64) -> Pair {
     let first = service.issue(&request);
     let (format, none) = (service.format.clone(), PepperRing::none());
     let policy = RotationPolicy::default();
-    let dice = &mut service.dice;
-    let rotated = rotate(&first.record, &[], &policy, &format, &none, dice, at(0)).unwrap();
+    let rng = &mut service.rng;
+    let rotated = rotate(&first.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
     Pair {
         first,
         replaced: rotated.changed[0].clone(),
@@ -45,7 +45,7 @@ fn a_limit_survives_a_refresh_and_a_clock_that_steps_back() {
     let limit = RateLimit::new(3, Millis::new(3 * HOUR)).unwrap();
     let issued = service.issue(&client().rate_limit(limit));
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     for _ in 0..3 {
         assert!(backed.allows(text, at(HOUR)));
@@ -69,7 +69,7 @@ fn a_limit_survives_a_refresh_and_a_clock_that_steps_back() {
 fn uses_are_told_once_with_the_second_of_the_last_one() {
     let mut service = Service::structured();
     let (one, two) = (service.issue(&client()), service.issue(&client()));
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&one.record);
     backed.put(&two.record);
     assert!(backed.keyring.drain_uses().is_empty());
@@ -105,9 +105,9 @@ fn remaining_uses_survive_a_refresh_and_follow_the_store_down() {
     let mut service = Service::structured();
     let issued = service.issue(&client().uses(10).unwrap());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
-    let left = |backed: &Backed| match backed.ask(text, &Request::new(), at(0)) {
+    let left = |backed: &KeyringWithStore| match backed.ask(text, &Request::new(), at(0)) {
         Decision::Allow(allowed) => allowed.remaining_uses,
         Decision::Deny(_) => None,
     };
@@ -134,7 +134,7 @@ fn nothing_is_spent_by_what_is_refused_before() {
     let limit = per_hour(1);
     let issued = service.issue(&client().rate_limit(limit).uses(5).unwrap());
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     let write = Requirement::parse("write").unwrap();
     for _ in 0..3 {
@@ -176,7 +176,7 @@ fn a_rotated_pair_shares_limit_and_uses_in_whatever_order_it_is_met() {
                 record.remaining_uses = None;
             }
         }
-        let backed = Backed::new(&service);
+        let backed = KeyringWithStore::new(&service);
         backed.put(&pair.first.record);
         for _ in 0..before {
             assert!(backed.allows(pair.first.key.expose(), at(0)));
@@ -208,7 +208,7 @@ fn the_records_fit_the_capacity_and_those_in_use_stay() {
     let mut service = Service::structured();
     let keys: Vec<_> = (0..1_064).map(|_| service.issue(&client())).collect();
     let (hot, cold) = keys.split_at(64);
-    let backed = Backed::set_up(&service, |builder| builder.capacity(128));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(128));
     keys.iter().for_each(|key| backed.put(&key.record));
     let mut hot_fetches = 0;
     for (turn, key) in cold.iter().enumerate() {
@@ -236,7 +236,7 @@ fn evicted_keys_keep_their_debt_and_new_ones_are_heard_though_all_owe() {
         let mut service = Service::structured();
         let request = client().rate_limit(per_hour(2));
         let keys: Vec<_> = (0..12).map(|_| service.issue(&request)).collect();
-        let backed = Backed::set_up(&service, |builder| builder.capacity(capacity));
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
         keys.iter().for_each(|key| backed.put(&key.record));
         // Twice the capacity of debts are remembered.
         let keys = &keys[..keys.len().min(2 * capacity)];
@@ -266,7 +266,7 @@ fn evicted_keys_keep_what_is_left_of_their_uses_until_it_was_drained() {
     let mut service = Service::structured();
     let request = client().uses(3).unwrap();
     let keys: Vec<_> = (0..4).map(|_| service.issue(&request)).collect();
-    let backed = Backed::set_up(&service, |builder| builder.capacity(2));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
     keys.iter().for_each(|key| backed.put(&key.record));
     let mut allowed = [0; 4];
     for turn in 0..5 {
@@ -282,7 +282,7 @@ fn evicted_keys_keep_what_is_left_of_their_uses_until_it_was_drained() {
 fn uses_of_evicted_keys_are_told_or_said_to_be_lost() {
     let mut service = Service::structured();
     let keys: Vec<_> = (0..64).map(|_| service.issue(&client())).collect();
-    let backed = Backed::set_up(&service, |builder| builder.capacity(8));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(8));
     keys.iter().for_each(|key| backed.put(&key.record));
     let mut told = 0;
     for key in &keys {
@@ -304,7 +304,7 @@ fn a_limit_that_changes_takes_its_debt_along() {
     let mut service = Service::structured();
     let mut issued = service.issue(&client().rate_limit(per_hour(10)));
     let text = issued.key.expose();
-    let backed = Backed::new(&service);
+    let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     for _ in 0..10 {
         assert!(backed.allows(text, at(0)));

@@ -14,13 +14,13 @@ use crate::common::service::Service;
 /// Fetches after which a caller gives up.
 const ROUNDS: u32 = 1_000;
 
-pub(crate) struct Backed {
+pub(crate) struct KeyringWithStore {
     pub(crate) keyring: Keyring,
     records: Mutex<HashMap<KeyId, KeyRecord>>,
     fetches: AtomicU64,
 }
 
-impl Backed {
+impl KeyringWithStore {
     /// A keyring for the keys of a service, set up as it is by default.
     pub(crate) fn new(service: &Service) -> Self {
         Self::set_up(service, |builder| builder)

@@ -25,7 +25,7 @@ struct Key {
 
 /// A lineage, the oldest key first, and what it has spent.
 #[derive(Clone)]
-struct World {
+struct Lineage {
     keys: Vec<Key>,
     usage: Usage,
     hour: u64,
@@ -43,7 +43,7 @@ enum Step {
     Use(usize),
 }
 
-impl World {
+impl Lineage {
     fn now(&self) -> UnixMillis {
         at(self.hour * HOUR)
     }
@@ -61,7 +61,7 @@ impl World {
         core::iter::once(Step::Hour).chain(of_keys)
     }
 
-    /// All that tells two worlds apart, without the random texts.
+    /// All that tells two states apart, without the random texts.
     fn fingerprint(&self) -> Vec<u64> {
         let place = |id: Option<_>| {
             let found = self.keys.iter().position(|key| Some(key.record.id) == id);
@@ -98,20 +98,20 @@ impl World {
     }
 }
 
-struct Scene {
+struct Setup {
     service: Service,
     policy: RotationPolicy,
 }
 
-impl Scene {
-    fn world(&mut self, lifetime_hours: Option<u32>) -> World {
+impl Setup {
+    fn lineage(&mut self, lifetime_hours: Option<u32>) -> Lineage {
         let request = client().uses(USES).unwrap();
         let request = match lifetime_hours {
             Some(hours) => request.expires_in(Millis::from_hours(hours)).unwrap(),
             None => request.never_expires(),
         };
         let issued = self.service.issue(&request);
-        World {
+        Lineage {
             usage: Usage::of(&issued.record),
             keys: vec![Key {
                 text: issued.key.expose().into(),
@@ -123,29 +123,29 @@ impl Scene {
         }
     }
 
-    /// The world after a step, or nothing where the step is refused.
-    fn after(&mut self, world: &World, step: Step) -> Option<World> {
-        let (mut next, now) = (world.clone(), world.now());
+    /// The lineage after a step, or nothing where the step is refused.
+    fn after(&mut self, lineage: &Lineage, step: Step) -> Option<Lineage> {
+        let (mut next, now) = (lineage.clone(), lineage.now());
         match step {
             Step::Hour => next.hour += 1,
             Step::Revoke(at) => {
-                next.put(revoke(&world.keys[at].record, "", now).ok()?.record);
+                next.put(revoke(&lineage.keys[at].record, "", now).ok()?.record);
                 next.disturbed = true;
             }
             Step::Suspend(at) => {
-                next.put(suspend(&world.keys[at].record, now).ok()?.record);
+                next.put(suspend(&lineage.keys[at].record, now).ok()?.record);
                 next.disturbed = true;
             }
-            Step::Resume(at) => next.put(resume(&world.keys[at].record, now).ok()?.record),
-            Step::Rotate(at) => return self.rotated(world, at),
+            Step::Resume(at) => next.put(resume(&lineage.keys[at].record, now).ok()?.record),
+            Step::Rotate(at) => return self.rotated(lineage, at),
             Step::Use(at) => {
-                let Key { text, record, .. } = &world.keys[at];
+                let Key { text, record, .. } = &lineage.keys[at];
                 let request = Request::new();
                 let usage = &mut next.usage;
                 let decision =
                     self.service
                         .ask(text.as_bytes(), Some(record), &request, usage, now);
-                let left = world.usage.remaining.unwrap();
+                let left = lineage.usage.remaining.unwrap();
                 let live = record.is_live(now) && left > 0;
                 assert_eq!(
                     decision.is_allow(),
@@ -153,7 +153,7 @@ impl Scene {
                     "a key passes exactly while it lives"
                 );
                 let Decision::Allow(allowed) = decision else {
-                    assert_eq!(next.usage, world.usage, "a refusal spends nothing");
+                    assert_eq!(next.usage, lineage.usage, "a refusal spends nothing");
                     return None;
                 };
                 assert_eq!(
@@ -161,10 +161,10 @@ impl Scene {
                     Some(left - 1),
                     "one count for all keys"
                 );
-                assert_eq!(allowed.lineage, world.keys[0].record.id);
+                assert_eq!(allowed.lineage, lineage.keys[0].record.id);
                 assert_eq!(allowed.notice.is_some(), record.replaced_by.is_some());
                 if let Some(ended) = allowed.ends_overlap_of {
-                    let older = world
+                    let older = lineage
                         .keys
                         .iter()
                         .find(|key| key.record.id == ended)
@@ -179,15 +179,15 @@ impl Scene {
         Some(next)
     }
 
-    fn rotated(&mut self, world: &World, at: usize) -> Option<World> {
-        let (record, now) = (&world.keys[at].record, world.now());
-        if world.keys.len() == KEYS_MAX {
+    fn rotated(&mut self, lineage: &Lineage, at: usize) -> Option<Lineage> {
+        let (record, now) = (&lineage.keys[at].record, lineage.now());
+        if lineage.keys.len() == KEYS_MAX {
             return None;
         }
-        let siblings: Vec<_> = world.keys.iter().map(|key| key.record.clone()).collect();
+        let siblings: Vec<_> = lineage.keys.iter().map(|key| key.record.clone()).collect();
         let (policy, format) = (&self.policy, &self.service.format);
-        let (none, dice) = (PepperRing::none(), &mut self.service.dice);
-        let rotated = rotate(record, &siblings, policy, format, &none, dice, now);
+        let (none, rng) = (PepperRing::none(), &mut self.service.rng);
+        let rotated = rotate(record, &siblings, policy, format, &none, rng, now);
         let may = record.is_live(now) && record.replaced_by.is_none();
         assert_eq!(rotated.is_ok(), may);
         let rotated = match rotated {
@@ -215,7 +215,7 @@ impl Scene {
         assert_eq!(new.remaining_uses, record.remaining_uses);
         assert!(new.is_live(now) && new.replaced_by.is_none() && new.overlap_until.is_none());
 
-        let mut next = world.clone();
+        let mut next = lineage.clone();
         rotated
             .changed
             .iter()
@@ -230,13 +230,13 @@ impl Scene {
     }
 }
 
-/// P10, and what holds of each world at its instant and at each that is still to come.
-fn check(world: &World, way: &str) {
-    let now = world.now();
+/// P10, and what holds of each lineage at its instant and at each that is still to come.
+fn check(lineage: &Lineage, way: &str) {
+    let now = lineage.now();
     let mut instants = vec![now];
     for Key {
         record, first_end, ..
-    } in &world.keys
+    } in &lineage.keys
     {
         record.check().unwrap();
         assert_eq!(
@@ -244,7 +244,7 @@ fn check(world: &World, way: &str) {
             "an end that was moved: {way}"
         );
         assert!(record.ends_at() <= *first_end || first_end.is_none());
-        assert_eq!(record.lineage, world.keys[0].record.id);
+        assert_eq!(record.lineage, lineage.keys[0].record.id);
         for end in [record.expires_at, record.overlap_until]
             .into_iter()
             .flatten()
@@ -253,22 +253,22 @@ fn check(world: &World, way: &str) {
             instants.extend(around.filter(|instant| *instant >= now));
         }
     }
-    let newest = &world.keys.last().unwrap().record;
+    let newest = &lineage.keys.last().unwrap().record;
     for instant in instants {
-        let live = world
+        let live = lineage
             .keys
             .iter()
             .filter(|key| key.record.is_live(instant))
             .count();
         assert!(live <= 2, "{live} keys live: {way}");
         let due = newest.expires_at.is_none_or(|end| instant < end);
-        let wanted = due && (!world.disturbed || newest.status == Status::Active);
+        let wanted = due && (!lineage.disturbed || newest.status == Status::Active);
         assert!(live >= 1 || !wanted, "no key lives: {way}");
     }
 }
 
 /// What no step may undo.
-fn check_step(before: &World, after: &World, way: &str) {
+fn check_step(before: &Lineage, after: &Lineage, way: &str) {
     assert!(after.usage.remaining <= before.usage.remaining);
     for (old, new) in before.keys.iter().zip(&after.keys) {
         let (old, new) = (&old.record, &new.record);
@@ -284,20 +284,20 @@ fn check_step(before: &World, after: &World, way: &str) {
     }
 }
 
-/// Walks through every world that so many steps lead to, each of them once.
-fn explore(scene: &mut Scene, start: World, steps: u32) -> usize {
+/// Walks through every lineage that so many steps lead to, each of them once.
+fn explore(setup: &mut Setup, start: Lineage, steps: u32) -> usize {
     let mut seen = HashSet::from([start.fingerprint()]);
     let mut front = vec![(start, String::new())];
     for _ in 0..steps {
         let mut next_front = Vec::new();
-        for (world, way) in front {
-            for step in world.steps() {
-                let Some(next) = scene.after(&world, step) else {
+        for (lineage, way) in front {
+            for step in lineage.steps() {
+                let Some(next) = setup.after(&lineage, step) else {
                     continue;
                 };
                 let way = format!("{way} {step:?}");
                 check(&next, &way);
-                check_step(&world, &next, &way);
+                check_step(&lineage, &next, &way);
                 if seen.insert(next.fingerprint()) {
                     next_front.push((next, way));
                 }
@@ -308,43 +308,43 @@ fn explore(scene: &mut Scene, start: World, steps: u32) -> usize {
     seen.len()
 }
 
-fn scene(overlap_hours: u32, end_on_first_use: bool) -> Scene {
+fn setup(overlap_hours: u32, end_on_first_use: bool) -> Setup {
     let policy = RotationPolicy::default()
         .with_overlap(Millis::from_hours(overlap_hours))
         .and_then(|policy| policy.with_max_age(Millis::from_hours(4)))
         .unwrap()
         .with_end_on_first_use(end_on_first_use);
     let service = Service::structured();
-    Scene { service, policy }
+    Setup { service, policy }
 }
 
 #[test]
 fn p10_every_order_of_ten_steps_leaves_one_or_two_keys() {
-    let mut worlds = 0;
+    let mut states = 0;
     for overlap in [0, 2] {
         for end_on_first_use in [false, true] {
             for lifetime in [Some(3), None] {
-                let mut scene = scene(overlap, end_on_first_use);
-                let start = scene.world(lifetime);
-                worlds += explore(&mut scene, start, 10);
+                let mut setup = setup(overlap, end_on_first_use);
+                let start = setup.lineage(lifetime);
+                states += explore(&mut setup, start, 10);
             }
         }
     }
-    assert!(worlds > 250_000, "{worlds} worlds");
+    assert!(states > 250_000, "{states} states");
 }
 
 #[test]
 fn the_keys_of_a_lineage_share_one_rate_limit() {
-    let mut scene = scene(2, false);
+    let mut setup = setup(2, false);
     let limit = keystile::RateLimit::new(3, Millis::from_hours(1)).unwrap();
-    let issued = scene.service.issue(&client().rate_limit(limit));
+    let issued = setup.service.issue(&client().rate_limit(limit));
     let rotated = rotate(
         &issued.record,
         &[],
-        &scene.policy,
-        &scene.service.format,
+        &setup.policy,
+        &setup.service.format,
         &PepperRing::none(),
-        &mut scene.service.dice,
+        &mut setup.service.rng,
         at(0),
     )
     .unwrap();
@@ -354,7 +354,7 @@ fn the_keys_of_a_lineage_share_one_rate_limit() {
     let decisions: Vec<bool> = [old, new, old, new, old]
         .map(|(text, record)| {
             let request = Request::new();
-            let service = &scene.service;
+            let service = &setup.service;
             let decision = service.ask(text.as_bytes(), Some(record), &request, &mut usage, at(1));
             decision.is_allow()
         })
@@ -364,16 +364,16 @@ fn the_keys_of_a_lineage_share_one_rate_limit() {
 
 #[test]
 fn a_sibling_of_another_lineage_is_an_error() {
-    let mut scene = scene(2, false);
-    let mine = scene.service.issue(&client()).record;
-    let other = scene.service.issue(&client()).record;
+    let mut setup = setup(2, false);
+    let mine = setup.service.issue(&client()).record;
+    let other = setup.service.issue(&client()).record;
     let refused = rotate(
         &mine,
         &[other],
-        &scene.policy,
-        &scene.service.format,
+        &setup.policy,
+        &setup.service.format,
         &PepperRing::none(),
-        &mut scene.service.dice,
+        &mut setup.service.rng,
         at(1),
     );
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Record);
