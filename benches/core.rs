@@ -1,7 +1,8 @@
-//! What each part of the core costs, beside one SHA-256 of the same key text.
+//! The cost of each part of the core, compared with one SHA-256 of the same key text.
 //!
-//! `cargo bench --bench core`. A decision costs little more than the hash in it: compare
-//! `core/verify_allow` and `core/reject_typo` with `core/sha256_one_shot` of the same run.
+//! `cargo bench --bench core`. A decision costs little more than its hash: compare
+//! `core/verify_allow` and `core/reject_typo` with `core/sha256_one_shot` of the same
+//! run.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(
@@ -60,7 +61,7 @@ impl Scene {
         self.issued.key.expose().as_bytes()
     }
 
-    /// From the bytes of a credential to the decision, with the record at hand.
+    /// From the bytes of a credential to the decision, given the record.
     #[inline]
     fn decide(&self, credential: &[u8], record: Option<&KeyRecord>) -> Decision {
         let key = match self.verifier.parse(credential) {
@@ -70,7 +71,7 @@ impl Scene {
         let request = Request::new()
             .requires(&self.requirement)
             .endpoint(METHOD, PATH);
-        // Each decision is about an unused limit, so that none is ever spent.
+        // Each decision is made with unused usage, so that the limit is never reached.
         let mut usage = Usage::of(&self.issued.record);
         let decision = verify(&self.verifier, &key, record, &request, &mut usage, self.now);
         black_box(&usage);
@@ -135,7 +136,7 @@ fn decisions(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
     };
     decision("verify_allow", scene.text(), Some(record), None);
 
-    // The same id with another secret behind it.
+    // The same id followed by another secret.
     let mut other = record.clone();
     other.digest = Digest::sha256(b"another key");
     decision(
@@ -151,7 +152,7 @@ fn decisions(group: &mut BenchmarkGroup<'_, WallTime>, scene: &Scene) {
         Some(Cause::UnknownKey),
     );
 
-    // One character of the secret is another; the shape is right, and the check finds it.
+    // One character of the secret is changed: the shape is right, and the check finds it.
     let mut typo = scene.text().to_vec();
     let place = typo.iter_mut().rev().nth(20).unwrap();
     *place = if *place == b'x' { b'y' } else { b'x' };

@@ -1,15 +1,15 @@
-//! What a check of the keyring costs, beside what people use instead.
+//! The cost of a check by the keyring, compared with what people use instead.
 //!
-//! `cargo bench --features keyring --bench keyring`, or `cargo xtask ratios` for a table of
-//! ratios. Each bench asserts the decision that it measures. A sample lasts a millisecond or
-//! two, and there are many: what else the machine does at the time hits a few of them, and
-//! the median is what counts.
+//! `cargo bench --features keyring --bench keyring`, or `cargo xtask ratios` for a table
+//! of ratios. Each bench asserts the decision that it measures. A sample takes a
+//! millisecond or two, and there are many: other work of the machine affects only a few
+//! of them, and the median is what counts.
 //!
-//! - `hot_path/…`: one thread, 1,000 keys that take turns.
+//! - `hot_path/…`: one thread, 1,000 keys in turn.
 //! - `scale/…`: up to ten million keys, and the memory of each. The largest takes 2.5 GB
 //!   and a minute to fill; `KEYSTILE_BENCH_KEYS_MAX` lowers the number.
 //! - `threads/…`: two threads on one key, and on many.
-//! - `peers/…` and `issue/…`: the same work done by others.
+//! - `peers/…` and `issue/…`: the same work done by other crates.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(
@@ -54,13 +54,13 @@ fn group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, Wal
     group
 }
 
-/// Whether each bench is only tried once, as in `cargo test --benches`.
+/// Whether each bench runs only once, as in `cargo test --benches`.
 fn is_trial() -> bool {
     let asked = |word: &str| std::env::args().any(|argument| argument == word);
     asked("--test") || !asked("--bench")
 }
 
-// What grows memory comes first: it finds none that others have freed.
+// Benches that grow memory come first, before others have freed any.
 criterion_group!(
     benches,
     scale::bench,

@@ -1,4 +1,4 @@
-//! A key is issued, checked, refused and revoked, with the record held in memory.
+//! Issues a key, checks it, refuses it and revokes it, with the record in memory.
 //!
 //! Run it: `cargo run --example check_a_key`
 
@@ -30,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(key) => key,
             Err(denial) => return denial.code().as_str(),
         };
-        // A service looks the record up by `verifier.lookup(&key)` and keeps the usage
-        // beside it.
+        // A service finds the record by `verifier.lookup(&key)` and stores the usage with
+        // it.
         let mut usage = Usage::of(record);
         let request = Request::new().requires(&read).endpoint("GET", path);
         match verify(&verifier, &key, Some(record), &request, &mut usage, now) {

@@ -1,4 +1,4 @@
-//! A decision makes no heap allocation, whatever it is: an allocator that counts says so.
+//! No decision makes a heap allocation, which a counting allocator shows.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -23,14 +23,14 @@ use keystile::{
     RateLimit, Request, Requirement, StatusPolicy, Usage, respond, revoke, suspend,
 };
 
-/// The system's allocator, and a count of what each thread asks of it.
+/// The system's allocator, with a count of the requests of each thread.
 struct Counting;
 
 thread_local! {
     static ASKED: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: each call is handed on as it came; the count beside it allocates nothing.
+// SAFETY: each call is passed on unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ASKED.set(ASKED.get() + 1);
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: all that this allocator gave came from the system's.
+        // SAFETY: everything that this allocator returned came from the system's.
         unsafe { System.dealloc(at, layout) }
     }
 
@@ -53,7 +53,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How often `work` asks for memory on this thread, and its result.
+/// How many times `work` allocates on this thread, and its result.
 fn asked_by<T>(work: impl FnOnce() -> T) -> (u64, T) {
     let before = ASKED.get();
     let result = work();
@@ -71,7 +71,7 @@ fn the_counter_counts() {
     assert!(asked_by(|| respond(&denial, StatusPolicy::Rfc9110, None)).0 > 3);
 }
 
-/// A key that is restricted in every way that there is.
+/// A key that is restricted in every possible way.
 fn restricted(service: &mut Service) -> Issued {
     let request = client()
         .permissions(["read", "invoices:*"])
@@ -83,7 +83,7 @@ fn restricted(service: &mut Service) -> Issued {
     service.issue(&request)
 }
 
-/// From the header to the decision; the record is at hand.
+/// From the header to the decision, given the record.
 fn decision(
     service: &Service,
     header: &[u8],
@@ -103,7 +103,7 @@ fn decision(
     }
 }
 
-/// A header, a record, a request and usage, and what they lead to.
+/// A header, a record, a request and usage, and the outcome.
 type Case<'c> = (
     &'c [u8],
     Option<&'c KeyRecord>,
@@ -278,7 +278,7 @@ fn what_is_read_off_a_verdict_does_not_allocate() {
     assert_eq!((asked, digests), (0, 3));
 }
 
-/// B6, RUSTSEC-2026-0229: what is decoded before its length is looked at.
+/// B6, RUSTSEC-2026-0229: a value that is decoded before its length is checked.
 #[test]
 fn b6_rustsec_2026_0229_a_header_of_16_mebibytes_costs_no_memory() {
     let service = Service::structured();

@@ -1,5 +1,5 @@
-//! The order of the core's folders: a file uses only its own folder and the ones below it,
-//! and no two files use each other, directly or in a circle.
+//! The order of the core's folders: a file uses only its own folder and those below it,
+//! and no files use each other in a circle.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// From the ground up: the folders of `src/`, and the files beside them. ARCHITECTURE.md
-/// shows this line. Those in one entry may not use each other.
+/// From bottom to top: the folders of `src/` and the files beside them, as
+/// ARCHITECTURE.md shows them. Members of one entry may not use each other.
 const FLOORS: [&[&str]; 7] = [
     &["error", "time"],
     &["key"],
@@ -28,7 +28,7 @@ fn floor_of(folder: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&folder))
 }
 
-/// `error` and `time` are beside each other, but time reports errors.
+/// `error` and `time` are in one entry, but `time` returns errors.
 fn may_use(folder: &str, used: &str) -> bool {
     let (own, other) = (floor_of(folder), floor_of(used));
     folder == used
@@ -82,14 +82,14 @@ fn read_paths<'s>(text: &'s str, before: &[String], found: &mut Vec<Vec<String>>
     }
 }
 
-/// What a file in this folder does that the order does not permit.
+/// What a file in this folder does that the order does not allow.
 fn breaches(folder: &str, source: &str) -> Vec<String> {
     if floor_of(folder).is_none() {
         return vec![format!("{folder} has no floor")];
     }
     uses(source)
         .into_iter()
-        // A name that is no folder is one of those that `lib` re-exports.
+        // A name that is not a folder is one that `lib` re-exports.
         .map(|path| path.first().cloned().unwrap_or_default())
         .filter(|used| !may_use(folder, used))
         .map(|used| format!("{folder} uses {used}"))

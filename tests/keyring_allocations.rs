@@ -1,5 +1,5 @@
-//! No decision of the keyring makes a heap allocation, nor does the question for a record:
-//! an allocator that counts says so.
+//! No decision of the keyring makes a heap allocation, and neither does asking for a
+//! record, which a counting allocator shows.
 #![cfg(feature = "keyring")]
 #![allow(
     clippy::arithmetic_side_effects,
@@ -27,7 +27,7 @@ use keystile::{
     Request, Requirement, RotationPolicy, revoke, rotate, suspend,
 };
 
-/// What a check comes to, by name.
+/// The outcome of a check, by name.
 fn name(check: &Check<'_>) -> String {
     match check {
         Check::Decided(Decision::Allow(_)) => "allow".to_owned(),
@@ -36,7 +36,7 @@ fn name(check: &Check<'_>) -> String {
     }
 }
 
-/// A key that is restricted in every way that there is.
+/// A key that is restricted in every possible way.
 fn restricted(limit: u32) -> IssueRequest {
     let request = client()
         .permissions(["read", "invoices:*", "org:*:audit"])
@@ -56,7 +56,7 @@ fn the_counter_counts() {
     let issued = service.issue(&client());
     let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
-    // To cache a record costs memory.
+    // The control: caching a record allocates.
     assert!(asked_by(|| backed.allows(issued.key.expose(), at(0))).0 > 0);
 }
 
@@ -131,7 +131,8 @@ fn no_verdict_and_no_question_for_a_record_allocates() {
             (ended[2].key.expose(), plain),
             (unknown.key.expose(), plain),
         ];
-        // Once to cache what there is to be cached, and for what a thread sets up once.
+        // A first round caches what can be cached, and lets the thread set up what it
+        // needs once.
         for (text, request) in &cases {
             let _ = backed.ask(text, request, at(1));
         }
@@ -147,7 +148,7 @@ fn no_verdict_and_no_question_for_a_record_allocates() {
                 judge(text, request);
             }
             judge(unfetched.key.expose(), &plain);
-            // A use after a drain is another one than the next.
+            // The first use after a drain takes another path than the next.
             drop(backed.keyring.drain_uses());
         }
         let mut expected = BTreeSet::from(

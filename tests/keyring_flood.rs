@@ -1,4 +1,4 @@
-//! A flood of invented keys: it fills no memory and drives nothing out of the cache.
+//! A flood of invented keys neither fills memory nor evicts cached keys.
 #![cfg(feature = "keyring")]
 #![allow(
     clippy::arithmetic_side_effects,
@@ -26,14 +26,14 @@ use crate::common::service::{Service, at, client};
 use counting::grown_by;
 use keystile::{Cause, Check, Decision, Denial, Request};
 
-/// Invented keys in all, by so many threads.
+/// Invented keys in total, presented by this many threads.
 const INVENTED: u64 = 10_000_000;
 const THREADS: u64 = 2;
-/// Keys that are asked for all the time.
+/// Keys that are used all the time.
 const HOT: usize = 1_000;
 const MIB: i64 = 1 << 20;
 
-/// The bytes are counted for the whole process: one test at a time.
+/// Bytes are counted for the whole process, so only one test may run at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE
@@ -63,7 +63,7 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
     let keys: Vec<_> = (0..HOT).map(|_| service.issue(&client())).collect();
     let hot: Vec<_> = keys.iter().map(|key| key.key.expose().to_owned()).collect();
     let wrong: Vec<_> = hot.iter().map(|text| with_wrong_secret(text)).collect();
-    // Not a place is left over.
+    // There is not one free slot.
     let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(HOT));
     keys.iter().for_each(|key| backed.put(&key.record));
     assert!(hot.iter().all(|text| backed.allows(text, at(0))));
@@ -88,7 +88,7 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
                 asked += 1;
                 let check = keyring.check(hot[place].as_bytes(), &request, at(1));
                 hits += u64::from(matches!(check, Check::Decided(Decision::Allow(_))));
-                // And one that names a key in use.
+                // Also one with the id of a key in use.
                 let check = keyring.check(wrong[place].as_bytes(), &request, at(1));
                 assert!(matches!(check, Check::Decided(Decision::Deny(_))));
             }
@@ -133,7 +133,7 @@ fn g9_a_key_with_a_wrong_check_is_never_looked_up() {
         assert_eq!(Denial::cause(&denial), Cause::Malformed);
     }
     assert_eq!(backed.keyring.stats().fetches, 0);
-    // The same with a right one is.
+    // A key with the right check needs a record.
     assert!(matches!(
         backed.keyring.check(forger.forge(), &request, at(0)),
         Check::NeedsRecord(_)

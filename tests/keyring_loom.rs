@@ -1,9 +1,9 @@
-//! The keyring under a model checker: every order in which two threads can meet, up to a
-//! bound on how often one interrupts the other.
+//! The keyring under a model checker: every order in which two threads can interleave, up
+//! to a limit on how many times one interrupts the other.
 //!
-//! The models drive the keyring itself. Its map runs in single steps here, for the checker
-//! does not see into it. Each model is run a second time with a step of the keyring left
-//! out or put in the wrong place, and has to fail then.
+//! The models use the keyring itself. Its map runs in single steps here, since the
+//! checker does not see into it. Each model runs a second time with a step of the keyring
+//! left out or in the wrong place, and must then fail.
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg keystile_loom" cargo test --release --test keyring_loom --features keyring
@@ -33,19 +33,19 @@ use keystile::{
 use loom::sync::Mutex;
 use loom::thread;
 
-/// How often one thread interrupts another, where the environment does not say.
+/// How many times one thread interrupts another, unless the environment sets it.
 const PREEMPTIONS: usize = 3;
 /// Fetches after which a caller gives up.
 const ROUNDS: usize = 4;
 
-/// A key as its owner has it, and its record.
+/// A key's text, and its record.
 #[derive(Clone)]
 struct Key {
     text: Arc<str>,
     record: KeyRecord,
 }
 
-/// A keyring, the store behind it, and the threads' common view of both.
+/// A keyring and its store, shared by the threads.
 struct KeyringWithStore {
     keyring: Keyring,
     store: Mutex<BTreeMap<KeyId, KeyRecord>>,
@@ -72,7 +72,7 @@ impl KeyringWithStore {
         self.store.lock().unwrap().get(&key.record.id).cloned()
     }
 
-    /// The whole way of a request, with as many fetches as it takes.
+    /// A complete request, with as many fetches as it takes.
     fn ask(&self, key: &Key) -> Decision {
         self.ask_for(key, &Request::new())
     }
@@ -91,7 +91,7 @@ impl KeyringWithStore {
         Decision::Deny(Denial::new(Cause::StoreUnavailable))
     }
 
-    /// What is decided without a fetch.
+    /// The decision, if it takes no fetch.
     fn cached(&self, key: &Key) -> Option<Decision> {
         match self
             .keyring
@@ -130,7 +130,7 @@ fn key(service: &mut Service, request: &IssueRequest) -> Key {
     }
 }
 
-/// A limit that lets so many pass in all, as time stands still here.
+/// A limit that lets `count` requests pass in total, since time stands still here.
 fn at_most(count: u32) -> RateLimit {
     RateLimit::new(count, Millis::from_hours(1)).unwrap()
 }
@@ -141,7 +141,7 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A service whose first keys have such ids, and so share a lock or do not.
+/// Services whose first keys have ids that share a lock, and some whose ids do not.
 fn services() -> impl Iterator<Item = Service> {
     (0..3).map(|seed| {
         let mut service = Service::structured();
@@ -150,7 +150,7 @@ fn services() -> impl Iterator<Item = Service> {
     })
 }
 
-/// A model, and tests that it fails under each fault that it is there to find.
+/// A model, and tests that it fails under each fault that it must find.
 macro_rules! model {
     ($name:ident, $model:ident, finds: $($fault:ident $test:ident),*) => {
         #[test]
@@ -393,7 +393,7 @@ fn evicted_while_spent(mut service: Service) {
     let other = key(&mut service, &client());
     explore(move || {
         let backed = KeyringWithStore::new(&service, 1, &[&limited.record, &other.record]);
-        // Cached, and nothing spent: it lacks the permission.
+        // Cached but nothing spent: the key lacks the permission.
         let more = Requirement::parse("payroll:pay").unwrap();
         let refused = backed.ask_for(&limited, &Request::new().requires(&more));
         assert!(!refused.is_allow());

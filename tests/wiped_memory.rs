@@ -1,5 +1,4 @@
-//! F10: freed memory holds no key. An allocator looks through each block that is given
-//! back.
+//! F10: freed memory contains no key. An allocator searches each block that is freed.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -21,33 +20,33 @@ use crate::common::service::{at, client};
 use crate::common::test_rng::TestRng;
 use keystile::{KeyFormat, PepperRing, RotationPolicy, issue, rotate};
 
-/// The system's allocator, which looks for eight bytes in what it gets back.
+/// The system's allocator, which searches freed blocks for eight bytes.
 struct Searching;
 
-/// The bytes looked for; zero looks for none.
+/// The bytes to search for; zero turns the search off.
 static WANTED: AtomicU64 = AtomicU64::new(0);
 static FOUND: AtomicU32 = AtomicU32::new(0);
 
-// SAFETY: each call is handed on as it came. A block is read before it is freed, while it
+// SAFETY: each call is passed on unchanged. A block is read before it is freed, while it
 // still belongs to the caller.
 unsafe impl GlobalAlloc for Searching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same here. Zeroed,
-        // so that all of a block may be read later.
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here. The
+        // block is zeroed, so that all of it may be read later.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         let wanted = WANTED.load(Ordering::Relaxed);
         if wanted != 0 {
-            // SAFETY: the block is the caller's, `size` bytes long, and written in full by
-            // `alloc`; nobody else holds it, since it is being freed.
+            // SAFETY: the block is the caller's, `size` bytes long, and was written in
+            // full by `alloc`; no one else holds it, since it is being freed.
             let block = unsafe { core::slice::from_raw_parts(at, layout.size()) };
             if block.windows(8).any(|eight| eight == wanted.to_ne_bytes()) {
                 FOUND.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // SAFETY: all that this allocator gave came from the system's.
+        // SAFETY: everything that this allocator returned came from the system's.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -55,7 +54,7 @@ unsafe impl GlobalAlloc for Searching {
 #[global_allocator]
 static SEARCHING: Searching = Searching;
 
-/// In how many freed blocks `work` leaves these bytes behind.
+/// In how many freed blocks `work` leaves these bytes.
 fn left_behind(wanted: &str, work: impl FnOnce()) -> u32 {
     let eight = wanted.as_bytes().first_chunk::<8>().unwrap();
     FOUND.store(0, Ordering::Relaxed);
@@ -65,7 +64,7 @@ fn left_behind(wanted: &str, work: impl FnOnce()) -> u32 {
     FOUND.load(Ordering::Relaxed)
 }
 
-// One test, so that no other thread frees anything meanwhile.
+// A single test, so that no other thread frees memory meanwhile.
 #[test]
 fn f10_no_freed_block_holds_a_key() {
     let none = PepperRing::none();
@@ -79,7 +78,8 @@ fn f10_no_freed_block_holds_a_key() {
         let issued = || issue(&format, &none, &client(), &mut TestRng::seeded(7), at(0)).unwrap();
         // The same seed gives the same key, so its text is known before the search.
         let known = issued().key.expose().to_string();
-        // From the middle, the end, and for an opaque key all but what may be shown.
+        // From the middle and from the end; of an opaque key, everything but the part
+        // that may be shown.
         for start in [known.len() - 40, known.len() - 20, known.len() - 8] {
             let part = &known[start..start + 8];
             assert_eq!(

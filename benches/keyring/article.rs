@@ -1,4 +1,4 @@
-//! The two middleware functions of the article on API keys in Express.js, written anew.
+//! The two middleware functions of the article on API keys in Express.js, in Rust.
 
 use core::cell::Cell;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use keystile::UnixMillis;
 use sha2::{Digest, Sha256};
 
-/// What the article keeps of a key.
+/// What the article stores about a key.
 pub(crate) struct KeyData {
     pub(crate) client_name: String,
     pub(crate) permissions: Vec<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Article {
 }
 
 impl Article {
-    /// Issues a key: 32 random bytes in hex behind a prefix.
+    /// Issues a key: a prefix and 32 random bytes in hex.
     pub(crate) fn issue(&mut self, client_name: &str, permissions: &[&str]) -> String {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).unwrap();
@@ -38,7 +38,7 @@ impl Article {
 
     /// `validateApiKey`: the data of the key in a header, or the refusal's status.
     ///
-    /// The article reads the clock here; this does not, and so is the faster.
+    /// The article reads the clock here. This function does not, which makes it faster.
     pub(crate) fn validate(&self, header: Option<&str>, now: UnixMillis) -> Result<&KeyData, u16> {
         let data = self
             .keys

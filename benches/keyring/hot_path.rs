@@ -1,4 +1,4 @@
-//! One check on one thread, and the one hash that everybody else needs at least.
+//! One check on one thread, and the one hash that anyone else needs at least.
 
 use core::hint::black_box;
 
@@ -9,12 +9,12 @@ use sha2::Sha256;
 
 use super::service::{KeyText, Service, cause, text_of};
 
-/// Keys that take turns.
+/// Keys that are used in turn.
 const KEYS: usize = 1_000;
-/// Keys whose records were fetched a moment ago.
+/// Keys whose records were just fetched.
 const FETCHED: usize = 16;
-/// Invented keys that take turns: so few that what is remembered of one does not take the
-/// place of another.
+/// Invented keys that are used in turn: so few that they do not overwrite each other in
+/// the cache of unknown keys.
 const UNKNOWN: usize = 100;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -32,7 +32,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// SHA-256 over the same key texts: nobody who hashes a key per request does it for less.
+/// SHA-256 of the same key texts: the least that hashing a key per request can cost.
 fn floor(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[KeyText]) {
     group.bench_function("sha256_one_shot", |bench| {
         let mut turns = texts.iter().cycle();
@@ -48,8 +48,8 @@ fn warm_allow(group: &mut BenchmarkGroup<'_, WallTime>, service: &Service, texts
     });
 }
 
-/// What a decision costs where nothing is cached, and the store has just made the record: so
-/// few keys take turns that their records stay in the processor's own cache.
+/// The cost of a decision if nothing is cached and the store has just returned the
+/// record. So few keys are used in turn that their records stay in the processor's cache.
 fn cold(
     group: &mut BenchmarkGroup<'_, WallTime>,
     service: &Service,
@@ -57,8 +57,8 @@ fn cold(
     records: &[KeyRecord],
 ) {
     let fetched = || texts.iter().zip(records).take(FETCHED).cycle();
-    // The core alone, as in a service without a keyring: parse, check digits, SHA-256,
-    // comparison in constant time, all that the record says, limit.
+    // Only the core, as in a service without a keyring: parse, check digits, SHA-256,
+    // comparison in constant time, all checks of the record, limit.
     group.bench_function("cold_allow", |bench| {
         let mut turns = fetched();
         bench.iter(|| {
@@ -78,7 +78,7 @@ fn cold(
         });
     });
     // With the keyring: a check that misses, then the admission, which copies the record
-    // into an entry. The invalidation that makes the check miss is counted too.
+    // into an entry. The time includes the invalidation that makes the check miss.
     group.bench_function("cold_admit", |bench| {
         let mut turns = fetched();
         bench.iter(|| {
@@ -101,12 +101,12 @@ fn rejects(group: &mut BenchmarkGroup<'_, WallTime>, service: &Service, texts: &
             });
         });
     };
-    // One character of the secret is another, of a key that is cached.
+    // One character of the secret of a cached key is changed.
     let typos: Vec<KeyText> = texts.iter().map(with_typo).collect();
     reject("reject_typo", &typos, Cause::Malformed);
 
-    // Well formed and never issued. The store was asked once, and its answer is held for
-    // ten seconds.
+    // Well formed, but never issued. The store was asked once, and its answer is cached
+    // for ten seconds.
     let unknown: Vec<KeyText> = (0..UNKNOWN)
         .map(|number| {
             let text = text_of(&service.issue(&service.typical(number)));

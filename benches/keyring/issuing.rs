@@ -1,4 +1,4 @@
-//! Keys issued in a second: the text for the client and the record for the store.
+//! Keys issued per second: the text for the client and the record for the store.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -34,7 +34,7 @@ fn keystile(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
 }
 
-/// A key and its hash; there is no record.
+/// A key and its hash, without a record.
 fn prefixed_api_key(group: &mut BenchmarkGroup<'_, WallTime>) {
     let controller = PrefixedApiKeyController::configure()
         .prefix("acme".to_owned())
@@ -51,7 +51,7 @@ fn prefixed_api_key(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
 }
 
-/// A key and its entry in the map, which stays small: it is emptied now and then.
+/// A key and its entry in the map, which is emptied now and then to stay small.
 fn article(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.bench_function("article", |bench| {
         let mut article = Article::default();

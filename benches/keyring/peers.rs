@@ -1,7 +1,8 @@
-//! The same question, put to what people use instead.
+//! The same check by what people use instead.
 //!
-//! None of them judges an endpoint, a limit or an expiry; all get their key as text, with
-//! the header read already. Where a crate leaves the look-up to its caller, none is made.
+//! None of them checks an endpoint, a limit or an expiry. All are given the key as text,
+//! with the header already read. If a crate leaves the lookup to its caller, there is
+//! none.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     api_keys_simplified(criterion);
 }
 
-/// Parsed, then checked against the hash at hand.
+/// Parsed, then checked against its hash.
 fn prefixed_api_key(criterion: &mut Criterion) {
     let mut group = super::group(criterion, "peers");
     let controller = PrefixedApiKeyController::configure()
@@ -49,7 +50,7 @@ fn prefixed_api_key(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// SHA-256, hex, look-up, last use, permission list.
+/// SHA-256, hex, lookup, last use, permission list.
 fn article(criterion: &mut Criterion) {
     let mut group = super::group(criterion, "peers");
     let now = Service::with_capacity(1).now;
@@ -73,7 +74,7 @@ fn article(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The least that one could write: SHA-256 of a key of ours, a look-up, a permission.
+/// The minimum that one could write: SHA-256 of a keystile key, a lookup, a permission.
 fn hashmap_sha256(criterion: &mut Criterion) {
     let mut group = super::group(criterion, "peers");
     let service = Service::with_capacity(1);
@@ -100,7 +101,7 @@ fn hashmap_sha256(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Argon2id by the crate's defaults: tens of milliseconds, so a few samples are enough.
+/// Argon2id with the crate's defaults: tens of milliseconds, so a few samples are enough.
 fn api_keys_simplified(criterion: &mut Criterion) {
     let mut group = super::group(criterion, "peers");
     group

@@ -1,8 +1,8 @@
 //! The same check among a thousand keys and among ten million.
 //!
-//! Keys are presented in random order. Their texts are copied to a small buffer before the
-//! clock is started: the bytes of a header that was read from a socket a moment ago are in
-//! the cache. What the keyring knows of the key is not, once there are many.
+//! Keys are presented in random order. Their texts are copied to a small buffer before
+//! the clock starts, since the bytes of a header that was just read from a socket are in
+//! the processor's cache. The keyring's entry for the key is not, if there are many keys.
 
 use core::cell::OnceCell;
 use core::hint::black_box;
@@ -16,7 +16,7 @@ use super::is_trial;
 use super::service::{BenchRng, KEY_BYTES, KeyText, Service};
 
 const SIZES: [usize; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
-/// Texts that are presented at most; they are spread over all the keys.
+/// The most texts that are presented; they are spread over all keys.
 const PRESENTED_MAX: usize = 1_000_000;
 /// Checks between two readings of the clock.
 const CHUNK: usize = 128;
@@ -31,7 +31,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let given = std::env::var(KEYS_MAX).ok();
         given.map_or(usize::MAX, |number| number.parse().expect(KEYS_MAX))
     };
-    // All of them live to the end: freed memory that is used again would not be counted.
+    // All of them live to the end: reused memory would not be counted.
     let filled = [const { OnceCell::new() }; SIZES.len()];
     for (size, filled) in SIZES.into_iter().zip(&filled) {
         if size > keys_max && !is_trial() {
@@ -72,7 +72,8 @@ struct Filled {
 impl Filled {
     fn with(keys: usize) -> Self {
         let one_in = keys.div_ceil(PRESENTED_MAX);
-        // Written to, so that the memory of the texts is there before it is looked at.
+        // Filled with ones, so that the pages of the texts are resident before memory is
+        // measured.
         let mut texts = vec![[1; KEY_BYTES]; keys.div_ceil(one_in)];
         let before = resident_bytes();
         let service = Service::with_capacity(keys);
@@ -93,8 +94,8 @@ impl Filled {
     }
 }
 
-/// The memory of this process, where the system tells: it holds all that a key costs, what
-/// the allocator adds and what a map leaves empty too.
+/// The resident memory of this process, if the system reports it. It includes everything
+/// that a key costs, with the allocator's overhead and the free slots of a map.
 fn resident_bytes() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

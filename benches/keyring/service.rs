@@ -19,7 +19,7 @@ pub(crate) const KEY_BYTES: usize = 76;
 /// The text of a key.
 pub(crate) type KeyText = [u8; KEY_BYTES];
 
-/// One route of a service, and what it takes to judge a request to it.
+/// One route of a service, and what it needs to decide a request to it.
 pub(crate) struct Service {
     pub(crate) format: KeyFormat,
     pub(crate) verifier: Verifier,
@@ -46,8 +46,8 @@ impl Service {
         }
     }
 
-    /// What is asked for a typical key: two permissions, one endpoint rule, one limit, which
-    /// is wide enough never to be reached in a benchmark.
+    /// The request for a typical key: two permissions, one endpoint rule and one limit,
+    /// which is too wide to be reached in a benchmark.
     pub(crate) fn typical(&self, number: usize) -> IssueRequest {
         let limit = RateLimit::new(1_000_000_000, Millis::from_hours(1)).unwrap();
         self.unlimited(number).rate_limit(limit)
@@ -55,7 +55,7 @@ impl Service {
 
     /// The same without a limit.
     pub(crate) fn unlimited(&self, number: usize) -> IssueRequest {
-        // Ten keys to an owner.
+        // Ten keys per owner.
         IssueRequest::new(&format!("client {number}"))
             .and_then(|ask| ask.owner(&format!("owner {}", number / 10)))
             .and_then(|ask| ask.environment("live"))
@@ -75,7 +75,7 @@ impl Service {
         .unwrap()
     }
 
-    /// Issues a key and has the keyring cache its record.
+    /// Issues a key and caches its record in the keyring.
     pub(crate) fn issue_cached(&self, ask: &IssueRequest) -> (KeyText, KeyRecord) {
         let issued = self.issue(ask);
         let text = text_of(&issued);
@@ -100,7 +100,8 @@ impl Service {
             .endpoint(METHOD, PATH)
     }
 
-    /// From the bytes of a header to the decision of a cached record, which is to allow.
+    /// From the bytes of a header to the decision on a cached record, which must be to
+    /// allow.
     #[inline]
     pub(crate) fn admits(&self, value: &[u8]) -> bool {
         let Ok(credential) = self.rules.extract([(HEADER, value)]) else {
@@ -109,12 +110,12 @@ impl Service {
         let check = self
             .keyring
             .check(credential.as_bytes(), &self.request(), self.now);
-        // The quota is looked at where it lies, as by whoever writes it into headers.
+        // The quota is read in place, as by a caller that writes it into headers.
         matches!(&check, Check::Decided(Decision::Allow(allowed)) if allowed.notice.is_none())
     }
 }
 
-/// The cause of a refusal; nothing where the answer is to allow.
+/// The cause of a refusal, or `None` if the request is allowed.
 #[inline]
 pub(crate) fn cause(check: &Check<'_>) -> Option<Cause> {
     match check {
@@ -123,12 +124,12 @@ pub(crate) fn cause(check: &Check<'_>) -> Option<Cause> {
     }
 }
 
-/// The text of a key that was issued a moment ago.
+/// The text of a key that was just issued.
 pub(crate) fn text_of(issued: &Issued) -> KeyText {
     issued.key.expose().as_bytes().try_into().unwrap()
 }
 
-/// Numbers that look random, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 pub(crate) struct BenchRng(u64);
 
 impl BenchRng {

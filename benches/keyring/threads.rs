@@ -1,10 +1,10 @@
 //! Whether a second thread checks as many keys as the first.
 //!
-//! The threads go in step: they wait for each other before each short chunk of checks, and
-//! the chunk is as long as the slower one's. A sample is the median chunk times their
-//! number, so a thread that the system puts aside for a while spoils one chunk, not the
-//! sample. The rate limit is off: to admit no more than it says, all who use one key have
-//! to meet in one word.
+//! The threads run in step: they wait for each other before each short chunk of checks,
+//! and the slower one determines the time of the chunk. A sample is the median chunk
+//! times the number of chunks, so a thread that the system suspends for a while spoils
+//! one chunk, not the sample. There is no rate limit: to admit no more than the limit,
+//! all threads that use one key would have to update the same word.
 
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,9 +15,9 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 
 use super::service::{BenchRng, KeyText, Service};
 
-/// Keys of the bench with many.
+/// Keys of the bench with many keys.
 const KEYS: usize = 10_000;
-/// Checks of each thread between two meetings.
+/// Checks of each thread between two barriers.
 const CHUNK: u64 = 1_024;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -38,7 +38,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The time that `checks` checks take each of the threads.
+/// The time that each thread takes for `checks` checks.
 fn in_step(service: &Service, texts: &[KeyText], threads: usize, checks: u64) -> Duration {
     let chunks = checks.div_ceil(CHUNK);
     let meeting = Meeting::of(threads);
@@ -56,7 +56,7 @@ fn in_step(service: &Service, texts: &[KeyText], threads: usize, checks: u64) ->
     Duration::from_secs_f64(seconds)
 }
 
-/// Checks chunk by chunk, in step with the other threads; the length of each.
+/// Checks chunk by chunk, in step with the other threads; returns the time of each chunk.
 fn walk(service: &Service, texts: &[KeyText], meeting: &Meeting, chunks: u64) -> Vec<Duration> {
     let mut turns = texts.iter().cycle();
     let chunk = |_| {
@@ -77,7 +77,7 @@ fn shuffled(texts: &[KeyText], number: usize) -> Vec<KeyText> {
     texts
 }
 
-/// A barrier that nobody sleeps at: to be woken takes longer than a chunk.
+/// A barrier that spins: waking a thread takes longer than a chunk.
 struct Meeting {
     threads: usize,
     arrived: AtomicUsize,
@@ -105,7 +105,7 @@ impl Meeting {
             core::hint::spin_loop();
             looks += 1;
             if looks.is_multiple_of(1_000) {
-                // The other one may be waiting for this very processor.
+                // The other thread may be waiting for this very processor.
                 std::thread::yield_now();
             }
         }

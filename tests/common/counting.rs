@@ -1,4 +1,4 @@
-//! The system's allocator, and a count of what is asked of it.
+//! The system's allocator, with a count of the requests to it.
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
@@ -13,7 +13,7 @@ thread_local! {
     /// Requests of this thread.
     static ASKED: Cell<u64> = const { Cell::new(0) };
 }
-/// Bytes that the process holds, and the most that it ever held.
+/// Bytes that the process holds, and the most that it has ever held.
 static HELD: AtomicI64 = AtomicI64::new(0);
 static MOST: AtomicI64 = AtomicI64::new(0);
 
@@ -23,7 +23,7 @@ fn count(asked: u64, bytes: i64) {
     MOST.fetch_max(held, Ordering::Relaxed);
 }
 
-// SAFETY: each call is handed on as it came; the count beside it allocates nothing.
+// SAFETY: each call is passed on unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as i64);
@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         count(0, -(layout.size() as i64));
-        // SAFETY: all that this allocator gave came from the system's.
+        // SAFETY: everything that this allocator returned came from the system's.
         unsafe { System.dealloc(at, layout) }
     }
 
@@ -47,15 +47,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How often `work` asks for memory on this thread, and its result.
+/// How many times `work` allocates on this thread, and its result.
 pub(crate) fn asked_by<T>(work: impl FnOnce() -> T) -> (u64, T) {
     let before = ASKED.get();
     let result = work();
     (ASKED.get() - before, result)
 }
 
-/// By how many bytes more are held at most while `work` is done, than before it: by the
-/// whole process, so that nothing else may run.
+/// By how many bytes memory grows at most while `work` runs. This is measured for the
+/// whole process, so nothing else may run.
 pub(crate) fn grown_by(work: impl FnOnce()) -> i64 {
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);

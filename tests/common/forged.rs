@@ -1,10 +1,10 @@
-//! Keys that look right and were never issued: their check is right, their digest is not.
+//! Keys that look right but were never issued: the check is right, the digest is not.
 
 use crate::common::test_rng::TestRng;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The check of a text: its CRC-32 in six base62 digits.
+/// The check of a text: CRC-32 in six base62 digits.
 pub(crate) fn check_of(covered: &[u8]) -> [u8; 6] {
     let mut sum = crc32fast::hash(covered);
     let mut digits = [0; 6];
@@ -15,20 +15,20 @@ pub(crate) fn check_of(covered: &[u8]) -> [u8; 6] {
     digits
 }
 
-/// A text with the check that belongs to it.
+/// A text followed by its check.
 pub(crate) fn with_check(covered: &str) -> String {
     let check = check_of(covered.as_bytes());
     format!("{covered}{}", core::str::from_utf8(&check).unwrap())
 }
 
-/// The key with another secret behind its id.
+/// The key with another secret after its id.
 pub(crate) fn with_wrong_secret(text: &str) -> String {
     let (head, secret) = text[..text.len() - 6].split_at(text.len() - 6 - 43);
     let turned: String = secret.chars().rev().collect();
     with_check(&format!("{head}{turned}"))
 }
 
-/// Invented keys of `acme_live_…`, each another one and made without an allocation.
+/// Invented keys of `acme_live_…`, all different and made without an allocation.
 pub(crate) struct Forger {
     rng: TestRng,
     text: Vec<u8>,
@@ -43,7 +43,7 @@ impl Forger {
         }
     }
 
-    /// The next one, with the check that belongs to it.
+    /// The next key, with its right check.
     pub(crate) fn forge(&mut self) -> &[u8] {
         let length = self.text.len();
         for start in [11, 27, 27 + 10, 27 + 20, 27 + 30] {
@@ -58,7 +58,7 @@ impl Forger {
         &self.text
     }
 
-    /// The next one, with a check that is one off.
+    /// The next key, with a check that is one off.
     pub(crate) fn mistype(&mut self) -> &[u8] {
         self.forge();
         let last = self.text.last_mut().unwrap();

@@ -1,4 +1,4 @@
-//! A keyring with a store behind it, and a count of what the store was asked.
+//! A keyring with a store, which counts the fetches.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(crate) struct KeyringWithStore {
 }
 
 impl KeyringWithStore {
-    /// A keyring for the keys of a service, set up as it is by default.
+    /// A keyring with default settings for the keys of a service.
     pub(crate) fn new(service: &Service) -> Self {
         Self::set_up(service, |builder| builder)
     }
@@ -42,12 +42,12 @@ impl KeyringWithStore {
         self.records.lock().unwrap()
     }
 
-    /// Writes to the store alone.
+    /// Writes to the store only.
     pub(crate) fn put(&self, record: &KeyRecord) {
         self.records().insert(record.id, record.clone());
     }
 
-    /// Writes to the store and tells the keyring.
+    /// Writes to the store and notifies the keyring.
     pub(crate) fn change(&self, record: &KeyRecord) {
         self.put(record);
         self.keyring.invalidate(&record.id);
@@ -61,7 +61,7 @@ impl KeyringWithStore {
         self.records()[id].clone()
     }
 
-    /// What the store has.
+    /// The record in the store.
     pub(crate) fn fetch(&self, lookup: &Lookup) -> Option<KeyRecord> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         let records = self.records();
@@ -75,12 +75,12 @@ impl KeyringWithStore {
         }
     }
 
-    /// How often the store was asked since the last call.
+    /// How many fetches there were since the last call.
     pub(crate) fn fetches(&self) -> u64 {
         self.fetches.swap(0, Ordering::Relaxed)
     }
 
-    /// The whole way of a request, with as many fetches as it takes.
+    /// A complete request, with as many fetches as it takes.
     pub(crate) fn ask(&self, text: &str, request: &Request<'_>, now: UnixMillis) -> Decision {
         let mut check = self.keyring.check(text.as_bytes(), request, now);
         for _ in 0..ROUNDS {
@@ -106,7 +106,7 @@ impl KeyringWithStore {
         decision.denial().map(Denial::cause)
     }
 
-    /// What is decided without asking the store.
+    /// The decision, if it takes no fetch.
     pub(crate) fn cached(&self, text: &str, now: UnixMillis) -> Option<Decision> {
         match self.keyring.check(text.as_bytes(), &Request::new(), now) {
             Check::Decided(decision) => Some(decision),
@@ -114,7 +114,7 @@ impl KeyringWithStore {
         }
     }
 
-    /// How often each key was used since the last drain, all in all.
+    /// How many uses there were since the last drain, over all keys.
     pub(crate) fn drained(&self) -> u64 {
         self.keyring
             .drain_uses()

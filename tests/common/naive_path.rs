@@ -1,4 +1,5 @@
-//! Which paths are canonical, by the letter of the rule and without a thought for speed.
+//! Which paths are canonical, written literally from the rule and without regard to
+//! speed.
 
 /// Splits into segments, and each segment into bytes and escapes.
 pub(crate) fn is_canonical(path: &[u8]) -> bool {
@@ -37,7 +38,7 @@ fn is_data(mut segment: &[u8]) -> bool {
     true
 }
 
-/// An escape of something that nobody needs to or may read as more than data.
+/// An escape of a byte that must be escaped, and that no parser reads as more than data.
 fn is_plain_escape(text: &[u8]) -> bool {
     let Some(digits) = text.get(1..3) else {
         return false;

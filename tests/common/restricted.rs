@@ -1,11 +1,11 @@
-//! What a key hears that is restricted to some endpoints.
+//! Requests with a key that is restricted to some endpoints.
 
 use keystile::{Denial, DenialCode, Request};
 
 use crate::common::service::{Service, client};
 
-/// What a key that is restricted to these rules hears when it asks for this, and nothing
-/// where it is let through.
+/// Why a key that is restricted to these rules is refused for this request, or `None` if
+/// it is allowed.
 pub(crate) fn refusal(rules: &[&str], method: &str, path: &str) -> Option<DenialCode> {
     let mut service = Service::structured();
     let issued = service.issue(&client().endpoints(rules).unwrap());
@@ -14,7 +14,8 @@ pub(crate) fn refusal(rules: &[&str], method: &str, path: &str) -> Option<Denial
     decision.denial().map(Denial::code)
 }
 
-/// Holds that each path is refused as what it is, under the given rules and under `/*`.
+/// Asserts that each path is refused as not canonical, under the given rules and under
+/// `/*`.
 pub(crate) fn refused_as_not_canonical<I: IntoIterator<Item = S>, S: AsRef<str>>(
     rules: &[&str],
     paths: I,
@@ -38,7 +39,7 @@ pub(crate) fn refused_as_not_canonical<I: IntoIterator<Item = S>, S: AsRef<str>>
     }
 }
 
-/// All texts of up to `longest` of these parts behind a slash.
+/// All texts of a slash followed by up to `longest` of these parts.
 pub(crate) fn paths(parts: &[&str], longest: usize) -> Vec<String> {
     let mut all = vec![String::from("/")];
     let mut from = 0;

@@ -1,6 +1,6 @@
-//! How routers and backends read a path, each in a way that one of them was caught at.
+//! How routers and backends read a path; each way was a flaw in one of them.
 
-/// What a router dispatches a path as.
+/// The path that a router dispatches.
 pub(crate) type Router = fn(&str) -> String;
 
 pub(crate) const ROUTERS: [(&str, Router); 7] = [
@@ -23,12 +23,12 @@ pub(crate) const ROUTERS: [(&str, Router); 7] = [
     }),
 ];
 
-/// The bytes with each escape replaced by what it stands for, once.
+/// The bytes with each escape decoded once.
 pub(crate) fn decoded_once(path: &[u8]) -> Vec<u8> {
     decoded(path, |_| true)
 }
 
-/// The bytes with the escapes of some bytes replaced.
+/// The bytes with the escapes of some bytes decoded.
 fn decoded(path: &[u8], which: fn(u8) -> bool) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut at = 0;

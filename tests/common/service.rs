@@ -1,4 +1,4 @@
-//! A service in miniature: it issues keys of one format and answers for them.
+//! A minimal service: it issues keys of one format and decides requests with them.
 
 use keystile::{
     Checksum, Decision, IssueRequest, Issued, KeyFormat, KeyRecord, Pepper, PepperRing, Request,
@@ -7,7 +7,7 @@ use keystile::{
 
 use crate::common::test_rng::TestRng;
 
-/// The instant at which the tests take place, somewhere in 2026.
+/// The instant at which the tests start, in 2026.
 pub(crate) const START: u64 = 1_790_000_000_000;
 
 /// The instant `millis` after the start.
@@ -70,7 +70,7 @@ impl Service {
         issue(&self.format, &peppers, request, &mut self.rng, at(0)).unwrap()
     }
 
-    /// The whole way of a credential: shape, check, and the decision about a record.
+    /// A complete request: shape, check, and the decision on a record.
     pub(crate) fn ask(
         &self,
         credential: &[u8],
@@ -85,8 +85,8 @@ impl Service {
         }
     }
 
-    /// As [`ask`](Self::ask), one millisecond after the start and with usage that was
-    /// never touched.
+    /// The same as [`ask`](Self::ask), one millisecond after the start and with unused
+    /// usage.
     pub(crate) fn ask_once(
         &self,
         credential: &str,
@@ -104,14 +104,14 @@ impl Service {
     }
 }
 
-/// Two peppers, version 2 the current one.
+/// Two peppers; version 2 is the current one.
 pub(crate) fn ring() -> PepperRing {
     PepperRing::new(Pepper::new(2, &[2; 32]).unwrap())
         .retired(Pepper::new(1, &[1; 32]).unwrap())
         .unwrap()
 }
 
-/// A request for a key that may do something.
+/// A request for a key with some permissions.
 pub(crate) fn client() -> IssueRequest {
     IssueRequest::new("Acme Ltd")
         .unwrap()

@@ -1,11 +1,11 @@
-//! Randomness that repeats: a seeded generator in place of the operating system's.
+//! Repeatable randomness: a seeded generator instead of the operating system's.
 
 use core::convert::Infallible;
 
 use keystile::{TryCryptoRng, TryRng};
 
-/// SplitMix64 (Steele, Lea and Flood, 2014). Good enough to shuffle test cases; it would
-/// be a poor source of keys.
+/// SplitMix64 (Steele, Lea and Flood, 2014). Good enough to shuffle test cases, but not
+/// to make keys.
 pub(crate) struct TestRng(u64);
 
 impl TestRng {
