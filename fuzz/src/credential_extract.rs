@@ -1,6 +1,7 @@
-//! One credential is read from any headers, or none, and never one that was not there.
+//! One credential is read from any headers, or none, and never one that was not sent.
 //!
-//! The bytes are a byte of options and then lines, each a header: a name, a colon, a value.
+//! The first byte holds options. The rest are lines, each a header: a name, a colon, a
+//! value.
 
 use keystile::{Cause, CredentialExtractor, Denial, DenialCode};
 
@@ -24,7 +25,7 @@ pub fn run(data: &[u8]) {
         .collect();
 
     let found = extract(&rules, &headers);
-    // Every credential that is there, one by one.
+    // Every credential in the headers, one by one.
     let each: Vec<_> = headers
         .iter()
         .map(|header| extract(&rules, &[*header]))
@@ -44,7 +45,7 @@ pub fn run(data: &[u8]) {
         Err(Cause::ConflictingCredentials) => assert!(whole.len() > 1),
         Err(cause) => assert!(malformed, "{cause:?}"),
     }
-    // The order of headers never turns a refusal into a key, nor a key into another.
+    // The order of headers never turns a refusal into a key, or a key into another.
     let reversed: Vec<_> = headers.iter().rev().copied().collect();
     assert_eq!(extract(&rules, &reversed).ok(), found.clone().ok());
     if !basic {
@@ -83,7 +84,7 @@ fn agrees_with_any_source(rules: &CredentialExtractor, key: &[u8]) {
     }
 }
 
-/// What one header holds, without HTTP Basic.
+/// The credential in one header, without HTTP Basic.
 fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let value = match name.to_ascii_lowercase().as_slice() {

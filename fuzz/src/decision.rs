@@ -1,4 +1,4 @@
-//! A decision is what the rules say in their order, whatever record, request and key meet.
+//! A decision is what the rules require in their order, for any record, request and key.
 
 use core::convert::Infallible;
 use core::net::{IpAddr, Ipv4Addr};
@@ -52,10 +52,10 @@ pub fn run(data: &[u8]) {
     scenario.judge(&presented, draw.byte() % 8 != 7);
 }
 
-/// A key that was issued, its record as it may have become, and a request.
+/// A key that was issued, its record as it may have changed, and a request.
 struct Scenario {
     verifier: Verifier,
-    /// The versions that the verifier holds.
+    /// The versions in the verifier's pepper ring.
     peppers: &'static [u32],
     text: Vec<u8>,
     record: KeyRecord,
@@ -179,7 +179,7 @@ impl Scenario {
         let request = self.request();
         let mut usage = self.usage;
         let decision = verify(&self.verifier, &key, record, &request, &mut usage, self.now);
-        // It is a function of what it was given.
+        // The same input gives the same decision.
         let mut again = self.usage;
         assert_eq!(
             verify(&self.verifier, &key, record, &request, &mut again, self.now),
@@ -205,7 +205,7 @@ impl Scenario {
                     self.record.replaced_by.is_some() && self.record.overlap_until.is_some()
                 );
                 assert_eq!(allowed.ends_overlap_of, self.record.ends_at_first_use);
-                // One use, and one request.
+                // One use and one request are spent.
                 assert_eq!(usage.remaining, self.usage.remaining.map(|left| left - 1));
                 let rate = self
                     .record
@@ -218,7 +218,7 @@ impl Scenario {
             Decision::Deny(denial) => {
                 assert_eq!(Some(denial.cause()), expected);
                 assert_eq!(usage, self.usage, "a refusal was paid for");
-                // Nothing is told before the secret is proved.
+                // Nothing is disclosed before the secret is verified.
                 let proved = !matches!(
                     denial.cause(),
                     Cause::UnknownKey | Cause::WrongSecret | Cause::PepperUnavailable
@@ -231,7 +231,7 @@ impl Scenario {
         }
     }
 
-    /// The response says no more than the code, and what is missing.
+    /// The response discloses no more than the code and what is missing.
     fn answers(&self, denial: &keystile::Denial, secret: &str) {
         let asked = self.requirement.as_ref();
         let missing: Vec<&str> = asked
@@ -257,7 +257,7 @@ impl Scenario {
         }
     }
 
-    /// The rules in their order, each in its own words.
+    /// The rules in their order, each written independently of the core.
     fn expected(
         &self,
         record: Option<&KeyRecord>,
@@ -328,13 +328,13 @@ impl Scenario {
     }
 }
 
-/// The key itself, or one that is not it.
+/// The key itself, or another text.
 fn presented(draw: &mut Draw<'_>, text: &[u8]) -> Vec<u8> {
     let mut other = text.to_vec();
     match draw.byte() % 4 {
         0 | 1 => return other,
         2 => {
-            // Another secret of the same id, with the right check.
+            // Another secret with the same id and the right check.
             let end = other.len() - 6;
             let at = end - 1 - usize::from(draw.byte() % 16);
             other[at] = if other[at] == b'0' { b'1' } else { b'0' };
@@ -351,7 +351,7 @@ fn presented(draw: &mut Draw<'_>, text: &[u8]) -> Vec<u8> {
     other
 }
 
-/// Enough to make keys that differ; no source for a real one.
+/// Good enough to make keys that differ, but not a source for real ones.
 struct Source(u64);
 
 impl TryRng for Source {

@@ -1,4 +1,4 @@
-//! A digest's text reads back as it was written, and in one form alone.
+//! A digest's text is parsed back to the same digest, and only one form is accepted.
 
 use keystile::{Digest, DigestKind};
 
@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(Some((digest.kind(), *digest.bytes())), expected);
     assert_eq!(Digest::new(digest.kind(), *digest.bytes()), digest);
 
-    // One form: what is written is what was read, but for a bare value and for case.
+    // One form: the text is written as it was read, except for a bare value and for case.
     let written = digest.to_string();
     let same = text.to_lowercase();
     assert!(written == same || written == format!("sha256:{same}"));
@@ -36,7 +36,7 @@ fn naive(text: &str) -> Option<(DigestKind, [u8; 32])> {
         [hex] | ["sha256", hex] => (DigestKind::Sha256, hex),
         ["hmac-sha256", version, hex] => {
             let pepper: u32 = version.parse().ok()?;
-            // The shortest way to write a number is the only one.
+            // A number is accepted only in its shortest form.
             (version == pepper.to_string()).then_some((DigestKind::HmacSha256 { pepper }, hex))?
         }
         _ => return None,

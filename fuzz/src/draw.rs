@@ -1,9 +1,9 @@
-//! Choices read off a fuzzer's bytes.
+//! Choices drawn from a fuzzer's bytes.
 
-/// Reads choices one after another; once the bytes are used up, each is the first.
+/// Draws one choice after another. When the bytes are used up, each choice is the first.
 ///
 /// A fuzzer that changes one byte changes one choice, and a file in `corpus/` means the
-/// same in every version of every library.
+/// same with every version of every library.
 pub struct Draw<'d>(&'d [u8]);
 
 impl<'d> Draw<'d> {
@@ -35,17 +35,17 @@ impl<'d> Draw<'d> {
         among[usize::from(self.byte()) % among.len()]
     }
 
-    /// Nothing, or what is made of the next bytes.
+    /// `None`, or a value made from the next bytes.
     pub fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.flag().then(|| make(self))
     }
 
-    /// Up to three of them, as they come.
+    /// Up to three of them, in the order of the draw.
     pub fn some<T: Copy>(&mut self, among: &[T]) -> Vec<T> {
         (0..self.byte() % 4).map(|_| self.pick(among)).collect()
     }
 
-    /// The next bytes, as many as are left of so many.
+    /// The next `count` bytes, or as many as are left.
     pub fn bytes(&mut self, count: usize) -> &'d [u8] {
         let (now, later) = self.0.split_at(count.min(self.0.len()));
         self.0 = later;

@@ -1,4 +1,4 @@
-//! A rule matches a path exactly where a naive matcher of segments does.
+//! A rule matches a path exactly if a naive segment matcher does.
 //!
 //! The bytes are lines: a method, a path, and the rules.
 
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
         list.allows(method, path),
         canonical && rules.iter().any(|rule| matches(rule, method, path))
     );
-    // One rule more never takes anything away.
+    // Another rule never takes anything away.
     if rules.len() < 64 {
         let more = EndpointRules::new(rules.iter().chain(&["/*"])).unwrap();
         assert_eq!(more.allows(method, path), canonical);

@@ -1,4 +1,4 @@
-//! What is said of a text agrees with whether it is read as a key.
+//! The finding about a text agrees with whether the text parses as a key.
 
 use keystile::Finding;
 
@@ -17,7 +17,7 @@ fn judge(text: &[u8]) {
     for (format, kind) in formats() {
         let found = keystile::inspect(&format, text);
         let parses = |text: &[u8]| format.parse(text).is_some();
-        // Wrapping is of one kind at a time, from the outside to the inside.
+        // Wrappings are removed one at a time, from the outside to the inside.
         let text = text.trim_ascii();
         let bare = match text.get(..7) {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => text[7..].trim_ascii(),

@@ -1,4 +1,4 @@
-//! A text is read as a key exactly where it is spelled as one.
+//! A text parses as a key exactly if it has the format of one.
 
 use keystile::{Checksum, KeyFormat, Lookup, PepperRing, Verifier};
 
@@ -7,7 +7,7 @@ use super::rules::{Kind, check, formats, has_check};
 pub fn run(data: &[u8]) {
     for (format, kind) in formats() {
         judge(&format, kind, data);
-        // A fuzzer cannot guess a check: the same text with the right one.
+        // A fuzzer cannot guess a check, so the same text is tried with the right one.
         if kind.is_structured()
             && let Some((covered, _)) = data.split_last_chunk::<6>()
         {
@@ -26,7 +26,7 @@ fn judge(format: &KeyFormat, kind: Kind, text: &[u8]) {
     assert_eq!(read.is_some(), spelled);
     let verifier = Verifier::new(format.clone());
     assert_eq!(verifier.parse(text).is_ok(), spelled);
-    // A key of the server's own makes another check of the same text.
+    // A server's own checksum key gives the same text another check.
     if kind.is_structured() {
         let keyed = Checksum::keyed(&[7; 32]).unwrap();
         let keyed = format.clone().with_checksum(keyed).unwrap();
@@ -51,7 +51,8 @@ fn judge(format: &KeyFormat, kind: Kind, text: &[u8]) {
     }
 }
 
-/// CRC-32 finds every change of up to 32 neighbouring bits, so each of one character.
+/// CRC-32 finds every change of up to 32 adjacent bits, and so every change of one
+/// character.
 fn refuses_neighbours(format: &KeyFormat, key: &[u8]) {
     let mut text = key.to_vec();
     for at in 0..text.len() {

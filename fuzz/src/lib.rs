@@ -1,8 +1,8 @@
-//! What must hold of the core for any bytes at all.
+//! What must hold for the core with any input bytes.
 //!
-//! Each target is a function of bytes that panics where a promise is broken: it holds the
-//! core against a slow and obvious account of the same rules. A fuzzer calls it with what
-//! it makes up, and a plain test with what is kept in `corpus/`.
+//! Each target is a function of bytes that panics if a promise is broken: it compares the
+//! core with a slow and obvious implementation of the same rules. A fuzzer calls it with
+//! invented bytes, and a plain test calls it with the files in `corpus/`.
 
 pub mod credential_extract;
 pub mod decision;
@@ -17,7 +17,7 @@ pub mod requirement_parse;
 mod draw;
 mod rules;
 
-/// A target: its name, which is that of its folder in `corpus/`, and its function.
+/// A target: its name, which is also its folder in `corpus/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.

@@ -4,7 +4,7 @@ use keystile::{Millis, RateLimit, RateState, UnixMillis};
 
 use super::draw::Draw;
 
-/// Steps that are looked at; a burst is at most as long.
+/// The most steps that are taken; a burst is no longer than that.
 const STEPS: usize = 64;
 
 pub fn run(data: &[u8]) {
@@ -56,7 +56,7 @@ pub fn run(data: &[u8]) {
         let Ok(instant) = UnixMillis::new(now) else {
             break;
         };
-        // Far ahead of what the state can hold.
+        // Far beyond what the state can hold.
         if now > 1 << 43 {
             break;
         }
@@ -98,7 +98,7 @@ fn never_too_many(limit: u32, window: u64, burst: u32, passed: &[u128]) {
     }
 }
 
-/// The same limit, in parts of a millisecond of which `limit` make one.
+/// The same limit, counted in parts of a millisecond; there are `limit` of them in each.
 struct Exact {
     parts: u128,
     interval: u128,
@@ -117,7 +117,8 @@ impl Exact {
         }
     }
 
-    /// Nothing where it passes; else the wait in milliseconds, nothing where it never will.
+    /// `None` if the request passes; otherwise the wait in milliseconds, or `None` if
+    /// there is no end to it.
     fn admit(&mut self, now: u64) -> Option<Option<u64>> {
         if self.parts == 0 {
             return Some(None);

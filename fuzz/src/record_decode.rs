@@ -1,4 +1,4 @@
-//! A record that is read from JSON is legal, and is written as it was read.
+//! A record that is read from JSON is valid, and is written as it was read.
 
 use keystile::KeyRecord;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str(&text).ok(), Some(record.clone()));
 
-    // Nothing that it held is gone: what was read says the same as what is written.
+    // Nothing is lost: the JSON that was read equals the JSON that is written.
     let read: Value = serde_json::from_slice(data).unwrap();
     for (name, value) in read.as_object().unwrap() {
         assert!(written.get(name).is_some(), "{name} was dropped");
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
         assert!(!plain || written[name] == *value, "{name} was changed");
     }
 
-    // Reading is strict: a field too many or too few is no record.
+    // Reading is strict: a record with a field too many or too few is refused.
     let mut more = written.clone();
     more["no_such_field"] = Value::Null;
     assert!(serde_json::from_value::<KeyRecord>(more).is_err());
@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) {
     wrong["status"] = json!({ "state": "alive" });
     assert!(serde_json::from_value::<KeyRecord>(wrong).is_err());
 
-    // For people: all but the digest.
+    // For display: everything but the digest.
     let public = serde_json::to_value(record.public()).unwrap();
     let mut rest = written;
     let digest = rest.as_object_mut().unwrap().remove("digest").unwrap();

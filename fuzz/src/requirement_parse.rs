@@ -1,4 +1,4 @@
-//! A requirement is met exactly where a naive reading of the same text says so.
+//! A requirement is satisfied exactly if a naive evaluation of the same text says so.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) {
     let mut terms = BTreeSet::new();
     formula.terms(&mut terms);
     let terms: Vec<&str> = terms.into_iter().take(64).collect();
-    // None, all, some alone, all but some, and some that the text itself picks.
+    // None, all, each by itself, all but one, and some that the text itself selects.
     let mut choices = vec![0, u64::MAX];
     choices.extend((0..terms.len().min(16)).flat_map(|at| [1 << at, !(1 << at)]));
     choices.extend(data.windows(8).take(8).map(|bytes| {
@@ -49,7 +49,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A text that may be granted is granted back, and matched as a naive matcher does.
+/// A text that may be granted is returned unchanged, and is matched as by a naive
+/// matcher.
 fn permission(text: &str) {
     let (granted, wanted) = text.split_once(' ').unwrap_or((text, text));
     let legal = granted.len() <= 128
@@ -160,7 +161,7 @@ impl<'t> Formula<'t> {
     }
 }
 
-/// Words between spaces, and each parenthesis as a word.
+/// Words between spaces; each parenthesis is a word.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for word in text.split(' ') {

@@ -1,10 +1,10 @@
-//! Rules that more than one target needs, told as slowly and plainly as can be.
+//! Rules that several targets need, written as slowly and plainly as possible.
 
 use keystile::KeyFormat;
 
 const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Which keys a format reads.
+/// Which keys a format accepts.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Structured(&'static str),
@@ -13,7 +13,7 @@ pub enum Kind {
     AnyOpaque,
 }
 
-/// A format of each kind, and some that begin alike.
+/// A format of each kind, and some with similar prefixes.
 pub fn formats() -> [(KeyFormat, Kind); 6] {
     let structured = |prefix| KeyFormat::structured(prefix).unwrap();
     let opaque = |prefix| KeyFormat::opaque(prefix).unwrap();
@@ -35,7 +35,7 @@ impl Kind {
         matches!(self, Self::Structured(_) | Self::AnyStructured)
     }
 
-    /// Whether a text is spelled as a key of this kind, its check left out.
+    /// Whether a text has the shape of a key of this kind, apart from its check.
     pub fn has_shape(self, text: &[u8]) -> bool {
         let Ok(text) = core::str::from_utf8(text) else {
             return false;
@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-/// Any legal prefix, or one with any legal environment behind it.
+/// Any valid prefix, with or without a valid environment after it.
 fn is_any_head(text: &str) -> bool {
     let parts = text.rsplit_once('_');
     is_prefix(text) || parts.is_some_and(|(prefix, last)| is_prefix(prefix) && is_environment(last))
@@ -102,7 +102,7 @@ fn is_environment(text: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
-/// The check over a text: CRC-32 bit by bit, in six digits.
+/// The check of a text: CRC-32 bit by bit, in six digits.
 pub fn check(text: &[u8]) -> [u8; 6] {
     let mut crc = u32::MAX;
     for &byte in text {
@@ -124,13 +124,13 @@ pub fn check(text: &[u8]) -> [u8; 6] {
     digits
 }
 
-/// Whether a structured key's text ends in the check over what stands before it.
+/// Whether a structured key's text ends in the check of the text before it.
 pub fn has_check(text: &[u8]) -> bool {
     text.split_last_chunk()
         .is_some_and(|(covered, digits)| check(covered) == *digits)
 }
 
-/// Whether a path can be matched, by the words of the rule.
+/// Whether a path can be matched, as the rule is worded.
 pub fn is_canonical(path: &str) -> bool {
     let Some(segments) = path.strip_prefix('/') else {
         return false;

@@ -1,4 +1,5 @@
-//! Attacks that other products fell to, each by its row in the list of attacks.
+//! Attacks that succeeded against other products, each under its row in the list of
+//! attacks.
 
 #[cfg(feature = "keyring")]
 mod caching;

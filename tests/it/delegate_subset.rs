@@ -1,5 +1,5 @@
-//! P4: a derived or templated key never has more than its source, held by enumerating
-//! small worlds rather than by reading patterns.
+//! P4: a derived or templated key never has more than its source. This is checked by
+//! enumerating small sets instead of by reading patterns.
 
 use crate::common::service::{START, Service, at};
 use keystile::{
@@ -12,7 +12,7 @@ fn blank() -> IssueRequest {
     IssueRequest::new("Acme Ltd").unwrap()
 }
 
-/// Whether a key that was issued on `source` may derive one on `asked`.
+/// Whether a key that was issued with `source` may derive one with `asked`.
 fn derives(service: &mut Service, source: &Issued, asked: &IssueRequest) -> Option<Issued> {
     let (format, none) = (&service.format, PepperRing::none());
     let derived = delegate(
@@ -28,7 +28,7 @@ fn derives(service: &mut Service, source: &Issued, asked: &IssueRequest) -> Opti
         .ok()
 }
 
-/// What a set of patterns takes in, one bit for each candidate.
+/// The extent of a set of patterns, one bit for each candidate.
 fn extent<T>(candidates: &[T], within: impl Fn(&T) -> bool) -> Vec<bool> {
     candidates.iter().map(within).collect()
 }
@@ -83,13 +83,13 @@ fn p4_derived_permissions_lie_within_the_source_s() {
             let derived = derives(&mut service, issued, request);
             let within = is_subset(bits, source_bits);
             assert!(within || derived.is_none(), "{source:?} gave {asked:?}");
-            // One pattern is within another exactly where all that it takes in is.
+            // One pattern is within another exactly if the other covers its whole extent.
             if source.len() <= 1 && asked.len() <= 1 {
                 assert_eq!(derived.is_some(), within, "{source:?} and {asked:?}");
             }
             allowed += u32::from(derived.is_some());
             refused += u32::from(derived.is_none());
-            // A template is such a source too. Time is spent on some of them only.
+            // A template is such a source too; to save time, only some are tried.
             if source.len() <= 1 {
                 let request = request.clone().template(template.clone());
                 let (format, none) = (&service.format, PepperRing::none());
@@ -101,7 +101,7 @@ fn p4_derived_permissions_lie_within_the_source_s() {
                 );
             }
         }
-        // What is not asked for is not given.
+        // What is not asked for is not granted.
         let silent = derives(&mut service, issued, &blank()).unwrap();
         assert!(silent.record.permissions.is_empty());
         assert!(derives(&mut service, issued, source_request).is_some());
@@ -154,7 +154,7 @@ fn p4_derived_endpoints_lie_within_the_source_s() {
             allowed += u32::from(derived.is_some());
             refused += u32::from(derived.is_none());
         }
-        // Asking for none in particular gives those of the source, never all.
+        // A request that names none gets those of the source, never all.
         let silent = derives(&mut service, issued, &blank()).unwrap();
         assert_eq!(
             silent.record.allowed_endpoints,
@@ -251,7 +251,7 @@ fn p4_a_derived_rate_lets_nothing_pass_that_the_source_s_would_not() {
             }
         }
     }
-    // Every schedule of twelve requests that are nought to two milliseconds apart.
+    // Every schedule of twelve requests that are zero to two milliseconds apart.
     let schedules: Vec<Vec<u64>> = (0..3u32.pow(7))
         .map(|number| {
             let steps = (0..12).map(|at| u64::from(number / 3u32.pow(at % 7) % 3));
@@ -313,7 +313,7 @@ fn p4_a_derived_key_ends_no_later_and_has_no_more_uses_and_no_other_owner() {
     assert!(derived(&mut service, &blank().owner("one").unwrap()).is_some());
     assert!(derived(&mut service, &blank().owner("two").unwrap()).is_none());
 
-    // A key of nobody and nowhere gives no key of somebody or somewhere.
+    // A key without an owner and environment derives no key that has one.
     let source = service.issue(&blank());
     let owned = blank().owner("one").unwrap();
     assert!(derives(&mut service, &source, &owned).is_none());
@@ -354,7 +354,7 @@ fn some_request() -> impl Strategy<Value = IssueRequest> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Through the whole decision: whatever the child may, the parent may.
+    /// Through the whole decision: whatever the child may do, the parent may do.
     #[test]
     fn p4_whatever_a_derived_key_is_allowed_its_source_is_allowed(
         of_source in some_request(),

@@ -1,15 +1,15 @@
-//! Endpoint rules, against a matcher that tries every split: all rules and all paths over
-//! a small alphabet, tens of millions of pairs.
+//! Endpoint rules, compared with a matcher that tries every split: all rules and all
+//! paths over a small alphabet, tens of millions of pairs.
 
 use keystile::EndpointRules;
 use proptest::prelude::*;
 
-/// Lays a pattern over a path byte by byte, going back wherever a `*` could have ended
+/// Matches a pattern byte by byte, backtracking wherever a `*` could have ended
 /// elsewhere.
 fn naive(pattern: &[u8], path: &[u8]) -> bool {
     match pattern {
         [] => path.is_empty(),
-        // The last: whatever is left.
+        // The last one: the rest of the path.
         [b'*'] => true,
         // One segment that is not empty, of any length.
         [b'*', rest @ ..] => (1..=path.len())
@@ -19,7 +19,7 @@ fn naive(pattern: &[u8], path: &[u8]) -> bool {
     }
 }
 
-/// Which patterns are legal, by the letter of the rule.
+/// Which patterns are valid, read literally from the rule.
 fn is_pattern(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('/') else {
         return false;
@@ -38,7 +38,7 @@ fn is_pattern(text: &str) -> bool {
         })
 }
 
-/// All texts of one to `longest` characters of the alphabet that begin with `first`.
+/// All texts of one to `longest` characters of the alphabet that start with `first`.
 fn texts(first: &str, alphabet: &str, longest: usize) -> Vec<String> {
     let mut all = vec![first.to_string()];
     let mut from = 0;
@@ -54,7 +54,7 @@ fn texts(first: &str, alphabet: &str, longest: usize) -> Vec<String> {
     all
 }
 
-/// Holds every legal pattern against every path, and counts the pairs.
+/// Compares every valid pattern with every path, and counts the pairs.
 fn hold_all(patterns: &[String], paths: &[String]) -> u64 {
     let paths: Vec<(&str, bool)> = paths
         .iter()
@@ -97,7 +97,7 @@ fn every_short_rule_matches_every_short_path_as_the_rule_says() {
 
 #[test]
 fn longer_rules_match_longer_canonical_paths_as_the_rule_says() {
-    // Segments in place of characters: deeper, and hardly a path that is refused.
+    // Segments instead of characters: deeper, and few paths are refused.
     let trees = |segments: &[&str], depth: usize| {
         let mut all = vec![String::new()];
         let mut level = all.clone();
@@ -121,7 +121,7 @@ fn longer_rules_match_longer_canonical_paths_as_the_rule_says() {
 fn a_rule_without_a_leading_slash_is_an_error() {
     for text in texts("", "/a* G,", 5) {
         if !text.starts_with('/') {
-            // With methods before the space it may be one.
+            // With methods before the space it may be a rule.
             let behind = text.split_once(' ').map(|(methods, pattern)| {
                 let method = |m: &str| !m.is_empty() && m.chars().all(|c| c == 'G');
                 methods.split(',').all(method) && is_pattern(pattern)
@@ -162,7 +162,7 @@ fn rules_are_bounded_and_an_empty_list_allows_nothing() {
     let rule = |length: usize| format!("/{}", "a".repeat(length - 1));
     assert!(EndpointRules::new([rule(512)]).is_ok());
     assert!(EndpointRules::new([rule(513)]).is_err());
-    // However long the rules before it are, a rule is found.
+    // A rule is found, however long the rules before it are.
     let long: Vec<String> = [512, 256, 255, 300, 512 - 4].map(rule).to_vec();
     let list = EndpointRules::new(&long).unwrap();
     assert!(long.iter().all(|path| list.allows("GET", path)));
@@ -191,7 +191,7 @@ proptest! {
             methods.split(',').any(|m| m == method) && naive(pattern.as_bytes(), path.as_bytes())
         });
         prop_assert_eq!(list.allows(&method, &path), expected);
-        // Written out and read in again it is the same list.
+        // Written and read again, it is the same list.
         let again = EndpointRules::new(list.iter()).unwrap();
         prop_assert_eq!(again, list);
     }

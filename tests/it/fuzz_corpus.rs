@@ -1,4 +1,4 @@
-//! What the fuzz targets hold of any bytes holds of every file that is kept in `fuzz/corpus`.
+//! What the fuzz targets check for any bytes holds for every file in `fuzz/corpus`.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn every_kept_file_keeps_its_promises() {
         }
         assert!(files > 2, "{name} has no files");
     }
-    // No folder without a target.
+    // Every folder has a target.
     assert_eq!(
         fs::read_dir(corpus).unwrap().count(),
         targets::TARGETS.len()

@@ -1,4 +1,4 @@
-//! A key reads back as it was written, and nothing beside it does.
+//! A key parses back to what was issued, and nothing close to it does.
 
 use crate::common::service::{Service, at};
 use crate::common::test_rng::TestRng;
@@ -20,7 +20,7 @@ fn issued(format: &KeyFormat, environment: Option<&str>, seed: u64) -> Issued {
     issue(format, &none, &request, &mut TestRng::seeded(seed), at(0)).unwrap()
 }
 
-/// Whether a service with this format lets `text` pass for the key of `issued`.
+/// Whether a service with this format accepts `text` as the key of `issued`.
 fn passes(verifier: &Verifier, issued: &Issued, text: &[u8]) -> bool {
     let Ok(key) = verifier.parse(text) else {
         return false;
@@ -60,7 +60,7 @@ proptest! {
         prop_assert_eq!(inspection.environment, issued.record.environment);
         prop_assert!(passes(&Verifier::new(format), &issued, text.as_bytes()));
 
-        // The formats that read whatever stands before the id: those with the same check.
+        // The formats that accept any prefix, with the same check.
         let mut others = [KeyFormat::any_structured(), KeyFormat::like(&issued.record).unwrap()];
         if keyed {
             others = others.map(|f| f.with_checksum(Checksum::keyed(&[9; 32]).unwrap()).unwrap());
@@ -112,8 +112,8 @@ proptest! {
         prop_assert_eq!(passes(&verifier, &issued, &text), text == issued.key.expose().as_bytes());
     }
 
-    /// The parser that reads from the end, against one that tries every way to read from
-    /// the start.
+    /// The parser that reads from the end, compared with one that tries every way to read
+    /// from the start.
     #[test]
     fn the_parser_agrees_with_a_naive_reading(
         prefix in "acme|acme_eu|a",
@@ -168,7 +168,7 @@ fn b12_cve_2026_27840_each_edit_cut_and_extension_of_a_key_is_refused() {
     for (seed, (format, environment)) in (1..).zip(formats) {
         let issued = issued(&format, environment, seed);
         let key = issued.key.expose().as_bytes();
-        // Beside the key's own format the two that read any prefix, so that each text
+        // Besides the key's own format the two that accept any prefix, so that each text
         // has every chance to be taken for the key.
         let verifier = Verifier::new(format.clone())
             .and(KeyFormat::any_structured())
@@ -176,7 +176,7 @@ fn b12_cve_2026_27840_each_edit_cut_and_extension_of_a_key_is_refused() {
         assert!(passes(&verifier, &issued, key), "the key itself passes");
         let mut refused = |text: &[u8]| {
             tried += 1;
-            // The check alone turns away whatever is not as it was issued.
+            // The check by itself refuses whatever is not as it was issued.
             let caught = format.is_structured() && format.parse(text).is_some();
             assert!(!caught, "{} passed the check", text.escape_ascii());
             let taken = passes(&verifier, &issued, text);
@@ -218,7 +218,7 @@ fn b12_cve_2026_27840_each_edit_cut_and_extension_of_a_key_is_refused() {
 
 #[test]
 fn labels_are_accepted_exactly_where_the_rule_says() {
-    // All texts of up to three of these bytes, against the rule written as loops.
+    // All texts of up to three of these bytes, compared with the rule written as loops.
     let bytes = b"az09_A-. \xC3";
     let mut texts = vec![String::new()];
     for length in 0..3 {

@@ -1,5 +1,5 @@
-//! The rate limit, against a bucket of tokens in exact fractions, and against the counting
-//! of every interval there is.
+//! The rate limit, compared with a token bucket in exact fractions, and with the count of
+//! every interval.
 
 use crate::common::test_rng::TestRng;
 use keystile::{Millis, RateLimit, RateState, UnixMillis};
@@ -11,8 +11,8 @@ fn at(millis: u64) -> UnixMillis {
     UnixMillis::new(millis).unwrap()
 }
 
-/// A bucket that holds up to `burst` tokens and gains `limit` of them in each window;
-/// tokens are counted in parts of one window-th, so that all numbers are whole.
+/// A bucket that holds up to `burst` tokens and gains `limit` of them per window. Tokens
+/// are counted in window-ths, so that all numbers are whole.
 struct Bucket {
     limit: u128,
     window: u128,
@@ -51,7 +51,7 @@ impl Bucket {
         self.filled / self.window
     }
 
-    /// Milliseconds until one token is whole.
+    /// Milliseconds until one token is available.
     fn wait(&self) -> u128 {
         self.window.saturating_sub(self.filled).div_ceil(self.limit)
     }
@@ -62,8 +62,8 @@ impl Bucket {
     }
 }
 
-/// Runs a schedule whose clock never steps back; the decisions and all that is told of the
-/// limit must be those of the bucket.
+/// Runs a schedule whose clock is never set back. The decisions and all that is reported
+/// about the limit must equal those of the bucket.
 fn hold_against_bucket(limit: &RateLimit, times: &[u64]) {
     let mut bucket = Bucket::new(limit, times[0]);
     let mut state = RateState::default();
@@ -86,12 +86,12 @@ fn hold_against_bucket(limit: &RateLimit, times: &[u64]) {
         assert_eq!(u128::from(quota.reset().get()), bucket.reset());
         let wait = quota.retry_after().map(|wait| u128::from(wait.get()));
         assert_eq!(wait, Some(bucket.wait()));
-        // A store that keeps the state as a number keeps it whole.
+        // A store that keeps the state as a number loses nothing.
         assert_eq!(RateState::from_bits(state.to_bits()), state);
     }
 }
 
-/// The instants at which a schedule's requests were let through.
+/// The instants at which a schedule's requests passed.
 fn admitted(limit: &RateLimit, times: &[u64]) -> Vec<u64> {
     let mut state = RateState::default();
     let passes = |now: &u64| {
@@ -102,7 +102,7 @@ fn admitted(limit: &RateLimit, times: &[u64]) -> Vec<u64> {
     times.iter().filter_map(passes).collect()
 }
 
-/// Whether no interval, its ends included, holds more than `burst + limit × T / window`.
+/// Whether no interval, including its ends, has more than `burst + limit × T / window`.
 fn is_bounded(limit: &RateLimit, admitted: &[u64]) -> bool {
     let mut sorted = admitted.to_vec();
     sorted.sort_unstable();
@@ -160,7 +160,7 @@ fn every_small_schedule_is_judged_as_the_bucket_judges_it() {
 fn no_interval_of_a_small_world_holds_more_than_the_bound_whatever_the_clock_does() {
     let mut cases = 0u32;
     for limit in small_limits() {
-        // Back by less than a window, by a burst, and by more than that is ever spent.
+        // Back by less than a window, by a burst, and by more than can ever be spent.
         for times in schedules(&[0, 1, 2, -1, -4, -20], 6) {
             let passed = admitted(&limit, &times);
             assert!(
@@ -197,8 +197,8 @@ fn steady_traffic_at_the_limit_is_never_refused() {
         let (count, window) = (1 + rng.below(5_000), 1 + rng.below(100_000));
         let burst = 1 + rng.below(4) as u32;
         let limit = RateLimit::with_burst(count as u32, Millis::new(window), burst).unwrap();
-        // The i-th request at i windows / limit, rounded up to a whole millisecond. What
-        // the rounding takes from the spacing, the burst must give.
+        // The i-th request at i windows / limit, rounded up to a whole millisecond. The
+        // burst must make up for what the rounding takes from the spacing.
         let times: Vec<u64> = (0..200)
             .map(|i| START + (i * window).div_ceil(count))
             .collect();
@@ -226,7 +226,8 @@ fn once_the_clock_has_caught_up_the_limit_is_as_if_it_had_never_stepped_back() {
             for now in &times {
                 spend(*now);
             }
-            // A step back, some tries meanwhile, and long enough after the last of them.
+            // A step back, some attempts meanwhile, and enough time after the last of
+            // them.
             let last = *times.last().unwrap();
             for early in 0..10 {
                 spend(last - 50 + early);
@@ -247,7 +248,7 @@ fn a_refusal_says_when_the_next_request_passes_whatever_the_state() {
         let (count, window) = (1 + rng.below(50) as u32, 1 + rng.below(10_000));
         let burst = 1 + rng.below(60) as u32;
         let limit = RateLimit::with_burst(count, Millis::new(window), burst).unwrap();
-        // States of this limit and of others, from before and from clocks far ahead.
+        // States of this limit and of others, from earlier and from clocks far ahead.
         let bits = rng.below(36);
         let ahead = rng.below(1 << bits);
         let state = RateState::from_bits((START + ahead) << 20 | rng.below(1 << 20));
@@ -295,7 +296,7 @@ proptest! {
         steps in proptest::collection::vec((0u32..20, 0u64..500), 1..120),
     ) {
         let limit = RateLimit::with_burst(limit, Millis::new(window), burst).unwrap();
-        // Steps of about the spacing of two requests, and now and then a long pause.
+        // Steps of about the spacing of two requests, and sometimes a long pause.
         let spacing = window / u64::from(limit.limit()) + 1;
         let mut now = START;
         let mut times = vec![now];
@@ -323,13 +324,13 @@ proptest! {
         let mut now = START;
         let mut times = vec![now];
         for step in steps {
-            // Most steps small, with the sign kept.
+            // Most steps are small; the sign is kept.
             let step = if step % 3 == 0 { step } else { step / 10_000 };
             now = now.checked_add_signed(step).unwrap();
             times.push(now);
         }
         prop_assert!(is_bounded(&limit, &admitted(&limit, &times)));
-        // No number that a store may hand back makes it panic or admit for nothing.
+        // No number that a store may return makes it panic or admit requests for free.
         if let Ok(next) = limit.admit(RateState::from_bits(bits), at(START)) {
             prop_assert!(next.to_bits() > START << 20);
         }

@@ -1,5 +1,5 @@
-//! The core as its users see it. What needs an allocator or a build of its own stands beside
-//! this folder.
+//! The core as its users see it. Tests that need an allocator or a build of their own are
+//! next to this folder.
 
 #![allow(
     clippy::arithmetic_side_effects,

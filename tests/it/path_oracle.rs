@@ -1,5 +1,5 @@
-//! Which paths are canonical, against the rule written as loops over strings, for every
-//! short path there is.
+//! Which paths are canonical, compared with the rule written as loops over strings, for
+//! every short path.
 
 use crate::common::naive_path::is_canonical;
 use keystile::{PATH_BYTES_MAX, is_canonical_path};
@@ -41,7 +41,7 @@ fn every_path_of_three_bytes_after_the_slash_is_judged_by_the_rule() {
         });
     }
     assert_eq!(tried, 1 + 256 + 65_536 + 16_777_216);
-    // Without the slash there is none.
+    // Without the slash no path is canonical.
     each(&all, 2, &mut agree);
     agree(b"");
 }

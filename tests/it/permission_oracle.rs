@@ -1,9 +1,10 @@
-//! Permissions with wildcards, against a backtracking matcher written from the rules alone.
+//! Permissions with wildcards, compared with a backtracking matcher written only from the
+//! rules.
 
 use keystile::PermissionSet;
 use proptest::prelude::*;
 
-/// Tries every way to lay the granted segments over the wanted ones.
+/// Tries every way to match the granted segments with the required ones.
 fn naive(granted: &[&str], wanted: &[&str]) -> bool {
     match granted {
         [] => wanted.is_empty(),
@@ -66,7 +67,7 @@ fn a_set_grants_what_one_of_its_members_grants() {
                     "{set:?} and {wanted:?}"
                 );
             }
-            // Held twice it is kept once, and the order of mention stays.
+            // Duplicates are dropped, and the order of appearance is kept.
             let text: Vec<_> = set.iter().map(String::from).collect();
             let mut named = vec![one.join(":"), other.join(":")];
             named.dedup();
@@ -99,7 +100,7 @@ fn a_permission_is_legal_exactly_where_the_rule_says() {
         }
         let required = text.len() <= 128 && text.split(':').all(segment);
         let keyword = matches!(text.as_str(), "AND" | "OR");
-        // A requirement may stand between spaces.
+        // There may be spaces around a requirement.
         if text.trim_matches(' ') == text {
             let asked = keystile::Requirement::parse(text);
             assert_eq!(asked.is_ok(), required && !keyword, "required {text:?}");
@@ -124,12 +125,12 @@ proptest! {
         let own: Vec<&str> = pattern.split(':').collect();
         let asked: Vec<&str> = wanted.split(':').collect();
         prop_assert_eq!(set.grants(&wanted), naive(&own, &asked));
-        // What matches is made of the pattern, each wildcard filled in.
+        // Matching texts are made from the pattern by filling in each wildcard.
         let filled: Vec<&str> = own.iter().map(|s| if *s == "*" { "x" } else { s }).collect();
         prop_assert!(set.grants(&filled.join(":")));
     }
 
-    /// What is no permission is granted by nobody, `*` included.
+    /// A text that is not a permission is never granted, not even by `*`.
     #[test]
     fn what_is_no_permission_is_not_granted(text in "[a:* é.]{0,6}") {
         let everything = PermissionSet::new(["*", "*:*", "a:*:a"]).unwrap();

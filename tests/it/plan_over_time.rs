@@ -1,4 +1,5 @@
-//! What is due, against the rules read one by one, and over a year of doing what it says.
+//! What is due, compared with the rules one by one, and over a year of following the
+//! plan.
 
 use crate::common::service::{Service, at, client};
 use keystile::{
@@ -87,7 +88,8 @@ fn what_is_due_is_what_the_rules_say_at_every_instant() {
     assert!(due > 100_000, "{due} actions");
 }
 
-/// P10 in operation: whoever rotates when told, once a day, is never without a key.
+/// P10 in operation: anyone who rotates once a day, when the plan requires it, always has
+/// a key.
 #[test]
 fn p10_a_client_who_follows_the_plan_always_holds_a_live_key() {
     for (overlap, end_on_first_use) in [(7, false), (7, true), (1, false)] {

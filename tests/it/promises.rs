@@ -32,7 +32,7 @@ fn p1_default_deny_what_is_left_out_of_an_issue_grants_nothing() {
     assert!(PermissionSet::default().is_empty() && !PermissionSet::default().grants("read"));
     assert!(!EndpointRules::default().allows("GET", "/"));
     assert!(!keystile::Networks::default().contains("192.0.2.1".parse().unwrap()));
-    // Without a record there is nobody to allow, whatever the request.
+    // Without a record, no request is allowed.
     let key = service.verifier.parse(text.as_bytes()).unwrap();
     let mut usage = Usage::default();
     let decision = verify(
@@ -148,7 +148,7 @@ fn p1_default_deny_no_cause_is_answered_with_a_success() {
 }
 
 proptest! {
-    /// Whatever is done to a revoked key, and whenever it is asked for, it stays revoked.
+    /// A revoked key stays revoked, whatever is done to it and whenever it is presented.
     #[test]
     fn p2_revocation_is_monotone(
         steps in proptest::collection::vec((0u8..7, 0u64..200), 0..12),
@@ -194,8 +194,8 @@ proptest! {
         }
     }
 
-    /// What is matched is what was sent: a path that any reader would see as another is
-    /// refused, whatever the rules.
+    /// The path that is matched is the path that was sent: a path that some parser would
+    /// read as another is refused, whatever the rules.
     #[test]
     fn p3_one_path_view(path in "(/([a-c]|[.]{1,2}|%2[eEfF5]|%41|%c3%a9|;v=1|[?#]|\\\\|)){1,5}") {
         let everything = EndpointRules::new(["/*"]).unwrap();
@@ -214,7 +214,7 @@ proptest! {
                         other => kept.push(other),
                     }
                 }
-                // A trailing slash is the same to this reader.
+                // A trailing slash makes no difference to this parser.
                 let end = if path.ends_with('/') && !kept.is_empty() { "/" } else { "" };
                 format!("/{}{end}", kept.join("/"))
             },
@@ -277,7 +277,7 @@ fn p5_expiry_saturates_to_expired() {
     for now in [end, end.plus(Millis::new(1)).unwrap(), UnixMillis::MAX] {
         assert_eq!(ask(now), Some(DenialCode::KeyExpired));
     }
-    // An end that cannot be written down is refused, not rounded to never.
+    // An end that cannot be represented is refused, not rounded to never.
     for lifetime in [
         u64::MAX,
         UnixMillis::MAX.get(),
@@ -300,7 +300,7 @@ fn p5_expiry_saturates_to_expired() {
 }
 
 proptest! {
-    /// Through the whole decision, the state kept as a store keeps it.
+    /// Through the whole decision, with the state kept as a store keeps it.
     #[test]
     fn p6_the_limiter_admits_no_more_than_it_says(
         limit in 0u32..6,

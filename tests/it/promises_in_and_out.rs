@@ -1,4 +1,4 @@
-//! The promises about what comes in and what goes out, P7 to P9, each by its number.
+//! The promises about input and output, P7 to P9, each by its number.
 
 use core::hint::black_box;
 
@@ -84,7 +84,7 @@ fn p8_nothing_secret_stands_in_any_output() {
     for (name, mut service) in Service::all() {
         let issued = service.issue(&client());
         let key = issued.key.expose().to_string();
-        // What may be shown is the prefix; all behind the id is secret, and so are a
+        // Only the prefix may be shown; everything after the id is secret, and so are a
         // digest's digits.
         let secret = &key[key.len() - 30..];
         let digest = issued.record.digest.to_string();
@@ -127,7 +127,7 @@ fn p8_nothing_secret_stands_in_any_output() {
     }
 }
 
-/// Bytes and texts that come close to what the parsers look for.
+/// Bytes and texts that are close to what the parsers accept.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..600),
@@ -144,7 +144,7 @@ fn nearly() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-    /// P9 is a promise of the C layer; here is what it rests on.
+    /// P9 is a promise of the C layer; this is what it is based on.
     #[test]
     fn p9_no_bytes_make_the_core_panic(
         names in proptest::collection::vec("(?i)x-api-key|authorization|x_api_key|[a-z]{0,8}", 3),
@@ -199,7 +199,7 @@ proptest! {
             prop_assert!(!decision.is_allow());
             answers.push(decision);
         }
-        // The key itself, so that what lies behind the proof is reached as well.
+        // The key itself, so that the code after the proof is reached as well.
         let own = issued.key.expose().as_bytes();
         let key = service.verifier.parse(own).unwrap();
         black_box(service.verifier.lookup(&key));

@@ -1,10 +1,10 @@
-//! Requirements, against a recursive-descent evaluator that was written from the rules
-//! alone.
+//! Requirements, compared with a recursive-descent evaluator that was written only from
+//! the rules.
 
 use keystile::{PermissionSet, Requirement};
 use proptest::prelude::*;
 
-/// A formula as the naive reading has it.
+/// A formula as the naive parser reads it.
 enum Formula {
     Term(String),
     All(Vec<Self>),
@@ -59,7 +59,7 @@ impl Formula {
         }
     }
 
-    /// The terms of every part that is not met, in the order of their mention.
+    /// The terms of every part that is not satisfied, in the order in which they appear.
     fn missing(&self, granted: &dyn Fn(&str) -> bool, into: &mut Vec<String>) {
         if self.is_met(granted) {
             return;
@@ -74,8 +74,8 @@ impl Formula {
     }
 }
 
-/// Holds a text's parse and, where it has one, its meaning under each set against the
-/// naive reading; answers whether it is a formula.
+/// Compares a text's parse and, if it is a formula, its meaning for each set with the
+/// naive reading. Returns whether it is a formula.
 fn agree(text: &str, words: &[&str], sets: &[Vec<&str>]) -> bool {
     let naive = Formula::read(words);
     let parsed = Requirement::parse(text);
@@ -166,7 +166,7 @@ proptest! {
         granted in proptest::collection::vec("[a-f]|read|x:[ab]:y|a[.]b-c_d", 0..8),
     ) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        // Spaces between words in any number; none are needed around parentheses.
+        // Any number of spaces between words; none are needed next to parentheses.
         let mut text = String::new();
         for (word, spaces) in words.iter().zip(spaces.iter().cycle()) {
             let parenthesis = matches!(*word, "(" | ")") || text.ends_with(['(', ')']);
@@ -187,7 +187,7 @@ proptest! {
             let nothing = PermissionSet::default();
             prop_assert!(!parsed.is_satisfied_by(&nothing), "met by nothing at all");
             let missing: Vec<_> = parsed.missing_from(&nothing).collect();
-            // Whoever is given all that was missing is let through.
+            // A key that is granted everything that was missing is allowed.
             let all = PermissionSet::new(&missing).unwrap();
             prop_assert!(parsed.is_satisfied_by(&all));
         }
@@ -202,7 +202,7 @@ fn a_requirement_is_bounded_in_bytes_and_terms() {
     let padded = |length: usize| format!("{}a", " ".repeat(length - 1));
     assert!(Requirement::parse(&padded(1_000)).is_ok());
     assert!(Requirement::parse(&padded(1_001)).is_err());
-    // As deep as a thousand bytes go, without recursion.
+    // The greatest depth that fits into a thousand bytes, without recursion.
     let deep = format!("{}a{}", "(".repeat(499), ")".repeat(499));
     assert!(Requirement::parse(&deep).is_ok());
     assert!(Requirement::parse(&deep[1..]).is_err());
@@ -214,7 +214,7 @@ fn the_hundredth_term_is_weighed_too() {
     let all = Requirement::parse(&names.join(" AND ")).unwrap();
     for absent in 0..100 {
         let others = (0..100).filter(|at| *at != absent);
-        // Wildcards, since a set holds no more than 64: all but one of the hundred.
+        // Wildcards, since a set holds at most 64: all but one of the hundred.
         let some: Vec<_> = others.clone().take(64).map(|at| &names[at]).collect();
         let rest: Vec<_> = others.skip(64).map(|at| names[at].as_str()).collect();
         let missing: Vec<_> = (0..100)

@@ -1,5 +1,5 @@
-//! Rotation as a state machine, walked through whole: every order in which the keys of a
-//! lineage can be rotated, revoked, suspended, resumed and used while time goes by.
+//! Rotation as a state machine, explored completely: every order in which the keys of a
+//! lineage can be rotated, revoked, suspended, resumed and used as time passes.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use keystile::{
     UnixMillis, Usage, end_overlap, resume, revoke, rotate, suspend,
 };
 
-/// Time goes by in hours: a successor lives four, an overlap lasts two or none.
+/// Time passes in hours: a successor lives for four, an overlap lasts for two or none.
 const HOUR: u64 = 3_600_000;
 const KEYS_MAX: usize = 4;
 const USES: u64 = 3;
@@ -19,7 +19,7 @@ const USES: u64 = 3;
 struct Key {
     text: Rc<str>,
     record: KeyRecord,
-    /// The end that it was issued with.
+    /// The expiry that it was issued with.
     first_end: Option<UnixMillis>,
 }
 
@@ -29,7 +29,7 @@ struct Lineage {
     keys: Vec<Key>,
     usage: Usage,
     hour: u64,
-    /// Whether somebody has revoked or suspended a key: then they may all be dead.
+    /// Whether a key was revoked or suspended, after which all of them may be dead.
     disturbed: bool,
 }
 
@@ -61,7 +61,7 @@ impl Lineage {
         core::iter::once(Step::Hour).chain(of_keys)
     }
 
-    /// All that tells two states apart, without the random texts.
+    /// Everything that distinguishes two states, without the random texts.
     fn fingerprint(&self) -> Vec<u64> {
         let place = |id: Option<_>| {
             let found = self.keys.iter().position(|key| Some(key.record.id) == id);
@@ -89,7 +89,7 @@ impl Lineage {
         all
     }
 
-    /// Writes a change back, as a store would: over the version before it alone.
+    /// Writes a change as a store would: only over the version before it.
     fn put(&mut self, changed: KeyRecord) {
         let own = self.keys.iter_mut().find(|key| key.record.id == changed.id);
         let own = own.unwrap();
@@ -123,7 +123,7 @@ impl Setup {
         }
     }
 
-    /// The lineage after a step, or nothing where the step is refused.
+    /// The lineage after a step, or `None` if the step is refused.
     fn after(&mut self, lineage: &Lineage, step: Step) -> Option<Lineage> {
         let (mut next, now) = (lineage.clone(), lineage.now());
         match step {
@@ -209,7 +209,7 @@ impl Setup {
             Some(now.plus(self.policy.max_age()).unwrap())
         );
         assert_eq!(rotated.event.successor, Some(new.id));
-        // The same rights in the same lineage, and nothing of the old key's end.
+        // The same rights in the same lineage, and nothing of the old key's expiry.
         assert_eq!(new.lineage, record.lineage);
         assert_eq!(new.permissions, record.permissions);
         assert_eq!(new.remaining_uses, record.remaining_uses);
@@ -230,7 +230,7 @@ impl Setup {
     }
 }
 
-/// P10, and what holds of each lineage at its instant and at each that is still to come.
+/// P10, and what holds for each state at its instant and at every later one that matters.
 fn check(lineage: &Lineage, way: &str) {
     let now = lineage.now();
     let mut instants = vec![now];
@@ -284,7 +284,7 @@ fn check_step(before: &Lineage, after: &Lineage, way: &str) {
     }
 }
 
-/// Walks through every lineage that so many steps lead to, each of them once.
+/// Explores every state that is reached in so many steps, each of them once.
 fn explore(setup: &mut Setup, start: Lineage, steps: u32) -> usize {
     let mut seen = HashSet::from([start.fingerprint()]);
     let mut front = vec![(start, String::new())];

@@ -1,4 +1,4 @@
-//! Every type that crosses threads can: a verifier is shared, a record is sent.
+//! Every type that must cross threads can: a verifier is shared, a record is sent.
 
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -8,7 +8,7 @@ const fn crosses_threads<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() 
 
 macro_rules! cross_threads {
     ($($type:ty),* $(,)?) => {
-        // Worked out by the compiler: a type that cannot cross fails the build.
+        // Evaluated at compile time: a type that cannot cross threads fails the build.
         const _: () = { $(crosses_threads::<$type>();)* };
     };
 }
@@ -79,7 +79,7 @@ const _: () = {
     is_shared::<Ticket>();
 };
 
-/// A decision is copied about and a request is made anew for each: both stay small.
+/// A decision is moved around and a request is made for each check, so both stay small.
 #[test]
 fn decisions_are_small_plain_data() {
     const fn is_copy<T: Copy>() {}

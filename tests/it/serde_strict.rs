@@ -1,5 +1,5 @@
-//! Reading is strict: what JSON does not say in full, or says twice, or in another shape,
-//! is no record. Rows D9, F5, J1, J11 and J12 of the attacks.
+//! Reading is strict: JSON that is incomplete, has duplicates or another shape is not a
+//! record. Rows D9, F5, J1, J11 and J12 of the attacks.
 
 use crate::common::service::{Service, at, client};
 use keystile::{
@@ -64,7 +64,8 @@ fn j11_cve_2026_39832_no_restriction_is_lost_between_writing_and_reading() {
             "{written}"
         );
     }
-    // Left out is not none: each field must be said, and only those may.
+    // A missing field does not mean null: each field must be present, and only these may
+    // be null.
     let fields = object(to_value(&record).unwrap());
     assert_eq!(fields.len(), 23);
     for name in fields.keys() {
@@ -212,7 +213,7 @@ fn d9_f5_cve_2026_58511_what_is_shown_of_a_record_has_no_digest() {
         from_str::<KeyRecord>(&shown).is_err(),
         "what is shown is not what is kept"
     );
-    // The store's form has the digest, and neither has any of the key.
+    // The form for stores has the digest, and neither form contains any part of the key.
     let kept = serde_json::to_string(&issued.record).unwrap();
     assert!(kept.contains(digits));
     let secret = &issued.key.expose()[issued.key.expose().len() - 49..];
@@ -225,8 +226,8 @@ fn d9_f5_cve_2026_58511_what_is_shown_of_a_record_has_no_digest() {
 
 #[test]
 fn j1_cve_2025_61928_a_request_to_issue_is_not_read_from_a_client() {
-    // What the server decides and what a client sends are different types: the one has no
-    // way to be read from JSON. The probe is the compiler's own choice of a method.
+    // What the server decides and what a client sends are different types: the former
+    // cannot be read from JSON. The probe is the compiler's choice of a method.
     trait Otherwise {
         fn is_read(&self) -> bool {
             false
@@ -318,7 +319,7 @@ proptest! {
         let written = serde_json::to_string(&record).unwrap();
         let read: KeyRecord = from_str(&written).unwrap();
         prop_assert!(read == record, "{}", written);
-        // A limit that was read decides as the one that was written.
+        // A limit that was read decides like the one that was written.
         if let (Some(own), Some(other)) = (record.rate_limit, read.rate_limit) {
             let state = RateState::default();
             prop_assert_eq!(own.admit(state, at(0)), other.admit(state, at(0)));

@@ -1,4 +1,4 @@
-//! Replays tests/vectors/*.json, entry by entry; C and Go read the very same files.
+//! Replays tests/vectors/*.json, entry by entry. C and Go read the same files.
 
 mod case;
 mod form;

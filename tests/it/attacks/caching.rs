@@ -1,6 +1,6 @@
-//! Attacks on caches, row G: what is cached, for how long, and for whom. Each test answers
-//! a flaw that was found elsewhere and bears its number. G1, G2, G3, G6 and G8 are in
-//! `attacks_invalidation`, G9 in `keyring_flood`.
+//! Attacks on caches, row G: what is cached, for how long, and for which key. Each test
+//! answers a flaw that was found elsewhere and has its number. G1, G2, G3, G6 and G8 are
+//! in `attacks/invalidation.rs`, G9 in `keyring_flood.rs`.
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ fn g4_litellm_959_no_answer_from_the_store_is_no_allow() {
     let backed = KeyringWithStore::new(&service);
     backed.put(&issued.record);
     assert!(backed.allows(text, at(0)));
-    // An invalidation cannot fail. Without a store the key is not judged by what was.
+    // An invalidation cannot fail. Without a store, old data decides nothing.
     backed.keyring.invalidate(&issued.record.id);
     for _ in 0..10 {
         assert_eq!(backed.cached(text, at(1)), None);
@@ -65,7 +65,7 @@ fn g7_drf_simple_apikey_a_refusal_is_remembered_for_less_time_than_a_record() {
     let backed = KeyringWithStore::new(&service);
     assert!(!backed.allows(text, at(0)));
     backed.put(&issued.record);
-    // Nobody told of the issue; refusals that were asked for meanwhile prolong nothing.
+    // The keyring was not notified of the issue; refusals meanwhile prolong nothing.
     for now in [1, 5_000, 9_999] {
         assert!(!backed.allows(text, at(now)));
     }
@@ -92,7 +92,7 @@ fn g10_exporter_toolkit_no_other_text_is_taken_for_a_cached_one() {
                 "{place} {other}"
             );
             refused += 1;
-            // The same with a check that is right.
+            // The same with a right check.
             if let Ok(covered) = core::str::from_utf8(&bytes[..bytes.len() - 6])
                 && bytes.is_ascii()
             {
@@ -115,8 +115,8 @@ fn g10_exporter_toolkit_no_other_text_is_taken_for_a_cached_one() {
 
 #[test]
 fn g10_two_heads_with_one_check_are_two_keys() {
-    // Environments after which the CRC-32 is in the same state: then the same secret and
-    // check stand behind either, and only the head tells the keys apart.
+    // Environments after which the CRC-32 is in the same state: the same secret and check
+    // are valid after either, and only the head distinguishes the keys.
     let (one, two) = colliding_environments();
     let mut service = Service::structured();
     let issued = service.issue(&client().environment(&one).unwrap());
@@ -197,7 +197,7 @@ fn g11_oathkeeper_33496_one_cached_record_is_judged_by_each_request_anew() {
         (Request::new(), 0, Some(Cause::Network)),
         (good, TTL / 2 - 1, None),
     ];
-    // Each after each other one.
+    // Each request after each other one.
     for (first, now, expected) in &cases {
         for (second, later, expected_later) in cases.iter().filter(|case| case.1 >= *now) {
             let cause = |request, now: &u64| {
@@ -224,7 +224,7 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
     assert_eq!(backed.refuses(&wrong, at(0)), Some(Cause::WrongSecret));
     assert_eq!(backed.keyring.stats().entries, 0);
     assert!(backed.allows(text, at(0)));
-    // A wrong secret whose fetch was under way takes no one's place.
+    // A wrong secret whose fetch was in progress replaces no entry.
     backed.keyring.invalidate(&issued.record.id);
     let request = Request::new();
     let Check::NeedsRecord(ticket) = backed.keyring.check(wrong.as_bytes(), &request, at(0)) else {
@@ -234,7 +234,7 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
     let check = backed.keyring.admit(ticket, Some(&issued.record), at(0));
     assert!(matches!(check, Check::Decided(Decision::Deny(_))));
     assert!(backed.cached(text, at(0)).unwrap().is_allow());
-    // Nor does the record of another key prove anything.
+    // The record of another key proves nothing either.
     let other = service.issue(&client());
     backed.keyring.invalidate(&issued.record.id);
     let Check::NeedsRecord(ticket) = backed.keyring.check(text.as_bytes(), &request, at(0)) else {
@@ -284,7 +284,7 @@ fn g14_lru_0130_a_keyring_may_cross_threads() {
     crosses::<Keyring>();
     crosses::<Ticket<'static>>();
     crosses::<Check<'static>>();
-    // And is one for two formats at once, whose keys do not meet.
+    // Also for two formats at once, whose keys are kept apart.
     let structured = KeyFormat::structured("acme").unwrap();
     let opaque = KeyFormat::opaque("dt").unwrap();
     let mut services = [Service::structured(), Service::opaque()];

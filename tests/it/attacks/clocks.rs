@@ -1,5 +1,5 @@
-//! Attacks on expiry and clocks, row H: each test answers a flaw that was found elsewhere
-//! and bears its number.
+//! Attacks on expiry and clocks, row H. Each test answers a flaw that was found elsewhere
+//! and has its number.
 
 use core::hint::black_box;
 
@@ -12,7 +12,7 @@ use keystile::{
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
-/// What a key hears at an instant, with usage of its own.
+/// How a key is answered at an instant, with fresh usage.
 fn code_at(
     service: &Service,
     issued: &Issued,
@@ -32,7 +32,7 @@ fn lasting(service: &mut Service, lifetime: u64) -> Issued {
 #[test]
 fn h1_cal_diy_29728_a_key_ends_to_the_millisecond_and_the_check_changes_nothing() {
     let mut service = Service::structured();
-    // At noon, at midnight, and a millisecond beside it.
+    // At noon, at midnight, and a millisecond before and after.
     for lifetime in [1, DAY / 2, DAY, DAY + 1, 90 * DAY - 1] {
         let issued = lasting(&mut service, lifetime);
         let record = issued.record.clone();
@@ -55,7 +55,7 @@ fn h2_langflow_13330_the_instant_of_expiry_is_past() {
         Some(DenialCode::KeyExpired)
     );
     assert!(!issued.record.is_live(end) && issued.record.is_live(at(HOUR - 1)));
-    // The same border for a deadline of a rotation, and for the event.
+    // The same boundary holds for a rotation's deadline and for the event.
     let mut replaced = issued.record.clone();
     replaced.replaced_by = Some(service.issue(&client()).record.id);
     replaced.overlap_until = Some(at(5));
@@ -76,7 +76,7 @@ fn h3_unkey_26_seconds_are_not_taken_for_milliseconds() {
         );
     }
     assert!(UnixMillis::new(100_000_000_000).is_ok());
-    // A duration says its unit too.
+    // A duration names its unit too.
     assert_eq!(Millis::from_secs(90), Millis::new(90_000));
     assert_eq!(Millis::from_hours(1), Millis::new(HOUR));
     assert_eq!(Millis::from_days(1), Millis::new(DAY));
@@ -98,7 +98,7 @@ fn h4_cve_2021_32923_a_key_about_to_end_is_not_renewed_for_ever() {
             Some(now.plus(policy.max_age()).unwrap())
         );
     }
-    // A key without an end gets a successor with one, and an end of its own.
+    // A key without an end gets a successor with one, and has one itself.
     let forever = service.issue(&client().never_expires()).record;
     let rng = &mut service.rng;
     let rotated = rotate(&forever, &[], &policy, format, &none, rng, at(0)).unwrap();
@@ -175,7 +175,7 @@ fn h8_ghsa_3rw9_wmc8_8948_the_earliest_of_all_ends_counts() {
     let mut service = Service::structured();
     let source = lasting(&mut service, 10 * HOUR).record;
     let (format, none) = (service.format.clone(), PepperRing::none());
-    // A derived key ends with its source, and with that source's overlap.
+    // A derived key ends with its source, and with the source's overlap.
     let open = IssueRequest::new("Acme's shop").unwrap();
     let rng = &mut service.rng;
     let derived = delegate(&source, &format, &none, &open, rng, at(1)).unwrap();
@@ -188,7 +188,7 @@ fn h8_ghsa_3rw9_wmc8_8948_the_earliest_of_all_ends_counts() {
     assert_eq!(derived.record.expires_at, Some(at(1 + 2 * HOUR)));
     let past = delegate(&source, &format, &none, &open, rng, at(10 * HOUR));
     assert_eq!(past.unwrap_err().kind(), ErrorKind::State);
-    // Of expiry and overlap the earlier one ends a key.
+    // The earlier of expiry and overlap ends a key.
     let mut both = source;
     both.replaced_by = Some(rotated.successor.id);
     for (expiry, overlap, end) in [(5, 9, 5), (9, 5, 5), (5, 5, 5)] {

@@ -1,6 +1,6 @@
-//! Attacks on the way from a credential to a look-up, and on telling keys apart from
-//! outside: each test answers a flaw that was found elsewhere and bears its number. B12
-//! stands in `key_text.rs`.
+//! Attacks on the way from a credential to a lookup, and on distinguishing keys from
+//! outside. Each test answers a flaw that was found elsewhere and has its number. B12 is
+//! in `key_text.rs`.
 
 use crate::common::service::{Service, at, client};
 use keystile::{
@@ -117,7 +117,7 @@ fn b14_ghsa_r277_6w6q_xmqw_nothing_accepts_by_default() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let key = issued.key.expose().as_bytes();
-    // Defaults of everything that has one, and no record.
+    // The defaults of everything that has one, and no record.
     let verifier = Verifier::new(KeyFormat::any_structured());
     let parsed = verifier.parse(key).unwrap();
     let (request, mut usage) = (Request::default(), Usage::default());
@@ -125,8 +125,8 @@ fn b14_ghsa_r277_6w6q_xmqw_nothing_accepts_by_default() {
     assert!(!decision.is_allow());
     assert!(CredentialExtractor::default().extract([]).is_err());
     assert!(PermissionSet::default().is_empty() && EndpointRules::default().is_empty());
-    // The record of another key is no record, and neither is one of the same id or the
-    // same digest alone.
+    // The record of another key counts as none, and so does one with only the same id or
+    // only the same digest.
     let other = service.issue(&client()).record;
     let mut same_id = other.clone();
     same_id.id = issued.record.id;
@@ -153,7 +153,7 @@ fn c1_fastify_bearer_auth_7_a_key_is_found_by_its_digest_or_id_and_never_by_its_
         panic!("an id")
     };
     assert!(digests.iter().eq([&issued.record.digest]));
-    // A near miss finds nothing near: each bit of the digest is another.
+    // A near miss finds nothing near: the whole digest is different.
     let mut near = issued.key.expose().to_string();
     let last = if near.ends_with('0') { '1' } else { '0' };
     near.pop();
@@ -179,7 +179,7 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
     expired.expires_at = Some(at(0));
     let mut peppered = issued.record.clone();
     peppered.digest = crate::common::service::ring().digest(issued.key.expose().as_bytes());
-    // A wrong secret hears the same of a key in whatever state.
+    // A wrong secret gets the same answer whatever the key's state.
     let mut wrong = Vec::new();
     for record in [&issued.record, &revoked, &expired, &peppered] {
         let mut record = record.clone();
@@ -216,7 +216,7 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
         );
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));
-    // Told apart in the audit.
+    // The audit log distinguishes them.
     let distinct = [
         Cause::WrongSecret,
         Cause::UnknownKey,

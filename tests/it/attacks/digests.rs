@@ -1,4 +1,4 @@
-//! Attacks on digests, row D: each test answers a flaw that was found elsewhere and bears
+//! Attacks on digests, row D. Each test answers a flaw that was found elsewhere and has
 //! its number.
 
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use keystile::{
 
 #[test]
 fn d1_okta_2024_10_30_the_digest_covers_the_last_byte_of_the_longest_key() {
-    // There, a long user name left no room for the password in front of a cut at 72.
+    // There, a long user name left no room for the password before a cut at 72 bytes.
     let format = KeyFormat::structured("a_prefix_of_16_c").unwrap();
     let mut service = Service::new(format);
     let request = IssueRequest::new(&"n".repeat(255))
@@ -43,7 +43,7 @@ fn d2_bcrypt_72_bytes_nothing_is_cut_off() {
             .collect();
         assert_eq!(digests.len(), 257, "each length has a digest of its own");
     }
-    // Past what any key has, a text is refused and not cut.
+    // A text longer than any key is refused, not cut.
     let format = KeyFormat::any_opaque();
     let text = |digits: usize| [b"dt_".to_vec(), vec![b'a'; digits]].concat();
     assert!(format.parse(&text(128)).is_some());
@@ -70,7 +70,7 @@ fn d3_rustsec_2026_0199_a_corrupted_row_is_an_error_and_no_panic() {
                 continue;
             }
             if let Ok(read) = corrupted.parse::<Digest>() {
-                // Such as another pepper's version: then it is another digest.
+                // Such as another pepper's version, which makes it another digest.
                 assert!(read.to_string().ends_with(&corrupted));
                 assert!(read != text.parse::<Digest>().unwrap());
             }
@@ -124,7 +124,7 @@ fn d4_cve_2013_1895_many_threads_share_a_verifier_and_mix_nothing_up() {
                         panic!("the own key refused")
                     };
                     assert_eq!(allowed.key_id, issued.record.id);
-                    // The other's record under the own id: the wrong secret, at once.
+                    // The other key's record under its own id: the wrong secret, at once.
                     let mut record = other.record.clone();
                     record.id = issued.record.id;
                     let wrong = service.ask_once(issued.key.expose(), &record, &request);
@@ -180,8 +180,8 @@ fn d7_the_dmz_322_each_kind_of_digest_verifies_in_each_state_of_a_key() {
         service.verifier = service.verifier.with_peppers(issued_under.clone());
         let issued = service.issue(&client());
         let text = issued.key.expose();
-        // The ring has moved on; what was issued before still verifies, and says that it
-        // should be made anew.
+        // The ring has moved on. Existing keys still verify, and the decision asks for a
+        // new digest.
         service.verifier = service.verifier.clone().with_peppers(ring());
         let outdated = issued.record.digest.kind() != DigestKind::HmacSha256 { pepper: 2 };
         let check = |text: &str, record: &_, outdated: bool| {
@@ -204,7 +204,7 @@ fn d7_the_dmz_322_each_kind_of_digest_verifies_in_each_state_of_a_key() {
             check(text, &change.record, false);
             assert_eq!(change.record.version, issued.record.version + 1);
         }
-        // Another key's text gives this record no digest.
+        // Another key's text does not give this record a digest.
         let other = rotated.key.expose().as_bytes();
         let other = service.verifier.parse(other).unwrap();
         assert!(rehash(&issued.record, &other, &ring(), at(0)).is_err());

@@ -1,5 +1,5 @@
-//! More attacks on paths and endpoints, A16 to A31: each test answers a flaw that was
-//! found elsewhere and bears its number.
+//! More attacks on paths and endpoints, A16 to A31. Each test answers a flaw that was
+//! found elsewhere and has its number.
 
 use crate::common::restricted::{refusal, refused_as_not_canonical};
 use crate::common::service::{Service, at, client};
@@ -19,7 +19,8 @@ fn a16_cve_2026_45692_segments_are_compared_byte_by_byte() {
 #[test]
 fn a17_cve_2025_71399_empty_segments_bypass_neither_rules_nor_limits() {
     refused_as_not_canonical(&["/sign-in"], ["//sign-in", "/sign-in//", "///", "/a//b"]);
-    // The limit belongs to the lineage: a path in another spelling has no other one.
+    // The limit belongs to the lineage: another spelling of a path does not have another
+    // limit.
     let mut service = Service::structured();
     let limit = RateLimit::new(2, Millis::from_hours(1)).unwrap();
     let issued = service.issue(&client().rate_limit(limit));
@@ -40,7 +41,7 @@ fn a17_cve_2025_71399_empty_segments_bypass_neither_rules_nor_limits() {
 #[test]
 fn a18_aw_server_rust_588_nothing_is_exempt_from_the_check() {
     refused_as_not_canonical(&["/api/*"], ["//api/0/x", "/./api/0/x", "/api/0/../x"]);
-    // No path makes a missing credential a present one.
+    // No path turns a missing credential into a present one.
     let none = CredentialExtractor::new().extract([(&b":path"[..], &b"//api/0/x"[..])]);
     assert_eq!(none.unwrap_err().code(), DenialCode::MissingCredential);
 }
@@ -127,8 +128,8 @@ fn a24_cve_2022_1996_rules_are_anchored_and_have_no_expressions_in_them() {
 
 #[test]
 fn a25_express_folds_case_and_trailing_slashes_and_gains_nothing_by_it() {
-    // Only what is allowed is listed: a spelling that such a router takes for the same is
-    // another to the rules, and refused.
+    // Rules list only what is allowed: a spelling that such a router treats as the same
+    // path is another path to the rules, and is refused.
     let rules = ["/api/data/*", "/me"];
     for path in ["/API/data/x", "/api/DATA/x", "/ME", "/me/", "/api/data"] {
         let code = refusal(&rules, "GET", path);
@@ -185,7 +186,7 @@ fn a28_cve_2026_27761_a_sibling_route_is_not_covered_by_its_neighbour() {
         let code = refusal(&rules, "GET", path);
         assert_eq!(code, Some(DenialCode::EndpointNotAllowed), "{path}");
     }
-    // A route that was forgotten names no endpoint at all: a restricted key stays out.
+    // A forgotten route names no endpoint at all, so a restricted key is refused.
     let mut service = Service::structured();
     let issued = service.issue(&client().endpoints(rules).unwrap());
     let decision = service.ask_once(issued.key.expose(), &issued.record, &Request::new());
@@ -218,7 +219,7 @@ fn a30_cve_2026_30914_no_spelling_of_a_traversal_is_canonical() {
         "/a/./",
     ];
     refused_as_not_canonical(&["/a/*"], paths);
-    // Three dots are a name like any other.
+    // Three dots are an ordinary name.
     assert_eq!(refusal(&["/a/*"], "GET", "/a/.../..a/.b"), None);
 }
 

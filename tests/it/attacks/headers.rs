@@ -1,10 +1,10 @@
-//! Attacks on the headers that carry a key: each test answers a flaw that was found
-//! elsewhere and bears its number.
+//! Attacks on the headers that carry a key. Each test answers a flaw that was found
+//! elsewhere and has its number.
 
 use crate::common::service::{Service, at, client};
 use keystile::{Cause, CredentialExtractor, Denial, DenialCode, Request, Usage};
 
-/// What is read out of some headers: a credential, or why none.
+/// The result for some headers: a credential, or why there is none.
 fn read(rules: &CredentialExtractor, headers: &[(&str, &[u8])]) -> Result<Vec<u8>, Cause> {
     let headers = headers
         .iter()
@@ -31,7 +31,7 @@ fn b1_cve_2023_48312_an_empty_token_is_a_missing_one() {
         let read = read_one("Authorization", &bearer);
         assert_eq!(read, Err(Cause::MissingCredential), "{bearer:?}");
     }
-    // Should an empty text come by another way, it is no key and is not looked up.
+    // An empty text that comes by another way is not a key and is not looked up.
     for (_, service) in Service::all() {
         assert_eq!(
             service.verifier.parse(b"").unwrap_err().cause(),
@@ -148,8 +148,8 @@ fn b5_rustsec_2026_0174_no_byte_of_a_header_does_harm() {
         for (place, byte) in (0..value.len()).flat_map(|p| (0..=u8::MAX).map(move |b| (p, b))) {
             let mut changed = value.to_vec();
             changed[place] = byte;
-            // Only what reads as the key itself passes: it unchanged, the scheme in
-            // another case, or the tab for the space behind it.
+            // Only what reads as the key itself passes: the key unchanged, the scheme in
+            // another case, or a tab instead of the space after it.
             let outcome = read(&CredentialExtractor::new(), &[(name, &changed)]);
             let same = outcome.as_deref() == Ok(key);
             let spelled = changed.eq_ignore_ascii_case(&bearer) || changed[6] == b'\t';
@@ -174,7 +174,7 @@ fn b5_rustsec_2026_0174_no_byte_of_a_header_does_harm() {
 
 #[test]
 fn b6_rustsec_2026_0229_a_long_value_is_refused_before_it_is_looked_through() {
-    // Behind so much white space stands a key, which nobody gets to see.
+    // A key follows so much white space, and no one gets to see it.
     let long = [vec![b' '; 16 << 20], b"Bearer acme_live_key".to_vec()].concat();
     assert_eq!(
         read(&CredentialExtractor::new(), &[("X-API-Key", &long)]),
@@ -296,7 +296,7 @@ fn b16_two_different_credentials_are_refused_in_whatever_order_and_place() {
         let headers = [first, second].map(|(name, value)| (*name, value.as_bytes()));
         assert_eq!(read(&rules, &headers), Ok(b"k1".to_vec()));
     }
-    // A list is no credential: `k1,k2` is one text, and no key's.
+    // A list is not a credential: `k1,k2` is one text, and no key has it.
     let service = Service::structured();
     assert_eq!(read_one("X-API-Key", "k1,k2"), Ok(b"k1,k2".to_vec()));
     assert!(service.verifier.parse(b"k1,k2").is_err());

@@ -1,6 +1,6 @@
-//! Attacks on caches, row G: what was changed in the store is in force here. Each test
-//! answers a flaw that was found elsewhere and bears its number. G1 goes on in
-//! `keyring_threads`, G2 in `keyring_loom`.
+//! Attacks on caches, row G: what was changed in the store takes effect. Each test
+//! answers a flaw that was found elsewhere and has its number. G1 continues in
+//! `keyring/threads.rs`, G2 in `keyring_loom.rs`.
 use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use keystile::{
@@ -27,7 +27,7 @@ fn g1_executor_1870_a_revoked_key_is_refused_once_invalidate_has_returned() {
     }
 }
 
-/// What a keyring holds of a key when it is changed.
+/// What a keyring has cached of a key when the key is changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Held {
     Nothing,
@@ -115,7 +115,8 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
         for state in states {
             for (way, invalidate) in ways {
                 if (state, way) == (Held::Absent, "by owner") {
-                    // Of a key that the store did not know no owner is known either.
+                    // Of a key that the store did not know, the owner is not known
+                    // either.
                     continue;
                 }
                 let mut service = Service::structured();
@@ -176,7 +177,7 @@ fn g3_e2b_3324_a_replica_that_lags_is_asked_again() {
     let revoked = revoke(&issued.record, "", at(0)).unwrap().record;
     backed.put(&revoked);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::Revoked));
-    // The record's time is over, and the replica answers with an older one.
+    // The record is no longer fresh, and the replica returns an older one.
     let request = Request::new();
     let mut check = backed.keyring.check(text.as_bytes(), &request, at(TTL));
     for _ in 0..100 {
@@ -204,7 +205,8 @@ fn a_store_that_was_put_back_is_believed_once_that_is_said() {
     let suspended = suspend(&issued.record, at(0)).unwrap().record;
     backed.put(&suspended);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::Suspended));
-    // The backup's record is older. To void what is cached is not enough to believe it.
+    // The backup's record is older. Invalidating what is cached is not enough to accept
+    // it.
     let request = Request::new();
     let older = |keyring: &Keyring| {
         let Check::NeedsRecord(ticket) = keyring.check(text.as_bytes(), &request, at(1)) else {
@@ -256,7 +258,7 @@ fn g6_kong_9261_an_owners_keys_end_all_at_once() {
         );
     }
     let kept = |key: &&Issued| backed.cached(key.key.expose(), at(0)).is_some();
-    // Owners may share a place, and then a second fetch; a thousandth of them do.
+    // Owners may share a slot, which costs a second fetch; a thousandth of them do.
     assert!(others.iter().filter(kept).count() >= 90);
     backed.keyring.invalidate_all();
     assert_eq!(others.iter().filter(kept).count(), 0);

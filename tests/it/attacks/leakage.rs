@@ -1,5 +1,5 @@
-//! Attacks by reading what is printed, rows F and D9: each test answers a flaw that was
-//! found elsewhere and bears its number. F10 stands in `wiped_memory.rs`.
+//! Attacks that read what is printed, rows F and D9. Each test answers a flaw that was
+//! found elsewhere and has its number. F10 is in `wiped_memory.rs`.
 
 use core::error::Error as _;
 use core::fmt::{Debug, Display};
@@ -16,7 +16,8 @@ use keystile::{
 use proptest::prelude::*;
 
 /// Whether a type implements a trait, as the compiler sees it: the associated constant of
-/// the type itself goes before that of the trait, and is there only where the bound holds.
+/// the type itself takes precedence over the trait's, and exists only if the trait is
+/// implemented.
 macro_rules! implements {
     ($type:ty: $($bound:tt)+) => {{
         struct Probe<T: ?Sized>(core::marker::PhantomData<T>);
@@ -33,7 +34,7 @@ macro_rules! implements {
     }};
 }
 
-/// Everything printable that a key's life produces, made with a key whose secret is known.
+/// Everything printable in a key's life, made with a key whose secret is known.
 fn printed(service: &mut Service) -> (String, Vec<String>) {
     let issued = service.issue(&client());
     let text = issued.key.expose().to_string();
@@ -86,7 +87,7 @@ fn printed(service: &mut Service) -> (String, Vec<String>) {
     (text.clone(), all)
 }
 
-/// Whether any eight characters on end of the secret part stand in `output`.
+/// Whether any eight consecutive characters of the secret part appear in `output`.
 fn leaks(key: &str, secret_from: usize, output: &str) -> bool {
     key.as_bytes()[secret_from..]
         .windows(8)
@@ -97,7 +98,8 @@ fn leaks(key: &str, secret_from: usize, output: &str) -> bool {
 fn f1_rustsec_2022_0062_no_output_holds_eight_characters_of_a_secret() {
     for (name, mut service) in Service::all() {
         let (key, outputs) = printed(&mut service);
-        // Behind the id and its separator; behind what is shown of an opaque key.
+        // After the id and its separator; for an opaque key, after the part that may be
+        // shown.
         let secret_from = if service.format.is_structured() {
             key.len() - 49
         } else {
@@ -231,7 +233,7 @@ proptest! {
             let header = [(&b"x-api-key"[..], issued.key.expose().as_bytes())];
             let credential = CredentialExtractor::new().extract(header).unwrap();
             prop_assert_eq!(format!("{credential:?}"), "Credential(..)");
-            // Of a presented key the id, which is public.
+            // Of a presented key only the id, which is public.
             let key = format.parse(issued.key.expose().as_bytes()).unwrap();
             let id = issued.record.id;
             let expected = format!("PresentedKey {{ claimed_id: Some(KeyId({id})), .. }}");
@@ -268,7 +270,7 @@ fn f6_cve_2024_8365_an_event_or_a_failure_names_a_key_by_its_id_alone() {
         let printed = format!("{event:?}");
         assert!(printed.contains(id.as_str()) && !leaks(issued.key.expose(), 27, &printed));
     }
-    // A failure before the proof names nobody, not even the id that was claimed.
+    // A failure before the proof names no key, not even the id that was claimed.
     let mut record = issued.record.clone();
     record.digest = Digest::sha256(b"another key");
     let wrong = service.ask_once(issued.key.expose(), &record, &Request::new());
@@ -278,11 +280,11 @@ fn f6_cve_2024_8365_an_event_or_a_failure_names_a_key_by_its_id_alone() {
         (Cause::WrongSecret, None)
     );
     assert!(!format!("{denial:?}").contains(id.as_str()));
-    // One after it names the id.
+    // A failure after it names the id.
     let revoked = revoke(&issued.record, "", at(0)).unwrap().record;
     let refused = service.ask_once(issued.key.expose(), &revoked, &Request::new());
     assert_eq!(refused.denial().unwrap().key_id(), Some(&id));
-    // The key's state and rights are no part of what the sender reads.
+    // The key's state and rights are not part of what the sender can read.
     let body = respond(refused.denial().unwrap(), StatusPolicy::Rfc9110, None).body;
     assert!(!body.contains(id.as_str()) && !body.contains("Acme"));
 }
@@ -303,12 +305,12 @@ fn f8_cve_2026_64859_a_listing_shows_neither_key_nor_digest() {
                 !shown.contains(&digits[..8]) && !shown.contains("internal"),
                 "{name}"
             );
-            // No list of the 32 bytes either.
+            // The 32 bytes are not printed as a list either.
             let bytes = issued.record.digest.bytes();
             let list = format!("{}, {}, {}", bytes[0], bytes[1], bytes[2]);
             assert!(!shown.contains(&list), "{name}");
         }
-        // What may be shown of a key is too little to guess the rest from.
+        // The part of a key that may be shown is too short to guess the rest from.
         let rest = issued.key.expose().len() - issued.record.key_prefix.len();
         assert!(rest >= 49, "{name}");
     }
@@ -316,8 +318,8 @@ fn f8_cve_2026_64859_a_listing_shows_neither_key_nor_digest() {
 
 #[test]
 fn f9_pypi_a_key_is_found_in_a_binary_and_told_from_what_is_none() {
-    // A scanner knows the prefix, finds candidates in any file, and drops by the check
-    // those that are no keys.
+    // A scanner that knows the prefix finds candidates in any file, and discards those
+    // whose check is wrong.
     let mut service = Service::structured();
     let keys: Vec<_> = (0..20).map(|_| service.issue(&client()).key).collect();
     let mut rng = TestRng::seeded(11);
@@ -325,7 +327,7 @@ fn f9_pypi_a_key_is_found_in_a_binary_and_told_from_what_is_none() {
     for key in &keys {
         file.extend((0..997).map(|_| rng.next_u64() as u8));
         file.extend_from_slice(key.expose().as_bytes());
-        // A placeholder in the right shape, as documentation has it.
+        // A placeholder in the right shape, as in documentation.
         file.extend_from_slice(b"\0acme_live_1AbCdEfGhIjKlMnO_");
         file.extend([b'x'; 49]);
     }
@@ -348,7 +350,8 @@ fn f9_pypi_a_key_is_found_in_a_binary_and_told_from_what_is_none() {
 fn d9_cve_2026_53603_a_record_has_no_field_for_a_key() {
     for (name, mut service) in Service::all() {
         let issued = service.issue(&client());
-        // Every text of a record, and the one value that is made of the key: its digest.
+        // Every text of a record, and the one value that is derived from the key: its
+        // digest.
         let record = &issued.record;
         let texts = [
             record.id.to_string(),

@@ -1,5 +1,5 @@
-//! Attacks on the life of a key, row K: each test answers a flaw that was found elsewhere
-//! and bears its number.
+//! Attacks on the life of a key, row K. Each test answers a flaw that was found elsewhere
+//! and has its number.
 
 use crate::common::service::{Service, at, client, ring};
 use keystile::{
@@ -110,7 +110,7 @@ fn k5_a_chain_of_rotations_leaves_no_old_key_behind() {
             .find(|record| record.id == oldest.id)
             .unwrap();
         assert_eq!(ended.version, oldest.version + 1);
-        // Also where somebody had suspended it, and now resumes it.
+        // Also if it had been suspended and is now resumed.
         let resumed = resume(ended, at(21)).map_or_else(|_| ended.clone(), |change| change.record);
         let code = code_at(&service, issued.key.expose(), &resumed, at(21));
         assert_eq!(code, Some(DenialCode::KeyReplaced));
@@ -152,8 +152,8 @@ fn k10_a_revocation_is_undone_by_nothing_and_its_first_story_stands() {
         at(6),
     );
     assert_eq!(rotated.unwrap_err().kind(), ErrorKind::State);
-    // Every change is one version on: of two that began at the same one, a store takes the
-    // first and tells the second that it is stale.
+    // Every change increments the version: of two changes to the same version, a store
+    // accepts the first and rejects the second as stale.
     let key = service
         .verifier
         .parse(issued.key.expose().as_bytes())
@@ -166,7 +166,7 @@ fn k10_a_revocation_is_undone_by_nothing_and_its_first_story_stands() {
         assert_eq!(changed.version, record.version + 1);
     }
     assert_eq!(resumed.version, record.version + 2);
-    // A rehash of a revoked key, should it come late, leaves it revoked.
+    // A rehash of a revoked key, even if it comes late, leaves it revoked.
     let late = rehash(&revoked, &key, &ring(), at(7)).unwrap().record;
     assert_eq!(late.status, revoked.status);
     let issued_anew = issue(format, &none, &client(), &mut service.rng, at(7)).unwrap();

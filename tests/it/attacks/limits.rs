@@ -1,4 +1,4 @@
-//! Attacks on limits, row I: each test answers a flaw that was found elsewhere and bears
+//! Attacks on limits, row I. Each test answers a flaw that was found elsewhere and has
 //! its number.
 
 use crate::common::service::{Service, at, before, client};
@@ -11,7 +11,8 @@ const HOUR: u64 = 3_600_000;
 
 #[test]
 fn i1_limits_14_a_limit_needs_nobody_to_expire_it() {
-    // One number that says when it is over: left alone it is as good as unused.
+    // A single number that shows when it is over: if it is left as it is, it is as good
+    // as unused.
     let limit = RateLimit::new(10, Millis::from_secs(60)).unwrap();
     let mut state = RateState::default();
     while let Ok(next) = limit.admit(state, at(0)) {
@@ -102,7 +103,7 @@ fn i5_better_auth_4023_a_request_is_counted_once() {
 #[test]
 fn i7_two_bursts_do_not_meet_at_the_edge_of_a_window() {
     let limit = RateLimit::new(10, Millis::from_secs(1)).unwrap();
-    // Wherever the burst falls in a second, the next one is not for 100 ms each.
+    // Wherever the burst falls within a second, each further request must wait 100 ms.
     for offset in 0..1_000 {
         let mut state = RateState::default();
         let mut passed = 0;
@@ -204,7 +205,8 @@ fn i10_cve_2026_29794_an_address_in_another_spelling_is_the_same_address() {
             "{text:?}"
         );
     }
-    // A peer is told by the socket, never by a header: without one a bound key is refused.
+    // The socket reports the peer, never a header: without an address a restricted key is
+    // refused.
     let mut service = Service::structured();
     let issued = service.issue(&client().networks(["192.0.2.0/24"]).unwrap());
     let unknown = service.ask_once(issued.key.expose(), &issued.record, &Request::new());
@@ -270,7 +272,7 @@ fn i14_rate_limiter_flexible_173_no_number_in_a_header_is_below_zero() {
     let mut usage = Usage::of(&issued.record);
     let key = issued.key.expose().as_bytes();
     let mut seen = Vec::new();
-    // Also with a clock that has stepped back since.
+    // Also if the clock has been set back since.
     for now in [at(0), at(0), at(0), at(1), before(HOUR)] {
         let decision = service.ask(key, Some(&issued.record), &Request::new(), &mut usage, now);
         let headers = match decision {

@@ -1,5 +1,5 @@
-//! Attacks on paths and endpoints, A1 to A15: each test answers a flaw that was found elsewhere and
-//! bears its number.
+//! Attacks on paths and endpoints, A1 to A15. Each test answers a flaw that was found
+//! elsewhere and has its number.
 
 use crate::common::restricted::{paths, refusal, refused_as_not_canonical};
 use crate::common::routers::{ROUTERS, decoded_once};
@@ -73,7 +73,7 @@ fn a5_cve_2025_66490_no_escape_means_more_to_the_backend_than_to_the_matcher() {
                 let path = place.replace('?', &escape);
                 if rules.allows("GET", &path) {
                     allowed += 1;
-                    // Decoded it is data in the same segment, to whomever.
+                    // Decoded, it is data in the same segment to every parser.
                     assert!(place.starts_with("/a/"));
                     let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
                     let structure = byte.is_ascii_control() || b"/\\%;?#".contains(&byte);
@@ -129,7 +129,7 @@ fn a8_cve_2023_47106_a_fragment_is_no_part_of_a_path() {
 
 #[test]
 fn a9_cve_2026_67309_the_dispatched_path_is_judged_and_not_the_one_before_a_rewrite() {
-    // A proxy strips `/public`: what the handler sees is what is given to the check.
+    // A proxy strips `/public`: the path that the handler sees is the path to check.
     let rules = ["/public/*", "/docs/*"];
     let rewritten = |path: &str| path.strip_prefix("/public").unwrap().to_string();
     assert_eq!(refusal(&rules, "GET", "/public/admin"), None);
@@ -193,7 +193,7 @@ fn a12_cve_2026_42274_no_router_is_led_to_a_place_that_the_rules_do_not_allow() 
                 !ours || rules.allows("GET", &dispatched),
                 "{name}: {path:?}"
             );
-            // The control: comparing the raw text would have been led astray.
+            // The control: comparing the raw text would have been misled.
             let elsewhere = !dispatched.starts_with("/pub/");
             led_elsewhere += u32::from(path.starts_with("/pub/") && elsewhere);
         }

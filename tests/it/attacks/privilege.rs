@@ -1,5 +1,5 @@
-//! Attacks on permissions, row J: each test answers a flaw that was found elsewhere and
-//! bears its number. What reads JSON stands in `serde_strict.rs`.
+//! Attacks on permissions, row J. Each test answers a flaw that was found elsewhere and
+//! has its number. Tests that read JSON are in `serde_strict.rs`.
 
 use crate::common::service::{Service, at, client};
 use keystile::{
@@ -95,7 +95,7 @@ fn j4_wildbox_134_nothing_that_was_asked_for_is_dropped_in_silence() {
     let record = service.issue(&request.unwrap()).record;
     assert!(record.permissions.iter().eq(asked));
     assert!(record.allowed_endpoints.unwrap().iter().eq(rules));
-    // One that is not understood spoils the whole list.
+    // One invalid permission makes the whole list invalid.
     for odd in ["wri te", "", "admin*", "a::b", ":", "a:", "é"] {
         assert!(blank().permissions(["read", odd]).is_err(), "{odd:?}");
     }
@@ -126,7 +126,7 @@ fn j5_outline_8186_an_empty_list_is_nothing_and_all_is_said() {
                 .is_allow()
         );
     }
-    // No endpoints at all, and a list of none, are two things.
+    // No list of endpoints and an empty list are different.
     let request = Request::new().endpoint("GET", "/a");
     assert!(
         service
@@ -226,12 +226,12 @@ fn j8_cve_2022_21646_what_is_listed_and_what_is_granted_agree() {
     for held in &sets {
         let listed: Vec<&str> = held.iter().collect();
         for wanted in wanted {
-            // One by one, all at once, and listed the other way round.
+            // One by one, all at once, and in reverse order.
             let single = listed.iter().any(|one| set(&[one]).grants(wanted));
             let reversed: Vec<&str> = listed.iter().rev().copied().collect();
             assert_eq!(held.grants(wanted), single, "{held:?} and {wanted}");
             assert_eq!(set(&reversed).grants(wanted), single);
-            // One permission more never takes another away.
+            // Another permission never takes one away.
             let more = [&listed[..], &["zzz"]].concat();
             assert!(!single || set(&more).grants(wanted));
             let requirement = Requirement::parse(wanted).unwrap();

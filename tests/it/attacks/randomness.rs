@@ -1,5 +1,6 @@
-//! Attacks on randomness, row E: each test answers a flaw that was found elsewhere and
-//! bears its number. E1 to E5 stand beside the draw itself, in `src/base62.rs`, as well.
+//! Attacks on randomness, row E. Each test answers a flaw that was found elsewhere and
+//! has its number. E1 to E5 are also tested next to the draw itself, in
+//! `src/key/base62.rs`.
 
 use core::convert::Infallible;
 use std::collections::HashSet;
@@ -27,7 +28,7 @@ fn e4_rustsec_2024_0398_each_character_comes_up_in_each_place_of_id_and_secret()
     for (place, counts) in counts.iter().take(58).enumerate() {
         for byte in 0..=u8::MAX {
             let count = counts[usize::from(byte)];
-            // 200 are expected, give or take seven times their deviation of 14.
+            // 200 are expected, plus or minus seven times the standard deviation of 14.
             let expected = if byte.is_ascii_alphanumeric() {
                 100..=300
             } else {
@@ -41,7 +42,7 @@ fn e4_rustsec_2024_0398_each_character_comes_up_in_each_place_of_id_and_secret()
     }
 }
 
-/// A source that returns so many bytes of a test generator and then fails.
+/// A source that returns this many bytes of a test generator and then fails.
 struct Failing {
     rng: TestRng,
     left: usize,
@@ -106,7 +107,8 @@ fn e5_cve_2026_25726_a_failing_source_is_an_error_and_never_a_weaker_key() {
     assert_eq!(rotated.unwrap_err().kind(), ErrorKind::Randomness);
 }
 
-/// A source whose first bytes are always the same, and its later ones another's.
+/// A source whose first bytes are always the same; the later ones come from another
+/// source.
 struct SameStart(TestRng, TestRng, usize);
 
 impl TryRng for SameStart {
@@ -138,7 +140,7 @@ fn e6_cve_2024_45719_the_secret_does_not_follow_from_the_id_or_the_time() {
     let keys: Vec<_> = (0..50)
         .map(|seed| {
             let mut source = SameStart(TestRng::seeded(0), TestRng::seeded(1 + seed), 0);
-            // Time and client differ too, and give nothing to the text.
+            // Time and client differ too, and do not affect the text.
             let request = IssueRequest::new(&format!("client {seed}")).unwrap();
             issue(&format, &none, &request, &mut source, at(seed * 1_000)).unwrap()
         })
@@ -151,7 +153,7 @@ fn e6_cve_2024_45719_the_secret_does_not_follow_from_the_id_or_the_time() {
         issued.unwrap().key.expose().to_string()
     });
     assert_eq!(twice[0], twice[1], "nothing but the source makes the text");
-    // 43 characters of 62 are 256 bits or more: 62⁴³ ≥ 2²⁵⁶, by powers that fit.
+    // 43 characters of 62 are 256 bits or more: 62⁴³ ≥ 2²⁵⁶, in powers that fit.
     assert!(43.0 * 62f64.log2() >= 256.0 && 42.0 * 62f64.log2() < 256.0);
 }
 
@@ -189,7 +191,7 @@ fn e7_cve_2019_1549_there_is_no_state_that_a_fork_could_share() {
 
 #[test]
 fn e8_rustsec_2026_0097_no_logger_stands_on_the_way_of_a_draw() {
-    // A logger that draws random numbers itself would come in again through the back door.
+    // A logger that draws random numbers could bring the generator back in.
     let manifest = include_str!("../../../Cargo.toml");
     let own = manifest.split("[dependencies]").nth(1).unwrap();
     let own = own.split("\n[").next().unwrap();

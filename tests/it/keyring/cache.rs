@@ -1,4 +1,5 @@
-//! The keyring as a service sees it: what is cached, for how long, and what is asked anew.
+//! The keyring as a service sees it: what is cached, for how long, and what is fetched
+//! again.
 use crate::common::forged::with_wrong_secret;
 use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, before, client, ring};
@@ -27,7 +28,7 @@ fn a_record_is_used_for_its_ttl_and_no_longer() {
     assert!(backed.allows(text, at(TTL)));
     assert_eq!(backed.fetches(), 1);
 
-    // A change that nobody told is seen by then at the latest.
+    // A change that the keyring was not notified of takes effect by then at the latest.
     backed.put(&revoke(&issued.record, "", at(0)).unwrap().record);
     assert!(backed.allows(text, at(TTL + TTL - 1)));
     assert_eq!(backed.refuses(text, at(TTL + TTL)), Some(Cause::Revoked));
@@ -44,7 +45,7 @@ fn a_record_is_not_used_past_its_end_and_then_refused_without_asking_each_time()
     assert!(backed.allows(text, at(TTL - 1)));
     assert!(backed.allows(text, at(TTL + 499)));
     assert_eq!(backed.fetches(), 1);
-    // It may have been prolonged: the store is asked, and then not again for a while.
+    // It may have been prolonged, so the store is asked, and then not again for a while.
     let end = TTL + 500;
     assert_eq!(backed.refuses(text, at(end)), Some(Cause::Expired));
     assert_eq!(backed.fetches(), 1);
@@ -107,7 +108,7 @@ fn h12_what_was_seen_expired_stays_so_when_the_clock_steps_back() {
             "{back}"
         );
     }
-    // Nor by another key's reading of the clock, and not by a fetch either.
+    // Another key's reading of the clock does not change that, nor does a fetch.
     assert!(backed.allows(other.key.expose(), at(HOUR - 5)));
     backed.change(&issued.record);
     assert_eq!(backed.refuses(text, at(HOUR - 5)), Some(Cause::Expired));
@@ -118,7 +119,7 @@ fn h12_what_was_seen_expired_stays_so_when_the_clock_steps_back() {
         0,
         "remembered, also while the clock is behind"
     );
-    // A step of more than that is a clock that was wrong before.
+    // A longer step means that the clock was wrong before.
     assert!(backed.allows(text, at(HOUR - 60 * SECOND - 1)));
 }
 
@@ -138,7 +139,7 @@ fn h12_a_clock_that_is_a_day_wrong_holds_nothing_for_longer() {
     );
     backed.put(&revoke(&issued.record, "", at(0)).unwrap().record);
     backed.put(&unknown.record);
-    // The record would be fresh for another day, the refusal too.
+    // The record would be fresh for another day, and the refusal too.
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::Revoked));
     assert!(backed.allows(unknown.key.expose(), at(0)));
 }
@@ -167,7 +168,7 @@ fn a_wrong_secret_of_a_cached_key_needs_no_fetch_and_looks_like_an_unknown_key()
     let respond = |denial| backed.keyring.respond(denial, None);
     assert_eq!(respond(&absent), respond(&denied));
 
-    // Not cached, it is found out by the store, once, and disturbs nobody.
+    // If it is not cached, the store is asked once, and no other key is affected.
     backed.keyring.invalidate(&issued.record.id);
     assert_eq!(backed.refuses(&wrong, at(0)), Some(Cause::WrongSecret));
     assert_eq!(backed.refuses(&wrong, at(0)), Some(Cause::WrongSecret));
@@ -201,7 +202,7 @@ fn an_opaque_key_is_found_by_its_digest_and_cached_by_its_text() {
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::UnknownKey));
     assert_eq!(backed.fetches(), 1);
-    // Any invalidation may be its issue, since its text names no id.
+    // Any invalidation may mean that it was issued, since its text contains no id.
     backed.put(&issued.record);
     backed.keyring.invalidate(&issued.record.id);
     assert!(backed.allows(text, at(0)));
@@ -241,7 +242,8 @@ fn peppers_are_the_verifiers_and_an_outdated_digest_is_told_each_time() {
     backed.change(&change.record);
     assert!(!needs_rehash(backed.ask(text, &Request::new(), at(4))));
 
-    // Under a pepper that nobody has any more it is refused, and the audit learns why.
+    // Under a pepper that is no longer in the ring it is refused, and the audit log has
+    // the reason.
     service.verifier = service.verifier.with_peppers(PepperRing::none());
     let without = KeyringWithStore::new(&service);
     without.put(&issued.record);

@@ -1,5 +1,5 @@
-//! The keyring against the core: whatever happens to keys, in whatever order, a request is
-//! decided as `verify` decides it by the same record and the same usage.
+//! The keyring compared with the core: whatever happens to keys, in whatever order, a
+//! request is decided as `verify` decides it with the same record and usage.
 use std::collections::HashMap;
 
 use crate::common::forged::with_wrong_secret;
@@ -16,7 +16,7 @@ const KEYS: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// The key, and bits that say what is asked of it.
+    /// The key, and bits that select the request.
     Ask(usize, u16),
     AskWrong(usize),
     Later(u64),
@@ -55,7 +55,7 @@ struct Harness {
     service: Service,
     backed: KeyringWithStore,
     keys: Vec<(String, KeyId)>,
-    /// What each lineage has spent, as a store behind the core would keep it.
+    /// What each lineage has spent, as a store used with the core would keep it.
     usage: HashMap<KeyId, Usage>,
     now: u64,
 }
@@ -239,8 +239,8 @@ impl Harness {
         assert_eq!(self.backed.ask(text, &request, now), expected);
     }
 
-    /// Writes the uses back, as a service does every few seconds, and holds their number
-    /// against what was allowed.
+    /// Writes the uses back, as a service does every few seconds, and compares their
+    /// number with what was allowed.
     fn write_uses(&mut self) {
         for used in self.backed.keyring.drain_uses() {
             for key in 0..self.keys.len() {
@@ -268,7 +268,8 @@ fn play(service: Service, kinds: &[u8], capacity: usize, steps: &[Step]) {
     let mut harness = Harness::new(service, kinds, capacity);
     for (count, step) in steps.iter().enumerate() {
         harness.take(step);
-        // A step evicts a key at most, and the uses of as many as are cached are kept.
+        // A step evicts at most one key, and the uses of as many keys as are cached are
+        // kept.
         if count % KEYS == KEYS - 1 {
             harness.write_uses();
         }
@@ -294,7 +295,7 @@ proptest! {
 
 #[test]
 fn the_test_would_see_a_difference() {
-    // A store that is changed without a word is one.
+    // The control: the store is changed without notifying the keyring.
     let mut harness = Harness::new(Service::structured(), &[0], 10);
     harness.take(&Step::Ask(0, 0));
     let revoked = revoke(&harness.record(0), "", at(1)).unwrap().record;

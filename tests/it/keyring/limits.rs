@@ -1,5 +1,5 @@
-//! Limits in the keyring when the clock is set back, or the limit becomes another one:
-//! nothing is granted by it, and nobody waits for the old time to come round again.
+//! Limits in the keyring when the clock is set back or the limit changes: neither gives
+//! anything away, and no one waits for the old time to come round again.
 use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
 use crate::common::test_rng::TestRng;
@@ -11,7 +11,7 @@ const HOUR: u64 = 60 * MINUTE;
 /// The time between two requests of a limit of 60 an hour.
 const INTERVAL: u64 = MINUTE;
 
-/// Keys with a limit of 60 an hour that spend from one meter: a single one, and a pair in
+/// Keys with a limit of 60 an hour that spend from one meter: a single key, and a pair in
 /// rotation.
 fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
     let mut service = Service::structured();
@@ -40,7 +40,7 @@ fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
     ]
 }
 
-/// Asks with each key in turn until none passes; how often one did.
+/// Checks each key in turn until none passes; returns how many passed.
 fn exhaust(backed: &KeyringWithStore, texts: &[String], now: u64) -> usize {
     let turns = texts.iter().cycle().take(1_000);
     turns.filter(|text| backed.allows(text, at(now))).count()
@@ -82,8 +82,9 @@ fn a_clock_that_was_set_back_a_little_is_waited_for() {
     }
 }
 
-/// P6, in the time that really passes: in any span of it no more passes than a burst and what
-/// came back meanwhile, though the clock is set back again and again, or is read out of order.
+/// P6 in real time: in any span of it, no more passes than a burst and what became
+/// available meanwhile, even if the clock is set back again and again or is read out of
+/// order.
 #[test]
 fn p6_no_setting_back_and_no_disorder_lets_more_pass() {
     let mut rng = TestRng::seeded(7);
@@ -104,10 +105,10 @@ fn p6_no_setting_back_and_no_disorder_lets_more_pass() {
                         false => now -= rng.below(MINUTE),
                     }
                     let text = &texts[turn % texts.len()];
-                    // As fast as they come, now and then.
+                    // Now and then as fast as possible.
                     for _ in 0..=rng.below(8) {
                         if backed.allows(text, at(now)) {
-                            // Out of order, it is the time as it was read that counts.
+                            // Out of order: the time that was read counts.
                             passed.push(if is_set_back { time } else { now });
                         }
                     }
@@ -135,7 +136,7 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
     let backed = KeyringWithStore::new(&service);
     backed.put(&record.record);
     assert_eq!(exhaust(&backed, &texts, 0), 24);
-    // Shut for a while, and opened again: that takes nothing off.
+    // Closed for a while and opened again: this takes nothing off.
     for limit in [
         RateLimit::new(0, Millis::new(HOUR)).unwrap(),
         per(24, 24 * HOUR),
@@ -144,7 +145,8 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
         backed.change(&record.record);
         assert_eq!(exhaust(&backed, &texts, HOUR - 1), 0);
     }
-    // What was spent stays spent; but it is the new limit that says when it is back.
+    // What was spent stays spent, but the new limit determines when it is available
+    // again.
     record.record.rate_limit = Some(per(60, HOUR));
     backed.change(&record.record);
     assert_eq!(backed.refuses(&texts[0], at(HOUR)), Some(Cause::RateLimit));
@@ -152,8 +154,8 @@ fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
     assert_eq!(exhaust(&backed, &texts, 3 * HOUR), 60);
 }
 
-/// P6: the limits of a pair may differ, if one of the records was changed. The shorter one
-/// takes nothing off what the longer one has spent.
+/// P6: the limits of a pair may differ if one of the records was changed. The shorter one
+/// takes nothing off what was spent under the longer one.
 #[test]
 fn p6_keys_with_different_limits_give_each_other_nothing() {
     let mut service = Service::structured();

@@ -1,4 +1,4 @@
-//! The keyring under real threads: what was invalidated stays so, limits hold, and every
+//! The keyring with real threads: an invalidation stays in force, limits hold, and every
 //! use is counted once, while records are refreshed, evicted and rotated.
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,11 +10,11 @@ use keystile::{
     RotationPolicy, Status, rotate,
 };
 
-/// Changes of a key while others ask for it.
+/// Changes of a key while other threads use it.
 const ROUNDS: u64 = 1_000_000;
 const HOUR: u64 = 3_600_000;
 
-/// What the store has of a key after so many changes.
+/// The store's record of a key after this many changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stored {
     Active,
@@ -22,7 +22,7 @@ enum Stored {
     Nothing,
 }
 
-/// What a check told.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Allowed { changes: u64 },
@@ -38,19 +38,19 @@ const fn after(changes: u64) -> Stored {
     }
 }
 
-/// A key that is changed again and again, by the number of changes.
+/// A key that is changed again and again; the state is the number of changes.
 struct Changing {
     issued: Issued,
     backed: KeyringWithStore,
     stored: AtomicU64,
-    /// Changes that the keyring was told of: `invalidate` has returned.
+    /// Changes that the keyring was notified of: `invalidate` has returned.
     in_force: AtomicU64,
     asked: AtomicU64,
 }
 
 impl Changing {
-    /// The record as of so many changes. A decision shows which one it was judged by: the
-    /// end of the overlap is the number of changes.
+    /// The record after this many changes. A decision shows which record it was based on:
+    /// the end of the overlap is the number of changes.
     fn record(&self, changes: u64) -> Option<KeyRecord> {
         let mut record = self.issued.record.clone();
         record.replaced_by = Some("1000000000000001".parse().unwrap());
@@ -72,7 +72,7 @@ impl Changing {
         let keyring = &self.backed.keyring;
         self.stored.store(changes, Ordering::SeqCst);
         match changes / 4 % 3 {
-            // A key that was not there has no owner yet.
+            // A key that does not exist yet has no owner.
             1 if after(changes - 1) != Stored::Nothing => keyring.invalidate_owner("tenant 7"),
             2 if after(changes - 1) != Stored::Nothing => keyring.invalidate_all(),
             _ => keyring.invalidate(&self.issued.record.id),
@@ -80,7 +80,7 @@ impl Changing {
         self.in_force.store(changes, Ordering::SeqCst);
     }
 
-    /// Asks as a service does, and counts decisions without a fetch.
+    /// Checks as a service does, and counts decisions made without a fetch.
     fn ask(&self, cached: &mut u64) -> Told {
         let text = self.issued.key.expose().as_bytes();
         let request = Request::new();
@@ -106,7 +106,8 @@ impl Changing {
         }
     }
 
-    /// Asks until all changes are done, and answers how often by cached records.
+    /// Checks until all changes are made, and returns how many decisions used cached
+    /// records.
     fn hammer(&self) -> u64 {
         let (mut cached, mut before) = (0, 0);
         loop {
@@ -122,7 +123,7 @@ impl Changing {
                 assert_eq!(after(changes), Stored::Active);
             }
             if in_force == stored {
-                // Nothing was changed meanwhile: there is one right answer.
+                // Nothing was changed meanwhile, so only one answer is right.
                 let right = match after(stored) {
                     Stored::Active => Told::Allowed { changes: stored },
                     Stored::Revoked => Told::Revoked,
@@ -134,7 +135,7 @@ impl Changing {
                 return cached;
             }
             if in_force == before {
-                // Nothing has changed: let the thread that changes things have its turn.
+                // Nothing has changed, so let the thread that makes changes run.
                 thread::yield_now();
             }
             before = in_force;
@@ -157,8 +158,9 @@ fn g1_after_invalidate_has_returned_no_thread_is_told_by_an_older_record() {
         for changes in 1..=ROUNDS {
             let asked = changing.asked.load(Ordering::Relaxed);
             changing.change(changes);
-            // Now and then the others find the change in force and the record cached before
-            // the next one comes; else the next one comes at whatever moment.
+            // Now and then the other threads see the change in force and the record
+            // cached before the next change. Otherwise the next change comes at any
+            // moment.
             for _ in 0..changes % 8 * 8 {
                 core::hint::spin_loop();
             }
@@ -182,8 +184,9 @@ fn g1_after_invalidate_has_returned_no_thread_is_told_by_an_older_record() {
     assert!(stats.overtaken > 0, "{seen}");
 }
 
-/// Asks with so many threads, so often each, and answers how often it was allowed. After
-/// each 64th request the thread does what disturbs the others, in turn.
+/// Checks with this many threads, this many times each, and returns how many were
+/// allowed. After each 64th request a thread does something that disturbs the others, in
+/// turn.
 fn allowed_by(
     threads: u64,
     times: u64,
@@ -246,7 +249,7 @@ fn p6_no_number_of_threads_gets_more_than_the_limit_while_records_are_refreshed(
 
 #[test]
 fn p6_nor_while_time_goes_by() {
-    // 100 at once and one each millisecond.
+    // 100 at once and then one per millisecond.
     let limit = RateLimit::with_burst(1_000, Millis::from_secs(1), 100).unwrap();
     for threads in [2, 8, 64] {
         let mut service = Service::structured();
@@ -258,7 +261,7 @@ fn p6_nor_while_time_goes_by() {
             threads,
             300_000 / threads,
             |_| {
-                // Twenty ask in a millisecond. The threads' clocks differ a little.
+                // Twenty requests per millisecond. The threads' clocks differ a little.
                 let now = asked.fetch_add(1, Ordering::Relaxed) / 20;
                 backed.allows(issued.key.expose(), at(now))
             },
@@ -296,7 +299,7 @@ fn p6_nor_by_a_rotated_pair() {
             threads,
             4 * u64::from(LIMIT) / threads,
             |number| {
-                // The successor is known only once the rotation was written.
+                // The successor is known only after the rotation has been written.
                 let which = number as usize % 2 * usize::from(was_rotated.load(Ordering::SeqCst));
                 backed.allows(texts[which], at(1))
             },
@@ -354,7 +357,7 @@ fn each_use_is_told_once_while_records_are_refreshed_evicted_and_drained() {
             threads,
             300_000 / threads,
             |number| {
-                // Half of all ask for one key, and collide on it.
+                // Half of all requests use one key and collide on it.
                 let key = if number % 2 == 0 { 0 } else { number * 7 % 40 };
                 backed.allows(keys[key as usize].key.expose(), at(1))
             },
@@ -375,8 +378,8 @@ fn each_use_is_told_once_while_records_are_refreshed_evicted_and_drained() {
 
 #[test]
 fn a_denial_is_none_of_the_stores_doing() {
-    // What the tests above take for a refusal is one by the limit, not by a caller who
-    // gave up.
+    // The control: refusals in the tests above come from the limit, not from a caller
+    // that gave up.
     let mut service = Service::structured();
     let issued = service.issue(&client().rate_limit(at_most(1)));
     let backed = KeyringWithStore::new(&service);

@@ -1,4 +1,4 @@
-//! What is spent and counted in the keyring: limits, uses, and what is left of both when a
+//! What is spent and counted in the keyring: limits, uses, and what remains of both if a
 //! record is refreshed, rotated or evicted.
 use crate::common::keyring_with_store::KeyringWithStore;
 use crate::common::service::{Service, at, client};
@@ -16,7 +16,7 @@ fn per_hour(limit: u32) -> RateLimit {
     RateLimit::new(limit, Millis::new(HOUR)).unwrap()
 }
 
-/// A key, its record once it is replaced, its successor's text and record.
+/// A key, its record after it is replaced, and its successor's text and record.
 struct Pair {
     first: Issued,
     replaced: KeyRecord,
@@ -77,7 +77,7 @@ fn uses_are_told_once_with_the_second_of_the_last_one() {
         assert!(backed.allows(one.key.expose(), at(now)));
     }
     assert!(backed.allows(two.key.expose(), at(7_000)));
-    // What is refused is no use.
+    // A refused request is not a use.
     let more = Requirement::parse("payroll:pay").unwrap();
     let request = Request::new().requires(&more);
     assert!(!backed.ask(two.key.expose(), &request, at(8_000)).is_allow());
@@ -113,10 +113,10 @@ fn remaining_uses_survive_a_refresh_and_follow_the_store_down() {
     };
     assert_eq!(left(&backed), Some(9));
     assert_eq!(left(&backed), Some(8));
-    // The store does not know of them yet.
+    // The store does not know about them yet.
     backed.change(&issued.record);
     assert_eq!(left(&backed), Some(7));
-    // Elsewhere more were used.
+    // More were used elsewhere.
     let mut fewer = issued.record.clone();
     fewer.remaining_uses = Some(2);
     backed.change(&fewer);
@@ -159,8 +159,8 @@ fn nothing_is_spent_by_what_is_refused_before() {
 
 #[test]
 fn a_rotated_pair_shares_limit_and_uses_in_whatever_order_it_is_met() {
-    // Uses of the first key before the rotation; whether the keyring is told of it; which
-    // key is met first after it; whether uses are counted, too.
+    // Uses of the first key before the rotation; whether the keyring is notified of it;
+    // which key is presented first after it; whether uses are counted as well.
     let cases = (0..4).flat_map(|before| (0..8).map(move |bits| (before, bits)));
     for (before, bits) in cases {
         let (told, successor_first, counted) = (bits & 1 > 0, bits & 2 > 0, bits & 4 > 0);
@@ -238,7 +238,7 @@ fn evicted_keys_keep_their_debt_and_new_ones_are_heard_though_all_owe() {
         let keys: Vec<_> = (0..12).map(|_| service.issue(&request)).collect();
         let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
         keys.iter().for_each(|key| backed.put(&key.record));
-        // Twice the capacity of debts are remembered.
+        // Debts of twice the capacity are remembered.
         let keys = &keys[..keys.len().min(2 * capacity)];
         let mut allowed = vec![0; keys.len()];
         for _ in 0..5 {
@@ -291,7 +291,7 @@ fn uses_of_evicted_keys_are_told_or_said_to_be_lost() {
         told += backed.drained();
     }
     assert_eq!((told, backed.keyring.stats().uses_lost), (128, 0));
-    // Nobody drains: as many keys are remembered as are cached.
+    // If no one drains, as many keys are remembered as are cached.
     for key in &keys {
         assert!(backed.allows(key.key.expose(), at(0)));
     }
@@ -309,7 +309,7 @@ fn a_limit_that_changes_takes_its_debt_along() {
     for _ in 0..10 {
         assert!(backed.allows(text, at(0)));
     }
-    // 20 an hour, 10 of them are spent; then 5, and all of them are.
+    // 20 an hour, of which 10 are spent; then 5, all of which are spent.
     issued.record.rate_limit = Some(per_hour(20));
     backed.change(&issued.record);
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::RateLimit));

@@ -1,4 +1,4 @@
-//! An entry of a vector file: read strictly, acted out, compared.
+//! An entry of a vector file: it is read strictly, replayed and compared.
 
 use core::fmt::Debug;
 use std::fs;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// A file, as every topic has it.
+/// The common form of a vector file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -16,7 +16,7 @@ struct File {
     cases: Vec<Map<String, Value>>,
 }
 
-/// An entry whose inputs and outcome are not yet read.
+/// An entry whose inputs and outcome have not been read yet.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) why: String,
@@ -56,12 +56,13 @@ impl Case {
             why: text(fields.remove("why").unwrap()),
             attack: fields.remove("attack").map(text),
             expected: fields.remove("expected").unwrap(),
-            // What is left are the inputs; each topic's type refuses those it does not know.
+            // The other fields are inputs; each topic's type refuses those that it does
+            // not know.
             inputs: Value::Object(fields),
         }
     }
 
-    /// The inputs and the expected outcome, in the types of a topic.
+    /// The inputs and the expected outcome, in a topic's types.
     pub(crate) fn typed<I: DeserializeOwned, E: DeserializeOwned>(self) -> (String, I, E) {
         let inputs = serde_json::from_value(self.inputs)
             .unwrap_or_else(|error| panic!("{}, inputs: {error}", self.name));
@@ -71,7 +72,7 @@ impl Case {
     }
 }
 
-/// Acts out every entry of a file and compares, and tells all that differ at once.
+/// Replays every entry of a file, compares, and reports all differences at once.
 pub(crate) fn replay<I, E>(file: &str, act: impl Fn(&str, I) -> E)
 where
     I: DeserializeOwned,

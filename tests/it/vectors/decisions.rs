@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::vectors::case::replay;
 use crate::vectors::form::{Format, PepperForm, ring, snake, unhex};
 
-/// All that a decision is made of.
+/// Everything that a decision depends on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scene {
@@ -26,7 +26,7 @@ struct Scene {
     now: UnixMillis,
 }
 
-/// What the lineage has spent: the instants of requests that its limit admitted.
+/// What the lineage has spent: the instants of the requests that its limit has admitted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsageForm {
@@ -289,7 +289,7 @@ fn answer(
     }
 }
 
-/// Header fields by name; each stands once.
+/// Header fields by name; no name appears twice.
 fn fields(headers: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
     let count = headers.len();
     let fields: BTreeMap<String, String> = headers

@@ -5,7 +5,7 @@ use core::fmt::Debug;
 use keystile::{Checksum, Error, KeyFormat, Pepper, PepperRing};
 use serde::Deserialize;
 
-/// A long text in few bytes: `before`, and then `text` so many times.
+/// A long text in few bytes: `before`, followed by `text` `times` times.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Repeat {
@@ -112,7 +112,7 @@ pub(crate) struct PepperForm {
     secret_hex: String,
 }
 
-/// A ring of peppers, the current one first; the empty list is no pepper at all.
+/// A ring of peppers, the current one first; an empty list means no pepper.
 pub(crate) fn ring(peppers: &[PepperForm]) -> Result<PepperRing, Error> {
     let made = |pepper: &PepperForm| Pepper::new(pepper.version, &unhex(&pepper.secret_hex));
     let Some((current, retired)) = peppers.split_first() else {

@@ -86,7 +86,7 @@ fn keys() {
         let key = format.parse(&text);
         let verifier = Verifier::new(format.clone());
         assert_eq!(verifier.parse(&text).is_ok(), key.is_some(), "{name}");
-        // A parsed key does not tell its environment: `inspect` does.
+        // A parsed key does not expose its environment; `inspect` does.
         let found = inspect(&format, &text);
         Parsed {
             accepted: key.is_some(),
@@ -191,7 +191,7 @@ fn checksums() {
             format.parse(text.as_bytes()).is_some()
         };
         assert!(reads(&expected.check), "{name}");
-        // The right check is the only one that is near it.
+        // Of all texts near it, only the right check is accepted.
         for (at, digit) in expected.check.char_indices() {
             for other in alphabet.chars().filter(|other| *other != digit) {
                 let mut wrong = expected.check.clone();

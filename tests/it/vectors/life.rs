@@ -62,7 +62,7 @@ struct Kept {
     version: u64,
 }
 
-/// A key of the lineage under its label, with the text that its owner got.
+/// A key of the lineage under its label, with the text that its owner received.
 struct Key {
     label: String,
     text: String,
@@ -124,7 +124,7 @@ impl Lineage {
         live.map(|key| key.label.clone()).collect()
     }
 
-    /// Puts a changed record in the place of an older version.
+    /// Replaces a record with a newer version.
     fn write(&mut self, record: KeyRecord) {
         let place = self.keys.iter_mut().find(|key| key.record.id == record.id);
         let place = &mut place.unwrap().record;

@@ -142,7 +142,7 @@ fn header_names() {
 
 #[test]
 fn p7_every_source_of_a_credential_gives_the_same_answer() {
-    // The decision is a function of the bytes, so equal bytes are equal decisions.
+    // The decision is a function of the bytes, so equal bytes give equal decisions.
     let basic = b"Basic YWNtZTp4".as_slice();
     let sources: [(&[u8], &[u8]); 4] = [
         (b"x-api-key", b"acme"),

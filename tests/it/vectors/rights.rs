@@ -117,7 +117,7 @@ fn paths() {
     replay("paths.json", |name, input: PathInput| {
         let path = bytes(input.path, input.path_hex, input.path_repeat);
         let canonical = is_canonical_path(&path);
-        // P3: there is one view of a path, whichever way it is asked for.
+        // P3: a path is canonical or not, whichever function is asked.
         if let Ok(text) = str::from_utf8(&path) {
             assert_eq!(all.allows("GET", text), canonical, "{name}");
         }
