@@ -113,7 +113,7 @@ type Case<'c> = (
 );
 
 #[test]
-fn no_verdict_allocates() {
+fn no_decision_allocates() {
     for (name, mut service) in Service::all() {
         let issued = restricted(&mut service);
         let other = restricted(&mut service).key;
@@ -244,7 +244,7 @@ fn no_verdict_allocates() {
 }
 
 #[test]
-fn what_is_read_off_a_verdict_does_not_allocate() {
+fn reading_a_decision_does_not_allocate() {
     let mut service = Service::opaque();
     service.verifier = service.verifier.with_peppers(common::service::ring());
     let issued = restricted(&mut service);

@@ -205,7 +205,7 @@ fn the_architecture_shows_this_order() {
 }
 
 #[test]
-fn a_use_of_a_higher_floor_is_found_however_it_is_written() {
+fn a_use_of_a_higher_floor_is_found_in_any_spelling() {
     let upward = [
         ("error", "use crate::time::Millis;"),
         ("policy", "use crate::record::key_record::KeyRecord;"),

@@ -61,7 +61,7 @@ fn the_counter_counts() {
 }
 
 #[test]
-fn no_verdict_and_no_question_for_a_record_allocates() {
+fn no_decision_and_no_request_for_a_record_allocates() {
     for (kind, mut service) in Service::all() {
         let backed = KeyringWithStore::new(&service);
         let mut key = |request: &IssueRequest| {
@@ -178,7 +178,7 @@ fn no_verdict_and_no_question_for_a_record_allocates() {
 }
 
 #[test]
-fn what_threads_collide_on_allocates_nothing_either() {
+fn counting_contended_uses_does_not_allocate_either() {
     let mut service = Service::structured();
     let issued = service.issue(&restricted(4_000_000).uses(4_000_000).unwrap());
     let backed = KeyringWithStore::new(&service);

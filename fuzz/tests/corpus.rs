@@ -6,7 +6,7 @@ use std::path::Path;
 use keystile_fuzz::TARGETS;
 
 #[test]
-fn every_kept_file_keeps_its_promises() {
+fn every_corpus_file_passes_its_target() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, run) in TARGETS {
         let mut files = 0;

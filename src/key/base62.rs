@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn six_digits_count_as_base62_does() {
+    fn six_digits_count_in_base62() {
         let naive = |mut n: u64| {
             let mut digits = Vec::new();
             while digits.len() < 6 {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_that_of_sha2_for_each_length() {
+    fn it_agrees_with_sha2_for_each_length() {
         let text: Vec<u8> = (0..1_000u16).flat_map(u16::to_be_bytes).collect();
         for length in 0..=1_000usize {
             let text = text.get(length..length.saturating_mul(2)).unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_that_of_the_standard() {
+    fn it_agrees_with_the_standard() {
         // FIPS 180-2, appendix B.1 and B.2.
         for (text, hex) in [
             (

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_many_bytes_at_once_finds_what_one_at_each_does() {
+    fn testing_many_bytes_at_once_agrees_with_one_at_a_time() {
         let alphabet = b"/.a%;2F";
         let (mut plain, mut canonical) = (0, 0);
         for number in 0..alphabet.len().pow(5) {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_is_what_its_class_says_in_each_place() {
+    fn each_byte_belongs_to_its_class_at_each_position() {
         for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..35).map(move |at| (byte, at))) {
             let path = path(&[byte], at, 35);
             assert_eq!(is_canonical_path(&path), is_canonical_by_class(&path));

@@ -383,7 +383,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_the_end_of_what_can_be_counted_everything_is_refused() {
+    fn at_the_end_of_the_range_everything_is_refused() {
         let hourly = RateLimit::new(1, Millis::from_hours(1)).unwrap();
         let end = UnixMillis::new(MILLIS_END).unwrap();
         for before in [1, 2, 3_599_999, 3_600_000] {

@@ -90,13 +90,13 @@ fn hold_all(patterns: &[String], paths: &[String]) -> u64 {
 }
 
 #[test]
-fn every_short_rule_matches_every_short_path_as_the_rule_says() {
+fn every_short_rule_matches_every_short_path_as_specified() {
     let pairs = hold_all(&texts("/", "/a*", 9), &texts("/", "/ab.*", 8));
     assert!(pairs > 20_000_000, "{pairs} pairs");
 }
 
 #[test]
-fn longer_rules_match_longer_canonical_paths_as_the_rule_says() {
+fn longer_rules_match_longer_canonical_paths_as_specified() {
     // Segments instead of characters: deeper, and few paths are refused.
     let trees = |segments: &[&str], depth: usize| {
         let mut all = vec![String::new()];
@@ -133,7 +133,7 @@ fn a_rule_without_a_leading_slash_is_an_error() {
 }
 
 #[test]
-fn methods_are_compared_whole_and_byte_by_byte() {
+fn methods_are_compared_in_full_and_byte_by_byte() {
     let asked = [
         "GET", "HEAD", "get", "GE", "GETS", "", "*", "GET,HEAD", " GET", "Get",
     ];
@@ -158,7 +158,7 @@ fn methods_are_compared_whole_and_byte_by_byte() {
 }
 
 #[test]
-fn rules_are_bounded_and_an_empty_list_allows_nothing() {
+fn rules_are_limited_and_an_empty_list_allows_nothing() {
     let rule = |length: usize| format!("/{}", "a".repeat(length - 1));
     assert!(EndpointRules::new([rule(512)]).is_ok());
     assert!(EndpointRules::new([rule(513)]).is_err());

@@ -32,7 +32,7 @@ fn passes(verifier: &Verifier, issued: &Issued, text: &[u8]) -> bool {
 
 proptest! {
     #[test]
-    fn a_structured_key_reads_back(
+    fn a_structured_key_parses_back(
         prefix in PREFIX,
         environment in proptest::option::of(ENVIRONMENT),
         keyed in any::<bool>(),
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn an_opaque_key_reads_back(prefix in PREFIX, random_bytes in 16u8..=64, seed in any::<u64>()) {
+    fn an_opaque_key_parses_back(prefix in PREFIX, random_bytes in 16u8..=64, seed in any::<u64>()) {
         let format = KeyFormat::opaque(&prefix).unwrap().with_random_bytes(random_bytes).unwrap();
         let issued = issued(&format, Some("live"), seed);
         let text = issued.key.expose();
@@ -217,7 +217,7 @@ fn b12_cve_2026_27840_each_edit_cut_and_extension_of_a_key_is_refused() {
 }
 
 #[test]
-fn labels_are_accepted_exactly_where_the_rule_says() {
+fn labels_are_accepted_exactly_as_specified() {
     // All texts of up to three of these bytes, compared with the rule written as loops.
     let bytes = b"az09_A-. \xC3";
     let mut texts = vec![String::new()];

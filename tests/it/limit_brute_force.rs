@@ -64,7 +64,7 @@ impl Bucket {
 
 /// Runs a schedule whose clock is never set back. The decisions and all that is reported
 /// about the limit must equal those of the bucket.
-fn hold_against_bucket(limit: &RateLimit, times: &[u64]) {
+fn compare_with_bucket(limit: &RateLimit, times: &[u64]) {
     let mut bucket = Bucket::new(limit, times[0]);
     let mut state = RateState::default();
     for &now in times {
@@ -145,11 +145,11 @@ fn schedules(steps: &[i64], length: u32) -> impl Iterator<Item = Vec<u64>> + '_ 
 }
 
 #[test]
-fn every_small_schedule_is_judged_as_the_bucket_judges_it() {
+fn every_small_schedule_is_decided_as_by_the_bucket() {
     let mut cases = 0u32;
     for limit in small_limits() {
         for times in schedules(&[0, 1, 2, 3, 7], 6) {
-            hold_against_bucket(&limit, &times);
+            compare_with_bucket(&limit, &times);
             cases += 1;
         }
     }
@@ -157,7 +157,7 @@ fn every_small_schedule_is_judged_as_the_bucket_judges_it() {
 }
 
 #[test]
-fn no_interval_of_a_small_world_holds_more_than_the_bound_whatever_the_clock_does() {
+fn no_interval_of_a_small_schedule_exceeds_the_limit_whatever_the_clock_does() {
     let mut cases = 0u32;
     for limit in small_limits() {
         // Back by less than a window, by a burst, and by more than can ever be spent.
@@ -174,7 +174,7 @@ fn no_interval_of_a_small_world_holds_more_than_the_bound_whatever_the_clock_doe
 }
 
 #[test]
-fn the_count_of_intervals_would_catch_a_limiter_that_forgets() {
+fn counting_intervals_would_catch_a_limiter_that_forgets() {
     // The control: fixed windows, which let two bursts meet at the edge (I7).
     let limit = RateLimit::new(3, Millis::new(10)).unwrap();
     let times: Vec<u64> = [9, 9, 9, 10, 10, 10].map(|t| START + t).to_vec();
@@ -212,7 +212,7 @@ fn steady_traffic_at_the_limit_is_never_refused() {
 }
 
 #[test]
-fn once_the_clock_has_caught_up_the_limit_is_as_if_it_had_never_stepped_back() {
+fn when_the_clock_has_caught_up_a_step_back_leaves_no_trace() {
     for limit in small_limits() {
         for times in schedules(&[0, 1, 3], 5) {
             let mut state = RateState::default();
@@ -241,7 +241,7 @@ fn once_the_clock_has_caught_up_the_limit_is_as_if_it_had_never_stepped_back() {
 }
 
 #[test]
-fn a_refusal_says_when_the_next_request_passes_whatever_the_state() {
+fn a_refusal_reports_when_the_next_request_passes_in_any_state() {
     let mut rng = TestRng::seeded(4);
     let mut told = 0u32;
     for _ in 0..200_000 {
@@ -270,7 +270,7 @@ fn a_refusal_says_when_the_next_request_passes_whatever_the_state() {
 }
 
 #[test]
-fn a_limit_of_zero_denies_all_and_what_cannot_be_counted_is_an_error() {
+fn a_limit_of_zero_denies_all_and_one_that_cannot_be_counted_is_an_error() {
     let none = RateLimit::new(0, Millis::from_hours(1)).unwrap();
     for bits in [0, 1, START << 20, u64::MAX] {
         for now in [UnixMillis::MIN, at(START), UnixMillis::MAX] {
@@ -289,7 +289,7 @@ fn a_limit_of_zero_denies_all_and_what_cannot_be_counted_is_an_error() {
 
 proptest! {
     #[test]
-    fn a_random_schedule_is_judged_as_the_bucket_judges_it(
+    fn a_random_schedule_is_decided_as_by_the_bucket(
         limit in 1u32..10_000,
         window in 1u64..10_000_000,
         burst in 1u32..40,
@@ -308,12 +308,12 @@ proptest! {
             };
             times.push(now);
         }
-        hold_against_bucket(&limit, &times);
+        compare_with_bucket(&limit, &times);
         prop_assert!(is_bounded(&limit, &admitted(&limit, &times)));
     }
 
     #[test]
-    fn a_random_schedule_with_a_wild_clock_stays_within_the_bound(
+    fn a_random_schedule_with_an_erratic_clock_stays_within_the_limit(
         limit in 1u32..1_000,
         window in 1u64..100_000,
         burst in 1u32..20,

@@ -28,7 +28,7 @@ fn agree(path: &[u8]) {
 }
 
 #[test]
-fn every_path_of_three_bytes_after_the_slash_is_judged_by_the_rule() {
+fn every_path_of_three_bytes_after_the_slash_follows_the_rule() {
     let all: Vec<u8> = (0..=u8::MAX).collect();
     let mut tried = 0u32;
     let mut path = vec![b'/'];
@@ -47,7 +47,7 @@ fn every_path_of_three_bytes_after_the_slash_is_judged_by_the_rule() {
 }
 
 #[test]
-fn every_path_of_seven_bytes_that_matter_is_judged_by_the_rule() {
+fn every_path_of_seven_bytes_that_matter_follows_the_rule() {
     let mut tried = 0u32;
     for length in 0..=7 {
         each(b"/.%2eF5;a", length, &mut |path| {
@@ -59,7 +59,7 @@ fn every_path_of_seven_bytes_that_matter_is_judged_by_the_rule() {
 }
 
 #[test]
-fn every_escape_in_both_cases_is_judged_by_the_rule() {
+fn every_escape_in_both_cases_follows_the_rule() {
     for byte in 0..=u8::MAX {
         for escape in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
             for path in ["/?", "/?/b", "/a?b", "/a/?", "/a/?.", "/a/.?", "/a/?/"] {
@@ -70,7 +70,7 @@ fn every_escape_in_both_cases_is_judged_by_the_rule() {
 }
 
 #[test]
-fn a_path_is_bounded() {
+fn a_path_is_limited_in_bytes() {
     let path = |length: usize| format!("/{}", "a".repeat(length - 1));
     assert!(is_canonical_path(path(PATH_BYTES_MAX).as_bytes()));
     assert!(!is_canonical_path(path(PATH_BYTES_MAX + 1).as_bytes()));
@@ -78,7 +78,7 @@ fn a_path_is_bounded() {
 
 proptest! {
     #[test]
-    fn random_paths_are_judged_by_the_rule(
+    fn random_paths_follow_the_rule(
         segments in proptest::collection::vec("[a-z]{1,4}|[.]{1,3}|%[0-9a-fA-F]{2}|%|[!-~]{0,3}|é|", 0..8),
     ) {
         agree(format!("/{}", segments.join("/")).as_bytes());

@@ -34,7 +34,7 @@ fn sequences<'s>(segments: &[&'s str], longest: usize) -> Vec<Vec<&'s str>> {
 }
 
 #[test]
-fn every_pattern_over_a_small_alphabet_matches_as_the_rule_says() {
+fn every_pattern_over_a_small_alphabet_matches_as_specified() {
     let patterns = sequences(&["a", "b", "aa", "*"], 5);
     let wanted = sequences(&["a", "b", "aa"], 5);
     let mut pairs = 0u32;
@@ -77,7 +77,7 @@ fn a_set_grants_what_one_of_its_members_grants() {
 }
 
 #[test]
-fn a_permission_is_legal_exactly_where_the_rule_says() {
+fn a_permission_is_valid_exactly_as_specified() {
     let mut texts: Vec<String> = (0..=u8::MAX)
         .flat_map(|a| (0..=u8::MAX).map(move |b| [a, b]))
         .filter_map(|pair| String::from_utf8(pair.to_vec()).ok())
@@ -109,7 +109,7 @@ fn a_permission_is_legal_exactly_where_the_rule_says() {
 }
 
 #[test]
-fn a_set_is_bounded() {
+fn a_set_is_limited_in_size() {
     let names = |count: usize| (0..count).map(|at| format!("p{at}"));
     assert!(PermissionSet::new(names(64)).is_ok());
     assert!(PermissionSet::new(names(65)).is_err());
@@ -117,7 +117,7 @@ fn a_set_is_bounded() {
 
 proptest! {
     #[test]
-    fn random_patterns_match_as_the_rule_says(
+    fn random_patterns_match_as_specified(
         pattern in "(([a-c]|ab|[*]):){0,8}([a-c]|ab|[*])",
         wanted in "(([a-c]|ab):){0,8}([a-c]|ab)",
     ) {
@@ -132,7 +132,7 @@ proptest! {
 
     /// A text that is not a permission is never granted, not even by `*`.
     #[test]
-    fn what_is_no_permission_is_not_granted(text in "[a:* é.]{0,6}") {
+    fn a_text_that_is_not_a_permission_is_not_granted(text in "[a:* é.]{0,6}") {
         let everything = PermissionSet::new(["*", "*:*", "a:*:a"]).unwrap();
         let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let legal = text.split(':').all(|s| !s.is_empty() && s.chars().all(plain));

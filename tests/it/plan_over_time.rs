@@ -46,7 +46,7 @@ fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<Pl
 }
 
 #[test]
-fn what_is_due_is_what_the_rules_say_at_every_instant() {
+fn the_plan_follows_the_rules_at_every_instant() {
     let mut service = Service::structured();
     let mut records = Vec::new();
     for days in [1, 5, 10, 20, 89, 120] {

@@ -115,7 +115,7 @@ fn subsets<'v>(vocabulary: &[&'v str]) -> Vec<Vec<&'v str>> {
 }
 
 #[test]
-fn every_sequence_of_up_to_nine_words_reads_as_the_grammar_has_it() {
+fn every_sequence_of_up_to_nine_words_parses_by_the_grammar() {
     let words = ["a", "b:c", "(", ")", "AND", "OR"];
     let sets = subsets(&words[..2]);
     let (mut formulas, mut tried) = (0u32, 0u32);
@@ -160,7 +160,7 @@ fn words_of_a_formula() -> impl Strategy<Value = Vec<String>> {
 
 proptest! {
     #[test]
-    fn a_random_formula_means_what_the_grammar_says(
+    fn a_random_formula_is_evaluated_by_the_grammar(
         words in words_of_a_formula(),
         spaces in proptest::collection::vec(1usize..3, 200),
         granted in proptest::collection::vec("[a-f]|read|x:[ab]:y|a[.]b-c_d", 0..8),
@@ -195,7 +195,7 @@ proptest! {
 }
 
 #[test]
-fn a_requirement_is_bounded_in_bytes_and_terms() {
+fn a_requirement_is_limited_in_bytes_and_terms() {
     let terms = |count: usize| vec!["a"; count].join(" OR ");
     assert!(Requirement::parse(&terms(100)).is_ok());
     assert!(Requirement::parse(&terms(101)).is_err());
@@ -209,7 +209,7 @@ fn a_requirement_is_bounded_in_bytes_and_terms() {
 }
 
 #[test]
-fn the_hundredth_term_is_weighed_too() {
+fn the_hundredth_term_is_checked_too() {
     let names: Vec<String> = (0..100).map(|at| format!("p{at}")).collect();
     let all = Requirement::parse(&names.join(" AND ")).unwrap();
     for absent in 0..100 {

@@ -251,7 +251,7 @@ fn j1_cve_2025_61928_a_request_to_issue_is_not_read_from_a_client() {
 }
 
 #[test]
-fn policies_and_templates_are_read_as_strictly() {
+fn policies_and_templates_are_read_strictly_too() {
     let policy = RotationPolicy::default()
         .with_max_age(Millis::from_days(40))
         .and_then(|policy| policy.with_overlap(Millis::from_days(10)))
@@ -294,7 +294,7 @@ fn policies_and_templates_are_read_as_strictly() {
 
 proptest! {
     #[test]
-    fn whatever_is_legal_is_read_back_as_it_was_written(
+    fn every_valid_record_is_read_back_as_it_was_written(
         permissions in proptest::collection::vec("([a-zA-Z0-9_.-]{1,5}|[*])(:([a-z]{1,3}|[*])){0,3}", 0..6),
         rules in proptest::collection::vec("((GET|PUT,X-Y) )?(/([a-z.~]{3}|[*])){1,4}/?", 0..6),
         limit in proptest::option::of((0u32..1_000_000, 1u64..10_000_000, 1u32..1_000)),

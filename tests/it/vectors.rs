@@ -46,7 +46,7 @@ const FILES: [&str; 27] = [
 ];
 
 #[test]
-fn there_are_enough_entries_and_each_has_a_name_of_its_own_and_a_reason() {
+fn there_are_enough_entries_and_each_has_a_unique_name_and_a_reason() {
     let mut files = BTreeMap::new();
     for file in case::files() {
         for case in case::read(&file) {

@@ -197,7 +197,7 @@ fn g3_e2b_3324_a_replica_that_lags_is_asked_again() {
 }
 
 #[test]
-fn a_store_that_was_put_back_is_believed_once_that_is_said() {
+fn a_restored_store_is_trusted_after_a_reset() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();

@@ -35,7 +35,7 @@ fn a_record_is_used_for_its_ttl_and_no_longer() {
 }
 
 #[test]
-fn a_record_is_not_used_past_its_end_and_then_refused_without_asking_each_time() {
+fn a_record_is_not_used_past_its_end_and_then_refused_without_a_fetch_each_time() {
     let mut service = Service::structured();
     let lifetime = Millis::new(TTL + 500);
     let issued = service.issue(&client().expires_in(lifetime).unwrap());
@@ -66,7 +66,7 @@ fn a_record_is_not_used_past_its_end_and_then_refused_without_asking_each_time()
 }
 
 #[test]
-fn an_unknown_key_is_refused_without_asking_for_a_shorter_time() {
+fn an_unknown_key_is_refused_without_a_fetch_for_a_shorter_time() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose();
@@ -181,7 +181,7 @@ fn a_wrong_secret_of_a_cached_key_needs_no_fetch_and_looks_like_an_unknown_key()
 }
 
 #[test]
-fn the_status_policy_is_the_keyrings() {
+fn the_status_policy_is_that_of_the_keyring() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let expected = [(StatusPolicy::Rfc9110, 401), (StatusPolicy::Express, 403)];
@@ -221,7 +221,7 @@ fn an_opaque_key_is_found_by_its_digest_and_cached_by_its_text() {
 }
 
 #[test]
-fn peppers_are_the_verifiers_and_an_outdated_digest_is_told_each_time() {
+fn peppers_are_those_of_the_verifier_and_an_outdated_digest_is_reported_each_time() {
     let mut service = Service::structured();
     let old = PepperRing::new(Pepper::new(1, &[1; 32]).unwrap());
     service.verifier = service.verifier.with_peppers(old);
@@ -253,7 +253,7 @@ fn peppers_are_the_verifiers_and_an_outdated_digest_is_told_each_time() {
 }
 
 #[test]
-fn the_first_use_of_a_successor_says_whose_overlap_it_ends() {
+fn the_first_use_of_a_successor_reports_whose_overlap_it_ends() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let (format, none) = (service.format.clone(), PepperRing::none());
@@ -289,7 +289,7 @@ fn the_first_use_of_a_successor_says_whose_overlap_it_ends() {
 }
 
 #[test]
-fn a_keyring_is_set_up_within_its_bounds() {
+fn a_keyring_is_built_within_its_limits() {
     let service = Service::structured();
     let builder = || Keyring::builder(service.verifier.clone());
     let refused = [
@@ -351,7 +351,7 @@ fn nothing_that_is_printed_shows_a_key_or_its_digest() {
 }
 
 #[test]
-fn a_ticket_can_be_made_anew_from_its_number() {
+fn a_ticket_can_be_restored_from_its_number() {
     let mut service = Service::structured();
     let issued = service.issue(&client());
     let text = issued.key.expose().as_bytes();
@@ -388,7 +388,7 @@ fn the_end_of_time_is_an_end() {
 }
 
 #[test]
-fn stats_tell_what_was_done() {
+fn stats_count_what_was_done() {
     let mut service = Service::structured();
     let keys: Vec<_> = (0..3).map(|_| service.issue(&client())).collect();
     let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));

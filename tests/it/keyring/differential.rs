@@ -294,7 +294,7 @@ proptest! {
 }
 
 #[test]
-fn the_test_would_see_a_difference() {
+fn the_comparison_would_find_a_difference() {
     // The control: the store is changed without notifying the keyring.
     let mut harness = Harness::new(Service::structured(), &[0], 10);
     harness.take(&Step::Ask(0, 0));

@@ -128,7 +128,7 @@ fn p6_no_setting_back_and_no_disorder_lets_more_pass() {
 }
 
 #[test]
-fn a_limit_that_comes_back_sooner_is_not_held_up_by_the_old_one() {
+fn a_limit_that_recovers_sooner_is_not_delayed_by_the_old_one() {
     let mut service = Service::structured();
     let per = |limit, window| RateLimit::new(limit, Millis::new(window)).unwrap();
     let mut record = service.issue(&client().rate_limit(per(24, 24 * HOUR)));

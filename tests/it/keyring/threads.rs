@@ -346,7 +346,7 @@ fn uses_are_redeemed_exactly_while_records_are_refreshed_and_evicted() {
 }
 
 #[test]
-fn each_use_is_told_once_while_records_are_refreshed_evicted_and_drained() {
+fn each_use_is_reported_once_while_records_are_refreshed_evicted_and_drained() {
     for threads in [2, 8, 64] {
         let mut service = Service::structured();
         let keys: Vec<_> = (0..40).map(|_| service.issue(&client())).collect();
@@ -377,7 +377,7 @@ fn each_use_is_told_once_while_records_are_refreshed_evicted_and_drained() {
 }
 
 #[test]
-fn a_denial_is_none_of_the_stores_doing() {
+fn a_denial_does_not_come_from_the_store() {
     // The control: refusals in the tests above come from the limit, not from a caller
     // that gave up.
     let mut service = Service::structured();

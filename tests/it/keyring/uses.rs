@@ -66,7 +66,7 @@ fn a_limit_survives_a_refresh_and_a_clock_that_steps_back() {
 }
 
 #[test]
-fn uses_are_told_once_with_the_second_of_the_last_one() {
+fn uses_are_reported_once_with_the_second_of_the_last_one() {
     let mut service = Service::structured();
     let (one, two) = (service.issue(&client()), service.issue(&client()));
     let backed = KeyringWithStore::new(&service);
@@ -231,7 +231,7 @@ fn the_records_fit_the_capacity_and_those_in_use_stay() {
 }
 
 #[test]
-fn evicted_keys_keep_their_debt_and_new_ones_are_heard_though_all_owe() {
+fn evicted_keys_keep_their_debt_and_new_ones_are_decided_even_if_all_are_in_debt() {
     for capacity in [1, 2, 6, 11] {
         let mut service = Service::structured();
         let request = client().rate_limit(per_hour(2));
@@ -262,7 +262,7 @@ fn evicted_keys_keep_their_debt_and_new_ones_are_heard_though_all_owe() {
 }
 
 #[test]
-fn evicted_keys_keep_what_is_left_of_their_uses_until_it_was_drained() {
+fn evicted_keys_keep_their_remaining_uses_until_they_are_drained() {
     let mut service = Service::structured();
     let request = client().uses(3).unwrap();
     let keys: Vec<_> = (0..4).map(|_| service.issue(&request)).collect();
@@ -279,7 +279,7 @@ fn evicted_keys_keep_what_is_left_of_their_uses_until_it_was_drained() {
 }
 
 #[test]
-fn uses_of_evicted_keys_are_told_or_said_to_be_lost() {
+fn uses_of_evicted_keys_are_reported_or_counted_as_lost() {
     let mut service = Service::structured();
     let keys: Vec<_> = (0..64).map(|_| service.issue(&client())).collect();
     let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(8));
