@@ -344,7 +344,7 @@ fn counted_while_refreshed(mut service: Service) {
         backed.keyring.invalidate(&key.record.id);
         let all = before + backed.allows(&key) + asking.join().unwrap();
         let told = backed.drained();
-        assert_eq!(told, all, "model: {told} uses told of {all}");
+        assert_eq!(told, all, "model: {told} uses reported of {all}");
     });
 }
 
@@ -363,7 +363,7 @@ fn drained_while_refreshed(mut service: Service) {
         backed.keyring.invalidate(&key.record.id);
         let all = before + backed.allows(&key);
         let told = draining.join().unwrap() + backed.drained();
-        assert_eq!(told, all, "model: {told} uses told of {all}");
+        assert_eq!(told, all, "model: {told} uses reported of {all}");
     });
 }
 
@@ -381,7 +381,7 @@ fn evicted_while_counted(mut service: Service) {
         };
         let all = before + backed.allows(&other) + asking.join().unwrap();
         let told = backed.drained();
-        assert_eq!(told, all, "model: {told} uses told of {all}");
+        assert_eq!(told, all, "model: {told} uses reported of {all}");
     });
 }
 
@@ -422,6 +422,10 @@ fn collided_on(mut service: Service) {
         let told = backed.drained();
         let all = before + here + asking.join().unwrap();
         assert_eq!(all, 4);
-        assert_eq!(told + backed.drained(), all, "model: uses are told once");
+        assert_eq!(
+            told + backed.drained(),
+            all,
+            "model: uses are reported once"
+        );
     });
 }

@@ -93,7 +93,7 @@ fn f10_no_freed_block_holds_a_key() {
                 let copy = issued.key.expose().to_string();
                 drop((copy, issued));
             });
-            assert_eq!(kept, 1, "the control: a copy that nobody wipes is found");
+            assert_eq!(kept, 1, "the control: a copy that is not wiped is found");
         }
 
         let record = issued().record;

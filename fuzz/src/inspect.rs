@@ -37,7 +37,7 @@ fn judge(text: &[u8]) {
             Finding::WrongLength | Finding::WrongCharacter | Finding::Foreign => {
                 assert!(!kind.has_shape(bare) && !bare.is_empty());
             }
-            _ => panic!("a finding that nobody knows"),
+            _ => panic!("an unknown finding"),
         }
         assert!(!found.finding.hint().is_empty());
         if let Some(id) = found.key_id {

@@ -47,7 +47,7 @@ fn judge(format: &KeyFormat, kind: Kind, text: &[u8]) {
             let made: Vec<_> = digests.iter().copied().collect();
             assert_eq!(made, [keystile::Digest::sha256(text)]);
         }
-        _ => panic!("a look-up of a third kind"),
+        _ => panic!("a third kind of lookup"),
     }
 }
 

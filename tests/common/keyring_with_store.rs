@@ -71,7 +71,7 @@ impl KeyringWithStore {
                 .iter()
                 .find_map(|digest| records.values().find(|record| record.digest == *digest))
                 .cloned(),
-            _ => panic!("an unknown look-up"),
+            _ => panic!("an unknown lookup"),
         }
     }
 

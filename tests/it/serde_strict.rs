@@ -77,7 +77,7 @@ fn j11_cve_2026_39832_no_restriction_is_lost_between_writing_and_reading() {
         assert!(!reads(&renamed), "read without {name}");
         let mut more = fields.clone();
         more.insert(format!("{name}_too"), Value::Null);
-        assert!(!reads(&more), "read with a field beside {name}");
+        assert!(!reads(&more), "read with an extra field next to {name}");
     }
     let mut more = fields.clone();
     more.insert("allowed_hours".into(), json!([9, 17]));

@@ -208,7 +208,7 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
         assert_eq!(
             denial.key_id(),
             None,
-            "nothing is told before the secret is proved"
+            "nothing is disclosed before the secret is verified"
         );
         causes.push(denial.cause());
         bodies.push(

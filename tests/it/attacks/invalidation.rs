@@ -210,7 +210,7 @@ fn a_restored_store_is_trusted_after_a_reset() {
     let request = Request::new();
     let older = |keyring: &Keyring| {
         let Check::NeedsRecord(ticket) = keyring.check(text.as_bytes(), &request, at(1)) else {
-            panic!("it was voided");
+            panic!("it was still cached");
         };
         keyring.admit(ticket, Some(&issued.record), at(1))
     };

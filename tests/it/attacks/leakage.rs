@@ -157,7 +157,7 @@ fn f2_rustsec_2024_0358_no_error_repeats_its_input() {
     .map(Option::unwrap)
     .collect();
     for error in errors {
-        assert!(error.source().is_none(), "nothing is chained behind");
+        assert!(error.source().is_none(), "no source is attached");
         for text in [
             error.to_string(),
             format!("{error:?}"),

@@ -117,7 +117,7 @@ fn h12_what_was_seen_expired_stays_so_when_the_clock_steps_back() {
     assert_eq!(
         backed.fetches(),
         0,
-        "remembered, also while the clock is behind"
+        "remembered, even while the clock is behind"
     );
     // A longer step means that the clock was wrong before.
     assert!(backed.allows(text, at(HOUR - 60 * SECOND - 1)));

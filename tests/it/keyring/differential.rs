@@ -258,7 +258,7 @@ impl Harness {
             let usage = self.usage[&record.lineage];
             assert_eq!(
                 record.remaining_uses, usage.remaining,
-                "uses were lost or told twice"
+                "uses were lost or counted twice"
             );
         }
     }

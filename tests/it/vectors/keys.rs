@@ -283,7 +283,7 @@ fn lookups() {
                 key_id: None,
                 digests: candidates.iter().map(ToString::to_string).collect(),
             },
-            other => panic!("a look-up of another kind: {other:?}"),
+            other => panic!("another kind of lookup: {other:?}"),
         }
     });
 }
