@@ -8,14 +8,14 @@ from topic import Topic, claim, data, repeated
 
 CREDENTIALS = Topic(
     "credentials.json",
-    "Header fields of a request, and the one credential among them, or why there is none.",
+    "Header fields of a request, and the one credential in them, or why there is none.",
 )
 SWEEPS = Topic(
     "credential_sweeps.json",
     "A header value with a hole that is filled with each of the 256 bytes: with which bytes the credential has the "
-    "byte in it, and with which it is what stands around the hole. With all others the value is malformed.",
+    "byte in it, and with which it is the text around the hole. With all others the value is malformed.",
 )
-CHOICES = Topic("header_names.json", "Names of a header of the user's choice, and whether each can be chosen.")
+CHOICES = Topic("header_names.json", "Names for a custom header, and whether each is allowed.")
 TOPICS = [CREDENTIALS, SWEEPS, CHOICES]
 
 DEFAULT = {"header": None, "basic": False}
@@ -79,11 +79,11 @@ add("bearer-header-lower", "names have no case", [auth(f"Bearer {KEY}", "authori
 add("bearer-header-upper", "names have no case", [auth(f"Bearer {KEY}", "AUTHORIZATION")], FOUND, "B4")
 add("nothing", "no header at all", [], MISSING, "B14")
 add("other-headers", "headers of other purposes", [("Host", "example.com"), ("Cookie", f"key={KEY}")], MISSING, "B14")
-add("api-key-empty", "an empty value is none", [api("")], MISSING, "B1")
+add("api-key-empty", "an empty value is no credential", [api("")], MISSING, "B1")
 add("api-key-space", "nor is white space", [api(" ")], MISSING, "B1")
-add("api-key-tab", "white space of another kind is none either", [api("\t")], MISSING, "B1")
+add("api-key-tab", "other white space is no credential either", [api("\t")], MISSING, "B1")
 add("bearer-alone", "a scheme without a token", [auth("Bearer")], MISSING, "B1")
-add("bearer-space", "nor with a space behind it", [auth("Bearer ")], MISSING, "B1")
+add("bearer-space", "nor with a space after it", [auth("Bearer ")], MISSING, "B1")
 add("bearer-space-tab", "nor with a space and a tab", [auth("Bearer \t")], MISSING, "B1")
 add("bearer-many-spaces", "nor with many spaces", [auth("Bearer      ")], MISSING, "B1")
 add("authorization-empty", "an empty Authorization", [auth("")], MISSING, "B1")
@@ -97,8 +97,8 @@ add("bearers", "a longer scheme", [auth(f"Bearers {KEY}")], MISSING, "B3")
 add("digest-scheme", "another scheme", [auth(f"Digest {KEY}")], MISSING, "B3")
 add("token-scheme", "another scheme", [auth(f"Token {KEY}")], MISSING, "B3")
 add("api-key-scheme", "another scheme", [auth(f"ApiKey {KEY}")], MISSING, "B3")
-add("negotiate-long", "a long ticket of another scheme is none of ours", [auth(("Negotiate ", "A", 4_000))], MISSING, "B6")
-add("basic-not-asked", "Basic is read only where it is asked for", [auth(basic(KEY))], MISSING, "B11")
+add("negotiate-long", "a long value with another scheme is not a key", [auth(("Negotiate ", "A", 4_000))], MISSING, "B6")
+add("basic-not-asked", "Basic is read only if it is enabled", [auth(basic(KEY))], MISSING, "B11")
 add("basic-not-bearer", "Basic x is not a Bearer key", [auth("Basic x")], MISSING, "B11")
 add("bearer-two-tokens", "a token has no space", [auth(f"Bearer {KEY} {OTHER}")], MALFORMED, "B16")
 add("bearer-two-schemes", "a scheme twice", [auth(f"Bearer Bearer {KEY}")], MALFORMED, "B3")
@@ -116,7 +116,7 @@ add("bearer-equals", "padding is part of the token", [auth("Bearer abc==")], b"a
 # Bytes and lengths.
 add("non-ascii", "letters beyond ASCII", [api("acm\u00e9")], MALFORMED, "B5")
 add("latin-1", "a byte with its highest bit set is legal in HTTP", [api(b"acm\xe9")], MALFORMED, "B5")
-add("bearer-latin-1", "also behind a scheme", [auth(b"Bearer acm\xe9")], MALFORMED, "B5")
+add("bearer-latin-1", "also after a scheme", [auth(b"Bearer acm\xe9")], MALFORMED, "B5")
 add("scheme-latin-1", "a scheme that is no scheme", [auth(b"Bear\xe9r k")], MISSING, "B5")
 add("nul", "a C string would end here", [api("acme\u0000x")], MALFORMED, "B5")
 add("delete", "the last control of ASCII", [api("acme\u007f")], MALFORMED, "B5")
@@ -131,11 +131,11 @@ add("too-long", "257 bytes are not looked at", [api(("", "a", 257))], MALFORMED,
 add("bearer-longest", "the scheme does not count", [auth(("Bearer ", "a", 256))], b"a" * 256, "B6")
 add("bearer-too-long", "the token does", [auth(("Bearer ", "a", 257))], MALFORMED, "B6")
 add("mebibytes", "sixteen of them cost no more than a short one", [api(("", "a", 1 << 24))], MALFORMED, "B6")
-add("bearer-mebibyte", "nor does one behind a scheme", [auth(("Bearer ", "a", 1 << 20))], MALFORMED, "B6")
+add("bearer-mebibyte", "nor does one after a scheme", [auth(("Bearer ", "a", 1 << 20))], MALFORMED, "B6")
 add("mebibyte-of-bytes", "whatever its bytes are", [api(("", "\u00e9", 1 << 19))], MALFORMED, "B6")
 
 # Names.
-add("underscore-name", "X_API_Key is another header, also where CGI folds the two", [api(KEY, "X_API_Key")], MISSING, "B9")
+add("underscore-name", "X_API_Key is another header, even if CGI folds the two", [api(KEY, "X_API_Key")], MISSING, "B9")
 add("underscore-beside", "and is not even a second one", [api(KEY), api(OTHER, "X_API_KEY")], FOUND, "B9")
 add("longer-name", "a longer name", [api(KEY, "X-API-Key-2")], MISSING, "B9")
 add("shorter-name", "a shorter name", [api(KEY, "API-Key")], MISSING, "B9")
@@ -145,7 +145,7 @@ add("proxy-authorization", "that is for the proxy", [auth(f"Bearer {KEY}", "Prox
 add("connection-nominates", "a hop-by-hop list takes no header away", [("Connection", "x-api-key, close"), api(KEY)], FOUND, "B10")
 add("forwarded", "a header that names others is not read", [("Forwarded", f"key={KEY}")], MISSING, "B10")
 add("query-header", "a target in a header is not looked into", [("X-Original-URL", f"/x?api_key={KEY}")], MISSING, "B15")
-add("referer", "nor is where somebody came from", [("Referer", f"https://example.com/?api_key={KEY}")], MISSING, "B15")
+add("referer", "nor is the page that a client came from", [("Referer", f"https://example.com/?api_key={KEY}")], MISSING, "B15")
 add("cookie", "a cookie is sent without being asked", [("Cookie", f"X-API-Key={KEY}")], MISSING, "B15")
 
 # Two of them.
@@ -161,15 +161,15 @@ add("two-authorizations", "two Authorization", [auth(f"Bearer {KEY}"), auth(f"Be
 add("two-keys-by-case", "keys have a case", [api(KEY), api(KEY.swapcase())], CONFLICT, "B16")
 add("two-keys-by-prefix", "a beginning is another key", [api(KEY), api(KEY[:-1])], CONFLICT, "B16")
 add("third-differs", "two alike and a third", [api(KEY), api(KEY), api(OTHER)], CONFLICT, "B16")
-add("empty-beside", "an empty one beside a key is none", [api(""), auth(f"Bearer {KEY}")], FOUND, "B1")
+add("empty-beside", "an empty value next to a key does not count", [api(""), auth(f"Bearer {KEY}")], FOUND, "B1")
 add("empty-bearer-beside", "in either order", [api(KEY), auth("Bearer ")], FOUND, "B1")
-add("two-empty", "two times none is none", [api(""), auth("Bearer")], MISSING, "B1")
+add("two-empty", "two empty values are no credential", [api(""), auth("Bearer")], MISSING, "B1")
 add("malformed-beside", "a malformed one is not passed over", [api("ab cd"), auth(f"Bearer {KEY}")], MALFORMED, "B13")
 add("malformed-behind", "in either order", [api(KEY), auth("Bearer ab cd")], MALFORMED, "B13")
 add("malformed-same", "a key and the same key with a byte too many", [api(KEY), api(f"{KEY}\u00e9")], MALFORMED, "B13")
 add("long-beside", "an over-long one is not passed over", [api(("", "a", 300)), api(KEY)], MALFORMED, "B13")
-add("other-scheme-beside", "another scheme beside a key is somebody else's", [auth("Negotiate abc"), api(KEY)], FOUND, "B16")
-add("basic-beside", "Basic beside a key, where Basic is not asked for", [auth(basic(OTHER)), api(KEY)], FOUND, "B11")
+add("other-scheme-beside", "another scheme next to a key is for someone else", [auth("Negotiate abc"), api(KEY)], FOUND, "B16")
+add("basic-beside", "Basic next to a key, if Basic is not enabled", [auth(basic(OTHER)), api(KEY)], FOUND, "B11")
 
 # P7: the same decision whatever header carried the key.
 for source, headers, rules in [
@@ -195,7 +195,7 @@ add("custom-beside", "the usual ones are read too", [api(KEY)], FOUND, None, CUS
 add("custom-and-bearer", "the same key in both", [("X-Acme-Key", KEY), auth(f"Bearer {KEY}")], FOUND, "B16", CUSTOM)
 add("custom-conflict", "two different ones are ambiguous", [("X-Acme-Key", KEY), auth(f"Bearer {OTHER}")], CONFLICT, "B16", CUSTOM)
 add("custom-scheme", "a bare header has no scheme", [("X-Acme-Key", f"Bearer {KEY}")], MALFORMED, "B3", CUSTOM)
-add("custom-empty", "an empty value is none", [("X-Acme-Key", "")], MISSING, "B1", CUSTOM)
+add("custom-empty", "an empty value is no credential", [("X-Acme-Key", "")], MISSING, "B1", CUSTOM)
 add("custom-is-api-key", "a choice that is there already", [api(KEY)], FOUND, None, {"header": "x-api-key", "basic": False})
 
 # Basic.
@@ -204,16 +204,16 @@ add("basic-password", "a password is not looked at", [auth(basic(KEY, "secret"))
 add("basic-password-colon", "the first colon ends the user name", [auth(basic(KEY, "a:b"))], FOUND, "B11", BASIC)
 add("basic-lower", "a scheme has no case", [auth(basic(KEY).replace("Basic", "basic"))], FOUND, "B4", BASIC)
 add("basic-spaces", "one space or more", [auth(basic(KEY).replace(" ", "   "))], FOUND, "B4", BASIC)
-add("basic-empty-user", "an empty user name is none", [auth(basic("", "secret"))], MISSING, "B1", BASIC)
+add("basic-empty-user", "an empty user name is no credential", [auth(basic("", "secret"))], MISSING, "B1", BASIC)
 add("basic-colon-alone", "an empty user name and password", [auth(basic("", ""))], MISSING, "B1", BASIC)
 add("basic-alone", "a scheme without a token", [auth("Basic")], MISSING, "B1", BASIC)
-add("basic-space", "nor with a space behind it", [auth("Basic ")], MISSING, "B1", BASIC)
+add("basic-space", "nor with a space after it", [auth("Basic ")], MISSING, "B1", BASIC)
 add("basic-no-colon", "a pair has a colon", [auth(basic(KEY, "", ""))], MALFORMED, "B11", BASIC)
 add("basic-no-base64", "a token that is no base64", [auth(f"Basic {KEY}")], MALFORMED, "B11", BASIC)
 add("basic-no-padding", "base64 is padded", [auth("Basic azp4eA")], MALFORMED, "B11", BASIC)
 add("basic-url-alphabet", "the other alphabet of base64", [auth("Basic Pz8_Pz8_Og==")], MALFORMED, "B11", BASIC)
-add("basic-user-with-space", "a user name has visible ASCII alone", [auth(basic("a b"))], MALFORMED, "B5", BASIC)
-add("basic-user-non-ascii", "a user name has visible ASCII alone", [auth(basic("acm\u00e9"))], MALFORMED, "B5", BASIC)
+add("basic-user-with-space", "a user name must be visible ASCII", [auth(basic("a b"))], MALFORMED, "B5", BASIC)
+add("basic-user-non-ascii", "a user name must be visible ASCII", [auth(basic("acm\u00e9"))], MALFORMED, "B5", BASIC)
 add("basic-user-nul", "a C string would end here", [auth(basic(b"acme\x00x"))], MALFORMED, "B5", BASIC)
 add("basic-user-longest", "256 bytes are looked at", [auth(basic("a" * 256, ""))], b"a" * 256, "B6", BASIC)
 add("basic-user-too-long", "257 bytes are not looked at", [auth(basic("a" * 257, ""))], MALFORMED, "B6", BASIC)
@@ -241,12 +241,12 @@ def sweep(short, why, name, before, behind):
 
 
 sweep("api-key-first", "each byte before a key", "X-API-Key", "", "acme")
-sweep("api-key-second", "each byte behind the first", "X-API-Key", "a", "cme")
+sweep("api-key-second", "each byte after the first", "X-API-Key", "a", "cme")
 sweep("api-key-inside", "each byte inside", "X-API-Key", "ac", "me")
-sweep("api-key-last", "each byte behind a key", "X-API-Key", "acme", "")
-sweep("bearer-first", "each byte behind the first of a token", "Authorization", "Bearer x", "acme")
+sweep("api-key-last", "each byte after a key", "X-API-Key", "acme", "")
+sweep("bearer-first", "each byte after the first of a token", "Authorization", "Bearer x", "acme")
 sweep("bearer-inside", "each byte inside a token", "Authorization", "Bearer ac", "me")
-sweep("bearer-last", "each byte behind a token", "Authorization", "Bearer acme", "")
+sweep("bearer-last", "each byte after a token", "Authorization", "Bearer acme", "")
 
 for short, why, name, legal, attack in [
     ("plain", "a usual name", "X-Acme-Key", True, None),

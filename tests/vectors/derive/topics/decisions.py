@@ -8,13 +8,13 @@ from topic import Topic, claim
 
 DECISIONS = Topic(
     "decisions.json",
-    "A presented key, the record that a look-up gave for it or null, what its lineage has spent, a request and the time; "
+    "A presented key, the record that a lookup returned for it or null, what its lineage has spent, a request and the time; "
     "and the decision. A denial spends nothing.",
 )
 RESPONSES = Topic(
     "responses.json",
-    "A cause alone, or a scene as in decisions.json, and the HTTP response: for a denial its status, header fields and "
-    "what its body says; for an allowed request the header fields alone.",
+    "A cause, or a scene as in decisions.json, and the HTTP response: for a denial its status, header fields and "
+    "the contents of its body; for an allowed request only the header fields.",
 )
 TOPICS = [DECISIONS, RESPONSES]
 
@@ -70,21 +70,21 @@ add("second-format", "two formats at once, as while moving from one to another",
 add("second-format-opaque", "the other one of the two", "allow", key=OPAQUE, formats=[made.STRUCTURED, made.OPAQUE], environment=None)
 add("never-expires", "a key without an end", "allow", expires_at=None)
 add("far-future", "the last instant that a key can see", "allow", now=253_402_300_799_998, expires_at=253_402_300_799_999)
-add("lineage", "the lineage is told, since usage is kept under it", "allow", lineage=SECOND)
+add("lineage", "the lineage is reported, since usage is kept by lineage", "allow", lineage=SECOND)
 add("unused-fields", "what is kept for people decides nothing", "allow", owner="tenant", client_email="a@example.com", metadata='{"a":1}',
     scope_type="monitoring", last_used_at=NOW - 5, version=42)
-add("before-created", "a clock that is a little behind refuses no new key", "allow", created_at=NOW + 1_000, attack="H12")
+add("before-created", "a clock that is a little slow refuses no new key", "allow", created_at=NOW + 1_000, attack="H12")
 
 # Not proved: one outcome outside.
 add("malformed", "a text that is no key", "malformed", "C8", key="acme_live_x", record_of=KEY)
 add("malformed-check", "a typo: the check is wrong", "malformed", "C8", key=KEY[:-1] + ("0" if KEY[-1] != "0" else "1"), record_of=KEY)
 add("malformed-empty", "an empty text, whose digest a record might have", "malformed", "B1", key="")
 add("malformed-other-format", "a format that this verifier does not read", "malformed", key=OPAQUE, environment=None)
-add("malformed-unknown", "no look-up for a text that is no key", "malformed", "G9", key="acme_live_x", record_of=KEY, found=False)
+add("malformed-unknown", "no lookup for a text that is not a key", "malformed", "G9", key="acme_live_x", record_of=KEY, found=False)
 add("unknown", "no record was found: the same code as for a wrong secret", "unknown_key", "C4", found=False)
-add("unknown-opaque", "an opaque key that nobody knows", "unknown_key", "C4", key=OPAQUE, formats=[made.OPAQUE], found=False)
+add("unknown-opaque", "an opaque key that is not in the store", "unknown_key", "C4", key=OPAQUE, formats=[made.OPAQUE], found=False)
 add("unknown-peppered", "also under a pepper", "unknown_key", "C4", found=False, peppers=[P1])
-add("record-of-other-id", "a record of another key is no record, whatever look-up it came from", "unknown_key", "G10", key=OTHER, record_of=KEY)
+add("record-of-other-id", "a record of another key counts as none, whichever lookup returned it", "unknown_key", "G10", key=OTHER, record_of=KEY)
 forged = made.seal(made.covered().replace(made.base62("secret first", 43), made.base62("secret forged", 43)))
 add("wrong-secret", "the right id with another secret: the same code as for no record", "wrong_secret", "C4", key=forged, record_of=KEY)
 add("wrong-secret-environment", "the id and secret of a test key under live", "wrong_secret", "N4",
@@ -120,13 +120,13 @@ add("pepper-introduced", "a plain digest proves, and asks for a peppered one", "
 add("pepper-unknown", "a pepper that the ring does not hold: nothing can be proved", "pepper_unavailable", "D7", peppers=[P2], digest_peppers=[P1])
 add("pepper-abolished", "a peppered digest and an empty ring", "pepper_unavailable", "D7", peppers=[], digest_peppers=[P1])
 add("pepper-same-version", "another pepper under the same version", "wrong_secret", "D7", peppers=[{**P2, "version": 1}], digest_peppers=[P1])
-add("pepper-unknown-revoked", "without proof, no state is told", "pepper_unavailable", "C8", peppers=[P2], digest_peppers=[P1], status=made.revoked())
+add("pepper-unknown-revoked", "without proof, no state is disclosed", "pepper_unavailable", "C8", peppers=[P2], digest_peppers=[P1], status=made.revoked())
 add("pepper-opaque", "an opaque key under a retired pepper", "allow", "D7", key=OPAQUE, formats=[made.OPAQUE], environment=None, peppers=[P2, P1], digest_peppers=[P1])
 
 # Status.
 add("revoked", "a revoked key", "revoked", "K10", status=made.revoked())
 add("revoked-now", "from the very instant on", "revoked", "K10", status=made.revoked(at=NOW))
-add("revoked-later", "revoked is revoked, whatever its instant says", "revoked", "K10", status=made.revoked(at=NOW + DAY))
+add("revoked-later", "revoked is revoked, whatever its instant", "revoked", "K10", status=made.revoked(at=NOW + DAY))
 add("revoked-never-expires", "a key without an end can be revoked", "revoked", "H7", status=made.revoked(), expires_at=None)
 add("revoked-no-reason", "an empty reason is a reason", "revoked", "H7", status=made.revoked(reason=""))
 add("suspended", "a suspended key", "suspended", status=made.SUSPENDED)
@@ -146,7 +146,7 @@ REPLACED = {"replaced_by": SECOND}
 for label, offset, outcome in [("before", 1, "allow"), ("at", 0, "replaced"), ("after", -1, "replaced")]:
     attack = "K2" if outcome == "allow" else "K1"
     add(f"overlap-{label}", "a replaced key lives while now is less than overlap_until", outcome, attack, overlap_until=NOW + offset, **REPLACED)
-add("overlap-notice", "a key in its overlap is told its successor and its end", "allow", overlap_until=NOW + 3 * DAY, **REPLACED)
+add("overlap-notice", "a key in its overlap is notified of its successor and its end", "allow", overlap_until=NOW + 3 * DAY, **REPLACED)
 for label, expiry, overlap, outcome in [
     ("both-ahead", 1, 1, "allow"), ("expiry-first", 0, 1, "expired"), ("overlap-first", 1, 0, "replaced"), ("both-over", 0, 0, "expired"),
 ]:
@@ -155,17 +155,17 @@ for label, expiry, overlap, outcome in [
 add("overlap-no-expiry", "an overlap ends a key that had no end", "replaced", "K1", expires_at=None, overlap_until=NOW, **REPLACED)
 add("overlap-revoked", "revoked in its overlap", "revoked", "K9", status=made.revoked(), overlap_until=NOW + DAY, **REPLACED)
 add("successor", "the successor is a key like others", "allow", key=OTHER, label="second", lineage=FIRST)
-add("successor-first-use", "the first use of a successor that ends the overlap says so", "allow", key=OTHER, label="second", lineage=FIRST, ends_at_first_use=FIRST)
+add("successor-first-use", "the first use of a successor that ends the overlap reports it", "allow", key=OTHER, label="second", lineage=FIRST, ends_at_first_use=FIRST)
 add("successor-refused", "a refused use ends no overlap", "permission", key=OTHER, label="second", lineage=FIRST, ends_at_first_use=FIRST, request=ask("admin"))
 add("successor-replaced", "a successor that is being replaced itself", "allow", "K5", key=OTHER, label="second", lineage=FIRST, replaced_by=THIRD, overlap_until=NOW + DAY)
 
 # Environment.
 add("environment-same", "a key of the environment that asks", "allow", request=ask(environment="live"))
 add("environment-other", "a key of another", "environment", "N4", request=ask(environment="test"))
-add("environment-none-asked", "where none asks, any will do", "allow", environment="test", key=made.key(environment="test"))
-add("environment-none-held", "a key of none is refused where one asks", "environment", "N4", request=ask(environment="live"), environment=None)
+add("environment-none-asked", "if the request names none, any will do", "allow", environment="test", key=made.key(environment="test"))
+add("environment-none-held", "a key of none is refused if the request names one", "environment", "N4", request=ask(environment="live"), environment=None)
 add("environment-prefix", "a longer name is another", "environment", "N4", request=ask(environment="live2"))
-add("environment-of-record", "the record decides, not what the text says: here they differ", "environment", "N4", request=ask(environment="live"), environment="test")
+add("environment-of-record", "the record decides, not the key's text: here they differ", "environment", "N4", request=ask(environment="live"), environment="test")
 
 # Networks.
 OFFICE = {"allowed_networks": ["192.0.2.0/24", "2001:db8::/32"]}
@@ -186,7 +186,7 @@ add("endpoint-second", "any rule of the list", "allow", request=ask(endpoint=("D
 add("endpoint-method", "the method is part of the rule", "endpoint", "A31", request=ask(endpoint=("POST", "/api/metrics/cpu")), **RULES)
 add("endpoint-outside", "a route that no rule names", "endpoint", "A28", request=ask(endpoint=("GET", "/api/users")), **RULES)
 add("endpoint-boundary", "a segment is whole", "endpoint", "A15", request=ask(endpoint=("GET", "/api/database")), **RULES)
-add("endpoint-not-said", "a restricted key, and a request that does not say its path", "endpoint", "G11", **RULES)
+add("endpoint-not-said", "a restricted key, and a request that does not state its path", "endpoint", "G11", **RULES)
 add("endpoint-none", "no list: not restricted", "allow", request=ask(endpoint=("PATCH", "/anything")))
 add("endpoint-empty", "an empty list is no missing list: nowhere", "endpoint", "J5", request=ask(endpoint=("GET", "/")), allowed_endpoints=[])
 add("endpoint-empty-not-said", "an empty list and no path", "endpoint", "J5", allowed_endpoints=[])
@@ -198,15 +198,15 @@ PATHS = [
 ]
 for label, path, attack in PATHS:
     add(f"path-{label}", "a path that is not canonical is refused as such", "path_not_canonical", attack, request=ask(endpoint=("GET", path)), **RULES)
-add("path-unrestricted", "also where the key is not restricted", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")))
-add("path-all", "and where everything is allowed", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")), allowed_endpoints=["/*"])
-add("path-nowhere", "a path that is none comes before a list that is empty", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")), allowed_endpoints=[])
+add("path-unrestricted", "even if the key is not restricted", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")))
+add("path-all", "and if everything is allowed", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")), allowed_endpoints=["/*"])
+add("path-nowhere", "an invalid path is checked before an empty list", "path_not_canonical", "A1", request=ask(endpoint=("GET", "/a/../b")), allowed_endpoints=[])
 for label, raw in [("latin-1", b"/caf\xe9"), ("overlong", b"/a\xc0\xaf"), ("utf-8", "/caf\u00e9".encode())]:
     add(f"path-bytes-{label}", "bytes beyond ASCII are sent escaped", "path_not_canonical", "A5",
         request={"method": "GET", "path_hex": raw.hex()}, allowed_endpoints=["/*"])
 
 # Permissions.
-add("permission-held", "what is asked is held", "allow", request=ask("read"))
+add("permission-held", "the key has what is required", "allow", request=ask("read"))
 add("permission-missing", "what is missing is named", "permission", request=ask("read AND delete"))
 add("permission-either", "each alternative is named", "permission", request=ask("delete OR admin"))
 add("permission-none-asked", "a route that asks for nothing", "allow", permissions=[])
@@ -219,7 +219,7 @@ add("permission-scope-type", "the template's name grants nothing", "permission",
 
 # Limits.
 LIMIT = {"rate_limit": made.limit(2, 1_000)}
-add("limit-first", "what is left of the limit is told", "allow", **LIMIT)
+add("limit-first", "what is left of the limit is reported", "allow", **LIMIT)
 add("limit-last", "the last one of the burst", "allow", admitted_at=[NOW], **LIMIT)
 add("limit-spent", "one more, and when it would pass", "rate_limit", admitted_at=[NOW, NOW], **LIMIT)
 add("limit-early", "a millisecond early", "rate_limit", admitted_at=[NOW - 499, NOW - 499], **LIMIT)
@@ -233,8 +233,8 @@ add("uses-spent", "none is left", "uses_spent", "I12", remaining=0)
 add("uses-not-counted", "none is not no limit: null is", "allow", remaining=None)
 add("uses-of-usage", "the usage decides, the record's own number is from when it was read", "uses_spent", "I3", remaining=0, remaining_uses=5)
 add("uses-of-usage-other", "in the other direction too", "allow", remaining=5, remaining_uses=0)
-add("uses-spent-limit-kept", "where uses are spent, the limit is not", "uses_spent", "I5", remaining=0, **LIMIT)
-add("limit-spent-uses-kept", "where the limit is spent, no use is", "rate_limit", "I5", admitted_at=[NOW, NOW], remaining=1, **LIMIT)
+add("uses-spent-limit-kept", "if no uses are left, the limit is not spent", "uses_spent", "I5", remaining=0, **LIMIT)
+add("limit-spent-uses-kept", "if the limit is spent, no use is counted", "rate_limit", "I5", admitted_at=[NOW, NOW], remaining=1, **LIMIT)
 add("limit-shared", "a successor finds the limit as its predecessor left it", "rate_limit", key=OTHER, label="second", lineage=FIRST, admitted_at=[NOW, NOW], **LIMIT)
 
 # Two faults at once: the first in the order of the checks is told, and nothing is spent.
@@ -309,7 +309,7 @@ for label, until, why in [
 ]:
     respond(f"sunset-{label}", why, "allow", expires_at=None, overlap_until=until, **REPLACED)
 respond("missing", "what is missing is named", "permission", request=ask("read AND delete AND invoices:void"))
-respond("missing-one", "also where it is one", "permission", request=ask("delete"))
+respond("missing-one", "also if it is one", "permission", request=ask("delete"))
 respond("missing-express", "under either policy", "permission", "express", request=ask("delete OR admin"))
 respond("limited", "Retry-After in seconds, rounded up", "rate_limit", admitted_at=[NOW, NOW], **LIMIT)
 respond("limited-express", "under either policy", "rate_limit", "express", admitted_at=[NOW, NOW], **LIMIT)

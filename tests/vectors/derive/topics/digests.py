@@ -6,16 +6,16 @@ from topic import Topic, claim, data
 
 DIGESTS = Topic(
     "digests.json",
-    "Key texts and peppers, the current one first, and the digest that a new record gets; "
-    "or the kind of error where the peppers cannot be a ring.",
+    "Key texts and peppers, the current one first, and the digest for a new record; "
+    "or the kind of error if the peppers cannot form a ring.",
 )
 TEXTS = Topic(
     "digest_texts.json",
-    "Stored digests as text, and the same digest as it is written; null where the text is none.",
+    "Stored digests as text, and the same digest as it is written; null if the text is not a digest.",
 )
 LOOKUPS = Topic(
     "lookups.json",
-    "What a store is asked for: the id of a structured key, or each digest that the record of an opaque key may carry.",
+    "What to look up in a store: the id of a structured key, or each digest that the record of an opaque key may have.",
 )
 TOPICS = [DIGESTS, TEXTS, LOOKUPS]
 
@@ -39,7 +39,7 @@ add("abc", "FIPS 180-2, appendix B.1", "abc", [],
     known="sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
 add("two-blocks", "FIPS 180-2, appendix B.2", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", [],
     known="sha256:248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
-add("empty", "the digest of nothing, which no look-up ever asks for", "", [], "B1",
+add("empty", "the digest of an empty text, which is never looked up", "", [], "B1",
     known="sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 add("rfc4231-6", "RFC 4231, case 6: a pepper longer than a block is hashed first",
     "Test Using Larger Than Block-Size Key - Hash Key First", [{"version": 6, "secret_hex": "aa" * 131}],
@@ -65,11 +65,11 @@ add("pepper-of-65", "a pepper longer than a block", live, [pepper(3, 65)])
 add("pepper-zeros", "a pepper of zeros is a weak one, and a pepper", live, [{"version": 1, "secret_hex": "00" * 32}])
 add("eight-peppers", "the most that a ring holds", live, [pepper(version) for version in range(1, 9)])
 add("nine-peppers", "one more than a ring holds", live, [pepper(version) for version in range(1, 10)])
-add("pepper-empty", "an empty pepper is none", live, [{"version": 1, "secret_hex": ""}], "B2")
+add("pepper-empty", "an empty pepper is refused", live, [{"version": 1, "secret_hex": ""}], "B2")
 add("pepper-short", "31 bytes are too few", live, [pepper(1, 31)], "B2")
-add("retired-short", "a retired pepper is held to the same", live, [pepper(2), pepper(1, 31)], "B2")
+add("retired-short", "a retired pepper has the same minimum length", live, [pepper(2), pepper(1, 31)], "B2")
 add("version-twice", "a version names one pepper", live, [pepper(1), {**pepper(2), "version": 1}])
-add("same-pepper-twice", "also where both are the same", live, [pepper(1), pepper(1)])
+add("same-pepper-twice", "even if both are the same", live, [pepper(1), pepper(1)])
 
 hexa = digesting.plain(live.encode()).removeprefix("sha256:")
 
@@ -80,13 +80,13 @@ def text(short, why, stored, legal, attack=None):
     TEXTS.add(f"digest-text-{short}", why, {"digest": digest}, attack, text=stored)
 
 
-text("plain", "SHA-256 says what it is", f"sha256:{hexa}", True)
-text("bare", "64 digits alone are SHA-256, as in the article's table", hexa, True)
+text("plain", "SHA-256 is named", f"sha256:{hexa}", True)
+text("bare", "64 digits without a kind are SHA-256", hexa, True)
 text("bare-upper-case", "some stores write hex in upper case", hexa.upper(), True)
 text("upper-case", "digits may be upper case; they are written lower", f"sha256:{hexa.upper()}", True)
 text("mixed-case", "digits may be of mixed case", f"sha256:{hexa[:32]}{hexa[32:].upper()}", True)
 text("zeros", "no value is special", "0" * 64, True)
-text("peppered", "HMAC says its pepper", f"hmac-sha256:7:{hexa}", True)
+text("peppered", "HMAC names its pepper", f"hmac-sha256:7:{hexa}", True)
 text("pepper-zero", "0 is a version like any other", f"hmac-sha256:0:{hexa}", True)
 text("pepper-largest", "the largest version", f"hmac-sha256:4294967295:{hexa}", True)
 text("pepper-too-large", "2 to the 32nd would wrap to version 0", f"hmac-sha256:4294967296:{hexa}", False, "D10")
@@ -104,13 +104,13 @@ text("empty", "an empty column is no digest", "", False, "D3")
 text("kind-alone", "a kind without digits", "sha256:", False, "D3")
 text("sixty-three", "one digit too few", hexa[:-1], False, "D5")
 text("sixty-five", "one digit too many", hexa + "0", False, "D3")
-text("thirty-two", "half a digest is none", f"sha256:{hexa[:32]}", False, "D5")
+text("thirty-two", "half a digest is refused", f"sha256:{hexa[:32]}", False, "D5")
 text("md5", "a kind that is not ours", f"md5:{hexa}", False, "D10")
 text("sha1", "a kind that is not ours", f"sha1:{hexa[:40]}", False, "D10")
 text("sha512", "a kind that is not ours", f"sha512:{hexa}{hexa}", False, "D10")
 text("kind-upper-case", "the kind is lower case", f"SHA256:{hexa}", False)
 text("kind-dash", "and spelled without a dash", f"sha-256:{hexa}", False)
-text("kind-empty", "an empty kind is none", f":{hexa}", False)
+text("kind-empty", "an empty kind is refused", f":{hexa}", False)
 text("bcrypt", "a hash of another system is no digest of ours", "$2b$12$KIXQ8e8p0pQJ0c1n2m3b4uO5i6u7y8t9r0e1w2q3a4s5d6f7g8h9", False, "D3")
 text("non-ascii", "a damaged column", "sha256:\u00e9" + hexa[1:], False, "D3")
 text("zero-x", "digits without 0x", f"0x{hexa[2:]}", False)
@@ -118,7 +118,7 @@ text("leading-space", "white space is not cut off", f" {hexa}", False)
 text("trailing-line-feed", "the line feed of sha256sum", f"{hexa}\n", False)
 text("sha256sum-line", "the file name of sha256sum", f"{hexa}  -", False)
 text("nul-inside", "a C string would end here", f"sha256:{hexa[:-1]}\u0000", False, "D3")
-text("the-key-itself", "a key in the column of its digest is none", live, False, "D9")
+text("the-key-itself", "a key in the digest's column is refused", live, False, "D9")
 
 
 def lookup(short, why, spec, presented, peppers, attack=None):
@@ -134,6 +134,6 @@ lookup("structured-peppered", "whatever the peppers", made.STRUCTURED, live, [pe
 lookup("any-structured", "and whatever the prefix", {"kind": "any_structured"}, live, [])
 lookup("opaque", "an opaque key is asked for by its digest, never by its text", made.OPAQUE, made.opaque(), [], "C1")
 lookup("opaque-peppered", "under the pepper first, then plain", made.OPAQUE, made.opaque(), [pepper(1)])
-lookup("opaque-two", "the current pepper first, retired ones behind it", made.OPAQUE, made.opaque(), [pepper(2), pepper(1)])
+lookup("opaque-two", "the current pepper first, then retired ones", made.OPAQUE, made.opaque(), [pepper(2), pepper(1)])
 lookup("opaque-eight", "every pepper of a full ring", made.OPAQUE, made.opaque(), [pepper(version) for version in range(1, 9)])
 lookup("any-opaque", "and whatever the length", {"kind": "any_opaque"}, made.opaque("k", count=16), [pepper(3)])

@@ -6,7 +6,7 @@ from topic import Topic, claim
 ENDPOINTS = Topic(
     "endpoints.json",
     "A list of endpoint rules, a method and a path, and whether the list allows them; "
-    "or the kind of error where a rule is not spelled as one.",
+    "or the kind of error if a rule is malformed.",
 )
 TOPICS = [ENDPOINTS]
 
@@ -32,7 +32,7 @@ add("literal-above", "a literal rule has nothing above it", ["/api/data"], "GET"
 add("literal-trailing-slash", "a slash at the end is a segment more", ["/api/data"], "GET", "/api/data/", False, "A25")
 add("literal-own-trailing-slash", "a rule may end in a slash", ["/api/data/"], "GET", "/api/data/", True)
 add("literal-lost-trailing-slash", "which then must be sent", ["/api/data/"], "GET", "/api/data", False, "A25")
-add("root", "the root alone", ["/"], "GET", "/", True)
+add("root", "only the root", ["/"], "GET", "/", True)
 add("root-below", "and nothing below it", ["/"], "GET", "/x", False)
 add("case", "case is not folded", ["/admin/secret"], "GET", "/ADMIN/Secret", False, "A25")
 add("case-of-rule", "in either direction", ["/ADMIN"], "GET", "/admin", False, "A25")
@@ -49,7 +49,7 @@ add("unanchored-end", "nor at its beginning", ["/api"], "GET", "/api/data", Fals
 add("sub-delimiters", "all that RFC 3986 allows but ; and *", ["/-._~!$&'()+,=:@"], "GET", "/-._~!$&'()+,=:@", True)
 add("dots-of-three", "three dots are a name", ["/..."], "GET", "/...", True)
 add("dot-file", "a name may begin with a dot", ["/.well-known/x"], "GET", "/.well-known/x", True)
-add("escaped-letter", "a letter is written plainly, so this path is none", ["/a"], "GET", "/%61", False, "A5")
+add("escaped-letter", "a letter must not be escaped, so this path is not canonical", ["/a"], "GET", "/%61", False, "A5")
 
 # * at the end.
 add("rest-one", "one segment below", DATA, "GET", "/api/data/x", True)
@@ -59,7 +59,7 @@ add("rest-trailing-slash", "a slash at the end is part of the remainder", DATA, 
 add("rest-none", "the slash belongs to the rule", DATA, "GET", "/api/data", False)
 add("rest-boundary", "a segment is whole", DATA, "GET", "/api/database", False, "A15")
 add("rest-boundary-below", "a segment is whole", DATA, "GET", "/api/database/x", False, "A15")
-add("rest-boundary-dots", "dots behind a name make another name", ["/api/*"], "GET", "/api../admin", False, "A6")
+add("rest-boundary-dots", "dots after a name make another name", ["/api/*"], "GET", "/api../admin", False, "A6")
 add("rest-boundary-hidden", "as for a dashboard's rule", ["/dashboard/*"], "GET", "/dashboard..", False, "A15")
 add("rest-boundary-pki", "/pki is not /pkix", ["/pki/*"], "GET", "/pkix/crl", False, "A15")
 add("rest-sibling", "a sibling route is not below", ["/repos/issues/*"], "GET", "/repos/issues.rss", False, "A28")
@@ -132,10 +132,10 @@ add("method-empty", "no method is no method", METRICS, "", "/api/metrics/cpu", F
 add("method-prefix", "a beginning of a method", METRICS, "GE", "/api/metrics/cpu", False, "A31")
 add("method-longer", "a longer one", METRICS, "GETS", "/api/metrics/cpu", False, "A31")
 add("method-head-is-not-get", "GET does not bring HEAD along", ["GET /x"], "HEAD", "/x", False, "A31")
-add("method-bulk-route", "a rule for reading is none for the bulk route", ["GET /items/*"], "POST", "/items/bulk", False, "A31")
+add("method-bulk-route", "a rule for reading does not cover the bulk route", ["GET /items/*"], "POST", "/items/bulk", False, "A31")
 add("method-path-counts", "the right method and another path", METRICS, "GET", "/api/data/cpu", False)
 add("method-any", "without methods, all are meant", ["/x"], "PATCH", "/x", True, "A31")
-add("method-any-lower", "also those that nobody knows", ["/x"], "brew", "/x", True)
+add("method-any-lower", "also unknown ones", ["/x"], "brew", "/x", True)
 add("method-with-dash", "a token may have a dash", ["M-SEARCH /x"], "M-SEARCH", "/x", True)
 add("method-with-digit", "a token may have a digit", ["V2 /x"], "V2", "/x", True)
 add("method-twice", "a method twice is one method", ["GET,GET /x"], "GET", "/x", True)
@@ -157,19 +157,19 @@ ILLEGAL = [
     ("star-prefix", "* is a whole segment", "/*.json", "A15"),
     ("star-inside", "* is a whole segment", "/a*b/c", None),
     ("double-star", "** is no wildcard", "/api/**", "A23"),
-    ("star-alone", "a rule begins with a slash, else it would never match", "*", "A23"),
-    ("double-star-alone", "a rule begins with a slash", "**", "A23"),
-    ("no-slash", "a rule begins with a slash", "api/data", "A23"),
-    ("method-no-slash", "also behind methods", "GET api/data", "A23"),
+    ("star-alone", "a rule must start with a slash, or it would never match", "*", "A23"),
+    ("double-star-alone", "a rule must start with a slash", "**", "A23"),
+    ("no-slash", "a rule must start with a slash", "api/data", "A23"),
+    ("method-no-slash", "also after methods", "GET api/data", "A23"),
     ("empty", "an empty rule", "", "J5"),
-    ("space", "a space alone", " ", None),
+    ("space", "only a space", " ", None),
     ("method-alone", "methods without a path", "GET", None),
     ("method-and-space", "methods without a path", "GET ", None),
     ("leading-space", "an empty list of methods", " /x", None),
     ("trailing-space", "white space is not cut off", "/x ", None),
-    ("two-spaces", "one space behind the methods", "GET  /x", None),
+    ("two-spaces", "there is one space after the methods", "GET  /x", None),
     ("tab", "a space, not a tab", "GET\t/x", None),
-    ("space-in-methods", "methods are joined by commas alone", "GET, HEAD /x", None),
+    ("space-in-methods", "methods are joined only by commas", "GET, HEAD /x", None),
     ("lower-case-method", "a rule that would never match", "get /x", "A31"),
     ("mixed-case-method", "a rule that would never match", "Get /x", "A31"),
     ("star-method", "there is no wildcard for methods: leave them out", "* /x", "A31"),

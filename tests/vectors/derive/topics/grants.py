@@ -6,7 +6,7 @@ from topic import Topic, claim
 
 GRANTS = Topic(
     "grants.json",
-    "What is asked for a new key, the record of the key that it derives from or null, and the time; and the rights that "
+    "The request for a new key, the record of the key that it derives from or null, and the time; and the rights that "
     "the new key gets, or the kind of error.",
 )
 TOPICS = [GRANTS]
@@ -96,10 +96,10 @@ derive("permission-wildcard", "a wildcard within a wildcard", {"permissions": ["
 derive("permission-middle", "one segment for the star in the middle", {"permissions": ["org:7:audit"]})
 derive("permission-other", "a permission that the source lacks", {"permissions": ["write"]}, "exceeds")
 derive("permission-star", "everything is more than the source has", {"permissions": ["*"]}, "exceeds", "J3")
-derive("permission-wider", "a wildcard where the source has a word", {"permissions": ["read:*"]}, "exceeds", "J3")
+derive("permission-wider", "a wildcard instead of the source's word", {"permissions": ["read:*"]}, "exceeds", "J3")
 derive("permission-parent", "the parent of what is granted", {"permissions": ["invoices"]}, "exceeds", "J6")
-derive("permission-middle-rest", "a remainder where the source has one segment", {"permissions": ["org:*"]}, "exceeds", "J3")
-derive("permission-middle-deep", "two segments where the source has one", {"permissions": ["org:7:8:audit"]}, "exceeds", "J3")
+derive("permission-middle-rest", "the rest of the path instead of the source's one segment", {"permissions": ["org:*"]}, "exceeds", "J3")
+derive("permission-middle-deep", "two segments instead of the source's one", {"permissions": ["org:7:8:audit"]}, "exceeds", "J3")
 derive("endpoint-less", "a path below", {"endpoints": ["GET /api/data"]})
 derive("endpoint-methods", "fewer methods", {"endpoints": ["HEAD /api/*"]})
 derive("endpoint-more-methods", "more methods", {"endpoints": ["GET,POST /api/*"]}, "exceeds", "A31")
@@ -107,7 +107,7 @@ derive("endpoint-any-method", "any method is more than two", {"endpoints": ["/ap
 derive("endpoint-wider", "a path above", {"endpoints": ["GET /*"]}, "exceeds")
 derive("endpoint-middle", "one segment for the star in the middle", {"endpoints": ["/users/7/name"]})
 derive("endpoint-middle-same", "the same star", {"endpoints": ["POST /users/*/name"]})
-derive("endpoint-middle-rest", "a remainder where the source has one segment", {"endpoints": ["/users/*"]}, "exceeds")
+derive("endpoint-middle-rest", "the rest of the path instead of the source's one segment", {"endpoints": ["/users/*"]}, "exceeds")
 derive("endpoint-none", "nowhere is less", {"endpoints": []}, allowed_endpoints=[])
 derive("endpoint-second-wider", "one rule of two goes beyond", {"endpoints": ["GET /api/x", "GET /admin"]}, "exceeds")
 derive("network-less", "a smaller block", {"networks": ["192.0.2.128/25"]})
@@ -123,8 +123,8 @@ derive("uses-more", "more uses than the source has", {"uses": 11}, "exceeds", "I
 derive("life-less", "a shorter life", {"expires_in_ms": DAY}, expires_at=T + DAY)
 derive("life-same", "to the same end", {"expires_in_ms": 80 * DAY}, expires_at=made.EXPIRES)
 derive("life-more", "a millisecond more", {"expires_in_ms": 80 * DAY + 1}, "exceeds", "H8")
-derive("life-for-ever", "no end where the source has one", {"never_expires": True}, "exceeds", "H8")
-derive("life-not-asked", "where no lifetime is asked for, the source's end counts", {}, None, "H8", source={**SOURCE, "expires_at": T + 5}, expires_at=T + 5)
+derive("life-for-ever", "no end, but the source has one", {"never_expires": True}, "exceeds", "H8")
+derive("life-not-asked", "if no lifetime is requested, the source's end counts", {}, None, "H8", source={**SOURCE, "expires_at": T + 5}, expires_at=T + 5)
 derive("life-not-asked-long", "or the usual one", {}, None, "H8", source={**SOURCE, "expires_at": T + 300 * DAY}, expires_at=T + 90 * DAY)
 derive("life-of-overlap", "a source in its overlap ends with it", {}, None, "H8",
        source={**SOURCE, "replaced_by": made.key_id("second"), "overlap_until": T + DAY}, expires_at=T + DAY)
@@ -132,10 +132,10 @@ derive("life-past-overlap", "and nothing lives longer", {"expires_in_ms": 2 * DA
        source={**SOURCE, "replaced_by": made.key_id("second"), "overlap_until": T + DAY})
 derive("owner-same", "the owner is the source's", {"owner": "tenant"}, owner="tenant")
 derive("owner-other", "another owner", {"owner": "other"}, "exceeds", "K8")
-derive("owner-of-none", "an owner where the source has none", {"owner": "other"}, "exceeds", "K8", source={**SOURCE, "owner": None})
+derive("owner-of-none", "an owner, but the source has none", {"owner": "other"}, "exceeds", "K8", source={**SOURCE, "owner": None})
 derive("environment-same", "the environment is the source's", {"environment": "live"}, environment="live")
 derive("environment-other", "another environment", {"environment": "test"}, "exceeds", "N4")
-derive("environment-of-none", "an environment where the source has none, which is refused in all", {"environment": "live"}, "exceeds", "N4",
+derive("environment-of-none", "an environment, but the source has none, and is refused in all", {"environment": "live"}, "exceeds", "N4",
        source={**SOURCE, "environment": None})
 derive("template-within", "a template within the source", {"template": template(), "endpoints": ["GET /api/x"]}, permissions=["read"], scope_type="custom")
 derive("template-beyond", "a template beyond it", {"template": "admin"}, "exceeds", "J3")

@@ -6,7 +6,7 @@ from topic import Topic, claim, data, repeated
 
 INSPECTIONS = Topic(
     "inspections.json",
-    "A text that somebody took for a key: the finding, and the environment and public id that it names.",
+    "A text that may be a key: the finding, and the environment and public id in the text.",
 )
 TOPICS = [INSPECTIONS]
 ANY = {"kind": "any_structured"}
@@ -28,7 +28,7 @@ ours, opaque = made.STRUCTURED, made.OPAQUE
 add("whole", "a whole key, with its environment and id", ours, live, "well_formed")
 add("whole-bare", "a whole key without an environment", ours, bare, "well_formed")
 add("whole-any", "a whole key of whatever prefix", ANY, live, "well_formed")
-add("opaque", "an opaque key says nothing of itself", opaque, first, "well_formed")
+add("opaque", "an opaque key contains nothing about itself", opaque, first, "well_formed")
 add("any-opaque", "of whatever prefix", ANY_OPAQUE, made.opaque("k"), "well_formed")
 add("typo", "one character was changed", ours, live[:-10] + ("0" if live[-10] != "0" else "1") + live[-9:], "wrong_checksum")
 add("typo-in-id", "in the id: what it names is not to be trusted", ours, live.replace(made.key_id("first"), made.key_id("second")), "wrong_checksum")
@@ -61,11 +61,11 @@ add("opaque-cut-off", "an opaque key lost a digit", opaque, first[:-1], "wrong_l
 add("opaque-longer", "an opaque key gained one", opaque, first + "0", "wrong_length")
 add("mebibyte-of-ours", "a long text that begins like ours", ours, ("acme_", 200_000), "wrong_length", "B6")
 add("dash", "an editor made a long dash of a separator", ours, live.replace("_1", "\u20141"), "wrong_character")
-add("secret-dash", "a dash in a key of the right length: what it names is still told", ours, live[:-9] + "-" + live[-8:], "wrong_character")
+add("secret-dash", "a dash in a key of the right length: what it names is still reported", ours, live[:-9] + "-" + live[-8:], "wrong_character")
 add("secret-high-byte", "a byte that no text has, in the same way", ours, live[:-9].encode() + b"\xff" + live[-8:].encode(), "wrong_character", "B5")
 add("secret-separator", "a separator in the secret", ours, live[:-9] + "_" + live[-8:], "wrong_character")
 add("secret-bare", "in a key without an environment", ours, bare[:-9] + "*" + bare[-8:], "wrong_character")
-add("id-dash", "a dash in the id, which then is none", ours, live.replace("_1", "_-"), "wrong_character")
+add("id-dash", "a dash in the id, which is then invalid", ours, live.replace("_1", "_-"), "wrong_character")
 add("id-version", "a version that this release does not know", ours, made.seal(made.covered().replace("_1", "_2")), "wrong_character")
 add("ellipsis", "shortened for showing", ours, live[:14] + "...", "wrong_character")
 add("ellipsis-character", "shortened with a single character", ours, live[:14] + "\u2026", "wrong_character")
@@ -80,14 +80,14 @@ add("upper-case-prefix", "a prefix has a case", ours, live.replace("acme", "ACME
 add("prefix-without-separator", "a word that begins alike", ours, "acmelive", "foreign")
 add("opaque-under-structured", "the other format", ours, first, "foreign")
 add("structured-under-opaque", "the other format", opaque, live, "foreign")
-add("any-cut-off", "where any prefix will do, none is known to be ours", ANY, live[:-1], "foreign")
+add("any-cut-off", "if any prefix will do, none is known to be this service's", ANY, live[:-1], "foreign")
 add("prose", "a sentence, not a key", ours, "my key is secret", "foreign")
 add("variable", "a variable that the shell did not fill in", ours, "$API_KEY", "foreign")
 add("json-web-token", "a token of another kind", ours, "eyJhbGciOiJIUzI1NiJ9.e30.x", "foreign")
-add("mebibyte", "a long text that is none of ours", ours, ("a", 1_000_000), "foreign", "B6")
+add("mebibyte", "a long text that is not a key of this format", ours, ("a", 1_000_000), "foreign", "B6")
 add("digest", "the digest of a key is not a key", opaque, made.record(first)["digest"], "foreign", "D9")
 add("empty", "nothing at all", ours, "", "empty", "B1")
-add("spaces", "white space alone", ours, "   ", "empty", "B1")
+add("spaces", "only white space", ours, "   ", "empty", "B1")
 add("line-feed-alone", "an empty file", ours, "\n", "empty", "B1")
 add("quotes-alone", "an empty pair of quotes", ours, '""', "empty", "B1")
 add("bearer-quotes-alone", "a scheme and nothing in the quotes", ours, 'Bearer ""', "empty", "B1")

@@ -14,7 +14,7 @@ TABLE = [
     ("one-letter", "the shortest prefix", "prefix", "k", True),
     ("sixteen", "the longest prefix", "prefix", "abcdefghijklmnop", True),
     ("seventeen", "one more than the longest", "prefix", "abcdefghijklmnopq", False),
-    ("empty", "a key without a prefix could not be told from others", "prefix", "", False),
+    ("empty", "a key without a prefix could not be distinguished from others", "prefix", "", False),
     ("inner-separator", "an inner _ is allowed", "prefix", "acme_eu", True),
     ("two-inner-separators", "two of them side by side are inner ones too", "prefix", "a__b", True),
     ("trailing-separator", "a _ at the end would read as an empty environment", "prefix", "acme_", False),

@@ -6,8 +6,8 @@ from topic import Topic, claim
 
 LIMITS = Topic(
     "limits.json",
-    "A rate limit and requests at given instants, in that order: which are admitted, what is left behind each, "
-    "and after what time one more would pass; or the kind of error where it is no limit.",
+    "A rate limit and requests at given instants, in that order: which are admitted, what is left after each, "
+    "and after what time one more would pass; or the kind of error if it is not a limit.",
 )
 RUNS = Topic(
     "limit_runs.json",
@@ -44,12 +44,12 @@ add("long-rest-is-no-saving", "unused allowance is not saved up beyond the burst
 add("steady", "steady traffic at the limit is never refused", TWO, [0, 500, 1_000, 1_500, 2_000, 2_500], "++++++")
 add("steady-with-burst", "nor does a burst before it hurt", TWO, [0, 0, 500, 1_000, 1_500, 2_000], "++++++")
 add("too-fast", "a little faster than the limit is refused in the end", TWO, [0, 400, 800, 1_200, 1_600, 2_000, 2_400], "++++++-")
-add("window-edge", "no double burst where two windows meet", made.limit(10, 1_000), [999] * 10 + [1_000] * 10, "+" * 10 + "-" * 10, "I7")
+add("window-edge", "no double burst at the edge of two windows", made.limit(10, 1_000), [999] * 10 + [1_000] * 10, "+" * 10 + "-" * 10, "I7")
 add("window-edge-later", "nor a moment later", made.limit(10, 1_000), [0] * 10 + [1_000] * 10 + [1_001] * 10, "+" * 20 + "-" * 10, "I7")
 add("one", "a single one in a window", made.limit(1, 1_000), [0, 0, 999, 1_000, 1_999, 2_000], "+--+-+")
 add("zero", "a limit of 0 refuses all", made.limit(0, 1_000), [0, 1_000, 1_000_000], "---", "I8")
 add("zero-with-burst", "also with a burst", made.limit(0, 1_000, 5), [0], "-", "I8")
-add("burst-of-one", "without a burst, the rate alone counts", made.limit(10, 1_000, 1), [0, 0, 99, 100, 200, 299], "+--++-")
+add("burst-of-one", "without a burst, only the rate counts", made.limit(10, 1_000, 1), [0, 0, 99, 100, 200, 299], "+--++-")
 add("burst-below-limit", "a burst smaller than the limit", made.limit(10, 1_000, 3), [0, 0, 0, 0, 100, 100], "+++-+-")
 add("burst-above-limit", "a burst larger than the limit", made.limit(2, 1_000, 5), [0, 0, 0, 0, 0, 0, 500, 500], "+++++-+-")
 add("burst-comes-back-slowly", "a large burst comes back at the rate", made.limit(1, 1_000, 3), [0, 0, 0, 1_000, 1_000, 3_000, 3_000, 3_000], "++++-++-")
@@ -67,8 +67,8 @@ add("same-instant-twice", "an instant is no request: two requests at one count t
 add("step-back-little", "a clock that steps back grants nothing twice", TWO, [0, 0, -100], "++-", "H12")
 add("step-back-admits", "what is left is left", made.limit(10, 1_000), [0, -100, -200], "+++", "H12")
 add("step-back-and-forth", "and when it is right again, all is as before", TWO, [0, 0, -400, 499, 500], "++--+", "H12")
-add("step-back-unused", "what was admitted counts also where it now lies ahead", made.limit(10, 1_000), [0, -300, -600, -900], "+++-", "H12")
-add("step-back-hour", "a long step back grants no second burst, and says how long it takes", TWO, [0, 0, -made.HOUR, -1, 500], "++--+", "H12, I14")
+add("step-back-unused", "what was admitted counts even if it is now ahead of the clock", made.limit(10, 1_000), [0, -300, -600, -900], "+++-", "H12")
+add("step-back-hour", "a long step back grants no second burst, and reports how long it takes", TWO, [0, 0, -made.HOUR, -1, 500], "++--+", "H12, I14")
 add("order-of-requests", "requests whose instants are out of order are counted on the safe side", TWO, [300, 100, 200, 800], "+--+", "H12")
 
 DAY366 = 366 * made.DAY

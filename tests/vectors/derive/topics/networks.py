@@ -5,8 +5,8 @@ from topic import Topic, claim
 
 NETWORKS = Topic(
     "networks.json",
-    "A list of networks and a peer's address, and whether the list holds it; "
-    "or the kind of error where a text of the list is no network.",
+    "A list of networks and a peer's address, and whether the list contains it; "
+    "or the kind of error if a text in the list is not a network.",
 )
 TOPICS = [NETWORKS]
 
@@ -26,20 +26,20 @@ add("v4-inside", "an address of the block", V4, "192.0.2.7", True)
 add("v4-first", "its first address", V4, "192.0.2.0", True)
 add("v4-last", "its last address", V4, "192.0.2.255", True)
 add("v4-before", "the address before it", V4, "192.0.1.255", False)
-add("v4-after", "the address behind it", V4, "192.0.3.0", False)
+add("v4-after", "the address after it", V4, "192.0.3.0", False)
 add("v4-other", "an address from elsewhere", V4, "198.51.100.1", False)
 add("v4-bare", "a bare address is a block of one", ["192.0.2.7"], "192.0.2.7", True)
 add("v4-bare-neighbour", "a bare address is a block of one", ["192.0.2.7"], "192.0.2.8", False)
-add("v4-thirty-two", "a block of one, said so", ["192.0.2.7/32"], "192.0.2.7", True)
+add("v4-thirty-two", "a block of one address, written as a block", ["192.0.2.7/32"], "192.0.2.7", True)
 add("v4-thirty-one", "a block of two", ["192.0.2.6/31"], "192.0.2.7", True)
 add("v4-odd-prefix", "a prefix that ends inside a byte", ["192.0.2.128/25"], "192.0.2.127", False)
 add("v4-twelve", "a prefix that ends inside a byte", ["172.16.0.0/12"], "172.31.255.255", True)
-add("v4-twelve-after", "the address behind it", ["172.16.0.0/12"], "172.32.0.0", False)
+add("v4-twelve-after", "the address after it", ["172.16.0.0/12"], "172.32.0.0", False)
 add("v4-all", "a block of all IPv4 addresses", ["0.0.0.0/0"], "203.0.113.9", True)
 add("v4-all-not-v6", "all of IPv4 holds no IPv6 address", ["0.0.0.0/0"], "2001:db8::1", False)
 add("v6-inside", "an address of the block", V6, "2001:db8:1::7", True)
 add("v6-last", "its last address", V6, "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", True)
-add("v6-after", "the address behind it", V6, "2001:db9::", False)
+add("v6-after", "the address after it", V6, "2001:db9::", False)
 add("v6-bare", "a bare address is a block of one", ["2001:db8::7"], "2001:db8::7", True)
 add("v6-spelled-otherwise", "an address has many spellings", ["2001:DB8:0:0:0:0:0:7"], "2001:db8::7", True)
 add("v6-sixty-four", "a subscriber's block", ["2001:db8:0:1::/64"], "2001:db8:0:1:ffff::1", True, "I10")
@@ -50,7 +50,7 @@ add("v6-all-not-mapped", "nor IPv4 in the dress of IPv6", ["::/0"], "::ffff:192.
 add("mapped-peer", "an IPv6 socket shows IPv4 peers so", V4, "::ffff:192.0.2.7", True, "I10")
 add("mapped-peer-hex", "the same in hex", V4, "::ffff:c000:207", True, "I10")
 add("mapped-peer-long", "the same, written out", V4, "0:0:0:0:0:ffff:c000:0207", True, "I10")
-add("mapped-peer-outside", "and it is judged as IPv4", V4, "::ffff:198.51.100.1", False, "I10")
+add("mapped-peer-outside", "and it is treated as IPv4", V4, "::ffff:198.51.100.1", False, "I10")
 add("mapped-rule", "a rule may be written so too", ["::ffff:192.0.2.0/120"], "192.0.2.7", True, "I10")
 add("mapped-rule-outside", "its prefix is that of IPv4 and 96", ["::ffff:192.0.2.0/120"], "192.0.3.7", False, "I10")
 add("mapped-rule-bare", "a bare one too", ["::ffff:192.0.2.7"], "192.0.2.7", True, "I10")
@@ -68,9 +68,9 @@ add("overlapping", "blocks may overlap", ["10.0.0.0/8", "10.1.0.0/16"], "10.2.0.
 add("sixty-four-blocks", "64 networks, the most", [f"10.0.{n}.0/24" for n in range(64)], "10.0.63.9", True)
 
 ILLEGAL = [
-    ("host-bits", "bits behind the prefix: an address or a block?", ["192.0.2.1/24"], None),
-    ("host-bits-v6", "bits behind the prefix", ["2001:db8::1/32"], None),
-    ("mapped-host-bits", "bits behind the prefix", ["::ffff:192.0.2.1/120"], None),
+    ("host-bits", "host bits are set: an address or a block?", ["192.0.2.1/24"], None),
+    ("host-bits-v6", "host bits are set", ["2001:db8::1/32"], None),
+    ("mapped-host-bits", "host bits are set", ["::ffff:192.0.2.1/120"], None),
     ("prefix-33", "IPv4 has 32 bits", ["192.0.2.0/33"], None),
     ("prefix-129", "IPv6 has 128", ["2001:db8::/129"], None),
     ("prefix-negative", "a prefix is no negative number", ["192.0.2.0/-1"], None),
@@ -92,13 +92,13 @@ ILLEGAL = [
     ("part-256", "a part is a byte", ["192.0.2.256"], None),
     ("leading-space", "white space is not cut off", [" 192.0.2.0/24"], None),
     ("trailing-space", "white space is not cut off", ["192.0.2.0/24 "], None),
-    ("zone", "a zone means something on one machine alone", ["fe80::1%eth0"], None),
+    ("zone", "a zone has a meaning only on one machine", ["fe80::1%eth0"], None),
     ("brackets", "brackets belong to URLs", ["[2001:db8::1]"], None),
     ("port", "an address has no port", ["192.0.2.7:80"], None),
     ("range", "a range is another notation", ["192.0.2.1-192.0.2.9"], None),
     ("star", "there is no wildcard", ["192.0.2.*"], None),
     ("any", "there is no word for everything", ["any"], "J5"),
-    ("name", "a name would need a look-up", ["localhost"], None),
+    ("name", "a name would need a lookup", ["localhost"], None),
     ("empty", "an empty text is no network", [""], "J5"),
     ("two-in-one", "one text is one network", ["192.0.2.0/24,198.51.100.0/24"], None),
     ("two-compressions", "an address has one ::", ["2001::db8::/32"], None),

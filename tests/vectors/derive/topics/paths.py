@@ -71,8 +71,8 @@ add("escaped-first-dot", "the other half", "/api/%2e./admin", False, "A20")
 add("escaped-dot", "a single one", "/api/%2e/admin", False, "A20")
 add("escaped-dots-last", "as an id that a router hands on", "/api/data/%2e%2e", False, "A26")
 add("escaped-dots-slash", "as an id with a slash", "/api/data/..%2fx", False, "A26")
-add("prefix-stripped", "behind a prefix that is cut off", "/api%2e%2e/admin", False, "A6")
-add("prefix-offset", "where lengths differ, decoded or not", "/api%2e/admin", False, "A7")
+add("prefix-stripped", "after a prefix that is cut off", "/api%2e%2e/admin", False, "A6")
+add("prefix-offset", "if lengths differ, decoded or not", "/api%2e/admin", False, "A7")
 add("escaped-dot-in-name", "also inside a name: unreserved bytes are written plainly", "/a%2eb", False, "A7")
 
 # A2, A19: separators in disguise.
@@ -106,7 +106,7 @@ add("double-slash", "two slashes in the middle", "/api//data", False, "A17")
 add("double-slash-last", "two slashes at the end", "/api/data//", False, "A17")
 add("double-slash-alone", "nothing but slashes", "//", False, "A17")
 add("double-slash-auth-route", "the route whose limit was passed by", "//sign-in/email", False, "A17")
-add("double-slash-open-route", "where a check asks for /api/ at the beginning", "//api/0/buckets", False, "A18")
+add("double-slash-open-route", "if a check looks for /api/ at the beginning", "//api/0/buckets", False, "A18")
 add("host-like", "it might be read as a host", "//example.com/x", False, "A13")
 
 # A8, A21: what ends a path or a segment.
@@ -148,7 +148,7 @@ add("absolute-form-upper", "the same in upper case", "HTTP://EXAMPLE.COM/x", Fal
 add("authority-form", "the target of CONNECT", "example.com:443", False, "A13")
 add("drive", "a path of Windows", "C:/x", False, "A11")
 add("dot-slash-first", "a relative path", "./x", False, "A11")
-add("escaped-first-slash", "an escaped slash is none", "%2Fx", False, "A11")
+add("escaped-first-slash", "an escaped slash is not a slash", "%2Fx", False, "A11")
 
 # A14, A22: bytes that are no pchar.
 add("backslash", "a slash to some", "/a\\b", False, "A14")
@@ -209,7 +209,7 @@ WHERE = {
     "name-begin": "at the beginning of a name",
     "name-inside": "inside a name",
     "name-end": "at the end of a name",
-    "behind-dot": "behind a dot, where another dot would lead up",
+    "behind-dot": "after a dot, where another dot would lead up",
     "before-dot": "before a dot",
 }
 for hole, before, behind in HOLES:

@@ -5,8 +5,8 @@ from topic import Topic, claim
 
 PERMISSIONS = Topic(
     "permissions.json",
-    "What a key was granted, a permission that is wanted, and whether it is granted; "
-    "or the kind of error where the grant is not spelled as one.",
+    "What a key was granted, a permission that is required, and whether it is granted; "
+    "or the kind of error if the grant is malformed.",
 )
 TOPICS = [PERMISSIONS]
 
@@ -46,8 +46,8 @@ add("pair-read-nul", "a C string would end here", ["read"], "read\u0000", False,
 add("pair-joined", "a list is not its text", ["read", "write"], "read write", False, "J6")
 add("pair-joined-comma", "a list is not its text", ["read", "write"], "read,write", False, "J6")
 
-add("star", "* alone grants everything", ["*"], "read", True, "J5")
-add("star-deep", "* alone grants any depth", ["*"], "a:b:c:d:e", True)
+add("star", "a single * grants everything", ["*"], "read", True, "J5")
+add("star-deep", "a single * grants any depth", ["*"], "a:b:c:d:e", True)
 add("star-beside", "and whatever stands beside it", ["read", "*"], "delete", True)
 add("end-one", "* at the end is one segment", ["invoices:*"], "invoices:read", True)
 add("end-many", "* at the end is one segment or more", ["invoices:*"], "invoices:eu:2026:read", True)
@@ -74,13 +74,13 @@ add("two-middle", "two stars in a row in the middle", ["a:*:*:d"], "a:b:c:d", Tr
 add("two-middle-one", "two stars in the middle are two segments", ["a:*:*:d"], "a:b:d", False)
 add("no-backtracking", "a star does not stretch to make the rest fit", ["a:*:c"], "a:c:c:c", False)
 add("repeated-segment", "the same word twice", ["a:*:a"], "a:a:a", True)
-add("star-of-two-sets", "one permission must cover it alone", ["a:*:x", "*:b:y"], "a:b:z", False)
+add("star-of-two-sets", "a single permission must cover it", ["a:*:x", "*:b:y"], "a:b:z", False)
 
 add("dot-is-literal", "a dot is a dot", ["a.b"], "axb", False, "A24")
 add("dot-own", "and matches itself", ["a.b"], "a.b", True)
 add("digits", "digits are fine", ["v2:read"], "v2:read", True)
 add("dash-underscore", "so are dash and underscore", ["read-only_2"], "read-only_2", True)
-add("dots-alone", "dots alone are a word, no path", ["..:read"], "..:read", True)
+add("dots-alone", "dots are a word, not a path", ["..:read"], "..:read", True)
 add("keyword", "AND is a word in a grant", ["AND"], "AND", True)
 add("long", "128 bytes, the longest", ["a" * 128], "a" * 128, True)
 add("sixty-four", "64 permissions, the most", [f"p{n}" for n in range(64)], "p63", True)

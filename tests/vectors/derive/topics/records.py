@@ -40,7 +40,7 @@ def add(short, why, accepted, attack=None, without=(), extra=(), **fields):
 
 
 TEXT = json.dumps(BASE)
-add("full", "every field is said", True, "J11")
+add("full", "every field has a value", True, "J11")
 add("least", "what may be absent is null", True, None, client_email=None, owner=None, environment=None, permissions=[], allowed_endpoints=None,
     allowed_networks=None, rate_limit=None, remaining_uses=None, scope_type=None, metadata=None, last_used_at=None, expires_at=None)
 add("nothing-allowed", "an empty list of rules is kept apart from none", True, "J11", allowed_endpoints=[], allowed_networks=[])
@@ -61,7 +61,7 @@ add_text("escapes", "a character may be escaped", TEXT.replace('"read"', '"\\u00
 add_text("reversed", "the order of fields means nothing", json.dumps(dict(reversed(BASE.items()))), True)
 
 add("unknown-field", "a restriction that is not understood is no record", False, "J11", extra={"allowed_hours": "9-17"})
-add("unknown-field-null", "also where it says nothing", False, "J11", extra={"allowed_hours": None})
+add("unknown-field-null", "even if it is null", False, "J11", extra={"allowed_hours": None})
 add("key-text", "a record has no field for the key", False, "D9", extra={"key": KEY})
 add("camel-case", "a field of another spelling is unknown", False, "J4", without=["allowed_endpoints"], extra={"allowedEndpoints": ["/x"]})
 for field in ("id", "digest", "key_prefix", "client_name", "permissions", "created_at", "status", "lineage", "version"):
@@ -69,7 +69,7 @@ for field in ("id", "digest", "key_prefix", "client_name", "permissions", "creat
     add(f"null-{field.replace('_', '-')}", "null is no value of it", False, "J12", extra={field: None})
 for field in recording.FIELDS:
     if field not in ("id", "digest", "key_prefix", "client_name", "permissions", "created_at", "status", "lineage", "version"):
-        add(f"without-{field.replace('_', '-')}", "null is said: a field that is left out may be a restriction that was lost", False, "J11", without=[field])
+        add(f"without-{field.replace('_', '-')}", "null is explicit: a missing field may be a restriction that was lost", False, "J11", without=[field])
 for field, twice in [("permissions", '["*"]'), ("status", '{"state":"active"}'), ("expires_at", "null"), ("allowed_endpoints", "null")]:
     add_text(f"twice-{field.replace('_', '-')}", "a field twice: one reader takes the first, one the last", TEXT[:-1] + f', "{field}": {twice}}}', False, "J12")
 add("permissions-text", "one text is no list", False, "J12", permissions="admin")
@@ -82,11 +82,11 @@ add("endpoints-text", "one text is no list", False, "J12", allowed_endpoints="/*
 add("endpoints-illegal", "each is checked", False, "J12", allowed_endpoints=["/api/**"])
 add("networks-illegal", "each is checked", False, "J12", allowed_networks=["any"])
 add("environment-illegal", "an environment is a short name", False, "J12", environment="Live")
-add("environment-empty", "an empty one is none, and none is null", False, "J12", environment="")
+add("environment-empty", "an empty one would mean none, and none is null", False, "J12", environment="")
 add("scope-type-illegal", "a template's name is one", False, "J12", scope_type="Admin!")
 add("id-illegal", "an id is sixteen characters", False, "J12", id="1' OR 1=1")
 add("id-number", "an id is text", False, "J12", id=1)
-add("digest-illegal", "a digest says how it was made", False, "D3", digest="md5:00")
+add("digest-illegal", "a digest names how it was made", False, "D3", digest="md5:00")
 add("digest-is-key", "the key in the column of its digest", False, "D9", digest=KEY)
 add("digest-empty", "an empty digest", False, "D3", digest="")
 add("time-seconds", "an instant in seconds", False, "H3", expires_at=1_790_000_000)
@@ -133,10 +133,10 @@ add("replaced-no-end", "a replaced key without an end would live on", False, "K1
 add("end-not-replaced", "an overlap without a successor", False, "K1", overlap_until=made.NOW)
 add_text("empty", "no text is no record", "", False, "D3")
 add_text("null", "null is no record", "null", False, "D3")
-add_text("list", "a list of records is none", f"[{TEXT}, {TEXT}]", False, "J12")
+add_text("list", "a list of records is not a record", f"[{TEXT}, {TEXT}]", False, "J12")
 add_text("number", "a number is no record", "1", False, "D3")
 add_text("cut-off", "a damaged row", TEXT[:-20], False, "D3")
-add_text("trailing", "something behind the record", TEXT + "x", False, "D3")
+add_text("trailing", "something after the record", TEXT + "x", False, "D3")
 add_text("two", "two records in a row", TEXT + TEXT, False, "J12")
 add_text("comment", "JSON has no comments", "/* */" + TEXT, False, "J12")
 add_text("trailing-comma", "nor commas at the end", TEXT[:-1] + ",}", False, "J12")

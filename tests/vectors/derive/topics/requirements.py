@@ -7,8 +7,8 @@ from topic import Topic, claim
 
 REQUIREMENTS = Topic(
     "requirements.json",
-    "What a route asks, what the key was granted, whether it is met and what is missing; "
-    "or the kind of error where the requirement is not spelled as one.",
+    "What a route requires, what the key was granted, whether that satisfies it and what is missing; "
+    "or the kind of error if the requirement is malformed.",
 )
 TOPICS = [REQUIREMENTS]
 
@@ -114,8 +114,8 @@ ILLEGAL = [
     ("closed-twice", "one parenthesis too many", "(a))", None),
     ("closed-first", "the wrong way round", ")a(", None),
     ("square-brackets", "only round ones", "[a]", None),
-    ("tab", "spaces alone separate", "a\tAND\tb", None),
-    ("line-feed", "spaces alone separate", "a AND\nb", None),
+    ("tab", "only spaces separate words", "a\tAND\tb", None),
+    ("line-feed", "only spaces separate words", "a AND\nb", None),
     ("nul", "a C string would end here", "a\u0000 OR b", None),
     ("non-breaking-space", "a space of another kind", "a\u00a0AND b", None),
     ("non-ascii", "letters are ASCII", "l\u00e9re", None),
@@ -125,7 +125,7 @@ ILLEGAL = [
     ("hundred-and-one", "101 terms, one more than the most", " OR ".join(["a"] * 101), None),
     ("thousand-and-one-bytes", "1,001 bytes, one more than the longest", " " * 1000 + "a", None),
     ("very-deep", "parentheses past the bound on bytes", "(" * 600 + "a" + ")" * 600, None),
-    ("only-open", "parentheses alone", "(" * 1000, None),
+    ("only-open", "only parentheses", "(" * 1000, None),
 ]
 for short, why, requirement, attack in ILLEGAL:
     add(f"illegal-{short}", why, requirement, ["read", "a", "b"], "error", attack)

@@ -9,7 +9,7 @@ from topic import Topic, claim
 ROTATIONS = Topic(
     "rotations.json",
     "A key of the lineage under the label A, a policy, and steps at given instants, each with its outcome: which keys "
-    "live, whether a verb was carried out, what a use of a key was answered with; and the records behind the last step.",
+    "live, whether a verb was carried out, how a use of a key was answered; and the records after the last step.",
 )
 POLICIES = Topic("policies.json", "Rotation policies, and whether each can be made.")
 TOPICS = [ROTATIONS, POLICIES]
@@ -127,7 +127,7 @@ def add(short, why, rotation_policy, steps, attack=None, **fields):
 
 WEEK, AT_ONCE, FIRST_USE = policy(), policy(overlap_ms=0), policy(end_on_first_use=True)
 
-add("plain", "both keys live through the overlap, the successor alone behind it", WEEK,
+add("plain", "both keys live through the overlap, only the successor after it", WEEK,
     "-1:live:A =:rotate:A:B =:live:AB 7d-1:live:AB 7d:live:B 7d+1:live:B", "K3")
 add("uses", "each of them is accepted while it lives", WEEK,
     "=:use:A =:rotate:A:B =:use:A =:use:B 7d-1:use:A 7d:use:A:key_replaced 7d:use:B", "K2")
@@ -141,7 +141,7 @@ add("own-expiry-is-overlap-end", "both ends at one instant", WEEK, "=:rotate:A:B
 add("last-millisecond", "rotated in the last millisecond of its life", WEEK, "=:rotate:A:B =:live:AB 1:live:B", "K3", expires_at=T + 1)
 add("never-expires", "a key without an end gets a successor with one", WEEK, "=:rotate:A:B 7d:live:B 90d-1:live:B 90d:live:", "H7", expires_at=None)
 add("successor-age", "the successor's expiry counts from the rotation", policy(max_age_ms=30 * DAY), "10d:rotate:A:B 40d-1:live:B 40d:live: 40d:use:B:key_expired", "H4")
-add("successor-longer", "it may lie behind the old one's", WEEK, "79d:rotate:A:B 80d:live:B 169d-1:live:B 169d:live:", "H8")
+add("successor-longer", "it may be after the old one's", WEEK, "79d:rotate:A:B 80d:live:B 169d-1:live:B 169d:live:", "H8")
 
 add("twice", "rotated again in the overlap: the oldest ends, two live", WEEK,
     "=:rotate:A:B 1d:live:AB 1d:rotate:B:C 1d:live:BC 1d:use:A:key_replaced 8d-1:live:BC 8d:live:C", "K5")
@@ -149,17 +149,17 @@ add("chain", "rotated each day: never more than two", WEEK,
     "=:rotate:A:B 1d:rotate:B:C 2d:rotate:C:D 3d:rotate:D:E 3d:live:DE 4d:live:DE 10d-1:live:DE 10d:live:E", "K5")
 add("same-instant", "rotated twice at one instant", WEEK, "=:rotate:A:B =:rotate:B:C =:live:BC 7d-1:live:BC 7d:live:C", "K5")
 add("chain-at-once", "a chain without overlaps: exactly one lives", AT_ONCE, "=:rotate:A:B =:rotate:B:C =:rotate:C:D =:live:D", "K5")
-add("after-overlap", "rotated again behind the overlap", WEEK, "=:rotate:A:B 8d:live:B 8d:rotate:B:C 8d:live:BC 15d:live:C")
+add("after-overlap", "rotated again after the overlap", WEEK, "=:rotate:A:B 8d:live:B 8d:rotate:B:C 8d:live:BC 15d:live:C")
 add("overlap-never-grows", "a later rotation ends an overlap, and never prolongs one", policy(overlap_ms=90 * DAY),
     "=:rotate:A:B 1d:rotate:B:C 1d:live:BC 2d:use:A:key_replaced", "K1")
 
 add("replaced-again", "a replaced key has its successor, and gets no second one", WEEK, "=:rotate:A:B 1d:rotate:A:C:state 1d:live:AB", "K5")
-add("replaced-again-after", "also behind its overlap", WEEK, "=:rotate:A:B 8d:rotate:A:C:state 8d:live:B", "K5")
+add("replaced-again-after", "also after its overlap", WEEK, "=:rotate:A:B 8d:rotate:A:C:state 8d:live:B", "K5")
 add("expired", "an expired key gets no successor", WEEK, "=:live: =:rotate:A:B:state", "H4", expires_at=T)
 add("expired-by-one", "valid a millisecond before", WEEK, "-1:live:A =:rotate:A:B:state -1:rotate:A:B", "H1", expires_at=T)
 add("revoked", "a revoked key gets no successor", WEEK, "=:revoke:A =:live: =:rotate:A:B:state", "K10")
 add("suspended", "a suspended key gets no successor until it is resumed", WEEK, "=:suspend:A =:rotate:A:B:state 1:resume:A 1:rotate:A:B 1:live:AB")
-add("end-of-time", "a successor that would end behind the year 9999", policy(max_age_ms=90 * DAY), "=:live:A 2912100d:rotate:A:B:time", "H4", expires_at=None)
+add("end-of-time", "a successor that would end after the year 9999", policy(max_age_ms=90 * DAY), "=:live:A 2912100d:rotate:A:B:time", "H4", expires_at=None)
 
 add("revoke-old", "the old key is revoked in its overlap", WEEK, "=:rotate:A:B 1d:revoke:A 1d:live:B 1d:use:A:key_revoked", "K9")
 add("revoke-new", "the new key is revoked: the old one lives to the end of its overlap, and no longer", WEEK,
@@ -170,7 +170,7 @@ add("revoke-then-resume", "no verb leads back from a revocation", WEEK, "=:revok
 add("revoke-suspended", "a suspended key can be revoked", WEEK, "=:suspend:A 1:revoke:A 2:resume:A:state 2:live:", "K10")
 add("revoke-expired", "an expired key can be revoked, for the audit", WEEK, "80d:live: 80d:revoke:A 80d:use:A:key_revoked", "H7")
 add("revoke-never-expires", "a key without an end can be revoked", WEEK, "=:revoke:A 90d:live:", "H7", expires_at=None)
-add("revoke-replaced", "a replaced key can be revoked behind its overlap", WEEK, "=:rotate:A:B 8d:revoke:A 8d:use:A:key_revoked 8d:live:B", "H7")
+add("revoke-replaced", "a replaced key can be revoked after its overlap", WEEK, "=:rotate:A:B 8d:revoke:A 8d:use:A:key_revoked 8d:live:B", "H7")
 
 add("suspend", "suspended and resumed", WEEK, "=:suspend:A =:live: =:use:A:key_suspended 1d:resume:A 1d:live:A 1d:use:A")
 add("suspend-twice", "a suspended key cannot be suspended", WEEK, "=:suspend:A 1:suspend:A:state 1:live:")
@@ -180,17 +180,17 @@ add("suspend-new", "a suspended successor: the old one lives to the end of its o
     "=:rotate:A:B 1d:suspend:B 1d:live:A 7d:live: 8d:resume:B 8d:live:B")
 add("suspend-old", "the old key is suspended and resumed in its overlap", WEEK, "=:rotate:A:B 1d:suspend:A 1d:live:B 2d:resume:A 2d:live:AB 7d:live:B")
 add("suspend-old-past-overlap", "the overlap runs on meanwhile", WEEK, "=:rotate:A:B 1d:suspend:A 8d:resume:A 8d:live:B 8d:use:A:key_replaced", "K1")
-add("suspend-old-rotate", "a suspended key's overlap ends with a further rotation too, else three would live", WEEK,
+add("suspend-old-rotate", "a suspended key's overlap ends with a further rotation too, otherwise three would live", WEEK,
     "=:rotate:A:B 1d:suspend:A 2d:rotate:B:C 2d:live:BC 3d:resume:A 3d:live:BC 3d:use:A:key_replaced", "K5")
-add("expire", "an expiry is told once it has come", WEEK, "-1:expire:A:state =:expire:A", "H1", expires_at=T)
+add("expire", "an expiry is reported after it has come", WEEK, "-1:expire:A:state =:expire:A", "H1", expires_at=T)
 add("expire-overlap", "so is the end of an overlap", WEEK, "=:rotate:A:B 7d-1:expire:A:state 7d:expire:A 7d:expire:B:state", "K1")
 add("expire-never", "a key without an end never expires", WEEK, "9000d:expire:A:state", "H6", expires_at=None)
 
 add("first-use", "the successor's first use ends the overlap", FIRST_USE, "=:rotate:A:B 1d:live:AB 1d:use:A 1d:use:B 1d:live:B 1d:use:A:key_replaced", "K1")
 add("first-use-once", "its second use changes nothing more", FIRST_USE, "=:rotate:A:B 1d:use:B 2d:use:B 2d:live:B")
 add("first-use-never", "without one, the overlap ends in its own time", FIRST_USE, "=:rotate:A:B 6d:use:A 7d-1:live:AB 7d:live:B")
-add("first-use-late", "a first use behind the overlap makes it no longer", FIRST_USE, "=:rotate:A:B 8d:use:B 8d:live:B 8d:use:A:key_replaced", "K1")
-add("first-use-refused", "a refused use is none", FIRST_USE, "=:rotate:A:B 1d:suspend:B 1d:use:B:key_suspended 1d:live:A 2d:resume:B 2d:live:AB 2d:use:B 2d:live:B")
+add("first-use-late", "a first use after the overlap does not extend it", FIRST_USE, "=:rotate:A:B 8d:use:B 8d:live:B 8d:use:A:key_replaced", "K1")
+add("first-use-refused", "a refused use does not count", FIRST_USE, "=:rotate:A:B 1d:suspend:B 1d:use:B:key_suspended 1d:live:A 2d:resume:B 2d:live:AB 2d:use:B 2d:live:B")
 add("first-use-not-asked", "without that policy, a use ends nothing", WEEK, "=:rotate:A:B 1d:use:B 1d:live:AB")
 add("first-use-rotated-on", "a successor that is rotated before its first use", FIRST_USE, "=:rotate:A:B 1d:rotate:B:C 1d:live:BC 2d:use:B 2d:live:BC 3d:use:C 3d:live:C", "K5")
 add("first-use-of-revoked", "the old key was revoked meanwhile", FIRST_USE, "=:rotate:A:B 1d:revoke:A 2d:use:B 2d:live:B 2d:use:A:key_revoked", "K9")

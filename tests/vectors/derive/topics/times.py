@@ -6,7 +6,7 @@ from topic import Topic, claim
 TIMES = Topic(
     "times.json",
     "Counts of milliseconds as decimal text, a span to add or null, and the sum as decimal text, "
-    "or null where the instant or the sum is out of range.",
+    "or null if the instant or the sum is out of range.",
 )
 TOPICS = [TIMES]
 END = living.YEAR_9999_END
@@ -23,8 +23,8 @@ TABLE = [
     ("first", "the first instant that is accepted", "H3", 10**11, 0, 10**11),
     ("last", "the last millisecond of the year 9999", None, END, 0, END),
     ("after-last", "one more has five digits in its year", "H11", END + 1, 0, None),
-    ("u32-end", "where 32-bit seconds end, in milliseconds", None, 2**32 * 1000, 0, 2**32 * 1000),
-    ("i32-end", "where signed 32-bit seconds end", "H11", (2**31 - 1) * 1000, 1000, 2**31 * 1000),
+    ("u32-end", "the end of 32-bit seconds, in milliseconds", None, 2**32 * 1000, 0, 2**32 * 1000),
+    ("i32-end", "the end of signed 32-bit seconds", "H11", (2**31 - 1) * 1000, 1000, 2**31 * 1000),
     ("i64-end", "the largest signed number", "H11", 2**63 - 1, 0, None),
     ("u64-end", "the largest number", "H11", U64, 0, None),
     ("plus-one", "one millisecond later", None, 1_790_000_000_000, 1, 1_790_000_000_001),
