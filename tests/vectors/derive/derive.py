@@ -5,8 +5,8 @@
     python3 tests/vectors/derive/derive.py --check    compare; exit 1 on a difference
 
 The expectations come from `reference/`, a second implementation that follows the
-specification in the slowest, plainest way that there is, and shares no code with the
-crate. Python 3.11 and its standard library are all that it needs.
+specification in the slowest, plainest way, and shares no code with the
+crate. It needs only Python 3.11 and its standard library.
 """
 
 import importlib

@@ -45,7 +45,7 @@ def covered(prefix="acme", environment="live", label="first"):
 
 
 def seal(text, checksum_key_hex=None):
-    """The text and the check that belongs behind it."""
+    """The text followed by its check."""
     return text + spelling.check(text.encode("utf-8"), checksum_key_hex)
 
 

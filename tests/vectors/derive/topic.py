@@ -18,7 +18,7 @@ class Topic:
 
 
 def claim(name, claimed, computed):
-    """Holds what the author of a table says against what the reference works out.
+    """Compares what the author of a table states with what the reference computes.
 
     A table that says its outcomes by hand is a third opinion beside the reference and
     the crate; all three must agree.
@@ -29,7 +29,7 @@ def claim(name, claimed, computed):
 
 
 def data(value, field="text"):
-    """Bytes as a field: text where it is printable ASCII, else hex."""
+    """Bytes as a field: text if they are printable ASCII, otherwise hex."""
     if isinstance(value, str):
         value = value.encode("utf-8")
     if all(0x20 <= byte < 0x7F for byte in value):

@@ -3,7 +3,7 @@
 import datetime
 import math
 
-# cause -> status as RFC 9110 has it, status as the article has it
+# cause -> status under RFC 9110, status under the policy `express`
 STATUSES = {
     "missing_credential": (401, 401),
     "malformed": (401, 403),

@@ -110,7 +110,7 @@ def delegate(source, ask, now):
     if not living.is_live(source, now):
         raise Refused("state")
     for field in ("owner", "environment"):
-        # Owner and environment are the source's, also where it has none.
+        # Owner and environment are the source's, even if it has none.
         if field in ask and ask[field] != source[field]:
             raise Refused("exceeds")
     derived, end = issue(ask, now), living.ends_at(source)

@@ -1,4 +1,4 @@
-"""The decision: every check is asked, and the first that fails is told."""
+"""The decision: every check runs, and the first that fails is reported."""
 
 from reference import digesting, granting, limiting, netting, routing, spelling
 

@@ -33,7 +33,7 @@ def digest(text, peppers):
 
 
 def candidates(text, peppers):
-    """What the record of an opaque key may carry, the likeliest first."""
+    """What the record of an opaque key may have, the most likely first."""
     return [under(pepper, text) for pepper in peppers] + [plain(text)]
 
 
@@ -50,7 +50,7 @@ def parse(text):
 
 
 def prove(text, stored, peppers):
-    """`proved`, `wrong`, or `unavailable` where the ring lacks the pepper."""
+    """`proved`, `wrong`, or `unavailable` if the ring does not have the pepper."""
     kind, _, rest = stored.partition(":")
     if kind == "sha256":
         own = plain(text)

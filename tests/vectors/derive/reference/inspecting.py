@@ -1,4 +1,4 @@
-"""What a text is, as far as can be told without a store."""
+"""What a text is, as far as that is known without a store."""
 
 import re
 

@@ -43,14 +43,14 @@ class Limiter:
         return max(0, math.floor(left / self.interval))
 
     def retry_after_ms(self, now):
-        """0 where one would pass now, None where none ever will."""
+        """0 if one would pass now, None if none ever will."""
         if self.limit["limit"] == 0:
             return None
         following = max(self.on_time, Fraction(now)) + self.interval
         return max(0, math.ceil(following - now - self.tolerance))
 
     def reset_ms(self, now):
-        """Until the whole burst is back; the window where nothing ever comes back."""
+        """Until the full burst is available again; the window if nothing ever is."""
         if self.limit["limit"] == 0:
             return self.limit["window_ms"]
         return max(0, math.ceil(self.on_time - now))

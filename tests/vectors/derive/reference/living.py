@@ -13,7 +13,7 @@ def is_live(record, now):
 
 
 class Refused(Exception):
-    """A verb that the key's state does not permit; its argument is the kind of error."""
+    """A verb that the key's state does not allow; its argument is the kind of error."""
 
 
 class Lineage:
@@ -36,7 +36,7 @@ class Lineage:
             ends_at_first_use=label if policy["end_on_first_use"] else None,
             version=1,
         )
-        # At most two keys may live: whatever of the lineage was in its overlap ends now.
+        # At most two keys may live: any other key in its overlap ends now.
         for other in self.records.values():
             in_overlap = other["overlap_until"] is not None and now < other["overlap_until"]
             if in_overlap and other["status"]["state"] != "revoked":
@@ -67,7 +67,7 @@ class Lineage:
         self.change(record, status={"state": after})
 
     def expire(self, label, now):
-        """An event alone: the record needs no change."""
+        """Only an event: the record does not change."""
         end = ends_at(self.records[label])
         if end is None or now < end:
             raise Refused("state")

@@ -8,7 +8,7 @@ MAPPED = ipaddress.ip_network("::ffff:0:0/96")
 
 
 def network(text):
-    """The block, IPv4 where it is written as IPv6, or None."""
+    """The block, as IPv4 if it is mapped to IPv6, or None."""
     if not re.fullmatch(r"[0-9A-Fa-f:.]+(?:/(?:0|[1-9][0-9]{0,2}))?", text):
         return None
     try:

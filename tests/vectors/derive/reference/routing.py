@@ -22,12 +22,12 @@ def is_segment(segment):
 
 
 def is_data(byte):
-    """Whether this byte may stand escaped in a path."""
+    """Whether this byte may be escaped in a path."""
     return not (byte in UNRESERVED or byte < 0x20 or byte == 0x7F or byte in SEPARATORS)
 
 
 def split(rule):
-    """The methods, None for any, and the pattern; or None where it is no rule."""
+    """The methods, None for any, and the pattern; or None if it is not a rule."""
     if len(rule.encode("utf-8")) > RULE_BYTES_MAX:
         return None
     method = r"[A-Z][A-Z0-9_-]{0,31}"

@@ -51,7 +51,7 @@ def shape(spec, text):
             return None
         named = found["environment"] is not None and kind == "structured"
         return {
-            # Where any prefix will do, `a_b_` may be a prefix alone or one with an environment.
+            # If any prefix will do, `a_b_` may be only a prefix or one with an environment.
             "environment": found["environment"].decode() if named else None,
             "key_id": found["id"].decode(),
             "check": found["check"].decode(),

@@ -1,4 +1,4 @@
-"""Checks of structured keys: what stands in the last six characters."""
+"""Checks of structured keys: the last six characters."""
 
 import itertools
 

@@ -187,7 +187,7 @@ for source, headers, rules in [
 ]:
     add(f"source-malformed-{source}", "and the same refusal", headers, MALFORMED, "B11", rules)
 
-# A header of the user's choice.
+# A custom header.
 add("custom", "a header of the user's choice", [("X-Acme-Key", KEY)], FOUND, None, CUSTOM)
 add("custom-lower", "names have no case", [("x-acme-key", KEY)], FOUND, None, CUSTOM)
 add("custom-not-chosen", "which is not read unless chosen", [("X-Acme-Key", KEY)], MISSING)

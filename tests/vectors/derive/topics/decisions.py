@@ -26,7 +26,7 @@ P1, P2, P3 = ({"version": n, "secret_hex": made.secret_hex(f"pepper {n}")} for n
 
 
 def scene(request=(), key=KEY, now=NOW, peppers=(), formats=(made.STRUCTURED,), admitted_at=(), remaining=None, found=True, **fields):
-    """Everything that a decision is made of; what is not said is harmless."""
+    """Everything that a decision depends on; what is not given is harmless."""
     record = made.record(fields.pop("record_of", key), peppers=fields.pop("digest_peppers", peppers), **fields)
     path = {"path_hex"} & dict(request).keys()
     asked = {**ANY_REQUEST, **dict(request)}
@@ -237,7 +237,7 @@ add("uses-spent-limit-kept", "if no uses are left, the limit is not spent", "use
 add("limit-spent-uses-kept", "if the limit is spent, no use is counted", "rate_limit", "I5", admitted_at=[NOW, NOW], remaining=1, **LIMIT)
 add("limit-shared", "a successor finds the limit as its predecessor left it", "rate_limit", key=OTHER, label="second", lineage=FIRST, admitted_at=[NOW, NOW], **LIMIT)
 
-# Two faults at once: the first in the order of the checks is told, and nothing is spent.
+# Two faults at once: the first in the order of the checks is reported, and nothing is spent.
 FAULTS = [
     ("revoked", {"status": made.revoked()}, {}),
     ("suspended", {"status": made.SUSPENDED}, {}),

@@ -14,7 +14,7 @@ T, DAY = made.NOW, made.DAY
 
 
 def add(short, why, ask, outcome=None, attack=None, source=None, **wanted):
-    """The outcome is a kind of error or None; `wanted` are some rights that the table says by hand."""
+    """The outcome is a kind of error or None; `wanted` are some rights that the table states by hand."""
     name = f"grant-{short}"
     try:
         rights = bounding.issue(ask, T) if source is None else bounding.delegate(source, ask, T)

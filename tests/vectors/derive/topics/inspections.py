@@ -1,4 +1,4 @@
-"""What is this string: answers for support desks."""
+"""Offline findings about a text, for support desks."""
 
 import made
 from reference import inspecting

@@ -1,4 +1,4 @@
-"""Networks: which addresses a list of CIDR blocks holds."""
+"""Networks: which addresses a list of CIDR blocks contains."""
 
 from reference import netting
 from topic import Topic, claim

@@ -92,7 +92,7 @@ class Timeline:
         self.note(at, "use", key=key, outcome=outcome, code=code, remaining=self.remaining, claimed=claimed)
 
     def spent(self, at, key):
-        """A use where none is left."""
+        """A use if none is left."""
         self.note(at, "use", key=key, outcome="deny", code="uses_spent", remaining=0, claimed="uses_spent" if self.remaining == 0 else None)
 
 
