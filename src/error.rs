@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What went wrong, to match on.
+/// The kind of an [`Error`], for code to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -130,7 +130,7 @@ fn key(service: &mut Service, request: &IssueRequest) -> Key {
     }
 }
 
-/// A limit that lets `count` requests pass in total, since time stands still here.
+/// A limit that lets `count` requests pass in total, since time does not pass here.
 fn at_most(count: u32) -> RateLimit {
     RateLimit::new(count, Millis::from_hours(1)).unwrap()
 }

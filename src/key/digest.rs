@@ -156,8 +156,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A key that only the server holds and that digests are made under, so that a stolen
-/// table cannot be used to test guesses.
+/// A secret of the server that goes into each digest, so that a stolen table cannot be
+/// used to test guesses.
 #[derive(Clone)]
 pub struct Pepper {
     version: u32,

@@ -143,7 +143,7 @@ impl KeyRecord {
     /// other.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if they are not or do not.
+    /// [`ErrorKind::Record`] if one of them is not, or if they contradict each other.
     pub fn check(&self) -> Result<(), Error> {
         let text = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(is_control);
         let optional = |value: &Option<Box<str>>| value.as_deref().is_none_or(text);
