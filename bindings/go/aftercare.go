@@ -24,9 +24,8 @@ type care struct {
 	key secret
 }
 
-func (a *aftercare) begin() {
-	a.queue = make(chan care, careQueue)
-	a.under = map[KeyID]struct{}{}
+func newAftercare() *aftercare {
+	return &aftercare{queue: make(chan care, careQueue), under: map[KeyID]struct{}{}}
 }
 
 // lookAfter has a key looked after, unless that is under way.

@@ -41,10 +41,7 @@ const (
 //
 // Call [Authenticator.Close] to note the last uses and to end its background work. A keyring
 // that is dropped without it loses the uses not yet noted, and nothing else.
-type Authenticator struct {
-	own *capi.Keyring
-	*parts
-}
+type Authenticator struct{ *parts }
 
 // parts are what the background work needs; it must not hold the Authenticator itself, or that
 // would never be let go of.
@@ -58,10 +55,10 @@ type parts struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	timeout   time.Duration
-	flights   flights
-	directory directory
+	flights   *flights
+	directory *directory
 	uses      uses
-	care      aftercare
+	care      *aftercare
 	closed    atomic.Bool
 	stop      context.CancelFunc
 	stopped   context.Context
@@ -92,7 +89,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		return nil, err
 	}
 	capacity := orDefault(options.Capacity, 100_000)
-	own := &parts{
+	shared := &parts{
 		ring:     ring,
 		verifier: verifier,
 		store:    store,
@@ -100,35 +97,35 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		log:      options.Logger,
 		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
 	}
-	if own.clock == nil {
-		own.clock = time.Now
+	if shared.clock == nil {
+		shared.clock = time.Now
 	}
-	if own.log == nil {
-		own.log = slog.New(slog.DiscardHandler)
+	if shared.log == nil {
+		shared.log = slog.New(slog.DiscardHandler)
 	}
-	own.usage, _ = store.(UsageStore)
-	own.noter, _ = store.(UseNoter)
-	own.ledger, _ = store.(Store)
-	own.stopped, own.stop = context.WithCancel(context.Background())
-	own.flights.begin(own, orDefault(options.Fetches, 64))
-	own.directory.begin(capacity)
-	own.uses.most = capacity
-	own.care.begin()
-	if own.noter != nil {
-		own.run(func() { own.noteUses(orDefault(options.FlushInterval, 5*time.Second)) })
+	shared.usage, _ = store.(UsageStore)
+	shared.noter, _ = store.(UseNoter)
+	shared.ledger, _ = store.(Store)
+	shared.stopped, shared.stop = context.WithCancel(context.Background())
+	shared.flights = newFlights(shared, orDefault(options.Fetches, 64))
+	shared.directory = newDirectory(capacity)
+	shared.uses.most = capacity
+	shared.care = newAftercare()
+	if shared.noter != nil {
+		shared.run(func() { shared.noteUses(orDefault(options.FlushInterval, 5*time.Second)) })
 	}
-	if own.ledger != nil {
-		own.run(own.lookAfterAll)
+	if shared.ledger != nil {
+		shared.run(shared.lookAfterAll)
 	}
 	if feed, follows := store.(EventSource); follows && options.PollInterval >= 0 {
-		own.run(func() { own.follow(feed, orDefault(options.PollInterval, time.Second)) })
+		shared.run(func() { shared.follow(feed, orDefault(options.PollInterval, time.Second)) })
 	}
-	keyring := &Authenticator{ring, own}
-	runtime.AddCleanup(keyring, func(own *parts) {
-		own.closed.Store(true)
-		own.stop()
-	}, own)
-	return keyring, nil
+	authenticator := &Authenticator{shared}
+	runtime.AddCleanup(authenticator, func(shared *parts) {
+		shared.closed.Store(true)
+		shared.stop()
+	}, shared)
+	return authenticator, nil
 }
 
 // Check decides about a presented key, and fetches its record where that is not kept. The
@@ -148,7 +145,7 @@ func (k *Authenticator) Check(ctx context.Context, key string, request Request) 
 	now := uint64(k.clock().UnixMilli())
 	asked := request.own()
 	decision.requirement = request.Requirement
-	asOf, status := k.own.Check(key, &asked, now, &decision.raw)
+	asOf, status := k.ring.Check(key, &asked, now, &decision.raw)
 	decision.status = status
 	if status == capi.OK {
 		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
@@ -200,7 +197,7 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		decision := Decision{requirement: request.Requirement}
 		// Who joined a fetch answers for what was invalidated since that began, which was
 		// before its own ticket.
-		asOf, decision.status = k.own.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.raw)
+		asOf, decision.status = k.ring.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}
@@ -279,19 +276,19 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 // keyring do so themselves.
 func (k *Authenticator) Invalidate(id KeyID) {
 	k.directory.forget(id)
-	k.own.Invalidate(&id.id)
+	k.ring.Invalidate(&id.id)
 }
 
 // InvalidateOwner voids what is kept of all keys of an owner, at once.
 func (k *Authenticator) InvalidateOwner(owner string) {
 	k.directory.forgetAll()
-	k.own.InvalidateOwner(owner)
+	k.ring.InvalidateOwner(owner)
 }
 
 // InvalidateAll voids all that is kept, at once.
 func (k *Authenticator) InvalidateAll() {
 	k.directory.forgetAll()
-	k.own.InvalidateAll()
+	k.ring.InvalidateAll()
 }
 
 // Reset voids all that is kept, and forgets which versions were seen: for a store that was
@@ -302,15 +299,15 @@ func (k *Authenticator) InvalidateAll() {
 // A keyring that follows a [EventSource] sees for itself that its events became fewer.
 func (k *Authenticator) Reset() {
 	k.directory.forgetAll()
-	k.own.Reset()
+	k.ring.Reset()
 }
 
 // Stats is what was done so far.
 func (k *Authenticator) Stats() Stats {
-	own := k.own.Stats()
+	ring := k.ring.Stats()
 	waiting, dropped := k.uses.stats()
-	return Stats{own.Entries, own.Fetches, k.flights.stats(), own.Overtaken, own.Evictions, own.Invalidations,
-		own.AbsentHits, own.UsesLost, dropped, waiting}
+	return Stats{ring.Entries, ring.Fetches, k.flights.stats(), ring.Overtaken, ring.Evictions, ring.Invalidations,
+		ring.AbsentHits, ring.UsesLost, dropped, waiting}
 }
 
 // Close ends the background work, waits for it, and notes the last uses, as long as the

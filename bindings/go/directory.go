@@ -13,9 +13,12 @@ type directory struct {
 	capacity       int
 }
 
-func (d *directory) begin(capacity int) {
-	d.younger, d.older = map[KeyID]*Record{}, map[KeyID]*Record{}
-	d.capacity = max(capacity, 1)
+func newDirectory(capacity int) *directory {
+	return &directory{
+		younger:  map[KeyID]*Record{},
+		older:    map[KeyID]*Record{},
+		capacity: max(capacity, 1),
+	}
 }
 
 func (d *directory) find(id KeyID) *Record {

@@ -41,10 +41,12 @@ type landed struct {
 	own    *capi.Record
 }
 
-func (f *flights) begin(parts *parts, most int) {
-	f.parts = parts
-	f.places = make(chan struct{}, max(most, 1))
-	f.open = map[sought]*flight{}
+func newFlights(parts *parts, most int) *flights {
+	return &flights{
+		parts:  parts,
+		places: make(chan struct{}, max(most, 1)),
+		open:   map[sought]*flight{},
+	}
 }
 
 // fetch is what the store has, by a fetch that is under way or by a new one.
