@@ -73,7 +73,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	}
 }
 
-// The wall: cgo and unsafe code stand in one package, and no exported name shows them.
+// Only one package uses cgo and unsafe, and no exported name shows either.
 func TestUnsafeCodeStandsInOnePackage(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {

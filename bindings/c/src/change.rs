@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{ApiKey, Change, Event, EventKind, Issued, KeyRecord, Rotated};
 
+use crate::boundary::{guard, guard_or, non_null, release};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_id, keystile_str};
-use crate::wall::{given, guard, guard_or, release};
 
 /// What issuing, rotating, revoking and the other verbs come to. Handle; it never changes,
 /// and threads may share it.
@@ -74,7 +74,7 @@ pub extern "C" fn keystile_change_key(
     out_key: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (change, out_key) = (given(change)?, given(out_key)?);
+        let (change, out_key) = (non_null(change)?, non_null(out_key)?);
         let key = change.key.as_ref().ok_or(KEYSTILE_ERROR_ABSENT)?;
         out_key.write(keystile_str::of(key.expose()));
         Ok(())
@@ -107,7 +107,7 @@ pub extern "C" fn keystile_change_event(
     out_event: Option<&mut MaybeUninit<keystile_event>>,
 ) -> keystile_status {
     guard(|| {
-        let (change, out_event) = (given(change)?, given(out_event)?);
+        let (change, out_event) = (non_null(change)?, non_null(out_event)?);
         let event = change.event.as_ref().ok_or(KEYSTILE_ERROR_ABSENT)?;
         out_event.write(keystile_event::of(event));
         Ok(())

@@ -6,10 +6,10 @@ use core::hint::black_box;
 
 use keystile::{Check, Request};
 
+use crate::boundary::{bytes, guard_or, text};
 use crate::keyring::keystile_keyring;
 use crate::requirement::keystile_requirement;
 use crate::text::instant;
-use crate::wall::{bytes, guard_or, text};
 
 /// Checks one key so many times, as a Rust program would, and counts the allows.
 #[unsafe(no_mangle)]

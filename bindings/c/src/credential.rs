@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::CredentialExtractor;
 
+use crate::boundary::{guard, guard_or, list, non_null, release, text, write_out};
 use crate::decision::keystile_decision;
 use crate::status::keystile_status;
 use crate::text::keystile_str;
-use crate::wall::{given, guard, guard_or, list, put, release, text};
 
 /// Longest credential in bytes.
 pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
     out_rules: Option<&mut MaybeUninit<Option<Box<keystile_credential_rules>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_rules = given(out_rules)?;
+        let out_rules = non_null(out_rules)?;
         let header_is_null = header.is_null();
         let (header, mut rules) = (text!(header, header_len)?, CredentialExtractor::new());
         if !header_is_null {
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn keystile_credential_extract(
     out_credential: Option<&mut MaybeUninit<keystile_credential>>,
 ) -> keystile_status {
     guard(|| {
-        let (rules, out_credential) = (&given(rules)?.0, given(out_credential)?);
+        let (rules, out_credential) = (&non_null(rules)?.0, non_null(out_credential)?);
         let headers: Result<Vec<(&[u8], &[u8])>, _> = list!(headers, headers_len)?
             .iter()
             .map(keystile_header::bytes)
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn keystile_credential_extract(
                 Ok(())
             }
             Err(denial) => {
-                put(out_decision, keystile_decision::refused(&denial));
+                write_out(out_decision, keystile_decision::refused(&denial));
                 Err(keystile_status::from(&denial))
             }
         }
@@ -128,7 +128,7 @@ pub extern "C" fn keystile_credential_rules_free(rules: Option<Box<keystile_cred
 
 impl keystile_header {
     fn bytes<'a>(&self) -> Result<(&'a [u8], &'a [u8]), keystile_status> {
-        let name = given(self.name.bytes()?)?;
+        let name = non_null(self.name.bytes()?)?;
         Ok((name, self.value.bytes()?.unwrap_or_default()))
     }
 }

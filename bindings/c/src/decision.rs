@@ -4,11 +4,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{Allowed, Cause, Decision, Denial, Notice};
 
+use crate::boundary::{Outcome, guard, non_null, write_out};
 use crate::limit::keystile_quota;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id, keystile_str, nth};
-use crate::wall::{Outcome, given, guard, put};
 
 /// What kind of decision it is. Zeroed memory is none of them.
 #[repr(u32)]
@@ -111,7 +111,7 @@ pub extern "C" fn keystile_refuse(
 ) -> keystile_status {
     guard(|| {
         let denial = Denial::new(core_cause(cause).ok_or(KEYSTILE_ERROR_VALUE)?);
-        put(out_decision, keystile_decision::refused(&denial));
+        write_out(out_decision, keystile_decision::refused(&denial));
         Err(keystile_status::from(&denial))
     })
 }
@@ -129,7 +129,7 @@ pub extern "C" fn keystile_decision_missing_at(
     out_permission: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (decision, requirement) = (given(decision)?, given(requirement)?);
+        let (decision, requirement) = (non_null(decision)?, non_null(requirement)?);
         let decision = decision.core()?;
         let denial = decision.denial().ok_or(KEYSTILE_ERROR_INDEX)?;
         nth(denial.missing(&requirement.0), index, out_permission)
@@ -144,11 +144,11 @@ pub(crate) fn tell(
 ) -> Outcome {
     match decision {
         Decision::Allow(allowed) => {
-            put(out_decision, keystile_decision::allowed(allowed));
+            write_out(out_decision, keystile_decision::allowed(allowed));
             Ok(())
         }
         Decision::Deny(denial) => {
-            put(out_decision, keystile_decision::refused(denial));
+            write_out(out_decision, keystile_decision::refused(denial));
             Err(keystile_status::from(denial))
         }
     }

@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{Digest, DigestKind, PepperRing};
 
+use crate::boundary::{bytes, guard, non_null, text};
 use crate::pepper::keystile_peppers;
 use crate::status::keystile_status::{self, *};
 use crate::text::array;
-use crate::wall::{bytes, given, guard, text};
 
 /// How a digest was made.
 #[repr(u32)]
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn keystile_digest_of(
     out_digest: Option<&mut MaybeUninit<keystile_digest>>,
 ) -> keystile_status {
     guard(|| {
-        let out_digest = given(out_digest)?;
+        let out_digest = non_null(out_digest)?;
         let none = PepperRing::none();
         let peppers = peppers.map_or(&none, |peppers| &peppers.0);
         let digest = peppers.digest(bytes!(key, key_len)?);
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn keystile_digest_parse(
     out_digest: Option<&mut MaybeUninit<keystile_digest>>,
 ) -> keystile_status {
     guard(|| {
-        let out_digest = given(out_digest)?;
+        let out_digest = non_null(out_digest)?;
         let digest: Digest = text!(text, text_len)?.parse::<Digest>()?;
         out_digest.write(keystile_digest::of(&digest));
         Ok(())
@@ -93,7 +93,7 @@ pub extern "C" fn keystile_digest_to_text(
     out_text: Option<&mut MaybeUninit<keystile_digest_text>>,
 ) -> keystile_status {
     guard(|| {
-        let (digest, out_text) = (given(digest)?, given(out_text)?);
+        let (digest, out_text) = (non_null(digest)?, non_null(out_text)?);
         let text = String::from(digest.core()?);
         out_text.write(keystile_digest_text { text: array(&text) });
         Ok(())
@@ -111,8 +111,8 @@ pub extern "C" fn keystile_digest_equal(
     out_equal: Option<&mut MaybeUninit<bool>>,
 ) -> keystile_status {
     guard(|| {
-        let (one, other) = (given(one)?.core()?, given(other)?.core()?);
-        given(out_equal)?.write(one == other);
+        let (one, other) = (non_null(one)?.core()?, non_null(other)?.core()?);
+        non_null(out_equal)?.write(one == other);
         Ok(())
     })
 }

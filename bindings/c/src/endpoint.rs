@@ -5,9 +5,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{EndpointRules, is_canonical_path};
 
+use crate::boundary::{
+    bytes, fill, guard, guard_or, is_the_same_as, list, non_null, release, text,
+};
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth, texts};
-use crate::wall::{bytes, fill, given, guard, guard_or, is_the_same_as, list, release, text};
 
 /// The endpoint rules of a key. An empty list allows nothing; no list at all (NULL) does not
 /// restrict. Handle; it never changes, and threads may share it.
@@ -32,7 +34,7 @@ pub unsafe extern "C" fn keystile_endpoints_new(
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_endpoints = given(out_endpoints)?;
+        let out_endpoints = non_null(out_endpoints)?;
         let endpoints = EndpointRules::new(texts(list!(items, items_len)?)?)?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
@@ -50,7 +52,7 @@ pub unsafe extern "C" fn keystile_endpoints_from_json(
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_endpoints = given(out_endpoints)?;
+        let out_endpoints = non_null(out_endpoints)?;
         let endpoints = serde_json::from_str(text!(json, json_len)?)?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
@@ -72,7 +74,7 @@ pub unsafe extern "C" fn keystile_endpoints_to_json(
     out_needed: Option<&mut MaybeUninit<usize>>,
 ) -> keystile_status {
     guard(|| {
-        let json = serde_json::to_string(&given(endpoints)?.0)?;
+        let json = serde_json::to_string(&non_null(endpoints)?.0)?;
         fill!(&json, buffer, buffer_len, out_needed)
     })
 }
@@ -92,7 +94,7 @@ pub extern "C" fn keystile_endpoints_at(
     index: usize,
     out_text: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
-    guard(|| nth(given(endpoints)?.0.iter(), index, out_text))
+    guard(|| nth(non_null(endpoints)?.0.iter(), index, out_text))
 }
 
 /// Whether a rule allows the method on the path.
@@ -112,7 +114,7 @@ pub unsafe extern "C" fn keystile_endpoints_allow(
     path_len: usize,
 ) -> keystile_status {
     guard(|| {
-        let endpoints = &given(endpoints)?.0;
+        let endpoints = &non_null(endpoints)?.0;
         let allowed = endpoints.allows(text!(method, method_len)?, text!(path, path_len)?);
         allowed.then_some(()).ok_or(KEYSTILE_DENIED_ENDPOINT)
     })

@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{Checksum, KeyFormat};
 
+use crate::boundary::{bytes, guard, non_null, release, text};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
-use crate::wall::{bytes, given, guard, release, text};
 
 /// How a service's keys are spelled. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub unsafe extern "C" fn keystile_format_structured(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_format = given(out_format)?;
+        let out_format = non_null(out_format)?;
         let format = KeyFormat::structured(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
         Ok(())
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn keystile_format_opaque(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_format = given(out_format)?;
+        let out_format = non_null(out_format)?;
         let format = KeyFormat::opaque(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
         Ok(())
@@ -61,7 +61,7 @@ pub extern "C" fn keystile_format_any_structured(
 ) -> keystile_status {
     guard(|| {
         let format = KeyFormat::any_structured();
-        given(out_format)?.write(Some(Box::new(keystile_format(format))));
+        non_null(out_format)?.write(Some(Box::new(keystile_format(format))));
         Ok(())
     })
 }
@@ -75,7 +75,7 @@ pub extern "C" fn keystile_format_any_opaque(
 ) -> keystile_status {
     guard(|| {
         let format = KeyFormat::any_opaque();
-        given(out_format)?.write(Some(Box::new(keystile_format(format))));
+        non_null(out_format)?.write(Some(Box::new(keystile_format(format))));
         Ok(())
     })
 }
@@ -89,7 +89,7 @@ pub extern "C" fn keystile_format_like(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_format) = (given(record)?, given(out_format)?);
+        let (record, out_format) = (non_null(record)?, non_null(out_format)?);
         let format = KeyFormat::like(&record.0)?;
         out_format.write(Some(Box::new(keystile_format(format))));
         Ok(())
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn keystile_format_with_checksum_key(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, out_format) = (given(format)?, given(out_format)?);
+        let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let checksum = Checksum::keyed(bytes!(checksum_key, checksum_key_len)?)?;
         let format = format.0.clone().with_checksum(checksum)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -132,7 +132,7 @@ pub extern "C" fn keystile_format_with_random_bytes(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, out_format) = (given(format)?, given(out_format)?);
+        let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let format = format.0.clone().with_random_bytes(random_bytes)?;
         out_format.write(Some(Box::new(keystile_format(format))));
         Ok(())
@@ -148,7 +148,7 @@ pub extern "C" fn keystile_format_prefix(
     out_prefix: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, out_prefix) = (given(format)?, given(out_prefix)?);
+        let (format, out_prefix) = (non_null(format)?, non_null(out_prefix)?);
         let prefix = format.0.prefix().ok_or(KEYSTILE_ERROR_ABSENT)?;
         out_prefix.write(keystile_str::of(prefix.as_str()));
         Ok(())

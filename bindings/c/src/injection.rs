@@ -1,5 +1,4 @@
-//! Panics on demand, for the tests that hold the wall against them. Never built in a
-//! library that is shipped.
+//! Panics on demand, for the tests that need them. Never part of a released library.
 
 use core::cell::Cell;
 

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{IssueRequest, Millis, SysRng, TryCryptoRng, TryRng, delegate, issue};
 
+use crate::boundary::{begins_with_its_size, bytes, guard, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
 use crate::format::keystile_format;
@@ -15,7 +16,6 @@ use crate::record::keystile_record;
 use crate::status::keystile_status;
 use crate::template::keystile_template;
 use crate::text::{instant, keystile_str};
-use crate::wall::{begins_with_its_size, bytes, given, guard, sized};
 
 /// What a new key is to be. What is left at zero is the least: no permissions, and an end
 /// after 90 days.
@@ -86,8 +86,8 @@ pub unsafe extern "C" fn keystile_issue(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, request) = (given(format)?, sized!(request)?.core()?);
-        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let (format, request) = (non_null(format)?, sized!(request)?.core()?);
+        let (out_change, now) = (non_null(out_change)?, instant(now)?);
         let mut source = Source::of(bytes!(random, random_len)?, random.is_null());
         let issued = issue(&format.0, &ring(peppers), &request, &mut source, now)?;
         out_change.write(Some(keystile_change::issued(issued)));
@@ -115,8 +115,8 @@ pub unsafe extern "C" fn keystile_delegate(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (source, format) = (&given(source)?.0, &given(format)?.0);
-        let (request, out_change) = (sized!(request)?.core()?, given(out_change)?);
+        let (source, format) = (&non_null(source)?.0, &non_null(format)?.0);
+        let (request, out_change) = (sized!(request)?.core()?, non_null(out_change)?);
         let mut random = Source::of(bytes!(random, random_len)?, random.is_null());
         let now = instant(now)?;
         let issued = delegate(source, format, &ring(peppers), &request, &mut random, now)?;

@@ -5,12 +5,12 @@ use core::mem::MaybeUninit;
 
 use keystile::{Candidates, Finding, KeyFormat, Lookup, inspect};
 
+use crate::boundary::{bytes, guard, guard_or, non_null};
 use crate::digest::keystile_digest;
 use crate::format::keystile_format;
 use crate::status::keystile_status::{self, *};
 use crate::text::{array, keystile_id};
 use crate::verify::keystile_verifier;
-use crate::wall::{bytes, given, guard, guard_or};
 
 /// How many digests a look-up holds at most.
 pub const KEYSTILE_LOOKUP_DIGESTS_MAX: usize = 9;
@@ -78,9 +78,9 @@ pub unsafe extern "C" fn keystile_key_parse(
     out_key_id: Option<&mut MaybeUninit<keystile_id>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, text): (&KeyFormat, &[u8]) = (&given(format)?.0, bytes!(text, text_len)?);
+        let (format, text): (&KeyFormat, &[u8]) = (&non_null(format)?.0, bytes!(text, text_len)?);
         let key = format.parse(text).ok_or(KEYSTILE_DENIED_INVALID_KEY)?;
-        crate::wall::put(out_key_id, keystile_id::of_optional(key.claimed_id()));
+        crate::boundary::write_out(out_key_id, keystile_id::of_optional(key.claimed_id()));
         Ok(())
     })
 }
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn keystile_key_lookup(
     out_lookup: Option<&mut MaybeUninit<keystile_lookup>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, out_lookup) = (&given(verifier)?.0, given(out_lookup)?);
+        let (verifier, out_lookup) = (&non_null(verifier)?.0, non_null(out_lookup)?);
         let key = verifier
             .parse(bytes!(text, text_len)?)
             .map_err(|denial| keystile_status::from(&denial))?;
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn keystile_inspect(
     out_inspection: Option<&mut MaybeUninit<keystile_inspection>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, out_inspection) = (given(format)?, given(out_inspection)?);
+        let (format, out_inspection) = (non_null(format)?, non_null(out_inspection)?);
         let inspection = inspect(&format.0, bytes!(text, text_len)?);
         let environment = inspection.environment;
         out_inspection.write(keystile_inspection {

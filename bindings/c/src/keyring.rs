@@ -5,6 +5,9 @@ use core::mem::MaybeUninit;
 
 use keystile::{Check, Decision, Keyring, Millis, Ticket};
 
+use crate::boundary::{
+    Outcome, begins_with_its_size, bytes, guard, non_null, release, sized, sized_place, text,
+};
 use crate::decision::{keystile_decision, tell};
 use crate::key::keystile_lookup;
 use crate::record::keystile_record;
@@ -12,9 +15,6 @@ use crate::request::keystile_request;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
 use crate::verify::keystile_verifier;
-use crate::wall::{
-    Outcome, begins_with_its_size, bytes, given, guard, release, sized, sized_place, text,
-};
 
 /// An in-process verifier for many threads: it keeps the records of keys that were proved,
 /// judges each request anew by them, and asks for a record when it has none. Handle; all
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn keystile_keyring_new(
     out_keyring: Option<&mut MaybeUninit<Option<Box<keystile_keyring>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, out_keyring) = (given(verifier)?, given(out_keyring)?);
+        let (verifier, out_keyring) = (non_null(verifier)?, non_null(out_keyring)?);
         let mut builder = Keyring::builder(verifier.0.clone());
         if !options.is_null() {
             let options: &keystile_keyring_options = sized!(options)?;
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_ticket) = (&given(keyring)?.0, given(out_ticket)?);
+        let (keyring, out_ticket) = (&non_null(keyring)?.0, non_null(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
@@ -180,10 +180,10 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
-        let keyring = &given(keyring)?.0;
+        let keyring = &non_null(keyring)?.0;
         // Read before the output is looked at: the two may be the same.
-        let as_of = given(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
-        let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), given(out_ticket)?);
+        let as_of = non_null(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
+        let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
@@ -211,7 +211,7 @@ pub extern "C" fn keystile_keyring_invalidate(
     key_id: Option<&keystile_id>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, id) = (given(keyring)?, given(key_id)?.core()?);
+        let (keyring, id) = (non_null(keyring)?, non_null(key_id)?.core()?);
         keyring.0.invalidate(&id);
         Ok(())
     })
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
     owner_len: usize,
 ) -> keystile_status {
     guard(|| {
-        let keyring = given(keyring)?;
+        let keyring = non_null(keyring)?;
         keyring.0.invalidate_owner(text!(owner, owner_len)?);
         Ok(())
     })
@@ -237,7 +237,7 @@ pub extern "C" fn keystile_keyring_invalidate_all(
     keyring: Option<&keystile_keyring>,
 ) -> keystile_status {
     guard(|| {
-        given(keyring)?.0.invalidate_all();
+        non_null(keyring)?.0.invalidate_all();
         Ok(())
     })
 }
@@ -250,7 +250,7 @@ pub extern "C" fn keystile_keyring_invalidate_all(
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> keystile_status {
     guard(|| {
-        given(keyring)?.0.reset();
+        non_null(keyring)?.0.reset();
         Ok(())
     })
 }
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
     out_stats: *mut keystile_keyring_stats,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_stats) = (given(keyring)?, sized_place!(out_stats)?);
+        let (keyring, out_stats) = (non_null(keyring)?, sized_place!(out_stats)?);
         let stats = keyring.0.stats();
         *out_stats = keystile_keyring_stats {
             struct_size: size_of::<keystile_keyring_stats>(),

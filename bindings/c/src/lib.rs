@@ -2,7 +2,7 @@
 //! from this crate; the chapter "API conventions" of `README.md` says the rest.
 //!
 //! Each function translates and never decides: it holds its arguments against NULL, calls
-//! the core once and writes what came of it. All that is unsafe stands in `wall.rs`.
+//! the core once and writes what came of it. All that is unsafe stands in `boundary.rs`.
 
 #![allow(
     non_camel_case_types,
@@ -20,12 +20,14 @@
 )]
 
 // In the order in which the header tells of them; blank lines keep it so.
-mod wall;
+mod boundary;
 
 // What every caller needs first.
 pub mod version;
 
 pub mod status;
+
+pub mod status_words;
 
 pub mod text;
 

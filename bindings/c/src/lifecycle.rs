@@ -5,12 +5,12 @@ use core::mem::MaybeUninit;
 
 use keystile::{end_overlap, expire, rehash, resume, revoke, suspend};
 
+use crate::boundary::{bytes, guard, non_null, text};
 use crate::change::{keystile_change, keystile_event};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
 use crate::verify::keystile_verifier;
-use crate::wall::{bytes, given, guard, text};
 
 /// Revokes a key, for good: no function leads back from there.
 ///
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn keystile_revoke(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_change) = (given(record)?, given(out_change)?);
+        let (record, out_change) = (non_null(record)?, non_null(out_change)?);
         let change = revoke(&record.0, text!(reason, reason_len)?, instant(now)?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
@@ -47,7 +47,7 @@ pub extern "C" fn keystile_suspend(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_change) = (given(record)?, given(out_change)?);
+        let (record, out_change) = (non_null(record)?, non_null(out_change)?);
         let change = suspend(&record.0, instant(now)?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
@@ -65,7 +65,7 @@ pub extern "C" fn keystile_resume(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_change) = (given(record)?, given(out_change)?);
+        let (record, out_change) = (non_null(record)?, non_null(out_change)?);
         let change = resume(&record.0, instant(now)?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
@@ -90,8 +90,8 @@ pub unsafe extern "C" fn keystile_rehash(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, record) = (&given(verifier)?.0, &given(record)?.0);
-        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let (verifier, record) = (&non_null(verifier)?.0, &non_null(record)?.0);
+        let (out_change, now) = (non_null(out_change)?, instant(now)?);
         let key = verifier
             .parse(bytes!(key, key_len)?)
             .map_err(|denial| keystile_status::from(&denial))?;
@@ -116,8 +116,8 @@ pub extern "C" fn keystile_end_overlap(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, successor) = (&given(record)?.0, &given(successor)?.0);
-        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let (record, successor) = (&non_null(record)?.0, &non_null(successor)?.0);
+        let (out_change, now) = (non_null(out_change)?, instant(now)?);
         let records = end_overlap(record, successor, now).ok_or(KEYSTILE_ERROR_STATE)?;
         out_change.write(Some(keystile_change::records(records.into())));
         Ok(())
@@ -137,7 +137,7 @@ pub extern "C" fn keystile_expire(
     out_event: Option<&mut MaybeUninit<keystile_event>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_event) = (given(record)?, given(out_event)?);
+        let (record, out_event) = (non_null(record)?, non_null(out_event)?);
         out_event.write(keystile_event::of(&expire(&record.0, instant(now)?)?));
         Ok(())
     })

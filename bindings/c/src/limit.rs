@@ -4,9 +4,9 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, Quota, RateLimit, RateState};
 
+use crate::boundary::{guard, non_null, write_out};
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
-use crate::wall::{given, guard, put};
 
 /// At most `limit` requests in each window, and `burst` of them at once.
 #[repr(C)]
@@ -39,7 +39,7 @@ pub struct keystile_quota {
 pub extern "C" fn keystile_rate_limit_check(
     limit: Option<&keystile_rate_limit>,
 ) -> keystile_status {
-    guard(|| given(limit)?.core().map(drop))
+    guard(|| non_null(limit)?.core().map(drop))
 }
 
 /// Admits one request, or refuses it at no cost.
@@ -61,13 +61,13 @@ pub extern "C" fn keystile_rate_limit_admit(
     out_quota: Option<&mut MaybeUninit<keystile_quota>>,
 ) -> keystile_status {
     guard(|| {
-        let (limit, state, now) = (given(limit)?.core()?, given(state)?, instant(now)?);
+        let (limit, state, now) = (non_null(limit)?.core()?, non_null(state)?, instant(now)?);
         let admitted = limit.admit(RateState::from_bits(*state), now);
         if let Ok(next) = admitted {
             *state = next.to_bits();
         }
         let quota = limit.quota(RateState::from_bits(*state), now);
-        put(out_quota, keystile_quota::of(Some(&quota)));
+        write_out(out_quota, keystile_quota::of(Some(&quota)));
         admitted.map_or(Err(KEYSTILE_DENIED_RATE_LIMITED), |_| Ok(()))
     })
 }
@@ -81,7 +81,7 @@ pub extern "C" fn keystile_quota_remaining(
     out_remaining: Option<&mut MaybeUninit<u32>>,
 ) -> keystile_status {
     guard(|| {
-        let (quota, out_remaining) = (given(quota)?.present()?, given(out_remaining)?);
+        let (quota, out_remaining) = (non_null(quota)?.present()?, non_null(out_remaining)?);
         out_remaining.write(quota.remaining());
         Ok(())
     })
@@ -96,7 +96,7 @@ pub extern "C" fn keystile_quota_reset_millis(
     out_millis: Option<&mut MaybeUninit<u64>>,
 ) -> keystile_status {
     guard(|| {
-        let (quota, out_millis) = (given(quota)?.present()?, given(out_millis)?);
+        let (quota, out_millis) = (non_null(quota)?.present()?, non_null(out_millis)?);
         out_millis.write(quota.reset().get());
         Ok(())
     })
@@ -112,7 +112,7 @@ pub extern "C" fn keystile_quota_retry_after_millis(
     out_millis: Option<&mut MaybeUninit<u64>>,
 ) -> keystile_status {
     guard(|| {
-        let (quota, out_millis) = (given(quota)?.present()?, given(out_millis)?);
+        let (quota, out_millis) = (non_null(quota)?.present()?, non_null(out_millis)?);
         let wait = quota.retry_after().ok_or(KEYSTILE_ERROR_ABSENT)?;
         out_millis.write(wait.get());
         Ok(())

@@ -6,9 +6,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use keystile::Networks;
 
+use crate::boundary::{fill, guard, guard_or, is_the_same_as, list, non_null, release, text};
 use crate::status::keystile_status::{self, *};
 use crate::text::{array, keystile_str, texts};
-use crate::wall::{fill, given, guard, guard_or, is_the_same_as, list, release, text};
 
 /// The networks of a key. An empty list allows no address; no list at all (NULL) does not
 /// restrict. Handle; it never changes, and threads may share it.
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn keystile_networks_new(
     out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_networks = given(out_networks)?;
+        let out_networks = non_null(out_networks)?;
         let networks = Networks::new(texts(list!(items, items_len)?)?)?;
         out_networks.write(Some(Box::new(keystile_networks(networks))));
         Ok(())
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn keystile_networks_from_json(
     out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_networks = given(out_networks)?;
+        let out_networks = non_null(out_networks)?;
         let networks = serde_json::from_str(text!(json, json_len)?)?;
         out_networks.write(Some(Box::new(keystile_networks(networks))));
         Ok(())
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn keystile_networks_to_json(
     out_needed: Option<&mut MaybeUninit<usize>>,
 ) -> keystile_status {
     guard(|| {
-        let json = serde_json::to_string(&given(networks)?.0)?;
+        let json = serde_json::to_string(&non_null(networks)?.0)?;
         fill!(&json, buffer, buffer_len, out_needed)
     })
 }
@@ -110,7 +110,7 @@ pub extern "C" fn keystile_networks_at(
     out_text: Option<&mut MaybeUninit<keystile_network_text>>,
 ) -> keystile_status {
     guard(|| {
-        let (networks, out_text) = (&given(networks)?.0, given(out_text)?);
+        let (networks, out_text) = (&non_null(networks)?.0, non_null(out_text)?);
         let network = networks.iter().nth(index).ok_or(KEYSTILE_ERROR_INDEX)?;
         let text = array(&network.to_string());
         out_text.write(keystile_network_text { text });
@@ -128,7 +128,7 @@ pub extern "C" fn keystile_networks_contain(
     address: Option<&keystile_address>,
 ) -> keystile_status {
     guard(|| {
-        let (networks, address) = (&given(networks)?.0, given(address)?.core()?);
+        let (networks, address) = (&non_null(networks)?.0, non_null(address)?.core()?);
         let held = address.is_some_and(|address| networks.contains(address));
         held.then_some(()).ok_or(KEYSTILE_DENIED_NETWORK)
     })
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn keystile_address_parse(
     out_address: Option<&mut MaybeUninit<keystile_address>>,
 ) -> keystile_status {
     guard(|| {
-        let out_address = given(out_address)?;
+        let out_address = non_null(out_address)?;
         let address = text!(text, text_len)?.parse::<IpAddr>();
         let address = address.map_err(|_| KEYSTILE_ERROR_NETWORK)?;
         out_address.write(keystile_address::of(address));

@@ -4,8 +4,8 @@ use core::mem::MaybeUninit;
 
 use keystile::{Pepper, PepperRing};
 
+use crate::boundary::{bytes, guard, non_null, release};
 use crate::status::keystile_status;
-use crate::wall::{bytes, given, guard, release};
 
 /// A current pepper and retired ones. Handle; it never changes, and threads may share it.
 /// Where a function takes one, NULL means no pepper.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn keystile_peppers_new(
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_peppers = given(out_peppers)?;
+        let out_peppers = non_null(out_peppers)?;
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = PepperRing::new(pepper);
         out_peppers.write(Some(Box::new(keystile_peppers(ring))));
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (peppers, out_peppers) = (given(peppers)?, given(out_peppers)?);
+        let (peppers, out_peppers) = (non_null(peppers)?, non_null(out_peppers)?);
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = peppers.0.clone().retired(pepper)?;
         out_peppers.write(Some(Box::new(keystile_peppers(ring))));

@@ -5,9 +5,9 @@ use core::mem::MaybeUninit;
 
 use keystile::PermissionSet;
 
+use crate::boundary::{fill, guard, guard_or, is_the_same_as, list, non_null, release, text};
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth, texts};
-use crate::wall::{fill, given, guard, guard_or, is_the_same_as, list, release, text};
 
 /// The permissions that a key was granted. Handle; it never changes, and threads may share it.
 #[repr(transparent)]
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn keystile_permissions_new(
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_permissions = given(out_permissions)?;
+        let out_permissions = non_null(out_permissions)?;
         let permissions = PermissionSet::new(texts(list!(items, items_len)?)?)?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn keystile_permissions_from_json(
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_permissions = given(out_permissions)?;
+        let out_permissions = non_null(out_permissions)?;
         let permissions = serde_json::from_str(text!(json, json_len)?)?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn keystile_permissions_to_json(
     out_needed: Option<&mut MaybeUninit<usize>>,
 ) -> keystile_status {
     guard(|| {
-        let json = serde_json::to_string(&given(permissions)?.0)?;
+        let json = serde_json::to_string(&non_null(permissions)?.0)?;
         fill!(&json, buffer, buffer_len, out_needed)
     })
 }
@@ -89,7 +89,7 @@ pub extern "C" fn keystile_permissions_at(
     index: usize,
     out_text: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
-    guard(|| nth(given(permissions)?.0.iter(), index, out_text))
+    guard(|| nth(non_null(permissions)?.0.iter(), index, out_text))
 }
 
 /// Whether one of the permissions covers the wanted one.
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn keystile_permissions_grant(
     wanted_len: usize,
 ) -> keystile_status {
     guard(|| {
-        let permissions = &given(permissions)?.0;
+        let permissions = &non_null(permissions)?.0;
         let granted = permissions.grants(text!(wanted, wanted_len)?);
         granted.then_some(()).ok_or(KEYSTILE_DENIED_PERMISSION)
     })

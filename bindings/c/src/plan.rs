@@ -4,11 +4,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, PlanAction, PlanItem, UnixMillis, plan};
 
+use crate::boundary::{guard, list, non_null, places};
 use crate::record::{keystile_record, records};
 use crate::rotate::{keystile_rotation_policy, policy_or_default};
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
-use crate::wall::{given, guard, list, places};
 
 /// What is due for a key.
 #[repr(u32)]
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn keystile_plan(
     guard(|| {
         let records = records(list!(items, items_len)?)?;
         let (policy, now) = (policy_or_default(policy)?, instant(now)?);
-        let (places, out_count) = (places!(dues, dues_len)?, given(out_count)?);
+        let (places, out_count) = (places!(dues, dues_len)?, non_null(out_count)?);
         let found = plan(records, &policy, now);
         out_count.write(found.len());
         let places = places.get_mut(..found.len());

@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyRecord, RateState, Usage};
 
+use crate::boundary::{fill, guard, non_null, release, sized, sized_place, text};
 use crate::record_parts::keystile_record_parts;
 use crate::status::keystile_status;
 use crate::text::instant;
-use crate::wall::{fill, given, guard, release, sized, sized_place, text};
 
 /// What a store keeps about a key; never the key. Handle; it never changes, and threads
 /// may share it.
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn keystile_record_new(
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (parts, out_record) = (sized!(parts)?, given(out_record)?);
+        let (parts, out_record) = (sized!(parts)?, non_null(out_record)?);
         let record = keystile_record(parts.record()?);
         out_record.write(Some(Box::new(record)));
         Ok(())
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn keystile_record_parts_of<'a>(
     out_parts: *mut keystile_record_parts<'a>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_parts) = (given(record)?, sized_place!(out_parts)?);
+        let (record, out_parts) = (non_null(record)?, sized_place!(out_parts)?);
         *out_parts = keystile_record_parts::of(&record.0);
         Ok(())
     })
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn keystile_record_from_json(
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_record = given(out_record)?;
+        let out_record = non_null(out_record)?;
         let record = serde_json::from_str(text!(json, json_len)?)?;
         out_record.write(Some(Box::new(keystile_record(record))));
         Ok(())
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn keystile_record_to_json(
     out_needed: Option<&mut MaybeUninit<usize>>,
 ) -> keystile_status {
     guard(|| {
-        let json = serde_json::to_string(&given(record)?.0)?;
+        let json = serde_json::to_string(&non_null(record)?.0)?;
         fill!(&json, buffer, buffer_len, out_needed)
     })
 }
@@ -114,7 +114,7 @@ pub extern "C" fn keystile_record_is_live(
     out_live: Option<&mut MaybeUninit<bool>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_live) = (given(record)?, given(out_live)?);
+        let (record, out_live) = (non_null(record)?, non_null(out_live)?);
         out_live.write(record.0.is_live(instant(now)?));
         Ok(())
     })
@@ -127,7 +127,7 @@ pub extern "C" fn keystile_record_usage(
     out_usage: Option<&mut MaybeUninit<keystile_usage>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_usage) = (given(record)?, given(out_usage)?);
+        let (record, out_usage) = (non_null(record)?, non_null(out_usage)?);
         out_usage.write(keystile_usage::of(&Usage::of(&record.0)));
         Ok(())
     })
@@ -160,6 +160,6 @@ pub(crate) fn records<'a>(
 ) -> Result<Vec<&'a KeyRecord>, keystile_status> {
     pointers
         .iter()
-        .map(|record| Ok(&given(*record)?.0))
+        .map(|record| Ok(&non_null(*record)?.0))
         .collect()
 }

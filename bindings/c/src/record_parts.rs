@@ -2,6 +2,7 @@
 
 use keystile::{Environment, KeyRecord, Status, TemplateName};
 
+use crate::boundary::begins_with_its_size;
 use crate::digest::keystile_digest;
 use crate::endpoint::keystile_endpoints;
 use crate::limit::keystile_rate_limit;
@@ -9,7 +10,6 @@ use crate::network::keystile_networks;
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id, keystile_str, millis, optional_instant};
-use crate::wall::begins_with_its_size;
 
 /// Whether a key may be used at all.
 #[repr(u32)]

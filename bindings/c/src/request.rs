@@ -2,10 +2,10 @@
 
 use keystile::{Environment, Request};
 
+use crate::boundary::{Outcome, begins_with_its_size};
 use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
 use crate::text::keystile_str;
-use crate::wall::{Outcome, begins_with_its_size};
 
 /// What a request asks for. What is left at zero is not asked: without a requirement no
 /// permission is needed. But a key that is restricted to endpoints or networks is refused

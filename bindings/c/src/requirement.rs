@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::Requirement;
 
+use crate::boundary::{guard, non_null, release, text};
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth};
-use crate::wall::{given, guard, release, text};
 
 /// What a route asks: permissions joined by AND, OR and parentheses. Handle; it never
 /// changes, and threads may share it. Make each route's once, at the start.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn keystile_requirement_parse(
     out_requirement: Option<&mut MaybeUninit<Option<Box<keystile_requirement>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_requirement = given(out_requirement)?;
+        let out_requirement = non_null(out_requirement)?;
         let requirement = Requirement::parse(text!(text, text_len)?)?;
         out_requirement.write(Some(Box::new(keystile_requirement(requirement))));
         Ok(())
@@ -45,9 +45,9 @@ pub extern "C" fn keystile_requirement_check(
     permissions: Option<&keystile_permissions>,
 ) -> keystile_status {
     guard(|| {
-        let met = given(requirement)?
+        let met = non_null(requirement)?
             .0
-            .is_satisfied_by(&given(permissions)?.0);
+            .is_satisfied_by(&non_null(permissions)?.0);
         met.then_some(()).ok_or(KEYSTILE_DENIED_PERMISSION)
     })
 }
@@ -63,7 +63,7 @@ pub extern "C" fn keystile_requirement_missing_at(
     out_permission: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (requirement, permissions) = (given(requirement)?, given(permissions)?);
+        let (requirement, permissions) = (non_null(requirement)?, non_null(permissions)?);
         let missing = requirement.0.missing_from(&permissions.0);
         nth(missing, index, out_permission)
     })
@@ -76,7 +76,7 @@ pub extern "C" fn keystile_requirement_text(
     out_text: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (requirement, out_text) = (given(requirement)?, given(out_text)?);
+        let (requirement, out_text) = (non_null(requirement)?, non_null(out_text)?);
         out_text.write(keystile_str::of(requirement.0.as_str()));
         Ok(())
     })

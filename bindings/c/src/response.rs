@@ -4,11 +4,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{Decision, StatusPolicy, allowed_headers, respond};
 
+use crate::boundary::{guard, guard_or, non_null, release};
 use crate::decision::keystile_decision;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_str};
-use crate::wall::{given, guard, guard_or, release};
 
 /// Which status a refusal is answered with.
 #[repr(u32)]
@@ -53,7 +53,7 @@ pub extern "C" fn keystile_respond(
     out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (decision, out_response) = (given(decision)?.core()?, given(out_response)?);
+        let (decision, out_response) = (non_null(decision)?.core()?, non_null(out_response)?);
         let (policy, now) = (core_policy(policy)?, instant(now)?);
         let requirement = requirement.map(|requirement| &requirement.0);
         let response = match decision {
@@ -95,8 +95,11 @@ pub extern "C" fn keystile_response_header_at(
     out_value: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (response, out_name, out_value) =
-            (given(response)?, given(out_name)?, given(out_value)?);
+        let (response, out_name, out_value) = (
+            non_null(response)?,
+            non_null(out_name)?,
+            non_null(out_value)?,
+        );
         let (name, value) = response.headers.get(index).ok_or(KEYSTILE_ERROR_INDEX)?;
         out_name.write(keystile_str::of(name.trim_end_matches('\0')));
         out_value.write(keystile_str::of(value.trim_end_matches('\0')));
@@ -114,7 +117,7 @@ pub extern "C" fn keystile_response_body(
     out_body: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (response, out_body) = (given(response)?, given(out_body)?);
+        let (response, out_body) = (non_null(response)?, non_null(out_body)?);
         out_body.write(keystile_str::of(&response.body));
         Ok(())
     })

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, RotationPolicy, rotate};
 
+use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized, sized_place};
 use crate::change::keystile_change;
 use crate::format::keystile_format;
 use crate::issue::Source;
@@ -11,7 +12,6 @@ use crate::pepper::{keystile_peppers, ring};
 use crate::record::{keystile_record, records};
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
-use crate::wall::{begins_with_its_size, bytes, given, guard, list, sized, sized_place};
 
 /// Most lead times of notices in a policy.
 pub const KEYSTILE_NOTICE_LEADS_MAX: usize = 8;
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn keystile_rotate(
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (record, format) = (&given(record)?.0, &given(format)?.0);
-        let (out_change, now) = (given(out_change)?, instant(now)?);
+        let (record, format) = (&non_null(record)?.0, &non_null(format)?.0);
+        let (out_change, now) = (non_null(out_change)?, instant(now)?);
         let siblings = records(list!(siblings, siblings_len)?)?;
         let siblings: Vec<_> = siblings.into_iter().cloned().collect();
         let policy = policy_or_default(policy)?;
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn keystile_rotate(
     })
 }
 
-/// The policy that was given, or the default.
+/// The policy for an argument, or the default.
 pub(crate) fn policy_or_default(
     policy: *const keystile_rotation_policy,
 ) -> Result<RotationPolicy, keystile_status> {

@@ -1,10 +1,6 @@
 //! What a call came to: one number, 0 where it is done or allowed.
 
-use core::ffi::c_char;
-
 use keystile::{Denial, DenialCode, Error, ErrorKind};
-
-use crate::wall::guard_or;
 
 /// What a call came to. The numbers never change their meaning; later versions append.
 ///
@@ -155,37 +151,15 @@ impl From<&Denial> for keystile_status {
     }
 }
 
-/// The name of a status as it stands in JSON bodies, logs and metrics, such as
-/// `permission_missing`.
-///
-/// Returns a static text that ends in NUL; `unknown` for a number that is no status.
-#[unsafe(no_mangle)]
-pub extern "C" fn keystile_status_name(status: i32) -> *const c_char {
-    guard_or(c"panic".as_ptr(), || Some(words(status).0.as_ptr()))
-}
-
-/// What a status means, in a sentence for people. It never holds part of an argument.
-///
-/// Returns a static text that ends in NUL; a sentence saying so for a number that is no
-/// status.
-#[unsafe(no_mangle)]
-pub extern "C" fn keystile_status_text(status: i32) -> *const c_char {
-    guard_or(c"a bug was caught".as_ptr(), || {
-        Some(words(status).1.as_ptr())
-    })
-}
-
-type Words = (&'static core::ffi::CStr, &'static core::ffi::CStr);
+/// The name of a status and the sentence that explains it.
+pub(crate) type Words = (&'static core::ffi::CStr, &'static core::ffi::CStr);
 
 macro_rules! table {
     ($($status:ident: $name:literal, $text:literal;)+) => {
-        fn words(status: i32) -> Words {
+        pub(crate) fn words(status: i32) -> Words {
             $(if status == $status as i32 { return ($name, $text); })+
             (c"unknown", c"a number that is no status of this version")
         }
-
-        #[cfg(test)]
-        const ALL: &[keystile_status] = &[$($status),+];
     };
 }
 

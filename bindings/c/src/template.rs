@@ -5,12 +5,12 @@ use core::mem::MaybeUninit;
 
 use keystile::{ScopeTemplate, TemplateName};
 
+use crate::boundary::{guard, guard_or, non_null, release, text};
 use crate::endpoint::keystile_endpoints;
 use crate::limit::keystile_rate_limit;
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
-use crate::wall::{given, guard, guard_or, release, text};
 
 /// A name for permissions, a rate limit and endpoint rules. Handle; it never changes, and
 /// threads may share it.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn keystile_template_new(
     out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (permissions, out_template) = (given(permissions)?, given(out_template)?);
+        let (permissions, out_template) = (non_null(permissions)?, non_null(out_template)?);
         let name = TemplateName::new(text!(name, name_len)?)?;
         let mut template = ScopeTemplate::new(name, permissions.0.clone());
         template.allowed_endpoints = endpoints.map(|endpoints| endpoints.0.clone());
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn keystile_template_preset(
     out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_template = given(out_template)?;
+        let out_template = non_null(out_template)?;
         let template = ScopeTemplate::preset(text!(name, name_len)?);
         let template = keystile_template(template.ok_or(KEYSTILE_ERROR_ABSENT)?);
         out_template.write(Some(Box::new(template)));
@@ -74,7 +74,7 @@ pub extern "C" fn keystile_template_name(
     out_name: Option<&mut MaybeUninit<keystile_str>>,
 ) -> keystile_status {
     guard(|| {
-        let (template, out_name) = (given(template)?, given(out_name)?);
+        let (template, out_name) = (non_null(template)?, non_null(out_name)?);
         out_name.write(keystile_str::of(template.0.name.as_str()));
         Ok(())
     })
@@ -111,7 +111,7 @@ pub extern "C" fn keystile_template_rate_limit(
     out_rate_limit: Option<&mut MaybeUninit<keystile_rate_limit>>,
 ) -> keystile_status {
     guard(|| {
-        let (template, out_rate_limit) = (given(template)?, given(out_rate_limit)?);
+        let (template, out_rate_limit) = (non_null(template)?, non_null(out_rate_limit)?);
         let limit = template.0.rate_limit.ok_or(KEYSTILE_ERROR_ABSENT)?;
         out_rate_limit.write(keystile_rate_limit::of(&limit));
         Ok(())

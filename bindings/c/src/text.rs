@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyId, UnixMillis};
 
+use crate::boundary::{self, Outcome, guard, non_null, text};
 use crate::status::keystile_status::{self, *};
-use crate::wall::{self, Outcome, given, guard, text};
 
 /// A text of `len` bytes. It does not end in NUL. `data` is NULL where there is none.
 ///
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn keystile_id_parse(
     out_id: Option<&mut MaybeUninit<keystile_id>>,
 ) -> keystile_status {
     guard(|| {
-        let out_id = given(out_id)?;
+        let out_id = non_null(out_id)?;
         let id: KeyId = text!(text, text_len)?.parse::<KeyId>()?;
         out_id.write(keystile_id::of(&id));
         Ok(())
@@ -65,7 +65,7 @@ impl keystile_str {
 
     /// The text, which is there.
     pub(crate) fn required<'a>(self) -> Result<&'a str, keystile_status> {
-        given(self.optional()?)
+        non_null(self.optional()?)
     }
 
     /// The text, or nothing.
@@ -79,7 +79,7 @@ impl keystile_str {
     /// The bytes, or nothing.
     #[inline]
     pub(crate) fn bytes<'a>(self) -> Result<Option<&'a [u8]>, keystile_status> {
-        let bytes = wall::bytes!(self.data, self.len)?;
+        let bytes = boundary::bytes!(self.data, self.len)?;
         Ok((!self.data.is_null()).then_some(bytes))
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn nth<'a>(
     index: usize,
     out_text: Option<&mut MaybeUninit<keystile_str>>,
 ) -> Outcome {
-    let out_text = given(out_text)?;
+    let out_text = non_null(out_text)?;
     let text = texts.nth(index).ok_or(KEYSTILE_ERROR_INDEX)?;
     out_text.write(keystile_str::of(text));
     Ok(())

@@ -4,10 +4,10 @@ use core::mem::MaybeUninit;
 
 use keystile::Use;
 
+use crate::boundary::{guard, guard_or, non_null, release};
 use crate::keyring::keystile_keyring;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_id, millis};
-use crate::wall::{given, guard, guard_or, release};
 
 /// Uses that were drained from a keyring. Handle; it never changes, and threads may share
 /// it.
@@ -39,7 +39,7 @@ pub extern "C" fn keystile_keyring_drain_uses(
     out_uses: Option<&mut MaybeUninit<Option<Box<keystile_uses>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_uses) = (given(keyring)?, given(out_uses)?);
+        let (keyring, out_uses) = (non_null(keyring)?, non_null(out_uses)?);
         out_uses.write(Some(Box::new(keystile_uses(keyring.0.drain_uses()))));
         Ok(())
     })
@@ -59,7 +59,7 @@ pub extern "C" fn keystile_uses_at(
     out_use: Option<&mut MaybeUninit<keystile_use>>,
 ) -> keystile_status {
     guard(|| {
-        let (uses, out_use) = (given(uses)?, given(out_use)?);
+        let (uses, out_use) = (non_null(uses)?, non_null(out_use)?);
         let used = uses.0.get(index).ok_or(KEYSTILE_ERROR_INDEX)?;
         out_use.write(keystile_use {
             key_id: keystile_id::of(&used.key_id),

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Decision, Verifier, verify};
 
+use crate::boundary::{bytes, guard, non_null, release, sized};
 use crate::decision::{keystile_decision, tell};
 use crate::format::keystile_format;
 use crate::pepper::keystile_peppers;
@@ -12,7 +13,6 @@ use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
 use crate::status::keystile_status;
 use crate::text::instant;
-use crate::wall::{bytes, given, guard, release, sized};
 
 /// Which keys a service accepts. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub extern "C" fn keystile_verifier_new(
     out_verifier: Option<&mut MaybeUninit<Option<Box<keystile_verifier>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (format, out_verifier) = (given(format)?, given(out_verifier)?);
+        let (format, out_verifier) = (non_null(format)?, non_null(out_verifier)?);
         let mut verifier = Verifier::new(format.0.clone());
         if let Some(peppers) = peppers {
             verifier = verifier.with_peppers(peppers.0.clone());
@@ -52,9 +52,9 @@ pub extern "C" fn keystile_verifier_with_format(
     out_verifier: Option<&mut MaybeUninit<Option<Box<keystile_verifier>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, format) = (given(verifier)?, given(format)?);
+        let (verifier, format) = (non_null(verifier)?, non_null(format)?);
         let verifier = keystile_verifier(verifier.0.clone().and(format.0.clone()));
-        given(out_verifier)?.write(Some(Box::new(verifier)));
+        non_null(out_verifier)?.write(Some(Box::new(verifier)));
         Ok(())
     })
 }
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn keystile_verify(
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, usage, now) = (&given(verifier)?.0, given(usage)?, instant(now)?);
+        let (verifier, usage, now) = (&non_null(verifier)?.0, non_null(usage)?, instant(now)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
         let key = match verifier.parse(key) {

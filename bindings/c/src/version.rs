@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use crate::wall::guard_or;
+use crate::boundary::guard_or;
 
 /// The number of the ABI that this header describes. A library of another number is not
 /// the one that a program was compiled for; compare it with `keystile_abi_version`.

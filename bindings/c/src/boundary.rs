@@ -52,13 +52,13 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
 
 /// The value of an argument that may not be NULL.
 #[inline]
-pub(crate) fn given<T>(argument: Option<T>) -> Result<T, keystile_status> {
+pub(crate) fn non_null<T>(argument: Option<T>) -> Result<T, keystile_status> {
     argument.ok_or(KEYSTILE_ERROR_NULL_POINTER)
 }
 
 /// Writes to an output that the caller may leave out.
 #[inline]
-pub(crate) fn put<T>(place: Out<'_, T>, value: T) {
+pub(crate) fn write_out<T>(place: Out<'_, T>, value: T) {
     if let Some(place) = place {
         place.write(value);
     }
@@ -128,11 +128,11 @@ pub(crate) unsafe fn sized_at<'a, T: BeginsWithSize>(
 ) -> Result<&'a T, keystile_status> {
     // SAFETY: each struct of this kind begins with its size, and clause *pointers*.
     let size = unsafe { data.cast::<usize>().as_ref() };
-    if *given(size)? != size_of::<T>() {
+    if *non_null(size)? != size_of::<T>() {
         return Err(KEYSTILE_ERROR_STRUCT_SIZE);
     }
     // SAFETY: it is as long as the type, and clause *pointers*.
-    given(unsafe { data.as_ref() })
+    non_null(unsafe { data.as_ref() })
 }
 
 /// As [`sized_at`], for a struct that is written to.
@@ -144,11 +144,11 @@ pub(crate) unsafe fn sized_place_at<'a, T: BeginsWithSize>(
 ) -> Result<&'a mut T, keystile_status> {
     // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
     let size = unsafe { data.cast::<usize>().as_ref() };
-    if *given(size)? != size_of::<T>() {
+    if *non_null(size)? != size_of::<T>() {
         return Err(KEYSTILE_ERROR_STRUCT_SIZE);
     }
     // SAFETY: it is as long as the type, and clause *outputs*.
-    given(unsafe { data.as_mut() })
+    non_null(unsafe { data.as_mut() })
 }
 
 /// Text of a pointer and a length, for [`text!`].
@@ -176,7 +176,7 @@ pub(crate) unsafe fn fill_with(
 ) -> Outcome {
     // SAFETY: passed on; a `char` is a byte.
     let buffer = unsafe { places_of(buffer.cast::<u8>(), buffer_len) }?;
-    given(out_needed)?.write(text.len());
+    non_null(out_needed)?.write(text.len());
     let room = buffer
         .get_mut(..text.len())
         .ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
@@ -190,7 +190,7 @@ pub(crate) unsafe fn fill_with(
 macro_rules! text {
     ($data:expr, $len:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
-        unsafe { $crate::wall::text_of($data, $len) }
+        unsafe { $crate::boundary::text_of($data, $len) }
     }};
 }
 
@@ -198,7 +198,7 @@ macro_rules! text {
 macro_rules! bytes {
     ($data:expr, $len:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
-        unsafe { $crate::wall::slice($data.cast::<u8>(), $len) }
+        unsafe { $crate::boundary::slice($data.cast::<u8>(), $len) }
     }};
 }
 
@@ -206,7 +206,7 @@ macro_rules! bytes {
 macro_rules! list {
     ($data:expr, $len:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
-        unsafe { $crate::wall::slice($data, $len) }
+        unsafe { $crate::boundary::slice($data, $len) }
     }};
 }
 
@@ -214,7 +214,7 @@ macro_rules! list {
 macro_rules! places {
     ($data:expr, $len:expr) => {{
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::wall::places_of($data, $len) }
+        unsafe { $crate::boundary::places_of($data, $len) }
     }};
 }
 
@@ -222,7 +222,7 @@ macro_rules! places {
 macro_rules! sized {
     ($data:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
-        unsafe { $crate::wall::sized_at($data) }
+        unsafe { $crate::boundary::sized_at($data) }
     }};
 }
 
@@ -230,7 +230,7 @@ macro_rules! sized {
 macro_rules! sized_place {
     ($data:expr) => {{
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::wall::sized_place_at($data) }
+        unsafe { $crate::boundary::sized_place_at($data) }
     }};
 }
 
@@ -239,7 +239,7 @@ macro_rules! fill {
     ($text:expr, $buffer:expr, $len:expr, $needed:expr) => {{
         let text: &str = $text;
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::wall::fill_with(text, $buffer, $len, $needed) }
+        unsafe { $crate::boundary::fill_with(text, $buffer, $len, $needed) }
     }};
 }
 
@@ -247,7 +247,7 @@ macro_rules! fill {
 macro_rules! begins_with_its_size {
     ($($name:ty),+) => {$(
         // SAFETY: the struct is `repr(C)` and begins with `struct_size: usize`.
-        unsafe impl $crate::wall::BeginsWithSize for $name {}
+        unsafe impl $crate::boundary::BeginsWithSize for $name {}
     )+};
 }
 
