@@ -1,40 +1,41 @@
 /*
  * keystile: the API-key core that any service can embed.
  *
- * A caller brings bytes, a record and the time; keystile answers with a decision. It
- * issues keys, recognises them, decides what they may do, and ends them. It opens no
- * socket, reads no clock and keeps no store.
+ * It issues, verifies, authorizes, rotates and revokes API keys. The caller passes bytes, a
+ * record and the time; keystile returns a decision. It performs no network or file I/O,
+ * reads no clock and keeps no store.
  *
  * CONVENTIONS, which hold for every function here:
  *
- * Status. A function returns a keystile_status: 0 (KEYSTILE_OK) is done or allowed, and
- *   everything else is not. A function that judges has no second channel: nothing but its
- *   status says whether a request may go on. Numbers are never reused.
- * Pointers. A pointer that is not NULL points to as many values as the length behind it
- *   says; they live and stay unchanged until the call returns. Nothing that is passed in
- *   is kept: what has to last is copied. NULL where it is not allowed for comes back as
- *   KEYSTILE_ERROR_NULL_POINTER; NULL with the length 0 is an empty text or list.
+ * Status. A function returns a keystile_status: 0 (KEYSTILE_OK) means done or allowed, and
+ *   every other value means neither. The returned status of a function that decides about a
+ *   request is its only answer: no output says whether the request may go on. Numbers are
+ *   never reused.
+ * Pointers. A pointer that is not NULL points to as many values as the length that follows
+ *   it says; they live and stay unchanged until the call returns. The library keeps no
+ *   pointer that is passed in: it copies what it needs later. Passing NULL where it is not
+ *   allowed returns KEYSTILE_ERROR_NULL_POINTER; NULL with length 0 is an empty text or list.
  * Texts. A text is a pointer and a length in bytes. It is UTF-8 and need not end in NUL.
- *   Texts that are returned end in NUL only where that is said.
- * Outputs. Parameters named out_ are written only on success, which includes a decision;
- *   the length that a buffer needs is written where the buffer is too small, too. No two
- *   outputs overlap, nor do an output and an argument, unless that is said.
- * Handles. A handle that an output receives is yours, and is freed once, with its own
- *   function; freeing NULL does nothing. It never changes after it was made. What is lent
- *   or borrowed from a handle lives until that handle is freed.
- * Structs. One that begins with struct_size is set to zero, then gets its own size in
- *   that field; later versions append fields to it. All other structs never change.
- * Optional fields. What is optional is left at zero. An id of zeros and a text whose data
- *   is NULL are none. Flags are 0 or 1.
- * Time. Instants are milliseconds since 1970, between the years 1973 and 9999; so a count
- *   of seconds is refused. The library never reads a clock.
- * Threads. Every function may be called from any thread at any time. Handles may be used
- *   by several threads at once; only freeing one needs that no other thread uses it.
- *   No function waits for I/O or calls back.
- * Panics. A bug inside is caught and comes back as KEYSTILE_ERROR_PANIC. Where memory
- *   runs out, the process ends, as any Rust program does.
- * Secrets. A key's text leaves only through keystile_change_key. Nothing else that is
- *   returned, printed or written holds any of it.
+ *   Returned texts end in NUL only if their documentation states it.
+ * Outputs. Parameters named out_ are written only on success, which includes a refusal of a
+ *   request; the length that a buffer needs is also written if the buffer is too small. No
+ *   two outputs may overlap, nor an output and an argument, unless it is stated.
+ * Handles. The caller owns a handle that an output receives, and frees it once with its own
+ *   function; freeing NULL does nothing. A handle never changes after it was created.
+ *   Whatever a handle lends, or is borrowed from it, lives until the handle is freed.
+ * Structs. Set a struct that begins with struct_size to zero, then set that field to the
+ *   size of the struct; later versions append fields. All other structs never change.
+ * Optional fields. Leave optional fields at zero. An id of zeros and a text whose data is
+ *   NULL mean that there is none. Flags are 0 or 1.
+ * Time. Instants are milliseconds since 1970, between the years 1973 and 9999, so that a
+ *   count of seconds is refused. The library never reads a clock.
+ * Threads. Any thread may call any function at any time. Several threads may use a handle at
+ *   once, but while one frees it no other may use it. No function waits for I/O or calls
+ *   back.
+ * Panics. A bug in the library is caught and returns KEYSTILE_ERROR_PANIC. If memory runs
+ *   out, the process aborts, like any Rust program.
+ * Secrets. The text of a key is returned only by keystile_change_key. Nothing else that is
+ *   returned, printed or written contains any part of it.
  *
  * This file is C99 and C++11. It is generated; see `cargo xtask header`.
  */
@@ -46,36 +47,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Warns where a status is not looked at: an ignored refusal guards nothing. */
+/* Warns if a status is ignored: an ignored refusal protects nothing. */
 #if defined(__GNUC__) || defined(__clang__)
 #define KEYSTILE_MUST_USE __attribute__((warn_unused_result))
 #else
 #define KEYSTILE_MUST_USE
 #endif
 
-/* Lent by records and templates as well, and so declared by hand. */
+/* Records and templates lend these too, so they are declared by hand. */
 typedef struct keystile_permissions keystile_permissions;
 typedef struct keystile_endpoints keystile_endpoints;
 typedef struct keystile_networks keystile_networks;
 
 /**
- * The number of the ABI that this header describes. A library of another number is not
- * the one that a program was compiled for; compare it with `keystile_abi_version`.
+ * The number of the ABI that this header describes. Compare it with
+ * `keystile_abi_version`: a program must not use a library with another number.
  */
 #define KEYSTILE_ABI_VERSION 1
 
 /**
- * How many digests a look-up holds at most.
+ * The most digests that a lookup holds.
  */
 #define KEYSTILE_LOOKUP_DIGESTS_MAX 9
 
 /**
- * Most lead times of notices in a policy.
+ * The most lead times of notices in a policy.
  */
 #define KEYSTILE_NOTICE_LEADS_MAX 8
 
 /**
- * Longest credential in bytes.
+ * The length of the longest credential in bytes.
  */
 #define KEYSTILE_CREDENTIAL_BYTES_MAX 256
 
@@ -85,10 +86,10 @@ typedef struct keystile_networks keystile_networks;
 #define KEYSTILE_DURATION_NONE UINT64_MAX
 
 /**
- * What a call came to. The numbers never change their meaning; later versions append.
+ * The result of a call. Numbers never change their meaning; later versions add more.
  *
- * 0: done, or the request is allowed. 1 to 99: not decided yet. 100 to 199: the request
- * is refused. 200 to 299: the call could not be done, with these values or at this
+ * 0: done, or the request is allowed. 1 to 99: not decided yet. 100 to 199: the
+ * request is refused. 200 to 299: the call failed because of these values or at this
  * time. 300 and above: the call itself was wrong.
  */
 enum keystile_status
@@ -97,11 +98,12 @@ enum keystile_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Done. From a function that judges: the request may go on.
+     * Done. From a function that decides about a request: it may go on.
      */
     KEYSTILE_OK = 0,
     /**
-     * The keyring has no record of the key: fetch it and call `keystile_keyring_admit`.
+     * The keyring has no record of the key: fetch it and call
+     * `keystile_keyring_admit`.
      */
     KEYSTILE_NEEDS_RECORD = 1,
     /**
@@ -113,7 +115,7 @@ enum keystile_status
      */
     KEYSTILE_DENIED_CONFLICTING_CREDENTIALS = 101,
     /**
-     * The credential is malformed, unknown or wrong; which of them is not told.
+     * The credential is malformed, unknown or wrong; which of them is not disclosed.
      */
     KEYSTILE_DENIED_INVALID_KEY = 102,
     /**
@@ -137,7 +139,7 @@ enum keystile_status
      */
     KEYSTILE_DENIED_WRONG_ENVIRONMENT = 107,
     /**
-     * The peer's address is not within the key's networks.
+     * The peer's address is not in the key's networks.
      */
     KEYSTILE_DENIED_NETWORK = 108,
     /**
@@ -149,35 +151,35 @@ enum keystile_status
      */
     KEYSTILE_DENIED_ENDPOINT = 110,
     /**
-     * The key lacks a permission.
+     * The key lacks a required permission.
      */
     KEYSTILE_DENIED_PERMISSION = 111,
     /**
-     * The rate limit is spent.
+     * The rate limit is exceeded.
      */
     KEYSTILE_DENIED_RATE_LIMITED = 112,
     /**
-     * The count of uses is spent.
+     * The key has no uses left.
      */
     KEYSTILE_DENIED_USES_SPENT = 113,
     /**
-     * The store could not be asked.
+     * The store is unavailable.
      */
     KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
     /**
-     * Refused for a reason that this version has no number for.
+     * Refused for a reason that has no number in this version.
      */
     KEYSTILE_DENIED = 199,
     /**
-     * A prefix, environment, template or header name is not spelled as one.
+     * A prefix, environment, template or header name is not well formed.
      */
     KEYSTILE_ERROR_NAME = 200,
     /**
-     * A key format cannot be put together so.
+     * The parts of a key format do not fit together.
      */
     KEYSTILE_ERROR_FORMAT = 201,
     /**
-     * A text is no key id.
+     * A text is not a key id.
      */
     KEYSTILE_ERROR_KEY_ID = 202,
     /**
@@ -185,19 +187,19 @@ enum keystile_status
      */
     KEYSTILE_ERROR_DIGEST = 203,
     /**
-     * A permission or requirement is not spelled as one, or there are too many.
+     * A permission or requirement is not well formed, or there are too many.
      */
     KEYSTILE_ERROR_PERMISSION = 204,
     /**
-     * An endpoint rule is not spelled as one, or there are too many.
+     * An endpoint rule is not well formed, or there are too many.
      */
     KEYSTILE_ERROR_ENDPOINT = 205,
     /**
-     * A network or address is not spelled as one, or there are too many.
+     * A network or address is not well formed, or there are too many.
      */
     KEYSTILE_ERROR_NETWORK = 206,
     /**
-     * A rate limit, count of uses or capacity is out of its range.
+     * A rate limit, number of uses, capacity or TTL is out of its range.
      */
     KEYSTILE_ERROR_LIMIT = 207,
     /**
@@ -209,27 +211,27 @@ enum keystile_status
      */
     KEYSTILE_ERROR_RECORD = 209,
     /**
-     * The key is in no state to do that with it.
+     * The key's current state does not allow the operation.
      */
     KEYSTILE_ERROR_STATE = 210,
     /**
-     * More is asked for than the template or the source key holds.
+     * The request exceeds the template or the source key.
      */
     KEYSTILE_ERROR_EXCEEDS = 211,
     /**
-     * The source of randomness failed, or the buffer of random bytes was too short.
+     * The source of randomness failed, or there were too few random bytes.
      */
     KEYSTILE_ERROR_RANDOMNESS = 212,
     /**
-     * The text is not the JSON that was expected.
+     * A text is not the expected JSON.
      */
     KEYSTILE_ERROR_JSON = 213,
     /**
-     * An error that this version has no number for.
+     * An error that has no number in this version.
      */
     KEYSTILE_ERROR_OTHER = 299,
     /**
-     * An argument that may not be NULL was NULL.
+     * An argument is NULL that must not be.
      */
     KEYSTILE_ERROR_NULL_POINTER = 300,
     /**
@@ -245,7 +247,8 @@ enum keystile_status
      */
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
     /**
-     * A number is none of those that stand for something, or a decision was never given.
+     * A number is not a value of its enumeration, or a decision was not written by
+     * this library.
      */
     KEYSTILE_ERROR_VALUE = 304,
     /**
@@ -257,7 +260,7 @@ enum keystile_status
      */
     KEYSTILE_ERROR_INDEX = 306,
     /**
-     * There is no such part.
+     * The requested part does not exist.
      */
     KEYSTILE_ERROR_ABSENT = 307,
     /**
@@ -282,11 +285,11 @@ enum keystile_digest_kind
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * SHA-256 of the whole key text.
+     * SHA-256 of the whole text of the key.
      */
     KEYSTILE_DIGEST_SHA256 = 1,
     /**
-     * HMAC-SHA-256 of it under a pepper.
+     * HMAC-SHA-256 of the whole text of the key, with a pepper.
      */
     KEYSTILE_DIGEST_HMAC_SHA256 = 2,
 };
@@ -299,7 +302,7 @@ typedef uint32_t keystile_digest_kind;
 #endif // __cplusplus
 
 /**
- * What a text turned out to be.
+ * What `keystile_inspect` finds.
  */
 enum keystile_finding
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -307,23 +310,24 @@ enum keystile_finding
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Spelled as a key of the format. Whether it was ever issued, only a store knows.
+     * Formatted as a key of this format. Only the store knows whether it was ever
+     * issued.
      */
     KEYSTILE_FINDING_WELL_FORMED = 1,
     /**
-     * Right in shape, and its check is wrong.
+     * The shape of a key with a wrong checksum.
      */
     KEYSTILE_FINDING_WRONG_CHECKSUM = 2,
     /**
-     * A key once white space, quotes or a scheme around it are taken off.
+     * A key with white space, quotes or a scheme around it.
      */
     KEYSTILE_FINDING_WRAPPED = 3,
     /**
-     * Begins like a key of the format, and breaks off or runs on.
+     * Begins like a key of this format, but is too short or too long.
      */
     KEYSTILE_FINDING_WRONG_LENGTH = 4,
     /**
-     * Begins like a key of the format, and has characters that no key has.
+     * Begins like a key of this format, but has a character that no key has.
      */
     KEYSTILE_FINDING_WRONG_CHARACTER = 5,
     /**
@@ -331,11 +335,11 @@ enum keystile_finding
      */
     KEYSTILE_FINDING_FOREIGN = 6,
     /**
-     * Nothing at all.
+     * An empty text.
      */
     KEYSTILE_FINDING_EMPTY = 7,
     /**
-     * A finding that this version has no number for.
+     * A finding that has no number in this version.
      */
     KEYSTILE_FINDING_OTHER = 99,
 };
@@ -356,15 +360,15 @@ enum keystile_state
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It may.
+     * It may be used.
      */
     KEYSTILE_STATE_ACTIVE = 1,
     /**
-     * Not now: it can be resumed.
+     * It is refused until it is resumed.
      */
     KEYSTILE_STATE_SUSPENDED = 2,
     /**
-     * Never again.
+     * It is refused for good.
      */
     KEYSTILE_STATE_REVOKED = 3,
 };
@@ -405,19 +409,19 @@ enum keystile_event_kind
      */
     KEYSTILE_EVENT_RESUMED = 5,
     /**
-     * A key has come to its end by time.
+     * A key expired, or its overlap ended.
      */
     KEYSTILE_EVENT_EXPIRED = 6,
     /**
-     * A key's digest was made anew under the current pepper.
+     * A key's digest was renewed with the current pepper.
      */
     KEYSTILE_EVENT_REHASHED = 7,
     /**
-     * A key that was issued elsewhere was taken in.
+     * A key that was issued elsewhere was imported.
      */
     KEYSTILE_EVENT_IMPORTED = 8,
     /**
-     * An event that this version has no number for.
+     * An event that has no number in this version.
      */
     KEYSTILE_EVENT_OTHER = 99,
 };
@@ -438,7 +442,8 @@ enum keystile_due_action
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Its owner should know that it ends: one notice for each pair of key and lead.
+     * Its owner should be told that it is about to end, once for each pair of key and
+     * lead time.
      */
     KEYSTILE_DUE_NOTICE = 1,
     /**
@@ -446,11 +451,11 @@ enum keystile_due_action
      */
     KEYSTILE_DUE_ROTATE = 2,
     /**
-     * It has ended, and its record need not be kept any longer.
+     * It has ended, and its record need no longer be kept.
      */
     KEYSTILE_DUE_CLEAN_UP = 3,
     /**
-     * Something that this version has no number for.
+     * An action that has no number in this version.
      */
     KEYSTILE_DUE_OTHER = 99,
 };
@@ -463,7 +468,7 @@ typedef uint32_t keystile_due_action;
 #endif // __cplusplus
 
 /**
- * What kind of decision it is. Zeroed memory is none of them.
+ * The kind of a decision. Zeroed memory is none of them.
  */
 enum keystile_decision_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -475,7 +480,7 @@ enum keystile_decision_kind
      */
     KEYSTILE_DECISION_ALLOWED = 1263730689,
     /**
-     * It may not.
+     * The request is refused.
      */
     KEYSTILE_DECISION_REFUSED = 1263730690,
 };
@@ -488,7 +493,7 @@ typedef uint32_t keystile_decision_kind;
 #endif // __cplusplus
 
 /**
- * Why a request was refused, in the detail that only an audit may see.
+ * Why a request was refused, in detail that only an audit may see.
  */
 enum keystile_cause
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -504,19 +509,19 @@ enum keystile_cause
      */
     KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS = 2,
     /**
-     * The text is no key: its shape or its check is wrong.
+     * The text is not a key: its shape or its checksum is wrong.
      */
     KEYSTILE_CAUSE_MALFORMED = 3,
     /**
-     * No record was found for it.
+     * The store has no record of it.
      */
     KEYSTILE_CAUSE_UNKNOWN_KEY = 4,
     /**
-     * A record was found, and the secret is not its.
+     * The store has a record of it, but the secret is wrong.
      */
     KEYSTILE_CAUSE_WRONG_SECRET = 5,
     /**
-     * The record's digest was made under a pepper that the ring does not hold.
+     * The record's digest was made with a pepper that the ring does not hold.
      */
     KEYSTILE_CAUSE_PEPPER_UNAVAILABLE = 6,
     /**
@@ -552,19 +557,19 @@ enum keystile_cause
      */
     KEYSTILE_CAUSE_ENDPOINT = 14,
     /**
-     * The key lacks a permission.
+     * The key lacks a required permission.
      */
     KEYSTILE_CAUSE_PERMISSION = 15,
     /**
-     * The rate limit is spent.
+     * The rate limit is exceeded.
      */
     KEYSTILE_CAUSE_RATE_LIMIT = 16,
     /**
-     * The count of uses is spent.
+     * The key has no uses left.
      */
     KEYSTILE_CAUSE_USES_SPENT = 17,
     /**
-     * The store could not be asked.
+     * The store is unavailable.
      */
     KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
 };
@@ -577,7 +582,7 @@ typedef uint32_t keystile_cause;
 #endif // __cplusplus
 
 /**
- * Which status a refusal is answered with.
+ * Which HTTP status a refusal gets.
  */
 enum keystile_status_policy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -585,11 +590,13 @@ enum keystile_status_policy
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * As RFC 9110 has it: 401 for a key that is not valid, 403 for one that may not.
+     * As in RFC 9110: 401 for a key that is not valid, 403 for a key that may not do
+     * this.
      */
     KEYSTILE_STATUS_POLICY_RFC9110 = 0,
     /**
-     * As the well-known Express recipe has it: 403 for an unknown or ended key.
+     * As in the Express recipe for API keys: 403 also for an unknown, expired or
+     * revoked key.
      */
     KEYSTILE_STATUS_POLICY_EXPRESS = 1,
 };
@@ -602,11 +609,11 @@ typedef uint32_t keystile_status_policy;
 #endif // __cplusplus
 
 /**
- * What issuing, rotating, revoking and the other verbs come to. Handle; it never changes,
- * and threads may share it.
+ * The result of issuing, rotating, revoking and other changes. Handle; it never
+ * changes, and threads may share it.
  *
- * A store writes all of its records or none: a record of version 1 is new, any other is
- * accepted only over the version before it.
+ * A store writes all of its records or none. A record with version 1 is new; any other
+ * replaces only the version before it.
  */
 typedef struct keystile_change keystile_change;
 
@@ -616,7 +623,7 @@ typedef struct keystile_change keystile_change;
 typedef struct keystile_credential_rules keystile_credential_rules;
 
 /**
- * How a service's keys are spelled. Handle; it never changes, and threads may share it.
+ * The format of a service's keys. Handle; it never changes, and threads may share it.
  */
 typedef struct keystile_format keystile_format;
 
@@ -628,20 +635,21 @@ typedef struct keystile_format keystile_format;
 typedef struct keystile_keyring keystile_keyring;
 
 /**
- * A current pepper and retired ones. Handle; it never changes, and threads may share it.
- * Where a function takes one, NULL means no pepper.
+ * A current pepper and retired ones. Handle; it never changes, and threads may share
+ * it. Functions that take one accept NULL for no pepper.
  */
 typedef struct keystile_peppers keystile_peppers;
 
 /**
- * What a store keeps about a key; never the key. Handle; it never changes, and threads
- * may share it.
+ * What a store holds about a key; it never holds the key. Handle; it never changes,
+ * and threads may share it.
  */
 typedef struct keystile_record keystile_record;
 
 /**
- * What a route asks: permissions joined by AND, OR and parentheses. Handle; it never
- * changes, and threads may share it. Make each route's once, at the start.
+ * What a route requires: permissions joined by AND, OR and parentheses. Handle; it
+ * never changes, and threads may share it. Create one for each route, at the start of
+ * the program.
  */
 typedef struct keystile_requirement keystile_requirement;
 
@@ -652,24 +660,24 @@ typedef struct keystile_requirement keystile_requirement;
 typedef struct keystile_response keystile_response;
 
 /**
- * A name for permissions, a rate limit and endpoint rules. Handle; it never changes, and
- * threads may share it.
+ * A name for permissions, a rate limit and endpoint rules. Handle; it never changes,
+ * and threads may share it.
  */
 typedef struct keystile_template keystile_template;
 
 /**
- * Uses that were drained from a keyring. Handle; it never changes, and threads may share
- * it.
+ * Uses that were drained from a keyring. Handle; it never changes, and threads may
+ * share it.
  */
 typedef struct keystile_uses keystile_uses;
 
 /**
- * Which keys a service accepts. Handle; it never changes, and threads may share it.
+ * The keys that a service accepts. Handle; it never changes, and threads may share it.
  */
 typedef struct keystile_verifier keystile_verifier;
 
 /**
- * The public id of a key: 16 characters and a NUL. All zero where there is none.
+ * The public id of a key: 16 characters and a NUL. All zero if there is none.
  */
 typedef struct keystile_id {
     /**
@@ -679,10 +687,10 @@ typedef struct keystile_id {
 } keystile_id;
 
 /**
- * A text of `len` bytes. It does not end in NUL. `data` is NULL where there is none.
+ * A text of `len` bytes. It does not end in NUL. If `data` is NULL, there is no text.
  *
  * As an argument it must be UTF-8. As an output it is borrowed from the handle that it
- * came from: it lives until that is freed.
+ * came from, and lives until that handle is freed.
  */
 typedef struct keystile_str {
     /**
@@ -690,7 +698,7 @@ typedef struct keystile_str {
      */
     const char *data;
     /**
-     * How many there are.
+     * The number of bytes.
      */
     size_t len;
 } keystile_str;
@@ -714,8 +722,8 @@ typedef struct keystile_digest {
 } keystile_digest;
 
 /**
- * The text of a digest, which ends in NUL: `sha256:` or `hmac-sha256:<pepper>:` and 64
- * hex digits.
+ * The text of a digest: `sha256:` or `hmac-sha256:<pepper>:`, then 64 hex digits and a
+ * NUL.
  */
 typedef struct keystile_digest_text {
     /**
@@ -725,26 +733,26 @@ typedef struct keystile_digest_text {
 } keystile_digest_text;
 
 /**
- * What a store is asked for: the record of an id, or the one that carries any of some
+ * What to ask a store for: the record with an id, or the record with one of several
  * digests.
  */
 typedef struct keystile_lookup {
     /**
-     * The id; all zero where digests are to be asked for.
+     * The id; all zero if the store is to look for digests.
      */
     struct keystile_id key_id;
     /**
-     * How many digests there are; 0 where there is an id.
+     * The number of digests; 0 if there is an id.
      */
     size_t digest_count;
     /**
-     * The digests that the record may carry: one for each pepper, and one without.
+     * The digests that the record may have: one for each pepper, and one without.
      */
     struct keystile_digest digests[KEYSTILE_LOOKUP_DIGESTS_MAX];
 } keystile_lookup;
 
 /**
- * What a text is, as far as that can be told without a store. It holds no secret.
+ * What can be found out about a text without a store. It holds no secret.
  */
 typedef struct keystile_inspection {
     /**
@@ -752,11 +760,11 @@ typedef struct keystile_inspection {
      */
     uint32_t finding;
     /**
-     * The id that the text claims; all zero where there is none.
+     * The id that the text claims; all zero if there is none.
      */
     struct keystile_id key_id;
     /**
-     * The environment that it names, which ends in NUL; all zero where there is none.
+     * The environment in the text, which ends in NUL; all zero if there is none.
      */
     char environment[13];
 } keystile_inspection;
@@ -772,15 +780,15 @@ typedef struct keystile_network_text {
 } keystile_network_text;
 
 /**
- * The address of a peer. All zero where there is none.
+ * The address of a peer. All zero if there is none.
  */
 typedef struct keystile_address {
     /**
-     * 4 or 6; 0 where there is none.
+     * 4 or 6; 0 if there is none.
      */
     uint32_t family;
     /**
-     * In network order: the first 4 for IPv4, all 16 for IPv6.
+     * In network order: the first 4 bytes for IPv4, all 16 for IPv6.
      */
     uint8_t bytes[16];
 } keystile_address;
@@ -794,7 +802,7 @@ typedef struct keystile_rate_limit {
      */
     uint32_t limit;
     /**
-     * Requests at once, usually as many as `limit`.
+     * Requests at once, usually equal to `limit`.
      */
     uint32_t burst;
     /**
@@ -804,7 +812,7 @@ typedef struct keystile_rate_limit {
 } keystile_rate_limit;
 
 /**
- * What was left of a limit at an instant. All zero where there is no limit.
+ * What was left of a limit at an instant. All zero if there is no limit.
  */
 typedef struct keystile_quota {
     /**
@@ -812,7 +820,7 @@ typedef struct keystile_quota {
      */
     struct keystile_rate_limit limit;
     /**
-     * What the limit remembered; not to be looked into.
+     * The state of the limit. Its content is private.
      */
     uint64_t state;
     /**
@@ -822,7 +830,7 @@ typedef struct keystile_quota {
 } keystile_quota;
 
 /**
- * A record as plain fields. What is optional is left at zero where there is none.
+ * A record as plain fields. Optional fields are zero if they are not set.
  */
 typedef struct keystile_record_parts {
     /**
@@ -838,19 +846,19 @@ typedef struct keystile_record_parts {
      */
     struct keystile_digest digest;
     /**
-     * What of the key may be shown: at most 40 bytes.
+     * The part of the key that may be shown: at most 40 bytes.
      */
     struct keystile_str key_prefix;
     /**
-     * Whose key it is, for people: 1 to 255 bytes.
+     * The client that the key belongs to, for people: 1 to 255 bytes.
      */
     struct keystile_str client_name;
     /**
-     * Optional: an address to send notices to.
+     * Optional: the address to send notices to.
      */
     struct keystile_str client_email;
     /**
-     * Optional: the account or tenant; all its keys can be ended at once.
+     * Optional: the account or tenant, whose keys can be ended together.
      */
     struct keystile_str owner;
     /**
@@ -862,27 +870,27 @@ typedef struct keystile_record_parts {
      */
     struct keystile_str scope_type;
     /**
-     * Optional: JSON text of your own, at most 16 KiB.
+     * Optional: custom JSON text, at most 16 KiB.
      */
     struct keystile_str metadata;
     /**
-     * What it was granted; NULL grants nothing.
+     * The permissions granted; NULL grants none.
      */
     const keystile_permissions *permissions;
     /**
-     * Where it may be used. NULL: anywhere. An empty list: nowhere.
+     * The endpoints that the key is restricted to. NULL: all. An empty list: none.
      */
     const keystile_endpoints *allowed_endpoints;
     /**
-     * From where it may be used. NULL: from anywhere. An empty list: from nowhere.
+     * The networks that the key is restricted to. NULL: all. An empty list: none.
      */
     const keystile_networks *allowed_networks;
     /**
-     * How often it may be used, where `has_rate_limit`.
+     * The rate limit, if `has_rate_limit`.
      */
     struct keystile_rate_limit rate_limit;
     /**
-     * Uses that are left, where `has_remaining_uses`.
+     * The uses left, if `has_remaining_uses`.
      */
     uint64_t remaining_uses;
     /**
@@ -890,15 +898,15 @@ typedef struct keystile_record_parts {
      */
     uint64_t created_at;
     /**
-     * When it was last used; 0 where that is not known.
+     * When it was last used; 0 if that is not known.
      */
     uint64_t last_used_at;
     /**
-     * From when on it is refused; 0 only together with `never_expires`.
+     * When it expires; 0 only together with `never_expires`.
      */
     uint64_t expires_at;
     /**
-     * When it was revoked; 0 where it was not.
+     * When it was revoked; 0 if it is not revoked.
      */
     uint64_t revoked_at;
     /**
@@ -906,11 +914,11 @@ typedef struct keystile_record_parts {
      */
     struct keystile_str revoked_reason;
     /**
-     * From when on a replaced key is refused; 0 where it was not replaced.
+     * When a replaced key is refused; 0 if it is not replaced.
      */
     uint64_t overlap_until;
     /**
-     * Counts the changes, from 1; an update of an older version loses.
+     * The number of the change, from 1; an update from an older version fails.
      */
     uint64_t version;
     /**
@@ -918,11 +926,11 @@ typedef struct keystile_record_parts {
      */
     uint32_t state;
     /**
-     * The first key of its lineage; all zero stands for its own id.
+     * The first key of its lineage; all zero for the key itself.
      */
     struct keystile_id lineage;
     /**
-     * Optional: the key that takes its place.
+     * Optional: the key that replaces it.
      */
     struct keystile_id replaced_by;
     /**
@@ -930,39 +938,39 @@ typedef struct keystile_record_parts {
      */
     struct keystile_id ends_at_first_use;
     /**
-     * 1 for a key without an end, else 0.
+     * 1 for a key that does not expire, otherwise 0.
      */
     uint8_t never_expires;
     /**
-     * 1 where there is a rate limit, else 0.
+     * 1 if there is a rate limit, otherwise 0.
      */
     uint8_t has_rate_limit;
     /**
-     * 1 where uses are counted, else 0.
+     * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_remaining_uses;
 } keystile_record_parts;
 
 /**
- * What a lineage of keys has spent so far, for a store to keep beside its records.
+ * What a lineage of keys has spent so far. A store holds it beside its records.
  */
 typedef struct keystile_usage {
     /**
-     * The rate limit's memory; 0 at the start.
+     * The state of the rate limit; 0 at the start.
      */
     uint64_t rate_state;
     /**
-     * Uses that are left, where `has_remaining_uses`.
+     * The uses left, if `has_remaining_uses`.
      */
     uint64_t remaining_uses;
     /**
-     * 1 where uses are counted, else 0.
+     * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_remaining_uses;
 } keystile_usage;
 
 /**
- * One entry of an audit. It never holds key text.
+ * One entry of an audit. It never holds the text of a key.
  */
 typedef struct keystile_event {
     /**
@@ -970,26 +978,26 @@ typedef struct keystile_event {
      */
     uint32_t kind;
     /**
-     * To which key it happened.
+     * The key.
      */
     struct keystile_id key_id;
     /**
-     * The successor, where the key was rotated; else all zero.
+     * The successor, if the key was rotated; otherwise all zero.
      */
     struct keystile_id successor;
     /**
-     * When, in milliseconds since 1970.
+     * The instant, in milliseconds since 1970.
      */
     uint64_t at;
     /**
-     * Why, as far as somebody said so; lent by the change.
+     * The reason, if one was given; lent by the change.
      */
     struct keystile_str reason;
 } keystile_event;
 
 /**
- * What a new key is to be. What is left at zero is the least: no permissions, and an end
- * after 90 days.
+ * What a new key is to be. The defaults are the most restrictive: no permissions, and
+ * expiry after 90 days.
  */
 typedef struct keystile_issue_request {
     /**
@@ -997,11 +1005,11 @@ typedef struct keystile_issue_request {
      */
     size_t struct_size;
     /**
-     * Whose key it is, for people: 1 to 255 bytes.
+     * The client that the key belongs to, for people: 1 to 255 bytes.
      */
     struct keystile_str client_name;
     /**
-     * Optional: the address that notices go to.
+     * Optional: the address to send notices to.
      */
     struct keystile_str client_email;
     /**
@@ -1013,12 +1021,12 @@ typedef struct keystile_issue_request {
      */
     struct keystile_str environment;
     /**
-     * Optional: JSON text of your own, at most 16 KiB.
+     * Optional: custom JSON text, at most 16 KiB.
      */
     struct keystile_str metadata;
     /**
-     * Optional: what the key gets its permissions, limit and endpoints from; what is
-     * asked for beside it must lie within it.
+     * Optional: the template that the key gets its permissions, limit and endpoints
+     * from. The other fields may only narrow it.
      */
     const struct keystile_template *scope_template;
     /**
@@ -1034,37 +1042,38 @@ typedef struct keystile_issue_request {
      */
     const keystile_networks *allowed_networks;
     /**
-     * How often it may be used, where `has_rate_limit`.
+     * The rate limit, if `has_rate_limit`.
      */
     struct keystile_rate_limit rate_limit;
     /**
-     * How many times it may be used in all, where `has_uses`: 1 or more.
+     * The total number of uses, if `has_uses`: 1 or more.
      */
     uint64_t uses;
     /**
-     * How long it lives, where `has_lifetime`: 1 or more; else 90 days.
+     * The lifetime, if `has_lifetime`: 1 or more; otherwise 90 days.
      */
     uint64_t lifetime_millis;
     /**
-     * 1 where there is a rate limit, else 0.
+     * 1 if there is a rate limit, otherwise 0.
      */
     uint8_t has_rate_limit;
     /**
-     * 1 where uses are counted, else 0.
+     * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_uses;
     /**
-     * 1 where it lives for another time than 90 days, else 0.
+     * 1 if `lifetime_millis` is set, otherwise 0.
      */
     uint8_t has_lifetime;
     /**
-     * 1 for a key without an end, else 0; it goes before `lifetime_millis`.
+     * 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
      */
     uint8_t never_expires;
 } keystile_issue_request;
 
 /**
- * How keys grow old and are replaced. Begin with `keystile_rotation_policy_default`.
+ * How long keys live and how they are replaced. Start with
+ * `keystile_rotation_policy_default`.
  */
 typedef struct keystile_rotation_policy {
     /**
@@ -1072,15 +1081,15 @@ typedef struct keystile_rotation_policy {
      */
     size_t struct_size;
     /**
-     * How long a successor lives: 1 hour to 90 days.
+     * The lifetime of a successor: 1 hour to 90 days.
      */
     uint64_t max_age_millis;
     /**
-     * How long the old key lives on beside it; 0 ends it at once.
+     * How long the old key stays valid beside it; 0 ends it at once.
      */
     uint64_t overlap_millis;
     /**
-     * How long an ended key's record is kept.
+     * How long the record of an ended key is kept.
      */
     uint64_t retention_millis;
     /**
@@ -1088,17 +1097,17 @@ typedef struct keystile_rotation_policy {
      */
     uint64_t notice_leads_millis[KEYSTILE_NOTICE_LEADS_MAX];
     /**
-     * How many leads there are.
+     * The number of lead times.
      */
     uint32_t notice_lead_count;
     /**
-     * 1 where the successor's first use ends the overlap, else 0.
+     * 1 if the first use of the successor ends the overlap, otherwise 0.
      */
     uint8_t end_on_first_use;
 } keystile_rotation_policy;
 
 /**
- * A key, and what is due for it.
+ * A key, and the action that is due for it.
  */
 typedef struct keystile_due {
     /**
@@ -1114,7 +1123,7 @@ typedef struct keystile_due {
      */
     uint64_t at;
     /**
-     * For a notice: the shortest lead time that has been reached; else 0.
+     * For a notice: the shortest lead time that has been reached; otherwise 0.
      */
     uint64_t lead_millis;
 } keystile_due;
@@ -1134,8 +1143,8 @@ typedef struct keystile_header {
 } keystile_header;
 
 /**
- * The details of a decision. The decision itself is the status that came with it; this is
- * written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+ * The details of a decision. The status that came with it is the decision; this struct
+ * is written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
  */
 typedef struct keystile_decision {
     /**
@@ -1143,43 +1152,43 @@ typedef struct keystile_decision {
      */
     uint32_t kind;
     /**
-     * A `keystile_cause`, for the audit alone; 0 where the request is allowed.
+     * A `keystile_cause`, which only an audit may see; 0 if the request is allowed.
      */
     uint32_t cause;
     /**
-     * The key's public id, once its secret was proved; before that, all zero.
+     * The key's public id, after its secret was verified; before that, all zero.
      */
     struct keystile_id key_id;
     /**
-     * The first key of its lineage, under which usage is kept; all zero in a refusal.
+     * The first key of its lineage, which usage is counted for; all zero in a refusal.
      */
     struct keystile_id lineage;
     /**
-     * The key that takes this one's place, where it is being replaced.
+     * The key that replaces this one, if it is being replaced.
      */
     struct keystile_id replaced_by;
     /**
-     * The predecessor whose overlap this use ends; see `keystile_end_overlap`.
+     * The predecessor whose overlap ends with this use; see `keystile_end_overlap`.
      */
     struct keystile_id ends_overlap_of;
     /**
-     * 1 where uses are counted, else 0.
+     * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_remaining_uses;
     /**
-     * 1 where the record should get a new digest; see `keystile_rehash`.
+     * 1 if the record should get a new digest; see `keystile_rehash`.
      */
     uint8_t needs_rehash;
     /**
-     * From when on a key that is being replaced is refused; else 0.
+     * When a key that is being replaced is refused; otherwise 0.
      */
     uint64_t replaced_until;
     /**
-     * Uses that are left, where `has_remaining_uses`.
+     * The uses left, if `has_remaining_uses`.
      */
     uint64_t remaining_uses;
     /**
-     * What is left of the rate limit; all zero where there is none.
+     * What is left of the rate limit; all zero if there is none.
      */
     struct keystile_quota quota;
     /**
@@ -1193,7 +1202,7 @@ typedef struct keystile_decision {
  */
 typedef struct keystile_credential {
     /**
-     * How many bytes there are.
+     * The number of bytes.
      */
     size_t len;
     /**
@@ -1203,9 +1212,9 @@ typedef struct keystile_credential {
 } keystile_credential;
 
 /**
- * What a request asks for. What is left at zero is not asked: without a requirement no
- * permission is needed. But a key that is restricted to endpoints or networks is refused
- * where the request does not say its own.
+ * What a request asks for. Fields left at zero are not checked: without a requirement
+ * no permission is needed. But a key that is restricted to endpoints or networks is
+ * refused if the request does not give its own.
  */
 typedef struct keystile_request {
     /**
@@ -1213,7 +1222,7 @@ typedef struct keystile_request {
      */
     size_t struct_size;
     /**
-     * Optional: the permissions that the route needs.
+     * Optional: the permissions that the route requires.
      */
     const struct keystile_requirement *requirement;
     /**
@@ -1225,11 +1234,12 @@ typedef struct keystile_request {
      */
     struct keystile_str path;
     /**
-     * Optional: the deployment that asks; keys of any other, or of none, are refused.
+     * Optional: the deployment that asks; keys for any other, or for none, are
+     * refused.
      */
     struct keystile_str environment;
     /**
-     * Optional: the address of the peer, as the socket or a trusted proxy tells it.
+     * Optional: the address of the peer, from the socket or a trusted proxy.
      */
     struct keystile_address address;
 } keystile_request;
@@ -1316,7 +1326,7 @@ typedef struct keystile_keyring_stats {
 } keystile_keyring_stats;
 
 /**
- * How often a key was used since the last drain.
+ * How many times a key was used since the last drain.
  */
 typedef struct keystile_use {
     /**
@@ -1324,15 +1334,15 @@ typedef struct keystile_use {
      */
     struct keystile_id key_id;
     /**
-     * Its lineage, under which uses are counted down.
+     * Its lineage, which uses are counted for.
      */
     struct keystile_id lineage;
     /**
-     * When it was last used, to the second; 0 where that is not known.
+     * When it was last used, to the second; 0 if that is not known.
      */
     uint64_t last_used_at;
     /**
-     * How often.
+     * The number of uses.
      */
     uint64_t count;
 } keystile_use;
@@ -1342,47 +1352,49 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library, such as `1.2.3`.
- *
- * Returns a static text that ends in NUL.
+ * Returns the version of the library, such as `1.2.3`: a static text that ends in NUL.
  */
 const char *keystile_version(void);
 
 /**
- * The number of the library's ABI; the header's is `KEYSTILE_ABI_VERSION`.
+ * Returns the number of the library's ABI; the header's is `KEYSTILE_ABI_VERSION`.
  */
 uint32_t keystile_abi_version(void);
 
 /**
- * The name of a status as it stands in JSON bodies, logs and metrics, such as
+ * Returns the name of a status as JSON bodies, logs and metrics use it, such as
  * `permission_missing`.
  *
- * Returns a static text that ends in NUL; `unknown` for a number that is no status.
+ * The text is static and ends in NUL; it is `unknown` for a number that is not a
+ * status.
  */
 const char *keystile_status_name(int32_t status);
 
 /**
- * What a status means, in a sentence for people. It never holds part of an argument.
+ * Returns a sentence that explains a status to people. It never contains any part of
+ * an argument.
  *
- * Returns a static text that ends in NUL; a sentence saying so for a number that is no
- * status.
+ * The text is static and ends in NUL; there is one for numbers that are not a status
+ * too.
  */
 const char *keystile_status_text(int32_t status);
 
 /**
- * The id that a text spells, such as a column of a table.
+ * Parses the public id of a key, such as a column of a table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` where the text is none.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
  */
 keystile_status keystile_id_parse(const char *text,
                                   size_t text_len,
                                   struct keystile_id *out_id);
 
 /**
- * The structured format: `prefix_environment_id_secret` with a CRC-32 check at its end.
+ * Creates the structured format: `prefix_environment_id_secret`, with a CRC-32
+ * checksum at the end.
  *
- * `prefix`, `prefix_len`: 1 to 16 of a-z, 0-9 and inner `_`, beginning with a letter.
- * `out_format`: receives a handle, to be freed with `keystile_format_free`.
+ * `prefix`, `prefix_len`: 1 to 16 of a-z, 0-9 and `_`, starting with a letter and not
+ * ending with `_`.
+ * `out_format`: receives a handle; free it with `keystile_format_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
  */
@@ -1391,8 +1403,8 @@ keystile_status keystile_format_structured(const char *prefix,
                                            struct keystile_format **out_format);
 
 /**
- * The opaque format: `prefix_` and 64 lower-case hex digits. Such a key is found by its
- * digest, since its text carries no id.
+ * Creates the opaque format: `prefix_` and 64 lower-case hex digits. Such a key
+ * contains no id, so it is looked up by its digest.
  *
  * Arguments and result as for `keystile_format_structured`.
  */
@@ -1401,21 +1413,23 @@ keystile_status keystile_format_opaque(const char *prefix,
                                        struct keystile_format **out_format);
 
 /**
- * Reads structured keys of whatever prefix. It cannot issue any.
+ * Creates a format that parses structured keys with any prefix. It cannot issue keys.
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_format_any_structured(struct keystile_format **out_format);
 
 /**
- * Reads opaque keys of whatever prefix and length. It cannot issue any.
+ * Creates a format that parses opaque keys with any prefix and length. It cannot issue
+ * keys.
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
 
 /**
- * The format that a record's key was issued in, as its key prefix tells.
+ * Creates the format that a record's key was issued in, as far as its key prefix shows
+ * it.
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
@@ -1423,12 +1437,12 @@ keystile_status keystile_format_like(const struct keystile_record *record,
                                      struct keystile_format **out_format);
 
 /**
- * The same structured format with a check that only holders of a key can make. It turns
- * away invented keys without a look-up.
+ * Copies a structured format and gives the copy a keyed checksum. Only holders of the
+ * checksum key can compute it, so invented keys are refused without a lookup.
  *
  * `checksum_key`, `checksum_key_len`: 16 bytes or more, kept secret. The library keeps
  * what it derives from them, not the bytes.
- * `out_format`: receives a new handle; `format` stays as it is.
+ * `out_format`: receives a new handle; `format` does not change.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
@@ -1438,9 +1452,9 @@ keystile_status keystile_format_with_checksum_key(const struct keystile_format *
                                                   struct keystile_format **out_format);
 
 /**
- * The same opaque format with another number of random bytes: 16 to 64.
+ * Copies an opaque format and gives the copy another number of random bytes: 16 to 64.
  *
- * `out_format`: receives a new handle; `format` stays as it is.
+ * `out_format`: receives a new handle; `format` does not change.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
@@ -1449,25 +1463,26 @@ keystile_status keystile_format_with_random_bytes(const struct keystile_format *
                                                   struct keystile_format **out_format);
 
 /**
- * The prefix of a format, borrowed from it.
+ * Reads the prefix of a format, borrowed from it.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that reads any prefix.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that accepts any
+ * prefix.
  */
 keystile_status keystile_format_prefix(const struct keystile_format *format,
                                        struct keystile_str *out_prefix);
 
 /**
- * Frees a format; NULL is fine.
+ * Frees a format; NULL is allowed.
  */
 void keystile_format_free(struct keystile_format *format);
 
 /**
- * A ring of one pepper, under which new digests are made.
+ * Creates a ring of one pepper, which new digests are made with.
  *
- * `version`: a number of its own, which each digest carries.
- * `secret`, `secret_len`: 32 bytes or more. The library keeps what it derives from them,
- * not the bytes.
- * `out_peppers`: receives a handle, to be freed with `keystile_peppers_free`.
+ * `version`: a number that no other pepper of yours has; each digest carries it.
+ * `secret`, `secret_len`: 32 bytes or more. The library keeps what it derives from
+ * them, not the bytes.
+ * `out_peppers`: receives a handle; free it with `keystile_peppers_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
@@ -1477,10 +1492,10 @@ keystile_status keystile_peppers_new(uint32_t version,
                                      struct keystile_peppers **out_peppers);
 
 /**
- * The same ring with one more retired pepper, under which older digests still hold; 8
- * peppers at most.
+ * Copies a ring and adds a retired pepper, with which older digests are still
+ * verified. A ring holds at most 8 peppers.
  *
- * `out_peppers`: receives a new handle; `peppers` stays as it is.
+ * `out_peppers`: receives a new handle; `peppers` does not change.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
@@ -1491,14 +1506,14 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
                                               struct keystile_peppers **out_peppers);
 
 /**
- * Frees a ring; NULL is fine.
+ * Frees a ring; NULL is allowed.
  */
 void keystile_peppers_free(struct keystile_peppers *peppers);
 
 /**
- * The digest that a new record of this key gets.
+ * Computes the digest for a new record of this key.
  *
- * `peppers`: the current one is used; NULL for SHA-256.
+ * `peppers`: the current pepper is used; NULL for SHA-256.
  * `key`, `key_len`: the whole text of the key.
  *
  * Returns `KEYSTILE_OK`.
@@ -1509,8 +1524,8 @@ keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
                                    struct keystile_digest *out_digest);
 
 /**
- * The digest that a text spells: that of `keystile_digest_to_text`, or 64 hex digits
- * alone for SHA-256.
+ * Parses the text of a digest: that of `keystile_digest_to_text`, or only 64 hex
+ * digits for SHA-256.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
@@ -1519,28 +1534,30 @@ keystile_status keystile_digest_parse(const char *text,
                                       struct keystile_digest *out_digest);
 
 /**
- * The text of a digest, for a column of a table.
+ * Formats a digest, for a column of a table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where its kind is none.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
+ * `keystile_digest_kind` or does not fit its `pepper`.
  */
 keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
                                         struct keystile_digest_text *out_text);
 
 /**
- * Whether two digests are the same, in constant time.
+ * Compares two digests in constant time.
  *
- * `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where
- * a kind is none.
+ * `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
+ * if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
  */
 keystile_status keystile_digest_equal(const struct keystile_digest *one,
                                       const struct keystile_digest *other,
                                       bool *out_equal);
 
 /**
- * Whether a text is spelled as a key of the format, its check included.
+ * Checks whether a text has the format of a key, checksum included.
  *
  * `text`, `text_len`: the bytes as they were presented, of any length and content.
- * `out_key_id`: receives the id that it claims, all zero for an opaque key. May be NULL.
+ * `out_key_id`: receives the id that the key claims, all zero for an opaque key. May
+ * be NULL.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
  */
@@ -1550,12 +1567,12 @@ keystile_status keystile_key_parse(const struct keystile_format *format,
                                    struct keystile_id *out_key_id);
 
 /**
- * What to ask the store for, before `keystile_verify`.
+ * Finds out which record to look up in the store, before `keystile_verify`.
  *
  * `text`, `text_len`: the bytes as they were presented, of any length and content.
  * `out_lookup`: receives the id or the digests.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` where the text is no key.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
  */
 keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
                                     const char *text,
@@ -1563,7 +1580,7 @@ keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
                                     struct keystile_lookup *out_lookup);
 
 /**
- * What a text is: an offline answer for support desks.
+ * Inspects a text without a store, for support desks.
  *
  * `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
  */
@@ -1573,18 +1590,19 @@ keystile_status keystile_inspect(const struct keystile_format *format,
                                  struct keystile_inspection *out_inspection);
 
 /**
- * What to do about a finding, in a sentence for people.
+ * Returns a sentence for people that says what to do about a finding.
  *
- * Returns a static text that ends in NUL; an empty one for a number that is no
+ * The text is static and ends in NUL; it is empty for a number that is not a
  * `keystile_finding`.
  */
 const char *keystile_finding_hint(uint32_t finding);
 
 /**
- * Permissions from a list of texts.
+ * Creates a set of permissions from a list of texts.
  *
- * `items`, `items_len`: up to 64 permissions of at most 128 bytes: `read`, `invoices:read`, `invoices:*`; none at all is an empty list.
- * `out_permissions`: receives a handle, to be freed with `keystile_permissions_free`.
+ * `items`, `items_len`: up to 64 permissions of at most 128 bytes, such as `read`,
+ * `invoices:read` and `invoices:*`; 0 items are an empty set.
+ * `out_permissions`: receives a handle; free it with `keystile_permissions_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
@@ -1593,21 +1611,22 @@ keystile_status keystile_permissions_new(const struct keystile_str *items,
                                          keystile_permissions **out_permissions);
 
 /**
- * Permissions from a JSON array of strings, as a table keeps them in a column.
+ * Creates a set of permissions from a JSON array of strings, such as a column of a
+ * table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
- * item of it is not well formed.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+ * an item is not a permission.
  */
 keystile_status keystile_permissions_from_json(const char *json,
                                                size_t json_len,
                                                keystile_permissions **out_permissions);
 
 /**
- * The JSON array of strings for a column of a table.
+ * Formats permissions as a JSON array of strings, for a column of a table.
  *
- * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
- * the length.
- * `out_needed`: receives the length of the text, also where the buffer is too small.
+ * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+ * for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
@@ -1617,12 +1636,13 @@ keystile_status keystile_permissions_to_json(const keystile_permissions *permiss
                                              size_t *out_needed);
 
 /**
- * How many there are; 0 for NULL.
+ * Returns the number of permissions; 0 for NULL.
  */
 size_t keystile_permissions_count(const keystile_permissions *permissions);
 
 /**
- * The permission at an index, in the order of first mention; borrowed from the list.
+ * Reads the permission at an index, in the order in which they were first given;
+ * borrowed from the set.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -1631,12 +1651,12 @@ keystile_status keystile_permissions_at(const keystile_permissions *permissions,
                                         struct keystile_str *out_text);
 
 /**
- * Whether one of the permissions covers the wanted one.
+ * Checks whether a permission is granted.
  *
- * `wanted`, `wanted_len`: a permission without a wildcard; what is none is granted by
- * nobody.
+ * `wanted`, `wanted_len`: a permission without a wildcard. A text that is not one is
+ * never granted.
  *
- * Returns `KEYSTILE_OK` where it is granted, else `KEYSTILE_DENIED_PERMISSION`.
+ * Returns `KEYSTILE_OK` if it is granted, otherwise `KEYSTILE_DENIED_PERMISSION`.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_permissions_grant(const keystile_permissions *permissions,
@@ -1644,15 +1664,16 @@ keystile_status keystile_permissions_grant(const keystile_permissions *permissio
                                            size_t wanted_len);
 
 /**
- * Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+ * Frees a set of permissions; NULL is allowed. Do not free a set that another handle
+ * lent.
  */
 void keystile_permissions_free(keystile_permissions *permissions);
 
 /**
- * The requirement that a text spells, such as `read` or `admin OR (read AND audit)`.
+ * Parses a requirement, such as `read` or `admin OR (read AND audit)`.
  *
- * AND binds tighter than OR; keywords are in upper case; no wildcards.
- * `out_requirement`: receives a handle, to be freed with `keystile_requirement_free`.
+ * AND binds tighter than OR; keywords are in upper case; wildcards are not allowed.
+ * `out_requirement`: receives a handle; free it with `keystile_requirement_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
@@ -1661,16 +1682,17 @@ keystile_status keystile_requirement_parse(const char *text,
                                            struct keystile_requirement **out_requirement);
 
 /**
- * Whether permissions meet a requirement.
+ * Checks whether permissions satisfy a requirement.
  *
- * Returns `KEYSTILE_OK` where they do, else `KEYSTILE_DENIED_PERMISSION`.
+ * Returns `KEYSTILE_OK` if they do, otherwise `KEYSTILE_DENIED_PERMISSION`.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_requirement_check(const struct keystile_requirement *requirement,
                                            const keystile_permissions *permissions);
 
 /**
- * The missing permission at an index, each once; borrowed from the requirement.
+ * Reads the missing permission at an index; borrowed from the requirement. Each is
+ * listed once.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -1680,23 +1702,24 @@ keystile_status keystile_requirement_missing_at(const struct keystile_requiremen
                                                 struct keystile_str *out_permission);
 
 /**
- * The text that a requirement was made of, borrowed from it. Returns `KEYSTILE_OK`.
+ * Reads the text that a requirement was parsed from, borrowed from it. Returns
+ * `KEYSTILE_OK`.
  */
 keystile_status keystile_requirement_text(const struct keystile_requirement *requirement,
                                           struct keystile_str *out_text);
 
 /**
- * Frees a requirement; NULL is fine.
+ * Frees a requirement; NULL is allowed.
  */
 void keystile_requirement_free(struct keystile_requirement *requirement);
 
 /**
- * Endpoint rules from a list of texts.
+ * Creates endpoint rules from a list of texts.
  *
- * `items`, `items_len`: up to 64 rules of at most 512 bytes, `/api/data/7` or
- * `GET,HEAD /api/data/7`, where a `*` in place of a segment stands for any one, and at the
- * end for whatever follows; none at all is an empty list.
- * `out_endpoints`: receives a handle, to be freed with `keystile_endpoints_free`.
+ * `items`, `items_len`: up to 64 rules of at most 512 bytes, such as `/api/data/7` or
+ * `GET,HEAD /api/data/7`. A `*` instead of a segment matches any one segment; at the
+ * end of the path it matches everything that follows. 0 items are an empty list.
+ * `out_endpoints`: receives a handle; free it with `keystile_endpoints_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
  */
@@ -1705,21 +1728,21 @@ keystile_status keystile_endpoints_new(const struct keystile_str *items,
                                        keystile_endpoints **out_endpoints);
 
 /**
- * Endpoint rules from a JSON array of strings, as a table keeps them in a column.
+ * Creates endpoint rules from a JSON array of strings, such as a column of a table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
- * item of it is not well formed.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+ * an item is not an endpoint rule.
  */
 keystile_status keystile_endpoints_from_json(const char *json,
                                              size_t json_len,
                                              keystile_endpoints **out_endpoints);
 
 /**
- * The JSON array of strings for a column of a table.
+ * Formats endpoint rules as a JSON array of strings, for a column of a table.
  *
- * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
- * the length.
- * `out_needed`: receives the length of the text, also where the buffer is too small.
+ * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+ * for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
@@ -1729,12 +1752,13 @@ keystile_status keystile_endpoints_to_json(const keystile_endpoints *endpoints,
                                            size_t *out_needed);
 
 /**
- * How many there are; 0 for NULL.
+ * Returns the number of rules; 0 for NULL.
  */
 size_t keystile_endpoints_count(const keystile_endpoints *endpoints);
 
 /**
- * The rule at an index, in the order of first mention; borrowed from the list.
+ * Reads the rule at an index, in the order in which they were first given; borrowed
+ * from the list.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -1743,13 +1767,13 @@ keystile_status keystile_endpoints_at(const keystile_endpoints *endpoints,
                                       struct keystile_str *out_text);
 
 /**
- * Whether a rule allows the method on the path.
+ * Checks whether a rule allows a method on a path.
  *
- * `method`, `method_len` and `path`, `path_len`: as they are dispatched; the path without
- * its query.
+ * `method`, `method_len` and `path`, `path_len`: as they are dispatched; the path
+ * without its query.
  *
- * Returns `KEYSTILE_OK` where it does, else `KEYSTILE_DENIED_ENDPOINT`; so also for a path
- * that is not canonical.
+ * Returns `KEYSTILE_OK` if a rule does, otherwise `KEYSTILE_DENIED_ENDPOINT`, also for
+ * a path that is not canonical.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_allow(const keystile_endpoints *endpoints,
@@ -1759,24 +1783,25 @@ keystile_status keystile_endpoints_allow(const keystile_endpoints *endpoints,
                                          size_t path_len);
 
 /**
- * Whether a request path is canonical; one that is not is refused whatever the rules.
+ * Checks whether a request path is canonical. One that is not is refused by all rules.
  *
  * `path`, `path_len`: any bytes.
  *
- * Returns `KEYSTILE_OK` where it is, else `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
+ * Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
  */
 KEYSTILE_MUST_USE keystile_status keystile_path_check(const char *path, size_t path_len);
 
 /**
- * Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+ * Frees a list of rules; NULL is allowed. Do not free a list that another handle lent.
  */
 void keystile_endpoints_free(keystile_endpoints *endpoints);
 
 /**
- * Networks from a list of texts.
+ * Creates a list of networks from texts.
  *
- * `items`, `items_len`: up to 64 CIDR blocks or addresses: `192.0.2.0/24`, `2001:db8::/32`; none at all is an empty list.
- * `out_networks`: receives a handle, to be freed with `keystile_networks_free`.
+ * `items`, `items_len`: up to 64 addresses or CIDR blocks, such as `192.0.2.0/24` and
+ * `2001:db8::/32`; 0 items are an empty list.
+ * `out_networks`: receives a handle; free it with `keystile_networks_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
@@ -1785,21 +1810,22 @@ keystile_status keystile_networks_new(const struct keystile_str *items,
                                       keystile_networks **out_networks);
 
 /**
- * Networks from a JSON array of strings, as a table keeps them in a column.
+ * Creates a list of networks from a JSON array of strings, such as a column of a
+ * table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
- * item of it is not well formed.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+ * an item is not a network.
  */
 keystile_status keystile_networks_from_json(const char *json,
                                             size_t json_len,
                                             keystile_networks **out_networks);
 
 /**
- * The JSON array of strings for a column of a table.
+ * Formats networks as a JSON array of strings, for a column of a table.
  *
- * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
- * the length.
- * `out_needed`: receives the length of the text, also where the buffer is too small.
+ * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+ * for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
@@ -1809,12 +1835,12 @@ keystile_status keystile_networks_to_json(const keystile_networks *networks,
                                           size_t *out_needed);
 
 /**
- * How many there are; 0 for NULL.
+ * Returns the number of networks; 0 for NULL.
  */
 size_t keystile_networks_count(const keystile_networks *networks);
 
 /**
- * The network at an index, as CIDR text.
+ * Formats the network at an index as CIDR text.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -1823,16 +1849,16 @@ keystile_status keystile_networks_at(const keystile_networks *networks,
                                      struct keystile_network_text *out_text);
 
 /**
- * Whether one of the networks holds the address.
+ * Checks whether one of the networks contains an address.
  *
- * Returns `KEYSTILE_OK` where one does, else `KEYSTILE_DENIED_NETWORK`.
+ * Returns `KEYSTILE_OK` if one does, otherwise `KEYSTILE_DENIED_NETWORK`.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_networks_contain(const keystile_networks *networks,
                                           const struct keystile_address *address);
 
 /**
- * The address that a text spells, such as `192.0.2.7` or `2001:db8::7`.
+ * Parses an address, such as `192.0.2.7` or `2001:db8::7`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
@@ -1841,12 +1867,13 @@ keystile_status keystile_address_parse(const char *text,
                                        struct keystile_address *out_address);
 
 /**
- * Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+ * Frees a list of networks; NULL is allowed. Do not free a list that another handle
+ * lent.
  */
 void keystile_networks_free(keystile_networks *networks);
 
 /**
- * Whether a limit is well formed.
+ * Checks whether a limit is well formed.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
  */
@@ -1855,11 +1882,11 @@ keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limi
 /**
  * Admits one request, or refuses it at no cost.
  *
- * `state`: in: what the limit remembers, 0 at the start; out: what it is to remember.
- * Changed only where the request is admitted. Keep it per key, and change it under a
- * lock or with compare-and-swap.
+ * `state`: in: the state of the limit, 0 at the start; out: its new state, only if the
+ * request is admitted. Keep one for each key, and change it under a lock or with
+ * compare-and-swap.
  * `now`: milliseconds since 1970.
- * `out_quota`: receives what is left, admitted or not. May be NULL.
+ * `out_quota`: receives what is left, also if the request is refused. May be NULL.
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_RATE_LIMITED`, `KEYSTILE_ERROR_LIMIT` or
  * `KEYSTILE_ERROR_TIME`.
@@ -1871,38 +1898,38 @@ keystile_status keystile_rate_limit_admit(const struct keystile_rate_limit *limi
                                           struct keystile_quota *out_quota);
 
 /**
- * Requests that would pass if they came at once.
+ * Computes how many requests would pass at once.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
 keystile_status keystile_quota_remaining(const struct keystile_quota *quota,
                                          uint32_t *out_remaining);
 
 /**
- * Milliseconds until the limit is whole again.
+ * Computes the milliseconds until the whole limit is available again.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
 keystile_status keystile_quota_reset_millis(const struct keystile_quota *quota,
                                             uint64_t *out_millis);
 
 /**
- * Milliseconds until one request would pass; 0 where one would at once.
+ * Computes the milliseconds until one request would pass; 0 if one would pass now.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit or it never
- * lets any pass.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
+ * all requests.
  */
 keystile_status keystile_quota_retry_after_millis(const struct keystile_quota *quota,
                                                   uint64_t *out_millis);
 
 /**
- * A template.
+ * Creates a template.
  *
- * `name`, `name_len`: 1 to 32 of a-z, 0-9, `_` and `-`, beginning with a letter.
- * `permissions`: what it grants; copied.
- * `endpoints`: where; NULL for anywhere; copied.
- * `rate_limit`: how often; NULL for as often as one likes.
- * `out_template`: receives a handle, to be freed with `keystile_template_free`.
+ * `name`, `name_len`: 1 to 32 of a-z, 0-9, `_` and `-`, starting with a letter.
+ * `permissions`: the permissions that it grants; copied.
+ * `endpoints`: the endpoints that it restricts keys to; NULL for all; copied.
+ * `rate_limit`: the rate limit; NULL for unlimited.
+ * `out_template`: receives a handle; free it with `keystile_template_free`.
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
  */
@@ -1914,65 +1941,68 @@ keystile_status keystile_template_new(const char *name,
                                       struct keystile_template **out_template);
 
 /**
- * A preset: `monitoring` (read; 100 an hour; `/api/metrics` and below), `integration`
- * (read, write; 1,000; `/api/data` and below) or `admin` (read, write, delete, admin;
- * 5,000; everywhere).
+ * Creates one of the presets: `monitoring` (read; 100 requests an hour; `/api/metrics`
+ * and below), `integration` (read, write; 1,000; `/api/data` and below) or `admin`
+ * (read, write, delete, admin; 5,000; all endpoints).
  *
  * `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
- * where there is no preset of that name.
+ * if there is no preset of that name.
  */
 keystile_status keystile_template_preset(const char *name,
                                          size_t name_len,
                                          struct keystile_template **out_template);
 
 /**
- * The name of a template, borrowed from it. Returns `KEYSTILE_OK`.
+ * Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_template_name(const struct keystile_template *template_,
                                        struct keystile_str *out_name);
 
 /**
- * The permissions of a template, lent by it: do not free them. NULL for NULL.
+ * Returns the permissions of a template, which it lends: do not free them. NULL for
+ * NULL.
  */
 const keystile_permissions *keystile_template_permissions(const struct keystile_template *template_);
 
 /**
- * The endpoint rules of a template, lent by it: do not free them. NULL where there are
- * none, and for NULL.
+ * Returns the endpoint rules of a template, which it lends: do not free them. NULL if
+ * it does not restrict endpoints, and for NULL.
  */
 const keystile_endpoints *keystile_template_endpoints(const struct keystile_template *template_);
 
 /**
- * The rate limit of a template.
+ * Reads the rate limit of a template.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is none.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
  */
 keystile_status keystile_template_rate_limit(const struct keystile_template *template_,
                                              struct keystile_rate_limit *out_rate_limit);
 
 /**
- * Frees a template; NULL is fine.
+ * Frees a template; NULL is allowed.
  */
 void keystile_template_free(struct keystile_template *template_);
 
 /**
- * A record from the columns of a table.
+ * Creates a record from the columns of a table.
  *
- * `parts`: copied, the lists too. `struct_size` is `sizeof(keystile_record_parts)`.
- * `out_record`: receives a handle, to be freed with `keystile_record_free`.
+ * `parts`: copied, lists included. Its `struct_size` is
+ * `sizeof(keystile_record_parts)`.
+ * `out_record`: receives a handle; free it with `keystile_record_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` where fields are too long or contradict
- * each other; `KEYSTILE_ERROR_TIME` where an instant is out of range, or a key has neither
- * `expires_at` nor `never_expires`; the error of the field that is not well formed.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long or contradict
+ * each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
+ * `expires_at` nor `never_expires` is set; otherwise the error of the first field that
+ * is not well formed.
  */
 keystile_status keystile_record_new(const struct keystile_record_parts *parts,
                                     struct keystile_record **out_record);
 
 /**
- * The parts of a record, for the columns of a table.
+ * Reads the fields of a record, for the columns of a table.
  *
- * `out_parts`: its `struct_size` must be set before. Receives the parts; texts and lists
- * are lent by the record: they live until it is freed.
+ * `out_parts`: set its `struct_size` before the call. Receives the fields; texts and
+ * lists are lent by the record and live until it is freed.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
@@ -1980,8 +2010,8 @@ keystile_status keystile_record_parts_of(const struct keystile_record *record,
                                          struct keystile_record_parts *out_parts);
 
 /**
- * A record from the JSON text of `keystile_record_to_json`, or of another language's
- * keystile.
+ * Parses a record from the JSON text that `keystile_record_to_json`, or keystile in
+ * another language, wrote.
  *
  * `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
  */
@@ -1990,11 +2020,12 @@ keystile_status keystile_record_from_json(const char *json,
                                           struct keystile_record **out_record);
 
 /**
- * A record as one JSON text, for a store that keeps it whole. It holds the digest.
+ * Formats a record as one JSON text, for a store that keeps it whole. It contains the
+ * digest.
  *
- * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
- * the length.
- * `out_needed`: receives the length of the text, also where the buffer is too small.
+ * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+ * for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
@@ -2004,7 +2035,7 @@ keystile_status keystile_record_to_json(const struct keystile_record *record,
                                         size_t *out_needed);
 
 /**
- * Whether a record's key is active, not expired and not past its overlap.
+ * Checks whether a record's key is active, not expired and not past its overlap.
  *
  * `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
  */
@@ -2013,33 +2044,33 @@ keystile_status keystile_record_is_live(const struct keystile_record *record,
                                         bool *out_live);
 
 /**
- * The usage of a key that was never used. Returns `KEYSTILE_OK`.
+ * Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_record_usage(const struct keystile_record *record,
                                       struct keystile_usage *out_usage);
 
 /**
- * Frees a record; NULL is fine. A record that was lent by another handle is not freed.
+ * Frees a record; NULL is allowed. Do not free a record that another handle lent.
  */
 void keystile_record_free(struct keystile_record *record);
 
 /**
- * The text of the new key, for its owner alone: show it once, and keep it nowhere. It is
- * lent by the change and wiped when that is freed.
+ * Reads the text of the new key, which only its owner may see: show it once and store
+ * it nowhere. The change lends it, and wipes it when the change is freed.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where no key was made.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if no key was created.
  */
 keystile_status keystile_change_key(const struct keystile_change *change,
                                     struct keystile_str *out_key);
 
 /**
- * How many records the store has to write; 0 for NULL.
+ * Returns the number of records that the store must write; 0 for NULL.
  */
 size_t keystile_change_record_count(const struct keystile_change *change);
 
 /**
- * The record at an index, lent by the change: do not free it. The first is that of the
- * new key where one was made, else that of the changed one.
+ * Returns the record at an index, which the change lends: do not free it. The first is
+ * the record of the new key if one was created, otherwise that of the changed key.
  *
  * NULL past the last one, and for NULL.
  */
@@ -2047,14 +2078,14 @@ const struct keystile_record *keystile_change_record_at(const struct keystile_ch
                                                         size_t index);
 
 /**
- * The event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there
- * is none.
+ * Reads the event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if
+ * there is none.
  */
 keystile_status keystile_change_event(const struct keystile_change *change,
                                       struct keystile_event *out_event);
 
 /**
- * Frees a change and wipes the key in it; NULL is fine.
+ * Frees a change and wipes the key in it; NULL is allowed.
  */
 void keystile_change_free(struct keystile_change *change);
 
@@ -2062,17 +2093,17 @@ void keystile_change_free(struct keystile_change *change);
  * Issues a key.
  *
  * `peppers`: NULL for none.
- * `request`: what it is to be; nothing of it is kept.
- * `random`, `random_len`: NULL and 0 for the randomness of the operating system. Else
- * bytes from a cryptographic generator of yours, to be used once; 512 are enough. Where
- * they run out, no key is made.
+ * `request`: what the key is to be; copied.
+ * `random`, `random_len`: NULL and 0 for the randomness of the operating system.
+ * Otherwise bytes from a cryptographic generator, which must be used only once; 512
+ * are always enough. If there are too few, no key is issued.
  * `now`: milliseconds since 1970.
- * `out_change`: receives the key's text, its record and the event; to be freed with
+ * `out_change`: receives the key's text, its record and the event; free it with
  * `keystile_change_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` where more is
- * asked for than the template holds; `KEYSTILE_ERROR_TIME`; the error of the field that is
- * not well formed.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
+ * request exceeds the template; `KEYSTILE_ERROR_TIME`; otherwise the error of the
+ * field that is not well formed.
  */
 keystile_status keystile_issue(const struct keystile_format *format,
                                const struct keystile_peppers *peppers,
@@ -2083,14 +2114,16 @@ keystile_status keystile_issue(const struct keystile_format *format,
                                struct keystile_change **out_change);
 
 /**
- * Issues a key on behalf of the holder of another, which never holds more than that.
+ * Issues a key on behalf of the holder of another key. The new key never grants more
+ * than that one.
  *
- * What the request leaves open is taken from the source, but for the permissions: the new
- * key has those that were asked for. Owner and environment are the source's.
+ * Fields that the request does not set are copied from the source, except the
+ * permissions: the new key gets only those that are requested. The owner and the
+ * environment are always those of the source.
  *
  * Arguments as for `keystile_issue`; `source` is the record of the other key.
  *
- * Returns as `keystile_issue`; `KEYSTILE_ERROR_STATE` where the source is not live.
+ * Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
  */
 keystile_status keystile_delegate(const struct keystile_record *source,
                                   const struct keystile_format *format,
@@ -2102,14 +2135,15 @@ keystile_status keystile_delegate(const struct keystile_record *source,
                                   struct keystile_change **out_change);
 
 /**
- * Revokes a key, for good: no function leads back from there.
+ * Revokes a key for good: nothing makes it active again.
  *
  * `reason`, `reason_len`: for the audit, at most 255 bytes; may be empty.
- * `out_change`: receives the changed record and the event. Once the store has it, call
- * `keystile_keyring_invalidate`.
+ * `out_change`: receives the changed record and the event. After the store has
+ * accepted it, call `keystile_keyring_invalidate`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where it is revoked already;
- * `KEYSTILE_ERROR_RECORD` for the reason; `KEYSTILE_ERROR_TIME`.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is already revoked;
+ * `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
+ * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_revoke(const struct keystile_record *record,
                                 const char *reason,
@@ -2120,7 +2154,7 @@ keystile_status keystile_revoke(const struct keystile_record *record,
 /**
  * Suspends a key until it is resumed.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is active, or
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
  * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_suspend(const struct keystile_record *record,
@@ -2128,9 +2162,9 @@ keystile_status keystile_suspend(const struct keystile_record *record,
                                  struct keystile_change **out_change);
 
 /**
- * Resumes a suspended key; its expiry has run on meanwhile.
+ * Resumes a suspended key. The suspension does not extend its lifetime.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is suspended, or
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
  * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_resume(const struct keystile_record *record,
@@ -2138,14 +2172,15 @@ keystile_status keystile_resume(const struct keystile_record *record,
                                 struct keystile_change **out_change);
 
 /**
- * Gives a key's record a digest under the current pepper, as a decision with
- * `needs_rehash` asks for.
+ * Renews the digest of a key's record with the current pepper. Call it after a
+ * decision with `needs_rehash`.
  *
- * `verifier`: the one that gave the decision, for its formats and peppers.
+ * `verifier`: the one that made the decision, for its formats and peppers.
  * `key`, `key_len`: the key's text as it was presented.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` where the text is no key;
- * `KEYSTILE_ERROR_STATE` where it is another record's, or the digest is current.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key;
+ * `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
+ * current.
  */
 keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 const struct keystile_record *record,
@@ -2155,13 +2190,13 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 struct keystile_change **out_change);
 
 /**
- * Ends the overlap of a replaced key, since its successor was used: what a decision with
- * `ends_overlap_of` asks for.
+ * Ends the overlap of a replaced key because its successor was used. Call it after a
+ * decision with `ends_overlap_of`.
  *
- * `out_change`: receives both records: the ended one, and the successor, which asks no
- * more. There is no event.
+ * `out_change`: receives both records: the ended one, and the successor, whose further
+ * uses end no overlap. There is no event.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` where there is nothing to end.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
  */
 keystile_status keystile_end_overlap(const struct keystile_record *record,
                                      const struct keystile_record *successor,
@@ -2169,11 +2204,11 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
                                      struct keystile_change **out_change);
 
 /**
- * The event of a key that has come to its end by time; the record needs no change.
+ * Creates the event of a key that has expired; its record does not change.
  *
  * `out_event`: receives the event; it borrows nothing.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` while the key has not ended, or
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
  * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_expire(const struct keystile_record *record,
@@ -2181,31 +2216,31 @@ keystile_status keystile_expire(const struct keystile_record *record,
                                 struct keystile_event *out_event);
 
 /**
- * 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead, ended keys kept for 30
- * days.
+ * Reads the default policy: a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+ * and 1 days ahead, and records of ended keys kept for 30 days.
  *
- * `out_policy`: its `struct_size` must be set before.
+ * `out_policy`: set its `struct_size` before the call.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
 keystile_status keystile_rotation_policy_default(struct keystile_rotation_policy *out_policy);
 
 /**
- * Gives a key a successor of the same lineage, with the same rights.
+ * Issues a successor of the same lineage and with the same rights.
  *
- * The old key lives to the end of the overlap or to its own expiry, whichever is first.
- * The successor's expiry counts from `now`.
+ * The old key ends with the overlap or at its own expiry, whichever is first. The
+ * successor's lifetime starts at `now`.
  *
- * `siblings`, `siblings_len`: the other records of the lineage, through which a still
- * older key is found whose overlap ends now; at most two keys of a lineage live at once.
+ * `siblings`, `siblings_len`: the other records of the lineage. If one of them is
+ * still in its overlap, that ends now: at most two keys of a lineage are live at once.
  * `policy`: NULL for the default.
  * `format`, `peppers`, `random`, `random_len`: as for `keystile_issue`.
- * `out_change`: receives the successor's text; its record; the records that changed; the
+ * `out_change`: receives the successor's text, its record, the changed records and the
  * event.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where the key is revoked, suspended,
- * expired or replaced already; `KEYSTILE_ERROR_RECORD` where a sibling is of another
- * lineage; else as `keystile_issue`.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, suspended,
+ * expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
+ * lineage; otherwise as `keystile_issue`.
  */
 keystile_status keystile_rotate(const struct keystile_record *record,
                                 const struct keystile_record *const *siblings,
@@ -2219,14 +2254,14 @@ keystile_status keystile_rotate(const struct keystile_record *record,
                                 struct keystile_change **out_change);
 
 /**
- * What is due at `now`, in the order of the records. Pure: the same arguments give the
- * same answer, and nothing is remembered.
+ * Lists the actions that are due at `now`, in the order of the records. The result
+ * depends only on the arguments.
  *
  * `items`, `items_len`: the records.
  * `policy`: NULL for the default.
- * `dues`, `dues_len`: receives what is due; two for each record are always enough. May be
- * NULL and 0 to ask how many there are.
- * `out_count`: receives how many there are, also where the list is too short.
+ * `dues`, `dues_len`: receives the actions; two for each record are always enough. May
+ * be NULL and 0 to ask for their number.
+ * `out_count`: receives the number of actions, also if the list is too short.
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
  */
@@ -2239,11 +2274,11 @@ keystile_status keystile_plan(const struct keystile_record *const *items,
                               size_t *out_count);
 
 /**
- * Rules for where a key is read from: `X-API-Key` and `Authorization: Bearer` always.
+ * Creates rules. `X-API-Key` and `Authorization: Bearer` are always read.
  *
- * `header`, `header_len`: another header to read; NULL and 0 for none.
- * `basic`: 1 to read the user name of `Authorization: Basic` too, else 0.
- * `out_rules`: receives a handle, to be freed with `keystile_credential_rules_free`.
+ * `header`, `header_len`: a further header to read; NULL and 0 for none.
+ * `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+ * `out_rules`: receives a handle; free it with `keystile_credential_rules_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
  */
@@ -2253,20 +2288,20 @@ keystile_status keystile_credential_rules_new(const char *header,
                                               struct keystile_credential_rules **out_rules);
 
 /**
- * The one credential among the headers of a request.
+ * Extracts the one credential from the headers of a request.
  *
- * The same key twice is one key. An empty value is none.
+ * The same key twice counts as one. An empty value counts as none.
  *
- * `headers`, `headers_len`: all header fields of the request, or at least those that may
- * carry a key; each of them as often as it was sent.
- * `out_decision`: receives the refusal, for `keystile_respond`, where it is one. May be
- * NULL.
- * `out_credential`: receives the bytes where there is one credential.
+ * `headers`, `headers_len`: all header fields of the request, or at least those that
+ * may carry a key. Include repeated fields.
+ * `out_decision`: receives the refusal, for `keystile_respond`, if there is one. May
+ * be NULL.
+ * `out_credential`: receives the bytes if there is exactly one credential.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_MISSING_CREDENTIAL`,
- * `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones, or
- * `KEYSTILE_DENIED_INVALID_KEY` for bytes that are not visible ASCII and for values that
- * are too long.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
+ * `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
+ * `KEYSTILE_DENIED_INVALID_KEY` for a value that is too long or has bytes that are not
+ * visible ASCII.
  */
 keystile_status keystile_credential_extract(const struct keystile_credential_rules *rules,
                                             const struct keystile_header *headers,
@@ -2275,30 +2310,31 @@ keystile_status keystile_credential_extract(const struct keystile_credential_rul
                                             struct keystile_credential *out_credential);
 
 /**
- * Overwrites a credential with zeros, in a way that no compiler leaves out; NULL is fine.
+ * Overwrites a credential with zeros; the compiler cannot remove this. NULL is
+ * allowed.
  */
 void keystile_credential_wipe(struct keystile_credential *credential);
 
 /**
- * Frees rules; NULL is fine.
+ * Frees rules; NULL is allowed.
  */
 void keystile_credential_rules_free(struct keystile_credential_rules *rules);
 
 /**
- * Makes a refusal where no key was judged, as when the store could not be asked.
+ * Makes a refusal without a key, for example because the store is unavailable.
  *
  * `cause`: a `keystile_cause`.
  * `out_decision`: receives the refusal, for `keystile_respond`.
  *
- * Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` where the
- * number is no cause; it never returns `KEYSTILE_OK`.
+ * Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` if the
+ * number is not a `keystile_cause`; never `KEYSTILE_OK`.
  */
 keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_decision);
 
 /**
- * The permission at an index that was missing; borrowed from the requirement.
+ * Reads the missing permission at an index; borrowed from the requirement.
  *
- * `requirement`: the one that the request was judged by.
+ * `requirement`: the one that the request was checked against.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -2308,10 +2344,11 @@ keystile_status keystile_decision_missing_at(const struct keystile_decision *dec
                                              struct keystile_str *out_permission);
 
 /**
- * Accepts keys of one format.
+ * Creates a verifier for keys of one format.
  *
- * `peppers`: those that digests are checked under; NULL for none. Copied, as the format.
- * `out_verifier`: receives a handle, to be freed with `keystile_verifier_free`.
+ * `format`: copied.
+ * `peppers`: those that digests are verified with; NULL for none; copied.
+ * `out_verifier`: receives a handle; free it with `keystile_verifier_free`.
  *
  * Returns `KEYSTILE_OK`.
  */
@@ -2320,9 +2357,9 @@ keystile_status keystile_verifier_new(const struct keystile_format *format,
                                       struct keystile_verifier **out_verifier);
 
 /**
- * The same verifier, which accepts keys of a further format too.
+ * Copies a verifier; the copy accepts keys of a further format too.
  *
- * `out_verifier`: receives a new handle; `verifier` stays as it is. Returns
+ * `out_verifier`: receives a new handle; `verifier` does not change. Returns
  * `KEYSTILE_OK`.
  */
 keystile_status keystile_verifier_with_format(const struct keystile_verifier *verifier,
@@ -2330,19 +2367,20 @@ keystile_status keystile_verifier_with_format(const struct keystile_verifier *ve
                                               struct keystile_verifier **out_verifier);
 
 /**
- * Decides about a presented key by its record. The status that it returns is the decision,
- * and there is no other: the request may go on only where that is `KEYSTILE_OK`.
+ * Decides about a presented key by its record. The returned status is the decision,
+ * and there is no other: the request may go on only if it is `KEYSTILE_OK`.
  *
  * `key`, `key_len`: the bytes as they were presented, of any length and content.
- * `record`: what a look-up by `keystile_key_lookup` gave; NULL where it gave nothing.
+ * `record`: the result of a lookup by `keystile_key_lookup`; NULL if it found none.
  * `request`: what the caller wants to do.
- * `usage`: in: what the lineage has spent; out: what it has spent then. Changed only by an
- * allow. Write it back with compare-and-set: two decisions at once must not spend the same
- * use.
+ * `usage`: in: what the lineage has spent; out: what it has spent after this request.
+ * Changed only if the request is allowed. Write it back with compare-and-set, so that
+ * two decisions cannot spend the same use.
  * `now`: milliseconds since 1970.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  *
- * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which is no allow either.
+ * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not
+ * allow the request either.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_verify(const struct keystile_verifier *verifier,
@@ -2355,7 +2393,7 @@ keystile_status keystile_verify(const struct keystile_verifier *verifier,
                                 struct keystile_decision *out_decision);
 
 /**
- * Frees a verifier; NULL is fine.
+ * Frees a verifier; NULL is allowed.
  */
 void keystile_verifier_free(struct keystile_verifier *verifier);
 
@@ -2469,45 +2507,47 @@ keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring
 void keystile_keyring_free(struct keystile_keyring *keyring);
 
 /**
- * The uses since the last call. Each is told once: call it every few seconds, and once
- * before stopping.
+ * Drains the uses since the last call. Each is returned only once: call this every few
+ * seconds, and once before the program ends.
  *
- * `out_uses`: receives a handle, to be freed with `keystile_uses_free`. Returns
+ * `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
  * `KEYSTILE_OK`.
  */
 keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyring,
                                             struct keystile_uses **out_uses);
 
 /**
- * How many keys were used; 0 for NULL.
+ * Returns the number of keys that were used; 0 for NULL.
  */
 size_t keystile_uses_count(const struct keystile_uses *uses);
 
 /**
- * The use at an index. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+ * Reads the uses of the key at an index. Returns `KEYSTILE_OK`, or
+ * `KEYSTILE_ERROR_INDEX` past the last one.
  */
 keystile_status keystile_uses_at(const struct keystile_uses *uses,
                                  size_t index,
                                  struct keystile_use *out_use);
 
 /**
- * Frees the uses; NULL is fine.
+ * Frees uses; NULL is allowed.
  */
 void keystile_uses_free(struct keystile_uses *uses);
 
 /**
- * The response to a refusal; or, for an allowed request, the header fields to add to
- * your own response: what is left of the rate limit, and that the key is being replaced.
+ * Creates the response to a refusal or, for an allowed request, the header fields to
+ * add to your own response: what is left of the rate limit, and that the key is being
+ * replaced.
  *
- * `decision`: as a function wrote it.
+ * `decision`: as a function of this library wrote it.
  * `policy`: a `keystile_status_policy`.
- * `requirement`: the one that the request was judged by, to name what is missing; may be
- * NULL.
+ * `requirement`: the one that the request was checked against, to name what is
+ * missing; may be NULL.
  * `now`: milliseconds since 1970.
- * `out_response`: receives a handle, to be freed with `keystile_response_free`.
+ * `out_response`: receives a handle; free it with `keystile_response_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the decision was never given or the
- * policy is none; `KEYSTILE_ERROR_TIME`.
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
+ * if `policy` is not a `keystile_status_policy`; `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
@@ -2516,19 +2556,20 @@ keystile_status keystile_respond(const struct keystile_decision *decision,
                                  struct keystile_response **out_response);
 
 /**
- * The HTTP status of a response; 200 for an allowed request; 500 for NULL.
+ * Returns the HTTP status of a response; 200 for an allowed request; 500 for NULL.
  */
 uint16_t keystile_response_status(const struct keystile_response *response);
 
 /**
- * How many header fields there are; 0 for NULL.
+ * Returns the number of header fields; 0 for NULL.
  */
 size_t keystile_response_header_count(const struct keystile_response *response);
 
 /**
- * The header field at an index, its name in lower case; both borrowed from the response.
+ * Reads the header field at an index; its name is in lower case. Both texts are
+ * borrowed from the response.
  *
- * Both texts are followed by a NUL that does not count.
+ * Each text is followed by a NUL that its length does not count.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
@@ -2538,8 +2579,9 @@ keystile_status keystile_response_header_at(const struct keystile_response *resp
                                             struct keystile_str *out_value);
 
 /**
- * The body, borrowed from the response; empty for an allowed request. It is a JSON object
- * with `error`, `message` and `code`, and `missing` where permissions were.
+ * Reads the body, borrowed from the response; empty for an allowed request. It is a
+ * JSON object with `error`, `message` and `code`, and with `missing` if permissions
+ * are missing.
  *
  * Returns `KEYSTILE_OK`.
  */
@@ -2547,7 +2589,7 @@ keystile_status keystile_response_body(const struct keystile_response *response,
                                        struct keystile_str *out_body);
 
 /**
- * Frees a response; NULL is fine.
+ * Frees a response; NULL is allowed.
  */
 void keystile_response_free(struct keystile_response *response);
 

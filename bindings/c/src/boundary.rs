@@ -1,12 +1,14 @@
-//! The wall between C and the core: panics stop here, pointers become references here.
+//! The boundary between C and the core: panics stop here, and pointers become
+//! references.
 //!
-//! All the unsafe code there is stands in this file. It relies on what the header asks of
-//! every caller, in its chapter "Conventions":
+//! All unsafe code of this crate is in this file. It relies on what the header asks of
+//! every caller, in its chapter CONVENTIONS:
 //!
-//! - *pointers*: a pointer that is not NULL points to as many values as its length says,
-//!   which live and stay unchanged until the call returns;
-//! - *outputs*: an `out_` pointer that is not NULL may be written to, and overlaps nothing;
-//! - *handles*: a handle came from this library and was not freed before.
+//! - *pointers*: a pointer that is not NULL points to as many values as its length
+//!   says, which live and stay unchanged until the call returns;
+//! - *outputs*: an `out_` pointer that is not NULL may be written to, and overlaps
+//!   nothing;
+//! - *handles*: a handle came from this library and has not been freed.
 
 use core::ffi::c_char;
 use core::mem::{MaybeUninit, size_of};
@@ -15,16 +17,16 @@ use std::panic::catch_unwind;
 
 use crate::status::keystile_status::{self, *};
 
-/// What a call came to: done, or the status that says why not.
+/// The result of a call: done, or the status that says why not.
 pub(crate) type Outcome = Result<(), keystile_status>;
 
-/// A place that the caller gave for an output, or NULL.
+/// Memory that the caller provides for an output, or NULL.
 pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 
-/// Runs the work of one function; a panic comes back as its code.
+/// Runs the body of one exported function, and returns a status if it panics.
 ///
-/// What a panic leaves behind is a record or a set that nobody gets, or a keyring, whose
-/// locks are taken over from a thread that panicked.
+/// A panic can leave behind a record or a set that no caller received, or a keyring,
+/// whose locks recover from a thread that panicked.
 #[inline]
 pub(crate) fn guard(work: impl FnOnce() -> Outcome) -> keystile_status {
     match guarded(work) {
@@ -34,7 +36,7 @@ pub(crate) fn guard(work: impl FnOnce() -> Outcome) -> keystile_status {
     }
 }
 
-/// As [`guard`], for a function that has no status to return.
+/// Like [`guard`], for a function that does not return a status.
 #[inline]
 pub(crate) fn guard_or<T>(otherwise: T, work: impl FnOnce() -> Option<T>) -> T {
     guarded(work).flatten().unwrap_or(otherwise)
@@ -50,21 +52,21 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// The value of an argument that may not be NULL.
+/// The value of an argument that must not be NULL.
 #[inline]
 pub(crate) fn non_null<T>(argument: Option<T>) -> Result<T, keystile_status> {
     argument.ok_or(KEYSTILE_ERROR_NULL_POINTER)
 }
 
-/// Writes to an output that the caller may leave out.
+/// Writes an output that the caller may leave out.
 #[inline]
-pub(crate) fn write_out<T>(place: Out<'_, T>, value: T) {
-    if let Some(place) = place {
-        place.write(value);
+pub(crate) fn write_out<T>(slot: Out<'_, T>, value: T) {
+    if let Some(slot) = slot {
+        slot.write(value);
     }
 }
 
-/// Drops what a handle held.
+/// Drops the value of a handle.
 pub(crate) fn release<T>(handle: Option<Box<T>>) {
     guard_or((), || {
         drop(handle);
@@ -78,7 +80,7 @@ pub(crate) fn release<T>(handle: Option<Box<T>>) {
 /// The type is `repr(C)` and its first field is a `usize`.
 pub(crate) unsafe trait BeginsWithSize {}
 
-/// The values that a pointer and a length stand for.
+/// The values that a pointer and a length describe.
 ///
 /// # Safety
 /// Clause *pointers*.
@@ -101,15 +103,15 @@ pub(crate) unsafe fn slice<'a, T>(data: *const T, len: usize) -> Result<&'a [T],
     Ok(unsafe { core::slice::from_raw_parts(data, len) })
 }
 
-/// The places that a pointer and a length stand for.
+/// The uninitialised memory that a pointer and a length describe.
 ///
 /// # Safety
 /// Clause *outputs*.
-pub(crate) unsafe fn places_of<'a, T>(
+pub(crate) unsafe fn out_slice<'a, T>(
     data: *mut T,
     len: usize,
 ) -> Result<&'a mut [MaybeUninit<T>], keystile_status> {
-    // SAFETY: the same checks hold for places; nothing is read through this.
+    // SAFETY: the same checks apply; nothing is read through this slice.
     unsafe { slice(data.cast_const().cast::<MaybeUninit<T>>(), len) }?;
     if data.is_null() {
         return Ok(&mut []);
@@ -118,7 +120,7 @@ pub(crate) unsafe fn places_of<'a, T>(
     Ok(unsafe { core::slice::from_raw_parts_mut(data.cast::<MaybeUninit<T>>(), len) })
 }
 
-/// A struct whose first field says that it is as long as this version of it.
+/// A struct whose first field holds the size of this version of it.
 ///
 /// # Safety
 /// Clause *pointers*, for as many bytes as the first field says.
@@ -135,11 +137,11 @@ pub(crate) unsafe fn sized_at<'a, T: BeginsWithSize>(
     non_null(unsafe { data.as_ref() })
 }
 
-/// As [`sized_at`], for a struct that is written to.
+/// Like [`sized_at`], for a struct that is written to.
 ///
 /// # Safety
 /// Clause *outputs*, for as many bytes as the first field says.
-pub(crate) unsafe fn sized_place_at<'a, T: BeginsWithSize>(
+pub(crate) unsafe fn sized_out_at<'a, T: BeginsWithSize>(
     data: *mut T,
 ) -> Result<&'a mut T, keystile_status> {
     // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
@@ -151,7 +153,7 @@ pub(crate) unsafe fn sized_place_at<'a, T: BeginsWithSize>(
     non_null(unsafe { data.as_mut() })
 }
 
-/// Text of a pointer and a length, for [`text!`].
+/// The text that a pointer and a length describe, for [`text!`].
 ///
 /// # Safety
 /// Clause *pointers*.
@@ -164,7 +166,7 @@ pub(crate) unsafe fn text_of<'a>(
     core::str::from_utf8(bytes).map_err(|_| KEYSTILE_ERROR_NOT_UTF8)
 }
 
-/// Copies a text to a caller's buffer; the length that is needed is told either way.
+/// Copies a text to the caller's buffer, and always writes the length that it needs.
 ///
 /// # Safety
 /// Clause *outputs*.
@@ -175,13 +177,13 @@ pub(crate) unsafe fn fill_with(
     out_needed: Out<'_, usize>,
 ) -> Outcome {
     // SAFETY: passed on; a `char` is a byte.
-    let buffer = unsafe { places_of(buffer.cast::<u8>(), buffer_len) }?;
+    let buffer = unsafe { out_slice(buffer.cast::<u8>(), buffer_len) }?;
     non_null(out_needed)?.write(text.len());
     let room = buffer
         .get_mut(..text.len())
         .ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
-    for (place, byte) in room.iter_mut().zip(text.bytes()) {
-        place.write(byte);
+    for (slot, byte) in room.iter_mut().zip(text.bytes()) {
+        slot.write(byte);
     }
     Ok(())
 }
@@ -210,15 +212,15 @@ macro_rules! list {
     }};
 }
 
-/// The places of an output and its length.
-macro_rules! places {
+/// The memory of an output and its length.
+macro_rules! out_list {
     ($data:expr, $len:expr) => {{
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::boundary::places_of($data, $len) }
+        unsafe { $crate::boundary::out_slice($data, $len) }
     }};
 }
 
-/// The struct of an argument, once its size was looked at.
+/// The struct of an argument, after a check of its size.
 macro_rules! sized {
     ($data:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
@@ -226,11 +228,11 @@ macro_rules! sized {
     }};
 }
 
-/// The struct of an output, once its size was looked at.
-macro_rules! sized_place {
+/// The struct of an output, after a check of its size.
+macro_rules! sized_out {
     ($data:expr) => {{
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::boundary::sized_place_at($data) }
+        unsafe { $crate::boundary::sized_out_at($data) }
     }};
 }
 
@@ -243,7 +245,7 @@ macro_rules! fill {
     }};
 }
 
-/// Declares which structs begin with their size.
+/// Declares that structs begin with their size.
 macro_rules! begins_with_its_size {
     ($($name:ty),+) => {$(
         // SAFETY: the struct is `repr(C)` and begins with `struct_size: usize`.
@@ -251,9 +253,9 @@ macro_rules! begins_with_its_size {
     )+};
 }
 
-/// A handle that is a core value under another name, so that a part of a larger value can
-/// be lent without a copy.
-macro_rules! is_the_same_as {
+/// Makes a handle a transparent view of a core value, so that a part of a larger value
+/// can be lent without a copy.
+macro_rules! transparent_handle {
     ($handle:ident, $core:ty) => {
         impl $handle {
             pub(crate) const fn lend(core: &$core) -> &Self {
@@ -266,5 +268,5 @@ macro_rules! is_the_same_as {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, is_the_same_as, list, places, sized, sized_place, text,
+    begins_with_its_size, bytes, fill, list, out_list, sized, sized_out, text, transparent_handle,
 };

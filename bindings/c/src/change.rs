@@ -1,5 +1,5 @@
-//! What a verb came to: records for the store, an event for the audit, and the text of a
-//! new key.
+//! The result of a change: records for the store, an event for the audit, and the text
+//! of a new key.
 
 use core::mem::MaybeUninit;
 
@@ -10,11 +10,11 @@ use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_id, keystile_str};
 
-/// What issuing, rotating, revoking and the other verbs come to. Handle; it never changes,
-/// and threads may share it.
+/// The result of issuing, rotating, revoking and other changes. Handle; it never
+/// changes, and threads may share it.
 ///
-/// A store writes all of its records or none: a record of version 1 is new, any other is
-/// accepted only over the version before it.
+/// A store writes all of its records or none. A record with version 1 is new; any other
+/// replaces only the version before it.
 #[derive(Debug)]
 pub struct keystile_change {
     key: Option<ApiKey>,
@@ -36,38 +36,38 @@ pub enum keystile_event_kind {
     KEYSTILE_EVENT_SUSPENDED = 4,
     /// A suspended key was resumed.
     KEYSTILE_EVENT_RESUMED = 5,
-    /// A key has come to its end by time.
+    /// A key expired, or its overlap ended.
     KEYSTILE_EVENT_EXPIRED = 6,
-    /// A key's digest was made anew under the current pepper.
+    /// A key's digest was renewed with the current pepper.
     KEYSTILE_EVENT_REHASHED = 7,
-    /// A key that was issued elsewhere was taken in.
+    /// A key that was issued elsewhere was imported.
     KEYSTILE_EVENT_IMPORTED = 8,
-    /// An event that this version has no number for.
+    /// An event that has no number in this version.
     KEYSTILE_EVENT_OTHER = 99,
 }
 
 use keystile_event_kind::*;
 
-/// One entry of an audit. It never holds key text.
+/// One entry of an audit. It never holds the text of a key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_event {
     /// A `keystile_event_kind`.
     pub kind: u32,
-    /// To which key it happened.
+    /// The key.
     pub key_id: keystile_id,
-    /// The successor, where the key was rotated; else all zero.
+    /// The successor, if the key was rotated; otherwise all zero.
     pub successor: keystile_id,
-    /// When, in milliseconds since 1970.
+    /// The instant, in milliseconds since 1970.
     pub at: u64,
-    /// Why, as far as somebody said so; lent by the change.
+    /// The reason, if one was given; lent by the change.
     pub reason: keystile_str,
 }
 
-/// The text of the new key, for its owner alone: show it once, and keep it nowhere. It is
-/// lent by the change and wiped when that is freed.
+/// Reads the text of the new key, which only its owner may see: show it once and store
+/// it nowhere. The change lends it, and wipes it when the change is freed.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where no key was made.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if no key was created.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_key(
     change: Option<&keystile_change>,
@@ -81,14 +81,14 @@ pub extern "C" fn keystile_change_key(
     })
 }
 
-/// How many records the store has to write; 0 for NULL.
+/// Returns the number of records that the store must write; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_record_count(change: Option<&keystile_change>) -> usize {
     guard_or(0, || Some(change?.records.len()))
 }
 
-/// The record at an index, lent by the change: do not free it. The first is that of the
-/// new key where one was made, else that of the changed one.
+/// Returns the record at an index, which the change lends: do not free it. The first is
+/// the record of the new key if one was created, otherwise that of the changed key.
 ///
 /// NULL past the last one, and for NULL.
 #[unsafe(no_mangle)]
@@ -99,8 +99,8 @@ pub extern "C" fn keystile_change_record_at(
     guard_or(None, || Some(change?.records.get(index)))
 }
 
-/// The event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there
-/// is none.
+/// Reads the event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if
+/// there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_event(
     change: Option<&keystile_change>,
@@ -114,7 +114,7 @@ pub extern "C" fn keystile_change_event(
     })
 }
 
-/// Frees a change and wipes the key in it; NULL is fine.
+/// Frees a change and wipes the key in it; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_free(change: Option<Box<keystile_change>>) {
     release(change);

@@ -1,5 +1,5 @@
-//! The Rust call beside the C call, for the benchmark alone. Never built in a library that
-//! is shipped.
+//! The Rust call that benchmarks compare with the C call. Never part of a released
+//! library.
 
 use core::ffi::c_char;
 use core::hint::black_box;
@@ -11,7 +11,8 @@ use crate::keyring::keystile_keyring;
 use crate::requirement::keystile_requirement;
 use crate::text::instant;
 
-/// Checks one key so many times, as a Rust program would, and counts the allows.
+/// Checks one key a given number of times, as a Rust program would, and counts the
+/// allows.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_bench_warm_allow(
     keyring: Option<&keystile_keyring>,

@@ -1,4 +1,4 @@
-//! Where a credential is read from.
+//! Which headers carry a credential.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use crate::decision::keystile_decision;
 use crate::status::keystile_status;
 use crate::text::keystile_str;
 
-/// Longest credential in bytes.
+/// The length of the longest credential in bytes.
 pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
 
 /// Which headers carry a credential. Handle; it never changes, and threads may share it.
@@ -31,17 +31,17 @@ pub struct keystile_header {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct keystile_credential {
-    /// How many bytes there are.
+    /// The number of bytes.
     pub len: usize,
     /// The bytes; they do not end in NUL.
     pub text: [c_char; KEYSTILE_CREDENTIAL_BYTES_MAX],
 }
 
-/// Rules for where a key is read from: `X-API-Key` and `Authorization: Bearer` always.
+/// Creates rules. `X-API-Key` and `Authorization: Bearer` are always read.
 ///
-/// `header`, `header_len`: another header to read; NULL and 0 for none.
-/// `basic`: 1 to read the user name of `Authorization: Basic` too, else 0.
-/// `out_rules`: receives a handle, to be freed with `keystile_credential_rules_free`.
+/// `header`, `header_len`: a further header to read; NULL and 0 for none.
+/// `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+/// `out_rules`: receives a handle; free it with `keystile_credential_rules_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
 #[unsafe(no_mangle)]
@@ -66,20 +66,20 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
     })
 }
 
-/// The one credential among the headers of a request.
+/// Extracts the one credential from the headers of a request.
 ///
-/// The same key twice is one key. An empty value is none.
+/// The same key twice counts as one. An empty value counts as none.
 ///
-/// `headers`, `headers_len`: all header fields of the request, or at least those that may
-/// carry a key; each of them as often as it was sent.
-/// `out_decision`: receives the refusal, for `keystile_respond`, where it is one. May be
-/// NULL.
-/// `out_credential`: receives the bytes where there is one credential.
+/// `headers`, `headers_len`: all header fields of the request, or at least those that
+/// may carry a key. Include repeated fields.
+/// `out_decision`: receives the refusal, for `keystile_respond`, if there is one. May
+/// be NULL.
+/// `out_credential`: receives the bytes if there is exactly one credential.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_MISSING_CREDENTIAL`,
-/// `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones, or
-/// `KEYSTILE_DENIED_INVALID_KEY` for bytes that are not visible ASCII and for values that
-/// are too long.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
+/// `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
+/// `KEYSTILE_DENIED_INVALID_KEY` for a value that is too long or has bytes that are not
+/// visible ASCII.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extract(
     rules: Option<&keystile_credential_rules>,
@@ -107,12 +107,14 @@ pub unsafe extern "C" fn keystile_credential_extract(
     })
 }
 
-/// Overwrites a credential with zeros, in a way that no compiler leaves out; NULL is fine.
+/// Overwrites a credential with zeros; the compiler cannot remove this. NULL is
+/// allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_credential_wipe(credential: Option<&mut keystile_credential>) {
     guard_or((), || {
         let credential = credential?;
-        // The address escapes between the two: what is written is held to be read.
+        // The address escapes between the two lines, so the compiler must assume that
+        // the zeros are read.
         credential.text.fill(0);
         credential.len = 0;
         core::hint::black_box(credential);
@@ -120,7 +122,7 @@ pub extern "C" fn keystile_credential_wipe(credential: Option<&mut keystile_cred
     });
 }
 
-/// Frees rules; NULL is fine.
+/// Frees rules; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_credential_rules_free(rules: Option<Box<keystile_credential_rules>>) {
     release(rules);
@@ -135,14 +137,14 @@ impl keystile_header {
 
 impl keystile_credential {
     fn of(bytes: &[u8]) -> Self {
-        let mut own = Self {
+        let mut credential = Self {
             len: bytes.len().min(KEYSTILE_CREDENTIAL_BYTES_MAX),
             text: [0; KEYSTILE_CREDENTIAL_BYTES_MAX],
         };
-        for (place, byte) in own.text.iter_mut().zip(bytes) {
-            *place = c_char::from_ne_bytes([*byte]);
+        for (slot, byte) in credential.text.iter_mut().zip(bytes) {
+            *slot = c_char::from_ne_bytes([*byte]);
         }
-        own
+        credential
     }
 }
 

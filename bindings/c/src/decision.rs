@@ -1,4 +1,5 @@
-//! A decision as plain fields: who was allowed and what is left, or why not.
+//! A decision as plain fields: which key was allowed and what is left, or why it was
+//! refused.
 
 use core::mem::MaybeUninit;
 
@@ -10,19 +11,19 @@ use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id, keystile_str, nth};
 
-/// What kind of decision it is. Zeroed memory is none of them.
+/// The kind of a decision. Zeroed memory is none of them.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_decision_kind {
     /// The request may go on.
     KEYSTILE_DECISION_ALLOWED = 0x4b53_0001,
-    /// It may not.
+    /// The request is refused.
     KEYSTILE_DECISION_REFUSED = 0x4b53_0002,
 }
 
 use keystile_decision_kind::*;
 
-/// Why a request was refused, in the detail that only an audit may see.
+/// Why a request was refused, in detail that only an audit may see.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_cause {
@@ -30,13 +31,13 @@ pub enum keystile_cause {
     KEYSTILE_CAUSE_MISSING_CREDENTIAL = 1,
     /// Two different credentials were presented.
     KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS = 2,
-    /// The text is no key: its shape or its check is wrong.
+    /// The text is not a key: its shape or its checksum is wrong.
     KEYSTILE_CAUSE_MALFORMED = 3,
-    /// No record was found for it.
+    /// The store has no record of it.
     KEYSTILE_CAUSE_UNKNOWN_KEY = 4,
-    /// A record was found, and the secret is not its.
+    /// The store has a record of it, but the secret is wrong.
     KEYSTILE_CAUSE_WRONG_SECRET = 5,
-    /// The record's digest was made under a pepper that the ring does not hold.
+    /// The record's digest was made with a pepper that the ring does not hold.
     KEYSTILE_CAUSE_PEPPER_UNAVAILABLE = 6,
     /// The key is revoked.
     KEYSTILE_CAUSE_REVOKED = 7,
@@ -54,56 +55,56 @@ pub enum keystile_cause {
     KEYSTILE_CAUSE_PATH_NOT_CANONICAL = 13,
     /// No endpoint rule of the key matches.
     KEYSTILE_CAUSE_ENDPOINT = 14,
-    /// The key lacks a permission.
+    /// The key lacks a required permission.
     KEYSTILE_CAUSE_PERMISSION = 15,
-    /// The rate limit is spent.
+    /// The rate limit is exceeded.
     KEYSTILE_CAUSE_RATE_LIMIT = 16,
-    /// The count of uses is spent.
+    /// The key has no uses left.
     KEYSTILE_CAUSE_USES_SPENT = 17,
-    /// The store could not be asked.
+    /// The store is unavailable.
     KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
 }
 
 use keystile_cause::*;
 
-/// The details of a decision. The decision itself is the status that came with it; this is
-/// written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+/// The details of a decision. The status that came with it is the decision; this struct
+/// is written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_decision {
     /// A `keystile_decision_kind`.
     pub kind: u32,
-    /// A `keystile_cause`, for the audit alone; 0 where the request is allowed.
+    /// A `keystile_cause`, which only an audit may see; 0 if the request is allowed.
     pub cause: u32,
-    /// The key's public id, once its secret was proved; before that, all zero.
+    /// The key's public id, after its secret was verified; before that, all zero.
     pub key_id: keystile_id,
-    /// The first key of its lineage, under which usage is kept; all zero in a refusal.
+    /// The first key of its lineage, which usage is counted for; all zero in a refusal.
     pub lineage: keystile_id,
-    /// The key that takes this one's place, where it is being replaced.
+    /// The key that replaces this one, if it is being replaced.
     pub replaced_by: keystile_id,
-    /// The predecessor whose overlap this use ends; see `keystile_end_overlap`.
+    /// The predecessor whose overlap ends with this use; see `keystile_end_overlap`.
     pub ends_overlap_of: keystile_id,
-    /// 1 where uses are counted, else 0.
+    /// 1 if uses are counted, otherwise 0.
     pub has_remaining_uses: u8,
-    /// 1 where the record should get a new digest; see `keystile_rehash`.
+    /// 1 if the record should get a new digest; see `keystile_rehash`.
     pub needs_rehash: u8,
-    /// From when on a key that is being replaced is refused; else 0.
+    /// When a key that is being replaced is refused; otherwise 0.
     pub replaced_until: u64,
-    /// Uses that are left, where `has_remaining_uses`.
+    /// The uses left, if `has_remaining_uses`.
     pub remaining_uses: u64,
-    /// What is left of the rate limit; all zero where there is none.
+    /// What is left of the rate limit; all zero if there is none.
     pub quota: keystile_quota,
     /// Which permissions are missing; see `keystile_decision_missing_at`.
     pub missing: [u64; 2],
 }
 
-/// Makes a refusal where no key was judged, as when the store could not be asked.
+/// Makes a refusal without a key, for example because the store is unavailable.
 ///
 /// `cause`: a `keystile_cause`.
 /// `out_decision`: receives the refusal, for `keystile_respond`.
 ///
-/// Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` where the
-/// number is no cause; it never returns `KEYSTILE_OK`.
+/// Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` if the
+/// number is not a `keystile_cause`; never `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_refuse(
     cause: u32,
@@ -116,9 +117,9 @@ pub extern "C" fn keystile_refuse(
     })
 }
 
-/// The permission at an index that was missing; borrowed from the requirement.
+/// Reads the missing permission at an index; borrowed from the requirement.
 ///
-/// `requirement`: the one that the request was judged by.
+/// `requirement`: the one that the request was checked against.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -136,7 +137,7 @@ pub extern "C" fn keystile_decision_missing_at(
     })
 }
 
-/// Writes the details of a decision and turns it into its status.
+/// Writes the details of a decision and returns its status.
 #[inline(always)]
 pub(crate) fn tell(
     decision: &Decision,
@@ -191,7 +192,7 @@ impl keystile_decision {
         }
     }
 
-    /// The decision that the fields stand for.
+    /// The decision that the fields describe.
     pub(crate) fn core(&self) -> Result<Decision, keystile_status> {
         let quota = self.quota.core()?;
         if self.kind == KEYSTILE_DECISION_REFUSED as u32 {
@@ -240,14 +241,14 @@ const CAUSES: [(keystile_cause, Cause); 18] = [
 ];
 
 fn core_cause(number: u32) -> Option<Cause> {
-    let found = CAUSES.iter().find(|(own, _)| *own as u32 == number);
+    let found = CAUSES.iter().find(|(cause, _)| *cause as u32 == number);
     found.map(|(_, cause)| *cause)
 }
 
 impl keystile_cause {
-    /// A cause without a number of its own is told as a key that is not known.
+    /// A cause without a number is reported as an unknown key.
     fn of(cause: Cause) -> Self {
         let found = CAUSES.iter().find(|(_, core)| *core == cause);
-        found.map_or(KEYSTILE_CAUSE_UNKNOWN_KEY, |(own, _)| *own)
+        found.map_or(KEYSTILE_CAUSE_UNKNOWN_KEY, |(cause, _)| *cause)
     }
 }

@@ -1,4 +1,4 @@
-//! What a store keeps of a key's text.
+//! What a store holds of a key's text.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -14,9 +14,9 @@ use crate::text::array;
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_digest_kind {
-    /// SHA-256 of the whole key text.
+    /// SHA-256 of the whole text of the key.
     KEYSTILE_DIGEST_SHA256 = 1,
-    /// HMAC-SHA-256 of it under a pepper.
+    /// HMAC-SHA-256 of the whole text of the key, with a pepper.
     KEYSTILE_DIGEST_HMAC_SHA256 = 2,
 }
 
@@ -34,8 +34,8 @@ pub struct keystile_digest {
     pub bytes: [u8; 32],
 }
 
-/// The text of a digest, which ends in NUL: `sha256:` or `hmac-sha256:<pepper>:` and 64
-/// hex digits.
+/// The text of a digest: `sha256:` or `hmac-sha256:<pepper>:`, then 64 hex digits and a
+/// NUL.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_digest_text {
@@ -43,9 +43,9 @@ pub struct keystile_digest_text {
     pub text: [c_char; 96],
 }
 
-/// The digest that a new record of this key gets.
+/// Computes the digest for a new record of this key.
 ///
-/// `peppers`: the current one is used; NULL for SHA-256.
+/// `peppers`: the current pepper is used; NULL for SHA-256.
 /// `key`, `key_len`: the whole text of the key.
 ///
 /// Returns `KEYSTILE_OK`.
@@ -66,8 +66,8 @@ pub unsafe extern "C" fn keystile_digest_of(
     })
 }
 
-/// The digest that a text spells: that of `keystile_digest_to_text`, or 64 hex digits
-/// alone for SHA-256.
+/// Parses the text of a digest: that of `keystile_digest_to_text`, or only 64 hex
+/// digits for SHA-256.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
 #[unsafe(no_mangle)]
@@ -84,9 +84,10 @@ pub unsafe extern "C" fn keystile_digest_parse(
     })
 }
 
-/// The text of a digest, for a column of a table.
+/// Formats a digest, for a column of a table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where its kind is none.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
+/// `keystile_digest_kind` or does not fit its `pepper`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_to_text(
     digest: Option<&keystile_digest>,
@@ -100,10 +101,10 @@ pub extern "C" fn keystile_digest_to_text(
     })
 }
 
-/// Whether two digests are the same, in constant time.
+/// Compares two digests in constant time.
 ///
-/// `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` where
-/// a kind is none.
+/// `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
+/// if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_equal(
     one: Option<&keystile_digest>,

@@ -6,25 +6,25 @@ use core::mem::MaybeUninit;
 use keystile::{EndpointRules, is_canonical_path};
 
 use crate::boundary::{
-    bytes, fill, guard, guard_or, is_the_same_as, list, non_null, release, text,
+    bytes, fill, guard, guard_or, list, non_null, release, text, transparent_handle,
 };
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth, texts};
 
-/// The endpoint rules of a key. An empty list allows nothing; no list at all (NULL) does not
-/// restrict. Handle; it never changes, and threads may share it.
+/// The endpoint rules of a key. An empty list allows no endpoint; no list (NULL) does
+/// not restrict. Handle; it never changes, and threads may share it.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct keystile_endpoints(pub(crate) EndpointRules);
 
-is_the_same_as!(keystile_endpoints, EndpointRules);
+transparent_handle!(keystile_endpoints, EndpointRules);
 
-/// Endpoint rules from a list of texts.
+/// Creates endpoint rules from a list of texts.
 ///
-/// `items`, `items_len`: up to 64 rules of at most 512 bytes, `/api/data/7` or
-/// `GET,HEAD /api/data/7`, where a `*` in place of a segment stands for any one, and at the
-/// end for whatever follows; none at all is an empty list.
-/// `out_endpoints`: receives a handle, to be freed with `keystile_endpoints_free`.
+/// `items`, `items_len`: up to 64 rules of at most 512 bytes, such as `/api/data/7` or
+/// `GET,HEAD /api/data/7`. A `*` instead of a segment matches any one segment; at the
+/// end of the path it matches everything that follows. 0 items are an empty list.
+/// `out_endpoints`: receives a handle; free it with `keystile_endpoints_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
 #[unsafe(no_mangle)]
@@ -41,10 +41,10 @@ pub unsafe extern "C" fn keystile_endpoints_new(
     })
 }
 
-/// Endpoint rules from a JSON array of strings, as a table keeps them in a column.
+/// Creates endpoint rules from a JSON array of strings, such as a column of a table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
-/// item of it is not well formed.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+/// an item is not an endpoint rule.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_from_json(
     json: *const c_char,
@@ -59,11 +59,11 @@ pub unsafe extern "C" fn keystile_endpoints_from_json(
     })
 }
 
-/// The JSON array of strings for a column of a table.
+/// Formats endpoint rules as a JSON array of strings, for a column of a table.
 ///
-/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
-/// the length.
-/// `out_needed`: receives the length of the text, also where the buffer is too small.
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+/// for the length.
+/// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
 #[unsafe(no_mangle)]
@@ -79,13 +79,14 @@ pub unsafe extern "C" fn keystile_endpoints_to_json(
     })
 }
 
-/// How many there are; 0 for NULL.
+/// Returns the number of rules; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_endpoints_count(endpoints: Option<&keystile_endpoints>) -> usize {
     guard_or(0, || Some(endpoints?.0.iter().count()))
 }
 
-/// The rule at an index, in the order of first mention; borrowed from the list.
+/// Reads the rule at an index, in the order in which they were first given; borrowed
+/// from the list.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -97,13 +98,13 @@ pub extern "C" fn keystile_endpoints_at(
     guard(|| nth(non_null(endpoints)?.0.iter(), index, out_text))
 }
 
-/// Whether a rule allows the method on the path.
+/// Checks whether a rule allows a method on a path.
 ///
-/// `method`, `method_len` and `path`, `path_len`: as they are dispatched; the path without
-/// its query.
+/// `method`, `method_len` and `path`, `path_len`: as they are dispatched; the path
+/// without its query.
 ///
-/// Returns `KEYSTILE_OK` where it does, else `KEYSTILE_DENIED_ENDPOINT`; so also for a path
-/// that is not canonical.
+/// Returns `KEYSTILE_OK` if a rule does, otherwise `KEYSTILE_DENIED_ENDPOINT`, also for
+/// a path that is not canonical.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_allow(
@@ -120,11 +121,11 @@ pub unsafe extern "C" fn keystile_endpoints_allow(
     })
 }
 
-/// Whether a request path is canonical; one that is not is refused whatever the rules.
+/// Checks whether a request path is canonical. One that is not is refused by all rules.
 ///
 /// `path`, `path_len`: any bytes.
 ///
-/// Returns `KEYSTILE_OK` where it is, else `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
+/// Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_path_check(
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn keystile_path_check(
     })
 }
 
-/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+/// Frees a list of rules; NULL is allowed. Do not free a list that another handle lent.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_endpoints_free(endpoints: Option<Box<keystile_endpoints>>) {
     release(endpoints);

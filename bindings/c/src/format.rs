@@ -1,4 +1,4 @@
-//! How keys are spelled.
+//! How the text of keys is formatted.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -10,14 +10,16 @@ use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
 
-/// How a service's keys are spelled. Handle; it never changes, and threads may share it.
+/// The format of a service's keys. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
 pub struct keystile_format(pub(crate) KeyFormat);
 
-/// The structured format: `prefix_environment_id_secret` with a CRC-32 check at its end.
+/// Creates the structured format: `prefix_environment_id_secret`, with a CRC-32
+/// checksum at the end.
 ///
-/// `prefix`, `prefix_len`: 1 to 16 of a-z, 0-9 and inner `_`, beginning with a letter.
-/// `out_format`: receives a handle, to be freed with `keystile_format_free`.
+/// `prefix`, `prefix_len`: 1 to 16 of a-z, 0-9 and `_`, starting with a letter and not
+/// ending with `_`.
+/// `out_format`: receives a handle; free it with `keystile_format_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
 #[unsafe(no_mangle)]
@@ -34,8 +36,8 @@ pub unsafe extern "C" fn keystile_format_structured(
     })
 }
 
-/// The opaque format: `prefix_` and 64 lower-case hex digits. Such a key is found by its
-/// digest, since its text carries no id.
+/// Creates the opaque format: `prefix_` and 64 lower-case hex digits. Such a key
+/// contains no id, so it is looked up by its digest.
 ///
 /// Arguments and result as for `keystile_format_structured`.
 #[unsafe(no_mangle)]
@@ -52,7 +54,7 @@ pub unsafe extern "C" fn keystile_format_opaque(
     })
 }
 
-/// Reads structured keys of whatever prefix. It cannot issue any.
+/// Creates a format that parses structured keys with any prefix. It cannot issue keys.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
@@ -66,7 +68,8 @@ pub extern "C" fn keystile_format_any_structured(
     })
 }
 
-/// Reads opaque keys of whatever prefix and length. It cannot issue any.
+/// Creates a format that parses opaque keys with any prefix and length. It cannot issue
+/// keys.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
@@ -80,7 +83,8 @@ pub extern "C" fn keystile_format_any_opaque(
     })
 }
 
-/// The format that a record's key was issued in, as its key prefix tells.
+/// Creates the format that a record's key was issued in, as far as its key prefix shows
+/// it.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
 #[unsafe(no_mangle)]
@@ -96,12 +100,12 @@ pub extern "C" fn keystile_format_like(
     })
 }
 
-/// The same structured format with a check that only holders of a key can make. It turns
-/// away invented keys without a look-up.
+/// Copies a structured format and gives the copy a keyed checksum. Only holders of the
+/// checksum key can compute it, so invented keys are refused without a lookup.
 ///
 /// `checksum_key`, `checksum_key_len`: 16 bytes or more, kept secret. The library keeps
 /// what it derives from them, not the bytes.
-/// `out_format`: receives a new handle; `format` stays as it is.
+/// `out_format`: receives a new handle; `format` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
 #[unsafe(no_mangle)]
@@ -120,9 +124,9 @@ pub unsafe extern "C" fn keystile_format_with_checksum_key(
     })
 }
 
-/// The same opaque format with another number of random bytes: 16 to 64.
+/// Copies an opaque format and gives the copy another number of random bytes: 16 to 64.
 ///
-/// `out_format`: receives a new handle; `format` stays as it is.
+/// `out_format`: receives a new handle; `format` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
 #[unsafe(no_mangle)]
@@ -139,9 +143,10 @@ pub extern "C" fn keystile_format_with_random_bytes(
     })
 }
 
-/// The prefix of a format, borrowed from it.
+/// Reads the prefix of a format, borrowed from it.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that reads any prefix.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that accepts any
+/// prefix.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_prefix(
     format: Option<&keystile_format>,
@@ -155,7 +160,7 @@ pub extern "C" fn keystile_format_prefix(
     })
 }
 
-/// Frees a format; NULL is fine.
+/// Frees a format; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_free(format: Option<Box<keystile_format>>) {
     release(format);

@@ -12,7 +12,7 @@ pub extern "C" fn keystile_test_panic_next() {
     ARMED.set(true);
 }
 
-/// Panics where the test said so.
+/// Panics if the test asked for it.
 #[expect(clippy::panic, reason = "that is what it is for")]
 pub(crate) fn point() {
     if ARMED.replace(false) {

@@ -17,25 +17,25 @@ use crate::status::keystile_status;
 use crate::template::keystile_template;
 use crate::text::{instant, keystile_str};
 
-/// What a new key is to be. What is left at zero is the least: no permissions, and an end
-/// after 90 days.
+/// What a new key is to be. The defaults are the most restrictive: no permissions, and
+/// expiry after 90 days.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_issue_request<'a> {
     /// `sizeof(keystile_issue_request)`.
     pub struct_size: usize,
-    /// Whose key it is, for people: 1 to 255 bytes.
+    /// The client that the key belongs to, for people: 1 to 255 bytes.
     pub client_name: keystile_str,
-    /// Optional: the address that notices go to.
+    /// Optional: the address to send notices to.
     pub client_email: keystile_str,
     /// Optional: the account or tenant that the key belongs to.
     pub owner: keystile_str,
     /// Optional: the deployment that the key is for, 1 to 12 of a-z and 0-9.
     pub environment: keystile_str,
-    /// Optional: JSON text of your own, at most 16 KiB.
+    /// Optional: custom JSON text, at most 16 KiB.
     pub metadata: keystile_str,
-    /// Optional: what the key gets its permissions, limit and endpoints from; what is
-    /// asked for beside it must lie within it.
+    /// Optional: the template that the key gets its permissions, limit and endpoints
+    /// from. The other fields may only narrow it.
     pub scope_template: Option<&'a keystile_template>,
     /// Optional: the permissions granted.
     pub permissions: Option<&'a keystile_permissions>,
@@ -43,19 +43,19 @@ pub struct keystile_issue_request<'a> {
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
     /// Optional: the networks that the key is restricted to.
     pub allowed_networks: Option<&'a keystile_networks>,
-    /// How often it may be used, where `has_rate_limit`.
+    /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
-    /// How many times it may be used in all, where `has_uses`: 1 or more.
+    /// The total number of uses, if `has_uses`: 1 or more.
     pub uses: u64,
-    /// How long it lives, where `has_lifetime`: 1 or more; else 90 days.
+    /// The lifetime, if `has_lifetime`: 1 or more; otherwise 90 days.
     pub lifetime_millis: u64,
-    /// 1 where there is a rate limit, else 0.
+    /// 1 if there is a rate limit, otherwise 0.
     pub has_rate_limit: u8,
-    /// 1 where uses are counted, else 0.
+    /// 1 if uses are counted, otherwise 0.
     pub has_uses: u8,
-    /// 1 where it lives for another time than 90 days, else 0.
+    /// 1 if `lifetime_millis` is set, otherwise 0.
     pub has_lifetime: u8,
-    /// 1 for a key without an end, else 0; it goes before `lifetime_millis`.
+    /// 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
     pub never_expires: u8,
 }
 
@@ -64,17 +64,17 @@ begins_with_its_size!(keystile_issue_request<'_>);
 /// Issues a key.
 ///
 /// `peppers`: NULL for none.
-/// `request`: what it is to be; nothing of it is kept.
-/// `random`, `random_len`: NULL and 0 for the randomness of the operating system. Else
-/// bytes from a cryptographic generator of yours, to be used once; 512 are enough. Where
-/// they run out, no key is made.
+/// `request`: what the key is to be; copied.
+/// `random`, `random_len`: NULL and 0 for the randomness of the operating system.
+/// Otherwise bytes from a cryptographic generator, which must be used only once; 512
+/// are always enough. If there are too few, no key is issued.
 /// `now`: milliseconds since 1970.
-/// `out_change`: receives the key's text, its record and the event; to be freed with
+/// `out_change`: receives the key's text, its record and the event; free it with
 /// `keystile_change_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` where more is
-/// asked for than the template holds; `KEYSTILE_ERROR_TIME`; the error of the field that is
-/// not well formed.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
+/// request exceeds the template; `KEYSTILE_ERROR_TIME`; otherwise the error of the
+/// field that is not well formed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_issue(
     format: Option<&keystile_format>,
@@ -95,14 +95,16 @@ pub unsafe extern "C" fn keystile_issue(
     })
 }
 
-/// Issues a key on behalf of the holder of another, which never holds more than that.
+/// Issues a key on behalf of the holder of another key. The new key never grants more
+/// than that one.
 ///
-/// What the request leaves open is taken from the source, but for the permissions: the new
-/// key has those that were asked for. Owner and environment are the source's.
+/// Fields that the request does not set are copied from the source, except the
+/// permissions: the new key gets only those that are requested. The owner and the
+/// environment are always those of the source.
 ///
 /// Arguments as for `keystile_issue`; `source` is the record of the other key.
 ///
-/// Returns as `keystile_issue`; `KEYSTILE_ERROR_STATE` where the source is not live.
+/// Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_delegate(
     source: Option<&keystile_record>,
@@ -184,7 +186,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The caller's bytes ran out, or the operating system gave none.
+/// The caller gave too few bytes, or the operating system gave none.
 #[derive(Debug)]
 pub(crate) struct NoRandomness;
 
@@ -211,13 +213,13 @@ impl TryRng for Source<'_> {
         Ok(u64::from_ne_bytes(bytes))
     }
 
-    fn try_fill_bytes(&mut self, place: &mut [u8]) -> Result<(), NoRandomness> {
+    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
         match self {
-            Self::System(system) => system.try_fill_bytes(place).map_err(|_| NoRandomness),
-            // No byte is used twice: what was taken is gone.
+            Self::System(system) => system.try_fill_bytes(buffer).map_err(|_| NoRandomness),
+            // No byte is used twice: consumed bytes are gone.
             Self::Given(left) => {
-                let (taken, rest) = left.split_at_checked(place.len()).ok_or(NoRandomness)?;
-                place.copy_from_slice(taken);
+                let (taken, rest) = left.split_at_checked(buffer.len()).ok_or(NoRandomness)?;
+                buffer.copy_from_slice(taken);
                 *left = rest;
                 Ok(())
             }

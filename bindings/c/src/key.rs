@@ -1,4 +1,5 @@
-//! A presented text: is it a key, which record is its, and what is wrong with it.
+//! A presented text: whether it is a key, which record belongs to it, and what is wrong
+//! with it.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -12,62 +13,64 @@ use crate::status::keystile_status::{self, *};
 use crate::text::{array, keystile_id};
 use crate::verify::keystile_verifier;
 
-/// How many digests a look-up holds at most.
+/// The most digests that a lookup holds.
 pub const KEYSTILE_LOOKUP_DIGESTS_MAX: usize = 9;
 
-/// What a store is asked for: the record of an id, or the one that carries any of some
+/// What to ask a store for: the record with an id, or the record with one of several
 /// digests.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_lookup {
-    /// The id; all zero where digests are to be asked for.
+    /// The id; all zero if the store is to look for digests.
     pub key_id: keystile_id,
-    /// How many digests there are; 0 where there is an id.
+    /// The number of digests; 0 if there is an id.
     pub digest_count: usize,
-    /// The digests that the record may carry: one for each pepper, and one without.
+    /// The digests that the record may have: one for each pepper, and one without.
     pub digests: [keystile_digest; KEYSTILE_LOOKUP_DIGESTS_MAX],
 }
 
-/// What a text turned out to be.
+/// What `keystile_inspect` finds.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_finding {
-    /// Spelled as a key of the format. Whether it was ever issued, only a store knows.
+    /// Formatted as a key of this format. Only the store knows whether it was ever
+    /// issued.
     KEYSTILE_FINDING_WELL_FORMED = 1,
-    /// Right in shape, and its check is wrong.
+    /// The shape of a key with a wrong checksum.
     KEYSTILE_FINDING_WRONG_CHECKSUM = 2,
-    /// A key once white space, quotes or a scheme around it are taken off.
+    /// A key with white space, quotes or a scheme around it.
     KEYSTILE_FINDING_WRAPPED = 3,
-    /// Begins like a key of the format, and breaks off or runs on.
+    /// Begins like a key of this format, but is too short or too long.
     KEYSTILE_FINDING_WRONG_LENGTH = 4,
-    /// Begins like a key of the format, and has characters that no key has.
+    /// Begins like a key of this format, but has a character that no key has.
     KEYSTILE_FINDING_WRONG_CHARACTER = 5,
     /// Not a key of this format.
     KEYSTILE_FINDING_FOREIGN = 6,
-    /// Nothing at all.
+    /// An empty text.
     KEYSTILE_FINDING_EMPTY = 7,
-    /// A finding that this version has no number for.
+    /// A finding that has no number in this version.
     KEYSTILE_FINDING_OTHER = 99,
 }
 
 use keystile_finding::*;
 
-/// What a text is, as far as that can be told without a store. It holds no secret.
+/// What can be found out about a text without a store. It holds no secret.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_inspection {
     /// A `keystile_finding`.
     pub finding: u32,
-    /// The id that the text claims; all zero where there is none.
+    /// The id that the text claims; all zero if there is none.
     pub key_id: keystile_id,
-    /// The environment that it names, which ends in NUL; all zero where there is none.
+    /// The environment in the text, which ends in NUL; all zero if there is none.
     pub environment: [c_char; 13],
 }
 
-/// Whether a text is spelled as a key of the format, its check included.
+/// Checks whether a text has the format of a key, checksum included.
 ///
 /// `text`, `text_len`: the bytes as they were presented, of any length and content.
-/// `out_key_id`: receives the id that it claims, all zero for an opaque key. May be NULL.
+/// `out_key_id`: receives the id that the key claims, all zero for an opaque key. May
+/// be NULL.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
 #[unsafe(no_mangle)]
@@ -85,12 +88,12 @@ pub unsafe extern "C" fn keystile_key_parse(
     })
 }
 
-/// What to ask the store for, before `keystile_verify`.
+/// Finds out which record to look up in the store, before `keystile_verify`.
 ///
 /// `text`, `text_len`: the bytes as they were presented, of any length and content.
 /// `out_lookup`: receives the id or the digests.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` where the text is no key.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_key_lookup(
     verifier: Option<&keystile_verifier>,
@@ -108,7 +111,7 @@ pub unsafe extern "C" fn keystile_key_lookup(
     })
 }
 
-/// What a text is: an offline answer for support desks.
+/// Inspects a text without a store, for support desks.
 ///
 /// `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
@@ -131,9 +134,9 @@ pub unsafe extern "C" fn keystile_inspect(
     })
 }
 
-/// What to do about a finding, in a sentence for people.
+/// Returns a sentence for people that says what to do about a finding.
 ///
-/// Returns a static text that ends in NUL; an empty one for a number that is no
+/// The text is static and ends in NUL; it is empty for a number that is not a
 /// `keystile_finding`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_finding_hint(finding: u32) -> *const c_char {
@@ -148,19 +151,19 @@ pub extern "C" fn keystile_finding_hint(finding: u32) -> *const c_char {
 const HINTS: [(keystile_finding, &core::ffi::CStr); 7] = [
     (
         KEYSTILE_FINDING_WELL_FORMED,
-        c"the text is whole; if it is refused, look its id up in the store",
+        c"the text is well formed; if it is refused, look up its id in the store",
     ),
     (
         KEYSTILE_FINDING_WRONG_CHECKSUM,
-        c"a character was changed; copy the key again from where it was issued",
+        c"a character was changed; copy the key again from its source",
     ),
     (
         KEYSTILE_FINDING_WRAPPED,
-        c"take the white space, quotes or scheme off the key",
+        c"remove the white space, quotes or scheme around the key",
     ),
     (
         KEYSTILE_FINDING_WRONG_LENGTH,
-        c"the key was cut off or something was joined to it; copy it again, whole",
+        c"the key was cut off or something was appended to it; copy all of it again",
     ),
     (
         KEYSTILE_FINDING_WRONG_CHARACTER,
@@ -172,7 +175,7 @@ const HINTS: [(keystile_finding, &core::ffi::CStr); 7] = [
     ),
     (
         KEYSTILE_FINDING_EMPTY,
-        c"there is no key; is the variable set that it should be in",
+        c"no key was given; check that the variable that should hold it is set",
     ),
 ];
 
@@ -198,22 +201,22 @@ impl keystile_lookup {
             pepper: 0,
             bytes: [0; 32],
         };
-        let mut own = Self {
+        let mut fields = Self {
             key_id: keystile_id::NONE,
             digest_count: 0,
             digests: [NO_DIGEST; KEYSTILE_LOOKUP_DIGESTS_MAX],
         };
         match lookup {
-            Lookup::Id(id) => own.key_id = keystile_id::of(id),
-            Lookup::Digests(candidates) => own.take(candidates),
+            Lookup::Id(id) => fields.key_id = keystile_id::of(id),
+            Lookup::Digests(candidates) => fields.take(candidates),
             _ => {}
         }
-        own
+        fields
     }
 
     fn take(&mut self, candidates: &Candidates) {
-        for (place, digest) in self.digests.iter_mut().zip(candidates.iter()) {
-            *place = keystile_digest::of(digest);
+        for (slot, digest) in self.digests.iter_mut().zip(candidates.iter()) {
+            *slot = keystile_digest::of(digest);
             self.digest_count = self.digest_count.saturating_add(1);
         }
     }

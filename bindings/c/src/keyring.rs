@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::{Check, Decision, Keyring, Millis, Ticket};
 
 use crate::boundary::{
-    Outcome, begins_with_its_size, bytes, guard, non_null, release, sized, sized_place, text,
+    Outcome, begins_with_its_size, bytes, guard, non_null, release, sized, sized_out, text,
 };
 use crate::decision::{keystile_decision, tell};
 use crate::key::keystile_lookup;
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
     out_stats: *mut keystile_keyring_stats,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_stats) = (non_null(keyring)?, sized_place!(out_stats)?);
+        let (keyring, out_stats) = (non_null(keyring)?, sized_out!(out_stats)?);
         let stats = keyring.0.stats();
         *out_stats = keystile_keyring_stats {
             struct_size: size_of::<keystile_keyring_stats>(),

@@ -1,8 +1,8 @@
-//! The C ABI of keystile. What a C programmer reads is `include/keystile.h`, which is made
-//! from this crate; the chapter "API conventions" of `README.md` says the rest.
+//! The C ABI of keystile. C programs read `include/keystile.h`, which is generated from
+//! this crate; its chapter CONVENTIONS holds for every function.
 //!
-//! Each function translates and never decides: it holds its arguments against NULL, calls
-//! the core once and writes what came of it. All that is unsafe stands in `boundary.rs`.
+//! Each function translates and never decides: it checks its arguments for NULL, calls
+//! the core once and writes the outputs. All unsafe code is in `boundary.rs`.
 
 #![allow(
     non_camel_case_types,
@@ -19,7 +19,7 @@
     reason = "docs become the header, whose opening chapter holds for every function"
 )]
 
-// In the order in which the header tells of them; blank lines keep it so.
+// In the order of the header; blank lines keep rustfmt from sorting them.
 mod boundary;
 
 // What every caller needs first.
@@ -53,14 +53,14 @@ pub mod limit;
 
 pub mod template;
 
-// What a store keeps.
+// What a store holds.
 pub mod record_parts;
 
 pub mod record;
 
 pub mod change;
 
-// What becomes of a key.
+// The life of a key.
 pub mod issue;
 
 pub mod lifecycle;

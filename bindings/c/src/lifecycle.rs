@@ -12,14 +12,15 @@ use crate::status::keystile_status::{self, *};
 use crate::text::instant;
 use crate::verify::keystile_verifier;
 
-/// Revokes a key, for good: no function leads back from there.
+/// Revokes a key for good: nothing makes it active again.
 ///
 /// `reason`, `reason_len`: for the audit, at most 255 bytes; may be empty.
-/// `out_change`: receives the changed record and the event. Once the store has it, call
-/// `keystile_keyring_invalidate`.
+/// `out_change`: receives the changed record and the event. After the store has
+/// accepted it, call `keystile_keyring_invalidate`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where it is revoked already;
-/// `KEYSTILE_ERROR_RECORD` for the reason; `KEYSTILE_ERROR_TIME`.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is already revoked;
+/// `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
+/// `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_revoke(
     record: Option<&keystile_record>,
@@ -38,7 +39,7 @@ pub unsafe extern "C" fn keystile_revoke(
 
 /// Suspends a key until it is resumed.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is active, or
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
 /// `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_suspend(
@@ -54,9 +55,9 @@ pub extern "C" fn keystile_suspend(
     })
 }
 
-/// Resumes a suspended key; its expiry has run on meanwhile.
+/// Resumes a suspended key. The suspension does not extend its lifetime.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` unless it is suspended, or
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
 /// `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_resume(
@@ -72,14 +73,15 @@ pub extern "C" fn keystile_resume(
     })
 }
 
-/// Gives a key's record a digest under the current pepper, as a decision with
-/// `needs_rehash` asks for.
+/// Renews the digest of a key's record with the current pepper. Call it after a
+/// decision with `needs_rehash`.
 ///
-/// `verifier`: the one that gave the decision, for its formats and peppers.
+/// `verifier`: the one that made the decision, for its formats and peppers.
 /// `key`, `key_len`: the key's text as it was presented.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` where the text is no key;
-/// `KEYSTILE_ERROR_STATE` where it is another record's, or the digest is current.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key;
+/// `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
+/// current.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rehash(
     verifier: Option<&keystile_verifier>,
@@ -101,13 +103,13 @@ pub unsafe extern "C" fn keystile_rehash(
     })
 }
 
-/// Ends the overlap of a replaced key, since its successor was used: what a decision with
-/// `ends_overlap_of` asks for.
+/// Ends the overlap of a replaced key because its successor was used. Call it after a
+/// decision with `ends_overlap_of`.
 ///
-/// `out_change`: receives both records: the ended one, and the successor, which asks no
-/// more. There is no event.
+/// `out_change`: receives both records: the ended one, and the successor, whose further
+/// uses end no overlap. There is no event.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` where there is nothing to end.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_end_overlap(
     record: Option<&keystile_record>,
@@ -124,11 +126,11 @@ pub extern "C" fn keystile_end_overlap(
     })
 }
 
-/// The event of a key that has come to its end by time; the record needs no change.
+/// Creates the event of a key that has expired; its record does not change.
 ///
 /// `out_event`: receives the event; it borrows nothing.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` while the key has not ended, or
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
 /// `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_expire(

@@ -1,4 +1,4 @@
-//! The rate limit, by itself.
+//! The rate limit as functions of its own state.
 
 use core::mem::MaybeUninit;
 
@@ -14,25 +14,25 @@ use crate::text::instant;
 pub struct keystile_rate_limit {
     /// Requests in a window; 0 refuses all.
     pub limit: u32,
-    /// Requests at once, usually as many as `limit`.
+    /// Requests at once, usually equal to `limit`.
     pub burst: u32,
     /// The window, 1 ms to 366 days.
     pub window_millis: u64,
 }
 
-/// What was left of a limit at an instant. All zero where there is no limit.
+/// What was left of a limit at an instant. All zero if there is no limit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct keystile_quota {
     /// The limit.
     pub limit: keystile_rate_limit,
-    /// What the limit remembered; not to be looked into.
+    /// The state of the limit. Its content is private.
     pub state: u64,
     /// The instant, in milliseconds since 1970.
     pub now: u64,
 }
 
-/// Whether a limit is well formed.
+/// Checks whether a limit is well formed.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
 #[unsafe(no_mangle)]
@@ -44,11 +44,11 @@ pub extern "C" fn keystile_rate_limit_check(
 
 /// Admits one request, or refuses it at no cost.
 ///
-/// `state`: in: what the limit remembers, 0 at the start; out: what it is to remember.
-/// Changed only where the request is admitted. Keep it per key, and change it under a
-/// lock or with compare-and-swap.
+/// `state`: in: the state of the limit, 0 at the start; out: its new state, only if the
+/// request is admitted. Keep one for each key, and change it under a lock or with
+/// compare-and-swap.
 /// `now`: milliseconds since 1970.
-/// `out_quota`: receives what is left, admitted or not. May be NULL.
+/// `out_quota`: receives what is left, also if the request is refused. May be NULL.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_DENIED_RATE_LIMITED`, `KEYSTILE_ERROR_LIMIT` or
 /// `KEYSTILE_ERROR_TIME`.
@@ -72,9 +72,9 @@ pub extern "C" fn keystile_rate_limit_admit(
     })
 }
 
-/// Requests that would pass if they came at once.
+/// Computes how many requests would pass at once.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_remaining(
     quota: Option<&keystile_quota>,
@@ -87,9 +87,9 @@ pub extern "C" fn keystile_quota_remaining(
     })
 }
 
-/// Milliseconds until the limit is whole again.
+/// Computes the milliseconds until the whole limit is available again.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_reset_millis(
     quota: Option<&keystile_quota>,
@@ -102,10 +102,10 @@ pub extern "C" fn keystile_quota_reset_millis(
     })
 }
 
-/// Milliseconds until one request would pass; 0 where one would at once.
+/// Computes the milliseconds until one request would pass; 0 if one would pass now.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is no limit or it never
-/// lets any pass.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
+/// all requests.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_retry_after_millis(
     quota: Option<&keystile_quota>,
@@ -145,7 +145,7 @@ impl keystile_quota {
         })
     }
 
-    /// The quota, or nothing.
+    /// The quota, if there is one.
     pub(crate) fn core(&self) -> Result<Option<Quota>, keystile_status> {
         if self.now == 0 {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Where a key may be used from.
+//! Which addresses a key may be used from.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -6,17 +6,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use keystile::Networks;
 
-use crate::boundary::{fill, guard, guard_or, is_the_same_as, list, non_null, release, text};
+use crate::boundary::{fill, guard, guard_or, list, non_null, release, text, transparent_handle};
 use crate::status::keystile_status::{self, *};
 use crate::text::{array, keystile_str, texts};
 
-/// The networks of a key. An empty list allows no address; no list at all (NULL) does not
+/// The networks of a key. An empty list allows no address; no list (NULL) does not
 /// restrict. Handle; it never changes, and threads may share it.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct keystile_networks(pub(crate) Networks);
 
-is_the_same_as!(keystile_networks, Networks);
+transparent_handle!(keystile_networks, Networks);
 
 /// The text of a network, which ends in NUL.
 #[repr(C)]
@@ -26,20 +26,21 @@ pub struct keystile_network_text {
     pub text: [c_char; 48],
 }
 
-/// The address of a peer. All zero where there is none.
+/// The address of a peer. All zero if there is none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_address {
-    /// 4 or 6; 0 where there is none.
+    /// 4 or 6; 0 if there is none.
     pub family: u32,
-    /// In network order: the first 4 for IPv4, all 16 for IPv6.
+    /// In network order: the first 4 bytes for IPv4, all 16 for IPv6.
     pub bytes: [u8; 16],
 }
 
-/// Networks from a list of texts.
+/// Creates a list of networks from texts.
 ///
-/// `items`, `items_len`: up to 64 CIDR blocks or addresses: `192.0.2.0/24`, `2001:db8::/32`; none at all is an empty list.
-/// `out_networks`: receives a handle, to be freed with `keystile_networks_free`.
+/// `items`, `items_len`: up to 64 addresses or CIDR blocks, such as `192.0.2.0/24` and
+/// `2001:db8::/32`; 0 items are an empty list.
+/// `out_networks`: receives a handle; free it with `keystile_networks_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
 #[unsafe(no_mangle)]
@@ -56,10 +57,11 @@ pub unsafe extern "C" fn keystile_networks_new(
     })
 }
 
-/// Networks from a JSON array of strings, as a table keeps them in a column.
+/// Creates a list of networks from a JSON array of strings, such as a column of a
+/// table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
-/// item of it is not well formed.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+/// an item is not a network.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_from_json(
     json: *const c_char,
@@ -74,11 +76,11 @@ pub unsafe extern "C" fn keystile_networks_from_json(
     })
 }
 
-/// The JSON array of strings for a column of a table.
+/// Formats networks as a JSON array of strings, for a column of a table.
 ///
-/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
-/// the length.
-/// `out_needed`: receives the length of the text, also where the buffer is too small.
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+/// for the length.
+/// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
 #[unsafe(no_mangle)]
@@ -94,13 +96,13 @@ pub unsafe extern "C" fn keystile_networks_to_json(
     })
 }
 
-/// How many there are; 0 for NULL.
+/// Returns the number of networks; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_networks_count(networks: Option<&keystile_networks>) -> usize {
     guard_or(0, || Some(networks?.0.iter().count()))
 }
 
-/// The network at an index, as CIDR text.
+/// Formats the network at an index as CIDR text.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -118,9 +120,9 @@ pub extern "C" fn keystile_networks_at(
     })
 }
 
-/// Whether one of the networks holds the address.
+/// Checks whether one of the networks contains an address.
 ///
-/// Returns `KEYSTILE_OK` where one does, else `KEYSTILE_DENIED_NETWORK`.
+/// Returns `KEYSTILE_OK` if one does, otherwise `KEYSTILE_DENIED_NETWORK`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_networks_contain(
@@ -134,7 +136,7 @@ pub extern "C" fn keystile_networks_contain(
     })
 }
 
-/// The address that a text spells, such as `192.0.2.7` or `2001:db8::7`.
+/// Parses an address, such as `192.0.2.7` or `2001:db8::7`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
 #[unsafe(no_mangle)]
@@ -152,7 +154,8 @@ pub unsafe extern "C" fn keystile_address_parse(
     })
 }
 
-/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+/// Frees a list of networks; NULL is allowed. Do not free a list that another handle
+/// lent.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_networks_free(networks: Option<Box<keystile_networks>>) {
     release(networks);
@@ -168,11 +171,11 @@ impl keystile_address {
         bytes
             .iter_mut()
             .zip(octets)
-            .for_each(|(place, byte)| *place = byte);
+            .for_each(|(slot, byte)| *slot = byte);
         Self { family, bytes }
     }
 
-    /// The address, or nothing.
+    /// The address, if there is one.
     #[inline]
     pub(crate) fn core(&self) -> Result<Option<IpAddr>, keystile_status> {
         let [a, b, c, d, ..] = self.bytes;

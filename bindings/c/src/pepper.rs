@@ -1,4 +1,4 @@
-//! Server-held secrets that go into each digest.
+//! Server-held secrets that are part of each digest.
 
 use core::mem::MaybeUninit;
 
@@ -7,17 +7,17 @@ use keystile::{Pepper, PepperRing};
 use crate::boundary::{bytes, guard, non_null, release};
 use crate::status::keystile_status;
 
-/// A current pepper and retired ones. Handle; it never changes, and threads may share it.
-/// Where a function takes one, NULL means no pepper.
+/// A current pepper and retired ones. Handle; it never changes, and threads may share
+/// it. Functions that take one accept NULL for no pepper.
 #[derive(Debug)]
 pub struct keystile_peppers(pub(crate) PepperRing);
 
-/// A ring of one pepper, under which new digests are made.
+/// Creates a ring of one pepper, which new digests are made with.
 ///
-/// `version`: a number of its own, which each digest carries.
-/// `secret`, `secret_len`: 32 bytes or more. The library keeps what it derives from them,
-/// not the bytes.
-/// `out_peppers`: receives a handle, to be freed with `keystile_peppers_free`.
+/// `version`: a number that no other pepper of yours has; each digest carries it.
+/// `secret`, `secret_len`: 32 bytes or more. The library keeps what it derives from
+/// them, not the bytes.
+/// `out_peppers`: receives a handle; free it with `keystile_peppers_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
 #[unsafe(no_mangle)]
@@ -36,10 +36,10 @@ pub unsafe extern "C" fn keystile_peppers_new(
     })
 }
 
-/// The same ring with one more retired pepper, under which older digests still hold; 8
-/// peppers at most.
+/// Copies a ring and adds a retired pepper, with which older digests are still
+/// verified. A ring holds at most 8 peppers.
 ///
-/// `out_peppers`: receives a new handle; `peppers` stays as it is.
+/// `out_peppers`: receives a new handle; `peppers` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
 #[unsafe(no_mangle)]
@@ -59,13 +59,13 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     })
 }
 
-/// Frees a ring; NULL is fine.
+/// Frees a ring; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_peppers_free(peppers: Option<Box<keystile_peppers>>) {
     release(peppers);
 }
 
-/// The ring, or that of no pepper.
+/// The ring, or an empty one.
 pub(crate) fn ring(peppers: Option<&keystile_peppers>) -> PepperRing {
     peppers.map_or_else(PepperRing::none, |peppers| peppers.0.clone())
 }

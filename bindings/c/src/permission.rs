@@ -1,25 +1,27 @@
-//! What a key was granted.
+//! The permissions of a key.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
 use keystile::PermissionSet;
 
-use crate::boundary::{fill, guard, guard_or, is_the_same_as, list, non_null, release, text};
+use crate::boundary::{fill, guard, guard_or, list, non_null, release, text, transparent_handle};
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth, texts};
 
-/// The permissions that a key was granted. Handle; it never changes, and threads may share it.
+/// The permissions that a key was granted. Handle; it never changes, and threads may
+/// share it.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct keystile_permissions(pub(crate) PermissionSet);
 
-is_the_same_as!(keystile_permissions, PermissionSet);
+transparent_handle!(keystile_permissions, PermissionSet);
 
-/// Permissions from a list of texts.
+/// Creates a set of permissions from a list of texts.
 ///
-/// `items`, `items_len`: up to 64 permissions of at most 128 bytes: `read`, `invoices:read`, `invoices:*`; none at all is an empty list.
-/// `out_permissions`: receives a handle, to be freed with `keystile_permissions_free`.
+/// `items`, `items_len`: up to 64 permissions of at most 128 bytes, such as `read`,
+/// `invoices:read` and `invoices:*`; 0 items are an empty set.
+/// `out_permissions`: receives a handle; free it with `keystile_permissions_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
 #[unsafe(no_mangle)]
@@ -36,10 +38,11 @@ pub unsafe extern "C" fn keystile_permissions_new(
     })
 }
 
-/// Permissions from a JSON array of strings, as a table keeps them in a column.
+/// Creates a set of permissions from a JSON array of strings, such as a column of a
+/// table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` where the text is no such array or an
-/// item of it is not well formed.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
+/// an item is not a permission.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_from_json(
     json: *const c_char,
@@ -54,11 +57,11 @@ pub unsafe extern "C" fn keystile_permissions_from_json(
     })
 }
 
-/// The JSON array of strings for a column of a table.
+/// Formats permissions as a JSON array of strings, for a column of a table.
 ///
-/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
-/// the length.
-/// `out_needed`: receives the length of the text, also where the buffer is too small.
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+/// for the length.
+/// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
 #[unsafe(no_mangle)]
@@ -74,13 +77,14 @@ pub unsafe extern "C" fn keystile_permissions_to_json(
     })
 }
 
-/// How many there are; 0 for NULL.
+/// Returns the number of permissions; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_permissions_count(permissions: Option<&keystile_permissions>) -> usize {
     guard_or(0, || Some(permissions?.0.iter().count()))
 }
 
-/// The permission at an index, in the order of first mention; borrowed from the list.
+/// Reads the permission at an index, in the order in which they were first given;
+/// borrowed from the set.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -92,12 +96,12 @@ pub extern "C" fn keystile_permissions_at(
     guard(|| nth(non_null(permissions)?.0.iter(), index, out_text))
 }
 
-/// Whether one of the permissions covers the wanted one.
+/// Checks whether a permission is granted.
 ///
-/// `wanted`, `wanted_len`: a permission without a wildcard; what is none is granted by
-/// nobody.
+/// `wanted`, `wanted_len`: a permission without a wildcard. A text that is not one is
+/// never granted.
 ///
-/// Returns `KEYSTILE_OK` where it is granted, else `KEYSTILE_DENIED_PERMISSION`.
+/// Returns `KEYSTILE_OK` if it is granted, otherwise `KEYSTILE_DENIED_PERMISSION`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_grant(
@@ -112,7 +116,8 @@ pub unsafe extern "C" fn keystile_permissions_grant(
     })
 }
 
-/// Frees the list; NULL is fine. A list that was lent by another handle is not freed.
+/// Frees a set of permissions; NULL is allowed. Do not free a set that another handle
+/// lent.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_permissions_free(permissions: Option<Box<keystile_permissions>>) {
     release(permissions);

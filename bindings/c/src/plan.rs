@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, PlanAction, PlanItem, UnixMillis, plan};
 
-use crate::boundary::{guard, list, non_null, places};
+use crate::boundary::{guard, list, non_null, out_list};
 use crate::record::{keystile_record, records};
 use crate::rotate::{keystile_rotation_policy, policy_or_default};
 use crate::status::keystile_status::{self, *};
@@ -14,19 +14,20 @@ use crate::text::{instant, keystile_id};
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_due_action {
-    /// Its owner should know that it ends: one notice for each pair of key and lead.
+    /// Its owner should be told that it is about to end, once for each pair of key and
+    /// lead time.
     KEYSTILE_DUE_NOTICE = 1,
     /// It should be rotated.
     KEYSTILE_DUE_ROTATE = 2,
-    /// It has ended, and its record need not be kept any longer.
+    /// It has ended, and its record need no longer be kept.
     KEYSTILE_DUE_CLEAN_UP = 3,
-    /// Something that this version has no number for.
+    /// An action that has no number in this version.
     KEYSTILE_DUE_OTHER = 99,
 }
 
 use keystile_due_action::*;
 
-/// A key, and what is due for it.
+/// A key, and the action that is due for it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_due {
@@ -36,18 +37,18 @@ pub struct keystile_due {
     pub action: u32,
     /// When it ends or ended, in milliseconds since 1970.
     pub at: u64,
-    /// For a notice: the shortest lead time that has been reached; else 0.
+    /// For a notice: the shortest lead time that has been reached; otherwise 0.
     pub lead_millis: u64,
 }
 
-/// What is due at `now`, in the order of the records. Pure: the same arguments give the
-/// same answer, and nothing is remembered.
+/// Lists the actions that are due at `now`, in the order of the records. The result
+/// depends only on the arguments.
 ///
 /// `items`, `items_len`: the records.
 /// `policy`: NULL for the default.
-/// `dues`, `dues_len`: receives what is due; two for each record are always enough. May be
-/// NULL and 0 to ask how many there are.
-/// `out_count`: receives how many there are, also where the list is too short.
+/// `dues`, `dues_len`: receives the actions; two for each record are always enough. May
+/// be NULL and 0 to ask for their number.
+/// `out_count`: receives the number of actions, also if the list is too short.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
@@ -63,13 +64,13 @@ pub unsafe extern "C" fn keystile_plan(
     guard(|| {
         let records = records(list!(items, items_len)?)?;
         let (policy, now) = (policy_or_default(policy)?, instant(now)?);
-        let (places, out_count) = (places!(dues, dues_len)?, non_null(out_count)?);
+        let (slots, out_count) = (out_list!(dues, dues_len)?, non_null(out_count)?);
         let found = plan(records, &policy, now);
         out_count.write(found.len());
-        let places = places.get_mut(..found.len());
-        let places = places.ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
-        for (place, due) in places.iter_mut().zip(&found) {
-            place.write(keystile_due::of(due));
+        let slots = slots.get_mut(..found.len());
+        let slots = slots.ok_or(KEYSTILE_ERROR_BUFFER_TOO_SMALL)?;
+        for (slot, due) in slots.iter_mut().zip(&found) {
+            slot.write(keystile_due::of(due));
         }
         Ok(())
     })

@@ -1,40 +1,42 @@
-//! What a store keeps about a key, as a handle.
+//! What a store holds about a key, as a handle.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
 use keystile::{KeyRecord, RateState, Usage};
 
-use crate::boundary::{fill, guard, non_null, release, sized, sized_place, text};
+use crate::boundary::{fill, guard, non_null, release, sized, sized_out, text};
 use crate::record_parts::keystile_record_parts;
 use crate::status::keystile_status;
 use crate::text::instant;
 
-/// What a store keeps about a key; never the key. Handle; it never changes, and threads
-/// may share it.
+/// What a store holds about a key; it never holds the key. Handle; it never changes,
+/// and threads may share it.
 #[derive(Debug)]
 pub struct keystile_record(pub(crate) KeyRecord);
 
-/// What a lineage of keys has spent so far, for a store to keep beside its records.
+/// What a lineage of keys has spent so far. A store holds it beside its records.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct keystile_usage {
-    /// The rate limit's memory; 0 at the start.
+    /// The state of the rate limit; 0 at the start.
     pub rate_state: u64,
-    /// Uses that are left, where `has_remaining_uses`.
+    /// The uses left, if `has_remaining_uses`.
     pub remaining_uses: u64,
-    /// 1 where uses are counted, else 0.
+    /// 1 if uses are counted, otherwise 0.
     pub has_remaining_uses: u8,
 }
 
-/// A record from the columns of a table.
+/// Creates a record from the columns of a table.
 ///
-/// `parts`: copied, the lists too. `struct_size` is `sizeof(keystile_record_parts)`.
-/// `out_record`: receives a handle, to be freed with `keystile_record_free`.
+/// `parts`: copied, lists included. Its `struct_size` is
+/// `sizeof(keystile_record_parts)`.
+/// `out_record`: receives a handle; free it with `keystile_record_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` where fields are too long or contradict
-/// each other; `KEYSTILE_ERROR_TIME` where an instant is out of range, or a key has neither
-/// `expires_at` nor `never_expires`; the error of the field that is not well formed.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long or contradict
+/// each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
+/// `expires_at` nor `never_expires` is set; otherwise the error of the first field that
+/// is not well formed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_new(
     parts: *const keystile_record_parts<'_>,
@@ -48,10 +50,10 @@ pub unsafe extern "C" fn keystile_record_new(
     })
 }
 
-/// The parts of a record, for the columns of a table.
+/// Reads the fields of a record, for the columns of a table.
 ///
-/// `out_parts`: its `struct_size` must be set before. Receives the parts; texts and lists
-/// are lent by the record: they live until it is freed.
+/// `out_parts`: set its `struct_size` before the call. Receives the fields; texts and
+/// lists are lent by the record and live until it is freed.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
 #[unsafe(no_mangle)]
@@ -60,14 +62,14 @@ pub unsafe extern "C" fn keystile_record_parts_of<'a>(
     out_parts: *mut keystile_record_parts<'a>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_parts) = (non_null(record)?, sized_place!(out_parts)?);
+        let (record, out_parts) = (non_null(record)?, sized_out!(out_parts)?);
         *out_parts = keystile_record_parts::of(&record.0);
         Ok(())
     })
 }
 
-/// A record from the JSON text of `keystile_record_to_json`, or of another language's
-/// keystile.
+/// Parses a record from the JSON text that `keystile_record_to_json`, or keystile in
+/// another language, wrote.
 ///
 /// `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
 #[unsafe(no_mangle)]
@@ -84,11 +86,12 @@ pub unsafe extern "C" fn keystile_record_from_json(
     })
 }
 
-/// A record as one JSON text, for a store that keeps it whole. It holds the digest.
+/// Formats a record as one JSON text, for a store that keeps it whole. It contains the
+/// digest.
 ///
-/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for
-/// the length.
-/// `out_needed`: receives the length of the text, also where the buffer is too small.
+/// `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask
+/// for the length.
+/// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
 #[unsafe(no_mangle)]
@@ -104,7 +107,7 @@ pub unsafe extern "C" fn keystile_record_to_json(
     })
 }
 
-/// Whether a record's key is active, not expired and not past its overlap.
+/// Checks whether a record's key is active, not expired and not past its overlap.
 ///
 /// `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
@@ -120,7 +123,7 @@ pub extern "C" fn keystile_record_is_live(
     })
 }
 
-/// The usage of a key that was never used. Returns `KEYSTILE_OK`.
+/// Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_usage(
     record: Option<&keystile_record>,
@@ -133,7 +136,7 @@ pub extern "C" fn keystile_record_usage(
     })
 }
 
-/// Frees a record; NULL is fine. A record that was lent by another handle is not freed.
+/// Frees a record; NULL is allowed. Do not free a record that another handle lent.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_free(record: Option<Box<keystile_record>>) {
     release(record);
@@ -154,7 +157,7 @@ impl keystile_usage {
     }
 }
 
-/// The records behind a list of pointers, none of which may be NULL.
+/// The records of a list of pointers, none of which may be NULL.
 pub(crate) fn records<'a>(
     pointers: &[Option<&'a keystile_record>],
 ) -> Result<Vec<&'a KeyRecord>, keystile_status> {

@@ -1,4 +1,4 @@
-//! A record as plain fields, both ways.
+//! A record as plain fields, in both directions.
 
 use keystile::{Environment, KeyRecord, Status, TemplateName};
 
@@ -15,17 +15,17 @@ use crate::text::{instant, keystile_id, keystile_str, millis, optional_instant};
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_state {
-    /// It may.
+    /// It may be used.
     KEYSTILE_STATE_ACTIVE = 1,
-    /// Not now: it can be resumed.
+    /// It is refused until it is resumed.
     KEYSTILE_STATE_SUSPENDED = 2,
-    /// Never again.
+    /// It is refused for good.
     KEYSTILE_STATE_REVOKED = 3,
 }
 
 use keystile_state::*;
 
-/// A record as plain fields. What is optional is left at zero where there is none.
+/// A record as plain fields. Optional fields are zero if they are not set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_record_parts<'a> {
@@ -35,57 +35,57 @@ pub struct keystile_record_parts<'a> {
     pub id: keystile_id,
     /// The digest of the key's text.
     pub digest: keystile_digest,
-    /// What of the key may be shown: at most 40 bytes.
+    /// The part of the key that may be shown: at most 40 bytes.
     pub key_prefix: keystile_str,
-    /// Whose key it is, for people: 1 to 255 bytes.
+    /// The client that the key belongs to, for people: 1 to 255 bytes.
     pub client_name: keystile_str,
-    /// Optional: an address to send notices to.
+    /// Optional: the address to send notices to.
     pub client_email: keystile_str,
-    /// Optional: the account or tenant; all its keys can be ended at once.
+    /// Optional: the account or tenant, whose keys can be ended together.
     pub owner: keystile_str,
     /// Optional: the deployment that the key is for.
     pub environment: keystile_str,
     /// Optional: the name of the template that it was issued from.
     pub scope_type: keystile_str,
-    /// Optional: JSON text of your own, at most 16 KiB.
+    /// Optional: custom JSON text, at most 16 KiB.
     pub metadata: keystile_str,
-    /// What it was granted; NULL grants nothing.
+    /// The permissions granted; NULL grants none.
     pub permissions: Option<&'a keystile_permissions>,
-    /// Where it may be used. NULL: anywhere. An empty list: nowhere.
+    /// The endpoints that the key is restricted to. NULL: all. An empty list: none.
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
-    /// From where it may be used. NULL: from anywhere. An empty list: from nowhere.
+    /// The networks that the key is restricted to. NULL: all. An empty list: none.
     pub allowed_networks: Option<&'a keystile_networks>,
-    /// How often it may be used, where `has_rate_limit`.
+    /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
-    /// Uses that are left, where `has_remaining_uses`.
+    /// The uses left, if `has_remaining_uses`.
     pub remaining_uses: u64,
     /// When it was issued, in milliseconds since 1970.
     pub created_at: u64,
-    /// When it was last used; 0 where that is not known.
+    /// When it was last used; 0 if that is not known.
     pub last_used_at: u64,
-    /// From when on it is refused; 0 only together with `never_expires`.
+    /// When it expires; 0 only together with `never_expires`.
     pub expires_at: u64,
-    /// When it was revoked; 0 where it was not.
+    /// When it was revoked; 0 if it is not revoked.
     pub revoked_at: u64,
     /// Why it was revoked.
     pub revoked_reason: keystile_str,
-    /// From when on a replaced key is refused; 0 where it was not replaced.
+    /// When a replaced key is refused; 0 if it is not replaced.
     pub overlap_until: u64,
-    /// Counts the changes, from 1; an update of an older version loses.
+    /// The number of the change, from 1; an update from an older version fails.
     pub version: u64,
     /// A `keystile_state`.
     pub state: u32,
-    /// The first key of its lineage; all zero stands for its own id.
+    /// The first key of its lineage; all zero for the key itself.
     pub lineage: keystile_id,
-    /// Optional: the key that takes its place.
+    /// Optional: the key that replaces it.
     pub replaced_by: keystile_id,
     /// Optional: the predecessor whose overlap ends when this key is first used.
     pub ends_at_first_use: keystile_id,
-    /// 1 for a key without an end, else 0.
+    /// 1 for a key that does not expire, otherwise 0.
     pub never_expires: u8,
-    /// 1 where there is a rate limit, else 0.
+    /// 1 if there is a rate limit, otherwise 0.
     pub has_rate_limit: u8,
-    /// 1 where uses are counted, else 0.
+    /// 1 if uses are counted, otherwise 0.
     pub has_remaining_uses: u8,
 }
 
@@ -127,7 +127,7 @@ impl<'a> keystile_record_parts<'a> {
         Ok(record)
     }
 
-    /// A missing end is a mistake; for ever has to be said.
+    /// A missing expiry is an error; `never_expires` must be set explicitly.
     fn end(&self) -> Result<Option<keystile::UnixMillis>, keystile_status> {
         match (optional_instant(self.expires_at)?, self.never_expires) {
             (Some(end), 0) => Ok(Some(end)),

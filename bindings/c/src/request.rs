@@ -1,4 +1,4 @@
-//! What a caller of a service wants to do.
+//! What the caller of a service wants to do.
 
 use keystile::{Environment, Request};
 
@@ -7,32 +7,34 @@ use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
 use crate::text::keystile_str;
 
-/// What a request asks for. What is left at zero is not asked: without a requirement no
-/// permission is needed. But a key that is restricted to endpoints or networks is refused
-/// where the request does not say its own.
+/// What a request asks for. Fields left at zero are not checked: without a requirement
+/// no permission is needed. But a key that is restricted to endpoints or networks is
+/// refused if the request does not give its own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_request<'a> {
     /// `sizeof(keystile_request)`.
     pub struct_size: usize,
-    /// Optional: the permissions that the route needs.
+    /// Optional: the permissions that the route requires.
     pub requirement: Option<&'a keystile_requirement>,
     /// Optional: the method, as it is dispatched; any bytes.
     pub method: keystile_str,
     /// Optional: the path as it is dispatched, without its query; any bytes.
     pub path: keystile_str,
-    /// Optional: the deployment that asks; keys of any other, or of none, are refused.
+    /// Optional: the deployment that asks; keys for any other, or for none, are
+    /// refused.
     pub environment: keystile_str,
-    /// Optional: the address of the peer, as the socket or a trusted proxy tells it.
+    /// Optional: the address of the peer, from the socket or a trusted proxy.
     pub address: keystile_address,
 }
 
 begins_with_its_size!(keystile_request<'_>);
 
 impl keystile_request<'_> {
-    /// Does what is to be done with the core's request.
+    /// Calls a function with the core's request.
     ///
-    /// It is lent and not returned: on the hot path each copy of it is felt.
+    /// The request is passed by reference and not returned, because a copy of it is
+    /// measurable on the hot path.
     #[inline]
     pub(crate) fn ask(&self, work: impl FnOnce(&Request<'_>) -> Outcome) -> Outcome {
         let environment = match self.environment.optional()? {

@@ -1,4 +1,4 @@
-//! What a route asks of a key.
+//! The permissions that a route requires.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -10,15 +10,16 @@ use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth};
 
-/// What a route asks: permissions joined by AND, OR and parentheses. Handle; it never
-/// changes, and threads may share it. Make each route's once, at the start.
+/// What a route requires: permissions joined by AND, OR and parentheses. Handle; it
+/// never changes, and threads may share it. Create one for each route, at the start of
+/// the program.
 #[derive(Debug)]
 pub struct keystile_requirement(pub(crate) Requirement);
 
-/// The requirement that a text spells, such as `read` or `admin OR (read AND audit)`.
+/// Parses a requirement, such as `read` or `admin OR (read AND audit)`.
 ///
-/// AND binds tighter than OR; keywords are in upper case; no wildcards.
-/// `out_requirement`: receives a handle, to be freed with `keystile_requirement_free`.
+/// AND binds tighter than OR; keywords are in upper case; wildcards are not allowed.
+/// `out_requirement`: receives a handle; free it with `keystile_requirement_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
 #[unsafe(no_mangle)]
@@ -35,9 +36,9 @@ pub unsafe extern "C" fn keystile_requirement_parse(
     })
 }
 
-/// Whether permissions meet a requirement.
+/// Checks whether permissions satisfy a requirement.
 ///
-/// Returns `KEYSTILE_OK` where they do, else `KEYSTILE_DENIED_PERMISSION`.
+/// Returns `KEYSTILE_OK` if they do, otherwise `KEYSTILE_DENIED_PERMISSION`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_check(
@@ -52,7 +53,8 @@ pub extern "C" fn keystile_requirement_check(
     })
 }
 
-/// The missing permission at an index, each once; borrowed from the requirement.
+/// Reads the missing permission at an index; borrowed from the requirement. Each is
+/// listed once.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -69,7 +71,8 @@ pub extern "C" fn keystile_requirement_missing_at(
     })
 }
 
-/// The text that a requirement was made of, borrowed from it. Returns `KEYSTILE_OK`.
+/// Reads the text that a requirement was parsed from, borrowed from it. Returns
+/// `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_text(
     requirement: Option<&keystile_requirement>,
@@ -82,7 +85,7 @@ pub extern "C" fn keystile_requirement_text(
     })
 }
 
-/// Frees a requirement; NULL is fine.
+/// Frees a requirement; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_free(requirement: Option<Box<keystile_requirement>>) {
     release(requirement);

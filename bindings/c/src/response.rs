@@ -10,13 +10,15 @@ use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_str};
 
-/// Which status a refusal is answered with.
+/// Which HTTP status a refusal gets.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_status_policy {
-    /// As RFC 9110 has it: 401 for a key that is not valid, 403 for one that may not.
+    /// As in RFC 9110: 401 for a key that is not valid, 403 for a key that may not do
+    /// this.
     KEYSTILE_STATUS_POLICY_RFC9110 = 0,
-    /// As the well-known Express recipe has it: 403 for an unknown or ended key.
+    /// As in the Express recipe for API keys: 403 also for an unknown, expired or
+    /// revoked key.
     KEYSTILE_STATUS_POLICY_EXPRESS = 1,
 }
 
@@ -27,23 +29,24 @@ use keystile_status_policy::*;
 #[derive(Debug)]
 pub struct keystile_response {
     status: u16,
-    /// Names and values, each with a NUL behind it.
+    /// Names and values, each followed by a NUL.
     headers: Vec<(String, String)>,
     body: String,
 }
 
-/// The response to a refusal; or, for an allowed request, the header fields to add to
-/// your own response: what is left of the rate limit, and that the key is being replaced.
+/// Creates the response to a refusal or, for an allowed request, the header fields to
+/// add to your own response: what is left of the rate limit, and that the key is being
+/// replaced.
 ///
-/// `decision`: as a function wrote it.
+/// `decision`: as a function of this library wrote it.
 /// `policy`: a `keystile_status_policy`.
-/// `requirement`: the one that the request was judged by, to name what is missing; may be
-/// NULL.
+/// `requirement`: the one that the request was checked against, to name what is
+/// missing; may be NULL.
 /// `now`: milliseconds since 1970.
-/// `out_response`: receives a handle, to be freed with `keystile_response_free`.
+/// `out_response`: receives a handle; free it with `keystile_response_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` where the decision was never given or the
-/// policy is none; `KEYSTILE_ERROR_TIME`.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
+/// if `policy` is not a `keystile_status_policy`; `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_respond(
     decision: Option<&keystile_decision>,
@@ -70,21 +73,22 @@ pub extern "C" fn keystile_respond(
     })
 }
 
-/// The HTTP status of a response; 200 for an allowed request; 500 for NULL.
+/// Returns the HTTP status of a response; 200 for an allowed request; 500 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_response_status(response: Option<&keystile_response>) -> u16 {
     guard_or(500, || Some(response?.status))
 }
 
-/// How many header fields there are; 0 for NULL.
+/// Returns the number of header fields; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_response_header_count(response: Option<&keystile_response>) -> usize {
     guard_or(0, || Some(response?.headers.len()))
 }
 
-/// The header field at an index, its name in lower case; both borrowed from the response.
+/// Reads the header field at an index; its name is in lower case. Both texts are
+/// borrowed from the response.
 ///
-/// Both texts are followed by a NUL that does not count.
+/// Each text is followed by a NUL that its length does not count.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
@@ -107,8 +111,9 @@ pub extern "C" fn keystile_response_header_at(
     })
 }
 
-/// The body, borrowed from the response; empty for an allowed request. It is a JSON object
-/// with `error`, `message` and `code`, and `missing` where permissions were.
+/// Reads the body, borrowed from the response; empty for an allowed request. It is a
+/// JSON object with `error`, `message` and `code`, and with `missing` if permissions
+/// are missing.
 ///
 /// Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
@@ -123,7 +128,7 @@ pub extern "C" fn keystile_response_body(
     })
 }
 
-/// Frees a response; NULL is fine.
+/// Frees a response; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_response_free(response: Option<Box<keystile_response>>) {
     release(response);

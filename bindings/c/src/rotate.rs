@@ -1,10 +1,11 @@
-//! Rotation: a successor of the same lineage, and an overlap in which both keys live.
+//! Rotation: a successor of the same lineage, and an overlap during which both keys are
+//! accepted.
 
 use core::mem::MaybeUninit;
 
 use keystile::{Millis, RotationPolicy, rotate};
 
-use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized, sized_place};
+use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized, sized_out};
 use crate::change::keystile_change;
 use crate::format::keystile_format;
 use crate::issue::Source;
@@ -13,35 +14,36 @@ use crate::record::{keystile_record, records};
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
 
-/// Most lead times of notices in a policy.
+/// The most lead times of notices in a policy.
 pub const KEYSTILE_NOTICE_LEADS_MAX: usize = 8;
 
-/// How keys grow old and are replaced. Begin with `keystile_rotation_policy_default`.
+/// How long keys live and how they are replaced. Start with
+/// `keystile_rotation_policy_default`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_rotation_policy {
     /// `sizeof(keystile_rotation_policy)`.
     pub struct_size: usize,
-    /// How long a successor lives: 1 hour to 90 days.
+    /// The lifetime of a successor: 1 hour to 90 days.
     pub max_age_millis: u64,
-    /// How long the old key lives on beside it; 0 ends it at once.
+    /// How long the old key stays valid beside it; 0 ends it at once.
     pub overlap_millis: u64,
-    /// How long an ended key's record is kept.
+    /// How long the record of an ended key is kept.
     pub retention_millis: u64,
     /// How long before its end a key is due for a notice.
     pub notice_leads_millis: [u64; KEYSTILE_NOTICE_LEADS_MAX],
-    /// How many leads there are.
+    /// The number of lead times.
     pub notice_lead_count: u32,
-    /// 1 where the successor's first use ends the overlap, else 0.
+    /// 1 if the first use of the successor ends the overlap, otherwise 0.
     pub end_on_first_use: u8,
 }
 
 begins_with_its_size!(keystile_rotation_policy);
 
-/// 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead, ended keys kept for 30
-/// days.
+/// Reads the default policy: a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+/// and 1 days ahead, and records of ended keys kept for 30 days.
 ///
-/// `out_policy`: its `struct_size` must be set before.
+/// `out_policy`: set its `struct_size` before the call.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
 #[unsafe(no_mangle)]
@@ -49,26 +51,26 @@ pub unsafe extern "C" fn keystile_rotation_policy_default(
     out_policy: *mut keystile_rotation_policy,
 ) -> keystile_status {
     guard(|| {
-        *sized_place!(out_policy)? = keystile_rotation_policy::of(&RotationPolicy::default());
+        *sized_out!(out_policy)? = keystile_rotation_policy::of(&RotationPolicy::default());
         Ok(())
     })
 }
 
-/// Gives a key a successor of the same lineage, with the same rights.
+/// Issues a successor of the same lineage and with the same rights.
 ///
-/// The old key lives to the end of the overlap or to its own expiry, whichever is first.
-/// The successor's expiry counts from `now`.
+/// The old key ends with the overlap or at its own expiry, whichever is first. The
+/// successor's lifetime starts at `now`.
 ///
-/// `siblings`, `siblings_len`: the other records of the lineage, through which a still
-/// older key is found whose overlap ends now; at most two keys of a lineage live at once.
+/// `siblings`, `siblings_len`: the other records of the lineage. If one of them is
+/// still in its overlap, that ends now: at most two keys of a lineage are live at once.
 /// `policy`: NULL for the default.
 /// `format`, `peppers`, `random`, `random_len`: as for `keystile_issue`.
-/// `out_change`: receives the successor's text; its record; the records that changed; the
+/// `out_change`: receives the successor's text, its record, the changed records and the
 /// event.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` where the key is revoked, suspended,
-/// expired or replaced already; `KEYSTILE_ERROR_RECORD` where a sibling is of another
-/// lineage; else as `keystile_issue`.
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, suspended,
+/// expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
+/// lineage; otherwise as `keystile_issue`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rotate(
     record: Option<&keystile_record>,
@@ -104,7 +106,7 @@ pub unsafe extern "C" fn keystile_rotate(
     })
 }
 
-/// The policy for an argument, or the default.
+/// The policy of an argument, or the default.
 pub(crate) fn policy_or_default(
     policy: *const keystile_rotation_policy,
 ) -> Result<RotationPolicy, keystile_status> {
@@ -118,8 +120,8 @@ pub(crate) fn policy_or_default(
 impl keystile_rotation_policy {
     fn of(policy: &RotationPolicy) -> Self {
         let mut leads = [0; KEYSTILE_NOTICE_LEADS_MAX];
-        for (place, lead) in leads.iter_mut().zip(policy.notice_leads()) {
-            *place = lead.get();
+        for (slot, lead) in leads.iter_mut().zip(policy.notice_leads()) {
+            *slot = lead.get();
         }
         let count = policy.notice_leads().len().min(KEYSTILE_NOTICE_LEADS_MAX);
         Self {
@@ -137,7 +139,7 @@ impl keystile_rotation_policy {
         let count = usize::try_from(self.notice_lead_count).map_err(|_| KEYSTILE_ERROR_VALUE)?;
         let leads = self.notice_leads_millis.get(..count);
         let leads = leads.ok_or(KEYSTILE_ERROR_VALUE)?;
-        // The overlap last: it is held against the age.
+        // The overlap comes last, because it is checked against the age.
         let policy = RotationPolicy::default()
             .with_overlap(Millis::ZERO)?
             .with_max_age(Millis::new(self.max_age_millis))?

@@ -1,25 +1,26 @@
-//! What a call came to: one number, 0 where it is done or allowed.
+//! The result of a call as one number: 0 if it is done or allowed.
 
 use keystile::{Denial, DenialCode, Error, ErrorKind};
 
-/// What a call came to. The numbers never change their meaning; later versions append.
+/// The result of a call. Numbers never change their meaning; later versions add more.
 ///
-/// 0: done, or the request is allowed. 1 to 99: not decided yet. 100 to 199: the request
-/// is refused. 200 to 299: the call could not be done, with these values or at this
+/// 0: done, or the request is allowed. 1 to 99: not decided yet. 100 to 199: the
+/// request is refused. 200 to 299: the call failed because of these values or at this
 /// time. 300 and above: the call itself was wrong.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum keystile_status {
-    /// Done. From a function that judges: the request may go on.
+    /// Done. From a function that decides about a request: it may go on.
     KEYSTILE_OK = 0,
-    /// The keyring has no record of the key: fetch it and call `keystile_keyring_admit`.
+    /// The keyring has no record of the key: fetch it and call
+    /// `keystile_keyring_admit`.
     KEYSTILE_NEEDS_RECORD = 1,
 
     /// No credential was presented.
     KEYSTILE_DENIED_MISSING_CREDENTIAL = 100,
     /// Two different credentials were presented.
     KEYSTILE_DENIED_CONFLICTING_CREDENTIALS = 101,
-    /// The credential is malformed, unknown or wrong; which of them is not told.
+    /// The credential is malformed, unknown or wrong; which of them is not disclosed.
     KEYSTILE_DENIED_INVALID_KEY = 102,
     /// The key is revoked.
     KEYSTILE_DENIED_KEY_REVOKED = 103,
@@ -31,55 +32,55 @@ pub enum keystile_status {
     KEYSTILE_DENIED_KEY_REPLACED = 106,
     /// The key is for another environment.
     KEYSTILE_DENIED_WRONG_ENVIRONMENT = 107,
-    /// The peer's address is not within the key's networks.
+    /// The peer's address is not in the key's networks.
     KEYSTILE_DENIED_NETWORK = 108,
     /// The path is not canonical.
     KEYSTILE_DENIED_PATH_NOT_CANONICAL = 109,
     /// No endpoint rule of the key matches.
     KEYSTILE_DENIED_ENDPOINT = 110,
-    /// The key lacks a permission.
+    /// The key lacks a required permission.
     KEYSTILE_DENIED_PERMISSION = 111,
-    /// The rate limit is spent.
+    /// The rate limit is exceeded.
     KEYSTILE_DENIED_RATE_LIMITED = 112,
-    /// The count of uses is spent.
+    /// The key has no uses left.
     KEYSTILE_DENIED_USES_SPENT = 113,
-    /// The store could not be asked.
+    /// The store is unavailable.
     KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
-    /// Refused for a reason that this version has no number for.
+    /// Refused for a reason that has no number in this version.
     KEYSTILE_DENIED = 199,
 
-    /// A prefix, environment, template or header name is not spelled as one.
+    /// A prefix, environment, template or header name is not well formed.
     KEYSTILE_ERROR_NAME = 200,
-    /// A key format cannot be put together so.
+    /// The parts of a key format do not fit together.
     KEYSTILE_ERROR_FORMAT = 201,
-    /// A text is no key id.
+    /// A text is not a key id.
     KEYSTILE_ERROR_KEY_ID = 202,
     /// A digest or pepper is not well formed.
     KEYSTILE_ERROR_DIGEST = 203,
-    /// A permission or requirement is not spelled as one, or there are too many.
+    /// A permission or requirement is not well formed, or there are too many.
     KEYSTILE_ERROR_PERMISSION = 204,
-    /// An endpoint rule is not spelled as one, or there are too many.
+    /// An endpoint rule is not well formed, or there are too many.
     KEYSTILE_ERROR_ENDPOINT = 205,
-    /// A network or address is not spelled as one, or there are too many.
+    /// A network or address is not well formed, or there are too many.
     KEYSTILE_ERROR_NETWORK = 206,
-    /// A rate limit, count of uses or capacity is out of its range.
+    /// A rate limit, number of uses, capacity or TTL is out of its range.
     KEYSTILE_ERROR_LIMIT = 207,
     /// An instant or duration is out of its range.
     KEYSTILE_ERROR_TIME = 208,
     /// The fields of a record are too long or contradict each other.
     KEYSTILE_ERROR_RECORD = 209,
-    /// The key is in no state to do that with it.
+    /// The key's current state does not allow the operation.
     KEYSTILE_ERROR_STATE = 210,
-    /// More is asked for than the template or the source key holds.
+    /// The request exceeds the template or the source key.
     KEYSTILE_ERROR_EXCEEDS = 211,
-    /// The source of randomness failed, or the buffer of random bytes was too short.
+    /// The source of randomness failed, or there were too few random bytes.
     KEYSTILE_ERROR_RANDOMNESS = 212,
-    /// The text is not the JSON that was expected.
+    /// A text is not the expected JSON.
     KEYSTILE_ERROR_JSON = 213,
-    /// An error that this version has no number for.
+    /// An error that has no number in this version.
     KEYSTILE_ERROR_OTHER = 299,
 
-    /// An argument that may not be NULL was NULL.
+    /// An argument is NULL that must not be.
     KEYSTILE_ERROR_NULL_POINTER = 300,
     /// A length is larger than memory can be.
     KEYSTILE_ERROR_LENGTH = 301,
@@ -87,13 +88,14 @@ pub enum keystile_status {
     KEYSTILE_ERROR_NOT_UTF8 = 302,
     /// The `struct_size` of a struct is not one that this version knows.
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
-    /// A number is none of those that stand for something, or a decision was never given.
+    /// A number is not a value of its enumeration, or a decision was not written by
+    /// this library.
     KEYSTILE_ERROR_VALUE = 304,
     /// The buffer is too small; the length that is needed was written.
     KEYSTILE_ERROR_BUFFER_TOO_SMALL = 305,
     /// There is nothing at that index.
     KEYSTILE_ERROR_INDEX = 306,
-    /// There is no such part.
+    /// The requested part does not exist.
     KEYSTILE_ERROR_ABSENT = 307,
     /// A bug in this library, which was caught; nothing was written. Please report it.
     KEYSTILE_ERROR_PANIC = 400,

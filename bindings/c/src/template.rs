@@ -12,18 +12,18 @@ use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
 
-/// A name for permissions, a rate limit and endpoint rules. Handle; it never changes, and
-/// threads may share it.
+/// A name for permissions, a rate limit and endpoint rules. Handle; it never changes,
+/// and threads may share it.
 #[derive(Debug)]
 pub struct keystile_template(pub(crate) ScopeTemplate);
 
-/// A template.
+/// Creates a template.
 ///
-/// `name`, `name_len`: 1 to 32 of a-z, 0-9, `_` and `-`, beginning with a letter.
-/// `permissions`: what it grants; copied.
-/// `endpoints`: where; NULL for anywhere; copied.
-/// `rate_limit`: how often; NULL for as often as one likes.
-/// `out_template`: receives a handle, to be freed with `keystile_template_free`.
+/// `name`, `name_len`: 1 to 32 of a-z, 0-9, `_` and `-`, starting with a letter.
+/// `permissions`: the permissions that it grants; copied.
+/// `endpoints`: the endpoints that it restricts keys to; NULL for all; copied.
+/// `rate_limit`: the rate limit; NULL for unlimited.
+/// `out_template`: receives a handle; free it with `keystile_template_free`.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
 #[unsafe(no_mangle)]
@@ -46,12 +46,12 @@ pub unsafe extern "C" fn keystile_template_new(
     })
 }
 
-/// A preset: `monitoring` (read; 100 an hour; `/api/metrics` and below), `integration`
-/// (read, write; 1,000; `/api/data` and below) or `admin` (read, write, delete, admin;
-/// 5,000; everywhere).
+/// Creates one of the presets: `monitoring` (read; 100 requests an hour; `/api/metrics`
+/// and below), `integration` (read, write; 1,000; `/api/data` and below) or `admin`
+/// (read, write, delete, admin; 5,000; all endpoints).
 ///
 /// `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
-/// where there is no preset of that name.
+/// if there is no preset of that name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_template_preset(
     name: *const c_char,
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn keystile_template_preset(
     })
 }
 
-/// The name of a template, borrowed from it. Returns `KEYSTILE_OK`.
+/// Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_name(
     template: Option<&keystile_template>,
@@ -80,7 +80,8 @@ pub extern "C" fn keystile_template_name(
     })
 }
 
-/// The permissions of a template, lent by it: do not free them. NULL for NULL.
+/// Returns the permissions of a template, which it lends: do not free them. NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_permissions(
     template: Option<&keystile_template>,
@@ -90,8 +91,8 @@ pub extern "C" fn keystile_template_permissions(
     })
 }
 
-/// The endpoint rules of a template, lent by it: do not free them. NULL where there are
-/// none, and for NULL.
+/// Returns the endpoint rules of a template, which it lends: do not free them. NULL if
+/// it does not restrict endpoints, and for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_endpoints(
     template: Option<&keystile_template>,
@@ -102,9 +103,9 @@ pub extern "C" fn keystile_template_endpoints(
     })
 }
 
-/// The rate limit of a template.
+/// Reads the rate limit of a template.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` where there is none.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_rate_limit(
     template: Option<&keystile_template>,
@@ -118,7 +119,7 @@ pub extern "C" fn keystile_template_rate_limit(
     })
 }
 
-/// Frees a template; NULL is fine.
+/// Frees a template; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_free(template: Option<Box<keystile_template>>) {
     release(template);

@@ -1,4 +1,4 @@
-//! Texts and public ids as C sees them.
+//! Texts and public ids as C represents them.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -8,20 +8,20 @@ use keystile::{KeyId, UnixMillis};
 use crate::boundary::{self, Outcome, guard, non_null, text};
 use crate::status::keystile_status::{self, *};
 
-/// A text of `len` bytes. It does not end in NUL. `data` is NULL where there is none.
+/// A text of `len` bytes. It does not end in NUL. If `data` is NULL, there is no text.
 ///
 /// As an argument it must be UTF-8. As an output it is borrowed from the handle that it
-/// came from: it lives until that is freed.
+/// came from, and lives until that handle is freed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_str {
     /// The first byte.
     pub data: *const c_char,
-    /// How many there are.
+    /// The number of bytes.
     pub len: usize,
 }
 
-/// The public id of a key: 16 characters and a NUL. All zero where there is none.
+/// The public id of a key: 16 characters and a NUL. All zero if there is none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct keystile_id {
@@ -29,9 +29,9 @@ pub struct keystile_id {
     pub text: [c_char; 17],
 }
 
-/// The id that a text spells, such as a column of a table.
+/// Parses the public id of a key, such as a column of a table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` where the text is none.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_id_parse(
     text: *const c_char,
@@ -63,12 +63,12 @@ impl keystile_str {
         text.map_or(Self::NONE, Self::of)
     }
 
-    /// The text, which is there.
+    /// The text, which is required.
     pub(crate) fn required<'a>(self) -> Result<&'a str, keystile_status> {
         non_null(self.optional()?)
     }
 
-    /// The text, or nothing.
+    /// The text, if there is one.
     pub(crate) fn optional<'a>(self) -> Result<Option<&'a str>, keystile_status> {
         if self.data.is_null() && self.len == 0 {
             return Ok(None);
@@ -76,7 +76,7 @@ impl keystile_str {
         text!(self.data, self.len).map(Some)
     }
 
-    /// The bytes, or nothing.
+    /// The bytes, if there are any.
     #[inline]
     pub(crate) fn bytes<'a>(self) -> Result<Option<&'a [u8]>, keystile_status> {
         let bytes = boundary::bytes!(self.data, self.len)?;
@@ -89,7 +89,7 @@ pub(crate) fn texts<'a>(items: &[keystile_str]) -> Result<Vec<&'a str>, keystile
     items.iter().map(|item| item.required()).collect()
 }
 
-/// Writes the text at an index, or says that there is none.
+/// Writes the text at an index, or returns `KEYSTILE_ERROR_INDEX`.
 pub(crate) fn nth<'a>(
     mut texts: impl Iterator<Item = &'a str>,
     index: usize,
@@ -101,12 +101,12 @@ pub(crate) fn nth<'a>(
     Ok(())
 }
 
-/// A short text as an array that ends in NUL; cut where it would not fit.
+/// A short text as an array that ends in NUL; longer texts are cut.
 pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
     let mut chars = [0; N];
     let room = N.saturating_sub(1);
-    for (place, byte) in chars.iter_mut().take(room).zip(text.bytes()) {
-        *place = c_char::from_ne_bytes([byte]);
+    for (slot, byte) in chars.iter_mut().take(room).zip(text.bytes()) {
+        *slot = c_char::from_ne_bytes([byte]);
     }
     chars
 }
@@ -117,8 +117,8 @@ impl keystile_id {
     #[inline]
     pub(crate) fn of(id: &KeyId) -> Self {
         let mut text = [0; 17];
-        for (place, byte) in text.iter_mut().zip(id.as_bytes()) {
-            *place = c_char::from_ne_bytes([*byte]);
+        for (slot, byte) in text.iter_mut().zip(id.as_bytes()) {
+            *slot = c_char::from_ne_bytes([*byte]);
         }
         Self { text }
     }
@@ -128,14 +128,14 @@ impl keystile_id {
         id.map_or(Self::NONE, Self::of)
     }
 
-    /// The id, which is there.
+    /// The id, which is required.
     pub(crate) fn core(&self) -> Result<KeyId, keystile_status> {
         let bytes = self.text.map(|char| u8::from_ne_bytes(char.to_ne_bytes()));
         let (_, bytes) = bytes.split_last().ok_or(KEYSTILE_ERROR_KEY_ID)?;
         Ok(KeyId::from_bytes(bytes)?)
     }
 
-    /// The id, or nothing.
+    /// The id, if there is one.
     pub(crate) fn optional(&self) -> Result<Option<KeyId>, keystile_status> {
         if *self == Self::NONE {
             return Ok(None);
@@ -144,18 +144,18 @@ impl keystile_id {
     }
 }
 
-/// An instant, which is there.
+/// An instant, which is required.
 #[inline]
 pub(crate) fn instant(millis: u64) -> Result<UnixMillis, keystile_status> {
     Ok(UnixMillis::new(millis)?)
 }
 
-/// An instant, or nothing for 0.
+/// An instant; 0 is none.
 pub(crate) fn optional_instant(millis: u64) -> Result<Option<UnixMillis>, keystile_status> {
     (millis != 0).then(|| instant(millis)).transpose()
 }
 
-/// An instant as a number, 0 for none.
+/// An instant as a number; none is 0.
 pub(crate) fn millis(instant: Option<UnixMillis>) -> u64 {
     instant.map_or(0, UnixMillis::get)
 }

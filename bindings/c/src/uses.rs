@@ -1,4 +1,4 @@
-//! The uses that a keyring noted, for a store to write in bulk.
+//! The uses that a keyring recorded, for a store to write in bulk.
 
 use core::mem::MaybeUninit;
 
@@ -9,29 +9,29 @@ use crate::keyring::keystile_keyring;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_id, millis};
 
-/// Uses that were drained from a keyring. Handle; it never changes, and threads may share
-/// it.
+/// Uses that were drained from a keyring. Handle; it never changes, and threads may
+/// share it.
 #[derive(Debug)]
 pub struct keystile_uses(Vec<Use>);
 
-/// How often a key was used since the last drain.
+/// How many times a key was used since the last drain.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_use {
     /// The key.
     pub key_id: keystile_id,
-    /// Its lineage, under which uses are counted down.
+    /// Its lineage, which uses are counted for.
     pub lineage: keystile_id,
-    /// When it was last used, to the second; 0 where that is not known.
+    /// When it was last used, to the second; 0 if that is not known.
     pub last_used_at: u64,
-    /// How often.
+    /// The number of uses.
     pub count: u64,
 }
 
-/// The uses since the last call. Each is told once: call it every few seconds, and once
-/// before stopping.
+/// Drains the uses since the last call. Each is returned only once: call this every few
+/// seconds, and once before the program ends.
 ///
-/// `out_uses`: receives a handle, to be freed with `keystile_uses_free`. Returns
+/// `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
 /// `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_drain_uses(
@@ -45,13 +45,14 @@ pub extern "C" fn keystile_keyring_drain_uses(
     })
 }
 
-/// How many keys were used; 0 for NULL.
+/// Returns the number of keys that were used; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_uses_count(uses: Option<&keystile_uses>) -> usize {
     guard_or(0, || Some(uses?.0.len()))
 }
 
-/// The use at an index. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+/// Reads the uses of the key at an index. Returns `KEYSTILE_OK`, or
+/// `KEYSTILE_ERROR_INDEX` past the last one.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_uses_at(
     uses: Option<&keystile_uses>,
@@ -71,7 +72,7 @@ pub extern "C" fn keystile_uses_at(
     })
 }
 
-/// Frees the uses; NULL is fine.
+/// Frees uses; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_uses_free(uses: Option<Box<keystile_uses>>) {
     release(uses);

@@ -1,4 +1,4 @@
-//! The decision on a key whose record is at hand.
+//! The decision about a key whose record is at hand.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -14,14 +14,15 @@ use crate::request::keystile_request;
 use crate::status::keystile_status;
 use crate::text::instant;
 
-/// Which keys a service accepts. Handle; it never changes, and threads may share it.
+/// The keys that a service accepts. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
 pub struct keystile_verifier(pub(crate) Verifier);
 
-/// Accepts keys of one format.
+/// Creates a verifier for keys of one format.
 ///
-/// `peppers`: those that digests are checked under; NULL for none. Copied, as the format.
-/// `out_verifier`: receives a handle, to be freed with `keystile_verifier_free`.
+/// `format`: copied.
+/// `peppers`: those that digests are verified with; NULL for none; copied.
+/// `out_verifier`: receives a handle; free it with `keystile_verifier_free`.
 ///
 /// Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
@@ -41,9 +42,9 @@ pub extern "C" fn keystile_verifier_new(
     })
 }
 
-/// The same verifier, which accepts keys of a further format too.
+/// Copies a verifier; the copy accepts keys of a further format too.
 ///
-/// `out_verifier`: receives a new handle; `verifier` stays as it is. Returns
+/// `out_verifier`: receives a new handle; `verifier` does not change. Returns
 /// `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_verifier_with_format(
@@ -59,19 +60,20 @@ pub extern "C" fn keystile_verifier_with_format(
     })
 }
 
-/// Decides about a presented key by its record. The status that it returns is the decision,
-/// and there is no other: the request may go on only where that is `KEYSTILE_OK`.
+/// Decides about a presented key by its record. The returned status is the decision,
+/// and there is no other: the request may go on only if it is `KEYSTILE_OK`.
 ///
 /// `key`, `key_len`: the bytes as they were presented, of any length and content.
-/// `record`: what a look-up by `keystile_key_lookup` gave; NULL where it gave nothing.
+/// `record`: the result of a lookup by `keystile_key_lookup`; NULL if it found none.
 /// `request`: what the caller wants to do.
-/// `usage`: in: what the lineage has spent; out: what it has spent then. Changed only by an
-/// allow. Write it back with compare-and-set: two decisions at once must not spend the same
-/// use.
+/// `usage`: in: what the lineage has spent; out: what it has spent after this request.
+/// Changed only if the request is allowed. Write it back with compare-and-set, so that
+/// two decisions cannot spend the same use.
 /// `now`: milliseconds since 1970.
 /// `out_decision`: receives the details of an allow or a refusal. May be NULL.
 ///
-/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which is no allow either.
+/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not
+/// allow the request either.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_verify(
@@ -101,7 +103,7 @@ pub unsafe extern "C" fn keystile_verify(
     })
 }
 
-/// Frees a verifier; NULL is fine.
+/// Frees a verifier; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_verifier_free(verifier: Option<Box<keystile_verifier>>) {
     release(verifier);

@@ -4,8 +4,8 @@ use core::ffi::{CStr, c_char};
 
 use crate::boundary::guard_or;
 
-/// The number of the ABI that this header describes. A library of another number is not
-/// the one that a program was compiled for; compare it with `keystile_abi_version`.
+/// The number of the ABI that this header describes. Compare it with
+/// `keystile_abi_version`: a program must not use a library with another number.
 pub const KEYSTILE_ABI_VERSION: u32 = 1;
 
 const VERSION: &CStr =
@@ -14,15 +14,13 @@ const VERSION: &CStr =
         Err(_) => c"unknown",
     };
 
-/// The version of the library, such as `1.2.3`.
-///
-/// Returns a static text that ends in NUL.
+/// Returns the version of the library, such as `1.2.3`: a static text that ends in NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_version() -> *const c_char {
     guard_or(VERSION.as_ptr(), || None)
 }
 
-/// The number of the library's ABI; the header's is `KEYSTILE_ABI_VERSION`.
+/// Returns the number of the library's ABI; the header's is `KEYSTILE_ABI_VERSION`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_abi_version() -> u32 {
     guard_or(KEYSTILE_ABI_VERSION, || None)
