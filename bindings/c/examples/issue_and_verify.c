@@ -1,4 +1,4 @@
-/* Issues a key, then judges three requests that present one.
+/* Issues a key, then decides about three requests that present one.
  *
  * cc issue_and_verify.c $(pkg-config --cflags --libs keystile) -o issue_and_verify */
 #include <keystile.h>
@@ -16,7 +16,7 @@ static keystile_str str(const char *text) {
     return value;
 }
 
-/* Everything but a decision has to succeed here. */
+/* All calls must succeed here, except the decisions. */
 static void must(keystile_status status) {
     if (status != KEYSTILE_OK) {
         fprintf(stderr, "%s: %s\n", keystile_status_name(status), keystile_status_text(status));
@@ -25,13 +25,13 @@ static void must(keystile_status status) {
 }
 
 int main(void) {
-    /* How keys are spelled, and which of them this service accepts. */
+    /* The format of keys, and which of them this service accepts. */
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
     must(keystile_format_structured("acme", 4, &format));
     must(keystile_verifier_new(format, NULL, &verifier));
 
-    /* Issue: the key is shown once; its record is what a store keeps. */
+    /* Issue: show the key once, and store its record. */
     keystile_str granted[] = {str("invoices:read")};
     keystile_permissions *permissions = NULL;
     must(keystile_permissions_new(granted, 1, &permissions));
@@ -65,7 +65,7 @@ int main(void) {
         keystile_verify(verifier, key.data, key.len, record, &request, &usage, now(), NULL);
     printf("to read: %s\n", keystile_status_name(status));
 
-    /* A refusal names what is missing, and is an HTTP response in the making. */
+    /* A refusal names what is missing, and becomes an HTTP response. */
     keystile_decision decision;
     request.requirement = write;
     status = keystile_verify(verifier, key.data, key.len, record, &request, &usage, now(), &decision);
@@ -76,7 +76,7 @@ int main(void) {
     must(keystile_response_body(response, &body));
     printf("HTTP %u %.*s\n", keystile_response_status(response), (int)body.len, body.data);
 
-    /* A key that was cut off is turned away before anything is looked up. */
+    /* A key that was cut off is refused without a lookup. */
     keystile_lookup lookup;
     status = keystile_key_lookup(verifier, key.data, key.len - 1, &lookup);
     printf("cut off: %s\n", keystile_status_name(status));

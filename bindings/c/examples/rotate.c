@@ -1,4 +1,4 @@
-/* Rotates a key: for a week both the old one and its successor are good.
+/* Rotates a key: for a week both the old key and its successor are accepted.
  *
  * cc rotate.c $(pkg-config --cflags --libs keystile) -o rotate */
 #include <keystile.h>
@@ -15,7 +15,7 @@ static void must(keystile_status status) {
     }
 }
 
-/* What becomes of a request that presents the key at that time. */
+/* The result of a request that presents the key at that time. */
 static const char *ask(const keystile_verifier *verifier, keystile_str key,
                        const keystile_record *record, uint64_t now) {
     keystile_request request;
@@ -43,13 +43,13 @@ int main(void) {
     must(keystile_issue(format, NULL, &asked, NULL, 0, now, &issued));
     const keystile_record *record = keystile_change_record_at(issued, 0);
 
-    /* Ninety days of life, a week of overlap: the plan says when it is time. */
+    /* A lifetime of 90 days and an overlap of a week: the plan lists what is due when. */
     keystile_due due[2];
     size_t count = 0;
     now += 83 * DAY;
     must(keystile_plan(&record, 1, NULL, now, due, 2, &count));
     for (size_t index = 0; index < count; index++) {
-        printf("on day 83 there is due: %s\n",
+        printf("due on day 83: %s\n",
                due[index].action == KEYSTILE_DUE_ROTATE ? "a rotation" : "a notice");
     }
 

@@ -1,4 +1,4 @@
-/* A small HTTP service: keys in SQLite, decisions by a keyring, two routes behind them.
+/* A small HTTP service: keys in SQLite, decisions by a keyring, and two routes.
  *
  *   GET  /api/profile   any valid key
  *   POST /api/data      a key with the permission `write`
@@ -8,8 +8,8 @@
  *   service keys.db issue CLIENT PERMISSION... [limit=N]   shows a new key, once
  *   service keys.db serve PORT
  *
- * While it serves it reads lines: `revoke KEY-ID` ends a key at once. An interrupt or SIGTERM
- * ends the service, and the last uses are noted. */
+ * While it serves it reads lines: `revoke KEY-ID` revokes a key at once. An interrupt or SIGTERM
+ * stops the service after it has recorded the last uses. */
 #include <keystile.h>
 #include <microhttpd.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A store that does not settle is no reason to go round for ever. */
+/* Give up if invalidations keep overtaking the fetches. */
 enum { ROUNDS_MAX = 4, HEADERS_MAX = 8 };
 
 typedef struct service {
@@ -59,14 +59,14 @@ static void must_sql(sqlite3 *database, int result) {
     }
 }
 
-/* ---- The store: one row for each key, its record as one JSON text. ---- */
+/* ---- The store: one row for each key, with its record as one JSON text. ---- */
 
 static const char SCHEMA[] =
     "CREATE TABLE IF NOT EXISTS api_keys ("
     " id TEXT PRIMARY KEY, key_hash TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,"
     " record TEXT NOT NULL, uses INTEGER NOT NULL DEFAULT 0, last_used_at INTEGER)";
 
-/* Writes all records of a change, each over the version before it, or none. */
+/* Writes all records of a change or none; each replaces only the version before it. */
 static int store_change(sqlite3 *database, const keystile_change *change) {
     static const char SQL[] =
         "INSERT INTO api_keys (id, key_hash, version, record) VALUES (?1, ?2, ?3, ?4)"
@@ -105,7 +105,7 @@ static int store_change(sqlite3 *database, const keystile_change *change) {
     return written;
 }
 
-/* The record of an id. `found` says whether there is one; 0 where the store failed. */
+/* Reads the record of an id; `found` is set if there is one. Returns 0 if the store failed. */
 static int fetch(sqlite3 *database, const char *id, keystile_record **record) {
     sqlite3_stmt *statement = NULL;
     int answered = 0;
@@ -126,7 +126,7 @@ static int fetch(sqlite3 *database, const char *id, keystile_record **record) {
     return answered;
 }
 
-/* The answer of a route as JSON text; SQLite knows how to quote a client's name. */
+/* Formats the answer of a route as JSON; SQLite quotes the client's name. */
 static char *describe(sqlite3 *database, int is_data, const char *id) {
     static const char PROFILE[] =
         "SELECT json_object('client', json_extract(record, '$.client_name'),"
@@ -145,7 +145,7 @@ static char *describe(sqlite3 *database, int is_data, const char *id) {
     return text != NULL ? text : sqlite3_mprintf("{}");
 }
 
-/* Uses are noted in bulk, so that no request waits for a write. */
+/* Uses are recorded in bulk, so that no request waits for a write. */
 static void note_uses(service *service) {
     static const char SQL[] = "UPDATE api_keys SET uses = uses + ?2, last_used_at = ?3 WHERE id = ?1";
     keystile_uses *uses = NULL;
@@ -254,7 +254,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     (void)version;
     (void)upload;
     if (*state == NULL || *upload_len > 0) {
-        /* The body is of no interest here; it is read and dropped. */
+        /* The body is read and ignored. */
         *state = &seen;
         *upload_len = 0;
         return MHD_YES;
@@ -271,7 +271,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     keystile_response *response = NULL;
     memset(&decision, 0, sizeof decision);
     keystile_status status = guard(service, connection, method, path, requirement, &decision);
-    /* A misuse leaves the decision as it was, and then there is no response to it either. */
+    /* After a misuse no decision was written, so there is no response to it either. */
     if (keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, requirement, now(),
                          &response) != KEYSTILE_OK) {
         return reply(connection, NULL, 500, "", 0);
@@ -325,7 +325,7 @@ static int issue(service *service, int count, char **words) {
     return stored ? 0 : 1;
 }
 
-/* Once the store has the revocation, the keyring is told. */
+/* Invalidate only after the store has accepted the revocation. */
 static void end_key(service *service, const char *id) {
     keystile_record *record = NULL;
     keystile_change *revoked = NULL;
@@ -343,7 +343,7 @@ static void end_key(service *service, const char *id) {
     keystile_record_free(record);
 }
 
-/* Does what the lines on standard input say; 0 where there will be no more. */
+/* Runs the commands on standard input; returns 0 at its end. */
 static int obey(service *service) {
     char lines[256];
     ssize_t length = read(STDIN_FILENO, lines, sizeof lines - 1);
@@ -366,7 +366,7 @@ static void stop(int number) {
     stopping = 1;
 }
 
-/* Signals come while this thread waits, and at no other time or thread. */
+/* Signals arrive only in this thread, and only while it waits. */
 static void hear_signals(sigset_t *while_waiting) {
     struct sigaction action;
     sigset_t held;
@@ -374,7 +374,7 @@ static void hear_signals(sigset_t *while_waiting) {
     action.sa_handler = stop;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    /* In the background of a terminal there is nothing to read, and no reason to halt. */
+    /* A background process of a terminal has no input, and should not be stopped for that. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGTTIN, &action, NULL);
     sigemptyset(&held);
@@ -391,7 +391,7 @@ static int serve(service *service, const char *port) {
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION,
         (uint16_t)strtoul(port, NULL, 10), NULL, NULL, answer, service, MHD_OPTION_END);
     if (daemon == NULL) {
-        fprintf(stderr, "the port cannot be opened\n");
+        fprintf(stderr, "cannot listen on port %s\n", port);
         return 1;
     }
     printf("serving on port %s\n", port);
@@ -426,7 +426,7 @@ int main(int argc, char **argv) {
                                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                                    SQLITE_OPEN_FULLMUTEX,
                                                NULL));
-    /* Another process may be writing: `issue` beside `serve`. */
+    /* Another process may be writing, such as `issue` during `serve`. */
     sqlite3_busy_timeout(service.database, 5000);
     must_sql(service.database, sqlite3_exec(service.database, SCHEMA, NULL, NULL, NULL));
     must(keystile_format_structured("acme", 4, &service.format));

@@ -28,7 +28,7 @@ pub(crate) fn run(house: &House) -> Done {
         house,
         &example(&bench, "rotate", &[])?,
         &[
-            "on day 83 there is due: a rotation",
+            "due on day 83: a rotation",
             "on day 84: the old key ok, the new key ok",
             "the new key ok",
         ],

@@ -1,5 +1,5 @@
-/* Each allocation of a whole tour fails once, in a process of its own: that ends by an
- * abort, and never goes on with half a value. */
+/* Each allocation of a whole tour fails once, in a separate process: the process aborts, and
+ * never continues with an incomplete value. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -97,7 +97,7 @@ int main(void) {
     long aborted = 0, survived = 0;
     CHECK(setrlimit(RLIMIT_CORE, &no_core) == 0);
     tour();
-    /* What is set up once per process is there by now: a tour of its own is counted. */
+    /* The first tour sets up what is needed once per process; only a second one is counted. */
     count = 0;
     tour();
     long all = count;

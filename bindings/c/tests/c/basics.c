@@ -1,4 +1,4 @@
-/* A tour of the whole interface, which is C99 and C++11 alike. */
+/* A tour of the whole interface, compiled as C99 and as C++11. */
 #include "support.h"
 
 static keystile_request request_for(const keystile_requirement *requirement, const char *method,
@@ -75,7 +75,7 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     keystile_record_free(by_json);
     keystile_record_free(by_parts);
 
-    /* A missing end is a mistake, and for ever has to be said. */
+    /* A missing expiry is an error; never_expires must be set explicitly. */
     by_parts = NULL;
     parts.expires_at = 0;
     EXPECT(KEYSTILE_ERROR_TIME, keystile_record_new(&parts, &by_parts));
@@ -189,7 +189,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     EXPECT(KEYSTILE_ERROR_INDEX, keystile_uses_at(uses, 1, &used));
     keystile_uses_free(uses);
 
-    /* A fetch that an invalidation overtakes is asked for anew, and the revocation holds. */
+    /* A fetch that an invalidation overtakes must be repeated, and the revocation holds. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
                                                          NOW, &decision, &ticket));
@@ -205,7 +205,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
                                                                &request, NOW, &decision, &ticket));
     OK(keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
     OK(keystile_keyring_invalidate_all(keyring));
-    /* A store from a backup has the record as it was before the revocation. */
+    /* A store that was restored from a backup has the record before the revocation. */
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          &decision, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
@@ -330,6 +330,6 @@ int main(void) {
     keystile_change_free(change);
     keystile_verifier_free(verifier);
     keystile_format_free(format);
-    puts("the tour is through");
+    puts("the tour is complete");
     return 0;
 }

@@ -1,12 +1,12 @@
-/* Constant time, shown by valgrind: a secret is marked as undefined memory, and any branch
- * or address that depends on it is an error.
+/* Proves constant time with valgrind: a secret is marked as undefined memory, so that any
+ * branch or address that depends on it is an error.
  *
- * usage: constant_time digest|leaky; `leaky` is the control, which valgrind has to catch. */
+ * usage: constant_time digest|leaky; `leaky` is the control, which valgrind must report. */
 #include <valgrind/memcheck.h>
 
 #include "support.h"
 
-/* As somebody might write it: it stops at the first byte that differs. */
+/* A naive comparison: it stops at the first byte that differs. */
 static int leaky_equal(const uint8_t *one, const uint8_t *other, size_t len) {
     for (volatile size_t at = 0; at < len; at++) {
         if (one[at] != other[at]) {
@@ -32,10 +32,10 @@ int main(int argc, char **argv) {
         answer = leaky_equal(stored.bytes, presented.bytes, sizeof stored.bytes);
     } else {
         OK(keystile_digest_equal(&stored, &presented, &equal));
-        /* The answer is no secret: it is the decision. */
+        /* The answer is not secret: it is the decision. */
         VALGRIND_MAKE_MEM_DEFINED(&equal, sizeof equal);
         CHECK(equal);
-        /* Under a pepper too, which is a secret as well. */
+        /* With a pepper too, which is also secret. */
         VALGRIND_MAKE_MEM_UNDEFINED(pepper, sizeof pepper);
         OK(keystile_peppers_new(1, pepper, sizeof pepper, &peppers));
         OK(keystile_digest_of(peppers, key, sizeof key - 1, &stored));

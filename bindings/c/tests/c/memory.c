@@ -1,4 +1,4 @@
-/* Makes, judges and frees so many keys, and holds that memory stays flat.
+/* Issues, checks and frees COUNT keys; memory must not grow.
  *
  * usage: memory COUNT */
 #include <sys/resource.h>
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
            peak_kib());
     keystile_verifier_free(verifier);
     keystile_format_free(format);
-    /* The kernel counts in lumps; a leak of one byte each would be ten times this. */
+    /* The kernel counts whole pages; a leak of one byte per key would be ten times this. */
     CHECK(peak_kib() - settled < 1024);
     return 0;
 }

@@ -169,7 +169,7 @@ keystile_record *record_of(const json_t *form) {
     CHECK(text != NULL);
     OK(keystile_record_from_json(text, strlen(text), &record));
     free(text);
-    /* Through the plain fields and back, as a table would have it. */
+    /* To plain fields and back, as with a table. */
     keystile_record_parts parts;
     memset(&parts, 0, sizeof parts);
     parts.struct_size = sizeof parts;
@@ -195,7 +195,7 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) 
         policy->notice_leads_millis[index] = number_of(lead);
         policy->notice_lead_count++;
     }
-    /* A policy is looked at where it is used; a plan without records uses it. */
+    /* A policy is checked when it is used, so use it in a plan without records. */
     return keystile_plan(NULL, 0, policy, NOW, dues, 2, &count);
 }
 

@@ -6,16 +6,16 @@
 
 #include "support.h"
 
-/* Bytes of any content; freed by whoever asked for them. */
+/* Bytes of any content; the caller frees them. */
 typedef struct bytes {
     char *data;
     size_t len;
 } bytes;
 
-/* Plays one case and gives the outcome, to be compared with what is expected. */
+/* Runs one case and returns its outcome, for comparison with the expected one. */
 typedef json_t *(*player)(const json_t *);
 
-/* One file of vectors and who plays it. */
+/* One file of vectors and the function that runs it. */
 typedef struct topic {
     const char *file;
     player play;

@@ -1,4 +1,4 @@
-/* One good argument of each kind, for the programs that are made from the header. */
+/* One valid argument of each kind, for the programs that are generated from the header. */
 #ifndef SPECIMENS_H
 #define SPECIMENS_H
 
@@ -8,7 +8,7 @@
 #define IS_LENGTH(call) EXPECT(KEYSTILE_ERROR_LENGTH, call)
 #define IS_STRUCT_SIZE(call) EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, call)
 
-/* An output is filled with a pattern, and has to be as it was after a misuse. */
+/* An output is filled with a pattern, and must be unchanged after a misuse. */
 #define FILL(place)                                                                       \
     unsigned char before_##place[sizeof place];                                           \
     (void)before_##place;                                                                 \
@@ -16,12 +16,12 @@
 #define UNTOUCHED(place)                                                                  \
     do {                                                                                  \
         memset(before_##place, 0xA5, sizeof place);                                       \
-        /* Structs that begin with their size had it set. */                              \
+        /* In structs that begin with their size, the size is set. */                              \
         size_t from = memcmp(&place, before_##place, 1) == 0 ? 0 : sizeof(size_t);        \
         CHECK(memcmp((char *)&place + from, before_##place + from, sizeof place - from) == 0); \
     } while (0)
 
-/* The numbers, by the names of their parameters. */
+/* Numbers, by the names of their parameters. */
 #define S_now NOW
 #define S_index 0
 #define S_version 1
@@ -92,7 +92,7 @@ static struct {
     keystile_networks *networks;
 } S;
 
-/* A struct that says another size than it has. */
+/* A struct whose struct_size is wrong. */
 static inline void *wrong_size(size_t size) {
     static size_t place[64];
     place[0] = size;

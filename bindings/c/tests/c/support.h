@@ -1,4 +1,4 @@
-/* What every C test uses: checks that say where they failed, and texts from literals. */
+/* What every C test uses: checks that print where they failed, and texts from literals. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
@@ -8,7 +8,7 @@
 
 #include "keystile.h"
 
-/* An instant, and the tests' own idea of a status that they expect. */
+/* An instant, and the expected statuses. */
 #define NOW UINT64_C(1790000000000)
 #define DAY UINT64_C(86400000)
 
@@ -20,7 +20,7 @@
         }                                                                                 \
     } while (0)
 
-/* Holds a status against the one that is expected. */
+/* Compares a status with the expected one. */
 #define EXPECT(expected, call)                                                            \
     do {                                                                                  \
         int expect_got = (int)(call);                                                     \

@@ -1,6 +1,6 @@
 /* Many threads on one keyring: checks, admits, invalidations and drains at once.
  *
- * usage: threads TURNS [racy]; for ThreadSanitizer, which has to catch the racy control. */
+ * usage: threads TURNS [racy]; for ThreadSanitizer, which must report the racy control. */
 #include <pthread.h>
 
 #include "support.h"

@@ -1,4 +1,4 @@
-/* Plays the shared vectors through the C ABI and compares entry by entry.
+/* Runs the shared vectors through the C ABI and compares each entry.
  *
  * usage: vectors DIRECTORY; it prints how many entries agreed. */
 #include "reader.h"

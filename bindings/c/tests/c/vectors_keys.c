@@ -47,7 +47,7 @@ static json_t *times(const json_t *input) {
     request.has_lifetime = plus != 0;
     request.never_expires = plus == 0;
     OK(keystile_format_structured(L("acme"), &format));
-    /* An instant and a span meet where a key is issued. */
+    /* Issuing a key adds a lifetime to an instant. */
     keystile_status status = keystile_issue(format, NULL, &request, NULL, 0, millis, &change);
     keystile_format_free(format);
     if (status != KEYSTILE_OK) {
@@ -92,7 +92,7 @@ static void count(tally *tally, const char *text, size_t len) {
     tally->accepted += keystile_key_parse(tally->format, text, len, NULL) == KEYSTILE_OK;
 }
 
-/* Every text that a key becomes by one edit at one place. */
+/* Every text that differs from a key by one edit. */
 static void edit_at(tally *tally, keystile_str edit, keystile_str own, size_t at) {
     char other[512];
     CHECK(own.len < sizeof other);
@@ -150,7 +150,7 @@ static json_t *key_edits(const json_t *input) {
     return json_pack("{s:i, s:i}", "variants", tally.variants, "accepted", tally.accepted);
 }
 
-/* Whether a key reads back with these six digits at its end. */
+/* Whether a key with these last six digits is well formed. */
 static int reads(const keystile_format *format, keystile_str covered, const char *check) {
     char text[512];
     int len = snprintf(text, sizeof text, "%.*s%s", (int)covered.len, covered.data, check);
@@ -169,7 +169,7 @@ static json_t *checksums(const json_t *input) {
         value = value * 62 + (strchr(alphabet, *digit) - alphabet);
     }
     CHECK(reads(format, covered, check));
-    /* The right check is the only one that is near it. */
+    /* Only the right checksum is accepted, of all that are close to it. */
     for (size_t at = 0; at < 6; at++) {
         for (const char *other = alphabet; *other != '\0'; other++) {
             char wrong[7];

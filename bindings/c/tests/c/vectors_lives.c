@@ -90,7 +90,7 @@ static json_t *records(const json_t *input) {
         static char own[65536];
         size_t needed;
         OK(keystile_record_to_json(record, own, sizeof own, &needed));
-        /* Jansson has no unsigned numbers: where one is too large, all are read as real. */
+        /* Jansson has no unsigned numbers: if one is too large, all are read as real. */
         size_t flags = JSON_ALLOW_NUL;
         json_t *before = json_loadb(text.data, text.len, flags, NULL);
         if (before == NULL) {
@@ -155,7 +155,7 @@ static key *by_label(lineage *lineage, keystile_str label) {
     return NULL;
 }
 
-/* A record of its own, through the plain fields of another. */
+/* A copy of a record, through plain fields. */
 static keystile_record *copy_of(const keystile_record *record) {
     keystile_record_parts parts = parts_of(record);
     keystile_record *copy = NULL;
@@ -163,7 +163,7 @@ static keystile_record *copy_of(const keystile_record *record) {
     return copy;
 }
 
-/* Writes the records of a change as a store would: all of them, over the version before. */
+/* Writes the records of a change as a store does: all of them, over the version before. */
 static void write_all(lineage *lineage, const keystile_change *change, keystile_str successor) {
     for (size_t index = 0; index < keystile_change_record_count(change); index++) {
         const keystile_record *record = keystile_change_record_at(change, index);

@@ -105,7 +105,7 @@ static json_t *header_names(const json_t *input) {
     return json_pack("{s:b}", "legal", status == KEYSTILE_OK);
 }
 
-/* What a scene came to; the requirement is kept for naming what is missing. */
+/* The outcome of a scene; the requirement is kept to name what is missing. */
 typedef struct judged {
     keystile_status status;
     keystile_decision decision;
@@ -133,7 +133,7 @@ static keystile_verifier *verifier_of(const json_t *scene) {
     return verifier;
 }
 
-/* What a lineage has spent, from the instants that its limit admitted. */
+/* What a lineage has spent, from the instants of its admitted requests. */
 static keystile_usage usage_of(const json_t *scene) {
     const json_t *form = field(scene, "usage"), *instants = field(form, "admitted_at");
     keystile_usage usage = {0, 0, 0};
@@ -149,7 +149,7 @@ static keystile_usage usage_of(const json_t *scene) {
     return usage;
 }
 
-/* The keyring has to come to the same decision, by a look-up of this very record. */
+/* The keyring must make the same decision, from a lookup of the same record. */
 static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key,
                              const keystile_record *record, const keystile_request *request,
                              const judged *expected) {
@@ -212,7 +212,7 @@ static judged judge(const json_t *scene) {
         CHECK(judged.status >= 100 && judged.status < 200);
         CHECK(same_usage(&usage, &before));
     }
-    /* A keyring counts by itself, from what the record says. */
+    /* A keyring counts uses itself, starting from the record. */
     keystile_usage unused = before;
     if (record != NULL) {
         OK(keystile_record_usage(record, &unused));

@@ -102,7 +102,7 @@ static json_t *networks(const json_t *input) {
     return json_pack("{s:o, s:o}", "contained", contained, "error", error_or_null(status));
 }
 
-/* A template that stands there, or the preset of a name. */
+/* A template with its fields, or the preset of a name. */
 static keystile_template *template_of(const json_t *form) {
     keystile_template *template = NULL;
     if (form == NULL || json_is_null(form)) {
@@ -145,7 +145,7 @@ static json_t *rights_of(const keystile_record *record) {
     return rights;
 }
 
-/* Networks compare as blocks: a bare address is a block of one. */
+/* Networks compare as blocks: an address is a block of one. */
 static json_t *as_blocks(const json_t *networks) {
     keystile_networks *list;
     json_t *blocks = json_array();
@@ -213,7 +213,7 @@ static json_t *grants(const json_t *input) {
     json_t *rights = json_null();
     if (status == KEYSTILE_OK) {
         rights = rights_of(keystile_change_record_at(change, 0));
-        /* The expected ones are spelled as they were asked for. */
+        /* The expected ones are written as in the request. */
         const json_t *expected = json_object_get(field(field(input, "expected"), "rights"),
                                                  "allowed_networks");
         const json_t *own = json_object_get(rights, "allowed_networks");

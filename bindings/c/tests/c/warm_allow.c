@@ -1,6 +1,6 @@
-/* capi/warm_allow: one call of C, beside the same call of Rust, in turns within one run.
+/* capi/warm_allow: one call of C and the same call of Rust, in turns within one run.
  *
- * usage: warm_allow TURNS ROUNDS; with one round it only holds that nothing is allocated. */
+ * usage: warm_allow TURNS ROUNDS; with one round it only checks that nothing is allocated. */
 #include <time.h>
 
 #include "support.h"
@@ -10,7 +10,7 @@ uint64_t keystile_bench_warm_allow(const keystile_keyring *keyring, const char *
                                    const char *path, size_t path_len, uint64_t now,
                                    uint64_t turns);
 
-/* The linker sends every allocation of the library through here. */
+/* The linker redirects every allocation of the library to this function. */
 static unsigned long allocations;
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -67,7 +67,7 @@ static keystile_change *issue(const keystile_format *format) {
     OK(keystile_endpoints_new(rules, 1, &endpoints));
     request.permissions = permissions;
     request.allowed_endpoints = endpoints;
-    /* A limit that is looked at each time and never spent. */
+    /* A limit that is checked each time and never exceeded. */
     request.rate_limit.limit = 1000000;
     request.rate_limit.burst = 4000000000u;
     request.rate_limit.window_millis = 1;
@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
                                                          &decision, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
                               keystile_change_record_at(change, 0), NOW, &decision, &ticket));
-    /* The first allow may set up what a thread needs. */
+    /* The first allow may allocate what a thread needs. */
     OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket));
 
     unsigned long before = allocations;

@@ -1,4 +1,4 @@
-/* A program of somebody else: it knows keystile only as it was installed. */
+/* A third-party program: it uses only the installed keystile. */
 #include <keystile.h>
 #include <stdio.h>
 #include <string.h>

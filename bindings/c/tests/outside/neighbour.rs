@@ -1,8 +1,8 @@
-//! Another Rust library in the same program, with a standard library of its own.
+//! Another Rust library in the same program, with its own standard library.
 
 use std::collections::BTreeMap;
 
-/// Uses the allocator, formatting and unwinding, so that they are linked in twice.
+/// Uses the allocator, formatting and unwinding, so that they are linked twice.
 #[unsafe(no_mangle)]
 pub extern "C" fn neighbour_answer() -> i32 {
     let caught = std::panic::catch_unwind(|| {
