@@ -13,35 +13,51 @@ type Cause uint32
 
 // The causes of refusals.
 const (
-	CauseMissingCredential      Cause = 1
-	CauseConflictingCredentials Cause = 2
-	CauseMalformed              Cause = 3
-	CauseUnknownKey             Cause = 4
-	CauseWrongSecret            Cause = 5
-	CausePepperUnavailable      Cause = 6
-	CauseRevoked                Cause = 7
-	CauseSuspended              Cause = 8
-	CauseExpired                Cause = 9
-	CauseReplaced               Cause = 10
-	CauseEnvironment            Cause = 11
-	CauseNetwork                Cause = 12
-	CausePathNotCanonical       Cause = 13
-	CauseEndpoint               Cause = 14
-	CausePermission             Cause = 15
-	CauseRateLimit              Cause = 16
-	CauseUsesSpent              Cause = 17
-	CauseStoreUnavailable       Cause = 18
+	CauseMissingCredential      Cause = capi.CauseMissingCredential
+	CauseConflictingCredentials Cause = capi.CauseConflictingCredentials
+	CauseMalformed              Cause = capi.CauseMalformed
+	CauseUnknownKey             Cause = capi.CauseUnknownKey
+	CauseWrongSecret            Cause = capi.CauseWrongSecret
+	CausePepperUnavailable      Cause = capi.CausePepperUnavailable
+	CauseRevoked                Cause = capi.CauseRevoked
+	CauseSuspended              Cause = capi.CauseSuspended
+	CauseExpired                Cause = capi.CauseExpired
+	CauseReplaced               Cause = capi.CauseReplaced
+	CauseEnvironment            Cause = capi.CauseEnvironment
+	CauseNetwork                Cause = capi.CauseNetwork
+	CausePathNotCanonical       Cause = capi.CausePathNotCanonical
+	CauseEndpoint               Cause = capi.CauseEndpoint
+	CausePermission             Cause = capi.CausePermission
+	CauseRateLimit              Cause = capi.CauseRateLimit
+	CauseUsesSpent              Cause = capi.CauseUsesSpent
+	CauseStoreUnavailable       Cause = capi.CauseStoreUnavailable
 )
 
-var causes = [...]string{"", "missing_credential", "conflicting_credentials", "malformed",
-	"unknown_key", "wrong_secret", "pepper_unavailable", "revoked", "suspended", "expired",
-	"replaced", "environment", "network", "path_not_canonical", "endpoint", "permission",
-	"rate_limit", "uses_spent", "store_unavailable"}
+var causes = map[Cause]string{
+	CauseMissingCredential:      "missing_credential",
+	CauseConflictingCredentials: "conflicting_credentials",
+	CauseMalformed:              "malformed",
+	CauseUnknownKey:             "unknown_key",
+	CauseWrongSecret:            "wrong_secret",
+	CausePepperUnavailable:      "pepper_unavailable",
+	CauseRevoked:                "revoked",
+	CauseSuspended:              "suspended",
+	CauseExpired:                "expired",
+	CauseReplaced:               "replaced",
+	CauseEnvironment:            "environment",
+	CauseNetwork:                "network",
+	CausePathNotCanonical:       "path_not_canonical",
+	CauseEndpoint:               "endpoint",
+	CausePermission:             "permission",
+	CauseRateLimit:              "rate_limit",
+	CauseUsesSpent:              "uses_spent",
+	CauseStoreUnavailable:       "store_unavailable",
+}
 
 // String is a word, as "wrong_secret". It belongs in an audit and in no response.
 func (c Cause) String() string {
-	if int(c) < len(causes) {
-		return causes[c]
+	if name, known := causes[c]; known {
+		return name
 	}
 	return "other"
 }

@@ -12,9 +12,9 @@ type DigestKind uint32
 
 const (
 	// DigestSHA256 is SHA-256 of the whole key text.
-	DigestSHA256 DigestKind = 1
+	DigestSHA256 DigestKind = capi.DigestSHA256
 	// DigestHMACSHA256 is HMAC-SHA-256 of it under a pepper.
-	DigestHMACSHA256 DigestKind = 2
+	DigestHMACSHA256 DigestKind = capi.DigestHMACSHA256
 )
 
 // Digest is what a store keeps in place of a key. It does not print: [Digest.Text] is for

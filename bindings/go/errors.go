@@ -14,71 +14,71 @@ func (e statusError) Error() string { return "keystile: " + capi.Status(e).Text(
 // Why a value was not accepted, or a change not made. Compare with [errors.Is].
 var (
 	// ErrName: a prefix, environment, template or header name is not spelled as one.
-	ErrName error = statusError(200)
+	ErrName error = statusError(capi.ErrorName)
 	// ErrFormat: a key format cannot be put together so.
-	ErrFormat error = statusError(201)
+	ErrFormat error = statusError(capi.ErrorFormat)
 	// ErrKeyID: a text is no key id.
-	ErrKeyID error = statusError(202)
+	ErrKeyID error = statusError(capi.ErrorKeyID)
 	// ErrDigest: a digest or pepper is not well formed.
-	ErrDigest error = statusError(203)
+	ErrDigest error = statusError(capi.ErrorDigest)
 	// ErrPermission: a permission or requirement is not spelled as one, or there are too many.
-	ErrPermission error = statusError(204)
+	ErrPermission error = statusError(capi.ErrorPermission)
 	// ErrEndpoint: an endpoint rule is not spelled as one, or there are too many.
-	ErrEndpoint error = statusError(205)
+	ErrEndpoint error = statusError(capi.ErrorEndpoint)
 	// ErrNetwork: a network is not spelled as one, or there are too many.
-	ErrNetwork error = statusError(206)
+	ErrNetwork error = statusError(capi.ErrorNetwork)
 	// ErrLimit: a rate limit, count of uses or capacity is out of its range.
-	ErrLimit error = statusError(207)
+	ErrLimit error = statusError(capi.ErrorLimit)
 	// ErrTime: an instant or span is out of its range.
-	ErrTime error = statusError(208)
+	ErrTime error = statusError(capi.ErrorTime)
 	// ErrRecord: the fields of a record are too long or contradict each other.
-	ErrRecord error = statusError(209)
+	ErrRecord error = statusError(capi.ErrorRecord)
 	// ErrState: the key is in no state to do that with it.
-	ErrState error = statusError(210)
+	ErrState error = statusError(capi.ErrorState)
 	// ErrExceeds: more is asked for than the template or the source key holds.
-	ErrExceeds error = statusError(211)
+	ErrExceeds error = statusError(capi.ErrorExceeds)
 	// ErrRandomness: the source of randomness failed or gave too little.
-	ErrRandomness error = statusError(212)
+	ErrRandomness error = statusError(capi.ErrorRandomness)
 	// ErrJSON: a text is not the JSON that was expected.
-	ErrJSON error = statusError(213)
+	ErrJSON error = statusError(capi.ErrorJSON)
 	// ErrAbsent: there is no such thing, as a preset of that name.
-	ErrAbsent error = statusError(307)
+	ErrAbsent error = statusError(capi.ErrorAbsent)
 	// ErrNotUTF8: a text is not UTF-8.
-	ErrNotUTF8 error = statusError(302)
+	ErrNotUTF8 error = statusError(capi.ErrorNotUTF8)
 )
 
 // Why a request was refused, as [Decision.Err] says it. Compare with [errors.Is].
 var (
 	// ErrMissingCredential: no credential was presented.
-	ErrMissingCredential error = statusError(100)
+	ErrMissingCredential error = statusError(capi.DeniedMissingCredential)
 	// ErrConflictingCredentials: two different credentials were presented.
-	ErrConflictingCredentials error = statusError(101)
+	ErrConflictingCredentials error = statusError(capi.DeniedConflictingCredentials)
 	// ErrInvalidKey: the credential is malformed, unknown or wrong; which, is not told.
-	ErrInvalidKey error = statusError(102)
+	ErrInvalidKey error = statusError(capi.DeniedInvalidKey)
 	// ErrKeyRevoked: the key is revoked.
-	ErrKeyRevoked error = statusError(103)
+	ErrKeyRevoked error = statusError(capi.DeniedKeyRevoked)
 	// ErrKeySuspended: the key is suspended.
-	ErrKeySuspended error = statusError(104)
+	ErrKeySuspended error = statusError(capi.DeniedKeySuspended)
 	// ErrKeyExpired: the key has expired.
-	ErrKeyExpired error = statusError(105)
+	ErrKeyExpired error = statusError(capi.DeniedKeyExpired)
 	// ErrKeyReplaced: the key was replaced, and its overlap is over.
-	ErrKeyReplaced error = statusError(106)
+	ErrKeyReplaced error = statusError(capi.DeniedKeyReplaced)
 	// ErrWrongEnvironment: the key is for another environment.
-	ErrWrongEnvironment error = statusError(107)
+	ErrWrongEnvironment error = statusError(capi.DeniedWrongEnvironment)
 	// ErrNetworkNotAllowed: the peer's address is not within the key's networks.
-	ErrNetworkNotAllowed error = statusError(108)
+	ErrNetworkNotAllowed error = statusError(capi.DeniedNetwork)
 	// ErrPathNotCanonical: the path is not canonical.
-	ErrPathNotCanonical error = statusError(109)
+	ErrPathNotCanonical error = statusError(capi.DeniedPathNotCanonical)
 	// ErrEndpointNotAllowed: no endpoint rule of the key matches.
-	ErrEndpointNotAllowed error = statusError(110)
+	ErrEndpointNotAllowed error = statusError(capi.DeniedEndpoint)
 	// ErrPermissionMissing: the key lacks a permission.
-	ErrPermissionMissing error = statusError(111)
+	ErrPermissionMissing error = statusError(capi.DeniedPermission)
 	// ErrRateLimited: the rate limit is spent.
-	ErrRateLimited error = statusError(112)
+	ErrRateLimited error = statusError(capi.DeniedRateLimited)
 	// ErrUsesSpent: the count of uses is spent.
-	ErrUsesSpent error = statusError(113)
+	ErrUsesSpent error = statusError(capi.DeniedUsesSpent)
 	// ErrStoreUnavailable: the store could not be asked, or did not answer in time.
-	ErrStoreUnavailable error = statusError(114)
+	ErrStoreUnavailable error = statusError(capi.DeniedStoreUnavailable)
 )
 
 // What a store answers. An implementation of [Store] returns these, wrapped or bare.
@@ -99,14 +99,14 @@ var (
 var ErrClosed = errors.New("keystile: the keyring is closed")
 
 // ErrInternal: a bug in the library, which was caught. Please report it.
-var ErrInternal error = statusError(400)
+var ErrInternal error = statusError(capi.ErrorPanic)
 
 // ErrorCode is the stable word for an error of this package, as it stands in the JSON
 // bodies of refusals: "key_revoked". It is empty for errors from elsewhere.
 func ErrorCode(err error) string {
-	var own statusError
-	if errors.As(err, &own) {
-		return capi.Status(own).Name()
+	var status statusError
+	if errors.As(err, &status) {
+		return capi.Status(status).Name()
 	}
 	return ""
 }

@@ -23,8 +23,16 @@ const (
 	EventOther EventKind = "other"
 )
 
-var eventKinds = [...]EventKind{"", EventIssued, EventRotated, EventRevoked, EventSuspended,
-	EventResumed, EventExpired, EventRehashed, EventImported}
+var eventKinds = map[uint32]EventKind{
+	capi.EventIssued:    EventIssued,
+	capi.EventRotated:   EventRotated,
+	capi.EventRevoked:   EventRevoked,
+	capi.EventSuspended: EventSuspended,
+	capi.EventResumed:   EventResumed,
+	capi.EventExpired:   EventExpired,
+	capi.EventRehashed:  EventRehashed,
+	capi.EventImported:  EventImported,
+}
 
 // Event is one entry of an audit. It never holds key text. A plain value:
 // goroutines may share it as long as none changes it.
@@ -42,15 +50,15 @@ func eventOf(event *capi.Event) *Event {
 	if event == nil {
 		return nil
 	}
-	own := &Event{
-		Kind:      EventOther,
+	kind, known := eventKinds[event.Kind]
+	if !known {
+		kind = EventOther
+	}
+	return &Event{
+		Kind:      kind,
 		KeyID:     KeyID{event.KeyID},
 		Successor: KeyID{event.Successor},
 		At:        timeOf(event.At),
 		Reason:    event.Reason,
 	}
-	if at := event.Kind; at > 0 && int(at) < len(eventKinds) {
-		own.Kind = eventKinds[at]
-	}
-	return own
 }

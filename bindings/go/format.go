@@ -74,13 +74,13 @@ type Finding uint32
 
 // The findings of [KeyFormat.Inspect].
 const (
-	FindingWellFormed     Finding = 1
-	FindingWrongChecksum  Finding = 2
-	FindingWrapped        Finding = 3
-	FindingWrongLength    Finding = 4
-	FindingWrongCharacter Finding = 5
-	FindingForeign        Finding = 6
-	FindingEmpty          Finding = 7
+	FindingWellFormed     Finding = capi.FindingWellFormed
+	FindingWrongChecksum  Finding = capi.FindingWrongChecksum
+	FindingWrapped        Finding = capi.FindingWrapped
+	FindingWrongLength    Finding = capi.FindingWrongLength
+	FindingWrongCharacter Finding = capi.FindingWrongCharacter
+	FindingForeign        Finding = capi.FindingForeign
+	FindingEmpty          Finding = capi.FindingEmpty
 )
 
 var findings = map[Finding]string{

@@ -13,10 +13,10 @@ type StatusPolicy uint32
 const (
 	// StatusRFC9110 is as RFC 9110 has it: 401 for a key that is not valid, 403 for one that
 	// may not.
-	StatusRFC9110 StatusPolicy = 0
+	StatusRFC9110 StatusPolicy = capi.StatusPolicyRFC9110
 	// StatusExpress is as the well-known Express recipe has it: 403 for an unknown or ended
 	// key.
-	StatusExpress StatusPolicy = 1
+	StatusExpress StatusPolicy = capi.StatusPolicyExpress
 )
 
 // HeaderField is a field of a response, its name in lower case.

@@ -125,11 +125,11 @@ func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, 
 	for at, due := range found {
 		dues[at] = PlanItem{KeyID: KeyID{due.KeyID}, Action: DueOther, At: timeOf(due.At), Lead: spanOf(due.LeadMillis)}
 		switch due.Action {
-		case 1:
+		case capi.DueNotice:
 			dues[at].Action = DueNotice
-		case 2:
+		case capi.DueRotate:
 			dues[at].Action = DueRotate
-		case 3:
+		case capi.DueCleanUp:
 			dues[at].Action = DueCleanUp
 		}
 	}

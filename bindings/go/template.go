@@ -49,7 +49,7 @@ func (t *ScopeTemplate) Permissions() *PermissionSet {
 // Endpoints is where; nil for anywhere.
 func (t *ScopeTemplate) Endpoints() *EndpointRules {
 	json, status := t.template.EndpointsJSON()
-	if status == capi.Absent {
+	if status == capi.ErrorAbsent {
 		return nil
 	}
 	texts, _ := readTexts(json)

@@ -39,7 +39,7 @@ func take(p *C.keystile_change, status Status) (*Changed, Status) {
 	switch status := Status(C.keystile_change_key(p, &key)); status {
 	case OK:
 		changed.Key = copied(key)
-	case Absent:
+	case ErrorAbsent:
 	default:
 		return nil, status
 	}
@@ -54,7 +54,7 @@ func take(p *C.keystile_change, status Status) (*Changed, Status) {
 	switch status := Status(C.keystile_change_event(p, &event)); status {
 	case OK:
 		changed.Event = takeEvent(&event)
-	case Absent:
+	case ErrorAbsent:
 	default:
 		return nil, status
 	}

@@ -62,7 +62,7 @@ var nothing = [1]C.char{}
 // filled asks for a length, and then for the text.
 func filled(fill func(buffer *C.char, len C.size_t, needed *C.size_t) Status) (string, Status) {
 	var needed C.size_t
-	if status := fill(nil, 0, &needed); status != BufferTooSmall {
+	if status := fill(nil, 0, &needed); status != ErrorBufferTooSmall {
 		return "", status
 	}
 	buffer := make([]byte, int(needed))

@@ -3,37 +3,75 @@ package capi
 // #include "hot.h"
 import "C"
 
-// Status is what a call came to, as keystile.h numbers it.
+// Status is the result of a call, as keystile.h numbers it.
 type Status int32
 
-// The statuses that Go code tells apart.
+// The statuses of calls that succeeded, or that have not been decided yet.
 const (
-	OK             Status = C.KEYSTILE_OK
-	NeedsRecord    Status = C.KEYSTILE_NEEDS_RECORD
-	NullPointer    Status = C.KEYSTILE_ERROR_NULL_POINTER
-	NotUTF8        Status = C.KEYSTILE_ERROR_NOT_UTF8
-	BufferTooSmall Status = C.KEYSTILE_ERROR_BUFFER_TOO_SMALL
-	Index          Status = C.KEYSTILE_ERROR_INDEX
-	Absent         Status = C.KEYSTILE_ERROR_ABSENT
-	Panic          Status = C.KEYSTILE_ERROR_PANIC
-
-	DeniedFirst Status = 100
-	DeniedLast  Status = 199
+	OK          Status = C.KEYSTILE_OK
+	NeedsRecord Status = C.KEYSTILE_NEEDS_RECORD
 )
 
-// IsRefusal says whether a request was refused, or could not be judged.
-func (s Status) IsRefusal() bool { return s >= DeniedFirst && s <= DeniedLast }
+// The statuses of refusals.
+const (
+	DeniedMissingCredential      Status = C.KEYSTILE_DENIED_MISSING_CREDENTIAL
+	DeniedConflictingCredentials Status = C.KEYSTILE_DENIED_CONFLICTING_CREDENTIALS
+	DeniedInvalidKey             Status = C.KEYSTILE_DENIED_INVALID_KEY
+	DeniedKeyRevoked             Status = C.KEYSTILE_DENIED_KEY_REVOKED
+	DeniedKeySuspended           Status = C.KEYSTILE_DENIED_KEY_SUSPENDED
+	DeniedKeyExpired             Status = C.KEYSTILE_DENIED_KEY_EXPIRED
+	DeniedKeyReplaced            Status = C.KEYSTILE_DENIED_KEY_REPLACED
+	DeniedWrongEnvironment       Status = C.KEYSTILE_DENIED_WRONG_ENVIRONMENT
+	DeniedNetwork                Status = C.KEYSTILE_DENIED_NETWORK
+	DeniedPathNotCanonical       Status = C.KEYSTILE_DENIED_PATH_NOT_CANONICAL
+	DeniedEndpoint               Status = C.KEYSTILE_DENIED_ENDPOINT
+	DeniedPermission             Status = C.KEYSTILE_DENIED_PERMISSION
+	DeniedRateLimited            Status = C.KEYSTILE_DENIED_RATE_LIMITED
+	DeniedUsesSpent              Status = C.KEYSTILE_DENIED_USES_SPENT
+	DeniedStoreUnavailable       Status = C.KEYSTILE_DENIED_STORE_UNAVAILABLE
 
-// Name is the status as it stands in JSON bodies and logs.
+	// All refusals are in this range, including those that this version has no name for.
+	deniedFirst Status = 100
+	deniedLast  Status = 199
+)
+
+// The statuses of calls that failed.
+const (
+	ErrorName           Status = C.KEYSTILE_ERROR_NAME
+	ErrorFormat         Status = C.KEYSTILE_ERROR_FORMAT
+	ErrorKeyID          Status = C.KEYSTILE_ERROR_KEY_ID
+	ErrorDigest         Status = C.KEYSTILE_ERROR_DIGEST
+	ErrorPermission     Status = C.KEYSTILE_ERROR_PERMISSION
+	ErrorEndpoint       Status = C.KEYSTILE_ERROR_ENDPOINT
+	ErrorNetwork        Status = C.KEYSTILE_ERROR_NETWORK
+	ErrorLimit          Status = C.KEYSTILE_ERROR_LIMIT
+	ErrorTime           Status = C.KEYSTILE_ERROR_TIME
+	ErrorRecord         Status = C.KEYSTILE_ERROR_RECORD
+	ErrorState          Status = C.KEYSTILE_ERROR_STATE
+	ErrorExceeds        Status = C.KEYSTILE_ERROR_EXCEEDS
+	ErrorRandomness     Status = C.KEYSTILE_ERROR_RANDOMNESS
+	ErrorJSON           Status = C.KEYSTILE_ERROR_JSON
+	ErrorNullPointer    Status = C.KEYSTILE_ERROR_NULL_POINTER
+	ErrorNotUTF8        Status = C.KEYSTILE_ERROR_NOT_UTF8
+	ErrorBufferTooSmall Status = C.KEYSTILE_ERROR_BUFFER_TOO_SMALL
+	ErrorIndex          Status = C.KEYSTILE_ERROR_INDEX
+	ErrorAbsent         Status = C.KEYSTILE_ERROR_ABSENT
+	ErrorPanic          Status = C.KEYSTILE_ERROR_PANIC
+)
+
+// IsRefusal reports whether the status refuses a request.
+func (s Status) IsRefusal() bool { return s >= deniedFirst && s <= deniedLast }
+
+// Name returns the name of the status in JSON bodies and logs.
 func (s Status) Name() string { return C.GoString(C.keystile_status_name(C.int32_t(s))) }
 
-// Text says in a sentence what the status means.
+// Text returns a sentence that explains the status.
 func (s Status) Text() string { return C.GoString(C.keystile_status_text(C.int32_t(s))) }
 
-// Version is that of the library which is linked.
+// Version returns the version of the linked library.
 func Version() string { return C.GoString(C.keystile_version()) }
 
-// ABI is the number of the ABI of the library which is linked, and of the header.
+// ABI returns the number of the ABI of the linked library, and of the header.
 func ABI() (library, header uint32) {
 	return uint32(C.keystile_abi_version()), C.KEYSTILE_ABI_VERSION
 }

@@ -60,19 +60,19 @@ func (t *Template) PermissionsJSON() (string, Status) {
 	})
 }
 
-// EndpointsJSON is where, as a JSON array; Absent for anywhere.
+// EndpointsJSON is where, as a JSON array; ErrorAbsent for anywhere.
 func (t *Template) EndpointsJSON() (string, Status) {
 	defer runtime.KeepAlive(t)
 	lent := C.keystile_template_endpoints(t.p)
 	if lent == nil {
-		return "", Absent
+		return "", ErrorAbsent
 	}
 	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
 		return Status(C.keystile_endpoints_to_json(lent, buffer, len, needed))
 	})
 }
 
-// RateLimit is how often; Absent for as often as one likes.
+// RateLimit is how often; ErrorAbsent for as often as one likes.
 func (t *Template) RateLimit() (RateLimit, Status) {
 	var limit RateLimit
 	collect()

@@ -58,12 +58,6 @@ type Decision struct {
 	Missing          [2]uint64
 }
 
-// DecisionAllowed is the kind of a decision by which the request may go on.
-const DecisionAllowed uint32 = C.KEYSTILE_DECISION_ALLOWED
-
-// DecisionRefused is the kind of a decision by which it may not.
-const DecisionRefused uint32 = C.KEYSTILE_DECISION_REFUSED
-
 // LookupDigestsMax is how many digests a look-up holds at most.
 const LookupDigestsMax = C.KEYSTILE_LOOKUP_DIGESTS_MAX
 

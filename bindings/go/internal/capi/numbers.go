@@ -1,0 +1,74 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+// The kinds of digests.
+const (
+	DigestSHA256     = C.KEYSTILE_DIGEST_SHA256
+	DigestHMACSHA256 = C.KEYSTILE_DIGEST_HMAC_SHA256
+)
+
+// The findings about a text.
+const (
+	FindingWellFormed     = C.KEYSTILE_FINDING_WELL_FORMED
+	FindingWrongChecksum  = C.KEYSTILE_FINDING_WRONG_CHECKSUM
+	FindingWrapped        = C.KEYSTILE_FINDING_WRAPPED
+	FindingWrongLength    = C.KEYSTILE_FINDING_WRONG_LENGTH
+	FindingWrongCharacter = C.KEYSTILE_FINDING_WRONG_CHARACTER
+	FindingForeign        = C.KEYSTILE_FINDING_FOREIGN
+	FindingEmpty          = C.KEYSTILE_FINDING_EMPTY
+)
+
+// The kinds of decisions.
+const (
+	DecisionAllowed uint32 = C.KEYSTILE_DECISION_ALLOWED
+	DecisionRefused uint32 = C.KEYSTILE_DECISION_REFUSED
+)
+
+// The causes of refusals.
+const (
+	CauseMissingCredential      = C.KEYSTILE_CAUSE_MISSING_CREDENTIAL
+	CauseConflictingCredentials = C.KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS
+	CauseMalformed              = C.KEYSTILE_CAUSE_MALFORMED
+	CauseUnknownKey             = C.KEYSTILE_CAUSE_UNKNOWN_KEY
+	CauseWrongSecret            = C.KEYSTILE_CAUSE_WRONG_SECRET
+	CausePepperUnavailable      = C.KEYSTILE_CAUSE_PEPPER_UNAVAILABLE
+	CauseRevoked                = C.KEYSTILE_CAUSE_REVOKED
+	CauseSuspended              = C.KEYSTILE_CAUSE_SUSPENDED
+	CauseExpired                = C.KEYSTILE_CAUSE_EXPIRED
+	CauseReplaced               = C.KEYSTILE_CAUSE_REPLACED
+	CauseEnvironment            = C.KEYSTILE_CAUSE_ENVIRONMENT
+	CauseNetwork                = C.KEYSTILE_CAUSE_NETWORK
+	CausePathNotCanonical       = C.KEYSTILE_CAUSE_PATH_NOT_CANONICAL
+	CauseEndpoint               = C.KEYSTILE_CAUSE_ENDPOINT
+	CausePermission             = C.KEYSTILE_CAUSE_PERMISSION
+	CauseRateLimit              = C.KEYSTILE_CAUSE_RATE_LIMIT
+	CauseUsesSpent              = C.KEYSTILE_CAUSE_USES_SPENT
+	CauseStoreUnavailable       = C.KEYSTILE_CAUSE_STORE_UNAVAILABLE
+)
+
+// The kinds of events.
+const (
+	EventIssued    = C.KEYSTILE_EVENT_ISSUED
+	EventRotated   = C.KEYSTILE_EVENT_ROTATED
+	EventRevoked   = C.KEYSTILE_EVENT_REVOKED
+	EventSuspended = C.KEYSTILE_EVENT_SUSPENDED
+	EventResumed   = C.KEYSTILE_EVENT_RESUMED
+	EventExpired   = C.KEYSTILE_EVENT_EXPIRED
+	EventRehashed  = C.KEYSTILE_EVENT_REHASHED
+	EventImported  = C.KEYSTILE_EVENT_IMPORTED
+)
+
+// The actions of a plan.
+const (
+	DueNotice  = C.KEYSTILE_DUE_NOTICE
+	DueRotate  = C.KEYSTILE_DUE_ROTATE
+	DueCleanUp = C.KEYSTILE_DUE_CLEAN_UP
+)
+
+// The policies for the HTTP status of a refusal.
+const (
+	StatusPolicyRFC9110 = C.KEYSTILE_STATUS_POLICY_RFC9110
+	StatusPolicyExpress = C.KEYSTILE_STATUS_POLICY_EXPRESS
+)
