@@ -49,7 +49,7 @@ func (p *parts) lookAfter(decision *Decision, key string) {
 	}
 }
 
-// lookAfterAll looks after one key after the other, until the keyring is closed.
+// lookAfterAll looks after one key after the other, until the authenticator is closed.
 func (p *parts) lookAfterAll() {
 	for {
 		select {

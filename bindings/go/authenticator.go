@@ -39,7 +39,7 @@ const (
 //   - Rate limits are kept by each process for itself. Counted uses are spent in the store
 //     where it is a [UsageStore], and else by each process for itself too.
 //
-// Call [Authenticator.Close] to note the last uses and to end its background work. A keyring
+// Call [Authenticator.Close] to note the last uses and to end its background work. An authenticator
 // that is dropped without it loses the uses not yet noted, and nothing else.
 type Authenticator struct{ *parts }
 
@@ -65,11 +65,11 @@ type parts struct {
 	running   sync.WaitGroup
 }
 
-// NewAuthenticator is a keyring for the keys that a verifier accepts, over a store. A [Store] is
+// NewAuthenticator is an authenticator for the keys that a verifier accepts, over a store. A [Store] is
 // the most that the store can be; [RecordFinder] alone is enough to check keys.
 func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (*Authenticator, error) {
 	if store == nil || verifier == nil {
-		return nil, errors.New("keystile: a keyring needs a store and a verifier")
+		return nil, errors.New("keystile: an authenticator needs a store and a verifier")
 	}
 	asked := capi.KeyringOptions{
 		TTLMillis:       orDefaultMillis(options.TTL),
@@ -139,11 +139,11 @@ func (k *Authenticator) Check(ctx context.Context, key string, request Request) 
 	if k.closed.Load() {
 		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
 	}
-	if request.Requirement.isUnmade() {
+	if request.Requirement.isUninitialized() {
 		return Refuse(CausePermission), ErrPermission
 	}
 	now := uint64(k.clock().UnixMilli())
-	asked := request.own()
+	asked := request.raw()
 	decision.requirement = request.Requirement
 	asOf, status := k.ring.Check(key, &asked, now, &decision.raw)
 	decision.status = status
@@ -168,7 +168,7 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.timeout)
 	defer cancel()
-	asked := request.own()
+	asked := request.raw()
 	for round := range roundsMax {
 		if round > 1 && !pause(ctx, roundPause) {
 			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
@@ -210,7 +210,7 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 }
 
 // checkCounted judges a key whose uses are counted by what the store has spent of them.
-// Where its secret is not proved, the keyring is to remember that.
+// Where its secret is not proved, the authenticator is to remember that.
 func (k *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
 	at := timeOf(now)
 	for range triesMax {
@@ -273,7 +273,7 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 
 // Invalidate voids what is kept of a key, and fetches of it that are under way. Call it
 // after each change that the store has accepted, and after issuing; the verbs of the
-// keyring do so themselves.
+// authenticator do so themselves.
 func (k *Authenticator) Invalidate(id KeyID) {
 	k.directory.forget(id)
 	k.ring.Invalidate(&id.id)
@@ -296,7 +296,7 @@ func (k *Authenticator) InvalidateAll() {
 // taken for those of a replica that lags, and each check refused. A revocation that the backup
 // does not have is forgotten with the rest.
 //
-// A keyring that follows a [EventSource] sees for itself that its events became fewer.
+// An authenticator that follows a [EventSource] sees for itself that its events became fewer.
 func (k *Authenticator) Reset() {
 	k.directory.forgetAll()
 	k.ring.Reset()
@@ -332,7 +332,7 @@ func (k *Authenticator) Close(ctx context.Context) error {
 	return k.flushUses(ctx)
 }
 
-// Format shows nothing of what the keyring holds.
+// Format shows nothing of what the authenticator holds.
 func (k *Authenticator) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte("keystile.Authenticator"))
 }

@@ -12,13 +12,13 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// world is a store with one key in it, and a keyring over it.
+// world is a store with one key in it, and an authenticator over it.
 type world struct {
-	store   *mapStore
-	keyring *keystile.Authenticator
-	issuer  *keystile.Issuer
-	key     string
-	record  *keystile.Record
+	store         *mapStore
+	authenticator *keystile.Authenticator
+	issuer        *keystile.Issuer
+	key           string
+	record        *keystile.Record
 }
 
 func newWorld(t testing.TB, options keystile.Options, change func(*keystile.IssueRequest)) *world {
@@ -33,15 +33,15 @@ func newWorld(t testing.TB, options keystile.Options, change func(*keystile.Issu
 	store := newMapStore()
 	store.put(issued.Record)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
-	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
-	t.Cleanup(func() { _ = keyring.Close(context.Background()) })
-	return &world{store, keyring, issuer, issued.Key.Expose(), issued.Record}
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
+	t.Cleanup(func() { _ = authenticator.Close(context.Background()) })
+	return &world{store, authenticator, issuer, issued.Key.Expose(), issued.Record}
 }
 
 // check is a check that asks for nothing.
 func (w *world) check(t testing.TB, ctx context.Context) (bool, error) {
 	t.Helper()
-	decision, err := w.keyring.Check(ctx, w.key, keystile.Request{})
+	decision, err := w.authenticator.Check(ctx, w.key, keystile.Request{})
 	if err != nil && decision.Allowed() {
 		t.Error("an error never comes with an allow")
 	}
@@ -63,7 +63,7 @@ func TestARecordIsFetchedOnce(t *testing.T) {
 	if finds := world.store.finds.Load(); finds != 1 {
 		t.Errorf("%d fetches", finds)
 	}
-	if stats := world.keyring.Stats(); stats.Entries != 1 || stats.Fetches != 1 {
+	if stats := world.authenticator.Stats(); stats.Entries != 1 || stats.Fetches != 1 {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -140,7 +140,7 @@ func TestManyWhoWaitShareOneFetch(t *testing.T) {
 		}()
 	}
 	<-come
-	for world.keyring.Stats().Shared < 49 {
+	for world.authenticator.Stats().Shared < 49 {
 		runtime.Gosched()
 	}
 	release()
@@ -165,7 +165,7 @@ func TestALeaderThatGoesAwayDoesNotFailTheOthers(t *testing.T) {
 		allowed, _ := world.check(t, context.Background())
 		followed <- allowed
 	}()
-	for world.keyring.Stats().Shared < 1 {
+	for world.authenticator.Stats().Shared < 1 {
 		runtime.Gosched()
 	}
 	cancel()
@@ -202,13 +202,13 @@ func overtake(t *testing.T) {
 	// The fetch has read the record as it was. Now it is revoked.
 	revoked := must[*keystile.Change](t)(keystile.Revoke(world.record, "leaked", time.Now()))
 	world.store.put(revoked.Record)
-	world.keyring.Invalidate(world.record.ID)
+	world.authenticator.Invalidate(world.record.ID)
 	late := make(chan bool)
 	go func() {
 		allowed, _ := world.check(t, context.Background())
 		late <- allowed
 	}()
-	for world.keyring.Stats().Shared < 1 {
+	for world.authenticator.Stats().Shared < 1 {
 		runtime.Gosched()
 	}
 	release()
@@ -219,7 +219,7 @@ func overtake(t *testing.T) {
 		t.Error("a check whose fetch the revocation overtook")
 	}
 	world.allowed(t, false)
-	_ = world.keyring.Close(context.Background())
+	_ = world.authenticator.Close(context.Background())
 }
 
 // G8: a key that was asked for before it was issued is known once it is.
@@ -232,7 +232,7 @@ func TestAKeyIsKnownOnceItIsIssued(t *testing.T) {
 		t.Errorf("that it is unknown is remembered: %d fetches", finds)
 	}
 	world.store.put(world.record)
-	world.keyring.Invalidate(world.record.ID)
+	world.authenticator.Invalidate(world.record.ID)
 	world.allowed(t, true)
 }
 
@@ -242,20 +242,20 @@ func TestOwnersAndAllAreInvalidated(t *testing.T) {
 	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
 	world.store.put(suspended.Record)
 	world.allowed(t, true)
-	world.keyring.InvalidateOwner("tenant-8")
+	world.authenticator.InvalidateOwner("tenant-8")
 	world.allowed(t, true)
-	world.keyring.InvalidateOwner("tenant-7")
+	world.authenticator.InvalidateOwner("tenant-7")
 	world.allowed(t, false)
 	world.store.put(must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now())).Record)
-	world.keyring.InvalidateAll()
+	world.authenticator.InvalidateAll()
 	world.allowed(t, true)
 }
 
-func TestAClosedKeyringRefuses(t *testing.T) {
+func TestAClosedAuthenticatorRefuses(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	world.allowed(t, true)
 	for range 2 {
-		if err := world.keyring.Close(context.Background()); err != nil {
+		if err := world.authenticator.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -264,7 +264,7 @@ func TestAClosedKeyringRefuses(t *testing.T) {
 	}
 }
 
-func TestAKeyringThatIsDroppedEndsItsWork(t *testing.T) {
+func TestADroppedAuthenticatorEndsItsWork(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 20 {
 		store := &notingStore{mapStore: newMapStore()}
@@ -309,7 +309,7 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 	store := &notingStore{mapStore: world.store, noted: map[keystile.KeyID]uint64{}}
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
 	options := keystile.Options{FlushInterval: time.Millisecond}
-	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
 	store.fails.Store(true)
 	var running sync.WaitGroup
 	for range 4 {
@@ -317,19 +317,19 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 		go func() {
 			defer running.Done()
 			for range 250 {
-				_, _ = keyring.Check(context.Background(), world.key, keystile.Request{})
+				_, _ = authenticator.Check(context.Background(), world.key, keystile.Request{})
 			}
 		}()
 	}
 	running.Wait()
-	if err := keyring.Close(context.Background()); err == nil {
+	if err := authenticator.Close(context.Background()); err == nil {
 		t.Error("the last uses could not be noted, which is said")
 	}
-	if waiting := keyring.Stats().UsesWaiting; waiting != 1 {
+	if waiting := authenticator.Stats().UsesWaiting; waiting != 1 {
 		t.Errorf("%d keys wait", waiting)
 	}
 	store.fails.Store(false)
-	if err := keyring.Close(context.Background()); err != nil {
+	if err := authenticator.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if noted := store.noted[world.record.ID]; noted != 1000 {
@@ -340,16 +340,16 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 func TestTheRecordBehindADecision(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	ctx := context.Background()
-	decision, _ := world.keyring.Check(ctx, world.key, keystile.Request{})
-	record := must[*keystile.Record](t)(world.keyring.Record(ctx, decision.KeyID()))
+	decision, _ := world.authenticator.Check(ctx, world.key, keystile.Request{})
+	record := must[*keystile.Record](t)(world.authenticator.Record(ctx, decision.KeyID()))
 	if record.ClientName != "Acme Ltd" || world.store.finds.Load() != 1 {
 		t.Errorf("%v after %d fetches", record, world.store.finds.Load())
 	}
-	world.keyring.Invalidate(record.ID)
-	if again := must[*keystile.Record](t)(world.keyring.Record(ctx, record.ID)); again.ID != record.ID {
+	world.authenticator.Invalidate(record.ID)
+	if again := must[*keystile.Record](t)(world.authenticator.Record(ctx, record.ID)); again.ID != record.ID {
 		t.Errorf("%v", again)
 	}
-	if _, err := world.keyring.Record(ctx, keystile.KeyID{}); !errors.Is(err, keystile.ErrNotFound) {
+	if _, err := world.authenticator.Record(ctx, keystile.KeyID{}); !errors.Is(err, keystile.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -359,11 +359,11 @@ func TestAWarmAllowAllocatesNothing(t *testing.T) {
 	requirement := must[*keystile.Requirement](t)(keystile.ParseRequirement("read"))
 	request := keystile.Request{Requirement: requirement, Method: "GET", Path: "/api/data/7"}
 	ctx := context.Background()
-	if decision, err := world.keyring.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
+	if decision, err := world.authenticator.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
 		t.Fatal(decision, err)
 	}
 	count := testing.AllocsPerRun(1000, func() {
-		if decision, err := world.keyring.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
+		if decision, err := world.authenticator.Check(ctx, world.key, request); err != nil || !decision.Allowed() {
 			t.Fatal(decision, err)
 		}
 	})
@@ -375,10 +375,10 @@ func TestAWarmAllowAllocatesNothing(t *testing.T) {
 func TestAVerbNeedsALedger(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	ctx := context.Background()
-	if _, err := world.keyring.Revoke(ctx, world.record.ID, ""); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := world.authenticator.Revoke(ctx, world.record.ID, ""); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
-	if _, err := world.keyring.Issue(ctx, world.issuer, keystile.IssueRequest{ClientName: "Acme"}); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := world.authenticator.Issue(ctx, world.issuer, keystile.IssueRequest{ClientName: "Acme"}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
 }
@@ -387,23 +387,23 @@ func TestOptionsHaveTheirBounds(t *testing.T) {
 	format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, format))
 	for _, options := range []keystile.Options{{TTL: time.Second}, {TTL: 24 * time.Hour}, {AbsentTTL: -1, ClockSkew: -1}, {Capacity: 1}} {
-		keyring, err := keystile.NewAuthenticator(newMapStore(), verifier, options)
+		authenticator, err := keystile.NewAuthenticator(newMapStore(), verifier, options)
 		if err != nil {
 			t.Errorf("%+v: %v", options, err)
 			continue
 		}
-		_ = keyring.Close(context.Background())
+		_ = authenticator.Close(context.Background())
 	}
 	for _, options := range []keystile.Options{{TTL: -1}, {TTL: 25 * time.Hour}, {TTL: time.Nanosecond * 10}, {Capacity: -1}, {Capacity: 1 << 40}, {TTL: time.Second, AbsentTTL: time.Minute}} {
-		if keyring, err := keystile.NewAuthenticator(newMapStore(), verifier, options); !errors.Is(err, keystile.ErrLimit) && !errors.Is(err, keystile.ErrTime) {
+		if authenticator, err := keystile.NewAuthenticator(newMapStore(), verifier, options); !errors.Is(err, keystile.ErrLimit) && !errors.Is(err, keystile.ErrTime) {
 			t.Errorf("%+v: %v", options, err)
 			if err == nil {
-				_ = keyring.Close(context.Background())
+				_ = authenticator.Close(context.Background())
 			}
 		}
 	}
 	if _, err := keystile.NewAuthenticator(nil, verifier, keystile.Options{}); err == nil {
-		t.Error("a keyring without a store")
+		t.Error("an authenticator without a store")
 	}
 	if _, err := keystile.NewVerifier(nil, nil); err == nil {
 		t.Error("a verifier without a format")

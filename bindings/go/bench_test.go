@@ -14,7 +14,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// warm is a keyring that keeps the record of the key, and a request that it allows: with a
+// warm is an authenticator that keeps the record of the key, and a request that it allows: with a
 // permission, an endpoint, a rate limit and an expiry to be looked at.
 func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Authenticator, string, keystile.Request) {
 	b.Helper()
@@ -30,25 +30,25 @@ func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Authenticator, st
 	store := newMapStore()
 	store.put(change.Record)
 	verifier := must[*keystile.Verifier](b)(keystile.NewVerifier(nil, format))
-	keyring := must[*keystile.Authenticator](b)(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	b.Cleanup(func() { _ = keyring.Close(context.Background()) })
+	authenticator := must[*keystile.Authenticator](b)(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	b.Cleanup(func() { _ = authenticator.Close(context.Background()) })
 	request := keystile.Request{
 		Requirement: must[*keystile.Requirement](b)(keystile.ParseRequirement("write")),
 		Method:      "POST",
 		Path:        "/api/data/7",
 	}
-	if decision, err := keyring.Check(context.Background(), change.Key.Expose(), request); err != nil || !decision.Allowed() {
+	if decision, err := authenticator.Check(context.Background(), change.Key.Expose(), request); err != nil || !decision.Allowed() {
 		b.Fatalf("%v, %v", decision, err)
 	}
-	return keyring, change.Key.Expose(), request
+	return authenticator, change.Key.Expose(), request
 }
 
 func benchWarm(b *testing.B, format *keystile.KeyFormat) {
-	keyring, key, request := warm(b, format)
+	authenticator, key, request := warm(b, format)
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if decision, err := keyring.Check(ctx, key, request); err != nil || !decision.Allowed() {
+		if decision, err := authenticator.Check(ctx, key, request); err != nil || !decision.Allowed() {
 			b.Fatal(decision, err)
 		}
 	}
@@ -63,12 +63,12 @@ func BenchmarkWarmAllowOpaque(b *testing.B) {
 }
 
 func BenchmarkWarmAllowParallel(b *testing.B) {
-	keyring, key, request := warm(b, must[*keystile.KeyFormat](b)(keystile.StructuredFormat("acme")))
+	authenticator, key, request := warm(b, must[*keystile.KeyFormat](b)(keystile.StructuredFormat("acme")))
 	ctx := context.Background()
 	b.ReportAllocs()
 	b.RunParallel(func(loop *testing.PB) {
 		for loop.Next() {
-			if decision, err := keyring.Check(ctx, key, request); err != nil || !decision.Allowed() {
+			if decision, err := authenticator.Check(ctx, key, request); err != nil || !decision.Allowed() {
 				b.Error(decision, err)
 				return
 			}

@@ -16,7 +16,7 @@ type Checked struct {
 	Record *Record
 }
 
-// Check checks a presented key against a store, without a keyring, and spends what an
+// Check checks a presented key against a store, without an authenticator, and spends what an
 // allowed request costs: for programs that check a key now and then.
 //
 // Rate limits and counted uses are spent in the store, by compare-and-set: where somebody

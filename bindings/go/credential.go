@@ -20,10 +20,10 @@ type CredentialExtractor struct {
 // NewCredentialExtractor are the rules without a header of one's own and without Basic.
 func NewCredentialExtractor() (*CredentialExtractor, error) { return newRules(nil, false) }
 
-// NewCredentialRulesWith reads another header too, where its name is not empty, and the user
+// NewCredentialExtractorWith reads another header too, where its name is not empty, and the user
 // name of Authorization: Basic, where that is asked for. A name that no header can have, or
 // that should not carry keys, is [ErrName].
-func NewCredentialRulesWith(header string, basic bool) (*CredentialExtractor, error) {
+func NewCredentialExtractorWith(header string, basic bool) (*CredentialExtractor, error) {
 	if header == "" {
 		return newRules(nil, basic)
 	}
@@ -35,11 +35,11 @@ func newRules(header *string, basic bool) (*CredentialExtractor, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	own := &CredentialExtractor{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
+	extractor := &CredentialExtractor{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
 	if header != nil {
-		own.names = append(own.names, *header)
+		extractor.names = append(extractor.names, *header)
 	}
-	return own, nil
+	return extractor, nil
 }
 
 // Names are the headers that are read.
@@ -77,8 +77,8 @@ func (r *CredentialExtractor) ExtractFrom(headers map[string][]string) (key stri
 }
 
 func (r *CredentialExtractor) reads(name string) bool {
-	for _, own := range r.names {
-		if len(name) == len(own) && strings.EqualFold(name, own) {
+	for _, known := range r.names {
+		if len(name) == len(known) && strings.EqualFold(name, known) {
 			return true
 		}
 	}
@@ -91,11 +91,11 @@ func (r *CredentialExtractor) extract(fields []HeaderField) (string, Decision) {
 	if len(fields) == 1 {
 		key, decision.status = r.rules.ExtractOne(fields[0].Name, fields[0].Value, &decision.raw)
 	} else {
-		own := make([]capi.Header, len(fields))
+		raw := make([]capi.Header, len(fields))
 		for at, field := range fields {
-			own[at] = capi.Header(field)
+			raw[at] = capi.Header(field)
 		}
-		key, decision.status = r.rules.Extract(own, &decision.raw)
+		key, decision.status = r.rules.Extract(raw, &decision.raw)
 	}
 	if decision.status != capi.OK && !decision.status.IsRefusal() {
 		return "", Refuse(CauseMalformed)

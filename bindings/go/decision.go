@@ -120,7 +120,7 @@ func (d *Decision) Missing() []string {
 	if d.lacks != nil {
 		return append([]string{}, *d.lacks...)
 	}
-	return d.raw.MissingFrom(d.requirement.own())
+	return d.raw.MissingFrom(d.requirement.raw())
 }
 
 // Quota is what is left of the rate limit; false where there is none.
@@ -151,7 +151,7 @@ func (d *Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
 // Lacking is the decision where the key's record, which it was made on, meets a further
 // requirement; else one that refuses for what it lacks.
 func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
-	if !d.Allowed() || requirement.IsMetBy(record.Permissions) {
+	if !d.Allowed() || requirement.IsSatisfiedBy(record.Permissions) {
 		return *d
 	}
 	refusal := Refuse(CausePermission)

@@ -97,15 +97,15 @@ func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, er
 
 // Digest is the digest that a new record of this key gets.
 func (r *PepperRing) Digest(key string) (Digest, error) {
-	if r.isUnmade() {
+	if r.isUninitialized() {
 		return Digest{}, ErrDigest
 	}
 	digest, status := r.handle().DigestOf(key)
 	return Digest{digest}, failure(status)
 }
 
-// isUnmade says whether it was not made by [NewPepperRing]: it never stands for no pepper.
-func (r *PepperRing) isUnmade() bool { return r != nil && r.ring == nil }
+// isUninitialized says whether it was not made by [NewPepperRing]: it never stands for no pepper.
+func (r *PepperRing) isUninitialized() bool { return r != nil && r.ring == nil }
 
 func (r *PepperRing) handle() *capi.Peppers {
 	if r == nil {

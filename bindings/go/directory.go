@@ -2,7 +2,7 @@ package keystile
 
 import "sync"
 
-// directory holds the records that decisions were made on, about as many as the keyring
+// directory holds the records that decisions were made on, about as many as the authenticator
 // keeps: that keeps of a record what a decision reads, and the names stand here.
 //
 // There are two halves: when the younger is full, the older is let go of and the younger

@@ -2,13 +2,13 @@
 // them.
 //
 // A service needs four values: how its keys are spelled, which of them it accepts, where
-// their records are, and a keyring, which answers:
+// their records are, and an authenticator, which answers:
 //
 //	format, err := keystile.StructuredFormat("acme")
 //	verifier, err := keystile.NewVerifier(nil, format)
-//	keyring, err := keystile.NewAuthenticator(store, verifier, keystile.Options{})
+//	authenticator, err := keystile.NewAuthenticator(store, verifier, keystile.Options{})
 //
-//	decision, err := keyring.Check(ctx, key, keystile.Request{Requirement: write})
+//	decision, err := authenticator.Check(ctx, key, keystile.Request{Requirement: write})
 //	if !decision.Allowed() { … }
 //
 // The package keystilehttp asks about each HTTP request, and keystilesql is a store in
@@ -40,7 +40,7 @@
 //
 // [APIKey] and [Credential] print as a constant under every verb, in JSON and in logs. No
 // error holds key text. Go's memory cannot be wiped reliably: what is kept of a key in a
-// keyring, a keyed tag of 128 bits, is kept by the library, outside of it.
+// authenticator, a keyed tag of 128 bits, is kept by the library, outside of it.
 //
 // # Errors
 //

@@ -42,10 +42,10 @@ func endpointsOf(texts []string) *EndpointRules {
 	})}
 }
 
-// Allow says whether a rule allows the method on the path, both as they are dispatched, the
+// Allows says whether a rule allows the method on the path, both as they are dispatched, the
 // path without its query. A path that is not canonical is allowed by none. Rules that are
 // nil restrict nothing, but for that.
-func (e *EndpointRules) Allow(method, path string) bool {
+func (e *EndpointRules) Allows(method, path string) bool {
 	if e == nil {
 		return IsCanonicalPath(path)
 	}
@@ -68,8 +68,8 @@ func (e *EndpointRules) Equal(other *EndpointRules) bool {
 // String is the rules, with spaces between.
 func (e *EndpointRules) String() string { return joined(e.Strings()) }
 
-// own makes sure that a list which was set never becomes none.
-func (e *EndpointRules) own() (*capi.Endpoints, error) {
+// raw makes sure that a list which was set never becomes none.
+func (e *EndpointRules) raw() (*capi.Endpoints, error) {
 	if e == nil {
 		return nil, nil
 	}

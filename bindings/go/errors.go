@@ -95,8 +95,8 @@ var (
 	ErrOutOfRange = errors.New("keystile: a version is 1 or more, and a count at most 9223372036854775807")
 )
 
-// ErrClosed: the keyring was closed.
-var ErrClosed = errors.New("keystile: the keyring is closed")
+// ErrClosed: the authenticator was closed.
+var ErrClosed = errors.New("keystile: the authenticator is closed")
 
 // ErrInternal: a bug in the library, which was caught. Please report it.
 var ErrInternal error = statusError(capi.ErrorPanic)

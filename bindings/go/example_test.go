@@ -16,8 +16,8 @@ func Example() {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	verifier := keystile.Must(keystile.NewVerifier(nil, format))
 	store := newMapStore()
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	defer keyring.Close(context.Background())
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	defer authenticator.Close(context.Background())
 
 	// Issue a key. Its text is shown once; what is kept is its record.
 	issuer := &keystile.Issuer{Format: format}
@@ -30,16 +30,16 @@ func Example() {
 
 	// Check it.
 	write := keystile.Must(keystile.ParseRequirement("write OR invoices:write"))
-	decision, err := keyring.Check(context.Background(), key, keystile.Request{Requirement: write})
+	decision, err := authenticator.Check(context.Background(), key, keystile.Request{Requirement: write})
 	fmt.Println(decision.Allowed(), err)
-	decision, _ = keyring.Check(context.Background(), key[:20], keystile.Request{})
+	decision, _ = authenticator.Check(context.Background(), key[:20], keystile.Request{})
 	fmt.Println(decision.Allowed(), decision.Err())
 
-	// Revoke it. Once the store has it, the keyring is told.
+	// Revoke it. Once the store has it, the authenticator is told.
 	revoked := keystile.Must(keystile.Revoke(change.Record, "leaked", time.Now()))
 	store.put(revoked.Records...)
-	keyring.Invalidate(revoked.Record.ID)
-	decision, _ = keyring.Check(context.Background(), key, keystile.Request{})
+	authenticator.Invalidate(revoked.Record.ID)
+	decision, _ = authenticator.Check(context.Background(), key, keystile.Request{})
 	fmt.Println(errors.Is(decision.Err(), keystile.ErrKeyRevoked))
 	// Output:
 	// true <nil>
@@ -138,7 +138,7 @@ func ExampleVerifier_Verify() {
 func ExampleRequirement() {
 	requirement := keystile.Must(keystile.ParseRequirement("admin OR (read AND audit)"))
 	granted := keystile.Must(keystile.NewPermissionSet("read", "invoices:*"))
-	fmt.Println(requirement.IsMetBy(granted), requirement.Missing(granted))
+	fmt.Println(requirement.IsSatisfiedBy(granted), requirement.Missing(granted))
 	fmt.Println(granted.Grants("invoices:read"), granted.Grants("invoices"), granted.Grants("read_write"))
 	// Output:
 	// false [admin audit]
@@ -147,8 +147,8 @@ func ExampleRequirement() {
 
 func ExampleEndpointRules() {
 	rules := keystile.Must(keystile.NewEndpointRules("GET,HEAD /api/metrics/*"))
-	fmt.Println(rules.Allow("GET", "/api/metrics/cpu/0"), rules.Allow("POST", "/api/metrics/cpu"))
-	fmt.Println(rules.Allow("GET", "/api/metrics/../admin"), rules.Allow("GET", "/api/metrics/%2e%2e/admin"))
+	fmt.Println(rules.Allows("GET", "/api/metrics/cpu/0"), rules.Allows("POST", "/api/metrics/cpu"))
+	fmt.Println(rules.Allows("GET", "/api/metrics/../admin"), rules.Allows("GET", "/api/metrics/%2e%2e/admin"))
 	// Output:
 	// true false
 	// false false

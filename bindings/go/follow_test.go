@@ -51,14 +51,14 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 	store := &feedStore{mapStore: world.store}
 	store.tell(5, 6, 7)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
-	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
-	defer func() { _ = keyring.Close(context.Background()) }()
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
+	defer func() { _ = authenticator.Close(context.Background()) }()
 	allowed := func() bool {
-		decision, _ := keyring.Check(context.Background(), world.key, keystile.Request{})
+		decision, _ := authenticator.Check(context.Background(), world.key, keystile.Request{})
 		return decision.Allowed()
 	}
-	until(t, func() bool { return keyring.Stats().Invalidations > 0 && allowed() })
-	before := keyring.Stats().Invalidations
+	until(t, func() bool { return authenticator.Stats().Invalidations > 0 && allowed() })
+	before := authenticator.Stats().Invalidations
 	// Before the backup was made the key was suspended, and nobody says so.
 	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
 	store.put(suspended.Record)
@@ -66,7 +66,7 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 		t.Fatal("by the record that is kept")
 	}
 	store.tell(5)
-	until(t, func() bool { return keyring.Stats().Invalidations > before && !allowed() })
+	until(t, func() bool { return authenticator.Stats().Invalidations > before && !allowed() })
 }
 
 // The records of a backup are older than those that are kept, and are believed all the same.
@@ -78,29 +78,29 @@ func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
 	resumed := must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now()))
 	store.put(resumed.Record)
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
-	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
-	defer func() { _ = keyring.Close(context.Background()) }()
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
+	defer func() { _ = authenticator.Close(context.Background()) }()
 	check := func() (bool, error) {
-		decision, err := keyring.Check(context.Background(), world.key, keystile.Request{})
+		decision, err := authenticator.Check(context.Background(), world.key, keystile.Request{})
 		return decision.Allowed(), err
 	}
 	allowed := func() bool { allowed, _ := check(); return allowed }
-	until(t, func() bool { return keyring.Stats().Invalidations > 0 && allowed() })
-	before := keyring.Stats().Invalidations
+	until(t, func() bool { return authenticator.Stats().Invalidations > 0 && allowed() })
+	before := authenticator.Stats().Invalidations
 	store.put(world.record)
 	store.tell(5)
-	until(t, func() bool { return keyring.Stats().Invalidations > before })
+	until(t, func() bool { return authenticator.Stats().Invalidations > before })
 	if allowed, err := check(); !allowed {
 		t.Errorf("refused: %v", err)
 	}
 	// The caller may know of it first.
 	store.put(resumed.Record)
-	keyring.Invalidate(world.record.ID)
+	authenticator.Invalidate(world.record.ID)
 	if !allowed() {
 		t.Error("a newer one")
 	}
 	store.put(world.record)
-	keyring.Reset()
+	authenticator.Reset()
 	if allowed, err := check(); !allowed {
 		t.Errorf("refused: %v", err)
 	}

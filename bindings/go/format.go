@@ -38,11 +38,11 @@ func AnyOpaqueFormat() (*KeyFormat, error) { return newFormat(capi.AnyOpaque()) 
 // FormatLike is the format that a record's key was issued in, as its key prefix tells. It
 // cannot tell that a check is keyed.
 func FormatLike(record *Record) (*KeyFormat, error) {
-	own, err := record.handle()
+	handle, err := record.handle()
 	if err != nil {
 		return nil, err
 	}
-	return newFormat(capi.FormatLike(own))
+	return newFormat(capi.FormatLike(handle))
 }
 
 // WithChecksumKey is the same structured format with a check that only holders of a key of

@@ -22,7 +22,7 @@ func FuzzCredential(f *testing.F) {
 		f.Add("authorization", value, "X-Acme-Key", value, false)
 	}
 	f.Fuzz(func(t *testing.T, one, first, other, second string, basic bool) {
-		rules := keystile.Must(keystile.NewCredentialRulesWith("X-Acme-Key", basic))
+		rules := keystile.Must(keystile.NewCredentialExtractorWith("X-Acme-Key", basic))
 		fields := []keystile.HeaderField{{Name: one, Value: first}, {Name: other, Value: second}}
 		for count := range 3 {
 			credential, refusal := rules.Extract(fields[:count])
@@ -113,15 +113,15 @@ func FuzzRules(f *testing.F) {
 	f.Add("GET /api/*", "read", "read AND write", "192.0.2.0/24", "/api/../x")
 	f.Add("/*", "*", "(", "::/0", "/%2e")
 	f.Fuzz(func(t *testing.T, rule, permission, requirement, network, path string) {
-		if rules, err := keystile.NewEndpointRules(rule); err == nil && rules.Allow("GET", path) && !keystile.IsCanonicalPath(path) {
+		if rules, err := keystile.NewEndpointRules(rule); err == nil && rules.Allows("GET", path) && !keystile.IsCanonicalPath(path) {
 			t.Fatalf("%q allows %q", rule, path)
 		}
 		granted, err := keystile.NewPermissionSet(permission)
 		if asked, wrong := keystile.ParseRequirement(requirement); wrong == nil && err == nil {
-			if asked.IsMetBy(granted) != (len(asked.Missing(granted)) == 0) {
+			if asked.IsSatisfiedBy(granted) != (len(asked.Missing(granted)) == 0) {
 				t.Fatalf("%q of %q", requirement, permission)
 			}
-			if asked.IsMetBy(nil) {
+			if asked.IsSatisfiedBy(nil) {
 				t.Fatal("nothing granted meets nothing")
 			}
 		}

@@ -99,11 +99,11 @@ func (c *Change) Batch() Batch {
 // It is [ErrExceeds] where more is asked for than the template holds, [ErrRandomness] where
 // the generator failed, else the error of the field that is not well formed.
 func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
-	own, random, err := i.prepare(&request)
+	raw, random, err := i.prepare(&request)
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Issue(i.Format.format, i.Peppers.handle(), own, random, millisOf(now)))
+	return changeOf(capi.Issue(i.Format.format, i.Peppers.handle(), raw, random, millisOf(now)))
 }
 
 // Delegate issues a key on behalf of the holder of another, which never holds more than
@@ -112,7 +112,7 @@ func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 //
 // Errors are those of [Issuer.Issue]; [ErrState] where the source is not live.
 func (i *Issuer) Delegate(source *Record, request IssueRequest, now time.Time) (*Change, error) {
-	own, random, err := i.prepare(&request)
+	raw, random, err := i.prepare(&request)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (i *Issuer) Delegate(source *Record, request IssueRequest, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Delegate(from, i.Format.format, i.Peppers.handle(), own, random, millisOf(now)))
+	return changeOf(capi.Delegate(from, i.Format.format, i.Peppers.handle(), raw, random, millisOf(now)))
 }
 
 func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, error) {
@@ -128,7 +128,7 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
-	own := &capi.IssueRequest{
+	raw := &capi.IssueRequest{
 		ClientName:   request.ClientName,
 		ClientEmail:  orNil(request.ClientEmail),
 		Owner:        orNil(request.Owner),
@@ -141,28 +141,28 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		return nil, nil, ErrAbsent
 	}
 	if request.Template != nil {
-		own.Template = request.Template.template
+		raw.Template = request.Template.template
 	}
 	if request.Permissions != nil {
 		permissions, status := capi.NewPermissions(request.Permissions)
 		if err := failure(status); err != nil {
 			return nil, nil, err
 		}
-		own.Permissions = permissions
+		raw.Permissions = permissions
 	}
-	if own.Endpoints, err = request.Endpoints.own(); err != nil {
+	if raw.Endpoints, err = request.Endpoints.raw(); err != nil {
 		return nil, nil, err
 	}
-	if own.Networks, err = request.Networks.own(); err != nil {
+	if raw.Networks, err = request.Networks.raw(); err != nil {
 		return nil, nil, err
 	}
 	if request.RateLimit != nil {
-		own.RateLimit = &request.RateLimit.limit
+		raw.RateLimit = &request.RateLimit.limit
 	}
 	if request.Lifetime != nil {
-		own.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
+		raw.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
 	}
-	return own, random, nil
+	return raw, random, nil
 }
 
 // random is bytes of the issuer's own generator, and none for the operating system's.
@@ -170,7 +170,7 @@ func (i *Issuer) random() ([]byte, error) {
 	if i.Format == nil || i.Format.format == nil {
 		return nil, ErrFormat
 	}
-	if i.Peppers.isUnmade() {
+	if i.Peppers.isUninitialized() {
 		return nil, ErrDigest
 	}
 	if i.Random == nil {

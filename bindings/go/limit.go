@@ -19,8 +19,8 @@ func NewRateLimit(limit uint32, window time.Duration) (RateLimit, error) {
 
 // NewRateLimitWithBurst is a limit that lets so many requests pass at once.
 func NewRateLimitWithBurst(limit uint32, window time.Duration, burst uint32) (RateLimit, error) {
-	own := RateLimit{capi.RateLimit{Limit: limit, Burst: burst, WindowMillis: spanMillis(window)}}
-	return own, failure(capi.CheckRateLimit(&own.limit))
+	rateLimit := RateLimit{capi.RateLimit{Limit: limit, Burst: burst, WindowMillis: spanMillis(window)}}
+	return rateLimit, failure(capi.CheckRateLimit(&rateLimit.limit))
 }
 
 // Limit is how many requests pass in a window.

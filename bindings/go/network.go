@@ -41,14 +41,14 @@ func networksOf(texts []string) *Networks {
 	})}
 }
 
-// Contain says whether one of the networks holds the address. Networks that are nil hold
+// Contains says whether one of the networks holds the address. Networks that are nil hold
 // them all.
-func (n *Networks) Contain(address netip.Addr) bool {
+func (n *Networks) Contains(address netip.Addr) bool {
 	if n == nil {
 		return true
 	}
-	own := capi.AddressOf(address)
-	return n.handle != nil && n.handle().Contain(&own) == capi.OK
+	raw := capi.AddressOf(address)
+	return n.handle != nil && n.handle().Contain(&raw) == capi.OK
 }
 
 // Strings are the networks in the order of first mention.
@@ -67,8 +67,8 @@ func (n *Networks) Equal(other *Networks) bool {
 // String is the networks, with spaces between.
 func (n *Networks) String() string { return joined(n.Strings()) }
 
-// own makes sure that a list which was set never becomes none.
-func (n *Networks) own() (*capi.Networks, error) {
+// raw makes sure that a list which was set never becomes none.
+func (n *Networks) raw() (*capi.Networks, error) {
 	if n == nil {
 		return nil, nil
 	}

@@ -35,7 +35,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Stats are what a keyring has done so far, and what it holds.
+// Stats are what an authenticator has done so far, and what it holds.
 type Stats struct {
 	// Entries are records that are kept.
 	Entries uint64

@@ -57,7 +57,7 @@ func TestAMillionChecksInFlatMemory(t *testing.T) {
 				change := must[*keystile.Change](t)(world.issuer.Issue(keystile.IssueRequest{ClientName: "Nobody"}, time.Now()))
 				key = change.Key.Expose()
 			}
-			decision, err := world.keyring.Check(ctx, key, request)
+			decision, err := world.authenticator.Check(ctx, key, request)
 			if err != nil || decision.Allowed() != (number%10 != 0) {
 				t.Fatal(number, decision, err)
 			}

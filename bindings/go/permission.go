@@ -42,8 +42,8 @@ func permissionsOf(texts []string) *PermissionSet {
 
 // Grants says whether one of the permissions covers the wanted one, which has no wildcard.
 func (p *PermissionSet) Grants(wanted string) bool {
-	own := p.own()
-	return own != nil && own.Grant(wanted) == capi.OK
+	handle := p.raw()
+	return handle != nil && handle.Grant(wanted) == capi.OK
 }
 
 // Strings are the permissions in the order of first mention.
@@ -62,8 +62,8 @@ func (p *PermissionSet) Equal(other *PermissionSet) bool {
 // String is the permissions, with spaces between.
 func (p *PermissionSet) String() string { return joined(p.Strings()) }
 
-// own is nil where there is nothing to ask.
-func (p *PermissionSet) own() *capi.Permissions {
+// raw is nil where there is nothing to ask.
+func (p *PermissionSet) raw() *capi.Permissions {
 	if p == nil || p.handle == nil {
 		return nil
 	}

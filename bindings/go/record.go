@@ -74,22 +74,22 @@ type Record struct {
 // EncodeRecord writes a record as JSON text, its digest included, for a store that keeps it
 // whole. What no record can be is [ErrRecord].
 func EncodeRecord(record *Record) ([]byte, error) {
-	own, err := record.handle()
+	handle, err := record.handle()
 	if err != nil {
 		return nil, err
 	}
-	json, status := own.JSON()
+	json, status := handle.JSON()
 	return []byte(json), failure(status)
 }
 
 // DecodeRecord reads what [EncodeRecord], or another language's keystile, wrote. It is
 // strict: a field that is unknown, twice there or left out is [ErrJSON].
 func DecodeRecord(json []byte) (*Record, error) {
-	own, status := capi.RecordFromJSON(json)
+	handle, status := capi.RecordFromJSON(json)
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	text, status := own.JSON()
+	text, status := handle.JSON()
 	if err := failure(status); err != nil {
 		return nil, err
 	}
@@ -104,18 +104,18 @@ func (r *Record) Check() error {
 
 // IsLive says whether the key is active, not expired and not past its overlap.
 func (r *Record) IsLive(now time.Time) bool {
-	own, err := r.handle()
+	handle, err := r.handle()
 	if err != nil {
 		return false
 	}
-	live, status := own.IsLive(millisOf(now))
+	live, status := handle.IsLive(millisOf(now))
 	return status == capi.OK && live
 }
 
 // Clone is a copy that may be changed apart from the record.
 func (r *Record) Clone() *Record {
-	own := *r
-	return &own
+	clone := *r
+	return &clone
 }
 
 // MarshalJSON is the record without its digest, for showing.
@@ -168,11 +168,11 @@ func (r *Record) handle() (*capi.Record, error) {
 	if err := encoder.Encode(form); err != nil {
 		return nil, ErrRecord
 	}
-	own, status := capi.RecordFromJSON(text.Bytes())
+	handle, status := capi.RecordFromJSON(text.Bytes())
 	if status != capi.OK {
 		return nil, ErrRecord
 	}
-	return own, nil
+	return handle, nil
 }
 
 var _ fmt.Formatter = (*Record)(nil)

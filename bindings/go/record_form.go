@@ -81,8 +81,8 @@ func (r *Record) form() (*recordForm, error) {
 		Version:          r.Version,
 	}
 	if r.RateLimit != nil {
-		own := r.RateLimit.limit
-		form.RateLimit = &limitForm{own.Limit, own.WindowMillis, own.Burst}
+		limit := r.RateLimit.limit
+		form.RateLimit = &limitForm{limit.Limit, limit.WindowMillis, limit.Burst}
 	}
 	// What contradicts itself is written as it is, and the library refuses it.
 	if r.State == StateRevoked || !r.RevokedAt.IsZero() || r.RevokedReason != "" {
@@ -125,8 +125,8 @@ func readRecord(text string) (*Record, error) {
 	if form.AllowedNetworks != nil {
 		record.AllowedNetworks = networksOf(*form.AllowedNetworks)
 	}
-	if own := form.RateLimit; own != nil {
-		record.RateLimit = &RateLimit{capi.RateLimit{Limit: own.Limit, Burst: own.Burst, WindowMillis: own.WindowMS}}
+	if limit := form.RateLimit; limit != nil {
+		record.RateLimit = &RateLimit{capi.RateLimit{Limit: limit.Limit, Burst: limit.Burst, WindowMillis: limit.WindowMS}}
 	}
 	var err error
 	if record.Digest, err = ParseDigest(*form.Digest); err != nil {

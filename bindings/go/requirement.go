@@ -21,22 +21,22 @@ func ParseRequirement(text string) (*Requirement, error) {
 	return &Requirement{handle, handle.Text()}, nil
 }
 
-// IsMetBy says whether permissions meet the requirement. An unparsed one is met by none.
-func (r *Requirement) IsMetBy(permissions *PermissionSet) bool {
+// IsSatisfiedBy says whether permissions meet the requirement. An unparsed one is met by none.
+func (r *Requirement) IsSatisfiedBy(permissions *PermissionSet) bool {
 	if r == nil {
 		return true
 	}
-	own := orNone(permissions)
-	return r.handle != nil && own != nil && r.handle.Check(own) == capi.OK
+	handle := orNone(permissions)
+	return r.handle != nil && handle != nil && r.handle.Check(handle) == capi.OK
 }
 
 // Missing names what permissions lack, each once.
 func (r *Requirement) Missing(permissions *PermissionSet) []string {
-	own := orNone(permissions)
-	if r == nil || r.handle == nil || own == nil {
+	handle := orNone(permissions)
+	if r == nil || r.handle == nil || handle == nil {
 		return nil
 	}
-	return r.handle.Missing(own)
+	return r.handle.Missing(handle)
 }
 
 // String is the text that the requirement was made of.
@@ -47,10 +47,10 @@ func (r *Requirement) String() string {
 	return r.text
 }
 
-// isUnmade says whether it was not made by [ParseRequirement]: such a one is met by nobody.
-func (r *Requirement) isUnmade() bool { return r != nil && r.handle == nil }
+// isUninitialized says whether it was not made by [ParseRequirement]: such a one is met by nobody.
+func (r *Requirement) isUninitialized() bool { return r != nil && r.handle == nil }
 
-func (r *Requirement) own() *capi.Requirement {
+func (r *Requirement) raw() *capi.Requirement {
 	if r == nil {
 		return nil
 	}
@@ -58,8 +58,8 @@ func (r *Requirement) own() *capi.Requirement {
 }
 
 func orNone(permissions *PermissionSet) *capi.Permissions {
-	if own := permissions.own(); own != nil {
-		return own
+	if handle := permissions.raw(); handle != nil {
+		return handle
 	}
 	none, _ := capi.NewPermissions(nil)
 	return none

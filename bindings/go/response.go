@@ -41,13 +41,13 @@ func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
 		// Most keys: there is nothing to tell.
 		return Response{Status: 200}
 	}
-	own, status := capi.Respond(&d.raw, uint32(policy), d.requirement.own(), millisOf(now))
-	if status != capi.OK || (own.Status < 400) != d.Allowed() {
+	raw, status := capi.Respond(&d.raw, uint32(policy), d.requirement.raw(), millisOf(now))
+	if status != capi.OK || (raw.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},
 			{"cache-control", "no-store"}}, Body: `{"error":"Internal error","message":"The API key could not be checked.","code":"internal"}`}
 	}
-	response := Response{Status: own.Status, Body: own.Body}
-	for _, header := range own.Headers {
+	response := Response{Status: raw.Status, Body: raw.Body}
+	for _, header := range raw.Headers {
 		response.Headers = append(response.Headers, HeaderField(header))
 	}
 	if d.lacks != nil && len(*d.lacks) > 0 {

@@ -24,21 +24,21 @@ type RotationPolicy struct {
 // DefaultRotationPolicy is 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead,
 // ended keys kept for 30 days.
 func DefaultRotationPolicy() RotationPolicy {
-	own := capi.DefaultPolicy()
+	defaults := capi.DefaultPolicy()
 	policy := RotationPolicy{
-		MaxAge:        spanOf(own.MaxAgeMillis),
-		Overlap:       spanOf(own.OverlapMillis),
-		Retention:     spanOf(own.RetentionMillis),
-		EndOnFirstUse: own.EndOnFirstUse,
+		MaxAge:        spanOf(defaults.MaxAgeMillis),
+		Overlap:       spanOf(defaults.OverlapMillis),
+		Retention:     spanOf(defaults.RetentionMillis),
+		EndOnFirstUse: defaults.EndOnFirstUse,
 	}
-	for _, lead := range own.NoticeLeadsMillis {
+	for _, lead := range defaults.NoticeLeadsMillis {
 		policy.NoticeLeads = append(policy.NoticeLeads, spanOf(lead))
 	}
 	return policy
 }
 
-func (p *RotationPolicy) own() (*capi.Policy, error) {
-	own := &capi.Policy{
+func (p *RotationPolicy) raw() (*capi.Policy, error) {
+	raw := &capi.Policy{
 		MaxAgeMillis:    spanMillis(p.MaxAge),
 		OverlapMillis:   spanMillis(p.Overlap),
 		RetentionMillis: spanMillis(p.Retention),
@@ -48,9 +48,9 @@ func (p *RotationPolicy) own() (*capi.Policy, error) {
 		return nil, ErrTime
 	}
 	for _, lead := range p.NoticeLeads {
-		own.NoticeLeadsMillis = append(own.NoticeLeadsMillis, spanMillis(lead))
+		raw.NoticeLeadsMillis = append(raw.NoticeLeadsMillis, spanMillis(lead))
 	}
-	return own, nil
+	return raw, nil
 }
 
 // Rotate gives a key a successor of the same lineage, with the same rights. The old key
@@ -67,7 +67,7 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	if err != nil {
 		return nil, err
 	}
-	own, err := record.handle()
+	handle, err := record.handle()
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +75,11 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	if err != nil {
 		return nil, err
 	}
-	asked, err := policy.own()
+	asked, err := policy.raw()
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Rotate(own, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	return changeOf(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
 }
 
 // PlanAction is what is due for a key.
@@ -109,15 +109,15 @@ type PlanItem struct {
 // Plan says which keys are due for a notice, a rotation or a clean-up, in the order of the
 // records. It is pure: nothing is remembered.
 func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, error) {
-	own, err := handles(records)
+	raw, err := handles(records)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := policy.own()
+	asked, err := policy.raw()
 	if err != nil {
 		return nil, err
 	}
-	found, status := capi.Plan(own, asked, millisOf(now))
+	found, status := capi.Plan(raw, asked, millisOf(now))
 	if err := failure(status); err != nil {
 		return nil, err
 	}
@@ -137,13 +137,13 @@ func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, 
 }
 
 func handles(records []*Record) ([]*capi.Record, error) {
-	own := make([]*capi.Record, len(records))
+	raw := make([]*capi.Record, len(records))
 	for at, record := range records {
 		handle, err := record.handle()
 		if err != nil {
 			return nil, err
 		}
-		own[at] = handle
+		raw[at] = handle
 	}
-	return own, nil
+	return raw, nil
 }

@@ -32,8 +32,8 @@ func TestNothingPrintsAKey(t *testing.T) {
 		t.Fatal("there is one way out")
 	}
 	world := newWorld(t, keystile.Options{}, nil)
-	decision, err := world.keyring.Check(context.Background(), key, keystile.Request{})
-	refused, _ := world.keyring.Check(context.Background(), key+"x", keystile.Request{})
+	decision, err := world.authenticator.Check(context.Background(), key, keystile.Request{})
+	refused, _ := world.authenticator.Check(context.Background(), key+"x", keystile.Request{})
 	_, parseErr := keystile.ParseRequirement(key + " AND")
 	_, digestErr := keystile.ParseDigest(key)
 	_, idErr := keystile.ParseKeyID(key)
@@ -47,7 +47,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	canaries := []string{key, key[len("acme_1")+16:], key[len(key)-20:], hex}
 	for _, value := range []any{change.Key, &change.Key, credential, &credential, change, *change, hidden, &hidden,
 		change.Record, *change.Record, change.Record.Digest, &change.Record.Digest, change.Records, change.Batch(), change.Event,
-		decision, &decision, refused, err, parseErr, digestErr, idErr, world.keyring, issuer, rules, format,
+		decision, &decision, refused, err, parseErr, digestErr, idErr, world.authenticator, issuer, rules, format,
 		errors.Join(parseErr, digestErr), map[string]any{"key": change.Key}, []any{change.Key, credential}} {
 		outputs := []string{}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%10v", "%-5s"} {

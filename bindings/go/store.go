@@ -19,7 +19,7 @@ type RecordFinder interface {
 	Find(ctx context.Context, lookup Lookup) (*Record, error)
 }
 
-// UseNoter is a [RecordFinder] that keeps when keys were last used. A keyring calls it every few
+// UseNoter is a [RecordFinder] that keeps when keys were last used. An authenticator calls it every few
 // seconds, with at most 1,000 uses at a time. A use older than the one noted changes
 // nothing; neither does one of a key that is not there.
 type UseNoter interface {
@@ -36,7 +36,7 @@ type Use struct {
 	Count      uint64
 }
 
-// UsageStore is a [RecordFinder] that keeps what lineages have spent. With one, a keyring judges
+// UsageStore is a [RecordFinder] that keeps what lineages have spent. With one, an authenticator judges
 // keys whose uses are counted by the store, each time: exact over any number of processes.
 type UsageStore interface {
 	// Usage is what a lineage has spent; of one that is not there, the zero value.
@@ -61,7 +61,7 @@ func ClaimOf(record *Record, before, after Usage) SpendRequest {
 }
 
 // EventSource is a [RecordFinder] that tells what happened to keys, in the order in which it was written.
-// With one, a keyring hears of changes that other processes make.
+// With one, an authenticator hears of changes that other processes make.
 type EventSource interface {
 	// Events begin behind the number after; at most limit and [PageMax] of them. Of one key,
 	// where it is not zero, they are those that happened to it, and the rotation that it came
@@ -77,7 +77,7 @@ type NumberedEvent struct {
 	Event
 }
 
-// Store is a [RecordFinder] that can be written to: all that the keyring's verbs need. Each
+// Store is a [RecordFinder] that can be written to: all that the authenticator's verbs need. Each
 // method is one step that takes effect whole or not at all. The package keystilesql has
 // one for SQLite and PostgreSQL, and the package storetest holds an implementation to all
 // of this.

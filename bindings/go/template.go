@@ -10,15 +10,15 @@ type ScopeTemplate struct{ template *capi.Template }
 // with a letter; else [ErrName]. Endpoints that are nil are anywhere, and a limit that is
 // nil is as often as one likes.
 func NewScopeTemplate(name string, permissions *PermissionSet, endpoints *EndpointRules, limit *RateLimit) (*ScopeTemplate, error) {
-	rules, err := endpoints.own()
+	rules, err := endpoints.raw()
 	if err != nil {
 		return nil, err
 	}
-	var own *capi.RateLimit
+	var raw *capi.RateLimit
 	if limit != nil {
-		own = &limit.limit
+		raw = &limit.limit
 	}
-	template, status := capi.NewTemplate(name, orNone(permissions), rules, own)
+	template, status := capi.NewTemplate(name, orNone(permissions), rules, raw)
 	if err := failure(status); err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (u *uses) stats() (waiting int, dropped uint64) {
 	return len(u.waiting), u.dropped
 }
 
-// noteUses notes uses until the keyring is closed, which notes the last of them.
+// noteUses notes uses until the authenticator is closed, which notes the last of them.
 func (p *parts) noteUses(every time.Duration) {
 	for pause(p.stopped, every) {
 		if err := p.flushUses(p.stopped); err != nil && p.stopped.Err() == nil {

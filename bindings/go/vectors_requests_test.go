@@ -32,7 +32,7 @@ func credentials(t *testing.T) {
 		if input.Rules.Header != nil {
 			header = *input.Rules.Header
 		}
-		rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialRulesWith(header, input.Rules.Basic))
+		rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractorWith(header, input.Rules.Basic))
 		var fields []keystile.HeaderField
 		asMap := map[string][]string{}
 		for _, field := range input.Headers {
@@ -86,7 +86,7 @@ func headerNames(t *testing.T) {
 			// In Go an empty name is none.
 			return object{"legal": false}
 		}
-		_, err := keystile.NewCredentialRulesWith(input.Header, false)
+		_, err := keystile.NewCredentialExtractorWith(input.Header, false)
 		return object{"legal": err == nil}
 	})
 }

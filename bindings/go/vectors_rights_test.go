@@ -39,7 +39,7 @@ func requirements(t *testing.T) {
 			return object{"met": nil, "missing": nil, "error": kind(t, err)}
 		}
 		missing := append([]string{}, asked.Missing(granted)...)
-		return object{"met": asked.IsMetBy(granted), "missing": missing, "error": nil}
+		return object{"met": asked.IsSatisfiedBy(granted), "missing": missing, "error": nil}
 	})
 }
 
@@ -52,7 +52,7 @@ func endpoints(t *testing.T) {
 		if err != nil {
 			return object{"allowed": nil, "error": kind(t, err)}
 		}
-		return object{"allowed": rules.Allow(input.Method, input.Path), "error": nil}
+		return object{"allowed": rules.Allows(input.Method, input.Path), "error": nil}
 	})
 }
 
@@ -65,7 +65,7 @@ func paths(t *testing.T) {
 	}) any {
 		path := bytesOf(t, input.Path, input.PathHex, input.PathRepeat)
 		canonical := keystile.IsCanonicalPath(path)
-		if all.Allow("GET", path) != canonical {
+		if all.Allows("GET", path) != canonical {
 			t.Error("P3: there is one view of a path")
 		}
 		return object{"canonical": canonical}
@@ -102,7 +102,7 @@ func networks(t *testing.T) {
 		if err != nil {
 			return object{"contained": nil, "error": kind(t, err)}
 		}
-		return object{"contained": networks.Contain(input.Address), "error": nil}
+		return object{"contained": networks.Contains(input.Address), "error": nil}
 	})
 }
 

@@ -47,7 +47,7 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 	if err := k.writable(); err != nil {
 		return nil, err
 	}
-	own := *issuer
+	like := *issuer
 	for range triesMax {
 		found, err := k.find(ctx, id)
 		if err != nil {
@@ -71,11 +71,11 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 			return nil, ErrNotFound
 		}
 		if issuer.Format == nil {
-			if own.Format, err = FormatLike(record); err != nil {
+			if like.Format, err = FormatLike(record); err != nil {
 				return nil, err
 			}
 		}
-		change, err := own.Rotate(record, siblings, policy, k.clock())
+		change, err := like.Rotate(record, siblings, policy, k.clock())
 		if err != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 	if format == nil || format.format == nil {
 		return nil, ErrFormat
 	}
-	if peppers.isUnmade() {
+	if peppers.isUninitialized() {
 		return nil, ErrDigest
 	}
 	verifier, status := capi.NewVerifier(format.format, peppers.handle())
@@ -82,12 +82,12 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 // LookUp is what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] where the
 // text is no key.
 func (v *Verifier) LookUp(key string) (Lookup, error) {
-	var own capi.Lookup
-	if status := v.verifier.LookUp(key, &own); status != capi.OK {
+	var raw capi.Lookup
+	if status := v.verifier.LookUp(key, &raw); status != capi.OK {
 		return Lookup{}, failure(status)
 	}
-	lookup := Lookup{KeyID: KeyID{own.KeyID}}
-	for _, digest := range own.Digests[:min(own.DigestCount, capi.LookupDigestsMax)] {
+	lookup := Lookup{KeyID: KeyID{raw.KeyID}}
+	for _, digest := range raw.Digests[:min(raw.DigestCount, capi.LookupDigestsMax)] {
 		lookup.Digests = append(lookup.Digests, Digest{digest})
 	}
 	return lookup, nil
@@ -101,24 +101,23 @@ func (v *Verifier) LookUp(key string) (Lookup, error) {
 //
 // An error is a call that was wrong, and its decision refuses too.
 func (v *Verifier) Verify(key string, record *Record, request Request, usage *Usage, now time.Time) (Decision, error) {
-	if request.Requirement.isUnmade() {
+	if request.Requirement.isUninitialized() {
 		return Refuse(CausePermission), ErrPermission
 	}
-	var own *capi.Record
+	var handle *capi.Record
 	if record != nil {
-		handle, err := record.handle()
-		if err != nil {
+		var err error
+		if handle, err = record.handle(); err != nil {
 			return Refuse(CauseStoreUnavailable), err
 		}
-		own = handle
 	}
 	spent := capi.Usage{RateState: uint64(usage.Rate)}
 	if usage.Remaining != nil {
 		spent.RemainingUses, spent.HasRemainingUses = *usage.Remaining, 1
 	}
 	decision := Decision{requirement: request.Requirement}
-	asked := request.own()
-	decision.status = v.verifier.Verify(key, own, &asked, &spent, millisOf(now), &decision.raw)
+	asked := request.raw()
+	decision.status = v.verifier.Verify(key, handle, &asked, &spent, millisOf(now), &decision.raw)
 	if decision.status == capi.OK {
 		usage.Rate, usage.Remaining = RateState(spent.RateState), nil
 		if spent.HasRemainingUses != 0 {
@@ -132,16 +131,16 @@ func (v *Verifier) Verify(key string, record *Record, request Request, usage *Us
 // [Decision.NeedsRehash] asks for. The key is the text as it was presented. It is [ErrState]
 // where it is another record's, or the digest is current.
 func (v *Verifier) Rehash(record *Record, key string, now time.Time) (*Change, error) {
-	own, err := record.handle()
+	handle, err := record.handle()
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Rehash(v.verifier, own, key, millisOf(now)))
+	return changeOf(capi.Rehash(v.verifier, handle, key, millisOf(now)))
 }
 
-func (r *Request) own() capi.Request {
+func (r *Request) raw() capi.Request {
 	return capi.Request{
-		Requirement: r.Requirement.own(),
+		Requirement: r.Requirement.raw(),
 		Method:      r.Method,
 		Path:        r.Path,
 		Environment: r.Environment,

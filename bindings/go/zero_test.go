@@ -14,7 +14,7 @@ func TestZeroValuesGrantNothing(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	world.allowed(t, true)
 	ctx, unmade := context.Background(), keystile.Request{Requirement: &keystile.Requirement{}}
-	if decision, err := world.keyring.Check(ctx, world.key, unmade); decision.Allowed() || !errors.Is(err, keystile.ErrPermission) {
+	if decision, err := world.authenticator.Check(ctx, world.key, unmade); decision.Allowed() || !errors.Is(err, keystile.ErrPermission) {
 		t.Errorf("%v, %v", decision, err)
 	}
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
@@ -23,7 +23,7 @@ func TestZeroValuesGrantNothing(t *testing.T) {
 		t.Errorf("%v, %v", decision, err)
 	}
 	granted := must[*keystile.PermissionSet](t)(keystile.NewPermissionSet("*"))
-	if (&keystile.Requirement{}).IsMetBy(granted) {
+	if (&keystile.Requirement{}).IsSatisfiedBy(granted) {
 		t.Error("nobody meets it")
 	}
 	for _, request := range []keystile.IssueRequest{
@@ -39,7 +39,7 @@ func TestZeroValuesGrantNothing(t *testing.T) {
 		change := must[*keystile.Change](t)(world.issuer.Issue(restricted, time.Now()))
 		world.store.put(change.Record)
 		request := keystile.Request{Method: "GET", Path: "/api/data"}
-		if decision, err := world.keyring.Check(ctx, change.Key.Expose(), request); err != nil || decision.Allowed() {
+		if decision, err := world.authenticator.Check(ctx, change.Key.Expose(), request); err != nil || decision.Allowed() {
 			t.Errorf("an empty list is nowhere: %v, %v", decision, err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestZeroValuesGrantNothing(t *testing.T) {
 	if (&keystile.Record{}).Check() == nil || (&keystile.Record{}).IsLive(time.Now()) {
 		t.Error("an empty record is none")
 	}
-	if (&keystile.EndpointRules{}).Allow("GET", "/") || (*keystile.PermissionSet)(nil).Grants("read") || (&keystile.PermissionSet{}).Grants("read") {
+	if (&keystile.EndpointRules{}).Allows("GET", "/") || (*keystile.PermissionSet)(nil).Grants("read") || (&keystile.PermissionSet{}).Grants("read") {
 		t.Error("nothing is granted by nothing")
 	}
 }

@@ -35,11 +35,11 @@ func Example() {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	defer keyring.Close(ctx)
-	change := keystile.Must(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd", Permissions: []string{"read"}}))
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	defer authenticator.Close(ctx)
+	change := keystile.Must(authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd", Permissions: []string{"read"}}))
 
-	guard := keystile.Must(keystilehttp.New(keyring, keystilehttp.Options{}))
+	guard := keystile.Must(keystilehttp.New(authenticator, keystilehttp.Options{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /api/profile", guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, _ := keystilehttp.KeyFrom(r.Context())

@@ -1,6 +1,6 @@
 // Package keystilehttp guards net/http handlers with API keys.
 //
-//	guard, err := keystilehttp.New(keyring, keystilehttp.Options{})
+//	guard, err := keystilehttp.New(authenticator, keystilehttp.Options{})
 //	mux := http.NewServeMux()
 //	mux.Handle("GET /api/profile", guard.Handler(profile))
 //	mux.Handle("POST /api/data", guard.Require("write")(data))
@@ -62,14 +62,14 @@ type Options struct {
 
 // Guard lets requests with a valid key pass. Any number of goroutines may use it at once.
 type Guard struct {
-	keyring *keystile.Authenticator
-	options Options
+	authenticator *keystile.Authenticator
+	options       Options
 }
 
-// New is a guard that asks a keyring.
-func New(keyring *keystile.Authenticator, options Options) (*Guard, error) {
-	if keyring == nil {
-		return nil, errors.New("keystilehttp: a guard needs a keyring")
+// New is a guard that asks an authenticator.
+func New(authenticator *keystile.Authenticator, options Options) (*Guard, error) {
+	if authenticator == nil {
+		return nil, errors.New("keystilehttp: a guard needs an authenticator")
 	}
 	if options.Rules == nil {
 		rules, err := keystile.NewCredentialExtractor()
@@ -93,7 +93,7 @@ func New(keyring *keystile.Authenticator, options Options) (*Guard, error) {
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	return &Guard{keyring, options}, nil
+	return &Guard{authenticator, options}, nil
 }
 
 // Handler lets requests with any valid key pass.
@@ -136,13 +136,13 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 	})
 }
 
-// decide reads the key and asks the keyring.
+// decide reads the key and asks the authenticator.
 func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keystile.Decision {
 	key, refusal, found := g.options.Rules.ExtractFrom(r.Header)
 	if !found {
 		return refusal
 	}
-	decision, err := g.keyring.Check(r.Context(), key, keystile.Request{
+	decision, err := g.authenticator.Check(r.Context(), key, keystile.Request{
 		Requirement: requirement,
 		Method:      r.Method,
 		Path:        g.options.Path(r),

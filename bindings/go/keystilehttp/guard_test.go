@@ -28,12 +28,12 @@ import (
 // service is a server with a guard, over keys in SQLite.
 type service struct {
 	*testing.T
-	keyring *keystile.Authenticator
-	issuer  *keystile.Issuer
-	guard   *keystilehttp.Guard
-	server  *httptest.Server
-	mux     *http.ServeMux
-	log     *bytes.Buffer
+	authenticator *keystile.Authenticator
+	issuer        *keystile.Issuer
+	guard         *keystilehttp.Guard
+	server        *httptest.Server
+	mux           *http.ServeMux
+	log           *bytes.Buffer
 	// down makes the store fail.
 	down atomic.Bool
 }
@@ -63,15 +63,15 @@ func newService(t *testing.T, options keystilehttp.Options) *service {
 	}
 	own.issuer = &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, own.issuer.Format))
-	own.keyring = keystile.Must(keystile.NewAuthenticator(flaky{store, &own.down}, verifier, keystile.Options{}))
+	own.authenticator = keystile.Must(keystile.NewAuthenticator(flaky{store, &own.down}, verifier, keystile.Options{}))
 	options.Logger = slog.New(slog.NewJSONHandler(own.log, nil))
-	if own.guard, err = keystilehttp.New(own.keyring, options); err != nil {
+	if own.guard, err = keystilehttp.New(own.authenticator, options); err != nil {
 		t.Fatal(err)
 	}
 	own.server = httptest.NewUnstartedServer(own.mux)
 	t.Cleanup(func() {
 		own.server.Close()
-		_ = own.keyring.Close(context.Background())
+		_ = own.authenticator.Close(context.Background())
 		_ = db.Close()
 	})
 	return own
@@ -85,7 +85,7 @@ func (s *service) start() *service {
 func (s *service) issue(request keystile.IssueRequest) *keystile.Change {
 	s.Helper()
 	request.ClientName = "Acme Ltd"
-	change, err := s.keyring.Issue(context.Background(), s.issuer, request)
+	change, err := s.authenticator.Issue(context.Background(), s.issuer, request)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestBothPolicies(t *testing.T) {
 		s.status(expected[1], "invalid_key", "GET", "/api/profile", "X-API-Key", key[:len(key)-1]+"!")
 		s.status(expected[2], "conflicting_credentials", "GET", "/api/profile", "X-API-Key", key, "Authorization", "Bearer "+key+"x")
 		s.status(expected[2], "conflicting_credentials", "GET", "/api/profile", "X-API-Key", key, "X-API-Key", key+"x")
-		if _, err := s.keyring.Revoke(context.Background(), id, "leaked"); err != nil {
+		if _, err := s.authenticator.Revoke(context.Background(), id, "leaked"); err != nil {
 			t.Fatal(err)
 		}
 		s.status(expected[1], "key_revoked", "GET", "/api/profile", "X-API-Key", key)
@@ -221,7 +221,7 @@ func TestTheFieldsOfAResponse(t *testing.T) {
 	if response := s.status(200, "", "GET", "/", "X-API-Key", key); response.Header.Get("Sunset") != "" || response.Header.Get("RateLimit-Limit") != "2" {
 		t.Errorf("%v", response.Header)
 	}
-	if _, err := s.keyring.Rotate(context.Background(), s.issuer, change.Record.ID, keystile.DefaultRotationPolicy()); err != nil {
+	if _, err := s.authenticator.Rotate(context.Background(), s.issuer, change.Record.ID, keystile.DefaultRotationPolicy()); err != nil {
 		t.Fatal(err)
 	}
 	response := s.status(200, "", "GET", "/", "X-API-Key", key)
@@ -319,7 +319,7 @@ func TestNobodyHasAKeyWithoutAGuard(t *testing.T) {
 		t.Error("nobody let that pass")
 	}
 	if _, err := keystilehttp.New(nil, keystilehttp.Options{}); err == nil {
-		t.Error("a guard without a keyring would guard nothing")
+		t.Error("a guard without an authenticator would guard nothing")
 	}
 }
 
@@ -342,9 +342,9 @@ func (s *service) read(connection net.Conn, method string) (*http.Response, stri
 func BenchmarkGuard(b *testing.B) {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"write"}}, time.Now()))
-	keyring := keystile.Must(keystile.NewAuthenticator(only{change.Record}, keystile.Must(keystile.NewVerifier(nil, format)), keystile.Options{}))
-	defer func() { _ = keyring.Close(context.Background()) }()
-	guard := keystile.Must(keystilehttp.New(keyring, keystilehttp.Options{}))
+	authenticator := keystile.Must(keystile.NewAuthenticator(only{change.Record}, keystile.Must(keystile.NewVerifier(nil, format)), keystile.Options{}))
+	defer func() { _ = authenticator.Close(context.Background()) }()
+	guard := keystile.Must(keystilehttp.New(authenticator, keystilehttp.Options{}))
 	handler := guard.Require("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	request := httptest.NewRequest("POST", "/api/data/7", nil)
 	for name, value := range map[string]string{"X-Api-Key": change.Key.Expose(), "Accept": "*/*", "User-Agent": "bench", "Content-Type": "application/json"} {

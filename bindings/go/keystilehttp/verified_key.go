@@ -32,5 +32,5 @@ func (k *VerifiedKey) Decision() keystile.Decision { return k.decision }
 // Record is what is kept about the key: whose it is, and what it may do. It is asked for only
 // where a handler wants it, and is in memory then, nearly always.
 func (k *VerifiedKey) Record(ctx context.Context) (*keystile.Record, error) {
-	return k.guard.keyring.Record(ctx, k.ID())
+	return k.guard.authenticator.Record(ctx, k.ID())
 }

@@ -26,11 +26,11 @@ func sha256Of(digit string) string {
 func expectAdopted(t *testing.T, store *keystilesql.Store) {
 	t.Helper()
 	verifier := keystile.Must(keystile.NewVerifier(nil, keystile.Must(keystile.OpaqueFormat("dt"))))
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	defer func() { _ = keyring.Close(context.Background()) }()
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	defer func() { _ = authenticator.Close(context.Background()) }()
 	for digit, expected := range map[string]error{"0": nil, "1": keystile.ErrKeyRevoked, "2": keystile.ErrKeyExpired, "3": keystile.ErrInvalidKey} {
 		for range 2 {
-			decision, err := keyring.Check(context.Background(), articleKey(digit), keystile.Request{})
+			decision, err := authenticator.Check(context.Background(), articleKey(digit), keystile.Request{})
 			if err != nil || !errors.Is(decision.Err(), expected) {
 				t.Errorf("key %s: %v, %v", digit, decision, err)
 			}
@@ -82,12 +82,12 @@ func TestADamagedRowIsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	defer func() { _ = keyring.Close(ctx) }()
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	defer func() { _ = authenticator.Close(ctx) }()
 	if _, err := db.ExecContext(ctx, "UPDATE api_keys SET allowed_endpoints = '[\"api\"]'"); err != nil {
 		t.Fatal(err)
 	}
-	decision, err := keyring.Check(ctx, change.Key.Expose(), keystile.Request{Method: "GET", Path: "/api/x"})
+	decision, err := authenticator.Check(ctx, change.Key.Expose(), keystile.Request{Method: "GET", Path: "/api/x"})
 	if decision.Allowed() || !errors.Is(err, keystile.ErrStoreUnavailable) || !errors.Is(err, keystile.ErrCorrupt) {
 		t.Errorf("%v, %v", decision, err)
 	}

@@ -31,12 +31,12 @@ func ledger(t *testing.T) *keystilesql.Store {
 	return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
 }
 
-func keyringOver(t *testing.T, store keystile.RecordFinder, peppers *keystile.PepperRing, format *keystile.KeyFormat) *keystile.Authenticator {
+func authenticatorOver(t *testing.T, store keystile.RecordFinder, peppers *keystile.PepperRing, format *keystile.KeyFormat) *keystile.Authenticator {
 	t.Helper()
 	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(peppers, format))
-	keyring := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: 5 * time.Millisecond}))
-	t.Cleanup(func() { _ = keyring.Close(context.Background()) })
-	return keyring
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: 5 * time.Millisecond}))
+	t.Cleanup(func() { _ = authenticator.Close(context.Background()) })
+	return authenticator
 }
 
 // eventually waits until something holds, for as long as a slow machine may take.
@@ -52,12 +52,12 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func TestADigestIsRenewedBehindARequestsBack(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	for _, format := range []*keystile.KeyFormat{keystile.Must(keystile.StructuredFormat("acme")), keystile.Must(keystile.OpaqueFormat("dt"))} {
-		old := keyringOver(t, store, nil, format)
+		old := authenticatorOver(t, store, nil, format)
 		change := must[*keystile.Change](t)(old.Issue(ctx, &keystile.Issuer{Format: format}, keystile.IssueRequest{ClientName: "Acme"}))
 		ring := must[*keystile.PepperRing](t)(keystile.NewPepperRing(7, bytes.Repeat([]byte{7}, 32)))
-		keyring := keyringOver(t, store, ring, format)
+		authenticator := authenticatorOver(t, store, ring, format)
 		allowed := func() keystile.Decision {
-			decision, err := keyring.Check(ctx, change.Key.Expose(), keystile.Request{})
+			decision, err := authenticator.Check(ctx, change.Key.Expose(), keystile.Request{})
 			if err != nil || !decision.Allowed() {
 				t.Fatal(decision, err)
 			}
@@ -74,13 +74,13 @@ func TestADigestIsRenewedBehindARequestsBack(t *testing.T) {
 func TestTheFirstUseEndsTheOverlapBehindARequestsBack(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	keyring := keyringOver(t, store, nil, issuer.Format)
-	old := must[*keystile.Change](t)(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
+	authenticator := authenticatorOver(t, store, nil, issuer.Format)
+	old := must[*keystile.Change](t)(authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
 	policy := keystile.DefaultRotationPolicy()
 	policy.EndOnFirstUse = true
-	fresh := must[*keystile.Change](t)(keyring.Rotate(ctx, issuer, old.Record.ID, policy))
+	fresh := must[*keystile.Change](t)(authenticator.Rotate(ctx, issuer, old.Record.ID, policy))
 	check := func(key keystile.APIKey) keystile.Decision {
-		return must[keystile.Decision](t)(keyring.Check(ctx, key.Expose(), keystile.Request{}))
+		return must[keystile.Decision](t)(authenticator.Check(ctx, key.Expose(), keystile.Request{}))
 	}
 	if decision := check(old.Key); !decision.Allowed() {
 		t.Fatal(decision)
@@ -95,7 +95,7 @@ func TestTheFirstUseEndsTheOverlapBehindARequestsBack(t *testing.T) {
 func TestASecondRotationElsewhereEndsTheOldestKeyHereToo(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	elsewhere, here := keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)
+	elsewhere, here := authenticatorOver(t, store, nil, issuer.Format), authenticatorOver(t, store, nil, issuer.Format)
 	oldest := must[*keystile.Change](t)(elsewhere.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
 	second := must[*keystile.Change](t)(elsewhere.Rotate(ctx, issuer, oldest.Record.ID, keystile.DefaultRotationPolicy()))
 	check := func() keystile.Decision {
@@ -108,19 +108,19 @@ func TestASecondRotationElsewhereEndsTheOldestKeyHereToo(t *testing.T) {
 	eventually(t, "the oldest key ends", func() bool { decision := check(); return errors.Is(decision.Err(), keystile.ErrKeyReplaced) })
 }
 
-// I12: counted uses are exact, over two keyrings on one store.
+// I12: counted uses are exact, over two authenticators on one store.
 func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	keyrings := []*keystile.Authenticator{keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)}
-	change := must[*keystile.Change](t)(keyrings[0].Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", Uses: keystile.Ptr(uint64(10))}))
+	authenticators := []*keystile.Authenticator{authenticatorOver(t, store, nil, issuer.Format), authenticatorOver(t, store, nil, issuer.Format)}
+	change := must[*keystile.Change](t)(authenticators[0].Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", Uses: keystile.Ptr(uint64(10))}))
 	var allowed, spent, other atomic.Int64
 	var running sync.WaitGroup
 	for number := range 40 {
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			decision, err := keyrings[number%2].Check(ctx, change.Key.Expose(), keystile.Request{})
+			decision, err := authenticators[number%2].Check(ctx, change.Key.Expose(), keystile.Request{})
 			switch {
 			case err != nil:
 				other.Add(1)
@@ -137,7 +137,7 @@ func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	}
 	// A wrong secret for the same id spends nothing, and tells nothing.
 	wrong := change.Key.Expose()[:len(change.Key.Expose())-7] + "0000000"
-	decision, err := keyrings[0].Check(ctx, wrong, keystile.Request{})
+	decision, err := authenticators[0].Check(ctx, wrong, keystile.Request{})
 	if err != nil || !errors.Is(decision.Err(), keystile.ErrInvalidKey) || !decision.KeyID().IsZero() {
 		t.Errorf("%v, %v", decision, err)
 	}
@@ -147,7 +147,7 @@ func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 func TestChangesOfOtherProcessesAreHeardOf(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	here, there := keyringOver(t, store, nil, issuer.Format), keyringOver(t, store, nil, issuer.Format)
+	here, there := authenticatorOver(t, store, nil, issuer.Format), authenticatorOver(t, store, nil, issuer.Format)
 	change := must[*keystile.Change](t)(there.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
 	cause := func() keystile.Cause {
 		decision := must[keystile.Decision](t)(here.Check(ctx, change.Key.Expose(), keystile.Request{}))
@@ -168,9 +168,9 @@ func TestChangesOfOtherProcessesAreHeardOf(t *testing.T) {
 func TestAVerbIsInForceWhenItReturns(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
-	keyring := keyringOver(t, store, nil, issuer.Format)
+	authenticator := authenticatorOver(t, store, nil, issuer.Format)
 	for range 50 {
-		change := must[*keystile.Change](t)(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
+		change := must[*keystile.Change](t)(authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme"}))
 		key := change.Key.Expose()
 		var stop atomic.Bool
 		var running sync.WaitGroup
@@ -178,15 +178,15 @@ func TestAVerbIsInForceWhenItReturns(t *testing.T) {
 		go func() {
 			defer running.Done()
 			for !stop.Load() {
-				_, _ = keyring.Check(ctx, key, keystile.Request{})
+				_, _ = authenticator.Check(ctx, key, keystile.Request{})
 			}
 		}()
-		decision := must[keystile.Decision](t)(keyring.Check(ctx, key, keystile.Request{}))
+		decision := must[keystile.Decision](t)(authenticator.Check(ctx, key, keystile.Request{}))
 		if !decision.Allowed() {
 			t.Fatal(decision)
 		}
-		must[*keystile.Record](t)(keyring.Revoke(ctx, change.Record.ID, "leaked"))
-		decision = must[keystile.Decision](t)(keyring.Check(ctx, key, keystile.Request{}))
+		must[*keystile.Record](t)(authenticator.Revoke(ctx, change.Record.ID, "leaked"))
+		decision = must[keystile.Decision](t)(authenticator.Check(ctx, key, keystile.Request{}))
 		if decision.Allowed() {
 			t.Error("a revoked key")
 		}

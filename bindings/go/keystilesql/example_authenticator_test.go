@@ -14,7 +14,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// A keyring over a store has the verbs, which are in force when they return.
+// An authenticator over a store has the verbs, which are in force when they return.
 func Example_authenticator() {
 	ctx := context.Background()
 	folder, err := os.MkdirTemp("", "keys")
@@ -33,18 +33,18 @@ func Example_authenticator() {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
-	defer keyring.Close(ctx)
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	defer authenticator.Close(ctx)
 
-	old := keystile.Must(keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd"}))
-	fresh := keystile.Must(keyring.Rotate(ctx, issuer, old.Record.ID, keystile.DefaultRotationPolicy()))
+	old := keystile.Must(authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme Ltd"}))
+	fresh := keystile.Must(authenticator.Rotate(ctx, issuer, old.Record.ID, keystile.DefaultRotationPolicy()))
 	for _, key := range []keystile.APIKey{old.Key, fresh.Key} {
-		decision, err := keyring.Check(ctx, key.Expose(), keystile.Request{})
+		decision, err := authenticator.Check(ctx, key.Expose(), keystile.Request{})
 		_, _, replaced := decision.Replacement()
 		fmt.Println(decision, replaced, err)
 	}
-	keystile.Must(keyring.Revoke(ctx, old.Record.ID, "all clients have moved"))
-	decision, _ := keyring.Check(ctx, old.Key.Expose(), keystile.Request{})
+	keystile.Must(authenticator.Revoke(ctx, old.Record.ID, "all clients have moved"))
+	decision, _ := authenticator.Check(ctx, old.Key.Expose(), keystile.Request{})
 	fmt.Println(errors.Is(decision.Err(), keystile.ErrKeyRevoked))
 	// Output:
 	// allowed true <nil>

@@ -38,7 +38,7 @@ func Example() {
 	fmt.Println(store.Commit(ctx, change.Batch()))
 	fmt.Println(errors.Is(store.Commit(ctx, change.Batch()), keystile.ErrDuplicate))
 
-	// A program that checks a key now and then needs no keyring.
+	// A program that checks a key now and then needs no authenticator.
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
 	for range 2 {
 		checked, err := keystile.Check(ctx, store, verifier, change.Key.Expose(), keystile.Request{}, time.Now())

@@ -281,12 +281,12 @@ func (r *reader) rateLimit() *keystile.RateLimit {
 		r.fail("rate_window_ms", "a window of at most 366 days")
 		return nil
 	}
-	own, err := keystile.NewRateLimitWithBurst(*limit, time.Duration(*window)*time.Millisecond, *burst)
+	rateLimit, err := keystile.NewRateLimitWithBurst(*limit, time.Duration(*window)*time.Millisecond, *burst)
 	if err != nil {
 		r.fail(column, "a limit that is well formed")
 		return nil
 	}
-	return &own
+	return &rateLimit
 }
 
 func (r *reader) status(record *keystile.Record) {

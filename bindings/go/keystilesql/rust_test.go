@@ -94,19 +94,19 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 		store := open(t)
 		structured, anyOpaque := keystile.Must(keystile.AnyStructuredFormat()), keystile.Must(keystile.AnyOpaqueFormat())
 		verifier := keystile.Must(keystile.NewVerifier(nil, structured, anyOpaque))
-		keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+		authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 		request := keystile.Request{Requirement: keystile.Must(keystile.ParseRequirement("read AND invoices:read")),
 			Method: "GET", Path: "/api/data/7", Address: netip.MustParseAddr("192.0.2.9")}
-		decision, err := keyring.Check(ctx, said.Key, request)
+		decision, err := authenticator.Check(ctx, said.Key, request)
 		if left, counted := decision.RemainingUses(); err != nil || !decision.Allowed() || !counted || left != 2 {
 			t.Fatalf("Go on a key of Rust's: %v, %v, %d left", decision, err, left)
 		}
-		record, err := keyring.Record(ctx, decision.KeyID())
+		record, err := authenticator.Record(ctx, decision.KeyID())
 		if err != nil || record.ID != said.KeyID || record.ClientName != "Ünïcode Ltd" || *record.Owner != "tenant-7" || *record.Metadata != `{"plan": "gold"}` {
 			t.Errorf("%v, %v", record, err)
 		}
 		request.Path = "/api/other"
-		if decision, _ := keyring.Check(ctx, said.Key, request); !errors.Is(decision.Err(), keystile.ErrEndpointNotAllowed) {
+		if decision, _ := authenticator.Check(ctx, said.Key, request); !errors.Is(decision.Err(), keystile.ErrEndpointNotAllowed) {
 			t.Errorf("%v", decision)
 		}
 		// What Go has spent, Rust knows.
@@ -115,13 +115,13 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 			t.Errorf("%s", answer)
 		}
 		// Go revokes; Rust refuses.
-		if _, err := keyring.Revoke(ctx, said.KeyID, "by Go"); err != nil {
+		if _, err := authenticator.Revoke(ctx, said.KeyID, "by Go"); err != nil {
 			t.Fatal(err)
 		}
 		if answer, err := call(said.Key, "verify", "--json", "--path", "/api/data/7", "--ip", "192.0.2.9"); err == nil || !strings.Contains(answer, `"code":"key_revoked"`) {
 			t.Errorf("%s, %v", answer, err)
 		}
-		if err := keyring.Close(ctx); err != nil {
+		if err := authenticator.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	}
@@ -130,9 +130,9 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	store := open(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("goco"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	limit := keystile.Must(keystile.NewRateLimitWithBurst(100_000, time.Minute, 5_000))
-	change, err := keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Gopher Ltd", Owner: "tenant-8", Environment: "live",
+	change, err := authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Gopher Ltd", Owner: "tenant-8", Environment: "live",
 		Permissions: []string{"read"}, RateLimit: &limit, Endpoints: keystile.Must(keystile.NewEndpointRules("/api/*")), Metadata: "1.0"})
 	if err != nil {
 		t.Fatal(err)
@@ -146,25 +146,25 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	if !strings.Contains(shown, `"tenant-8"`) || !strings.Contains(shown, `1.0`) {
 		t.Errorf("%s", shown)
 	}
-	// The keyring keeps the record, and hears of what Rust does.
-	if decision, err := keyring.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"}); err != nil || !decision.Allowed() {
+	// The authenticator keeps the record, and hears of what Rust does.
+	if decision, err := authenticator.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"}); err != nil || !decision.Allowed() {
 		t.Fatal(decision, err)
 	}
 	must(call("", "suspend", id.String()))
 	wait(t, func() bool {
-		decision, _ := keyring.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"})
+		decision, _ := authenticator.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"})
 		return errors.Is(decision.Err(), keystile.ErrKeySuspended)
 	})
 	must(call("", "resume", id.String()))
 	// Rust rotates; Go takes both keys.
 	successor := must(call("", "rotate", id.String()))
 	wait(t, func() bool {
-		old, _ := keyring.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"})
-		fresh, _ := keyring.Check(ctx, successor, keystile.Request{Method: "GET", Path: "/api/data"})
+		old, _ := authenticator.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"})
+		fresh, _ := authenticator.Check(ctx, successor, keystile.Request{Method: "GET", Path: "/api/data"})
 		_, _, replaced := old.Replacement()
 		return old.Allowed() && fresh.Allowed() && replaced
 	})
-	if err := keyring.Close(ctx); err != nil {
+	if err := authenticator.Close(ctx); err != nil {
 		t.Error(err)
 	}
 	events, err := store.Events(ctx, id, 0, 100)

@@ -160,7 +160,7 @@ func (s *Store) append(ctx context.Context, tx execer, event keystile.Event) err
 // columns are a record's columns, what each is set to, and the parameters of that, the
 // first six of which stand in the order of [columns].
 func (s *Store) columns(record *keystile.Record) (names, values []string, params []any) {
-	own := map[string]any{
+	fields := map[string]any{
 		"key_id":            record.ID.String(),
 		"lineage":           lineageOf(record),
 		"version":           int64(record.Version),
@@ -182,35 +182,35 @@ func (s *Store) columns(record *keystile.Record) (names, values []string, params
 		"ends_at_first_use": idOrNull(record.EndsAtFirstUse),
 	}
 	if record.State == keystile.StateRevoked {
-		own["revoke_reason"] = record.RevokedReason
+		fields["revoke_reason"] = record.RevokedReason
 	}
 	if record.Digest.Kind() == keystile.DigestHMACSHA256 {
-		own["digest_pepper"] = int64(record.Digest.Pepper())
+		fields["digest_pepper"] = int64(record.Digest.Pepper())
 	}
 	if record.AllowedEndpoints != nil {
-		own["allowed_endpoints"] = arrayOf(record.AllowedEndpoints.Strings())
+		fields["allowed_endpoints"] = arrayOf(record.AllowedEndpoints.Strings())
 	}
 	if record.AllowedNetworks != nil {
-		own["allowed_networks"] = arrayOf(record.AllowedNetworks.Strings())
+		fields["allowed_networks"] = arrayOf(record.AllowedNetworks.Strings())
 	}
 	if limit := record.RateLimit; limit != nil {
-		own["rate_limit"] = int64(limit.Limit())
-		own["rate_window_ms"] = limit.Window().Milliseconds()
+		fields["rate_limit"] = int64(limit.Limit())
+		fields["rate_window_ms"] = limit.Window().Milliseconds()
 		if limit.Burst() != limit.Limit() {
-			own["rate_burst"] = int64(limit.Burst())
+			fields["rate_burst"] = int64(limit.Burst())
 		}
 		if s.dialect == &postgres && limit.Limit() > rateLimitMax {
-			own["rate_limit"], own["rate_limit_wide"] = int64(rateLimitMax), int64(limit.Limit())
+			fields["rate_limit"], fields["rate_limit_wide"] = int64(rateLimitMax), int64(limit.Limit())
 		}
 	}
 	if text := record.Metadata; text != nil {
-		own["metadata_text"], own["metadata"] = []byte(*text), []byte(*text)
+		fields["metadata_text"], fields["metadata"] = []byte(*text), []byte(*text)
 		if s.dialect == &sqlite && !looksLikeNumber(*text) {
-			own["metadata"] = *text
+			fields["metadata"] = *text
 		}
 	}
 	for _, column := range slices.Concat(columns, s.dialect.metadata) {
-		params = append(params, own[column.name])
+		params = append(params, fields[column.name])
 		value := fmt.Sprintf("$%d", len(params))
 		if column.cast != "" {
 			value += "::" + column.cast

@@ -50,17 +50,17 @@ func eventsInOrder(s *suite) {
 
 func eventsOfOne(s *suite) {
 	rotated := keystile.Event{Kind: keystile.EventRotated, KeyID: id(1), Successor: id(2), At: at(3)}
-	own := []keystile.Event{event(1), rotated, {Kind: keystile.EventRevoked, KeyID: id(2), At: at(5)}}
-	s.fine(s.store.Commit(ctx, batchOf(own[0])), "an event")
+	expected := []keystile.Event{event(1), rotated, {Kind: keystile.EventRevoked, KeyID: id(2), At: at(5)}}
+	s.fine(s.store.Commit(ctx, batchOf(expected[0])), "an event")
 	s.fine(s.store.Commit(ctx, batchOf(event(3))), "an event")
-	s.fine(s.store.Commit(ctx, batchOf(own[1:]...)), "events")
+	s.fine(s.store.Commit(ctx, batchOf(expected[1:]...)), "events")
 	of := func(key int, after uint64, limit int) []keystile.Event { return bare(s.events(id(key), after, limit)) }
-	s.sameEvents(of(1, 0, 9), own[:2], "what happened to a key")
-	s.sameEvents(of(2, 0, 9), own[1:], "a successor's begin with the rotation")
+	s.sameEvents(of(1, 0, 9), expected[:2], "what happened to a key")
+	s.sameEvents(of(2, 0, 9), expected[1:], "a successor's begin with the rotation")
 	s.sameEvents(of(3, 0, 9), []keystile.Event{event(3)}, "and no other's")
 	s.is(len(of(4, 0, 9)) == 0, "nothing happened to a key that is not there")
-	s.sameEvents(of(2, 0, 1), own[1:2], "a page of one key's")
-	s.sameEvents(of(2, s.events(id(2), 0, 1)[0].Number, 9), own[2:], "and the page behind it")
+	s.sameEvents(of(2, 0, 1), expected[1:2], "a page of one key's")
+	s.sameEvents(of(2, s.events(id(2), 0, 1)[0].Number, 9), expected[2:], "and the page behind it")
 }
 
 func many(count int) []keystile.Event {

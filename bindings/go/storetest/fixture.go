@@ -67,15 +67,15 @@ func full(number int) *keystile.Record {
 
 // next is the record after a change that nothing else of it shows.
 func next(record *keystile.Record) *keystile.Record {
-	own := record.Clone()
-	own.Version++
-	return own
+	clone := record.Clone()
+	clone.Version++
+	return clone
 }
 
 func revoked(record *keystile.Record, reason string) *keystile.Record {
-	own := next(record)
-	own.State, own.RevokedAt, own.RevokedReason = keystile.StateRevoked, at(7), reason
-	return own
+	clone := next(record)
+	clone.State, clone.RevokedAt, clone.RevokedReason = keystile.StateRevoked, at(7), reason
+	return clone
 }
 
 func inserts(records ...*keystile.Record) keystile.Batch { return keystile.Batch{Inserts: records} }

@@ -17,24 +17,24 @@ var lifecycleCases = map[string]func(*suite){
 	"a digest is renewed":                             digestRenewed,
 }
 
-// service is a keyring over the store, whose clock stands where it is put.
+// service is an authenticator over the store, whose clock stands where it is put.
 type service struct {
 	*suite
-	mutex    sync.Mutex
-	now      time.Time
-	issuer   *keystile.Issuer
-	verifier *keystile.Verifier
-	keyring  *keystile.Authenticator
+	mutex         sync.Mutex
+	now           time.Time
+	issuer        *keystile.Issuer
+	verifier      *keystile.Verifier
+	authenticator *keystile.Authenticator
 }
 
 func (s *suite) service(format *keystile.KeyFormat, peppers *keystile.PepperRing) *service {
-	own := &service{suite: s, now: at(0), issuer: &keystile.Issuer{Format: format},
+	subject := &service{suite: s, now: at(0), issuer: &keystile.Issuer{Format: format},
 		verifier: keystile.Must(keystile.NewVerifier(peppers, format))}
-	keyring, err := keystile.NewAuthenticator(s.store, own.verifier, keystile.Options{Clock: own.clock})
-	s.fine(err, "a keyring")
-	own.keyring = keyring
-	s.Cleanup(func() { _ = keyring.Close(ctx) })
-	return own
+	authenticator, err := keystile.NewAuthenticator(s.store, subject.verifier, keystile.Options{Clock: subject.clock})
+	s.fine(err, "an authenticator")
+	subject.authenticator = authenticator
+	s.Cleanup(func() { _ = authenticator.Close(ctx) })
+	return subject
 }
 
 func (s *service) clock() time.Time {
@@ -52,19 +52,19 @@ func (s *service) at(millis int64) *service {
 
 func (s *service) issued() *keystile.Change {
 	s.Helper()
-	change, err := s.keyring.Issue(ctx, s.issuer, keystile.IssueRequest{ClientName: "Acme Ltd", Environment: "live"})
+	change, err := s.authenticator.Issue(ctx, s.issuer, keystile.IssueRequest{ClientName: "Acme Ltd", Environment: "live"})
 	s.fine(err, "a new key is kept")
 	return change
 }
 
-// checked is the decision of the store itself, and of the keyring, which is the same.
+// checked is the decision of the store itself, and of the authenticator, which is the same.
 func (s *service) checked(key string) keystile.Checked {
 	s.Helper()
 	checked, err := keystile.Check(ctx, s.store, s.verifier, key, keystile.Request{}, s.clock())
 	s.fine(err, "a check is answered")
-	decision, err := s.keyring.Check(ctx, key, keystile.Request{})
+	decision, err := s.authenticator.Check(ctx, key, keystile.Request{})
 	s.fine(err, "a check is answered")
-	s.is(decision.Cause() == checked.Decision.Cause(), "the keyring says %v, the store %v", decision, checked.Decision)
+	s.is(decision.Cause() == checked.Decision.Cause(), "the authenticator says %v, the store %v", decision, checked.Decision)
 	return checked
 }
 
@@ -87,43 +87,43 @@ func (s *suite) kinds(expected ...keystile.EventKind) {
 func acme() *keystile.KeyFormat { return keystile.Must(keystile.StructuredFormat("acme")) }
 
 func livesAndEnds(s *suite) {
-	own := s.service(acme(), nil)
-	issued := own.issued()
+	subject := s.service(acme(), nil)
+	issued := subject.issued()
 	key, id := issued.Key.Expose(), issued.Record.ID
 
-	answer := own.at(100).cause(key, 0, "a new key is allowed")
+	answer := subject.at(100).cause(key, 0, "a new key is allowed")
 	used := issued.Record.Clone()
 	used.LastUsedAt = at(100)
 	s.same(answer.Record, used, "with the decision")
 	s.same(s.find(id), used, "with the last use")
 
-	suspended, err := own.at(200).keyring.Suspend(ctx, id)
+	suspended, err := subject.at(200).authenticator.Suspend(ctx, id)
 	s.fine(err, "an active key is suspended")
-	answer = own.at(201).cause(key, keystile.CauseSuspended, "a suspended key is refused")
+	answer = subject.at(201).cause(key, keystile.CauseSuspended, "a suspended key is refused")
 	s.same(answer.Record, suspended, "its secret was proved")
-	_, err = own.at(202).keyring.Suspend(ctx, id)
+	_, err = subject.at(202).authenticator.Suspend(ctx, id)
 	s.refused(err, keystile.ErrState, "the core decides")
-	_, err = own.at(300).keyring.Resume(ctx, id)
+	_, err = subject.at(300).authenticator.Resume(ctx, id)
 	s.fine(err, "a suspended key is resumed")
-	own.at(301).cause(key, 0, "and allowed again")
+	subject.at(301).cause(key, 0, "and allowed again")
 
-	rotated, err := own.at(400).keyring.Rotate(ctx, &keystile.Issuer{}, id, keystile.DefaultRotationPolicy())
+	rotated, err := subject.at(400).authenticator.Rotate(ctx, &keystile.Issuer{}, id, keystile.DefaultRotationPolicy())
 	s.fine(err, "an active key is rotated")
-	own.at(401).cause(key, 0, "both keys live")
-	own.cause(rotated.Key.Expose(), 0, "both keys live")
+	subject.at(401).cause(key, 0, "both keys live")
+	subject.cause(rotated.Key.Expose(), 0, "both keys live")
 	s.is(s.find(rotated.Record.ID).Lineage == issued.Record.Lineage, "of the same lineage")
-	_, err = own.at(402).keyring.Rotate(ctx, own.issuer, id, keystile.DefaultRotationPolicy())
+	_, err = subject.at(402).authenticator.Rotate(ctx, subject.issuer, id, keystile.DefaultRotationPolicy())
 	s.refused(err, keystile.ErrState, "a replaced key is not rotated")
 
-	_, err = own.at(500).keyring.Revoke(ctx, id, "old")
+	_, err = subject.at(500).authenticator.Revoke(ctx, id, "old")
 	s.fine(err, "a replaced key is revoked")
-	own.at(501).cause(key, keystile.CauseRevoked, "a revoked key is refused")
-	own.cause(rotated.Key.Expose(), 0, "its successor lives on")
-	_, err = own.at(502).keyring.Revoke(ctx, id, "again")
+	subject.at(501).cause(key, keystile.CauseRevoked, "a revoked key is refused")
+	subject.cause(rotated.Key.Expose(), 0, "its successor lives on")
+	_, err = subject.at(502).authenticator.Revoke(ctx, id, "again")
 	s.refused(err, keystile.ErrState, "nothing follows")
-	_, err = own.at(503).keyring.Resume(ctx, id)
+	_, err = subject.at(503).authenticator.Resume(ctx, id)
 	s.refused(err, keystile.ErrState, "nothing follows")
-	_, err = own.at(504).keyring.Suspend(ctx, id)
+	_, err = subject.at(504).authenticator.Suspend(ctx, id)
 	s.refused(err, keystile.ErrState, "nothing follows")
 	s.kinds(keystile.EventIssued, keystile.EventSuspended, keystile.EventResumed, keystile.EventRotated, keystile.EventRevoked)
 	events := s.allEvents()
@@ -132,28 +132,28 @@ func livesAndEnds(s *suite) {
 }
 
 func tellsNothing(s *suite) {
-	own := s.service(acme(), nil)
-	unknown := keystile.Must(own.issuer.Issue(keystile.IssueRequest{ClientName: "client 1"}, at(0)))
-	wrong := keystile.Must(own.issuer.Issue(keystile.IssueRequest{ClientName: "client 2"}, at(0)))
+	subject := s.service(acme(), nil)
+	unknown := keystile.Must(subject.issuer.Issue(keystile.IssueRequest{ClientName: "client 1"}, at(0)))
+	wrong := keystile.Must(subject.issuer.Issue(keystile.IssueRequest{ClientName: "client 2"}, at(0)))
 	wrong.Record.Digest = digest(2)
 	s.fine(s.store.Commit(ctx, wrong.Batch()), "a key")
-	own.at(1)
+	subject.at(1)
 	for text, expected := range map[string]keystile.Cause{
 		"": keystile.CauseMalformed, "acme_live_1": keystile.CauseMalformed,
 		unknown.Key.Expose(): keystile.CauseUnknownKey, wrong.Key.Expose(): keystile.CauseWrongSecret,
 	} {
-		answer := own.cause(text, expected, "what is not proved")
+		answer := subject.cause(text, expected, "what is not proved")
 		s.is(answer.Record == nil, "no record without proof of the secret: %v", expected)
 	}
 	s.same(s.find(wrong.Record.ID), wrong.Record, "a wrong secret is no use")
-	_, err := own.keyring.Revoke(ctx, unknown.Record.ID, "")
+	_, err := subject.authenticator.Revoke(ctx, unknown.Record.ID, "")
 	s.refused(err, keystile.ErrNotFound, "no such key")
 }
 
 // K3, P10: whoever reads a lineage while it is rotated sees one live key or two.
 func oneLives(s *suite) {
-	own := s.service(acme(), nil)
-	first := own.issued().Record
+	subject := s.service(acme(), nil)
+	first := subject.issued().Record
 	done := make(chan struct{})
 	failures := atOnceUntil(done, 2, func() error {
 		lineage, err := s.store.Lineage(ctx, first.ID)
@@ -174,7 +174,7 @@ func oneLives(s *suite) {
 		if round%2 == 0 {
 			policy.Overlap = 0
 		}
-		rotated, err := own.at(1).keyring.Rotate(ctx, own.issuer, current, policy)
+		rotated, err := subject.at(1).authenticator.Rotate(ctx, subject.issuer, current, policy)
 		s.fine(err, "the newest key is rotated")
 		current = rotated.Record.ID
 	}
@@ -214,15 +214,15 @@ func atOnceUntil(done <-chan struct{}, count int, work func() error) <-chan erro
 }
 
 func firstUse(s *suite) {
-	own := s.service(acme(), nil)
-	old := own.issued()
+	subject := s.service(acme(), nil)
+	old := subject.issued()
 	policy := keystile.DefaultRotationPolicy()
 	policy.EndOnFirstUse = true
-	fresh, err := own.at(10).keyring.Rotate(ctx, own.issuer, old.Record.ID, policy)
+	fresh, err := subject.at(10).authenticator.Rotate(ctx, subject.issuer, old.Record.ID, policy)
 	s.fine(err, "a rotation")
 	check := func(millis int64, key string, expected keystile.Cause, what string) {
 		s.Helper()
-		checked, err := keystile.Check(ctx, s.store, own.verifier, key, keystile.Request{}, at(millis))
+		checked, err := keystile.Check(ctx, s.store, subject.verifier, key, keystile.Request{}, at(millis))
 		s.fine(err, "a check is answered")
 		s.is(checked.Decision.Cause() == expected, "%s: %v", what, checked.Decision)
 	}

@@ -62,14 +62,14 @@ func roundTrips(s *suite) {
 		limit, burst uint32
 		window       time.Duration
 	}{{0, 0, time.Millisecond}, {1, 1, time.Second}, {1000, 1000, time.Hour}, {5, 1, 366 * 24 * time.Hour}} {
-		own, err := keystile.NewRateLimitWithBurst(limit.limit, limit.window, limit.burst)
+		rateLimit, err := keystile.NewRateLimitWithBurst(limit.limit, limit.window, limit.burst)
 		s.fine(err, "a limit")
-		add(func(r *keystile.Record) { r.RateLimit = &own })
+		add(func(r *keystile.Record) { r.RateLimit = &rateLimit })
 	}
 	// The longest window for the most that a limit can say.
 	for _, window := range []time.Duration{366 * 24 * time.Hour, 100 * 24 * time.Hour, 24 * time.Hour} {
-		if own, err := keystile.NewRateLimit(math.MaxUint32, window); err == nil {
-			add(func(r *keystile.Record) { r.RateLimit = &own })
+		if rateLimit, err := keystile.NewRateLimit(math.MaxUint32, window); err == nil {
+			add(func(r *keystile.Record) { r.RateLimit = &rateLimit })
 			break
 		}
 	}

@@ -138,9 +138,9 @@ func latestUse(s *suite) {
 	}
 	noted := func(record *keystile.Record, millis int64, context string) {
 		s.Helper()
-		own := record.Clone()
-		own.LastUsedAt = at(millis)
-		s.same(s.find(record.ID), own, context)
+		expected := record.Clone()
+		expected.LastUsedAt = at(millis)
+		s.same(s.find(record.ID), expected, context)
 	}
 	uses := []keystile.Use{use(1, 20), use(9, 99), use(1, 10), use(2, 5)}
 	s.fine(s.store.NoteUses(ctx, uses), "uses are noted in bulk")

@@ -38,18 +38,18 @@ func guarded(t *testing.T, routes func(*keystilehttp.Guard) http.Handler) {
 	}
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, issuer.Format))
-	keyring := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
+	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer func() {
-		if err := keyring.Close(ctx); err != nil {
+		if err := authenticator.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	}()
 	rules := keystile.Must(keystile.NewEndpointRules("/api/profile/*", "/api/data/*"))
-	change, err := keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"read"}, Endpoints: rules})
+	change, err := authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"read"}, Endpoints: rules})
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := keystilehttp.New(keyring, keystilehttp.Options{})
+	guard, err := keystilehttp.New(authenticator, keystilehttp.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

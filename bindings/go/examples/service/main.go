@@ -62,7 +62,7 @@ func run(ctx context.Context, words []string) (err error) {
 	if err != nil {
 		return err
 	}
-	keyring, err := keystile.NewAuthenticator(store, verifier, keystile.Options{Logger: slog.Default()})
+	authenticator, err := keystile.NewAuthenticator(store, verifier, keystile.Options{Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
@@ -70,12 +70,12 @@ func run(ctx context.Context, words []string) (err error) {
 		// The last uses are noted, also where the program was told to end.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		err = errors.Join(err, keyring.Close(ctx))
+		err = errors.Join(err, authenticator.Close(ctx))
 	}()
 	switch words[1] {
 	case "issue":
 		issuer := &keystile.Issuer{Format: format}
-		change, err := keyring.Issue(ctx, issuer, keystile.IssueRequest{ClientName: words[2], Permissions: words[3:]})
+		change, err := authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: words[2], Permissions: words[3:]})
 		if err != nil {
 			return err
 		}
@@ -87,18 +87,18 @@ func run(ctx context.Context, words []string) (err error) {
 		if err != nil {
 			return err
 		}
-		_, err = keyring.Revoke(ctx, id, "by hand")
+		_, err = authenticator.Revoke(ctx, id, "by hand")
 		return err
 	case "serve":
-		return serve(ctx, words[2], keyring)
+		return serve(ctx, words[2], authenticator)
 	default:
 		return errors.New(usage)
 	}
 }
 
 // routes are the article's two.
-func routes(keyring *keystile.Authenticator) (http.Handler, error) {
-	guard, err := keystilehttp.New(keyring, keystilehttp.Options{Logger: slog.Default()})
+func routes(authenticator *keystile.Authenticator) (http.Handler, error) {
+	guard, err := keystilehttp.New(authenticator, keystilehttp.Options{Logger: slog.Default()})
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func reply(w http.ResponseWriter, r *http.Request, status int, about func(*keyst
 	_ = json.NewEncoder(w).Encode(about(record))
 }
 
-func serve(ctx context.Context, address string, keyring *keystile.Authenticator) error {
-	handler, err := routes(keyring)
+func serve(ctx context.Context, address string, authenticator *keystile.Authenticator) error {
+	handler, err := routes(authenticator)
 	if err != nil {
 		return err
 	}

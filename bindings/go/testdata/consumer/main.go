@@ -35,23 +35,23 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	keyring, err := keystile.NewAuthenticator(one{change.Record}, verifier, keystile.Options{})
+	authenticator, err := keystile.NewAuthenticator(one{change.Record}, verifier, keystile.Options{})
 	if err != nil {
 		return err
 	}
-	defer keyring.Close(context.Background())
-	if _, err := keystilehttp.New(keyring, keystilehttp.Options{}); err != nil {
+	defer authenticator.Close(context.Background())
+	if _, err := keystilehttp.New(authenticator, keystilehttp.Options{}); err != nil {
 		return err
 	}
 	read, err := keystile.ParseRequirement("read")
 	if err != nil {
 		return err
 	}
-	decision, err := keyring.Check(context.Background(), change.Key.Expose(), keystile.Request{Requirement: read})
+	decision, err := authenticator.Check(context.Background(), change.Key.Expose(), keystile.Request{Requirement: read})
 	if err != nil || !decision.Allowed() {
 		return fmt.Errorf("a new key: %v, %w", decision, err)
 	}
-	decision, _ = keyring.Check(context.Background(), change.Key.Expose()+"x", keystile.Request{Requirement: read})
+	decision, _ = authenticator.Check(context.Background(), change.Key.Expose()+"x", keystile.Request{Requirement: read})
 	if !errors.Is(decision.Err(), keystile.ErrInvalidKey) {
 		return fmt.Errorf("another text: %v", decision)
 	}
