@@ -6,21 +6,22 @@ import (
 	"sync"
 )
 
-// careQueue is how many keys wait to be looked after; of one more, the next use asks again.
+// careQueue is the maximum number of keys in the queue; if it is full, the next use of the
+// key tries again.
 const careQueue = 256
 
-// aftercare is what an allowed request asks the store for behind its back: a new digest, or
-// the end of a predecessor's overlap.
+// aftercare makes the writes that an allowed request asks for, in the background: a new
+// digest, or the end of a predecessor's overlap.
 type aftercare struct {
 	queue chan care
 	mutex sync.Mutex
-	// under are the keys that wait or are being looked after.
+	// under are the keys in the queue and the one in progress.
 	under map[KeyID]struct{}
 }
 
 type care struct {
 	id, predecessor KeyID
-	// key is the text of the key where a new digest is to be made of it.
+	// key is the text of the key, if a new digest is to be made of it.
 	key secret
 }
 
@@ -28,7 +29,7 @@ func newAftercare() *aftercare {
 	return &aftercare{queue: make(chan care, careQueue), under: map[KeyID]struct{}{}}
 }
 
-// lookAfter has a key looked after, unless that is under way.
+// lookAfter queues a key, unless it is queued already.
 func (p *parts) lookAfter(decision *Decision, key string) {
 	if p.ledger == nil {
 		return
@@ -49,13 +50,13 @@ func (p *parts) lookAfter(decision *Decision, key string) {
 	}
 }
 
-// lookAfterAll looks after one key after the other, until the authenticator is closed.
+// lookAfterAll processes the queue until the authenticator is closed.
 func (p *parts) lookAfterAll() {
 	for {
 		select {
 		case asked := <-p.care.queue:
 			if err := p.lookAfterOne(asked); err != nil && p.stopped.Err() == nil {
-				p.log.Warn("a key could not be looked after; its next use asks again", "key_id", asked.id.String(), "error", err)
+				p.log.Warn("cannot renew a digest or end an overlap; the next use of the key tries again", "key_id", asked.id.String(), "error", err)
 			}
 			p.care.mutex.Lock()
 			delete(p.care.under, asked.id)
@@ -83,7 +84,7 @@ func (p *parts) lookAfterOne(asked care) error {
 	}
 	change, err := p.verifier.Rehash(record, asked.key.Expose(), p.clock())
 	if errors.Is(err, ErrState) {
-		// Somebody else has done it.
+		// Another process has renewed the digest.
 		p.invalidate(asked.id)
 		return nil
 	}
@@ -93,7 +94,7 @@ func (p *parts) lookAfterOne(asked care) error {
 	return p.commit(ctx, change.Batch())
 }
 
-// endPredecessor ends the overlap of the key that another took the place of.
+// endPredecessor ends the overlap of the key that another one replaced.
 func (p *parts) endPredecessor(ctx context.Context, asked care) error {
 	old, err := p.store.Find(ctx, Lookup{KeyID: asked.predecessor})
 	if err != nil || old == nil {
@@ -120,10 +121,10 @@ func (p *parts) endPredecessor(ctx context.Context, asked care) error {
 	return p.commit(ctx, batch)
 }
 
-// commit writes changes and puts them in force.
+// commit writes changes and invalidates their keys.
 func (p *parts) commit(ctx context.Context, batch Batch) error {
 	err := p.ledger.Commit(ctx, batch)
-	// Whether it was written or not is not known after an error: what is kept is void.
+	// Invalidate after an error too: the store may have written the change.
 	for _, records := range [][]*Record{batch.Inserts, batch.Updates} {
 		for _, record := range records {
 			p.invalidate(record.ID)

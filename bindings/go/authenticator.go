@@ -228,7 +228,7 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 		if !decision.Allowed() {
 			return decision, !decision.KeyID().IsZero(), nil
 		}
-		spent, err := k.usage.Spend(ctx, ClaimOf(record, before, usage))
+		spent, err := k.usage.Spend(ctx, SpendRequestOf(record, before, usage))
 		if err != nil {
 			return Decision{}, false, err
 		}

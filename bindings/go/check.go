@@ -5,26 +5,27 @@ import (
 	"time"
 )
 
-// lastUseInterval is how often a key's last use is noted at most by [Check], so that a check
-// seldom writes.
+// lastUseInterval is the minimum time between two writes of a key's last use by [Check], so
+// that a check seldom writes.
 const lastUseInterval = time.Minute
 
-// Checked is a decision, and the record that it was made on.
+// Checked is a decision and the record that it was made on.
 type Checked struct {
 	Decision Decision
-	// Record is the key's record, once its secret was proved; before that, nothing is told.
+	// Record is the key's record if its secret was verified, otherwise nil.
 	Record *Record
 }
 
-// Check checks a presented key against a store, without an authenticator, and spends what an
-// allowed request costs: for programs that check a key now and then.
+// Check checks a presented key against a store, without an authenticator, and spends what
+// an allowed request costs. It is for programs that check a key now and then.
 //
-// Rate limits and counted uses are spent in the store, by compare-and-set: where somebody
-// else was faster, all is read and judged anew. An allowed request also ends the overlap of
-// a predecessor that was to end at the first use, renews an outdated digest, and notes the
-// last use, once a minute at most; a failure of these leaves the decision as it is.
+// Rate limits and counted uses are spent in the store by compare-and-set: if another writer
+// was faster, Check reads everything again and decides again. An allowed request also ends
+// the overlap of a predecessor that was to end at the first use, renews an outdated digest,
+// and records the last use, at most once a minute. If any of these fails, the decision
+// stays.
 //
-// An error means that no key was judged, and the decision refuses.
+// An error means that no decision about the key was made; the returned decision refuses.
 func Check(ctx context.Context, store Store, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
 	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
 	lookup, err := verifier.LookUp(key)
@@ -54,7 +55,7 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 			return Checked{decision, record}, nil
 		}
 		if !after.Equal(before) {
-			spent, err := store.Spend(ctx, ClaimOf(record, before, after))
+			spent, err := store.Spend(ctx, SpendRequestOf(record, before, after))
 			if err != nil {
 				return refused, unavailable(err)
 			}
@@ -69,8 +70,8 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 	return refused, unavailable(ErrStale)
 }
 
-// careFor does what an allowed request asks the store for, and gives the record as it then
-// is.
+// careFor makes the writes that an allowed request asks for, and returns the resulting
+// record.
 func careFor(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
 		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {

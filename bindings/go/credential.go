@@ -6,23 +6,22 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// Credential is what a request presented as its key. It prints as a constant under every
-// verb, in JSON and in logs; [Credential.Expose] is the one way out.
+// Credential is what a request presented as its key. It prints as a constant with every
+// verb, in JSON and in logs; only [Credential.Expose] returns its text.
 type Credential struct{ secret }
 
-// CredentialExtractor are where a key is read from: X-API-Key and Authorization: Bearer always.
-// They never change, and goroutines may share them.
+// CredentialExtractor reads a key from headers: always X-API-Key and Authorization: Bearer.
 type CredentialExtractor struct {
 	rules *capi.Rules
 	names []string
 }
 
-// NewCredentialExtractor are the rules without a header of one's own and without Basic.
+// NewCredentialExtractor returns an extractor without a further header and without Basic.
 func NewCredentialExtractor() (*CredentialExtractor, error) { return newRules(nil, false) }
 
-// NewCredentialExtractorWith reads another header too, where its name is not empty, and the user
-// name of Authorization: Basic, where that is asked for. A name that no header can have, or
-// that should not carry keys, is [ErrName].
+// NewCredentialExtractorWith returns an extractor that also reads another header, if its
+// name is not empty, and the user name of Authorization: Basic, if basic is set. It returns
+// [ErrName] for a name that no header can have, or that must not carry keys.
 func NewCredentialExtractorWith(header string, basic bool) (*CredentialExtractor, error) {
 	if header == "" {
 		return newRules(nil, basic)
@@ -42,13 +41,13 @@ func newRules(header *string, basic bool) (*CredentialExtractor, error) {
 	return extractor, nil
 }
 
-// Names are the headers that are read.
+// Names returns the headers that are read.
 func (r *CredentialExtractor) Names() []string { return append([]string{}, r.names...) }
 
-// Extract is the one credential among the header fields of a request, each as often as it
-// was sent: at least those that [CredentialExtractor.Names] names. Where there is none, or two
-// different ones, or none that could be a key, the decision refuses; else it is of no
-// meaning.
+// Extract returns the one credential among the header fields of a request. Pass at least
+// those that [CredentialExtractor.Names] returns, and repeated fields too. If there is
+// none, or two different ones, or one that cannot be a key, the decision refuses; otherwise
+// ignore it.
 func (r *CredentialExtractor) Extract(fields []HeaderField) (Credential, Decision) {
 	key, decision := r.extract(fields)
 	if decision.status != capi.OK {
@@ -57,8 +56,9 @@ func (r *CredentialExtractor) Extract(fields []HeaderField) (Credential, Decisio
 	return Credential{conceal(key)}, Decision{}
 }
 
-// ExtractFrom is [CredentialExtractor.Extract] for the headers of an [net/http] request. It
-// gives the key as a plain text: nothing is allocated for one that stands in its header.
+// ExtractFrom is [CredentialExtractor.Extract] for the headers of a [net/http] request. It
+// returns the key as plain text: this allocates nothing if the key is the whole value of
+// its header.
 func (r *CredentialExtractor) ExtractFrom(headers map[string][]string) (key string, refusal Decision, found bool) {
 	fields := make([]HeaderField, 0, 4)
 	for name, values := range headers {

@@ -8,7 +8,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// Cause is why a request was refused, in the detail that only an audit may see.
+// Cause is why a request was refused, in detail that only an audit may see.
 type Cause uint32
 
 // The causes of refusals.
@@ -54,7 +54,7 @@ var causes = map[Cause]string{
 	CauseStoreUnavailable:       "store_unavailable",
 }
 
-// String is a word, as "wrong_secret". It belongs in an audit and in no response.
+// String returns the cause as a word, such as "wrong_secret". Never send it in a response.
 func (c Cause) String() string {
 	if name, known := causes[c]; known {
 		return name
@@ -62,18 +62,17 @@ func (c Cause) String() string {
 	return "other"
 }
 
-// Decision is the answer to a request. The zero value refuses. It holds no key text, never
-// changes, and goroutines may share it.
+// Decision is the answer to a request. The zero value refuses. It contains no part of a
+// key.
 type Decision struct {
 	raw         capi.Decision
 	status      capi.Status
 	requirement *Requirement
-	// lacks is set where a further requirement was not met, which the decision knows nothing
-	// of.
+	// lacks is set if a further requirement, which raw does not know, was not satisfied.
 	lacks *[]string
 }
 
-// Refuse makes a refusal where no key was judged, as when a store could not be asked.
+// Refuse returns a refusal without a key, for example because the store is unavailable.
 func Refuse(cause Cause) Decision {
 	var decision Decision
 	decision.status = capi.Refuse(uint32(cause), &decision.raw)
@@ -84,13 +83,13 @@ func Refuse(cause Cause) Decision {
 	return decision
 }
 
-// Allowed says whether the request may go on. Nothing else says so.
+// Allowed reports whether the request may go on. Nothing else does.
 func (d *Decision) Allowed() bool {
 	return d.status == capi.OK && d.raw.Kind == capi.DecisionAllowed
 }
 
-// Err is nil for an allowed request, else why it was refused, to be compared with
-// [errors.Is]: [ErrKeyRevoked], [ErrRateLimited], and so on.
+// Err returns nil for an allowed request, otherwise the reason, such as [ErrKeyRevoked] or
+// [ErrRateLimited]. Compare with [errors.Is].
 func (d *Decision) Err() error {
 	switch {
 	case d.Allowed():
@@ -102,20 +101,22 @@ func (d *Decision) Err() error {
 	}
 }
 
-// Code is the stable word of a refusal, as it stands in its body; empty for an allowed
-// request.
+// Code returns the stable code of a refusal, as it is in the response body; "" for an
+// allowed request.
 func (d *Decision) Code() string { return ErrorCode(d.Err()) }
 
-// Cause is why the request was refused, for the audit alone; 0 where it is allowed.
+// Cause returns why the request was refused, which only an audit may see; 0 if it is
+// allowed.
 func (d *Decision) Cause() Cause { return Cause(d.raw.Cause) }
 
-// KeyID is the key's public id once its secret was proved; before that, none.
+// KeyID returns the key's public id if its secret was verified, otherwise the zero id.
 func (d *Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }
 
-// Lineage is the first key of its lineage, under which usage is kept; none in a refusal.
+// Lineage returns the first key of the key's lineage, which usage is counted for; the zero
+// id in a refusal.
 func (d *Decision) Lineage() KeyID { return KeyID{d.raw.Lineage} }
 
-// Missing names the permissions that a refused request lacked.
+// Missing returns the permissions that a refused request lacked.
 func (d *Decision) Missing() []string {
 	if d.lacks != nil {
 		return append([]string{}, *d.lacks...)
@@ -123,33 +124,33 @@ func (d *Decision) Missing() []string {
 	return d.raw.MissingFrom(d.requirement.raw())
 }
 
-// Quota is what is left of the rate limit; false where there is none.
+// Quota returns what is left of the rate limit; false if there is none.
 func (d *Decision) Quota() (Quota, bool) {
 	return Quota{d.raw.Quota}, d.raw.Quota.Limit.WindowMillis != 0
 }
 
-// RemainingUses is the uses that are left; false where they are not counted.
+// RemainingUses returns the uses left; false if they are not counted.
 func (d *Decision) RemainingUses() (uint64, bool) {
 	return d.raw.RemainingUses, d.raw.HasRemainingUses != 0
 }
 
-// Replacement is the key that takes this one's place, and from when on this one is refused;
-// false where it is not being replaced.
+// Replacement returns the key that replaces this one, and when this one is refused; false
+// if it is not being replaced.
 func (d *Decision) Replacement() (by KeyID, until time.Time, some bool) {
 	by = KeyID{d.raw.ReplacedBy}
 	return by, timeOf(d.raw.ReplacedUntil), !by.IsZero()
 }
 
-// EndsOverlapOf is the predecessor whose overlap this use ends; see [EndOverlap]. A
-// [Authenticator] over a [Store] does it by itself.
+// EndsOverlapOf returns the predecessor whose overlap ends with this use; see [EndOverlap].
+// An [Authenticator] over a [Store] ends it itself.
 func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.raw.EndsOverlapOf} }
 
-// NeedsRehash says whether the record should get a new digest; see [Verifier.Rehash]. A
-// [Authenticator] over a [Store] does it by itself.
+// NeedsRehash reports whether the record should get a new digest; see [Verifier.Rehash]. An
+// [Authenticator] over a [Store] renews it itself.
 func (d *Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
 
-// Lacking is the decision where the key's record, which it was made on, meets a further
-// requirement; else one that refuses for what it lacks.
+// Lacking checks a further requirement against the record that the decision was made on. It
+// returns the decision if the requirement is satisfied, otherwise a refusal.
 func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
 	if !d.Allowed() || requirement.IsSatisfiedBy(record.Permissions) {
 		return *d
@@ -161,7 +162,7 @@ func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
 	return refusal
 }
 
-// String is "allowed", or the code of the refusal.
+// String returns "allowed", or the code of the refusal.
 func (d Decision) String() string {
 	if d.Allowed() {
 		return "allowed"
@@ -169,10 +170,10 @@ func (d Decision) String() string {
 	return d.Code()
 }
 
-// Format writes [Decision.String], whatever the verb.
+// Format writes [Decision.String] for every verb.
 func (d Decision) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte(d.String())) }
 
-// LogValue is what an audit wants: the outcome, the cause and the key's id.
+// LogValue returns the outcome, the cause and the key's id, for audits.
 func (d Decision) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("outcome", d.String())}
 	if !d.Allowed() {
@@ -184,7 +185,7 @@ func (d Decision) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// orMisuse tells a call that was wrong from a decision; it refuses too.
+// orMisuse returns the decision, or an error and a refusal if the call itself was wrong.
 func (d *Decision) orMisuse() (Decision, error) {
 	if d.status == capi.OK || d.status.IsRefusal() {
 		return *d, nil

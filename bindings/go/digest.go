@@ -11,49 +11,49 @@ import (
 type DigestKind uint32
 
 const (
-	// DigestSHA256 is SHA-256 of the whole key text.
+	// DigestSHA256 is SHA-256 of the whole text of the key.
 	DigestSHA256 DigestKind = capi.DigestSHA256
-	// DigestHMACSHA256 is HMAC-SHA-256 of it under a pepper.
+	// DigestHMACSHA256 is HMAC-SHA-256 of the whole text of the key, with a pepper.
 	DigestHMACSHA256 DigestKind = capi.DigestHMACSHA256
 )
 
-// Digest is what a store keeps in place of a key. It does not print: [Digest.Text] is for
-// the column of a table. Compare with [Digest.Equal]. It is a plain
-// value, which goroutines may share.
+// Digest is what a store holds instead of a key. It does not print: use [Digest.Text] for
+// the column of a table, and [Digest.Equal] to compare.
 type Digest struct{ digest capi.Digest }
 
-// ParseDigest reads what [Digest.Text] writes, or 64 hex digits alone for SHA-256; what is
-// none is [ErrDigest].
+// ParseDigest parses what [Digest.Text] returns, or only 64 hex digits for SHA-256;
+// otherwise it returns [ErrDigest].
 func ParseDigest(text string) (Digest, error) {
 	digest, status := capi.ParseDigest(text)
 	return Digest{digest}, failure(status)
 }
 
-// NewDigest is a digest of this kind; pepper is the pepper's version, 0 for SHA-256.
+// NewDigest returns a digest of this kind; pepper is the version of the pepper, 0 for
+// SHA-256.
 func NewDigest(kind DigestKind, pepper uint32, bytes [32]byte) Digest {
 	return Digest{capi.Digest{Kind: uint32(kind), Pepper: pepper, Bytes: bytes}}
 }
 
-// Kind is how the digest was made.
+// Kind returns how the digest was made.
 func (d Digest) Kind() DigestKind { return DigestKind(d.digest.Kind) }
 
-// Pepper is the version of the pepper; 0 for SHA-256.
+// Pepper returns the version of the pepper; 0 for SHA-256.
 func (d Digest) Pepper() uint32 { return d.digest.Pepper }
 
-// Bytes are the digest itself.
+// Bytes returns the digest itself.
 func (d Digest) Bytes() [32]byte { return d.digest.Bytes }
 
-// Text is the digest for a column: "sha256:" or "hmac-sha256:<pepper>:" and 64 hex digits.
-// It is empty for the zero value.
+// Text returns the digest for a column: "sha256:" or "hmac-sha256:<pepper>:", then 64 hex
+// digits. It is empty for the zero value.
 func (d Digest) Text() string {
 	text, _ := d.digest.Text()
 	return text
 }
 
-// Equal compares in constant time. The zero value equals nothing.
+// Equal compares in constant time. The zero value is not equal to any digest.
 func (d Digest) Equal(other Digest) bool { return capi.DigestsEqual(&d.digest, &other.digest) }
 
-// String says no more than the kind.
+// String returns only the kind.
 func (d Digest) String() string {
 	switch d.Kind() {
 	case DigestSHA256:
@@ -65,16 +65,17 @@ func (d Digest) String() string {
 	}
 }
 
-// Format writes [Digest.String], whatever the verb.
+// Format writes [Digest.String] for every verb.
 func (d Digest) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, d.String()) }
 
-// PepperRing holds a current pepper, under which new digests are made, and retired ones,
-// under which older digests still hold. A nil ring is no pepper: digests are SHA-256.
-// It never changes, and goroutines may share it.
+// PepperRing holds a current pepper, which new digests are made with, and retired ones,
+// with which older digests are still verified. A nil ring has no pepper: digests are
+// SHA-256.
 type PepperRing struct{ ring *capi.Peppers }
 
-// NewPepperRing is a ring of one pepper. The version is a number of its own, which each
-// digest carries; the secret has 32 bytes or more. Else it is [ErrDigest].
+// NewPepperRing returns a ring of one pepper. The version is a number that no other pepper
+// of yours has; each digest carries it. The secret must have 32 bytes or more, otherwise
+// the error is [ErrDigest].
 func NewPepperRing(version uint32, secret []byte) (*PepperRing, error) {
 	ring, status := capi.NewPeppers(version, secret)
 	if err := failure(status); err != nil {
@@ -83,7 +84,7 @@ func NewPepperRing(version uint32, secret []byte) (*PepperRing, error) {
 	return &PepperRing{ring}, nil
 }
 
-// WithRetired is the same ring with one more retired pepper; 8 peppers at most.
+// WithRetired returns the same ring with one more retired pepper; at most 8 peppers.
 func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, error) {
 	if r == nil || r.ring == nil {
 		return nil, ErrDigest
@@ -95,7 +96,7 @@ func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, er
 	return &PepperRing{ring}, nil
 }
 
-// Digest is the digest that a new record of this key gets.
+// Digest computes the digest for a new record of this key.
 func (r *PepperRing) Digest(key string) (Digest, error) {
 	if r.isUninitialized() {
 		return Digest{}, ErrDigest
@@ -104,7 +105,8 @@ func (r *PepperRing) Digest(key string) (Digest, error) {
 	return Digest{digest}, failure(status)
 }
 
-// isUninitialized says whether it was not made by [NewPepperRing]: it never stands for no pepper.
+// isUninitialized reports whether the ring was not made by [NewPepperRing]. Such a ring is
+// an error, and does not mean that there is no pepper.
 func (r *PepperRing) isUninitialized() bool { return r != nil && r.ring == nil }
 
 func (r *PepperRing) handle() *capi.Peppers {

@@ -1,8 +1,7 @@
-// Package keystile issues API keys, recognises them, decides what they may do, and ends
-// them.
+// Package keystile issues, verifies, authorizes, rotates and revokes API keys.
 //
-// A service needs four values: how its keys are spelled, which of them it accepts, where
-// their records are, and an authenticator, which answers:
+// A service needs a key format, a verifier for keys of that format, a store for records,
+// and an authenticator over them, which decides about each request:
 //
 //	format, err := keystile.StructuredFormat("acme")
 //	verifier, err := keystile.NewVerifier(nil, format)
@@ -11,46 +10,49 @@
 //	decision, err := authenticator.Check(ctx, key, keystile.Request{Requirement: write})
 //	if !decision.Allowed() { … }
 //
-// The package keystilehttp asks about each HTTP request, and keystilesql is a store in
-// SQLite or PostgreSQL, on the same tables as keystile's other languages. The package
-// storetest holds a store of your own to what is asked of one.
+// The package keystilehttp checks HTTP requests. The package keystilesql is a store in
+// SQLite or PostgreSQL, on the same tables as keystile in other languages. The package
+// storetest tests custom stores.
 //
-// # What is where
+// # Types
 //
-//   - [KeyFormat], [PepperRing], [Digest]: how a key is spelled, and what is kept of it
-//   - [Issuer], [Revoke], [Suspend], [Resume], [Plan]: the verbs, pure functions over
-//     a [Record]; [Authenticator] has them over a [Store]
+//   - [KeyFormat], [PepperRing], [Digest]: the text of a key, and what a store holds of it
+//   - [Issuer], [Revoke], [Suspend], [Resume], [Plan]: pure functions that change a
+//     [Record]; [Authenticator] has them as methods over a [Store]
 //   - [PermissionSet], [Requirement], [EndpointRules], [Networks], [RateLimit],
 //     [ScopeTemplate]: what a key may do
-//   - [Verifier], [Authenticator], [Check]: the decision, as a [Decision]
-//   - [CredentialExtractor], [Decision.Respond]: where a key is read from, and what is answered
+//   - [Verifier], [Authenticator], [Check]: decide about a request, with a [Decision]
+//   - [CredentialExtractor], [Decision.Respond]: read a key from headers, and respond to a
+//     request
 //
 // # What this does not do
 //
-// It opens no socket and starts no server; it hides a key's text, but whoever shows it on
-// issuing has to pass it on safely; it identifies services, not people.
+// It opens no socket and starts no server. It hides the text of a key, but the program that
+// issues one must pass it on safely. It identifies services, not people.
 //
 // # Goroutines
 //
-// Every value of this package may be shared by any number of goroutines, and none of them
-// changes once it is made, but for a [Authenticator], which may be shared all the same, and what
-// is passed by pointer to be changed, as a [RateState].
+// Any number of goroutines may use an [Authenticator] at once, and share any other value of
+// this package as long as none of them changes it. Values behind pointers and opaque
+// structs never change after they were created. Values that a function changes through a
+// pointer, such as [RateState] and [Usage], need a lock.
 //
 // # Secrets
 //
-// [APIKey] and [Credential] print as a constant under every verb, in JSON and in logs. No
-// error holds key text. Go's memory cannot be wiped reliably: what is kept of a key in a
-// authenticator, a keyed tag of 128 bits, is kept by the library, outside of it.
+// [APIKey] and [Credential] print as a constant with every verb, in JSON and in logs. No
+// error contains any part of a key. Go's memory cannot be wiped reliably; what an
+// authenticator caches of a key, a keyed tag of 128 bits, is outside of it, in the C
+// library.
 //
 // # Errors
 //
 // Compare errors with [errors.Is]: [ErrKeyRevoked], [ErrPermission], [ErrStoreUnavailable].
-// A decision alone says whether a request may go on; an error never comes with an allow.
+// Only the decision says whether a request may go on; an error never comes with an allow.
 //
 // # Building
 //
-// The module calls a C library, and so needs cgo and a C compiler. A release brings the
-// library for Linux and macOS on amd64 and arm64 as a static archive. In a checkout,
-// "cargo xtask go-lib" builds it. With the build tag keystile_pkgconfig the one that
-// pkg-config knows is linked.
+// The module calls a C library, so it needs cgo and a C compiler. A release contains the
+// library for Linux and macOS on amd64 and arm64 as a static archive. In a checkout, "cargo
+// xtask go-lib" builds it. With the build tag keystile_pkgconfig, the library that
+// pkg-config finds is linked.
 package keystile

@@ -7,18 +7,17 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// EndpointRules are where a key may be used. A nil *EndpointRules restricts nothing, and an
-// empty one allows nothing: they are two different values. It never changes, and
-// goroutines may share it.
+// EndpointRules are the endpoints that a key may be used on. A nil *EndpointRules does not
+// restrict, and an empty list allows no endpoint: they are two different values.
 type EndpointRules struct {
 	texts  []string
 	handle func() *capi.Endpoints
 }
 
-// NewEndpointRules reads rules, as "/api/data/7" or "GET,HEAD /api/metrics/*", where a "*"
-// in place of a segment stands for any one, and at the end for whatever follows: up to 64
-// of at most 512 bytes; else [ErrEndpoint]. Without rules it is the list that allows
-// nothing.
+// NewEndpointRules parses up to 64 rules of at most 512 bytes, such as "/api/data/7" or
+// "GET,HEAD /api/metrics/*"; otherwise it returns [ErrEndpoint]. A "*" instead of a segment
+// matches any one segment; at the end of the path it matches everything that follows.
+// Without rules, the list allows no endpoint.
 func NewEndpointRules(rules ...string) (*EndpointRules, error) {
 	handle, status := capi.NewEndpoints(rules)
 	if err := failure(status); err != nil {
@@ -42,9 +41,9 @@ func endpointsOf(texts []string) *EndpointRules {
 	})}
 }
 
-// Allows says whether a rule allows the method on the path, both as they are dispatched, the
-// path without its query. A path that is not canonical is allowed by none. Rules that are
-// nil restrict nothing, but for that.
+// Allows reports whether a rule allows the method on the path, both as they are dispatched,
+// the path without its query. No rule allows a path that is not canonical. Nil rules allow
+// every other path.
 func (e *EndpointRules) Allows(method, path string) bool {
 	if e == nil {
 		return IsCanonicalPath(path)
@@ -52,7 +51,7 @@ func (e *EndpointRules) Allows(method, path string) bool {
 	return e.handle != nil && e.handle().Allow(method, path) == capi.OK
 }
 
-// Strings are the rules in the order of first mention.
+// Strings returns the rules in the order in which they were first given.
 func (e *EndpointRules) Strings() []string {
 	if e == nil {
 		return nil
@@ -60,15 +59,16 @@ func (e *EndpointRules) Strings() []string {
 	return append([]string{}, e.texts...)
 }
 
-// Equal says whether both hold the same rules in the same order, or both are nil.
+// Equal reports whether both hold the same rules in the same order, or both are nil.
 func (e *EndpointRules) Equal(other *EndpointRules) bool {
 	return (e == nil) == (other == nil) && slices.Equal(e.Strings(), other.Strings())
 }
 
-// String is the rules, with spaces between.
+// String returns the rules, separated by spaces.
 func (e *EndpointRules) String() string { return joined(e.Strings()) }
 
-// raw makes sure that a list which was set never becomes none.
+// raw returns nil only for nil: a list that is not nil, even its zero value, always
+// restricts.
 func (e *EndpointRules) raw() (*capi.Endpoints, error) {
 	if e == nil {
 		return nil, nil
@@ -83,6 +83,6 @@ func (e *EndpointRules) raw() (*capi.Endpoints, error) {
 	return nil, ErrEndpoint
 }
 
-// IsCanonicalPath says whether a request path, without its query, is canonical. One that is
-// not is refused, whatever the rules.
+// IsCanonicalPath reports whether a request path, without its query, is canonical. One that
+// is not is refused by all rules.
 func IsCanonicalPath(path string) bool { return capi.CheckPath(path) == capi.OK }

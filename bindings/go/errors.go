@@ -6,103 +6,108 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// statusError is an error of the library. Its text never holds part of an argument.
+// statusError is an error of the library. Its text never contains any part of an argument.
 type statusError capi.Status
 
 func (e statusError) Error() string { return "keystile: " + capi.Status(e).Text() }
 
-// Why a value was not accepted, or a change not made. Compare with [errors.Is].
+// Errors about invalid values and operations. Compare with [errors.Is].
 var (
-	// ErrName: a prefix, environment, template or header name is not spelled as one.
+	// ErrName means that a prefix, environment, template or header name is not well formed.
 	ErrName error = statusError(capi.ErrorName)
-	// ErrFormat: a key format cannot be put together so.
+	// ErrFormat means that the parts of a key format do not fit together.
 	ErrFormat error = statusError(capi.ErrorFormat)
-	// ErrKeyID: a text is no key id.
+	// ErrKeyID means that a text is not a key id.
 	ErrKeyID error = statusError(capi.ErrorKeyID)
-	// ErrDigest: a digest or pepper is not well formed.
+	// ErrDigest means that a digest or pepper is not well formed.
 	ErrDigest error = statusError(capi.ErrorDigest)
-	// ErrPermission: a permission or requirement is not spelled as one, or there are too many.
+	// ErrPermission means that a permission or requirement is not well formed, or that
+	// there are too many.
 	ErrPermission error = statusError(capi.ErrorPermission)
-	// ErrEndpoint: an endpoint rule is not spelled as one, or there are too many.
+	// ErrEndpoint means that an endpoint rule is not well formed, or that there are too
+	// many.
 	ErrEndpoint error = statusError(capi.ErrorEndpoint)
-	// ErrNetwork: a network is not spelled as one, or there are too many.
+	// ErrNetwork means that a network is not well formed, or that there are too many.
 	ErrNetwork error = statusError(capi.ErrorNetwork)
-	// ErrLimit: a rate limit, count of uses or capacity is out of its range.
+	// ErrLimit means that a rate limit, number of uses, capacity or TTL is out of its
+	// range.
 	ErrLimit error = statusError(capi.ErrorLimit)
-	// ErrTime: an instant or span is out of its range.
+	// ErrTime means that an instant or duration is out of its range.
 	ErrTime error = statusError(capi.ErrorTime)
-	// ErrRecord: the fields of a record are too long or contradict each other.
+	// ErrRecord means that the fields of a record are too long or contradict each other.
 	ErrRecord error = statusError(capi.ErrorRecord)
-	// ErrState: the key is in no state to do that with it.
+	// ErrState means that the key's current state does not allow the operation.
 	ErrState error = statusError(capi.ErrorState)
-	// ErrExceeds: more is asked for than the template or the source key holds.
+	// ErrExceeds means that a request exceeds the template or the source key.
 	ErrExceeds error = statusError(capi.ErrorExceeds)
-	// ErrRandomness: the source of randomness failed or gave too little.
+	// ErrRandomness means that the source of randomness failed or returned too little.
 	ErrRandomness error = statusError(capi.ErrorRandomness)
-	// ErrJSON: a text is not the JSON that was expected.
+	// ErrJSON means that a text is not the expected JSON.
 	ErrJSON error = statusError(capi.ErrorJSON)
-	// ErrAbsent: there is no such thing, as a preset of that name.
+	// ErrAbsent means that the requested part does not exist, such as a preset of that
+	// name.
 	ErrAbsent error = statusError(capi.ErrorAbsent)
-	// ErrNotUTF8: a text is not UTF-8.
+	// ErrNotUTF8 means that a text is not UTF-8.
 	ErrNotUTF8 error = statusError(capi.ErrorNotUTF8)
 )
 
-// Why a request was refused, as [Decision.Err] says it. Compare with [errors.Is].
+// Errors of refused requests, which [Decision.Err] returns. Compare with [errors.Is].
 var (
-	// ErrMissingCredential: no credential was presented.
+	// ErrMissingCredential means that no credential was presented.
 	ErrMissingCredential error = statusError(capi.DeniedMissingCredential)
-	// ErrConflictingCredentials: two different credentials were presented.
+	// ErrConflictingCredentials means that two different credentials were presented.
 	ErrConflictingCredentials error = statusError(capi.DeniedConflictingCredentials)
-	// ErrInvalidKey: the credential is malformed, unknown or wrong; which, is not told.
+	// ErrInvalidKey means that the credential is malformed, unknown or wrong; which of them
+	// is not disclosed.
 	ErrInvalidKey error = statusError(capi.DeniedInvalidKey)
-	// ErrKeyRevoked: the key is revoked.
+	// ErrKeyRevoked means that the key is revoked.
 	ErrKeyRevoked error = statusError(capi.DeniedKeyRevoked)
-	// ErrKeySuspended: the key is suspended.
+	// ErrKeySuspended means that the key is suspended.
 	ErrKeySuspended error = statusError(capi.DeniedKeySuspended)
-	// ErrKeyExpired: the key has expired.
+	// ErrKeyExpired means that the key has expired.
 	ErrKeyExpired error = statusError(capi.DeniedKeyExpired)
-	// ErrKeyReplaced: the key was replaced, and its overlap is over.
+	// ErrKeyReplaced means that the key was replaced, and its overlap is over.
 	ErrKeyReplaced error = statusError(capi.DeniedKeyReplaced)
-	// ErrWrongEnvironment: the key is for another environment.
+	// ErrWrongEnvironment means that the key is for another environment.
 	ErrWrongEnvironment error = statusError(capi.DeniedWrongEnvironment)
-	// ErrNetworkNotAllowed: the peer's address is not within the key's networks.
+	// ErrNetworkNotAllowed means that the peer's address is not in the key's networks.
 	ErrNetworkNotAllowed error = statusError(capi.DeniedNetwork)
-	// ErrPathNotCanonical: the path is not canonical.
+	// ErrPathNotCanonical means that the path is not canonical.
 	ErrPathNotCanonical error = statusError(capi.DeniedPathNotCanonical)
-	// ErrEndpointNotAllowed: no endpoint rule of the key matches.
+	// ErrEndpointNotAllowed means that no endpoint rule of the key matches.
 	ErrEndpointNotAllowed error = statusError(capi.DeniedEndpoint)
-	// ErrPermissionMissing: the key lacks a permission.
+	// ErrPermissionMissing means that the key lacks a required permission.
 	ErrPermissionMissing error = statusError(capi.DeniedPermission)
-	// ErrRateLimited: the rate limit is spent.
+	// ErrRateLimited means that the rate limit is exceeded.
 	ErrRateLimited error = statusError(capi.DeniedRateLimited)
-	// ErrUsesSpent: the count of uses is spent.
+	// ErrUsesSpent means that the key has no uses left.
 	ErrUsesSpent error = statusError(capi.DeniedUsesSpent)
-	// ErrStoreUnavailable: the store could not be asked, or did not answer in time.
+	// ErrStoreUnavailable means that the store failed or did not answer in time.
 	ErrStoreUnavailable error = statusError(capi.DeniedStoreUnavailable)
 )
 
-// What a store answers. An implementation of [Store] returns these, wrapped or bare.
+// Errors of stores. An implementation of [Store] returns these, wrapped or not.
 var (
-	// ErrStale: somebody else changed the record meanwhile; read it again.
-	ErrStale = errors.New("keystile: the record was changed meanwhile")
-	// ErrDuplicate: a key with this id or digest is there already.
-	ErrDuplicate = errors.New("keystile: a key with this id or digest is there already")
-	// ErrNotFound: there is no such key.
-	ErrNotFound = errors.New("keystile: there is no such key")
-	// ErrCorrupt: a stored row holds what no record can hold.
-	ErrCorrupt = errors.New("keystile: a stored row is damaged")
-	// ErrOutOfRange: a version or count is beyond what stores can keep.
-	ErrOutOfRange = errors.New("keystile: a version is 1 or more, and a count at most 9223372036854775807")
+	// ErrStale means that another writer changed the record; read it again.
+	ErrStale = errors.New("keystile: the record was changed by another writer; read it again")
+	// ErrDuplicate means that a key with this id or digest already exists.
+	ErrDuplicate = errors.New("keystile: a key with this id or digest already exists")
+	// ErrNotFound means that there is no such key.
+	ErrNotFound = errors.New("keystile: no such key")
+	// ErrCorrupt means that a stored row does not hold a valid record.
+	ErrCorrupt = errors.New("keystile: a stored row is not a valid record")
+	// ErrOutOfRange means that a version or count is too large or too small for a store.
+	ErrOutOfRange = errors.New("keystile: a version must be 1 or more, and a count at most 9223372036854775807")
 )
 
-// ErrClosed: the authenticator was closed.
+// ErrClosed means that the authenticator is closed.
 var ErrClosed = errors.New("keystile: the authenticator is closed")
 
-// ErrInternal: a bug in the library, which was caught. Please report it.
+// ErrInternal means that a bug in the library was caught. Please report it.
 var ErrInternal error = statusError(capi.ErrorPanic)
 
-// ErrorCode is the stable word for an error of this package, as it stands in the JSON
-// bodies of refusals: "key_revoked". It is empty for errors from elsewhere.
+// ErrorCode returns the stable code of an error of this package, as it is in the JSON body
+// of a refusal, such as "key_revoked". It returns "" for other errors.
 func ErrorCode(err error) string {
 	var status statusError
 	if errors.As(err, &status) {
@@ -111,7 +116,7 @@ func ErrorCode(err error) string {
 	return ""
 }
 
-// failure is the error of a status, nil for OK.
+// failure returns the error of a status, nil for OK.
 func failure(status capi.Status) error {
 	if status == capi.OK {
 		return nil
@@ -119,7 +124,8 @@ func failure(status capi.Status) error {
 	return statusError(status)
 }
 
-// Must is for values that are fixed in a program's source: it panics where they are wrong.
+// Must returns the value, and panics if there is an error. Use it for values that are fixed
+// in a program's source.
 //
 //	var format = keystile.Must(keystile.StructuredFormat("acme"))
 func Must[T any](value T, err error) T {
@@ -129,8 +135,8 @@ func Must[T any](value T, err error) T {
 	return value
 }
 
-// Ptr is a pointer to a value, for fields that may be left out.
+// Ptr returns a pointer to a value, for optional fields.
 func Ptr[T any](value T) *T { return &value }
 
-// Version is the version of the library that is linked.
+// Version returns the version of the linked library.
 func Version() string { return capi.Version() }

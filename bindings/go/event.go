@@ -19,7 +19,7 @@ const (
 	EventExpired   EventKind = "expired"
 	EventRehashed  EventKind = "rehashed"
 	EventImported  EventKind = "imported"
-	// EventOther is one that this version has no name for.
+	// EventOther is a kind that has no name in this version.
 	EventOther EventKind = "other"
 )
 
@@ -34,15 +34,14 @@ var eventKinds = map[uint32]EventKind{
 	capi.EventImported:  EventImported,
 }
 
-// Event is one entry of an audit. It never holds key text. A plain value:
-// goroutines may share it as long as none changes it.
+// Event is one entry of an audit. It never contains any part of a key.
 type Event struct {
 	Kind  EventKind `json:"kind"`
 	KeyID KeyID     `json:"key_id"`
-	// Successor is the new key, where the key was rotated.
+	// Successor is the new key, if the key was rotated.
 	Successor KeyID     `json:"successor,omitzero"`
 	At        time.Time `json:"at"`
-	// Reason is nil where nobody gave one.
+	// Reason is nil if none was given.
 	Reason *string `json:"reason,omitempty"`
 }
 

@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// follow hears of changes that other processes make, by the events that they leave, and
-// voids what is kept of their keys. Where it cannot hear, it voids all once it can again.
+// follow polls for changes by other processes and invalidates their keys. After polls that
+// failed it invalidates all keys.
 func (p *parts) follow(feed EventSource, every time.Duration) {
 	var last uint64
-	known, putBack := false, false
+	known, restored := false, false
 	for ok := true; ok; ok = pause(p.stopped, every) {
 		if !known {
 			number, err := p.lastEvent(feed)
 			if err != nil {
-				p.deaf(err)
+				p.pollFailed(err)
 				continue
 			}
-			// What was kept before this number was known may be out of date.
+			// What was cached before this number was read may be out of date.
 			last, known = number, true
 			p.directory.forgetAll()
-			if putBack {
+			if restored {
 				p.ring.Reset()
-				putBack = false
+				restored = false
 			} else {
 				p.ring.InvalidateAll()
 			}
 			continue
 		}
 		for {
-			events, err := p.eventsBehind(feed, last)
+			events, err := p.eventsAfter(feed, last)
 			if err != nil {
-				p.deaf(err)
+				p.pollFailed(err)
 				break
 			}
 			for _, event := range events {
@@ -41,9 +41,10 @@ func (p *parts) follow(feed EventSource, every time.Duration) {
 					p.invalidate(event.Successor)
 				}
 			}
-			if len(events) == 0 && p.isPutBack(feed, last) {
-				// From a backup: what happened since is unmade, and numbers come again.
-				known, putBack = false, true
+			if len(events) == 0 && p.wasRestored(feed, last) {
+				// The store was restored from a backup: later changes are undone, and event
+				// numbers repeat.
+				known, restored = false, true
 			}
 			if len(events) < PageMax {
 				break
@@ -52,8 +53,8 @@ func (p *parts) follow(feed EventSource, every time.Duration) {
 	}
 }
 
-// isPutBack says whether the last event that was heard of is gone.
-func (p *parts) isPutBack(feed EventSource, last uint64) bool {
+// wasRestored reports whether the last event that was read no longer exists.
+func (p *parts) wasRestored(feed EventSource, last uint64) bool {
 	number, err := p.lastEvent(feed)
 	return err == nil && number < last
 }
@@ -64,14 +65,14 @@ func (p *parts) lastEvent(feed EventSource) (uint64, error) {
 	return feed.LastEvent(ctx)
 }
 
-func (p *parts) eventsBehind(feed EventSource, last uint64) ([]NumberedEvent, error) {
+func (p *parts) eventsAfter(feed EventSource, last uint64) ([]NumberedEvent, error) {
 	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
 	defer cancel()
 	return feed.Events(ctx, KeyID{}, last, PageMax)
 }
 
-func (p *parts) deaf(err error) {
+func (p *parts) pollFailed(err error) {
 	if p.stopped.Err() == nil {
-		p.log.Warn("changes by other processes cannot be heard of; records run out by their TTL", "error", err)
+		p.log.Warn("cannot read changes by other processes; cached records expire by their TTL", "error", err)
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// KeyFormat is how a service's keys are spelled. It never changes, and goroutines may
-// share it.
+// KeyFormat is the format of a service's keys.
 type KeyFormat struct{ format *capi.Format }
 
 func newFormat(format *capi.Format, status capi.Status) (*KeyFormat, error) {
@@ -17,26 +16,27 @@ func newFormat(format *capi.Format, status capi.Status) (*KeyFormat, error) {
 	return &KeyFormat{format}, nil
 }
 
-// StructuredFormat is "prefix_environment_id_secret" with a CRC-32 check at its end. The
-// prefix is 1 to 16 of a-z, 0-9 and inner "_", beginning with a letter; else [ErrName].
+// StructuredFormat returns "prefix_environment_id_secret", with a CRC-32 checksum at the
+// end. The prefix must be 1 to 16 of a-z, 0-9 and "_", starting with a letter and not
+// ending with "_"; otherwise the error is [ErrName].
 func StructuredFormat(prefix string) (*KeyFormat, error) {
 	return newFormat(capi.Structured(prefix))
 }
 
-// OpaqueFormat is "prefix_" and 64 lower-case hex digits. Such a key is found by its
-// digest, since its text carries no id.
+// OpaqueFormat returns "prefix_" and 64 lower-case hex digits. Such a key contains no id,
+// so it is looked up by its digest.
 func OpaqueFormat(prefix string) (*KeyFormat, error) {
 	return newFormat(capi.Opaque(prefix))
 }
 
-// AnyStructuredFormat reads structured keys of whatever prefix. It cannot issue any.
+// AnyStructuredFormat parses structured keys with any prefix. It cannot issue keys.
 func AnyStructuredFormat() (*KeyFormat, error) { return newFormat(capi.AnyStructured()) }
 
-// AnyOpaqueFormat reads opaque keys of whatever prefix and length. It cannot issue any.
+// AnyOpaqueFormat parses opaque keys with any prefix and length. It cannot issue keys.
 func AnyOpaqueFormat() (*KeyFormat, error) { return newFormat(capi.AnyOpaque()) }
 
-// FormatLike is the format that a record's key was issued in, as its key prefix tells. It
-// cannot tell that a check is keyed.
+// FormatLike returns the format that a record's key was issued in, as far as its key prefix
+// shows it. It does not show whether a checksum is keyed.
 func FormatLike(record *Record) (*KeyFormat, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -45,13 +45,15 @@ func FormatLike(record *Record) (*KeyFormat, error) {
 	return newFormat(capi.FormatLike(handle))
 }
 
-// WithChecksumKey is the same structured format with a check that only holders of a key of
-// 16 bytes or more can make: it turns invented keys away without a look-up.
+// WithChecksumKey returns the same structured format with a keyed checksum. Only holders of
+// the checksum key, 16 bytes or more, can compute it, so invented keys are refused without
+// a lookup.
 func (f *KeyFormat) WithChecksumKey(key []byte) (*KeyFormat, error) {
 	return newFormat(f.format.WithChecksumKey(key))
 }
 
-// WithRandomBytes is the same opaque format with another number of random bytes, 16 to 64.
+// WithRandomBytes returns the same opaque format with another number of random bytes, 16 to
+// 64.
 func (f *KeyFormat) WithRandomBytes(count int) (*KeyFormat, error) {
 	if count < 0 || count > math.MaxUint8 {
 		return nil, ErrFormat
@@ -59,17 +61,18 @@ func (f *KeyFormat) WithRandomBytes(count int) (*KeyFormat, error) {
 	return newFormat(f.format.WithRandomBytes(uint8(count)))
 }
 
-// Prefix is the prefix; false for a format that reads any.
+// Prefix returns the prefix; false for a format that accepts any.
 func (f *KeyFormat) Prefix() (string, bool) { return f.format.Prefix() }
 
-// Parse says whether a text is spelled as a key, its check included, and which id it
-// claims; none for an opaque key. Whether the key was ever issued, only a store knows.
+// Parse reports whether a text has the format of a key, checksum included, and returns the
+// id that it claims; the zero id for an opaque key. Only the store knows whether the key
+// was ever issued.
 func (f *KeyFormat) Parse(text string) (KeyID, bool) {
 	id, status := f.format.ParseKey(text)
 	return KeyID{id}, status == capi.OK
 }
 
-// Finding is what a text turned out to be.
+// Finding is what [KeyFormat.Inspect] finds.
 type Finding uint32
 
 // The findings of [KeyFormat.Inspect].
@@ -90,7 +93,7 @@ var findings = map[Finding]string{
 	FindingEmpty: "empty",
 }
 
-// String is a word, as "wrong_checksum".
+// String returns the finding as a word, such as "wrong_checksum".
 func (f Finding) String() string {
 	if name, known := findings[f]; known {
 		return name
@@ -98,20 +101,19 @@ func (f Finding) String() string {
 	return "other"
 }
 
-// Hint is what to do about it, in a sentence for people.
+// Hint returns a sentence for people that says what to do about the finding.
 func (f Finding) Hint() string { return capi.FindingHint(uint32(f)) }
 
-// Inspection is what a text is, as far as that can be told without a store. It holds no
-// secret, and is a plain value.
+// Inspection is what can be found out about a text without a store. It holds no secret.
 type Inspection struct {
 	Finding Finding
-	// KeyID is the id that the text claims, zero where there is none.
+	// KeyID is the id that the text claims, zero if there is none.
 	KeyID KeyID
-	// Environment is the one that the text names, empty where there is none.
+	// Environment is the environment in the text, empty if there is none.
 	Environment string
 }
 
-// Inspect says what a text is: an offline answer for support desks.
+// Inspect inspects a text without a store, for support desks.
 func (f *KeyFormat) Inspect(text string) (Inspection, error) {
 	finding, id, environment, status := f.format.Inspect(text)
 	return Inspection{Finding(finding), KeyID{id}, environment}, failure(status)

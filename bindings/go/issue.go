@@ -8,69 +8,72 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// randomBytes is as many as any key takes, those that are drawn again included.
+// randomBytes is enough for any key, including bytes that are drawn again.
 const randomBytes = 512
 
-// IssueRequest is what a new key is to be. What is left out is the least: no permissions,
-// and an end after 90 days. A plain value: goroutines may share it as long as none changes it.
+// IssueRequest is what a new key is to be. The defaults are the most restrictive: no
+// permissions, and expiry after 90 days.
 type IssueRequest struct {
-	// ClientName is whose key it is, for people: 1 to 255 bytes.
+	// ClientName is the client that the key belongs to, for people: 1 to 255 bytes.
 	ClientName string
-	// ClientEmail is the address that notices go to; may be empty.
+	// ClientEmail is the address to send notices to; may be empty.
 	ClientEmail string
 	// Owner is the account or tenant that the key belongs to; may be empty.
 	Owner string
 	// Environment is the deployment that the key is for, 1 to 12 of a-z and 0-9; may be
 	// empty.
 	Environment string
-	// Metadata is JSON text of your own, at most 16 KiB; may be empty.
+	// Metadata is custom JSON text, at most 16 KiB; may be empty.
 	Metadata string
-	// Template gives the key its permissions, limit and endpoints; what is asked for beside
-	// it must lie within it.
+	// Template gives the key its permissions, limit and endpoints. The other fields may
+	// only narrow it.
 	Template *ScopeTemplate
-	// Permissions are those granted; nil is those of the template, and an empty list none.
+	// Permissions are those granted; nil means those of the template, and an empty list
+	// none.
 	Permissions []string
-	// Endpoints restrict where the key may be used; nil does not, and an empty list allows
-	// nothing.
+	// Endpoints are the endpoints that the key is restricted to; nil means all, and an
+	// empty list none.
 	Endpoints *EndpointRules
-	// Networks restrict from where; nil does not, and an empty list allows nothing.
+	// Networks are the networks that the key is restricted to; nil means all, and an empty
+	// list none.
 	Networks *Networks
-	// RateLimit is how often the key may be used; nil does not restrict it.
+	// RateLimit is the rate limit; nil means unlimited.
 	RateLimit *RateLimit
-	// Uses is how many times in all, 1 or more; nil does not restrict it.
+	// Uses is the total number of uses, 1 or more; nil means unlimited.
 	Uses *uint64
-	// Lifetime is how long it lives, 1 ms or more; nil is 90 days.
+	// Lifetime is how long the key lives, 1 ms or more; nil means 90 days.
 	Lifetime *time.Duration
-	// NeverExpires is for a key without an end.
+	// NeverExpires is set for a key that does not expire.
 	NeverExpires bool
 }
 
-// Issuer makes keys of one format. Goroutines may share it, unless they may not share its
-// Random.
+// Issuer issues keys of one format.
 type Issuer struct {
-	// Format is how the keys are spelled.
+	// Format is the format of the keys.
 	Format *KeyFormat
-	// Peppers are what digests are made under; nil for none.
+	// Peppers are those that digests are made with; nil for none.
 	Peppers *PepperRing
-	// Random is a cryptographic generator; nil is the operating system's.
+	// Random is a cryptographic generator; nil for that of the operating system. Goroutines
+	// may share the issuer only if they may share its generator.
 	Random io.Reader
 }
 
-// Change is what issuing, rotating, revoking and the other verbs come to. A store writes
-// all of its records, or none; see [Change.Batch]. A plain value: goroutines may share it as long as none changes it.
+// Change is the result of issuing, rotating, revoking and other changes. A store writes all
+// of its records or none; see [Change.Batch].
 type Change struct {
-	// Key is the text of the new key where one was made, for its owner alone.
+	// Key is the text of the new key if one was created. Only its owner may see it.
 	Key APIKey
-	// Record is that of the new key where one was made, else that of the changed one.
+	// Record is the record of the new key if one was created, otherwise that of the changed
+	// key.
 	Record *Record
-	// Records are all that are to be written, Record the first of them.
+	// Records are all records to write; Record is the first of them.
 	Records []*Record
-	// Event is what the audit keeps; nil where there is nothing to tell.
+	// Event is the event for the audit; nil if there is none.
 	Event *Event
 }
 
-// Batch is the change as a store writes it: a record of version 1 is new, and any other is
-// accepted only over the version before it.
+// Batch returns the change as a store writes it: a record with version 1 is new, and any
+// other replaces only the version before it.
 func (c *Change) Batch() Batch {
 	var batch Batch
 	for _, record := range c.Records {
@@ -85,7 +88,8 @@ func (c *Change) Batch() Batch {
 	}
 	batch.Events = append(batch.Events, *c.Event)
 	for _, record := range batch.Updates {
-		// An older key that ends by a rotation is named too: who follows the events has it.
+		// An older key that ends with a rotation gets a separate event, so that followers
+		// of events see it.
 		if c.Event.Kind == EventRotated && record.ID != c.Event.KeyID && !record.IsLive(c.Event.At) {
 			ended := Event{Kind: EventExpired, KeyID: record.ID, At: c.Event.At}
 			batch.Events = append(batch.Events, ended)
@@ -96,8 +100,8 @@ func (c *Change) Batch() Batch {
 
 // Issue issues a key.
 //
-// It is [ErrExceeds] where more is asked for than the template holds, [ErrRandomness] where
-// the generator failed, else the error of the field that is not well formed.
+// It returns [ErrExceeds] if the request exceeds the template, [ErrRandomness] if the
+// generator failed, otherwise the error of the field that is not well formed.
 func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 	raw, random, err := i.prepare(&request)
 	if err != nil {
@@ -106,11 +110,12 @@ func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 	return changeOf(capi.Issue(i.Format.format, i.Peppers.handle(), raw, random, millisOf(now)))
 }
 
-// Delegate issues a key on behalf of the holder of another, which never holds more than
-// that. What the request leaves open is taken from the source, but for the permissions:
-// the new key has those that were asked for. Owner and environment are the source's.
+// Delegate issues a key on behalf of the holder of another key. The new key never grants
+// more than that one. Fields that the request does not set are copied from the source,
+// except the permissions: the new key gets only those that are requested. The owner and the
+// environment are always those of the source.
 //
-// Errors are those of [Issuer.Issue]; [ErrState] where the source is not live.
+// It returns the errors of [Issuer.Issue], and [ErrState] if the source is not live.
 func (i *Issuer) Delegate(source *Record, request IssueRequest, now time.Time) (*Change, error) {
 	raw, random, err := i.prepare(&request)
 	if err != nil {
@@ -165,7 +170,8 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 	return raw, random, nil
 }
 
-// random is bytes of the issuer's own generator, and none for the operating system's.
+// random returns bytes of the issuer's generator, and none for that of the operating
+// system.
 func (i *Issuer) random() ([]byte, error) {
 	if i.Format == nil || i.Format.format == nil {
 		return nil, ErrFormat

@@ -6,12 +6,12 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// Revoke revokes a key, for good: no function leads back from there. The reason is for the
-// audit, at most 255 bytes, and may be empty. It is [ErrState] where the key is revoked
-// already.
+// Revoke revokes a key for good: nothing makes it active again. The reason is for the
+// audit, at most 255 bytes, and may be empty. It returns [ErrState] if the key is already
+// revoked.
 //
-// These functions are pure: once a store has the change, tell the authenticator, or let
-// [Authenticator.Revoke] do both.
+// This function and those below are pure: after a store has accepted the change, call
+// [Authenticator.Invalidate], or use [Authenticator.Revoke], which does both.
 func Revoke(record *Record, reason string, now time.Time) (*Change, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -20,7 +20,8 @@ func Revoke(record *Record, reason string, now time.Time) (*Change, error) {
 	return changeOf(capi.Revoke(handle, reason, millisOf(now)))
 }
 
-// Suspend suspends a key until it is resumed; [ErrState] unless it is active.
+// Suspend suspends a key until it is resumed. It returns [ErrState] if the key is not
+// active.
 func Suspend(record *Record, now time.Time) (*Change, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -29,8 +30,8 @@ func Suspend(record *Record, now time.Time) (*Change, error) {
 	return changeOf(capi.Suspend(handle, millisOf(now)))
 }
 
-// Resume resumes a suspended key, whose expiry has run on meanwhile; [ErrState] unless it
-// is suspended.
+// Resume resumes a suspended key. The suspension does not extend its lifetime. It returns
+// [ErrState] if the key is not suspended.
 func Resume(record *Record, now time.Time) (*Change, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -39,9 +40,9 @@ func Resume(record *Record, now time.Time) (*Change, error) {
 	return changeOf(capi.Resume(handle, millisOf(now)))
 }
 
-// EndOverlap ends the overlap of a replaced key, since its successor was used: what a
-// decision with [Decision.EndsOverlapOf] asks for. The change holds both records, the ended
-// one first. It is [ErrState] where there is nothing to end.
+// EndOverlap ends the overlap of a replaced key because its successor was used. Call it
+// after a decision with [Decision.EndsOverlapOf]. The change holds both records, the ended
+// one first. It returns [ErrState] if there is no overlap to end.
 func EndOverlap(record, successor *Record, now time.Time) (*Change, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -54,8 +55,8 @@ func EndOverlap(record, successor *Record, now time.Time) (*Change, error) {
 	return changeOf(capi.EndOverlap(handle, next, millisOf(now)))
 }
 
-// Expire is the event of a key that has come to its end by time; the record needs no
-// change. It is [ErrState] while the key has not ended.
+// Expire returns the event of a key that has expired; its record does not change. It
+// returns [ErrState] if the key has not expired.
 func Expire(record *Record, now time.Time) (*Event, error) {
 	handle, err := record.handle()
 	if err != nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// Networks are from where a key may be used. A nil *Networks restricts nothing, and an empty
-// one allows nothing: they are two different values. It never changes, and goroutines may
-// share it.
+// Networks are the networks that a key may be used from. A nil *Networks does not restrict,
+// and an empty list allows no address: they are two different values.
 type Networks struct {
 	texts  []string
 	handle func() *capi.Networks
 }
 
-// NewNetworks reads CIDR blocks or addresses, as "192.0.2.0/24" or "2001:db8::7": up to 64;
-// else [ErrNetwork]. Without any it is the list that allows nothing.
+// NewNetworks parses up to 64 addresses or CIDR blocks, such as "2001:db8::7" or
+// "192.0.2.0/24"; otherwise it returns [ErrNetwork]. Without networks, the list allows no
+// address.
 func NewNetworks(networks ...string) (*Networks, error) {
 	handle, status := capi.NewNetworks(networks)
 	if err := failure(status); err != nil {
@@ -41,8 +41,8 @@ func networksOf(texts []string) *Networks {
 	})}
 }
 
-// Contains says whether one of the networks holds the address. Networks that are nil hold
-// them all.
+// Contains reports whether one of the networks contains the address. Nil networks contain
+// all addresses.
 func (n *Networks) Contains(address netip.Addr) bool {
 	if n == nil {
 		return true
@@ -51,7 +51,7 @@ func (n *Networks) Contains(address netip.Addr) bool {
 	return n.handle != nil && n.handle().Contain(&raw) == capi.OK
 }
 
-// Strings are the networks in the order of first mention.
+// Strings returns the networks in the order in which they were first given.
 func (n *Networks) Strings() []string {
 	if n == nil {
 		return nil
@@ -59,15 +59,16 @@ func (n *Networks) Strings() []string {
 	return append([]string{}, n.texts...)
 }
 
-// Equal says whether both hold the same networks in the same order, or both are nil.
+// Equal reports whether both hold the same networks in the same order, or both are nil.
 func (n *Networks) Equal(other *Networks) bool {
 	return (n == nil) == (other == nil) && slices.Equal(n.Strings(), other.Strings())
 }
 
-// String is the networks, with spaces between.
+// String returns the networks, separated by spaces.
 func (n *Networks) String() string { return joined(n.Strings()) }
 
-// raw makes sure that a list which was set never becomes none.
+// raw returns nil only for nil: a list that is not nil, even its zero value, always
+// restricts.
 func (n *Networks) raw() (*capi.Networks, error) {
 	if n == nil {
 		return nil, nil

@@ -7,15 +7,14 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// PermissionSet is what a key was granted. The empty set, and nil, grant nothing. It never
-// changes, and goroutines may share it.
+// PermissionSet is what a key was granted. The empty set, and nil, grant nothing.
 type PermissionSet struct {
 	texts  []string
 	handle func() *capi.Permissions
 }
 
-// NewPermissionSet reads permissions, as "read", "invoices:read" or "invoices:*": up to 64
-// of at most 128 bytes; else [ErrPermission].
+// NewPermissionSet parses up to 64 permissions of at most 128 bytes, such as "read",
+// "invoices:read" or "invoices:*"; otherwise it returns [ErrPermission].
 func NewPermissionSet(permissions ...string) (*PermissionSet, error) {
 	handle, status := capi.NewPermissions(permissions)
 	if err := failure(status); err != nil {
@@ -32,7 +31,7 @@ func NewPermissionSet(permissions ...string) (*PermissionSet, error) {
 	return &PermissionSet{texts, func() *capi.Permissions { return handle }}, nil
 }
 
-// permissionsOf takes over texts that the library wrote.
+// permissionsOf returns a set of texts that the library wrote.
 func permissionsOf(texts []string) *PermissionSet {
 	return &PermissionSet{texts, sync.OnceValue(func() *capi.Permissions {
 		handle, _ := capi.NewPermissions(texts)
@@ -40,13 +39,13 @@ func permissionsOf(texts []string) *PermissionSet {
 	})}
 }
 
-// Grants says whether one of the permissions covers the wanted one, which has no wildcard.
+// Grants reports whether a permission without a wildcard is granted.
 func (p *PermissionSet) Grants(wanted string) bool {
 	handle := p.raw()
 	return handle != nil && handle.Grant(wanted) == capi.OK
 }
 
-// Strings are the permissions in the order of first mention.
+// Strings returns the permissions in the order in which they were first given.
 func (p *PermissionSet) Strings() []string {
 	if p == nil {
 		return []string{}
@@ -54,15 +53,15 @@ func (p *PermissionSet) Strings() []string {
 	return append([]string{}, p.texts...)
 }
 
-// Equal says whether both hold the same permissions in the same order.
+// Equal reports whether both hold the same permissions in the same order.
 func (p *PermissionSet) Equal(other *PermissionSet) bool {
 	return slices.Equal(p.Strings(), other.Strings())
 }
 
-// String is the permissions, with spaces between.
+// String returns the permissions, separated by spaces.
 func (p *PermissionSet) String() string { return joined(p.Strings()) }
 
-// raw is nil where there is nothing to ask.
+// raw returns nil for a nil set and for the zero value, which grant nothing.
 func (p *PermissionSet) raw() *capi.Permissions {
 	if p == nil || p.handle == nil {
 		return nil

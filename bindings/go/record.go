@@ -14,65 +14,66 @@ import (
 type State string
 
 const (
-	// StateActive: it may.
+	// StateActive means that the key may be used.
 	StateActive State = "active"
-	// StateSuspended: not now; it can be resumed.
+	// StateSuspended means that the key is refused until it is resumed.
 	StateSuspended State = "suspended"
-	// StateRevoked: never again.
+	// StateRevoked means that the key is refused for good.
 	StateRevoked State = "revoked"
 )
 
-// Record is what a store keeps about a key; never the key. Instants are to the millisecond;
-// the zero time, a zero id and a nil pointer are none.
+// Record is what a store holds about a key; it never holds the key. Instants are precise to
+// the millisecond; the zero time, a zero id and a nil pointer mean that there is none.
 //
-// Treat a record as a value that does not change: goroutines, and a [Authenticator], may share
-// it. The functions of this package never change one; they give new ones.
+// Do not change a record: goroutines, and an [Authenticator], may share it. The functions
+// of this package never change one; they return new ones.
 //
-// In JSON, in logs and under every fmt verb it is shown without its digest.
-// [EncodeRecord] writes it whole.
+// In JSON, in logs and with every fmt verb it is shown without its digest. [EncodeRecord]
+// writes it whole.
 type Record struct {
 	ID     KeyID
 	Digest Digest
-	// KeyPrefix is what of the key may be shown: at most 40 bytes.
+	// KeyPrefix is the part of the key that may be shown: at most 40 bytes.
 	KeyPrefix string
-	// ClientName is whose key it is, for people: 1 to 255 bytes.
+	// ClientName is the client that the key belongs to, for people: 1 to 255 bytes.
 	ClientName  string
 	ClientEmail *string
-	// Owner is the account or tenant; all its keys can be ended at once.
+	// Owner is the account or tenant, whose keys can be ended together.
 	Owner       *string
 	Environment *string
 	Permissions *PermissionSet
-	// AllowedEndpoints restrict where the key may be used: nil is anywhere, an empty list
-	// nowhere.
+	// AllowedEndpoints are the endpoints that the key is restricted to: nil means all, and
+	// an empty list none.
 	AllowedEndpoints *EndpointRules
-	// AllowedNetworks restrict from where: nil is from anywhere, an empty list from nowhere.
+	// AllowedNetworks are the networks that the key is restricted to: nil means all, and an
+	// empty list none.
 	AllowedNetworks *Networks
 	RateLimit       *RateLimit
 	RemainingUses   *uint64
 	// ScopeType is the name of the template that the key was issued from.
 	ScopeType *string
-	// Metadata is JSON text of your own, at most 16 KiB.
+	// Metadata is custom JSON text, at most 16 KiB.
 	Metadata   *string
 	CreatedAt  time.Time
 	LastUsedAt time.Time
-	// ExpiresAt is from when on the key is refused; the zero time is never.
+	// ExpiresAt is when the key expires; the zero time means never.
 	ExpiresAt     time.Time
 	State         State
 	RevokedAt     time.Time
 	RevokedReason string
-	// Lineage is the first key of its lineage; zero stands for its own id.
+	// Lineage is the first key of its lineage; zero for the key itself.
 	Lineage    KeyID
 	ReplacedBy KeyID
-	// OverlapUntil is from when on a replaced key is refused.
+	// OverlapUntil is when a replaced key is refused.
 	OverlapUntil time.Time
 	// EndsAtFirstUse is the predecessor whose overlap ends when this key is first used.
 	EndsAtFirstUse KeyID
-	// Version counts the changes, from 1; an update of an older version loses.
+	// Version is the number of the change, from 1; an update from an older version fails.
 	Version uint64
 }
 
-// EncodeRecord writes a record as JSON text, its digest included, for a store that keeps it
-// whole. What no record can be is [ErrRecord].
+// EncodeRecord formats a record as JSON text, digest included, for a store that keeps it
+// whole. It returns [ErrRecord] if the record is not valid.
 func EncodeRecord(record *Record) ([]byte, error) {
 	handle, err := record.handle()
 	if err != nil {
@@ -82,8 +83,8 @@ func EncodeRecord(record *Record) ([]byte, error) {
 	return []byte(json), failure(status)
 }
 
-// DecodeRecord reads what [EncodeRecord], or another language's keystile, wrote. It is
-// strict: a field that is unknown, twice there or left out is [ErrJSON].
+// DecodeRecord parses what [EncodeRecord], or keystile in another language, wrote. It is
+// strict: it returns [ErrJSON] for a field that is unknown, duplicate or missing.
 func DecodeRecord(json []byte) (*Record, error) {
 	handle, status := capi.RecordFromJSON(json)
 	if err := failure(status); err != nil {
@@ -96,13 +97,13 @@ func DecodeRecord(json []byte) (*Record, error) {
 	return readRecord(text)
 }
 
-// Check says whether the record is one, else [ErrRecord].
+// Check returns [ErrRecord] if the record is not valid.
 func (r *Record) Check() error {
 	_, err := r.handle()
 	return err
 }
 
-// IsLive says whether the key is active, not expired and not past its overlap.
+// IsLive reports whether the key is active, not expired and not past its overlap.
 func (r *Record) IsLive(now time.Time) bool {
 	handle, err := r.handle()
 	if err != nil {
@@ -112,13 +113,13 @@ func (r *Record) IsLive(now time.Time) bool {
 	return status == capi.OK && live
 }
 
-// Clone is a copy that may be changed apart from the record.
+// Clone returns a copy that may be changed.
 func (r *Record) Clone() *Record {
 	clone := *r
 	return &clone
 }
 
-// MarshalJSON is the record without its digest, for showing.
+// MarshalJSON returns the record without its digest, to be shown.
 func (r *Record) MarshalJSON() ([]byte, error) {
 	form, err := r.form()
 	if err != nil {
@@ -128,7 +129,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 	return json.Marshal(form)
 }
 
-// Format writes the record without its digest, whatever the verb.
+// Format writes the record without its digest for every verb.
 func (r *Record) Format(state fmt.State, _ rune) {
 	text, err := r.MarshalJSON()
 	if err != nil {
@@ -137,7 +138,7 @@ func (r *Record) Format(state fmt.State, _ rune) {
 	_, _ = state.Write(text)
 }
 
-// LogValue is the record's id and version.
+// LogValue returns the record's id and version.
 func (r *Record) LogValue() slog.Value {
 	if r == nil {
 		return slog.Value{}
@@ -145,7 +146,7 @@ func (r *Record) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("key_id", r.ID.String()), slog.Uint64("version", r.Version))
 }
 
-// lineage is the first key of the record's lineage.
+// lineage returns the first key of the record's lineage.
 func (r *Record) lineage() KeyID {
 	if r.Lineage.IsZero() {
 		return r.ID
@@ -153,7 +154,7 @@ func (r *Record) lineage() KeyID {
 	return r.Lineage
 }
 
-// handle is the record as the library holds it, which looks at every field.
+// handle passes the record to the library, which checks every field.
 func (r *Record) handle() (*capi.Record, error) {
 	if r == nil {
 		return nil, ErrRecord

@@ -8,7 +8,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// recordForm is the JSON form of a record, which all languages share.
+// recordForm is the JSON form of a record, which is the same in all languages.
 type recordForm struct {
 	ID               string      `json:"id"`
 	Digest           *string     `json:"digest,omitempty"`
@@ -50,7 +50,7 @@ type statusForm struct {
 func (r *Record) form() (*recordForm, error) {
 	for _, text := range []*string{&r.KeyPrefix, &r.ClientName, r.ClientEmail, r.Owner,
 		r.Environment, r.ScopeType, r.Metadata, &r.RevokedReason} {
-		// An encoder would put something else in its place, and say nothing.
+		// The encoder would silently replace the invalid bytes.
 		if text != nil && !utf8.ValidString(*text) {
 			return nil, ErrNotUTF8
 		}
@@ -84,7 +84,7 @@ func (r *Record) form() (*recordForm, error) {
 		limit := r.RateLimit.limit
 		form.RateLimit = &limitForm{limit.Limit, limit.WindowMillis, limit.Burst}
 	}
-	// What contradicts itself is written as it is, and the library refuses it.
+	// Contradictions are written as they are, so that the library refuses them.
 	if r.State == StateRevoked || !r.RevokedAt.IsZero() || r.RevokedReason != "" {
 		form.Status.At = Ptr(millisOf(r.RevokedAt))
 		form.Status.Reason = &r.RevokedReason
@@ -92,7 +92,7 @@ func (r *Record) form() (*recordForm, error) {
 	return form, nil
 }
 
-// readRecord reads what the library wrote.
+// readRecord parses a record that the library wrote.
 func readRecord(text string) (*Record, error) {
 	var form recordForm
 	if err := json.Unmarshal([]byte(text), &form); err != nil || form.Digest == nil || form.Status == nil {

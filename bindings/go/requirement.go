@@ -2,17 +2,16 @@ package keystile
 
 import "github.com/keystile/keystile/bindings/go/internal/capi"
 
-// Requirement is what a route asks for: permissions joined by AND, OR and parentheses. A
-// nil one asks for nothing. Make each route's once, at the start. It never changes, and
-// goroutines may share it.
+// Requirement is what a route requires: permissions joined by AND, OR and parentheses. A
+// nil one requires nothing. Create one for each route, at the start of the program.
 type Requirement struct {
 	handle *capi.Requirement
 	text   string
 }
 
-// ParseRequirement reads a requirement, as "read" or "admin OR (read AND audit)". AND binds
-// tighter than OR; the keywords are in upper case; there are no wildcards. What is none is
-// [ErrPermission].
+// ParseRequirement parses a requirement, such as "read" or "admin OR (read AND audit)";
+// otherwise it returns [ErrPermission]. AND binds tighter than OR; keywords are in upper
+// case; wildcards are not allowed.
 func ParseRequirement(text string) (*Requirement, error) {
 	handle, status := capi.ParseRequirement(text)
 	if err := failure(status); err != nil {
@@ -21,7 +20,8 @@ func ParseRequirement(text string) (*Requirement, error) {
 	return &Requirement{handle, handle.Text()}, nil
 }
 
-// IsSatisfiedBy says whether permissions meet the requirement. An unparsed one is met by none.
+// IsSatisfiedBy reports whether permissions satisfy the requirement. Nothing satisfies one
+// that was not parsed.
 func (r *Requirement) IsSatisfiedBy(permissions *PermissionSet) bool {
 	if r == nil {
 		return true
@@ -30,7 +30,7 @@ func (r *Requirement) IsSatisfiedBy(permissions *PermissionSet) bool {
 	return r.handle != nil && handle != nil && r.handle.Check(handle) == capi.OK
 }
 
-// Missing names what permissions lack, each once.
+// Missing returns the permissions that are missing, each once.
 func (r *Requirement) Missing(permissions *PermissionSet) []string {
 	handle := orNone(permissions)
 	if r == nil || r.handle == nil || handle == nil {
@@ -39,7 +39,7 @@ func (r *Requirement) Missing(permissions *PermissionSet) []string {
 	return r.handle.Missing(handle)
 }
 
-// String is the text that the requirement was made of.
+// String returns the text that the requirement was parsed from.
 func (r *Requirement) String() string {
 	if r == nil {
 		return ""
@@ -47,7 +47,7 @@ func (r *Requirement) String() string {
 	return r.text
 }
 
-// isUninitialized says whether it was not made by [ParseRequirement]: such a one is met by nobody.
+// isUninitialized reports whether the requirement was not made by [ParseRequirement].
 func (r *Requirement) isUninitialized() bool { return r != nil && r.handle == nil }
 
 func (r *Requirement) raw() *capi.Requirement {

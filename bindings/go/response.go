@@ -7,38 +7,39 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// StatusPolicy is which status a refusal is answered with.
+// StatusPolicy is which HTTP status a refusal gets.
 type StatusPolicy uint32
 
 const (
-	// StatusRFC9110 is as RFC 9110 has it: 401 for a key that is not valid, 403 for one that
-	// may not.
+	// StatusRFC9110 is the policy of RFC 9110: 401 for a key that is not valid, 403 for a
+	// key that may not do this.
 	StatusRFC9110 StatusPolicy = capi.StatusPolicyRFC9110
-	// StatusExpress is as the well-known Express recipe has it: 403 for an unknown or ended
-	// key.
+	// StatusExpress is the policy of the Express recipe for API keys: 403 also for an
+	// unknown, expired or revoked key.
 	StatusExpress StatusPolicy = capi.StatusPolicyExpress
 )
 
-// HeaderField is a field of a response, its name in lower case.
+// HeaderField is a field of a response; its name is in lower case.
 type HeaderField struct{ Name, Value string }
 
-// Response is the response to a refusal; or, for an allowed request, the header fields to
-// add to a service's own. A plain value: goroutines may share it as long as none changes it.
+// Response is the response to a refusal or, for an allowed request, the header fields to
+// add to your own response.
 type Response struct {
 	// Status is the HTTP status; 200 for an allowed request.
 	Status int
 	// Headers are what is left of the rate limit, when to try again, and that the key is
-	// being replaced, as far as there is something to tell.
+	// being replaced, as far as they apply.
 	Headers []HeaderField
-	// Body is a JSON object with "error", "message" and "code", and "missing" where
-	// permissions were; empty for an allowed request.
+	// Body is a JSON object with "error", "message" and "code", and with "missing" if
+	// permissions are missing; empty for an allowed request.
 	Body string
 }
 
-// Respond is the response to a decision. One that was never made is answered with 500.
+// Respond returns the response to a decision; with status 500 for a decision that no
+// function made.
 func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
 	if _, limited := d.Quota(); d.Allowed() && !limited && d.raw.ReplacedBy == (capi.ID{}) {
-		// Most keys: there is nothing to tell.
+		// The most frequent case: no header field to add.
 		return Response{Status: 200}
 	}
 	raw, status := capi.Respond(&d.raw, uint32(policy), d.requirement.raw(), millisOf(now))
@@ -51,7 +52,7 @@ func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
 		response.Headers = append(response.Headers, HeaderField(header))
 	}
 	if d.lacks != nil && len(*d.lacks) > 0 {
-		// No permission holds anything that JSON would have to escape.
+		// Permissions contain nothing that JSON must escape.
 		response.Body = strings.TrimSuffix(response.Body, "}") + `,"missing":["` + strings.Join(*d.lacks, `","`) + `"]}`
 	}
 	return response

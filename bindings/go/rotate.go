@@ -6,23 +6,23 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// RotationPolicy is how keys grow old and are replaced. Begin with
-// [DefaultRotationPolicy]. A plain value: goroutines may share it as long as none changes it.
+// RotationPolicy is how long keys live and how they are replaced. Start with
+// [DefaultRotationPolicy].
 type RotationPolicy struct {
-	// MaxAge is how long a successor lives: 1 hour to 90 days.
+	// MaxAge is the lifetime of a successor: 1 hour to 90 days.
 	MaxAge time.Duration
-	// Overlap is how long the old key lives on beside it; 0 ends it at once.
+	// Overlap is how long the old key stays valid beside it; 0 ends it at once.
 	Overlap time.Duration
-	// Retention is how long an ended key's record is kept.
+	// Retention is how long the record of an ended key is kept.
 	Retention time.Duration
-	// NoticeLeads are how long before its end a key is due for a notice; 8 at most.
+	// NoticeLeads are how long before its end a key is due for a notice; at most 8.
 	NoticeLeads []time.Duration
 	// EndOnFirstUse ends the overlap when the successor is first used.
 	EndOnFirstUse bool
 }
 
-// DefaultRotationPolicy is 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead,
-// ended keys kept for 30 days.
+// DefaultRotationPolicy returns a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+// and 1 days ahead, and records of ended keys kept for 30 days.
 func DefaultRotationPolicy() RotationPolicy {
 	defaults := capi.DefaultPolicy()
 	policy := RotationPolicy{
@@ -53,15 +53,15 @@ func (p *RotationPolicy) raw() (*capi.Policy, error) {
 	return raw, nil
 }
 
-// Rotate gives a key a successor of the same lineage, with the same rights. The old key
-// lives to the end of the overlap or to its own expiry, whichever is first; the successor's
-// expiry counts from now.
+// Rotate issues a successor of the same lineage and with the same rights. The old key ends
+// with the overlap or at its own expiry, whichever is first; the successor's lifetime
+// starts now.
 //
-// The siblings are the other records of the lineage, through which a still older key is
-// found whose overlap ends now: at most two keys of a lineage live at once. The first
-// record of the change is the successor's.
+// The siblings are the other records of the lineage. If one of them is still in its
+// overlap, that ends now: at most two keys of a lineage are live at once. The first record
+// of the change is the successor's.
 //
-// It is [ErrState] where the key is revoked, suspended, expired or replaced already.
+// It returns [ErrState] if the key is revoked, suspended, expired or already replaced.
 func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolicy, now time.Time) (*Change, error) {
 	random, err := i.random()
 	if err != nil {
@@ -82,21 +82,22 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	return changeOf(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
 }
 
-// PlanAction is what is due for a key.
+// PlanAction is an action that is due for a key.
 type PlanAction string
 
 const (
-	// DueNotice: its owner should know that it ends, once for each pair of key and lead.
+	// DueNotice means that its owner should be told that it is about to end, once for each
+	// pair of key and lead time.
 	DueNotice PlanAction = "notice"
-	// DueRotate: it should be rotated.
+	// DueRotate means that it should be rotated.
 	DueRotate PlanAction = "rotate"
-	// DueCleanUp: it has ended, and its record need not be kept any longer.
+	// DueCleanUp means that it has ended, and its record need no longer be kept.
 	DueCleanUp PlanAction = "clean_up"
-	// DueOther is something that this version has no name for.
+	// DueOther is an action that has no name in this version.
 	DueOther PlanAction = "other"
 )
 
-// PlanItem is a key, and what is due for it: a plain value.
+// PlanItem is a key, and the action that is due for it.
 type PlanItem struct {
 	KeyID  KeyID
 	Action PlanAction
@@ -106,8 +107,8 @@ type PlanItem struct {
 	Lead time.Duration
 }
 
-// Plan says which keys are due for a notice, a rotation or a clean-up, in the order of the
-// records. It is pure: nothing is remembered.
+// Plan returns which keys are due for a notice, a rotation or a clean-up, in the order of
+// the records. The result depends only on the arguments.
 func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, error) {
 	raw, err := handles(records)
 	if err != nil {

@@ -2,13 +2,12 @@ package keystile
 
 import "github.com/keystile/keystile/bindings/go/internal/capi"
 
-// ScopeTemplate is a name for permissions, endpoint rules and a rate limit. It never
-// changes, and goroutines may share it.
+// ScopeTemplate is a name for permissions, endpoint rules and a rate limit.
 type ScopeTemplate struct{ template *capi.Template }
 
-// NewScopeTemplate is a template. The name is 1 to 32 of a-z, 0-9, "_" and "-", beginning
-// with a letter; else [ErrName]. Endpoints that are nil are anywhere, and a limit that is
-// nil is as often as one likes.
+// NewScopeTemplate returns a template. The name must be 1 to 32 of a-z, 0-9, "_" and "-",
+// starting with a letter; otherwise the error is [ErrName]. Nil endpoints do not restrict,
+// and a nil limit means unlimited.
 func NewScopeTemplate(name string, permissions *PermissionSet, endpoints *EndpointRules, limit *RateLimit) (*ScopeTemplate, error) {
 	rules, err := endpoints.raw()
 	if err != nil {
@@ -25,9 +24,9 @@ func NewScopeTemplate(name string, permissions *PermissionSet, endpoints *Endpoi
 	return &ScopeTemplate{template}, nil
 }
 
-// PresetTemplate is "monitoring" (read; 100 an hour; /api/metrics and below), "integration"
-// (read, write; 1,000; /api/data and below) or "admin" (read, write, delete, admin; 5,000;
-// everywhere); else [ErrAbsent].
+// PresetTemplate returns "monitoring" (read; 100 requests an hour; /api/metrics and below),
+// "integration" (read, write; 1,000; /api/data and below) or "admin" (read, write, delete,
+// admin; 5,000; all endpoints); otherwise [ErrAbsent].
 func PresetTemplate(name string) (*ScopeTemplate, error) {
 	template, status := capi.PresetTemplate(name)
 	if err := failure(status); err != nil {
@@ -36,17 +35,17 @@ func PresetTemplate(name string) (*ScopeTemplate, error) {
 	return &ScopeTemplate{template}, nil
 }
 
-// Name is the template's name.
+// Name returns the template's name.
 func (t *ScopeTemplate) Name() string { return t.template.Name() }
 
-// Permissions is what it grants.
+// Permissions returns what it grants.
 func (t *ScopeTemplate) Permissions() *PermissionSet {
 	json, _ := t.template.PermissionsJSON()
 	texts, _ := readTexts(json)
 	return permissionsOf(texts)
 }
 
-// Endpoints is where; nil for anywhere.
+// Endpoints returns the endpoints that it restricts keys to; nil for all.
 func (t *ScopeTemplate) Endpoints() *EndpointRules {
 	json, status := t.template.EndpointsJSON()
 	if status == capi.ErrorAbsent {
@@ -56,7 +55,7 @@ func (t *ScopeTemplate) Endpoints() *EndpointRules {
 	return endpointsOf(texts)
 }
 
-// RateLimit is how often; nil for as often as one likes.
+// RateLimit returns the rate limit; nil for unlimited.
 func (t *ScopeTemplate) RateLimit() *RateLimit {
 	limit, status := t.template.RateLimit()
 	if status != capi.OK {

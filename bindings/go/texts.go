@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// readTexts reads a JSON array of strings that the library wrote.
+// readTexts parses a JSON array of strings that the library wrote.
 func readTexts(array string) ([]string, error) {
 	texts := []string{}
 	if err := json.Unmarshal([]byte(array), &texts); err != nil {

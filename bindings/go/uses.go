@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// useBatch is how many last uses are noted in one step.
+// useBatch is the number of last uses in one write.
 const useBatch = 1000
 
-// uses are last uses that wait to be noted. Of a key only the latest counts, and of keys no
-// more than a bound: to lose a last use for a while does no harm.
+// uses are last uses that are not yet written: only the latest of each key, and of a
+// limited number of keys, because a lost last use does no harm.
 type uses struct {
 	mutex   sync.Mutex
 	waiting map[KeyID]Use
 	dropped uint64
 	most    int
-	// flushing lets one flush run at a time.
+	// flushing allows one flush at a time.
 	flushing sync.Mutex
 }
 
@@ -40,8 +40,8 @@ func (u *uses) note(use Use) {
 	u.waiting[use.KeyID] = use
 }
 
-// take takes what waits, in one order: processes that note the same keys then do not lock
-// crosswise.
+// take removes and returns all uses in a fixed order, so that processes that write the same
+// keys do not deadlock.
 func (u *uses) take() []Use {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -60,16 +60,16 @@ func (u *uses) stats() (waiting int, dropped uint64) {
 	return len(u.waiting), u.dropped
 }
 
-// noteUses notes uses until the authenticator is closed, which notes the last of them.
+// noteUses writes uses until the authenticator is closed; closing writes the last of them.
 func (p *parts) noteUses(every time.Duration) {
 	for pause(p.stopped, every) {
 		if err := p.flushUses(p.stopped); err != nil && p.stopped.Err() == nil {
-			p.log.Warn("last uses could not be noted; they wait", "error", err)
+			p.log.Warn("cannot write last uses; trying again later", "error", err)
 		}
 	}
 }
 
-// flushUses notes all uses so far. What cannot be noted waits for the next time.
+// flushUses writes all uses so far. Those that cannot be written stay for the next time.
 func (p *parts) flushUses(ctx context.Context) error {
 	p.uses.flushing.Lock()
 	defer p.uses.flushing.Unlock()

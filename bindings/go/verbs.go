@@ -6,14 +6,14 @@ import (
 	"fmt"
 )
 
-// triesMax is how many tries a change makes before it gives up on others that are faster.
+// triesMax is the maximum number of tries of a change that conflicts with other writers.
 const triesMax = 256
 
-// The verbs write to the store, which has to be a [Store], and are in force in this process
-// when they return. Where somebody else changes the same key meanwhile, they read and decide
-// anew.
+// These methods write to the store, which must be a [Store]. Their changes are in force in
+// this process when they return. If another writer changes the same key, they read it and
+// decide again.
 
-// Issue issues a key and keeps it. Its text is in the change: show it once.
+// Issue issues a key and stores its record. The change holds the key's text: show it once.
 func (k *Authenticator) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
@@ -25,24 +25,25 @@ func (k *Authenticator) Issue(ctx context.Context, issuer *Issuer, request Issue
 	return change, k.commit(ctx, change.Batch())
 }
 
-// Revoke revokes a key, for good; [ErrNotFound], or the errors of [Revoke].
+// Revoke revokes a key for good. It returns [ErrNotFound], or the errors of [Revoke].
 func (k *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Revoke(record, reason, k.clock()) })
 }
 
-// Suspend suspends a key until it is resumed; [ErrNotFound], or the errors of [Suspend].
+// Suspend suspends a key until it is resumed. It returns [ErrNotFound], or the errors of
+// [Suspend].
 func (k *Authenticator) Suspend(ctx context.Context, id KeyID) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Suspend(record, k.clock()) })
 }
 
-// Resume resumes a suspended key; [ErrNotFound], or the errors of [Resume].
+// Resume resumes a suspended key. It returns [ErrNotFound], or the errors of [Resume].
 func (k *Authenticator) Resume(ctx context.Context, id KeyID) (*Record, error) {
 	return k.change(ctx, id, func(record *Record) (*Change, error) { return Resume(record, k.clock()) })
 }
 
-// Rotate gives a key a successor, in one step; [ErrNotFound], or the errors of
-// [Issuer.Rotate]. An issuer without a format spells the successor like the key itself,
-// which cannot tell that a check is keyed.
+// Rotate issues a successor of a key in one step. It returns [ErrNotFound], or the errors
+// of [Issuer.Rotate]. If the issuer has no format, the successor has the format of the key,
+// but never a keyed checksum.
 func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 		if err != nil {
 			return nil, err
 		}
-		// The key as it stands among its siblings: one read, so that they fit together.
+		// Read the whole lineage at once, so that its records are consistent.
 		lineage, err := k.ledger.Lineage(ctx, found.lineage())
 		if err != nil {
 			return nil, err
@@ -86,7 +87,7 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 	return nil, ErrStale
 }
 
-// Commit writes a change of your own making and puts it in force.
+// Commit writes a change that the caller made, and puts it in force.
 func (k *Authenticator) Commit(ctx context.Context, change *Change) error {
 	if err := k.writable(); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (k *Authenticator) Commit(ctx context.Context, change *Change) error {
 	return k.commit(ctx, change.Batch())
 }
 
-// change reads, changes and writes a record until nobody comes in between.
+// change reads, changes and writes a record until no other writer interferes.
 func (k *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
 	if err := k.writable(); err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (k *Authenticator) find(ctx context.Context, id KeyID) (*Record, error) {
 
 func (k *Authenticator) writable() error {
 	if k.ledger == nil {
-		return fmt.Errorf("keystile: the store is no Store and cannot be written to: %w", errors.ErrUnsupported)
+		return fmt.Errorf("keystile: the store must implement Store to be written to: %w", errors.ErrUnsupported)
 	}
 	return nil
 }

@@ -7,55 +7,55 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// Request is what a request asks for. What is left out is not asked: without a requirement
-// no permission is needed. But a key that is restricted to endpoints or networks is refused
-// where the request does not say its own. A plain value: goroutines may share it as long as none changes it.
+// Request is what a request asks for. Fields that are not set are not checked: without a
+// requirement no permission is needed. But a key that is restricted to endpoints or
+// networks is refused if the request does not give its own.
 type Request struct {
-	// Requirement is the permissions that the route needs.
+	// Requirement is the permissions that the route requires.
 	Requirement *Requirement
-	// Method is the method, as it is dispatched.
+	// Method is the method as it is dispatched.
 	Method string
 	// Path is the path as it was sent and is dispatched, without its query. With a method,
-	// an empty one is refused as not canonical.
+	// an empty path is refused as not canonical.
 	Path string
-	// Environment is the deployment that asks; keys of any other, or of none, are refused.
+	// Environment is the deployment that asks; keys for any other, or for none, are
+	// refused.
 	Environment string
-	// Address is the peer's, as the socket or a trusted proxy tells it.
+	// Address is the address of the peer, from the socket or a trusted proxy.
 	Address netip.Addr
 }
 
-// Lookup is what a store is asked for: the record of an id, or the one that carries any of
-// some digests. A plain value: goroutines may share it as long as none changes it.
+// Lookup is what to ask a store for: the record with an id, or the record with one of
+// several digests.
 type Lookup struct {
-	// KeyID is the id; zero where digests are asked for.
+	// KeyID is the id; zero if the store is to look for digests.
 	KeyID KeyID
-	// Digests are those that the record may carry: one for each pepper, and one without.
+	// Digests are those that the record may have: one for each pepper, and one without.
 	Digests []Digest
 }
 
-// Usage is what a lineage of keys has spent so far, for a store to keep beside its records.
-// The zero value is that of a key that was never used and whose uses are not counted. A plain value:
-// it is no meter, and whoever spends from one shared by goroutines holds a lock.
+// Usage is what a lineage of keys has spent so far. A store holds it beside its records.
+// The zero value is the usage of a key that was never used and whose uses are not counted.
 type Usage struct {
 	Rate RateState
-	// Remaining is the uses that are left; nil where they are not counted.
+	// Remaining is the uses left; nil if they are not counted.
 	Remaining *uint64
 }
 
-// Equal says whether both are the same.
+// Equal reports whether both are the same.
 func (u Usage) Equal(other Usage) bool {
 	return u.Rate == other.Rate && (u.Remaining == nil) == (other.Remaining == nil) &&
 		(u.Remaining == nil || *u.Remaining == *other.Remaining)
 }
 
-// UsageOf is the usage of a key that was never used.
+// UsageOf returns the usage of a key that was never used.
 func UsageOf(record *Record) Usage { return Usage{Remaining: record.RemainingUses} }
 
-// Verifier is which keys a service accepts. It never changes, and goroutines may share it.
+// Verifier holds which keys a service accepts.
 type Verifier struct{ verifier *capi.Verifier }
 
-// NewVerifier accepts keys of these formats, whose digests are checked under these peppers,
-// nil for none.
+// NewVerifier returns a verifier that accepts keys of these formats and verifies their
+// digests with these peppers, nil for none.
 func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (*Verifier, error) {
 	if format == nil || format.format == nil {
 		return nil, ErrFormat
@@ -79,8 +79,8 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 	return &Verifier{verifier}, nil
 }
 
-// LookUp is what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] where the
-// text is no key.
+// LookUp returns what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] if
+// the text is not a key.
 func (v *Verifier) LookUp(key string) (Lookup, error) {
 	var raw capi.Lookup
 	if status := v.verifier.LookUp(key, &raw); status != capi.OK {
@@ -93,13 +93,13 @@ func (v *Verifier) LookUp(key string) (Lookup, error) {
 	return lookup, nil
 }
 
-// Verify decides about a presented key by its record, which is what a look-up gave, nil
-// where it gave nothing. The key is whatever was presented, of any length and content.
+// Verify decides about a presented key by its record, which is the result of the lookup,
+// nil if it found none. The key may have any length and content.
 //
-// An allow changes the usage. Write it back with compare-and-set: two decisions at once must
-// not spend the same use.
+// If the request is allowed, the usage changes. Write it back with compare-and-set, so that
+// two decisions cannot spend the same use.
 //
-// An error is a call that was wrong, and its decision refuses too.
+// An error means that the call itself was wrong; its decision refuses too.
 func (v *Verifier) Verify(key string, record *Record, request Request, usage *Usage, now time.Time) (Decision, error) {
 	if request.Requirement.isUninitialized() {
 		return Refuse(CausePermission), ErrPermission
@@ -127,9 +127,9 @@ func (v *Verifier) Verify(key string, record *Record, request Request, usage *Us
 	return decision.orMisuse()
 }
 
-// Rehash gives a key's record a digest under the current pepper, as a decision with
-// [Decision.NeedsRehash] asks for. The key is the text as it was presented. It is [ErrState]
-// where it is another record's, or the digest is current.
+// Rehash renews the digest of a key's record with the current pepper. Call it after a
+// decision with [Decision.NeedsRehash]. The key is the text as it was presented. It returns
+// [ErrState] if the key belongs to another record, or if the digest is current.
 func (v *Verifier) Rehash(record *Record, key string, now time.Time) (*Change, error) {
 	handle, err := record.handle()
 	if err != nil {

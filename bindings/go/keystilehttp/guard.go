@@ -5,20 +5,21 @@
 //	mux.Handle("GET /api/profile", guard.Handler(profile))
 //	mux.Handle("POST /api/data", guard.Require("write")(data))
 //
-// A refused request is answered with a status, header fields and a JSON body, and never
-// reaches the handler; an allowed one gets fields that say what is left of its rate limit
-// and that its key is being replaced. The handler finds whose key it was with [KeyFrom].
+// A refused request gets a status, header fields and a JSON body, and never reaches the
+// handler. An allowed request gets header fields with what is left of its rate limit and
+// whether its key is being replaced. The handler reads the key of the request with
+// [KeyFrom].
 //
-// It is plain net/http, and so goes with http.ServeMux and chi, and with gin by ten lines; the
-// folder examples has each of them.
+// The guard is plain net/http middleware. It works with http.ServeMux and chi, and with gin
+// after ten lines; the folder examples has each of them.
 //
 // # Paths
 //
-// A key's endpoint rules are held against the path as it was sent, not as some handler
-// decoded, cleaned or cut it: what was matched is what was sent. A path that is not
-// canonical, as "/api/../admin" or "/api/%2e%2e/admin", is refused whatever the rules. A
-// guard before http.ServeMux answers it with 403; behind it, the mux sends a redirect to
-// the cleaned path first, which is then checked as any other.
+// A key's endpoint rules are checked against the path as it was sent, not as a handler
+// decoded, cleaned or cut it. A path that is not canonical, such as "/api/../admin" or
+// "/api/%2e%2e/admin", is refused by all rules. A guard before http.ServeMux refuses it
+// with 403; after the mux, the client first gets a redirect to the cleaned path, which is
+// then checked like any other.
 package keystilehttp
 
 import (
@@ -34,42 +35,41 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// Options are how a [Guard] is set up. The zero value is fine.
+// Options configure a [Guard]. The zero value of a field selects its default.
 type Options struct {
-	// Rules are where a key is read from; by default X-API-Key and Authorization: Bearer.
-	// Never the query.
+	// Rules read the key from headers; by default from X-API-Key and Authorization: Bearer.
+	// The query is never read.
 	Rules *keystile.CredentialExtractor
-	// StatusPolicy is which status a refusal is answered with; by default RFC 9110's.
+	// StatusPolicy is which HTTP status a refusal gets; by default that of RFC 9110.
 	StatusPolicy keystile.StatusPolicy
-	// Environment is the deployment that this is: keys of another, or of none, are refused.
-	// Empty is any.
+	// Environment is this deployment: keys for another, or for none, are refused. If it is
+	// empty, the environment is not checked.
 	Environment string
-	// Peer is the address that a request came from, for keys that are restricted to
-	// networks; by default that of the connection. Behind a proxy that you trust, read what
-	// it says; no header is trusted by itself.
+	// Peer returns the address that a request came from, for keys that are restricted to
+	// networks; by default that of the connection. If you trust a proxy, return the address
+	// from its header; no header is trusted by default.
 	Peer func(*http.Request) netip.Addr
-	// Path is the path that endpoint rules are held against; by default [SentPath].
+	// Path returns the path that endpoint rules are checked against; by default [SentPath].
 	Path func(*http.Request) string
-	// Logger hears of refusals and failures; by default nobody does. Neither key text nor
-	// paths are logged, which could hold some.
+	// Logger logs refusals and failures; by default nothing is logged. Logs contain no part
+	// of a key and no path, which could contain one.
 	Logger *slog.Logger
-	// Refuse answers a refused request in a way of your own; by default with the response as
-	// it is.
+	// Refuse writes the response to a refused request; by default the given response.
 	Refuse func(w http.ResponseWriter, r *http.Request, response keystile.Response)
-	// Clock is what time it is, for header fields; by default [time.Now].
+	// Clock returns the current time, for header fields; by default [time.Now].
 	Clock func() time.Time
 }
 
-// Guard lets requests with a valid key pass. Any number of goroutines may use it at once.
+// Guard allows only requests with a valid key. Any number of goroutines may use it at once.
 type Guard struct {
 	authenticator *keystile.Authenticator
 	options       Options
 }
 
-// New is a guard that asks an authenticator.
+// New returns a guard that checks keys with an authenticator.
 func New(authenticator *keystile.Authenticator, options Options) (*Guard, error) {
 	if authenticator == nil {
-		return nil, errors.New("keystilehttp: a guard needs an authenticator")
+		return nil, errors.New("keystilehttp: the authenticator must not be nil")
 	}
 	if options.Rules == nil {
 		rules, err := keystile.NewCredentialExtractor()
@@ -96,21 +96,22 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	return &Guard{authenticator, options}, nil
 }
 
-// Handler lets requests with any valid key pass.
+// Handler allows requests with any valid key.
 func (g *Guard) Handler(next http.Handler) http.Handler { return g.guarded(nil, next) }
 
-// Require lets requests pass whose key meets a requirement, as "write" or "a AND (b OR c)".
+// Require allows requests whose key satisfies a requirement, such as "write" or "a AND (b
+// OR c)".
 //
-// Behind [Guard.Handler] or another Require, which have checked the key and spent of its
-// limit already, it looks at the requirement alone.
+// Inside [Guard.Handler] or another Require, which have already checked the key and counted
+// the request, it checks only the requirement.
 //
-// It panics where the requirement cannot be read, as http.ServeMux does for a pattern: call
-// it where routes are made, with a text of the program's own. [Guard.Requires] does not.
+// It panics if the requirement cannot be parsed, as http.ServeMux does for a pattern: call
+// it when routes are created, with a constant text. [Guard.Requires] does not panic.
 func (g *Guard) Require(requirement string) func(http.Handler) http.Handler {
 	return g.Requires(keystile.Must(keystile.ParseRequirement(requirement)))
 }
 
-// Requires is [Guard.Require] for a requirement that was read before.
+// Requires is [Guard.Require] for a parsed requirement.
 func (g *Guard) Requires(requirement *keystile.Requirement) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler { return g.guarded(requirement, next) }
 }
@@ -136,7 +137,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 	})
 }
 
-// decide reads the key and asks the authenticator.
+// decide reads the key and checks it.
 func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keystile.Decision {
 	key, refusal, found := g.options.Rules.ExtractFrom(r.Header)
 	if !found {
@@ -155,7 +156,7 @@ func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keyst
 	return decision
 }
 
-// meets looks at a further requirement of a request whose key was checked before.
+// meets checks a further requirement of a request whose key was checked before.
 func (g *Guard) meets(w http.ResponseWriter, r *http.Request, key *VerifiedKey, requirement *keystile.Requirement) bool {
 	if requirement == nil {
 		return true
@@ -193,22 +194,22 @@ func answer(w http.ResponseWriter, _ *http.Request, response keystile.Response) 
 	_, _ = w.Write([]byte(response.Body))
 }
 
-// SentPath is the path as the client sent it, without its query.
+// SentPath returns the path as the client sent it, without its query.
 func SentPath(r *http.Request) string {
 	target := r.RequestURI
 	if target == "" {
-		// Not from a server: as a client would send it.
+		// The request does not come from a server: return what a client would send.
 		return r.URL.EscapedPath()
 	}
 	if _, rest, absolute := strings.Cut(target, "://"); absolute && target[0] != '/' {
-		// An empty path stands for the root, but was not sent as such.
+		// An empty path means the root, but was not sent as "/".
 		target = rest[strings.IndexAny(rest+"/", "/?#"):]
 	}
 	path, _, _ := strings.Cut(target, "?")
 	return path
 }
 
-// ConnectionPeer is the address at the other end of the connection.
+// ConnectionPeer returns the address of the peer of the connection.
 func ConnectionPeer(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -8,29 +8,28 @@ import (
 
 type contextKey struct{}
 
-// VerifiedKey is the key that a request was allowed by. It holds no key text, never changes, and
-// goroutines may share it.
+// VerifiedKey is the key of an allowed request. It contains no part of the key's text.
 type VerifiedKey struct {
 	guard    *Guard
 	decision keystile.Decision
 }
 
-// KeyFrom is the key of the request that a context belongs to; false where no guard has let
-// it pass.
+// KeyFrom returns the key of the request that a context belongs to; false if no guard has
+// allowed it.
 func KeyFrom(ctx context.Context) (*VerifiedKey, bool) {
 	key, is := ctx.Value(contextKey{}).(*VerifiedKey)
 	return key, is
 }
 
-// ID is the key's public id.
+// ID returns the key's public id.
 func (k *VerifiedKey) ID() keystile.KeyID { return k.decision.KeyID() }
 
-// Decision is the whole decision: what is left of the limit, and whether the key is being
-// replaced.
+// Decision returns the whole decision: what is left of the limit, and whether the key is
+// being replaced.
 func (k *VerifiedKey) Decision() keystile.Decision { return k.decision }
 
-// Record is what is kept about the key: whose it is, and what it may do. It is asked for only
-// where a handler wants it, and is in memory then, nearly always.
+// Record returns the key's record: the client that it belongs to, and what it may do. It is
+// nearly always cached.
 func (k *VerifiedKey) Record(ctx context.Context) (*keystile.Record, error) {
 	return k.guard.authenticator.Record(ctx, k.ID())
 }

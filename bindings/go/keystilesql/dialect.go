@@ -8,26 +8,27 @@ import (
 	"time"
 )
 
-// dialect is what one kind of database does in its own way.
+// dialect is what differs between the databases.
 type dialect struct {
 	name string
-	// rowID is the column by which rows are in the order of their insertion.
+	// rowID is the column that orders rows by their insertion.
 	rowID string
-	// record and event are what is selected of a row, each column as a value of a plain kind:
-	// a whole number, a text or nothing.
+	// record and event are the columns to select, each as a plain value: an integer, a text
+	// or NULL.
 	record, event string
-	// is compares values that may be nothing.
+	// is compares values that may be NULL.
 	is string
-	// metadata is the columns that the metadata goes to, with what is made of its text.
+	// metadata is the columns for the metadata, with the conversion of its text.
 	metadata []column
-	// placeholder is written for "$" and a number, and casts go with it.
+	// spelling converts a query to the dialect: placeholders for "$" and a number, and
+	// casts.
 	spelling func(string) string
-	// instant, flag and json are values as the columns hold them.
+	// instant, flag and json convert values for the columns.
 	instant func(time.Time) any
 	flag    func(bool) any
-	// begin begins a transaction as a writer.
+	// begin begins a transaction that will write.
 	begin []string
-	// noteUses is one statement, where there is one; else uses are noted one by one.
+	// noteUses is one statement for many uses; if it is empty, uses are written one by one.
 	noteUses string
 	files    embed.FS
 	folder   string
@@ -36,11 +37,11 @@ type dialect struct {
 	spelled  sync.Map
 }
 
-// column is a column, and how a parameter becomes a value of it.
+// column is a column, and how a parameter is cast to it.
 type column struct{ name, cast string }
 
-// The files of the Rust store, copied: `cargo xtask go-lib` renews them, and a test holds
-// the two against each other.
+// Copies of the files of the Rust store: `cargo xtask go-lib` renews them, and a test
+// compares them.
 var (
 	//go:embed migrations/sqlite/*.sql
 	sqliteFiles embed.FS
@@ -48,8 +49,8 @@ var (
 	postgresFiles embed.FS
 )
 
-// columns are those of a record, but for the two that other writes keep, the last use and
-// the uses that are left, and for the metadata.
+// columns are those of a record, except the last use and the remaining uses, which other
+// statements write, and except the metadata.
 var columns = []column{
 	{"key_id", "text"}, {"lineage", "text"}, {"version", "bigint"}, {"status", "text"},
 	{"revoked_at", "timestamptz"}, {"revoke_reason", "text"}, {"is_active", "boolean"},
@@ -62,8 +63,8 @@ var columns = []column{
 	{"ends_at_first_use", "text"},
 }
 
-// Where a column stands for its own value alone, a "+" before it keeps drivers from making
-// something else of it because of the column's type.
+// If a column is selected only for its value, a "+" before it keeps drivers from converting
+// the value to the column's type.
 var sqlite = dialect{
 	name:  "SQLite",
 	rowID: "rowid",
@@ -99,7 +100,7 @@ var postgres = dialect{
 		k.metadata_text, k.metadata::text AS metadata, k.is_active::int::bigint AS is_active, k.status,
 		k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.version,
 		u.lineage AS usage_lineage, u.remaining_uses, ` +
-		// Where other code lowered the limit since, the wider one no longer counts.
+		// If other code has lowered the limit since, the wider one no longer counts.
 		`CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit)
 		ELSE k.rate_limit END::bigint AS rate_limit, ` +
 		millis("k", "created_at last_used_at expires_at revoked_at overlap_until"),
@@ -120,14 +121,14 @@ var postgres = dialect{
 		WHERE k.id = due.id AND (k.last_used_at IS NULL OR k.last_used_at < due.at)`,
 	files:  postgresFiles,
 	folder: "migrations/postgres",
-	// "kstm" in ASCII, and the schema: two programs that start together take turns.
+	// "kstm" in ASCII, and the schema: programs that start together take turns.
 	lock:     "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(1802728557, hashtext(current_schema()))",
 	hasTable: "SELECT CASE WHEN to_regclass('keystile_migrations') IS NULL THEN 0 ELSE 1 END AS row",
 }
 
 var parameter = regexp.MustCompile(`\$(\d+)(::[a-z]+)*`)
 
-// spell is a query in the dialect's own spelling, which is worked out once.
+// spell converts a query to the dialect, only once for each query.
 func (d *dialect) spell(query string) string {
 	if known, is := d.spelled.Load(query); is {
 		return known.(string)
@@ -145,8 +146,8 @@ func plain(names string) string {
 	return strings.Join(selected, ", ")
 }
 
-// millis selects instants as milliseconds since 1970, parts of one cut off; -1 is an
-// infinite one, which is damage, and never "no end".
+// millis selects instants as milliseconds since 1970, rounded down. -1 means infinity,
+// which is an invalid value and not "no end".
 func millis(table, names string) string {
 	var selected []string
 	for _, name := range strings.Fields(names) {

@@ -8,11 +8,10 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// The drivers' errors are told apart by what they say of themselves, so that none of them
-// has to be linked.
+// Errors of drivers are recognised by their methods, so that no driver needs to be linked.
 
-// sqliteConstraint is the primary result code of a violated constraint, and the others are
-// its extended ones.
+// sqliteConstraint is the primary result code of a violated constraint; the others are its
+// extended codes.
 const (
 	sqliteConstraint        = 19
 	sqliteConstraintPrimary = 1555
@@ -20,7 +19,7 @@ const (
 	sqliteConstraintTrigger = 1811
 )
 
-// sqliteCode is the extended result code, 0 where the error is not SQLite's.
+// sqliteCode returns the extended result code; 0 if the error is not SQLite's.
 func sqliteCode(err error) int {
 	var coded interface{ Code() int }
 	if errors.As(err, &coded) {
@@ -29,7 +28,7 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// sqlState is PostgreSQL's code, empty where the error is not its.
+// sqlState returns PostgreSQL's code; "" if the error is not PostgreSQL's.
 func sqlState(err error) string {
 	var stated interface{ SQLState() string }
 	if errors.As(err, &stated) {
@@ -38,7 +37,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// isDuplicate says whether an id or a digest is another row's.
+// isDuplicate reports whether another row has the same id or digest.
 func isDuplicate(err error) bool {
 	if err == nil {
 		return false
@@ -48,12 +47,12 @@ func isDuplicate(err error) bool {
 		(code == 0 && strings.Contains(err.Error(), "UNIQUE constraint failed"))
 }
 
-// isConstraint says whether any constraint of SQLite was violated.
+// isConstraint reports whether any constraint of SQLite was violated.
 func isConstraint(err error) bool {
 	return err != nil && (sqliteCode(err)&0xff == sqliteConstraint || strings.Contains(err.Error(), "constraint failed") || isGuarded(err))
 }
 
-// isGuarded says whether a guard of 0002_guards.sql refused it.
+// isGuarded reports whether a guard of 0002_guards.sql refused the change.
 func isGuarded(err error) bool {
 	if err == nil {
 		return false
@@ -64,13 +63,14 @@ func isGuarded(err error) bool {
 		strings.Contains(err.Error(), "a version never goes back")
 }
 
-// isPassing says whether PostgreSQL undid it only because others were in the way.
+// isPassing reports whether PostgreSQL undid the transaction only because of concurrent
+// ones.
 func isPassing(err error) bool {
 	state := sqlState(err)
 	return state == "40001" || state == "40P01"
 }
 
-// unavailable wraps an error of the database; the store's own pass through.
+// unavailable wraps an error of the database; errors of the store are returned as they are.
 func unavailable(err error) error {
 	switch {
 	case err == nil:

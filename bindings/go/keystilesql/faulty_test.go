@@ -57,8 +57,8 @@ func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	return err
 }
 
-func (f faulty) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, error) {
-	done, err := f.Store.Spend(ctx, claim)
+func (f faulty) Spend(ctx context.Context, request keystile.SpendRequest) (bool, error) {
+	done, err := f.Store.Spend(ctx, request)
 	return done || f.fault == "every claim is accepted", err
 }
 

@@ -9,10 +9,10 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// Migrate makes the tables, or brings them up to date, and answers how many files that took.
-// Each file is one transaction, and notes its own number, so that it does not matter which
-// program ran it. Programs that start together take turns. It fails where a step fails,
-// which then leaves nothing behind, and where the tables are newer than this program.
+// Migrate creates the tables, or migrates them to the current version, and returns how many
+// files it ran. Each file is one transaction and records its own number, so it does not
+// matter which program ran it. Programs that start together take turns. Migrate fails if a
+// step fails, which then changes nothing, and if the tables are newer than this program.
 func (s *Store) Migrate(ctx context.Context) (int, error) {
 	files, err := fs.Glob(s.dialect.files, path.Join(s.dialect.folder, "*.sql"))
 	if err != nil {
@@ -31,7 +31,7 @@ func (s *Store) Migrate(ctx context.Context) (int, error) {
 				return err
 			}
 			if last > len(files) {
-				return fmt.Errorf("%w: the tables are of version %d, and this program knows them up to %d",
+				return fmt.Errorf("%w: the tables have version %d, and this program supports versions up to %d",
 					keystile.ErrStoreUnavailable, last, len(files))
 			}
 			if done = last == len(files); done {
@@ -50,7 +50,7 @@ func (s *Store) Migrate(ctx context.Context) (int, error) {
 	}
 }
 
-// version is the number of the last file that was run, 0 where none was.
+// version returns the number of the last file that was run; 0 if there is none.
 func (s *Store) version(ctx context.Context, tx execer) (int, error) {
 	found, err := s.cells(ctx, tx, s.dialect.hasTable)
 	if err != nil || len(found) == 0 || found[0].row == 0 {

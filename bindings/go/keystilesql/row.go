@@ -11,15 +11,16 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// cells are the values of a row, by the names of its columns.
+// cells are the values of a row, by the names of their columns.
 type cells struct {
 	row    int64
 	values map[string]any
-	// inMillis says that instants are numbers; else a number is none.
+	// inMillis is set if instants are numbers; otherwise a number is not an instant.
 	inMillis bool
 }
 
-// damage says where a row is damaged and what was expected there; not what was found.
+// damage returns an error with the row, the column and what was expected there; never what
+// was found.
 func (c *cells) damage(column, expected string) error {
 	return fmt.Errorf("%w: row %d, column %s: expected %s", keystile.ErrCorrupt, c.row, column, expected)
 }
@@ -60,7 +61,7 @@ func (c *cells) record() (*keystile.Record, error) {
 		reader.fail("created_at", "a value")
 	}
 	if reader.text("usage_lineage") == nil {
-		// Without it, uses that were counted would seem not to be.
+		// Without it, counted uses would look like uses that are not counted.
 		reader.fail("lineage", "a lineage that has a row of usage")
 	}
 	if reader.err != nil {
@@ -74,7 +75,7 @@ func (c *cells) record() (*keystile.Record, error) {
 
 func (c *cells) usage() (keystile.Usage, error) {
 	reader := reader{cells: c}
-	// Any 64 bits are a state of the limiter.
+	// Any 64 bits are a valid state of the limit.
 	rate, err := c.number("rate_state")
 	if err != nil {
 		return keystile.Usage{}, err
@@ -107,7 +108,7 @@ func (c *cells) event() (keystile.NumberedEvent, error) {
 	return event, reader.err
 }
 
-// number is a whole number that is there.
+// number returns an integer, which is required.
 func (c *cells) number(column string) (int64, error) {
 	if number, is := c.values[column].(int64); is {
 		return number, nil
@@ -115,7 +116,7 @@ func (c *cells) number(column string) (int64, error) {
 	return 0, c.damage(column, "a whole number")
 }
 
-// reader reads one cell after the other, and remembers the first that is damaged.
+// reader reads one cell after the other, and remembers the first invalid one.
 type reader struct {
 	*cells
 	err error
@@ -156,8 +157,8 @@ func (r *reader) must(column string) string {
 	return *text
 }
 
-// metadata is the text that was given; where other code wrote it, what the database made of
-// it.
+// metadata returns the text as it was given or, if other code wrote it, as the database
+// stored it.
 func (r *reader) metadata() *string {
 	if text := r.text("metadata_text"); text != nil {
 		return text
@@ -193,7 +194,7 @@ func (r *reader) small(column string) *uint32 {
 	return keystile.Ptr(uint32(*count))
 }
 
-// instant never takes a time that cannot be read for "no time".
+// instant never treats a time that cannot be parsed as no time.
 func (r *reader) instant(column string) time.Time {
 	if millis, is := r.values[column].(int64); is {
 		if r.inMillis && millis >= instantMin && millis <= instantMax {
@@ -220,7 +221,7 @@ func (r *reader) id(column string) keystile.KeyID {
 	return id
 }
 
-// list is nil where there is nothing; what cannot be read never is.
+// list returns nil only for NULL; a list that cannot be parsed is an error.
 func list[T any](r *reader, column string, read func(...string) (*T, error)) *T {
 	text := r.text(column)
 	if text == nil {
@@ -248,8 +249,8 @@ func (r *reader) digest() keystile.Digest {
 	const column = "key_hash"
 	digits := r.must(column)
 	for _, digit := range []byte(digits) {
-		// An upper-case digit would be one text more for the same digest, which a look-up
-		// does not find.
+		// With an upper-case digit, the same digest would have a second text, which a
+		// lookup does not find.
 		if (digit < '0' || digit > '9') && (digit < 'a' || digit > 'f') {
 			r.fail(column, "64 lower-case hex digits")
 		}

@@ -1,11 +1,11 @@
-// Package keystilesql keeps keys in SQLite or PostgreSQL, over database/sql and a driver of
-// your choice.
+// Package keystilesql stores keys in SQLite or PostgreSQL, over database/sql and a driver
+// of your choice.
 //
-// The tables are those that keystile's other languages use: a key that was issued by the
-// program keystile, or by a Rust or C service, verifies here on the same database, and the
-// other way round. They are made by the numbered files in the folder migrations, which
-// [Store.Migrate] runs, or any other program that runs SQL files. A table "api_keys" that
-// an application has already is adopted: see 0001_tables.sql.
+// The tables are the same as for keystile in other languages: a key that the program
+// keystile, or a Rust or C service, issued verifies here on the same database, and vice
+// versa. The numbered files in the folder migrations create them; run [Store.Migrate], or
+// any other program that runs SQL files. An existing table "api_keys" of an application is
+// adopted: see 0001_tables.sql.
 //
 //	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN("keys.db")) // modernc.org/sqlite
 //	store := keystilesql.SQLite(db)
@@ -30,8 +30,8 @@ import (
 // Store is a [keystile.Store] in a SQL database. Any number of goroutines and processes may
 // use one database at once.
 //
-// A change that was acknowledged is on the disk, as far as the database is set up so; see
-// [SQLiteDSN]. Errors of the database are wrapped; no text of them holds key text.
+// An acknowledged change is on the disk, if the database is configured for that; see
+// [SQLiteDSN]. Errors of the database are wrapped; their text contains no part of a key.
 type Store struct {
 	db      *sql.DB
 	dialect *dialect
@@ -39,37 +39,37 @@ type Store struct {
 
 var _ keystile.Store = (*Store)(nil)
 
-// SQLite is a store in a SQLite database, 3.39 or later. The handle is yours to close.
+// SQLite returns a store in a SQLite database, 3.39 or later. The caller closes the handle.
 func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
 
-// PostgreSQL is a store in a PostgreSQL database, 13 or later, in the schema in which tables
-// are made, the first of search_path. The handle is yours to close.
+// PostgreSQL returns a store in a PostgreSQL database, 13 or later, in the schema in which
+// tables are created, the first of search_path. The caller closes the handle.
 func PostgreSQL(db *sql.DB) *Store { return &Store{db, &postgres} }
 
-// SQLiteDSN is a data source for the driver modernc.org/sqlite: the file at the path, with
-// a write-ahead log, whose writers wait up to 5 seconds for one another, and in which what
-// was acknowledged outlives a loss of power.
+// SQLiteDSN returns a data source name for the driver modernc.org/sqlite: the file at the
+// path, with a write-ahead log. Writers wait up to 5 seconds for one another, and
+// acknowledged changes survive a loss of power.
 func SQLiteDSN(path string) string {
 	if !filepath.IsAbs(path) {
-		// Else SQLite would take the bare name ":memory:" for something else than a file.
+		// Otherwise SQLite would not treat the name ":memory:" as a file.
 		path = "./" + path
 	}
 	file := url.URL{Scheme: "file", Opaque: url.PathEscape(path)}
-	// Slashes are told apart by the driver, and need no escape.
+	// The driver recognises slashes, which need no escape.
 	file.Opaque = strings.ReplaceAll(file.Opaque, "%2F", "/")
 	pragmas := []string{"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)"}
 	file.RawQuery = url.Values{"_pragma": pragmas}.Encode()
 	return file.String()
 }
 
-// Find is the record that a look-up names, or nil.
+// Find returns the record that a lookup names, or nil.
 func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	if !lookup.KeyID.IsZero() {
 		return first(s.records(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
 	}
 	for _, digest := range lookup.Digests {
-		// Compared once more: the pepper is a column of its own, and an adopted column may
-		// compare without regard to case.
+		// Compare again: the pepper is a separate column, and an adopted column may compare
+		// without regard to case.
 		record, err := first(s.records(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest)))
 		if err != nil {
 			return nil, err
@@ -81,12 +81,12 @@ func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 	return nil, nil
 }
 
-// Lineage is every record of a lineage, the oldest first.
+// Lineage returns every record of a lineage, the oldest first.
 func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
 	return s.records(ctx, s.db, "WHERE k.lineage = $1::text ORDER BY k."+s.dialect.rowID, lineage.String())
 }
 
-// List is records in the order they were inserted in.
+// List returns records in the order of their insertion.
 func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) ([]*keystile.Record, error) {
 	after := int64(math.MinInt64)
 	if !page.After.IsZero() {
@@ -110,7 +110,7 @@ func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.
 	return s.records(ctx, s.db, where+" ORDER BY k."+s.dialect.rowID+" LIMIT $2::bigint", params...)
 }
 
-// Usage is what a lineage has spent.
+// Usage returns what a lineage has spent.
 func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usage, error) {
 	found, err := s.cells(ctx, s.db, "SELECT 0 AS row, rate_state, remaining_uses FROM api_key_usage WHERE lineage = $1::text", lineage.String())
 	if err != nil || len(found) == 0 {
@@ -119,9 +119,9 @@ func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usa
 	return found[0].usage()
 }
 
-// Spend writes usage back if it is still what was judged.
-func (s *Store) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, error) {
-	version, before, after, err := spent(claim)
+// Spend writes usage back if it has not changed since the decision.
+func (s *Store) Spend(ctx context.Context, request keystile.SpendRequest) (bool, error) {
+	version, before, after, err := spent(request)
 	if err != nil {
 		return false, err
 	}
@@ -129,8 +129,8 @@ func (s *Store) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, e
 	sql := "UPDATE api_key_usage SET rate_state = $4::bigint, remaining_uses = $6::bigint" +
 		" WHERE lineage = $1::text AND rate_state = $3::bigint AND remaining_uses " + is + " $5::bigint" +
 		" AND EXISTS (SELECT 1 FROM api_keys k WHERE k.key_id = $2::text AND k.version = $7::bigint AND k.lineage = $1::text)"
-	params := []any{claim.Lineage.String(), claim.KeyID.String(), int64(claim.Before.Rate),
-		int64(claim.After.Rate), before, after, version}
+	params := []any{request.Lineage.String(), request.KeyID.String(), int64(request.Before.Rate),
+		int64(request.After.Rate), before, after, version}
 	written := false
 	err = s.write(ctx, func(tx execer) error {
 		count, err := s.exec(ctx, tx, sql, params...)
@@ -140,10 +140,10 @@ func (s *Store) Spend(ctx context.Context, claim keystile.SpendRequest) (bool, e
 	return written && err == nil, err
 }
 
-// Events are events in the order they were written in.
+// Events returns events in the order in which they were written.
 func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
 	if after > math.MaxInt64 {
-		// Behind a number that no event can have there is none.
+		// No event has a number above this one.
 		return nil, nil
 	}
 	sql := "SELECT " + s.dialect.event + " FROM api_key_events k WHERE number > $1::bigint"
@@ -167,7 +167,7 @@ func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, li
 	return events, nil
 }
 
-// LastEvent is the number of the last event; 0 where there is none.
+// LastEvent returns the number of the last event; 0 if there is none.
 func (s *Store) LastEvent(ctx context.Context) (uint64, error) {
 	found, err := s.cells(ctx, s.db, "SELECT coalesce(max(number), 0) AS row FROM api_key_events")
 	if err != nil || len(found) == 0 {
@@ -256,8 +256,8 @@ func hashOf(digest keystile.Digest) string {
 	return text[strings.LastIndexByte(text, ':')+1:]
 }
 
-// spent is a claim in the numbers of the columns.
-func spent(claim keystile.SpendRequest) (version int64, before, after any, err error) {
+// spent returns a request in the numbers of the columns.
+func spent(request keystile.SpendRequest) (version int64, before, after any, err error) {
 	signed := func(count *uint64) any {
 		switch {
 		case count == nil:
@@ -267,9 +267,9 @@ func spent(claim keystile.SpendRequest) (version int64, before, after any, err e
 		}
 		return int64(*count)
 	}
-	before, after = signed(claim.Before.Remaining), signed(claim.After.Remaining)
-	if claim.Version > math.MaxInt64 {
+	before, after = signed(request.Before.Remaining), signed(request.After.Remaining)
+	if request.Version > math.MaxInt64 {
 		err = keystile.ErrOutOfRange
 	}
-	return int64(claim.Version), before, after, err
+	return int64(request.Version), before, after, err
 }

@@ -15,11 +15,11 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// passingTries is how often a transaction is tried that the database undid only because
-// others were in the way.
+// passingTries is how many times a transaction is tried that the database undid only
+// because of concurrent ones.
 const passingTries = 5
 
-// rateLimitMax is the most that the column rate_limit of PostgreSQL, an INTEGER, can say.
+// rateLimitMax is the largest value of the column rate_limit in PostgreSQL, an INTEGER.
 const rateLimitMax = math.MaxInt32
 
 // Commit inserts and updates records and appends events, all or nothing.
@@ -27,7 +27,7 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 	if err := batch.Check(); err != nil {
 		return err
 	}
-	// Rows are locked in one order by all; of the same key, one follows the other still.
+	// All writers lock rows in the same order; updates of the same key stay in their order.
 	updates := slices.Clone(batch.Updates)
 	if s.dialect == &postgres {
 		slices.SortStableFunc(updates, func(a, b *keystile.Record) int { return strings.Compare(a.ID.String(), b.ID.String()) })
@@ -43,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 				return err
 			}
 		}
-		// Last, since writers of events take turns from here on.
+		// Events come last, because writers of events take turns from here on.
 		for _, event := range batch.Events {
 			if err := s.append(ctx, tx, event); err != nil {
 				return err
@@ -53,7 +53,7 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 	})
 }
 
-// NoteUses notes last uses in bulk.
+// NoteUses writes last uses in bulk.
 func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
 	if len(uses) == 0 {
 		return nil
@@ -78,7 +78,7 @@ func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
 	}
 	return s.write(ctx, func(tx execer) error {
 		for _, use := range uses {
-			// Compared here, not in SQL: other code may have written it in another form.
+			// Compare in Go, not in SQL: other code may have written another form.
 			found, err := s.cells(ctx, tx, "SELECT rowid AS row, +k.last_used_at AS last_used_at FROM api_keys k WHERE key_id = $1::text", use.KeyID.String())
 			if err != nil {
 				return err
@@ -127,8 +127,8 @@ func (s *Store) update(ctx context.Context, tx execer, record *keystile.Record) 
 			set = append(set, name+" = "+values[at])
 		}
 	}
-	// What is spent and when a key was last used is written elsewhere, and stays. The first
-	// six parameters also say which row it is about.
+	// Usage and last uses are written elsewhere, and stay. The first six parameters also
+	// select the row.
 	count, err := s.exec(ctx, tx, "UPDATE api_keys SET "+strings.Join(set, ", ")+
 		" WHERE key_id = $1::text AND lineage = $2::text AND version = $3::bigint - 1"+
 		" AND (status <> 'revoked' OR (status = $4::text AND revoked_at = $5::timestamptz AND revoke_reason = $6::text))", params...)
@@ -157,8 +157,8 @@ func (s *Store) append(ctx context.Context, tx execer, event keystile.Event) err
 	return err
 }
 
-// columns are a record's columns, what each is set to, and the parameters of that, the
-// first six of which stand in the order of [columns].
+// columns returns a record's columns, their values in SQL, and the parameters, of which the
+// first six are in the order of [columns].
 func (s *Store) columns(record *keystile.Record) (names, values []string, params []any) {
 	fields := map[string]any{
 		"key_id":            record.ID.String(),
@@ -223,15 +223,15 @@ func (s *Store) columns(record *keystile.Record) (names, values []string, params
 	return names, values, params
 }
 
-// looksLikeNumber is for a column of the type JSONB, in which SQLite would make a number of
-// "1.0"; of a blob it makes nothing.
+// looksLikeNumber is for a column of the type JSONB, in which SQLite would convert "1.0" to
+// a number; it does not convert a blob.
 func looksLikeNumber(text string) bool {
 	text = strings.TrimLeft(text, " \t\n\v\f\r")
 	return text != "" && strings.ContainsRune("0123456789+-.", rune(text[0]))
 }
 
-// write runs work in a transaction that begins as a writer, so that none is refused
-// half-way for what it has read.
+// write runs work in a transaction that begins as a writer, so that none fails half-way
+// because of what it has read.
 func (s *Store) write(ctx context.Context, work func(execer) error) error {
 	for try := 1; ; try++ {
 		err := s.writeOnce(ctx, work)
@@ -249,7 +249,7 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 	defer func() { err = errors.Join(err, connection.Close()) }()
 	for _, statement := range s.dialect.begin {
 		if _, err := connection.ExecContext(ctx, statement); err != nil {
-			// It may have begun all the same, where the context ended just then.
+			// The transaction may have begun, if the context ended at that moment.
 			rollback(ctx, connection)
 			return err
 		}
@@ -265,8 +265,8 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 	return nil
 }
 
-// rollback undoes a transaction, also where the context is over. A connection on which that
-// fails is not used again: closing it undoes the transaction too.
+// rollback undoes a transaction, even if the context has ended. If that fails, the
+// connection is not used again: closing it undoes the transaction too.
 func rollback(ctx context.Context, connection *sql.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -17,7 +17,7 @@ var auditCases = map[string]func(*suite){
 func batchOf(events ...keystile.Event) keystile.Batch { return keystile.Batch{Events: events} }
 
 func eventsInOrder(s *suite) {
-	// Their times run backwards: the order is that of writing.
+	// Their times run backwards, but the order is that of writing.
 	var events []keystile.Event
 	for number, kind := range []keystile.EventKind{keystile.EventIssued, keystile.EventRotated, keystile.EventRevoked,
 		keystile.EventSuspended, keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported} {

@@ -20,7 +20,7 @@ var changesCases = map[string]func(*suite){
 	"a revocation stands among many writers": standsAmongWriters,
 }
 
-// K3, L4: nothing of a batch stays that could not be written to its end.
+// K3, L4: a batch that fails leaves nothing behind.
 func wholeOrNot(s *suite) {
 	first, second := plain(1), plain(2)
 	s.insert(first, second)
@@ -84,7 +84,7 @@ func versionBefore(s *suite) {
 	s.same(s.find(first.ID), none, "with every field emptied")
 }
 
-// P2, K10: revocation is monotone, whoever comes with whatever version.
+// P2, K10: a revocation is final, whatever version a writer has.
 func revocationStands(s *suite) {
 	active := plain(1)
 	s.insert(active)
@@ -132,7 +132,7 @@ func leavesUsage(s *suite) {
 	s.is(*s.usage(record.Lineage).Remaining == 3, "an update gives no uses back")
 }
 
-// atOnce runs work so many times at once, and gives what came of each.
+// atOnce runs work count times at once, and returns the errors.
 func atOnce(count int, work func(number int) error) []error {
 	errs := make([]error, count)
 	var running sync.WaitGroup
@@ -193,7 +193,7 @@ func oneInsertWins(s *suite) {
 	}
 }
 
-// L4: writers that took the record for active do not bring it back.
+// L4: writers that read the record as active do not undo its revocation.
 func standsAmongWriters(s *suite) {
 	s.insert(plain(1))
 	read := func() (*keystile.Record, error) {

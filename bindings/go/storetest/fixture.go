@@ -14,16 +14,16 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// suite is one case: its store, and the ways in which it fails.
+// suite is one case: its store, and how it fails.
 type suite struct {
 	*testing.T
 	store keystile.Store
 }
 
-// ctx is that of every call: no case is about its end.
+// ctx is the context of every call: no case tests that it ends.
 var ctx = context.Background()
 
-// at is an instant in 2026, so many milliseconds on.
+// at returns an instant in 2026, plus milliseconds.
 func at(millis int64) time.Time { return time.UnixMilli(1_790_000_000_000 + millis).UTC() }
 
 func id(number int) keystile.KeyID {
@@ -36,14 +36,14 @@ func digest(number int) keystile.Digest {
 	return keystile.NewDigest(keystile.DigestSHA256, 0, sha256.Sum256(bytes[:]))
 }
 
-// plain is a record with nothing in it that may be left out.
+// plain returns a record without optional fields.
 func plain(number int) *keystile.Record {
 	return &keystile.Record{ID: id(number), Digest: digest(number), KeyPrefix: "acme_1000",
 		ClientName: "Acme Ltd", CreatedAt: at(int64(number)), State: keystile.StateActive,
 		Lineage: id(number), Version: 1}
 }
 
-// full is a record with everything in it, first of its lineage.
+// full returns a record with all optional fields, first of its lineage.
 func full(number int) *keystile.Record {
 	record := plain(number)
 	record.Digest = keystile.NewDigest(keystile.DigestHMACSHA256, 1<<32-1, digest(number).Bytes())
@@ -65,7 +65,7 @@ func full(number int) *keystile.Record {
 	return record
 }
 
-// next is the record after a change that nothing else of it shows.
+// next returns the record after a change of only its version.
 func next(record *keystile.Record) *keystile.Record {
 	clone := record.Clone()
 	clone.Version++
@@ -105,9 +105,9 @@ func (s *suite) usage(lineage keystile.KeyID) keystile.Usage {
 	return usage
 }
 
-func (s *suite) spend(claim keystile.SpendRequest) bool {
+func (s *suite) spend(request keystile.SpendRequest) bool {
 	s.Helper()
-	spent, err := s.store.Spend(ctx, claim)
+	spent, err := s.store.Spend(ctx, request)
 	s.fine(err, "spending does not fail")
 	return spent
 }

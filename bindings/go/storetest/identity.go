@@ -13,7 +13,7 @@ var identityCases = map[string]func(*suite){
 	"ids and digests are taken once":         takenOnce,
 }
 
-// L1: an id or digest of another case is another one.
+// L1: an id or digest that differs in case is another one.
 func idsDifferInCase(s *suite) {
 	lower, upper := plain(1), plain(2)
 	lower.ID = keystile.Must(keystile.ParseKeyID("1aAaAaAaAaAaAaAa"))
@@ -27,9 +27,9 @@ func idsDifferInCase(s *suite) {
 	s.is(s.find(upper.ID) == nil, "an id in another case is not there")
 	s.is(len(s.lineage(upper.ID)) == 0, "nor is a lineage")
 	s.is(len(s.events(upper.ID, 0, 9)) == 0, "nor an event of it")
-	claim := keystile.ClaimOf(lower, keystile.Usage{}, keystile.Usage{})
-	claim.KeyID = upper.ID
-	s.is(!s.spend(claim), "nor can it spend")
+	request := keystile.SpendRequestOf(lower, keystile.Usage{}, keystile.Usage{})
+	request.KeyID = upper.ID
+	s.is(!s.spend(request), "nor can it spend")
 	s.is(len(s.list(keystile.Filter{Owner: upper.Owner}, keystile.Page{Limit: 9})) == 0, "nor an owner")
 	s.insert(upper)
 	s.same(s.find(lower.ID), lower, "beside one in another case")
@@ -48,7 +48,7 @@ func opaqueKeys(s *suite) {
 	}
 	plain_, retired, current, mislabelled := plain(1), plain(2), plain(3), plain(4)
 	plain_.Digest, retired.Digest, current.Digest = of(none, 1), of(old, 2), of(ring, 3)
-	// The right bytes under the wrong name: made in another way, and so another digest.
+	// The right bytes with another kind: another digest.
 	mislabelled.Digest = keystile.NewDigest(keystile.DigestHMACSHA256, 2, of(none, 4).Bytes())
 	s.insert(plain_, retired, current, mislabelled)
 

@@ -17,7 +17,7 @@ var lifecycleCases = map[string]func(*suite){
 	"a digest is renewed":                             digestRenewed,
 }
 
-// service is an authenticator over the store, whose clock stands where it is put.
+// service is an authenticator over the store, with a clock that the test sets.
 type service struct {
 	*suite
 	mutex         sync.Mutex
@@ -57,7 +57,8 @@ func (s *service) issued() *keystile.Change {
 	return change
 }
 
-// checked is the decision of the store itself, and of the authenticator, which is the same.
+// checked returns the decision of [keystile.Check], which must be equal to that of the
+// authenticator.
 func (s *service) checked(key string) keystile.Checked {
 	s.Helper()
 	checked, err := keystile.Check(ctx, s.store, s.verifier, key, keystile.Request{}, s.clock())
@@ -150,7 +151,7 @@ func tellsNothing(s *suite) {
 	s.refused(err, keystile.ErrNotFound, "no such key")
 }
 
-// K3, P10: whoever reads a lineage while it is rotated sees one live key or two.
+// K3, P10: readers of a lineage during a rotation see one or two live keys.
 func oneLives(s *suite) {
 	subject := s.service(acme(), nil)
 	first := subject.issued().Record
@@ -185,7 +186,7 @@ func oneLives(s *suite) {
 	s.is(len(s.lineage(first.ID)) == 31, "no key of it is lost")
 }
 
-// atOnceUntil runs work over and over in so many goroutines, until done.
+// atOnceUntil repeats work in count goroutines until done is closed.
 func atOnceUntil(done <-chan struct{}, count int, work func() error) <-chan error {
 	failures := make(chan error, count)
 	var running sync.WaitGroup

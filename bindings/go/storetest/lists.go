@@ -12,7 +12,8 @@ var listsCases = map[string]func(*suite){
 	"a lineage is told apart and in order": lineageApart,
 }
 
-// backwards are records whose ids and times run against the order they are inserted in.
+// backwards returns records whose ids and times are in the reverse order of their
+// insertion.
 func backwards(count int) []*keystile.Record {
 	var records []*keystile.Record
 	for number := 1; number <= count; number++ {
@@ -73,7 +74,7 @@ func steadyPages(s *suite) {
 	s.sameIDs(append(ids(first), ids(second)...), append(ids(records), late.ID), "changes move no record; new ones come at the end")
 }
 
-// L3, K8: an owner's list is that owner's alone.
+// L3, K8: an owner's list has only that owner's keys.
 func wholeTexts(s *suite) {
 	owners := []string{"", "a", "A", "a ", " a", "aa", "a%", "%", "_", "a*", "a\u0301", "á", "null", "a' OR '1'='1"}
 	all := []*string{nil}

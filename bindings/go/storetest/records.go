@@ -24,7 +24,7 @@ func emptyStore(s *suite) {
 	s.is(len(s.list(keystile.Filter{}, keystile.Page{Limit: 10})) == 0, "no record in a list")
 	s.is(len(s.allEvents()) == 0, "no events")
 	s.is(s.usage(id(1)).Equal(keystile.Usage{}), "no usage")
-	s.is(!s.spend(keystile.ClaimOf(plain(1), keystile.Usage{}, keystile.Usage{})), "nothing is spent of what is not there")
+	s.is(!s.spend(keystile.SpendRequestOf(plain(1), keystile.Usage{}, keystile.Usage{})), "nothing is spent of what is not there")
 	use := keystile.Use{KeyID: id(1), LastUsedAt: at(0), Count: 1}
 	s.fine(s.store.NoteUses(ctx, []keystile.Use{use}), "a use of an unknown key is passed over")
 	s.refused(s.store.Commit(ctx, updates(next(plain(1)))), keystile.ErrStale, "no record is updated into being")
@@ -66,7 +66,7 @@ func roundTrips(s *suite) {
 		s.fine(err, "a limit")
 		add(func(r *keystile.Record) { r.RateLimit = &rateLimit })
 	}
-	// The longest window for the most that a limit can say.
+	// The longest window for the largest limit.
 	for _, window := range []time.Duration{366 * 24 * time.Hour, 100 * 24 * time.Hour, 24 * time.Hour} {
 		if rateLimit, err := keystile.NewRateLimit(math.MaxUint32, window); err == nil {
 			add(func(r *keystile.Record) { r.RateLimit = &rateLimit })
@@ -92,7 +92,7 @@ func roundTrips(s *suite) {
 	}
 }
 
-// L2, L3: nothing that a text holds is read as a command or a pattern.
+// L2, L3: no text is interpreted as a command or a pattern.
 func textIsData(s *suite) {
 	texts := []string{"'", "''", "\"", "`", ";", "--", "/*", "*/", "\\", "%", "_", "?", "?1", ":key_id",
 		"$1", "@p1", "{}", "'; DROP TABLE api_keys; --", "' OR '1'='1", "') OR 1=1 --", "\" OR \"\"=\"",

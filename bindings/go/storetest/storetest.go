@@ -1,12 +1,12 @@
 // Package storetest is the suite that every implementation of [keystile.Store] must pass.
-// It belongs in an implementation's own tests:
+// Call it in the implementation's tests:
 //
-//	func TestLedger(t *testing.T) {
+//	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) keystile.Store { return openMine(t) })
 //	}
 //
-// A store that several processes use is given to it as well with an open that hands out one
-// of two handles on the same place. The cases are those of the Rust suite.
+// If several processes can use a store, run the suite also with an open function that
+// returns one of two handles on the same database. The cases are those of the Rust suite.
 package storetest
 
 import (
@@ -15,8 +15,8 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// Run holds a store to what [keystile.Store] promises. Open gives a fresh, empty one each
-// time. Some cases let many goroutines loose on one key: -race finds more.
+// Run tests a store for everything that [keystile.Store] documents. Open must return a new,
+// empty store each time. Some cases use one key from many goroutines: -race finds more.
 func Run(t *testing.T, open func(t *testing.T) keystile.Store) {
 	for _, group := range []map[string]func(*suite){
 		recordsCases, identityCases, changesCases, usageCases, listsCases, auditCases, lifecycleCases,

@@ -38,10 +38,10 @@ func exchanged(s *suite) {
 				keystile.Usage{Rate: usage.Rate, Remaining: count(1)})
 		}
 		for _, before := range wrong {
-			s.is(!s.spend(keystile.ClaimOf(record, before, after)), "usage that was read otherwise")
+			s.is(!s.spend(keystile.SpendRequestOf(record, before, after)), "usage that was read otherwise")
 			s.is(s.usage(record.Lineage).Equal(usage), "nothing was spent")
 		}
-		s.is(s.spend(keystile.ClaimOf(record, usage, after)), "usage that is still as it was judged is exchanged")
+		s.is(s.spend(keystile.SpendRequestOf(record, usage, after)), "usage that is still as it was judged is exchanged")
 		usage = after
 		s.is(s.usage(record.Lineage).Equal(usage), "every bit is kept: %x", bits)
 		record.RemainingUses = remaining[at]
@@ -49,55 +49,55 @@ func exchanged(s *suite) {
 	}
 }
 
-// I3: a decision on a record that has changed since is not spent.
+// I3: a decision about a record that has changed since is not spent.
 func olderLoses(s *suite) {
 	record, other := plain(1), plain(2)
 	s.insert(record, other)
 	after := keystile.Usage{Rate: 1}
 	changed := next(record)
 	s.fine(s.store.Commit(ctx, updates(changed)), "an update")
-	claim := keystile.ClaimOf(record, keystile.Usage{}, after)
-	foreign, gone, ahead := claim, claim, claim
+	request := keystile.SpendRequestOf(record, keystile.Usage{}, after)
+	foreign, gone, ahead := request, request, request
 	foreign.KeyID, foreign.Version = other.ID, other.Version
 	gone.KeyID = id(9)
 	ahead.Version = 3
-	for _, claim := range []keystile.SpendRequest{claim, foreign, gone, ahead} {
-		s.is(!s.spend(claim), "no such key of that version")
+	for _, request := range []keystile.SpendRequest{request, foreign, gone, ahead} {
+		s.is(!s.spend(request), "no such key of that version")
 		s.is(s.usage(record.Lineage).Equal(keystile.Usage{}), "nor spent")
 	}
-	s.is(s.spend(keystile.ClaimOf(changed, keystile.Usage{}, after)), "a claim on the record as it is is accepted")
+	s.is(s.spend(keystile.SpendRequestOf(changed, keystile.Usage{}, after)), "a claim on the record as it is is accepted")
 	s.fine(s.store.Commit(ctx, updates(revoked(changed, ""))), "a revocation")
-	s.is(!s.spend(keystile.ClaimOf(changed, after, keystile.Usage{})), "nothing is spent after a revocation")
+	s.is(!s.spend(keystile.SpendRequestOf(changed, after, keystile.Usage{})), "nothing is spent after a revocation")
 }
 
-// A successor gets no second allowance.
+// A successor shares the allowance of its lineage.
 func oneUsage(s *suite) {
 	first := plain(1)
 	first.RemainingUses = keystile.Ptr(uint64(5))
 	s.insert(first)
 	after := keystile.Usage{Rate: 77, Remaining: keystile.Ptr(uint64(2))}
-	s.is(s.spend(keystile.ClaimOf(first, keystile.UsageOf(first), after)), "it is spent")
-	// As read before the spending, and so with more uses than are left.
+	s.is(s.spend(keystile.SpendRequestOf(first, keystile.UsageOf(first), after)), "it is spent")
+	// As it was read before the spending, so with more uses than are left.
 	successor := plain(2)
 	successor.Lineage, successor.RemainingUses = first.ID, keystile.Ptr(uint64(5))
 	s.insert(successor)
 	s.is(s.usage(first.ID).Equal(after), "an insert gives nothing back")
 	s.is(s.usage(successor.ID).Equal(keystile.Usage{}), "no second usage")
 	last := keystile.Usage{Rate: 78, Remaining: keystile.Ptr(uint64(1))}
-	s.is(s.spend(keystile.ClaimOf(successor, after, last)), "the successor spends of it")
+	s.is(s.spend(keystile.SpendRequestOf(successor, after, last)), "the successor spends of it")
 	for _, id := range []keystile.KeyID{first.ID, successor.ID} {
 		s.is(*s.find(id).RemainingUses == 1, "both see what either has left")
 	}
 }
 
-// I12: many clients at once redeem one use once.
+// I12: of many clients at once, only one redeems a single use.
 func redeemedOnce(s *suite) {
 	allowed, others := s.rush(keystile.IssueRequest{ClientName: "Acme Ltd", Uses: keystile.Ptr(uint64(1))}, 64)
 	s.is(allowed == 1, "one use is redeemed %d times", allowed)
 	s.is(others[keystile.CauseUsesSpent] == 63 && len(others) == 1, "the others: %v", others)
 }
 
-// I2: checks at the same instant cannot slip past one another.
+// I2: checks at the same instant cannot exceed the limit.
 func noMoreThanItSays(s *suite) {
 	limit := keystile.Must(keystile.NewRateLimit(10, time.Hour))
 	allowed, others := s.rush(keystile.IssueRequest{ClientName: "Acme Ltd", RateLimit: &limit}, 40)
@@ -105,7 +105,7 @@ func noMoreThanItSays(s *suite) {
 	s.is(others[keystile.CauseRateLimit] == 30 && len(others) == 1, "the others: %v", others)
 }
 
-// rush checks one key many times at the same instant.
+// rush checks one key count times at the same instant.
 func (s *suite) rush(request keystile.IssueRequest, count int) (allowed int, others map[keystile.Cause]int) {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	issued := keystile.Must((&keystile.Issuer{Format: format}).Issue(request, at(0)))

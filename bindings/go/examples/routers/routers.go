@@ -10,7 +10,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilehttp"
 )
 
-// greet is a handler that knows whose key it was.
+// greet is a handler that knows the client of the request.
 func greet(w http.ResponseWriter, r *http.Request) {
 	key, _ := keystilehttp.KeyFrom(r.Context())
 	record, err := key.Record(r.Context())
@@ -29,7 +29,7 @@ func ServeMux(guard *keystilehttp.Guard) http.Handler {
 	return mux
 }
 
-// Chi has the key checked for a group, and a permission asked for by a route of it.
+// Chi checks the key for a group, and a permission for one of its routes.
 func Chi(guard *keystilehttp.Guard) http.Handler {
 	router := chi.NewRouter()
 	router.Route("/api", func(api chi.Router) {
@@ -40,7 +40,7 @@ func Chi(guard *keystilehttp.Guard) http.Handler {
 	return router
 }
 
-// Gin takes any net/http middleware by [ginned].
+// Gin accepts any net/http middleware through [ginned].
 func Gin(guard *keystilehttp.Guard) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
@@ -50,7 +50,7 @@ func Gin(guard *keystilehttp.Guard) http.Handler {
 	return router
 }
 
-// ginned makes gin's middleware of net/http's: what does not come through ends there.
+// ginned converts net/http middleware to gin's: a refused request ends there.
 func ginned(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		passed := false

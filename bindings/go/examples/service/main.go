@@ -1,4 +1,4 @@
-// Service is the article's API in Go: GET /api/profile for any valid key, and POST /api/data
+// Service is the example API in Go: GET /api/profile for any valid key, and POST /api/data
 // for keys with the permission "write", with the keys in an embedded SQLite database.
 //
 //	go run ./examples/service keys.db issue Acme read write   # prints a key, once
@@ -67,7 +67,7 @@ func run(ctx context.Context, words []string) (err error) {
 		return err
 	}
 	defer func() {
-		// The last uses are noted, also where the program was told to end.
+		// Write the last uses, even if the program was interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = errors.Join(err, authenticator.Close(ctx))
@@ -79,7 +79,7 @@ func run(ctx context.Context, words []string) (err error) {
 		if err != nil {
 			return err
 		}
-		// The one time that the key is shown.
+		// The only time that the key is shown.
 		fmt.Println(change.Key.Expose())
 		return nil
 	case "revoke":
@@ -96,7 +96,7 @@ func run(ctx context.Context, words []string) (err error) {
 	}
 }
 
-// routes are the article's two.
+// routes returns the two routes of the API.
 func routes(authenticator *keystile.Authenticator) (http.Handler, error) {
 	guard, err := keystilehttp.New(authenticator, keystilehttp.Options{Logger: slog.Default()})
 	if err != nil {
@@ -120,7 +120,7 @@ func data(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// reply answers with something about the key's record.
+// reply responds with parts of the key's record.
 func reply(w http.ResponseWriter, r *http.Request, status int, about func(*keystile.Record) any) {
 	key, _ := keystilehttp.KeyFrom(r.Context())
 	record, err := key.Record(r.Context())

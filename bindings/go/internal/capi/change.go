@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// Event is keystile_event, its reason nil where nobody gave one.
+// Event is keystile_event; its reason is nil if none was given.
 type Event struct {
 	Kind      uint32
 	KeyID     ID
@@ -17,9 +17,9 @@ type Event struct {
 	Reason    *string
 }
 
-// Changed is what a keystile_change holds, taken over into Go's memory.
+// Changed is a keystile_change, copied to Go's memory.
 type Changed struct {
-	// Key is the text of a new key, empty where none was made.
+	// Key is the text of a new key, empty if none was created.
 	Key string
 	// Records are the records to write, as JSON.
 	Records []string
@@ -124,7 +124,7 @@ func (r *IssueRequest) in(pinned *pins) *C.keystile_issue_request {
 	return request
 }
 
-// Issue issues a key. Without random bytes the operating system's are taken.
+// Issue issues a key. Without random bytes, those of the operating system are used.
 func Issue(format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
 	var p *C.keystile_change
 	var pinned pins
@@ -137,7 +137,7 @@ func Issue(format *Format, peppers *Peppers, request *IssueRequest, random []byt
 	return take(p, status)
 }
 
-// Delegate issues a key on behalf of the holder of another.
+// Delegate issues a key on behalf of the holder of another key.
 func Delegate(source *Record, format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
 	var p *C.keystile_change
 	var pinned pins
@@ -178,7 +178,7 @@ func Resume(record *Record, now uint64) (*Changed, Status) {
 	return take(p, status)
 }
 
-// Rehash gives a record a digest under the current pepper.
+// Rehash renews the digest of a record with the current pepper.
 func Rehash(verifier *Verifier, record *Record, key string, now uint64) (*Changed, Status) {
 	var p *C.keystile_change
 	data, len := borrow(key)
@@ -198,7 +198,7 @@ func EndOverlap(record, successor *Record, now uint64) (*Changed, Status) {
 	return take(p, status)
 }
 
-// Expire is the event of a key that has come to its end by time.
+// Expire returns the event of a key that has expired.
 func Expire(record *Record, now uint64) (*Event, Status) {
 	var event C.keystile_event
 	collect()
@@ -219,7 +219,7 @@ type Policy struct {
 	EndOnFirstUse     bool
 }
 
-// DefaultPolicy is the library's.
+// DefaultPolicy returns the default of the library.
 func DefaultPolicy() Policy {
 	var policy C.keystile_rotation_policy
 	policy.struct_size = C.size_t(unsafe.Sizeof(policy))
@@ -238,7 +238,7 @@ func DefaultPolicy() Policy {
 	return own
 }
 
-// NoticeLeadsMax is how many lead times a policy holds at most.
+// NoticeLeadsMax is the maximum number of lead times in a policy.
 const NoticeLeadsMax = C.KEYSTILE_NOTICE_LEADS_MAX
 
 func (p *Policy) c() *C.keystile_rotation_policy {
@@ -260,7 +260,7 @@ func (p *Policy) c() *C.keystile_rotation_policy {
 	return policy
 }
 
-// Rotate gives a key a successor.
+// Rotate issues a successor of a key.
 func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, peppers *Peppers, random []byte, now uint64) (*Changed, Status) {
 	var p *C.keystile_change
 	list, count := recordPointers(siblings)
@@ -273,7 +273,7 @@ func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, 
 	return take(p, status)
 }
 
-// Plan is what is due.
+// Plan returns the actions that are due.
 func Plan(records []*Record, policy *Policy, now uint64) ([]Due, Status) {
 	list, count := recordPointers(records)
 	own := policy.c()

@@ -14,7 +14,7 @@ type Header struct{ Name, Value string }
 // Rules is keystile_credential_rules.
 type Rules struct{ p *C.keystile_credential_rules }
 
-// NewRules are rules for where a key is read from; header is nil for no further one.
+// NewRules returns rules for where a key is read from; header is nil for no further one.
 func NewRules(header *string, basic bool) (*Rules, Status) {
 	var p *C.keystile_credential_rules
 	var pinned pins
@@ -67,8 +67,8 @@ func (r *Rules) Extract(headers []Header, decision *Decision) (string, Status) {
 	return out(&credential, ""), OK
 }
 
-// out takes a credential over, without a copy where it stands at the end of the value that
-// it was read from.
+// out copies a credential, or returns the end of the value that it was read from without a
+// copy.
 func out(credential *C.keystile_credential, value string) string {
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&credential.text[0])), int(credential.len))
 	text := ""
@@ -81,14 +81,14 @@ func out(credential *C.keystile_credential, value string) string {
 	return text
 }
 
-// Response is what keystile_respond gives.
+// Response is the result of keystile_respond.
 type Response struct {
 	Status  int
 	Headers []Header
 	Body    string
 }
 
-// Respond is the response to a refusal, or the header fields for an allowed request.
+// Respond returns the response to a refusal, or the header fields for an allowed request.
 func Respond(decision *Decision, policy uint32, requirement *Requirement, now uint64) (Response, Status) {
 	var p *C.keystile_response
 	collect()

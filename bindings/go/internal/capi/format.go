@@ -21,7 +21,7 @@ func newFormat(p *C.keystile_format, status Status) (*Format, Status) {
 	return format, OK
 }
 
-// Structured is the structured format of a prefix.
+// Structured returns the structured format of a prefix.
 func Structured(prefix string) (*Format, Status) {
 	var p *C.keystile_format
 	data, len := borrow(prefix)
@@ -29,7 +29,7 @@ func Structured(prefix string) (*Format, Status) {
 	return newFormat(p, status)
 }
 
-// Opaque is the opaque format of a prefix.
+// Opaque returns the opaque format of a prefix.
 func Opaque(prefix string) (*Format, Status) {
 	var p *C.keystile_format
 	data, len := borrow(prefix)
@@ -37,21 +37,21 @@ func Opaque(prefix string) (*Format, Status) {
 	return newFormat(p, status)
 }
 
-// AnyStructured reads structured keys of whatever prefix.
+// AnyStructured returns a format that parses structured keys with any prefix.
 func AnyStructured() (*Format, Status) {
 	var p *C.keystile_format
 	status := Status(C.keystile_format_any_structured(&p))
 	return newFormat(p, status)
 }
 
-// AnyOpaque reads opaque keys of whatever prefix.
+// AnyOpaque returns a format that parses opaque keys with any prefix and length.
 func AnyOpaque() (*Format, Status) {
 	var p *C.keystile_format
 	status := Status(C.keystile_format_any_opaque(&p))
 	return newFormat(p, status)
 }
 
-// FormatLike is the format that a record's key was issued in.
+// FormatLike returns the format that a record's key was issued in.
 func FormatLike(record *Record) (*Format, Status) {
 	var p *C.keystile_format
 	status := Status(C.keystile_format_like(record.p, &p))
@@ -59,7 +59,7 @@ func FormatLike(record *Record) (*Format, Status) {
 	return newFormat(p, status)
 }
 
-// WithChecksumKey is the same format with a keyed check.
+// WithChecksumKey returns the same format with a keyed checksum.
 func (f *Format) WithChecksumKey(key []byte) (*Format, Status) {
 	var p *C.keystile_format
 	data, len := bytesOf(key)
@@ -68,7 +68,7 @@ func (f *Format) WithChecksumKey(key []byte) (*Format, Status) {
 	return newFormat(p, status)
 }
 
-// WithRandomBytes is the same format with another number of random bytes.
+// WithRandomBytes returns the same format with another number of random bytes.
 func (f *Format) WithRandomBytes(count uint8) (*Format, Status) {
 	var p *C.keystile_format
 	status := Status(C.keystile_format_with_random_bytes(f.p, C.uint8_t(count), &p))
@@ -76,7 +76,7 @@ func (f *Format) WithRandomBytes(count uint8) (*Format, Status) {
 	return newFormat(p, status)
 }
 
-// Prefix is the prefix, where the format has one.
+// Prefix returns the prefix, if the format has one.
 func (f *Format) Prefix() (string, bool) {
 	var prefix C.keystile_str
 	collect()
@@ -88,7 +88,8 @@ func (f *Format) Prefix() (string, bool) {
 	return text, true
 }
 
-// ParseKey says whether a text is spelled as a key, and the id that it claims.
+// ParseKey checks whether a text has the format of a key, and returns the id that it
+// claims.
 func (f *Format) ParseKey(key string) (ID, Status) {
 	var id ID
 	data, len := borrow(key)
@@ -97,7 +98,7 @@ func (f *Format) ParseKey(key string) (ID, Status) {
 	return id, status
 }
 
-// Inspect says what a text is.
+// Inspect inspects a text without a store.
 func (f *Format) Inspect(text string) (finding uint32, id ID, environment string, status Status) {
 	var inspection C.keystile_inspection
 	data, len := borrow(text)
@@ -110,7 +111,7 @@ func (f *Format) Inspect(text string) (finding uint32, id ID, environment string
 	return uint32(inspection.finding), id, C.GoString(&inspection.environment[0]), OK
 }
 
-// Peppers is keystile_peppers. A nil one is no pepper.
+// Peppers is keystile_peppers. A nil one has no pepper.
 type Peppers struct{ p *C.keystile_peppers }
 
 func newPeppers(p *C.keystile_peppers, status Status) (*Peppers, Status) {
@@ -123,7 +124,7 @@ func newPeppers(p *C.keystile_peppers, status Status) (*Peppers, Status) {
 	return peppers, OK
 }
 
-// NewPeppers is a ring of one pepper.
+// NewPeppers returns a ring of one pepper.
 func NewPeppers(version uint32, secret []byte) (*Peppers, Status) {
 	var p *C.keystile_peppers
 	data, len := bytesOf(secret)
@@ -131,7 +132,7 @@ func NewPeppers(version uint32, secret []byte) (*Peppers, Status) {
 	return newPeppers(p, status)
 }
 
-// WithRetired is the same ring with one more retired pepper.
+// WithRetired returns the same ring with one more retired pepper.
 func (r *Peppers) WithRetired(version uint32, secret []byte) (*Peppers, Status) {
 	var p *C.keystile_peppers
 	data, len := bytesOf(secret)
@@ -147,7 +148,7 @@ func (r *Peppers) pointer() *C.keystile_peppers {
 	return r.p
 }
 
-// DigestOf is the digest that a new record of a key gets.
+// DigestOf computes the digest for a new record of a key.
 func (r *Peppers) DigestOf(key string) (Digest, Status) {
 	var digest Digest
 	data, len := borrow(key)

@@ -2,8 +2,8 @@
 
 package capi
 
-// The archive is made by `cargo xtask go-lib`; releases bring it along. Where the linker
-// does not find it, that command has not been run for this platform.
+// `cargo xtask go-lib` builds the archive; releases contain it. If the linker does not find
+// it, run that command on this platform.
 
 /*
 #cgo CFLAGS: -I${SRCDIR}/include

@@ -2,7 +2,7 @@
 
 package capi
 
-// With the tag keystile_pkgconfig the library of the system is linked.
+// With the tag keystile_pkgconfig, the library of the system is linked.
 
 // #cgo pkg-config: keystile
 import "C"

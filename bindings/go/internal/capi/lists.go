@@ -21,7 +21,7 @@ func newPermissions(p *C.keystile_permissions, status Status) (*Permissions, Sta
 	return list, OK
 }
 
-// NewPermissions reads a list of texts.
+// NewPermissions parses a list of texts.
 func NewPermissions(texts []string) (*Permissions, Status) {
 	var p *C.keystile_permissions
 	var pinned pins
@@ -31,7 +31,7 @@ func NewPermissions(texts []string) (*Permissions, Status) {
 	return newPermissions(p, status)
 }
 
-// JSON is the list as a JSON array of strings.
+// JSON returns the list as a JSON array of strings.
 func (l *Permissions) JSON() (string, Status) {
 	collect()
 	defer runtime.KeepAlive(l)
@@ -47,7 +47,7 @@ func (l *Permissions) pointer() *C.keystile_permissions {
 	return l.p
 }
 
-// Grant says whether one of the permissions covers the wanted one.
+// Grant checks whether a permission is granted.
 func (l *Permissions) Grant(wanted string) Status {
 	data, len := borrow(wanted)
 	status := Status(C.keystile_permissions_grant(l.p, data, len))
@@ -68,7 +68,7 @@ func newEndpoints(p *C.keystile_endpoints, status Status) (*Endpoints, Status) {
 	return list, OK
 }
 
-// NewEndpoints reads a list of texts.
+// NewEndpoints parses a list of texts.
 func NewEndpoints(texts []string) (*Endpoints, Status) {
 	var p *C.keystile_endpoints
 	var pinned pins
@@ -78,7 +78,7 @@ func NewEndpoints(texts []string) (*Endpoints, Status) {
 	return newEndpoints(p, status)
 }
 
-// JSON is the list as a JSON array of strings.
+// JSON returns the list as a JSON array of strings.
 func (l *Endpoints) JSON() (string, Status) {
 	collect()
 	defer runtime.KeepAlive(l)
@@ -94,7 +94,7 @@ func (l *Endpoints) pointer() *C.keystile_endpoints {
 	return l.p
 }
 
-// Allow says whether a rule allows the method on the path.
+// Allow checks whether a rule allows the method on the path.
 func (l *Endpoints) Allow(method, path string) Status {
 	methodData, methodLen := borrow(method)
 	pathData, pathLen := borrow(path)
@@ -116,7 +116,7 @@ func newNetworks(p *C.keystile_networks, status Status) (*Networks, Status) {
 	return list, OK
 }
 
-// NewNetworks reads a list of texts.
+// NewNetworks parses a list of texts.
 func NewNetworks(texts []string) (*Networks, Status) {
 	var p *C.keystile_networks
 	var pinned pins
@@ -126,7 +126,7 @@ func NewNetworks(texts []string) (*Networks, Status) {
 	return newNetworks(p, status)
 }
 
-// JSON is the list as a JSON array of strings.
+// JSON returns the list as a JSON array of strings.
 func (l *Networks) JSON() (string, Status) {
 	collect()
 	defer runtime.KeepAlive(l)
@@ -142,7 +142,7 @@ func (l *Networks) pointer() *C.keystile_networks {
 	return l.p
 }
 
-// Contain says whether one of the networks holds the address.
+// Contain checks whether one of the networks contains the address.
 func (l *Networks) Contain(address *Address) Status {
 	collect()
 	status := Status(C.keystile_networks_contain(l.p, (*C.keystile_address)(unsafe.Pointer(address))))

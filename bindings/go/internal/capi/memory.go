@@ -8,31 +8,30 @@ import (
 	"unsafe"
 )
 
-// borrow gives the bytes of a text to one call. The text must be kept alive by the caller's
-// own argument, which it is.
+// borrow lends the bytes of a text to one call. The caller's argument keeps the text alive.
 func borrow(text string) (*C.char, C.size_t) {
 	collect()
 	return (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text))
 }
 
-// bytesOf gives bytes to one call.
+// bytesOf lends bytes to one call.
 func bytesOf(bytes []byte) (*C.uint8_t, C.size_t) {
 	collect()
 	return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(bytes))), C.size_t(len(bytes))
 }
 
-// copied takes a text over that the library lent.
+// copied copies a text that the library lent.
 func copied(text C.keystile_str) string {
 	return string(unsafe.Slice((*byte)(unsafe.Pointer(text.data)), int(text.len)))
 }
 
-// pins keeps Go's memory in its place while a struct of C points to it.
+// pins keeps Go's memory in place while a C struct points to it.
 type pins struct{ runtime.Pinner }
 
-// text is a text that is there, be it empty.
+// text returns a text, which may be empty.
 func (p *pins) text(text string) C.keystile_str {
 	if len(text) == 0 {
-		// Any address will do for no bytes; NULL would be no text.
+		// For no bytes any address will do; NULL would mean that there is no text.
 		return C.keystile_str{data: &nothing[0], len: 0}
 	}
 	data := unsafe.StringData(text)
@@ -40,7 +39,7 @@ func (p *pins) text(text string) C.keystile_str {
 	return C.keystile_str{data: (*C.char)(unsafe.Pointer(data)), len: C.size_t(len(text))}
 }
 
-// optional is a text, or none.
+// optional returns a text, or none.
 func (p *pins) optional(text *string) C.keystile_str {
 	if text == nil {
 		return C.keystile_str{}

@@ -11,7 +11,7 @@ import (
 // Record is keystile_record.
 type Record struct{ p *C.keystile_record }
 
-// RecordFromJSON reads the JSON form of a record.
+// RecordFromJSON parses the JSON form of a record.
 func RecordFromJSON(json []byte) (*Record, Status) {
 	var p *C.keystile_record
 	collect()
@@ -25,7 +25,7 @@ func RecordFromJSON(json []byte) (*Record, Status) {
 	return record, OK
 }
 
-// JSON is the record as JSON text.
+// JSON returns the record as JSON text.
 func (r *Record) JSON() (string, Status) {
 	collect()
 	defer runtime.KeepAlive(r)
@@ -38,7 +38,7 @@ func recordJSON(p *C.keystile_record) (string, Status) {
 	})
 }
 
-// IsLive says whether the key is active, not expired and not past its overlap.
+// IsLive reports whether the key is active, not expired and not past its overlap.
 func (r *Record) IsLive(now uint64) (bool, Status) {
 	var live C.bool
 	collect()

@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// Requirement is keystile_requirement. A nil one asks for nothing.
+// Requirement is keystile_requirement. A nil one requires nothing.
 type Requirement struct{ p *C.keystile_requirement }
 
-// ParseRequirement reads a requirement.
+// ParseRequirement parses a requirement.
 func ParseRequirement(text string) (*Requirement, Status) {
 	var p *C.keystile_requirement
 	data, len := borrow(text)
@@ -24,7 +24,7 @@ func ParseRequirement(text string) (*Requirement, Status) {
 	return requirement, OK
 }
 
-// Text is what the requirement was made of.
+// Text returns the text that the requirement was parsed from.
 func (r *Requirement) Text() string {
 	var text C.keystile_str
 	collect()
@@ -35,7 +35,7 @@ func (r *Requirement) Text() string {
 	return copied(text)
 }
 
-// Check says whether permissions meet the requirement.
+// Check checks whether permissions satisfy the requirement.
 func (r *Requirement) Check(permissions *Permissions) Status {
 	collect()
 	status := Status(C.keystile_requirement_check(r.p, permissions.p))
@@ -44,7 +44,7 @@ func (r *Requirement) Check(permissions *Permissions) Status {
 	return status
 }
 
-// Missing names what permissions lack.
+// Missing returns the permissions that are missing.
 func (r *Requirement) Missing(permissions *Permissions) []string {
 	defer runtime.KeepAlive(r)
 	defer runtime.KeepAlive(permissions)
@@ -53,7 +53,7 @@ func (r *Requirement) Missing(permissions *Permissions) []string {
 	})
 }
 
-// MissingFrom names what a refused request lacked of its requirement.
+// MissingFrom returns the permissions of its requirement that a refused request lacked.
 func (v *Decision) MissingFrom(r *Requirement) []string {
 	if r == nil {
 		return nil
@@ -72,7 +72,7 @@ func (r *Requirement) pointer() *C.keystile_requirement {
 	return r.p
 }
 
-// each takes over the texts of a list that is asked for by index.
+// each copies the texts of a list that is read by index.
 func each(at func(index C.size_t, text *C.keystile_str) Status) []string {
 	var texts []string
 	for index := C.size_t(0); ; index++ {

@@ -21,7 +21,7 @@ func newTemplate(p *C.keystile_template, status Status) (*Template, Status) {
 	return template, OK
 }
 
-// NewTemplate is a template of these rights.
+// NewTemplate returns a template of these rights.
 func NewTemplate(name string, permissions *Permissions, endpoints *Endpoints, limit *RateLimit) (*Template, Status) {
 	var p *C.keystile_template
 	data, len := borrow(name)
@@ -32,7 +32,7 @@ func NewTemplate(name string, permissions *Permissions, endpoints *Endpoints, li
 	return newTemplate(p, status)
 }
 
-// PresetTemplate is a preset.
+// PresetTemplate returns a preset.
 func PresetTemplate(name string) (*Template, Status) {
 	var p *C.keystile_template
 	data, len := borrow(name)
@@ -40,7 +40,7 @@ func PresetTemplate(name string) (*Template, Status) {
 	return newTemplate(p, status)
 }
 
-// Name is the template's name.
+// Name returns the template's name.
 func (t *Template) Name() string {
 	var name C.keystile_str
 	collect()
@@ -51,7 +51,7 @@ func (t *Template) Name() string {
 	return copied(name)
 }
 
-// PermissionsJSON is what the template grants, as a JSON array.
+// PermissionsJSON returns what the template grants, as a JSON array.
 func (t *Template) PermissionsJSON() (string, Status) {
 	defer runtime.KeepAlive(t)
 	lent := C.keystile_template_permissions(t.p)
@@ -60,7 +60,7 @@ func (t *Template) PermissionsJSON() (string, Status) {
 	})
 }
 
-// EndpointsJSON is where, as a JSON array; ErrorAbsent for anywhere.
+// EndpointsJSON returns the endpoints, as a JSON array; ErrorAbsent for all.
 func (t *Template) EndpointsJSON() (string, Status) {
 	defer runtime.KeepAlive(t)
 	lent := C.keystile_template_endpoints(t.p)
@@ -72,7 +72,7 @@ func (t *Template) EndpointsJSON() (string, Status) {
 	})
 }
 
-// RateLimit is how often; ErrorAbsent for as often as one likes.
+// RateLimit returns the rate limit; ErrorAbsent for unlimited.
 func (t *Template) RateLimit() (RateLimit, Status) {
 	var limit RateLimit
 	collect()

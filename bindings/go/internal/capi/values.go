@@ -58,7 +58,7 @@ type Decision struct {
 	Missing          [2]uint64
 }
 
-// LookupDigestsMax is how many digests a look-up holds at most.
+// LookupDigestsMax is the maximum number of digests in a lookup.
 const LookupDigestsMax = C.KEYSTILE_LOOKUP_DIGESTS_MAX
 
 // Lookup is keystile_lookup.
@@ -84,8 +84,8 @@ type Due struct {
 	LeadMillis uint64
 }
 
-// Each array has a negative length, or an index out of its range, where Go lays a struct
-// out in another way than C: the build stops here.
+// Each array has a negative length, or an index out of its range, if the layout of a struct
+// in Go differs from C: the build stops here.
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(ID{})-unsafe.Sizeof(C.keystile_id{})]
 	_ = [1]struct{}{}[unsafe.Sizeof(Digest{})-unsafe.Sizeof(C.keystile_digest{})]
@@ -127,21 +127,21 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.LeadMillis)-unsafe.Offsetof(C.keystile_due{}.lead_millis)]
 )
 
-// ParseID reads a public id.
+// ParseID parses a public id.
 func ParseID(text string) (ID, Status) {
 	var id ID
 	data, len := borrow(text)
 	return id, Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id))))
 }
 
-// ParseDigest reads the text of a digest.
+// ParseDigest parses the text of a digest.
 func ParseDigest(text string) (Digest, Status) {
 	var digest Digest
 	data, len := borrow(text)
 	return digest, Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest))))
 }
 
-// Text writes a digest.
+// Text returns the text of a digest.
 func (d *Digest) Text() (string, Status) {
 	var text C.keystile_digest_text
 	status := Status(C.keystile_digest_to_text((*C.keystile_digest)(unsafe.Pointer(d)), &text))
@@ -159,13 +159,13 @@ func DigestsEqual(one, other *Digest) bool {
 	return status == OK && bool(equal)
 }
 
-// CheckPath says whether a request path is canonical.
+// CheckPath checks whether a request path is canonical.
 func CheckPath(path string) Status {
 	data, len := borrow(path)
 	return Status(C.keystile_path_check(data, len))
 }
 
-// CheckRateLimit says whether a limit is well formed.
+// CheckRateLimit checks whether a limit is well formed.
 func CheckRateLimit(limit *RateLimit) Status {
 	return Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit))))
 }
@@ -177,7 +177,7 @@ func AdmitRate(limit *RateLimit, state *uint64, now uint64) (Quota, Status) {
 		(*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(now), (*C.keystile_quota)(unsafe.Pointer(&quota))))
 }
 
-// Remaining is how many requests would pass at once.
+// Remaining returns how many requests would pass at once.
 func (q *Quota) Remaining() uint32 {
 	var remaining C.uint32_t
 	if Status(C.keystile_quota_remaining((*C.keystile_quota)(unsafe.Pointer(q)), &remaining)) != OK {
@@ -186,7 +186,7 @@ func (q *Quota) Remaining() uint32 {
 	return uint32(remaining)
 }
 
-// ResetMillis is how long until the limit is whole again.
+// ResetMillis returns the time until the whole limit is available again.
 func (q *Quota) ResetMillis() uint64 {
 	var millis C.uint64_t
 	if Status(C.keystile_quota_reset_millis((*C.keystile_quota)(unsafe.Pointer(q)), &millis)) != OK {
@@ -195,19 +195,19 @@ func (q *Quota) ResetMillis() uint64 {
 	return uint64(millis)
 }
 
-// RetryAfterMillis is how long until a request would pass; false where none ever will.
+// RetryAfterMillis returns the time until a request would pass; false if none ever will.
 func (q *Quota) RetryAfterMillis() (uint64, bool) {
 	var millis C.uint64_t
 	status := Status(C.keystile_quota_retry_after_millis((*C.keystile_quota)(unsafe.Pointer(q)), &millis))
 	return uint64(millis), status == OK
 }
 
-// Refuse makes a refusal where no key was judged.
+// Refuse makes a refusal without a key.
 func Refuse(cause uint32, decision *Decision) Status {
 	return Status(C.keystile_refuse(C.uint32_t(cause), (*C.keystile_decision)(unsafe.Pointer(decision))))
 }
 
-// FindingHint says what to do about a finding.
+// FindingHint returns a sentence that says what to do about a finding.
 func FindingHint(finding uint32) string {
 	return C.GoString(C.keystile_finding_hint(C.uint32_t(finding)))
 }
