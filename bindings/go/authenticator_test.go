@@ -38,7 +38,7 @@ func newWorld(t testing.TB, options keystile.Options, change func(*keystile.Issu
 	return &world{store, authenticator, issuer, issued.Key.Expose(), issued.Record}
 }
 
-// check is a check that asks for nothing.
+// check checks the key without a requirement.
 func (w *world) check(t testing.TB, ctx context.Context) (bool, error) {
 	t.Helper()
 	decision, err := w.authenticator.Check(ctx, w.key, keystile.Request{})
@@ -110,7 +110,8 @@ func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
-// hold makes the store wait until it is released, and tells when the first fetch has come.
+// hold makes the store wait until it is released, and signals when the first fetch has
+// arrived.
 func (w *world) hold() (come <-chan struct{}, release func()) {
 	arrived, gate := make(chan struct{}, 1000), make(chan struct{})
 	w.store.before = func(ctx context.Context) error {
@@ -181,9 +182,9 @@ func TestALeaderThatGoesAwayDoesNotFailTheOthers(t *testing.T) {
 	}
 }
 
-// G2, G3: whoever joins a fetch that began before a key was revoked is not let in by it.
+// G2, G3: a request that joins a fetch from before a revocation is not allowed by it.
 func TestAFetchThatARevocationOvertookIsNotGoneBy(t *testing.T) {
-	// Both wait for one fetch, and either may be the first to go on.
+	// Both wait for one fetch, and either may continue first.
 	for range 50 {
 		overtake(t)
 	}
@@ -199,7 +200,7 @@ func overtake(t *testing.T) {
 		early <- allowed
 	}()
 	<-come
-	// The fetch has read the record as it was. Now it is revoked.
+	// The fetch has read the record. Now the key is revoked.
 	revoked := must[*keystile.Change](t)(keystile.Revoke(world.record, "leaked", time.Now()))
 	world.store.put(revoked.Record)
 	world.authenticator.Invalidate(world.record.ID)
@@ -222,7 +223,7 @@ func overtake(t *testing.T) {
 	_ = world.authenticator.Close(context.Background())
 }
 
-// G8: a key that was asked for before it was issued is known once it is.
+// G8: a key that was refused before it was issued is accepted afterwards.
 func TestAKeyIsKnownOnceItIsIssued(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	world.store.records = map[keystile.KeyID]*keystile.Record{}
@@ -281,7 +282,7 @@ func TestADroppedAuthenticatorEndsItsWork(t *testing.T) {
 	}
 }
 
-// notingStore keeps when keys were used.
+// notingStore records when keys were used.
 type notingStore struct {
 	*mapStore
 	noting sync.Mutex
@@ -323,7 +324,7 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 	}
 	running.Wait()
 	if err := authenticator.Close(context.Background()); err == nil {
-		t.Error("the last uses could not be noted, which is said")
+		t.Error("last uses that cannot be written must be reported")
 	}
 	if waiting := authenticator.Stats().UsesWaiting; waiting != 1 {
 		t.Errorf("%d keys wait", waiting)

@@ -14,8 +14,8 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// warm is an authenticator that keeps the record of the key, and a request that it allows: with a
-// permission, an endpoint, a rate limit and an expiry to be looked at.
+// warm returns an authenticator that has cached the record of the key, and a request that
+// it allows, with a permission, an endpoint, a rate limit and an expiry to check.
 func warm(b *testing.B, format *keystile.KeyFormat) (*keystile.Authenticator, string, keystile.Request) {
 	b.Helper()
 	issuer := keystile.Issuer{Format: format}
@@ -76,9 +76,9 @@ func BenchmarkWarmAllowParallel(b *testing.B) {
 	})
 }
 
-// article is the recipe that people copy, by hand in Go: SHA-256, hex, a map, a list of
-// permissions; with an expiry, an endpoint and a limit of the plainest kind, under a lock,
-// since a server has many goroutines.
+// article is the recipe that people copy, written by hand in Go: SHA-256, hex, a map, a
+// list of permissions; with a simple expiry, endpoint and limit, under a lock, because a
+// server has many goroutines.
 type article struct {
 	mutex sync.Mutex
 	keys  map[string]*articleKey
@@ -132,7 +132,7 @@ func (own *articleKey) judge(now time.Time, permission, path string) (*articleKe
 	return own, nil
 }
 
-// checkTuned is the same without an allocation, as few would write it.
+// checkTuned is the same without an allocation, as few people would write it.
 func (a *article) checkTuned(key, permission, path string) (*articleKey, error) {
 	var text [128]byte
 	sum := sha256.Sum256(text[:copy(text[:], key)])
@@ -186,7 +186,7 @@ func BenchmarkArticlePortTuned(b *testing.B) {
 	}
 }
 
-// BenchmarkClock is what both of them spend on asking for the time.
+// BenchmarkClock is what both of them spend on reading the time.
 func BenchmarkClock(b *testing.B) {
 	for b.Loop() {
 		_ = time.Now()

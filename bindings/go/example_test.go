@@ -19,7 +19,7 @@ func Example() {
 	authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{}))
 	defer authenticator.Close(context.Background())
 
-	// Issue a key. Its text is shown once; what is kept is its record.
+	// Issue a key. Show its text once; store its record.
 	issuer := &keystile.Issuer{Format: format}
 	change := keystile.Must(issuer.Issue(keystile.IssueRequest{
 		ClientName:  "Acme Ltd",
@@ -35,7 +35,7 @@ func Example() {
 	decision, _ = authenticator.Check(context.Background(), key[:20], keystile.Request{})
 	fmt.Println(decision.Allowed(), decision.Err())
 
-	// Revoke it. Once the store has it, the authenticator is told.
+	// Revoke it. After the store has accepted this, invalidate it.
 	revoked := keystile.Must(keystile.Revoke(change.Record, "leaked", time.Now()))
 	store.put(revoked.Records...)
 	authenticator.Invalidate(revoked.Record.ID)

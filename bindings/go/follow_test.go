@@ -9,7 +9,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// feedStore tells what happened to its records.
+// feedStore returns the events of its records.
 type feedStore struct {
 	*mapStore
 	telling sync.Mutex
@@ -45,8 +45,8 @@ func (f *feedStore) tell(numbers ...uint64) {
 	}
 }
 
-// A store that was put back from a backup tells fewer events than before.
-func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
+// A store that was restored from a backup has fewer events than before.
+func TestAStoreRestoredFromABackupIsNoticed(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	store := &feedStore{mapStore: world.store}
 	store.tell(5, 6, 7)
@@ -59,7 +59,7 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 	}
 	until(t, func() bool { return authenticator.Stats().Invalidations > 0 && allowed() })
 	before := authenticator.Stats().Invalidations
-	// Before the backup was made the key was suspended, and nobody says so.
+	// The key was suspended before the backup was made, without an event.
 	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
 	store.put(suspended.Record)
 	if !allowed() {
@@ -69,8 +69,8 @@ func TestAStoreThatWasPutBackIsNoticed(t *testing.T) {
 	until(t, func() bool { return authenticator.Stats().Invalidations > before && !allowed() })
 }
 
-// The records of a backup are older than those that are kept, and are believed all the same.
-func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
+// The records of a backup are older than the cached ones, but are accepted.
+func TestTheOlderRecordsOfABackupAreAccepted(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	store := &feedStore{mapStore: world.store}
 	store.tell(5, 6, 7)
@@ -93,7 +93,7 @@ func TestTheOlderRecordsOfABackupAreBelieved(t *testing.T) {
 	if allowed, err := check(); !allowed {
 		t.Errorf("refused: %v", err)
 	}
-	// The caller may know of it first.
+	// The caller may be the first to know of it.
 	store.put(resumed.Record)
 	authenticator.Invalidate(world.record.ID)
 	if !allowed() {

@@ -14,7 +14,7 @@ import (
 
 const fuzzKey = "acme_live_1QJ4bo0RE6F7ptpH_I4xbO9xdOMtcZFEvOwCwasfln8oPlvdBU3XVJz7MYw24ErgXr"
 
-// FuzzCredential: whatever stands in headers, there is one credential or a refusal.
+// FuzzCredential: any headers result in one credential or a refusal.
 func FuzzCredential(f *testing.F) {
 	for _, value := range []string{"", fuzzKey, "Bearer " + fuzzKey, "bearer  x", "Basic YWNtZTp4", "Basic ====", " " + fuzzKey + " ",
 		strings.Repeat("x", 256), strings.Repeat("x", 257), "\x00", "a\nb", "é", "\xff", "Bearer", "Bearer "} {
@@ -44,7 +44,7 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// FuzzParse: any bytes are a key, or they are not, in whatever way they are asked about.
+// FuzzParse: all functions agree on whether a text is a key.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"", fuzzKey, fuzzKey[:40], fuzzKey + "x", "dt_" + strings.Repeat("0", 64), "\xff\xfe", "acme_\x00", strings.Repeat("_", 300)} {
 		f.Add([]byte(text))
@@ -80,7 +80,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzRecord: what is read as a record is written as the same one.
+// FuzzRecord: a record that is parsed is formatted as the same record.
 func FuzzRecord(f *testing.F) {
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	change := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"read"}}, now))

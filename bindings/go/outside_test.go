@@ -15,7 +15,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// A module outside of the tree uses nothing but the public packages.
+// A module outside of the tree uses only the public packages.
 func TestAModuleOutsideTheTree(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a program")
@@ -41,7 +41,7 @@ func TestAModuleOutsideTheTree(t *testing.T) {
 	}
 }
 
-// A million checks, of which every tenth is of an invented key, in flat memory.
+// A million checks, one in ten of an invented key, with constant memory.
 func TestAMillionChecksInFlatMemory(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("it makes a million checks, and looks at the memory of the whole process")
@@ -53,7 +53,7 @@ func TestAMillionChecksInFlatMemory(t *testing.T) {
 		for number := range count {
 			key := world.key
 			if number%10 == 0 {
-				// Well-formed, and of no record.
+				// A well-formed key without a record.
 				change := must[*keystile.Change](t)(world.issuer.Issue(keystile.IssueRequest{ClientName: "Nobody"}, time.Now()))
 				key = change.Key.Expose()
 			}
@@ -73,7 +73,7 @@ func TestAMillionChecksInFlatMemory(t *testing.T) {
 	}
 }
 
-// resident is how much memory the process has, once garbage is collected.
+// resident returns how much memory the process uses after a garbage collection.
 func resident(t *testing.T) int {
 	t.Helper()
 	for range 3 {

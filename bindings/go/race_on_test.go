@@ -2,5 +2,5 @@
 
 package keystile_test
 
-// raced says that the race detector is on, which keeps memory of its own.
+// raced reports whether the race detector is on, which needs memory itself.
 const raced = true

@@ -20,7 +20,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// P8, F1 to F8: nothing secret in any output.
+// P8, F1 to F8: no output contains a secret.
 func TestNothingPrintsAKey(t *testing.T) {
 	format := must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))
 	issuer := &keystile.Issuer{Format: format}
@@ -42,7 +42,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 		credential keystile.Credential
 		inside     any
 	}{change.Key, credential, &change.Key}
-	// What is shown of a record is without its digest too.
+	// A record is shown without its digest too.
 	hex := strings.TrimPrefix(change.Record.Digest.Text(), "sha256:")
 	canaries := []string{key, key[len("acme_1")+16:], key[len(key)-20:], hex}
 	for _, value := range []any{change.Key, &change.Key, credential, &credential, change, *change, hidden, &hidden,

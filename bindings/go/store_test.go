@@ -8,12 +8,12 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// mapStore is the least that a store can be.
+// mapStore is a minimal store.
 type mapStore struct {
 	mutex   sync.RWMutex
 	records map[keystile.KeyID]*keystile.Record
 	finds   atomic.Int64
-	// before is called by Find where it is set, and its error is Find's.
+	// before is called by Find if it is set; Find returns its error.
 	before func(context.Context) error
 }
 

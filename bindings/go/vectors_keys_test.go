@@ -26,7 +26,8 @@ func labels(t *testing.T) {
 			_, err = keystile.StructuredFormat(input.Text)
 		case "environment":
 			if input.Text == "" {
-				// In Go an empty environment is none; the verifier's is looked at instead.
+				// In Go an empty environment means none, so the verifier's is checked
+				// instead.
 				return object{"legal": false}
 			}
 			issuer := keystile.Issuer{Format: acme}
@@ -45,7 +46,7 @@ func labels(t *testing.T) {
 	})
 }
 
-// An instant and a span meet where a key is issued.
+// Issuing a key adds a lifetime to an instant.
 func times(t *testing.T) {
 	issuer := keystile.Issuer{Format: must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))}
 	replay(t, "times.json", func(t *testing.T, input struct {
@@ -115,7 +116,7 @@ func keyEdits(t *testing.T) {
 	})
 }
 
-// edits gives every text that another becomes by one edit of this kind.
+// edits returns every text that one edit of this kind makes of another.
 func edits(t *testing.T, text, edit string, each func(string)) {
 	t.Helper()
 	for at := range len(text) {
@@ -186,7 +187,7 @@ func checksums(t *testing.T) {
 	})
 }
 
-// checkValue works a check out apart from the library.
+// checkValue computes a checksum without the library.
 func checkValue(t *testing.T, covered string, keyHex *string) uint64 {
 	t.Helper()
 	if keyHex == nil {

@@ -149,7 +149,7 @@ type step struct {
 	Reason *string `json:"reason"`
 }
 
-// lineage is a store of one lineage: under each label a key and its record.
+// lineage is a store of one lineage: a key and its record under each label.
 type lineage struct {
 	issuer   keystile.Issuer
 	policy   keystile.RotationPolicy

@@ -83,7 +83,7 @@ func credentialSweeps(t *testing.T) {
 func headerNames(t *testing.T) {
 	replay(t, "header_names.json", func(t *testing.T, input struct{ Header string }) any {
 		if input.Header == "" {
-			// In Go an empty name is none.
+			// In Go an empty name means none.
 			return object{"legal": false}
 		}
 		_, err := keystile.NewCredentialExtractorWith(input.Header, false)
@@ -91,7 +91,7 @@ func headerNames(t *testing.T) {
 	})
 }
 
-// scene is all that a decision is made of.
+// scene is everything that a decision depends on.
 type scene struct {
 	Formats []formatForm
 	Peppers []pepperForm

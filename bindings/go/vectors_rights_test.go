@@ -202,14 +202,14 @@ func grants(t *testing.T) {
 			rights[name] = whole[name]
 		}
 		if change.Record.AllowedNetworks != nil {
-			// They compare as blocks, and are expected as they were asked for.
+			// Networks compare as blocks, and are expected as in the request.
 			rights["allowed_networks"] = asAsked(change.Record.AllowedNetworks, input.Ask.Networks)
 		}
 		return object{"rights": rights, "error": nil}
 	})
 }
 
-// asAsked spells networks as they were asked for, where they are the same.
+// asAsked returns networks as they are written in the request, if they are the same.
 func asAsked(networks *keystile.Networks, asked *[]string) []string {
 	own := networks.Strings()
 	if asked != nil {
@@ -220,7 +220,7 @@ func asAsked(networks *keystile.Networks, asked *[]string) []string {
 	return own
 }
 
-// recordOf is the record of a case, or nil.
+// recordOf returns the record of a case, or nil.
 func recordOf(t *testing.T, text json.RawMessage) *keystile.Record {
 	t.Helper()
 	if text == nil || string(text) == "null" {

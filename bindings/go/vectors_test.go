@@ -16,10 +16,10 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// vectors are the files that all languages replay.
+// vectors are the files that all languages run.
 const vectors = "../../tests/vectors"
 
-// must ends a test where a value that it needs cannot be made.
+// must ends a test if a value that it needs cannot be created.
 func must[T any](t testing.TB) func(T, error) T {
 	return func(value T, err error) T {
 		t.Helper()
@@ -30,7 +30,7 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-// strict reads JSON in which no field is unknown.
+// strict parses JSON without unknown fields.
 func strict(t testing.TB, text []byte, into any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -40,7 +40,7 @@ func strict(t testing.TB, text []byte, into any) {
 	}
 }
 
-// replay acts out every case of a file and compares, entry by entry.
+// replay runs every case of a file and compares each entry.
 func replay[Input any](t *testing.T, file string, act func(t *testing.T, input Input) any) {
 	t.Helper()
 	text := must[[]byte](t)(os.ReadFile(filepath.Join(vectors, file)))
@@ -80,7 +80,7 @@ func same(t *testing.T, expected json.RawMessage, got any) {
 	}
 }
 
-// Each file has its test: a new one fails here until it is replayed.
+// Each file has a test: a new file fails here until it has one.
 func TestEveryVectorFileIsReplayed(t *testing.T) {
 	files := must[[]string](t)(filepath.Glob(filepath.Join(vectors, "*.json")))
 	var names []string
@@ -117,14 +117,14 @@ func TestVectors(t *testing.T) {
 // object is a JSON object.
 type object map[string]any
 
-// repeat is a long text in few bytes.
+// repeat is a short form of a long text.
 type repeat struct {
 	Before string `json:"before"`
 	Text   string `json:"text"`
 	Times  int    `json:"times"`
 }
 
-// bytesOf are the bytes of a field that is given in one of three ways.
+// bytesOf returns the bytes of a field that is given in one of three ways.
 func bytesOf(t *testing.T, text, inHex *string, repeated *repeat) string {
 	t.Helper()
 	switch {
@@ -206,7 +206,7 @@ func (f limitForm) made() (keystile.RateLimit, error) {
 	return keystile.NewRateLimitWithBurst(f.Limit, span(f.WindowMS), f.Burst)
 }
 
-// span is a span of milliseconds, the longest there is where it is longer.
+// span returns a duration of milliseconds; the longest duration if it is longer.
 func span(millis uint64) time.Duration {
 	const most = uint64(1<<63-1) / uint64(time.Millisecond)
 	if millis > most {
@@ -217,7 +217,7 @@ func span(millis uint64) time.Duration {
 
 func instant(millis uint64) time.Time { return time.UnixMilli(int64(millis)).UTC() }
 
-// kind is the name of an error's kind, or nil.
+// kind returns the name of an error's kind, or nil.
 func kind(t *testing.T, err error) any {
 	t.Helper()
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// P1: what nobody made grants nothing, and stands for no absence.
+// P1: zero values grant nothing, and never mean that there is no restriction.
 func TestZeroValuesGrantNothing(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	world.allowed(t, true)

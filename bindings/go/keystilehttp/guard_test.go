@@ -92,7 +92,7 @@ func (s *service) issue(request keystile.IssueRequest) *keystile.Change {
 	return change
 }
 
-// send sends a request whose target stands in it as it is.
+// send sends a request with exactly this target.
 func (s *service) send(method, target string, headers ...string) (*http.Response, string) {
 	s.Helper()
 	connection, err := net.Dial("tcp", s.server.Listener.Addr().String())
@@ -188,7 +188,7 @@ func TestARouteRequiresPermissions(t *testing.T) {
 	s.guard.Require("write and audit")
 }
 
-// A second guard on the way looks at its requirement, and spends nothing.
+// A second guard on the same request checks its requirement, and spends nothing.
 func TestGuardsInARow(t *testing.T) {
 	s := newService(t, keystilehttp.Options{})
 	s.server.Config.Handler = s.guard.Handler(s.mux)
@@ -239,7 +239,7 @@ func TestTheFieldsOfAResponse(t *testing.T) {
 	}
 }
 
-// A1 to A24: what is matched is what was sent.
+// A1 to A24: rules match the path as it was sent.
 func TestPathsAreMatchedAsTheyWereSent(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		s := newService(t, keystilehttp.Options{})
@@ -266,7 +266,7 @@ func TestPathsAreMatchedAsTheyWereSent(t *testing.T) {
 			"http://localhost?/api/metrics/cpu"} {
 			for _, key := range []string{restricted, free} {
 				response, body := s.send("GET", path, "X-API-Key", key)
-				// What cannot be read at all is refused by the server itself.
+				// The server itself refuses a request that it cannot parse.
 				if response.StatusCode == 400 && !strings.HasPrefix(body, "{") {
 					continue
 				}
@@ -338,7 +338,7 @@ func (s *service) read(connection net.Conn, method string) (*http.Response, stri
 	return response, string(body)
 }
 
-// BenchmarkGuard is a guarded handler on a warm key, without a network.
+// BenchmarkGuard is a guarded handler on a cached key, without a network.
 func BenchmarkGuard(b *testing.B) {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"write"}}, time.Now()))

@@ -38,7 +38,7 @@ func expectAdopted(t *testing.T, store *keystilesql.Store) {
 	}
 }
 
-// A row that no record can be is an error, never a record that grants more.
+// A row that is not a valid record is an error, never a record that grants more.
 func TestADamagedRowIsAnError(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
 	store := openSQLite(t, path)

@@ -14,7 +14,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilesql"
 )
 
-// must ends a test where a value that it needs cannot be made.
+// must ends a test if a value that it needs cannot be created.
 func must[T any](t testing.TB) func(T, error) T {
 	return func(value T, err error) T {
 		t.Helper()
@@ -25,7 +25,7 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-// ledger is a store in SQLite, under a name of its own for each test.
+// ledger is a store in SQLite, with a separate name for each test.
 func ledger(t *testing.T) *keystilesql.Store {
 	t.Helper()
 	return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
@@ -39,7 +39,7 @@ func authenticatorOver(t *testing.T, store keystile.RecordFinder, peppers *keyst
 	return authenticator
 }
 
-// eventually waits until something holds, for as long as a slow machine may take.
+// eventually waits until something holds, as long as a slow machine may take.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
@@ -91,7 +91,8 @@ func TestTheFirstUseEndsTheOverlapBehindARequestsBack(t *testing.T) {
 	})
 }
 
-// P10: two keys live, not three, in a process that hears of the rotations by their events.
+// P10: two keys are live, not three, in a process that reads the rotations from their
+// events.
 func TestASecondRotationElsewhereEndsTheOldestKeyHereToo(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
@@ -135,7 +136,7 @@ func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	if allowed.Load() != 10 || spent.Load() != 30 {
 		t.Errorf("%d allowed, %d spent, %d errors", allowed.Load(), spent.Load(), other.Load())
 	}
-	// A wrong secret for the same id spends nothing, and tells nothing.
+	// A wrong secret for the same id spends nothing, and discloses nothing.
 	wrong := change.Key.Expose()[:len(change.Key.Expose())-7] + "0000000"
 	decision, err := authenticators[0].Check(ctx, wrong, keystile.Request{})
 	if err != nil || !errors.Is(decision.Err(), keystile.ErrInvalidKey) || !decision.KeyID().IsZero() {
@@ -143,7 +144,7 @@ func TestCountedUsesAreSpentInTheStore(t *testing.T) {
 	}
 }
 
-// K8, G4: what another process writes is in force here, though nobody says so here.
+// K8, G4: changes by another process are in force here without a notification.
 func TestChangesOfOtherProcessesAreHeardOf(t *testing.T) {
 	ctx, store := context.Background(), ledger(t)
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}

@@ -22,8 +22,8 @@ func TestContextsThatEndAmidWritesOnPostgreSQL(t *testing.T) {
 	endsAmidWrites(t, openPostgres(t, source), 2*time.Millisecond)
 }
 
-// endsAmidWrites lets requests go away at any moment: what was acknowledged is there, and no
-// connection is left with something half done on it.
+// endsAmidWrites cancels requests at any moment: acknowledged changes are stored, and no
+// connection is left in a transaction.
 func endsAmidWrites(t *testing.T, store *keystilesql.Store, step time.Duration) {
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	var mutex sync.Mutex

@@ -14,7 +14,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// An authenticator over a store has the verbs, which are in force when they return.
+// An authenticator over a store can change keys; changes are in force when the methods
+// return.
 func Example_authenticator() {
 	ctx := context.Background()
 	folder, err := os.MkdirTemp("", "keys")

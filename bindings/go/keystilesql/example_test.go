@@ -32,7 +32,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// The pure functions make changes, and the store writes them.
+	// The pure functions create changes, and the store writes them.
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	change := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd", Uses: keystile.Ptr(uint64(1))}, time.Now()))
 	fmt.Println(store.Commit(ctx, change.Batch()))

@@ -6,7 +6,7 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// What tests look into.
+// For tests of package keystilesql_test.
 var ReadInstant = readInstant
 
 // FindIn looks a record up in a transaction of SQLite.

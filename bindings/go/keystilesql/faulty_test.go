@@ -14,7 +14,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/storetest"
 )
 
-// faulty is a ledger with one fault, to see that the suite finds it.
+// faulty is a store with one fault, which the suite must find.
 type faulty struct {
 	keystile.Store
 	fault string
@@ -118,7 +118,7 @@ func (f faulty) Events(ctx context.Context, key keystile.KeyID, after uint64, li
 
 const faultToRun = "KEYSTILE_FAULT"
 
-// This is what runs the suite on a fault, in a process of its own.
+// This runs the suite on a store with a fault, in a separate process.
 func TestOneFault(t *testing.T) {
 	fault := os.Getenv(faultToRun)
 	if fault == "" {

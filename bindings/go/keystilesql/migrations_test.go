@@ -59,7 +59,7 @@ func TestNewerTablesAreNotTouched(t *testing.T) {
 	}
 }
 
-// The article's own table is adopted, and its keys verify from then on.
+// The table of the article is adopted, and its keys verify from then on.
 func TestTheArticlesTableIsAdopted(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
 	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
@@ -67,7 +67,7 @@ func TestTheArticlesTableIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	// Key texts "dt_" and 64 times the digit 0, 1 or 2, with SHA-256 as the article has it.
+	// The keys are "dt_" and 64 times the digit 0, 1 or 2, with SHA-256 as in the article.
 	for _, statement := range []string{
 		`CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, key_hash VARCHAR(64) NOT NULL UNIQUE,
 		 key_prefix VARCHAR(10) NOT NULL, client_name VARCHAR(255) NOT NULL, client_email VARCHAR(255),

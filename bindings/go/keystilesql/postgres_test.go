@@ -23,7 +23,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/storetest"
 )
 
-// server is a throw-away PostgreSQL server on a socket in a folder of its own.
+// server is a temporary PostgreSQL server on a socket in a separate folder.
 type server struct {
 	folder, programs string
 	as               *syscall.Credential
@@ -46,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// startPostgres gives the one server of this test run. Where there is no PostgreSQL the test
-// is skipped, unless KEYSTILE_REQUIRE_POSTGRES is set.
+// startPostgres returns the one server of this test run. If PostgreSQL is not installed,
+// the test is skipped, unless KEYSTILE_REQUIRE_POSTGRES is set.
 func startPostgres(t *testing.T) *server {
 	t.Helper()
 	programs := postgresPrograms()
@@ -89,7 +89,7 @@ func start(programs string) (*server, error) {
 	}
 	own := &server{folder: folder, programs: programs}
 	if os.Getuid() == 0 {
-		// It refuses to run as root.
+		// PostgreSQL refuses to run as root.
 		servant, err := user.Lookup("postgres")
 		if err != nil {
 			if servant, err = user.Lookup("nobody"); err != nil {
@@ -106,7 +106,7 @@ func start(programs string) (*server, error) {
 	if out, err := own.command("initdb", "-D", "data", "-U", "keystile", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "--no-instructions").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// It ends when this process does, however that ends: the pipe is closed then.
+	// The server ends when this process does, in any way: then the pipe is closed.
 	const guard = `"$0" "$@" & server=$!; read -r _; kill -INT $server; wait`
 	own.running = own.command("sh", "-c", guard, filepath.Join(programs, "postgres"), "-D", "data", "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
 		"-c", "max_connections=200", "-c", "shared_buffers=16MB", "-c", "deadlock_timeout=200ms")
@@ -142,7 +142,8 @@ func (s *server) stop() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// database makes an empty database, and names it for Go's driver and for the Rust program.
+// database creates an empty database, and returns its address for Go's driver and for the
+// Rust program.
 func (s *server) database(t *testing.T) (source, at string) {
 	t.Helper()
 	name := fmt.Sprintf("keys%d", s.databases.Add(1))

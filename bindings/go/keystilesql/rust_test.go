@@ -15,8 +15,8 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// program is the Rust program. KEYSTILE_PROGRAM names one that is built already; without it
-// Cargo builds one, where there is a Cargo.
+// program returns the Rust program. KEYSTILE_PROGRAM names one that is already built;
+// otherwise Cargo builds one, if it is installed.
 func program(t *testing.T) string {
 	t.Helper()
 	if built := os.Getenv("KEYSTILE_PROGRAM"); built != "" {
@@ -54,7 +54,7 @@ func TestAKeyOfTheRustProgramVerifiesInGoOnSQLite(t *testing.T) {
 	bothWays(t, "sqlite:"+database, func(t *testing.T) keystile.Store { return openSQLite(t, database) })
 }
 
-// bothWays issues keys on either side, and has them used and ended on the other.
+// bothWays issues keys on either side, and uses and revokes them on the other.
 func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	own, ctx := program(t), context.Background()
 	call := func(key string, words ...string) (string, error) {
@@ -78,7 +78,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 		return out
 	}
 
-	// Rust issues, and makes the tables; Go reads.
+	// Rust issues, and creates the tables; Go reads.
 	for _, format := range []string{"structured", "opaque"} {
 		issued := must(call("", "issue", "--json", "--client", "Ünïcode Ltd", "--email", "ops@acme.example", "--owner", "tenant-7",
 			"--permission", "read", "--permission", "invoices:*", "--endpoint", "GET /api/data/*", "--network", "192.0.2.0/24",
@@ -109,7 +109,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 		if decision, _ := authenticator.Check(ctx, said.Key, request); !errors.Is(decision.Err(), keystile.ErrEndpointNotAllowed) {
 			t.Errorf("%v", decision)
 		}
-		// What Go has spent, Rust knows.
+		// Rust sees what Go has spent.
 		answer := must(call(said.Key, "verify", "--json", "--requires", "read", "--path", "/api/data/7", "--ip", "192.0.2.9"))
 		if !strings.Contains(answer, `"remaining_uses":1`) {
 			t.Errorf("%s", answer)
@@ -146,7 +146,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	if !strings.Contains(shown, `"tenant-8"`) || !strings.Contains(shown, `1.0`) {
 		t.Errorf("%s", shown)
 	}
-	// The authenticator keeps the record, and hears of what Rust does.
+	// The authenticator caches the record, and is notified of what Rust does.
 	if decision, err := authenticator.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"}); err != nil || !decision.Allowed() {
 		t.Fatal(decision, err)
 	}
@@ -156,7 +156,7 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 		return errors.Is(decision.Err(), keystile.ErrKeySuspended)
 	})
 	must(call("", "resume", id.String()))
-	// Rust rotates; Go takes both keys.
+	// Rust rotates; Go accepts both keys.
 	successor := must(call("", "rotate", id.String()))
 	wait(t, func() bool {
 		old, _ := authenticator.Check(ctx, key, keystile.Request{Method: "GET", Path: "/api/data"})
@@ -175,13 +175,13 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 	if err != nil || strings.Join(kinds, " ") != "issued suspended resumed rotated" {
 		t.Errorf("%v, %v", kinds, err)
 	}
-	// What Go noted on closing, Rust shows.
+	// Rust shows the last use that Go wrote when it closed.
 	if shown := must(call("", "show", "--json", id.String())); strings.Contains(shown, `"last_used_at":null`) {
 		t.Errorf("%s", shown)
 	}
 }
 
-// wait waits until something holds, for as long as a slow machine may take.
+// wait waits until something holds, as long as a slow machine may take.
 func wait(t *testing.T, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {

@@ -13,7 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// openSQLite is a store on a file, whose tables are there.
+// openSQLite returns a store on a file, with its tables.
 func openSQLite(t *testing.T, path string) *keystilesql.Store {
 	t.Helper()
 	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
@@ -34,7 +34,7 @@ func TestSQLiteIsALedger(t *testing.T) {
 	})
 }
 
-// A path is always a file's, whatever stands in its name.
+// A path is always that of a file, whatever its name is.
 func TestAPathIsAFiles(t *testing.T) {
 	for _, name := range []string{":memory:", "we?ird #1%20.db", "with space.db", "a&b=c.db", "ünï.db", "-x.db"} {
 		folder := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The program itself is what is tested: this test runs its own binary as it.
+// The program itself is tested: this test runs its own binary as the program.
 func TestMain(m *testing.M) {
 	if os.Getenv("KEYSTILE_EXAMPLE_SERVICE") != "" {
 		main()
@@ -40,7 +40,7 @@ func output(t *testing.T, words ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// serving runs the service until the test ends, and answers where.
+// serving runs the service until the test ends, and returns its address.
 func serving(t *testing.T, database string) string {
 	t.Helper()
 	own := command(database, "serve", "localhost:0")
@@ -118,7 +118,7 @@ func TestTheArticlesRoutes(t *testing.T) {
 	status, body = ask(t, "GET", url+"/api/profile", "X-API-Key", reader+"x")
 	expect(t, status, body, 401, map[string]any{"code": "invalid_key"})
 
-	// Another process issues and revokes, and this one hears of it.
+	// Another process issues and revokes, and the service is notified of it.
 	late := output(t, database, "issue", "Late Ltd", "read")
 	status, body = ask(t, "GET", url+"/api/profile", "X-API-Key", late)
 	expect(t, status, body, 200, map[string]any{"client": "Late Ltd"})

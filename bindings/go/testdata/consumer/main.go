@@ -1,4 +1,4 @@
-// Consumer is a program outside the tree: it knows the public packages alone.
+// Consumer is a program outside the tree: it uses only the public packages.
 package main
 
 import (
