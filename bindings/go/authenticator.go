@@ -14,37 +14,37 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// roundsMax is how often a check fetches before it gives up on invalidations that overtake
-// it, and roundPause the time between the later rounds: a replica may lag behind.
+// roundsMax is the maximum number of fetches of a check that invalidations overtake, and
+// roundPause the time between the later ones, because a replica may lag.
 const (
 	roundsMax  = 8
 	roundPause = 5 * time.Millisecond
-	// absentTTL is the default for how long a key that the store did not know is refused.
+	// absentTTL is the default of [Options.AbsentTTL].
 	absentTTL = 10 * time.Second
 )
 
-// Authenticator decides about requests by records that it keeps, and fetches those that it has
-// not. Any number of goroutines may call any of its methods at once.
+// Authenticator decides about requests by cached records, and fetches those that it does
+// not have. Any number of goroutines may call its methods at once.
 //
-//   - It keeps records, never decisions: state, expiry, endpoint, permission and limit are
-//     judged on each check. A check of a key whose record is kept takes no lock and
-//     allocates nothing.
-//   - Requests that wait for the same key share one fetch. One that goes away does not fail
-//     the others.
-//   - What is kept and has not run out is answered while the store is down. All else is
-//     then refused, with [ErrStoreUnavailable].
-//   - Once [Authenticator.Invalidate] or one of the verbs has returned, no check that begins later
-//     goes by an older record. What other processes change is in force within about a
-//     second where the store is a [EventSource], and when the TTL is over at the latest.
-//   - Rate limits are kept by each process for itself. Counted uses are spent in the store
-//     where it is a [UsageStore], and else by each process for itself too.
+//   - It caches records, never decisions: each check evaluates state, expiry, endpoint,
+//     permission and limit. A check with a cached record takes no lock and allocates
+//     nothing.
+//   - Requests that wait for the same key share one fetch. A request that is cancelled does
+//     not fail the others.
+//   - While the store is down, requests with a cached record are still answered. All others
+//     are refused, with [ErrStoreUnavailable].
+//   - After [Authenticator.Invalidate] or a method that changes keys has returned, no later
+//     check uses an older record. Changes by other processes are in force within about a
+//     second if the store is an [EventSource], otherwise when the TTL has passed.
+//   - Each process applies rate limits separately. Counted uses are spent in the store if
+//     it is a [UsageStore], otherwise by each process separately.
 //
-// Call [Authenticator.Close] to note the last uses and to end its background work. An authenticator
-// that is dropped without it loses the uses not yet noted, and nothing else.
+// Call [Authenticator.Close] to write the last uses and to end the background work. An
+// authenticator that is not closed only loses the uses that are not yet written.
 type Authenticator struct{ *parts }
 
-// parts are what the background work needs; it must not hold the Authenticator itself, or that
-// would never be let go of.
+// parts are what the background work needs. They must not refer to the Authenticator
+// itself, which would then never be collected.
 type parts struct {
 	ring      *capi.Keyring
 	verifier  *Verifier
@@ -65,11 +65,15 @@ type parts struct {
 	running   sync.WaitGroup
 }
 
-// NewAuthenticator is an authenticator for the keys that a verifier accepts, over a store. A [Store] is
-// the most that the store can be; [RecordFinder] alone is enough to check keys.
+// NewAuthenticator returns an authenticator for the keys that a verifier accepts, over a
+// store. To check keys, the store need only be a [RecordFinder]; a [Store] enables all
+// methods.
 func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (*Authenticator, error) {
-	if store == nil || verifier == nil {
-		return nil, errors.New("keystile: an authenticator needs a store and a verifier")
+	if store == nil {
+		return nil, errors.New("keystile: the store must not be nil")
+	}
+	if verifier == nil {
+		return nil, errors.New("keystile: the verifier must not be nil")
 	}
 	asked := capi.KeyringOptions{
 		TTLMillis:       orDefaultMillis(options.TTL),
@@ -81,7 +85,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	asked.Capacity = uint64(options.Capacity)
 	if options.AbsentTTL == 0 && options.TTL > 0 && options.TTL < absentTTL {
-		// The default, as long as the TTL has room for it.
+		// The default, unless the TTL is shorter.
 		asked.AbsentTTLMillis = asked.TTLMillis
 	}
 	ring, status := capi.NewKeyring(verifier.verifier, &asked)
@@ -128,12 +132,12 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	return authenticator, nil
 }
 
-// Check decides about a presented key, and fetches its record where that is not kept. The
-// key is whatever was presented, of any length and content.
+// Check decides about a presented key, and fetches its record if it is not cached. The key
+// may have any length and content.
 //
-// The decision alone says whether the request may go on. With an error it refuses too: the
-// error says why no key was judged, as [ErrStoreUnavailable], joined with the store's own
-// or the context's.
+// Only the decision says whether the request may go on. It also refuses if there is an
+// error, which says why no decision about the key was made: for example
+// [ErrStoreUnavailable], joined with the error of the store or of the context.
 func (k *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
 	var decision Decision
 	if k.closed.Load() {
@@ -159,7 +163,7 @@ func (k *Authenticator) Check(ctx context.Context, key string, request Request) 
 	return decision.orMisuse()
 }
 
-// fetchAndAdmit is the way of a key whose record is not kept.
+// fetchAndAdmit checks a key whose record is not cached.
 func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
 	defer runtime.KeepAlive(k)
 	lookup, err := k.verifier.LookUp(key)
@@ -183,7 +187,7 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 				return Refuse(CauseStoreUnavailable), unavailable(err)
 			}
 			if !decision.Allowed() && landed.asOf < asOf && round == 0 {
-				// Refused by a fetch that began before something was invalidated.
+				// The refusal is based on a fetch from before an invalidation.
 				continue
 			}
 			if proved {
@@ -191,12 +195,12 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			}
 		}
 		if landed.record != nil {
-			// Before it is admitted: whoever goes by it finds it here.
+			// Before it is admitted, so that callers that see the decision find the record.
 			k.directory.keep(landed.record)
 		}
 		decision := Decision{requirement: request.Requirement}
-		// Who joined a fetch answers for what was invalidated since that began, which was
-		// before its own ticket.
+		// A check that joined a fetch must consider all invalidations since that fetch
+		// began, which was before its own ticket.
 		asOf, decision.status = k.ring.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
@@ -209,8 +213,8 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
 }
 
-// checkCounted judges a key whose uses are counted by what the store has spent of them.
-// Where its secret is not proved, the authenticator is to remember that.
+// checkCounted decides about a key with counted uses, by what the store says is spent. If
+// its secret is wrong, proved is false, and the keyring must remember that.
 func (k *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
 	at := timeOf(now)
 	for range triesMax {
@@ -240,7 +244,7 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 			}
 			return decision, true, nil
 		}
-		// Somebody else was faster: all is read and judged anew.
+		// Another request was faster: read everything again and decide again.
 		if record, err = k.store.Find(ctx, lookup); err != nil {
 			return Decision{}, false, err
 		}
@@ -248,9 +252,8 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 	return Decision{}, false, ErrStale
 }
 
-// Record is the record of a key that a decision allowed, for whoever may know whose key it
-// was: the one that is kept, else the store's. Its last use, and the uses that are left, are
-// as they were when it was read.
+// Record returns the record of a key that a decision allowed: the cached one, otherwise the
+// store's. Its last use and remaining uses are as they were when it was read.
 func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	if id.IsZero() {
 		return nil, ErrNotFound
@@ -271,38 +274,39 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	return record, nil
 }
 
-// Invalidate voids what is kept of a key, and fetches of it that are under way. Call it
-// after each change that the store has accepted, and after issuing; the verbs of the
-// authenticator do so themselves.
+// Invalidate invalidates the cached record of a key, and fetches of it in progress. Call it
+// after each change that the store has accepted, and after issuing; the methods of the
+// authenticator do it themselves.
 func (k *Authenticator) Invalidate(id KeyID) {
 	k.directory.forget(id)
 	k.ring.Invalidate(&id.id)
 }
 
-// InvalidateOwner voids what is kept of all keys of an owner, at once.
+// InvalidateOwner invalidates the cached records of all keys of an owner.
 func (k *Authenticator) InvalidateOwner(owner string) {
 	k.directory.forgetAll()
 	k.ring.InvalidateOwner(owner)
 }
 
-// InvalidateAll voids all that is kept, at once.
+// InvalidateAll invalidates all cached records.
 func (k *Authenticator) InvalidateAll() {
 	k.directory.forgetAll()
 	k.ring.InvalidateAll()
 }
 
-// Reset voids all that is kept, and forgets which versions were seen: for a store that was
-// put back from a backup, whose records are older than those that were kept. They would else be
-// taken for those of a replica that lags, and each check refused. A revocation that the backup
-// does not have is forgotten with the rest.
+// Reset invalidates all cached records and forgets which versions were seen. Call it after
+// the store was restored from a backup: its records are older than the cached ones, so they
+// would be taken for those of a replica that lags, and each check refused. Revocations that
+// the backup does not have are forgotten too.
 //
-// An authenticator that follows a [EventSource] sees for itself that its events became fewer.
+// An authenticator over an [EventSource] calls it itself when there are fewer events than
+// before.
 func (k *Authenticator) Reset() {
 	k.directory.forgetAll()
 	k.ring.Reset()
 }
 
-// Stats is what was done so far.
+// Stats returns the counters so far.
 func (k *Authenticator) Stats() Stats {
 	ring := k.ring.Stats()
 	waiting, dropped := k.uses.stats()
@@ -310,9 +314,9 @@ func (k *Authenticator) Stats() Stats {
 		ring.AbsentHits, ring.UsesLost, dropped, waiting}
 }
 
-// Close ends the background work, waits for it, and notes the last uses, as long as the
-// context lasts. From now on each check is refused, since nobody hears of changes any more.
-// It may be called again, and then notes what could not be noted before.
+// Close ends the background work, waits for it, and writes the last uses, unless the
+// context ends first. From now on each check is refused, because changes are no longer
+// followed. Call it again to write what could not be written before.
 func (k *Authenticator) Close(ctx context.Context) error {
 	k.closed.Store(true)
 	k.stop()
@@ -345,10 +349,10 @@ func (p *parts) run(work func()) {
 	}()
 }
 
-// unavailable is the error of a check for which no key was judged.
+// unavailable returns the error of a check that made no decision about a key.
 func unavailable(reason error) error { return errors.Join(ErrStoreUnavailable, reason) }
 
-// pause waits, and says whether the context lasted.
+// pause waits, and reports whether the context has not ended.
 func pause(ctx context.Context, span time.Duration) bool {
 	timer := time.NewTimer(span)
 	defer timer.Stop()
@@ -368,16 +372,17 @@ func orDefault[T comparable](value, otherwise T) T {
 	return value
 }
 
-// orZeroMillis is a span for the library: 0 is its default, and a negative one none at all.
+// orZeroMillis returns a duration for the library: 0 for the default, and none for a
+// negative one.
 func orZeroMillis(span time.Duration) uint64 {
 	if span < 0 {
-		return capi.ZeroMillis
+		return capi.DurationNone
 	}
 	return orDefaultMillis(span)
 }
 
-// orDefaultMillis is a span for the library, where 0 is its default: what is shorter than a
-// millisecond never becomes that.
+// orDefaultMillis returns a duration for the library, for which 0 means the default. A
+// duration below a millisecond is out of range, and must not become 0.
 func orDefaultMillis(span time.Duration) uint64 {
 	if span > 0 && span < time.Millisecond {
 		return math.MaxUint64 - 1

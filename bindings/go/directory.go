@@ -2,11 +2,11 @@ package keystile
 
 import "sync"
 
-// directory holds the records that decisions were made on, about as many as the authenticator
-// keeps: that keeps of a record what a decision reads, and the names stand here.
+// directory holds the records that decisions were made on, about as many as the keyring
+// caches. The keyring holds only what a decision reads; the other fields are here.
 //
-// There are two halves: when the younger is full, the older is let go of and the younger
-// takes its place. What is in use moves along.
+// There are two generations: when the younger one is full, the older one is dropped and the
+// younger one takes its place. A record that is used moves to the younger one.
 type directory struct {
 	mutex          sync.RWMutex
 	younger, older map[KeyID]*Record
@@ -34,7 +34,7 @@ func (d *directory) find(id KeyID) *Record {
 	return record
 }
 
-// keep keeps a record in the place of an older version, never of a newer one.
+// keep replaces an older version of a record, never a newer one.
 func (d *directory) keep(record *Record) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()

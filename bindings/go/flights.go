@@ -7,26 +7,26 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// flights are the fetches that are under way: one for all who wait for the same key.
+// flights are the fetches in progress: one for all requests that wait for the same key.
 //
-// Each is a goroutine of its own: whoever asked first may go away, and the others still get
-// their answer. How many run at once is bounded.
+// Each fetch has its own goroutine: if the request that started it is cancelled, the others
+// still get their answer. The number of concurrent fetches is limited.
 type flights struct {
 	parts  *parts
 	places chan struct{}
 	mutex  sync.Mutex
 	open   map[sought]*flight
-	// shared counts those who joined a fetch of somebody else's.
+	// shared counts the requests that joined the fetch of another one.
 	shared uint64
 }
 
-// sought is what is looked for. The first of an opaque key's digests names its text.
+// sought is what is fetched. The first digest identifies the text of an opaque key.
 type sought struct {
 	id     KeyID
 	digest Digest
 }
 
-// flight is a fetch; landed is of meaning once done is closed.
+// flight is a fetch; landed and err are valid after done is closed.
 type flight struct {
 	asOf   uint64
 	done   chan struct{}
@@ -34,7 +34,7 @@ type flight struct {
 	err    error
 }
 
-// landed is what a fetch came to, and how much was invalidated before it began.
+// landed is the result of a fetch, and the number of invalidations before it began.
 type landed struct {
 	asOf   uint64
 	record *Record
@@ -49,10 +49,10 @@ func newFlights(parts *parts, most int) *flights {
 	}
 }
 
-// fetch is what the store has, by a fetch that is under way or by a new one.
+// fetch returns what the store has, from a fetch in progress or from a new one.
 //
-// asOf is how much was invalidated before the caller asked; anew leaves out fetches that
-// began before that.
+// asOf is the number of invalidations before the caller asked; if anew is set, fetches that
+// began before that are not joined.
 func (f *flights) fetch(ctx context.Context, lookup Lookup, asOf uint64, anew bool) (landed, error) {
 	own, err := f.joinOrBegin(ctx, lookup, asOf, anew)
 	if err != nil {
@@ -97,7 +97,7 @@ func (f *flights) joinOrBegin(ctx context.Context, lookup Lookup, asOf uint64, a
 	}
 	own := &flight{asOf: asOf, done: make(chan struct{})}
 	f.open[what] = own
-	// The values of the request stay, as a trace; its end does not end the fetch.
+	// The fetch keeps the values of the request, such as a trace, but does not end with it.
 	go f.fly(context.WithoutCancel(ctx), what, lookup, own)
 	return own, nil
 }
@@ -112,13 +112,13 @@ func (f *flights) fly(ctx context.Context, what sought, lookup Lookup, own *flig
 	ctx, cancel := context.WithTimeout(ctx, f.parts.timeout)
 	defer cancel()
 	own.landed.asOf = own.asOf
-	// A store that panics ends neither the process nor those who wait.
+	// If the store panics, neither the process nor the waiting requests end.
 	own.err = ErrInternal
 	defer func() {
 		if recover() != nil {
 			own.err = ErrInternal
 		}
-		// Off the board first: who comes from here on begins a fetch of its own.
+		// Remove the fetch first: later requests must begin a new one.
 		f.mutex.Lock()
 		if f.open[what] == own {
 			delete(f.open, what)

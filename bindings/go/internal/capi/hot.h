@@ -1,5 +1,5 @@
-/* The calls of the hot path as flat arguments: a struct in Go's memory that points to
- * Go's memory may not be passed to C, and one on C's own stack may point there. */
+/* The calls of the hot path with flat arguments: Go must not pass C a struct that points to
+ * Go's memory, but a struct on C's stack may point there. */
 #ifndef KEYSTILE_GO_HOT_H
 #define KEYSTILE_GO_HOT_H
 
@@ -7,10 +7,10 @@
 #include <string.h>
 
 #if KEYSTILE_ABI_VERSION != 1
-#error "keystile.h is of another ABI than this Go module; take both from one release"
+#error "keystile.h has another ABI than this Go module; use both from the same release"
 #endif
 
-/* A text that is none where it is empty. */
+/* A text; an empty one means none. */
 static inline keystile_str ks_text(const char *data, size_t len) {
     keystile_str text = {len == 0 ? NULL : data, len};
     return text;
@@ -33,7 +33,7 @@ static inline void ks_request(keystile_request *request, const keystile_requirem
     }
 }
 
-/* What to fetch is told by keystile_key_lookup; of the ticket only its instant is kept. */
+/* keystile_key_lookup returns what to fetch; only the as_of of the ticket is kept. */
 static inline keystile_status ks_check(const keystile_keyring *keyring, const char *key,
                                        size_t key_len, const keystile_requirement *requirement,
                                        const char *method, size_t method_len, const char *path,
@@ -89,12 +89,12 @@ static inline keystile_status ks_verify(const keystile_verifier *verifier, const
     return keystile_verify(verifier, key, key_len, record, &request, usage, now, decision);
 }
 
-/* A request has one header that may carry a key, nearly always. */
+/* Nearly every request has only one header that may carry a key. */
 static inline keystile_status ks_extract_one(const keystile_credential_rules *rules,
                                              const char *name, size_t name_len, const char *value,
                                              size_t value_len, keystile_decision *decision,
                                              keystile_credential *credential) {
-    /* NULL would be no name at all, which is another thing than an empty one. */
+    /* NULL would mean that there is no name, which differs from an empty one. */
     keystile_header header = {{name_len == 0 ? "" : name, name_len}, {value, value_len}};
     return keystile_credential_extract(rules, &header, 1, decision, credential);
 }

@@ -27,7 +27,7 @@ import (
 	"unsafe"
 )
 
-// Request is what a request asks for; an empty text is none.
+// Request is what a request asks for; an empty text means none.
 type Request struct {
 	Requirement *Requirement
 	Method      string
@@ -36,7 +36,7 @@ type Request struct {
 	Address     netip.Addr
 }
 
-// AddressOf is an address as the library has it.
+// AddressOf returns an address in the form of the library.
 func AddressOf(address netip.Addr) Address {
 	switch {
 	case address.Is4():
@@ -64,7 +64,7 @@ func newVerifier(p *C.keystile_verifier, status Status) (*Verifier, Status) {
 	return verifier, OK
 }
 
-// NewVerifier accepts keys of one format.
+// NewVerifier returns a verifier for keys of one format.
 func NewVerifier(format *Format, peppers *Peppers) (*Verifier, Status) {
 	var p *C.keystile_verifier
 	status := Status(C.keystile_verifier_new(format.p, peppers.pointer(), &p))
@@ -73,7 +73,7 @@ func NewVerifier(format *Format, peppers *Peppers) (*Verifier, Status) {
 	return newVerifier(p, status)
 }
 
-// With is the same verifier, which accepts keys of a further format too.
+// With returns the same verifier, which accepts keys of a further format too.
 func (v *Verifier) With(format *Format) (*Verifier, Status) {
 	var p *C.keystile_verifier
 	status := Status(C.keystile_verifier_with_format(v.p, format.p, &p))
@@ -82,7 +82,7 @@ func (v *Verifier) With(format *Format) (*Verifier, Status) {
 	return newVerifier(p, status)
 }
 
-// LookUp is what to ask the store for.
+// LookUp returns what to ask the store for.
 func (v *Verifier) LookUp(key string, lookup *Lookup) Status {
 	data, len := borrow(key)
 	status := Status(C.keystile_key_lookup(v.p, data, len, (*C.keystile_lookup)(unsafe.Pointer(lookup))))
@@ -111,7 +111,7 @@ func (v *Verifier) Verify(key string, record *Record, request *Request, usage *U
 // Keyring is keystile_keyring.
 type Keyring struct{ p *C.keystile_keyring }
 
-// KeyringOptions are keystile_keyring_options; 0 is the default.
+// KeyringOptions is keystile_keyring_options; 0 selects the default.
 type KeyringOptions struct {
 	Capacity        uint64
 	TTLMillis       uint64
@@ -119,10 +119,10 @@ type KeyringOptions struct {
 	ClockSkewMillis uint64
 }
 
-// ZeroMillis stands for no time at all, where 0 stands for the default.
-const ZeroMillis uint64 = C.KEYSTILE_DURATION_NONE
+// DurationNone means zero, because 0 selects the default.
+const DurationNone uint64 = C.KEYSTILE_DURATION_NONE
 
-// NewKeyring is a keyring for the keys that a verifier accepts.
+// NewKeyring returns a keyring for the keys that a verifier accepts.
 func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) {
 	var p *C.keystile_keyring
 	own := C.keystile_keyring_options{
@@ -143,8 +143,8 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 	return keyring, OK
 }
 
-// Check decides by a record that is kept, or says with NeedsRecord that one is to be
-// fetched, and as of when.
+// Check decides by a cached record, or returns NeedsRecord and as of which invalidation the
+// record must be fetched.
 func (k *Keyring) Check(key string, request *Request, now uint64, decision *Decision) (asOf uint64, status Status) {
 	var family C.uint32_t
 	var bytes [16]byte
@@ -166,8 +166,8 @@ func (k *Keyring) Check(key string, request *Request, now uint64, decision *Deci
 	return uint64(before), status
 }
 
-// Admit decides by the record that was fetched, nil for none, and keeps it. NeedsRecord
-// means that the fetch was overtaken.
+// Admit decides by a fetched record, nil for none, and caches it. NeedsRecord means that an
+// invalidation overtook the fetch.
 func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, now uint64, decision *Decision) (asOf uint64, status Status) {
 	address := AddressOf(request.Address)
 	var after C.uint64_t
@@ -186,7 +186,7 @@ func (k *Keyring) Admit(before uint64, key string, request *Request, record *Rec
 	return uint64(after), status
 }
 
-// Invalidate voids what is kept of a key.
+// Invalidate invalidates the cached record of a key.
 func (k *Keyring) Invalidate(id *ID) Status {
 	collect()
 	status := Status(C.keystile_keyring_invalidate(k.p, (*C.keystile_id)(unsafe.Pointer(id))))
@@ -194,7 +194,7 @@ func (k *Keyring) Invalidate(id *ID) Status {
 	return status
 }
 
-// InvalidateOwner voids what is kept of all keys of an owner.
+// InvalidateOwner invalidates the cached records of all keys of an owner.
 func (k *Keyring) InvalidateOwner(owner string) Status {
 	data, len := borrow(owner)
 	status := Status(C.keystile_keyring_invalidate_owner(k.p, data, len))
@@ -202,7 +202,7 @@ func (k *Keyring) InvalidateOwner(owner string) Status {
 	return status
 }
 
-// InvalidateAll voids all that is kept.
+// InvalidateAll invalidates all cached records.
 func (k *Keyring) InvalidateAll() Status {
 	collect()
 	status := Status(C.keystile_keyring_invalidate_all(k.p))
@@ -210,7 +210,7 @@ func (k *Keyring) InvalidateAll() Status {
 	return status
 }
 
-// Reset voids all that is kept, and forgets which versions were seen.
+// Reset invalidates all cached records, and forgets which versions were seen.
 func (k *Keyring) Reset() Status {
 	collect()
 	status := Status(C.keystile_keyring_reset(k.p))
@@ -218,12 +218,12 @@ func (k *Keyring) Reset() Status {
 	return status
 }
 
-// KeyringStats are keystile_keyring_stats.
+// KeyringStats is keystile_keyring_stats.
 type KeyringStats struct {
 	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost uint64
 }
 
-// Stats is what was done so far, and what is held.
+// Stats returns the counters so far.
 func (k *Keyring) Stats() KeyringStats {
 	var stats C.keystile_keyring_stats
 	stats.struct_size = C.size_t(unsafe.Sizeof(stats))
@@ -244,7 +244,7 @@ func (k *Keyring) Stats() KeyringStats {
 	}
 }
 
-// DrainUses are the uses since the last call.
+// DrainUses returns the uses since the last call.
 func (k *Keyring) DrainUses() []Use {
 	var p *C.keystile_uses
 	collect()
