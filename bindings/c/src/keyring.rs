@@ -1,4 +1,4 @@
-//! The hot path: records in memory, decisions never.
+//! The hot path: records are cached, decisions never.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -16,77 +16,78 @@ use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
 use crate::verify::keystile_verifier;
 
-/// An in-process verifier for many threads: it keeps the records of keys that were proved,
-/// judges each request anew by them, and asks for a record when it has none. Handle; all
-/// its functions but `keystile_keyring_free` may be called by any threads at once.
+/// A cache of records for many threads. It decides each request by the record of its
+/// key, and asks for the record if it has none. Handle; any threads may call its
+/// functions at the same time, except `keystile_keyring_free`.
 #[derive(Debug)]
 pub struct keystile_keyring(pub(crate) Keyring);
 
-/// Stands for no time at all, where 0 stands for the default.
+/// Zero duration; 0 selects the default.
 pub const KEYSTILE_DURATION_NONE: u64 = u64::MAX;
 
-/// How a keyring is set up. What is left at 0 is the default.
+/// The options of a keyring. 0 selects the default.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_keyring_options {
     /// `sizeof(keystile_keyring_options)`.
     pub struct_size: usize,
-    /// Records that are kept at most: 1 to 100,000,000; by default 100,000.
+    /// The most records that are cached: 1 to 100,000,000; by default 100,000.
     pub capacity: u64,
-    /// How long a record is used without asking again: 1 ms to a day; by default 300 s.
+    /// How long a record is used before it is fetched again: 1 ms to a day; by default
+    /// 300 s.
     pub ttl_millis: u64,
-    /// How long a key that the store did not know is refused without asking again: no
-    /// longer than the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` for not at all.
+    /// How long a key that the store does not know is refused without another fetch: at
+    /// most the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` turns this off.
     pub absent_ttl_millis: u64,
-    /// By how much the clock may step back without reviving what was seen expired; by
-    /// default 60 s. `KEYSTILE_DURATION_NONE` for not at all.
+    /// By how much the clock may go back before an expired key could be accepted again;
+    /// by default 60 s. `KEYSTILE_DURATION_NONE` turns this off.
     pub clock_skew_millis: u64,
 }
 
 begins_with_its_size!(keystile_keyring_options);
 
 /// A check that waits for its record. It holds no pointer and no part of a secret, and
-/// needs not be freed.
+/// need not be freed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_ticket {
-    /// What was invalidated before the fetch began; not to be looked into.
+    /// Which invalidations came before the check. Its content is private.
     pub as_of: u64,
     /// What to ask the store for.
     pub lookup: keystile_lookup,
 }
 
-/// What a keyring has done so far, and what it holds.
+/// Counters of a keyring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_keyring_stats {
     /// `sizeof(keystile_keyring_stats)`.
     pub struct_size: usize,
-    /// Records that are kept.
+    /// Records that are cached.
     pub entries: u64,
     /// Checks that asked for a record.
     pub fetches: u64,
-    /// Fetches that an invalidation overtook, and that were asked for again.
+    /// Fetches that an invalidation overtook and that had to be repeated.
     pub overtaken: u64,
-    /// Records that were evicted for want of room.
+    /// Records that were evicted to make room.
     pub evictions: u64,
     /// Invalidations of ids, owners and everything.
     pub invalidations: u64,
-    /// Checks that were refused by what a store said shortly before.
+    /// Checks that were refused because the store recently did not know the key.
     pub absent_hits: u64,
-    /// Uses that were lost because nobody drained them.
+    /// Uses that were lost because they were not drained in time.
     pub uses_lost: u64,
 }
 
 begins_with_its_size!(keystile_keyring_stats);
 
-/// A keyring for the keys that a verifier accepts.
+/// Creates a keyring for the keys that a verifier accepts.
 ///
 /// `verifier`: copied.
 /// `options`: NULL for the defaults.
-/// `out_keyring`: receives a handle, to be freed with `keystile_keyring_free`.
+/// `out_keyring`: receives a handle; free it with `keystile_keyring_free`.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` where an option is out of its range, or
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range, or
 /// `KEYSTILE_ERROR_RANDOMNESS`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_new(
@@ -117,18 +118,18 @@ pub unsafe extern "C" fn keystile_keyring_new(
     })
 }
 
-/// Decides by a record that is kept, or says which one to fetch. The status that it returns
-/// is the decision: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
-/// allocation and takes no lock.
+/// Decides by a cached record, or returns which record to fetch. The returned status is
+/// the decision: the request may go on only if it is `KEYSTILE_OK`. An allow allocates
+/// nothing and takes no lock.
 ///
 /// `key`, `key_len`: the bytes as they were presented, of any length and content.
 /// `request`: what the caller wants to do.
-/// `now`: milliseconds since 1970; one reading of the clock for check and admit.
+/// `now`: milliseconds since 1970. Read the clock once for check and admit.
 /// `out_decision`: receives the details of an allow or a refusal. May be NULL.
-/// `out_ticket`: receives what to fetch, with `KEYSTILE_NEEDS_RECORD` alone.
+/// `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
 ///
-/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an error,
-/// which is no allow either.
+/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
+/// error, which does not allow the request either.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_check(
@@ -145,7 +146,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
-        // By reference: a check is large, and a move would be a copy.
+        // By reference, because a check is large and a move would copy it.
         request.ask(|request| match &keyring.check(key, request, now) {
             Check::Decided(decision) => tell(decision, out_decision),
             Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
@@ -153,16 +154,16 @@ pub unsafe extern "C" fn keystile_keyring_check(
     })
 }
 
-/// Decides by the record that was fetched for a ticket, and keeps it.
+/// Decides by the record that was fetched for a ticket, and caches it.
 ///
-/// Where an invalidation overtook the fetch, or it brought an older version than was kept,
-/// the answer is another ticket: fetch again. Give up after some rounds and refuse with
-/// `KEYSTILE_CAUSE_STORE_UNAVAILABLE`; never allow.
+/// If an invalidation overtook the fetch, or the record is older than one that was
+/// seen, this returns another ticket: fetch again. Give up after some rounds and refuse
+/// with `KEYSTILE_CAUSE_STORE_UNAVAILABLE`; never allow.
 ///
-/// `ticket`: from the check of the same key and request by this keyring. May be the same
+/// `ticket`: from a check of the same key and request by this keyring. May be the same
 /// struct as `out_ticket`.
 /// `key`, `key_len`, `request`, `now`: as for the check.
-/// `record`: what the store has now; NULL where it has none.
+/// `record`: what the store has now; NULL if it has none.
 /// `out_decision`, `out_ticket`: as for the check.
 ///
 /// Returns as `keystile_keyring_check`.
@@ -181,7 +182,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
 ) -> keystile_status {
     guard(|| {
         let keyring = &non_null(keyring)?.0;
-        // Read before the output is looked at: the two may be the same.
+        // Read this before the output is checked: the two may be the same.
         let as_of = non_null(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
         let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
@@ -200,8 +201,8 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     })
 }
 
-/// Voids what is kept of a key, and fetches of it that are under way. Once it has returned,
-/// no call that begins later gets a decision from an older record. Call it after each change
+/// Invalidates the cached record of a key, and fetches of it in progress. After this
+/// has returned, no later call decides by an older record. Call it after each change
 /// that the store has accepted, and after issuing.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
@@ -217,7 +218,7 @@ pub extern "C" fn keystile_keyring_invalidate(
     })
 }
 
-/// Voids what is kept of all keys of an owner, at once. Returns `KEYSTILE_OK`.
+/// Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
     keyring: Option<&keystile_keyring>,
@@ -231,7 +232,7 @@ pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
     })
 }
 
-/// Voids all that is kept, at once. Returns `KEYSTILE_OK`.
+/// Invalidates all cached records. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_invalidate_all(
     keyring: Option<&keystile_keyring>,
@@ -242,11 +243,11 @@ pub extern "C" fn keystile_keyring_invalidate_all(
     })
 }
 
-/// Voids all that is kept, and forgets which versions were seen: for a store that was put
-/// back from a backup, whose records are older than those that were kept. They would else be
-/// taken for those of a replica that lags, for which `keystile_keyring_admit` asks again and
-/// again. A revocation that the backup does not have is forgotten with the rest. Returns
-/// `KEYSTILE_OK`.
+/// Invalidates all cached records and forgets which versions were seen. Call it after
+/// the store was restored from a backup: its records are older than the cached ones, so
+/// `keystile_keyring_admit` would take them for those of a replica that lags, and ask
+/// for them again and again. Revocations that the backup does not have are forgotten
+/// too. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> keystile_status {
     guard(|| {
@@ -255,9 +256,9 @@ pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> 
     })
 }
 
-/// What was done so far, and what is held.
+/// Reads the counters.
 ///
-/// `out_stats`: its `struct_size` must be set before. Returns `KEYSTILE_OK` or
+/// `out_stats`: set its `struct_size` before the call. Returns `KEYSTILE_OK` or
 /// `KEYSTILE_ERROR_STRUCT_SIZE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_stats_of(
@@ -281,14 +282,14 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
     })
 }
 
-/// Frees a keyring, which no other thread may use any more; NULL is fine. Uses that were
+/// Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
 /// not drained are lost.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_free(keyring: Option<Box<keystile_keyring>>) {
     release(keyring);
 }
 
-/// Tells what to fetch.
+/// Writes what to fetch.
 #[cold]
 fn wait(ticket: &Ticket<'_>, out_ticket: &mut MaybeUninit<keystile_ticket>) -> Outcome {
     out_ticket.write(keystile_ticket {

@@ -81,7 +81,7 @@ typedef struct keystile_networks keystile_networks;
 #define KEYSTILE_CREDENTIAL_BYTES_MAX 256
 
 /**
- * Stands for no time at all, where 0 stands for the default.
+ * Zero duration; 0 selects the default.
  */
 #define KEYSTILE_DURATION_NONE UINT64_MAX
 
@@ -628,9 +628,9 @@ typedef struct keystile_credential_rules keystile_credential_rules;
 typedef struct keystile_format keystile_format;
 
 /**
- * An in-process verifier for many threads: it keeps the records of keys that were proved,
- * judges each request anew by them, and asks for a record when it has none. Handle; all
- * its functions but `keystile_keyring_free` may be called by any threads at once.
+ * A cache of records for many threads. It decides each request by the record of its
+ * key, and asks for the record if it has none. Handle; any threads may call its
+ * functions at the same time, except `keystile_keyring_free`.
  */
 typedef struct keystile_keyring keystile_keyring;
 
@@ -1245,7 +1245,7 @@ typedef struct keystile_request {
 } keystile_request;
 
 /**
- * How a keyring is set up. What is left at 0 is the default.
+ * The options of a keyring. 0 selects the default.
  */
 typedef struct keystile_keyring_options {
     /**
@@ -1253,32 +1253,33 @@ typedef struct keystile_keyring_options {
      */
     size_t struct_size;
     /**
-     * Records that are kept at most: 1 to 100,000,000; by default 100,000.
+     * The most records that are cached: 1 to 100,000,000; by default 100,000.
      */
     uint64_t capacity;
     /**
-     * How long a record is used without asking again: 1 ms to a day; by default 300 s.
+     * How long a record is used before it is fetched again: 1 ms to a day; by default
+     * 300 s.
      */
     uint64_t ttl_millis;
     /**
-     * How long a key that the store did not know is refused without asking again: no
-     * longer than the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` for not at all.
+     * How long a key that the store does not know is refused without another fetch: at
+     * most the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` turns this off.
      */
     uint64_t absent_ttl_millis;
     /**
-     * By how much the clock may step back without reviving what was seen expired; by
-     * default 60 s. `KEYSTILE_DURATION_NONE` for not at all.
+     * By how much the clock may go back before an expired key could be accepted again;
+     * by default 60 s. `KEYSTILE_DURATION_NONE` turns this off.
      */
     uint64_t clock_skew_millis;
 } keystile_keyring_options;
 
 /**
  * A check that waits for its record. It holds no pointer and no part of a secret, and
- * needs not be freed.
+ * need not be freed.
  */
 typedef struct keystile_ticket {
     /**
-     * What was invalidated before the fetch began; not to be looked into.
+     * Which invalidations came before the check. Its content is private.
      */
     uint64_t as_of;
     /**
@@ -1288,7 +1289,7 @@ typedef struct keystile_ticket {
 } keystile_ticket;
 
 /**
- * What a keyring has done so far, and what it holds.
+ * Counters of a keyring.
  */
 typedef struct keystile_keyring_stats {
     /**
@@ -1296,7 +1297,7 @@ typedef struct keystile_keyring_stats {
      */
     size_t struct_size;
     /**
-     * Records that are kept.
+     * Records that are cached.
      */
     uint64_t entries;
     /**
@@ -1304,11 +1305,11 @@ typedef struct keystile_keyring_stats {
      */
     uint64_t fetches;
     /**
-     * Fetches that an invalidation overtook, and that were asked for again.
+     * Fetches that an invalidation overtook and that had to be repeated.
      */
     uint64_t overtaken;
     /**
-     * Records that were evicted for want of room.
+     * Records that were evicted to make room.
      */
     uint64_t evictions;
     /**
@@ -1316,11 +1317,11 @@ typedef struct keystile_keyring_stats {
      */
     uint64_t invalidations;
     /**
-     * Checks that were refused by what a store said shortly before.
+     * Checks that were refused because the store recently did not know the key.
      */
     uint64_t absent_hits;
     /**
-     * Uses that were lost because nobody drained them.
+     * Uses that were lost because they were not drained in time.
      */
     uint64_t uses_lost;
 } keystile_keyring_stats;
@@ -2398,13 +2399,13 @@ keystile_status keystile_verify(const struct keystile_verifier *verifier,
 void keystile_verifier_free(struct keystile_verifier *verifier);
 
 /**
- * A keyring for the keys that a verifier accepts.
+ * Creates a keyring for the keys that a verifier accepts.
  *
  * `verifier`: copied.
  * `options`: NULL for the defaults.
- * `out_keyring`: receives a handle, to be freed with `keystile_keyring_free`.
+ * `out_keyring`: receives a handle; free it with `keystile_keyring_free`.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` where an option is out of its range, or
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range, or
  * `KEYSTILE_ERROR_RANDOMNESS`.
  */
 keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
@@ -2412,18 +2413,18 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
                                      struct keystile_keyring **out_keyring);
 
 /**
- * Decides by a record that is kept, or says which one to fetch. The status that it returns
- * is the decision: the request may go on only where that is `KEYSTILE_OK`. An allow makes no
- * allocation and takes no lock.
+ * Decides by a cached record, or returns which record to fetch. The returned status is
+ * the decision: the request may go on only if it is `KEYSTILE_OK`. An allow allocates
+ * nothing and takes no lock.
  *
  * `key`, `key_len`: the bytes as they were presented, of any length and content.
  * `request`: what the caller wants to do.
- * `now`: milliseconds since 1970; one reading of the clock for check and admit.
+ * `now`: milliseconds since 1970. Read the clock once for check and admit.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
- * `out_ticket`: receives what to fetch, with `KEYSTILE_NEEDS_RECORD` alone.
+ * `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
  *
- * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an error,
- * which is no allow either.
+ * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
+ * error, which does not allow the request either.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
@@ -2435,16 +2436,16 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
                                        struct keystile_ticket *out_ticket);
 
 /**
- * Decides by the record that was fetched for a ticket, and keeps it.
+ * Decides by the record that was fetched for a ticket, and caches it.
  *
- * Where an invalidation overtook the fetch, or it brought an older version than was kept,
- * the answer is another ticket: fetch again. Give up after some rounds and refuse with
- * `KEYSTILE_CAUSE_STORE_UNAVAILABLE`; never allow.
+ * If an invalidation overtook the fetch, or the record is older than one that was
+ * seen, this returns another ticket: fetch again. Give up after some rounds and refuse
+ * with `KEYSTILE_CAUSE_STORE_UNAVAILABLE`; never allow.
  *
- * `ticket`: from the check of the same key and request by this keyring. May be the same
+ * `ticket`: from a check of the same key and request by this keyring. May be the same
  * struct as `out_ticket`.
  * `key`, `key_len`, `request`, `now`: as for the check.
- * `record`: what the store has now; NULL where it has none.
+ * `record`: what the store has now; NULL if it has none.
  * `out_decision`, `out_ticket`: as for the check.
  *
  * Returns as `keystile_keyring_check`.
@@ -2461,8 +2462,8 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        struct keystile_ticket *out_ticket);
 
 /**
- * Voids what is kept of a key, and fetches of it that are under way. Once it has returned,
- * no call that begins later gets a decision from an older record. Call it after each change
+ * Invalidates the cached record of a key, and fetches of it in progress. After this
+ * has returned, no later call decides by an older record. Call it after each change
  * that the store has accepted, and after issuing.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
@@ -2471,37 +2472,37 @@ keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyri
                                             const struct keystile_id *key_id);
 
 /**
- * Voids what is kept of all keys of an owner, at once. Returns `KEYSTILE_OK`.
+ * Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring *keyring,
                                                   const char *owner,
                                                   size_t owner_len);
 
 /**
- * Voids all that is kept, at once. Returns `KEYSTILE_OK`.
+ * Invalidates all cached records. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *keyring);
 
 /**
- * Voids all that is kept, and forgets which versions were seen: for a store that was put
- * back from a backup, whose records are older than those that were kept. They would else be
- * taken for those of a replica that lags, for which `keystile_keyring_admit` asks again and
- * again. A revocation that the backup does not have is forgotten with the rest. Returns
- * `KEYSTILE_OK`.
+ * Invalidates all cached records and forgets which versions were seen. Call it after
+ * the store was restored from a backup: its records are older than the cached ones, so
+ * `keystile_keyring_admit` would take them for those of a replica that lags, and ask
+ * for them again and again. Revocations that the backup does not have are forgotten
+ * too. Returns `KEYSTILE_OK`.
  */
 keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
 
 /**
- * What was done so far, and what is held.
+ * Reads the counters.
  *
- * `out_stats`: its `struct_size` must be set before. Returns `KEYSTILE_OK` or
+ * `out_stats`: set its `struct_size` before the call. Returns `KEYSTILE_OK` or
  * `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
 keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring,
                                           struct keystile_keyring_stats *out_stats);
 
 /**
- * Frees a keyring, which no other thread may use any more; NULL is fine. Uses that were
+ * Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
  * not drained are lost.
  */
 void keystile_keyring_free(struct keystile_keyring *keyring);
