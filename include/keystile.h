@@ -434,9 +434,9 @@ typedef uint32_t keystile_event_kind;
 #endif // __cplusplus
 
 /**
- * What is due for a key.
+ * An action that is due for a key.
  */
-enum keystile_due_action
+enum keystile_plan_action
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -445,25 +445,25 @@ enum keystile_due_action
      * Its owner should be told that it is about to end, once for each pair of key and
      * lead time.
      */
-    KEYSTILE_DUE_NOTICE = 1,
+    KEYSTILE_PLAN_NOTICE = 1,
     /**
      * It should be rotated.
      */
-    KEYSTILE_DUE_ROTATE = 2,
+    KEYSTILE_PLAN_ROTATE = 2,
     /**
      * It has ended, and its record need no longer be kept.
      */
-    KEYSTILE_DUE_CLEAN_UP = 3,
+    KEYSTILE_PLAN_CLEAN_UP = 3,
     /**
      * An action that has no number in this version.
      */
-    KEYSTILE_DUE_OTHER = 99,
+    KEYSTILE_PLAN_OTHER = 99,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum keystile_due_action keystile_due_action;
+typedef enum keystile_plan_action keystile_plan_action;
 #else
-typedef uint32_t keystile_due_action;
+typedef uint32_t keystile_plan_action;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -620,7 +620,7 @@ typedef struct keystile_change keystile_change;
 /**
  * Which headers carry a credential. Handle; it never changes, and threads may share it.
  */
-typedef struct keystile_credential_rules keystile_credential_rules;
+typedef struct keystile_credential_extractor keystile_credential_extractor;
 
 /**
  * The format of a service's keys. Handle; it never changes, and threads may share it.
@@ -1109,13 +1109,13 @@ typedef struct keystile_rotation_policy {
 /**
  * A key, and the action that is due for it.
  */
-typedef struct keystile_due {
+typedef struct keystile_plan_item {
     /**
      * The key.
      */
     struct keystile_id key_id;
     /**
-     * A `keystile_due_action`.
+     * A `keystile_plan_action`.
      */
     uint32_t action;
     /**
@@ -1126,7 +1126,7 @@ typedef struct keystile_due {
      * For a notice: the shortest lead time that has been reached; otherwise 0.
      */
     uint64_t lead_millis;
-} keystile_due;
+} keystile_plan_item;
 
 /**
  * A header field of a request: any bytes.
@@ -2258,35 +2258,35 @@ keystile_status keystile_rotate(const struct keystile_record *record,
  * Lists the actions that are due at `now`, in the order of the records. The result
  * depends only on the arguments.
  *
- * `items`, `items_len`: the records.
+ * `records`, `records_len`: the records.
  * `policy`: NULL for the default.
- * `dues`, `dues_len`: receives the actions; two for each record are always enough. May
+ * `items`, `items_len`: receives the actions; two for each record are always enough. May
  * be NULL and 0 to ask for their number.
  * `out_count`: receives the number of actions, also if the list is too short.
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
  */
-keystile_status keystile_plan(const struct keystile_record *const *items,
-                              size_t items_len,
+keystile_status keystile_plan(const struct keystile_record *const *records,
+                              size_t records_len,
                               const struct keystile_rotation_policy *policy,
                               uint64_t now,
-                              struct keystile_due *dues,
-                              size_t dues_len,
+                              struct keystile_plan_item *items,
+                              size_t items_len,
                               size_t *out_count);
 
 /**
- * Creates rules. `X-API-Key` and `Authorization: Bearer` are always read.
+ * Creates an extractor. `X-API-Key` and `Authorization: Bearer` are always read.
  *
  * `header`, `header_len`: a further header to read; NULL and 0 for none.
  * `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
- * `out_rules`: receives a handle; free it with `keystile_credential_rules_free`.
+ * `out_extractor`: receives a handle; free it with `keystile_credential_extractor_free`.
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
  */
-keystile_status keystile_credential_rules_new(const char *header,
-                                              size_t header_len,
-                                              uint8_t basic,
-                                              struct keystile_credential_rules **out_rules);
+keystile_status keystile_credential_extractor_new(const char *header,
+                                                  size_t header_len,
+                                                  uint8_t basic,
+                                                  struct keystile_credential_extractor **out_extractor);
 
 /**
  * Extracts the one credential from the headers of a request.
@@ -2304,7 +2304,7 @@ keystile_status keystile_credential_rules_new(const char *header,
  * `KEYSTILE_DENIED_INVALID_KEY` for a value that is too long or has bytes that are not
  * visible ASCII.
  */
-keystile_status keystile_credential_extract(const struct keystile_credential_rules *rules,
+keystile_status keystile_credential_extract(const struct keystile_credential_extractor *extractor,
                                             const struct keystile_header *headers,
                                             size_t headers_len,
                                             struct keystile_decision *out_decision,
@@ -2317,9 +2317,9 @@ keystile_status keystile_credential_extract(const struct keystile_credential_rul
 void keystile_credential_wipe(struct keystile_credential *credential);
 
 /**
- * Frees rules; NULL is allowed.
+ * Frees an extractor; NULL is allowed.
  */
-void keystile_credential_rules_free(struct keystile_credential_rules *rules);
+void keystile_credential_extractor_free(struct keystile_credential_extractor *extractor);
 
 /**
  * Makes a refusal without a key, for example because the store is unavailable.

@@ -12,8 +12,8 @@ type Credential struct{ secret }
 
 // CredentialExtractor reads a key from headers: always X-API-Key and Authorization: Bearer.
 type CredentialExtractor struct {
-	rules *capi.Rules
-	names []string
+	extractor *capi.Extractor
+	names     []string
 }
 
 // NewCredentialExtractor returns an extractor without a further header and without Basic.
@@ -30,11 +30,11 @@ func NewCredentialExtractorWith(header string, basic bool) (*CredentialExtractor
 }
 
 func newRules(header *string, basic bool) (*CredentialExtractor, error) {
-	rules, status := capi.NewRules(header, basic)
+	raw, status := capi.NewExtractor(header, basic)
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	extractor := &CredentialExtractor{rules: rules, names: []string{"X-Api-Key", "Authorization"}}
+	extractor := &CredentialExtractor{extractor: raw, names: []string{"X-Api-Key", "Authorization"}}
 	if header != nil {
 		extractor.names = append(extractor.names, *header)
 	}
@@ -89,13 +89,13 @@ func (r *CredentialExtractor) extract(fields []HeaderField) (string, Decision) {
 	var decision Decision
 	var key string
 	if len(fields) == 1 {
-		key, decision.status = r.rules.ExtractOne(fields[0].Name, fields[0].Value, &decision.raw)
+		key, decision.status = r.extractor.ExtractOne(fields[0].Name, fields[0].Value, &decision.raw)
 	} else {
 		raw := make([]capi.Header, len(fields))
 		for at, field := range fields {
 			raw[at] = capi.Header(field)
 		}
-		key, decision.status = r.rules.Extract(raw, &decision.raw)
+		key, decision.status = r.extractor.Extract(raw, &decision.raw)
 	}
 	if decision.status != capi.OK && !decision.status.IsRefusal() {
 		return "", Refuse(CauseMalformed)

@@ -155,10 +155,10 @@ func ExampleEndpointRules() {
 }
 
 func ExampleCredentialExtractor_Extract() {
-	rules := keystile.Must(keystile.NewCredentialExtractor())
-	credential, refusal := rules.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_…"[:17]}})
+	extractor := keystile.Must(keystile.NewCredentialExtractor())
+	credential, refusal := extractor.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_…"[:17]}})
 	fmt.Println(credential, credential.Expose(), refusal.Cause() == 0)
-	_, refusal = rules.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: "one"}, {Name: "Authorization", Value: "Bearer two"}})
+	_, refusal = extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: "one"}, {Name: "Authorization", Value: "Bearer two"}})
 	fmt.Println(refusal, refusal.Respond(keystile.StatusRFC9110, now).Status)
 	// Output:
 	// [redacted] acme_live_ true

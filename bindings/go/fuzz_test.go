@@ -22,10 +22,10 @@ func FuzzCredential(f *testing.F) {
 		f.Add("authorization", value, "X-Acme-Key", value, false)
 	}
 	f.Fuzz(func(t *testing.T, one, first, other, second string, basic bool) {
-		rules := keystile.Must(keystile.NewCredentialExtractorWith("X-Acme-Key", basic))
+		extractor := keystile.Must(keystile.NewCredentialExtractorWith("X-Acme-Key", basic))
 		fields := []keystile.HeaderField{{Name: one, Value: first}, {Name: other, Value: second}}
 		for count := range 3 {
-			credential, refusal := rules.Extract(fields[:count])
+			credential, refusal := extractor.Extract(fields[:count])
 			key := credential.Expose()
 			switch {
 			case refusal.Cause() != 0 && (key != "" || refusal.Allowed() || refusal.Respond(keystile.StatusRFC9110, now).Status < 400):
@@ -36,8 +36,8 @@ func FuzzCredential(f *testing.F) {
 				t.Fatal("a credential is of visible ASCII")
 			}
 		}
-		backwards, refusal := rules.Extract([]keystile.HeaderField{fields[1], fields[0]})
-		forwards, alike := rules.Extract(fields)
+		backwards, refusal := extractor.Extract([]keystile.HeaderField{fields[1], fields[0]})
+		forwards, alike := extractor.Extract(fields)
 		if backwards.Expose() != forwards.Expose() || refusal.Cause() != alike.Cause() {
 			t.Fatal("the order of headers decides nothing")
 		}

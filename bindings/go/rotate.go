@@ -86,15 +86,15 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 type PlanAction string
 
 const (
-	// DueNotice means that its owner should be told that it is about to end, once for each
+	// PlanNotice means that its owner should be told that it is about to end, once for each
 	// pair of key and lead time.
-	DueNotice PlanAction = "notice"
-	// DueRotate means that it should be rotated.
-	DueRotate PlanAction = "rotate"
-	// DueCleanUp means that it has ended, and its record need no longer be kept.
-	DueCleanUp PlanAction = "clean_up"
-	// DueOther is an action that has no name in this version.
-	DueOther PlanAction = "other"
+	PlanNotice PlanAction = "notice"
+	// PlanRotate means that it should be rotated.
+	PlanRotate PlanAction = "rotate"
+	// PlanCleanUp means that it has ended, and its record need no longer be kept.
+	PlanCleanUp PlanAction = "clean_up"
+	// PlanOther is an action that has no name in this version.
+	PlanOther PlanAction = "other"
 )
 
 // PlanItem is a key, and the action that is due for it.
@@ -122,19 +122,19 @@ func Plan(records []*Record, policy RotationPolicy, now time.Time) ([]PlanItem, 
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	dues := make([]PlanItem, len(found))
+	items := make([]PlanItem, len(found))
 	for at, due := range found {
-		dues[at] = PlanItem{KeyID: KeyID{due.KeyID}, Action: DueOther, At: timeOf(due.At), Lead: spanOf(due.LeadMillis)}
+		items[at] = PlanItem{KeyID: KeyID{due.KeyID}, Action: PlanOther, At: timeOf(due.At), Lead: spanOf(due.LeadMillis)}
 		switch due.Action {
-		case capi.DueNotice:
-			dues[at].Action = DueNotice
-		case capi.DueRotate:
-			dues[at].Action = DueRotate
-		case capi.DueCleanUp:
-			dues[at].Action = DueCleanUp
+		case capi.PlanNotice:
+			items[at].Action = PlanNotice
+		case capi.PlanRotate:
+			items[at].Action = PlanRotate
+		case capi.PlanCleanUp:
+			items[at].Action = PlanCleanUp
 		}
 	}
-	return dues, nil
+	return items, nil
 }
 
 func handles(records []*Record) ([]*capi.Record, error) {

@@ -26,8 +26,8 @@ func TestNothingPrintsAKey(t *testing.T) {
 	issuer := &keystile.Issuer{Format: format}
 	change := must[*keystile.Change](t)(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, time.Now()))
 	key := change.Key.Expose()
-	rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
-	credential, _ := rules.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: key}})
+	extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
+	credential, _ := extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: key}})
 	if credential.Expose() != key {
 		t.Fatal("there is one way out")
 	}
@@ -47,7 +47,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	canaries := []string{key, key[len("acme_1")+16:], key[len(key)-20:], hex}
 	for _, value := range []any{change.Key, &change.Key, credential, &credential, change, *change, hidden, &hidden,
 		change.Record, *change.Record, change.Record.Digest, &change.Record.Digest, change.Records, change.Batch(), change.Event,
-		decision, &decision, refused, err, parseErr, digestErr, idErr, world.authenticator, issuer, rules, format,
+		decision, &decision, refused, err, parseErr, digestErr, idErr, world.authenticator, issuer, extractor, format,
 		errors.Join(parseErr, digestErr), map[string]any{"key": change.Key}, []any{change.Key, credential}} {
 		outputs := []string{}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%10v", "%-5s"} {

@@ -109,7 +109,7 @@ func plans(t *testing.T) {
 		due := []object{}
 		for _, one := range found {
 			var lead any
-			if one.Action == keystile.DueNotice {
+			if one.Action == keystile.PlanNotice {
 				lead = one.Lead.Milliseconds()
 			}
 			due = append(due, object{"key_id": one.KeyID.String(), "action": string(one.Action), "at": one.At.UnixMilli(), "lead_ms": lead})

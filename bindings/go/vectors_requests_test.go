@@ -32,7 +32,7 @@ func credentials(t *testing.T) {
 		if input.Rules.Header != nil {
 			header = *input.Rules.Header
 		}
-		rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractorWith(header, input.Rules.Basic))
+		extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractorWith(header, input.Rules.Basic))
 		var fields []keystile.HeaderField
 		asMap := map[string][]string{}
 		for _, field := range input.Headers {
@@ -40,8 +40,8 @@ func credentials(t *testing.T) {
 			fields = append(fields, keystile.HeaderField{Name: field.Name, Value: value})
 			asMap[field.Name] = append(asMap[field.Name], value)
 		}
-		credential, refusal := rules.Extract(fields)
-		key, alike, found := rules.ExtractFrom(asMap)
+		credential, refusal := extractor.Extract(fields)
+		key, alike, found := extractor.ExtractFrom(asMap)
 		if key != credential.Expose() || found != (refusal.Cause() == 0) || alike.Cause() != refusal.Cause() {
 			t.Errorf("both ways give the same: %v for %v", alike.Cause(), refusal.Cause())
 		}
@@ -56,13 +56,13 @@ func credentials(t *testing.T) {
 }
 
 func credentialSweeps(t *testing.T) {
-	rules := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
+	extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
 	replay(t, "credential_sweeps.json", func(t *testing.T, input struct{ Header, Before, Behind string }) any {
 		part, around := []byte{}, []byte{}
 		token := strings.TrimPrefix(input.Before, "Bearer ")
 		for value := range 256 {
 			fill := string([]byte{byte(value)})
-			found, refusal := rules.Extract([]keystile.HeaderField{{Name: input.Header, Value: input.Before + fill + input.Behind}})
+			found, refusal := extractor.Extract([]keystile.HeaderField{{Name: input.Header, Value: input.Before + fill + input.Behind}})
 			switch {
 			case refusal.Cause() != 0:
 				if refusal.Cause() != keystile.CauseMalformed {

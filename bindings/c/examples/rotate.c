@@ -44,13 +44,13 @@ int main(void) {
     const keystile_record *record = keystile_change_record_at(issued, 0);
 
     /* A lifetime of 90 days and an overlap of a week: the plan lists what is due when. */
-    keystile_due due[2];
+    keystile_plan_item due[2];
     size_t count = 0;
     now += 83 * DAY;
     must(keystile_plan(&record, 1, NULL, now, due, 2, &count));
     for (size_t index = 0; index < count; index++) {
         printf("due on day 83: %s\n",
-               due[index].action == KEYSTILE_DUE_ROTATE ? "a rotation" : "a notice");
+               due[index].action == KEYSTILE_PLAN_ROTATE ? "a rotation" : "a notice");
     }
 
     /* A store writes all records of a change, or none. The first is the successor's. */

@@ -30,7 +30,7 @@ typedef struct service {
     keystile_format *format;
     keystile_verifier *verifier;
     keystile_keyring *keyring;
-    keystile_credential_rules *rules;
+    keystile_credential_extractor *extractor;
     keystile_requirement *write;
 } service;
 
@@ -203,7 +203,7 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
     if (headers.too_many) {
         return keystile_refuse(KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS, decision);
     }
-    keystile_status status = keystile_credential_extract(service->rules, headers.fields,
+    keystile_status status = keystile_credential_extract(service->extractor, headers.fields,
                                                          headers.count, decision, &key);
     if (status != KEYSTILE_OK) {
         return status;
@@ -432,7 +432,7 @@ int main(int argc, char **argv) {
     must(keystile_format_structured("acme", 4, &service.format));
     must(keystile_verifier_new(service.format, NULL, &service.verifier));
     must(keystile_keyring_new(service.verifier, NULL, &service.keyring));
-    must(keystile_credential_rules_new(NULL, 0, 0, &service.rules));
+    must(keystile_credential_extractor_new(NULL, 0, 0, &service.extractor));
     must(keystile_requirement_parse("write", 5, &service.write));
     if (strcmp(argv[2], "issue") == 0) {
         result = issue(&service, argc - 3, argv + 3);
@@ -440,7 +440,7 @@ int main(int argc, char **argv) {
         result = serve(&service, argv[3]);
     }
     keystile_requirement_free(service.write);
-    keystile_credential_rules_free(service.rules);
+    keystile_credential_extractor_free(service.extractor);
     keystile_keyring_free(service.keyring);
     keystile_verifier_free(service.verifier);
     keystile_format_free(service.format);

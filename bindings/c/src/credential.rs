@@ -15,7 +15,7 @@ pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
 
 /// Which headers carry a credential. Handle; it never changes, and threads may share it.
 #[derive(Debug)]
-pub struct keystile_credential_rules(pub(crate) CredentialExtractor);
+pub struct keystile_credential_extractor(pub(crate) CredentialExtractor);
 
 /// A header field of a request: any bytes.
 #[repr(C)]
@@ -37,31 +37,31 @@ pub struct keystile_credential {
     pub text: [c_char; KEYSTILE_CREDENTIAL_BYTES_MAX],
 }
 
-/// Creates rules. `X-API-Key` and `Authorization: Bearer` are always read.
+/// Creates an extractor. `X-API-Key` and `Authorization: Bearer` are always read.
 ///
 /// `header`, `header_len`: a further header to read; NULL and 0 for none.
 /// `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
-/// `out_rules`: receives a handle; free it with `keystile_credential_rules_free`.
+/// `out_extractor`: receives a handle; free it with `keystile_credential_extractor_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystile_credential_rules_new(
+pub unsafe extern "C" fn keystile_credential_extractor_new(
     header: *const c_char,
     header_len: usize,
     basic: u8,
-    out_rules: Option<&mut MaybeUninit<Option<Box<keystile_credential_rules>>>>,
+    out_extractor: Option<&mut MaybeUninit<Option<Box<keystile_credential_extractor>>>>,
 ) -> keystile_status {
     guard(|| {
-        let out_rules = non_null(out_rules)?;
+        let out_extractor = non_null(out_extractor)?;
         let header_is_null = header.is_null();
-        let (header, mut rules) = (text!(header, header_len)?, CredentialExtractor::new());
+        let (header, mut extractor) = (text!(header, header_len)?, CredentialExtractor::new());
         if !header_is_null {
-            rules = rules.with_header(header)?;
+            extractor = extractor.with_header(header)?;
         }
         if basic != 0 {
-            rules = rules.with_basic();
+            extractor = extractor.with_basic();
         }
-        out_rules.write(Some(Box::new(keystile_credential_rules(rules))));
+        out_extractor.write(Some(Box::new(keystile_credential_extractor(extractor))));
         Ok(())
     })
 }
@@ -82,19 +82,19 @@ pub unsafe extern "C" fn keystile_credential_rules_new(
 /// visible ASCII.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extract(
-    rules: Option<&keystile_credential_rules>,
+    extractor: Option<&keystile_credential_extractor>,
     headers: *const keystile_header,
     headers_len: usize,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     out_credential: Option<&mut MaybeUninit<keystile_credential>>,
 ) -> keystile_status {
     guard(|| {
-        let (rules, out_credential) = (&non_null(rules)?.0, non_null(out_credential)?);
+        let (extractor, out_credential) = (&non_null(extractor)?.0, non_null(out_credential)?);
         let headers: Result<Vec<(&[u8], &[u8])>, _> = list!(headers, headers_len)?
             .iter()
             .map(keystile_header::bytes)
             .collect();
-        match rules.extract(headers?) {
+        match extractor.extract(headers?) {
             Ok(credential) => {
                 out_credential.write(keystile_credential::of(credential.as_bytes()));
                 Ok(())
@@ -122,10 +122,12 @@ pub extern "C" fn keystile_credential_wipe(credential: Option<&mut keystile_cred
     });
 }
 
-/// Frees rules; NULL is allowed.
+/// Frees an extractor; NULL is allowed.
 #[unsafe(no_mangle)]
-pub extern "C" fn keystile_credential_rules_free(rules: Option<Box<keystile_credential_rules>>) {
-    release(rules);
+pub extern "C" fn keystile_credential_extractor_free(
+    extractor: Option<Box<keystile_credential_extractor>>,
+) {
+    release(extractor);
 }
 
 impl keystile_header {

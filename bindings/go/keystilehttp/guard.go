@@ -37,9 +37,9 @@ import (
 
 // Options configure a [Guard]. The zero value of a field selects its default.
 type Options struct {
-	// Rules read the key from headers; by default from X-API-Key and Authorization: Bearer.
+	// Extractor reads the key from headers; by default from X-API-Key and Authorization: Bearer.
 	// The query is never read.
-	Rules *keystile.CredentialExtractor
+	Extractor *keystile.CredentialExtractor
 	// StatusPolicy is which HTTP status a refusal gets; by default that of RFC 9110.
 	StatusPolicy keystile.StatusPolicy
 	// Environment is this deployment: keys for another, or for none, are refused. If it is
@@ -71,12 +71,12 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if authenticator == nil {
 		return nil, errors.New("keystilehttp: the authenticator must not be nil")
 	}
-	if options.Rules == nil {
-		rules, err := keystile.NewCredentialExtractor()
+	if options.Extractor == nil {
+		extractor, err := keystile.NewCredentialExtractor()
 		if err != nil {
 			return nil, err
 		}
-		options.Rules = rules
+		options.Extractor = extractor
 	}
 	if options.Peer == nil {
 		options.Peer = ConnectionPeer
@@ -139,7 +139,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 
 // decide reads the key and checks it.
 func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keystile.Decision {
-	key, refusal, found := g.options.Rules.ExtractFrom(r.Header)
+	key, refusal, found := g.options.Extractor.ExtractFrom(r.Header)
 	if !found {
 		return refusal
 	}

@@ -181,7 +181,7 @@ fn argument(function: &Function, parameter: &Parameter, header: &Header) -> Stri
         "uint8_t" => "S.random".to_owned(),
         "uint64_t" => format!("&S.{name}"),
         "keystile_record *const" => "S.records".to_owned(),
-        "keystile_due" => "S.dues".to_owned(),
+        "keystile_plan_item" => "S.plan_items".to_owned(),
         "keystile_header" => "S.headers".to_owned(),
         _ => {
             let noun = target.trim_start_matches("keystile_");

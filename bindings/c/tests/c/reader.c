@@ -182,7 +182,7 @@ keystile_record *record_of(const json_t *form) {
 keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) {
     size_t index;
     json_t *lead;
-    keystile_due dues[2];
+    keystile_plan_item plan[2];
     size_t count;
     memset(policy, 0, sizeof *policy);
     policy->struct_size = sizeof *policy;
@@ -196,7 +196,7 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) 
         policy->notice_lead_count++;
     }
     /* A policy is checked when it is used, so use it in a plan without records. */
-    return keystile_plan(NULL, 0, policy, NOW, dues, 2, &count);
+    return keystile_plan(NULL, 0, policy, NOW, plan, 2, &count);
 }
 
 #define LIST_OF(name)                                                                     \

@@ -35,7 +35,7 @@
 #define S_items_len 1
 #define S_siblings_len 1
 #define S_headers_len 1
-#define S_dues_len 4
+#define S_records_len 1
 #define S_buffer_len sizeof S.buffer
 #define S_TEXT_LEN (sizeof KEY_TEXT - 1)
 #define S_key_len S_TEXT_LEN
@@ -58,7 +58,7 @@ static struct {
     uint8_t random[512];
     uint64_t state;
     keystile_header headers[1];
-    keystile_due dues[4];
+    keystile_plan_item plan_items[4];
     keystile_format *format;
     keystile_peppers *peppers;
     keystile_requirement *requirement;
@@ -66,7 +66,7 @@ static struct {
     keystile_record *record;
     const keystile_record *records[1];
     keystile_change *change;
-    keystile_credential_rules *credential_rules;
+    keystile_credential_extractor *credential_extractor;
     keystile_verifier *verifier;
     keystile_keyring *keyring;
     keystile_uses *uses;
@@ -126,7 +126,7 @@ static void prepare(void) {
     OK(keystile_networks_new(S.str_networks, 1, &S.networks));
     OK(keystile_requirement_parse("read", 4, &S.requirement));
     OK(keystile_template_preset("admin", 5, &S.template));
-    OK(keystile_credential_rules_new(NULL, 0, 0, &S.credential_rules));
+    OK(keystile_credential_extractor_new(NULL, 0, 0, &S.credential_extractor));
     OK(keystile_verifier_new(S.format, NULL, &S.verifier));
     OK(keystile_keyring_new(S.verifier, NULL, &S.keyring));
     OK(keystile_keyring_drain_uses(S.keyring, &S.uses));
@@ -152,7 +152,7 @@ static void dismiss(void) {
     keystile_uses_free(S.uses);
     keystile_keyring_free(S.keyring);
     keystile_verifier_free(S.verifier);
-    keystile_credential_rules_free(S.credential_rules);
+    keystile_credential_extractor_free(S.credential_extractor);
     keystile_template_free(S.template);
     keystile_requirement_free(S.requirement);
     keystile_networks_free(S.networks);

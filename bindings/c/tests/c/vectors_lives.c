@@ -55,30 +55,30 @@ static json_t *plans(const json_t *input) {
     const json_t *list = field(input, "records");
     size_t count = json_array_size(list), index, due_count;
     const keystile_record **records = calloc(count + 1, sizeof *records);
-    keystile_due *dues = calloc(2 * count + 1, sizeof *dues);
+    keystile_plan_item *plan = calloc(2 * count + 1, sizeof *plan);
     keystile_rotation_policy policy;
     json_t *due = json_array();
-    CHECK(records != NULL && dues != NULL);
+    CHECK(records != NULL && plan != NULL);
     OK(policy_of(field(input, "policy"), &policy));
     for (index = 0; index < count; index++) {
         records[index] = record_of(json_array_get(list, index));
     }
-    OK(keystile_plan(records, count, &policy, number_of(field(input, "now")), dues, 2 * count,
+    OK(keystile_plan(records, count, &policy, number_of(field(input, "now")), plan, 2 * count,
                      &due_count));
     for (index = 0; index < due_count; index++) {
-        CHECK(dues[index].action >= 1 && dues[index].action <= 3);
+        CHECK(plan[index].action >= 1 && plan[index].action <= 3);
         json_array_append_new(
-            due, json_pack("{s:o, s:s, s:I, s:o}", "key_id", null_or_id(dues[index].key_id),
-                           "action", actions[dues[index].action], "at",
-                           (json_int_t)dues[index].at, "lead_ms",
-                           null_or_number(dues[index].action == KEYSTILE_DUE_NOTICE,
-                                          dues[index].lead_millis)));
+            due, json_pack("{s:o, s:s, s:I, s:o}", "key_id", null_or_id(plan[index].key_id),
+                           "action", actions[plan[index].action], "at",
+                           (json_int_t)plan[index].at, "lead_ms",
+                           null_or_number(plan[index].action == KEYSTILE_PLAN_NOTICE,
+                                          plan[index].lead_millis)));
     }
     for (index = 0; index < count; index++) {
         keystile_record_free((keystile_record *)(uintptr_t)records[index]);
     }
     free(records);
-    free(dues);
+    free(plan);
     return json_pack("{s:o}", "due", due);
 }
 

@@ -20,12 +20,12 @@ static json_t *credentials(const json_t *input) {
     size_t count = json_array_size(list), index;
     keystile_header *headers = calloc(count + 1, sizeof *headers);
     bytes *values = calloc(count + 1, sizeof *values);
-    keystile_credential_rules *rules = NULL;
+    keystile_credential_extractor *extractor = NULL;
     keystile_credential credential;
     keystile_decision decision;
     CHECK(headers != NULL && values != NULL);
-    OK(keystile_credential_rules_new(name.data, name.len,
-                                     json_is_true(field(rules_form, "basic")), &rules));
+    OK(keystile_credential_extractor_new(name.data, name.len,
+                                     json_is_true(field(rules_form, "basic")), &extractor));
     for (index = 0; index < count; index++) {
         const json_t *header = json_array_get(list, index);
         values[index] = bytes_of(header, "value");
@@ -34,7 +34,7 @@ static json_t *credentials(const json_t *input) {
         headers[index].value.len = values[index].len;
     }
     keystile_status status =
-        keystile_credential_extract(rules, headers, count, &decision, &credential);
+        keystile_credential_extract(extractor, headers, count, &decision, &credential);
     json_t *outcome;
     if (status == KEYSTILE_OK) {
         outcome = json_pack("{s:s%, s:n, s:n}", "credential", credential.text, credential.len,
@@ -50,17 +50,17 @@ static json_t *credentials(const json_t *input) {
     }
     free(values);
     free(headers);
-    keystile_credential_rules_free(rules);
+    keystile_credential_extractor_free(extractor);
     return outcome;
 }
 
 static json_t *credential_sweeps(const json_t *input) {
     keystile_str before = text_of(field(input, "before")), behind = text_of(field(input, "behind"));
     char part[513] = "", around[513] = "", value[512], whole[512];
-    keystile_credential_rules *rules = NULL;
+    keystile_credential_extractor *extractor = NULL;
     keystile_credential credential;
     keystile_decision decision;
-    OK(keystile_credential_rules_new(NULL, 0, 0, &rules));
+    OK(keystile_credential_extractor_new(NULL, 0, 0, &extractor));
     keystile_str token = before;
     if (token.len >= 7 && memcmp(token.data, "Bearer ", 7) == 0) {
         token.data += 7;
@@ -74,7 +74,7 @@ static json_t *credential_sweeps(const json_t *input) {
         header.name = text_of(field(input, "header"));
         header.value.data = value;
         header.value.len = before.len + 1 + behind.len;
-        keystile_status status = keystile_credential_extract(rules, &header, 1, &decision, &credential);
+        keystile_status status = keystile_credential_extract(extractor, &header, 1, &decision, &credential);
         if (status != KEYSTILE_OK) {
             CHECK(decision.cause == KEYSTILE_CAUSE_MALFORMED);
             continue;
@@ -92,16 +92,16 @@ static json_t *credential_sweeps(const json_t *input) {
         }
         snprintf(place + strlen(place), 3, "%02x", byte);
     }
-    keystile_credential_rules_free(rules);
+    keystile_credential_extractor_free(extractor);
     return json_pack("{s:s, s:s}", "part_hex", part, "around_hex", around);
 }
 
 static json_t *header_names(const json_t *input) {
     keystile_str name = text_of(field(input, "header"));
-    keystile_credential_rules *rules = NULL;
-    keystile_status status = keystile_credential_rules_new(name.data, name.len, 0, &rules);
+    keystile_credential_extractor *extractor = NULL;
+    keystile_status status = keystile_credential_extractor_new(name.data, name.len, 0, &extractor);
     CHECK(status == KEYSTILE_OK || status == KEYSTILE_ERROR_NAME);
-    keystile_credential_rules_free(rules);
+    keystile_credential_extractor_free(extractor);
     return json_pack("{s:b}", "legal", status == KEYSTILE_OK);
 }
 

@@ -274,16 +274,16 @@ func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, 
 }
 
 // Plan returns the actions that are due.
-func Plan(records []*Record, policy *Policy, now uint64) ([]Due, Status) {
+func Plan(records []*Record, policy *Policy, now uint64) ([]PlanItem, Status) {
 	list, count := recordPointers(records)
 	own := policy.c()
-	dues := make([]Due, 2*len(records))
+	items := make([]PlanItem, 2*len(records))
 	var needed C.size_t
 	status := Status(C.keystile_plan(list, count, own, C.uint64_t(now),
-		(*C.keystile_due)(unsafe.Pointer(unsafe.SliceData(dues))), C.size_t(len(dues)), &needed))
+		(*C.keystile_plan_item)(unsafe.Pointer(unsafe.SliceData(items))), C.size_t(len(items)), &needed))
 	runtime.KeepAlive(records)
 	if status != OK {
 		return nil, status
 	}
-	return dues[:needed], OK
+	return items[:needed], OK
 }

@@ -11,12 +11,14 @@ import (
 // Header is a header field.
 type Header struct{ Name, Value string }
 
-// Rules is keystile_credential_rules.
-type Rules struct{ p *C.keystile_credential_rules }
+// Extractor is keystile_credential_extractor.
+type Extractor struct {
+	p *C.keystile_credential_extractor
+}
 
-// NewRules returns rules for where a key is read from; header is nil for no further one.
-func NewRules(header *string, basic bool) (*Rules, Status) {
-	var p *C.keystile_credential_rules
+// NewExtractor returns an extractor; header is nil for no further one.
+func NewExtractor(header *string, basic bool) (*Extractor, Status) {
+	var p *C.keystile_credential_extractor
 	var pinned pins
 	defer pinned.Unpin()
 	name := pinned.optional(header)
@@ -24,18 +26,18 @@ func NewRules(header *string, basic bool) (*Rules, Status) {
 	if basic {
 		asked = 1
 	}
-	status := Status(C.keystile_credential_rules_new(name.data, name.len, asked, &p))
+	status := Status(C.keystile_credential_extractor_new(name.data, name.len, asked, &p))
 	if status != OK {
 		return nil, status
 	}
-	rules := &Rules{p}
-	runtime.AddCleanup(rules, func(p *C.keystile_credential_rules) { C.keystile_credential_rules_free(p) }, p)
+	extractor := &Extractor{p}
+	runtime.AddCleanup(extractor, func(p *C.keystile_credential_extractor) { C.keystile_credential_extractor_free(p) }, p)
 	collect()
-	return rules, OK
+	return extractor, OK
 }
 
 // ExtractOne reads the credential of one header field.
-func (r *Rules) ExtractOne(name, value string, decision *Decision) (string, Status) {
+func (r *Extractor) ExtractOne(name, value string, decision *Decision) (string, Status) {
 	var credential C.keystile_credential
 	nameData, nameLen := borrow(name)
 	valueData, valueLen := borrow(value)
@@ -49,7 +51,7 @@ func (r *Rules) ExtractOne(name, value string, decision *Decision) (string, Stat
 }
 
 // Extract reads the one credential among header fields.
-func (r *Rules) Extract(headers []Header, decision *Decision) (string, Status) {
+func (r *Extractor) Extract(headers []Header, decision *Decision) (string, Status) {
 	var credential C.keystile_credential
 	var pinned pins
 	defer pinned.Unpin()

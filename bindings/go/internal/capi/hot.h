@@ -90,13 +90,13 @@ static inline keystile_status ks_verify(const keystile_verifier *verifier, const
 }
 
 /* Nearly every request has only one header that may carry a key. */
-static inline keystile_status ks_extract_one(const keystile_credential_rules *rules,
+static inline keystile_status ks_extract_one(const keystile_credential_extractor *extractor,
                                              const char *name, size_t name_len, const char *value,
                                              size_t value_len, keystile_decision *decision,
                                              keystile_credential *credential) {
     /* NULL would mean that there is no name, which differs from an empty one. */
     keystile_header header = {{name_len == 0 ? "" : name, name_len}, {value, value_len}};
-    return keystile_credential_extract(rules, &header, 1, decision, credential);
+    return keystile_credential_extract(extractor, &header, 1, decision, credential);
 }
 
 #endif

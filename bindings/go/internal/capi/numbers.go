@@ -62,9 +62,9 @@ const (
 
 // The actions of a plan.
 const (
-	DueNotice  = C.KEYSTILE_DUE_NOTICE
-	DueRotate  = C.KEYSTILE_DUE_ROTATE
-	DueCleanUp = C.KEYSTILE_DUE_CLEAN_UP
+	PlanNotice  = C.KEYSTILE_PLAN_NOTICE
+	PlanRotate  = C.KEYSTILE_PLAN_ROTATE
+	PlanCleanUp = C.KEYSTILE_PLAN_CLEAN_UP
 )
 
 // The policies for the HTTP status of a refusal.

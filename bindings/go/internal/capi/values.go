@@ -76,8 +76,8 @@ type Use struct {
 	Count      uint64
 }
 
-// Due is keystile_due.
-type Due struct {
+// PlanItem is keystile_plan_item.
+type PlanItem struct {
 	KeyID      ID
 	Action     uint32
 	At         uint64
@@ -121,10 +121,10 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Lineage)-unsafe.Offsetof(C.keystile_use{}.lineage)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.LastUsedAt)-unsafe.Offsetof(C.keystile_use{}.last_used_at)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Count)-unsafe.Offsetof(C.keystile_use{}.count)]
-	_ = [1]struct{}{}[unsafe.Sizeof(Due{})-unsafe.Sizeof(C.keystile_due{})]
-	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.Action)-unsafe.Offsetof(C.keystile_due{}.action)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.At)-unsafe.Offsetof(C.keystile_due{}.at)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Due{}.LeadMillis)-unsafe.Offsetof(C.keystile_due{}.lead_millis)]
+	_ = [1]struct{}{}[unsafe.Sizeof(PlanItem{})-unsafe.Sizeof(C.keystile_plan_item{})]
+	_ = [1]struct{}{}[unsafe.Offsetof(PlanItem{}.Action)-unsafe.Offsetof(C.keystile_plan_item{}.action)]
+	_ = [1]struct{}{}[unsafe.Offsetof(PlanItem{}.At)-unsafe.Offsetof(C.keystile_plan_item{}.at)]
+	_ = [1]struct{}{}[unsafe.Offsetof(PlanItem{}.LeadMillis)-unsafe.Offsetof(C.keystile_plan_item{}.lead_millis)]
 )
 
 // ParseID parses a public id.
