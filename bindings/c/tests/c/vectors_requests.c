@@ -280,7 +280,9 @@ static json_t *decisions(const json_t *input) {
 
 static json_t *responses(const json_t *input) {
     keystile_str cause = text_of(field(input, "cause")), name, value;
-    uint32_t policy = is_text(text_of(field(input, "policy")), "article");
+    uint32_t policy = is_text(text_of(field(input, "policy")), "express")
+                          ? KEYSTILE_STATUS_POLICY_EXPRESS
+                          : KEYSTILE_STATUS_POLICY_RFC9110;
     keystile_response *response = NULL;
     judged judged;
     memset(&judged, 0, sizeof judged);
