@@ -1,10 +1,10 @@
-//! What the command line asks for.
+//! The command line.
 
 use std::path::PathBuf;
 
 use crate::golang::Archive;
 
-/// How the program is called.
+/// The usage text.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask header
@@ -17,20 +17,21 @@ usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask ratios [--quick]
        cargo xtask help
 
-  --require-all   a skipped step makes the run fail
-  --only STEP...  run these steps alone
+  --require-all   fail if a step is skipped
+  --only STEP...  run only these steps
 
-  header          writes include/keystile.h from the source
-  install         puts the C library and its header under a prefix
-  abi-baseline    writes the ABI that later versions are held against
-  bench-capi      measures a warm allow of C beside that of Rust
-  go-lib          builds what the Go module links, and puts it there
-  go-dist         writes what a release of the Go module ships
-  bench-go        measures a warm allow of Go beside the well-known recipe by hand
-  ratios          measures a check beside what people use instead, and draws it;
-                  --quick: with fewer keys, printed only";
+  test            runs every check of the project, or the named steps
+  header          writes include/keystile.h from the source of the C crate
+  install         installs the C library and its header under a prefix
+  abi-baseline    writes the ABI that later versions are compared with
+  bench-capi      measures a cached check from C and from Rust
+  go-lib          builds the library that the Go module links, and copies it there
+  go-dist         writes the files of a release of the Go module
+  bench-go        measures a cached check from Go and the same check written by hand
+  ratios          measures a check against its alternatives, and draws the chart;
+                  --quick: fewer keys, and only prints the figures";
 
-/// One call of the program.
+/// What the program was called to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Help,
@@ -59,10 +60,10 @@ impl Args {
     }
 }
 
-/// Reads the words after the program's name; `steps` are the names that `--only` takes.
+/// Parses the words after the program's name; `steps` are the names that `--only` accepts.
 ///
 /// # Errors
-/// A sentence for the user, where a word is not known or `--only` names nothing.
+/// A sentence for the user, if a word is not known or `--only` names no step.
 pub(crate) fn parse(
     words: impl IntoIterator<Item = String>,
     steps: &[&str],
@@ -71,26 +72,26 @@ pub(crate) fn parse(
     match words.next().as_deref() {
         Some("test") => {}
         Some("help" | "-h" | "--help") => return Ok(Task::Help),
-        Some("header") => return alone(words, Task::Header),
-        Some("abi-baseline") => return alone(words, Task::AbiBaseline),
-        Some("bench-capi") => return alone(words, Task::BenchCapi),
-        Some("go-lib") => return alone(words, Task::GoLib),
-        Some("bench-go") => return alone(words, Task::BenchGo),
+        Some("header") => return without_options(words, Task::Header),
+        Some("abi-baseline") => return without_options(words, Task::AbiBaseline),
+        Some("bench-capi") => return without_options(words, Task::BenchCapi),
+        Some("go-lib") => return without_options(words, Task::GoLib),
+        Some("bench-go") => return without_options(words, Task::BenchGo),
         Some("go-dist") => return go_dist(words),
         Some("ratios") => {
             return match (words.next().as_deref(), words.next()) {
                 (None, _) => Ok(Task::Ratios { quick: false }),
                 (Some("--quick"), None) => Ok(Task::Ratios { quick: true }),
-                _ => Err("ratios expects --quick or nothing".to_owned()),
+                _ => Err("`ratios` accepts only --quick".to_owned()),
             };
         }
         Some("install") => {
             return match (words.next().as_deref(), words.next(), words.next()) {
                 (Some("--prefix"), Some(prefix), None) => Ok(Task::Install(prefix.into())),
-                _ => Err("install expects --prefix and a directory".to_owned()),
+                _ => Err("`install` expects --prefix DIRECTORY".to_owned()),
             };
         }
-        Some(other) => return Err(format!("there is no task `{other}`")),
+        Some(other) => return Err(format!("unknown task `{other}`")),
         None => return Err("expected a task".to_owned()),
     }
     let mut args = Args::default();
@@ -103,21 +104,21 @@ pub(crate) fn parse(
                 while let Some(name) = words.next_if(|word| !word.starts_with('-')) {
                     if !steps.contains(&name.as_str()) {
                         let known = steps.join(", ");
-                        return Err(format!("there is no step `{name}`; the steps are {known}"));
+                        return Err(format!("unknown step `{name}`; the steps are {known}"));
                     }
                     args.only.push(name);
                 }
                 if args.only.len() == before {
-                    return Err("--only expects the name of a step".to_owned());
+                    return Err("--only expects the name of a step or several".to_owned());
                 }
             }
-            other => return Err(format!("`test` does not take `{other}`")),
+            other => return Err(format!("`test` does not accept `{other}`")),
         }
     }
     Ok(Task::Test(args))
 }
 
-/// The words of `go-dist`.
+/// Parses the words after `go-dist`.
 fn go_dist(mut words: impl Iterator<Item = String>) -> Result<Task, String> {
     let (mut to, mut archives) = (None, Vec::new());
     while let Some(word) = words.next() {
@@ -131,20 +132,22 @@ fn go_dist(mut words: impl Iterator<Item = String>) -> Result<Task, String> {
                     path: path.into(),
                 });
             }
-            _ => return Err("go-dist expects --to and a directory".to_owned()),
+            _ => return Err(GO_DIST_EXPECTED.to_owned()),
         }
     }
-    let to = to.ok_or("go-dist expects --to and a directory")?;
+    let to = to.ok_or(GO_DIST_EXPECTED)?;
     Ok(Task::GoDist(to, archives))
 }
 
-/// A task that takes no further words.
-fn alone(mut words: impl Iterator<Item = String>, task: Task) -> Result<Task, String> {
+/// A task that accepts no further words.
+fn without_options(mut words: impl Iterator<Item = String>, task: Task) -> Result<Task, String> {
     match words.next() {
         None => Ok(task),
-        Some(other) => Err(format!("the task does not take `{other}`")),
+        Some(other) => Err(format!("the task does not accept `{other}`")),
     }
 }
+
+const GO_DIST_EXPECTED: &str = "`go-dist` expects --to DIRECTORY";
 
 #[cfg(test)]
 mod tests {
@@ -186,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn help_is_found_everywhere() {
+    fn help_is_recognized_everywhere() {
         for line in ["help", "--help", "-h", "test --help", "test --only fmt -h"] {
             assert_eq!(parsed(line), Ok(Task::Help), "{line}");
         }
     }
 
     #[test]
-    fn the_chores_of_the_c_library_are_known() {
+    fn the_tasks_of_the_c_library_are_known() {
         assert_eq!(parsed("header"), Ok(Task::Header));
         assert_eq!(parsed("abi-baseline"), Ok(Task::AbiBaseline));
         let prefix = PathBuf::from("/opt/k");
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chores_of_the_go_module_are_known() {
+    fn the_tasks_of_the_go_module_are_known() {
         assert_eq!(parsed("go-lib"), Ok(Task::GoLib));
         assert_eq!(parsed("bench-go"), Ok(Task::BenchGo));
         let archive = Archive {
@@ -215,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_quick_where_it_is_said() {
+    fn ratios_are_quick_only_on_request() {
         for (line, quick) in [("ratios", false), ("ratios --quick", true)] {
             assert_eq!(parsed(line), Ok(Task::Ratios { quick }));
         }
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_words_are_refused() {
         for (line, expected) in [
             ("", "expected a task"),
             ("tset", "`tset`"),

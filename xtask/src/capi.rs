@@ -1,4 +1,4 @@
-//! The C ABI: the library is built as it is shipped, and C programs hold it.
+//! The C ABI: the library is built as it is shipped, and C programs test it.
 
 mod abi;
 mod examples;
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::house::{Done, House, output, run};
+use crate::workspace::{TaskResult, Workspace, output, run};
 use library::Library;
 use prototypes::Header;
 
@@ -21,7 +21,7 @@ pub(crate) use abi::{baseline, compare};
 pub(crate) use examples::run as examples;
 pub(crate) use install::{install, version};
 pub(crate) use package::run_package as package;
-pub(crate) use threads::{run_threads as threads, without_source};
+pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 const SOURCES: &str = "bindings/c/tests/c";
@@ -33,24 +33,24 @@ const VECTORS: [&str; 6] = [
     "vectors_lives.c",
     "reader.c",
 ];
-/// What a Rust archive needs of the system.
+/// The system libraries that a Rust archive needs.
 const SYSTEM: [&str; 3] = ["-lpthread", "-lm", "-ldl"];
 
-/// `cargo xtask header`: writes the header anew.
-pub(crate) fn header(house: &House) -> Done {
-    let mut cargo = house.command("cargo");
+/// `cargo xtask header`: writes the header again.
+pub(crate) fn header(workspace: &Workspace) -> TaskResult {
+    let mut cargo = workspace.command("cargo");
     cargo.args(["test", "--package", "keystile-capi", "--test", "header"]);
     run(cargo.env("KEYSTILE_WRITE_HEADER", "1"))
 }
 
 /// The archive as it is shipped.
-pub(crate) fn archive(house: &House) -> Result<PathBuf, String> {
-    Ok(Library::release(house)?.archive)
+pub(crate) fn archive(workspace: &Workspace) -> Result<PathBuf, String> {
+    Ok(Library::release(workspace)?.archive)
 }
 
 /// The tour under both compilers, as C and as C++, and the shared vectors.
-pub(crate) fn tests(house: &House) -> Done {
-    let bench = Bench::new(house, Library::release(house)?)?;
+pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
     for (compiler, standard) in [
         ("gcc", "c99"),
         ("clang", "c99"),
@@ -58,71 +58,79 @@ pub(crate) fn tests(house: &House) -> Done {
         ("clang++", "c++11"),
     ] {
         let program = bench.compile(compiler, standard, "basics", &["basics.c"], &[])?;
-        run(&mut house.command(&program))?;
+        run(&mut workspace.command(&program))?;
     }
     for compiler in ["gcc", "clang"] {
         let program = bench.vectors(compiler, &[])?;
-        run(house.command(&program).arg(house.path("tests/vectors")))?;
+        run(workspace
+            .command(&program)
+            .arg(workspace.path("tests/vectors")))?;
     }
     Ok(())
 }
 
-/// Each misuse that the header lets one think of, and a panic in each function.
-pub(crate) fn misuse(house: &House) -> Done {
-    let header = Header::read(house)?;
-    let bench = Bench::new(house, Library::release(house)?)?;
-    run(&mut house.command(&bench.matrix(&header, "gcc", &[])?))?;
-    let bench = Bench::new(house, Library::with_panics(house)?)?;
+/// Runs each misuse that can be derived from the header, and a panic in each function.
+pub(crate) fn misuse(workspace: &Workspace) -> TaskResult {
+    let header = Header::read(workspace)?;
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
+    run(&mut workspace.command(&bench.matrix(&header, "gcc", &[])?))?;
+    let bench = Bench::new(workspace, Library::with_panics(workspace)?)?;
     let source = bench.generate("panics.c", &misuse::panics(&header))?;
     let program = bench.compile("gcc", "c99", "panics", &[&source], &[])?;
-    run(house.command(&program).env("RUST_BACKTRACE", "0"))
+    run(workspace.command(&program).env("RUST_BACKTRACE", "0"))
 }
 
-/// The same programs under the address and undefined-behaviour sanitizers.
-pub(crate) fn sanitizers(house: &House) -> Done {
-    let header = Header::read(house)?;
-    let bench = Bench::new(house, Library::release(house)?)?;
+/// Runs the same programs under the address and undefined-behaviour sanitizers.
+pub(crate) fn sanitizers(workspace: &Workspace) -> TaskResult {
+    let header = Header::read(workspace)?;
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
     let flags = [
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
         "-fno-omit-frame-pointer",
     ];
     let tour = bench.compile("gcc", "c99", "basics-asan", &["basics.c"], &flags)?;
-    run(&mut house.command(&tour))?;
-    run(&mut house.command(&bench.matrix(&header, "gcc", &flags)?))?;
+    run(&mut workspace.command(&tour))?;
+    run(&mut workspace.command(&bench.matrix(&header, "gcc", &flags)?))?;
     let vectors = bench.vectors("gcc", &flags)?;
-    run(house.command(&vectors).arg(house.path("tests/vectors")))
+    run(workspace
+        .command(&vectors)
+        .arg(workspace.path("tests/vectors")))
 }
 
 /// Memory errors, leaks and constant time under valgrind.
-pub(crate) fn valgrind(house: &House) -> Done {
-    let header = Header::read(house)?;
-    let bench = Bench::new(house, Library::release(house)?)?;
+pub(crate) fn valgrind(workspace: &Workspace) -> TaskResult {
+    let header = Header::read(workspace)?;
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
     let tour = bench.compile("gcc", "c99", "basics", &["basics.c"], &[])?;
     let matrix = bench.matrix(&header, "gcc", &[])?;
     let vectors = bench.vectors("gcc", &[])?;
-    run(memcheck(house).arg(tour))?;
-    run(memcheck(house).arg(matrix))?;
-    run(memcheck(house)
+    run(memcheck(workspace).arg(tour))?;
+    run(memcheck(workspace).arg(matrix))?;
+    run(memcheck(workspace)
         .arg(vectors)
-        .arg(house.path("tests/vectors")))?;
+        .arg(workspace.path("tests/vectors")))?;
 
     let timing = bench.compile("gcc", "gnu99", "constant_time", &["constant_time.c"], &[])?;
-    run(memcheck(house).arg(&timing).arg("digest"))?;
-    let mut leaky = memcheck(house);
+    run(memcheck(workspace).arg(&timing).arg("digest"))?;
+    let mut leaky = memcheck(workspace);
     leaky.arg(&timing).arg("leaky");
     match leaky.status() {
         Ok(status) if status.code() == Some(VALGRIND_FOUND) => {}
-        other => return Err(format!("the leaky control was not caught: {other:?}")),
+        other => {
+            return Err(format!(
+                "expected valgrind to report the leaky control, which it did not: {other:?}"
+            ));
+        }
     }
     Ok(())
 }
 
-/// The exit code by which valgrind says that it found something.
+/// Valgrind's exit code when it found an error.
 const VALGRIND_FOUND: i32 = 99;
 
-fn memcheck(house: &House) -> Command {
-    let mut valgrind = house.command("valgrind");
+fn memcheck(workspace: &Workspace) -> Command {
+    let mut valgrind = workspace.command("valgrind");
     valgrind.args([
         "--quiet",
         "--leak-check=full",
@@ -134,29 +142,38 @@ fn memcheck(house: &House) -> Command {
     valgrind
 }
 
-/// Ten million keys made, judged and freed, in memory that stays flat; and a warm allow,
-/// which allocates nothing at all; and each allocation of a tour that fails once.
-pub(crate) fn memory(house: &House) -> Done {
-    let bench = Bench::new(house, Library::release(house)?)?;
+/// Checks that memory stays constant over ten million keys, that a cached check allocates
+/// nothing, and that each allocation of a tour may fail.
+pub(crate) fn memory(workspace: &Workspace) -> TaskResult {
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
     let program = bench.compile("gcc", "gnu99", "memory", &["memory.c"], &["-O2"])?;
-    run(house.command(&program).arg("10000000"))?;
-    run(house.command(&warm_allow(house)?).args(["1000", "1"]))?;
-    let library = Library::release(house)?;
-    run(&mut house.command(&counted(house, library, "allocation")?))
+    run(workspace.command(&program).arg("10000000"))?;
+    run(workspace
+        .command(&warm_allow(workspace)?)
+        .args(["1000", "1"]))?;
+    let library = Library::release(workspace)?;
+    run(&mut workspace.command(&counted(workspace, library, "allocation")?))
 }
 
-/// `cargo xtask bench-capi`: what the C call costs beside the Rust call.
-pub(crate) fn bench(house: &House) -> Done {
-    run(house.command(&warm_allow(house)?).args(["20000", "501"]))
+/// `cargo xtask bench-capi`: the cost of the C call and of the Rust call.
+pub(crate) fn bench(workspace: &Workspace) -> TaskResult {
+    run(workspace
+        .command(&warm_allow(workspace)?)
+        .args(["20000", "501"]))
 }
 
-fn warm_allow(house: &House) -> Result<String, String> {
-    counted(house, Library::with_comparison(house)?, "warm_allow")
+fn warm_allow(workspace: &Workspace) -> Result<String, String> {
+    counted(
+        workspace,
+        Library::with_comparison(workspace)?,
+        "warm_allow",
+    )
 }
 
-/// A program through which every allocation of the library goes.
-fn counted(house: &House, library: Library, name: &str) -> Result<String, String> {
-    let bench = Bench::new(house, library)?;
+/// A program that replaces the allocation functions, so that it can count each allocation
+/// of the library.
+fn counted(workspace: &Workspace, library: Library, name: &str) -> Result<String, String> {
+    let bench = Bench::new(workspace, library)?;
     let wraps = ["malloc", "calloc", "realloc", "posix_memalign"];
     let wraps = wraps.map(|name| format!("-Wl,--wrap={name}"));
     let mut flags = vec!["-O2"];
@@ -164,25 +181,25 @@ fn counted(house: &House, library: Library, name: &str) -> Result<String, String
     bench.compile("gcc", "gnu99", name, &[&format!("{name}.c")], &flags)
 }
 
-/// A library, and a place where programs are compiled against it.
+/// A library, and the folder in which programs are compiled against it.
 pub(crate) struct Bench<'a> {
-    house: &'a House,
+    workspace: &'a Workspace,
     library: Library,
-    place: PathBuf,
+    folder: PathBuf,
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(house: &'a House, library: Library) -> Result<Self, String> {
-        let place = library.place.join("programs");
-        fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    pub(crate) fn new(workspace: &'a Workspace, library: Library) -> Result<Self, String> {
+        let folder = library.folder.join("programs");
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Self {
-            house,
+            workspace,
             library,
-            place,
+            folder,
         })
     }
 
-    /// Compiles sources, which stand with the tests unless their path is whole.
+    /// Compiles sources; a relative path is one in the folder of the tests.
     pub(crate) fn compile(
         &self,
         compiler: &str,
@@ -191,8 +208,8 @@ impl<'a> Bench<'a> {
         sources: &[&str],
         flags: &[&str],
     ) -> Result<String, String> {
-        let program = self.place.join(format!("{name}-{compiler}"));
-        let mut command = self.house.command(compiler);
+        let program = self.folder.join(format!("{name}-{compiler}"));
+        let mut command = self.workspace.command(compiler);
         command.arg(format!("-std={standard}")).args(WARNINGS);
         command.arg("-g").args(flags).arg("-I").arg("include");
         command.arg("-I").arg(SOURCES);
@@ -229,16 +246,16 @@ impl<'a> Bench<'a> {
     }
 
     fn generate(&self, name: &str, code: &str) -> Result<String, String> {
-        let path = self.place.join(name);
+        let path = self.folder.join(name);
         fs::write(&path, code).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path.display().to_string())
     }
 }
 
-/// The names of the symbols that a library defines for others.
-fn symbols(house: &House, library: &Path, flags: &[&str]) -> Result<Vec<String>, String> {
+/// The names of the symbols that a library exports.
+fn symbols(workspace: &Workspace, library: &Path, flags: &[&str]) -> Result<Vec<String>, String> {
     let listed = output(
-        house
+        workspace
             .command("nm")
             .args(flags)
             .args(["--defined-only", "--quiet"])

@@ -1,31 +1,33 @@
-//! What the core asks of those who embed it: few crates, and no C compiler.
+//! What the core requires of its users: few crates, and no C compiler.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::house::{Done, House};
+use crate::workspace::{TaskResult, Workspace};
 
-/// The core itself is counted.
+/// The limit on crates, the core included.
 const CRATES_MAX: usize = 20;
-/// Build dependencies that compile, find or bind foreign code.
+/// Build dependencies that compile, find or bind code in other languages.
 const FOREIGN_BUILDERS: [&str; 4] = ["cc", "cmake", "pkg-config", "bindgen"];
 
-/// Checks the tree that a user of the default features gets.
-pub(crate) fn run(house: &House) -> Done {
-    let tree = house.cargo_output("tree --package keystile --edges normal --prefix none")?;
+/// Checks the dependencies of the core with its default features.
+pub(crate) fn run(workspace: &Workspace) -> TaskResult {
+    let tree = workspace.cargo_output("tree --package keystile --edges normal --prefix none")?;
     let crates = crates(&tree);
     let list: Vec<String> = crates
         .iter()
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
     println!("{} crates: {}", list.len(), list.join(", "));
-    let metadata = house.cargo_output("metadata --format-version 1 --all-features")?;
+    let metadata = workspace.cargo_output("metadata --format-version 1 --all-features")?;
     let metadata = serde_json::from_str(&metadata).map_err(|error| format!("metadata: {error}"))?;
     let mut faults = Vec::new();
     if crates.len() > CRATES_MAX {
         let count = crates.len();
-        faults.push(format!("{count} crates, at most {CRATES_MAX} are allowed"));
+        faults.push(format!(
+            "expected at most {CRATES_MAX} crates, found {count}"
+        ));
     }
     for (name, version) in crates {
         faults.extend(foreign_code(name, version, &metadata));
@@ -47,7 +49,7 @@ fn crates(tree: &str) -> BTreeSet<(&str, &str)> {
         .collect()
 }
 
-/// How a package reaches for code that is not Rust, a sentence each.
+/// Each way in which a package uses code that is not Rust, as a sentence.
 fn foreign_code(name: &str, version: &str, metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"]
         .as_array()
@@ -56,7 +58,7 @@ fn foreign_code(name: &str, version: &str, metadata: &Value) -> Vec<String> {
         .iter()
         .find(|p| p["name"] == name && p["version"] == version)
     else {
-        return vec![format!("{name} {version} is not in the metadata")];
+        return vec![format!("{name} {version} is missing in the metadata")];
     };
     let mut faults = Vec::new();
     if let Some(library) = package["links"].as_str() {
@@ -105,7 +107,7 @@ mod tests {
         );
         assert_eq!(
             foreign_code("plain", "2.0.0", &metadata),
-            ["plain 2.0.0 is not in the metadata"]
+            ["plain 2.0.0 is missing in the metadata"]
         );
     }
 }

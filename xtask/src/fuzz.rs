@@ -3,26 +3,26 @@
 use std::fs;
 use std::process::Command;
 
-use crate::house::{Done, House, output, run as run_command, succeeds};
+use crate::workspace::{TaskResult, Workspace, output, run as run_command, succeeds};
 
 const SECONDS_PER_TARGET: u32 = 5;
 
 /// Builds all targets, then runs one after another.
-pub(crate) fn run(house: &House) -> Done {
-    let toolchain = Toolchain::find(house);
+pub(crate) fn run(workspace: &Workspace) -> TaskResult {
+    let toolchain = Toolchain::find(workspace);
     println!("{}", toolchain.about());
-    let listed = output(toolchain.cargo_fuzz(house).arg("list"))?;
+    let listed = output(toolchain.cargo_fuzz(workspace).arg("list"))?;
     let targets = targets(&listed);
     if targets.is_empty() {
         return Err("fuzz/ has no targets".to_owned());
     }
-    run_command(toolchain.cargo_fuzz(house).arg("build"))?;
+    run_command(toolchain.cargo_fuzz(workspace).arg("build"))?;
     for target in targets {
-        // libFuzzer writes what it finds to the first folder: the committed seeds come second.
-        let found = house.target_path("fuzz-corpus").join(target);
+        // libFuzzer writes new inputs to the first folder, so the committed seeds come second.
+        let found = workspace.target_path("fuzz-corpus").join(target);
         fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
-        let seeds = house.path("fuzz/corpus").join(target);
-        let mut command = toolchain.cargo_fuzz(house);
+        let seeds = workspace.path("fuzz/corpus").join(target);
+        let mut command = toolchain.cargo_fuzz(workspace);
         command.args(["run", target]).arg(found);
         if seeds.is_dir() {
             command.arg(seeds);
@@ -36,7 +36,8 @@ pub(crate) fn run(house: &House) -> Done {
     Ok(())
 }
 
-/// The sanitizers need unstable compiler options; a stable compiler has them too, once told to.
+/// The sanitizers need unstable compiler options, which a stable compiler accepts as well
+/// with `RUSTC_BOOTSTRAP`.
 #[derive(Debug, Clone, Copy)]
 enum Toolchain {
     Nightly,
@@ -44,8 +45,8 @@ enum Toolchain {
 }
 
 impl Toolchain {
-    fn find(house: &House) -> Self {
-        let mut nightly = house.command("rustup");
+    fn find(workspace: &Workspace) -> Self {
+        let mut nightly = workspace.command("rustup");
         if succeeds(nightly.args(["run", "nightly", "cargo", "--version"])) {
             Self::Nightly
         } else {
@@ -56,20 +57,20 @@ impl Toolchain {
     fn about(self) -> &'static str {
         match self {
             Self::Nightly => "with the nightly toolchain",
-            Self::Bootstrap => "no nightly toolchain: with this one and RUSTC_BOOTSTRAP=1",
+            Self::Bootstrap => "no nightly toolchain: with the current one and RUSTC_BOOTSTRAP=1",
         }
     }
 
-    /// The Cargo that runs this program is no proxy of rustup's, so `+nightly` is not for it.
-    fn cargo_fuzz(self, house: &House) -> Command {
+    /// The Cargo that runs this program is not rustup's proxy, so it does not accept `+nightly`.
+    fn cargo_fuzz(self, workspace: &Workspace) -> Command {
         match self {
             Self::Nightly => {
-                let mut command = house.command("rustup");
+                let mut command = workspace.command("rustup");
                 command.args(["run", "nightly", "cargo", "fuzz"]);
                 command
             }
             Self::Bootstrap => {
-                let mut command = house.command("cargo");
+                let mut command = workspace.command("cargo");
                 command.env("RUSTC_BOOTSTRAP", "1").arg("fuzz");
                 command
             }
@@ -77,7 +78,7 @@ impl Toolchain {
     }
 }
 
-/// One name a line, as `cargo fuzz list` prints them.
+/// The targets from the output of `cargo fuzz list`, one on each line.
 fn targets(listed: &str) -> Vec<&str> {
     listed
         .lines()

@@ -1,4 +1,4 @@
-//! The Go module: the library that it links, its tests, and what a release of it ships.
+//! The Go module: the library that it links, its tests, and the files of a release.
 
 mod dist;
 
@@ -6,56 +6,56 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::capi;
-use crate::house::{Done, House, output, run, succeeds};
+use crate::workspace::{TaskResult, Workspace, output, run, succeeds};
 
 pub(crate) use dist::{Archive, dist};
 
-/// Where the module is.
+/// The module's folder.
 const MODULE: &str = "bindings/go";
-/// A module of its own, with routers that no user of the first one should have to list.
+/// A separate module, whose routers the main one must not make its users depend on.
 const ROUTERS: &str = "bindings/go/examples/routers";
-/// The checker, by its own module, so that its needs are not the module's.
+/// The linter, run by its path, so that the module does not depend on it.
 const STATICCHECK: &str = "honnef.co/go/tools/cmd/staticcheck@v0.8.2";
-/// The targets of `go test -fuzz`, and how many inputs each is given.
+/// The targets of `go test -fuzz`, and the number of inputs for each.
 const FUZZ: [&str; 4] = ["FuzzCredential", "FuzzParse", "FuzzRecord", "FuzzRules"];
 const FUZZ_TIME: &str = "5000x";
-/// What is run with garbage collected at each call, which takes a thousand times as long:
-/// each function of the library is among it.
+/// The tests that run with a garbage collection at each call, which takes a thousand times as
+/// long. Together they call each function of the library.
 const COLLECTED: &str = "^(Example.*|TestNothingPrintsAKey|TestARecordIsFetchedOnce|TestVectors)$\
     /^(rotations|lookups|inspections|policies|times|digests)$";
-/// What the build stops at where cgo is off.
+/// The undefined name that stops the build if cgo is off.
 const WITHOUT_CGO: &str = "keystile_needs_CGO_ENABLED_1_and_a_C_compiler";
 
-/// Why the module cannot be tested here, or nothing where it can.
-pub(crate) fn missing(house: &House) -> Option<String> {
-    let found = succeeds(house.command("go").arg("version"));
+/// Why the module cannot be tested on this machine, or `None` if it can.
+pub(crate) fn missing(workspace: &Workspace) -> Option<String> {
+    let found = succeeds(workspace.command("go").arg("version"));
     (!found).then(|| "`go` is not installed; see https://go.dev/dl (1.24 or later)".to_owned())
 }
 
-/// `cargo xtask go-lib`: puts what the module links, and what it copies, in its place.
-pub(crate) fn library(house: &House) -> Done {
-    copy_sources(house)?;
-    link(house)
+/// `cargo xtask go-lib`: builds the library that the module links, and renews its copies.
+pub(crate) fn library(workspace: &Workspace) -> TaskResult {
+    copy_sources(workspace)?;
+    link(workspace)
 }
 
-/// Puts the archive where the linker looks for it.
-fn link(house: &House) -> Done {
-    let archive = capi::archive(house)?;
-    let place = house.path(MODULE).join("internal/capi/lib");
-    copy(&archive, &place.join(platform()).join("libkeystile.a"))
+/// Builds the archive and copies it to where Go's linker looks for it.
+fn link(workspace: &Workspace) -> TaskResult {
+    let archive = capi::archive(workspace)?;
+    let folder = workspace.path(MODULE).join("internal/capi/lib");
+    copy(&archive, &folder.join(platform()).join("libkeystile.a"))
 }
 
-/// Renews the files that the module has copies of, since a module holds all that it needs.
-pub(crate) fn copy_sources(house: &House) -> Done {
-    for (from, to) in copies(house)? {
+/// Renews the module's copies of files: a Go module can contain only what is in its folder.
+pub(crate) fn copy_sources(workspace: &Workspace) -> TaskResult {
+    for (from, to) in copies(workspace)? {
         copy(&from, &to)?;
     }
     Ok(())
 }
 
-/// Fails where a copy is not that of its source.
-fn are_copied(house: &House) -> Done {
-    for (from, to) in copies(house)? {
+/// Fails if a copy differs from its source.
+fn are_copied(workspace: &Workspace) -> TaskResult {
+    for (from, to) in copies(workspace)? {
         let read = |path: &Path| fs::read(path).ok();
         if read(&from) != read(&to) {
             let to = to.display();
@@ -67,15 +67,15 @@ fn are_copied(house: &House) -> Done {
     Ok(())
 }
 
-/// Each file that the module has a copy of, and where that is.
-fn copies(house: &House) -> Result<Vec<(PathBuf, PathBuf)>, String> {
-    let module = house.path(MODULE);
+/// Each file that the module has a copy of, and the copy.
+fn copies(workspace: &Workspace) -> Result<Vec<(PathBuf, PathBuf)>, String> {
+    let module = workspace.path(MODULE);
     let mut copies = vec![(
-        house.path("include/keystile.h"),
+        workspace.path("include/keystile.h"),
         module.join("internal/capi/include/keystile.h"),
     )];
     for kind in ["sqlite", "postgres"] {
-        let from = house.path("adapters/store/migrations").join(kind);
+        let from = workspace.path("adapters/store/migrations").join(kind);
         let to = module.join("keystilesql/migrations").join(kind);
         for file in listed(&from)? {
             copies.push((from.join(&file), to.join(&file)));
@@ -84,18 +84,21 @@ fn copies(house: &House) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     Ok(copies)
 }
 
-/// All that holds the module.
-pub(crate) fn tests(house: &House) -> Done {
-    are_copied(house)?;
-    link(house)?;
-    house.cargo("build --quiet --package keystile-cli")?;
-    let go = Go { house };
+/// Runs every check of the module.
+pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
+    are_copied(workspace)?;
+    link(workspace)?;
+    workspace.cargo("build --quiet --package keystile-cli")?;
+    let go = Go { workspace };
     go.is_formatted()?;
     for module in [MODULE, ROUTERS] {
         go.run(module, "vet ./...", &[])?;
         go.run(module, &format!("run {STATICCHECK} ./..."), &[])?;
     }
-    let program = house.target_path("debug/keystile").display().to_string();
+    let program = workspace
+        .target_path("debug/keystile")
+        .display()
+        .to_string();
     let full = [
         ("KEYSTILE_PROGRAM", program.as_str()),
         ("KEYSTILE_REQUIRE_POSTGRES", "1"),
@@ -104,10 +107,10 @@ pub(crate) fn tests(house: &House) -> Done {
     ];
     go.run(MODULE, "test -race ./...", &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
-    // What takes long, or looks at memory, without the race detector.
+    // Tests that take long or measure memory, without the race detector.
     let line = "test -run Million|Allocates|Suite . ./keystilesql";
     go.run(MODULE, line, &[])?;
-    // With garbage collected at each call, and with each store of a pointer looked at.
+    // With a garbage collection at each call, then with a check of each pointer that is stored.
     go.run(
         MODULE,
         &format!("test -short -tags keystile_gc -run {COLLECTED} ."),
@@ -120,31 +123,31 @@ pub(crate) fn tests(house: &House) -> Done {
     }
     without_cgo(&go)?;
     with_pkg_config(&go)?;
-    dist::is_usable(house)
+    dist::is_usable(workspace)
 }
 
-/// `cargo xtask bench-go`: a warm allow beside the well-known recipe by hand.
-pub(crate) fn bench(house: &House) -> Done {
-    library(house)?;
+/// `cargo xtask bench-go`: a cached check, and the same check written by hand.
+pub(crate) fn bench(workspace: &Workspace) -> TaskResult {
+    library(workspace)?;
     let line = "test -run - -bench Warm|Article|Clock -count 6 .";
-    Go { house }.run(MODULE, line, &[])
+    Go { workspace }.run(MODULE, line, &[])
 }
 
-/// Go, in a module of the house.
+/// The Go command, for the modules of the workspace.
 struct Go<'a> {
-    house: &'a House,
+    workspace: &'a Workspace,
 }
 
 impl Go<'_> {
-    fn run(&self, module: &str, line: &str, environment: &[(&str, &str)]) -> Done {
-        let mut go = self.house.command("go");
-        let go = go.current_dir(self.house.path(module));
+    fn run(&self, module: &str, line: &str, environment: &[(&str, &str)]) -> TaskResult {
+        let mut go = self.workspace.command("go");
+        let go = go.current_dir(self.workspace.path(module));
         let environment = environment.iter().copied();
         run(go.args(line.split_whitespace()).envs(environment))
     }
 
-    fn is_formatted(&self) -> Done {
-        let mut gofmt = self.house.command("gofmt");
+    fn is_formatted(&self) -> TaskResult {
+        let mut gofmt = self.workspace.command("gofmt");
         let unformatted = output(gofmt.args(["-l", MODULE]))?;
         if unformatted.is_empty() {
             return Ok(());
@@ -153,26 +156,29 @@ impl Go<'_> {
     }
 }
 
-/// The build stops, and says what to do.
-fn without_cgo(go: &Go<'_>) -> Done {
-    let mut command = go.house.command("go");
-    let command = command.current_dir(go.house.path(MODULE));
+/// Checks that a build without cgo fails with an error that names what is needed.
+fn without_cgo(go: &Go<'_>) -> TaskResult {
+    let mut command = go.workspace.command("go");
+    let command = command.current_dir(go.workspace.path(MODULE));
     let built = command
         .args(["build", "."])
         .env("CGO_ENABLED", "0")
         .output();
     let built = built.map_err(|error| format!("`go build`: {error}"))?;
-    let said = String::from_utf8_lossy(&built.stderr);
-    if !built.status.success() && said.contains(&format!("undefined: {WITHOUT_CGO}")) {
+    let errors = String::from_utf8_lossy(&built.stderr);
+    let expected = format!("undefined: {WITHOUT_CGO}");
+    if !built.status.success() && errors.contains(&expected) {
         return Ok(());
     }
-    Err(format!("without cgo, `go build` said: {said}"))
+    Err(format!(
+        "without cgo, `go build` printed: {errors}; expected `{expected}`"
+    ))
 }
 
-/// The library of the system, by the build tag.
-fn with_pkg_config(go: &Go<'_>) -> Done {
-    let prefix = go.house.target_path("go/prefix");
-    capi::install(go.house, &prefix)?;
+/// Tests the module with the build tag that links an installed library.
+fn with_pkg_config(go: &Go<'_>) -> TaskResult {
+    let prefix = go.workspace.target_path("go/prefix");
+    capi::install(go.workspace, &prefix)?;
     let lib = prefix.join("lib").display().to_string();
     let description = prefix.join("lib/pkgconfig").display().to_string();
     let environment = [
@@ -186,7 +192,7 @@ fn with_pkg_config(go: &Go<'_>) -> Done {
     )
 }
 
-/// This machine, as Go names it.
+/// This machine's platform, in Go's words.
 fn platform() -> String {
     let system = match std::env::consts::OS {
         "macos" => "darwin",
@@ -200,8 +206,8 @@ fn platform() -> String {
     format!("{system}_{processor}")
 }
 
-/// Copies a file, and makes the folders that it goes to.
-fn copy(from: &Path, to: &Path) -> Done {
+/// Copies a file, and creates the folders on the way.
+fn copy(from: &Path, to: &Path) -> TaskResult {
     let folder = to.parent().unwrap_or(Path::new("."));
     let copied = fs::create_dir_all(folder).and_then(|()| fs::copy(from, to));
     copied

@@ -3,7 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "telling a person what happens is what this program is for"
+    reason = "this program reports to the person who runs it"
 )]
 
 mod args;
@@ -11,21 +11,21 @@ mod capi;
 mod dependencies;
 mod fuzz;
 mod golang;
-mod house;
 mod no_std;
 mod postgres;
 mod ratios;
 mod report;
 mod serve;
 mod steps;
+mod workspace;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use args::{Args, Task};
-use house::House;
 use report::{Outcome, Report};
 use steps::{STEPS, Step};
+use workspace::Workspace;
 
 const EXIT_USAGE: u8 = 2;
 
@@ -38,16 +38,16 @@ fn main() -> ExitCode {
         }
         Ok(Task::Test(args)) => test(&args),
         Ok(Task::Header) => {
-            let house = House::here();
-            chore(capi::header(&house).and_then(|()| golang::copy_sources(&house)))
+            let workspace = Workspace::here();
+            finish(capi::header(&workspace).and_then(|()| golang::copy_sources(&workspace)))
         }
-        Ok(Task::Install(prefix)) => chore(capi::install(&House::here(), &prefix)),
-        Ok(Task::BenchCapi) => chore(capi::bench(&House::here())),
-        Ok(Task::Ratios { quick }) => chore(ratios::run(&House::here(), quick)),
-        Ok(Task::GoLib) => chore(golang::library(&House::here())),
-        Ok(Task::GoDist(to, archives)) => chore(golang::dist(&House::here(), &to, &archives)),
-        Ok(Task::BenchGo) => chore(golang::bench(&House::here())),
-        Ok(Task::AbiBaseline) => chore(capi::baseline(&House::here())),
+        Ok(Task::Install(prefix)) => finish(capi::install(&Workspace::here(), &prefix)),
+        Ok(Task::BenchCapi) => finish(capi::bench(&Workspace::here())),
+        Ok(Task::Ratios { quick }) => finish(ratios::run(&Workspace::here(), quick)),
+        Ok(Task::GoLib) => finish(golang::library(&Workspace::here())),
+        Ok(Task::GoDist(to, archives)) => finish(golang::dist(&Workspace::here(), &to, &archives)),
+        Ok(Task::BenchGo) => finish(golang::bench(&Workspace::here())),
+        Ok(Task::AbiBaseline) => finish(capi::baseline(&Workspace::here())),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", args::USAGE);
             ExitCode::from(EXIT_USAGE)
@@ -55,8 +55,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn chore(done: house::Done) -> ExitCode {
-    match done {
+fn finish(result: workspace::TaskResult) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("error: {reason}");
@@ -65,14 +65,14 @@ fn chore(done: house::Done) -> ExitCode {
     }
 }
 
-/// A failed step does not end the run: one run tells everything that is wrong.
+/// A failed step does not end the run, so that one run reports everything that is wrong.
 fn test(args: &Args) -> ExitCode {
-    let house = House::here();
+    let workspace = Workspace::here();
     let mut report = Report::default();
     for step in STEPS.iter().filter(|step| args.selects(step.name)) {
         println!("\n== {}: {}", step.name, step.about);
         let start = Instant::now();
-        let outcome = run(step, &house);
+        let outcome = run(step, &workspace);
         println!(
             "== {} {outcome} ({:.1} s)",
             step.name,
@@ -88,11 +88,11 @@ fn test(args: &Args) -> ExitCode {
     }
 }
 
-fn run(step: &Step, house: &House) -> Outcome {
-    if let Some(reason) = step.needs.iter().find_map(|need| need.missing(house)) {
+fn run(step: &Step, workspace: &Workspace) -> Outcome {
+    if let Some(reason) = step.needs.iter().find_map(|need| need.missing(workspace)) {
         return Outcome::Skipped(reason);
     }
-    match (step.run)(house) {
+    match (step.run)(workspace) {
         Ok(()) => Outcome::Passed,
         Err(reason) => Outcome::Failed(reason),
     }

@@ -1,11 +1,11 @@
-//! The core without the standard library: it says so, its dependencies do so, it builds so.
+//! The core without the standard library: the attribute, the dependencies and the build.
 
 use std::fs;
 use std::path::Path;
 
-use crate::house::{Done, House, output};
+use crate::workspace::{TaskResult, Workspace, output};
 
-/// Any one of these proves the claim outright, for they have no standard library.
+/// Targets that have no standard library; a build for any one of them proves the claim.
 const BARE_TARGETS: [&str; 4] = [
     "thumbv7em-none-eabi",
     "riscv32imac-unknown-none-elf",
@@ -13,45 +13,48 @@ const BARE_TARGETS: [&str; 4] = [
     "wasm32v1-none",
 ];
 
-/// Checks the three claims.
-pub(crate) fn run(house: &House) -> Done {
-    let lib = fs::read_to_string(house.path("src/lib.rs"))
+/// Checks that the core declares `no_std`, depends on no `std` and builds.
+pub(crate) fn run(workspace: &Workspace) -> TaskResult {
+    let lib = fs::read_to_string(workspace.path("src/lib.rs"))
         .map_err(|error| format!("src/lib.rs: {error}"))?;
     if !declares_no_std(&lib) {
-        return Err("src/lib.rs does not say `#![no_std]`".to_owned());
+        return Err("src/lib.rs: expected `#![no_std]`".to_owned());
     }
-    let tree = house.cargo_output(
+    let tree = workspace.cargo_output(
         "tree --package keystile --no-default-features --edges normal --prefix none --format {p}|{f}",
     )?;
     let with_std = with_std(&tree);
     if !with_std.is_empty() {
-        return Err(format!("built with feature `std`: {}", with_std.join(", ")));
+        let packages = with_std.join(", ");
+        return Err(format!(
+            "expected no dependency with the feature `std`: {packages}"
+        ));
     }
     let build = "build --package keystile --no-default-features";
     match BARE_TARGETS
         .iter()
-        .find(|target| is_installed(house, target))
+        .find(|target| is_installed(workspace, target))
     {
-        Some(target) => house.cargo(&format!("{build} --target {target}")),
+        Some(target) => workspace.cargo(&format!("{build} --target {target}")),
         None => {
             println!("no bare-metal target is installed: building for this machine");
-            house.cargo(build)
+            workspace.cargo(build)
         }
     }
 }
 
-fn is_installed(house: &House, target: &str) -> bool {
-    let mut rustc = house.command("rustc");
+fn is_installed(workspace: &Workspace, target: &str) -> bool {
+    let mut rustc = workspace.command("rustc");
     output(rustc.args(["--print", "target-libdir", "--target", target]))
         .is_ok_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
-/// Whether the attribute stands alone on its line, without a condition.
+/// Whether the attribute is there without a condition, alone on its line.
 fn declares_no_std(source: &str) -> bool {
     source.lines().any(|line| line.trim_end() == "#![no_std]")
 }
 
-/// The packages in a tree of `package|features` lines that have `std` switched on.
+/// The packages in a tree of `package|features` lines that have `std` enabled.
 fn with_std(tree: &str) -> Vec<&str> {
     let mut packages: Vec<&str> = tree
         .lines()

@@ -1,17 +1,17 @@
-//! The store on PostgreSQL: its tests start a server of their own.
+//! The tests on PostgreSQL, which start their own servers.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::house::{Done, House, run};
+use crate::workspace::{TaskResult, Workspace, run};
 
-/// What the tests start a server with.
+/// The programs that the tests start a server with.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_isready"];
-/// Where Debian puts them, which is in no search path.
+/// Where Debian installs them, outside the search path.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// Why the tests could start no server, or nothing where they can.
+/// Why the tests cannot start a server, or `None` if they can.
 pub(crate) fn missing() -> Option<String> {
     let in_path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&in_path).collect();
@@ -25,11 +25,12 @@ fn is_complete(folder: &Path) -> bool {
     PROGRAMS.iter().all(|program| folder.join(program).exists())
 }
 
-/// The tests of the store and of the program, none of which may be skipped for want of a
-/// server. The selection is that of all tests, so that nothing is built anew.
-pub(crate) fn tests(house: &House) -> Done {
+/// Runs the tests of the store and of the CLI; none of them may be skipped for lack of a
+/// server. The packages and features are those of the step `tests`, so that nothing is built
+/// again.
+pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     let line = "test --workspace --all-features --test postgres --test program";
-    let mut cargo = house.command("cargo");
+    let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
     run(cargo.env("KEYSTILE_REQUIRE_POSTGRES", "1"))
 }

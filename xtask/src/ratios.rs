@@ -1,10 +1,10 @@
-//! `cargo xtask ratios`: what a check costs beside what people use instead, as ratios of one
-//! run.
+//! `cargo xtask ratios`: the cost of a check compared with its alternatives, as ratios within
+//! one run.
 //!
 //! It runs the benchmarks, divides medians, prints a table, and writes `benches/ratios.json`,
-//! the chart `benches/ratios.svg` and the table in the README. Times differ from machine to machine; ratios within a
-//! run differ less. A figure that misses its target is marked and reported, and does not
-//! make the command fail: benchmarks are no tests.
+//! the chart `benches/ratios.svg` and the table in the README. Times differ between machines;
+//! ratios within a run differ less. A figure that misses its target is marked and reported,
+//! and does not make the command fail: benchmarks are not tests.
 
 mod chart;
 mod figures;
@@ -14,28 +14,28 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::house::{Done, House, succeeds};
+use crate::workspace::{TaskResult, Workspace, succeeds};
 use figures::{FIGURES, Figure};
 use medians::Medians;
 
-/// Keys at most in a quick run: ten million take minutes and gigabytes.
+/// The limit on keys in a quick run: ten million take minutes and gigabytes.
 const QUICK_KEYS_MAX: &str = "100000";
 const JSON: &str = "benches/ratios.json";
 const SVG: &str = "benches/ratios.svg";
 const README: &str = "README.md";
-/// What stands before and behind the table in the README.
+/// The text before and after the table in the README.
 const TABLE: (&str, &str) = ("<!-- cargo xtask ratios -->\n```text\n", "```\n");
 
-/// Runs the benchmarks and writes what came of them; a quick run only prints it.
-pub(crate) fn run(house: &House, quick: bool) -> Done {
+/// Runs the benchmarks and writes the figures; a quick run only prints them.
+pub(crate) fn run(workspace: &Workspace, quick: bool) -> TaskResult {
     let mut medians = Medians::default();
-    medians.bench(house, "core", &[])?;
+    medians.bench(workspace, "core", &[])?;
     let fewer = [("KEYSTILE_BENCH_KEYS_MAX", QUICK_KEYS_MAX)];
-    medians.bench(house, "keyring", if quick { &fewer } else { &[] })?;
-    if succeeds(house.command("node").arg("--version")) {
-        medians.node(house)?;
+    medians.bench(workspace, "keyring", if quick { &fewer } else { &[] })?;
+    if succeeds(workspace.command("node").arg("--version")) {
+        medians.node(workspace)?;
     } else {
-        println!("node is not installed: no ratio to it");
+        println!("node is not installed: its figures are left out");
     }
 
     let rows: Vec<Row> = FIGURES
@@ -48,26 +48,26 @@ pub(crate) fn run(house: &House, quick: bool) -> Done {
     }
     let rows_json: Vec<Value> = rows.iter().map(Row::json).collect();
     let text = format!("{:#}\n", json!({ "ratios": rows_json }));
-    fs::write(house.path(JSON), text).map_err(|error| format!("{JSON}: {error}"))?;
-    chart::draw(&house.path(SVG), &rows).map_err(|error| format!("{SVG}: {error}"))?;
-    let readme = house.path(README);
+    fs::write(workspace.path(JSON), text).map_err(|error| format!("{JSON}: {error}"))?;
+    chart::draw(&workspace.path(SVG), &rows).map_err(|error| format!("{SVG}: {error}"))?;
+    let readme = workspace.path(README);
     let text = fs::read_to_string(&readme).map_err(|error| format!("{README}: {error}"))?;
-    let (before, _, behind) = around_table(&text)?;
-    fs::write(&readme, [before, &table(&rows), behind].concat())
+    let (before, _, after) = around_table(&text)?;
+    fs::write(&readme, [before, &table(&rows), after].concat())
         .map_err(|error| format!("{README}: {error}"))?;
     println!("\nwritten: {JSON}, {SVG}, {README}");
     Ok(())
 }
 
-/// The README as far as its table, the table, and the rest.
+/// The README up to its table, the table, and the rest.
 fn around_table(readme: &str) -> Result<(&str, &str, &str), String> {
     let (start, end) = TABLE;
     let found = readme.find(start).and_then(|at| {
         let (before, rest) = readme.split_at_checked(at.saturating_add(start.len()))?;
-        let (table, behind) = rest.split_at_checked(rest.find(end)?)?;
-        Some((before, table, behind))
+        let (table, after) = rest.split_at_checked(rest.find(end)?)?;
+        Some((before, table, after))
     });
-    found.ok_or_else(|| format!("{README}: expected a place for the table"))
+    found.ok_or_else(|| format!("{README}: expected {start:?} and after it {end:?}"))
 }
 
 /// A figure and its value in this run.
@@ -77,7 +77,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Nothing where the run had no such benchmark.
+    /// `None` if the run had no such benchmark.
     fn of(figure: &'static Figure, medians: &Medians) -> Option<Self> {
         let value = figure.value(medians)?;
         Some(Self { figure, value })
@@ -92,7 +92,7 @@ impl Row {
         })
     }
 
-    /// Whether it is within its target, where it has one.
+    /// Whether it is within its target; true if it has none.
     fn is_met(&self) -> Option<bool> {
         Some(self.figure.target?.is_satisfied_by(self.value))
     }
@@ -121,7 +121,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Three digits that count.
+/// Three significant digits.
 pub(crate) fn shown(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn the_readme_quotes_what_was_measured() {
-        let house = House::here();
-        let readme = fs::read_to_string(house.path(README)).unwrap();
+        let workspace = Workspace::here();
+        let readme = fs::read_to_string(workspace.path(README)).unwrap();
         let (_, quoted, _) = around_table(&readme).unwrap();
-        let json = fs::read_to_string(house.path(JSON)).unwrap();
+        let json = fs::read_to_string(workspace.path(JSON)).unwrap();
         let json: Value = serde_json::from_str(&json).unwrap();
         let measured = json["ratios"].as_array().unwrap();
         // The first line names the columns.

@@ -1,8 +1,8 @@
-//! What became of each step, and the words that the run ends with.
+//! The outcome of each step, and the summary at the end of a run.
 
 use core::fmt;
 
-/// What became of one step.
+/// The outcome of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
@@ -40,7 +40,7 @@ impl Report {
     }
 
     /// The last lines of a run: what passed, each failure and each skip with its reason,
-    /// and `N passed, N failed, N skipped` alone on the very last one.
+    /// and on the last line only `N passed, N failed, N skipped`.
     pub(crate) fn closing(&self, require_all: bool) -> String {
         let (mut passed, mut failed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for (step, outcome) in &self.outcomes {
@@ -56,7 +56,7 @@ impl Report {
             passed.join(", ")
         };
         let refused = if require_all && !skipped.is_empty() {
-            "--require-all allows no step to be skipped\n"
+            "--require-all: no step may be skipped\n"
         } else {
             ""
         };
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skip_is_named_and_fails_only_where_all_is_required() {
+    fn a_skip_is_named_and_fails_only_if_all_steps_are_required() {
         let skipped = Outcome::Skipped("cargo-fuzz is not installed".to_owned());
         let report = report(&[("fmt", Outcome::Passed), ("fuzz", skipped)]);
         assert_eq!(
@@ -106,7 +106,7 @@ mod tests {
         assert!(
             report
                 .closing(true)
-                .contains("\n--require-all allows no step to be skipped\n")
+                .contains("\n--require-all: no step may be skipped\n")
         );
         assert!(
             report

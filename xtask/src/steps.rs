@@ -1,15 +1,15 @@
-//! The table of steps: what `cargo xtask test` runs, in order.
+//! The table of steps that `cargo xtask test` runs, in order.
 
-use crate::house::{Done, House, run, succeeds};
+use crate::workspace::{TaskResult, Workspace, run, succeeds};
 use crate::{capi, dependencies, fuzz, golang, no_std, postgres, serve};
 
-/// One check: where a need is missing it is skipped, and the report says so.
+/// One check. If the machine lacks something that it needs, it is skipped and reported.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) needs: &'static [Need],
-    pub(crate) run: fn(&House) -> Done,
+    pub(crate) run: fn(&Workspace) -> TaskResult,
 }
 
 /// Something that a machine may lack.
@@ -17,16 +17,15 @@ pub(crate) struct Step {
 pub(crate) enum Need {
     /// A subcommand of Cargo, and how to install it.
     Cargo(&'static str, &'static str),
-    /// A program that says its version, and the Debian package that holds it.
+    /// A program that accepts `--version`, and its Debian package.
     Program(&'static str, &'static str),
-    /// The programs of PostgreSQL's server, in the search path or where Debian puts them.
+    /// The programs of PostgreSQL's server, in the search path or where Debian installs them.
     Postgres,
-    /// A gateway, in the search path or where Debian puts what only root is to start, and
-    /// the package that holds it.
+    /// A gateway, in the search path or where Debian installs it, and its Debian package.
     Gateway(&'static str, &'static str),
-    /// A program that says its version, and how to install it.
+    /// A program that accepts `--version`, and how to install it.
     Tool(&'static str, &'static str),
-    /// A C library that pkg-config knows, and the Debian package that holds it.
+    /// A C library that pkg-config knows, and its Debian package.
     Library(&'static str, &'static str),
     /// The source of the standard library.
     RustSource,
@@ -35,30 +34,30 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    /// Why the need is not met, or nothing where it is.
-    pub(crate) fn missing(&self, house: &House) -> Option<String> {
+    /// Why the need is not met, or `None` if it is.
+    pub(crate) fn missing(&self, workspace: &Workspace) -> Option<String> {
         match self {
             Self::Cargo(subcommand, install) => {
-                let found = succeeds(house.command("cargo").args([subcommand, "--version"]));
+                let found = succeeds(workspace.command("cargo").args([subcommand, "--version"]));
                 (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
             }
             Self::Program(program, package) => {
-                let found = succeeds(house.command(program).arg("--version"));
+                let found = succeeds(workspace.command(program).arg("--version"));
                 (!found)
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
             Self::Postgres => postgres::missing(),
-            Self::Gateway(program, package) => serve::without(program, package),
+            Self::Gateway(program, package) => serve::missing_gateway(program, package),
             Self::Tool(program, install) => {
-                let found = succeeds(house.command(program).arg("--version"));
+                let found = succeeds(workspace.command(program).arg("--version"));
                 (!found).then(|| format!("`{program}` is not installed; try `{install}`"))
             }
             Self::Library(library, package) => {
-                let found = succeeds(house.command("pkg-config").args(["--exists", library]));
+                let found = succeeds(workspace.command("pkg-config").args(["--exists", library]));
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
             }
-            Self::RustSource => capi::without_source(house),
-            Self::Go => golang::missing(house),
+            Self::RustSource => capi::missing_source(workspace),
+            Self::Go => golang::missing(workspace),
         }
     }
 }
@@ -81,35 +80,41 @@ pub(crate) const STEPS: &[Step] = &[
         name: "fmt",
         about: "every file is formatted",
         needs: &[Need::Cargo("fmt", "rustup component add rustfmt")],
-        run: |house| house.cargo("fmt --all --check"),
+        run: |workspace| workspace.cargo("fmt --all --check"),
     },
     Step {
         name: "clippy",
-        about: "no lint speaks up",
+        about: "no compiler or clippy warnings",
         needs: &[Need::Cargo("clippy", "rustup component add clippy")],
-        run: |house| house.cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
+        run: |workspace| {
+            workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings")
+        },
     },
     Step {
         name: "tests",
-        about: "unit and integration tests, examples built, each bench tried once",
+        about: "unit and integration tests; examples are built, each benchmark runs once",
         needs: &[],
-        run: |house| house.cargo("test --workspace --all-features --all-targets --no-fail-fast"),
+        run: |workspace| {
+            workspace.cargo("test --workspace --all-features --all-targets --no-fail-fast")
+        },
     },
     Step {
         name: "tests-no-default",
         about: "the core's tests without its default features",
         needs: &[],
-        run: |house| house.cargo("test --package keystile --no-default-features --lib --tests"),
+        run: |workspace| {
+            workspace.cargo("test --package keystile --no-default-features --lib --tests")
+        },
     },
     Step {
         name: "postgres",
-        about: "the store and the program on a PostgreSQL server, killed 50 times",
+        about: "the store and the CLI on a PostgreSQL server, which is killed 50 times",
         needs: &[Need::Postgres],
         run: postgres::tests,
     },
     Step {
         name: "gateways",
-        about: "keystile serve behind a real nginx and Caddy, and what reaches the service",
+        about: "keystile serve as the authorization endpoint of a real nginx and Caddy",
         needs: &[
             Need::Gateway("nginx", "nginx-light"),
             Need::Gateway("caddy", "caddy"),
@@ -118,30 +123,31 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "schemathesis",
-        about: "keystile serve answers as its OpenAPI document says",
+        about: "keystile serve answers as its OpenAPI document specifies",
         needs: &[Need::Tool("schemathesis", "pipx install schemathesis")],
         run: serve::schemathesis,
     },
     Step {
         name: "vectors",
-        about: "the second implementation still derives the shared vectors",
+        about: "the second implementation derives the same shared vectors",
         needs: &[Need::Program("python3", "python3")],
-        run: |house| {
+        run: |workspace| {
             let derive = ["tests/vectors/derive/derive.py", "--check"];
-            run(house.command("python3").args(derive))
+            run(workspace.command("python3").args(derive))
         },
     },
     Step {
         name: "loom",
-        about: "every order in which two threads can meet in the keyring",
+        about: "every interleaving of two threads in the keyring, under loom",
         needs: &[],
-        run: |house| {
+        run: |workspace| {
             let line = "test --package keystile --features keyring --release --test keyring_loom";
-            let mut command = house.command("cargo");
-            // A folder of its own: other flags would have all be built anew, here and there.
+            let mut command = workspace.command("cargo");
+            // A separate folder: with other flags in the same one, this step and the others
+            // would rebuild everything in turn.
             let command = command
                 .args(line.split_whitespace())
-                .env("CARGO_TARGET_DIR", house.target_path("loom"))
+                .env("CARGO_TARGET_DIR", workspace.target_path("loom"))
                 .env("CARGO_PROFILE_RELEASE_LTO", "off")
                 .env("RUSTFLAGS", "--cfg keystile_loom");
             run(command)
@@ -151,15 +157,15 @@ pub(crate) const STEPS: &[Step] = &[
         name: "doc-tests",
         about: "the examples in the documentation",
         needs: &[],
-        run: |house| house.cargo("test --workspace --all-features --doc"),
+        run: |workspace| workspace.cargo("test --workspace --all-features --doc"),
     },
     Step {
         name: "docs",
-        about: "the documentation builds without a warning",
+        about: "the documentation builds without warnings",
         needs: &[],
-        run: |house| {
+        run: |workspace| {
             let line = "doc --workspace --all-features --no-deps";
-            let mut command = house.command("cargo");
+            let mut command = workspace.command("cargo");
             run(command
                 .args(line.split_whitespace())
                 .env("RUSTDOCFLAGS", "-D warnings"))
@@ -167,37 +173,37 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "no-std",
-        about: "the core without the standard library",
+        about: "the core builds without the standard library",
         needs: &[],
         run: no_std::run,
     },
     Step {
         name: "dependencies",
-        about: "the core stays small and compiles no C",
+        about: "the core has few dependencies, and none of them compiles C",
         needs: &[],
         run: dependencies::run,
     },
     Step {
         name: "c-tests",
-        about: "the C ABI from C99 and C++11: a tour, and every shared vector",
+        about: "the C ABI from C99 and C++11: a tour of the API, and every shared vector",
         needs: C_TESTS,
         run: capi::tests,
     },
     Step {
         name: "c-misuse",
-        about: "every pointer NULL, every length too long, a panic in every function",
+        about: "every pointer NULL, every length too long, and a panic in every function",
         needs: &[GCC, BINUTILS],
         run: capi::misuse,
     },
     Step {
         name: "c-sanitizers",
-        about: "the same under the address and undefined-behaviour sanitizers",
+        about: "c-tests and c-misuse under the address and undefined-behaviour sanitizers",
         needs: C_TESTS,
         run: capi::sanitizers,
     },
     Step {
         name: "c-valgrind",
-        about: "memory and constant time under valgrind, with a leaky control",
+        about: "memory and constant time under valgrind, with a control that must fail",
         needs: &[
             GCC,
             BINUTILS,
@@ -209,7 +215,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "c-threads",
-        about: "many threads on one keyring under ThreadSanitizer, with a racy control",
+        about: "many threads on one keyring under ThreadSanitizer, with a control that must fail",
         needs: &[
             GCC,
             Need::Program("g++", "g++"),
@@ -220,13 +226,13 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "c-memory",
-        about: "ten million keys made, judged and freed in flat memory",
+        about: "constant memory over ten million keys that are issued, checked and freed",
         needs: &[GCC, BINUTILS],
         run: capi::memory,
     },
     Step {
         name: "c-examples",
-        about: "the C examples, the HTTP service asked by curl",
+        about: "the C examples; curl calls the one that is an HTTP service",
         needs: &[
             GCC,
             BINUTILS,
@@ -239,33 +245,33 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "c-package",
-        about: "an outside project builds on what was installed, in every way",
+        about: "a separate project builds on the installed library, by pkg-config and CMake",
         needs: &[GCC, BINUTILS, PKG_CONFIG, Need::Program("cmake", "cmake")],
         run: capi::package,
     },
     Step {
         name: "c-abi",
-        about: "the exports are those of the header, and the ABI is as it was",
+        about: "the library exports what the header declares, and the ABI did not change",
         needs: &[GCC, BINUTILS, Need::Program("abidiff", "abigail-tools")],
         run: capi::compare,
     },
     Step {
         name: "go",
-        about: "the Go module: its tests, the vectors, both stores, and a program outside",
+        about: "the Go module: its tests, the vectors, both stores, and a separate program",
         needs: &[Need::Go, GCC, BINUTILS, PKG_CONFIG, Need::Postgres],
         run: golang::tests,
     },
     Step {
         name: "fuzz",
-        about: "each fuzz target is built and runs for a few seconds",
+        about: "each fuzz target is built, and runs for a few seconds",
         needs: &[Need::Cargo("fuzz", "cargo install --locked cargo-fuzz")],
         run: fuzz::run,
     },
     Step {
         name: "demo",
-        about: "the walk-through of the README",
+        about: "the walkthrough of the README",
         needs: &[],
-        run: |house| house.cargo("run --package keystile-cli -- demo"),
+        run: |workspace| workspace.cargo("run --package keystile-cli -- demo"),
     },
 ];
 
@@ -274,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_can_be_typed_after_only() {
+    fn names_are_unique_and_valid_after_only() {
         for (index, step) in STEPS.iter().enumerate() {
             assert!(
                 step.name
@@ -292,9 +298,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_subcommand_is_named_with_its_cure() {
+    fn a_missing_subcommand_is_named_with_how_to_install_it() {
         let need = Need::Cargo("no-such-subcommand", "cargo install it");
-        let reason = need.missing(&House::here()).expect("found");
+        let reason = need.missing(&Workspace::here()).expect("found");
         assert_eq!(
             reason,
             "`cargo no-such-subcommand` is not installed; try `cargo install it`"

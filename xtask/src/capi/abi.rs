@@ -1,9 +1,8 @@
-//! The ABI: what the library exports is what the header declares, and what it was before.
+//! The ABI: the library exports what the header declares, compatible with the baseline.
 //!
-//! The header is made from the library's source, so it tells the layout of everything that
-//! crosses the wall and nothing of what lies behind it. A library of empty functions,
-//! compiled from the header, is what libabigail compares: the real one would show it each
-//! private field of a handle.
+//! The header is generated from the library's source, so it has the layout of every public
+//! type and of no private one. libabigail compares a library of empty functions that is
+//! compiled from the header: in the real one it would see each private field of a handle.
 
 use core::fmt::Write as _;
 use std::fs;
@@ -13,7 +12,7 @@ use std::process::Command;
 use super::library::Library;
 use super::prototypes::Header;
 use super::symbols;
-use crate::house::{Done, House, run};
+use crate::workspace::{TaskResult, Workspace, run};
 
 /// The ABI of the last release, as libabigail writes it.
 const BASELINE: &str = "bindings/c/abi/keystile.abi";
@@ -21,18 +20,18 @@ const HEADER: &str = "include/keystile.h";
 /// Until there is a release, a difference from the baseline is reported and does not fail.
 const IS_RELEASED: bool = false;
 
-/// Holds the exported symbols against the header, and the types against the baseline.
-pub(crate) fn compare(house: &House) -> Done {
-    exports(house, &Library::release(house)?)?;
-    let own = stub(house, "own", &header_text(house)?)?;
-    let differences = run(abidiff(house).arg(BASELINE).arg(&own));
+/// Compares the exported symbols with the header, and the types with the baseline.
+pub(crate) fn compare(workspace: &Workspace) -> TaskResult {
+    exports(workspace, &Library::release(workspace)?)?;
+    let current = stub(workspace, "current", &header_text(workspace)?)?;
+    let differences = run(abidiff(workspace).arg(BASELINE).arg(&current));
     if IS_RELEASED {
         differences?;
     } else if differences.is_err() {
         println!("the ABI differs from {BASELINE}; it may until it is released");
     }
-    // The comparison is no use unless it can fail.
-    for (place, changed) in [
+    // The comparison is of no use unless it can fail.
+    for (original, changed) in [
         ("uint64_t created_at;", "uint32_t created_at;"),
         (
             "KEYSTILE_DENIED_PERMISSION = 111",
@@ -40,31 +39,33 @@ pub(crate) fn compare(house: &House) -> Done {
         ),
         ("uint64_t now,", "uint32_t now,"),
     ] {
-        let text = header_text(house)?;
-        if !text.contains(place) {
-            return Err(format!("{HEADER} has no `{place}`"));
+        let text = header_text(workspace)?;
+        if !text.contains(original) {
+            return Err(format!("{HEADER}: expected `{original}`"));
         }
-        let broken = stub(house, "broken", &text.replacen(place, changed, 1))?;
-        let compared = abidiff(house).arg(&own).arg(&broken).output();
+        let broken = stub(workspace, "broken", &text.replacen(original, changed, 1))?;
+        let compared = abidiff(workspace).arg(&current).arg(&broken).output();
         match compared {
             Ok(output) if output.status.success() => {
-                return Err(format!("`{changed}` was not noticed"));
+                return Err(format!(
+                    "expected abidiff to report `{changed}`, which it did not"
+                ));
             }
-            Ok(_) => println!("`{changed}` would be noticed"),
+            Ok(_) => println!("abidiff reports `{changed}`, as it should"),
             Err(error) => return Err(format!("abidiff: {error}")),
         }
     }
     Ok(())
 }
 
-/// `cargo xtask abi-baseline`: what the header says now is what later ones are held against.
-pub(crate) fn baseline(house: &House) -> Done {
-    let own = stub(house, "own", &header_text(house)?)?;
-    let path = house.path(BASELINE);
+/// `cargo xtask abi-baseline`: makes today's header the baseline for later ones.
+pub(crate) fn baseline(workspace: &Workspace) -> TaskResult {
+    let current = stub(workspace, "current", &header_text(workspace)?)?;
+    let path = workspace.path(BASELINE);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    run(house
+    run(workspace
         .command("abidw")
         .args(["--no-corpus-path", "--no-comp-dir-path", "--no-show-locs"])
         .args([
@@ -73,63 +74,72 @@ pub(crate) fn baseline(house: &House) -> Done {
             "--out-file",
         ])
         .arg(&path)
-        .arg(&own))
+        .arg(&current))
 }
 
-fn exports(house: &House, library: &Library) -> Done {
-    let functions = Header::read(house)?.functions;
-    let mut declared: Vec<String> = functions.into_iter().map(|own| own.name).collect();
+fn exports(workspace: &Workspace, library: &Library) -> TaskResult {
+    let functions = Header::read(workspace)?.functions;
+    let mut declared: Vec<String> = functions
+        .into_iter()
+        .map(|function| function.name)
+        .collect();
     declared.sort();
-    let exported = symbols(house, &library.shared, &["-D"])?;
+    let exported = symbols(workspace, &library.shared, &["-D"])?;
     if exported != declared {
         let extra = exported.iter().filter(|name| !declared.contains(name));
         let lacking = declared.iter().filter(|name| !exported.contains(name));
         return Err(format!(
-            "the shared library exports {:?} beyond the header and lacks {:?} of it",
+            "the shared library exports {:?}, which the header lacks, and lacks {:?} of the header",
             extra.collect::<Vec<_>>(),
             lacking.collect::<Vec<_>>()
         ));
     }
-    println!("{} functions, all of them and no others", declared.len());
-    let mut shown = symbols(house, &library.archive, &["-g"])?;
+    println!(
+        "the library exports the {} functions of the header and no others",
+        declared.len()
+    );
+    let mut shown = symbols(workspace, &library.archive, &["-g"])?;
     shown.retain(|name| !declared.contains(name) && !name.starts_with("DW.ref."));
     if shown.is_empty() {
         Ok(())
     } else {
-        Err(format!("the archive shows {shown:?} as well"))
+        Err(format!(
+            "expected the archive to export only functions of the header: {shown:?}"
+        ))
     }
 }
 
-/// New functions are no break; all else is.
-fn abidiff(house: &House) -> Command {
-    let mut abidiff = house.command("abidiff");
+/// New functions are allowed; any other change is a failure.
+fn abidiff(workspace: &Workspace) -> Command {
+    let mut abidiff = workspace.command("abidiff");
     abidiff.args(["--no-added-syms", "--fail-no-debug-info"]);
     abidiff
 }
 
-fn header_text(house: &House) -> Result<String, String> {
-    fs::read_to_string(house.path(HEADER)).map_err(|error| format!("{HEADER}: {error}"))
+fn header_text(workspace: &Workspace) -> Result<String, String> {
+    fs::read_to_string(workspace.path(HEADER)).map_err(|error| format!("{HEADER}: {error}"))
 }
 
-/// A library that does nothing, with the interface of a header.
-fn stub(house: &House, name: &str, text: &str) -> Result<PathBuf, String> {
-    let place = house.target_path("capi/abi").join(name);
+/// A library of empty functions with the interface of a header.
+fn stub(workspace: &Workspace, name: &str, text: &str) -> Result<PathBuf, String> {
+    let folder = workspace.target_path("capi/abi").join(name);
     let write = |file: &str, text: &str| {
-        let path = place.join(file);
+        let path = folder.join(file);
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
-    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     write("keystile.h", text)?;
     write("stub.c", &code(text))?;
-    let library = place.join("libkeystile.so");
-    compile(house, &place, &library)?;
+    let library = folder.join("libkeystile.so");
+    compile(workspace, &folder, &library)?;
     Ok(library)
 }
 
-/// In its own place, so that what is written of it tells no folder of this machine.
-fn compile(house: &House, place: &Path, library: &Path) -> Done {
-    let mut gcc = house.command("gcc");
-    gcc.current_dir(place);
+/// Compiles in the stub's folder, so that the debug information names no folder of this
+/// machine.
+fn compile(workspace: &Workspace, folder: &Path, library: &Path) -> TaskResult {
+    let mut gcc = workspace.command("gcc");
+    gcc.current_dir(folder);
     gcc.args(["-std=c99", "-g", "-shared", "-fPIC", "-I.", "stub.c", "-o"]);
     run(gcc.arg(library))
 }
@@ -159,7 +169,8 @@ fn code(text: &str) -> String {
             }
         );
     }
-    // Fields and parameters are plain numbers; this way the enumerations are seen as well.
+    // Fields and parameters are plain numbers, so the enumerations need functions that name
+    // them to be in the debug information.
     for (count, part) in text.split("\nenum ").skip(1).enumerate() {
         let name = part.split_whitespace().next().unwrap_or_default();
         let _ = writeln!(

@@ -1,4 +1,4 @@
-//! The C examples: they are compiled, run, and the service is asked over HTTP.
+//! The C examples: they are compiled and run, and the service is called over HTTP.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,15 +7,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Bench;
 use super::library::Library;
-use crate::house::{Done, House, output, run as run_command};
+use crate::workspace::{TaskResult, Workspace, output, run as run_command};
 
 const EXAMPLES: &str = "../../examples";
 
-/// Runs every example, and holds what it says.
-pub(crate) fn run(house: &House) -> Done {
-    let bench = Bench::new(house, Library::release(house)?)?;
+/// Runs every example, and compares its output with what is expected.
+pub(crate) fn run(workspace: &Workspace) -> TaskResult {
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
     says(
-        house,
+        workspace,
         &example(&bench, "issue_and_verify", &[])?,
         &[
             "to read: ok",
@@ -25,7 +25,7 @@ pub(crate) fn run(house: &House) -> Done {
         ],
     )?;
     says(
-        house,
+        workspace,
         &example(&bench, "rotate", &[])?,
         &[
             "due on day 83: a rotation",
@@ -34,9 +34,9 @@ pub(crate) fn run(house: &House) -> Done {
         ],
     )?;
     let program = example(&bench, "service", &["-lmicrohttpd", "-lsqlite3"])?;
-    let database = bench.place.join("service.db");
+    let database = bench.folder.join("service.db");
     let _ = fs::remove_file(&database);
-    Service::start(house, program, database.display().to_string())?.drive()
+    Service::start(workspace, program, database.display().to_string())?.drive()
 }
 
 fn example(bench: &Bench<'_>, name: &str, libraries: &[&str]) -> Result<String, String> {
@@ -44,12 +44,12 @@ fn example(bench: &Bench<'_>, name: &str, libraries: &[&str]) -> Result<String, 
     bench.compile("gcc", "gnu99", name, &[&source], libraries)
 }
 
-fn says(house: &House, program: &str, lines: &[&str]) -> Done {
-    let said = output(&mut house.command(program))?;
-    print!("{said}");
+fn says(workspace: &Workspace, program: &str, lines: &[&str]) -> TaskResult {
+    let printed = output(&mut workspace.command(program))?;
+    print!("{printed}");
     for line in lines {
-        if !said.contains(line) {
-            return Err(format!("the example does not say `{line}`"));
+        if !printed.contains(line) {
+            return Err(format!("expected `{program}` to print `{line}`"));
         }
     }
     Ok(())
@@ -57,7 +57,7 @@ fn says(house: &House, program: &str, lines: &[&str]) -> Done {
 
 /// The service while it runs.
 struct Service<'a> {
-    house: &'a House,
+    workspace: &'a Workspace,
     program: String,
     database: String,
     port: u16,
@@ -67,12 +67,12 @@ struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    fn start(house: &'a House, program: String, database: String) -> Result<Self, String> {
+    fn start(workspace: &'a Workspace, program: String, database: String) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the service: {error}");
         let free = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
         let port = free.local_addr().map_err(failed)?.port();
         drop(free);
-        let mut child = house
+        let mut child = workspace
             .command(&program)
             .args([&database, "serve", &port.to_string()])
             .stdin(Stdio::piped())
@@ -82,7 +82,7 @@ impl<'a> Service<'a> {
         let commands = child.stdin.take();
         let answers = child.stdout.take().ok_or("the service has no output")?;
         let mut service = Self {
-            house,
+            workspace,
             program,
             database,
             port,
@@ -94,12 +94,12 @@ impl<'a> Service<'a> {
         if line.starts_with("serving") {
             Ok(service)
         } else {
-            Err(format!("the service said `{line}`"))
+            Err(format!("the service printed `{line}`; expected `serving`"))
         }
     }
 
-    /// Each way in which a request can end, in the order of a key's life.
-    fn drive(mut self) -> Done {
+    /// Makes each request that can end differently, in the order of a key's life.
+    fn drive(mut self) -> TaskResult {
         let writer = self.issue(&["Acme", "read", "write"])?;
         let reader = self.issue(&["Reader", "read", "limit=3"])?;
         let bearer = format!("Authorization: Bearer {writer}");
@@ -107,7 +107,7 @@ impl<'a> Service<'a> {
         let id = writer
             .rsplit('_')
             .nth(1)
-            .ok_or("the key is not spelled as expected")?
+            .ok_or("expected a key with its id between underscores")?
             .to_owned();
 
         self.get("X-Other: 1", 401, "missing_credential")?;
@@ -120,7 +120,7 @@ impl<'a> Service<'a> {
         self.post(&header(&writer), 201, "Data created successfully")?;
         self.get(&header(&reader), 200, "Reader")?;
         self.post(&header(&reader), 403, r#""missing":["write"]"#)?;
-        // A refusal has cost nothing: of three requests an hour one is spent.
+        // A denied request consumes no quota: one of three requests an hour is spent.
         self.get(&header(&reader), 200, "Reader")?;
         self.get(&header(&reader), 200, "Reader")?;
         self.get(&header(&reader), 429, "rate_limited")?;
@@ -128,42 +128,46 @@ impl<'a> Service<'a> {
         self.command(&format!("revoke {id}"))?;
         let line = self.line()?;
         if line != format!("revoked {id}") {
-            return Err(format!("the service said `{line}`"));
+            return Err(format!(
+                "the service printed `{line}`; expected `revoked {id}`"
+            ));
         }
         self.get(&bearer, 401, "key_revoked")?;
         self.stop()
     }
 
     fn issue(&self, words: &[&str]) -> Result<String, String> {
-        let mut issue = self.house.command(&self.program);
+        let mut issue = self.workspace.command(&self.program);
         issue.args([&self.database, "issue"]).args(words);
         Ok(output(&mut issue)?.trim().to_owned())
     }
 
-    fn get(&self, header: &str, status: u16, body: &str) -> Done {
+    fn get(&self, header: &str, status: u16, body: &str) -> TaskResult {
         self.ask(&["/api/profile", "-X", "GET"], header, status, body)
     }
 
-    fn post(&self, header: &str, status: u16, body: &str) -> Done {
+    fn post(&self, header: &str, status: u16, body: &str) -> TaskResult {
         self.ask(&["/api/data", "-d", "{}"], header, status, body)
     }
 
-    fn ask(&self, words: &[&str], header: &str, status: u16, body: &str) -> Done {
+    fn ask(&self, words: &[&str], header: &str, status: u16, body: &str) -> TaskResult {
         let (path, flags) = words.split_first().ok_or("a path")?;
-        let mut curl: Command = self.house.command("curl");
+        let mut curl: Command = self.workspace.command("curl");
         curl.args(["-s", "--max-time", "20", "-w", "\n%{http_code}"]);
         curl.args(flags).arg("-H").arg(header);
         let answer = output(curl.arg(format!("http://127.0.0.1:{}{path}", self.port)))?;
-        let (said, code) = answer.rsplit_once('\n').ok_or("curl said nothing")?;
-        println!("{path}: {code} {said}");
-        if code == status.to_string() && said.contains(body) {
+        let (text, code) = answer.rsplit_once('\n').ok_or("curl printed nothing")?;
+        println!("{path}: {code} {text}");
+        if code == status.to_string() && text.contains(body) {
             Ok(())
         } else {
-            Err(format!("{path} gave {code}, {said}; not {status}, {body}"))
+            Err(format!(
+                "{path} returned {code}, {text}; expected {status}, {body}"
+            ))
         }
     }
 
-    fn command(&mut self, line: &str) -> Done {
+    fn command(&mut self, line: &str) -> TaskResult {
         let commands = self.commands.as_mut().ok_or("the service has stopped")?;
         writeln!(commands, "{line}").map_err(|error| format!("the service: {error}"))
     }
@@ -175,21 +179,21 @@ impl<'a> Service<'a> {
         Ok(line.trim().to_owned())
     }
 
-    /// Without its input it serves on; told to stop, it ends well.
-    fn stop(mut self) -> Done {
+    /// Checks that it continues without its input, and ends with success on SIGTERM.
+    fn stop(mut self) -> TaskResult {
         drop(self.commands.take());
         self.get("X-Other: 1", 401, "missing_credential")?;
         let process = self.child.id().to_string();
-        run_command(self.house.command("kill").args(["-TERM", &process]))?;
+        run_command(self.workspace.command("kill").args(["-TERM", &process]))?;
         match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
-            other => Err(format!("the service ended with {other:?}")),
+            other => Err(format!("expected the service to exit with 0: {other:?}")),
         }
     }
 }
 
 impl Drop for Service<'_> {
-    /// Where a check failed, the service is not left behind.
+    /// Stops the service if a check failed.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,25 +1,25 @@
-//! `cargo xtask install`: what `cargo cinstall` does, without the minutes that it takes to
-//! build cargo-c.
+//! `cargo xtask install`: what `cargo cinstall` does, without building cargo-c, which takes
+//! minutes.
 
 use std::fs;
 use std::path::Path;
 
 use super::library::Library;
-use crate::house::{Done, House, output};
+use crate::workspace::{TaskResult, Workspace, output};
 
-/// Puts header, libraries, `keystile.pc` and the CMake files under a prefix.
-pub(crate) fn install(house: &House, prefix: &Path) -> Done {
-    let library = Library::release(house)?;
-    let version = version(house)?;
+/// Installs header, libraries, `keystile.pc` and the CMake files under a prefix.
+pub(crate) fn install(workspace: &Workspace, prefix: &Path) -> TaskResult {
+    let library = Library::release(workspace)?;
+    let version = version(workspace)?;
     let abi = abi_version(&version);
     let lib = prefix.join("lib");
-    for place in ["include", "lib/pkgconfig", "lib/cmake/keystile"] {
-        let place = prefix.join(place);
-        fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    for folder in ["include", "lib/pkgconfig", "lib/cmake/keystile"] {
+        let folder = prefix.join(folder);
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let copy = |from: &Path, to: &Path| {
         println!("installing {}", to.display());
-        // Over a library that is in use nothing is written: it is replaced.
+        // A library may be in use: it is replaced, never overwritten.
         let _ = fs::remove_file(to);
         let copied = fs::copy(from, to);
         copied
@@ -27,7 +27,7 @@ pub(crate) fn install(house: &House, prefix: &Path) -> Done {
             .map_err(|error| format!("{}: {error}", to.display()))
     };
     copy(
-        &house.path("include/keystile.h"),
+        &workspace.path("include/keystile.h"),
         &prefix.join("include/keystile.h"),
     )?;
     copy(&library.archive, &lib.join("libkeystile.a"))?;
@@ -36,7 +36,7 @@ pub(crate) fn install(house: &House, prefix: &Path) -> Done {
     link(&full, &lib.join(format!("libkeystile.so.{abi}")))?;
     link(&full, &lib.join("libkeystile.so"))?;
     copy(
-        &house.path("bindings/c/cmake/keystile-config.cmake"),
+        &workspace.path("bindings/c/cmake/keystile-config.cmake"),
         &prefix.join("lib/cmake/keystile/keystile-config.cmake"),
     )?;
     let description = lib.join("pkgconfig/keystile.pc");
@@ -59,17 +59,17 @@ fn pkg_config(prefix: &Path, version: &str) -> String {
     )
 }
 
-/// The version of the package, as Cargo knows it.
-pub(crate) fn version(house: &House) -> Result<String, String> {
+/// The version of the package, from Cargo.
+pub(crate) fn version(workspace: &Workspace) -> Result<String, String> {
     let id = output(
-        house
+        workspace
             .command("cargo")
             .args(["pkgid", "--package", "keystile-capi"]),
     )?;
     let version = id.trim().rsplit(['#', '@', ':']).next();
     version
         .map(str::to_owned)
-        .ok_or_else(|| "cargo pkgid gave no version".to_owned())
+        .ok_or_else(|| "expected `cargo pkgid` to print a version".to_owned())
 }
 
 /// `0.1` of `0.1.7`, `1` of `1.2.3`: as in the soname.
@@ -83,13 +83,13 @@ fn abi_version(version: &str) -> String {
 }
 
 #[cfg(unix)]
-fn link(target: &str, at: &Path) -> Done {
+fn link(target: &str, at: &Path) -> TaskResult {
     let _ = fs::remove_file(at);
     std::os::unix::fs::symlink(target, at).map_err(|error| format!("{}: {error}", at.display()))
 }
 
 #[cfg(not(unix))]
-fn link(target: &str, at: &Path) -> Done {
+fn link(target: &str, at: &Path) -> TaskResult {
     Err(format!("{target}: no symbolic link at {}", at.display()))
 }
 

@@ -1,11 +1,11 @@
-//! C programs made from the header: every pointer NULL once, every length out of bounds,
-//! every struct of a wrong size; and a panic in every function.
+//! C programs generated from the header: every pointer NULL once, every length out of range,
+//! every struct with a wrong size; and a panic in every function.
 
 use core::fmt::Write as _;
 
 use super::prototypes::{Function, Header, Parameter};
 
-/// Pointers that may be NULL, as the header says of each.
+/// The pointers that may be NULL, as the header documents.
 const OPTIONAL: [&str; 12] = [
     "peppers",
     "options",
@@ -21,8 +21,7 @@ const OPTIONAL: [&str; 12] = [
     "keystile_plan.policy",
 ];
 
-/// A call of each function with each pointer NULL, and so on. Outputs have to stay as they
-/// were.
+/// Calls of each function with each pointer NULL, and so on. The outputs must be unchanged.
 pub(crate) fn matrix(header: &Header) -> String {
     let mut code = String::from("#include \"specimens.h\"\n\n");
     let mut calls = 0_usize;
@@ -47,7 +46,7 @@ pub(crate) fn matrix(header: &Header) -> String {
     code
 }
 
-/// A panic in each function, which has to come back as its code and do nothing else.
+/// A panic in each function, which must return the status of a panic and change nothing.
 pub(crate) fn panics(header: &Header) -> String {
     let mut code = String::from(
         "#include \"support.h\"\n\nextern void keystile_test_panic_next(void);\n\nint main(void) {\n",
@@ -58,7 +57,7 @@ pub(crate) fn panics(header: &Header) -> String {
         if function.returns == "keystile_status" {
             let _ = writeln!(code, "    EXPECT(KEYSTILE_ERROR_PANIC, {call});");
         } else {
-            // It has no status: then the panic is used up, and the next call is well.
+            // A function without a status uses the panic up, and the next call succeeds.
             let _ = writeln!(code, "    (void){call};");
         }
         code.push_str("    OK(keystile_path_check(\"/\", 1));\n");
@@ -71,7 +70,7 @@ pub(crate) fn panics(header: &Header) -> String {
     code
 }
 
-/// The call with NULL and 0 alone.
+/// The call with only NULL and 0 as arguments.
 fn with_nothing(function: &Function) -> String {
     let nothing = function.parameters.iter().map(
         |parameter| {
@@ -96,8 +95,8 @@ fn status_calls(function: &Function, header: &Header, code: &mut String) -> usiz
             .iter()
             .enumerate()
             .map(|(at, parameter)| {
-                let own = changed.iter().find(|(place, _)| *place == at);
-                own.map_or_else(
+                let replaced = changed.iter().find(|(index, _)| *index == at);
+                replaced.map_or_else(
                     || argument(function, parameter, header),
                     |(_, text)| (*text).to_owned(),
                 )
@@ -146,7 +145,7 @@ fn is_output(parameter: &Parameter) -> bool {
     parameter.name.starts_with("out_") && parameter.is_pointer()
 }
 
-/// Outputs stand in variables that are filled with a pattern.
+/// Declares the outputs as variables that are filled with a pattern.
 fn declare(parameter: &Parameter, header: &Header, code: &mut String) {
     if !is_output(parameter) {
         return;
@@ -158,7 +157,7 @@ fn declare(parameter: &Parameter, header: &Header, code: &mut String) {
     }
 }
 
-/// An argument that is as it should be.
+/// A valid argument.
 fn argument(function: &Function, parameter: &Parameter, header: &Header) -> String {
     let name = &*parameter.name;
     if is_output(parameter) {
@@ -192,7 +191,7 @@ fn argument(function: &Function, parameter: &Parameter, header: &Header) -> Stri
     }
 }
 
-/// Structs that are no handles.
+/// Structs that are not handles.
 const VALUES: [&str; 9] = [
     "address",
     "digest",
@@ -208,11 +207,11 @@ const VALUES: [&str; 9] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::house::House;
+    use crate::workspace::Workspace;
 
     #[test]
     fn every_function_of_the_header_is_called() {
-        let header = Header::read(&House::here()).expect("a header");
+        let header = Header::read(&Workspace::here()).expect("a header");
         let (matrix, panics) = (matrix(&header), panics(&header));
         let mut uncalled = Vec::new();
         for function in &header.functions {
@@ -223,7 +222,7 @@ mod tests {
                 uncalled.push(&*function.name);
             }
         }
-        // Its one pointer may be NULL: there is no way to misuse it.
+        // Its only pointer may be NULL, so there is no way to misuse it.
         assert_eq!(uncalled, ["keystile_refuse"]);
     }
 }

@@ -1,12 +1,12 @@
 //! The functions and structs that `include/keystile.h` declares.
 
-use crate::house::House;
+use crate::workspace::Workspace;
 
-/// The header as far as the tests have to know it.
+/// The parts of the header that the tests need.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) functions: Vec<Function>,
-    /// Structs that begin with their size.
+    /// The structs that begin with their size.
     pub(crate) sized: Vec<String>,
 }
 
@@ -25,13 +25,13 @@ pub(crate) struct Parameter {
 }
 
 impl Header {
-    pub(crate) fn read(house: &House) -> Result<Self, String> {
-        let path = house.path("include/keystile.h");
+    pub(crate) fn read(workspace: &Workspace) -> Result<Self, String> {
+        let path = workspace.path("include/keystile.h");
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         let header = Self::parse(&text);
         if header.functions.len() < 100 || header.sized.is_empty() {
-            return Err("include/keystile.h is not laid out as expected".to_owned());
+            return Err("include/keystile.h: expected functions and sized structs".to_owned());
         }
         Ok(header)
     }
@@ -72,9 +72,9 @@ impl Parameter {
 fn without_comments(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("/*") {
+    while let Some((before, after)) = rest.split_once("/*") {
         code.push_str(before);
-        rest = behind.split_once("*/").map_or("", |(_, behind)| behind);
+        rest = after.split_once("*/").map_or("", |(_, after)| after);
     }
     code.push_str(rest);
     let uncommented = code.lines().map(|line| line.split("//").next());

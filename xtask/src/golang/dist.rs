@@ -1,35 +1,35 @@
-//! What a release of the Go module ships: the module, and beside it a module of one small
-//! archive for each platform, so that `go get` needs no Rust and fetches one archive.
+//! The files of a release of the Go module: the module itself, and for each platform a module
+//! with one small archive, so that `go get` needs no Rust and fetches one archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{MODULE, copy, platform};
 use crate::capi;
-use crate::house::{Done, House, output, run};
+use crate::workspace::{TaskResult, Workspace, output, run};
 
 /// The module's path, as Go programs import it.
 const PATH: &str = "github.com/keystile/keystile/bindings/go";
-/// The platforms that a release should ship.
+/// The platforms that a release should have an archive for.
 const PLATFORMS: [&str; 4] = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
 
-/// An archive, and the platform that it is for.
+/// An archive of the library, and its platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Archive {
     pub(crate) platform: String,
     pub(crate) path: PathBuf,
 }
 
-/// `cargo xtask go-dist`: writes the tree of a release to a folder, with this machine's
+/// `cargo xtask go-dist`: writes the files of a release to a folder, with this machine's
 /// archive and those that other machines built.
-pub(crate) fn dist(house: &House, to: &Path, others: &[Archive]) -> Done {
+pub(crate) fn dist(workspace: &Workspace, to: &Path, others: &[Archive]) -> TaskResult {
     let mut archives = others.to_vec();
     if !archives.iter().any(|other| other.platform == platform()) {
-        let own = Archive {
+        let local = Archive {
             platform: platform(),
-            path: capi::archive(house)?,
+            path: capi::archive(workspace)?,
         };
-        archives.push(own);
+        archives.push(local);
     }
     if let Some(unknown) = archives
         .iter()
@@ -37,23 +37,23 @@ pub(crate) fn dist(house: &House, to: &Path, others: &[Archive]) -> Done {
     {
         let known = PLATFORMS.join(", ");
         return Err(format!(
-            "there is no platform `{}`; they are {known}",
+            "unknown platform `{}`; expected one of {known}",
             unknown.platform
         ));
     }
     archives.sort_by(|one, other| one.platform.cmp(&other.platform));
-    let version = format!("v{}", capi::version(house)?);
+    let version = format!("v{}", capi::version(workspace)?);
     let module = to.join(MODULE);
-    copy_module(house, &module)?;
+    copy_module(workspace, &module)?;
     write_links(&module, &archives)?;
     for archive in &archives {
-        write_archive(house, &module, archive)?;
+        write_archive(workspace, &module, archive)?;
     }
-    require(house, &module, &archives, &version)?;
+    require(workspace, &module, &archives, &version)?;
     println!("\nwrote {}", module.display());
     for platform in PLATFORMS {
         if !archives.iter().any(|archive| archive.platform == platform) {
-            println!("without {platform}: its users need the tag keystile_pkgconfig");
+            println!("no archive for {platform}: its users need the tag keystile_pkgconfig");
         }
     }
     println!("commit the tree on a branch of releases, and tag that commit:");
@@ -64,16 +64,16 @@ pub(crate) fn dist(house: &House, to: &Path, others: &[Archive]) -> Done {
     Ok(())
 }
 
-/// The files that are in version control, without what only this repository can test.
-fn copy_module(house: &House, module: &Path) -> Done {
+/// Copies the files under version control, without tests that only this repository can run.
+fn copy_module(workspace: &Workspace, module: &Path) -> TaskResult {
     if module.exists() {
         fs::remove_dir_all(module).map_err(|error| format!("{}: {error}", module.display()))?;
     }
-    let files = output(house.command("git").args(["ls-files", MODULE]))?;
+    let files = output(workspace.command("git").args(["ls-files", MODULE]))?;
     for file in files.lines() {
         let inside = file.strip_prefix(MODULE).unwrap_or(file);
         let inside = inside.trim_start_matches('/');
-        // Documentation sites show examples, and those stand in files of tests.
+        // Documentation sites show examples, which are in test files.
         let name = inside.rsplit('/').next().unwrap_or(inside);
         let is_example = name.starts_with("example") || inside == "store_test.go";
         let is_left_out = (inside.ends_with("_test.go") && !is_example)
@@ -82,18 +82,18 @@ fn copy_module(house: &House, module: &Path) -> Done {
             || inside.ends_with("link_archive.go")
             || inside == ".gitignore";
         if !is_left_out {
-            copy(&house.path(file), &module.join(inside))?;
+            copy(&workspace.path(file), &module.join(inside))?;
         }
     }
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
-        copy(&house.path(licence), &module.join(licence))?;
+        copy(&workspace.path(licence), &module.join(licence))?;
     }
     Ok(())
 }
 
 /// One file for each platform that has an archive, and one for all others.
-fn write_links(module: &Path, archives: &[Archive]) -> Done {
-    let place = module.join("internal/capi");
+fn write_links(module: &Path, archives: &[Archive]) -> TaskResult {
+    let folder = module.join("internal/capi");
     for archive in archives {
         let name = &archive.platform;
         let when = condition(name);
@@ -104,7 +104,7 @@ fn write_links(module: &Path, archives: &[Archive]) -> Done {
              import \"C\"\n\n\
              import _ \"{PATH}/lib/{name}\" // The archive.\n"
         );
-        write(&place.join(format!("link_{name}.go")), &text)?;
+        write(&folder.join(format!("link_{name}.go")), &text)?;
     }
     let known: Vec<String> = archives
         .iter()
@@ -117,41 +117,49 @@ fn write_links(module: &Path, archives: &[Archive]) -> Done {
          var _ = keystile_has_no_archive_for_this_platform_build_with_the_tag_keystile_pkgconfig\n",
         known.join(" || ")
     );
-    write(&place.join("link_none.go"), &text)
+    write(&folder.join("link_none.go"), &text)
 }
 
 fn condition(platform: &str) -> String {
     platform.replace('_', " && ")
 }
 
-/// A module that is nothing but an archive.
-fn write_archive(house: &House, module: &Path, archive: &Archive) -> Done {
+/// Writes a module that contains only an archive.
+fn write_archive(workspace: &Workspace, module: &Path, archive: &Archive) -> TaskResult {
     let name = &archive.platform;
-    let place = module.join("lib").join(name);
+    let folder = module.join("lib").join(name);
     let system = match name.starts_with("linux") {
         true => " -lpthread -lm -ldl",
         false => "",
     };
-    copy(&archive.path, &place.join("libkeystile.a"))?;
-    copy(&house.path("LICENSE-MIT"), &place.join("LICENSE-MIT"))?;
-    copy(&house.path("LICENSE-APACHE"), &place.join("LICENSE-APACHE"))?;
+    copy(&archive.path, &folder.join("libkeystile.a"))?;
+    copy(&workspace.path("LICENSE-MIT"), &folder.join("LICENSE-MIT"))?;
+    copy(
+        &workspace.path("LICENSE-APACHE"),
+        &folder.join("LICENSE-APACHE"),
+    )?;
     write(
-        &place.join("go.mod"),
+        &folder.join("go.mod"),
         &format!("module {PATH}/lib/{name}\n\ngo 1.24.0\n"),
     )?;
     let text = format!(
         "// Package {name} is the archive of libkeystile for one platform. The module keystile\n\
-         // imports it; nobody else has to.\n\
+         // imports it; no other code has to.\n\
          package {name}\n\n\
          // #cgo LDFLAGS: ${{SRCDIR}}/libkeystile.a{system}\n\
          import \"C\"\n"
     );
-    write(&place.join("archive.go"), &text)
+    write(&folder.join("archive.go"), &text)
 }
 
-/// The module asks for the archives of its own version.
-fn require(house: &House, module: &Path, archives: &[Archive], version: &str) -> Done {
-    let mut go = house.command("go");
+/// Makes the module require the archives of its own version.
+fn require(
+    workspace: &Workspace,
+    module: &Path,
+    archives: &[Archive],
+    version: &str,
+) -> TaskResult {
+    let mut go = workspace.command("go");
     go.current_dir(module).args(["mod", "edit"]);
     for archive in archives {
         go.arg(format!(
@@ -162,33 +170,33 @@ fn require(house: &House, module: &Path, archives: &[Archive], version: &str) ->
     run(&mut go)
 }
 
-/// A program outside the tree builds on what a release ships, and runs.
-pub(super) fn is_usable(house: &House) -> Done {
-    let to = house.target_path("go/dist");
-    dist(house, &to, &[])?;
+/// Checks that a separate program builds with the files of a release, and runs.
+pub(super) fn is_usable(workspace: &Workspace) -> TaskResult {
+    let to = workspace.target_path("go/dist");
+    dist(workspace, &to, &[])?;
     let module = to.join(MODULE);
-    let program = house.target_path("go/consumer");
+    let program = workspace.target_path("go/consumer");
     copy(
-        &house.path(MODULE).join("testdata/consumer/main.go"),
+        &workspace.path(MODULE).join("testdata/consumer/main.go"),
         &program.join("main.go"),
     )?;
-    let own = platform();
+    let platform = platform();
     let text = format!(
         "module example.com/consumer\n\ngo 1.24.0\n\n\
          require {PATH} v0.0.0\n\n\
          replace {PATH} => {}\n\n\
-         replace {PATH}/lib/{own} => {}\n",
+         replace {PATH}/lib/{platform} => {}\n",
         module.display(),
-        module.join("lib").join(&own).display(),
+        module.join("lib").join(&platform).display(),
     );
     write(&program.join("go.mod"), &text)?;
-    let mut tidy = house.command("go");
+    let mut tidy = workspace.command("go");
     run(tidy.current_dir(&program).args(["mod", "tidy"]))?;
-    let mut go = house.command("go");
+    let mut go = workspace.command("go");
     run(go.current_dir(&program).args(["run", "."]))
 }
 
-fn write(to: &Path, text: &str) -> Done {
+fn write(to: &Path, text: &str) -> TaskResult {
     let folder = to.parent().unwrap_or(Path::new("."));
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(to, text));
     written.map_err(|error| format!("{}: {error}", to.display()))

@@ -16,12 +16,12 @@ const TOP: i32 = 44;
 const LINE: i32 = 26;
 const BAR: i32 = 16;
 const FONT: &str = "sans-serif";
-// Both read well on a light page and on a dark one.
+// Both are readable on a light page and on a dark one.
 const INK: RGBColor = RGBColor(118, 124, 134);
 const OURS: RGBColor = RGBColor(46, 139, 192);
 const THEIRS: RGBColor = RGBColor(160, 166, 176);
 
-/// Draws the figures that are beside the floor.
+/// Draws the figures that have a bar.
 pub(crate) fn draw(path: &Path, rows: &[Row]) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
     let drawn: Vec<&Row> = rows.iter().filter(|row| row.figure.bar.is_some()).collect();
     let most = drawn.iter().map(|row| row.value).fold(1.0, f64::max);

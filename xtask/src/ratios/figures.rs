@@ -1,4 +1,4 @@
-//! The figures: what is divided by what, and what is aimed at.
+//! The figures: what is divided by what, and the target of each.
 
 use core::fmt;
 
@@ -10,29 +10,29 @@ pub(crate) struct Figure {
     pub(crate) name: &'static str,
     how: How,
     pub(crate) target: Option<Target>,
-    /// Whose bar it has in the chart.
+    /// Its bar in the chart, if it has one.
     pub(crate) bar: Option<Bar>,
 }
 
-/// Whose work a bar shows.
+/// Whose code a bar measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bar {
     Ours,
     Theirs,
 }
 
-/// How a figure is made from the medians of the benchmarks.
+/// How a figure is computed from the medians of the benchmarks.
 #[derive(Debug)]
 enum How {
-    /// The time of the one by that of the other.
+    /// The time of the first benchmark divided by that of the second.
     Times(&'static str, &'static str),
-    /// The checks per second of both threads by those of one.
+    /// The checks per second of two threads divided by those of one.
     Threads(&'static str, &'static str),
     /// A number that a benchmark printed.
     Printed(&'static str),
 }
 
-/// What a figure is to be.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     AtMost(f64),
@@ -106,7 +106,7 @@ impl Figure {
     }
 }
 
-/// One SHA-256 of a key's text: who hashes a key per request pays no less.
+/// One SHA-256 of a key's text: the minimum for any design that hashes per request.
 const FLOOR: &str = "hot_path/sha256_one_shot";
 const WARM: &str = "hot_path/warm_allow";
 

@@ -8,9 +8,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::house::{Done, House, output};
+use crate::workspace::{TaskResult, Workspace, output};
 
-/// What each benchmark of this run took, in nanoseconds, and what they printed.
+/// The time of each benchmark of this run in nanoseconds, and the numbers that they printed.
 #[derive(Debug, Default)]
 pub(crate) struct Medians {
     times: HashMap<String, f64>,
@@ -18,7 +18,7 @@ pub(crate) struct Medians {
 }
 
 impl Medians {
-    /// The name of what Node took.
+    /// The name of the benchmark that runs in Node.
     pub(crate) const NODE: &str = "node/article";
 
     pub(crate) fn time(&self, name: &str) -> Option<f64> {
@@ -29,15 +29,20 @@ impl Medians {
         self.printed.get(name).copied()
     }
 
-    /// Runs one of criterion's benchmarks and reads the median of each id that it had.
-    pub(crate) fn bench(&mut self, house: &House, bench: &str, settings: &[(&str, &str)]) -> Done {
-        // What an earlier run left is not taken for a figure of this one.
-        let results = house.target_path("ratios").join(bench);
+    /// Runs one of criterion's benchmarks and reads the median of each of its ids.
+    pub(crate) fn bench(
+        &mut self,
+        workspace: &Workspace,
+        bench: &str,
+        settings: &[(&str, &str)],
+    ) -> TaskResult {
+        // Figures of an earlier run must not be taken for figures of this one.
+        let results = workspace.target_path("ratios").join(bench);
         if results.exists() {
             fs::remove_dir_all(&results)
                 .map_err(|error| format!("{}: {error}", results.display()))?;
         }
-        let mut cargo = house.command("cargo");
+        let mut cargo = workspace.command("cargo");
         cargo
             .args(["bench", "--package", "keystile", "--features", "keyring"])
             .args(["--bench", bench])
@@ -45,16 +50,16 @@ impl Medians {
             .envs(settings.iter().copied())
             .stdout(Stdio::piped());
         println!("$ cargo bench --package keystile --features keyring --bench {bench}");
-        let told = |error| format!("the benchmark {bench}: {error}");
-        let mut running = cargo.spawn().map_err(told)?;
+        let failed = |error| format!("the benchmark {bench}: {error}");
+        let mut running = cargo.spawn().map_err(failed)?;
         if let Some(lines) = running.stdout.take() {
             for line in BufReader::new(lines).lines() {
-                let line = line.map_err(told)?;
+                let line = line.map_err(failed)?;
                 println!("{line}");
                 self.note(&line);
             }
         }
-        let status = running.wait().map_err(told)?;
+        let status = running.wait().map_err(failed)?;
         if !status.success() {
             return Err(format!("the benchmark {bench}: {status}"));
         }
@@ -62,9 +67,9 @@ impl Medians {
     }
 
     /// Runs the article's check in Node.
-    pub(crate) fn node(&mut self, house: &House) -> Done {
+    pub(crate) fn node(&mut self, workspace: &Workspace) -> TaskResult {
         println!("$ node benches/article.mjs");
-        let text = output(house.command("node").arg("benches/article.mjs"))?;
+        let text = output(workspace.command("node").arg("benches/article.mjs"))?;
         let value: Value =
             serde_json::from_str(&text).map_err(|error| format!("benches/article.mjs: {error}"))?;
         let time = value.get("nanoseconds").and_then(Value::as_f64);
@@ -73,7 +78,7 @@ impl Medians {
         Ok(())
     }
 
-    /// Keeps a line that is a name and a number: `bytes per key among 1000: 285`.
+    /// Records a line that is a name and a number: `bytes per key among 1000: 285`.
     fn note(&mut self, line: &str) {
         if let Some((name, number)) = line.rsplit_once(": ")
             && let Ok(number) = number.trim().parse()
@@ -83,10 +88,10 @@ impl Medians {
     }
 
     /// Reads each `new/estimates.json` below a folder; `new/benchmark.json` has the id.
-    fn read(&mut self, folder: &Path) -> Done {
-        let told = |error| format!("{}: {error}", folder.display());
-        for entry in fs::read_dir(folder).map_err(told)? {
-            let path = entry.map_err(told)?.path();
+    fn read(&mut self, folder: &Path) -> TaskResult {
+        let failed = |error| format!("{}: {error}", folder.display());
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
             if path.is_dir() && path.file_name().is_some_and(|name| name == "new") {
                 let name = string(&path.join("benchmark.json"), "/full_id")?;
                 let median = number(&path.join("estimates.json"), "/median/point_estimate")?;
@@ -110,24 +115,24 @@ impl Medians {
     }
 }
 
-fn string(file: &Path, place: &str) -> Result<String, String> {
-    let value = value(file, place)?;
+fn string(file: &Path, pointer: &str) -> Result<String, String> {
+    let value = value(file, pointer)?;
     let text = value.as_str().map(str::to_owned);
-    text.ok_or_else(|| format!("{}: expected text at {place}", file.display()))
+    text.ok_or_else(|| format!("{}: expected text at {pointer}", file.display()))
 }
 
-fn number(file: &Path, place: &str) -> Result<f64, String> {
-    let value = value(file, place)?;
+fn number(file: &Path, pointer: &str) -> Result<f64, String> {
+    let value = value(file, pointer)?;
     let number = value.as_f64();
-    number.ok_or_else(|| format!("{}: expected a number at {place}", file.display()))
+    number.ok_or_else(|| format!("{}: expected a number at {pointer}", file.display()))
 }
 
-fn value(file: &Path, place: &str) -> Result<Value, String> {
-    let told = |error: &dyn core::fmt::Display| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| told(&error))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| told(&error))?;
-    let found = value.pointer(place).cloned();
-    found.ok_or_else(|| format!("{}: expected {place}", file.display()))
+fn value(file: &Path, pointer: &str) -> Result<Value, String> {
+    let failed = |error: &dyn core::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+    let found = value.pointer(pointer).cloned();
+    found.ok_or_else(|| format!("{}: expected {pointer}", file.display()))
 }
 
 #[cfg(test)]

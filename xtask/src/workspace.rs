@@ -1,22 +1,22 @@
-//! The project's folder, and how programs are run in it.
+//! The project's folder, and how to run programs in it.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The result of a step; the error is one line for the reader of the report.
-pub(crate) type Done = Result<(), String>;
+/// The result of a task or of a step; the error is one line for the reader of the report.
+pub(crate) type TaskResult = Result<(), String>;
 
-/// The folder of the workspace and the Cargo that the user called.
+/// The workspace's root folder, and the Cargo that the user ran.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct Workspace {
     root: PathBuf,
     cargo: OsString,
 }
 
-impl House {
-    /// Cargo tells a program that it runs where its package is and which Cargo it is itself.
+impl Workspace {
+    /// Cargo passes both to a program that it runs: the package's folder and its own path.
     pub(crate) fn here() -> Self {
         let package =
             env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| "xtask".into(), PathBuf::from);
@@ -30,13 +30,13 @@ impl House {
         self.root.join(inside)
     }
 
-    /// A place for what is built, which no version control sees.
+    /// A path in the folder of build output, which is not under version control.
     pub(crate) fn target_path(&self, inside: &str) -> PathBuf {
         let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         self.root.join(target).join(inside)
     }
 
-    /// A command that stands in the root of the workspace.
+    /// A command that runs in the root of the workspace.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match program {
             "cargo" => Command::new(&self.cargo),
@@ -46,19 +46,19 @@ impl House {
         command
     }
 
-    /// Runs `cargo` with the words of `line`, its output streaming by.
-    pub(crate) fn cargo(&self, line: &str) -> Done {
+    /// Runs `cargo` with the words of `line`; its output is shown as it comes.
+    pub(crate) fn cargo(&self, line: &str) -> TaskResult {
         run(self.command("cargo").args(line.split_whitespace()))
     }
 
-    /// Runs `cargo` with the words of `line` and hands back what it printed.
+    /// Runs `cargo` with the words of `line` and returns what it printed.
     pub(crate) fn cargo_output(&self, line: &str) -> Result<String, String> {
         output(self.command("cargo").args(line.split_whitespace()))
     }
 }
 
-/// Runs a command, shown before and streaming while it runs.
-pub(crate) fn run(command: &mut Command) -> Done {
+/// Prints a command and runs it; its output is shown as it comes.
+pub(crate) fn run(command: &mut Command) -> TaskResult {
     println!("$ {}", shown(command));
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -67,7 +67,7 @@ pub(crate) fn run(command: &mut Command) -> Done {
     }
 }
 
-/// Runs a command and hands back what it wrote to its standard output.
+/// Runs a command and returns what it wrote to its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     match command.stderr(Stdio::inherit()).output() {
         Ok(output) if output.status.success() => String::from_utf8(output.stdout)
@@ -77,7 +77,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// Whether a command can be run and says yes; its output is of no interest.
+/// Whether a command can be run and exits with success; its output is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command
         .stdin(Stdio::null())
@@ -86,7 +86,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// The command as a person would type it: program names without their folder.
+/// The command as a person would type it: the program's name without its folder.
 fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
