@@ -197,7 +197,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "c-sanitizers",
-        about: "c-tests and c-misuse under the address and undefined-behaviour sanitizers",
+        about: "the tour, vectors and misuse under the address and undefined-behaviour sanitizers",
         needs: C_TESTS,
         run: capi::sanitizers,
     },

@@ -64,8 +64,6 @@
 
 #[cfg(feature = "authenticator")]
 mod authenticator;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod cells;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -73,6 +71,8 @@ mod error;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row_reader;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

@@ -1,15 +1,15 @@
 //! A store on a PostgreSQL server.
 
+mod change_notifier;
 mod connections;
 mod fault;
 mod migration;
 mod read;
 mod row;
-mod stamp;
 mod target;
+mod timestamptz;
 #[cfg(feature = "postgres-tls")]
 mod tls;
-mod wakes;
 mod write;
 
 use core::fmt;
@@ -19,10 +19,10 @@ use deadpool_postgres::Pool;
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 use tokio::sync::Notify;
 
+use self::change_notifier::ChangeNotifier;
 use self::connections::Connections;
 pub use self::connections::PostgresOptions;
 use self::target::Target;
-use self::wakes::Wakes;
 use crate::error::StoreError;
 use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
@@ -62,7 +62,7 @@ struct Shared {
     connections: Connections,
     /// None for a pool of the user's own, which does not tell where it leads.
     target: Option<Target>,
-    wakes: OnceLock<Wakes>,
+    wakes: OnceLock<ChangeNotifier>,
 }
 
 /// Takes a connection, works on it, and gives it back.
@@ -154,7 +154,7 @@ impl PostgresStore {
         Ok(migration::run(&mut client).await?)
     }
 
-    /// Wakes whoever waits for it at each change of a key, by whichever process it was
+    /// ChangeNotifier whoever waits for it at each change of a key, by whichever process it was
     /// made; the events tell what changed.
     ///
     /// It wakes once at the beginning, and once after each time that the server could not
@@ -169,8 +169,8 @@ impl PostgresStore {
     pub fn subscribe(&self) -> Arc<Notify> {
         let shared = &self.shared;
         let wakes = shared.wakes.get_or_init(|| match &shared.target {
-            Some(target) => Wakes::listening(target.clone()),
-            None => Wakes::looking(shared.connections.clone()),
+            Some(target) => ChangeNotifier::listening(target.clone()),
+            None => ChangeNotifier::looking(shared.connections.clone()),
         });
         wakes.sleeper()
     }

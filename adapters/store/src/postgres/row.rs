@@ -8,9 +8,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 use super::fault::Fault;
-use super::stamp::Stamp;
-use crate::cells::Cells;
+use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
+use crate::row_reader::RowReader;
 
 /// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
 pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
@@ -89,7 +89,7 @@ impl Columns {
             Status::Revoked { at, reason } => ("revoked", Some((*at, reason))),
             _ => return Err(StoreError::OutOfRange),
         };
-        let time = |instant: Option<UnixMillis>| Box::new(instant.map(Stamp::from));
+        let time = |instant: Option<UnixMillis>| Box::new(instant.map(Timestamptz::from));
         let text = |text: Option<&str>| Box::new(text.map(str::to_owned));
         let id = |id: Option<KeyId>| Box::new(id.map(|id| id.to_string()));
         let metadata = record.metadata.as_ref();
@@ -143,14 +143,14 @@ pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {
 
 pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
     let row = PostgresRow::of(row)?;
-    let number = row.must("row", row.count("row"))?;
+    let number = row.required("row", row.count("row"))?;
     Ok((number, row.event()?))
 }
 
 pub(super) fn read_usage(row: &Row) -> Result<Usage, Fault> {
     let row = PostgresRow::of(row)?;
     // Any 64 bits are a state of the limiter.
-    let rate = row.must("rate_state", row.cell::<i64>("rate_state"))?;
+    let rate = row.required("rate_state", row.cell::<i64>("rate_state"))?;
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(rate, row.count("remaining_uses")?))
 }
@@ -178,11 +178,11 @@ impl<'r> PostgresRow<'r> {
 
     fn cell<T: FromSql<'r>>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
         let cell = self.row.try_get(column);
-        cell.map_err(|_| self.damage(column, "a value of the column's type"))
+        cell.map_err(|_| self.corrupt(column, "a value of the column's type"))
     }
 }
 
-impl Cells for PostgresRow<'_> {
+impl RowReader for PostgresRow<'_> {
     fn row(&self) -> i64 {
         self.number
     }
@@ -193,7 +193,7 @@ impl Cells for PostgresRow<'_> {
 
     fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
         let number = self.cell::<i64>(column)?.map(u64::try_from).transpose();
-        number.map_err(|_| self.damage(column, "a number that is not below 0"))
+        number.map_err(|_| self.corrupt(column, "a number that is not below 0"))
     }
 
     fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
@@ -201,21 +201,21 @@ impl Cells for PostgresRow<'_> {
     }
 
     fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError> {
-        let Some(stamp) = self.cell::<Stamp>(column)? else {
+        let Some(stamp) = self.cell::<Timestamptz>(column)? else {
             return Ok(None);
         };
         let instant = stamp.instant();
         let expected = "an instant from 1973 to 9999, and no infinite one";
         instant
             .map(Some)
-            .ok_or_else(|| self.damage(column, expected))
+            .ok_or_else(|| self.corrupt(column, expected))
     }
 
     /// The text that was given; where other code wrote it, JSON as PostgreSQL spells it.
     fn metadata(&self) -> Result<Option<Box<str>>, StoreError> {
         let given = self.cell::<&[u8]>("metadata_text")?;
         let given = given.map(core::str::from_utf8).transpose();
-        let given = given.map_err(|_| self.damage("metadata_text", "text in UTF-8"))?;
+        let given = given.map_err(|_| self.corrupt("metadata_text", "text in UTF-8"))?;
         Ok(given.or(self.text("metadata")?).map(Into::into))
     }
 

@@ -9,7 +9,7 @@ use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
 use super::fault::Fault;
 use super::read::Params;
 use super::row::{Columns, NAMES, signed};
-use super::stamp::Stamp;
+use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
 use crate::store::{Batch, SpendRequest};
 
@@ -76,7 +76,7 @@ pub(super) async fn note_uses(client: &Client, uses: &[(KeyId, UnixMillis)]) -> 
          WHERE k.id = due.id AND (k.last_used_at IS NULL OR k.last_used_at < due.at)"
     );
     let ids: Vec<&str> = uses.iter().map(|(id, _)| id.as_str()).collect();
-    let times: Vec<Stamp> = uses.iter().map(|(_, at)| Stamp::from(*at)).collect();
+    let times: Vec<Timestamptz> = uses.iter().map(|(_, at)| Timestamptz::from(*at)).collect();
     let statement = client.prepare_cached(&sql).await?;
     client.execute(&statement, &[&ids, &times]).await?;
     Ok(())
@@ -89,7 +89,7 @@ async fn insert(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(),
     let params: &Params<'_> = &[&record.lineage.as_str(), &remaining];
     execute(transaction, usage, params).await?;
     let columns = Columns::of(record)?;
-    let last_use = record.last_used_at.map(Stamp::from);
+    let last_use = record.last_used_at.map(Timestamptz::from);
     let mut params = columns.params();
     params.push(&last_use);
     match execute(transaction, &INSERT, &params).await {
@@ -116,7 +116,7 @@ async fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), Faul
     let params: &Params<'_> = &[
         &event.kind.as_str(),
         &event.key_id.as_str(),
-        &Stamp::from(event.at),
+        &Timestamptz::from(event.at),
         &event.reason.as_deref(),
         &event.successor.as_ref().map(KeyId::as_str),
     ];

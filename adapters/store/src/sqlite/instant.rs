@@ -6,7 +6,7 @@ const DAY_MILLIS: u64 = 86_400_000;
 const MINUTE_MILLIS: u64 = 60_000;
 
 /// `2026-09-21T14:13:20.000Z`: RFC 3339, in UTC, to the millisecond.
-pub(super) fn write(instant: UnixMillis) -> String {
+pub(super) fn format(instant: UnixMillis) -> String {
     let millis = instant.get();
     let (year, month, day) = date_of(millis.div_euclid(DAY_MILLIS));
     let in_day = millis.rem_euclid(DAY_MILLIS);
@@ -21,7 +21,7 @@ pub(super) fn write(instant: UnixMillis) -> String {
 ///
 /// Without an offset it is UTC, as SQLite's `CURRENT_TIMESTAMP` is. Parts of a
 /// millisecond are cut off: a key ends no later than was written.
-pub(super) fn read(text: &str) -> Option<UnixMillis> {
+pub(super) fn parse(text: &str) -> Option<UnixMillis> {
     let mut rest = Rest(text);
     let year = rest.number(4)?;
     let month = rest.after(&["-"])?.number(2)?;
@@ -151,20 +151,20 @@ fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{read, write};
+    use super::{format, parse};
     use keystile::UnixMillis;
     use proptest::prelude::*;
 
     fn millis(text: &str) -> Option<u64> {
-        read(text).map(UnixMillis::get)
+        parse(text).map(UnixMillis::get)
     }
 
     #[test]
     fn writes_and_reads_the_ends_of_time() {
-        assert_eq!(write(UnixMillis::MIN), "1973-03-03T09:46:40.000Z");
-        assert_eq!(write(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(format(UnixMillis::MIN), "1973-03-03T09:46:40.000Z");
+        assert_eq!(format(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
         for instant in [UnixMillis::MIN, UnixMillis::MAX] {
-            assert_eq!(read(&write(instant)), Some(instant));
+            assert_eq!(parse(&format(instant)), Some(instant));
         }
     }
 
@@ -174,13 +174,13 @@ mod tests {
         let mut last = String::new();
         for day in 1_158..157_700 {
             let instant = UnixMillis::new(day * 86_400_000).unwrap();
-            let text = write(instant);
+            let text = format(instant);
             assert!(text > last, "{text} does not follow {last}");
-            assert_eq!(read(&text), Some(instant), "{text}");
+            assert_eq!(parse(&text), Some(instant), "{text}");
             last = text;
         }
         assert_eq!(
-            write(UnixMillis::new(951_782_400_000).unwrap()),
+            format(UnixMillis::new(951_782_400_000).unwrap()),
             "2000-02-29T00:00:00.000Z"
         );
     }
@@ -268,12 +268,12 @@ mod tests {
             millis in UnixMillis::MIN.get()..=UnixMillis::MAX.get(),
         ) {
             let instant = UnixMillis::new(millis).unwrap();
-            prop_assert_eq!(read(&write(instant)), Some(instant));
+            prop_assert_eq!(parse(&format(instant)), Some(instant));
         }
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = read(&text);
+            let _ = parse(&text);
         }
 
         #[test]
@@ -282,12 +282,12 @@ mod tests {
             place in 0_usize..24,
             byte in b' '..=b'~',
         ) {
-            let mut text = write(UnixMillis::new(millis).unwrap()).into_bytes();
+            let mut text = format(UnixMillis::new(millis).unwrap()).into_bytes();
             text[place] = byte;
             let text = String::from_utf8(text).unwrap();
-            if let Some(instant) = read(&text) {
+            if let Some(instant) = parse(&text) {
                 let plain = text.replace(' ', "T");
-                prop_assert!(write(instant) == plain || !plain.ends_with('Z') || !plain.contains('.'));
+                prop_assert!(format(instant) == plain || !plain.ends_with('Z') || !plain.contains('.'));
             }
         }
     }

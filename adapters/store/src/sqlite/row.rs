@@ -8,8 +8,8 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, ToSql};
 
 use super::instant;
-use crate::cells::Cells;
 use crate::error::StoreError;
+use crate::row_reader::RowReader;
 
 /// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
 pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -104,7 +104,7 @@ pub(super) fn read_record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
 pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
     let row = SqliteRow::of(row)?;
     let event = row.event()?;
-    Ok((row.must("row", row.count("row"))?, event))
+    Ok((row.required("row", row.count("row"))?, event))
 }
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
@@ -138,7 +138,7 @@ fn number<N: Into<Value>>(number: Option<N>) -> Value {
 }
 
 pub(super) fn time(instant: Option<UnixMillis>) -> Value {
-    text(instant.map(instant::write))
+    text(instant.map(instant::format))
 }
 
 fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Value, StoreError> {
@@ -176,7 +176,7 @@ impl<'r> SqliteRow<'r> {
     }
 }
 
-impl Cells for SqliteRow<'_> {
+impl RowReader for SqliteRow<'_> {
     fn row(&self) -> i64 {
         self.number
     }
@@ -187,7 +187,7 @@ impl Cells for SqliteRow<'_> {
             ValueRef::Text(bytes) => core::str::from_utf8(bytes).ok().map(Some),
             _ => None,
         }
-        .ok_or_else(|| self.damage(column, "text in UTF-8"))
+        .ok_or_else(|| self.corrupt(column, "text in UTF-8"))
     }
 
     fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
@@ -195,8 +195,8 @@ impl Cells for SqliteRow<'_> {
             ValueRef::Null => Ok(None),
             ValueRef::Integer(number) => u64::try_from(number)
                 .map(Some)
-                .map_err(|_| self.damage(column, "a number that is not below 0")),
-            _ => Err(self.damage(column, "a whole number")),
+                .map_err(|_| self.corrupt(column, "a number that is not below 0")),
+            _ => Err(self.corrupt(column, "a whole number")),
         }
     }
 
@@ -207,7 +207,7 @@ impl Cells for SqliteRow<'_> {
             Some(1) => Ok(Some(true)),
             // Neither: it agrees with no status, which is the column that is then named.
             Some(_) => {
-                Err(self.damage("status", "status, is_active and the revocation that agree"))
+                Err(self.corrupt("status", "status, is_active and the revocation that agree"))
             }
         }
     }
@@ -216,9 +216,9 @@ impl Cells for SqliteRow<'_> {
         let Some(text) = self.text(column)? else {
             return Ok(None);
         };
-        let instant = instant::read(text);
+        let instant = instant::parse(text);
         instant.map(Some).ok_or_else(|| {
-            self.damage(
+            self.corrupt(
                 column,
                 "an instant from 1973 to 9999, as 2026-09-21T14:13:20.000Z",
             )
@@ -232,7 +232,7 @@ impl Cells for SqliteRow<'_> {
             ValueRef::Integer(number) => Ok(Some(number.to_string().into())),
             ValueRef::Blob(bytes) => match core::str::from_utf8(bytes) {
                 Ok(text) => Ok(Some(text.into())),
-                Err(_) => Err(self.damage(column, "text in UTF-8")),
+                Err(_) => Err(self.corrupt(column, "text in UTF-8")),
             },
             _ => Ok(self.text(column)?.map(Into::into)),
         }

@@ -65,7 +65,7 @@ pub(super) fn note_uses(
         if noted.is_some_and(|noted| noted < Some(*at)) {
             let sql = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
             prepared(&transaction, sql)?
-                .execute(params![id.as_str(), instant::write(*at)])
+                .execute(params![id.as_str(), instant::format(*at)])
                 .map_err(StoreError::unavailable)?;
         }
     }
@@ -146,7 +146,7 @@ fn append(connection: &Connection, event: &Event) -> Result<(), StoreError> {
     let values = params![
         event.kind.as_str(),
         event.key_id.as_str(),
-        instant::write(event.at),
+        instant::format(event.at),
         event.reason,
         event.successor.as_ref().map(KeyId::as_str),
     ];

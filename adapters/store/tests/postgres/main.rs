@@ -22,8 +22,8 @@ mod database;
 mod keys;
 mod order;
 mod server;
+mod subscribe;
 #[cfg(feature = "postgres-tls")]
 mod tls;
 mod together;
 mod trouble;
-mod wakes;

@@ -26,12 +26,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Those who want to be woken, and the task that wakes them, which ends with this.
 #[derive(Debug)]
-pub(super) struct Wakes {
+pub(super) struct ChangeNotifier {
     sleepers: Arc<Sleepers>,
     task: AbortHandle,
 }
 
-impl Wakes {
+impl ChangeNotifier {
     /// Listens on a connection of its own.
     pub(super) fn listening(target: Target) -> Self {
         Self::by(async move |sleepers: Arc<Sleepers>| {
@@ -80,7 +80,7 @@ impl Wakes {
     }
 }
 
-impl Drop for Wakes {
+impl Drop for ChangeNotifier {
     fn drop(&mut self) {
         self.task.abort();
     }

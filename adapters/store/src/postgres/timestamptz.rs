@@ -16,9 +16,9 @@ const MILLI_MICROS: i64 = 1_000;
 /// The driver's own types pass through seconds or a library of calendars; the numbers
 /// alone are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp(i64);
+pub(super) struct Timestamptz(i64);
 
-impl Stamp {
+impl Timestamptz {
     /// Nothing where it is none that a record can hold. Parts of a millisecond are cut
     /// off: a key ends no later than was written.
     pub(super) fn instant(self) -> Option<UnixMillis> {
@@ -28,7 +28,7 @@ impl Stamp {
     }
 }
 
-impl From<UnixMillis> for Stamp {
+impl From<UnixMillis> for Timestamptz {
     fn from(instant: UnixMillis) -> Self {
         // The last instant is of the year 9999, which is far from either end.
         let micros = instant.get().cast_signed().saturating_mul(MILLI_MICROS);
@@ -36,7 +36,7 @@ impl From<UnixMillis> for Stamp {
     }
 }
 
-impl FromSql<'_> for Stamp {
+impl FromSql<'_> for Timestamptz {
     fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Self(i64::from_be_bytes(raw.try_into()?)))
     }
@@ -44,7 +44,7 @@ impl FromSql<'_> for Stamp {
     accepts!(TIMESTAMPTZ);
 }
 
-impl ToSql for Stamp {
+impl ToSql for Timestamptz {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.put_i64(self.0);
         Ok(IsNull::No)
@@ -56,7 +56,7 @@ impl ToSql for Stamp {
 
 #[cfg(test)]
 mod tests {
-    use super::{EPOCH_MICROS, Stamp};
+    use super::{EPOCH_MICROS, Timestamptz};
     use keystile::UnixMillis;
     use proptest::prelude::*;
 
@@ -65,10 +65,10 @@ mod tests {
         let first = 100_000_000_000_000 - EPOCH_MICROS;
         let behind = 253_402_300_800_000_000 - EPOCH_MICROS;
         for micros in [i64::MAX, i64::MIN, -EPOCH_MICROS, first - 1, behind] {
-            assert_eq!(Stamp(micros).instant(), None, "{micros}");
+            assert_eq!(Timestamptz(micros).instant(), None, "{micros}");
         }
-        assert_eq!(Stamp(first).instant(), Some(UnixMillis::MIN));
-        assert_eq!(Stamp(behind - 1).instant(), Some(UnixMillis::MAX));
+        assert_eq!(Timestamptz(first).instant(), Some(UnixMillis::MIN));
+        assert_eq!(Timestamptz(behind - 1).instant(), Some(UnixMillis::MAX));
     }
 
     proptest! {
@@ -78,9 +78,9 @@ mod tests {
             micros in 0_i64..1_000,
         ) {
             let instant = UnixMillis::new(millis).unwrap();
-            let stamp = Stamp::from(instant);
+            let stamp = Timestamptz::from(instant);
             prop_assert_eq!(stamp.instant(), Some(instant));
-            let later = Stamp(stamp.0.saturating_add(micros));
+            let later = Timestamptz(stamp.0.saturating_add(micros));
             prop_assert_eq!(later.instant(), Some(instant));
         }
     }

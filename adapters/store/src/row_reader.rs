@@ -13,7 +13,7 @@ use crate::error::{CorruptRow, StoreError};
 
 /// One row, read by the names of its columns: first what each database reads in its own
 /// way, then what is made of it.
-pub(crate) trait Cells: Sized {
+pub(crate) trait RowReader: Sized {
     /// The row's number in its table.
     fn row(&self) -> i64;
 
@@ -33,7 +33,7 @@ pub(crate) trait Cells: Sized {
         self.small("rate_limit")
     }
 
-    fn damage(&self, column: &'static str, expected: &'static str) -> StoreError {
+    fn corrupt(&self, column: &'static str, expected: &'static str) -> StoreError {
         StoreError::Corrupt(CorruptRow {
             row: self.row(),
             column,
@@ -41,17 +41,17 @@ pub(crate) trait Cells: Sized {
         })
     }
 
-    fn must<T>(
+    fn required<T>(
         &self,
         column: &'static str,
         cell: Result<Option<T>, StoreError>,
     ) -> Result<T, StoreError> {
-        cell?.ok_or_else(|| self.damage(column, "a value"))
+        cell?.ok_or_else(|| self.corrupt(column, "a value"))
     }
 
     fn small(&self, column: &'static str) -> Result<Option<u32>, StoreError> {
         let count = self.count(column)?.map(u32::try_from).transpose();
-        count.map_err(|_| self.damage(column, "a number below 2^32"))
+        count.map_err(|_| self.corrupt(column, "a number below 2^32"))
     }
 
     fn named<T>(
@@ -60,7 +60,7 @@ pub(crate) trait Cells: Sized {
         new: impl Fn(&str) -> Result<T, keystile::Error>,
     ) -> Result<Option<T>, StoreError> {
         let named = self.text(column)?.map(new).transpose();
-        named.map_err(|error| self.damage(column, error.message()))
+        named.map_err(|error| self.corrupt(column, error.message()))
     }
 
     fn parsed<T: FromStr<Err = keystile::Error>>(
@@ -72,19 +72,19 @@ pub(crate) trait Cells: Sized {
 
     fn list<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
         let list = self.text(column)?.map(serde_json::from_str).transpose();
-        list.map_err(|_| self.damage(column, "a JSON array of rules as a key holds them"))
+        list.map_err(|_| self.corrupt(column, "a JSON array of rules as a key holds them"))
     }
 
     fn digest(&self) -> Result<Digest, StoreError> {
         let column = "key_hash";
-        let digits = self.must(column, self.text(column))?;
+        let digits = self.required(column, self.text(column))?;
         // An upper-case digit would be one text more for the same digest, which a look-up
         // does not find.
         let lower = digits
             .bytes()
             .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let bare = digits.parse::<Digest>().ok().filter(|_| lower);
-        let bare = bare.ok_or_else(|| self.damage(column, "64 lower-case hex digits"))?;
+        let bare = bare.ok_or_else(|| self.corrupt(column, "64 lower-case hex digits"))?;
         let kind = match self.small("digest_pepper")? {
             None => DigestKind::Sha256,
             Some(pepper) => DigestKind::HmacSha256 { pepper },
@@ -104,9 +104,9 @@ pub(crate) trait Cells: Sized {
             (Some(limit), Some(window), burst) => {
                 RateLimit::with_burst(limit, Millis::new(window), burst.unwrap_or(limit))
                     .map(Some)
-                    .map_err(|error| self.damage(column, error.message()))
+                    .map_err(|error| self.corrupt(column, error.message()))
             }
-            _ => Err(self.damage(column, "a limit and its window, or neither")),
+            _ => Err(self.corrupt(column, "a limit and its window, or neither")),
         }
     }
 
@@ -120,7 +120,7 @@ pub(crate) trait Cells: Sized {
                 at,
                 reason: reason.into(),
             }),
-            _ => Err(self.damage("status", "status, is_active and the revocation that agree")),
+            _ => Err(self.corrupt("status", "status, is_active and the revocation that agree")),
         }
     }
 
@@ -128,18 +128,18 @@ pub(crate) trait Cells: Sized {
     fn record(&self) -> Result<KeyRecord, StoreError> {
         let digest = self.digest()?;
         let mut record = KeyRecord::new(
-            self.must("key_id", self.parsed("key_id"))?,
+            self.required("key_id", self.parsed("key_id"))?,
             digest,
-            self.must("key_prefix", self.text("key_prefix"))?,
-            self.must("client_name", self.text("client_name"))?,
-            self.must("created_at", self.time("created_at"))?,
+            self.required("key_prefix", self.text("key_prefix"))?,
+            self.required("client_name", self.text("client_name"))?,
+            self.required("created_at", self.time("created_at"))?,
         )
-        .map_err(|error| self.damage("client_name", error.message()))?;
+        .map_err(|error| self.corrupt("client_name", error.message()))?;
         record.client_email = self.text("client_email")?.map(Into::into);
         record.owner = self.text("owner")?.map(Into::into);
         record.environment = self.named("environment", Environment::new)?;
         let permissions = self.list::<PermissionSet>("permissions");
-        record.permissions = self.must("permissions", permissions)?;
+        record.permissions = self.required("permissions", permissions)?;
         record.allowed_endpoints = self.list::<EndpointRules>("allowed_endpoints")?;
         record.allowed_networks = self.list::<Networks>("allowed_networks")?;
         record.rate_limit = self.rate_limit()?;
@@ -148,29 +148,29 @@ pub(crate) trait Cells: Sized {
         record.last_used_at = self.time("last_used_at")?;
         record.expires_at = self.time("expires_at")?;
         record.status = self.status()?;
-        record.lineage = self.must("lineage", self.parsed("lineage"))?;
+        record.lineage = self.required("lineage", self.parsed("lineage"))?;
         record.remaining_uses = self.count("remaining_uses")?;
         if self.text("usage_lineage")?.is_none() {
             // Without it, uses that were counted would seem not to be.
-            return Err(self.damage("lineage", "a lineage that has a row of usage"));
+            return Err(self.corrupt("lineage", "a lineage that has a row of usage"));
         }
         record.replaced_by = self.parsed("replaced_by")?;
         record.overlap_until = self.time("overlap_until")?;
         record.ends_at_first_use = self.parsed("ends_at_first_use")?;
-        record.version = self.must("version", self.count("version"))?;
+        record.version = self.required("version", self.count("version"))?;
         record
             .check()
-            .map_err(|error| self.damage("any", error.message()))?;
+            .map_err(|error| self.corrupt("any", error.message()))?;
         Ok(record)
     }
 
     fn event(&self) -> Result<Event, StoreError> {
         let kind = self.text("kind")?.and_then(EventKind::from_name);
-        let kind = kind.ok_or_else(|| self.damage("kind", "the name of an event"))?;
+        let kind = kind.ok_or_else(|| self.corrupt("kind", "the name of an event"))?;
         let mut event = Event::new(
             kind,
-            self.must("key_id", self.parsed("key_id"))?,
-            self.must("at", self.time("at"))?,
+            self.required("key_id", self.parsed("key_id"))?,
+            self.required("at", self.time("at"))?,
         );
         event.reason = self.text("reason")?.map(Into::into);
         event.successor = self.parsed("successor")?;
