@@ -1,4 +1,4 @@
-//! The check of a presented key against a store: find, decide, spend.
+//! Checks a presented key against a store: find, decide, spend.
 
 use keystile::{
     Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
@@ -9,35 +9,34 @@ use crate::error::StoreError;
 use crate::store::{Batch, SpendRequest, Store};
 use crate::verbs::TRIES_MAX;
 
-/// A key's last use is noted at most this often, so that a check seldom writes.
+/// A key's last use is recorded at most this often, so that a check rarely writes.
 const LAST_USE_INTERVAL: Millis = Millis::from_secs(60);
 
-/// A decision, and the record that it was made on.
+/// A decision, and the record that it is based on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Checked {
     /// The decision.
     pub decision: Decision,
-    /// The key's record, once its secret was proved; before that, nothing is told.
+    /// The key's record if its secret was verified; otherwise nothing about it is disclosed.
     pub record: Option<KeyRecord>,
 }
 
 /// Checks a presented key, and spends what an allowed request costs.
 ///
-/// A text that is no key is refused without asking the store. Where the key has a rate
-/// limit or a count of uses, an allowed request is written back by compare-and-set: where
-/// somebody else was faster, all is read and judged anew. Where nothing is counted,
-/// nothing is spent, and a check reads one record.
+/// A text that is not a key is refused without a query. If the key has a rate limit or a
+/// number of uses, an allowed request is spent by compare-and-set: if another request
+/// changed the usage first, the check starts again. If nothing is counted, nothing is spent,
+/// and a check reads one record.
 ///
-/// An allowed request also ends the overlap of a predecessor that was to end at the first
-/// use, renews an outdated digest, and notes the last use, once a minute at most. A
-/// failure of these leaves the decision as it is; the key's next use tries again.
+/// An allowed request also ends the overlap of a predecessor that should end at the first
+/// use, renews an outdated digest, and records the last use, at most once a minute. If one of
+/// these fails, the decision stays as it is, and the key's next use tries again.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] or [`StoreError::Corrupt`], which are never an allow: the
-/// answer to the request is a denial for
-/// [`StoreUnavailable`](keystile::Cause::StoreUnavailable). [`StoreError::Stale`] where
-/// others were faster many times over.
+/// [`StoreError::Unavailable`] or [`StoreError::Corrupt`], which never allow the request:
+/// answer it with a denial for [`StoreUnavailable`](keystile::Cause::StoreUnavailable).
+/// [`StoreError::Stale`] if other requests changed the usage at each of many tries.
 pub async fn check<S: Store + ?Sized>(
     store: &S,
     verifier: &Verifier,
@@ -73,7 +72,7 @@ pub async fn check<S: Store + ?Sized>(
         }
         record.remaining_uses = after.remaining;
         if let Some(predecessor) = &allowed.ends_overlap_of {
-            // A failure leaves the decision as it is: the next use tries again.
+            // A failure does not change the decision: the next use tries again.
             let _ = end_predecessor(store, &mut record, predecessor, now).await;
         }
         if allowed.needs_rehash {
@@ -102,7 +101,7 @@ const fn is_counted(record: &KeyRecord) -> bool {
     record.rate_limit.is_some() || record.remaining_uses.is_some()
 }
 
-/// Ends the overlap of the key that `record` took the place of.
+/// Ends the overlap of the key that `record` replaces.
 pub(crate) async fn end_predecessor<S: Store + ?Sized>(
     store: &S,
     record: &mut KeyRecord,
@@ -119,7 +118,7 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
             batch.updates.push(ended);
             used
         }
-        // Its row was deleted: there is nothing to end, and no use is to ask for it again.
+        // Its row was deleted: there is nothing to end, and later uses need not try again.
         None => {
             let mut used = record.clone();
             used.ends_at_first_use = None;
@@ -150,10 +149,10 @@ async fn renew_digest<S: Store + ?Sized>(
 }
 
 async fn note_use<S: Store + ?Sized>(store: &S, record: &mut KeyRecord, now: UnixMillis) {
-    let noted_lately = record
+    let noted_recently = record
         .last_used_at
         .is_some_and(|last| now.since(last) < LAST_USE_INTERVAL);
-    if !noted_lately && store.note_uses(&[(record.id, now)]).await.is_ok() {
+    if !noted_recently && store.note_uses(&[(record.id, now)]).await.is_ok() {
         record.last_used_at = record.last_used_at.max(Some(now));
     }
 }

@@ -1,9 +1,10 @@
-//! Where keystile keeps its records.
+//! Stores keystile's records in memory, SQLite or PostgreSQL.
 //!
-//! The core of keystile decides and keeps nothing. This crate has the [`Store`] trait, a
-//! store [in memory](MemoryStore), one [in a SQLite file](SqliteStore), and the verbs over
-//! any of them: [`check`] a presented key, [`save_issued`], [`rotate`], [`suspend`],
-//! [`resume`], [`revoke`].
+//! The core of keystile decides and holds no state. This crate has the [`Store`] trait, a
+//! store [in memory](MemoryStore), one [in a SQLite file](SqliteStore), one on a PostgreSQL
+//! server (`PostgresStore`, with the feature `postgres`), and functions that work with any
+//! store: [`check`] a presented key, [`save_issued`], [`rotate`], [`suspend`], [`resume`],
+//! [`revoke`].
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -17,7 +18,7 @@
 //! let format = KeyFormat::structured("acme")?;
 //! let now = UnixMillis::new(1_790_000_000_000)?;
 //!
-//! // The key is shown once; the store gets its digest.
+//! // The key is shown once; the store keeps its digest.
 //! let request = IssueRequest::new("Acme Ltd")?.uses(2)?;
 //! let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
 //! save_issued(&store, &issued).await?;
@@ -29,7 +30,7 @@
 //! assert!(checked.decision.is_allow());
 //! assert_eq!(checked.record.unwrap().remaining_uses, Some(1));
 //!
-//! // A revocation is the end, with a use left or not.
+//! // A revocation is final, even if a use remains.
 //! revoke(&store, &issued.record.id, "leaked in a log", now).await?;
 //! let checked = check(&store, &verifier, key, &Request::new(), now).await?;
 //! assert_eq!(checked.decision.denial().unwrap().code(), DenialCode::KeyRevoked);
@@ -37,17 +38,16 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # What a store promises
+//! # What a store guarantees
 //!
-//! A change and its audit event are written together or not at all. A change that was
-//! decided on an older record loses, and nothing leads back from a revocation. What is
-//! spent is exchanged only over what was judged, so that clients at once share a limit
-//! and do not multiply it. A store that fails, or holds a row that cannot be read, gives
-//! an error and never a decision: answer such a request with
+//! A change and its audit event are written together or not at all. A change that is based
+//! on an older record fails, and nothing undoes a revocation. Usage is replaced only if it is
+//! still the usage of the decision, so that concurrent clients share a limit and do not
+//! multiply it. A store that fails, or holds a row that cannot be read, returns an error and
+//! never a decision: answer such a request with
 //! [`Cause::StoreUnavailable`](keystile::Cause::StoreUnavailable).
 //!
-//! An implementation of one's own shows that it keeps to this by the `conformance`
-//! module.
+//! Test a custom implementation with the `conformance` module.
 //!
 //! # Features
 //!
@@ -55,9 +55,9 @@
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
-//! | `postgres-tls` | no | TLS to the server by its URL, over rustls |
+//! | `postgres-tls` | no | TLS to the server, set in its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
-//! | `conformance` | no | the suite that any store must pass, for tests |
+//! | `conformance` | no | the test suite that any store must pass |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for programs whose keys need not outlive them.
+//! A store in memory, for tests and for programs whose keys may end with the process.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 use crate::error::StoreError;
 use crate::store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
 
-/// A store in memory. What it holds ends with it.
+/// A store in memory. Its records are lost when it is dropped.
 ///
-/// It behaves as a store on disk does, one lock around all of it.
+/// It behaves as a store on disk does. One lock protects all of it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -24,15 +24,15 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is written before all of it was found to be in order, so a panic
-        // elsewhere left no half of a change behind.
+        // A batch is written only after all of it was checked, so a panic elsewhere cannot
+        // have left half of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// In the order of issue.
+    /// In the order of insertion.
     records: Vec<KeyRecord>,
     by_id: HashMap<KeyId, usize>,
     by_digest: HashMap<[u8; 32], usize>,
@@ -45,8 +45,8 @@ impl State {
         self.by_id.get(id).and_then(|&at| self.records.get(at))
     }
 
-    /// The record as a reader gets it, with the uses that are left now.
-    fn shown(&self, record: &KeyRecord) -> KeyRecord {
+    /// The record as a reader gets it, with the current remaining uses.
+    fn with_usage(&self, record: &KeyRecord) -> KeyRecord {
         let mut record = record.clone();
         record.remaining_uses = self
             .usage
@@ -55,7 +55,7 @@ impl State {
         record
     }
 
-    /// Whether all of the batch can be written, as what.
+    /// The records to write and their positions, if all of the batch can be written.
     fn stage(&self, batch: &Batch) -> Result<Vec<(usize, KeyRecord)>, StoreError> {
         let mut ids = HashMap::new();
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
@@ -82,29 +82,24 @@ impl State {
             {
                 return Err(StoreError::Stale);
             }
-            let place = match slot {
-                Some(slot) => slot,
-                None => {
-                    let at = self
-                        .by_id
-                        .get(&record.id)
-                        .copied()
-                        .ok_or(StoreError::Stale)?;
-                    ids.insert(record.id, staged.len());
-                    staged.push((at, record.clone()));
-                    continue;
-                }
-            };
-            if let Some(earlier) = staged.get_mut(place) {
+            if let Some(earlier) = slot.and_then(|slot| staged.get_mut(slot)) {
                 earlier.1 = record.clone();
+                continue;
             }
+            let at = self
+                .by_id
+                .get(&record.id)
+                .copied()
+                .ok_or(StoreError::Stale)?;
+            ids.insert(record.id, staged.len());
+            staged.push((at, record.clone()));
         }
         let mut digests = HashMap::new();
         for (at, record) in &staged {
             let bytes = record.digest.bytes();
             let holder = self.by_digest.get(bytes).copied();
-            // A digest that its holder gives up in the same batch is still taken: no verb
-            // hands a digest on.
+            // A digest that its key gives up in the same batch is still taken: no verb moves a
+            // digest to another key.
             if holder.is_some_and(|holder| holder != *at) || digests.insert(*bytes, *at).is_some() {
                 return Err(StoreError::Duplicate);
             }
@@ -120,7 +115,7 @@ impl State {
                     if stored.digest.bytes() != record.digest.bytes() {
                         self.by_digest.remove(stored.digest.bytes());
                     }
-                    // When it was last used is not the batch's to say.
+                    // A batch does not change the last use.
                     let last_used_at = stored.last_used_at;
                     *stored = record;
                     stored.last_used_at = last_used_at;
@@ -151,16 +146,16 @@ impl Store for MemoryStore {
             }),
             _ => None,
         };
-        Ok(found.map(|record| state.shown(record)))
+        Ok(found.map(|record| state.with_usage(record)))
     }
 
     async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
         let state = self.state();
-        let own = state
+        let members = state
             .records
             .iter()
             .filter(|record| record.lineage == *lineage);
-        Ok(own.map(|record| state.shown(record)).collect())
+        Ok(members.map(|record| state.with_usage(record)).collect())
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
@@ -173,11 +168,11 @@ impl Store for MemoryStore {
                 .ok_or(StoreError::NotFound)?
                 .saturating_add(1),
         };
-        let behind = state.records.iter().skip(start);
-        let listed = behind.filter(|record| filter.shows(record));
+        let rest = state.records.iter().skip(start);
+        let listed = rest.filter(|record| filter.shows(record));
         Ok(listed
             .take(page.limit.min(PAGE_MAX))
-            .map(|record| state.shown(record))
+            .map(|record| state.with_usage(record))
             .collect())
     }
 
@@ -211,10 +206,10 @@ impl Store for MemoryStore {
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
         let mut state = self.state();
         for (id, at) in uses {
-            let Some(&place) = state.by_id.get(id) else {
+            let Some(&at_index) = state.by_id.get(id) else {
                 continue;
             };
-            if let Some(record) = state.records.get_mut(place) {
+            if let Some(record) = state.records.get_mut(at_index) {
                 record.last_used_at = record.last_used_at.max(Some(*at));
             }
         }
@@ -229,11 +224,11 @@ impl Store for MemoryStore {
     ) -> Result<Vec<(u64, Event)>, StoreError> {
         let state = self.state();
         let numbered = (1..).zip(&state.events);
-        let own = numbered.filter(|(number, event)| {
+        let matching = numbered.filter(|(number, event)| {
             *number > after
                 && key_id.is_none_or(|id| event.key_id == *id || event.successor == Some(*id))
         });
-        let page = own.take(limit.min(PAGE_MAX));
+        let page = matching.take(limit.min(PAGE_MAX));
         Ok(page
             .map(|(number, event)| (number, event.clone()))
             .collect())

@@ -15,30 +15,28 @@ mod write;
 use core::fmt;
 use std::sync::{Arc, OnceLock};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
 use self::connections::Connections;
 pub use self::connections::PostgresOptions;
+use self::fault::Fault;
 use self::target::Target;
 use crate::error::StoreError;
 use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
-/// Tries of a change that the server undoes because others were in the way.
-const TRIES_MAX: u32 = 5;
-
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///
-/// A change that was acknowledged is as durable as the server keeps what it commits.
-/// Spending from a rate limit and noting a last use do not wait for that; spending a
-/// counted use does. While the server cannot be reached, or answers too late, each call is
-/// [`StoreError::Unavailable`]; connections are made anew once it is back.
+/// A change that was acknowledged is as durable as any commit on that server. Spending from
+/// a rate limit and recording a last use do not wait for the disk; spending a counted use
+/// does. While the server cannot be reached, or answers too late, each call returns
+/// [`StoreError::Unavailable`]; the store reconnects when the server is back.
 ///
-/// Its methods are called inside a tokio runtime with I/O and time. Clones share their
-/// connections. What the tables hold, and what other programs may do with them, is told in
-/// `migrations/postgres`.
+/// Its methods must be called inside a tokio runtime with I/O and time. Clones share their
+/// connections. `migrations/postgres` documents the tables, and what other programs may do
+/// with them.
 ///
 /// ```no_run
 /// # async fn service() -> Result<(), keystile_store::StoreError> {
@@ -48,7 +46,7 @@ const TRIES_MAX: u32 = 5;
 /// store.migrate().await?;
 /// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
 ///
-/// let changed = store.subscribe(); // somebody, somewhere, revokes a key …
+/// let changed = store.subscribe(); // another process revokes a key …
 /// changed.notified().await;
 /// # Ok(())
 /// # }
@@ -60,55 +58,31 @@ pub struct PostgresStore {
 
 struct Shared {
     connections: Connections,
-    /// None for a pool of the user's own, which does not tell where it leads.
+    /// `None` for a custom pool, which does not expose its configuration.
     target: Option<Target>,
-    wakes: OnceLock<ChangeNotifier>,
-}
-
-/// Takes a connection, works on it, and gives it back.
-macro_rules! call {
-    ($store:expr, $client:ident => $work:expr) => {{
-        let connections = &$store.shared.connections;
-        #[allow(unused_mut, reason = "only some work needs it")]
-        let mut $client = connections.take().await?;
-        let work = async {
-            let mut tries = 1_u32;
-            loop {
-                match $work.await {
-                    Err(fault) if fault.is_passing() && tries < TRIES_MAX => {
-                        tries = tries.saturating_add(1);
-                    }
-                    done => break done,
-                }
-            }
-        };
-        match connections.finish(work).await {
-            Ok(done) => Ok(done),
-            Err(unfinished) => Err(unfinished.settle($client)),
-        }
-    }};
+    change_notifier: OnceLock<ChangeNotifier>,
 }
 
 impl PostgresStore {
     /// Uses the server of a URL such as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     ///
-    /// Nothing is asked of the server yet. The tables are made by
-    /// [`migrate`](Self::migrate), never by this.
+    /// This does not connect yet, and does not create the tables:
+    /// [`migrate`](Self::migrate) does.
     ///
-    /// An `sslmode` of `require`, `verify-ca` or `verify-full` is TLS, with the chain and
-    /// the host's name verified against the authorities that the system trusts, or those
-    /// in the file that `sslrootcert` names. It needs the feature `postgres-tls`; without
-    /// it such a URL is refused. Any other `sslmode`, or none, is a connection in the
-    /// clear. For all else there are pools of one's own: [`from_pool`](Self::from_pool).
+    /// With an `sslmode` of `require`, `verify-ca` or `verify-full` the connection uses TLS,
+    /// and the certificate chain and the host's name are verified against the authorities
+    /// that the system trusts, or those in the file that `sslrootcert` names. This needs the
+    /// feature `postgres-tls`; without it such a URL is refused. With any other `sslmode`, or
+    /// none, the connection is not encrypted. For everything else use a custom pool:
+    /// [`from_pool`](Self::from_pool).
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the URL cannot be used. No part of it is in the
-    /// error.
+    /// [`StoreError::Unavailable`] if the URL cannot be used. The error holds no part of it.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, &PostgresOptions::default())
     }
 
-    /// As [`open`](Self::open), with other numbers.
+    /// As [`open`](Self::open), with these limits and timeouts.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -118,61 +92,71 @@ impl PostgresStore {
         Ok(Self::of(connections, Some(target)))
     }
 
-    /// As [`open`](Self::open), but the server must be there with its tables up to date: a
-    /// service with a wrong URL should not start over an empty store.
+    /// As [`open`](Self::open), but the server must be reachable and its tables up to date: a
+    /// service with a wrong URL should not start with an empty store.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it is not so.
+    /// [`StoreError::Unavailable`] if they are not.
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
         let store = Self::open(url)?;
-        call!(store, client => migration::look(&client))?;
+        store
+            .run(async |client| migration::check(client).await)
+            .await?;
         Ok(store)
     }
 
-    /// Uses a pool of one's own: with TLS of one's choice, or shared with an application.
+    /// Uses a custom pool: with a TLS library of your choice, or shared with an application.
     ///
-    /// Its sessions may do what the tables need; they should be at the isolation level
-    /// `READ COMMITTED`, which is PostgreSQL's default. Of the options, the two timeouts
-    /// of waiting apply.
+    /// Its sessions need the rights that the tables require; they should use the isolation
+    /// level `READ COMMITTED`, which is PostgreSQL's default. Of the options, only the
+    /// timeouts apply.
     #[must_use]
     pub fn from_pool(pool: Pool, options: &PostgresOptions) -> Self {
         Self::of(Connections::of(pool, options), None)
     }
 
-    /// Makes the tables, or brings them up to date, and answers how many steps that took.
+    /// Creates the tables or updates them, and returns the number of migrations that ran.
     ///
-    /// A table `api_keys` of an application's own is adopted: see
-    /// `migrations/postgres/0001_tables.sql`. The files there may as well be run by other
-    /// programs; each is one transaction. However long it takes, it is waited for, since
-    /// a large table may have to be written anew; several processes may do it at once.
+    /// An existing table `api_keys` of an application is adopted: see
+    /// `migrations/postgres/0001_tables.sql`. Other programs may run the files there instead;
+    /// each is one transaction. This has no timeout, since a large table may have to be
+    /// rewritten; several processes may call it at the same time.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where a step fails, which then leaves nothing behind,
-    /// or where the tables are newer than this program.
+    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, or if the
+    /// tables are newer than this program.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         let mut client = self.shared.connections.take().await?;
         Ok(migration::run(&mut client).await?)
     }
 
-    /// ChangeNotifier whoever waits for it at each change of a key, by whichever process it was
-    /// made; the events tell what changed.
+    /// Notifies at each change of a key by any process; the events show what changed.
     ///
-    /// It wakes once at the beginning, and once after each time that the server could not
-    /// be heard, since something may have been missed. Several changes may be one wake.
-    /// A store that was [opened](Self::open) listens on a connection of its own, from the
-    /// first call of this until it is dropped with all its clones. One over a
-    /// [pool](Self::from_pool) looks for events once a second.
+    /// It also notifies once at the start, and once after each loss of the connection, since
+    /// changes may have been missed. Several changes may be one notification. A store that
+    /// was [opened](Self::open) listens on a separate connection, from the first call of this
+    /// until the store and all its clones are dropped. One over a [pool](Self::from_pool)
+    /// polls for events once a second.
     ///
     /// # Panics
     /// Outside a tokio runtime, as the methods of the trait do.
     #[must_use]
     pub fn subscribe(&self) -> Arc<Notify> {
         let shared = &self.shared;
-        let wakes = shared.wakes.get_or_init(|| match &shared.target {
+        let notifier = shared.change_notifier.get_or_init(|| match &shared.target {
             Some(target) => ChangeNotifier::listening(target.clone()),
-            None => ChangeNotifier::looking(shared.connections.clone()),
+            None => ChangeNotifier::polling(shared.connections.clone()),
         });
-        wakes.sleeper()
+        notifier.subscribe()
+    }
+
+    /// Callers pass a closure that owns its arguments: for one that borrows them, the compiler
+    /// cannot prove that the future is `Send`.
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.shared.connections.run(work).await
     }
 
     fn of(connections: Connections, target: Option<Target>) -> Self {
@@ -180,7 +164,7 @@ impl PostgresStore {
             shared: Arc::new(Shared {
                 connections,
                 target,
-                wakes: OnceLock::new(),
+                change_notifier: OnceLock::new(),
             }),
         }
     }
@@ -195,32 +179,46 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
-        call!(self, client => read::find(&client, lookup))
+        let lookup = *lookup;
+        self.run(async move |client| read::find(client, &lookup).await)
+            .await
     }
 
     async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
-        call!(self, client => read::lineage(&client, lineage))
+        let lineage = *lineage;
+        self.run(async move |client| read::lineage(client, &lineage).await)
+            .await
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
-        call!(self, client => read::list(&client, filter, page))
+        let filter = filter.clone();
+        self.run(async move |client| read::list(client, &filter, page).await)
+            .await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         batch.check()?;
-        call!(self, client => write::commit(&mut client, batch))
+        let batch = batch.clone();
+        self.run(async move |client| write::commit(client, &batch).await)
+            .await
     }
 
     async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
-        call!(self, client => read::usage(&client, lineage))
+        let lineage = *lineage;
+        self.run(async move |client| read::usage(client, &lineage).await)
+            .await
     }
 
     async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        call!(self, client => write::spend(&client, claim))
+        let claim = *claim;
+        self.run(async move |client| write::spend(client, &claim).await)
+            .await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
-        call!(self, client => write::note_uses(&client, uses))
+        let uses = uses.to_vec();
+        self.run(async move |client| write::note_uses(client, &uses).await)
+            .await
     }
 
     async fn events(
@@ -229,10 +227,13 @@ impl Store for PostgresStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Event)>, StoreError> {
-        call!(self, client => read::events(&client, key_id, after, limit))
+        let key_id = key_id.copied();
+        self.run(async move |client| read::events(client, key_id.as_ref(), after, limit).await)
+            .await
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {
-        call!(self, client => read::last_event(&client))
+        self.run(async |client| read::last_event(client).await)
+            .await
     }
 }

@@ -1,18 +1,18 @@
-//! Records and events from the cells of a row, whatever database it came from; what cannot
-//! be read is an error, never a record that grants more.
+//! Reads records and events from a row of any database. A value that cannot be read is an
+//! error, and never a record that grants more.
 
 use core::str::FromStr;
 
 use keystile::{
-    Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyRecord, Millis, Networks,
-    PermissionSet, RateLimit, Status, TemplateName, UnixMillis,
+    Digest, DigestKind, Environment, Event, EventKind, KeyRecord, Millis, RateLimit, Status,
+    TemplateName, UnixMillis,
 };
 use serde::de::DeserializeOwned;
 
 use crate::error::{CorruptRow, StoreError};
 
-/// One row, read by the names of its columns: first what each database reads in its own
-/// way, then what is made of it.
+/// A row whose columns are read by name. Each database implements the required methods; the
+/// provided ones parse the values that those return.
 pub(crate) trait RowReader: Sized {
     /// The row's number in its table.
     fn row(&self) -> i64;
@@ -23,12 +23,12 @@ pub(crate) trait RowReader: Sized {
 
     fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError>;
 
-    /// A time that cannot be read is damage, and never "no time".
+    /// A time that cannot be read is an error, and never "no time".
     fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError>;
 
     fn metadata(&self) -> Result<Option<Box<str>>, StoreError>;
 
-    /// The requests of a rate limit.
+    /// The number of requests of the rate limit.
     fn limit(&self) -> Result<Option<u32>, StoreError> {
         self.small("rate_limit")
     }
@@ -70,26 +70,30 @@ pub(crate) trait RowReader: Sized {
         self.named(column, str::parse)
     }
 
-    fn list<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+    fn list<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, StoreError> {
         let list = self.text(column)?.map(serde_json::from_str).transpose();
-        list.map_err(|_| self.corrupt(column, "a JSON array of rules as a key holds them"))
+        list.map_err(|_| self.corrupt(column, expected))
     }
 
     fn digest(&self) -> Result<Digest, StoreError> {
         let column = "key_hash";
         let digits = self.required(column, self.text(column))?;
-        // An upper-case digit would be one text more for the same digest, which a look-up
+        // With upper-case digits, the same digest would have another text, which a lookup
         // does not find.
         let lower = digits
             .bytes()
             .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let bare = digits.parse::<Digest>().ok().filter(|_| lower);
-        let bare = bare.ok_or_else(|| self.corrupt(column, "64 lower-case hex digits"))?;
+        let digest = digits.parse::<Digest>().ok().filter(|_| lower);
+        let digest = digest.ok_or_else(|| self.corrupt(column, "64 lower-case hex digits"))?;
         let kind = match self.small("digest_pepper")? {
             None => DigestKind::Sha256,
             Some(pepper) => DigestKind::HmacSha256 { pepper },
         };
-        Ok(Digest::new(kind, *bare.bytes()))
+        Ok(Digest::new(kind, *digest.bytes()))
     }
 
     fn rate_limit(&self) -> Result<Option<RateLimit>, StoreError> {
@@ -106,7 +110,7 @@ pub(crate) trait RowReader: Sized {
                     .map(Some)
                     .map_err(|error| self.corrupt(column, error.message()))
             }
-            _ => Err(self.corrupt(column, "a limit and its window, or neither")),
+            _ => Err(self.corrupt(column, "rate_limit and rate_window_ms, or neither")),
         }
     }
 
@@ -120,11 +124,11 @@ pub(crate) trait RowReader: Sized {
                 at,
                 reason: reason.into(),
             }),
-            _ => Err(self.corrupt("status", "status, is_active and the revocation that agree")),
+            _ => Err(self.corrupt("status", STATUS_EXPECTED)),
         }
     }
 
-    /// The record, of a row with its lineage's usage.
+    /// The record in a row that is joined with its lineage's usage.
     fn record(&self) -> Result<KeyRecord, StoreError> {
         let digest = self.digest()?;
         let mut record = KeyRecord::new(
@@ -138,10 +142,11 @@ pub(crate) trait RowReader: Sized {
         record.client_email = self.text("client_email")?.map(Into::into);
         record.owner = self.text("owner")?.map(Into::into);
         record.environment = self.named("environment", Environment::new)?;
-        let permissions = self.list::<PermissionSet>("permissions");
+        let permissions = self.list("permissions", "a JSON array of permissions");
         record.permissions = self.required("permissions", permissions)?;
-        record.allowed_endpoints = self.list::<EndpointRules>("allowed_endpoints")?;
-        record.allowed_networks = self.list::<Networks>("allowed_networks")?;
+        record.allowed_endpoints =
+            self.list("allowed_endpoints", "a JSON array of endpoint rules")?;
+        record.allowed_networks = self.list("allowed_networks", "a JSON array of networks")?;
         record.rate_limit = self.rate_limit()?;
         record.scope_type = self.named("scope_type", TemplateName::new)?;
         record.metadata = self.metadata()?;
@@ -151,8 +156,8 @@ pub(crate) trait RowReader: Sized {
         record.lineage = self.required("lineage", self.parsed("lineage"))?;
         record.remaining_uses = self.count("remaining_uses")?;
         if self.text("usage_lineage")?.is_none() {
-            // Without it, uses that were counted would seem not to be.
-            return Err(self.corrupt("lineage", "a lineage that has a row of usage"));
+            // Without it, uses that are counted would appear to be unlimited.
+            return Err(self.corrupt("lineage", "a lineage with a row in api_key_usage"));
         }
         record.replaced_by = self.parsed("replaced_by")?;
         record.overlap_until = self.time("overlap_until")?;
@@ -166,7 +171,7 @@ pub(crate) trait RowReader: Sized {
 
     fn event(&self) -> Result<Event, StoreError> {
         let kind = self.text("kind")?.and_then(EventKind::from_name);
-        let kind = kind.ok_or_else(|| self.corrupt("kind", "the name of an event"))?;
+        let kind = kind.ok_or_else(|| self.corrupt("kind", "the name of an event kind"))?;
         let mut event = Event::new(
             kind,
             self.required("key_id", self.parsed("key_id"))?,
@@ -177,3 +182,7 @@ pub(crate) trait RowReader: Sized {
         Ok(event)
     }
 }
+
+/// What is expected of `status` and the columns that must be consistent with it.
+pub(crate) const STATUS_EXPECTED: &str =
+    "consistent values of status, is_active, revoked_at and revoke_reason";

@@ -19,11 +19,11 @@ use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
-/// A change that was acknowledged is on the disk. Spending from a rate limit and noting a
-/// last use do not wait for the disk; spending a counted use does.
+/// A change that was acknowledged is on the disk. Spending from a rate limit and recording
+/// a last use do not wait for the disk; spending a counted use does.
 ///
-/// Its methods do their work on tokio's threads for blocking work, and so are called
-/// inside a tokio runtime. Clones share their connections.
+/// Its methods must be called inside a tokio runtime, since they work on tokio's threads
+/// for blocking work. Clones share their connections.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -44,24 +44,24 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database file, and makes an empty one where there is none, which only its
-    /// owner may read (mode 0600). A file that is there keeps its mode.
+    /// Opens a database file. If there is none, it creates an empty one that only its owner
+    /// may read (mode 0600). An existing file keeps its mode.
     ///
-    /// The tables are made by [`migrate`](Self::migrate), never by this. It touches the
-    /// disk, and so blocks for a moment.
+    /// This does not create the tables: [`migrate`](Self::migrate) does. It accesses the
+    /// disk, so it blocks for a moment.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the file cannot be opened or is no database.
+    /// [`StoreError::Unavailable`] if the file cannot be opened or is not a database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         connection::create(path.as_ref())?;
         Self::open_existing(path)
     }
 
-    /// As [`open`](Self::open), but a file that is not there is an error: a service with
-    /// a wrong path should not start over an empty store.
+    /// As [`open`](Self::open), but a missing file is an error: a service with a wrong path
+    /// should not start with an empty store.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the file is not there, cannot be opened or is no
+    /// [`StoreError::Unavailable`] if the file is missing, cannot be opened or is not a
     /// database.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Ok(Self {
@@ -69,15 +69,15 @@ impl SqliteStore {
         })
     }
 
-    /// Makes the tables, or brings them up to date, and answers how many steps that took.
+    /// Creates the tables or updates them, and returns the number of migrations that ran.
     ///
-    /// A table `api_keys` of an application's own is adopted: see
-    /// `migrations/sqlite/0001_tables.sql`. The files there may as well be run by other
-    /// programs; each is one transaction.
+    /// An existing table `api_keys` of an application is adopted: see
+    /// `migrations/sqlite/0001_tables.sql`. Other programs may run the files there instead;
+    /// each is one transaction.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where a step fails, which then leaves nothing behind,
-    /// or where the tables are newer than this program.
+    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, or if the
+    /// tables are newer than this program.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         self.connections
             .write(Writing::Durable, migration::run)

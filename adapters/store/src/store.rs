@@ -6,31 +6,31 @@ use keystile::{Change, Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::error::StoreError;
 
-/// Most records or events in one page.
+/// The limit on the records or events in one page.
 pub const PAGE_MAX: usize = 1_000;
 
-/// Where records, usage and events are kept.
+/// A store of records, usage and events.
 ///
-/// A store sees digests and ids, never a key's text. Each method is one step that takes
-/// effect whole or not at all, and is safe to call from many tasks and processes at once.
-/// Texts are compared byte by byte: neither case nor a wildcard counts.
-/// The `conformance` module holds an implementation to all of this.
+/// A store sees digests and ids, never a key's text. Each method is atomic, and is safe to
+/// call from many tasks and processes at once. Texts are compared byte by byte: case matters,
+/// and there are no wildcards. The `conformance` module tests an implementation for all of
+/// this.
 pub trait Store: Send + Sync {
-    /// The record for a presented key, with `remaining_uses` as they are now.
+    /// The record for a presented key, with the current `remaining_uses`.
     fn find(
         &self,
         lookup: &Lookup,
     ) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
 
-    /// Every record of a lineage, the oldest first, all as they were at one instant.
+    /// Every record of a lineage, the oldest first, all read at the same instant.
     fn lineage(
         &self,
         lineage: &KeyId,
     ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
 
-    /// Records in the order they were inserted in, beginning behind `page.after`.
+    /// Records in the order of their insertion, starting after `page.after`.
     ///
-    /// [`StoreError::NotFound`] where there is no record to begin behind.
+    /// [`StoreError::NotFound`] if there is no record `page.after`.
     fn list(
         &self,
         filter: &Filter,
@@ -39,35 +39,36 @@ pub trait Store: Send + Sync {
 
     /// Inserts and updates records and appends events, all or nothing.
     ///
-    /// An id or digest that is there already is [`StoreError::Duplicate`]. An inserted
-    /// record brings its lineage's usage with it, unless the lineage has some.
+    /// If an id or digest already exists, the result is [`StoreError::Duplicate`]. An inserted
+    /// record also creates the usage of its lineage, unless the lineage has one.
     ///
-    /// An update is accepted only over the version before its own, and never gives a
-    /// revoked record another status, instant or reason: else [`StoreError::Stale`]. It
-    /// leaves the lineage, the last use and the uses that are left as they are stored.
+    /// An update is accepted only if the stored version is the one before its own, and if it
+    /// does not give a revoked record another status, instant or reason; otherwise the result
+    /// is [`StoreError::Stale`]. It does not change the lineage, the last use and the
+    /// remaining uses.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// What a lineage has spent; of a lineage that is not there, the default.
+    /// What a lineage has spent; the default for an unknown lineage.
     fn usage(&self, lineage: &KeyId) -> impl Future<Output = Result<Usage, StoreError>> + Send;
 
-    /// Writes usage back if it is still `claim.before` and the key's record still has the
-    /// version that was judged; answers whether it did.
+    /// Replaces usage if it is still `claim.before` and the key's record still has the
+    /// version of the decision; returns whether it did.
     fn spend(&self, claim: &SpendRequest) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Notes last uses in bulk. A use older than the one noted changes nothing; neither
-    /// does one of a key that is not there. Versions stay.
+    /// Records last uses in bulk. A use that is older than the stored one changes nothing;
+    /// neither does a use of an unknown key. Versions do not change.
     fn note_uses(
         &self,
         uses: &[(KeyId, UnixMillis)],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Events in the order they were written in, each with its number, beginning behind
-    /// the number `after`; at most `limit` and [`PAGE_MAX`].
+    /// Events with their numbers in the order in which they were written, starting after the
+    /// number `after`; at most `limit` and [`PAGE_MAX`].
     ///
-    /// Of one key they are those that happened to it, and the rotation that it came from.
+    /// With a `key_id`, only the events of that key, and the rotation that created it.
     ///
-    /// An event never becomes visible behind one with a higher number: who reads on from
-    /// the last number that was there misses none.
+    /// Events become visible in the order of their numbers: a caller that continues after
+    /// the last number that it read misses none.
     fn events(
         &self,
         key_id: Option<&KeyId>,
@@ -75,10 +76,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
 
-    /// The number of the last event; 0 where there is none.
+    /// The number of the last event; 0 if there is none.
     ///
-    /// Whoever wants only what happens from now on begins behind it. Unless a store knows
-    /// a shorter way, all events are read.
+    /// Callers that need only later events start after it. The default implementation reads
+    /// all events.
     fn last_event(&self) -> impl Future<Output = Result<u64, StoreError>> + Send {
         async {
             let mut last = 0;
@@ -90,18 +91,18 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// Which records a list shows. What is left out does not restrict it.
+/// Which records a list contains. A field that is `None` does not restrict it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Filter {
-    /// Of this owner alone.
+    /// Only records of this owner.
     pub owner: Option<Box<str>>,
-    /// Of this client alone.
+    /// Only records of this client.
     pub client_name: Option<Box<str>>,
 }
 
 impl Filter {
-    /// Whether the list shows this record. Names are compared as a whole, byte by byte.
+    /// Whether the list contains this record. Names are compared in full, byte by byte.
     #[must_use]
     pub fn shows(&self, record: &KeyRecord) -> bool {
         self.owner
@@ -118,9 +119,9 @@ impl Filter {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// Begins behind this record; at the start where it is none.
+    /// The record before the first one of this page; `None` starts at the beginning.
     pub after: Option<KeyId>,
-    /// At most so many, and never more than [`PAGE_MAX`].
+    /// The limit on records, which is never more than [`PAGE_MAX`].
     pub limit: usize,
 }
 
@@ -131,7 +132,7 @@ impl Page {
         Self { after: None, limit }
     }
 
-    /// The page behind this record.
+    /// The page after this record.
     #[must_use]
     pub const fn after(self, id: KeyId) -> Self {
         Self {
@@ -141,27 +142,26 @@ impl Page {
     }
 }
 
-/// Changes that are written all or not at all.
+/// Changes that are written together or not at all.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Batch {
-    /// New records. The first of a lineage brings the lineage's usage with it.
+    /// New records. The first one of a lineage also creates the lineage's usage.
     pub inserts: Vec<KeyRecord>,
-    /// Changed records, each of the version after the stored one.
+    /// Changed records, each with the version after the stored one.
     pub updates: Vec<KeyRecord>,
-    /// What the audit keeps.
+    /// The events for the audit.
     pub events: Vec<Event>,
 }
 
 impl Batch {
-    /// Nothing so far.
+    /// An empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether its records are within what any store can keep; a store looks at this
-    /// before it writes.
+    /// Checks that any store can keep its records; a store calls this before it writes.
     ///
     /// # Errors
     /// [`StoreError::Refused`] as [`KeyRecord::check`], and [`StoreError::OutOfRange`].
@@ -188,24 +188,24 @@ impl Batch {
     }
 }
 
-/// A decision's claim on what it spends.
+/// A request to spend what a decision requires.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SpendRequest {
-    /// The key that was judged.
+    /// The key that the decision allowed.
     pub key_id: KeyId,
     /// The version of its record.
     pub version: u64,
-    /// The lineage whose usage it is.
+    /// The lineage of the usage.
     pub lineage: KeyId,
-    /// The usage that was judged.
+    /// The usage before the decision.
     pub before: Usage,
     /// The usage after the decision.
     pub after: Usage,
 }
 
 impl SpendRequest {
-    /// A claim for a decision on `record`.
+    /// The request for a decision on `record`.
     #[must_use]
     pub const fn new(record: &KeyRecord, before: Usage, after: Usage) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Hearing of changes as they happen.
+//! Notifies subscribers of changes as they happen.
 
 use core::future::poll_fn;
 use core::time::Duration;
@@ -15,29 +15,29 @@ use super::read;
 use super::target::Target;
 use crate::error::StoreError;
 
-/// How soon a lost connection is made again, at first and at most.
+/// The pause before a lost connection is made again: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How often the server is asked whether it is still there, and how long that may take.
-const PING: Duration = Duration::from_secs(20);
+/// How often the connection is checked, and how long the answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the events are looked at where one cannot listen.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the events are polled if the store cannot listen.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Those who want to be woken, and the task that wakes them, which ends with this.
+/// The subscribers, and the task that notifies them, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct ChangeNotifier {
-    sleepers: Arc<Sleepers>,
+    subscribers: Arc<Subscribers>,
     task: AbortHandle,
 }
 
 impl ChangeNotifier {
-    /// Listens on a connection of its own.
+    /// Listens on a separate connection.
     pub(super) fn listening(target: Target) -> Self {
-        Self::by(async move |sleepers: Arc<Sleepers>| {
+        Self::spawn(async move |subscribers: Arc<Subscribers>| {
             let mut pause = PAUSE_MIN;
             loop {
-                if listen(&target, &sleepers, &mut pause).await.is_err() {
+                if listen(&target, &subscribers, &mut pause).await.is_err() {
                     sleep(pause).await;
                     pause = pause.saturating_mul(2).min(PAUSE_MAX);
                 }
@@ -45,38 +45,39 @@ impl ChangeNotifier {
         })
     }
 
-    /// Looks at the events again and again: what a pool's connections hear, the pool
-    /// throws away.
-    pub(super) fn looking(connections: Connections) -> Self {
-        Self::by(async move |sleepers: Arc<Sleepers>| {
+    /// Polls the events, since a pool drops the notifications that its connections receive.
+    pub(super) fn polling(connections: Connections) -> Self {
+        Self::spawn(async move |subscribers: Arc<Subscribers>| {
             let mut last = None;
             loop {
-                let seen = look(&connections).await.ok();
-                // Where one could not look there may have been something.
+                let seen = last_event(&connections).await.ok();
+                // A poll that failed clears `last`: there may have been changes meanwhile.
                 if seen.is_some() && seen != last {
-                    sleepers.wake();
+                    subscribers.notify();
                 }
                 last = seen;
-                sleep(LOOK).await;
+                sleep(POLL_INTERVAL).await;
             }
         })
     }
 
-    fn by<F: Future<Output = ()> + Send + 'static>(watch: impl FnOnce(Arc<Sleepers>) -> F) -> Self {
-        let sleepers = Arc::<Sleepers>::default();
-        let task = tokio::spawn(watch(Arc::clone(&sleepers))).abort_handle();
-        Self { sleepers, task }
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        watch: impl FnOnce(Arc<Subscribers>) -> F,
+    ) -> Self {
+        let subscribers = Arc::<Subscribers>::default();
+        let task = tokio::spawn(watch(Arc::clone(&subscribers))).abort_handle();
+        Self { subscribers, task }
     }
 
-    /// One more who is woken, as long as it is held.
-    pub(super) fn sleeper(&self) -> Arc<Notify> {
-        let sleeper = Arc::new(Notify::new());
-        // What happened before it came to be, nobody woke it for.
-        sleeper.notify_one();
-        let mut all = self.sleepers.all();
+    /// A new subscriber, which is notified until it is dropped.
+    pub(super) fn subscribe(&self) -> Arc<Notify> {
+        let subscriber = Arc::new(Notify::new());
+        // It starts notified: changes before the subscription were not delivered.
+        subscriber.notify_one();
+        let mut all = self.subscribers.all();
         all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(&sleeper));
-        sleeper
+        all.push(Arc::downgrade(&subscriber));
+        subscriber
     }
 }
 
@@ -87,60 +88,62 @@ impl Drop for ChangeNotifier {
 }
 
 #[derive(Debug, Default)]
-struct Sleepers(Mutex<Vec<Weak<Notify>>>);
+struct Subscribers(Mutex<Vec<Weak<Notify>>>);
 
-impl Sleepers {
+impl Subscribers {
     fn all(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Notify>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) {
-        for sleeper in self.all().iter().filter_map(Weak::upgrade) {
-            // Kept for one that is not asleep just now.
-            sleeper.notify_one();
+    fn notify(&self) {
+        for subscriber in self.all().iter().filter_map(Weak::upgrade) {
+            // The notification is kept for a subscriber that is not waiting at the moment.
+            subscriber.notify_one();
         }
     }
 }
 
-/// Listens until the connection ends, which it does not of itself.
-async fn listen(target: &Target, sleepers: &Sleepers, pause: &mut Duration) -> Result<(), Fault> {
+/// Listens until the connection fails.
+async fn listen(
+    target: &Target,
+    subscribers: &Subscribers,
+    pause: &mut Duration,
+) -> Result<(), Fault> {
     let (client, mut next) = target.connect().await?;
-    let hear = async {
+    let receive = async {
         while let Some(message) = poll_fn(&mut next).await.transpose()? {
             if matches!(message, AsyncMessage::Notification(_)) {
-                sleepers.wake();
+                subscribers.notify();
             }
         }
-        Err(StoreError::unavailable(Gone).into())
+        Err(StoreError::unavailable(ConnectionLost).into())
     };
-    let ask = async {
+    let check = async {
         client.batch_execute("LISTEN keystile_changes").await?;
-        // Before now there was nobody who heard.
-        sleepers.wake();
+        // Changes before this were not received.
+        subscribers.notify();
         *pause = PAUSE_MIN;
         loop {
-            sleep(PING).await;
+            sleep(PING_INTERVAL).await;
             match timeout(PING_TIMEOUT, client.check_connection()).await {
                 Ok(answered) => answered?,
-                Err(_) => return Err(StoreError::unavailable(Gone).into()),
+                Err(_) => return Err(StoreError::unavailable(ConnectionLost).into()),
             }
         }
     };
     tokio::select! {
-        ended = hear => ended,
-        ended = ask => ended,
+        ended = receive => ended,
+        ended = check => ended,
     }
 }
 
 /// The number of the last event.
-async fn look(connections: &Connections) -> Result<u64, StoreError> {
-    let client = connections.take().await?;
-    match connections.finish(read::last_event(&client)).await {
-        Ok(last) => Ok(last),
-        Err(unfinished) => Err(unfinished.settle(client)),
-    }
+async fn last_event(connections: &Connections) -> Result<u64, StoreError> {
+    connections
+        .run(async |client| read::last_event(client).await)
+        .await
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is gone")]
-struct Gone;
+#[error("the connection that listens for changes was lost")]
+struct ConnectionLost;

@@ -1,6 +1,5 @@
-//! Connections to a server, and how long anything may take on them.
+//! Connections to a server, and the timeouts of work on them.
 
-use core::future::Future;
 use core::time::Duration;
 
 use deadpool_postgres::{Client, Hook, HookError, Pool, Runtime};
@@ -10,19 +9,22 @@ use super::fault::{Fault, Reason};
 use super::target::Target;
 use crate::error::StoreError;
 
-/// How many connections a store makes, and how long it waits for anything.
+/// Tries of work that the server undoes because of other transactions.
+const TRIES_MAX: u32 = 5;
+
+/// The limit on a store's connections, and its timeouts.
 ///
-/// Whatever takes longer ends in [`StoreError::Unavailable`].
+/// A call that exceeds a timeout returns [`StoreError::Unavailable`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// Most connections at the same time, beside the one that listens for changes: 10.
+    /// Connections at the same time, not counting the one that listens for changes: 10.
     pub connections_max: usize,
-    /// For a connection to be made: 5 seconds. A `connect_timeout` in the URL goes before.
+    /// Time to connect: 5 seconds. A `connect_timeout` in the URL takes precedence.
     pub connect_timeout: Duration,
-    /// For a connection to be free: 5 seconds.
+    /// Time to wait for a free connection: 5 seconds.
     pub wait_timeout: Duration,
-    /// For a call to be answered once it has a connection: 10 seconds.
+    /// Time for the work of a call once it has a connection: 10 seconds.
     pub statement_timeout: Duration,
 }
 
@@ -37,11 +39,11 @@ impl Default for PostgresOptions {
     }
 }
 
-/// A pool, and how long anything may take on it.
+/// A pool, and the timeouts of work on it.
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool,
-    /// For the pool to hand out a connection, which it may have to make.
+    /// Time for the pool to return a connection, which it may have to make first.
     get_timeout: Duration,
     statement_timeout: Duration,
 }
@@ -78,7 +80,7 @@ impl Connections {
         Ok(Self::of(pool, options))
     }
 
-    /// A connection that is the caller's until it is dropped.
+    /// Takes a connection from the pool; it goes back when it is dropped.
     pub(super) async fn take(&self) -> Result<Client, StoreError> {
         let waited = self.get_timeout;
         match timeout(waited, self.pool.get()).await {
@@ -89,41 +91,40 @@ impl Connections {
         }
     }
 
-    /// Waits for work on a connection, as long as one waits for anything.
-    pub(super) async fn finish<T>(
+    /// Runs `work` on a connection, which goes back to the pool afterwards.
+    ///
+    /// Work that the server undid because of another transaction is run again.
+    pub(super) async fn run<T>(
         &self,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Unfinished> {
-        match timeout(self.statement_timeout, work).await {
-            Ok(done) => done.map_err(|fault| Unfinished::Failed(fault.into())),
-            Err(_) => Err(Unfinished::Late(self.statement_timeout)),
-        }
-    }
-}
-
-/// Why work on a connection came to no end that was wanted.
-#[derive(Debug)]
-pub(super) enum Unfinished {
-    Failed(StoreError),
-    Late(Duration),
-}
-
-impl Unfinished {
-    /// Gives the connection back, or up where something is still under way on it.
-    pub(super) fn settle(self, client: Client) -> StoreError {
-        match self {
-            Self::Failed(error) => error,
-            Self::Late(waited) => {
-                drop(Client::take(client));
-                StoreError::unavailable(Reason::Late(waited))
+        mut work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let mut client = self.take().await?;
+        let finished = timeout(self.statement_timeout, async {
+            let mut tries = 1_u32;
+            loop {
+                match work(&mut client).await {
+                    Err(fault) if fault.is_passing() && tries < TRIES_MAX => {
+                        tries = tries.saturating_add(1);
+                    }
+                    result => break result,
+                }
             }
+        });
+        if let Ok(result) = finished.await {
+            return Ok(result?);
         }
+        // Its statement may still be running, so the connection is closed instead.
+        drop(Client::take(client));
+        Err(StoreError::unavailable(Reason::Late(
+            self.statement_timeout,
+        )))
     }
 }
 
-/// What a connection of ours is told first. The server ends what we no longer wait for, and
-/// a session that is stuck in the middle of a change; and the statements here are written
-/// for an isolation that a database may have changed.
+/// The first statement on a connection. With it the server cancels statements that no one
+/// waits for any longer, and ends sessions that hang inside a transaction. The isolation
+/// level is the one that the statements here are written for; a database may have another
+/// default.
 fn session(statement_timeout: Duration) -> String {
     let millis = statement_timeout.as_millis().max(1);
     format!(

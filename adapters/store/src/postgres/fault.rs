@@ -1,4 +1,4 @@
-//! What goes wrong with a server, and what of it may be told.
+//! The errors of a server, without the values that they may contain.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::StoreError;
 
-/// Why a statement was not carried out: the store's own reason, or the driver's.
+/// Why a statement failed: an error of the store, or of the driver.
 #[derive(Debug)]
 pub(super) enum Fault {
     Store(StoreError),
@@ -22,7 +22,7 @@ impl Fault {
         }
     }
 
-    /// Whether the server undid it only because others were in the way.
+    /// Whether the server undid it only because of a concurrent transaction.
     pub(super) fn is_passing(&self) -> bool {
         let passing = [
             &SqlState::T_R_DEADLOCK_DETECTED,
@@ -31,12 +31,12 @@ impl Fault {
         self.state().is_some_and(|state| passing.contains(&state))
     }
 
-    /// The id or the digest is another row's.
+    /// Whether another row has the id or the digest.
     pub(super) fn is_duplicate(&self) -> bool {
         self.state() == Some(&SqlState::UNIQUE_VIOLATION)
     }
 
-    /// A guard of `0002_guards.sql` refused it.
+    /// Whether a guard of `0002_guards.sql` refused it.
     pub(super) fn is_guarded(&self) -> bool {
         let code = self.state().map(SqlState::code);
         matches!(code, Some("KS001" | "KS002"))
@@ -64,8 +64,8 @@ impl From<Fault> for StoreError {
     }
 }
 
-/// Why a server could not be used. Details of a server's errors show values of the row that
-/// they are about, and so a digest: of them this keeps the code and the message alone.
+/// Why a server could not be used. The detail of a server's error can contain values of a
+/// row, and so a digest: this keeps only the code and the message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Reason {
     #[error("the PostgreSQL server answered {code}: {message}")]
@@ -94,7 +94,7 @@ impl From<tokio_postgres::Error> for Reason {
                 message: answer.message().to_owned(),
             };
         }
-        // These texts are of the operating system and of the driver, without values.
+        // These texts come from the operating system and the driver, and contain no values.
         let source = core::error::Error::source(&error);
         let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
         Self::Unreachable(match io {

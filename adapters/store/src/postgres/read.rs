@@ -1,4 +1,4 @@
-//! What is read from the tables, one statement each.
+//! Reads from the tables, with one statement each.
 
 use deadpool_postgres::Client;
 use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
@@ -27,7 +27,7 @@ pub(super) async fn find(client: &Client, lookup: &Lookup) -> Result<Option<KeyR
                 .filter_map(|text| text.rsplit(':').next())
                 .collect();
             let found = all(client, &sql, &[&hexes], read_record).await?;
-            // The pepper is a column of its own, and the first digest that fits counts.
+            // The pepper is in a separate column, and the first digest that matches counts.
             Ok(digests
                 .iter()
                 .find_map(|digest| found.iter().find(|record| record.digest == *digest))
@@ -57,7 +57,7 @@ pub(super) async fn list(
     };
     let limit = limited(page.limit);
     let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
-    // A statement for each kind of filter, so that each is planned for its own index.
+    // One statement for each kind of filter, so that each is planned for its index.
     let rest = match (&filter.owner, &filter.client_name) {
         (None, None) => "WHERE k.id > $1::bigint ORDER BY k.id LIMIT $2",
         (Some(owner), None) => {
@@ -78,7 +78,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<Usage, Fault> {
-    // Its rows have no numbers.
+    // Usage rows have no number.
     let sql = "SELECT 0::bigint AS row, rate_state, remaining_uses \
          FROM api_key_usage WHERE lineage = $1";
     let usage = one(client, sql, &[&lineage.as_str()], read_usage).await?;
@@ -91,7 +91,7 @@ pub(super) async fn events(
     after: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Event)>, Fault> {
-    // Behind a number that no event can have there is none.
+    // There is no event after a number that no event can have.
     let Ok(after) = signed(after) else {
         return Ok(Vec::new());
     };
@@ -121,7 +121,7 @@ fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }
 
-/// A statement of two constant parts; values are only ever bound.
+/// A statement of two constant parts; values are always parameters.
 fn concat_sql(select: &'static str, rest: &'static str) -> String {
     [select, rest].join(" ")
 }

@@ -1,4 +1,4 @@
-//! Records and events as rows, and the cells of a row as the server sends them.
+//! Records and events as rows, and the columns of a row as the server sends them.
 
 use keystile::{
     DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
@@ -12,7 +12,7 @@ use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
 
-/// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
+/// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
      k.digest_pepper, k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, \
      k.permissions::text, k.allowed_endpoints::text, k.allowed_networks::text, \
@@ -23,20 +23,20 @@ pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_has
      k.ends_at_first_use, k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
-/// What is selected for [`read_event`].
+/// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str =
     "SELECT number AS row, kind, key_id, at, reason, successor FROM api_key_events";
 
-/// The most that the column `rate_limit`, an INTEGER, can say.
+/// The largest value of the column `rate_limit`, which is an INTEGER.
 const LIMIT_MAX: i64 = i32::MAX as i64;
 
-/// A record's columns, in the order of [`NAMES`]. The two that other writes keep, the last
-/// use and the uses that are left, are not among them.
+/// A record's columns, in the order of [`NAMES`]. The last use and the remaining uses are not
+/// among them, since other statements write those.
 pub(super) struct Columns {
     values: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
-/// The names of [`Columns`], and how a value becomes one of the column's type.
+/// The names of [`Columns`], and the cast to each column's type.
 pub(super) const NAMES: [(&str, &str); 28] = [
     ("key_id", "text"),
     ("lineage", "text"),
@@ -149,7 +149,7 @@ pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
 
 pub(super) fn read_usage(row: &Row) -> Result<Usage, Fault> {
     let row = PostgresRow::of(row)?;
-    // Any 64 bits are a state of the limiter.
+    // Any 64 bits are a valid state of the limiter.
     let rate = row.required("rate_state", row.cell::<i64>("rate_state"))?;
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(rate, row.count("remaining_uses")?))
@@ -164,7 +164,7 @@ fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Option<String>, StoreEr
     list.map_err(StoreError::unavailable)
 }
 
-/// A row, as PostgreSQL types its cells: by column.
+/// A row whose values have the types of their columns, as PostgreSQL guarantees.
 struct PostgresRow<'r> {
     row: &'r Row,
     number: i64,
@@ -178,7 +178,7 @@ impl<'r> PostgresRow<'r> {
 
     fn cell<T: FromSql<'r>>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
         let cell = self.row.try_get(column);
-        cell.map_err(|_| self.corrupt(column, "a value of the column's type"))
+        cell.map_err(|_| self.corrupt(column, "a value of the type in the migrations"))
     }
 }
 
@@ -193,7 +193,7 @@ impl RowReader for PostgresRow<'_> {
 
     fn count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
         let number = self.cell::<i64>(column)?.map(u64::try_from).transpose();
-        number.map_err(|_| self.corrupt(column, "a number that is not below 0"))
+        number.map_err(|_| self.corrupt(column, "a number that is 0 or greater"))
     }
 
     fn flag(&self, column: &'static str) -> Result<Option<bool>, StoreError> {
@@ -201,17 +201,17 @@ impl RowReader for PostgresRow<'_> {
     }
 
     fn time(&self, column: &'static str) -> Result<Option<UnixMillis>, StoreError> {
-        let Some(stamp) = self.cell::<Timestamptz>(column)? else {
+        let Some(value) = self.cell::<Timestamptz>(column)? else {
             return Ok(None);
         };
-        let instant = stamp.instant();
-        let expected = "an instant from 1973 to 9999, and no infinite one";
+        let instant = value.instant();
+        let expected = "a finite instant from 1973 to 9999";
         instant
             .map(Some)
             .ok_or_else(|| self.corrupt(column, expected))
     }
 
-    /// The text that was given; where other code wrote it, JSON as PostgreSQL spells it.
+    /// The text that keystile wrote; if other code wrote the metadata, PostgreSQL's JSON text.
     fn metadata(&self) -> Result<Option<Box<str>>, StoreError> {
         let given = self.cell::<&[u8]>("metadata_text")?;
         let given = given.map(core::str::from_utf8).transpose();
@@ -222,7 +222,7 @@ impl RowReader for PostgresRow<'_> {
     fn limit(&self) -> Result<Option<u32>, StoreError> {
         let limit = self.small("rate_limit")?;
         let at_most = u32::try_from(LIMIT_MAX).ok();
-        // Where other code lowered the limit since, the wider one no longer counts.
+        // If other code has lowered the limit since, the wide one no longer counts.
         match self.small("rate_limit_wide")? {
             Some(wide) if limit == at_most => Ok(Some(wide)),
             _ => Ok(limit),

@@ -1,4 +1,4 @@
-//! Which server a URL names, and how it is reached.
+//! The server of a URL, and how to connect to it.
 
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -17,15 +17,16 @@ const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, wi
      parameters but those of a connection";
 const EXPECTED_MODE: &str = "expected sslmode to be given once, as disable, allow, prefer, require, verify-ca or verify-full";
 const EXPECTED_ROOT: &str = "expected sslrootcert to be a path without `%`, given once, \
-     beside an sslmode of require, verify-ca or verify-full";
+     together with an sslmode of require, verify-ca or verify-full";
 #[cfg(not(feature = "postgres-tls"))]
-const NO_TLS: &str = "sslmode asks for TLS: build with the feature postgres-tls, give a pool of \
-     your own that speaks it, or say sslmode=disable where the network itself is trusted";
-/// A server that is gone without a word is noticed after this and three probes.
+const NO_TLS: &str = "sslmode requires TLS: build with the feature postgres-tls, pass a custom \
+     pool that uses TLS, or set sslmode=disable if the network itself is trusted";
+/// A server that disappears without closing the connection is detected after this and three
+/// probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// A server, and how it is reached.
+/// A server, and how to connect to it.
 #[derive(Clone)]
 pub(super) struct Target {
     config: Config,
@@ -39,13 +40,14 @@ enum Tls {
     Verified(MakeRustlsConnect),
 }
 
-/// What a connection hears that was not asked for; it must be polled for anything to come.
+/// The asynchronous messages of a connection; the connection makes progress only while this
+/// is polled.
 pub(super) type Messages = Box<
     dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> + Send,
 >;
 
 impl Target {
-    /// Reads a URL. No part of it is in the error.
+    /// Parses a URL. The error holds no part of it.
     pub(super) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, StoreError> {
         let refused = |expected| StoreError::unavailable(Reason::Url(expected));
         if !["postgres://", "postgresql://"]
@@ -66,11 +68,11 @@ impl Target {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(refused(EXPECTED));
         }
-        // One that was spelled so that it was not found above.
+        // The driver decoded an sslmode that `split` did not recognize.
         if config.get_ssl_mode() != SslMode::Prefer {
             return Err(refused(EXPECTED_MODE));
         }
-        // Never "as it comes": where TLS is asked for, there is no connection without it.
+        // Never opportunistic: if TLS is requested, there is no connection without it.
         config.ssl_mode(match tls {
             Tls::None => SslMode::Disable,
             #[cfg(feature = "postgres-tls")]
@@ -88,7 +90,7 @@ impl Target {
         Ok(Self { config, tls })
     }
 
-    /// What makes a pool's connections.
+    /// Makes a pool's connections.
     pub(super) fn manager(&self) -> Manager {
         let fast = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
@@ -101,7 +103,7 @@ impl Target {
         }
     }
 
-    /// A connection outside the pool, whose messages the caller hears.
+    /// A connection outside the pool, whose messages the caller receives.
     pub(super) async fn connect(&self) -> Result<(Client, Messages), Fault> {
         match &self.tls {
             Tls::None => {
@@ -136,7 +138,8 @@ where
     Box::new(move |context| connection.poll_message(context))
 }
 
-/// A URL without what it says of TLS, of which the driver knows only a half, and that.
+/// A URL without its TLS parameters, which the driver supports only in part; `sslmode`; and
+/// `sslrootcert`.
 type Split<'u> = (String, Option<&'u str>, Option<&'u str>);
 
 fn split(url: &str) -> Result<Split<'_>, &'static str> {

@@ -1,4 +1,4 @@
-//! Instants as PostgreSQL keeps them: microseconds, in 64 bits.
+//! Instants as PostgreSQL stores them: 64 bits of microseconds.
 
 use core::error::Error;
 
@@ -6,21 +6,21 @@ use bytes::{BufMut, BytesMut};
 use keystile::UnixMillis;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-/// From 1970 to 2000, where PostgreSQL's time begins.
+/// From 1970 to 2000, which is PostgreSQL's epoch.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const MILLI_MICROS: i64 = 1_000;
 
-/// A `TIMESTAMP WITH TIME ZONE`, in microseconds from 2000 on. Its two extremes are
+/// A `TIMESTAMP WITH TIME ZONE`, in microseconds since 2000. The two extremes are
 /// PostgreSQL's `infinity` and `-infinity`.
 ///
-/// The driver's own types pass through seconds or a library of calendars; the numbers
-/// alone are exact.
+/// The driver's types convert through seconds or a calendar library; the number itself is
+/// exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamptz(i64);
 
 impl Timestamptz {
-    /// Nothing where it is none that a record can hold. Parts of a millisecond are cut
-    /// off: a key ends no later than was written.
+    /// `None` if a record cannot hold it. Fractions of a millisecond are truncated: a key
+    /// never ends later than the stored time.
     pub(super) fn instant(self) -> Option<UnixMillis> {
         let micros = self.0.checked_add(EPOCH_MICROS)?;
         let millis = micros.checked_div_euclid(MILLI_MICROS)?;
@@ -30,7 +30,7 @@ impl Timestamptz {
 
 impl From<UnixMillis> for Timestamptz {
     fn from(instant: UnixMillis) -> Self {
-        // The last instant is of the year 9999, which is far from either end.
+        // The last instant is in the year 9999, which is far from overflow.
         let micros = instant.get().cast_signed().saturating_mul(MILLI_MICROS);
         Self(micros.saturating_sub(EPOCH_MICROS))
     }
@@ -61,26 +61,26 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn infinity_and_what_no_record_holds_is_no_instant() {
+    fn infinity_and_times_out_of_range_are_refused() {
         let first = 100_000_000_000_000 - EPOCH_MICROS;
-        let behind = 253_402_300_800_000_000 - EPOCH_MICROS;
-        for micros in [i64::MAX, i64::MIN, -EPOCH_MICROS, first - 1, behind] {
+        let past_last = 253_402_300_800_000_000 - EPOCH_MICROS;
+        for micros in [i64::MAX, i64::MIN, -EPOCH_MICROS, first - 1, past_last] {
             assert_eq!(Timestamptz(micros).instant(), None, "{micros}");
         }
         assert_eq!(Timestamptz(first).instant(), Some(UnixMillis::MIN));
-        assert_eq!(Timestamptz(behind - 1).instant(), Some(UnixMillis::MAX));
+        assert_eq!(Timestamptz(past_last - 1).instant(), Some(UnixMillis::MAX));
     }
 
     proptest! {
         #[test]
-        fn each_instant_is_read_back_and_fractions_are_cut_off(
+        fn each_instant_is_read_back_and_fractions_are_truncated(
             millis in UnixMillis::MIN.get()..=UnixMillis::MAX.get(),
             micros in 0_i64..1_000,
         ) {
             let instant = UnixMillis::new(millis).unwrap();
-            let stamp = Timestamptz::from(instant);
-            prop_assert_eq!(stamp.instant(), Some(instant));
-            let later = Timestamptz(stamp.0.saturating_add(micros));
+            let stored = Timestamptz::from(instant);
+            prop_assert_eq!(stored.instant(), Some(instant));
+            let later = Timestamptz(stored.0.saturating_add(micros));
             prop_assert_eq!(later.instant(), Some(instant));
         }
     }

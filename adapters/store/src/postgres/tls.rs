@@ -7,15 +7,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-const NO_ROOT: &str = "expected sslrootcert to name a file of certificates in PEM";
-const NO_ROOTS: &str = "this system trusts no certificate authority: name a file of certificates \
-     by sslrootcert";
-const NO_PROTOCOL: &str = "no version of TLS can be spoken";
+const NO_ROOT: &str = "expected sslrootcert to be the path of a PEM file of certificates";
+const NO_ROOTS: &str = "this system trusts no certificate authority: set sslrootcert to the path \
+     of a PEM file of certificates";
+const NO_PROTOCOL: &str = "the TLS library supports no version of TLS";
 
 /// A connector that trusts the authorities in the file, or those that the system trusts.
 ///
-/// The chain and the name of the host are verified, whichever `sslmode` asked for TLS: a
-/// connection that is encrypted to whoever answers is safe from nobody in between.
+/// The certificate chain and the host's name are verified for each `sslmode` that requires
+/// TLS: encryption without verification does not protect from a man in the middle.
 pub(super) fn verified(root: Option<&str>) -> Result<MakeRustlsConnect, &'static str> {
     let mut roots = RootCertStore::empty();
     match root {
@@ -33,7 +33,7 @@ pub(super) fn verified(root: Option<&str>) -> Result<MakeRustlsConnect, &'static
     if roots.is_empty() {
         return Err(root.map_or(NO_ROOTS, |_| NO_ROOT));
     }
-    // Named, since a program may have chosen another one for itself.
+    // Named here, since the program may have installed another default provider.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,5 +1,5 @@
-//! What is written to the tables. What belongs together is one transaction, and rows are
-//! locked in one order by all, so that two of them seldom stop each other.
+//! Writes to the tables. A batch is one transaction, and all transactions lock rows in the
+//! same order, so that deadlocks are rare.
 
 use std::sync::LazyLock;
 
@@ -13,8 +13,8 @@ use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
 use crate::store::{Batch, SpendRequest};
 
-/// A power failure may undo the last moments of what is written beside this: a limiter may
-/// have to let a few requests pass again, and does not wait for the disk at each.
+/// A power failure may undo the last moments of what is written with this: a limiter would
+/// then allow a few requests again, and in return no request waits for the disk.
 const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS quick";
 
 pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fault> {
@@ -22,13 +22,13 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     for record in &batch.inserts {
         insert(&transaction, record).await?;
     }
-    // Of the same key, one follows the other still.
+    // A stable sort: updates of the same key stay in order.
     let mut updates: Vec<&KeyRecord> = batch.updates.iter().collect();
     updates.sort_by_key(|record| record.id);
     for record in updates {
         update(&transaction, record).await?;
     }
-    // Last, since writers of events take turns from here on.
+    // Last, since from here to the commit only one transaction can write events.
     for event in &batch.events {
         append(&transaction, event).await?;
     }
@@ -110,7 +110,7 @@ async fn update(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(),
 }
 
 async fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), Fault> {
-    // Its number is given by a trigger.
+    // A trigger assigns the number.
     let sql = "INSERT INTO api_key_events (kind, key_id, at, reason, successor) \
                VALUES ($1, $2, $3, $4, $5)";
     let params: &Params<'_> = &[
@@ -144,8 +144,8 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What is spent and when a key was last used is written elsewhere, and stays. The first
-/// six parameters also say which row it is about.
+/// Does not change the uses that were spent and the last use, which other statements write.
+/// The first six parameters also select the row.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let set: Vec<String> = numbered()
         .filter(|(name, _)| !matches!(*name, "key_id" | "lineage"))
@@ -168,7 +168,7 @@ fn numbered() -> impl Iterator<Item = (&'static str, String)> {
         .map(|(number, (name, cast))| (name, format!("${number}::{cast}")))
 }
 
-/// The metadata as JSON, of the parameter that holds its text.
+/// The metadata as JSON, from the parameter that holds its text.
 fn metadata() -> String {
     let text = numbered().find(|(name, _)| *name == "metadata_text");
     let (_, value) = text.unwrap_or_default();
@@ -179,9 +179,9 @@ fn metadata() -> String {
 mod tests {
     use super::{INSERT, UPDATE};
 
-    /// What the update looks for its row by stands where it looks.
+    /// The parameters that select the row are those that hold its columns.
     #[test]
-    fn the_row_is_told_by_the_first_parameters() {
+    fn the_first_parameters_select_the_row() {
         let names = "(key_id, lineage, version, status, revoked_at, revoke_reason, ";
         assert!(INSERT.starts_with(&format!("INSERT INTO api_keys {names}")));
         for same in [

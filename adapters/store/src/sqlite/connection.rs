@@ -1,4 +1,4 @@
-//! Connections to a database file, and the work on them off the async threads.
+//! Connections to a database file, and work on them outside the async threads.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -11,11 +11,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::StoreError;
 
-/// How long a statement waits for other processes to let go of the file.
+/// How long a statement waits for other processes to release the file's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that read at the same time.
+/// The connections that can read at the same time.
 const READERS: usize = 4;
-/// Statements that a connection keeps prepared; the store has fewer.
+/// The limit on a connection's prepared statements; the store has fewer.
 const STATEMENTS: usize = 32;
 
 /// The connections to one file. Writers take turns; readers do not wait for them.
@@ -36,15 +36,15 @@ struct Writers {
 pub(super) enum Writing {
     /// Nothing: it is on the disk (`synchronous=FULL`).
     Durable,
-    /// The last moments (`synchronous=NORMAL`): a limiter may have to let a few requests
-    /// pass again, and does not wait for the disk at each.
+    /// The last moments (`synchronous=NORMAL`): a limiter would then allow a few requests
+    /// again, and in return no request waits for the disk.
     Quick,
 }
 
 impl Connections {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        // A path is always a file's: SQLite would take the bare name `:memory:` or an
-        // empty one for something else.
+        // The path must always name a file: to SQLite the bare name `:memory:` and an empty
+        // one mean something else.
         let path = Path::new(".").join(path);
         let durable = writer(&path, "FULL")?;
         let quick = writer(&path, "NORMAL")?;
@@ -66,11 +66,13 @@ impl Connections {
         writing: Writing,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let own = Arc::clone(self);
+        let connections = Arc::clone(self);
         off_thread(move || {
-            // After a panic in here, its transaction was rolled back: the connection is
-            // as good as before.
-            let mut writers = own.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            // A panic in `work` rolls its transaction back, so the connection stays usable.
+            let mut writers = connections
+                .writers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             work(match writing {
                 Writing::Durable => &mut writers.durable,
                 Writing::Quick => &mut writers.quick,
@@ -84,28 +86,28 @@ impl Connections {
         self: &Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let own = Arc::clone(self);
+        let connections = Arc::clone(self);
         off_thread(move || {
-            let turn = own.next_reader.fetch_add(1, Ordering::Relaxed);
+            let turn = connections.next_reader.fetch_add(1, Ordering::Relaxed);
             let slot = turn
                 .checked_rem(READERS)
-                .and_then(|turn| own.readers.get(turn));
+                .and_then(|turn| connections.readers.get(turn));
             let Some(slot) = slot else {
-                return work(&reader(&own.path)?);
+                return work(&reader(&connections.path)?);
             };
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             match &*slot {
                 Some(connection) => work(connection),
-                None => work(slot.insert(reader(&own.path)?)),
+                None => work(slot.insert(reader(&connections.path)?)),
             }
         })
         .await
     }
 }
 
-/// Makes an empty database file that only its owner may read, unless there is one.
+/// Creates an empty database file that only its owner may read, unless the file exists.
 ///
-/// SQLite gives the files beside it the same mode.
+/// SQLite creates its log files with the same mode.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -137,7 +139,7 @@ fn reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    // Neither creating, which `create` does, nor taking `file:` for a URI.
+    // Without the flags that create a file, which `create` does, and that accept `file:` URIs.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
@@ -149,8 +151,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|error: rusqlite::Error| StoreError::unavailable(error))
 }
 
-/// Turns on the write-ahead log, under which readers and a writer do not wait for one
-/// another. It stays on in the file.
+/// Enables the write-ahead log, with which readers and a writer do not wait for each other.
+/// The file keeps this setting.
 fn use_wal(connection: &Connection) -> Result<(), StoreError> {
     let pause = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
@@ -160,7 +162,7 @@ fn use_wal(connection: &Connection) -> Result<(), StoreError> {
         match set {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(_) => return Err(StoreError::unavailable(NoWal)),
-            // The change of mode does not wait as statements do.
+            // The change of mode ignores the busy timeout.
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                     && waited < BUSY_TIMEOUT =>
@@ -174,7 +176,7 @@ fn use_wal(connection: &Connection) -> Result<(), StoreError> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the file system offers no write-ahead log")]
+#[error("expected a file system that supports SQLite's write-ahead log")]
 struct NoWal;
 
 async fn off_thread<T: Send + 'static>(
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_acknowledged_is_synced_and_readers_cannot_write() {
+    fn durable_writes_are_synced_and_readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.db");
         create(&path).unwrap();
@@ -217,9 +219,9 @@ mod tests {
         assert!(reader.execute_batch("INSERT INTO t VALUES (1)").is_err());
     }
 
-    /// A bare `:memory:` would be a store that is empty again at the next start.
+    /// A bare `:memory:` would be a store that is empty at each start.
     #[test]
-    fn a_bare_name_is_a_files_name() {
+    fn a_bare_name_is_the_name_of_a_file() {
         for name in [":memory:", "", "file::memory:"] {
             assert!(
                 Connections::open(Path::new(name)).is_err(),

@@ -1,4 +1,4 @@
-//! Instants as text: written in one form, read in the forms that other code writes.
+//! Instants as text: formatted in one form, parsed from each form that other code writes.
 
 use keystile::UnixMillis;
 
@@ -16,11 +16,11 @@ pub(super) fn format(instant: UnixMillis) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// `YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, then if there are any a fraction of one to
-/// nine digits, and `Z`, `+HH:MM` or `+HH`.
+/// Accepts `YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, then optionally a fraction of one to
+/// nine digits, and optionally `Z`, `+HH:MM` or `+HH`.
 ///
-/// Without an offset it is UTC, as SQLite's `CURRENT_TIMESTAMP` is. Parts of a
-/// millisecond are cut off: a key ends no later than was written.
+/// Without an offset it is UTC, as SQLite's `CURRENT_TIMESTAMP` is. Fractions of a
+/// millisecond are truncated: a key never ends later than the stored time.
 pub(super) fn parse(text: &str) -> Option<UnixMillis> {
     let mut rest = Rest(text);
     let year = rest.number(4)?;
@@ -51,14 +51,14 @@ pub(super) fn parse(text: &str) -> Option<UnixMillis> {
     UnixMillis::new(local.checked_add_signed(offset.checked_neg()?)?).ok()
 }
 
-/// What is left to read.
+/// The text that is not parsed yet.
 struct Rest<'t>(&'t str);
 
 impl Rest<'_> {
-    /// A number of exactly so many digits.
+    /// A number of exactly this many digits.
     fn number(&mut self, digits: usize) -> Option<u64> {
         let (number, rest) = self.0.split_at_checked(digits)?;
-        // `parse` alone would take a sign.
+        // `str::parse` would accept a sign.
         let all_digits = number.bytes().all(|byte| byte.is_ascii_digit());
         self.0 = rest;
         number.parse().ok().filter(|_| all_digits)
@@ -69,7 +69,7 @@ impl Rest<'_> {
         Some(self)
     }
 
-    /// The milliseconds in a fraction of a second, where there is one.
+    /// The milliseconds in the fraction of a second; 0 if there is none.
     fn fraction(&mut self) -> Option<u64> {
         let Some(rest) = self.0.strip_prefix('.') else {
             return Some(0);
@@ -82,7 +82,7 @@ impl Rest<'_> {
         format!("{fraction:0<3}").get(..3)?.parse().ok()
     }
 
-    /// The milliseconds by which the text is ahead of UTC; all of the text must be read.
+    /// The milliseconds by which the text is ahead of UTC. Nothing may follow the offset.
     fn offset(&mut self) -> Option<i64> {
         if matches!(self.0, "" | "Z") {
             return Some(0);

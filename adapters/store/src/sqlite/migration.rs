@@ -1,10 +1,10 @@
-//! Bringing the tables up to date, one numbered file after the other.
+//! Updates the tables, one numbered file after the other.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::error::StoreError;
 
-/// The files in `migrations/sqlite`, in their order. Each notes its own number in
+/// The files in `migrations/sqlite`, in order. Each records its number in
 /// `keystile_migrations`, so that it does not matter which program ran it.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/sqlite/0001_tables.sql"),
@@ -19,21 +19,22 @@ struct TooNew {
     known: usize,
 }
 
-/// Runs what is missing and answers how many files that were.
+/// Runs the files that are missing and returns their number.
 pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     let mut count = 0_usize;
     loop {
-        // At once a writer: two programs that start together do not both find it missing.
+        // An immediate transaction prevents two programs that start together from running
+        // the same file.
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::unavailable)?;
         let done = version(&transaction)?;
         let known = MIGRATIONS.len();
-        let place = usize::try_from(done).unwrap_or(usize::MAX);
-        if place > known {
+        let done_count = usize::try_from(done).unwrap_or(usize::MAX);
+        if done_count > known {
             return Err(StoreError::unavailable(TooNew { found: done, known }));
         }
-        let Some(next) = MIGRATIONS.get(place) else {
+        let Some(next) = MIGRATIONS.get(done_count) else {
             return Ok(count);
         };
         transaction
@@ -44,7 +45,7 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     }
 }
 
-/// The number of the last file that was run, 0 where none was.
+/// The number of the last file that ran, or 0 if none did.
 fn version(connection: &Connection) -> Result<u32, StoreError> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'";
     let exists = connection.query_row(table, [], |_| Ok(())).optional();

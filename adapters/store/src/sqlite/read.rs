@@ -1,4 +1,4 @@
-//! What is read from the tables, one statement each.
+//! Reads from the tables, with one statement each.
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
@@ -22,8 +22,8 @@ pub(super) fn find(
             for digest in digests.iter() {
                 let text = digest.to_string();
                 let hex = text.rsplit(':').next();
-                // Compared once more: the pepper is a column of its own, and an adopted
-                // column may compare without regard to case.
+                // Compared again: the pepper is in a separate column, and an adopted column
+                // may ignore case when it compares.
                 let found = one(&mut statement, [hex], read_record)?;
                 if let Some(record) = found.filter(|record| record.digest == *digest) {
                     return Ok(Some(record));
@@ -96,7 +96,7 @@ pub(super) fn events(
     after: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Event)>, StoreError> {
-    // Behind a number that no event can have there is none.
+    // There is no event after a number that no event can have.
     let Ok(after) = signed(after) else {
         return Ok(Vec::new());
     };
@@ -134,7 +134,7 @@ fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }
 
-/// A statement of two constant parts; values are only ever bound.
+/// A statement of two constant parts; values are always parameters.
 fn concat_sql(select: &'static str, rest: &'static str) -> String {
     [select, rest].join(" ")
 }

@@ -1,4 +1,4 @@
-//! Records and events as rows, and the cells of a row as they lie in the file.
+//! Records and events as rows, and the columns of a row as SQLite stores them.
 
 use keystile::{
     DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
@@ -9,9 +9,9 @@ use rusqlite::{Row, ToSql};
 
 use super::instant;
 use crate::error::StoreError;
-use crate::row_reader::RowReader;
+use crate::row_reader::{RowReader, STATUS_EXPECTED};
 
-/// What is selected for [`read_record`], of `api_keys k` with its `api_key_usage u`.
+/// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
      k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, k.permissions, \
      k.allowed_endpoints, k.allowed_networks, k.rate_limit, k.rate_window_ms, k.rate_burst, \
@@ -20,12 +20,12 @@ pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.
      k.lineage, k.replaced_by, k.overlap_until, k.ends_at_first_use, k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
-/// What is selected for [`read_event`].
+/// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str =
     "SELECT number AS row, kind, key_id, at, reason, successor FROM api_key_events";
 
-/// A record's columns under their parameter names. The two that other writes keep, the
-/// last use and the uses that are left, are not among them.
+/// A record's columns with their parameter names. The last use and the remaining uses are
+/// not among them, since other statements write those.
 pub(super) type Columns = Vec<(&'static str, Value)>;
 
 /// The parameters of a statement, borrowed from [`Columns`].
@@ -108,7 +108,7 @@ pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
 }
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
-    // Any 64 bits are a state of the limiter.
+    // Any 64 bits are a valid state of the limiter.
     let rate: i64 = row.get("rate_state").map_err(StoreError::unavailable)?;
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(
@@ -117,7 +117,7 @@ pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     ))
 }
 
-/// A column of times that a comparison is made on, outside a record.
+/// The time in one column, for a comparison without the whole record.
 pub(super) fn read_time(
     row: &Row<'_>,
     column: &'static str,
@@ -146,8 +146,8 @@ fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Value, StoreError> {
     list.map(text).map_err(StoreError::unavailable)
 }
 
-/// A text that comes back as it is. In a column of the type JSONB, SQLite would make a
-/// number of `1.0`; of a blob it makes nothing.
+/// A value that SQLite stores unchanged. In a column of type JSONB it would convert the text
+/// `1.0` to a number; it never converts a blob.
 fn verbatim(json: Option<&str>) -> Value {
     let as_number = |json: &str| {
         json.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b')
@@ -159,7 +159,7 @@ fn verbatim(json: Option<&str>) -> Value {
     }
 }
 
-/// A row, as SQLite types its cells: each for itself.
+/// A row in which each value has its own type, as SQLite allows.
 struct SqliteRow<'r> {
     row: &'r Row<'r>,
     number: i64,
@@ -195,8 +195,8 @@ impl RowReader for SqliteRow<'_> {
             ValueRef::Null => Ok(None),
             ValueRef::Integer(number) => u64::try_from(number)
                 .map(Some)
-                .map_err(|_| self.corrupt(column, "a number that is not below 0")),
-            _ => Err(self.corrupt(column, "a whole number")),
+                .map_err(|_| self.corrupt(column, "a number that is 0 or greater")),
+            _ => Err(self.corrupt(column, "an integer")),
         }
     }
 
@@ -205,10 +205,8 @@ impl RowReader for SqliteRow<'_> {
             None => Ok(None),
             Some(0) => Ok(Some(false)),
             Some(1) => Ok(Some(true)),
-            // Neither: it agrees with no status, which is the column that is then named.
-            Some(_) => {
-                Err(self.corrupt("status", "status, is_active and the revocation that agree"))
-            }
+            // Neither true nor false: it contradicts any status, so this is the same error.
+            Some(_) => Err(self.corrupt("status", STATUS_EXPECTED)),
         }
     }
 
@@ -220,12 +218,12 @@ impl RowReader for SqliteRow<'_> {
         instant.map(Some).ok_or_else(|| {
             self.corrupt(
                 column,
-                "an instant from 1973 to 9999, as 2026-09-21T14:13:20.000Z",
+                "an instant from 1973 to 9999, such as 2026-09-21T14:13:20.000Z",
             )
         })
     }
 
-    /// Text that SQLite may have made a number of.
+    /// Text that SQLite may have converted to a number.
     fn metadata(&self) -> Result<Option<Box<str>>, StoreError> {
         let column = "metadata";
         match self.cell(column)? {

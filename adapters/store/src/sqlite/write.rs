@@ -1,5 +1,5 @@
-//! What is written to the tables. What belongs together is one transaction, and each of
-//! them begins as a writer, so that none is refused half-way for what it has read.
+//! Writes to the tables. A batch is one transaction, and each transaction takes the write
+//! lock at its start, so that none fails halfway because of what it read.
 
 use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
 use rusqlite::{
@@ -53,12 +53,12 @@ pub(super) fn note_uses(
 ) -> Result<(), StoreError> {
     let transaction = begin(connection)?;
     for (id, at) in uses {
-        // Compared here, not in SQL: other code may have written it in another form.
+        // Compared here and not in SQL, since other code may have written another form.
         let sql = "SELECT rowid AS row, last_used_at FROM api_keys WHERE key_id = ?1";
         let read = |row: &Row<'_>| read_time(row, "last_used_at");
         let noted = match one(&mut prepared(&transaction, sql)?, [id.as_str()], read) {
             Ok(noted) => noted,
-            // The note of one damaged row is not worth those of all others.
+            // A damaged row must not prevent the update of all others.
             Err(StoreError::Corrupt(_)) => continue,
             Err(error) => return Err(error),
         };
@@ -107,7 +107,7 @@ fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
 }
 
 fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
-    // What is spent and when a key was last used is written elsewhere, and stays.
+    // The uses that were spent and the last use do not change: other statements write them.
     let sql = "UPDATE api_keys SET key_hash = :key_hash, digest_pepper = :digest_pepper, \
          key_prefix = :key_prefix, client_name = :client_name, client_email = :client_email, \
          owner = :owner, environment = :environment, permissions = :permissions, \
