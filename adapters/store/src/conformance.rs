@@ -1,6 +1,6 @@
 //! The suite that every implementation of [`Store`] must pass.
 //!
-//! It belongs into an implementation's own tests:
+//! Call it in the tests of an implementation:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
@@ -8,8 +8,8 @@
 //! # });
 //! ```
 //!
-//! A store that is used by several processes is given to it as well with a `make` that
-//! hands out one of two handles on the same place.
+//! If several processes can use the store, run it a second time with a `make` that returns a
+//! wrapper over two handles on the same database, which alternates between them.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "a test suite says what is wrong by a panic, as every test does"
+    reason = "a test suite reports a failure by a panic, as every test does"
 )]
 
 mod audit;
@@ -33,16 +33,17 @@ use std::sync::Arc;
 
 use crate::store::Store;
 
-/// Holds a store to what [`Store`] promises. `make` gives a fresh, empty one each time.
+/// Tests that a store does what [`Store`] documents. `make` returns a new, empty store at
+/// each call.
 ///
-/// It runs inside a tokio runtime; one with several threads finds more, since some cases
-/// let many tasks loose on one key.
+/// Call it inside a tokio runtime. One with several threads finds more failures, since some
+/// cases use one key from many tasks.
 ///
 /// # Panics
-/// At the first breach, with what was expected. A suite runs as somebody's test, and a
-/// panic is how a test fails: an error would have to be looked at to count.
+/// At the first failure, with what was expected. A panic fails the test that runs the suite;
+/// a returned error could be ignored.
 pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
-    /// Runs each case on a store of its own.
+    /// Runs each case on a new store.
     macro_rules! cases {
         ($($module:ident: $($case:ident)+;)+) => {
             $($($module::$case(Arc::new(make().await)).await;)+)+
@@ -58,29 +59,29 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             ids_and_digests_are_taken_once;
         changes: a_batch_is_written_whole_or_not_at_all
             an_update_needs_the_version_before
-            a_revocation_stands
+            a_revocation_is_final
             an_update_leaves_usage_and_last_use
-            of_changes_at_once_one_wins
-            of_inserts_at_once_one_wins
-            a_revocation_stands_among_many_writers;
-        usage: usage_is_exchanged_only_over_what_was_judged
-            a_claim_on_an_older_record_loses
+            one_of_concurrent_changes_wins
+            one_of_concurrent_inserts_wins
+            a_revocation_is_final_among_many_writers;
+        usage: usage_is_replaced_only_if_unchanged
+            a_spend_request_for_an_older_record_fails
             a_lineage_has_one_usage
-            one_use_is_redeemed_once
-            a_limit_admits_no_more_than_it_says
-            the_latest_use_is_noted;
+            one_use_is_spent_once
+            a_limit_is_never_exceeded
+            the_latest_use_is_recorded;
         lists: pages_are_complete_and_in_order
-            a_page_has_a_bound
+            a_page_has_a_limit
             pages_hold_while_records_change
             filters_compare_whole_texts
-            a_lineage_is_told_apart_and_in_order;
+            a_lineage_is_complete_and_in_order;
         audit: events_come_back_in_order
             events_of_one_key
-            a_page_of_events_has_a_bound
+            a_page_of_events_has_a_limit
             the_last_event_is_known;
         lifecycle: a_key_lives_and_ends
-            what_is_not_proved_tells_nothing
-            at_least_one_key_lives_while_others_are_rotated
+            nothing_is_disclosed_before_the_secret_is_verified
+            a_lineage_always_has_a_valid_key_during_rotations
             the_first_use_ends_the_overlap
             a_digest_is_renewed;
     }

@@ -1,4 +1,4 @@
-//! Events: all of them, as they were, in their order.
+//! Events: complete, unchanged and in order.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn batch(events: &[Event]) -> Batch {
 }
 
 pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
-    // Their times run backwards: the order is that of writing.
+    // Their times decrease: the order is that of writing.
     let mut events: Vec<_> = (KINDS.into_iter().zip(0..))
         .map(|(kind, number)| Event::new(kind, id(number), at(1_000 - number)))
         .collect();
@@ -38,22 +38,22 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
     store
         .commit(&batch(&events[..3]))
         .await
-        .expect("events alone are a batch");
+        .expect("a batch may contain only events");
     store.commit(&batch(&events[3..])).await.unwrap();
 
     let numbered = store.events(None, 0, 100).await.unwrap();
     let (numbers, found): (Vec<_>, Vec<_>) = numbered.into_iter().unzip();
     assert_eq!(
         found, events,
-        "each event as it was, in the order of writing"
+        "events are returned unchanged, in the order of writing"
     );
     assert!(
         numbers[0] > 0,
-        "a number is 1 or more, so that 0 begins at the start"
+        "numbers are 1 or more, so that `after: 0` starts at the beginning"
     );
     assert!(
         numbers.is_sorted_by(|a, b| a < b),
-        "numbers grow: {numbers:?}"
+        "numbers increase: {numbers:?}"
     );
 
     let (mut read, mut after) = (Vec::new(), 0);
@@ -62,17 +62,14 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             break;
         };
-        assert!(
-            first.0 > after,
-            "a page begins behind the number that was asked for"
-        );
+        assert!(first.0 > after, "a page starts after the requested number");
         after = last.0;
         read.extend(page.into_iter().map(|(_, event)| event));
     }
-    assert_eq!(read, events, "in pages of 3, each event once");
+    assert_eq!(read, events, "pages of 3 contain each event once");
     for after in [after, after + 1, i64::MAX as u64, u64::MAX] {
-        let behind = store.events(None, after, 9).await.unwrap();
-        assert!(behind.is_empty(), "nothing is behind the last event");
+        let rest = store.events(None, after, 9).await.unwrap();
+        assert!(rest.is_empty(), "no event follows the last one");
     }
 }
 
@@ -95,36 +92,33 @@ pub(super) async fn events_of_one_key<S: Store>(store: Arc<S>) {
             .map(|(_, event)| event)
             .collect::<Vec<_>>()
     };
-    assert_eq!(of(1, 0, 9).await, own[..2], "what happened to a key");
+    assert_eq!(of(1, 0, 9).await, own[..2], "the events of a key");
     assert_eq!(
         of(2, 0, 9).await,
         own[1..],
-        "a successor's begin with the rotation"
+        "the events of a successor start with the rotation"
     );
-    assert_eq!(of(3, 0, 9).await, [event(3)], "and no other's");
-    assert!(
-        of(4, 0, 9).await.is_empty(),
-        "nothing happened to a key that is not there"
-    );
-    assert_eq!(of(2, 0, 1).await, own[1..2], "a page of one key's");
+    assert_eq!(of(3, 0, 9).await, [event(3)], "no events of other keys");
+    assert!(of(4, 0, 9).await.is_empty(), "an unknown key has no events");
+    assert_eq!(of(2, 0, 1).await, own[1..2], "a page of a key's events");
     let first = store.events(Some(&id(2)), 0, 1).await.unwrap()[0].0;
-    assert_eq!(of(2, first, 9).await, own[2..], "and the page behind it");
+    assert_eq!(of(2, first, 9).await, own[2..], "the page after it");
 }
 
 pub(super) async fn the_last_event_is_known<S: Store>(store: Arc<S>) {
     let known = store.last_event().await;
-    assert_eq!(known.unwrap(), 0, "there is no event yet");
+    assert_eq!(known.unwrap(), 0, "the last event of an empty store is 0");
     for count in [1, PAGE_MAX + 1] {
         store.commit(&batch(&vec![event(1); count])).await.unwrap();
         let last = store.last_event().await.unwrap();
-        let behind = store.events(None, last, 9).await.unwrap();
-        assert!(behind.is_empty(), "nothing is behind the last event");
+        let rest = store.events(None, last, 9).await.unwrap();
+        assert!(rest.is_empty(), "no event follows the last one");
         let page = store.events(None, last - 1, 9).await.unwrap();
-        assert_eq!(page, [(last, event(1))], "the last event is one");
+        assert_eq!(page, [(last, event(1))], "an event has the last number");
     }
 }
 
-pub(super) async fn a_page_of_events_has_a_bound<S: Store>(store: Arc<S>) {
+pub(super) async fn a_page_of_events_has_a_limit<S: Store>(store: Arc<S>) {
     let events = vec![event(1); PAGE_MAX + 1];
     store.commit(&batch(&events)).await.unwrap();
     for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
@@ -133,7 +127,7 @@ pub(super) async fn a_page_of_events_has_a_bound<S: Store>(store: Arc<S>) {
             assert_eq!(
                 page.len(),
                 expected,
-                "a page that was asked to hold {limit}"
+                "events in a page with a limit of {limit}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Changes: whole or not at all, over the version before, and no way back from revoked.
+//! Changes: all or nothing, only over the previous version, and never over a revocation.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::error::StoreError;
 use crate::store::{Batch, Store};
 
-/// K3, L4: nothing of a batch stays that could not be written to its end.
+/// K3, L4: a batch that fails changes nothing.
 pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<S>) {
     let (first, second) = (plain(1), plain(2));
     insert(&*store, [&first, &second]).await;
@@ -49,9 +49,9 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
         let refused = store.commit(&batch).await;
         assert!(
             matches!(refused, Err(StoreError::Stale | StoreError::Duplicate)),
-            "half of batch {number} cannot be written: {refused:?}",
+            "batch {number} is refused, since a part of it cannot be written: {refused:?}",
         );
-        let context = format!("after refused batch {number}, which changes nothing");
+        let context = format!("after batch {number}, which was refused");
         assert_same(find(&*store, &first.id).await.as_ref(), &first, &context);
         assert_same(find(&*store, &second.id).await.as_ref(), &second, &context);
         assert!(
@@ -71,7 +71,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
     store
         .commit(&whole)
         .await
-        .expect("without its wrong half it is written");
+        .expect("the batch is written without its invalid part");
     assert_same(
         find(&*store, &first.id).await.as_ref(),
         &changed,
@@ -90,7 +90,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
     store
         .commit(&Batch::new())
         .await
-        .expect("an empty batch is nothing, and no error");
+        .expect("an empty batch changes nothing, and is not an error");
 }
 
 pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) {
@@ -110,7 +110,7 @@ pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) 
         let refused = store.commit(&updates([&other])).await;
         assert!(
             matches!(refused, Err(StoreError::Stale)),
-            "version {version} is not accepted over version 2: {refused:?}",
+            "version {version} must not replace version 2: {refused:?}",
         );
         assert_same(
             find(&*store, &first.id).await.as_ref(),
@@ -123,7 +123,7 @@ pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) 
     let refused = store.commit(&updates([&moved])).await;
     assert!(
         matches!(refused, Err(StoreError::Stale)),
-        "a key stays in its lineage: {refused:?}"
+        "an update cannot move a key to another lineage: {refused:?}"
     );
 
     let mut all = full(1);
@@ -153,8 +153,8 @@ pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) 
     );
 }
 
-/// P2, K10: revocation is monotone, whoever comes with whatever version.
-pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
+/// P2, K10: no update undoes a revocation, whatever its version.
+pub(super) async fn a_revocation_is_final<S: Store>(store: Arc<S>) {
     let active = plain(1);
     insert(&*store, [&active]).await;
     let ended = revoked(&active, "leaked");
@@ -176,9 +176,9 @@ pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
         reason: "leaked".into(),
     };
     for (record, what) in [
-        (late, "a change of the record as it was before"),
-        (resumed, "an active status of the right version"),
-        (suspended, "a suspended status of the right version"),
+        (late, "a change of the record before its revocation"),
+        (resumed, "an active status with the next version"),
+        (suspended, "a suspended status with the next version"),
         (other_reason, "another reason"),
         (other_instant, "another instant"),
     ] {
@@ -187,7 +187,7 @@ pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
         let refused = store.commit(&batch).await;
         assert!(
             matches!(refused, Err(StoreError::Stale)),
-            "{what} does not take the place of a revocation: {refused:?}",
+            "{what} must not replace a revocation: {refused:?}",
         );
         let context = format!("after {what}");
         assert_same(find(&*store, &active.id).await.as_ref(), &ended, &context);
@@ -196,7 +196,7 @@ pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
     let refused = store.commit(&inserts([&active])).await;
     assert!(
         matches!(refused, Err(StoreError::Duplicate)),
-        "nor does a new record"
+        "a new record must not replace a revocation"
     );
     store.note_uses(&[(active.id, at(9))]).await.unwrap();
 
@@ -206,7 +206,7 @@ pub(super) async fn a_revocation_stands<S: Store>(store: Arc<S>) {
     store
         .commit(&updates([&tidied]))
         .await
-        .expect("a revoked record may change otherwise");
+        .expect("other fields of a revoked record may change");
     tidied.last_used_at = Some(at(9));
     assert_same(
         find(&*store, &active.id).await.as_ref(),
@@ -232,10 +232,10 @@ pub(super) async fn an_update_leaves_usage_and_last_use<S: Store>(store: Arc<S>)
         "after an update",
     );
     let usage = store.usage(&record.lineage).await.unwrap();
-    assert_eq!(usage.remaining, Some(3), "an update gives no uses back");
+    assert_eq!(usage.remaining, Some(3), "an update does not restore uses");
 }
 
-pub(super) async fn of_changes_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
+pub(super) async fn one_of_concurrent_changes_wins<S: Store + 'static>(store: Arc<S>) {
     let mut current = plain(1);
     insert(&*store, [&current]).await;
     for round in 0..10 {
@@ -260,29 +260,29 @@ pub(super) async fn of_changes_at_once_one_wins<S: Store + 'static>(store: Arc<S
             match task.await.expect("a commit does not panic") {
                 (record, Ok(())) => winners.push(record),
                 (_, Err(StoreError::Stale)) => {}
-                (_, Err(error)) => panic!("a change that loses is stale, not {error:?}"),
+                (_, Err(error)) => panic!("the changes that lose are stale, not {error:?}"),
             }
         }
         assert_eq!(
             winners.len(),
             1,
-            "in round {round}, of 8 changes at once one wins"
+            "round {round}: one of 8 concurrent changes wins"
         );
         current = winners.remove(0);
         assert_same(
             find(&*store, &current.id).await.as_ref(),
             &current,
-            "the one that won",
+            "the record is that of the winner",
         );
         assert_eq!(
             all_events(&*store).await.len(),
             round + 1,
-            "losers leave no event"
+            "the changes that lose write no event"
         );
     }
 }
 
-pub(super) async fn of_inserts_at_once_one_wins<S: Store + 'static>(store: Arc<S>) {
+pub(super) async fn one_of_concurrent_inserts_wins<S: Store + 'static>(store: Arc<S>) {
     for number in 1..=10 {
         let tasks: Vec<_> = (0..8)
             .map(|rival| {
@@ -297,15 +297,15 @@ pub(super) async fn of_inserts_at_once_one_wins<S: Store + 'static>(store: Arc<S
             match task.await.expect("a commit does not panic") {
                 Ok(()) => winners += 1,
                 Err(StoreError::Duplicate) => {}
-                Err(error) => panic!("an insert that loses is a duplicate, not {error:?}"),
+                Err(error) => panic!("the inserts that lose are duplicates, not {error:?}"),
             }
         }
-        assert_eq!(winners, 1, "of 8 inserts of one id at once one wins");
+        assert_eq!(winners, 1, "one of 8 concurrent inserts of an id wins");
     }
 }
 
-/// L4: writers that took the record for active do not bring it back.
-pub(super) async fn a_revocation_stands_among_many_writers<S: Store + 'static>(store: Arc<S>) {
+/// L4: writers that read the record before its revocation cannot undo it.
+pub(super) async fn a_revocation_is_final_among_many_writers<S: Store + 'static>(store: Arc<S>) {
     let record = plain(1);
     insert(&*store, [&record]).await;
     let writers: Vec<_> = (0..4)
@@ -337,12 +337,12 @@ pub(super) async fn a_revocation_stands_among_many_writers<S: Store + 'static>(s
         let read = find(&*store, &id(1)).await.expect("the record is there");
         assert!(
             is_revoked(&read),
-            "once a revocation was answered, every reader sees it"
+            "every reader sees a revocation that was acknowledged"
         );
     }
     for writer in writers {
         writer.await.expect("no writer fails");
     }
     let read = find(&*store, &id(1)).await.expect("the record is there");
-    assert!(is_revoked(&read), "and no writer undid it");
+    assert!(is_revoked(&read), "no writer undid the revocation");
 }

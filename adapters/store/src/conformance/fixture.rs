@@ -1,4 +1,4 @@
-//! Records, instants and batches that the cases work with.
+//! The records, instants and batches of the cases.
 
 use keystile::{
     Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyFormat, KeyId, KeyRecord,
@@ -8,7 +8,7 @@ use keystile::{
 
 use crate::store::{Batch, Store};
 
-/// An instant in 2026, so many milliseconds on.
+/// An instant in 2026, plus this many milliseconds.
 pub(super) fn at(millis: u64) -> UnixMillis {
     UnixMillis::new(1_790_000_000_000 + millis).unwrap()
 }
@@ -21,7 +21,7 @@ pub(super) fn digest(number: u64) -> Digest {
     Digest::sha256(&number.to_be_bytes())
 }
 
-/// A record with nothing in it that may be left out.
+/// A record without any optional field.
 pub(super) fn plain(number: u64) -> KeyRecord {
     KeyRecord::new(
         id(number),
@@ -33,7 +33,7 @@ pub(super) fn plain(number: u64) -> KeyRecord {
     .unwrap()
 }
 
-/// A record with everything in it, first of its lineage.
+/// A record with every optional field, the first of its lineage.
 pub(super) fn full(number: u64) -> KeyRecord {
     let mut record = plain(number);
     let kind = DigestKind::HmacSha256 { pepper: u32::MAX };
@@ -62,7 +62,7 @@ pub(super) fn full(number: u64) -> KeyRecord {
     record
 }
 
-/// The record after a change that nothing else of it shows.
+/// The record after a change of only its version.
 pub(super) fn next(record: &KeyRecord) -> KeyRecord {
     let mut next = record.clone();
     next.version += 1;
@@ -107,7 +107,7 @@ pub(super) async fn find(store: &impl Store, id: &KeyId) -> Option<KeyRecord> {
     store
         .find(&Lookup::Id(*id))
         .await
-        .expect("looking up an id does not fail")
+        .expect("a lookup by id does not fail")
 }
 
 pub(super) async fn all_events(store: &impl Store) -> Vec<Event> {
@@ -118,12 +118,12 @@ pub(super) async fn all_events(store: &impl Store) -> Vec<Event> {
     events.into_iter().map(|(_, event)| event).collect()
 }
 
-/// An opaque key, as a text, of 64 hex digits.
+/// The text of an opaque key of 64 hex digits.
 pub(super) fn opaque(number: u64) -> String {
     format!("dt_{number:064x}")
 }
 
-/// What a store is asked for when that opaque key is presented.
+/// The lookup for that opaque key.
 pub(super) fn opaque_lookup(key: &str, peppers: &PepperRing) -> Lookup {
     let format = KeyFormat::opaque("dt").unwrap();
     format
@@ -135,12 +135,12 @@ pub(super) fn opaque_lookup(key: &str, peppers: &PepperRing) -> Lookup {
 /// Fails with the name of the first field that differs.
 #[track_caller]
 pub(super) fn assert_same(found: Option<&KeyRecord>, expected: &KeyRecord, context: &str) {
-    let found = found.unwrap_or_else(|| panic!("{context}: the record is there"));
+    let found = found.unwrap_or_else(|| panic!("{context}: expected a record"));
     macro_rules! same {
         ($($field:ident)+) => {
             $(assert!(
                 found.$field == expected.$field,
-                concat!("{}: `", stringify!($field), "` comes back as it was: {:?} for {:?}"),
+                concat!("{}: `", stringify!($field), "` is returned unchanged: {:?} for {:?}"),
                 context, found.$field, expected.$field,
             );)+
         };
@@ -151,6 +151,6 @@ pub(super) fn assert_same(found: Option<&KeyRecord>, expected: &KeyRecord, conte
     ends_at_first_use version }
     assert!(
         found == expected,
-        "{context}: the record comes back as it was"
+        "{context}: the record is returned unchanged"
     );
 }

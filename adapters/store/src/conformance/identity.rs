@@ -1,4 +1,4 @@
-//! A key is one key: its id and its digests name it, and no other.
+//! Identity: an id and a digest belong to one key only.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::error::StoreError;
 use crate::store::{Filter, Page, SpendRequest, Store};
 
-/// L1: an id or digest of another case is another one.
+/// L1: ids and digests that differ in case are different.
 pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
     let mut lower = plain(1);
     lower.id = "1aAaAaAaAaAaAaAa".parse().unwrap();
@@ -26,11 +26,11 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
     store.commit(&batch).await.unwrap();
     assert!(
         find(&*store, &upper.id).await.is_none(),
-        "an id in another case is not there"
+        "an id in another case is not found"
     );
     assert!(
         store.lineage(&upper.id).await.unwrap().is_empty(),
-        "nor is a lineage"
+        "a lineage in another case is not found"
     );
     assert!(
         store
@@ -38,20 +38,23 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
             .await
             .unwrap()
             .is_empty(),
-        "nor an event of it"
+        "events of an id in another case are not found"
     );
     let claim = SpendRequest {
         key_id: upper.id,
         ..SpendRequest::new(&lower, Usage::default(), Usage::default())
     };
-    assert!(!store.spend(&claim).await.unwrap(), "nor can it spend");
+    assert!(
+        !store.spend(&claim).await.unwrap(),
+        "an id in another case cannot spend"
+    );
     let owned = Filter {
         owner: upper.owner.clone(),
         client_name: None,
     };
     assert!(
         store.list(&owned, Page::first(9)).await.unwrap().is_empty(),
-        "nor an owner"
+        "an owner in another case is not found"
     );
     insert(&*store, [&upper]).await;
     assert_same(
@@ -78,7 +81,7 @@ pub(super) async fn opaque_keys_are_found_by_their_digests<S: Store>(store: Arc<
     retired.digest = old_ring.digest(opaque(2).as_bytes());
     let mut current = plain(3);
     current.digest = ring.digest(opaque(3).as_bytes());
-    // The right bytes under the wrong name: made in another way, and so another digest.
+    // The same bytes of another kind are another digest.
     let mut mislabelled = plain(4);
     let kind = DigestKind::HmacSha256 { pepper: 2 };
     mislabelled.digest = Digest::new(kind, *none.digest(opaque(4).as_bytes()).bytes());
@@ -105,7 +108,7 @@ pub(super) async fn opaque_keys_are_found_by_their_digests<S: Store>(store: Arc<
             .unwrap();
         assert!(
             found.is_none(),
-            "key {number} has no digest that is asked for"
+            "the lookup contains no digest of key {number}"
         );
     }
 }
@@ -129,31 +132,31 @@ pub(super) async fn ids_and_digests_are_taken_once<S: Store>(store: Arc<S>) {
             let refused = store.commit(&batch).await;
             assert!(
                 matches!(refused, Err(StoreError::Duplicate)),
-                "taken once: {refused:?}"
+                "an id and a digest can be inserted only once: {refused:?}"
             );
         }
     }
     let twice = store.commit(&inserts([&plain(5), &plain(5)])).await;
     assert!(
         matches!(twice, Err(StoreError::Duplicate)),
-        "not twice in a batch either"
+        "an id and a digest can be only once in a batch"
     );
     let mut same_digest = next(&first);
     same_digest.digest = revoked.digest;
     let refused = store.commit(&updates([&same_digest])).await;
     assert!(
         matches!(refused, Err(StoreError::Duplicate)),
-        "an update takes no other's digest"
+        "an update cannot take another key's digest"
     );
 
     assert!(
         all_events(&*store).await.is_empty(),
-        "what was refused left no event"
+        "a refused batch writes no event"
     );
     for number in 3..6 {
         assert!(
             find(&*store, &id(number)).await.is_none(),
-            "what was refused is not there"
+            "a refused record is not found"
         );
     }
     assert_same(

@@ -1,4 +1,4 @@
-//! The life of a key through the verbs, as a program leads it.
+//! The life cycle of a key, through the functions that programs call.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -22,13 +22,13 @@ async fn issued(store: &impl Store, format: &KeyFormat) -> Issued {
     let issued = issue(format, &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
     save_issued(store, &issued)
         .await
-        .expect("a new key is kept");
+        .expect("a new key is saved");
     issued
 }
 
 async fn checked(store: &impl Store, verifier: &Verifier, key: &str, now: UnixMillis) -> Checked {
     let checked = check(store, verifier, key.as_bytes(), &Request::new(), now).await;
-    checked.expect("a check is answered")
+    checked.expect("a check does not fail")
 }
 
 fn cause(checked: &Checked) -> Option<Cause> {
@@ -51,14 +51,14 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     let (key, key_id) = (issued.key.expose(), &issued.record.id);
 
     let answer = checked(store, &verifier, key, at(100)).await;
-    assert_eq!(cause(&answer), None, "a new key is allowed");
+    assert_eq!(cause(&answer), None, "a new key is valid");
     let mut used = issued.record.clone();
     used.last_used_at = Some(at(100));
-    assert_same(answer.record.as_ref(), &used, "with the decision");
+    assert_same(answer.record.as_ref(), &used, "the record of the decision");
     assert_same(
         find(store, key_id).await.as_ref(),
         &used,
-        "with the last use",
+        "the last use is stored",
     );
 
     let suspended = suspend(store, key_id, at(200))
@@ -71,11 +71,15 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
         Some(Cause::Suspended),
         "a suspended key is refused"
     );
-    assert_same(answer.record.as_ref(), &suspended, "its secret was proved");
+    assert_same(
+        answer.record.as_ref(),
+        &suspended,
+        "a denial with a verified secret has the record",
+    );
     let refused = suspend(store, key_id, at(202)).await;
     assert!(
         matches!(refused, Err(StoreError::Refused(_))),
-        "the core decides: {refused:?}"
+        "the core refuses to suspend a suspended key: {refused:?}"
     );
     resume(store, key_id, at(300))
         .await
@@ -83,7 +87,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     assert_eq!(
         cause(&checked(store, &verifier, key, at(301)).await),
         None,
-        "and allowed again"
+        "a resumed key is valid again"
     );
 
     let policy = RotationPolicy::default();
@@ -102,7 +106,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
         assert_eq!(
             cause(&checked(store, &verifier, key, at(401)).await),
             None,
-            "both keys live"
+            "both keys are valid during the overlap"
         );
     }
     let successor = record(store, &rotated.successor.id)
@@ -110,7 +114,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
         .expect("the successor is there");
     assert_eq!(
         successor.lineage, issued.record.lineage,
-        "of the same lineage"
+        "the successor has the same lineage"
     );
     let refused = rotate(
         store,
@@ -124,7 +128,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     .await;
     assert!(
         matches!(refused, Err(StoreError::Refused(_))),
-        "a replaced key is not rotated"
+        "a replaced key cannot be rotated"
     );
 
     revoke(store, key_id, "old", at(500))
@@ -137,7 +141,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
         "a revoked key is refused"
     );
     let answer = checked(store, &verifier, rotated.key.expose(), at(501)).await;
-    assert_eq!(cause(&answer), None, "its successor lives on");
+    assert_eq!(cause(&answer), None, "its successor is still valid");
     for refused in [
         revoke(store, key_id, "again", at(502)).await,
         resume(store, key_id, at(503)).await,
@@ -145,7 +149,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     ] {
         assert!(
             matches!(refused, Err(StoreError::Refused(_))),
-            "nothing follows: {refused:?}"
+            "no change follows a revocation: {refused:?}"
         );
     }
     use EventKind::{Issued, Resumed, Revoked, Rotated, Suspended};
@@ -158,7 +162,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     assert_eq!(events[4].reason.as_deref(), Some("old"));
 }
 
-pub(super) async fn what_is_not_proved_tells_nothing<S: Store>(store: Arc<S>) {
+pub(super) async fn nothing_is_disclosed_before_the_secret_is_verified<S: Store>(store: Arc<S>) {
     let store = &*store;
     let format = KeyFormat::structured("acme").unwrap();
     let verifier = Verifier::new(format.clone());
@@ -182,11 +186,15 @@ pub(super) async fn what_is_not_proved_tells_nothing<S: Store>(store: Arc<S>) {
         assert_eq!(cause(&answer), Some(expected));
         assert!(
             answer.record.is_none(),
-            "no record without proof of the secret: {expected:?}"
+            "no record is returned before the secret is verified: {expected:?}"
         );
     }
     let found = find(store, &wrong.record.id).await;
-    assert_same(found.as_ref(), &wrong.record, "a wrong secret is no use");
+    assert_same(
+        found.as_ref(),
+        &wrong.record,
+        "a check with a wrong secret changes nothing",
+    );
     let missing = record(store, &unknown.record.id).await;
     assert!(
         matches!(missing, Err(StoreError::NotFound)),
@@ -199,8 +207,8 @@ pub(super) async fn what_is_not_proved_tells_nothing<S: Store>(store: Arc<S>) {
     );
 }
 
-/// K3, P10: whoever reads a lineage while it is rotated sees one live key or two.
-pub(super) async fn at_least_one_key_lives_while_others_are_rotated<S: Store + 'static>(
+/// K3, P10: a lineage that is read during rotations has one or two valid keys.
+pub(super) async fn a_lineage_always_has_a_valid_key_during_rotations<S: Store + 'static>(
     store: Arc<S>,
 ) {
     let format = KeyFormat::structured("acme").unwrap();
@@ -213,7 +221,10 @@ pub(super) async fn at_least_one_key_lives_while_others_are_rotated<S: Store + '
                 while !done.load(Ordering::Relaxed) {
                     let lineage = store.lineage(&first.id).await.unwrap();
                     let live = lineage.iter().filter(|key| key.is_live(at(1))).count();
-                    assert!((1..=2).contains(&live), "one live key or two, not {live}");
+                    assert!(
+                        (1..=2).contains(&live),
+                        "a lineage has 1 or 2 valid keys, not {live}"
+                    );
                     tokio::task::yield_now().await;
                 }
             })
@@ -231,12 +242,12 @@ pub(super) async fn at_least_one_key_lives_while_others_are_rotated<S: Store + '
     for reader in readers {
         reader
             .await
-            .expect("a reader never sees fewer than one live key, nor more than two");
+            .expect("a reader always sees one or two valid keys");
     }
     assert_eq!(
         store.lineage(&first.id).await.unwrap().len(),
         31,
-        "no key of it is lost"
+        "no key of the lineage is lost"
     );
 }
 
@@ -263,23 +274,27 @@ pub(super) async fn the_first_use_ends_the_overlap<S: Store>(store: Arc<S>) {
     assert_eq!(
         cause(&answer),
         None,
-        "the old key lives until the new one is used"
+        "the old key is valid until the first use of the new one"
     );
     let answer = checked(store, &verifier, new.key.expose(), at(30)).await;
-    assert_eq!(cause(&answer), None, "the new key is used");
+    assert_eq!(
+        cause(&answer),
+        None,
+        "the first use of the new key is allowed"
+    );
     let answer = checked(store, &verifier, old.key.expose(), at(30)).await;
     assert_eq!(
         cause(&answer),
         Some(Cause::Replaced),
-        "and the old one ends at that instant"
+        "the old key ends at the first use of the new one"
     );
     let answer = checked(store, &verifier, new.key.expose(), at(40)).await;
-    assert_eq!(cause(&answer), None, "and the new one goes on");
+    assert_eq!(cause(&answer), None, "the new key stays valid");
     use EventKind::{Expired, Issued, Rotated};
     assert_eq!(
         kinds(store).await,
         [Issued, Rotated, Expired],
-        "which is written once"
+        "the end of the overlap is written once"
     );
 }
 
@@ -297,7 +312,7 @@ pub(super) async fn a_digest_is_renewed<S: Store>(store: Arc<S>) {
             assert_eq!(
                 cause(&answer),
                 None,
-                "a key is found by its old digest, then its new one"
+                "a key is found by its old digest first, and later by its new one"
             );
             let found = find(store, &old.record.id)
                 .await
@@ -306,9 +321,9 @@ pub(super) async fn a_digest_is_renewed<S: Store>(store: Arc<S>) {
             assert_eq!(
                 found.digest.kind(),
                 kind,
-                "its digest is renewed at the first use"
+                "the digest is renewed at the first use"
             );
-            assert_eq!(found.version, 2, "and once");
+            assert_eq!(found.version, 2, "the digest is renewed once");
         }
     }
     use EventKind::{Issued, Rehashed};

@@ -1,4 +1,4 @@
-//! Lists: complete, in order, bounded, and of nobody else's keys.
+//! Lists: complete, in order, limited, and without keys that the filter excludes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::error::StoreError;
 use crate::store::{Batch, Filter, PAGE_MAX, Page, Store};
 
-/// Records whose ids and times run against the order that they are inserted in.
+/// Records whose ids and times decrease in the order of insertion.
 fn backwards(count: u64) -> Vec<KeyRecord> {
     (1..=count)
         .map(|number| {
@@ -25,8 +25,8 @@ async fn all_pages(store: &impl Store, filter: &Filter, size: usize) -> Vec<KeyI
         let records = store
             .list(filter, page)
             .await
-            .expect("a list can be read on");
-        assert!(records.len() <= size, "a page of {size} holds no more");
+            .expect("the next page of a list can be read");
+        assert!(records.len() <= size, "a page has at most {size} records");
         ids.extend(records.iter().map(|record| record.id));
         match records.last() {
             Some(last) => page = page.after(last.id),
@@ -45,7 +45,7 @@ pub(super) async fn pages_are_complete_and_in_order<S: Store>(store: Arc<S>) {
         let listed = all_pages(&*store, &Filter::default(), size).await;
         assert_eq!(
             listed, ids,
-            "in pages of {size}, each record once and in its order"
+            "pages of {size} contain each record once, in the order of insertion"
         );
     }
     let unknown = store
@@ -53,17 +53,17 @@ pub(super) async fn pages_are_complete_and_in_order<S: Store>(store: Arc<S>) {
         .await;
     assert!(
         matches!(unknown, Err(StoreError::NotFound)),
-        "a list behind a record that is not there says so, and does not seem to end: {unknown:?}",
+        "a list after an unknown record is an error, and not an empty page: {unknown:?}",
     );
 }
 
-pub(super) async fn a_page_has_a_bound<S: Store>(store: Arc<S>) {
+pub(super) async fn a_page_has_a_limit<S: Store>(store: Arc<S>) {
     let records = backwards(PAGE_MAX as u64 + 1);
     let batch = Batch {
         inserts: records.clone(),
         ..Batch::new()
     };
-    store.commit(&batch).await.expect("a batch has no bound");
+    store.commit(&batch).await.expect("a batch has no limit");
     for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
         let page = store
             .list(&Filter::default(), Page::first(limit))
@@ -72,15 +72,12 @@ pub(super) async fn a_page_has_a_bound<S: Store>(store: Arc<S>) {
         assert_eq!(
             page.len(),
             expected,
-            "a page that was asked to hold {limit}"
+            "records in a page with a limit of {limit}"
         );
     }
     let ids: Vec<_> = records.iter().map(|record| record.id).collect();
     let listed = all_pages(&*store, &Filter::default(), PAGE_MAX).await;
-    assert_eq!(
-        listed, ids,
-        "the last page holds what the first had no room for"
-    );
+    assert_eq!(listed, ids, "the second page contains the rest");
 }
 
 pub(super) async fn pages_hold_while_records_change<S: Store>(store: Arc<S>) {
@@ -117,11 +114,11 @@ pub(super) async fn pages_hold_while_records_change<S: Store>(store: Arc<S>) {
         .collect();
     assert_eq!(
         listed, expected,
-        "changes move no record; new ones come at the end"
+        "changes do not move records, and new ones are last"
     );
 }
 
-/// L3, K8: an owner's list is that owner's alone.
+/// L3, K8: an owner's list contains no other owner's keys.
 pub(super) async fn filters_compare_whole_texts<S: Store>(store: Arc<S>) {
     let owners = [
         None,
@@ -160,21 +157,21 @@ pub(super) async fn filters_compare_whole_texts<S: Store>(store: Arc<S>) {
             "the keys of {owner:?}"
         );
         let listed = all_pages(&*store, &filter(owner, Some("one")), 9).await;
-        assert_eq!(listed, [id(2 * number + 1)], "both filters hold together");
+        assert_eq!(listed, [id(2 * number + 1)], "both filters apply");
     }
     let listed = all_pages(&*store, &filter(None, Some("One")), 4).await;
     assert_eq!(
         listed.len(),
         owners.len(),
-        "one client's keys of every owner, and of none"
+        "the keys of a client, with any owner or none"
     );
     for (owner, client_name) in [("b", "One"), ("a", "o%"), ("a", "ONE"), ("a", "")] {
         let listed = all_pages(&*store, &filter(Some(owner), Some(client_name)), 9).await;
-        assert!(listed.is_empty(), "nobody is {client_name} of {owner}");
+        assert!(listed.is_empty(), "{owner} has no client {client_name}");
     }
 }
 
-pub(super) async fn a_lineage_is_told_apart_and_in_order<S: Store>(store: Arc<S>) {
+pub(super) async fn a_lineage_is_complete_and_in_order<S: Store>(store: Arc<S>) {
     let first = plain(5);
     let [mut second, mut third] = [plain(9), plain(3)];
     (second.lineage, third.lineage) = (first.id, first.id);
@@ -190,6 +187,6 @@ pub(super) async fn a_lineage_is_told_apart_and_in_order<S: Store>(store: Arc<S>
     );
     assert!(
         store.lineage(&second.id).await.unwrap().is_empty(),
-        "named by its first key alone"
+        "a lineage is found only by its first key"
     );
 }

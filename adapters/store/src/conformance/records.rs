@@ -1,4 +1,4 @@
-//! What is put in comes out again, and nothing else does.
+//! Records: what was stored is returned unchanged, and nothing else is.
 
 use std::sync::Arc;
 
@@ -37,20 +37,20 @@ pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) 
     let claim = SpendRequest::new(&plain(1), Usage::default(), Usage::default());
     assert!(
         !store.spend(&claim).await.unwrap(),
-        "nothing is spent of what is not there"
+        "an unknown key cannot spend"
     );
     store
         .note_uses(&[(id(1), at(0))])
         .await
-        .expect("a use of an unknown key is passed over");
+        .expect("a use of an unknown key is ignored");
     let update = store.commit(&updates([&next(&plain(1))])).await;
     assert!(
         matches!(update, Err(StoreError::Stale)),
-        "no record is updated into being"
+        "an update of an unknown key is stale"
     );
     assert!(
         find(&*store, &id(1)).await.is_none(),
-        "and none of these made one"
+        "none of these calls created a record"
     );
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn records_come_back_as_they_were<S: Store>(store: Arc<S>) {
         .list(&Filter::default(), Page::first(100))
         .await
         .unwrap();
-    assert_eq!(listed.len(), records.len(), "each record is listed once");
+    assert_eq!(listed.len(), records.len(), "the list has each record once");
     for (record, listed) in records.iter().zip(&listed) {
         assert_same(
             find(&*store, &record.id).await.as_ref(),
@@ -125,7 +125,7 @@ pub(super) async fn records_come_back_as_they_were<S: Store>(store: Arc<S>) {
     }
 }
 
-/// L2, L3: nothing that a text holds is read as a command or a pattern.
+/// L2, L3: no text is interpreted as a command or a pattern.
 pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
     let texts = [
         "'",
@@ -191,7 +191,7 @@ pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
         assert_eq!(
             all_events(&*store).await.last(),
             Some(&noted),
-            "a reason comes back: {text}"
+            "a reason is returned unchanged: {text}"
         );
 
         for (owner, client_name) in [(Some(*text), None), (None, Some(*text))] {
@@ -203,7 +203,7 @@ pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
             assert_eq!(
                 listed.len(),
                 1,
-                "a filter matches the one record with the text {text}"
+                "a filter matches only the record with the text {text}"
             );
             assert_same(listed.first(), &record, text);
         }
@@ -253,7 +253,7 @@ pub(super) async fn what_no_store_can_keep_is_refused<S: Store>(store: Arc<S>) {
         let refused = store.commit(&inserts([&record])).await;
         assert!(
             matches!(refused, Err(StoreError::Refused(_))),
-            "no such record: {refused:?}"
+            "an invalid record is refused: {refused:?}"
         );
     }
     let mut countless = plain(1);
@@ -264,13 +264,13 @@ pub(super) async fn what_no_store_can_keep_is_refused<S: Store>(store: Arc<S>) {
         let refused = store.commit(&inserts([&record])).await;
         assert!(
             matches!(refused, Err(StoreError::OutOfRange)),
-            "out of range: {refused:?}"
+            "a number out of range is refused: {refused:?}"
         );
     }
     assert!(
         find(&*store, &id(1)).await.is_none(),
-        "what was refused is not there"
+        "a refused record is not found"
     );
     let lookup = Lookup::Id(id(1));
-    assert!(store.find(&lookup).await.is_ok(), "and the store goes on");
+    assert!(store.find(&lookup).await.is_ok(), "the store still works");
 }

@@ -1,4 +1,4 @@
-//! What is spent is spent once, and a limit admits no more than it says.
+//! Usage: nothing is spent twice, and a limit is never exceeded.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::check::check;
 use crate::store::{SpendRequest, Store};
 use crate::verbs::save_issued;
 
-pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store: Arc<S>) {
+pub(super) async fn usage_is_replaced_only_if_unchanged<S: Store>(store: Arc<S>) {
     let mut record = plain(1);
     record.remaining_uses = Some(2);
     insert(&*store, [&record]).await;
@@ -20,7 +20,7 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
     assert_eq!(
         store.usage(&record.lineage).await.unwrap(),
         usage,
-        "a new record brings its uses"
+        "a new record creates its usage"
     );
 
     let bits = [1, 1 << 20, i64::MAX as u64, 1 << 63, u64::MAX, 0];
@@ -53,7 +53,7 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
                 .unwrap();
             assert!(
                 !spent,
-                "usage that was read as {before:?} is {usage:?} by now"
+                "usage {before:?} must not be replaced: it is {usage:?}"
             );
             assert_eq!(
                 store.usage(&record.lineage).await.unwrap(),
@@ -65,24 +65,24 @@ pub(super) async fn usage_is_exchanged_only_over_what_was_judged<S: Store>(store
             .spend(&SpendRequest::new(&record, usage, after))
             .await
             .unwrap();
-        assert!(spent, "usage that is still as it was judged is exchanged");
+        assert!(spent, "unchanged usage is replaced");
         usage = after;
         assert_eq!(
             store.usage(&record.lineage).await.unwrap(),
             usage,
-            "every bit is kept"
+            "every bit of the limiter's state is kept"
         );
         record.remaining_uses = remaining;
         assert_same(
             find(&*store, &record.id).await.as_ref(),
             &record,
-            "with the uses left",
+            "the record has the remaining uses",
         );
     }
 }
 
-/// I3: a decision on a record that has changed since is not spent.
-pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
+/// I3: a decision on an older version of the record spends nothing.
+pub(super) async fn a_spend_request_for_an_older_record_fails<S: Store>(store: Arc<S>) {
     let (record, other) = (plain(1), plain(2));
     insert(&*store, [&record, &other]).await;
     let after = Usage::new(RateState::from_bits(1), None);
@@ -106,18 +106,18 @@ pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
     for claim in [claim, foreign, gone, ahead] {
         assert!(
             !store.spend(&claim).await.unwrap(),
-            "no such key of that version: {claim:?}"
+            "the key does not have that version: {claim:?}"
         );
         assert_eq!(
             store.usage(&record.lineage).await.unwrap(),
             Usage::default(),
-            "nor spent"
+            "a failed spend changes nothing"
         );
     }
     let claim = SpendRequest::new(&changed, Usage::default(), after);
     assert!(
         store.spend(&claim).await.unwrap(),
-        "a claim on the record as it is is accepted"
+        "a spend for the current record succeeds"
     );
     let ended = revoked(&changed, "");
     store.commit(&updates([&ended])).await.unwrap();
@@ -128,7 +128,7 @@ pub(super) async fn a_claim_on_an_older_record_loses<S: Store>(store: Arc<S>) {
     );
 }
 
-/// A successor gets no second allowance.
+/// A successor shares the usage of its predecessor.
 pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
     let mut first = plain(1);
     first.remaining_uses = Some(5);
@@ -141,7 +141,7 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
             .unwrap()
     );
 
-    // As read before the spending, and so with more uses than are left.
+    // Read before the spend, so it has more uses than remain.
     let mut successor = plain(2);
     successor.lineage = first.id;
     successor.remaining_uses = Some(5);
@@ -149,12 +149,12 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
     assert_eq!(
         store.usage(&first.id).await.unwrap(),
         after,
-        "an insert gives nothing back"
+        "the insert of a successor does not restore uses"
     );
     assert_eq!(
         store.usage(&successor.id).await.unwrap(),
         Usage::default(),
-        "no second usage"
+        "the successor has no usage of its own"
     );
 
     let last = Usage::new(RateState::from_bits(78), Some(1));
@@ -169,28 +169,28 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
         assert_eq!(
             found.remaining_uses,
             Some(1),
-            "both see what either has left"
+            "both keys have the same remaining uses"
         );
     }
 }
 
-/// I12: many clients at once redeem one use once.
-pub(super) async fn one_use_is_redeemed_once<S: Store + 'static>(store: Arc<S>) {
+/// I12: many concurrent clients can spend one use only once.
+pub(super) async fn one_use_is_spent_once<S: Store + 'static>(store: Arc<S>) {
     let request = IssueRequest::new("Acme Ltd").unwrap().uses(1).unwrap();
     let (allowed, causes) = rush(store, request, 64).await;
-    assert_eq!(allowed, 1, "one use is redeemed once");
+    assert_eq!(allowed, 1, "one use is spent once");
     assert!(
         causes.iter().all(|cause| *cause == Cause::UsesSpent),
         "the others: {causes:?}"
     );
 }
 
-/// I2: checks at the same instant cannot slip past one another.
-pub(super) async fn a_limit_admits_no_more_than_it_says<S: Store + 'static>(store: Arc<S>) {
+/// I2: concurrent checks cannot exceed a limit.
+pub(super) async fn a_limit_is_never_exceeded<S: Store + 'static>(store: Arc<S>) {
     let limit = RateLimit::new(10, Millis::from_hours(1)).unwrap();
     let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(limit);
     let (allowed, causes) = rush(store, request, 40).await;
-    assert_eq!(allowed, 10, "a limit of 10 admits 10 of 40");
+    assert_eq!(allowed, 10, "a limit of 10 allows 10 of 40 requests");
     assert!(
         causes.iter().all(|cause| *cause == Cause::RateLimit),
         "the others: {causes:?}"
@@ -221,7 +221,7 @@ async fn rush<S: Store + 'static>(
         let checked = task
             .await
             .expect("a check does not panic")
-            .expect("a check is answered");
+            .expect("a check does not fail");
         match checked.decision.denial() {
             None => allowed += 1,
             Some(denial) => causes.push(denial.cause()),
@@ -230,7 +230,7 @@ async fn rush<S: Store + 'static>(
     (allowed, causes)
 }
 
-pub(super) async fn the_latest_use_is_noted<S: Store>(store: Arc<S>) {
+pub(super) async fn the_latest_use_is_recorded<S: Store>(store: Arc<S>) {
     let (active, ended) = (plain(1), revoked(&plain(2), "leaked"));
     insert(&*store, [&active, &ended]).await;
     let noted = |record: &KeyRecord, millis| {
@@ -246,7 +246,7 @@ pub(super) async fn the_latest_use_is_noted<S: Store>(store: Arc<S>) {
             (ended.id, at(5)),
         ])
         .await
-        .expect("uses are noted in bulk");
+        .expect("uses can be recorded in bulk");
     assert_same(
         find(&*store, &active.id).await.as_ref(),
         &noted(&active, 20),
@@ -255,11 +255,11 @@ pub(super) async fn the_latest_use_is_noted<S: Store>(store: Arc<S>) {
     assert_same(
         find(&*store, &ended.id).await.as_ref(),
         &noted(&ended, 5),
-        "use of a revoked key",
+        "the use of a revoked key is recorded",
     );
     assert!(
         find(&*store, &id(9)).await.is_none(),
-        "a use makes no record"
+        "a use of an unknown key creates no record"
     );
 
     for (millis, latest) in [
@@ -277,14 +277,17 @@ pub(super) async fn the_latest_use_is_noted<S: Store>(store: Arc<S>) {
             "an older use changes nothing",
         );
     }
-    store.note_uses(&[]).await.expect("no use is no error");
+    store
+        .note_uses(&[])
+        .await
+        .expect("an empty list of uses is not an error");
     let many: Vec<_> = (0..2_000)
         .map(|use_| (active.id, at(2_000_000 + use_)))
         .collect();
     store
         .note_uses(&many)
         .await
-        .expect("many uses are noted in one step");
+        .expect("many uses can be recorded at once");
     let found = find(&*store, &active.id).await;
     assert_same(
         found.as_ref(),
@@ -294,5 +297,5 @@ pub(super) async fn the_latest_use_is_noted<S: Store>(store: Arc<S>) {
     store
         .commit(&updates([&next(&active)]))
         .await
-        .expect("noting a use moves no version");
+        .expect("a use does not change the version");
 }
