@@ -59,8 +59,8 @@ func isGuarded(err error) bool {
 	}
 	state := sqlState(err)
 	return state == "KS001" || state == "KS002" || sqliteCode(err) == sqliteConstraintTrigger ||
-		strings.Contains(err.Error(), "a revoked or suspended key is not made active by this") ||
-		strings.Contains(err.Error(), "a version never goes back")
+		strings.Contains(err.Error(), "a revoked key must stay revoked, and is_active must be false unless status is active") ||
+		strings.Contains(err.Error(), "version must not decrease")
 }
 
 // isPassing reports whether PostgreSQL undid the transaction only because of concurrent

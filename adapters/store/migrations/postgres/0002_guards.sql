@@ -1,21 +1,22 @@
--- What holds whoever writes: keystile, an older program that knows only the columns it
--- once made, or somebody at a prompt.
+-- Guards that apply to every writer: keystile, an older program that knows only its own
+-- columns, or a person at a prompt.
 --
--- The functions act with the rights of who ran this file, so that a program which may
--- write api_keys alone goes on doing so, and they name the schema of the table that they
--- were called for: neither search_path nor a temporary table leads them elsewhere.
+-- The functions run with the rights of the role that ran this file, so that a program with
+-- rights only on api_keys still works. They name the schema of their table explicitly, so
+-- that neither search_path nor a temporary table can redirect them.
 
--- Readers follow the events behind the last number that they have seen. A number that was
--- taken early and committed late would be passed over, so writers of events take turns
--- from the number to the end of the transaction. Events are therefore written last:
--- whoever waits for anything else must not hold up the others. A number that was given
--- with the row is not heeded.
+-- Readers continue after the last event number that they have seen. They would miss a
+-- number that was taken early and committed late, so only one transaction at a time writes
+-- events, from its first number to its end. Write events last, so that the other
+-- transactions do not wait for longer than necessary. The number in an inserted row is
+-- ignored.
 CREATE FUNCTION keystile_number_event() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- 1800697188 is "kstd" in ASCII; with it the schema, since one database may hold many.
+    -- 1800697188 is "kstd" in ASCII; the second number is the schema, since one database may
+    -- hold many.
     PERFORM pg_advisory_xact_lock(1800697188, hashtext(TG_TABLE_SCHEMA));
-    -- A writer whose machine is gone would hold up the others until the server noticed.
+    -- A writer whose machine fails would block the others until the server detects it.
     IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
         PERFORM set_config('idle_in_transaction_session_timeout', '10s', TRUE);
     END IF;
@@ -27,7 +28,7 @@ $$;
 CREATE TRIGGER api_key_events_number BEFORE INSERT ON api_key_events
 FOR EACH ROW EXECUTE FUNCTION keystile_number_event();
 
--- A text as JSONB, or NULL where it is none.
+-- A text as JSONB, or NULL if it is not valid JSON.
 CREATE FUNCTION keystile_jsonb(json BYTEA) RETURNS JSONB
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -37,12 +38,12 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
 END
 $$;
 
--- A revoked key stays revoked, with its instant and reason; is_active says of no key that
--- it may be used when its status says that it may not; and a version never goes back.
+-- A revoked key stays revoked, with its instant and reason; is_active is true only if the
+-- status is active; and a version never decreases.
 --
--- A change by other code counts as one: whoever read the record before it is stale. It is
--- told by its leaving the version alone. Other code revokes by is_active. A use is no
--- change: last_used_at is not among the columns.
+-- A change by other code, which does not change the version, increments it here, so that
+-- a change by keystile on the record before it is refused as stale. Other code revokes by
+-- is_active. A use is not a change: last_used_at is not among the columns.
 CREATE FUNCTION keystile_guard_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -52,19 +53,19 @@ BEGIN
             OR NEW.revoke_reason IS DISTINCT FROM OLD.revoke_reason))
         OR (NEW.status <> 'active' AND NEW.is_active IS DISTINCT FROM FALSE)
     THEN
-        RAISE EXCEPTION 'a revoked or suspended key is not made active by this'
+        RAISE EXCEPTION 'a revoked key must stay revoked, and is_active must be false unless status is active'
             USING ERRCODE = 'KS001';
     END IF;
     IF NEW.version < OLD.version THEN
-        RAISE EXCEPTION 'a version never goes back' USING ERRCODE = 'KS002';
+        RAISE EXCEPTION 'version must not decrease' USING ERRCODE = 'KS002';
     END IF;
-    -- Other code knows nothing of the text beside it.
+    -- Other code changes metadata and does not know metadata_text.
     IF NEW.metadata IS DISTINCT FROM OLD.metadata
         AND NEW.metadata_text IS NOT DISTINCT FROM OLD.metadata_text
     THEN
         NEW.metadata_text := NULL;
     END IF;
-    -- A row without a key_id is only just being adopted.
+    -- A row without a key_id is being adopted.
     IF OLD.key_id IS NOT NULL AND NEW.version = OLD.version AND (
         NEW.key_hash, NEW.digest_pepper, NEW.key_prefix, NEW.client_name, NEW.client_email,
         NEW.owner, NEW.environment, NEW.permissions, NEW.allowed_endpoints,
@@ -99,13 +100,13 @@ CREATE TRIGGER api_keys_guard BEFORE UPDATE OF key_hash, digest_pepper, key_pref
     revoke_reason, key_id, lineage, replaced_by, overlap_until, ends_at_first_use, version
 ON api_keys FOR EACH ROW EXECUTE FUNCTION keystile_guard_key();
 
--- A key that other code inserts is adopted as those before it were. Its id is random: the
--- number of a row may come again where somebody sets its sequence back, and an id must not.
+-- A key that other code inserts is adopted in the same way. Its id is random: a row's number
+-- can occur again if the sequence is reset, and an id must not.
 CREATE FUNCTION keystile_adopt_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     random TEXT := upper(gen_random_uuid()::text);
-    -- The middle of a UUID is not all random.
+    -- The middle of a UUID is not entirely random.
     new_id TEXT := '1' || left(random, 8) || right(random, 7);
 BEGIN
     EXECUTE format('INSERT INTO %I.api_key_usage (lineage) VALUES ($1)', TG_TABLE_SCHEMA)
@@ -130,9 +131,9 @@ $$;
 CREATE TRIGGER api_keys_adopted AFTER INSERT ON api_keys
 FOR EACH ROW WHEN (NEW.key_id IS NULL) EXECUTE FUNCTION keystile_adopt_key();
 
--- What other code did leaves its event, at the end of its transaction: see
--- keystile_number_event. keystile brings its events itself. A key whose row is gone has
--- ended as well, and whoever still holds its record must hear of it.
+-- Writes the events of changes by other code, at the end of the transaction: see
+-- keystile_number_event. keystile writes its events itself. A key whose row is deleted has
+-- ended too, and processes that cache its record must be notified.
 CREATE FUNCTION keystile_note_others() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -170,7 +171,7 @@ DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (OLD.status <> 'revoked' AND OLD.key_id IS NOT NULL)
 EXECUTE FUNCTION keystile_note_others();
 
--- Whoever listens hears of each change with the id of its key. A use is no change.
+-- Notifies listeners of each change, with the id of the key. A use is not a change.
 CREATE FUNCTION keystile_notify() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,10 +1,10 @@
 -- The tables of keystile for PostgreSQL 13 and later.
 --
--- A table `api_keys` that an application has already, with the columns of the first
--- statement on it, is adopted: it gets further columns, and its keys verify from then on.
--- A table without `client_email`, `expires_at` or `metadata` must be given those first.
--- Any program that runs SQL files can run this one, once and in a transaction. It works in
--- the schema in which tables are made, the first of `search_path`.
+-- An existing table `api_keys` of an application is adopted if it has the columns of the
+-- CREATE TABLE below: more columns are added, and its keys are valid from then on. Add
+-- `client_email`, `expires_at` and `metadata` first if they are missing. Any program that
+-- runs SQL files can run this one, once and in a transaction. It uses the schema in which
+-- tables are created, which is the first of `search_path`.
 
 CREATE TABLE IF NOT EXISTS keystile_migrations (
     version INTEGER PRIMARY KEY,
@@ -12,8 +12,8 @@ CREATE TABLE IF NOT EXISTS keystile_migrations (
     applied_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT date_trunc('milliseconds', now())
 );
 
--- Instants are written to the millisecond. Of what other code writes beside us, parts of a
--- millisecond are cut off; an infinite instant is damage, and never "no end".
+-- keystile writes instants with millisecond precision. Of instants that other code writes,
+-- fractions of a millisecond are ignored; an infinite instant is an error, and never "no end".
 CREATE TABLE IF NOT EXISTS api_keys (
     id SERIAL PRIMARY KEY,
     -- SHA-256 or HMAC-SHA-256 of the key's text, in lower-case hex.
@@ -26,14 +26,14 @@ CREATE TABLE IF NOT EXISTS api_keys (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
     last_used_at TIMESTAMP WITH TIME ZONE,
     expires_at TIMESTAMP WITH TIME ZONE,
-    -- True while `status` is active; for code that knows this column alone.
+    -- True if `status` is active, for code that knows only this column.
     is_active BOOLEAN DEFAULT TRUE,
     rate_limit INTEGER DEFAULT 1000,
     metadata JSONB DEFAULT '{}'
 );
 
--- Fails here, before anything is changed, where a column of an adopted table is missing or
--- holds another type: an instant without a time zone, for one, could be any.
+-- Fails before any change if a column of an adopted table is missing or has another type:
+-- for example, a timestamp without a time zone is ambiguous.
 DO $$
 DECLARE
     wrong TEXT;
@@ -61,9 +61,9 @@ BEGIN
             AND format_type(a.atttypid, NULL) = ANY (expected.types)
     );
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'the table api_keys cannot be adopted: %', wrong;
+        RAISE EXCEPTION 'the table api_keys cannot be adopted, these columns are missing or of another type: %', wrong;
     END IF;
-    -- The article's 10 characters hold the beginning of its own keys alone.
+    -- An application's column may be too short for the prefixes of keystile's keys.
     IF EXISTS (
         SELECT 1 FROM pg_attribute
         WHERE attrelid = 'api_keys'::regclass AND attname = 'key_prefix'
@@ -74,17 +74,17 @@ BEGIN
 END
 $$;
 
--- What a lineage of keys has spent. Each key has a lineage, and each lineage a row here.
+-- The usage of each lineage of keys. Each key has a lineage, and each lineage has a row here.
 CREATE TABLE api_key_usage (
     lineage TEXT COLLATE "C" PRIMARY KEY,
-    -- The limiter's state, 64 bits read as a signed number.
+    -- The limiter's state: 64 bits, as a signed number.
     rate_state BIGINT NOT NULL DEFAULT 0,
     -- NULL: uses are not counted.
     remaining_uses BIGINT CHECK (remaining_uses >= 0)
-    -- Each request may change a row: with room for the next state beside it, no index changes.
+    -- Each request may update a row: with free space in the page, no index has to change.
 ) WITH (fillfactor = 70);
 
--- What happened to keys. Rows are only ever added; 0002_guards.sql numbers them.
+-- The events of keys. Rows are only added, never changed; 0002_guards.sql numbers them.
 CREATE SEQUENCE api_key_event_numbers AS BIGINT;
 CREATE TABLE api_key_events (
     -- Events become visible in the order of their numbers.
@@ -102,7 +102,7 @@ CREATE INDEX api_key_events_successor ON api_key_events (successor) WHERE succes
 
 ALTER TABLE api_keys
     ADD COLUMN key_id TEXT COLLATE "C",
-    -- The pepper's version where key_hash is HMAC-SHA-256; NULL where it is SHA-256.
+    -- The pepper's version if key_hash is HMAC-SHA-256; NULL if it is SHA-256.
     ADD COLUMN digest_pepper BIGINT,
     ADD COLUMN owner TEXT,
     ADD COLUMN environment TEXT,
@@ -112,11 +112,11 @@ ALTER TABLE api_keys
     -- rate_limit requests in each window. Both NULL: no limit. rate_burst NULL: as rate_limit.
     ADD COLUMN rate_window_ms BIGINT,
     ADD COLUMN rate_burst BIGINT,
-    -- A limit beyond what rate_limit can hold, which then says 2147483647; else NULL.
+    -- A limit that is too large for rate_limit, which is then 2147483647; otherwise NULL.
     ADD COLUMN rate_limit_wide BIGINT CHECK (rate_limit_wide BETWEEN 2147483648 AND 4294967295),
-    -- The metadata's text as it was given, in UTF-8: JSONB keeps no order of names, no
-    -- spaces and not every number. NULL where other code wrote the metadata. Where the
-    -- text is not JSON, or not such as JSONB holds, metadata itself is NULL.
+    -- The metadata's original text in UTF-8: JSONB does not keep the order of names, spaces
+    -- and every number. NULL if other code wrote the metadata. If the text is not JSON, or
+    -- JSON that JSONB cannot store, metadata itself is NULL.
     ADD COLUMN metadata_text BYTEA,
     ADD COLUMN scope_type TEXT,
     ADD COLUMN lineage TEXT COLLATE "C" REFERENCES api_key_usage (lineage),
@@ -129,13 +129,13 @@ ALTER TABLE api_keys
     ADD COLUMN ends_at_first_use TEXT COLLATE "C",
     ADD COLUMN version BIGINT NOT NULL DEFAULT 1 CHECK (version >= 1);
 
--- Adoption. A key's id is 1 and its row's number in 15 digits.
+-- Adoption. The id of a key is the digit 1 and the row's number in 15 digits.
 INSERT INTO api_key_usage (lineage)
 SELECT '1' || lpad(id::text, 15, '0') FROM api_keys;
 
--- Where is_active was not true, the application refused the key as revoked, and nothing
--- there led back: so it is revoked, not suspended. A limit that was NULL said nothing, and
--- becomes the column's default: no key gains by being adopted.
+-- If is_active was not true, the application refused the key as revoked and had no way to
+-- restore it, so it becomes revoked and not suspended. A limit of NULL becomes the column's
+-- default: adoption gives no key more rights.
 UPDATE api_keys SET
     key_id = '1' || lpad(id::text, 15, '0'),
     lineage = '1' || lpad(id::text, 15, '0'),

@@ -1,9 +1,9 @@
 -- The tables of keystile for SQLite.
 --
--- A table `api_keys` that an application has already, with the columns of the first
--- statement on it, is adopted: it gets further columns, and its keys verify from then on.
--- A table without `client_email`, `expires_at` or `metadata` must be given those first.
--- Any program that runs SQL files can run this one, once and in a transaction.
+-- An existing table `api_keys` of an application is adopted if it has the columns of the
+-- CREATE TABLE below: more columns are added, and its keys are valid from then on. Add
+-- `client_email`, `expires_at` and `metadata` first if they are missing. Any program that
+-- runs SQL files can run this one, once and in a transaction.
 
 CREATE TABLE IF NOT EXISTS keystile_migrations (
     version INTEGER PRIMARY KEY,
@@ -11,11 +11,11 @@ CREATE TABLE IF NOT EXISTS keystile_migrations (
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 
--- Instants are text in UTC, as 2026-09-21T14:13:20.000Z. What other code writes beside us
--- is read too: with a space for the T, without a fraction, with another offset, and
--- without any offset as UTC.
+-- keystile writes instants as text in UTC, such as 2026-09-21T14:13:20.000Z. It also reads
+-- those of other code: with a space instead of the T, without a fraction, with another
+-- offset, and without an offset as UTC.
 CREATE TABLE IF NOT EXISTS api_keys (
-    -- Never given out twice, so that a list goes on where it stopped.
+    -- Never used twice, so that a list continues where it stopped.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- SHA-256 or HMAC-SHA-256 of the key's text, in lower-case hex.
     key_hash VARCHAR(64) NOT NULL UNIQUE,
@@ -26,27 +26,27 @@ CREATE TABLE IF NOT EXISTS api_keys (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     last_used_at TIMESTAMP WITH TIME ZONE,
     expires_at TIMESTAMP WITH TIME ZONE,
-    -- True while `status` is active; for code that knows this column alone.
+    -- True if `status` is active, for code that knows only this column.
     is_active BOOLEAN DEFAULT TRUE,
     rate_limit INTEGER DEFAULT 1000,
     metadata JSONB DEFAULT '{}'
 );
 
--- Fails here, before anything is changed, where a column of an adopted table is missing.
+-- Fails before any change if a column of an adopted table is missing.
 SELECT key_hash, key_prefix, client_name, client_email, permissions, created_at,
     last_used_at, expires_at, is_active, rate_limit, metadata
 FROM api_keys LIMIT 0;
 
--- What a lineage of keys has spent. Each key has a lineage, and each lineage a row here.
+-- The usage of each lineage of keys. Each key has a lineage, and each lineage has a row here.
 CREATE TABLE api_key_usage (
     lineage TEXT PRIMARY KEY NOT NULL,
-    -- The limiter's state, 64 bits read as a signed number.
+    -- The limiter's state: 64 bits, as a signed number.
     rate_state INTEGER NOT NULL DEFAULT 0,
     -- NULL: uses are not counted.
     remaining_uses INTEGER CHECK (remaining_uses >= 0)
 );
 
--- What happened to keys. Rows are only ever added.
+-- The events of keys. Rows are only added, never changed.
 CREATE TABLE api_key_events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
@@ -60,7 +60,7 @@ CREATE INDEX api_key_events_key_id ON api_key_events (key_id);
 CREATE INDEX api_key_events_successor ON api_key_events (successor) WHERE successor IS NOT NULL;
 
 ALTER TABLE api_keys ADD COLUMN key_id TEXT;
--- The pepper's version where key_hash is HMAC-SHA-256; NULL where it is SHA-256.
+-- The pepper's version if key_hash is HMAC-SHA-256; NULL if it is SHA-256.
 ALTER TABLE api_keys ADD COLUMN digest_pepper INTEGER;
 ALTER TABLE api_keys ADD COLUMN owner TEXT;
 ALTER TABLE api_keys ADD COLUMN environment TEXT;
@@ -81,14 +81,14 @@ ALTER TABLE api_keys ADD COLUMN overlap_until TEXT;
 ALTER TABLE api_keys ADD COLUMN ends_at_first_use TEXT;
 ALTER TABLE api_keys ADD COLUMN version INTEGER NOT NULL DEFAULT 1 CHECK (version >= 1);
 
--- Adoption. A key's id is 1 and its row's number in 15 digits.
+-- Adoption. The id of a key is the digit 1 and the row's number in 15 digits.
 INSERT INTO api_key_usage (lineage)
 SELECT '1' || printf('%015d', rowid) FROM api_keys;
 
--- Where is_active was not true, the application refused the key as revoked, and nothing
--- there led back: so it is revoked, not suspended. An is_active that is neither true,
--- false nor NULL fails the migration, which is then undone as a whole. A limit that was
--- NULL said nothing, and becomes the column's default: no key gains by being adopted.
+-- If is_active was not true, the application refused the key as revoked and had no way to
+-- restore it, so it becomes revoked and not suspended. If is_active is not true, false or
+-- NULL, the migration fails and is rolled back. A limit of NULL becomes the column's
+-- default: adoption gives no key more rights.
 UPDATE api_keys SET
     key_id = '1' || printf('%015d', rowid),
     lineage = '1' || printf('%015d', rowid),

@@ -1,25 +1,25 @@
--- What holds whoever writes: keystile, an older program that knows only the columns it
--- once made, or somebody at a prompt.
+-- Guards that apply to every writer: keystile, an older program that knows only its own
+-- columns, or a person at a prompt.
 
--- A revoked key stays revoked, with its instant and reason; and is_active says of no key
--- that it may be used when its status says that it may not.
+-- A revoked key stays revoked, with its instant and reason; and is_active is true only if
+-- the status is active.
 CREATE TRIGGER api_keys_revocation_stands BEFORE UPDATE ON api_keys
 WHEN (OLD.status = 'revoked' AND (NEW.status IS NOT 'revoked'
         OR NEW.revoked_at IS NOT OLD.revoked_at
         OR NEW.revoke_reason IS NOT OLD.revoke_reason))
     OR (NEW.status <> 'active' AND NEW.is_active IS NOT 0)
 BEGIN
-    SELECT RAISE(ABORT, 'a revoked or suspended key is not made active by this');
+    SELECT RAISE(ABORT, 'a revoked key must stay revoked, and is_active must be false unless status is active');
 END;
 
 CREATE TRIGGER api_keys_version_grows BEFORE UPDATE ON api_keys
 WHEN NEW.version < OLD.version
 BEGIN
-    SELECT RAISE(ABORT, 'a version never goes back');
+    SELECT RAISE(ABORT, 'version must not decrease');
 END;
 
--- A change by other code counts as one: whoever read the record before it is stale. Other
--- code revokes by is_active.
+-- A change by other code increments the version, so that a change by keystile on the record
+-- before it is refused as stale. Other code revokes by is_active.
 CREATE TRIGGER api_keys_changed_by_others
 AFTER UPDATE OF key_hash, client_name, client_email, permissions, expires_at, is_active,
     rate_limit, metadata ON api_keys
@@ -39,8 +39,8 @@ BEGIN
     WHERE rowid = NEW.rowid AND version = OLD.version;
 END;
 
--- A key that other code inserts is adopted as those before it were. Its id is random,
--- since the number of a deleted row may come again, and an id must not.
+-- A key that other code inserts is adopted in the same way. Its id is random, since the
+-- number of a deleted row can occur again, and an id must not.
 CREATE TRIGGER api_keys_adopted AFTER INSERT ON api_keys
 WHEN NEW.key_id IS NULL
 BEGIN
@@ -63,12 +63,12 @@ BEGIN
     FROM api_keys WHERE rowid = NEW.rowid;
 END;
 
--- INSERT OR REPLACE would put a fresh row in the place of a revoked one.
+-- INSERT OR REPLACE would replace a revoked row with a new one.
 CREATE TRIGGER api_keys_revoked_not_replaced BEFORE INSERT ON api_keys
 WHEN EXISTS (SELECT 1 FROM api_keys
     WHERE (key_hash = NEW.key_hash OR key_id = NEW.key_id) AND status = 'revoked')
 BEGIN
-    SELECT RAISE(ABORT, 'a revoked key is not inserted again');
+    SELECT RAISE(ABORT, 'a revoked key must not be inserted again');
 END;
 
 INSERT INTO keystile_migrations (version, name) VALUES (2, '0002_guards');
