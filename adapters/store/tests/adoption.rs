@@ -1,5 +1,5 @@
-//! A table that an application made by the well-known example is adopted: its keys verify
-//! afterwards, and none gains by it.
+//! A table that an application created like the well-known example is adopted: its keys stay
+//! valid, and none gets more rights.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,24 +8,24 @@
     reason = "a test's fixtures"
 )]
 
-#[path = "adoption/place.rs"]
-mod place;
+#[path = "adoption/app_database.rs"]
+mod app_database;
 
+use app_database::{AppDatabase, NOON, TABLE, answer, at, cause, damage, hash, key};
 use keystile::{Cause, Decision, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
 use keystile_store::{Filter, Page, SqliteStore, Store, StoreError, check, resume};
-use place::{NOON, Place, TABLE, answer, at, cause, damage, hash, key};
 use rusqlite::Connection;
 
 #[tokio::test]
-async fn an_applications_keys_verify_after_it() {
-    let place = Place::new();
-    place.row(
+async fn an_applications_keys_stay_valid() {
+    let database = AppDatabase::new();
+    database.row(
         1,
         "permissions, metadata",
         r#"'["read","write"]', '{"plan":"gold"}'"#,
     );
-    place.row(2, "client_email, rate_limit", "'ops@acme.example', 2");
-    let store = place.adopted().await;
+    database.row(2, "client_email, rate_limit", "'ops@acme.example', 2");
+    let store = database.adopted().await;
 
     let verifier = Verifier::new(KeyFormat::opaque("dt").unwrap());
     for (permission, granted) in [("read", true), ("write", true), ("delete", false)] {
@@ -79,12 +79,12 @@ async fn an_applications_keys_verify_after_it() {
 }
 
 #[tokio::test]
-async fn what_was_refused_stays_refused() {
-    let place = Place::new();
-    place.row(1, "is_active", "FALSE");
-    place.row(2, "is_active", "NULL");
-    place.row(3, "is_active", "TRUE");
-    let store = place.adopted().await;
+async fn refused_keys_stay_refused() {
+    let database = AppDatabase::new();
+    database.row(1, "is_active", "FALSE");
+    database.row(2, "is_active", "NULL");
+    database.row(3, "is_active", "TRUE");
+    let store = database.adopted().await;
     assert_eq!(cause(&store, 1, at(0)).await, Some(Cause::Revoked));
     assert_eq!(
         cause(&store, 2, at(0)).await,
@@ -102,7 +102,7 @@ async fn what_was_refused_stays_refused() {
 
 #[tokio::test]
 async fn expiry_is_read_in_each_form_and_to_the_instant() {
-    let place = Place::new();
+    let database = AppDatabase::new();
     let noon = [
         "'2026-06-21 12:00:00'",
         "'2026-06-21T12:00:00.000Z'",
@@ -111,10 +111,10 @@ async fn expiry_is_read_in_each_form_and_to_the_instant() {
         "datetime(1782043200, 'unixepoch')",
     ];
     for (expiry, number) in noon.iter().zip(1..) {
-        place.row(number, "expires_at", expiry);
+        database.row(number, "expires_at", expiry);
     }
-    place.row(9, "expires_at", "NULL");
-    let store = place.adopted().await;
+    database.row(9, "expires_at", "NULL");
+    let store = database.adopted().await;
     for number in 1..=noon.len() {
         let before = UnixMillis::new(NOON - 1).unwrap();
         assert_eq!(
@@ -137,10 +137,10 @@ async fn expiry_is_read_in_each_form_and_to_the_instant() {
     );
 }
 
-/// J11, P5: what cannot be read is an error; a restriction is never lost on the way.
+/// J11, P5: a value that cannot be read is an error, so that no restriction is lost.
 #[tokio::test]
-async fn what_no_record_can_hold_is_never_a_grant() {
-    let place = Place::new();
+async fn an_unreadable_value_is_never_a_grant() {
+    let database = AppDatabase::new();
     let rows = [
         ("expires_at", "''", "expires_at"),
         ("expires_at", "'never'", "expires_at"),
@@ -164,29 +164,29 @@ async fn what_no_record_can_hold_is_never_a_grant() {
         ("metadata", "zeroblob(20000)", "any"),
     ];
     for ((column, value, _), number) in rows.iter().zip(1..) {
-        place.row(number, column, value);
+        database.row(number, column, value);
     }
-    let store = place.adopted().await;
+    let store = database.adopted().await;
     for ((column, value, expected), number) in rows.iter().zip(1..) {
         assert_eq!(damage(&store, number).await, *expected, "{column} {value}");
     }
     let listed = store.list(&Filter::default(), Page::first(9)).await;
     let Err(error) = listed else {
-        panic!("a list does not pass over damage")
+        panic!("expected an error for a list with a damaged row")
     };
     assert_eq!(
         error.to_string(),
         "a stored row is damaged: row 1, column expires_at: expected an instant from 1973 to \
-         9999, as 2026-09-21T14:13:20.000Z",
+         9999, such as 2026-09-21T14:13:20.000Z",
     );
 }
 
 #[tokio::test]
-async fn a_limit_that_said_nothing_becomes_the_default() {
-    let place = Place::new();
-    place.row(1, "rate_limit", "NULL");
-    place.row(2, "rate_limit", "0");
-    let store = place.adopted().await;
+async fn a_limit_of_null_becomes_the_default() {
+    let database = AppDatabase::new();
+    database.row(1, "rate_limit", "NULL");
+    database.row(2, "rate_limit", "0");
+    let store = database.adopted().await;
     let checked = answer(&store, 1, at(0)).await.unwrap();
     let limit = checked.record.unwrap().rate_limit.expect("a limit");
     assert_eq!(limit.limit(), 1_000);
@@ -197,9 +197,9 @@ async fn a_limit_that_said_nothing_becomes_the_default() {
     );
 }
 
-/// L1: also where the application's column compares without regard to case.
+/// L1: also if the application's column ignores case.
 #[tokio::test]
-async fn a_digest_in_another_case_or_of_another_kind_is_no_digest() {
+async fn a_digest_in_another_case_or_of_another_kind_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let application = Connection::open(&path).unwrap();
@@ -221,7 +221,7 @@ async fn a_digest_in_another_case_or_of_another_kind_is_no_digest() {
     assert_eq!(cause(&store, 3, at(0)).await, Some(Cause::UnknownKey));
 }
 
-/// A migration is done whole or not at all.
+/// A migration is atomic.
 #[tokio::test]
 async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
     let without = |column: &str| {
@@ -267,26 +267,26 @@ async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
     }
 }
 
-/// The files are plain SQL, and note for themselves that they were run.
+/// The files are plain SQL, and record that they were run.
 #[tokio::test]
 async fn another_program_may_run_the_files() {
-    let place = Place::new();
-    place.row(1, "is_active", "TRUE");
+    let database = AppDatabase::new();
+    database.row(1, "is_active", "TRUE");
     for sql in [
         include_str!("../migrations/sqlite/0001_tables.sql"),
         include_str!("../migrations/sqlite/0002_guards.sql"),
     ] {
-        place.application.execute_batch(sql).unwrap();
+        database.application.execute_batch(sql).unwrap();
     }
-    let store = place.open();
+    let store = database.open();
     assert_eq!(store.migrate().await.unwrap(), 0, "nothing is left to do");
     assert_eq!(cause(&store, 1, at(0)).await, None);
 
-    place
+    database
         .sql("INSERT INTO keystile_migrations (version, name) VALUES (9, 'later')")
         .unwrap();
     let Err(StoreError::Unavailable(reason)) = store.migrate().await else {
-        panic!("tables of a later version are not for this program")
+        panic!("expected an error for tables of a later version")
     };
     assert_eq!(
         reason.to_string(),

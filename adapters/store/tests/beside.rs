@@ -1,5 +1,5 @@
-//! An application goes on working on a table that was adopted, and each sees what the other
-//! changes.
+//! An application continues to use a table that was adopted, and each sees the changes of the
+//! other.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,23 +8,23 @@
     reason = "a test's fixtures"
 )]
 
-#[path = "adoption/place.rs"]
-mod place;
+#[path = "adoption/app_database.rs"]
+mod app_database;
 
+use app_database::{AppDatabase, answer, at, cause, hash};
 use keystile::{Cause, EventKind, Lookup, PepperRing, RotationPolicy, Status, SysRng};
 use keystile_store::{Store, StoreError, resume, revoke, rotate, suspend};
-use place::{Place, answer, at, cause, hash};
 
 #[tokio::test]
 async fn the_application_sees_what_we_change() {
-    let place = Place::new();
-    place.row(1, "permissions", "'[\"read\"]'");
-    let store = place.adopted().await;
+    let database = AppDatabase::new();
+    database.row(1, "permissions", "'[\"read\"]'");
+    let store = database.adopted().await;
     let id = "1000000000000001".parse().unwrap();
     suspend(&store, &id, at(1)).await.unwrap();
-    assert!(!place.application_accepts(1), "a suspended key");
+    assert!(!database.application_accepts(1), "a suspended key");
     resume(&store, &id, at(2)).await.unwrap();
-    assert!(place.application_accepts(1), "a resumed one");
+    assert!(database.application_accepts(1), "a resumed one");
 
     let (policy, none) = (RotationPolicy::default(), PepperRing::none());
     let rotated = rotate(&store, &id, &policy, None, &none, &mut SysRng, at(3))
@@ -35,7 +35,7 @@ async fn the_application_sees_what_we_change() {
         text.starts_with("dt_") && text.len() == 67,
         "a successor is spelled as the key was"
     );
-    let (hash, prefix): (String, String) = place
+    let (hash, prefix): (String, String) = database
         .application
         .query_row(
             "SELECT key_hash, key_prefix FROM api_keys ORDER BY id DESC",
@@ -52,19 +52,19 @@ async fn the_application_sees_what_we_change() {
     assert_eq!(prefix, text[..10]);
 
     revoke(&store, &id, "replaced", at(4)).await.unwrap();
-    assert!(!place.application_accepts(1), "a revoked key");
+    assert!(!database.application_accepts(1), "a revoked key");
 }
 
 #[tokio::test]
 async fn we_see_what_the_application_changes() {
-    let place = Place::new();
-    let store = place.adopted().await;
-    place.row(
+    let database = AppDatabase::new();
+    let store = database.adopted().await;
+    database.row(
         1,
         "permissions, expires_at",
         "'[\"read\"]', '2099-01-01 00:00:00'",
     );
-    place.row(2, "is_active", "FALSE");
+    database.row(2, "is_active", "FALSE");
     assert_eq!(
         cause(&store, 1, at(0)).await,
         None,
@@ -79,7 +79,7 @@ async fn we_see_what_the_application_changes() {
     let first = answer(&store, 1, at(1)).await.unwrap().record.unwrap();
     assert_eq!(first.version, 1);
     let stale = keystile::suspend(&first, at(2)).unwrap();
-    place
+    database
         .sql("UPDATE api_keys SET permissions = '[\"read\",\"write\"]' WHERE id = 1")
         .unwrap();
     let lost = store.commit(&keystile_store::Batch::of(&stale)).await;
@@ -90,8 +90,8 @@ async fn we_see_what_the_application_changes() {
     let changed = answer(&store, 1, at(3)).await.unwrap().record.unwrap();
     assert!(changed.permissions.grants("write"));
 
-    // Noting a last use is no change of the record, in whatever form it is written.
-    place
+    // Recording a last use is not a change of the record, in any form of the instant.
+    database
         .sql("UPDATE api_keys SET last_used_at = '2026-06-21 13:00:00' WHERE id = 1")
         .unwrap();
     store.note_uses(&[(first.id, at(1))]).await.unwrap();
@@ -104,7 +104,7 @@ async fn we_see_what_the_application_changes() {
     assert_eq!(found.version, changed.version);
 
     let stale = keystile::suspend(&found, at(4)).unwrap();
-    place
+    database
         .sql("UPDATE api_keys SET is_active = FALSE WHERE id = 1")
         .unwrap();
     assert_eq!(
@@ -126,13 +126,13 @@ async fn we_see_what_the_application_changes() {
     );
 }
 
-/// P2, K10: whoever writes, and by whatever statement.
+/// P2, K10: by any writer and any statement.
 #[tokio::test]
-async fn no_statement_brings_a_revoked_key_back() {
-    let place = Place::new();
-    place.row(1, "is_active", "TRUE");
-    place.row(2, "is_active", "TRUE");
-    let store = place.adopted().await;
+async fn no_statement_restores_a_revoked_key() {
+    let database = AppDatabase::new();
+    database.row(1, "is_active", "TRUE");
+    database.row(2, "is_active", "TRUE");
+    let store = database.adopted().await;
     let [revoked, suspended] =
         ["1000000000000001", "1000000000000002"].map(|id| id.parse().unwrap());
     revoke(&store, &revoked, "leaked", at(0)).await.unwrap();
@@ -156,7 +156,7 @@ async fn no_statement_brings_a_revoked_key_back() {
         ),
         "UPDATE api_keys SET status = 'expired' WHERE id = 2".to_owned(),
     ] {
-        let refused = place.sql(&sql);
+        let refused = database.sql(&sql);
         assert!(refused.is_err(), "{sql}");
         assert_eq!(cause(&store, 1, at(1)).await, Some(Cause::Revoked), "{sql}");
         assert_eq!(

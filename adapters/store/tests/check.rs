@@ -1,4 +1,4 @@
-//! What a check asks of its store, and what it answers when the store is in trouble.
+//! The calls that a check makes to its store, and its answer if the store fails.
 
 #![allow(
     clippy::unwrap_used,
@@ -58,7 +58,7 @@ fn cause(checked: &Checked) -> Option<Cause> {
 }
 
 #[tokio::test]
-async fn where_nothing_is_counted_a_check_reads_one_record_and_writes_once_a_minute() {
+async fn a_check_of_an_unlimited_key_reads_one_record_and_writes_once_a_minute() {
     let store = Watched::new();
     let issued = kept(&store, &request()).await;
     let read = Calls {
@@ -75,7 +75,7 @@ async fn where_nothing_is_counted_a_check_reads_one_record_and_writes_once_a_min
         (60_999, read),
         (61_000, noted),
         (61_001, read),
-        // A clock that steps back is no reason to write.
+        // A clock that steps back does not cause a write.
         (30_000, read),
     ] {
         let checked = answer(&store, issued.key.expose(), at(now)).await.unwrap();
@@ -85,7 +85,7 @@ async fn where_nothing_is_counted_a_check_reads_one_record_and_writes_once_a_min
 }
 
 #[tokio::test]
-async fn what_is_counted_is_spent_by_one_write() {
+async fn a_counted_use_is_spent_by_one_write() {
     let store = Watched::new();
     let limit = RateLimit::new(2, HOUR).unwrap();
     let issued = kept(&store, &request().rate_limit(limit).uses(9).unwrap()).await;
@@ -109,9 +109,9 @@ async fn what_is_counted_is_spent_by_one_write() {
     );
 }
 
-/// L8: a flood of invented keys costs the store nothing.
+/// L8: a flood of malformed keys causes no call to the store.
 #[tokio::test]
-async fn what_is_no_key_never_reaches_the_store() {
+async fn a_malformed_key_never_reaches_the_store() {
     let store = Watched::new();
     let issued = kept(&store, &request()).await;
     let text = issued.key.expose();
@@ -136,13 +136,13 @@ async fn what_is_no_key_never_reaches_the_store() {
         assert_eq!(
             store.calls(),
             Calls::default(),
-            "the store was asked for no key at all"
+            "a malformed key causes no call to the store"
         );
     }
 }
 
 #[tokio::test]
-async fn a_record_comes_only_with_proof_of_the_secret() {
+async fn a_record_is_returned_only_with_a_verified_secret() {
     let store = Watched::new();
     let issued = kept(&store, &request()).await;
     let write = Requirement::parse("write").unwrap();
@@ -156,7 +156,11 @@ async fn a_record_comes_only_with_proof_of_the_secret() {
         checked.decision.denial().unwrap().code(),
         DenialCode::PermissionMissing
     );
-    assert_eq!(checked.record, Some(issued.record), "the secret was proved");
+    assert_eq!(
+        checked.record,
+        Some(issued.record),
+        "the record is returned once the secret is verified"
+    );
 
     let other = issue(
         &format(),
@@ -173,9 +177,9 @@ async fn a_record_comes_only_with_proof_of_the_secret() {
     );
 }
 
-/// A store that fails is never an allow.
+/// A store that fails never leads to an allow.
 #[tokio::test]
-async fn no_verdict_without_the_store() {
+async fn no_decision_without_the_store() {
     let store = Watched::new();
     let issued = kept(&store, &request().uses(5).unwrap()).await;
     for trouble in [Trouble::FindFails, Trouble::UsageFails, Trouble::SpendFails] {
@@ -196,7 +200,7 @@ async fn no_verdict_without_the_store() {
 }
 
 #[tokio::test]
-async fn a_verdict_stands_where_what_follows_it_fails() {
+async fn a_decision_stays_if_later_writes_fail() {
     let store = Watched::new();
     let old = kept(&store, &request()).await;
     let policy = RotationPolicy::default().with_end_on_first_use(true);
@@ -245,7 +249,7 @@ async fn a_verdict_stands_where_what_follows_it_fails() {
 }
 
 #[tokio::test]
-async fn who_loses_is_judged_anew() {
+async fn a_check_that_loses_starts_again() {
     let store = Watched::new();
     let issued = kept(&store, &request().uses(2).unwrap()).await;
     let key = issued.key.expose();
@@ -255,13 +259,13 @@ async fn who_loses_is_judged_anew() {
     assert_eq!(
         checked.record.unwrap().remaining_uses,
         Some(1),
-        "one use, though two tries"
+        "one use is spent in two tries"
     );
     let calls = store.calls();
     assert_eq!(
         (calls.find, calls.usage, calls.spend),
         (2, 2, 2),
-        "all is read again"
+        "the second try reads everything again"
     );
 
     store.trouble(Trouble::RevokedBeforeSpend);
@@ -269,7 +273,7 @@ async fn who_loses_is_judged_anew() {
     assert_eq!(
         cause(&checked),
         Some(Cause::Revoked),
-        "revoked while it was judged"
+        "the key was revoked during the check"
     );
     assert_eq!(
         record(&store, &issued.record.id)
@@ -281,7 +285,7 @@ async fn who_loses_is_judged_anew() {
 }
 
 #[tokio::test]
-async fn tries_are_bounded() {
+async fn tries_are_limited() {
     let store = Watched::new();
     let issued = kept(&store, &request().uses(2).unwrap()).await;
     let id = &issued.record.id;

@@ -25,7 +25,7 @@ async fn the_store_in_sqlite_conforms() {
     assert!(count.get() > 30, "a store for each case");
 }
 
-/// A wrapper that adds no fault passes: what fails below fails for its fault.
+/// A wrapper without a fault passes, so that those below fail because of their faults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_without_a_fault_conforms() {
     conformance::run(async || Faulty::new(Fault::None)).await;
@@ -60,7 +60,7 @@ faults! {
     a_store_that_overwrites_fails: Overwrites, "taken once";
 }
 
-/// What the suite says of a store with this fault.
+/// The suite's failure for a store with this fault.
 #[expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! What lies damaged in a SQLite file is an error, never a grant, and the error tells
-//! nothing of it.
+//! A damaged row is an error, never a grant, and the error does not contain the damaged
+//! value.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,7 +45,7 @@ async fn kept(store: &SqliteStore) -> Issued {
     issued
 }
 
-/// Each is an error that names the column, and tells nothing of what is in it.
+/// Each is an error that names the column and does not contain its value.
 #[tokio::test]
 async fn damage_is_an_error_and_never_a_grant() {
     let damages = [
@@ -106,9 +106,9 @@ async fn damage_is_an_error_and_never_a_grant() {
     }
 }
 
-/// A use can be noted of the one key, and not of the other.
+/// The use of one key is recorded although the other row is damaged.
 #[tokio::test]
-async fn a_damaged_last_use_keeps_no_other_from_being_noted() {
+async fn a_damaged_last_use_does_not_prevent_other_updates() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = opened(&path).await;
@@ -125,7 +125,7 @@ async fn a_damaged_last_use_keeps_no_other_from_being_noted() {
 }
 
 #[tokio::test]
-async fn a_predecessor_that_is_gone_is_asked_for_once() {
+async fn a_deleted_predecessor_is_looked_up_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = opened(&path).await;
@@ -163,9 +163,9 @@ async fn a_predecessor_that_is_gone_is_asked_for_once() {
     assert_eq!(ends(ask(at(3)).await), None);
 }
 
-/// Without its usage a count of uses would seem not to be kept.
+/// Without its usage row, a limited number of uses would appear to be unlimited.
 #[tokio::test]
-async fn usage_that_is_gone_is_damage() {
+async fn missing_usage_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = opened(&path).await;

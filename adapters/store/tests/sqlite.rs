@@ -1,5 +1,5 @@
-//! What a SQLite file adds to the trait: modes, durability, other processes, and no secret
-//! in any byte.
+//! The SQLite store beyond the trait: file modes, durability, other processes, and no secret
+//! in any file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -63,7 +63,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn only_the_owner_may_read_what_is_made() {
+async fn only_the_owner_may_read_a_new_file() {
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     let folder = tempfile::tempdir().unwrap();
@@ -76,15 +76,11 @@ async fn only_the_owner_may_read_what_is_made() {
     drop(store);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     opened(&path).await;
-    assert_eq!(
-        mode(&path),
-        0o640,
-        "a file that is there keeps the mode that it was given"
-    );
+    assert_eq!(mode(&path), 0o640, "an existing file keeps its mode");
 }
 
 #[tokio::test]
-async fn a_path_is_a_files_whatever_its_name() {
+async fn any_path_is_the_name_of_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for name in [":memory:", "file:keys.db?mode=memory", "a'b.db", "ключи.db"] {
         let path = folder.path().join(name);
@@ -99,7 +95,7 @@ async fn a_path_is_a_files_whatever_its_name() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_an_error() {
+async fn a_file_that_is_not_a_database_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.txt");
     std::fs::write(
@@ -110,7 +106,7 @@ async fn what_is_no_database_is_an_error() {
     let missing = folder.path().join("missing.db");
     assert!(
         SqliteStore::open_existing(&missing).is_err(),
-        "nothing is made by mistake"
+        "no file is created"
     );
     assert!(!missing.exists());
     for path in [
@@ -134,7 +130,7 @@ async fn what_is_no_database_is_an_error() {
 }
 
 #[tokio::test]
-async fn all_is_there_when_it_is_opened_again() {
+async fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let (first, second);
@@ -191,14 +187,14 @@ async fn all_is_there_when_it_is_opened_again() {
     assert_eq!(store.events(None, 0, 9).await.unwrap().len(), 3);
 }
 
-/// A commit that was never finished, as one of a process that was killed, is not there.
+/// A transaction that did not commit, like one of a killed process, has no effect.
 #[tokio::test]
-async fn what_was_not_committed_is_not_there() {
+async fn an_unfinished_transaction_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = opened(&path).await;
     let issued = kept(&store).await;
-    // The log as it is in the middle of a transaction, copied away with the file.
+    // A copy of the file and its log in the middle of a transaction.
     let raw = Connection::open(&path).unwrap();
     raw.execute_batch(
         "PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE;
@@ -244,7 +240,7 @@ async fn two_handles_on_one_file_conform_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_open_and_migrate_at_once() {
+async fn many_can_open_and_migrate_concurrently() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..60 {
         let path = folder.path().join(format!("{round}.db"));
@@ -272,9 +268,9 @@ async fn many_may_open_and_migrate_at_once() {
     }
 }
 
-/// Another program may hold the file for a moment while it is opened.
+/// Another program may lock the file for a moment while it is opened.
 #[tokio::test]
-async fn a_file_that_is_held_is_waited_for() {
+async fn a_locked_file_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let other = Connection::open(&path).unwrap();
@@ -294,9 +290,9 @@ async fn a_file_that_is_held_is_waited_for() {
     assert_eq!(store.migrate().await.unwrap(), 2);
 }
 
-/// The triggers guard against other writers; the store's own statements need none.
+/// The triggers guard against other writers; the store's statements do not need them.
 #[tokio::test]
-async fn a_revocation_stands_without_the_triggers() {
+async fn a_revocation_is_final_without_the_triggers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let store = opened(&path).await;
@@ -319,7 +315,7 @@ async fn a_revocation_stands_without_the_triggers() {
     assert_eq!(record(&store, &revoked.id).await.unwrap(), revoked);
 }
 
-/// No byte of the files gives a key away; and the search does find what is there.
+/// No file contains a key or a part of its secret; and the search does find what is there.
 #[tokio::test]
 async fn no_key_is_in_any_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -379,7 +375,7 @@ async fn no_key_is_in_any_file() {
     );
     for key in &keys {
         let text = key.expose().as_bytes();
-        // The last 16 characters: of a secret or its check, none of which may be shown.
+        // The last 16 characters are part of the secret or its checksum, which must not be stored.
         for part in [
             text,
             &text[text.len() - 16..],
@@ -401,13 +397,13 @@ async fn a_database_without_tables_answers_with_an_error() {
     let failed = save_issued(&store, &issued).await;
     assert!(
         matches!(failed, Err(StoreError::Unavailable(_))),
-        "tables are never made unasked"
+        "only `migrate` creates tables"
     );
     let verifier = Verifier::new(structured());
     let key = issued.key.expose().as_bytes();
     let failed = check(&store, &verifier, key, &Request::new(), at(1)).await;
     assert!(
         matches!(failed, Err(StoreError::Unavailable(_))),
-        "and never an allow"
+        "an error is never an allow"
     );
 }

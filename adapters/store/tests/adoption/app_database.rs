@@ -1,4 +1,4 @@
-//! An application's database, as it was before us, and the keys in it.
+//! An application's database before keystile's migrations, and the keys in it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,20 +32,20 @@ CREATE INDEX idx_api_keys_hash ON api_keys(key_hash);
 CREATE INDEX idx_api_keys_client ON api_keys(client_name);
 CREATE INDEX idx_api_keys_inactive ON api_keys(is_active, expires_at);";
 
-/// `printf %s dt_000…n | sha256sum`, as other programs work it out.
+/// `printf %s dt_000…n | sha256sum`, as other programs compute it.
 pub(crate) const HASHES: [&str; 3] = [
     "83fe8783f067db57fab1aabfdce816eb9899185ecf2ef175165fed0ff4d60ed4",
     "8a487dd5260a34602e95b14c5c00bada1ec38aee58e1d479a09dc0c079b96179",
     "d498972e7cfd65d8ffde20695371596a3e8fc43047d113df0e18d0d0c377d4a2",
 ];
 
-/// An application's database, and our store on the same file.
-pub(crate) struct Place {
+/// An application's database, and a store on the same file.
+pub(crate) struct AppDatabase {
     pub(crate) folder: TempDir,
     pub(crate) application: Connection,
 }
 
-impl Place {
+impl AppDatabase {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let application = Connection::open(folder.path().join("app.db")).unwrap();
@@ -80,7 +80,7 @@ impl Place {
         store
     }
 
-    /// Whether the application lets the key pass.
+    /// Whether the application accepts the key.
     pub(crate) fn application_accepts(&self, number: usize) -> bool {
         let sql = "SELECT is_active FROM api_keys WHERE key_hash = ?1";
         self.application
@@ -129,14 +129,14 @@ pub(crate) async fn answer(
 pub(crate) async fn cause(store: &SqliteStore, number: usize, now: UnixMillis) -> Option<Cause> {
     let checked = answer(store, number, now)
         .await
-        .expect("a check is answered");
+        .expect("a check does not fail");
     checked.decision.denial().map(|denial| denial.cause())
 }
 
-/// The column in which a key's row is damaged.
+/// The column of the error for a key's damaged row.
 pub(crate) async fn damage(store: &SqliteStore, number: usize) -> &'static str {
     match answer(store, number, at(0)).await {
         Err(StoreError::Corrupt(damage)) => damage.column,
-        other => panic!("damage is no decision, and never an allow: {other:?}"),
+        other => panic!("expected an error for the damaged row, not a decision: {other:?}"),
     }
 }

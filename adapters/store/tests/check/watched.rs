@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and gets into trouble when it is told to.
+//! A store that counts its calls, and fails on request.
 #![allow(clippy::unwrap_used, reason = "a test's fixture")]
 
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ pub(crate) struct Calls {
     pub(crate) note_uses: u32,
 }
 
-/// What goes wrong.
+/// A failure on request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     None,
@@ -49,7 +49,7 @@ impl Watched {
         }
     }
 
-    /// The calls since this was last asked.
+    /// The calls since the last call of this.
     pub(crate) fn calls(&self) -> Calls {
         core::mem::take(&mut *self.calls.lock().unwrap())
     }
@@ -68,7 +68,7 @@ impl Watched {
         *self.trouble.lock().unwrap() == trouble
     }
 
-    /// Whether it is in that trouble, out of which this brings it.
+    /// Whether this failure is requested; the request is cleared.
     fn was_in(&self, trouble: Trouble) -> bool {
         let was_in = self.is_in(trouble);
         if was_in {

@@ -1,4 +1,4 @@
-//! A store with one fault of choice, over the store in memory.
+//! A store with one chosen fault, over the store in memory.
 #![allow(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
@@ -26,23 +26,23 @@ pub(crate) enum Fault {
     ForgetsEvents,
     /// Reads an empty list as none.
     NowhereIsAnywhere,
-    /// Writes usage whatever it is by now.
+    /// Replaces usage without comparing it.
     SpendsBlindly,
-    /// Spends for a record that has changed since.
+    /// Spends for an older version of the record.
     SpendsForStaleVerdicts,
-    /// Lets an older use take the place of a later one.
+    /// Lets an older use replace a later one.
     NotesAnyUse,
-    /// Takes `%` in a filter for anything.
+    /// Treats `%` in a filter as a wildcard.
     SearchesPatterns,
-    /// Begins a page with the record that it should begin behind.
+    /// Starts a page with the record that it should start after.
     RepeatsRecords,
-    /// Gives pages of any size.
+    /// Returns pages of any size.
     HasNoBound,
     SortsByTime,
-    /// Lets a successor bring its own count of uses.
+    /// Lets a successor replace the number of remaining uses.
     RefillsLineages,
     RoundsToSeconds,
-    /// Takes an insert of a known id for an update.
+    /// Treats an insert of a known id as an update.
     Overwrites,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Fault {
 pub(crate) struct Faulty {
     fault: Fault,
     sound: MemoryStore,
-    /// What the fault makes of some records, in place of what is stored.
+    /// The records that the fault returns instead of the stored ones.
     wrong: Mutex<HashMap<KeyId, KeyRecord>>,
     last_uses: Mutex<HashMap<KeyId, UnixMillis>>,
 }

@@ -1,12 +1,12 @@
-//! A table that an application made by the well-known example is adopted: its keys verify
-//! afterwards, and none gains by it.
+//! A table that an application created like the well-known example is adopted: its keys stay
+//! valid, and none gets more rights.
 
 use keystile::{Cause, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
 use keystile_store::{Checked, Filter, Page, PostgresStore, Store, StoreError, check, resume};
 
 use crate::database::Database;
 
-/// The example's second schema, as it stands there.
+/// The example's second schema, unchanged.
 const TABLE: &str = "CREATE TABLE api_keys (
     id SERIAL PRIMARY KEY,
     key_hash VARCHAR(64) NOT NULL UNIQUE,
@@ -25,7 +25,7 @@ CREATE INDEX idx_api_keys_hash ON api_keys(key_hash);
 CREATE INDEX idx_api_keys_client ON api_keys(client_name);
 CREATE INDEX idx_api_keys_inactive ON api_keys(is_active, expires_at);";
 
-/// `printf %s dt_000…n | sha256sum`, as other programs work it out.
+/// `printf %s dt_000…n | sha256sum`, as other programs compute it.
 const HASHES: [&str; 3] = [
     "83fe8783f067db57fab1aabfdce816eb9899185ecf2ef175165fed0ff4d60ed4",
     "8a487dd5260a34602e95b14c5c00bada1ec38aee58e1d479a09dc0c079b96179",
@@ -43,7 +43,7 @@ pub(crate) fn hash(number: usize) -> &'static str {
     HASHES[number - 1]
 }
 
-/// An application's database, as it was before us.
+/// An application's database before keystile's migrations.
 pub(crate) async fn application() -> Option<Database> {
     let database = Database::new().await?;
     database.sql(TABLE).await.unwrap();
@@ -80,7 +80,7 @@ pub(crate) async fn cause(store: &PostgresStore, number: usize, now: UnixMillis)
 }
 
 #[tokio::test]
-async fn an_applications_keys_verify_after_it() {
+async fn an_applications_keys_stay_valid() {
     let Some(database) = application().await else {
         return;
     };
@@ -157,7 +157,7 @@ async fn what_was_refused_stays_refused_and_no_limit_is_lost() {
     assert_eq!(limit.limit(), 1_000);
 }
 
-/// P5: to the instant, with parts of a millisecond cut off.
+/// P5: to the millisecond; fractions of a millisecond are truncated.
 #[tokio::test]
 async fn expiry_is_read_to_the_instant() {
     let Some(database) = application().await else {
@@ -182,9 +182,9 @@ async fn expiry_is_read_to_the_instant() {
     assert_eq!(cause(&store, 3, late).await, None, "NULL never expires");
 }
 
-/// J11, P5: what cannot be read is an error; a restriction is never lost on the way.
+/// J11, P5: a value that cannot be read is an error, so that no restriction is lost.
 #[tokio::test]
-async fn what_no_record_can_hold_is_never_a_grant() {
+async fn an_unreadable_value_is_never_a_grant() {
     for (column, value, expected) in [
         ("expires_at", "'infinity'", "expires_at"),
         ("expires_at", "'-infinity'", "expires_at"),
@@ -216,7 +216,7 @@ async fn what_no_record_can_hold_is_never_a_grant() {
     }
 }
 
-/// A migration is done whole or not at all, and says what it misses.
+/// A migration is atomic, and its error names what is missing.
 #[tokio::test]
 async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
     for (change, said) in [
@@ -252,7 +252,7 @@ async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
     }
 }
 
-/// The files are plain SQL, and note for themselves that they were run.
+/// The files are plain SQL, and record that they were run.
 #[tokio::test]
 async fn another_program_may_run_the_files() {
     let Some(database) = application().await else {
@@ -290,9 +290,9 @@ async fn another_program_may_run_the_files() {
     }
 }
 
-/// In a schema of an application's own, and beside another one in the same database.
+/// In an application's schema, with another one in the same database.
 #[tokio::test]
-async fn tables_lie_in_the_schema_that_comes_first() {
+async fn tables_are_in_the_first_schema_of_the_search_path() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -305,7 +305,7 @@ async fn tables_lie_in_the_schema_that_comes_first() {
     let url = format!("{}?options=-c%20search_path%3Dapp", database.url);
     let store = PostgresStore::open(&url).unwrap();
     assert_eq!(store.migrate().await.unwrap(), 2, "tables of its own");
-    // Whoever writes, from wherever: the guards find their tables.
+    // The guards find their tables for every writer and every search path.
     let insert = format!(
         "INSERT INTO app.api_keys (key_hash, key_prefix, client_name) VALUES ('{}', 'dt_', 'A')",
         hash(1)

@@ -1,5 +1,5 @@
-//! An application goes on working on a table that was adopted, and each sees what the other
-//! changes; what the guards hold, they hold whoever writes.
+//! An application continues to use a table that was adopted; each sees the changes of the
+//! other; and the guards apply to every writer.
 
 use keystile::{Cause, EventKind, Lookup, PepperRing, RotationPolicy, Status, SysRng};
 use keystile_store::{Batch, Store, StoreError, resume, revoke, rotate, suspend};
@@ -89,7 +89,7 @@ async fn we_see_what_the_application_changes() {
     assert_eq!(changed.metadata.as_deref(), Some("{\"plan\": \"gold\"}"));
     assert_eq!(changed.rate_limit.unwrap().limit(), 7);
 
-    // A use is no change of the record.
+    // A use is not a change of the record.
     let use_ = "UPDATE api_keys SET last_used_at = '2026-06-21 13:00:00.0005+00' WHERE id = 1";
     database.sql(use_).await.unwrap();
     store.note_uses(&[(first.id, at(1))]).await.unwrap();
@@ -112,9 +112,9 @@ async fn we_see_what_the_application_changes() {
     }
 }
 
-/// P2, K10: whoever writes, and by whatever statement.
+/// P2, K10: by any writer and any statement.
 #[tokio::test]
-async fn no_statement_brings_a_revoked_key_back() {
+async fn no_statement_restores_a_revoked_key() {
     let Some(database) = application().await else {
         return;
     };
@@ -158,9 +158,9 @@ async fn no_statement_brings_a_revoked_key_back() {
     assert_eq!(record.status, leaked);
 }
 
-/// The triggers guard against other writers; the store's own statements need none.
+/// The triggers guard against other writers; the store's statements do not need them.
 #[tokio::test]
-async fn a_revocation_stands_without_the_triggers() {
+async fn a_revocation_is_final_without_the_triggers() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -183,7 +183,7 @@ async fn a_revocation_stands_without_the_triggers() {
     assert_eq!(found, Some(revoked));
 }
 
-/// An older program with rights on its own table alone goes on as before.
+/// An older program with rights only on its table continues to work.
 #[tokio::test]
 async fn the_guards_need_no_rights_of_the_application() {
     let Some(database) = application().await else {

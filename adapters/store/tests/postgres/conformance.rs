@@ -1,5 +1,5 @@
 //! The suite that any store must pass: over one handle, over two on one database, and over
-//! a pool of one's own.
+//! a custom pool.
 
 use deadpool_postgres::{Manager, Pool, Runtime};
 use keystile_store::{PostgresOptions, PostgresStore, conformance};

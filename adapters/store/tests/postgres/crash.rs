@@ -1,5 +1,5 @@
-//! A server that is killed under load: what was acknowledged stands when it is back, and
-//! meanwhile nobody gets a wrong answer.
+//! A server that is killed under load: what was acknowledged is there when it is back, and
+//! meanwhile no request gets a wrong answer.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -16,16 +16,16 @@ use crate::server::Server;
 
 const CYCLES: u64 = 50;
 
-/// What the load must be answered, in each of its requests.
+/// What each request of the load must get as its answer.
 #[derive(Default)]
 struct Expected {
     allowed: Mutex<Vec<String>>,
-    /// Each was acknowledged to be so.
+    /// Each of these states was acknowledged.
     revoked: Mutex<Vec<String>>,
 }
 
 impl Expected {
-    /// One of each list, another one each time.
+    /// One of each list, in turn.
     fn pick(list: &Mutex<Vec<String>>, turn: usize) -> Option<String> {
         let list = list.lock().unwrap();
         (!list.is_empty()).then(|| list[turn % list.len()].clone())
@@ -33,7 +33,7 @@ impl Expected {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_acknowledged_outlives_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let Some(mut server) = Server::start() else {
         return;
     };
@@ -77,7 +77,7 @@ async fn what_was_acknowledged_outlives_a_kill() {
             rotated.push((id, successor.0));
             expected.allowed.lock().unwrap().push(successor.1);
         }
-        // One more is under way when the server dies: it is done whole, or not at all.
+        // One more is in flight when the server dies: it takes effect fully or not at all.
         let (doubtful, _) = new_key(&store).await;
         let under_way = tokio::spawn({
             let store = store.clone();
@@ -120,7 +120,7 @@ async fn what_was_acknowledged_outlives_a_kill() {
     }
 }
 
-/// Asks for a key that must be allowed and one that must not; how many were answered.
+/// Checks a key that must be allowed and one that must not; returns the number of answers.
 async fn ask(store: &PostgresStore, expected: &Expected, turn: usize, down: &AtomicUsize) -> usize {
     let mut answered = 0;
     for (list, wanted) in [
@@ -145,7 +145,7 @@ async fn ask(store: &PostgresStore, expected: &Expected, turn: usize, down: &Ato
     answered
 }
 
-/// A key that is kept, whatever the server is just doing.
+/// Saves a key, and tries again until the server acknowledges it.
 async fn new_key(store: &PostgresStore) -> (KeyId, String) {
     let issued = issued(&request());
     until(async || match save_issued(store, &issued).await {
@@ -178,7 +178,7 @@ async fn rotate_now(store: &PostgresStore, id: &KeyId, cycle: u64) -> (KeyId, St
     (rotated.successor.id, text)
 }
 
-/// Until the server is there. Between kills it is, so that this ends.
+/// Waits until the server is there, which it is between two kills.
 async fn until<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> T {
     loop {
         match work().await {

@@ -1,5 +1,5 @@
-//! What lies damaged in the tables is an error, never a grant, and the error tells nothing
-//! of it.
+//! A damaged row is an error, never a grant, and the error does not contain the damaged
+//! value.
 
 use keystile::{Event, EventKind, KeyId, Lookup, Millis, RateLimit};
 use keystile_store::{Batch, Store, StoreError};
@@ -7,7 +7,7 @@ use keystile_store::{Batch, Store, StoreError};
 use crate::database::Database;
 use crate::keys::{answer, at, issued, kept, request};
 
-/// Each is an error that names the column, and tells nothing of what is in it.
+/// Each is an error that names the column and does not contain its value.
 #[tokio::test]
 async fn damage_is_an_error_and_never_a_grant() {
     let Some(database) = Database::new().await else {
@@ -69,9 +69,9 @@ async fn damage_is_an_error_and_never_a_grant() {
     }
 }
 
-/// Without its usage a count of uses would seem not to be kept.
+/// Without its usage row, a limited number of uses would appear to be unlimited.
 #[tokio::test]
-async fn usage_that_is_gone_is_damage() {
+async fn missing_usage_is_an_error() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -121,7 +121,7 @@ async fn a_damaged_event_is_an_error() {
     }
 }
 
-/// F2: what a server says of a row that it refuses, with its values, is told to nobody.
+/// F2: the detail of a server's error, which contains values of the row, is not passed on.
 #[tokio::test]
 async fn no_error_holds_a_digest() {
     let Some(database) = Database::new().await else {

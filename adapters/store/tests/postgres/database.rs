@@ -1,4 +1,4 @@
-//! Databases of the tests' own, on one server.
+//! Databases for the tests, on one server.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
@@ -8,15 +8,15 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::server::Server;
 
-/// A database of a test's own.
+/// A database for one test.
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// Somebody else, at a prompt.
+    /// A connection outside the store, like a person at a prompt.
     pub(crate) other: Client,
 }
 
 impl Database {
-    /// An empty one; nothing where there is no server, which was said.
+    /// An empty one; `None`, after a message, if there is no server.
     pub(crate) async fn new() -> Option<Self> {
         static SERVER: OnceLock<Option<Server>> = OnceLock::new();
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -37,14 +37,14 @@ impl Database {
         PostgresStore::open(&self.url).unwrap()
     }
 
-    /// A store whose tables are there.
+    /// A store that is migrated.
     pub(crate) async fn store(&self) -> PostgresStore {
         let store = self.open();
         store.migrate().await.expect("tables are made");
         store
     }
 
-    /// Whether somebody else may do this.
+    /// Runs a statement outside the store.
     pub(crate) async fn sql(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
         self.other.batch_execute(sql).await
     }

@@ -1,4 +1,4 @@
-//! Keys that the tests issue, and what a check of them answers.
+//! Keys that the tests issue, and checks of them.
 
 use keystile::{
     Cause, IssueRequest, Issued, KeyFormat, PepperRing, Request, SysRng, UnixMillis, Verifier,
@@ -33,7 +33,7 @@ pub(crate) async fn answer(store: &impl Store, key: &str) -> Result<Checked, Sto
     check(store, &verifier, key.as_bytes(), &Request::new(), at(1)).await
 }
 
-/// Why the key is refused; nothing where it is allowed.
+/// Why the key is refused; `None` if it is allowed.
 pub(crate) async fn cause(store: &impl Store, key: &str) -> Option<Cause> {
     let checked = answer(store, key).await.expect("a check is answered");
     checked.decision.denial().map(|denial| denial.cause())

@@ -1,5 +1,5 @@
-//! The store on a PostgreSQL server: a real one, which is started for these tests and ends
-//! with them. Where PostgreSQL is not installed they are skipped, and say so.
+//! The store on a real PostgreSQL server, which is started for these tests and ends with
+//! them. If PostgreSQL is not installed, they are skipped and print that.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,

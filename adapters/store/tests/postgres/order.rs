@@ -1,4 +1,4 @@
-//! Events become visible in the order of their numbers, however their writers meet.
+//! Events become visible in the order of their numbers, for any timing of their writers.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -13,8 +13,8 @@ use crate::keys::{at, kept, request};
 const APPEND: &str = "INSERT INTO api_key_events (number, kind, key_id, at)
      VALUES (7777, 'issued', '1AbCdEfGhIjKlMnO', now())";
 
-/// A transaction that has its number and does not commit holds up those behind it, so that
-/// nobody reads on past it.
+/// A transaction that has its number and does not commit blocks those after it, so that no
+/// reader passes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_number_is_not_seen_before_an_earlier_one() {
     let Some(database) = Database::new().await else {
@@ -30,7 +30,7 @@ async fn a_later_number_is_not_seen_before_an_earlier_one() {
         let (store, id) = (store.clone(), issued.record.id);
         async move { revoke(&store, &id, "leaked", at(1)).await }
     });
-    // It stands in the queue for as long as one cares to look.
+    // It stays in the queue while the test watches it.
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     let other = connect(&database.url).await;
     loop {
@@ -54,7 +54,7 @@ async fn a_later_number_is_not_seen_before_an_earlier_one() {
     );
 }
 
-/// Who follows the events while many write them misses none.
+/// A reader that follows the events while many write them misses none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_misses_no_event() {
     let Some(database) = Database::new().await else {
@@ -101,9 +101,9 @@ async fn a_reader_misses_no_event() {
     assert_eq!(reading.await.unwrap(), written, "events that were read");
 }
 
-/// A writer that stops in the middle, as one of a machine that is gone, is ended.
+/// A writer that stops in the middle, like one whose machine failed, is ended.
 #[tokio::test]
-async fn whoever_holds_up_the_others_is_not_idle_for_long() {
+async fn a_writer_that_blocks_the_others_is_ended() {
     let Some(database) = Database::new().await else {
         return;
     };

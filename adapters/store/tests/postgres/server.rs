@@ -1,4 +1,4 @@
-//! A throw-away PostgreSQL server, which ends with this process at the latest.
+//! A temporary PostgreSQL server, which ends with this process at the latest.
 
 use core::time::Duration;
 use std::fs;
@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-/// Where it is set, a missing PostgreSQL is a failure and no reason to skip.
+/// If it is set, a missing PostgreSQL is a failure and not a reason to skip.
 const REQUIRED: &str = "KEYSTILE_REQUIRE_POSTGRES";
 
-/// Starts fast and forgets fast: what the operating system has been given outlives a
-/// killed server without being forced to the disk.
+/// Settings for speed: data in the operating system's cache survives the kill of a server,
+/// so nothing has to be synced to the disk.
 const SETTINGS: [&str; 9] = [
     "listen_addresses=",
     "fsync=off",
@@ -28,23 +28,23 @@ const SETTINGS: [&str; 9] = [
     "deadlock_timeout=200ms",
 ];
 
-/// A server on a socket in a folder of its own.
+/// A server on a socket in a temporary folder.
 pub(crate) struct Server {
     folder: TempDir,
     programs: PathBuf,
-    /// Servers do not run as root.
+    /// A server refuses to run as root.
     user: Option<(u32, u32)>,
     settings: Vec<String>,
     running: Option<(Child, ChildStdin)>,
 }
 
 impl Server {
-    /// Nothing where PostgreSQL is not installed; that is said, unless it is required.
+    /// `None`, after a message, if PostgreSQL is not installed and not required.
     pub(crate) fn start() -> Option<Self> {
         Self::with(&[], &[])
     }
 
-    /// One with further settings, and with files in its folder of data that it alone may
+    /// One with additional settings, and with files in its data folder that only it may
     /// read.
     pub(crate) fn with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let Some(programs) = programs() else {
@@ -52,7 +52,7 @@ impl Server {
                 std::env::var_os(REQUIRED).is_none(),
                 "PostgreSQL is not installed, and {REQUIRED} is set; try `apt install postgresql`"
             );
-            // Not by a macro, whose output the harness keeps to itself.
+            // Not by a macro, whose output the test harness captures.
             let reason = "skipped: PostgreSQL is not installed; try `apt install postgresql`";
             let _ = writeln!(std::io::stderr(), "{reason}");
             return None;
@@ -95,7 +95,7 @@ impl Server {
         Some(server)
     }
 
-    /// Starts it, or starts it again, and waits until it answers.
+    /// Starts or restarts it, and waits until it answers.
     pub(crate) fn run(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
@@ -111,7 +111,7 @@ impl Server {
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            // It refuses to start while something of a killed one is still alive.
+            // It refuses to start while a process of a killed one is alive.
             while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
                 if self.answers() {
                     let guard = self.guard(child.id());
@@ -140,7 +140,7 @@ impl Server {
         format!("postgres://keystile@{host}/{database}")
     }
 
-    /// The same on the port of a server that listens on one, with the host by this name.
+    /// The URL of a server that listens on a port, with this name of the host.
     #[allow(dead_code, reason = "not by all who use this file")]
     pub(crate) fn port_url(&self, host: &str, port: u16, database: &str) -> String {
         assert!(self.running.is_some());
@@ -168,7 +168,7 @@ impl Server {
         command
     }
 
-    /// Ends the server when this process ends, however it does.
+    /// Ends the server when this process ends in any way.
     fn guard(&self, server: u32) -> ChildStdin {
         let script = "read -r word; [ \"$word\" = leave ] && exit; kill -INT \"$1\"
             for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 \"$1\" 2>&- || break; sleep 0.1; done
@@ -195,7 +195,7 @@ impl Drop for Server {
     }
 }
 
-/// The folder of PostgreSQL's programs, the newest where there are several.
+/// The folder of PostgreSQL's programs, the newest if there are several.
 fn programs() -> Option<PathBuf> {
     let in_path = std::env::var_os("PATH")?;
     let mut folders: Vec<PathBuf> = std::env::split_paths(&in_path).collect();
@@ -211,7 +211,7 @@ fn programs() -> Option<PathBuf> {
     folders.into_iter().find(complete)
 }
 
-/// Whom a server runs as where this process is root: the user and the group.
+/// The user and the group that a server runs as if this process is root.
 fn servant() -> Option<(u32, u32)> {
     let own = std::os::unix::fs::MetadataExt::uid(&fs::metadata(Path::new("/proc/self")).ok()?);
     if own != 0 {

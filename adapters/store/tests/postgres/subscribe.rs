@@ -1,4 +1,4 @@
-//! What one store changes wakes another, across a restart of the server too.
+//! Subscribers are notified of the changes of other stores, also across a server's restart.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -14,56 +14,61 @@ use crate::database::Database;
 use crate::keys::{at, kept, request};
 use crate::server::Server;
 
-/// Far more than it takes, and an end for a test that fails.
+/// Far longer than a notification takes, so that a failing test ends.
 const LONG: Duration = Duration::from_secs(30);
-/// Longer than any wake that is still under way.
+/// Longer than any notification that is in flight.
 const QUIET: Duration = Duration::from_millis(700);
 
-async fn woken(sleeper: &Notify) {
-    timeout(LONG, sleeper.notified()).await.expect("a wake");
+async fn notified(subscriber: &Notify) {
+    timeout(LONG, subscriber.notified())
+        .await
+        .expect("a notification");
 }
 
-/// Until nothing more comes of what happened before.
-async fn quiet(sleeper: &Notify, quiet: Duration) {
-    while timeout(quiet, sleeper.notified()).await.is_ok() {}
+/// Waits until no more notifications of earlier changes come.
+async fn quiet(subscriber: &Notify, quiet: Duration) {
+    while timeout(quiet, subscriber.notified()).await.is_ok() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_wakes_the_others() {
+async fn a_change_notifies_other_stores() {
     let Some(database) = Database::new().await else {
         return;
     };
     let (here, there) = (database.store().await, database.open());
-    let (sleeper, second) = (there.subscribe(), there.subscribe());
-    assert!(!Arc::ptr_eq(&sleeper, &second), "each has its own");
+    let (subscriber, second) = (there.subscribe(), there.subscribe());
+    assert!(
+        !Arc::ptr_eq(&subscriber, &second),
+        "each subscriber has a separate notification"
+    );
     let issued = kept(&here, &request()).await;
-    quiet(&sleeper, QUIET).await;
+    quiet(&subscriber, QUIET).await;
     quiet(&second, QUIET).await;
     let seen = there.last_event().await.unwrap();
 
-    // Neither a use nor what a limiter writes is a change.
+    // Neither a use nor a write of the limiter is a change.
     here.note_uses(&[(issued.record.id, at(3))]).await.unwrap();
-    let unasked = timeout(QUIET, sleeper.notified()).await;
-    assert!(unasked.is_err(), "a use wakes nobody");
+    let notification = timeout(QUIET, subscriber.notified()).await;
+    assert!(notification.is_err(), "a use notifies no one");
 
     revoke(&here, &issued.record.id, "leaked", at(1))
         .await
         .unwrap();
-    woken(&sleeper).await;
-    woken(&second).await;
+    notified(&subscriber).await;
+    notified(&second).await;
     let events = there.events(None, seen, 9).await.unwrap();
     assert_eq!(
         events[0].1.key_id, issued.record.id,
-        "it is there to be read"
+        "the event is visible once its notification arrives"
     );
-    quiet(&sleeper, QUIET).await;
+    quiet(&subscriber, QUIET).await;
     let other = "UPDATE api_keys SET client_name = 'changed by others'";
     database.sql(other).await.unwrap();
-    woken(&sleeper).await;
+    notified(&subscriber).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_on_a_pool_looks_for_itself() {
+async fn a_store_on_a_pool_polls() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -71,41 +76,41 @@ async fn a_store_on_a_pool_looks_for_itself() {
     let pool = Pool::builder(Manager::new(database.url.parse().unwrap(), NoTls));
     let pool = pool.runtime(Runtime::Tokio1).max_size(1).build().unwrap();
     let there = PostgresStore::from_pool(pool, &PostgresOptions::default());
-    let sleeper = there.subscribe();
+    let subscriber = there.subscribe();
     let issued = kept(&here, &request()).await;
-    quiet(&sleeper, Duration::from_secs(3)).await;
+    quiet(&subscriber, Duration::from_secs(3)).await;
     revoke(&here, &issued.record.id, "leaked", at(1))
         .await
         .unwrap();
-    woken(&sleeper).await;
+    notified(&subscriber).await;
     let record = there.find(&Lookup::Id(issued.record.id)).await.unwrap();
     assert!(!record.unwrap().is_live(at(2)));
 }
 
-/// The listener finds back to a server that was killed, and then wakes once: what happened
-/// meanwhile, nobody heard.
+/// The listener reconnects to a server that was killed, and then notifies once, since changes
+/// meanwhile were not received.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_comes_back_is_heard_again() {
+async fn the_listener_reconnects_to_a_restarted_server() {
     let Some(mut server) = Server::start() else {
         return;
     };
     let url = server.url("postgres");
     let database = Database::at(url.clone()).await;
     let (here, there) = (database.store().await, database.open());
-    let sleeper = there.subscribe();
-    quiet(&sleeper, QUIET).await;
+    let subscriber = there.subscribe();
+    quiet(&subscriber, QUIET).await;
     server.kill();
     assert!(here.last_event().await.is_err());
     server.run();
-    woken(&sleeper).await;
-    quiet(&sleeper, QUIET).await;
+    notified(&subscriber).await;
+    quiet(&subscriber, QUIET).await;
     let issued = kept(&here, &request()).await;
-    woken(&sleeper).await;
+    notified(&subscriber).await;
     let found = there.find(&Lookup::Id(issued.record.id)).await.unwrap();
     assert!(found.is_some());
 }
 
-/// With the store ends the connection that it listened on.
+/// The connection that listens ends with the store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listener_ends_with_the_store() {
     let Some(database) = Database::new().await else {
@@ -124,15 +129,17 @@ async fn the_listener_ends_with_the_store() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(LONG, reached).await.expect("so many listeners");
+        timeout(LONG, reached)
+            .await
+            .expect("the expected number of listeners");
     };
-    let (sleeper, clone) = (store.subscribe(), store.clone());
+    let (subscriber, clone) = (store.subscribe(), store.clone());
     until(1).await;
     drop(store);
     drop(clone.subscribe());
     tokio::time::sleep(QUIET).await;
-    assert_eq!(listening().await, 1, "a clone needs it still");
+    assert_eq!(listening().await, 1, "a clone still needs the listener");
     drop(clone);
     until(0).await;
-    drop(sleeper);
+    drop(subscriber);
 }

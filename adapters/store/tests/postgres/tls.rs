@@ -1,4 +1,4 @@
-//! TLS is spoken where the URL asks for it, with whom it names, or nothing is said at all.
+//! TLS is used if the URL requires it, only with the host that it names, and never dropped.
 
 use core::time::Duration;
 
@@ -17,7 +17,7 @@ fn free_port() -> u16 {
 async fn refused(url: &str) -> String {
     let answered = match PostgresStore::open(url) {
         Ok(store) => store.last_event().await,
-        // This system may trust no authority at all.
+        // This system may not trust any authority.
         Err(error) => Err(error),
     };
     match answered {
@@ -27,7 +27,7 @@ async fn refused(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_is_spoken_to_in_tls_where_it_is_asked_for() {
+async fn tls_is_used_if_the_url_requires_it() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let folder = tempfile::tempdir().unwrap();
@@ -55,14 +55,14 @@ async fn a_server_is_spoken_to_in_tls_where_it_is_asked_for() {
         store.migrate().await.expect(mode);
         let there = PostgresStore::open_existing(&url("localhost", &query)).await;
         let there = there.unwrap();
-        // The listener's connection is none of the pool's.
+        // The listener's connection is not one of the pool's.
         let sleeper = there.subscribe();
         let quiet = Duration::from_millis(700);
         while timeout(quiet, sleeper.notified()).await.is_ok() {}
         kept(&store, &request()).await;
         let woken = timeout(Duration::from_secs(30), sleeper.notified()).await;
         woken.expect("a wake over TLS");
-        // Whom the server does not know, whom the certificate does not name.
+        // An authority that did not sign the certificate, and a host that it does not name.
         let unknown = format!("sslmode={mode}");
         let (text, query) = (refused(&url("localhost", &unknown)).await, &query);
         let none = "trusts no certificate authority";
@@ -70,16 +70,16 @@ async fn a_server_is_spoken_to_in_tls_where_it_is_asked_for() {
         let text = refused(&url("127.0.0.1", query)).await;
         assert!(text.contains("reached"), "{text}");
     }
-    // In the clear: this server admits nobody so, which shows that those above were not.
+    // This server refuses connections without TLS, so those above used TLS.
     for query in ["sslmode=disable", "sslmode=prefer", ""] {
         let text = refused(&url("localhost", query)).await;
         assert!(text.contains("28000"), "{query}: {text}");
     }
 }
 
-/// Never in the clear where TLS was asked for, be the server without it.
+/// If TLS is required and the server lacks it, the connection fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_tls_gets_nothing() {
+async fn a_server_without_tls_is_refused() {
     let port = free_port();
     let settings = [&format!("port={port}"), "listen_addresses=127.0.0.1"];
     let rules = "host all all 127.0.0.1/32 trust\nlocal all all trust\n";

@@ -1,5 +1,5 @@
-//! Two stores on one database, as two processes have: they share limits, and of changes at
-//! once one wins.
+//! Two stores on one database, as two processes have: they share limits, and one of
+//! concurrent changes wins.
 
 use keystile::{EventKind, Millis, PepperRing, RateLimit, RotationPolicy, SysRng};
 use keystile_store::{PostgresStore, Store, StoreError, record, resume, revoke, rotate, suspend};
@@ -13,7 +13,7 @@ async fn two() -> Option<[PostgresStore; 2]> {
     Some([database.store().await, database.store().await])
 }
 
-/// Requests at once, through both, as many as are admitted.
+/// Sends concurrent requests through both; returns the number that is allowed.
 async fn admitted(stores: &[PostgresStore; 2], key: &str, requests: usize) -> usize {
     let mut asking = JoinSet::new();
     for number in 0..requests {
@@ -33,9 +33,9 @@ async fn a_limit_is_shared() {
     assert_eq!(admitted(&stores, counted.key.expose(), 30).await, 7);
 }
 
-/// P10, K3: a key that is rotated through both at once has one successor.
+/// P10, K3: a key that is rotated through both concurrently has one successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_rotations_at_once_one_wins() {
+async fn one_of_concurrent_rotations_wins() {
     let Some(stores) = two().await else { return };
     for _ in 0..10 {
         let issued = kept(&stores[0], &request()).await;
@@ -70,9 +70,9 @@ async fn of_rotations_at_once_one_wins() {
     }
 }
 
-/// P2, K10: among suspensions, resumptions and last uses, a revocation is the end.
+/// P2, K10: a revocation is final among suspensions, resumptions and last uses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_revocation_is_the_end_whoever_is_at_work() {
+async fn a_revocation_is_final_among_many_writers() {
     let Some(stores) = two().await else { return };
     for _ in 0..5 {
         let issued = kept(&stores[0], &request()).await;
@@ -104,9 +104,9 @@ async fn a_revocation_is_the_end_whoever_is_at_work() {
     }
 }
 
-/// Last uses in bulk, in any order of keys, do not stop each other.
+/// Last uses in bulk do not deadlock, in any order of keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn last_uses_are_noted_in_any_order() {
+async fn last_uses_are_recorded_in_any_order() {
     let Some(stores) = two().await else { return };
     let mut ids = Vec::new();
     for _ in 0..20 {
@@ -133,7 +133,7 @@ async fn last_uses_are_noted_in_any_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_migrate_at_once() {
+async fn many_can_migrate_concurrently() {
     let Some(database) = Database::new().await else {
         return;
     };

@@ -111,9 +111,9 @@ async fn a_server_that_is_not_there_is_unavailable() {
     }
 }
 
-/// What is wrong with an account is told, its password is not.
+/// The error reports what is wrong with an account, without its password.
 #[tokio::test]
-async fn a_wrong_password_is_said_and_not_shown() {
+async fn a_wrong_password_is_reported_and_not_shown() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -149,10 +149,10 @@ async fn a_database_without_tables_answers_with_an_error() {
     assert!(text_of(&failed).contains("42P01"), "never an allow");
 }
 
-/// A call that the server keeps waiting ends, and takes its connection with it: what is
-/// under way there would hold up the next one.
+/// A call that takes too long ends and closes its connection, where the statement that still
+/// runs would delay the next call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_takes_too_long_ends() {
+async fn a_call_that_takes_too_long_ends() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -178,7 +178,7 @@ async fn what_takes_too_long_ends() {
     database.sql("ROLLBACK").await.unwrap();
     assert_eq!(cause(&store, issued.key.expose()).await, None, "and heals");
 
-    // The only connection is somebody's.
+    // The only connection is taken.
     let mut options = PostgresOptions::default();
     options.connections_max = 1;
     options.wait_timeout = Duration::from_millis(100);
@@ -190,7 +190,7 @@ async fn what_takes_too_long_ends() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     loop {
-        // At first the other one may not have it yet.
+        // At first the other task may not have it yet.
         let Err(failed) = store.last_event().await else {
             continue;
         };
@@ -203,7 +203,7 @@ async fn what_takes_too_long_ends() {
 
 /// A server that accepts and never answers.
 #[tokio::test]
-async fn a_server_that_is_silent_is_given_up() {
+async fn a_silent_server_is_unavailable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let mut options = PostgresOptions::default();
@@ -214,7 +214,7 @@ async fn a_server_that_is_silent_is_given_up() {
     assert!(!text_of(&failed).contains("s3cr3t"));
 }
 
-/// Deadlocks among writers are the server's to undo, and not the caller's to see.
+/// A deadlock that the server resolves is retried, and not visible to the caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadlock_is_tried_again() {
     let Some(database) = Database::new().await else {
@@ -227,7 +227,7 @@ async fn a_deadlock_is_tried_again() {
     if low.id > high.id {
         core::mem::swap(&mut low, &mut high);
     }
-    // Somebody else takes the two in the other order.
+    // Another transaction locks the two rows in the other order.
     let lock = |id: &str| format!("SELECT 1 FROM api_keys WHERE key_id = '{id}' FOR UPDATE");
     database
         .sql("BEGIN; SET LOCAL deadlock_timeout = '60s'")
@@ -246,7 +246,7 @@ async fn a_deadlock_is_tried_again() {
             store.commit(&batch).await
         }
     });
-    // It has the lower one, and waits for the higher.
+    // It has the lower row, and waits for the higher one.
     tokio::time::sleep(Duration::from_millis(100)).await;
     database.sql(&lock(low.id.as_str())).await.unwrap();
     database.sql("COMMIT").await.unwrap();
@@ -257,7 +257,7 @@ async fn a_deadlock_is_tried_again() {
     }
 }
 
-/// Connections that died with the server are made anew.
+/// Connections that ended with the server are made again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_heals() {
     let Some(mut server) = Server::start() else {

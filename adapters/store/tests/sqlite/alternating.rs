@@ -1,4 +1,4 @@
-//! Two handles on one place, of which each call goes to the other one.
+//! Two handles on one database, which take the calls in turn.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
