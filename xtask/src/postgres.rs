@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::workspace::{TaskResult, Workspace, run};
 
+const REQUIRED: &str = "KEYSTILE_REQUIRE_POSTGRES";
 /// The programs that the tests start a server with.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_isready"];
 /// Where Debian installs them, outside the search path.
@@ -25,6 +26,11 @@ fn is_complete(folder: &Path) -> bool {
     PROGRAMS.iter().all(|program| folder.join(program).exists())
 }
 
+/// The variable that makes a test fail and not skip without a server, if there is one.
+pub(crate) fn required() -> Option<(&'static str, &'static str)> {
+    missing().is_none().then_some((REQUIRED, "1"))
+}
+
 /// Runs the tests of the store and of the CLI; none of them may be skipped for lack of a
 /// server. The packages and features are those of the step `tests`, so that nothing is built
 /// again.
@@ -32,5 +38,5 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     let line = "test --workspace --all-features --test postgres --test program";
     let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    run(cargo.env("KEYSTILE_REQUIRE_POSTGRES", "1"))
+    run(cargo.env(REQUIRED, "1"))
 }

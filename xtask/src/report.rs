@@ -31,6 +31,12 @@ impl Report {
         self.outcomes.push((step, outcome));
     }
 
+    pub(crate) fn has_passed(&self, step: &str) -> bool {
+        self.outcomes
+            .iter()
+            .any(|(name, outcome)| *name == step && *outcome == Outcome::Passed)
+    }
+
     pub(crate) fn is_good(&self, require_all: bool) -> bool {
         self.outcomes.iter().all(|(_, outcome)| match outcome {
             Outcome::Passed => true,
@@ -113,6 +119,21 @@ mod tests {
                 .closing(true)
                 .ends_with("\n1 passed, 0 failed, 1 skipped\n")
         );
+    }
+
+    #[test]
+    fn only_a_step_that_ran_without_failure_has_passed() {
+        let skipped = Outcome::Skipped("cargo-fuzz is not installed".to_owned());
+        let failed = Outcome::Failed("exit status: 101".to_owned());
+        let report = report(&[
+            ("fmt", Outcome::Passed),
+            ("fuzz", skipped),
+            ("tests", failed),
+        ]);
+        assert!(report.has_passed("fmt"));
+        for step in ["fuzz", "tests", "clippy"] {
+            assert!(!report.has_passed(step), "{step}");
+        }
     }
 
     #[test]

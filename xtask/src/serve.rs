@@ -10,6 +10,12 @@ use crate::workspace::{TaskResult, Workspace, run};
 /// Where Debian installs system programs; a user's search path may not contain it.
 const SBIN: &str = "/usr/sbin";
 
+/// The gateways, and the variables that make a test fail and not skip without one.
+const GATEWAYS: [(&str, &str); 2] = [
+    ("nginx", "KEYSTILE_REQUIRE_NGINX"),
+    ("caddy", "KEYSTILE_REQUIRE_CADDY"),
+];
+
 /// The route for Envoy accepts every method, and an OpenAPI document can list only some.
 const SETTINGS: &str = r#"
 [[operations]]
@@ -26,14 +32,22 @@ pub(crate) fn missing_gateway(program: &str, package: &str) -> Option<String> {
     (!found).then(|| format!("{program} is not installed; try `apt install {package}`"))
 }
 
+/// The variables that make a test fail and not skip without its gateway, for those that are
+/// installed.
+pub(crate) fn required() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GATEWAYS
+        .into_iter()
+        .filter(|(program, _)| missing_gateway(program, program).is_none())
+        .map(|(_, variable)| (variable, "1"))
+}
+
 /// Runs the tests that put nginx and Caddy in front of the service. The packages and
 /// features are those of the step `tests`, so that nothing is built again.
 pub(crate) fn gateways(workspace: &Workspace) -> TaskResult {
     let line = "test --workspace --all-features --test http -- nginx caddy";
     let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    let cargo = cargo.env("KEYSTILE_REQUIRE_NGINX", "1");
-    run(cargo.env("KEYSTILE_REQUIRE_CADDY", "1"))
+    run(cargo.envs(GATEWAYS.map(|(_, variable)| (variable, "1"))))
 }
 
 /// Sends requests that the OpenAPI document allows and others that it does not, for at most

@@ -9,6 +9,9 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) needs: &'static [Need],
+    /// An earlier step that runs the same tests, and skips none of them if the needs of this
+    /// one are met. If that step has passed, this one has nothing left to run.
+    pub(crate) included_in: Option<&'static str>,
     pub(crate) run: fn(&Workspace) -> TaskResult,
 }
 
@@ -80,12 +83,14 @@ pub(crate) const STEPS: &[Step] = &[
         name: "fmt",
         about: "every file is formatted",
         needs: &[Need::Cargo("fmt", "rustup component add rustfmt")],
+        included_in: None,
         run: |workspace| workspace.cargo("fmt --all --check"),
     },
     Step {
         name: "clippy",
         about: "no compiler or clippy warnings",
         needs: &[Need::Cargo("clippy", "rustup component add clippy")],
+        included_in: None,
         run: |workspace| {
             workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings")
         },
@@ -94,14 +99,21 @@ pub(crate) const STEPS: &[Step] = &[
         name: "tests",
         about: "unit and integration tests; examples are built, each benchmark runs once",
         needs: &[],
+        included_in: None,
         run: |workspace| {
-            workspace.cargo("test --workspace --all-features --all-targets --no-fail-fast")
+            let line = "test --workspace --all-features --all-targets --no-fail-fast";
+            let mut cargo = workspace.command("cargo");
+            run(cargo
+                .args(line.split_whitespace())
+                .envs(postgres::required())
+                .envs(serve::required()))
         },
     },
     Step {
         name: "tests-no-default",
         about: "the core's tests without its default features",
         needs: &[],
+        included_in: None,
         run: |workspace| {
             workspace.cargo("test --package keystile --no-default-features --lib --tests")
         },
@@ -110,6 +122,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "postgres",
         about: "the store and the CLI on a PostgreSQL server, which is killed 50 times",
         needs: &[Need::Postgres],
+        included_in: Some("tests"),
         run: postgres::tests,
     },
     Step {
@@ -119,18 +132,21 @@ pub(crate) const STEPS: &[Step] = &[
             Need::Gateway("nginx", "nginx-light"),
             Need::Gateway("caddy", "caddy"),
         ],
+        included_in: Some("tests"),
         run: serve::gateways,
     },
     Step {
         name: "schemathesis",
         about: "keystile serve answers as its OpenAPI document specifies",
         needs: &[Need::Tool("schemathesis", "pipx install schemathesis")],
+        included_in: None,
         run: serve::schemathesis,
     },
     Step {
         name: "vectors",
         about: "the second implementation derives the same shared vectors",
         needs: &[Need::Program("python3", "python3")],
+        included_in: None,
         run: |workspace| {
             let derive = ["tests/vectors/derive/derive.py", "--check"];
             run(workspace.command("python3").args(derive))
@@ -140,6 +156,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "loom",
         about: "every interleaving of two threads in the keyring, under loom",
         needs: &[],
+        included_in: None,
         run: |workspace| {
             let line = "test --package keystile --features keyring --release --test keyring_loom";
             let mut command = workspace.command("cargo");
@@ -157,12 +174,14 @@ pub(crate) const STEPS: &[Step] = &[
         name: "doc-tests",
         about: "the examples in the documentation",
         needs: &[],
+        included_in: None,
         run: |workspace| workspace.cargo("test --workspace --all-features --doc"),
     },
     Step {
         name: "docs",
         about: "the documentation builds without warnings",
         needs: &[],
+        included_in: None,
         run: |workspace| {
             let line = "doc --workspace --all-features --no-deps";
             let mut command = workspace.command("cargo");
@@ -175,30 +194,35 @@ pub(crate) const STEPS: &[Step] = &[
         name: "no-std",
         about: "the core builds without the standard library",
         needs: &[],
+        included_in: None,
         run: no_std::run,
     },
     Step {
         name: "dependencies",
         about: "the core has few dependencies, and none of them compiles C",
         needs: &[],
+        included_in: None,
         run: dependencies::run,
     },
     Step {
         name: "c-tests",
         about: "the C ABI from C99 and C++11: a tour of the API, and every shared vector",
         needs: C_TESTS,
+        included_in: None,
         run: capi::tests,
     },
     Step {
         name: "c-misuse",
         about: "every pointer NULL, every length too long, and a panic in every function",
         needs: &[GCC, BINUTILS],
+        included_in: None,
         run: capi::misuse,
     },
     Step {
         name: "c-sanitizers",
         about: "the tour, vectors and misuse under the address and undefined-behaviour sanitizers",
         needs: C_TESTS,
+        included_in: None,
         run: capi::sanitizers,
     },
     Step {
@@ -211,6 +235,7 @@ pub(crate) const STEPS: &[Step] = &[
             JANSSON,
             Need::Program("valgrind", "valgrind"),
         ],
+        included_in: None,
         run: capi::valgrind,
     },
     Step {
@@ -222,12 +247,14 @@ pub(crate) const STEPS: &[Step] = &[
             Need::Program("setarch", "util-linux"),
             Need::RustSource,
         ],
+        included_in: None,
         run: capi::threads,
     },
     Step {
         name: "c-memory",
         about: "constant memory over ten million keys that are issued, checked and freed",
         needs: &[GCC, BINUTILS],
+        included_in: None,
         run: capi::memory,
     },
     Step {
@@ -241,36 +268,42 @@ pub(crate) const STEPS: &[Step] = &[
             Need::Library("sqlite3", "libsqlite3-dev"),
             Need::Program("curl", "curl"),
         ],
+        included_in: None,
         run: capi::examples,
     },
     Step {
         name: "c-package",
         about: "a separate project builds on the installed library, by pkg-config and CMake",
         needs: &[GCC, BINUTILS, PKG_CONFIG, Need::Program("cmake", "cmake")],
+        included_in: None,
         run: capi::package,
     },
     Step {
         name: "c-abi",
         about: "the library exports what the header declares, and the ABI did not change",
         needs: &[GCC, BINUTILS, Need::Program("abidiff", "abigail-tools")],
+        included_in: None,
         run: capi::compare,
     },
     Step {
         name: "go",
         about: "the Go module: its tests, the vectors, both stores, and a separate program",
         needs: &[Need::Go, GCC, BINUTILS, PKG_CONFIG, Need::Postgres],
+        included_in: None,
         run: golang::tests,
     },
     Step {
         name: "fuzz",
         about: "each fuzz target is built, and runs for a few seconds",
         needs: &[Need::Cargo("fuzz", "cargo install --locked cargo-fuzz")],
+        included_in: None,
         run: fuzz::run,
     },
     Step {
         name: "demo",
         about: "the walkthrough of the README",
         needs: &[],
+        included_in: None,
         run: |workspace| workspace.cargo("run --package keystile-cli -- demo"),
     },
 ];
@@ -293,6 +326,19 @@ mod tests {
                     .iter()
                     .skip(index + 1)
                     .all(|other| other.name != step.name)
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_is_included_in_an_earlier_one() {
+        for (index, step) in STEPS.iter().enumerate() {
+            let earlier = &STEPS[..index];
+            assert!(
+                step.included_in
+                    .is_none_or(|name| earlier.iter().any(|other| other.name == name)),
+                "{}",
+                step.name
             );
         }
     }
