@@ -109,3 +109,33 @@ fn help() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PART: Step = Step {
+        name: "part",
+        about: "",
+        needs: &[],
+        included_in: Some("whole"),
+        run: |_| Err("it ran".to_owned()),
+    };
+
+    #[test]
+    fn a_part_runs_unless_the_whole_has_passed() {
+        let workspace = Workspace::here();
+        let after = |whole: Option<Outcome>| {
+            let mut report = Report::default();
+            if let Some(outcome) = whole {
+                report.add("whole", outcome);
+            }
+            run(&PART, &workspace, &report)
+        };
+        let ran = Outcome::Failed("it ran".to_owned());
+        assert_eq!(after(Some(Outcome::Passed)), Outcome::Passed);
+        assert_eq!(after(None), ran);
+        assert_eq!(after(Some(Outcome::Failed("1".to_owned()))), ran);
+        assert_eq!(after(Some(Outcome::Skipped("1".to_owned()))), ran);
+    }
+}
