@@ -8,5 +8,7 @@ pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod inspect;
 pub(crate) mod label;
+pub(crate) mod parts;
+pub(crate) mod presented;
 pub(crate) mod sha256;
 pub(crate) mod text;

@@ -81,10 +81,11 @@ pub use decision::verify::{Request, Verifier, verify};
 pub use error::{Error, ErrorKind};
 pub use key::checksum::{Checksum, ChecksumKey};
 pub use key::digest::{Digest, DigestKind, PEPPERS_MAX, Pepper, PepperRing};
-pub use key::format::{Candidates, KEY_TEXT_BYTES_MAX, KeyFormat, Lookup, PresentedKey};
+pub use key::format::{KEY_TEXT_BYTES_MAX, KeyFormat};
 pub use key::id::KeyId;
 pub use key::inspect::{Finding, Inspection, inspect};
 pub use key::label::{Environment, Prefix, TemplateName};
+pub use key::presented::{Candidates, Lookup, PresentedKey};
 pub use key::text::ApiKey;
 #[cfg(feature = "keyring")]
 pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};

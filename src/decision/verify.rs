@@ -5,9 +5,10 @@ use core::net::IpAddr;
 
 use crate::decision::answer::{Allowed, Cause, Decision, Denial, Notice};
 use crate::key::digest::PepperRing;
-use crate::key::format::{KeyFormat, Lookup, PresentedKey};
+use crate::key::format::KeyFormat;
 use crate::key::id::KeyId;
 use crate::key::label::Environment;
+use crate::key::presented::{Lookup, PresentedKey};
 use crate::policy::endpoint::{EndpointRules, Rules};
 use crate::policy::network::Networks;
 use crate::policy::path::is_canonical_path;

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::fmt;
 
 use rand_core::TryCryptoRng;
 use zeroize::Zeroizing;
@@ -10,20 +9,13 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 use crate::key::base62;
 use crate::key::checksum::Checksum;
-use crate::key::digest::{Digest, PEPPERS_MAX, PepperRing};
-use crate::key::id::{KEY_ID_BYTES, KeyId};
+use crate::key::id::KeyId;
 use crate::key::label::{Environment, Prefix};
+use crate::key::parts::{BODY_BYTES, Named, Parts, SECRET_BYTES, SEPARATOR, Shape};
+use crate::key::presented::PresentedKey;
 use crate::key::text::ApiKey;
 
-/// Characters of a structured key's secret: 43 × log₂ 62 = 256.03 bits.
-const SECRET_BYTES: usize = 43;
-const CHECK_BYTES: usize = 6;
-const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
-/// `id _ secret check`, the part of fixed length, which is parsed from the key's end.
-const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
-const SEPARATOR: u8 = b'_';
-
-/// Random bytes of an opaque key: minimum, maximum and default.
+/// Random bytes of an opaque key: fewest, most, and the article's.
 const OPAQUE_BYTES_MIN: u8 = 16;
 const OPAQUE_BYTES_MAX: u8 = 64;
 const OPAQUE_BYTES: u8 = 32;
@@ -176,11 +168,10 @@ impl KeyFormat {
     #[must_use]
     #[inline]
     pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
-        // store-forwarding stall: `reads` answers in a register (see ARCHITECTURE.md)
-        self.reads(text).then(|| PresentedKey {
-            text,
-            id: self.id_within(text),
-        })
+        // The reading answers yes or no, in a register. An answer in memory would be copied
+        // a moment after it was written, which the processor has to wait for.
+        self.reads(text)
+            .then(|| PresentedKey::new(text, self.id_within(text)))
     }
 
     /// Whether a text is a key of this format, including its check.
@@ -336,138 +327,4 @@ fn is_any_head(head: &[u8]) -> bool {
 
 fn is_named<T>(text: &[u8], name: fn(&str) -> Result<T, Error>) -> bool {
     core::str::from_utf8(text).is_ok_and(|text| name(text).is_ok())
-}
-
-/// The parts of a structured key's text, split by position only.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts<'k> {
-    /// Prefix and environment, each followed by a separator.
-    pub(crate) head: &'k [u8],
-    /// The characters at the position of the id.
-    pub(crate) id: &'k [u8; KEY_ID_BYTES],
-    /// Secret and check.
-    pub(crate) tail: &'k [u8; TAIL_BYTES],
-}
-
-impl<'k> Parts<'k> {
-    /// The parts, if the text is long enough and the last separator is in its place.
-    #[inline]
-    pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
-        let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
-        let (_, rest) = rest.split_last().filter(|&(&last, _)| last == SEPARATOR)?;
-        let (head, id) = rest.split_last_chunk::<KEY_ID_BYTES>()?;
-        Some(Self { head, id, tail })
-    }
-}
-
-/// A key's parts, before its check is verified.
-pub(crate) struct Shape<'k, 'f> {
-    pub(crate) text: &'k [u8],
-    pub(crate) named: Option<Named<'k>>,
-    checksum: Option<&'f Checksum>,
-}
-
-/// What a structured key claims about itself.
-#[derive(Clone, Copy)]
-pub(crate) struct Named<'k> {
-    /// The characters at the position of the id.
-    pub(crate) id: &'k [u8; KEY_ID_BYTES],
-    pub(crate) environment: Option<&'k [u8]>,
-    /// Secret and check.
-    pub(crate) tail: &'k [u8; TAIL_BYTES],
-}
-
-impl Shape<'_, '_> {
-    /// Whether its characters are base62 and its check is right.
-    #[inline]
-    pub(crate) fn is_whole(&self) -> bool {
-        let (Some(named), Some(checksum)) = (&self.named, self.checksum) else {
-            return true;
-        };
-        let legal = named.id().is_some() && base62::is_text(named.tail);
-        let parts = self.text.split_last_chunk::<CHECK_BYTES>();
-        legal && parts.is_some_and(|(covered, check)| checksum.holds(covered, check))
-    }
-}
-
-impl Named<'_> {
-    /// The id, if it is valid.
-    #[inline]
-    pub(crate) fn id(&self) -> Option<KeyId> {
-        KeyId::from_array(*self.id)
-    }
-}
-
-/// A presented key: well formed, but not yet verified.
-///
-/// It borrows the credential's bytes and never prints them.
-#[derive(Clone, Copy)]
-pub struct PresentedKey<'k> {
-    text: &'k [u8],
-    id: Option<KeyId>,
-}
-
-impl PresentedKey<'_> {
-    /// The public id that the key claims, or `None` if its format has no ids.
-    #[must_use]
-    pub const fn claimed_id(&self) -> Option<&KeyId> {
-        self.id.as_ref()
-    }
-
-    /// How to look up the key's record in a store.
-    ///
-    /// A structured key is looked up by its id; an opaque key by each digest that its
-    /// record may have under `peppers`.
-    #[must_use]
-    pub fn lookup(&self, peppers: &PepperRing) -> Lookup {
-        match self.id {
-            Some(id) => Lookup::Id(id),
-            None => {
-                let mut digests = [None; PEPPERS_MAX + 1];
-                let made = peppers.candidates(self.text);
-                digests
-                    .iter_mut()
-                    .zip(made)
-                    .for_each(|(place, digest)| *place = Some(digest));
-                Lookup::Digests(Candidates(digests))
-            }
-        }
-    }
-
-    pub(crate) const fn text(&self) -> &[u8] {
-        self.text
-    }
-}
-
-impl fmt::Debug for PresentedKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedKey")
-            .field("claimed_id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How to look up a record; it never contains the key's text.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a decision makes no heap allocation"
-)]
-pub enum Lookup {
-    /// The record with this id.
-    Id(KeyId),
-    /// The record with one of these digests.
-    Digests(Candidates),
-}
-
-/// The digests that an opaque key's record may have, the most likely first.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidates([Option<Digest>; PEPPERS_MAX + 1]);
-
-impl Candidates {
-    /// Each digest once.
-    pub fn iter(&self) -> impl Iterator<Item = &Digest> {
-        self.0.iter().flatten()
-    }
 }

@@ -10,7 +10,8 @@ use siphasher::sip128::{Hash128, SipHasher24};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, ErrorKind};
-use crate::key::format::{Parts, PresentedKey};
+use crate::key::parts::Parts;
+use crate::key::presented::PresentedKey;
 
 /// A keyed 128-bit tag of a key's text.
 ///

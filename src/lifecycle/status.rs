@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::PepperRing;
-use crate::key::format::PresentedKey;
+use crate::key::presented::PresentedKey;
 use crate::record::event::{Event, EventKind};
 use crate::record::key_record::{KeyRecord, Status, short_text};
 use crate::time::UnixMillis;

@@ -1,0 +1,86 @@
+//! A key as it was presented, and what a store is asked for.
+
+use core::fmt;
+
+use crate::key::digest::{Digest, PEPPERS_MAX, PepperRing};
+use crate::key::id::KeyId;
+
+/// A key as it was presented: well formed, and not yet proved.
+///
+/// It borrows the credential's bytes and prints none of them.
+#[derive(Clone, Copy)]
+pub struct PresentedKey<'k> {
+    text: &'k [u8],
+    id: Option<KeyId>,
+}
+
+impl<'k> PresentedKey<'k> {
+    /// A text that a format has read, and the id in it.
+    #[inline]
+    pub(crate) const fn new(text: &'k [u8], id: Option<KeyId>) -> Self {
+        Self { text, id }
+    }
+
+    /// The public id that the key claims, where its format carries one.
+    #[must_use]
+    pub const fn claimed_id(&self) -> Option<&KeyId> {
+        self.id.as_ref()
+    }
+
+    /// What a store is asked for.
+    ///
+    /// For a structured key that is its id; for an opaque key, each digest that its
+    /// record may carry under `peppers`.
+    #[must_use]
+    pub fn lookup(&self, peppers: &PepperRing) -> Lookup {
+        match self.id {
+            Some(id) => Lookup::Id(id),
+            None => {
+                let mut digests = [None; PEPPERS_MAX + 1];
+                let made = peppers.candidates(self.text);
+                digests
+                    .iter_mut()
+                    .zip(made)
+                    .for_each(|(place, digest)| *place = Some(digest));
+                Lookup::Digests(Candidates(digests))
+            }
+        }
+    }
+
+    pub(crate) const fn text(&self) -> &[u8] {
+        self.text
+    }
+}
+
+impl fmt::Debug for PresentedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedKey")
+            .field("claimed_id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a store is asked for; never the key's text.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a decision makes no heap allocation"
+)]
+pub enum Lookup {
+    /// The record with this id.
+    Id(KeyId),
+    /// The record with one of these digests.
+    Digests(Candidates),
+}
+
+/// The digests that an opaque key's record may carry, the likeliest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates([Option<Digest>; PEPPERS_MAX + 1]);
+
+impl Candidates {
+    /// Each digest once.
+    pub fn iter(&self) -> impl Iterator<Item = &Digest> {
+        self.0.iter().flatten()
+    }
+}
