@@ -1,7 +1,13 @@
 //! From a request's headers to the answer: the credential, the one order of checks, the
 //! decision, and the decision as an HTTP response.
 
+pub(crate) mod allowed;
 pub(crate) mod answer;
+pub(crate) mod cause;
 pub(crate) mod credential;
+pub(crate) mod denial;
+pub(crate) mod denial_code;
+mod http_date;
 pub(crate) mod response;
+pub(crate) mod status_policy;
 pub(crate) mod verify;

@@ -60,8 +60,11 @@ use core::hash::BuildHasher;
 use std::boxed::Box;
 use std::vec::Vec;
 
-use crate::decision::answer::{Cause, Decision, Denial};
-use crate::decision::response::{Response, StatusPolicy, respond};
+use crate::decision::answer::Decision;
+use crate::decision::cause::Cause;
+use crate::decision::denial::Denial;
+use crate::decision::response::{Response, respond};
+use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verify::{Request, Verifier};
 use crate::key::format::KEY_TEXT_BYTES_MAX;
 use crate::key::id::KeyId;

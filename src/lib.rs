@@ -74,9 +74,14 @@ mod lifecycle;
 #[cfg(feature = "keyring")]
 mod keyring;
 
-pub use decision::answer::{Allowed, Cause, Decision, Denial, DenialCode, Notice};
+pub use decision::allowed::{Allowed, Notice};
+pub use decision::answer::Decision;
+pub use decision::cause::Cause;
 pub use decision::credential::{Credential, CredentialExtractor};
-pub use decision::response::{Response, StatusPolicy, allowed_headers, respond};
+pub use decision::denial::Denial;
+pub use decision::denial_code::DenialCode;
+pub use decision::response::{Response, allowed_headers, respond};
+pub use decision::status_policy::StatusPolicy;
 pub use decision::verify::{Request, Verifier, verify};
 pub use error::{Error, ErrorKind};
 pub use key::checksum::{Checksum, ChecksumKey};

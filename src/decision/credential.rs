@@ -8,7 +8,8 @@ use base64ct::{Base64, Encoding};
 #[cfg(feature = "basic")]
 use zeroize::Zeroize;
 
-use crate::decision::answer::{Cause, Denial};
+use crate::decision::cause::Cause;
+use crate::decision::denial::Denial;
 use crate::error::{Error, ErrorKind};
 use crate::key::format::KEY_TEXT_BYTES_MAX;
 

@@ -4,21 +4,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use crate::decision::answer::{Allowed, Denial, DenialCode};
+use crate::decision::allowed::Allowed;
+use crate::decision::denial::Denial;
+use crate::decision::denial_code::DenialCode;
+use crate::decision::http_date::http_date;
+use crate::decision::status_policy::StatusPolicy;
 use crate::policy::rate_limit::Quota;
 use crate::policy::requirement::Requirement;
 use crate::time::UnixMillis;
-
-/// Which status a denial is answered with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StatusPolicy {
-    /// As RFC 9110 has it: 401 for a key that is not valid, 403 for one that may not.
-    #[default]
-    Rfc9110,
-    /// As the well-known Express recipe has it: 403 for an unknown or ended key.
-    Express,
-}
 
 /// A response to a request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,90 +24,6 @@ pub struct Response {
     /// A JSON object with `error`, `message` and `code`, and `missing` where permissions
     /// were.
     pub body: String,
-}
-
-impl DenialCode {
-    /// The HTTP status under a policy.
-    #[must_use]
-    pub const fn status(self, policy: StatusPolicy) -> u16 {
-        let express = matches!(policy, StatusPolicy::Express);
-        match self {
-            Self::MissingCredential => 401,
-            Self::ConflictingCredentials => {
-                if express {
-                    401
-                } else {
-                    400
-                }
-            }
-            Self::InvalidKey
-            | Self::KeyRevoked
-            | Self::KeySuspended
-            | Self::KeyExpired
-            | Self::KeyReplaced => {
-                if express {
-                    403
-                } else {
-                    401
-                }
-            }
-            Self::WrongEnvironment
-            | Self::NetworkNotAllowed
-            | Self::PathNotCanonical
-            | Self::EndpointNotAllowed
-            | Self::PermissionMissing => 403,
-            Self::RateLimited | Self::UsesSpent => 429,
-            Self::StoreUnavailable => 503,
-        }
-    }
-
-    /// A short name for people.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::MissingCredential => "API key required",
-            Self::ConflictingCredentials => "Conflicting API keys",
-            Self::InvalidKey => "Invalid API key",
-            Self::KeyRevoked => "API key revoked",
-            Self::KeySuspended => "API key suspended",
-            Self::KeyExpired => "API key expired",
-            Self::KeyReplaced => "API key replaced",
-            Self::WrongEnvironment => "Wrong environment",
-            Self::NetworkNotAllowed => "Network not allowed",
-            Self::PathNotCanonical => "Path not canonical",
-            Self::EndpointNotAllowed => "Endpoint not allowed",
-            Self::PermissionMissing => "Insufficient permissions",
-            Self::RateLimited => "Too many requests",
-            Self::UsesSpent => "No uses left",
-            Self::StoreUnavailable => "Key check unavailable",
-        }
-    }
-
-    /// What the sender can do about it.
-    #[must_use]
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::MissingCredential => {
-                "Send an API key in the X-API-Key header or as a Bearer token."
-            }
-            Self::ConflictingCredentials => "The request carries two different API keys; send one.",
-            Self::InvalidKey => "The API key is not valid; check that it was copied whole.",
-            Self::KeyRevoked => "The API key was revoked; ask for a new one.",
-            Self::KeySuspended => "The API key is suspended; ask its issuer.",
-            Self::KeyExpired => "The API key has expired; ask for a new one.",
-            Self::KeyReplaced => "The API key was replaced; use its successor.",
-            Self::WrongEnvironment => "The API key belongs to another environment.",
-            Self::NetworkNotAllowed => "The API key may not be used from this network.",
-            Self::PathNotCanonical => {
-                "The path must be sent without empty or dot segments and needless escapes."
-            }
-            Self::EndpointNotAllowed => "The API key may not be used for this method and path.",
-            Self::PermissionMissing => "The API key lacks a permission that this needs.",
-            Self::RateLimited => "The rate limit of the API key is spent; try again later.",
-            Self::UsesSpent => "The API key has been used as often as it may be.",
-            Self::StoreUnavailable => "API keys cannot be checked at the moment; try again later.",
-        }
-    }
 }
 
 /// The response to a denial.
@@ -208,52 +117,4 @@ fn limit_headers(quota: &Quota, headers: &mut Vec<(&'static str, String)>) {
         "ratelimit-policy",
         alloc::format!("{};w={window}", limit.limit()),
     ));
-}
-
-/// RFC 9110, section 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(instant: UnixMillis) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let name = |names: &[&'static str], at: u64| {
-        usize::try_from(at)
-            .ok()
-            .and_then(|at| names.get(at).copied())
-            .unwrap_or_default()
-    };
-    let seconds = instant.get() / 1_000;
-    let (days, clock) = (seconds / 86_400, seconds % 86_400);
-    // The proleptic Gregorian calendar, from years of 400 that begin on a first of March
-    // (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let since = days.saturating_add(719_468);
-    let (era, of_era) = (since / 146_097, since % 146_097);
-    let year_of_era = of_era
-        .saturating_sub(of_era / 1_460)
-        .saturating_add(of_era / 36_524)
-        .saturating_sub(of_era / 146_096)
-        / 365;
-    let day_of_year = of_era.saturating_sub(
-        year_of_era
-            .saturating_mul(365)
-            .saturating_add(year_of_era / 4)
-            .saturating_sub(year_of_era / 100),
-    );
-    let month = day_of_year.saturating_mul(5).saturating_add(2) / 153;
-    let day = day_of_year
-        .saturating_sub(month.saturating_mul(153).saturating_add(2) / 5)
-        .saturating_add(1);
-    // March is month 0 here; January and February belong to the next year.
-    let year = era
-        .saturating_mul(400)
-        .saturating_add(year_of_era)
-        .saturating_add(u64::from(month >= 10));
-    alloc::format!(
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        name(&DAYS, days % 7),
-        name(&MONTHS, month.saturating_add(2) % 12),
-        clock / 3_600,
-        clock / 60 % 60,
-        clock % 60,
-    )
 }

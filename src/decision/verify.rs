@@ -3,7 +3,10 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::decision::answer::{Allowed, Cause, Decision, Denial, Notice};
+use crate::decision::allowed::{Allowed, Notice};
+use crate::decision::answer::Decision;
+use crate::decision::cause::Cause;
+use crate::decision::denial::Denial;
 use crate::key::digest::PepperRing;
 use crate::key::format::KeyFormat;
 use crate::key::id::KeyId;

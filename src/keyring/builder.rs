@@ -13,7 +13,7 @@ use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
 use super::uses::StripePool;
 use super::{Counters, Keyring};
-use crate::decision::response::StatusPolicy;
+use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verify::Verifier;
 use crate::error::{Error, ErrorKind};
 use crate::time::Millis;

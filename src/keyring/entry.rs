@@ -11,7 +11,7 @@ use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 use super::uses::Count;
-use crate::decision::answer::{Allowed, Notice};
+use crate::decision::allowed::{Allowed, Notice};
 use crate::decision::verify::{Standing, Terms};
 use crate::key::id::KeyId;
 use crate::key::label::Environment;

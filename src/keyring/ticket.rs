@@ -1,7 +1,7 @@
 //! Tickets for a caller who cannot keep one: a binding that holds no borrowed memory.
 
 use super::{Keyring, Ticket};
-use crate::decision::answer::Denial;
+use crate::decision::denial::Denial;
 use crate::decision::verify::Request;
 
 impl Ticket<'_> {

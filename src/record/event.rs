@@ -5,60 +5,54 @@ use alloc::boxed::Box;
 use crate::key::id::KeyId;
 use crate::time::UnixMillis;
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// A key was issued.
-    Issued,
-    /// A key was given a successor.
-    Rotated,
-    /// A key was revoked.
-    Revoked,
-    /// A key was suspended.
-    Suspended,
-    /// A suspended key was resumed.
-    Resumed,
-    /// A key has expired.
-    Expired,
-    /// A key's digest was replaced by one under the current pepper.
-    Rehashed,
-    /// A key that was issued elsewhere was imported.
-    Imported,
+/// Writes the kinds and their names from one list.
+macro_rules! event_kinds {
+    ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $($(#[$doc])+ $kind,)+
+        }
+
+        impl EventKind {
+            /// The stable name, as stores and logs keep it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+
+            /// The kind of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$kind),)+
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl EventKind {
-    const ALL: [Self; 8] = [
-        Self::Issued,
-        Self::Rotated,
-        Self::Revoked,
-        Self::Suspended,
-        Self::Resumed,
-        Self::Expired,
-        Self::Rehashed,
-        Self::Imported,
-    ];
-
-    /// The stable name that stores and logs use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Rotated => "rotated",
-            Self::Revoked => "revoked",
-            Self::Suspended => "suspended",
-            Self::Resumed => "resumed",
-            Self::Expired => "expired",
-            Self::Rehashed => "rehashed",
-            Self::Imported => "imported",
-        }
-    }
-
-    /// The kind with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
+event_kinds! {
+    /// A key was issued.
+    Issued = "issued",
+    /// A key was given a successor.
+    Rotated = "rotated",
+    /// A key was revoked.
+    Revoked = "revoked",
+    /// A key was suspended.
+    Suspended = "suspended",
+    /// A suspended key was resumed.
+    Resumed = "resumed",
+    /// A key reached its expiry or the end of its overlap.
+    Expired = "expired",
+    /// A key's digest was computed again, under the current pepper.
+    Rehashed = "rehashed",
+    /// A key that was issued elsewhere was imported.
+    Imported = "imported",
 }
 
 /// One entry of the audit log: what happened to which key, and when. It never contains
@@ -72,7 +66,7 @@ pub struct Event {
     pub key_id: KeyId,
     /// When it happened.
     pub at: UnixMillis,
-    /// The reason, if one was given.
+    /// Why, if a reason was given.
     pub reason: Option<Box<str>>,
     /// The successor, if the key was rotated.
     pub successor: Option<KeyId>,
