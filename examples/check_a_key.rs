@@ -5,49 +5,43 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use core::error::Error;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use keystile::{
-    Decision, IssueRequest, KeyFormat, KeyRecord, PepperRing, Request, Requirement, SysRng,
-    UnixMillis, Usage, Verifier, issue, revoke, verify,
+    Decision, IssueRequest, Issuer, KeyFormat, KeyRecord, Request, Requirement, SysRng, UnixMillis,
+    Usage, Verifier, revoke,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let now = now()?;
+    let now = UnixMillis::now()?;
     let format = KeyFormat::structured("acme")?;
+    let (issuer, verifier) = (Issuer::new(format.clone()), Verifier::new(format));
 
-    let wanted = IssueRequest::new("Acme Ltd")?
+    let request = IssueRequest::new("Acme Ltd")?
         .environment("live")?
         .permissions(["invoices:read"])?
         .endpoints(["GET /api/invoices/*"])?;
-    let issued = issue(&format, &PepperRing::none(), &wanted, &mut SysRng, now)?;
+    let issued = issuer.issue(&request, &mut SysRng, now)?;
     println!("issued   {}", issued.record.id);
 
-    let verifier = Verifier::new(format);
     let read = Requirement::parse("invoices:read")?;
-    let ask = |record: &KeyRecord, path: &str| {
-        let key = match verifier.parse(issued.key.expose().as_bytes()) {
-            Ok(key) => key,
-            Err(denial) => return denial.code().as_str(),
-        };
-        // A service finds the record by `verifier.lookup(&key)` and stores the usage with
-        // it.
+    let check = |record: &KeyRecord, path: &str| {
+        // A service fetches the record by `verifier.lookup(&verifier.parse(key)?)`, and keeps
+        // the usage beside it.
+        let key = issued.key.expose().as_bytes();
         let mut usage = Usage::of(record);
         let request = Request::new().requires(&read).endpoint("GET", path);
-        match verify(&verifier, &key, Some(record), &request, &mut usage, now) {
+        match verifier.verify(key, Some(record), &request, &mut usage, now) {
             Decision::Allow(_) => "allowed",
             Decision::Deny(denial) => denial.code().as_str(),
         }
     };
 
-    println!("invoice  {}", ask(&issued.record, "/api/invoices/7"));
-    println!("climbing {}", ask(&issued.record, "/api/invoices/../users"));
+    println!("invoice  {}", check(&issued.record, "/api/invoices/7"));
+    println!(
+        "climbing {}",
+        check(&issued.record, "/api/invoices/../users")
+    );
     let revoked = revoke(&issued.record, "no longer needed", now)?.record;
-    println!("revoked  {}", ask(&revoked, "/api/invoices/7"));
+    println!("revoked  {}", check(&revoked, "/api/invoices/7"));
     Ok(())
-}
-
-fn now() -> Result<UnixMillis, Box<dyn Error>> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(UnixMillis::new(since_1970.as_millis().try_into()?)?)
 }

@@ -1,38 +1,36 @@
 //! The API-key core that any service can embed.
 //!
-//! It issues, verifies, authorizes and revokes API keys. A caller passes the presented
-//! bytes, the stored record and the time, and gets a [`Decision`]. The core does no I/O,
-//! reads no clock and keeps no state: storage, clocks and sockets belong to the caller.
+//! A caller brings bytes, a record and the time; the core answers with a [`Decision`].
+//! It issues, verifies, authorizes and revokes API keys. It takes the time as an argument,
+//! never looks anything up and holds no state: storage, clocks and sockets are the caller's.
 //!
 //! ```
 //! use keystile::{
-//!     issue, verify, Decision, DenialCode, IssueRequest, KeyFormat, PepperRing, Request,
-//!     Requirement, SysRng, UnixMillis, Usage, Verifier,
+//!     DenialCode, IssueRequest, Issuer, KeyFormat, Request, Requirement, SysRng, UnixMillis, Usage,
+//!     Verifier,
 //! };
-//! # fn main() -> Result<(), keystile::Error> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let format = KeyFormat::structured("acme")?;
+//! let issuer = Issuer::new(format.clone());
+//! let verifier = Verifier::new(format);
 //! let now = UnixMillis::new(1_790_000_000_000)?;
 //!
 //! // Issue: the key is shown once, the record is what a store keeps.
-//! let request = IssueRequest::new("Acme Ltd")?
-//!     .environment("live")?
-//!     .permissions(["invoices:read"])?;
-//! let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+//! let request = IssueRequest::new("Acme Ltd")?.permissions(["invoices:read"])?;
+//! let issued = issuer.issue(&request, &mut SysRng, now)?;
 //!
-//! // Verify: parse, fetch the record by `key.lookup()`, decide.
-//! let verifier = Verifier::new(format);
+//! // Verify: fetch the record and the usage for the presented key, and decide.
+//! let (key, record) = (issued.key.expose().as_bytes(), Some(&issued.record));
 //! let mut usage = Usage::of(&issued.record);
 //! let read = Requirement::parse("invoices:read")?;
-//! let key = verifier.parse(issued.key.expose().as_bytes()).expect("well formed");
-//! let may = Request::new().requires(&read);
-//! let allowed = verify(&verifier, &key, Some(&issued.record), &may, &mut usage, now);
-//! assert!(matches!(allowed, Decision::Allow(_)));
+//! let request = Request::new().requires(&read);
+//! assert!(verifier.verify(key, record, &request, &mut usage, now).is_allow());
 //!
 //! // A permission that the key lacks is refused, by name.
 //! let write = Requirement::parse("invoices:write")?;
-//! let may = Request::new().requires(&write);
-//! let Decision::Deny(denial) = verify(&verifier, &key, Some(&issued.record), &may, &mut usage, now)
-//! else { panic!("granted a permission that the key lacks") };
+//! let request = Request::new().requires(&write);
+//! let decision = verifier.verify(key, record, &request, &mut usage, now);
+//! let denial = decision.denial().expect("the key may not write");
 //! assert_eq!(denial.code(), DenialCode::PermissionMissing);
 //! assert_eq!(denial.missing(&write).collect::<Vec<_>>(), ["invoices:write"]);
 //! # Ok(()) }
@@ -47,7 +45,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `std` | yes | run-time detection of fast CRC instructions |
+//! | `std` | yes | [`UnixMillis::now`], and run-time detection of fast CRC instructions |
 //! | `getrandom` | yes | [`SysRng`], the operating system's randomness |
 //! | `keyring` | no | [`Keyring`], records cached in memory for many threads; needs std |
 //! | `basic` | no | keys as the user name of HTTP Basic |
@@ -58,7 +56,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(feature = "keyring")]
+#[cfg(feature = "std")]
 extern crate std;
 
 mod error;
@@ -80,9 +78,11 @@ pub use decision::cause::Cause;
 pub use decision::credential::{Credential, CredentialExtractor};
 pub use decision::denial::Denial;
 pub use decision::denial_code::DenialCode;
+pub use decision::request::Request;
 pub use decision::response::{Response, allowed_headers, respond};
 pub use decision::status_policy::StatusPolicy;
-pub use decision::verify::{Request, Verifier, verify};
+pub use decision::verifier::Verifier;
+pub use decision::verify::verify;
 pub use error::{Error, ErrorKind};
 pub use key::checksum::{Checksum, ChecksumKey};
 pub use key::digest::{Digest, DigestKind, PEPPERS_MAX, Pepper, PepperRing};
@@ -97,11 +97,14 @@ pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
 #[cfg(all(feature = "keyring", keystile_loom))]
 pub use keyring::{Fault, plant};
 pub use lifecycle::delegate::delegate;
-pub use lifecycle::issue::{IssueRequest, Issued, issue};
+pub use lifecycle::issue::{Issued, issue};
+pub use lifecycle::issue_request::IssueRequest;
+pub use lifecycle::issuer::Issuer;
 pub use lifecycle::plan::{PlanAction, PlanItem, plan};
 pub use lifecycle::rotate::{Rotated, RotationPolicy, end_overlap, rotate};
 pub use lifecycle::status::{Change, expire, rehash, resume, revoke, suspend};
 pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
+pub use policy::method::is_method;
 pub use policy::network::{NETWORKS_MAX, Networks};
 pub use policy::path::{PATH_BYTES_MAX, is_canonical_path};
 pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};

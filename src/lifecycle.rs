@@ -2,6 +2,8 @@
 
 pub(crate) mod delegate;
 pub(crate) mod issue;
+pub(crate) mod issue_request;
+pub(crate) mod issuer;
 pub(crate) mod plan;
 pub(crate) mod rotate;
 #[cfg(feature = "serde")]

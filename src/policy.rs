@@ -1,6 +1,7 @@
 //! What a key may do: permissions, endpoints, networks, rate limits, and templates of them.
 
 pub(crate) mod endpoint;
+pub(crate) mod method;
 pub(crate) mod network;
 pub(crate) mod path;
 pub(crate) mod permission;

@@ -5,3 +5,4 @@ pub(crate) mod key_record;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_form;
 pub(crate) mod usage;
+mod within;

@@ -40,6 +40,26 @@ impl UnixMillis {
         }
     }
 
+    /// The time of the system's clock, for a caller's convenience: this crate never reads a
+    /// clock by itself, and every decision is given its instant.
+    ///
+    /// Read it once for each request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] if the clock is before 1973 or after the year 9999.
+    #[cfg(feature = "std")]
+    pub fn now() -> Result<Self, Error> {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| u64::try_from(since.as_millis()).ok())
+            .and_then(|millis| Self::new(millis).ok())
+            .ok_or(Error::new(
+                ErrorKind::Time,
+                "the system clock must be between the years 1973 and 9999",
+            ))
+    }
+
     /// The count of milliseconds.
     #[must_use]
     pub const fn get(self) -> u64 {

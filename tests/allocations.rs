@@ -136,8 +136,8 @@ fn no_decision_allocates() {
         let full = Request::new()
             .requires(&met)
             .endpoint("GET", "/api/data/caf%C3%A9/x")
-            .in_environment(&live);
-        let full = full.from_address("192.0.2.7".parse().unwrap());
+            .environment(&live);
+        let full = full.address("192.0.2.7".parse::<core::net::IpAddr>().unwrap());
 
         let revoked = revoke(record, "leaked", at(0)).unwrap().record;
         let suspended = suspend(record, at(0)).unwrap().record;
@@ -183,7 +183,7 @@ fn no_decision_allocates() {
             (
                 &own,
                 some,
-                full.in_environment(&test),
+                full.environment(&test),
                 fresh,
                 Err(Cause::Environment),
             ),
@@ -211,7 +211,7 @@ fn no_decision_allocates() {
             (&own, some, full, limited, Err(Cause::RateLimit)),
             (&own, some, full, spent, Err(Cause::UsesSpent)),
         ];
-        let away = full.from_address("198.51.100.1".parse().unwrap());
+        let away = full.address("198.51.100.1".parse::<core::net::IpAddr>().unwrap());
         cases.push((&own, some, away, fresh, Err(Cause::Network)));
         let wrong = bearer(other.expose());
         let mut of_other = record.clone();
@@ -252,7 +252,7 @@ fn reading_a_decision_does_not_allocate() {
     let request = Request::new()
         .requires(&unmet)
         .endpoint("GET", "/api/data/x");
-    let request = request.from_address("192.0.2.7".parse().unwrap());
+    let request = request.address("192.0.2.7".parse::<core::net::IpAddr>().unwrap());
     let decision = service.ask_once(issued.key.expose(), &issued.record, &request);
     let Decision::Deny(denial) = decision else {
         panic!("allowed")

@@ -97,8 +97,8 @@ fn no_decision_and_no_request_for_a_record_allocates() {
         let full = Request::new()
             .requires(&read)
             .endpoint("GET", "/api/data/2026/07")
-            .in_environment(&live)
-            .from_address("2001:db8::7".parse().unwrap());
+            .environment(&live)
+            .address("2001:db8::7".parse::<core::net::IpAddr>().unwrap());
         let plain = Request::new();
         let wrong = if service.format.is_structured() && kind != "keyed" {
             with_wrong_secret(good.key.expose())
@@ -115,10 +115,10 @@ fn no_decision_and_no_request_for_a_record_allocates() {
                 full.endpoint("POST", "/api/data/2026/07"),
             ),
             (good.key.expose(), full.endpoint("GET", "/api/data//x")),
-            (good.key.expose(), full.in_environment(&test)),
+            (good.key.expose(), full.environment(&test)),
             (
                 good.key.expose(),
-                full.from_address("192.0.3.1".parse().unwrap()),
+                full.address("192.0.3.1".parse::<core::net::IpAddr>().unwrap()),
             ),
             (&wrong, full),
             (&mistyped, full),
@@ -185,7 +185,7 @@ fn counting_contended_uses_does_not_allocate_either() {
     backed.put(&issued.record);
     let request = Request::new()
         .endpoint("GET", "/api/data/1")
-        .from_address("192.0.2.7".parse().unwrap());
+        .address("192.0.2.7".parse::<core::net::IpAddr>().unwrap());
     let text = issued.key.expose();
     let asked: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)

@@ -88,7 +88,7 @@ impl Scenario {
             [current, retired @ ..] => retired
                 .iter()
                 .fold(PepperRing::new(pepper(*current)), |ring, version| {
-                    ring.retired(pepper(*version)).unwrap()
+                    ring.with_retired(pepper(*version)).unwrap()
                 }),
         };
         let environment =
@@ -154,20 +154,14 @@ impl Scenario {
     }
 
     fn request(&self) -> Request<'_> {
-        let mut request = Request::new();
-        if let Some(asked) = &self.requirement {
-            request = request.requires(asked);
+        let request = Request::new()
+            .requires(&self.requirement)
+            .environment(&self.environment)
+            .address(self.address);
+        match self.endpoint {
+            Some((method, path)) => request.endpoint(method, path),
+            None => request,
         }
-        if let Some((method, path)) = self.endpoint {
-            request = request.endpoint(method, path);
-        }
-        if let Some(environment) = &self.environment {
-            request = request.in_environment(environment);
-        }
-        if let Some(address) = self.address {
-            request = request.from_address(address);
-        }
-        request
     }
 
     fn judge(&self, presented: &[u8], found: bool) {

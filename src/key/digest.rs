@@ -78,12 +78,12 @@ impl Digest {
     }
 }
 
-impl ConstantTimeEq for Digest {
-    /// The difference is folded into 64 bits first: comparing byte by byte takes many
-    /// times as long.
+impl PartialEq for Digest {
+    /// In constant time. Folded into 64 bits first: byte by byte, the same comparison takes
+    /// many times as long.
     #[inline]
-    fn ct_eq(&self, other: &Self) -> subtle::Choice {
-        // The kind is not secret.
+    fn eq(&self, other: &Self) -> bool {
+        // The kinds are no secret.
         let difference = self
             .bytes
             .as_chunks::<8>()
@@ -93,13 +93,7 @@ impl ConstantTimeEq for Digest {
             .fold(u64::from(self.kind != other.kind), |all, (a, b)| {
                 all | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
             });
-        difference.ct_eq(&0)
-    }
-}
-
-impl PartialEq for Digest {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
+        difference.ct_eq(&0).into()
     }
 }
 
@@ -211,9 +205,9 @@ impl fmt::Debug for Pepper {
 ///
 /// ```
 /// use keystile::{Pepper, PepperRing};
-/// let ring = PepperRing::new(Pepper::new(2, &[2; 32])?).retired(Pepper::new(1, &[1; 32])?)?;
+/// let ring = PepperRing::new(Pepper::new(2, &[2; 32])?).with_retired(Pepper::new(1, &[1; 32])?)?;
 /// assert!(Pepper::new(3, b"short").is_err());
-/// assert!(ring.retired(Pepper::new(2, &[3; 32])?).is_err(), "version 2 is taken");
+/// assert!(ring.with_retired(Pepper::new(2, &[3; 32])?).is_err(), "version 2 is taken");
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -242,9 +236,9 @@ impl PepperRing {
     /// Adds a retired pepper, under which existing digests were made.
     ///
     /// # Errors
-    /// [`ErrorKind::Digest`] if its version is taken, if the ring is full with eight
-    /// peppers, or if the ring has no current pepper.
-    pub fn retired(mut self, pepper: Pepper) -> Result<Self, Error> {
+    /// [`ErrorKind::Digest`] if its version is taken, if there are eight already, or if
+    /// there is no current one to add it behind.
+    pub fn with_retired(mut self, pepper: Pepper) -> Result<Self, Error> {
         let expected = if self.peppers.is_empty() {
             "a ring begins with its current pepper"
         } else if self.peppers.len() >= PEPPERS_MAX {

@@ -14,7 +14,7 @@ use super::tag::Tagger;
 use super::uses::StripePool;
 use super::{Counters, Keyring};
 use crate::decision::status_policy::StatusPolicy;
-use crate::decision::verify::Verifier;
+use crate::decision::verifier::Verifier;
 use crate::error::{Error, ErrorKind};
 use crate::time::Millis;
 

@@ -12,7 +12,7 @@ use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 use super::uses::Count;
 use crate::decision::allowed::{Allowed, Notice};
-use crate::decision::verify::{Standing, Terms};
+use crate::decision::terms::{Standing, Terms};
 use crate::key::id::KeyId;
 use crate::key::label::Environment;
 use crate::key::parts::Parts;

@@ -7,7 +7,8 @@ use super::meter::{Failed, Spent};
 use super::uses::Raised;
 use crate::decision::answer::Decision;
 use crate::decision::denial::Denial;
-use crate::decision::verify::{Barred, Request};
+use crate::decision::request::Request;
+use crate::decision::terms::Barred;
 use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
 

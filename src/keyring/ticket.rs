@@ -2,7 +2,7 @@
 
 use super::{Keyring, Ticket};
 use crate::decision::denial::Denial;
-use crate::decision::verify::Request;
+use crate::decision::request::Request;
 
 impl Ticket<'_> {
     /// What was invalidated before the fetch began, as a number for

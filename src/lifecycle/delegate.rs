@@ -5,7 +5,8 @@ use rand_core::TryCryptoRng;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::PepperRing;
 use crate::key::format::KeyFormat;
-use crate::lifecycle::issue::{IssueRequest, Issued, issue};
+use crate::lifecycle::issue::{Issued, issue};
+use crate::lifecycle::issue_request::IssueRequest;
 use crate::lifecycle::status::state;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
@@ -66,7 +67,7 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
     if lifetime_is_open && let Some(end) = source.ends_at() {
         derived.expires_at = Some(derived.expires_at.map_or(end, |own| own.min(end)));
     }
-    if is_within(derived, source) {
+    if derived.is_within(source) {
         Ok(issued)
     } else {
         Err(beyond())
@@ -77,41 +78,6 @@ fn fill<T: Clone>(open: &mut Option<T>, source: &Option<T>) {
     if open.is_none() {
         open.clone_from(source);
     }
-}
-
-fn is_within(derived: &KeyRecord, source: &KeyRecord) -> bool {
-    // A restriction of the source must stand in the derived key, as narrow or narrower.
-    fn narrower<T>(own: &Option<T>, held: &Option<T>, within: impl Fn(&T, &T) -> bool) -> bool {
-        match (own, held) {
-            (_, None) => true,
-            (None, Some(_)) => false,
-            (Some(own), Some(held)) => within(own, held),
-        }
-    }
-    if !narrower(
-        &derived.allowed_networks,
-        &source.allowed_networks,
-        |own, held| held.covers(own),
-    ) {
-        return false;
-    }
-    source.permissions.covers(&derived.permissions)
-        && narrower(
-            &derived.allowed_endpoints,
-            &source.allowed_endpoints,
-            |own, held| held.covers(own),
-        )
-        && narrower(&derived.rate_limit, &source.rate_limit, |own, held| {
-            own.is_within(held)
-        })
-        && narrower(
-            &derived.remaining_uses,
-            &source.remaining_uses,
-            |own, held| own <= held,
-        )
-        && narrower(&derived.expires_at, &source.ends_at(), |own, held| {
-            own <= held
-        })
 }
 
 const fn beyond() -> Error {

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::digest::PepperRing;
 use crate::key::presented::PresentedKey;
 use crate::record::event::{Event, EventKind};
-use crate::record::key_record::{KeyRecord, Status, short_text};
+use crate::record::key_record::{KeyRecord, REASON, Status, short_text};
 use crate::time::UnixMillis;
 
 /// A changed record and the event that says so; a store writes both or neither.
@@ -50,8 +50,7 @@ impl Change {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Change, Error> {
-    let expected = "a reason is at most 255 bytes without control characters";
-    let reason: Box<str> = short_text(reason, expected)?;
+    let reason: Box<str> = short_text(reason, REASON)?;
     if matches!(record.status, Status::Revoked { .. }) {
         return Err(state("the key is revoked already"));
     }

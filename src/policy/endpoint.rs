@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::policy::method::is_method;
 
 /// Longest rule in bytes, including its methods.
 pub const ENDPOINT_RULE_BYTES_MAX: usize = 512;
@@ -340,19 +341,7 @@ fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
     }
 }
 
-/// RFC 9110, section 9.1: a method is a case-sensitive token.
-fn is_method(method: &str) -> bool {
-    method
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_uppercase())
-        && method.len() <= 32
-        && method
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
-}
-
-/// Whether `pattern` consists of canonical segments without `%` and of whole-segment `*`.
+/// Whether `pattern` is made of canonical segments without `%`, and whole-segment `*`.
 fn is_pattern(pattern: &str) -> bool {
     let Some(segments) = pattern.strip_prefix('/') else {
         return false;

@@ -17,6 +17,14 @@ use crate::time::UnixMillis;
 pub const METADATA_BYTES_MAX: usize = 16 * 1_024;
 /// Longest client name, e-mail address, owner or reason in bytes, as in the SQL table.
 pub(crate) const TEXT_BYTES_MAX: usize = 255;
+/// What is expected of a record's texts.
+pub(crate) const CLIENT_NAME: &str =
+    "a client name must be 1 to 255 bytes without control characters";
+pub(crate) const EMAIL: &str =
+    "an e-mail address must be at most 255 bytes without control characters";
+pub(crate) const OWNER: &str = "an owner must be at most 255 bytes without control characters";
+pub(crate) const REASON: &str = "a reason must be at most 255 bytes without control characters";
+pub(crate) const METADATA: &str = "metadata must be at most 16 KiB";
 /// Longest part of a key that may be shown: a prefix, an environment and four characters.
 const KEY_PREFIX_BYTES_MAX: usize = 40;
 
@@ -148,23 +156,25 @@ impl KeyRecord {
         let text = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(is_control);
         let optional = |value: &Option<Box<str>>| value.as_deref().is_none_or(text);
         let expected = if self.client_name.is_empty() || !text(&self.client_name) {
-            "a client name is 1 to 255 bytes without control characters"
-        } else if !optional(&self.client_email) || !optional(&self.owner) {
-            "an e-mail address or owner is at most 255 bytes without control characters"
+            CLIENT_NAME
+        } else if !optional(&self.client_email) {
+            EMAIL
+        } else if !optional(&self.owner) {
+            OWNER
         } else if self.key_prefix.len() > KEY_PREFIX_BYTES_MAX || !text(&self.key_prefix) {
-            "a key prefix is at most 40 bytes without control characters"
+            "a key prefix must be at most 40 bytes without control characters"
         } else if self
             .metadata
             .as_ref()
             .is_some_and(|json| json.len() > METADATA_BYTES_MAX)
         {
-            "metadata is at most 16 KiB"
+            METADATA
         } else if matches!(&self.status, Status::Revoked { reason, .. } if !text(reason)) {
-            "a reason is at most 255 bytes without control characters"
+            REASON
         } else if self.replaced_by == Some(self.id) || self.ends_at_first_use == Some(self.id) {
-            "a key cannot be its own successor"
+            "replaced_by and ends_at_first_use must be ids of other keys"
         } else if self.replaced_by.is_some() != self.overlap_until.is_some() {
-            "a replaced key has an end of its overlap, and no other key has one"
+            "overlap_until must be set exactly when replaced_by is set"
         } else {
             return Ok(());
         };

@@ -107,7 +107,7 @@ impl Service {
 /// Two peppers; version 2 is the current one.
 pub(crate) fn ring() -> PepperRing {
     PepperRing::new(Pepper::new(2, &[2; 32]).unwrap())
-        .retired(Pepper::new(1, &[1; 32]).unwrap())
+        .with_retired(Pepper::new(1, &[1; 32]).unwrap())
         .unwrap()
 }
 

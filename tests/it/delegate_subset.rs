@@ -372,7 +372,7 @@ proptest! {
             let requirement = Requirement::parse(&asked).unwrap();
             let mut request = Request::new().requires(&requirement).endpoint(&method, &path);
             if in_live {
-                request = request.in_environment(&live);
+                request = request.environment(&live);
             }
             let now = at(days * 86_400_000);
             let allows = |issued: &Issued| {

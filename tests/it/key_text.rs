@@ -171,8 +171,8 @@ fn b12_cve_2026_27840_each_edit_cut_and_extension_of_a_key_is_refused() {
         // Besides the key's own format the two that accept any prefix, so that each text
         // has every chance to be taken for the key.
         let verifier = Verifier::new(format.clone())
-            .and(KeyFormat::any_structured())
-            .and(KeyFormat::any_opaque());
+            .with_format(KeyFormat::any_structured())
+            .with_format(KeyFormat::any_opaque());
         assert!(passes(&verifier, &issued, key), "the key itself passes");
         let mut refused = |text: &[u8]| {
             tried += 1;

@@ -80,9 +80,9 @@ fn p1_default_deny_each_fact_that_a_restricted_key_needs_is_needed() {
         Environment::new("test").unwrap(),
     );
 
-    let base = Request::new().requires(&read).in_environment(&live);
+    let base = Request::new().requires(&read).environment(&live);
     let nowhere = base.endpoint("GET", "/api/data/x");
-    let base = base.from_address("192.0.2.9".parse().unwrap());
+    let base = base.address("192.0.2.9".parse::<core::net::IpAddr>().unwrap());
     let full = base.endpoint("GET", "/api/data/x");
     assert!(
         service.ask_once(text, record, &full).is_allow(),
@@ -101,13 +101,13 @@ fn p1_default_deny_each_fact_that_a_restricted_key_needs_is_needed() {
         ),
         (base.endpoint("GET", "/api"), DenialCode::EndpointNotAllowed),
         (base.endpoint("GET", ""), DenialCode::PathNotCanonical),
-        (full.in_environment(&test), DenialCode::WrongEnvironment),
+        (full.environment(&test), DenialCode::WrongEnvironment),
         (full.requires(&write), DenialCode::PermissionMissing),
     ];
     others.extend([
         (nowhere, DenialCode::NetworkNotAllowed),
         (
-            nowhere.from_address("198.51.100.1".parse().unwrap()),
+            nowhere.address("198.51.100.1".parse::<core::net::IpAddr>().unwrap()),
             DenialCode::NetworkNotAllowed,
         ),
     ]);

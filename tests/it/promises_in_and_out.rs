@@ -154,7 +154,7 @@ proptest! {
         bits in any::<u64>(),
     ) {
         let mut service = Service::structured();
-        service.verifier = service.verifier.and(KeyFormat::any_opaque()).with_peppers(crate::common::service::ring());
+        service.verifier = service.verifier.with_format(KeyFormat::any_opaque()).with_peppers(crate::common::service::ring());
         let issued = service.issue(&client());
         let rules = CredentialExtractor::new();
         #[cfg(feature = "basic")]
@@ -182,7 +182,7 @@ proptest! {
             .requires(&requirement)
             .endpoint_bytes(&texts[0], &texts[2]);
         if let Ok(environment) = &environment {
-            request = request.in_environment(environment);
+            request = request.environment(environment);
         }
         let mut answers = Vec::new();
         match rules.extract(headers) {

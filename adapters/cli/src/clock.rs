@@ -1,23 +1,7 @@
-//! The time of this machine, and instants as RFC 3339 spells them.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Instants as RFC 3339 spells them.
 
 use jiff::Timestamp;
 use keystile::UnixMillis;
-
-use crate::failure::Failure;
-
-/// The present instant.
-pub(crate) fn now() -> Result<UnixMillis, Failure> {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .and_then(|millis| UnixMillis::new(millis).ok())
-        .ok_or(Failure::expected(
-            "the clock of this machine does not show a year between 1973 and 9999",
-        ))
-}
 
 /// For people: whole seconds, such as `2026-09-21T14:13:20Z`.
 pub(crate) fn spell(instant: UnixMillis) -> String {

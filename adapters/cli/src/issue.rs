@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use keystile::{
-    Environment, IssueRequest, KeyFormat, KeyRecord, Prefix, RateLimit, ScopeTemplate, SysRng,
-    TemplateName,
+    EndpointRules, Environment, IssueRequest, KeyFormat, KeyRecord, Networks, PermissionSet,
+    Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName, UnixMillis,
 };
 use keystile_store::save_issued;
 
@@ -100,7 +100,7 @@ pub(crate) async fn run(
         Format::Structured => KeyFormat::structured(prefix)?,
         Format::Opaque => KeyFormat::opaque(prefix)?,
     };
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     // All that can be refused is refused before the store is opened, and so made.
     let issued = keystile::issue(&format, &setting.peppers, &request, &mut SysRng, now)?;
 
@@ -122,45 +122,35 @@ pub(crate) async fn run(
 }
 
 fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
-    let mut request = IssueRequest::new(&arguments.client)?;
-    if let Some(email) = &arguments.email {
-        request = request.email(email)?;
-    }
-    if let Some(owner) = &arguments.owner {
-        request = request.owner(owner)?;
-    }
-    if let Some(environment) = &arguments.env {
-        request = request.environment(environment.as_str())?;
-    }
-    if let Some(name) = &arguments.template {
-        let template = ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
+    let template = arguments.template.as_ref().map(|name| {
+        ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
             let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
-            Failure::Said(format!("--template is one of: {known}").into())
-        })?;
-        request = request.template(template);
-    }
-    if !arguments.permissions.is_empty() {
-        request = request.permissions(&arguments.permissions)?;
-    }
-    if !arguments.endpoints.is_empty() {
-        request = request.endpoints(&arguments.endpoints)?;
-    }
-    if !arguments.networks.is_empty() {
-        request = request.networks(&arguments.networks)?;
-    }
-    if let Some(limit) = arguments.rate_limit {
-        request = request.rate_limit(limit);
-    }
-    if let Some(uses) = arguments.uses {
-        request = request.uses(uses)?;
-    }
-    if let Some(metadata) = &arguments.metadata {
-        request = request.metadata(metadata)?;
-    }
+            Failure::Said(format!("--template must be one of: {known}").into())
+        })
+    });
+    let mut request = IssueRequest::new(&arguments.client)?
+        .email(arguments.email.as_deref())?
+        .owner(arguments.owner.as_deref())?
+        .template(template.transpose()?)
+        .rate_limit(arguments.rate_limit)
+        .uses(arguments.uses)?
+        .metadata(arguments.metadata.as_deref())?;
+    request.environment = arguments.env;
+    request.permissions = given(&arguments.permissions, PermissionSet::new)?;
+    request.endpoints = given(&arguments.endpoints, EndpointRules::new)?;
+    request.networks = given(&arguments.networks, Networks::new)?;
     Ok(match arguments.expires_in {
         Lifetime::For(span) => request.expires_in(span)?,
         Lifetime::Ever => request.never_expires(),
     })
+}
+
+/// The checked list of an option that may be repeated; none if it was not used.
+fn given<'a, T>(
+    texts: &'a [String],
+    check: impl FnOnce(&'a [String]) -> Result<T, keystile::Error>,
+) -> Result<Option<T>, keystile::Error> {
+    (!texts.is_empty()).then(|| check(texts)).transpose()
 }
 
 /// What the new key may do, on standard error.

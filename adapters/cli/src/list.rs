@@ -47,7 +47,7 @@ pub(crate) async fn run(
     let mut left = arguments.limit.unwrap_or(u64::MAX);
 
     let opened = setting.open().await?;
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     if !setting.json {
         surroundings.line(HEADING)?;
     }

@@ -23,7 +23,7 @@ pub(crate) fn ring(value: Option<&OsStr>) -> Result<PepperRing, Failure> {
     let mut peppers = value.to_str().ok_or(EXPECTED)?.split(',').map(pepper);
     let current = peppers.next().ok_or(EXPECTED)??;
     peppers.try_fold(PepperRing::new(current), |ring, retired| {
-        ring.retired(retired?)
+        ring.with_retired(retired?)
             .map_err(|error| Failure::Said(format!("KEYSTILE_PEPPER: {error}").into()))
     })
 }

@@ -1,7 +1,7 @@
 //! `keystile plan`: which keys are due for a notice, a rotation or a clean-up.
 
 use clap::Args;
-use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy};
+use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy, UnixMillis};
 use keystile_store::{Filter, Page, Store};
 use serde::Serialize;
 
@@ -52,7 +52,7 @@ pub(crate) async fn run(
         policy = policy.with_notice_leads([lead]);
     }
     let opened = setting.open().await?;
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     if !setting.json {
         surroundings.line("ID                ACTION    AT                    CLIENT")?;
     }

@@ -1,14 +1,14 @@
 //! `keystile revoke`: a key is refused from now on, for good.
 
 use clap::Args;
-use keystile::{KeyId, Status};
+use keystile::{KeyId, Status, UnixMillis};
 use keystile_store::{record, revoke};
 
 use crate::failure::{Exit, Failure};
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
+use crate::values;
 use crate::view::RecordView;
-use crate::{clock, values};
 
 /// Revoke a key, for good: it is refused from now on.
 ///
@@ -34,7 +34,7 @@ pub(crate) async fn run(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     let (record, done) = match revoke(&opened.store, &arguments.id, &arguments.reason, now).await {
         Ok(record) => (record, "revoked"),
         Err(error) => {

@@ -1,7 +1,7 @@
 //! `keystile rotate`: a new key takes the place of an old one.
 
 use clap::Args;
-use keystile::{KeyId, Millis, RotationPolicy, SysRng};
+use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
 use keystile_store::rotate;
 
 use crate::failure::{Exit, Failure};
@@ -50,7 +50,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let policy = policy(arguments)?;
     let opened = setting.open().await?;
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     let id = &arguments.id;
     let peppers = &setting.peppers;
     let rotated = rotate(&opened.store, id, &policy, None, peppers, &mut SysRng, now).await?;

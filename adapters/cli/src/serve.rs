@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, Verifier};
+use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier};
 use keystile_serve::{Service, Settings, first_admin_key, shutdown_signal};
 use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::handover;
 use crate::issue::DEFAULT_PREFIX;
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
-use crate::{clock, values};
+use crate::values;
 
 use self::log::{LogFormat, LogLevel};
 
@@ -111,7 +111,7 @@ pub(crate) async fn run(
     let store = Arc::new(opened.store);
     hand_over_first_key(&store, &settings.format, setting, surroundings).await?;
     let verifier = Verifier::new(KeyFormat::any_structured())
-        .and(KeyFormat::any_opaque())
+        .with_format(KeyFormat::any_opaque())
         .with_peppers(setting.peppers.clone());
     let builder = Authenticator::builder(Arc::clone(&store), verifier)
         .ttl(arguments.cache_ttl)
@@ -156,7 +156,7 @@ async fn hand_over_first_key(
     setting: &Setting,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     let Some(issued) = first_admin_key(store, format, &setting.peppers, now).await? else {
         return Ok(());
     };

@@ -31,7 +31,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
     let record = record(&opened.store, &arguments.id).await?;
-    let now = clock::now()?;
+    let now = UnixMillis::now()?;
     if setting.json {
         surroundings.json(&RecordView::new(&record, now))?;
     } else {

@@ -1,14 +1,14 @@
 //! `keystile suspend` and `keystile resume`: a key is refused for a while.
 
 use clap::Args;
-use keystile::{KeyId, KeyRecord, Status};
+use keystile::{KeyId, KeyRecord, Status, UnixMillis};
 use keystile_store::{StoreError, record};
 
 use crate::failure::{Exit, Failure};
 use crate::setting::{Opened, Setting};
 use crate::surroundings::Surroundings;
+use crate::values;
 use crate::view::RecordView;
-use crate::{clock, values};
 
 /// Suspend a key: it is refused until it is resumed. Its expiry runs on.
 ///
@@ -42,7 +42,7 @@ pub(crate) async fn suspend(
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
     let id = &arguments.id;
-    let changed = keystile_store::suspend(&opened.store, id, clock::now()?).await;
+    let changed = keystile_store::suspend(&opened.store, id, UnixMillis::now()?).await;
     let (record, is_new) = settle(changed, &opened, id, &Status::Suspended).await?;
     let done = if is_new {
         "suspended"
@@ -60,7 +60,7 @@ pub(crate) async fn resume(
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
     let id = &arguments.id;
-    let changed = keystile_store::resume(&opened.store, id, clock::now()?).await;
+    let changed = keystile_store::resume(&opened.store, id, UnixMillis::now()?).await;
     let (record, is_new) = settle(changed, &opened, id, &Status::Active).await?;
     let done = if is_new {
         "resumed"
@@ -97,7 +97,7 @@ fn tell(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     if setting.json {
-        surroundings.json(&RecordView::new(record, clock::now()?))?;
+        surroundings.json(&RecordView::new(record, UnixMillis::now()?))?;
     } else {
         surroundings.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use keystile::{
     EndpointRules, Environment, KeyFormat, KeyId, Networks, PermissionSet, Prefix, Requirement,
-    TemplateName,
+    TemplateName, is_method,
 };
 use serde::de::IgnoredAny;
 
@@ -18,7 +18,6 @@ type Checked<T> = Result<T, &'static str>;
 const TEXT_BYTES_MAX: usize = 255;
 /// Hex digits of an opaque key, as the program issues them.
 const OPAQUE_DIGITS: usize = 64;
-const METHOD_BYTES_MAX: usize = 32;
 
 /// A client's name.
 pub(crate) fn client(text: &str) -> Checked<String> {
@@ -124,10 +123,9 @@ pub(crate) fn id(text: &str) -> Checked<KeyId> {
 
 /// An HTTP method, spelled as in endpoint rules.
 pub(crate) fn method(text: &str) -> Checked<String> {
-    let token = |byte: u8| byte.is_ascii_uppercase() || b"-_".contains(&byte);
-    let legal = (1..=METHOD_BYTES_MAX).contains(&text.len()) && text.bytes().all(token);
-    let expected = "a method is an upper-case token, such as GET";
-    legal.then(|| text.to_owned()).ok_or(expected)
+    is_method(text)
+        .then(|| text.to_owned())
+        .ok_or("a method must be an upper-case token, such as GET")
 }
 
 /// A path as it is dispatched. Whether it is canonical belongs to the decision.
@@ -236,9 +234,15 @@ mod tests {
         ] {
             assert!(count(wrong).is_err(), "{wrong}");
         }
-        for wrong in ["", "get", "GET ", "GET,PUT", "GÉT"] {
-            assert!(method(wrong).is_err(), "{wrong}");
+        // What may be in an endpoint rule may be asked for, and nothing else.
+        for text in ["GET", "X2", "M-SEARCH", "", "get", "GET ", "GÉT", "-", "2X"] {
+            assert_eq!(
+                method(text).is_ok(),
+                endpoint(&format!("{text} /a")).is_ok(),
+                "{text}"
+            );
         }
+        assert!(method("X2").is_ok() && method("-").is_err() && method("GET,PUT").is_err());
         for wrong in ["", "{", "{\"a\":}", "nul", "{} {}", &"[".repeat(9_000)] {
             assert!(metadata(wrong).is_err(), "{wrong}");
         }

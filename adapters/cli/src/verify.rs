@@ -4,7 +4,8 @@ use core::net::IpAddr;
 
 use clap::Args;
 use keystile::{
-    Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement, Verifier,
+    Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement, UnixMillis,
+    Verifier,
 };
 use keystile_store::{Checked, check};
 
@@ -12,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::presented::Presented;
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
-use crate::{answer, clock, values};
+use crate::{answer, values};
 
 /// Decide about presented keys, and spend what an allowed request costs.
 ///
@@ -61,22 +62,16 @@ pub(crate) async fn run(
     setting: &Setting,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
-    let mut request = Request::new();
     let requirement = arguments.requires.as_ref();
-    if let Some(requirement) = requirement {
-        request = request.requires(requirement);
-    }
+    let mut request = Request::new()
+        .requires(requirement)
+        .address(arguments.ip)
+        .environment(&arguments.env);
     if let Some(path) = &arguments.path {
         request = request.endpoint(&arguments.method, path);
     }
-    if let Some(address) = arguments.ip {
-        request = request.from_address(address);
-    }
-    if let Some(environment) = &arguments.env {
-        request = request.in_environment(environment);
-    }
     let verifier = Verifier::new(KeyFormat::any_structured())
-        .and(KeyFormat::any_opaque())
+        .with_format(KeyFormat::any_opaque())
         .with_peppers(setting.peppers.clone());
 
     let opened = setting.open().await?;
@@ -87,7 +82,7 @@ pub(crate) async fn run(
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {
-            check(&opened.store, &verifier, key, &request, clock::now()?)
+            check(&opened.store, &verifier, key, &request, UnixMillis::now()?)
                 .await
                 .map(
                     |Checked {

@@ -67,7 +67,7 @@ impl App {
     ) -> Result<Judged, Problem> {
         let start = Instant::now();
         let now = now()?;
-        let request = address.map_or(request, |address| request.from_address(address));
+        let request = request.address(address);
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));

@@ -150,13 +150,10 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         .transpose()?;
     let environment = location.environment.as_deref().map(Environment::new);
     let environment = environment.transpose()?;
-    let mut request = Request::new().endpoint(&original.method, &original.path);
-    if let Some(requirement) = &requirement {
-        request = request.requires(requirement);
-    }
-    if let Some(environment) = &environment {
-        request = request.in_environment(environment);
-    }
+    let request = Request::new()
+        .endpoint(&original.method, &original.path)
+        .requires(&requirement)
+        .environment(&environment);
     let headers = &parts.headers;
     let address = peer::client(&parts.extensions, headers, trusted);
     let judged = app.judge("authorize", headers, request, address).await?;

@@ -5,13 +5,12 @@
 
 use core::net::IpAddr;
 
-use keystile::{KeyFormat, Requirement};
+use keystile::{KeyFormat, Requirement, is_method};
 
 use crate::problem::Problem;
 
 /// Hex digits of an opaque key, as keystile issues them.
 const OPAQUE_DIGITS: usize = 64;
-const METHOD_BYTES_MAX: usize = 32;
 
 /// What a route asks of a key.
 pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
@@ -20,16 +19,9 @@ pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
 
 /// An HTTP method, spelled as in endpoint rules.
 pub(crate) fn method(text: &str) -> Result<&str, Problem> {
-    let token = |byte: u8| {
-        byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
-    };
-    let legal = text.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
-        && text.len() <= METHOD_BYTES_MAX
-        && text.bytes().all(token);
-    let expected = "A method is an upper-case token, such as GET.";
-    legal
+    is_method(text)
         .then_some(text)
-        .ok_or_else(|| Problem::invalid(expected))
+        .ok_or_else(|| Problem::invalid("A method must be an upper-case token, such as GET."))
 }
 
 /// An address.

@@ -59,13 +59,9 @@ pub(crate) async fn verify(
     let environment = body.environment.as_deref().map(Environment::new);
     let environment = environment.transpose()?;
     let address: Option<IpAddr> = body.ip.as_deref().map(text::address).transpose()?;
-    let mut request = Request::new();
-    if let Some(requirement) = &requirement {
-        request = request.requires(requirement);
-    }
-    if let Some(environment) = &environment {
-        request = request.in_environment(environment);
-    }
+    let mut request = Request::new()
+        .requires(&requirement)
+        .environment(&environment);
     match (&body.method, &body.path) {
         (None, None) => {}
         (Some(_), None) => return Err(Problem::invalid("A method goes with a path.")),

@@ -1,12 +1,11 @@
 //! Records and events in JSON, in the shape that the command line prints.
 
-use keystile::{Event, IssueRequest, KeyRecord, Millis, RateLimit, Status, UnixMillis};
+use keystile::{Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::clock;
-use crate::problem::Problem;
 
 /// A key, without its text and its digest. Instants are RFC 3339 in UTC.
 #[derive(Serialize, ToSchema)]
@@ -137,11 +136,10 @@ impl Rate {
         }
     }
 
-    /// The limit on a request for a key.
-    pub(crate) fn set(self, request: IssueRequest) -> Result<IssueRequest, Problem> {
+    /// The limit, checked.
+    pub(crate) fn limit(self) -> Result<RateLimit, keystile::Error> {
         let window = Millis::new(self.window_ms);
-        let burst = self.burst.unwrap_or(self.limit);
-        Ok(request.rate_limit(RateLimit::with_burst(self.limit, window, burst)?))
+        RateLimit::with_burst(self.limit, window, self.burst.unwrap_or(self.limit))
     }
 }
 

@@ -264,16 +264,11 @@ impl<S: Store + 'static> Guard<S> {
             }
             Err(denial) => return Err(self.refuse(&denial, client, now)),
         };
-        let mut request = keystile::Request::new().endpoint(head.method.as_str(), head.uri.path());
-        if let Some(requirement) = &self.0.requirement {
-            request = request.requires(requirement);
-        }
-        if let Some(environment) = &settings.environment {
-            request = request.in_environment(environment);
-        }
-        if let Some(address) = client.address {
-            request = request.from_address(address);
-        }
+        let request = keystile::Request::new()
+            .endpoint(head.method.as_str(), head.uri.path())
+            .requires(&self.0.requirement)
+            .environment(&settings.environment)
+            .address(client.address);
         Ok(Some(Asked {
             credential,
             has_authorization: has_authorization.get(),

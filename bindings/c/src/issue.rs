@@ -129,44 +129,24 @@ pub unsafe extern "C" fn keystile_delegate(
 
 impl keystile_issue_request<'_> {
     fn core(&self) -> Result<IssueRequest, keystile_status> {
-        let mut request = IssueRequest::new(self.client_name.required()?)?;
-        if let Some(email) = self.client_email.optional()? {
-            request = request.email(email)?;
-        }
-        if let Some(owner) = self.owner.optional()? {
-            request = request.owner(owner)?;
-        }
-        if let Some(environment) = self.environment.optional()? {
-            request = request.environment(environment)?;
-        }
-        if let Some(metadata) = self.metadata.optional()? {
-            request = request.metadata(metadata)?;
-        }
-        if let Some(template) = self.scope_template {
-            request = request.template(template.0.clone());
-        }
-        if let Some(permissions) = self.permissions {
-            request = request.permissions(permissions.0.iter())?;
-        }
-        if let Some(endpoints) = self.allowed_endpoints {
-            request = request.endpoints(endpoints.0.iter())?;
-        }
-        if let Some(networks) = self.allowed_networks {
-            request = request.networks(networks.0.iter().map(|network| network.to_string()))?;
-        }
-        if self.has_rate_limit != 0 {
-            request = request.rate_limit(self.rate_limit.core()?);
-        }
-        if self.has_uses != 0 {
-            request = request.uses(self.uses)?;
-        }
-        if self.has_lifetime != 0 {
-            request = request.expires_in(Millis::new(self.lifetime_millis))?;
-        }
-        if self.never_expires != 0 {
-            request = request.never_expires();
-        }
-        Ok(request)
+        let given = |is_given: u8, value: u64| (is_given != 0).then_some(value);
+        let rate_limit = (self.has_rate_limit != 0).then(|| self.rate_limit.core());
+        let mut request = IssueRequest::new(self.client_name.required()?)?
+            .email(self.client_email.optional()?)?
+            .owner(self.owner.optional()?)?
+            .environment(self.environment.optional()?)?
+            .metadata(self.metadata.optional()?)?
+            .template(self.scope_template.map(|template| template.0.clone()))
+            .rate_limit(rate_limit.transpose()?)
+            .uses(given(self.has_uses, self.uses))?
+            .expires_in(given(self.has_lifetime, self.lifetime_millis).map(Millis::new))?;
+        request.permissions = self.permissions.map(|set| set.0.clone());
+        request.endpoints = self.allowed_endpoints.map(|rules| rules.0.clone());
+        request.networks = self.allowed_networks.map(|networks| networks.0.clone());
+        Ok(match self.never_expires {
+            0 => request,
+            _ => request.never_expires(),
+        })
     }
 }
 

@@ -53,7 +53,7 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     guard(|| {
         let (peppers, out_peppers) = (non_null(peppers)?, non_null(out_peppers)?);
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
-        let ring = peppers.0.clone().retired(pepper)?;
+        let ring = peppers.0.clone().with_retired(pepper)?;
         out_peppers.write(Some(Box::new(keystile_peppers(ring))));
         Ok(())
     })

@@ -42,18 +42,12 @@ impl keystile_request<'_> {
             Some(name) => Some(Environment::new(name)?),
         };
         let (method, path) = (self.method.bytes()?, self.path.bytes()?);
-        let mut request = Request::new();
-        if let Some(requirement) = self.requirement {
-            request = request.requires(&requirement.0);
-        }
+        let mut request = Request::new()
+            .requires(self.requirement.map(|requirement| &requirement.0))
+            .environment(&environment)
+            .address(self.address.core()?);
         if method.is_some() || path.is_some() {
             request = request.endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default());
-        }
-        if let Some(environment) = &environment {
-            request = request.in_environment(environment);
-        }
-        if let Some(address) = self.address.core()? {
-            request = request.from_address(address);
         }
         work(&request)
     }

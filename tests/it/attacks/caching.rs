@@ -119,7 +119,7 @@ fn g10_two_heads_with_one_check_are_two_keys() {
     // are valid after either, and only the head distinguishes the keys.
     let (one, two) = colliding_environments();
     let mut service = Service::structured();
-    let issued = service.issue(&client().environment(&one).unwrap());
+    let issued = service.issue(&client().environment(one.as_str()).unwrap());
     let text = issued.key.expose();
     let twin = text.replacen(&one, &two, 1);
     assert!(twin != text && service.verifier.parse(twin.as_bytes()).is_ok());
@@ -164,12 +164,12 @@ fn g11_oathkeeper_33496_one_cached_record_is_judged_by_each_request_anew() {
     let (live, test) = ["live", "test"]
         .map(|name| Environment::new(name).unwrap())
         .into();
-    let home = "192.0.2.7".parse().unwrap();
+    let home: core::net::IpAddr = "192.0.2.7".parse().unwrap();
     let good = Request::new()
         .requires(&read)
         .endpoint("GET", "/api/data/1")
-        .in_environment(&live)
-        .from_address(home);
+        .environment(&live)
+        .address(home);
     let cases = [
         (good, 0, None),
         (good.requires(&write), 0, Some(Cause::Permission)),
@@ -188,9 +188,9 @@ fn g11_oathkeeper_33496_one_cached_record_is_judged_by_each_request_anew() {
             0,
             Some(Cause::PathNotCanonical),
         ),
-        (good.in_environment(&test), 0, Some(Cause::Environment)),
+        (good.environment(&test), 0, Some(Cause::Environment)),
         (
-            good.from_address("192.0.3.7".parse().unwrap()),
+            good.address("192.0.3.7".parse::<core::net::IpAddr>().unwrap()),
             0,
             Some(Cause::Network),
         ),
@@ -290,8 +290,8 @@ fn g14_lru_0130_a_keyring_may_cross_threads() {
     let mut services = [Service::structured(), Service::opaque()];
     services[1].rng = crate::common::test_rng::TestRng::seeded(1);
     let mut both = Service::structured();
-    both.verifier = Verifier::new(structured).and(opaque);
-    let backed = KeyringWithStore::new(&both);
+    both.verifier = Verifier::new(structured).with_format(opaque);
+    let backed = Backed::new(&both);
     let keys = services.each_mut().map(|service| service.issue(&client()));
     keys.iter().for_each(|key| backed.put(&key.record));
     for now in 0..3 {

@@ -142,7 +142,7 @@ fn f2_rustsec_2024_0358_no_error_repeats_its_input() {
         Environment::new(canary).err(),
         TemplateName::new(canary).err(),
         IssueRequest::new(&format!("{canary}\u{7}")).err(),
-        client().metadata(&canary.repeat(2_000)).err(),
+        client().metadata(canary.repeat(2_000).as_str()).err(),
         CredentialExtractor::new().with_header(canary).err(),
         Pepper::new(1, canary.as_bytes()).err(),
         Checksum::keyed(&canary.as_bytes()[..9]).err(),

@@ -221,7 +221,7 @@ impl Harness {
             request = request.requires(&read);
         }
         if bits & 24 == 24 {
-            request = request.in_environment(&live);
+            request = request.environment(&live);
         }
         if bits & 32 == 0 {
             let path = ["/api/data/1", "/api/data/", "/api/data/1/2", "/api/../x"];
@@ -229,7 +229,7 @@ impl Harness {
         }
         if bits & 256 == 0 {
             let address = ["192.0.2.1", "192.0.3.1"][usize::from(bits >> 9 & 3 == 3)];
-            request = request.from_address(address.parse().unwrap());
+            request = request.address(address.parse::<core::net::IpAddr>().unwrap());
         }
         let usage = self.usage.get_mut(&record.lineage).unwrap();
         let now = at(self.now);

@@ -63,7 +63,7 @@ impl Scene {
         let verifier = others
             .iter()
             .fold(Verifier::new(first.made()), |verifier, format| {
-                verifier.and(format.made())
+                verifier.with_format(format.made())
             })
             .with_peppers(ring(&self.peppers).unwrap());
         let key = match verifier.parse(self.key.as_bytes()) {
@@ -72,21 +72,16 @@ impl Scene {
         };
         let raw_path = self.request.path_hex.as_deref().map(unhex);
         let mut request = Request::new();
-        if let Some(asked) = &self.request.requires {
-            request = request.requires(asked);
-        }
+        request = request.requires(&self.request.requires);
         request = match (&self.request.method, &self.request.path, &raw_path) {
             (None, None, None) => request,
             (Some(method), Some(path), None) => request.endpoint(method, path),
             (Some(method), None, Some(path)) => request.endpoint_bytes(method.as_bytes(), path),
             _ => panic!("{name}: a method and a path, or neither"),
         };
-        if let Some(address) = self.request.address {
-            request = request.from_address(address);
-        }
-        if let Some(environment) = &self.request.environment {
-            request = request.in_environment(environment);
-        }
+        request = request
+            .address(self.request.address)
+            .environment(&self.request.environment);
         let record = self.record.as_ref();
         let mut usage = self.usage();
         let decision = verify(&verifier, &key, record, &request, &mut usage, self.now);

@@ -121,6 +121,6 @@ pub(crate) fn ring(peppers: &[PepperForm]) -> Result<PepperRing, Error> {
     retired
         .iter()
         .try_fold(PepperRing::new(made(current)?), |ring, pepper| {
-            ring.retired(made(pepper)?)
+            ring.with_retired(made(pepper)?)
         })
 }

@@ -89,41 +89,31 @@ impl Input {
 
 impl Ask {
     fn made(&self) -> Result<IssueRequest, Error> {
-        let mut request = IssueRequest::new("Acme Ltd")?;
-        if let Some(template) = &self.template {
-            request = request.template(match template {
+        let mut request = IssueRequest::new("Acme Ltd")?
+            .template(self.template.as_ref().map(|template| match template {
                 Template::Preset(name) => ScopeTemplate::preset(name).unwrap(),
                 Template::Own(template) => template.clone(),
-            });
-        }
-        if let Some(owner) = &self.owner {
-            request = request.owner(owner)?;
-        }
-        if let Some(environment) = &self.environment {
-            request = request.environment(environment)?;
-        }
-        if let Some(permissions) = &self.permissions {
-            request = request.permissions(permissions)?;
-        }
-        if let Some(rules) = &self.endpoints {
-            request = request.endpoints(rules)?;
-        }
-        if let Some(networks) = &self.networks {
-            request = request.networks(networks)?;
-        }
-        if let Some(limit) = self.rate_limit {
-            request = request.rate_limit(limit);
-        }
-        if let Some(uses) = self.uses {
-            request = request.uses(uses)?;
-        }
-        if let Some(lifetime) = self.expires_in_ms {
-            request = request.expires_in(Millis::new(lifetime))?;
-        }
-        if self.never_expires == Some(true) {
-            request = request.never_expires();
-        }
-        Ok(request)
+            }))
+            .owner(self.owner.as_deref())?
+            .environment(self.environment.as_deref())?
+            .rate_limit(self.rate_limit)
+            .uses(self.uses)?
+            .expires_in(self.expires_in_ms.map(Millis::new))?;
+        request.permissions = self
+            .permissions
+            .as_ref()
+            .map(PermissionSet::new)
+            .transpose()?;
+        request.endpoints = self
+            .endpoints
+            .as_ref()
+            .map(EndpointRules::new)
+            .transpose()?;
+        request.networks = self.networks.as_ref().map(Networks::new).transpose()?;
+        Ok(match self.never_expires {
+            Some(true) => request.never_expires(),
+            _ => request,
+        })
     }
 }
 

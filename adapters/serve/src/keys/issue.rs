@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use keystile::{Environment, IssueRequest, Millis, ScopeTemplate, SysRng, delegate};
+use keystile::{
+    EndpointRules, IssueRequest, Millis, Networks, PermissionSet, ScopeTemplate, SysRng, delegate,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -104,51 +106,45 @@ pub(crate) async fn issue(
 
 fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
     if body.client_name.trim().is_empty() {
-        return Err(Problem::invalid("A client name is more than blanks."));
+        return Err(Problem::invalid("A client name must not be blank."));
     }
-    let mut request = IssueRequest::new(without_key(&body.client_name)?)?;
-    if let Some(email) = &body.client_email {
-        request = request.email(without_key(email)?)?;
+    if body.owner.as_deref() == Some("") {
+        return Err(Problem::invalid("An owner must be 1 to 255 bytes."));
     }
-    if let Some(owner) = &body.owner {
-        if owner.is_empty() {
-            return Err(Problem::invalid("An owner is 1 to 255 bytes."));
-        }
-        request = request.owner(without_key(owner)?)?;
-    }
-    if let Some(environment) = &body.environment {
-        request = request.environment(Environment::new(environment)?.as_str())?;
-    }
-    if let Some(name) = &body.template {
-        let template = ScopeTemplate::preset(name)
-            .ok_or_else(|| Problem::invalid("A template is monitoring, integration or admin."))?;
-        request = request.template(template);
-    }
-    if let Some(permissions) = &body.permissions {
-        permissions
-            .iter()
-            .try_for_each(|one| without_key(one).map(drop))?;
-        request = request.permissions(permissions)?;
-    }
-    if let Some(rules) = &body.allowed_endpoints {
-        rules
-            .iter()
-            .try_for_each(|one| without_key(one).map(drop))?;
-        request = request.endpoints(rules)?;
-    }
-    if let Some(networks) = &body.allowed_networks {
-        request = request.networks(networks)?;
-    }
-    if let Some(rate) = body.rate_limit {
-        request = rate.set(request)?;
-    }
-    if let Some(uses) = body.uses {
-        request = request.uses(uses)?;
-    }
-    if let Some(metadata) = &body.metadata {
-        let text = metadata.to_string();
-        request = request.metadata(without_key(&text)?)?;
-    }
+    let template = body.template.as_deref().map(|name| {
+        ScopeTemplate::preset(name)
+            .ok_or_else(|| Problem::invalid("A template must be monitoring, integration or admin."))
+    });
+    let metadata = body.metadata.as_ref().map(Value::to_string);
+    let mut listed = body
+        .permissions
+        .iter()
+        .chain(&body.allowed_endpoints)
+        .flatten();
+    listed.try_for_each(|text| without_key(text).map(drop))?;
+    let mut request = IssueRequest::new(without_key(&body.client_name)?)?
+        .email(checked(&body.client_email)?)?
+        .owner(checked(&body.owner)?)?
+        .environment(body.environment.as_deref())?
+        .template(template.transpose()?)
+        .rate_limit(body.rate_limit.map(Rate::limit).transpose()?)
+        .uses(body.uses)?
+        .metadata(checked(&metadata)?)?;
+    request.permissions = body
+        .permissions
+        .as_ref()
+        .map(PermissionSet::new)
+        .transpose()?;
+    request.endpoints = body
+        .allowed_endpoints
+        .as_ref()
+        .map(EndpointRules::new)
+        .transpose()?;
+    request.networks = body
+        .allowed_networks
+        .as_ref()
+        .map(Networks::new)
+        .transpose()?;
     match (body.expires_in_seconds, body.never_expires) {
         (Some(_), true) => Err(Problem::invalid(
             "A key has a lifetime, or never expires; not both.",
@@ -157,6 +153,10 @@ fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
         (None, false) => Ok(request),
         (Some(seconds), false) => Ok(request.expires_in(millis(seconds)?)?),
     }
+}
+
+fn checked(text: &Option<String>) -> Result<Option<&str>, Problem> {
+    text.as_deref().map(without_key).transpose()
 }
 
 /// Seconds as the core counts time.

@@ -74,7 +74,7 @@ pub(crate) async fn rotate(
         .with_overlap(overlap)?
         .with_max_age(max_age)?
         .with_end_on_first_use(body.end_on_first_use);
-    caller.covers(&app, &record, Some(max_age))?;
+    caller.covers(&record, Some(max_age))?;
     let format: Option<&KeyFormat> = None;
     let rotated = app.backend.rotate(&id, &policy, format, caller.now).await?;
     let old = rotated.changed.iter().find(|record| record.id == id);

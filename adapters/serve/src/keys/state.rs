@@ -107,7 +107,7 @@ pub(crate) async fn resume(
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyView>, Problem> {
     let record = caller.seen(app.backend.record(&id).await?)?;
-    caller.covers(&app, &record, None)?;
+    caller.covers(&record, None)?;
     let done = app.backend.resume(&id, caller.now).await;
     let is_active = |status: &Status| *status == Status::Active;
     finish(&app, &caller, &id, done, is_active, "resumed").await

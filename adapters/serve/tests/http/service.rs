@@ -45,7 +45,7 @@ impl Running {
         let mut settings = Settings::new().unwrap();
         set(&mut settings);
         let authenticator =
-            Authenticator::builder(Arc::clone(&store), keys::verifier().and(format))
+            Authenticator::builder(Arc::clone(&store), keys::verifier().with_format(format))
                 .build()
                 .unwrap();
         let service = Service::new(authenticator, settings);

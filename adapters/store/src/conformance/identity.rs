@@ -72,7 +72,7 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
 pub(super) async fn opaque_keys_are_found_by_their_digests<S: Store>(store: Arc<S>) {
     let pepper = |version: u8| Pepper::new(version.into(), &[version; 32]).unwrap();
     let none = PepperRing::none();
-    let ring = PepperRing::new(pepper(2)).retired(pepper(1)).unwrap();
+    let ring = PepperRing::new(pepper(2)).with_retired(pepper(1)).unwrap();
     let old_ring = PepperRing::new(pepper(1));
 
     let mut bare = plain(1);

@@ -1,0 +1,83 @@
+//! What a caller wants to do with a key.
+
+use core::net::IpAddr;
+
+use crate::key::label::Environment;
+use crate::policy::requirement::Requirement;
+
+/// What a caller wants to do.
+///
+/// What is left out is not checked: a request without a requirement needs no permission.
+/// But a key that is restricted to endpoints or networks is refused if the request does not
+/// have its own.
+///
+/// Setters take a value or an `Option` of it.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use keystile::{Requirement, Request};
+/// let read = Requirement::parse("read")?;
+/// let request = Request::new()
+///     .requires(&read)
+///     .endpoint("GET", "/api/metrics/cpu")
+///     .address(IpAddr::from([192, 0, 2, 7]));
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'r> {
+    pub(crate) requirement: Option<&'r Requirement>,
+    pub(crate) endpoint: Option<(&'r [u8], &'r [u8])>,
+    pub(crate) environment: Option<&'r Environment>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl<'r> Request<'r> {
+    /// A request that asks for nothing but a valid key.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            requirement: None,
+            endpoint: None,
+            environment: None,
+            address: None,
+        }
+    }
+
+    /// The permissions that the route needs.
+    #[must_use]
+    #[inline]
+    pub fn requires(mut self, requirement: impl Into<Option<&'r Requirement>>) -> Self {
+        self.requirement = requirement.into();
+        self
+    }
+
+    /// The method and the path *as they are dispatched*, after any rewriting; the path
+    /// without its query.
+    #[must_use]
+    pub const fn endpoint(self, method: &'r str, path: &'r str) -> Self {
+        self.endpoint_bytes(method.as_bytes(), path.as_bytes())
+    }
+
+    /// As [`endpoint`](Self::endpoint), from bytes off the wire.
+    #[must_use]
+    pub const fn endpoint_bytes(mut self, method: &'r [u8], path: &'r [u8]) -> Self {
+        self.endpoint = Some((method, path));
+        self
+    }
+
+    /// The deployment that asks: keys of any other, or of none, are refused.
+    #[must_use]
+    #[inline]
+    pub fn environment(mut self, environment: impl Into<Option<&'r Environment>>) -> Self {
+        self.environment = environment.into();
+        self
+    }
+
+    /// The address of the client, from the socket or a trusted proxy.
+    #[must_use]
+    #[inline]
+    pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.address = address.into();
+        self
+    }
+}

@@ -1,0 +1,237 @@
+//! What a new key is to be.
+
+use alloc::boxed::Box;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::label::Environment;
+use crate::policy::endpoint::EndpointRules;
+use crate::policy::network::Networks;
+use crate::policy::permission::PermissionSet;
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::template::ScopeTemplate;
+use crate::record::key_record::{
+    CLIENT_NAME, EMAIL, METADATA, METADATA_BYTES_MAX, OWNER, short_text,
+};
+use crate::time::Millis;
+
+/// Most uses of a key: what SQL's integers can count.
+const USES_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// What a new key is to be.
+///
+/// Defaults are the most restrictive: no permissions, and an end after 90 days. A key that
+/// never expires must be [asked for](Self::never_expires).
+///
+/// Setters take a value or an `Option` of it, so that what a caller may leave out needs no
+/// `if`; `None` is the default. What has a checked type is a field too.
+///
+/// ```
+/// use keystile::{IssueRequest, Millis, ScopeTemplate};
+/// let request = IssueRequest::new("Acme Ltd")?
+///     .environment("live")?
+///     .template(ScopeTemplate::preset("integration").unwrap())
+///     .expires_in(Millis::from_days(30))?;
+/// assert!(IssueRequest::new("").is_err() && request.environment("li-ve").is_err());
+/// # Ok::<(), keystile::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IssueRequest {
+    /// The deployment that the key is for.
+    pub environment: Option<Environment>,
+    /// The template that the key gets its permissions, limit and endpoints from.
+    pub template: Option<ScopeTemplate>,
+    /// The permissions granted. `None` is those of the template, or none at all.
+    pub permissions: Option<PermissionSet>,
+    /// The endpoints that the key is restricted to. `None` is those of the template, or any.
+    pub endpoints: Option<EndpointRules>,
+    /// The networks that the key is restricted to.
+    pub networks: Option<Networks>,
+    /// The rate limit. `None` is that of the template, or unlimited.
+    pub rate_limit: Option<RateLimit>,
+    pub(crate) client_name: Box<str>,
+    pub(crate) client_email: Option<Box<str>>,
+    pub(crate) owner: Option<Box<str>>,
+    pub(crate) uses: Option<u64>,
+    pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) metadata: Option<Box<str>>,
+}
+
+/// How long a key lives; "for ever" is a word of its own, never a missing number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    For(Millis),
+    Ever,
+}
+
+impl IssueRequest {
+    /// A request for a key of this client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] if the name is empty, longer than 255 bytes, or has control
+    /// characters.
+    pub fn new(client_name: &str) -> Result<Self, Error> {
+        let client_name = short_text(client_name, CLIENT_NAME)?;
+        if client_name.is_empty() {
+            return Err(Error::new(ErrorKind::Record, CLIENT_NAME));
+        }
+        Ok(Self {
+            client_name,
+            client_email: None,
+            owner: None,
+            environment: None,
+            template: None,
+            permissions: None,
+            endpoints: None,
+            networks: None,
+            rate_limit: None,
+            uses: None,
+            lifetime: None,
+            metadata: None,
+        })
+    }
+
+    /// The address that notices go to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] past 255 bytes or with control characters.
+    pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
+        self.client_email = email
+            .into()
+            .map(|email| short_text(email, EMAIL))
+            .transpose()?;
+        Ok(self)
+    }
+
+    /// The account or tenant that the key belongs to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] past 255 bytes or with control characters.
+    pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
+        self.owner = owner
+            .into()
+            .map(|owner| short_text(owner, OWNER))
+            .transpose()?;
+        Ok(self)
+    }
+
+    /// The deployment that the key is for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Name`] if it is not an environment's name.
+    pub fn environment<'a>(
+        mut self,
+        environment: impl Into<Option<&'a str>>,
+    ) -> Result<Self, Error> {
+        self.environment = environment.into().map(Environment::new).transpose()?;
+        Ok(self)
+    }
+
+    /// The template that the key gets its permissions, limit and endpoints from.
+    ///
+    /// What is asked for beside it must lie within it.
+    #[must_use]
+    pub fn template(mut self, template: impl Into<Option<ScopeTemplate>>) -> Self {
+        self.template = template.into();
+        self
+    }
+
+    /// The permissions granted.
+    ///
+    /// # Errors
+    /// As [`PermissionSet::new`].
+    pub fn permissions<I>(mut self, permissions: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.permissions = Some(PermissionSet::new(permissions)?);
+        Ok(self)
+    }
+
+    /// The endpoints that the key is restricted to.
+    ///
+    /// # Errors
+    /// As [`EndpointRules::new`].
+    pub fn endpoints<I>(mut self, rules: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.endpoints = Some(EndpointRules::new(rules)?);
+        Ok(self)
+    }
+
+    /// The networks that the key is restricted to.
+    ///
+    /// # Errors
+    /// As [`Networks::new`].
+    pub fn networks<I>(mut self, networks: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.networks = Some(Networks::new(networks)?);
+        Ok(self)
+    }
+
+    /// The key's rate limit.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.rate_limit = limit.into();
+        self
+    }
+
+    /// How many times the key may be used in all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] for 0 and beyond `i64::MAX`, which SQL cannot count.
+    pub fn uses(mut self, uses: impl Into<Option<u64>>) -> Result<Self, Error> {
+        self.uses = uses.into();
+        if self
+            .uses
+            .is_some_and(|uses| !(1..=USES_MAX).contains(&uses))
+        {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                "a count of uses must be 1 to 9223372036854775807",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// How long the key lives.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] for no time at all.
+    pub fn expires_in(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
+        self.lifetime = lifetime.into().map(Lifetime::For);
+        if self.lifetime == Some(Lifetime::For(Millis::ZERO)) {
+            return Err(Error::new(
+                ErrorKind::Time,
+                "a lifetime must be 1 ms or more",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// A key that never expires. It can still be revoked.
+    #[must_use]
+    pub fn never_expires(mut self) -> Self {
+        self.lifetime = Some(Lifetime::Ever);
+        self
+    }
+
+    /// Custom JSON text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Record`] past 16 KiB.
+    pub fn metadata<'a>(mut self, json: impl Into<Option<&'a str>>) -> Result<Self, Error> {
+        let json = json.into();
+        if json.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {
+            return Err(Error::new(ErrorKind::Record, METADATA));
+        }
+        self.metadata = json.map(Box::from);
+        Ok(self)
+    }
+}

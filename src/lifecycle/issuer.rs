@@ -1,0 +1,103 @@
+//! What a service issues its keys with: their format and the peppers of their digests.
+
+use rand_core::TryCryptoRng;
+
+use crate::error::Error;
+use crate::key::digest::PepperRing;
+use crate::key::format::KeyFormat;
+use crate::lifecycle::delegate::delegate;
+use crate::lifecycle::issue::{Issued, issue};
+use crate::lifecycle::issue_request::IssueRequest;
+use crate::lifecycle::rotate::{Rotated, RotationPolicy, rotate};
+use crate::record::key_record::KeyRecord;
+use crate::time::UnixMillis;
+
+/// Makes keys of one format, with digests under one ring of peppers.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// let issued = issuer.issue(&IssueRequest::new("Acme Ltd")?, &mut SysRng, now)?;
+/// let policy = RotationPolicy::default();
+/// let rotated = issuer.rotate(&issued.record, &[], &policy, &mut SysRng, now)?;
+/// assert_eq!(rotated.successor.lineage, issued.record.id);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    format: KeyFormat,
+    peppers: PepperRing,
+}
+
+impl Issuer {
+    /// Makes keys of this format, whose digests have no pepper.
+    #[must_use]
+    pub const fn new(format: KeyFormat) -> Self {
+        Self {
+            format,
+            peppers: PepperRing::none(),
+        }
+    }
+
+    /// The same issuer with digests under the current one of these peppers.
+    #[must_use]
+    pub fn with_peppers(self, peppers: PepperRing) -> Self {
+        Self { peppers, ..self }
+    }
+
+    /// The format of its keys.
+    #[must_use]
+    pub const fn format(&self) -> &KeyFormat {
+        &self.format
+    }
+
+    /// The peppers of their digests.
+    #[must_use]
+    pub const fn peppers(&self) -> &PepperRing {
+        &self.peppers
+    }
+
+    /// Issues a key.
+    ///
+    /// # Errors
+    /// As [`issue`](issue()).
+    pub fn issue<R: TryCryptoRng + ?Sized>(
+        &self,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, Error> {
+        issue(&self.format, &self.peppers, request, rng, now)
+    }
+
+    /// Issues a key that may do no more than `source`.
+    ///
+    /// # Errors
+    /// As [`delegate`](delegate()).
+    pub fn delegate<R: TryCryptoRng + ?Sized>(
+        &self,
+        source: &KeyRecord,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, Error> {
+        delegate(source, &self.format, &self.peppers, request, rng, now)
+    }
+
+    /// Gives `record` a successor; `siblings` are the other records of its lineage.
+    ///
+    /// # Errors
+    /// As [`rotate`](rotate()).
+    pub fn rotate<R: TryCryptoRng + ?Sized>(
+        &self,
+        record: &KeyRecord,
+        siblings: &[KeyRecord],
+        policy: &RotationPolicy,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Rotated, Error> {
+        let (format, peppers) = (&self.format, &self.peppers);
+        rotate(record, siblings, policy, format, peppers, rng, now)
+    }
+}
