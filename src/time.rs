@@ -35,7 +35,7 @@ impl UnixMillis {
             }
             _ => Err(Error::new(
                 ErrorKind::Time,
-                "an instant is milliseconds since 1970, between the years 1973 and 9999",
+                "an instant must be milliseconds since 1970, between the years 1973 and 9999",
             )),
         }
     }

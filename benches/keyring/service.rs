@@ -57,7 +57,7 @@ impl Service {
     pub(crate) fn unlimited(&self, number: usize) -> IssueRequest {
         // Ten keys per owner.
         IssueRequest::new(&format!("client {number}"))
-            .and_then(|ask| ask.owner(&format!("owner {}", number / 10)))
+            .and_then(|ask| ask.owner(format!("owner {}", number / 10).as_str()))
             .and_then(|ask| ask.environment("live"))
             .and_then(|ask| ask.permissions(PERMISSIONS))
             .and_then(|ask| ask.endpoints(["GET,HEAD /api/metrics/*"]))

@@ -31,7 +31,7 @@ pub struct Allowed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The key that takes its place.
+    /// The key that replaces it.
     pub replaced_by: KeyId,
     /// From when on this one is refused.
     pub until: UnixMillis,

@@ -89,7 +89,7 @@ impl CredentialExtractor {
         if !legal {
             return Err(Error::new(
                 ErrorKind::Name,
-                "a key header is 1 to 64 token characters, and not Authorization or Cookie",
+                "a key header must be 1 to 64 token characters, and not Authorization or Cookie",
             ));
         }
         self.header = Some(name.into());

@@ -58,14 +58,15 @@ impl<'r> Request<'r> {
         self.endpoint_bytes(method.as_bytes(), path.as_bytes())
     }
 
-    /// As [`endpoint`](Self::endpoint), from bytes off the wire.
+    /// The same as [`endpoint`](Self::endpoint), from bytes as they were received.
     #[must_use]
     pub const fn endpoint_bytes(mut self, method: &'r [u8], path: &'r [u8]) -> Self {
         self.endpoint = Some((method, path));
         self
     }
 
-    /// The deployment that asks: keys of any other, or of none, are refused.
+    /// The deployment that receives the request: keys of any other, or of none, are
+    /// refused.
     #[must_use]
     #[inline]
     pub fn environment(mut self, environment: impl Into<Option<&'r Environment>>) -> Self {

@@ -44,7 +44,7 @@ pub(crate) struct Terms<'r> {
     pub(crate) rate_limit: Option<&'r RateLimit>,
 }
 
-/// A [`Status`] without its story.
+/// A [`Status`] without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Active,
@@ -85,7 +85,7 @@ impl<'r> Terms<'r> {
         if self.expires_at.is_some_and(|expiry| now >= expiry) {
             return refuse(Cause::Expired);
         }
-        // A replaced key without an end to its overlap has none: it is refused.
+        // A replaced key whose overlap has no end has no overlap: it is refused.
         let overlap_over = self.overlap_until.is_some_and(|end| now >= end);
         if overlap_over || (self.replaced_by.is_some() && self.overlap_until.is_none()) {
             return refuse(Cause::Replaced);

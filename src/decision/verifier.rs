@@ -79,7 +79,7 @@ impl Verifier {
         }
     }
 
-    /// What a store is asked for.
+    /// How to look up the key's record in a store.
     #[must_use]
     pub fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
         key.lookup(&self.peppers)

@@ -48,11 +48,15 @@ impl Checksum {
         if key.len() < CHECKSUM_KEY_BYTES_MIN {
             return Err(Error::new(
                 ErrorKind::Format,
-                "a checksum key has 16 bytes or more",
+                "a checksum key must have 16 bytes or more",
             ));
         }
-        let state = Hmac::new_from_slice(key)
-            .map_err(|_| Error::new(ErrorKind::Format, "a checksum key of that length"))?;
+        let state = Hmac::new_from_slice(key).map_err(|_| {
+            Error::new(
+                ErrorKind::Format,
+                "a checksum key must be usable as a key of HMAC",
+            )
+        })?;
         Ok(Self::Keyed(ChecksumKey(state)))
     }
 

@@ -83,7 +83,7 @@ impl PartialEq for Digest {
     /// many times as long.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // The kinds are no secret.
+        // The kind is not secret.
         let difference = self
             .bytes
             .as_chunks::<8>()
@@ -105,7 +105,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Error> {
         parse(text).ok_or(Error::new(
             ErrorKind::Digest,
-            "a digest is sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits",
+            "a digest must be sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits",
         ))
     }
 }
@@ -150,8 +150,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A secret of the server that goes into each digest, so that a stolen table cannot be
-/// used to test guesses.
+/// A key that only the server holds and that digests are made under, so that a stolen
+/// table cannot be used to test guesses.
 #[derive(Clone)]
 pub struct Pepper {
     version: u32,
@@ -167,12 +167,16 @@ impl Pepper {
         if secret.len() < PEPPER_BYTES_MIN {
             return Err(Error::new(
                 ErrorKind::Digest,
-                "a pepper has 32 bytes or more",
+                "a pepper must have 32 bytes or more",
             ));
         }
         // The keyed state is computed once: each keying costs two more compressions.
-        let state = Hmac::new_from_slice(secret)
-            .map_err(|_| Error::new(ErrorKind::Digest, "a pepper of that length"))?;
+        let state = Hmac::new_from_slice(secret).map_err(|_| {
+            Error::new(
+                ErrorKind::Digest,
+                "a pepper must be usable as a key of HMAC",
+            )
+        })?;
         Ok(Self { version, state })
     }
 
@@ -236,15 +240,15 @@ impl PepperRing {
     /// Adds a retired pepper, under which existing digests were made.
     ///
     /// # Errors
-    /// [`ErrorKind::Digest`] if its version is taken, if there are eight already, or if
-    /// there is no current one to add it behind.
+    /// [`ErrorKind::Digest`] if its version is taken, if the ring is full with eight
+    /// peppers, or if the ring has no current pepper.
     pub fn with_retired(mut self, pepper: Pepper) -> Result<Self, Error> {
         let expected = if self.peppers.is_empty() {
-            "a ring begins with its current pepper"
+            "a pepper ring must begin with its current pepper"
         } else if self.peppers.len() >= PEPPERS_MAX {
-            "a ring holds at most 8 peppers"
+            "a pepper ring must have at most 8 peppers"
         } else if self.peppers.iter().any(|p| p.version == pepper.version) {
-            "each pepper has a version of its own"
+            "each pepper of a ring must have a different version"
         } else {
             self.peppers.push(pepper);
             return Ok(self);

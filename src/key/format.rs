@@ -15,7 +15,7 @@ use crate::key::parts::{BODY_BYTES, Named, Parts, SECRET_BYTES, SEPARATOR, Shape
 use crate::key::presented::PresentedKey;
 use crate::key::text::ApiKey;
 
-/// Random bytes of an opaque key: fewest, most, and the article's.
+/// Random bytes of an opaque key: minimum, maximum and default.
 const OPAQUE_BYTES_MIN: u8 = 16;
 const OPAQUE_BYTES_MAX: u8 = 64;
 const OPAQUE_BYTES: u8 = 32;
@@ -126,7 +126,7 @@ impl KeyFormat {
             }),
             _ => Err(Error::new(
                 ErrorKind::Format,
-                "an opaque key has no checksum",
+                "a checksum must be set on a structured format; opaque keys have none",
             )),
         }
     }
@@ -145,7 +145,7 @@ impl KeyFormat {
             }),
             _ => Err(Error::new(
                 ErrorKind::Format,
-                "an opaque key has 16 to 64 random bytes",
+                "the number of random bytes must be 16 to 64, and set on an opaque format",
             )),
         }
     }
@@ -168,8 +168,7 @@ impl KeyFormat {
     #[must_use]
     #[inline]
     pub fn parse<'k>(&self, text: &'k [u8]) -> Option<PresentedKey<'k>> {
-        // The reading answers yes or no, in a register. An answer in memory would be copied
-        // a moment after it was written, which the processor has to wait for.
+        // store-forwarding stall: `reads` answers in a register (see ARCHITECTURE.md)
         self.reads(text)
             .then(|| PresentedKey::new(text, self.id_within(text)))
     }
@@ -267,7 +266,7 @@ impl KeyFormat {
     ) -> Result<(ApiKey, Box<str>), Error> {
         let prefix = self.prefix.as_ref().ok_or(Error::new(
             ErrorKind::Format,
-            "a format that reads any prefix cannot issue keys",
+            "a format that issues keys must have a prefix; this one reads any",
         ))?;
         let mut shown = String::from(prefix.as_str());
         shown.push('_');

@@ -52,7 +52,7 @@ impl KeyId {
         let id = <[u8; KEY_ID_BYTES]>::try_from(bytes).ok();
         id.and_then(Self::from_array).ok_or(Error::new(
             ErrorKind::KeyId,
-            "a key id is 16 of 0-9, A-Z and a-z, beginning with 1",
+            "a key id must be 16 characters of 0-9, A-Z or a-z, the first of them 1",
         ))
     }
 

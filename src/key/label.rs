@@ -67,7 +67,7 @@ impl Prefix {
             .map(Self)
             .ok_or(Error::new(
                 ErrorKind::Name,
-                "a prefix is 1 to 16 of a-z, 0-9 and inner _, beginning with a letter",
+                "a prefix must be 1 to 16 characters of a-z, 0-9 or _, start with a letter and not end with _",
             ))
     }
 }
@@ -91,7 +91,7 @@ impl Environment {
             .map(Self)
             .ok_or(Error::new(
                 ErrorKind::Name,
-                "an environment is 1 to 12 of a-z and 0-9",
+                "an environment must be 1 to 12 characters of a-z or 0-9",
             ))
     }
 }
@@ -109,7 +109,7 @@ impl TemplateName {
                 .all(|b| lower_or_digit(b) || matches!(b, b'_' | b'-'));
         legal.then(|| Self(text.into())).ok_or(Error::new(
             ErrorKind::Name,
-            "a template name is 1 to 32 of a-z, 0-9, _ and -, beginning with a letter",
+            "a template name must be 1 to 32 characters of a-z, 0-9, _ or -, and start with a letter",
         ))
     }
 }

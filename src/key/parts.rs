@@ -8,23 +8,23 @@ use crate::key::id::{KEY_ID_BYTES, KeyId};
 pub(crate) const SECRET_BYTES: usize = 43;
 const CHECK_BYTES: usize = 6;
 const TAIL_BYTES: usize = SECRET_BYTES + CHECK_BYTES;
-/// `id _ secret check`, the part of fixed length that a key is read by from its end.
+/// `id _ secret check`, the part of fixed length, which is parsed from the key's end.
 pub(crate) const BODY_BYTES: usize = KEY_ID_BYTES + 1 + TAIL_BYTES;
 pub(crate) const SEPARATOR: u8 = b'_';
 
-/// The parts of a structured key's text, by their places alone.
+/// The parts of a structured key's text, split by position only.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'k> {
-    /// Prefix and environment, with a separator behind each.
+    /// Prefix and environment, each followed by a separator.
     pub(crate) head: &'k [u8],
-    /// What stands in the id's place.
+    /// The characters at the position of the id.
     pub(crate) id: &'k [u8; KEY_ID_BYTES],
     /// Secret and check.
     pub(crate) tail: &'k [u8; TAIL_BYTES],
 }
 
 impl<'k> Parts<'k> {
-    /// The parts, where the text is long enough and the last separator is in its place.
+    /// The parts, if the text is long enough and the last separator is in its place.
     #[inline]
     pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
         let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;
@@ -34,17 +34,17 @@ impl<'k> Parts<'k> {
     }
 }
 
-/// A key's parts, before its check was looked at.
+/// A key's parts, before its check is verified.
 pub(crate) struct Shape<'k, 'f> {
     pub(crate) text: &'k [u8],
     pub(crate) named: Option<Named<'k>>,
     pub(crate) checksum: Option<&'f Checksum>,
 }
 
-/// What a structured key says of itself.
+/// What a structured key claims about itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'k> {
-    /// What stands in the id's place.
+    /// The characters at the position of the id.
     pub(crate) id: &'k [u8; KEY_ID_BYTES],
     pub(crate) environment: Option<&'k [u8]>,
     /// Secret and check.
@@ -52,7 +52,7 @@ pub(crate) struct Named<'k> {
 }
 
 impl Shape<'_, '_> {
-    /// Whether its characters are of the alphabet and its check is right.
+    /// Whether its characters are base62 and its check is right.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         let (Some(named), Some(checksum)) = (&self.named, self.checksum) else {
@@ -65,7 +65,7 @@ impl Shape<'_, '_> {
 }
 
 impl Named<'_> {
-    /// The id, if it is one.
+    /// The id, if it is valid.
     #[inline]
     pub(crate) fn id(&self) -> Option<KeyId> {
         KeyId::from_array(*self.id)

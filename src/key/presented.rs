@@ -5,9 +5,9 @@ use core::fmt;
 use crate::key::digest::{Digest, PEPPERS_MAX, PepperRing};
 use crate::key::id::KeyId;
 
-/// A key as it was presented: well formed, and not yet proved.
+/// A presented key: well formed, but not yet verified.
 ///
-/// It borrows the credential's bytes and prints none of them.
+/// It borrows the credential's bytes and never prints them.
 #[derive(Clone, Copy)]
 pub struct PresentedKey<'k> {
     text: &'k [u8],
@@ -21,16 +21,16 @@ impl<'k> PresentedKey<'k> {
         Self { text, id }
     }
 
-    /// The public id that the key claims, where its format carries one.
+    /// The public id that the key claims, or `None` if its format has no ids.
     #[must_use]
     pub const fn claimed_id(&self) -> Option<&KeyId> {
         self.id.as_ref()
     }
 
-    /// What a store is asked for.
+    /// How to look up the key's record in a store.
     ///
-    /// For a structured key that is its id; for an opaque key, each digest that its
-    /// record may carry under `peppers`.
+    /// A structured key is looked up by its id; an opaque key by each digest that its
+    /// record may have under `peppers`.
     #[must_use]
     pub fn lookup(&self, peppers: &PepperRing) -> Lookup {
         match self.id {
@@ -60,7 +60,7 @@ impl fmt::Debug for PresentedKey<'_> {
     }
 }
 
-/// What a store is asked for; never the key's text.
+/// How to look up a record; it never contains the key's text.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[expect(
@@ -74,7 +74,7 @@ pub enum Lookup {
     Digests(Candidates),
 }
 
-/// The digests that an opaque key's record may carry, the likeliest first.
+/// The digests that an opaque key's record may have, the most likely first.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates([Option<Digest>; PEPPERS_MAX + 1]);
 

@@ -104,11 +104,11 @@ impl KeyringBuilder {
     /// [`ErrorKind::Randomness`] if the operating system gives no random key.
     pub fn build(self) -> Result<Keyring, Error> {
         let expected = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
-            "a keyring's capacity is 1 to 100000000"
+            "a keyring's capacity must be 1 to 100000000"
         } else if self.ttl == Millis::ZERO || self.ttl > TTL_MAX {
-            "a keyring's TTL is 1 ms to a day"
+            "a keyring's TTL must be 1 ms to a day"
         } else if self.absent_ttl > self.ttl {
-            "absent keys are remembered for no longer than the TTL"
+            "a keyring's TTL of absent keys must not be longer than its TTL"
         } else {
             return self.set_up();
         };

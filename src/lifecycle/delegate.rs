@@ -44,7 +44,7 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
     now: UnixMillis,
 ) -> Result<Issued, Error> {
     if !source.is_live(now) {
-        return Err(state("only a live key can be derived from"));
+        return Err(state("a key must be live to derive another from it"));
     }
     let mut request = request.clone();
     // A source of no owner or environment has no more of them to give than one of another.
@@ -83,6 +83,6 @@ fn fill<T: Clone>(open: &mut Option<T>, source: &Option<T>) {
 const fn beyond() -> Error {
     Error::new(
         ErrorKind::Exceeds,
-        "a derived key may hold no more than the key that it derives from",
+        "a derived key must not exceed the key that it derives from",
     )
 }

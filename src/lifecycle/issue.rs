@@ -59,7 +59,7 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
 ) -> Result<Issued, Error> {
     let template = request.template.as_ref();
     let exceeds = |within| {
-        let expected = "a key from a template may hold no more than the template";
+        let expected = "a key must not exceed its template";
         if within {
             Ok(())
         } else {

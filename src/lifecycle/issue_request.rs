@@ -136,7 +136,7 @@ impl IssueRequest {
         self
     }
 
-    /// The permissions granted.
+    /// The permissions that are granted.
     ///
     /// # Errors
     /// As [`PermissionSet::new`].

@@ -60,7 +60,7 @@ impl RotationPolicy {
         if !legal.contains(&max_age) {
             return Err(Error::new(
                 ErrorKind::Time,
-                "a key's greatest age is 1 hour to 90 days",
+                "a key's maximum age must be 1 hour to 90 days",
             ));
         }
         Self { max_age, ..self }.checked()
@@ -129,7 +129,7 @@ impl RotationPolicy {
         if self.overlap > self.max_age {
             return Err(Error::new(
                 ErrorKind::Time,
-                "an overlap is no longer than the greatest age",
+                "an overlap must not be longer than the maximum age",
             ));
         }
         Ok(self)
@@ -192,21 +192,31 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     {
         return Err(Error::new(
             ErrorKind::Record,
-            "siblings are of the same lineage",
+            "siblings must be of the record's lineage",
         ));
     }
     match record.status {
         Status::Active => {}
         Status::Suspended => {
-            return Err(state("a suspended key cannot be rotated; resume it first"));
+            return Err(state(
+                "a key must be active to be rotated; this one is suspended",
+            ));
         }
-        Status::Revoked { .. } => return Err(state("a revoked key cannot be rotated")),
+        Status::Revoked { .. } => {
+            return Err(state(
+                "a key must be active to be rotated; this one is revoked",
+            ));
+        }
     }
     if record.replaced_by.is_some() {
-        return Err(state("the key was replaced already; rotate its successor"));
+        return Err(state(
+            "a key must have no successor to be rotated; rotate its successor",
+        ));
     }
     if !record.is_live(now) {
-        return Err(state("an expired key cannot be rotated"));
+        return Err(state(
+            "a key must be live to be rotated; this one has expired",
+        ));
     }
 
     let id = KeyId::random(rng)?;

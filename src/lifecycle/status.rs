@@ -52,7 +52,9 @@ impl Change {
 pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Change, Error> {
     let reason: Box<str> = short_text(reason, REASON)?;
     if matches!(record.status, Status::Revoked { .. }) {
-        return Err(state("the key is revoked already"));
+        return Err(state(
+            "a key must be active or suspended to be revoked; this one is revoked already",
+        ));
     }
     let mut change = Change::new(record, EventKind::Revoked, now);
     change.event.reason = Some(reason.clone());
@@ -66,7 +68,7 @@ pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Chang
 /// [`ErrorKind::State`] unless it is active.
 pub fn suspend(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     if record.status != Status::Active {
-        return Err(state("only an active key can be suspended"));
+        return Err(state("a key must be active to be suspended"));
     }
     let mut change = Change::new(record, EventKind::Suspended, now);
     change.record.status = Status::Suspended;
@@ -79,7 +81,7 @@ pub fn suspend(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
 /// [`ErrorKind::State`] unless it is suspended.
 pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     if record.status != Status::Suspended {
-        return Err(state("only a suspended key can be resumed"));
+        return Err(state("a key must be suspended to be resumed"));
     }
     let mut change = Change::new(record, EventKind::Resumed, now);
     change.record.status = Status::Active;
@@ -92,7 +94,7 @@ pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
 /// [`ErrorKind::State`] while the key has not ended.
 pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     if record.ends_at().is_none_or(|end| now < end) {
-        return Err(state("the key has not ended"));
+        return Err(state("a key must have ended for its expiry to be recorded"));
     }
     Ok(Event::new(EventKind::Expired, record.id, now))
 }
@@ -110,10 +112,10 @@ pub fn rehash(
     now: UnixMillis,
 ) -> Result<Change, Error> {
     if !peppers.proves(key.text(), Some(&record.digest)) {
-        return Err(state("the presented key is not that of the record"));
+        return Err(state("the presented key must be that of the record"));
     }
     if !peppers.is_outdated(&record.digest) {
-        return Err(state("the digest is current"));
+        return Err(state("a digest must be outdated to be replaced"));
     }
     let mut change = Change::new(record, EventKind::Rehashed, now);
     change.record.digest = peppers.digest(key.text());

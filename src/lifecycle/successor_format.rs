@@ -17,7 +17,7 @@ impl KeyFormat {
     pub fn like(record: &KeyRecord) -> Result<Self, Error> {
         let elsewhere = Error::new(
             ErrorKind::Format,
-            "the key was not issued in a known format",
+            "the key must have been issued in a format of this library",
         );
         let (head, shown) = record.key_prefix.rsplit_once('_').ok_or(elsewhere)?;
         if shown.len() == OPAQUE_SHOWN {

@@ -56,26 +56,26 @@ impl EndpointRules {
             if count >= ENDPOINT_RULES_MAX {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
-                    "a key has at most 64 endpoint rules",
+                    "a key must have at most 64 endpoint rules",
                 ));
             }
             if rule.len() > ENDPOINT_RULE_BYTES_MAX {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
-                    "an endpoint rule has at most 512 bytes",
+                    "an endpoint rule must have at most 512 bytes",
                 ));
             }
             let (methods, pattern) = split_rule(rule);
             if !methods.is_none_or(|methods| methods.split(',').all(is_method)) {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
-                    "an endpoint rule's methods are upper-case tokens joined by commas, then one space",
+                    "an endpoint rule's methods must be upper-case tokens joined by commas, then one space",
                 ));
             }
             if !is_pattern(pattern) {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
-                    "an endpoint pattern is /segments, with * for one whole segment, or at the end for the rest",
+                    "an endpoint pattern must be /segments, with * for one whole segment, or at the end for the rest",
                 ));
             }
             if !Rules(&packed)
@@ -341,7 +341,7 @@ fn matches_by_segment(pattern: &[u8], path: &[u8]) -> bool {
     }
 }
 
-/// Whether `pattern` is made of canonical segments without `%`, and whole-segment `*`.
+/// Whether `pattern` consists of canonical segments without `%` and of whole-segment `*`.
 fn is_pattern(pattern: &str) -> bool {
     let Some(segments) = pattern.strip_prefix('/') else {
         return false;

@@ -48,12 +48,12 @@ impl Networks {
             if blocks.len() >= NETWORKS_MAX {
                 return Err(Error::new(
                     ErrorKind::Network,
-                    "a key has at most 64 networks",
+                    "a key must have at most 64 networks",
                 ));
             }
             let block = parse(text.as_ref()).ok_or(Error::new(
                 ErrorKind::Network,
-                "a network is an address or a CIDR block without bits behind its prefix",
+                "a network must be an IP address or a CIDR block with no host bits set",
             ))?;
             blocks.push(block);
         }

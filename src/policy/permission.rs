@@ -53,13 +53,13 @@ impl PermissionSet {
             if count >= PERMISSIONS_MAX {
                 return Err(Error::new(
                     ErrorKind::Permission,
-                    "a key has at most 64 permissions",
+                    "a key must have at most 64 permissions",
                 ));
             }
             let head = head_of(permission).filter(|_| is_granted_form(permission));
             let head = head.ok_or(Error::new(
                 ErrorKind::Permission,
-                "a permission is segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * stands for a whole segment",
+                "a permission must be segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * is a whole segment",
             ))?;
             if !Granted(&packed)
                 .iter()

@@ -78,15 +78,15 @@ impl RateLimit {
         let (parts, interval) = (per(limit.into()), per(window.get()));
         let tolerance = u128::from(interval).saturating_mul(burst.into());
         let expected = if !(1..=WINDOW_MILLIS_MAX).contains(&window.get()) {
-            "a rate limit's window is 1 ms to 366 days"
+            "a rate limit's window must be 1 ms to 366 days"
         } else if limit != 0 && burst == 0 {
-            "a rate limit's burst is 1 or more"
+            "a rate limit's burst must be 1 or more"
         } else if parts >= 1 << FRACTION_BITS {
-            "a rate limit above a million divides by a part of its window, as round numbers do"
+            "a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do"
         } else if tolerance > u128::from(parts).saturating_mul(BURST_MILLIS_MAX.into())
             && limit != 0
         {
-            "a rate limit's burst comes back within ten years"
+            "a rate limit's burst must be free again within ten years"
         } else {
             let tolerance = u64::try_from(tolerance).unwrap_or(u64::MAX);
             return Ok(Self {

@@ -67,7 +67,7 @@ impl Requirement {
         if text.len() > REQUIREMENT_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::Permission,
-                "a requirement has at most 1000 bytes",
+                "a requirement must have at most 1000 bytes",
             ));
         }
         let mut terms = Vec::new();
@@ -92,7 +92,7 @@ impl Requirement {
                     if terms.len() >= REQUIREMENT_TERMS_MAX {
                         return Err(Error::new(
                             ErrorKind::Permission,
-                            "a requirement names at most 100 permissions",
+                            "a requirement must name at most 100 permissions",
                         ));
                     }
                     formula.push(Step::Term(u8::try_from(terms.len()).unwrap_or(u8::MAX)));
@@ -299,6 +299,6 @@ fn wide(range: &Range<u16>) -> Range<usize> {
 const fn not_a_formula() -> Error {
     Error::new(
         ErrorKind::Permission,
-        "a requirement is permissions without wildcard, joined by AND, OR and parentheses",
+        "a requirement must be permissions without a wildcard, joined by AND, OR and parentheses",
     )
 }

@@ -16,7 +16,7 @@ macro_rules! event_kinds {
         }
 
         impl EventKind {
-            /// The stable name, as stores and logs keep it.
+            /// The stable name that stores and logs use.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -24,7 +24,7 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// The kind of that name.
+            /// The kind with this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {

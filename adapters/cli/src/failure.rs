@@ -4,7 +4,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::io;
 
-use keystile_store::StoreError;
+use keystile_store::{StoreError, UnavailableKind};
 
 /// How a command ended that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) const FAILED: u8 = 2;
 pub(crate) enum Failure {
     /// To be said on standard error.
     Said(Cow<'static, str>),
-    /// Whoever read standard output went away, and does not want to hear more.
+    /// The reader of standard output went away.
     ReaderGone,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Said(text) => f.write_str(text),
-            Self::ReaderGone => f.write_str("nobody reads standard output"),
+            Self::ReaderGone => f.write_str("no one reads standard output"),
         }
     }
 }
@@ -70,11 +70,9 @@ impl From<io::Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(source) => Self::expected(cause(&source.to_string())),
+            StoreError::Unavailable { kind, .. } => Self::expected(advice(kind)),
             StoreError::NotFound => Self::expected("there is no key with this id in the store"),
-            StoreError::Stale => {
-                Self::expected("the key was changed by others all the while; try again")
-            }
+            StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
             StoreError::Refused(error) => error.into(),
             StoreError::Corrupt(error) => {
                 Self::Said(format!("a row of the store is damaged: {error}").into())
@@ -85,81 +83,40 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// What a store says of a failure, and what is said of it here.
-///
-/// Its own texts may hold the name of a file, a user or a database, and so anything that
-/// stood in an argument: what is not listed is not told.
-const CAUSES: &[(&str, &str)] = &[
-    (
-        "server cannot be reached",
-        "the PostgreSQL server cannot be reached: check that it runs, and host and port",
-    ),
-    (
-        "did not answer within",
-        "the PostgreSQL server does not answer in time; try again",
-    ),
-    (
-        "was free within",
-        "the PostgreSQL server does not answer in time; try again",
-    ),
-    (
-        "answered 28",
-        "the PostgreSQL server refuses the user or the password",
-    ),
-    (
-        "answered 3D000",
-        "the PostgreSQL server has no such database",
-    ),
-    (
-        "answered 42501",
-        "the PostgreSQL user lacks a right on the store's tables, or to make them",
-    ),
-    (
-        "answered 57014",
-        "the PostgreSQL server does not answer in time; try again",
-    ),
-    (
-        "answered P0001",
-        "the table api_keys that is there cannot be adopted: a column is missing or of another type",
-    ),
-    (
-        "this program knows them up to",
-        "the store's tables are newer than this program",
-    ),
-    (
-        "readonly database",
-        "the store cannot be written: the file or its folder is read-only",
-    ),
-    (
-        "disk is full",
-        "the store cannot be written: no space is left",
-    ),
-    (
-        "not a database",
-        "the store's file is not an SQLite database",
-    ),
-    ("malformed", "the store's file is a damaged SQLite database"),
-    (
-        "database is locked",
-        "the store is busy: another program has held it too long; try again",
-    ),
-    (
-        "unable to open",
-        "the store's file cannot be opened: check that its folder is there and may be written",
-    ),
-    (
-        "disk I/O error",
-        "the store's file cannot be read or written",
-    ),
-    (
-        "no such table",
-        "the store's tables are not there; the file belongs to something else",
-    ),
-];
-
-fn cause(source: &str) -> &'static str {
-    CAUSES
-        .iter()
-        .find(|(theirs, _)| source.contains(theirs))
-        .map_or("the store is unavailable", |(_, ours)| ours)
+/// What can be done about a store that cannot be used. The store's own texts may hold the
+/// name of a file, a user or a database, and so anything that was in an argument: they are
+/// not printed.
+const fn advice(kind: UnavailableKind) -> &'static str {
+    match kind {
+        UnavailableKind::Unreachable => {
+            "the PostgreSQL server cannot be reached: check that it runs, and host and port"
+        }
+        UnavailableKind::Late => "the PostgreSQL server does not answer in time; try again",
+        UnavailableKind::Credentials => "the PostgreSQL server refuses the user or the password",
+        UnavailableKind::NoDatabase => "the PostgreSQL server has no such database",
+        UnavailableKind::NoRight => {
+            "the PostgreSQL user lacks a right on the store's tables, or to make them"
+        }
+        UnavailableKind::NotAdoptable => {
+            "the existing table api_keys cannot be adopted: a column is missing or of another type"
+        }
+        UnavailableKind::TooNew => "the store's tables are newer than this program",
+        UnavailableKind::ReadOnly => {
+            "the store cannot be written: the file or its folder is read-only"
+        }
+        UnavailableKind::Full => "the store cannot be written: no space is left",
+        UnavailableKind::NotADatabase => "the store's file is not an SQLite database",
+        UnavailableKind::Damaged => "the store's file is a damaged SQLite database",
+        UnavailableKind::Locked => {
+            "the store is busy: another program has held it too long; try again"
+        }
+        UnavailableKind::CannotOpen => {
+            "the store's file cannot be opened: check that its folder exists and is writable"
+        }
+        UnavailableKind::Io => "the store's file cannot be read or written",
+        UnavailableKind::NoTables => {
+            "the store's tables are not there or not up to date; it may belong to something else"
+        }
+        _ => "the store is unavailable",
+    }
 }

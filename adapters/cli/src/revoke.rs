@@ -1,8 +1,8 @@
 //! `keystile revoke`: a key is refused from now on, for good.
 
 use clap::Args;
-use keystile::{KeyId, Status, UnixMillis};
-use keystile_store::{record, revoke};
+use keystile::{KeyId, UnixMillis};
+use keystile_store::revoke;
 
 use crate::failure::{Exit, Failure};
 use crate::setting::Setting;
@@ -35,18 +35,15 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
     let now = UnixMillis::now()?;
-    let (record, done) = match revoke(&opened.store, &arguments.id, &arguments.reason, now).await {
-        Ok(record) => (record, "revoked"),
-        Err(error) => {
-            let found = record(&opened.store, &arguments.id).await?;
-            if !matches!(found.status, Status::Revoked { .. }) {
-                return Err(error.into());
-            }
-            (found, "was revoked already:")
-        }
+    let outcome = revoke(&opened.store, &arguments.id, &arguments.reason, now).await?;
+    let done = if outcome.is_changed() {
+        "revoked"
+    } else {
+        "was revoked already:"
     };
+    let record = outcome.record();
     if setting.json {
-        surroundings.json(&RecordView::new(&record, now))?;
+        surroundings.json(&RecordView::new(record, now))?;
     } else {
         surroundings.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }

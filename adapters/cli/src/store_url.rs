@@ -5,7 +5,7 @@ use core::fmt;
 use std::path::PathBuf;
 
 #[cfg(feature = "postgres")]
-use keystile_store::{PostgresStore, StoreError};
+use keystile_store::{PostgresStore, StoreError, UnavailableKind};
 
 use crate::values::without_key;
 
@@ -61,11 +61,10 @@ impl ServerUrl {
         let text = without_key(text)?;
         match PostgresStore::open(&text) {
             Ok(_) => Ok(Self(text.into())),
-            // Which of the two it is, the reason says in words.
-            Err(StoreError::Unavailable(reason)) if reason.to_string().contains("sslrootcert") => {
-                Err(NO_ROOT)
-            }
-            Err(_) => Err(EXPECTED_SERVER),
+            Err(error) => Err(match error.unavailable_kind() {
+                Some(UnavailableKind::RootCertificates) => NO_ROOT,
+                _ => EXPECTED_SERVER,
+            }),
         }
     }
 

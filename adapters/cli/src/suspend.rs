@@ -1,11 +1,10 @@
 //! `keystile suspend` and `keystile resume`: a key is refused for a while.
 
 use clap::Args;
-use keystile::{KeyId, KeyRecord, Status, UnixMillis};
-use keystile_store::{StoreError, record};
+use keystile::{KeyId, KeyRecord, UnixMillis};
 
 use crate::failure::{Exit, Failure};
-use crate::setting::{Opened, Setting};
+use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::values;
 use crate::view::RecordView;
@@ -41,15 +40,14 @@ pub(crate) async fn suspend(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
-    let id = &arguments.id;
-    let changed = keystile_store::suspend(&opened.store, id, UnixMillis::now()?).await;
-    let (record, is_new) = settle(changed, &opened, id, &Status::Suspended).await?;
-    let done = if is_new {
+    let now = UnixMillis::now()?;
+    let outcome = keystile_store::suspend(&opened.store, &arguments.id, now).await?;
+    let done = if outcome.is_changed() {
         "suspended"
     } else {
         "was suspended already:"
     };
-    tell(&record, done, setting, surroundings)
+    show(outcome.record(), done, now, setting, surroundings)
 }
 
 /// Carries out `keystile resume`.
@@ -59,45 +57,25 @@ pub(crate) async fn resume(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     let opened = setting.open().await?;
-    let id = &arguments.id;
-    let changed = keystile_store::resume(&opened.store, id, UnixMillis::now()?).await;
-    let (record, is_new) = settle(changed, &opened, id, &Status::Active).await?;
-    let done = if is_new {
+    let now = UnixMillis::now()?;
+    let outcome = keystile_store::resume(&opened.store, &arguments.id, now).await?;
+    let done = if outcome.is_changed() {
         "resumed"
     } else {
         "was active already:"
     };
-    tell(&record, done, setting, surroundings)
+    show(outcome.record(), done, now, setting, surroundings)
 }
 
-/// The record, and whether it was changed: a key that is as it was asked to be is no error.
-async fn settle(
-    changed: Result<KeyRecord, StoreError>,
-    opened: &Opened,
-    id: &KeyId,
-    wanted: &Status,
-) -> Result<(KeyRecord, bool), Failure> {
-    match changed {
-        Ok(record) => Ok((record, true)),
-        Err(error) => {
-            let found = record(&opened.store, id).await?;
-            if found.status == *wanted {
-                Ok((found, false))
-            } else {
-                Err(error.into())
-            }
-        }
-    }
-}
-
-fn tell(
+fn show(
     record: &KeyRecord,
     done: &str,
+    now: UnixMillis,
     setting: &Setting,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     if setting.json {
-        surroundings.json(&RecordView::new(record, UnixMillis::now()?))?;
+        surroundings.json(&RecordView::new(record, now))?;
     } else {
         surroundings.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }

@@ -6,7 +6,8 @@ use keystile::{
     UnixMillis, Verifier,
 };
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Filter, Page, Pending, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, Filter, Outcome, Page, Pending, Store, StoreError,
+    record,
 };
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -43,10 +44,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Soon<'a, Vec<(u64, Event)>>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
-    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis)
-    -> Soon<'a, KeyRecord>;
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
-    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
+    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
+    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
     fn rotate<'a>(
         &'a self,
         id: &'a KeyId,
@@ -114,20 +114,15 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(Self::save_issued(self, issued))
     }
 
-    fn revoke<'a>(
-        &'a self,
-        id: &'a KeyId,
-        reason: &'a str,
-        now: UnixMillis,
-    ) -> Soon<'a, KeyRecord> {
+    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome> {
         Box::pin(Self::revoke(self, id, reason, now))
     }
 
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
         Box::pin(Self::suspend(self, id, now))
     }
 
-    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
+    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
         Box::pin(Self::resume(self, id, now))
     }
 

@@ -91,10 +91,6 @@ impl Problem {
             message,
         )
     }
-
-    pub(crate) const fn status(&self) -> StatusCode {
-        self.status
-    }
 }
 
 impl From<keystile::Error> for Problem {

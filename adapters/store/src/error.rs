@@ -9,8 +9,13 @@ use core::fmt;
 pub enum StoreError {
     /// The store could not be reached, or failed; the answer to a request is then 503.
     #[error("the store is unavailable")]
-    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
-    /// Somebody else changed the record meanwhile: read it again and decide anew.
+    Unavailable {
+        /// What to do about it, for code to match on.
+        kind: UnavailableKind,
+        /// What the database or the operating system said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The record was changed by others in the meantime: read it again and decide again.
     #[error("the record was changed meanwhile")]
     Stale,
     /// A key with this id or digest is there already.
@@ -23,17 +28,79 @@ pub enum StoreError {
     #[error("a stored row is damaged: {0}")]
     Corrupt(CorruptRow),
     /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
-    #[error("a version is 1 or more, and a count at most 9223372036854775807")]
+    #[error("a version must be 1 or more, and a count at most 9223372036854775807")]
     OutOfRange,
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),
 }
 
+/// Why a store could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnavailableKind {
+    /// The URL of a server cannot be used.
+    Url,
+    /// The file of root certificates that the URL names cannot be used.
+    RootCertificates,
+    /// The server cannot be reached.
+    Unreachable,
+    /// The server, or a connection to it, was not there in time.
+    Late,
+    /// The server refuses the user or the password.
+    Credentials,
+    /// The server has no such database.
+    NoDatabase,
+    /// The server's user lacks a right.
+    NoRight,
+    /// A table that is there already cannot be adopted.
+    NotAdoptable,
+    /// The tables are not there, or not up to date.
+    NoTables,
+    /// The tables are of a later version of this program.
+    TooNew,
+    /// The file, or the folder that it is in, is read-only.
+    ReadOnly,
+    /// There is no space left.
+    Full,
+    /// The file is not a database.
+    NotADatabase,
+    /// The file is a damaged database.
+    Damaged,
+    /// Another program has locked the file for too long.
+    Locked,
+    /// The file is not there or cannot be opened.
+    CannotOpen,
+    /// The file cannot be read or written.
+    Io,
+    /// Another reason; see the source.
+    Other,
+}
+
 impl StoreError {
-    /// [`Unavailable`](Self::Unavailable) for this reason.
+    /// [`Unavailable`](Self::Unavailable) for another reason than those that have a kind.
     pub fn unavailable(source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Unavailable(Box::new(source))
+        Self::unavailable_because(UnavailableKind::Other, source)
+    }
+
+    /// [`Unavailable`](Self::Unavailable) for a reason of this kind.
+    pub fn unavailable_because(
+        kind: UnavailableKind,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Self::Unavailable {
+            kind,
+            source: Box::new(source),
+        }
+    }
+
+    /// The kind of an [`Unavailable`](Self::Unavailable) store.
+    #[must_use]
+    pub const fn unavailable_kind(&self) -> Option<UnavailableKind> {
+        match self {
+            Self::Unavailable { kind, .. } => Some(*kind),
+            _ => None,
+        }
     }
 }
 

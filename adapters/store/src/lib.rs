@@ -69,6 +69,7 @@ mod check;
 pub mod conformance;
 mod error;
 mod memory;
+mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -81,8 +82,9 @@ mod verbs;
 #[cfg(feature = "authenticator")]
 pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending};
 pub use check::{Checked, check};
-pub use error::{CorruptRow, StoreError};
+pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use memory::MemoryStore;
+pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

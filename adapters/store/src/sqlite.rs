@@ -1,6 +1,7 @@
 //! A store in a SQLite file.
 
 mod connection;
+mod fault;
 mod instant;
 mod migration;
 mod read;

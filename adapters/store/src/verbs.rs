@@ -1,12 +1,13 @@
-//! The verbs of the core over a store: read, decide, write, and again where somebody was
+//! The verbs of the core over a store: read, decide, write, and again if another writer was
 //! faster.
 
 use keystile::{
     Change, Error, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Rotated,
-    RotationPolicy, TryCryptoRng, UnixMillis, expire,
+    RotationPolicy, Status, TryCryptoRng, UnixMillis, expire,
 };
 
 use crate::error::StoreError;
+use crate::outcome::Outcome;
 use crate::store::{Batch, Store};
 
 /// Tries before a change gives up on others that are faster. Each try that loses lost to
@@ -33,7 +34,7 @@ pub async fn save_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Resul
     store.commit(&batch).await
 }
 
-/// Revokes a key, for good, and answers its record.
+/// Revokes a key, for good. A key that is revoked already keeps its instant and reason.
 ///
 /// # Errors
 /// As [`keystile::revoke`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
@@ -42,14 +43,15 @@ pub async fn revoke<S: Store + ?Sized>(
     key_id: &KeyId,
     reason: &str,
     now: UnixMillis,
-) -> Result<KeyRecord, StoreError> {
-    change(store, key_id, |record| {
+) -> Result<Outcome, StoreError> {
+    let is_done = |status: &Status| matches!(status, Status::Revoked { .. });
+    change(store, key_id, is_done, |record| {
         keystile::revoke(record, reason, now)
     })
     .await
 }
 
-/// Suspends a key until it is resumed, and answers its record.
+/// Suspends a key until it is resumed.
 ///
 /// # Errors
 /// As [`keystile::suspend`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
@@ -57,11 +59,15 @@ pub async fn suspend<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     now: UnixMillis,
-) -> Result<KeyRecord, StoreError> {
-    change(store, key_id, |record| keystile::suspend(record, now)).await
+) -> Result<Outcome, StoreError> {
+    let is_done = |status: &Status| *status == Status::Suspended;
+    change(store, key_id, is_done, |record| {
+        keystile::suspend(record, now)
+    })
+    .await
 }
 
-/// Resumes a suspended key, and answers its record.
+/// Resumes a suspended key.
 ///
 /// # Errors
 /// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
@@ -69,8 +75,12 @@ pub async fn resume<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     now: UnixMillis,
-) -> Result<KeyRecord, StoreError> {
-    change(store, key_id, |record| keystile::resume(record, now)).await
+) -> Result<Outcome, StoreError> {
+    let is_done = |status: &Status| *status == Status::Active;
+    change(store, key_id, is_done, |record| {
+        keystile::resume(record, now)
+    })
+    .await
 }
 
 /// Gives a key a successor; all that changes is written in one step.
@@ -126,16 +136,21 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     Err(StoreError::Stale)
 }
 
-/// Reads, changes and writes a record until nobody comes in between.
+/// Reads, changes and writes a record until no one comes in between.
 async fn change<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
+    is_done: impl Fn(&Status) -> bool,
     verb: impl Fn(&KeyRecord) -> Result<Change, Error>,
-) -> Result<KeyRecord, StoreError> {
+) -> Result<Outcome, StoreError> {
     for _ in 0..TRIES_MAX {
-        let change = verb(&record(store, key_id).await?)?;
+        let found = record(store, key_id).await?;
+        if is_done(&found.status) {
+            return Ok(Outcome::Unchanged(found));
+        }
+        let change = verb(&found)?;
         match store.commit(&Batch::of(&change)).await {
-            Ok(()) => return Ok(change.record),
+            Ok(()) => return Ok(Outcome::Changed(change.record)),
             Err(StoreError::Stale) => {}
             Err(error) => return Err(error),
         }

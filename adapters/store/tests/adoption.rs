@@ -13,7 +13,9 @@ mod app_database;
 
 use app_database::{AppDatabase, NOON, TABLE, answer, at, cause, damage, hash, key};
 use keystile::{Cause, Decision, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
-use keystile_store::{Filter, Page, SqliteStore, Store, StoreError, check, resume};
+use keystile_store::{
+    Filter, Page, SqliteStore, Store, StoreError, UnavailableKind, check, resume,
+};
 use rusqlite::Connection;
 
 #[tokio::test]
@@ -260,7 +262,7 @@ async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
         let store = SqliteStore::open(&path).unwrap();
         let failed = store.migrate().await;
         assert!(
-            matches!(failed, Err(StoreError::Unavailable(_))),
+            matches!(failed, Err(StoreError::Unavailable { .. })),
             "{failed:?}"
         );
         assert_eq!(schema(), before);
@@ -285,9 +287,14 @@ async fn another_program_may_run_the_files() {
     database
         .sql("INSERT INTO keystile_migrations (version, name) VALUES (9, 'later')")
         .unwrap();
-    let Err(StoreError::Unavailable(reason)) = store.migrate().await else {
+    let Err(StoreError::Unavailable {
+        kind,
+        source: reason,
+    }) = store.migrate().await
+    else {
         panic!("expected an error for tables of a later version")
     };
+    assert_eq!(kind, UnavailableKind::TooNew);
     assert_eq!(
         reason.to_string(),
         "the tables are of version 9, and this program knows them up to 2",

@@ -14,7 +14,8 @@ use keystile::{
     RateLimit, Request, Requirement, RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
-    Checked, Store, StoreError, check, record, resume, revoke, rotate, save_issued, suspend,
+    Checked, Outcome, Store, StoreError, check, record, resume, revoke, rotate, save_issued,
+    suspend,
 };
 use watched::{Calls, Trouble, Watched};
 
@@ -186,7 +187,7 @@ async fn no_decision_without_the_store() {
         store.trouble(trouble);
         let failed = answer(&store, issued.key.expose(), at(1)).await;
         assert!(
-            matches!(failed, Err(StoreError::Unavailable(_))),
+            matches!(failed, Err(StoreError::Unavailable { .. })),
             "{trouble:?}: {failed:?}"
         );
     }
@@ -325,17 +326,19 @@ async fn a_change_that_loses_is_made_again_on_what_won() {
             _ => revoke(&store, id, "leaked", at(number)).await,
         };
         let stored = record(&store, id).await.unwrap();
-        assert_eq!(changed.unwrap(), stored);
+        assert_eq!(changed.unwrap(), Outcome::Changed(stored.clone()));
         assert_eq!(stored.version, expected);
     }
-    let refused = revoke(&store, id, "again", at(9)).await;
+    let stored = record(&store, id).await.unwrap();
+    store.calls();
+    let again = revoke(&store, id, "again", at(9)).await.unwrap();
+    assert_eq!(again, Outcome::Unchanged(stored), "there is nothing to do");
+    assert_eq!(store.calls().commit, 0);
+    let refused = resume(&store, id, at(9)).await;
     assert!(
         matches!(refused, Err(StoreError::Refused(_))),
         "the core's refusal is final"
     );
-    store.calls();
-    let refused = resume(&store, id, at(9)).await;
-    assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert_eq!(
         store.calls(),
         Calls {

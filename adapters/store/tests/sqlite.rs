@@ -117,7 +117,7 @@ async fn a_file_that_is_not_a_database_is_an_error() {
     ] {
         let failed = SqliteStore::open(&path);
         assert!(
-            matches!(failed, Err(StoreError::Unavailable(_))),
+            matches!(failed, Err(StoreError::Unavailable { .. })),
             "{}",
             path.display()
         );
@@ -305,7 +305,8 @@ async fn a_revocation_is_final_without_the_triggers() {
     .unwrap();
     let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
         .await
-        .unwrap();
+        .unwrap()
+        .into_record();
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;
@@ -396,14 +397,14 @@ async fn a_database_without_tables_answers_with_an_error() {
     let issued = new_key(&structured(), &PepperRing::none());
     let failed = save_issued(&store, &issued).await;
     assert!(
-        matches!(failed, Err(StoreError::Unavailable(_))),
+        matches!(failed, Err(StoreError::Unavailable { .. })),
         "only `migrate` creates tables"
     );
     let verifier = Verifier::new(structured());
     let key = issued.key.expose().as_bytes();
     let failed = check(&store, &verifier, key, &Request::new(), at(1)).await;
     assert!(
-        matches!(failed, Err(StoreError::Unavailable(_))),
+        matches!(failed, Err(StoreError::Unavailable { .. })),
         "an error is never an allow"
     );
 }

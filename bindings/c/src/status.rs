@@ -160,7 +160,7 @@ macro_rules! table {
     ($($status:ident: $name:literal, $text:literal;)+) => {
         pub(crate) fn words(status: i32) -> Words {
             $(if status == $status as i32 { return ($name, $text); })+
-            (c"unknown", c"a number that is no status of this version")
+            (c"unknown", c"a number that is not a status of this version")
         }
     };
 }
@@ -184,28 +184,28 @@ table! {
     KEYSTILE_DENIED_USES_SPENT: c"uses_spent", c"the count of uses is spent";
     KEYSTILE_DENIED_STORE_UNAVAILABLE: c"store_unavailable", c"the store could not be asked";
     KEYSTILE_DENIED: c"denied", c"refused for a reason without a number in this version";
-    KEYSTILE_ERROR_NAME: c"name", c"a prefix is 1 to 16 of a-z, 0-9 and inner _, an environment 1 to 12 of a-z and 0-9, a template's name 1 to 32 of a-z, 0-9, _ and -, a header's name 1 to 64 token characters";
-    KEYSTILE_ERROR_FORMAT: c"format", c"a checksum key has 16 bytes or more and is for structured keys, an opaque key has 16 to 64 random bytes, and a format that reads any prefix cannot issue";
-    KEYSTILE_ERROR_KEY_ID: c"key_id", c"a key id is 16 of 0-9, A-Z and a-z, beginning with 1";
-    KEYSTILE_ERROR_DIGEST: c"digest", c"a digest is sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits; a pepper has 32 bytes or more and a version of its own";
-    KEYSTILE_ERROR_PERMISSION: c"permission", c"a permission is at most 128 bytes of A-Z a-z 0-9 _ . - in segments joined by colons, with * for a whole segment where it is granted, 64 in a set; a requirement joins at most 100 by AND, OR and parentheses in 1000 bytes";
-    KEYSTILE_ERROR_ENDPOINT: c"endpoint", c"an endpoint rule is METHODS and a space, or nothing, then /segments with * for one whole segment or at the end for the rest, in 512 bytes; a list holds 64";
-    KEYSTILE_ERROR_NETWORK: c"network", c"a network is an address or a CIDR block without bits behind its prefix; a list holds 64";
-    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit, count of uses, capacity or TTL is out of its range";
-    KEYSTILE_ERROR_TIME: c"time", c"an instant is milliseconds since 1970 between the years 1973 and 9999, and a duration within the bounds of its use; a key without an end says so";
-    KEYSTILE_ERROR_RECORD: c"record", c"a client name is 1 to 255 bytes, other texts at most 255 and metadata at most 16 KiB, without control characters; the fields of a record agree with each other";
-    KEYSTILE_ERROR_STATE: c"state", c"the key is in no state to do that with it";
-    KEYSTILE_ERROR_EXCEEDS: c"exceeds", c"more is asked for than the template or the source key holds";
-    KEYSTILE_ERROR_RANDOMNESS: c"randomness", c"the source of randomness failed or gave too few bytes";
-    KEYSTILE_ERROR_JSON: c"json", c"the text is not the JSON that was expected";
+    KEYSTILE_ERROR_NAME: c"name", c"a prefix must be 1 to 16 characters of a-z, 0-9 or _, start with a letter and not end with _; an environment must be 1 to 12 characters of a-z or 0-9; a template name must be 1 to 32 characters of a-z, 0-9, _ or -, and start with a letter; a key header must be 1 to 64 token characters, and not Authorization or Cookie";
+    KEYSTILE_ERROR_FORMAT: c"format", c"a checksum key must have 16 bytes or more; a checksum must be set on a structured format; opaque keys have none; the number of random bytes must be 16 to 64, and set on an opaque format; a format that issues keys must have a prefix; this one reads any";
+    KEYSTILE_ERROR_KEY_ID: c"key_id", c"a key id must be 16 characters of 0-9, A-Z or a-z, the first of them 1";
+    KEYSTILE_ERROR_DIGEST: c"digest", c"a digest must be sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits; a pepper must have 32 bytes or more; each pepper of a ring must have a different version; a pepper ring must have at most 8 peppers";
+    KEYSTILE_ERROR_PERMISSION: c"permission", c"a permission must be segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * is a whole segment; a key must have at most 64 permissions; a requirement must be permissions without a wildcard, joined by AND, OR and parentheses; a requirement must have at most 1000 bytes; a requirement must name at most 100 permissions";
+    KEYSTILE_ERROR_ENDPOINT: c"endpoint", c"an endpoint rule's methods must be upper-case tokens joined by commas, then one space; an endpoint pattern must be /segments, with * for one whole segment, or at the end for the rest; an endpoint rule must have at most 512 bytes; a key must have at most 64 endpoint rules";
+    KEYSTILE_ERROR_NETWORK: c"network", c"a network must be an IP address or a CIDR block with no host bits set; a key must have at most 64 networks";
+    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit, count of uses, capacity or TTL must be within its range";
+    KEYSTILE_ERROR_TIME: c"time", c"an instant must be milliseconds since 1970, between the years 1973 and 9999; a duration must be within the range of its use; a key without an end must be asked for by never_expires";
+    KEYSTILE_ERROR_RECORD: c"record", c"a client name must be 1 to 255 bytes, other texts at most 255 and metadata at most 16 KiB, without control characters; the fields of a record must agree with each other";
+    KEYSTILE_ERROR_STATE: c"state", c"the key must be in a state in which this can be done";
+    KEYSTILE_ERROR_EXCEEDS: c"exceeds", c"a key must not exceed the template or the key that it derives from";
+    KEYSTILE_ERROR_RANDOMNESS: c"randomness", c"the source of randomness must not fail, and must have enough bytes";
+    KEYSTILE_ERROR_JSON: c"json", c"the text must be the JSON that is documented";
     KEYSTILE_ERROR_OTHER: c"other", c"an error without a number in this version";
-    KEYSTILE_ERROR_NULL_POINTER: c"null_pointer", c"an argument that may not be NULL was NULL";
-    KEYSTILE_ERROR_LENGTH: c"length", c"a length is larger than memory can be";
-    KEYSTILE_ERROR_NOT_UTF8: c"not_utf8", c"a text is not UTF-8";
-    KEYSTILE_ERROR_STRUCT_SIZE: c"struct_size", c"a struct_size is not one that this version knows";
-    KEYSTILE_ERROR_VALUE: c"value", c"a number stands for nothing, or a decision was never given";
-    KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer is too small";
-    KEYSTILE_ERROR_INDEX: c"index", c"there is nothing at that index";
+    KEYSTILE_ERROR_NULL_POINTER: c"null_pointer", c"an argument that must not be NULL was NULL";
+    KEYSTILE_ERROR_LENGTH: c"length", c"a length must not be larger than memory can be";
+    KEYSTILE_ERROR_NOT_UTF8: c"not_utf8", c"a text must be UTF-8";
+    KEYSTILE_ERROR_STRUCT_SIZE: c"struct_size", c"a struct_size must be the sizeof of its struct in a version that this one knows";
+    KEYSTILE_ERROR_VALUE: c"value", c"a number must be one that is listed, and a decision must have been made";
+    KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer must be as large as the length that was written";
+    KEYSTILE_ERROR_INDEX: c"index", c"an index must be less than the count";
     KEYSTILE_ERROR_ABSENT: c"absent", c"there is no such part";
     KEYSTILE_ERROR_PANIC: c"panic", c"a bug in keystile was caught";
 }

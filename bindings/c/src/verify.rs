@@ -53,9 +53,9 @@ pub extern "C" fn keystile_verifier_with_format(
     out_verifier: Option<&mut MaybeUninit<Option<Box<keystile_verifier>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (verifier, format) = (given(verifier)?, given(format)?);
+        let (verifier, format) = (non_null(verifier)?, non_null(format)?);
         let verifier = keystile_verifier(verifier.0.clone().with_format(format.0.clone()));
-        given(out_verifier)?.write(Some(Box::new(verifier)));
+        non_null(out_verifier)?.write(Some(Box::new(verifier)));
         Ok(())
     })
 }

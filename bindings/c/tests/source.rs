@@ -5,6 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+use keystile::{
+    Checksum, CredentialExtractor, Digest, EndpointRules, Error, IssueRequest, KeyFormat, KeyId,
+    Networks, Pepper, PermissionSet, Requirement, TemplateName, UnixMillis,
+};
+
 fn sources() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     fs::read_dir(folder)
@@ -42,4 +47,37 @@ fn p9_every_exported_function_is_behind_the_guard() {
         }
     }
     assert!(functions > 100);
+}
+
+#[test]
+fn a_status_says_what_the_core_s_error_says() {
+    let opaque = || KeyFormat::opaque("ks").expect("a format");
+    let errors: [Option<Error>; 17] = [
+        KeyFormat::structured("").err(),
+        IssueRequest::new("Acme")
+            .expect("a name")
+            .environment("")
+            .err(),
+        TemplateName::new("").err(),
+        CredentialExtractor::new().with_header("").err(),
+        Checksum::keyed(b"").err(),
+        opaque().with_checksum(Checksum::Crc32).err(),
+        opaque().with_random_bytes(0).err(),
+        "".parse::<KeyId>().err(),
+        "".parse::<Digest>().err(),
+        Pepper::new(1, b"").err(),
+        PermissionSet::new([""]).err(),
+        PermissionSet::new(["a"; 65]).err(),
+        Requirement::parse("").err(),
+        EndpointRules::new(["a /a"]).err(),
+        EndpointRules::new(["a"]).err(),
+        Networks::new([""]).err(),
+        UnixMillis::new(0).err(),
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/status.rs");
+    let table = fs::read_to_string(path).expect("the table");
+    for error in errors {
+        let message = error.expect("an error").message();
+        assert!(table.contains(message), "{message}");
+    }
 }

@@ -291,7 +291,7 @@ fn g14_lru_0130_a_keyring_may_cross_threads() {
     services[1].rng = crate::common::test_rng::TestRng::seeded(1);
     let mut both = Service::structured();
     both.verifier = Verifier::new(structured).with_format(opaque);
-    let backed = Backed::new(&both);
+    let backed = KeyringWithStore::new(&both);
     let keys = services.each_mut().map(|service| service.issue(&client()));
     keys.iter().for_each(|key| backed.put(&key.record));
     for now in 0..3 {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile::{KeyId, KeyRecord, Status};
+use keystile_store::Outcome;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -58,9 +58,8 @@ pub(crate) async fn revoke(
 ) -> Result<Json<KeyView>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
     caller.seen(app.backend.record(&id).await?)?;
-    let is_revoked = |status: &Status| matches!(status, Status::Revoked { .. });
-    let done = app.backend.revoke(&id, reason, caller.now).await;
-    finish(&app, &caller, &id, done, is_revoked, "revoked").await
+    let outcome = app.backend.revoke(&id, reason, caller.now).await?;
+    Ok(finish(&caller, &outcome, "revoked"))
 }
 
 /// Suspend a key until it is resumed. To suspend a suspended key changes nothing.
@@ -82,9 +81,8 @@ pub(crate) async fn suspend(
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyView>, Problem> {
     caller.seen(app.backend.record(&id).await?)?;
-    let done = app.backend.suspend(&id, caller.now).await;
-    let is_suspended = |status: &Status| *status == Status::Suspended;
-    finish(&app, &caller, &id, done, is_suspended, "suspended").await
+    let outcome = app.backend.suspend(&id, caller.now).await?;
+    Ok(finish(&caller, &outcome, "suspended"))
 }
 
 /// Resume a suspended key, if it may do no more than the caller's own. To resume an active
@@ -108,36 +106,15 @@ pub(crate) async fn resume(
 ) -> Result<Json<KeyView>, Problem> {
     let record = caller.seen(app.backend.record(&id).await?)?;
     caller.covers(&record, None)?;
-    let done = app.backend.resume(&id, caller.now).await;
-    let is_active = |status: &Status| *status == Status::Active;
-    finish(&app, &caller, &id, done, is_active, "resumed").await
+    let outcome = app.backend.resume(&id, caller.now).await?;
+    Ok(finish(&caller, &outcome, "resumed"))
 }
 
-/// The answer: what was to be done, and is so already, is done.
-async fn finish(
-    app: &App,
-    caller: &Caller,
-    id: &KeyId,
-    done: Result<KeyRecord, keystile_store::StoreError>,
-    is_so: impl Fn(&Status) -> bool,
-    verb: &'static str,
-) -> Result<Json<KeyView>, Problem> {
-    let record = match done {
-        Ok(record) => {
-            tracing::info!(key_id = id.as_str(), by = caller.id(), "{verb}");
-            record
-        }
-        Err(error) => {
-            let problem = Problem::from(error);
-            if problem.status() != http::StatusCode::CONFLICT {
-                return Err(problem);
-            }
-            let record = app.backend.record(id).await?;
-            if !is_so(&record.status) {
-                return Err(problem);
-            }
-            record
-        }
-    };
-    Ok(Json(KeyView::new(&record, caller.now)))
+/// The key as it is now; what was so already is no error, and is not logged again.
+fn finish(caller: &Caller, outcome: &Outcome, verb: &'static str) -> Json<KeyView> {
+    let record = outcome.record();
+    if outcome.is_changed() {
+        tracing::info!(key_id = record.id.as_str(), by = caller.id(), "{verb}");
+    }
+    Json(KeyView::new(record, caller.now))
 }

@@ -1,11 +1,12 @@
 //! The lifecycle of keys, in force in this process when a verb returns.
 
 use keystile::{
-    Issued, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+    Issued, KeyFormat, KeyId, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
 use crate::error::StoreError;
+use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs;
 
@@ -32,7 +33,7 @@ impl<S: Store + 'static> Authenticator<S> {
         verbs::save_issued(&**self.store(), issued).await
     }
 
-    /// Revokes a key, for good, and answers its record. When this returns, no check that
+    /// Revokes a key, for good. When this returns, no check that
     /// begins in this process allows the key.
     ///
     /// # Errors
@@ -42,25 +43,25 @@ impl<S: Store + 'static> Authenticator<S> {
         key_id: &KeyId,
         reason: &str,
         now: UnixMillis,
-    ) -> Result<KeyRecord, StoreError> {
+    ) -> Result<Outcome, StoreError> {
         let _void = self.voids(key_id);
         verbs::revoke(&**self.store(), key_id, reason, now).await
     }
 
-    /// Suspends a key until it is resumed, and answers its record.
+    /// Suspends a key until it is resumed.
     ///
     /// # Errors
     /// As [`suspend`](crate::suspend).
-    pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+    pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _void = self.voids(key_id);
         verbs::suspend(&**self.store(), key_id, now).await
     }
 
-    /// Resumes a suspended key, and answers its record.
+    /// Resumes a suspended key.
     ///
     /// # Errors
     /// As [`resume`](crate::resume).
-    pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+    pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _void = self.voids(key_id);
         verbs::resume(&**self.store(), key_id, now).await
     }

@@ -75,7 +75,7 @@ impl Connections {
             }))
             .build();
         let pool = pool.map_err(|_| {
-            StoreError::unavailable(Reason::Unreachable("the pool cannot be made".to_owned()))
+            StoreError::from(Reason::Unreachable("the pool cannot be made".to_owned()))
         })?;
         Ok(Self::of(pool, options))
     }
@@ -84,10 +84,8 @@ impl Connections {
     pub(super) async fn take(&self) -> Result<Client, StoreError> {
         let waited = self.get_timeout;
         match timeout(waited, self.pool.get()).await {
-            Ok(taken) => {
-                taken.map_err(|error| StoreError::unavailable(Reason::of_pool(error, waited)))
-            }
-            Err(_) => Err(StoreError::unavailable(Reason::Busy(waited))),
+            Ok(taken) => taken.map_err(|error| StoreError::from(Reason::of_pool(error, waited))),
+            Err(_) => Err(StoreError::from(Reason::Busy(waited))),
         }
     }
 
@@ -115,9 +113,7 @@ impl Connections {
         }
         // Its statement may still be running, so the connection is closed instead.
         drop(Client::take(client));
-        Err(StoreError::unavailable(Reason::Late(
-            self.statement_timeout,
-        )))
+        Err(StoreError::from(Reason::Late(self.statement_timeout)))
     }
 }
 

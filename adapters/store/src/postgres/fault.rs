@@ -5,7 +5,7 @@ use core::time::Duration;
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
 
 /// Why a statement failed: an error of the store, or of the driver.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Store(error) => error,
-            Fault::Driver(error) => Self::unavailable(Reason::from(error)),
+            Fault::Driver(error) => Reason::from(error).into(),
         }
     }
 }
@@ -84,6 +84,14 @@ pub(super) enum Reason {
     TooNew { found: i32, known: usize },
     #[error("{0}")]
     Url(&'static str),
+    #[error("{0}")]
+    RootCertificates(&'static str),
+}
+
+impl From<Reason> for StoreError {
+    fn from(reason: Reason) -> Self {
+        Self::unavailable_because(reason.kind(), reason)
+    }
 }
 
 impl From<tokio_postgres::Error> for Reason {
@@ -105,6 +113,18 @@ impl From<tokio_postgres::Error> for Reason {
 }
 
 impl Reason {
+    fn kind(&self) -> UnavailableKind {
+        match self {
+            Self::Answered { code, .. } => kind_of_state(code),
+            Self::Unreachable(_) | Self::Closed => UnavailableKind::Unreachable,
+            Self::Late(_) | Self::Busy(_) => UnavailableKind::Late,
+            Self::NoTables => UnavailableKind::NoTables,
+            Self::TooNew { .. } => UnavailableKind::TooNew,
+            Self::Url(_) => UnavailableKind::Url,
+            Self::RootCertificates(_) => UnavailableKind::RootCertificates,
+        }
+    }
+
     pub(super) fn of_pool(error: PoolError, waited: Duration) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
@@ -112,5 +132,19 @@ impl Reason {
             PoolError::Timeout(_) => Self::Busy(waited),
             _ => Self::Unreachable("the pool made no connection".to_owned()),
         }
+    }
+}
+
+/// What an SQLSTATE means here. Class 28 is all about who the user is.
+fn kind_of_state(code: &str) -> UnavailableKind {
+    match code {
+        "3D000" => UnavailableKind::NoDatabase,
+        "42501" => UnavailableKind::NoRight,
+        "42P01" => UnavailableKind::NoTables,
+        "57014" => UnavailableKind::Late,
+        // What the first migration raises.
+        "P0001" => UnavailableKind::NotAdoptable,
+        _ if code.starts_with("28") => UnavailableKind::Credentials,
+        _ => UnavailableKind::Other,
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn run(client: &mut Client) -> Result<usize, Fault> {
 pub(super) async fn check(client: &Client) -> Result<(), Fault> {
     match missing(version(client).await?)? {
         None => Ok(()),
-        Some(_) => Err(StoreError::unavailable(Reason::NoTables).into()),
+        Some(_) => Err(StoreError::from(Reason::NoTables).into()),
     }
 }
 
@@ -46,7 +46,7 @@ fn missing(done: i32) -> Result<Option<&'static str>, Fault> {
     let known = MIGRATIONS.len();
     let done_count = usize::try_from(done).unwrap_or(usize::MAX);
     if done_count > known {
-        return Err(StoreError::unavailable(Reason::TooNew { found: done, known }).into());
+        return Err(StoreError::from(Reason::TooNew { found: done, known }).into());
     }
     Ok(MIGRATIONS.get(done_count).copied())
 }

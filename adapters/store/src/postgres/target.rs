@@ -13,14 +13,22 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::fault::{Fault, Reason};
 use crate::error::StoreError;
 
-const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with no \
-     parameters but those of a connection";
-const EXPECTED_MODE: &str = "expected sslmode to be given once, as disable, allow, prefer, require, verify-ca or verify-full";
-const EXPECTED_ROOT: &str = "expected sslrootcert to be a path without `%`, given once, \
-     together with an sslmode of require, verify-ca or verify-full";
+const EXPECTED: Reason = Reason::Url(
+    "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with no \
+     parameters but those of a connection",
+);
+const EXPECTED_MODE: Reason = Reason::Url(
+    "expected sslmode to be given once, as disable, allow, prefer, require, verify-ca or verify-full",
+);
+const EXPECTED_ROOT: Reason = Reason::RootCertificates(
+    "expected sslrootcert to be a path without `%`, given once, \
+     together with an sslmode of require, verify-ca or verify-full",
+);
 #[cfg(not(feature = "postgres-tls"))]
-const NO_TLS: &str = "sslmode requires TLS: build with the feature postgres-tls, pass a custom \
-     pool that uses TLS, or set sslmode=disable if the network itself is trusted";
+const NO_TLS: Reason = Reason::Url(
+    "sslmode requires TLS: build with the feature postgres-tls, pass a custom \
+     pool that uses TLS, or set sslmode=disable if the network itself is trusted",
+);
 /// A server that disappears without closing the connection is detected after this and three
 /// probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -49,28 +57,27 @@ pub(super) type Messages = Box<
 impl Target {
     /// Parses a URL. The error holds no part of it.
     pub(super) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, StoreError> {
-        let refused = |expected| StoreError::unavailable(Reason::Url(expected));
         if !["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| url.starts_with(scheme))
         {
-            return Err(refused(EXPECTED));
+            return Err(EXPECTED.into());
         }
-        let (rest, mode, root) = split(url).map_err(refused)?;
+        let (rest, mode, root) = split(url)?;
         let tls = match mode {
             None | Some("disable" | "allow" | "prefer") => match root {
                 None => Tls::None,
-                Some(_) => return Err(refused(EXPECTED_ROOT)),
+                Some(_) => return Err(EXPECTED_ROOT.into()),
             },
-            Some(_) => Tls::verified(root).map_err(refused)?,
+            Some(_) => Tls::verified(root)?,
         };
-        let mut config: Config = rest.parse().map_err(|_| refused(EXPECTED))?;
+        let mut config: Config = rest.parse().map_err(|_| EXPECTED)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(refused(EXPECTED));
+            return Err(EXPECTED.into());
         }
         // The driver decoded an sslmode that `split` did not recognize.
         if config.get_ssl_mode() != SslMode::Prefer {
-            return Err(refused(EXPECTED_MODE));
+            return Err(EXPECTED_MODE.into());
         }
         // Never opportunistic: if TLS is requested, there is no connection without it.
         config.ssl_mode(match tls {
@@ -121,12 +128,12 @@ impl Target {
 
 impl Tls {
     #[cfg(feature = "postgres-tls")]
-    fn verified(root: Option<&str>) -> Result<Self, &'static str> {
+    fn verified(root: Option<&str>) -> Result<Self, Reason> {
         super::tls::verified(root).map(Self::Verified)
     }
 
     #[cfg(not(feature = "postgres-tls"))]
-    const fn verified(_: Option<&str>) -> Result<Self, &'static str> {
+    const fn verified(_: Option<&str>) -> Result<Self, Reason> {
         Err(NO_TLS)
     }
 }
@@ -142,7 +149,7 @@ where
 /// `sslrootcert`.
 type Split<'u> = (String, Option<&'u str>, Option<&'u str>);
 
-fn split(url: &str) -> Result<Split<'_>, &'static str> {
+fn split(url: &str) -> Result<Split<'_>, Reason> {
     let Some((before, query)) = url.split_once('?') else {
         return Ok((url.to_owned(), None, None));
     };

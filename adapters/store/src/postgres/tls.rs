@@ -7,16 +7,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-const NO_ROOT: &str = "expected sslrootcert to be the path of a PEM file of certificates";
-const NO_ROOTS: &str = "this system trusts no certificate authority: set sslrootcert to the path \
-     of a PEM file of certificates";
-const NO_PROTOCOL: &str = "the TLS library supports no version of TLS";
+use super::fault::Reason;
+
+const NO_ROOT: Reason =
+    Reason::RootCertificates("expected sslrootcert to be the path of a PEM file of certificates");
+const NO_ROOTS: Reason = Reason::RootCertificates(
+    "this system trusts no certificate authority: set sslrootcert to the path \
+     of a PEM file of certificates",
+);
+const NO_PROTOCOL: Reason = Reason::Url("the TLS library supports no version of TLS");
 
 /// A connector that trusts the authorities in the file, or those that the system trusts.
 ///
 /// The certificate chain and the host's name are verified for each `sslmode` that requires
 /// TLS: encryption without verification does not protect from a man in the middle.
-pub(super) fn verified(root: Option<&str>) -> Result<MakeRustlsConnect, &'static str> {
+pub(super) fn verified(root: Option<&str>) -> Result<MakeRustlsConnect, Reason> {
     let mut roots = RootCertStore::empty();
     match root {
         Some(path) => {

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
+use crate::sqlite::fault::unavailable;
 
 /// How long a statement waits for other processes to release the file's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -114,9 +115,9 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(StoreError::unavailable(error))
-        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(
+            StoreError::unavailable_because(UnavailableKind::CannotOpen, error),
+        ),
         _ => Ok(()),
     }
 }
@@ -126,7 +127,7 @@ fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
     use_wal(&connection)?;
     connection
         .pragma_update(None, "synchronous", synchronous)
-        .map_err(StoreError::unavailable)?;
+        .map_err(unavailable)?;
     Ok(connection)
 }
 
@@ -134,7 +135,7 @@ fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection
         .pragma_update(None, "query_only", true)
-        .map_err(StoreError::unavailable)?;
+        .map_err(unavailable)?;
     Ok(connection)
 }
 
@@ -148,7 +149,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(connection)
     };
-    open().map_err(|error: rusqlite::Error| StoreError::unavailable(error))
+    open().map_err(unavailable)
 }
 
 /// Enables the write-ahead log, with which readers and a writer do not wait for each other.
@@ -170,7 +171,7 @@ fn use_wal(connection: &Connection) -> Result<(), StoreError> {
                 std::thread::sleep(pause);
                 waited = waited.saturating_add(pause);
             }
-            Err(error) => return Err(StoreError::unavailable(error)),
+            Err(error) => return Err(unavailable(error)),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
+use crate::sqlite::fault::unavailable;
 
 /// The files in `migrations/sqlite`, in order. Each records its number in
 /// `keystile_migrations`, so that it does not matter which program ran it.
@@ -27,20 +28,21 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
         // the same file.
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::unavailable)?;
+            .map_err(unavailable)?;
         let done = version(&transaction)?;
         let known = MIGRATIONS.len();
         let done_count = usize::try_from(done).unwrap_or(usize::MAX);
         if done_count > known {
-            return Err(StoreError::unavailable(TooNew { found: done, known }));
+            return Err(StoreError::unavailable_because(
+                UnavailableKind::TooNew,
+                TooNew { found: done, known },
+            ));
         }
         let Some(next) = MIGRATIONS.get(done_count) else {
             return Ok(count);
         };
-        transaction
-            .execute_batch(next)
-            .map_err(StoreError::unavailable)?;
-        transaction.commit().map_err(StoreError::unavailable)?;
+        transaction.execute_batch(next).map_err(unavailable)?;
+        transaction.commit().map_err(unavailable)?;
         count = count.saturating_add(1);
     }
 }
@@ -49,11 +51,11 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
 fn version(connection: &Connection) -> Result<u32, StoreError> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'";
     let exists = connection.query_row(table, [], |_| Ok(())).optional();
-    if exists.map_err(StoreError::unavailable)?.is_none() {
+    if exists.map_err(unavailable)?.is_none() {
         return Ok(0);
     }
     let last = "SELECT coalesce(max(version), 0) FROM keystile_migrations";
     connection
         .query_row(last, [], |row| row.get(0))
-        .map_err(StoreError::unavailable)
+        .map_err(unavailable)
 }

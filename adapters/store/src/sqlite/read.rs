@@ -5,6 +5,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, name
 
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
 use crate::error::StoreError;
+use crate::sqlite::fault::unavailable;
 use crate::store::{Filter, PAGE_MAX, Page};
 
 pub(super) fn find(
@@ -60,8 +61,7 @@ pub(super) fn list(
             let row = statement
                 .query_row([id.as_str()], |row| row.get(0))
                 .optional();
-            row.map_err(StoreError::unavailable)?
-                .ok_or(StoreError::NotFound)?
+            row.map_err(unavailable)?.ok_or(StoreError::NotFound)?
         }
     };
     let sql = concat_sql(
@@ -127,7 +127,7 @@ pub(super) fn events(
 pub(super) fn last_event(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(max(number), 0) FROM api_key_events";
     let last = prepared(connection, sql)?.query_row([], |row| row.get::<_, i64>(0));
-    u64::try_from(last.map_err(StoreError::unavailable)?).map_err(|_| StoreError::OutOfRange)
+    u64::try_from(last.map_err(unavailable)?).map_err(|_| StoreError::OutOfRange)
 }
 
 fn limited(limit: usize) -> i64 {
@@ -143,9 +143,7 @@ pub(super) fn prepared<'c>(
     connection: &'c Connection,
     sql: &str,
 ) -> Result<CachedStatement<'c>, StoreError> {
-    connection
-        .prepare_cached(sql)
-        .map_err(StoreError::unavailable)
+    connection.prepare_cached(sql).map_err(unavailable)
 }
 
 fn all<T>(
@@ -153,9 +151,9 @@ fn all<T>(
     params: impl Params,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut rows = statement.query(params).map_err(StoreError::unavailable)?;
+    let mut rows = statement.query(params).map_err(unavailable)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(StoreError::unavailable)? {
+    while let Some(row) = rows.next().map_err(unavailable)? {
         found.push(read(row)?);
     }
     Ok(found)

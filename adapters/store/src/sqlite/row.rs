@@ -10,6 +10,7 @@ use rusqlite::{Row, ToSql};
 use super::instant;
 use crate::error::StoreError;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
+use crate::sqlite::fault::unavailable;
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -109,7 +110,7 @@ pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     // Any 64 bits are a valid state of the limiter.
-    let rate: i64 = row.get("rate_state").map_err(StoreError::unavailable)?;
+    let rate: i64 = row.get("rate_state").map_err(unavailable)?;
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(
         rate,
@@ -167,12 +168,12 @@ struct SqliteRow<'r> {
 
 impl<'r> SqliteRow<'r> {
     fn of(row: &'r Row<'r>) -> Result<Self, StoreError> {
-        let number = row.get("row").map_err(StoreError::unavailable)?;
+        let number = row.get("row").map_err(unavailable)?;
         Ok(Self { row, number })
     }
 
     fn cell(&self, column: &'static str) -> Result<ValueRef<'r>, StoreError> {
-        self.row.get_ref(column).map_err(StoreError::unavailable)
+        self.row.get_ref(column).map_err(unavailable)
     }
 }
 

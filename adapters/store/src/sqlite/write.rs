@@ -10,6 +10,7 @@ use super::instant;
 use super::read::{one, prepared};
 use super::row::{self, columns, read_time, signed};
 use crate::error::StoreError;
+use crate::sqlite::fault::unavailable;
 use crate::store::{Batch, SpendRequest};
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
@@ -24,7 +25,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), S
     for event in &batch.events {
         append(&transaction, event)?;
     }
-    transaction.commit().map_err(StoreError::unavailable)
+    transaction.commit().map_err(unavailable)
 }
 
 pub(super) fn spend(connection: &Connection, claim: &SpendRequest) -> Result<bool, StoreError> {
@@ -44,7 +45,7 @@ pub(super) fn spend(connection: &Connection, claim: &SpendRequest) -> Result<boo
         ":left_after": claim.after.remaining.map(signed).transpose()?,
     };
     let written = prepared(connection, sql)?.execute(values);
-    Ok(written.map_err(StoreError::unavailable)? == 1)
+    Ok(written.map_err(unavailable)? == 1)
 }
 
 pub(super) fn note_uses(
@@ -66,16 +67,16 @@ pub(super) fn note_uses(
             let sql = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
             prepared(&transaction, sql)?
                 .execute(params![id.as_str(), instant::format(*at)])
-                .map_err(StoreError::unavailable)?;
+                .map_err(unavailable)?;
         }
     }
-    transaction.commit().map_err(StoreError::unavailable)
+    transaction.commit().map_err(unavailable)
 }
 
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(StoreError::unavailable)
+        .map_err(unavailable)
 }
 
 fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
@@ -84,7 +85,7 @@ fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
     let remaining = record.remaining_uses.map(signed).transpose()?;
     prepared(connection, usage)?
         .execute(params![record.lineage.as_str(), remaining])
-        .map_err(StoreError::unavailable)?;
+        .map_err(unavailable)?;
     let key = "INSERT INTO api_keys (key_id, key_hash, digest_pepper, key_prefix, client_name, \
          client_email, owner, environment, permissions, allowed_endpoints, allowed_networks, \
          rate_limit, rate_window_ms, rate_burst, scope_type, metadata, created_at, expires_at, \
@@ -102,7 +103,7 @@ fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
         .map(drop)
         .map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate,
-            _ => StoreError::unavailable(error),
+            _ => unavailable(error),
         })
 }
 
@@ -136,7 +137,7 @@ fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
         {
             Err(StoreError::Stale)
         }
-        Err(error) => Err(StoreError::unavailable(error)),
+        Err(error) => Err(unavailable(error)),
     }
 }
 
@@ -151,5 +152,5 @@ fn append(connection: &Connection, event: &Event) -> Result<(), StoreError> {
         event.successor.as_ref().map(KeyId::as_str),
     ];
     let written = prepared(connection, sql)?.execute(values);
-    written.map(drop).map_err(StoreError::unavailable)
+    written.map(drop).map_err(unavailable)
 }

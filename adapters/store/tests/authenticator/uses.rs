@@ -171,7 +171,7 @@ async fn uses_are_noted_every_few_seconds_and_kept_while_that_fails() {
     assert_eq!(authenticator.stats().uses_waiting, 1, "it waits");
     let failed = authenticator.stop().await;
     assert!(
-        matches!(failed, Err(StoreError::Unavailable(_))),
+        matches!(failed, Err(StoreError::Unavailable { .. })),
         "and is not lost silently"
     );
     store.trouble(Trouble::None);
@@ -215,5 +215,5 @@ async fn tasks_end_with_the_last_handle() {
 #[test]
 fn outside_of_a_runtime_there_is_none() {
     let built = over(&Scripted::new()).build();
-    assert!(matches!(built, Err(StoreError::Unavailable(_))));
+    assert!(matches!(built, Err(StoreError::Unavailable { .. })));
 }

@@ -2,7 +2,9 @@
 //! valid, and none gets more rights.
 
 use keystile::{Cause, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
-use keystile_store::{Checked, Filter, Page, PostgresStore, Store, StoreError, check, resume};
+use keystile_store::{
+    Checked, Filter, Page, PostgresStore, Store, StoreError, UnavailableKind, check, resume,
+};
 
 use crate::database::Database;
 
@@ -244,10 +246,20 @@ async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
             database.other.query_one(sql, &[]).await.unwrap().get(0)
         };
         let before = columns().await;
-        let Err(StoreError::Unavailable(reason)) = database.open().migrate().await else {
+        let Err(StoreError::Unavailable {
+            kind,
+            source: reason,
+        }) = database.open().migrate().await
+        else {
             panic!("{change}")
         };
         assert!(reason.to_string().contains(said), "{change}: {reason}");
+        let is_ours = said.contains("expected");
+        assert_eq!(
+            kind == UnavailableKind::NotAdoptable,
+            is_ours,
+            "{change}: {kind:?}"
+        );
         assert_eq!(columns().await, before, "{change}");
     }
 }
@@ -280,9 +292,14 @@ async fn another_program_may_run_the_files() {
         store.migrate().await.map(drop),
         PostgresStore::open_existing(&database.url).await.map(drop),
     ] {
-        let Err(StoreError::Unavailable(reason)) = refused else {
+        let Err(StoreError::Unavailable {
+            kind,
+            source: reason,
+        }) = refused
+        else {
             panic!("tables of a later version are not for this program")
         };
+        assert_eq!(kind, UnavailableKind::TooNew);
         assert_eq!(
             reason.to_string(),
             "the tables are of version 9, and this program knows them up to 2",

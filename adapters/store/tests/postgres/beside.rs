@@ -172,7 +172,8 @@ async fn a_revocation_is_final_without_the_triggers() {
         .unwrap();
     let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
         .await
-        .unwrap();
+        .unwrap()
+        .into_record();
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;

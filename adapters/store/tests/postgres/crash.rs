@@ -136,7 +136,7 @@ async fn ask(store: &PostgresStore, expected: &Expected, turn: usize, down: &Ato
                 assert_eq!(cause, wanted, "a wrong answer");
                 answered += 1;
             }
-            Err(StoreError::Unavailable(_)) => {
+            Err(StoreError::Unavailable { .. }) => {
                 down.fetch_add(1, Ordering::Relaxed);
             }
             Err(other) => panic!("{other:?}"),
@@ -183,7 +183,7 @@ async fn until<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> T {
     loop {
         match work().await {
             Ok(done) => return done,
-            Err(StoreError::Unavailable(_)) => {
+            Err(StoreError::Unavailable { .. }) => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Err(other) => panic!("{other:?}"),

@@ -21,7 +21,7 @@ async fn refused(url: &str) -> String {
         Err(error) => Err(error),
     };
     match answered {
-        Err(StoreError::Unavailable(reason)) => reason.to_string(),
+        Err(StoreError::Unavailable { source: reason, .. }) => reason.to_string(),
         other => panic!("{url}: {other:?}"),
     }
 }

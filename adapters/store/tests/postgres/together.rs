@@ -90,6 +90,7 @@ async fn a_revocation_is_final_among_many_writers() {
             });
         }
         let revoked = revoke(&stores[1], &id, "leaked", at(5)).await.unwrap();
+        let revoked = revoked.into_record();
         let seen = record(&stores[0], &id).await.unwrap();
         assert_eq!(seen.status, revoked.status, "the other sees it at once");
         working.join_all().await;

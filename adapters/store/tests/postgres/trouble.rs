@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use keystile::{Lookup, Millis, RateLimit, Usage};
 use keystile_store::{
-    PostgresOptions, PostgresStore, SpendRequest, Store, StoreError, revoke, save_issued,
+    PostgresOptions, PostgresStore, SpendRequest, Store, StoreError, UnavailableKind, revoke,
+    save_issued,
 };
 
 use crate::database::Database;
@@ -12,7 +13,7 @@ use crate::keys::{answer, at, cause, issued, kept, request};
 use crate::server::Server;
 
 fn text_of(error: &StoreError) -> String {
-    let StoreError::Unavailable(reason) = error else {
+    let StoreError::Unavailable { source: reason, .. } = error else {
         panic!("expected that it is unavailable: {error:?}")
     };
     format!("{error} {error:?} {reason}")
@@ -75,6 +76,17 @@ fn a_url_that_cannot_be_used_is_refused_without_being_repeated() {
         let text = text_of(&refused);
         assert!(text.contains(said), "{url}: {text}");
         assert!(!text.contains("s3cr3t"), "{url}: {text}");
+        let is_root = text.contains("RootCertificates");
+        let kind = match is_root {
+            true => UnavailableKind::RootCertificates,
+            false => UnavailableKind::Url,
+        };
+        assert_eq!(
+            is_root,
+            said == "sslrootcert" || said.contains("file of"),
+            "{url}"
+        );
+        assert_eq!(refused.unavailable_kind(), Some(kind), "{url}");
     }
     for url in [
         "postgres://h",
@@ -107,6 +119,8 @@ async fn a_server_that_is_not_there_is_unavailable() {
             let text = text_of(&error);
             assert!(text.contains(said), "{url}: {text}");
             assert!(!text.contains("s3cr3t"), "{url}: {text}");
+            let kind = error.unavailable_kind();
+            assert_eq!(kind, Some(UnavailableKind::Unreachable), "{url}");
         }
     }
 }
@@ -125,14 +139,21 @@ async fn a_wrong_password_is_reported_and_not_shown() {
     let server = server.replace("keystile@", "guest:WORD@");
     let url = |word: &str| format!("{}/locked", server.replace("WORD", word));
     let store = PostgresStore::open(&url("open")).unwrap();
-    assert!(store.migrate().await.is_ok() || store.last_event().await.is_err());
+    if let Err(error) = store.migrate().await {
+        // From PostgreSQL 15 on, a guest may make no tables.
+        assert_eq!(error.unavailable_kind(), Some(UnavailableKind::NoRight));
+    }
     let store = PostgresStore::open(&url("s3cr3t")).unwrap();
-    let text = text_of(&store.migrate().await.unwrap_err());
+    let error = store.migrate().await.unwrap_err();
+    assert_eq!(error.unavailable_kind(), Some(UnavailableKind::Credentials));
+    let text = text_of(&error);
     assert!(text.contains("28P01"), "{text}");
     assert!(!text.contains("s3cr3t"), "{text}");
     let missing = database.url.replace("/d", "/no-such-database-");
     let store = PostgresStore::open(&missing).unwrap();
-    let text = text_of(&store.migrate().await.unwrap_err());
+    let error = store.migrate().await.unwrap_err();
+    assert_eq!(error.unavailable_kind(), Some(UnavailableKind::NoDatabase));
+    let text = text_of(&error);
     assert!(text.contains("3D000"), "{text}");
 }
 
@@ -145,6 +166,7 @@ async fn a_database_without_tables_answers_with_an_error() {
     let issued = issued(&request());
     let failed = save_issued(&store, &issued).await.unwrap_err();
     assert!(text_of(&failed).contains("42P01"), "{failed:?}");
+    assert_eq!(failed.unavailable_kind(), Some(UnavailableKind::NoTables));
     let failed = answer(&store, issued.key.expose()).await.unwrap_err();
     assert!(text_of(&failed).contains("42P01"), "never an allow");
 }
@@ -172,6 +194,7 @@ async fn a_call_that_takes_too_long_ends() {
         let text = text_of(&failed);
         let late = text.contains("did not answer within") || text.contains("57014");
         assert!(late, "{text}");
+        assert_eq!(failed.unavailable_kind(), Some(UnavailableKind::Late));
         let failed = revoke(&store, &issued.record.id, "leaked", at(1)).await;
         text_of(&failed.unwrap_err());
     }
@@ -195,6 +218,7 @@ async fn a_call_that_takes_too_long_ends() {
             continue;
         };
         assert!(text_of(&failed).contains("was free within"), "{failed:?}");
+        assert_eq!(failed.unavailable_kind(), Some(UnavailableKind::Late));
         break;
     }
     database.sql("ROLLBACK").await.unwrap();
