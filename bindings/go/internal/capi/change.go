@@ -23,7 +23,7 @@ type Changed struct {
 	Key string
 	// Records are the records to write, as JSON.
 	Records []string
-	// Event is nil where there is none.
+	// Event is nil if there is none.
 	Event *Event
 }
 
