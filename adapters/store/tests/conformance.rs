@@ -43,21 +43,21 @@ macro_rules! faults {
 
 faults! {
     a_store_that_ignores_versions_fails: IgnoresVersions, "cannot be written";
-    a_store_that_folds_case_fails: FoldsCase, "in another case is not there";
-    a_store_that_unrevokes_fails: Unrevokes, "does not take the place of a revocation";
-    a_store_that_writes_halves_fails: WritesHalves, "which changes nothing";
-    a_store_that_forgets_events_fails: ForgetsEvents, "a reason comes back";
-    a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` comes back";
+    a_store_that_folds_case_fails: FoldsCase, "in another case is not found";
+    a_store_that_unrevokes_fails: Unrevokes, "must not replace a revocation";
+    a_store_that_writes_halves_fails: WritesHalves, "which was refused";
+    a_store_that_forgets_events_fails: ForgetsEvents, "a reason is returned unchanged";
+    a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` is returned";
     a_store_that_spends_blindly_fails: SpendsBlindly, "is Usage";
-    a_store_that_spends_for_the_revoked_fails: SpendsForStaleVerdicts, "no such key of that version";
+    a_store_that_spends_for_the_revoked_fails: SpendsForStaleVerdicts, "the key does not have that version";
     a_store_that_notes_any_use_fails: NotesAnyUse, "the latest use";
-    a_store_that_searches_patterns_fails: SearchesPatterns, "a filter matches the one record";
+    a_store_that_searches_patterns_fails: SearchesPatterns, "a filter matches only the record";
     a_store_that_repeats_a_record_fails: RepeatsRecords, "each record once";
-    a_store_without_bound_fails: HasNoBound, "a page that was asked to hold";
-    a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` comes back";
-    a_store_that_refills_a_lineage_fails: RefillsLineages, "gives nothing back";
-    a_store_that_rounds_to_seconds_fails: RoundsToSeconds, "`created_at` comes back";
-    a_store_that_overwrites_fails: Overwrites, "taken once";
+    a_store_without_bound_fails: HasNoBound, "in a page with a limit of";
+    a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` is returned";
+    a_store_that_refills_a_lineage_fails: RefillsLineages, "does not restore uses";
+    a_store_that_rounds_to_seconds_fails: RoundsToSeconds, "`created_at` is returned";
+    a_store_that_overwrites_fails: Overwrites, "can be inserted only once";
 }
 
 /// The suite's failure for a store with this fault.
