@@ -107,7 +107,7 @@ impl Rest<'_> {
     }
 }
 
-/// Year, month and day of the day that is so many days after 1970-01-01.
+/// Year, month and day of the date that is this many days after 1970-01-01.
 ///
 /// A year is counted from March on, so that the leap day is its last; 400 of them have
 /// 146,097 days. Howard Hinnant, "chrono-compatible low-level date algorithms".
@@ -131,10 +131,10 @@ const fn date_of(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + next, month, day)
 }
 
-/// The days from 1970-01-01 to this date, or nothing where there is no such date.
+/// The days from 1970-01-01 to this date, or `None` if there is no such date.
 #[expect(
     clippy::arithmetic_side_effects,
-    reason = "years have four digits, and the date is 1970 or later where something is taken off"
+    reason = "years have four digits, and the date is 1970 or later before each subtraction"
 )]
 fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
     if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_and_reads_the_ends_of_time() {
+    fn formats_and_parses_the_first_and_the_last_instant() {
         assert_eq!(format(UnixMillis::MIN), "1973-03-03T09:46:40.000Z");
         assert_eq!(format(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
         for instant in [UnixMillis::MIN, UnixMillis::MAX] {
@@ -205,12 +205,12 @@ mod tests {
         assert_eq!(
             millis("2026-06-21 12:00:00.0019999"),
             Some(noon + 1),
-            "cut off, not rounded"
+            "truncated, not rounded"
         );
     }
 
     #[test]
-    fn what_is_no_instant_is_not_read() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             " ",

@@ -54,12 +54,12 @@ fn a_url_that_cannot_be_used_is_refused_without_being_repeated() {
         #[cfg(feature = "postgres-tls")]
         (
             "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/no/s3cr3t",
-            "a file of certificates",
+            "PEM file of certificates",
         ),
         #[cfg(feature = "postgres-tls")]
         (
             "postgres://u:s3cr3t@h/d?sslmode=require&sslrootcert=/dev/null",
-            "a file of certificates",
+            "PEM file of certificates",
         ),
         ("postgres://u:s3cr3t@h/d?sslmode=", "expected sslmode"),
         ("postgres://u:s3cr3t@h/d?sslmode=on", "expected sslmode"),
