@@ -20,7 +20,8 @@ use crate::text;
 /// What a client's name is spelled without in a header.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
 
-/// What a location asks of keys; set by the gateway's configuration, never by its client.
+/// What a location requires of keys. It is set by the gateway's configuration, never by the
+/// client.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,42 +35,42 @@ pub(crate) struct Location {
 }
 
 impl Form for Location {
-    const EXPECTED: &str = "The query has requires and environment, each once or not at all.";
+    const EXPECTED: &str = "The query must have only requires and environment, each at most once.";
 }
 
-/// What a gateway is answered.
+/// The response to a gateway.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "for the OpenAPI document alone")]
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 pub(crate) enum Authorized {
-    /// The request may pass; the headers say whose key it is.
+    /// The request is allowed; the headers identify the key.
     #[response(status = 200)]
     Pass,
-    /// The gateway does not say what it asks about, or says it twice.
+    /// The original request is missing, or given twice.
     #[response(status = 400)]
     Malformed(Problem),
-    /// No key was sent, or it is not valid.
+    /// No key was sent, or the key is not valid.
     #[response(status = 401)]
     NoKey(Problem),
-    /// The key may not, or the peer is no trusted gateway.
+    /// The key is not allowed to do this, or the peer is not a trusted gateway.
     #[response(status = 403)]
     Forbidden(Problem),
-    /// What the location asks is no requirement or environment.
+    /// The required permissions or the environment of the location are not valid.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The key has spent its limit; or it is not valid, and too many such keys came from the
-    /// client's address: `too_many_invalid_keys`.
+    /// The rate limit of the key is exceeded; or the key is not valid, and too many such keys
+    /// came from the client's address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
-    /// The store cannot be asked.
+    /// The key store is unavailable.
     #[response(status = 503)]
     Unavailable(Problem),
 }
 
-/// Forward authentication, for a gateway that is told from its headers.
+/// Forward authentication for a gateway that is recognised by its headers.
 ///
 /// nginx sends `X-Original-Method` and `X-Original-URI`, Traefik and Caddy send
-/// `X-Forwarded-Method` and `X-Forwarded-Uri`. With both there is no telling which are the
-/// client's, and the request is refused. Asked by trusted peers alone.
+/// `X-Forwarded-Method` and `X-Forwarded-Uri`. If both are present, either could be the
+/// client's, and the request is refused. Only trusted peers may call this.
 #[utoipa::path(
     get, path = "/v1/authorize", tag = "gateways", params(Location), responses(Authorized),
     security(("key_header" = []), ("bearer" = []), ()),
@@ -82,11 +83,11 @@ pub(crate) async fn authorize(State(app): State<App>, request: HttpRequest<Body>
     }
 }
 
-/// Forward authentication for nginx's `auth_request`, by `X-Original-Method` and
-/// `X-Original-URI` alone.
+/// Forward authentication for nginx's `auth_request`, which uses only `X-Original-Method` and
+/// `X-Original-URI`.
 ///
-/// nginx makes a 500 of all that is not 2xx, 401 or 403: what else there is to say is a
-/// 403, with the status in `X-Auth-Status` beside `Retry-After`.
+/// nginx turns every status except 2xx, 401 and 403 into a 500. Instead of those, it gets a
+/// 403 with the status in `X-Auth-Status`, and `Retry-After`.
 #[utoipa::path(
     get, path = "/v1/authorize/nginx", tag = "gateways", params(Location),
     responses(Authorized), security(("key_header" = []), ("bearer" = []), ()),
@@ -95,8 +96,8 @@ pub(crate) async fn nginx(State(app): State<App>, request: HttpRequest<Body>) ->
     answer(&app, Gateway::Nginx, request.into_parts().0).await
 }
 
-/// Forward authentication for Traefik's `ForwardAuth` and Caddy's `forward_auth`, by
-/// `X-Forwarded-Method` and `X-Forwarded-Uri` alone.
+/// Forward authentication for Traefik's `ForwardAuth` and Caddy's `forward_auth`, which uses
+/// only `X-Forwarded-Method` and `X-Forwarded-Uri`.
 #[utoipa::path(
     get, path = "/v1/authorize/forwarded", tag = "gateways", params(Location),
     responses(Authorized), security(("key_header" = []), ("bearer" = []), ()),
@@ -106,10 +107,10 @@ pub(crate) async fn forwarded(State(app): State<App>, request: HttpRequest<Body>
 }
 
 /// Forward authentication for Envoy's `ext_authz` over HTTP, with the path prefix
-/// `/v1/authorize/envoy`: any method, and behind the prefix the original path and query.
+/// `/v1/authorize/envoy`: any method, and after the prefix the original path and query.
 ///
-/// What the location asks stands in `X-Keystile-Requires` and `X-Keystile-Environment`,
-/// which Envoy sets by `headers_to_add`.
+/// What the location requires is in `X-Keystile-Requires` and `X-Keystile-Environment`, which
+/// Envoy sets with `headers_to_add`.
 #[utoipa::path(
     method(get, head, post, put, patch, delete, options),
     path = "/v1/authorize/envoy/{path}", tag = "gateways", responses(Authorized),

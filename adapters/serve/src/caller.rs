@@ -14,11 +14,11 @@ use crate::peer;
 use crate::problem::{Problem, put};
 use keystile::allowed_headers;
 
-/// Lets a key read records, events and plans.
+/// Permits reading records, events and plans.
 pub(crate) const READ: &str = "keystile:keys:read";
-/// Lets a key issue, rotate, suspend, resume and revoke.
+/// Permits issuing, rotating, suspending, resuming and revoking keys.
 pub(crate) const WRITE: &str = "keystile:keys:write";
-/// Lets a key do so with the keys of every owner and environment.
+/// Permits this for the keys of every owner and environment.
 pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
 
 /// The key that a request was let in by.
@@ -71,7 +71,7 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
             Err(Box::new(refusal))
         }
         (Decision::Allow(_), None) => Err(refuse(Problem::unavailable(
-            "The record of the caller's key cannot be read.",
+            "The record of the caller's key is unavailable.",
         ))),
     }
 }
@@ -107,7 +107,7 @@ impl Caller {
             Ok(())
         } else {
             Err(Problem::exceeds(
-                "This shows the keys of every owner, and needs keystile:owners:any.",
+                "Listing the keys of all owners requires keystile:owners:any.",
             ))
         }
     }
@@ -124,7 +124,7 @@ impl Caller {
             (None, None) => {}
             _ => {
                 return Err(Problem::exceeds(
-                    "The keys of another owner need keystile:owners:any.",
+                    "Access to the keys of another owner requires keystile:owners:any.",
                 ));
             }
         }
@@ -194,7 +194,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
                 http::StatusCode::FORBIDDEN,
                 "Not guarded",
                 "not_guarded",
-                "This route has no guard, and so answers nobody.",
+                "This route has no access check and so refuses every request.",
             )
         })
     }

@@ -6,37 +6,37 @@ use utoipa::ToSchema;
 
 use crate::clock;
 
-/// A decision. All fields are always there; what does not apply is null, and `missing` is
-/// empty. Nothing of a key is told before its secret is proved.
+/// A decision. All fields are always present; what does not apply is null, and `missing` is
+/// empty. Nothing about a key is disclosed before its secret is verified.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DecisionView {
     /// `allow` or `deny`.
     #[schema(pattern = "^(allow|deny)$")]
     decision: &'static str,
-    /// The denial's stable name; null where the key was allowed.
+    /// The denial's stable name; null if the key was allowed.
     code: Option<&'static str>,
-    /// The HTTP status to answer one's own client with.
+    /// The HTTP status to send to your own client.
     #[schema(minimum = 200, maximum = 599)]
     status: u16,
     /// What the sender of the key can do about it.
     message: Option<&'static str>,
-    /// The key's public id, once its secret is proved.
+    /// The key's public id, once its secret is verified.
     key_id: Option<String>,
-    /// Whose key it is, where it was allowed.
+    /// The name of the key's client, if the key was allowed.
     client_name: Option<String>,
     /// The permissions that the key lacks.
     missing: Vec<String>,
-    /// Requests that its rate limit allows in a window.
+    /// Requests that its rate limit allows per window.
     limit: Option<u32>,
-    /// Requests that are left at once.
+    /// Requests that are allowed now.
     remaining: Option<u32>,
-    /// Seconds until the limit is whole again.
+    /// Seconds until the limit is fully available again.
     reset_seconds: Option<u64>,
     /// Seconds until one more request would be allowed.
     retry_after_seconds: Option<u64>,
-    /// Uses that are left in all.
+    /// Uses that are left in total.
     remaining_uses: Option<u64>,
-    /// The key that takes this one's place.
+    /// The key that replaces this one.
     replaced_by: Option<String>,
     /// When a replaced key ends.
     ends_at: Option<String>,

@@ -1,5 +1,5 @@
-//! Bodies, queries and ids, read strictly: what cannot be read is answered as a problem
-//! that says what was expected, and never what came.
+//! Strict extractors for bodies, queries and ids. If one cannot be read, the problem states
+//! what was expected, and never repeats what was sent.
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
-/// What a body or query is read into, and what is said where it cannot be.
+/// The type of a body or query, and the message for one that cannot be read.
 pub(crate) trait Form: DeserializeOwned + Send + 'static {
     const EXPECTED: &str;
 }
@@ -19,7 +19,7 @@ pub(crate) trait Form: DeserializeOwned + Send + 'static {
 /// A JSON body. An empty one is the same as `{}`.
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// The part behind the question mark; unknown and repeated names are refused.
+/// The query of the URL; unknown and repeated names are refused.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 /// The id in the path.
@@ -42,19 +42,19 @@ impl<T: Form, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 fn unread<T: Form>(rejection: &JsonRejection) -> Problem {
-    // The texts of the rejections quote what came.
+    // axum's own messages quote what was sent.
     match rejection {
         JsonRejection::MissingJsonContentType(_) => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Not JSON",
             "not_json",
-            "A body is sent as application/json.",
+            "The body must be sent as application/json.",
         ),
         rejection if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "Body too large",
             "too_large",
-            "A body is at most 64 KiB.",
+            "The body must be at most 64 KiB.",
         ),
         _ => Problem::malformed(T::EXPECTED),
     }
@@ -76,7 +76,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, state).await;
-        // What is no id is the id of no key.
+        // A text that is not an id is not the id of any key.
         text.ok()
             .and_then(|Path(text)| text.parse().ok())
             .map(Self)

@@ -1,4 +1,4 @@
-//! The first start: a key to begin with.
+//! The first start: issues the first admin key.
 
 use keystile::{
     IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
@@ -7,18 +7,18 @@ use keystile_store::{Filter, Page, Store, StoreError, revoke, save_issued};
 
 use crate::caller::WRITE;
 
-/// Records that are looked at in one step.
+/// How many records are read at once.
 const PAGE: usize = 500;
 
 /// Issues an admin key, unless the store has, or ever had, one that may write keys.
 ///
-/// It holds the permission `*` and never expires: all that the admin API gives comes from
-/// it, and a key never gives more than it holds. To be shown once.
+/// It has the permission `*` and never expires: every key of the admin API is derived from it,
+/// and a key never grants more than it has. Show it once.
 ///
-/// Of several processes that start at once on an empty store, one gets a key.
+/// If several processes start at once on an empty store, exactly one of them gets a key.
 ///
 /// # Errors
-/// The store's, and those of [`issue`].
+/// Those of the store, and those of [`issue`].
 pub async fn first_admin_key<S: Store>(
     store: &S,
     format: &KeyFormat,
@@ -37,7 +37,7 @@ pub async fn first_admin_key<S: Store>(
     if first_admin(store).await? == Some(own) {
         return Ok(Some(issued));
     }
-    // Somebody else was first; nobody sees this key.
+    // Another process was first: no one has seen this key.
     revoke(
         store,
         &own,
@@ -48,7 +48,7 @@ pub async fn first_admin_key<S: Store>(
     Ok(None)
 }
 
-/// The first key that may, or might, write keys, whatever became of it.
+/// The first key that may write keys, whatever its status.
 async fn first_admin<S: Store>(store: &S) -> Result<Option<KeyId>, StoreError> {
     let may_write = |record: &&KeyRecord| record.permissions.grants(WRITE);
     let mut page = Page::first(PAGE);

@@ -1,4 +1,4 @@
-//! The admin API: the life of keys, for callers whose own key lets them.
+//! The admin API: manages keys for callers whose own key permits it.
 
 pub(crate) mod events;
 pub(crate) mod issue;
@@ -12,17 +12,17 @@ use utoipa::ToSchema;
 
 use crate::view::KeyView;
 
-/// A new key. Its text is shown this once.
+/// A new key. This is the only time its text is shown.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewKey {
     /// The key's text.
     key: String,
     key_id: String,
-    /// The key that it takes the place of.
+    /// The key that it replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     replaces: Option<String>,
-    /// When that one ends.
+    /// When the replaced key ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     replaced_ends_at: Option<String>,

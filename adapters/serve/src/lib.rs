@@ -1,4 +1,4 @@
-//! keystile over HTTP: verify keys, authorise requests for a gateway, and manage keys.
+//! keystile over HTTP: verify keys, authorize requests for gateways, and manage keys.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,16 +15,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - `POST /v1/verify` answers a decision about the key in its header, as JSON.
-//! - `/v1/authorize` is asked by nginx, Traefik, Caddy and Envoy about each request.
-//! - `/v1/keys` is the admin API, guarded by keys of keystile's own: [`first_admin_key`]
-//!   makes the first one, and a key never gives more than it holds.
-//! - `/openapi.json` describes them all, and `/healthz`, `/readyz` and `/metrics` are for
+//! - `POST /v1/verify` returns the decision about the key in its header, as JSON.
+//! - `/v1/authorize` authorizes requests for nginx, Traefik, Caddy and Envoy.
+//! - `/v1/keys` is the admin API. It needs an admin key: [`first_admin_key`] issues the first
+//!   one, and a key never grants more than it has.
+//! - `/openapi.json` describes the whole API, and `/healthz`, `/readyz` and `/metrics` are for
 //!   operators.
 //!
-//! Bodies, headers, connections and times are bounded by [`Limits`], and invalid keys from
-//! one address by [`Settings::invalid_keys`]. It speaks plain HTTP/1: TLS ends in front of
-//! it.
+//! [`Limits`] limits bodies, headers, connections and times, and [`Settings::invalid_keys`]
+//! the invalid keys from one address. It serves plain HTTP/1: terminate TLS in front of it.
 
 #![forbid(unsafe_code)]
 #![allow(

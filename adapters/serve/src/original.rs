@@ -1,28 +1,28 @@
-//! The request that a gateway asks about: its method and its path, from what the gateway
-//! says, and from one place alone.
+//! The original request of a gateway: its method and path, read from exactly one place in the
+//! gateway's request.
 
 use http::request::Parts;
 
 use crate::problem::Problem;
 
-/// Behind this stands the path of the request that Envoy asks about.
+/// The prefix that Envoy puts before the path of the original request.
 pub(crate) const ENVOY_PREFIX: &str = "/v1/authorize/envoy";
 
-/// Which gateway asks, and so where it puts the method and the path.
+/// The kind of gateway, which determines where the method and the path are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gateway {
-    /// `X-Original-Method` and `X-Original-URI`; knows 2xx, 401 and 403.
+    /// `X-Original-Method` and `X-Original-URI`; understands only 2xx, 401 and 403.
     Nginx,
     /// `X-Forwarded-Method` and `X-Forwarded-Uri`: Traefik and Caddy.
     Forwarded,
-    /// The method of the request itself, and its path behind [`ENVOY_PREFIX`].
+    /// The method of the request itself, and its path after [`ENVOY_PREFIX`].
     Envoy,
 }
 
-/// What the gateway was asked for.
+/// The request that the gateway received.
 pub(crate) struct Original {
     pub(crate) method: String,
-    /// Without the query, and otherwise as it was sent.
+    /// Without the query, otherwise as it was sent.
     pub(crate) path: String,
 }
 
@@ -30,27 +30,26 @@ const NGINX: [&str; 2] = ["x-original-method", "x-original-uri"];
 const FORWARDED: [&str; 2] = ["x-forwarded-method", "x-forwarded-uri"];
 
 impl Gateway {
-    /// By the headers that are there, where the path does not say it.
+    /// The gateway by the headers of its request, if the route does not name it.
     ///
     /// # Errors
-    /// Where there are those of both: one of them is the client's, and nothing tells which.
+    /// If the headers of both are present: one pair may be the client's.
     pub(crate) fn by_headers(parts: &Parts) -> Result<Self, Problem> {
         let has = |names: [&str; 2]| names.iter().any(|name| parts.headers.contains_key(*name));
         match (has(NGINX), has(FORWARDED)) {
             (true, false) => Ok(Self::Nginx),
             (false, true) => Ok(Self::Forwarded),
             (true, true) => Err(Problem::malformed(
-                "The original request is told either by X-Original-* or by X-Forwarded-*, \
-                 not by both.",
+                "The gateway must send either X-Original-* or X-Forwarded-* headers, not both.",
             )),
             (false, false) => Err(Problem::malformed(
-                "The gateway tells the original request by X-Original-Method and \
-                 X-Original-URI, or by X-Forwarded-Method and X-Forwarded-Uri.",
+                "The gateway must send X-Original-Method and X-Original-URI, or \
+                 X-Forwarded-Method and X-Forwarded-Uri.",
             )),
         }
     }
 
-    /// The request that is asked about.
+    /// The original request.
     pub(crate) fn original(self, parts: &Parts) -> Result<Original, Problem> {
         match self {
             Self::Nginx => by_header(parts, NGINX),
@@ -75,13 +74,17 @@ fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<Original
     })
 }
 
-/// The one value of a header.
+/// The value of a header that must be sent exactly once.
 pub(crate) fn only<'p>(parts: &'p Parts, name: &'static str) -> Result<&'p str, Problem> {
     let mut values = parts.headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     first
         .filter(|_| second.is_none())
-        // Bytes beyond ASCII stand in no canonical path.
+        // No canonical path contains bytes outside ASCII.
         .and_then(|value| value.to_str().ok())
-        .ok_or_else(|| Problem::malformed(format!("The gateway sends {name} once, in ASCII.")))
+        .ok_or_else(|| {
+            Problem::malformed(format!(
+                "The gateway must send {name} exactly once, in ASCII."
+            ))
+        })
 }

@@ -192,11 +192,11 @@ impl core::fmt::Display for Causes<'_> {
     }
 }
 
-/// What any route that reads a body or a query may answer.
+/// The error responses of every route that reads a body or a query.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "for the OpenAPI document alone")]
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 pub(crate) enum BadInput {
-    /// The request cannot be read: its body or its query is not of the described shape.
+    /// The request cannot be parsed: its body or query does not have the described shape.
     #[response(status = 400)]
     Malformed(Problem),
     /// The body is larger than 64 KiB.
@@ -205,35 +205,35 @@ pub(crate) enum BadInput {
     /// The body is not `application/json`.
     #[response(status = 415)]
     NotJson(Problem),
-    /// A value is not legal; the message says what was expected.
+    /// A value is not valid; the message states what was expected.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The store cannot be asked, or the request took too long.
+    /// The key store is unavailable, or the request timed out.
     #[response(status = 503)]
     Unavailable(Problem),
 }
 
-/// What the guard of the admin API may answer.
+/// The error responses of every route of the admin API.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "for the OpenAPI document alone")]
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 pub(crate) enum Guarded {
     /// Two different keys were sent.
     #[response(status = 400)]
     Conflicting(Problem),
-    /// No key was sent, or it is not valid.
+    /// No key was sent, or the key is not valid.
     #[response(status = 401)]
     NoKey(Problem),
-    /// The caller's key may not, or holds less than it would give.
+    /// The caller's key lacks a permission, or has fewer rights than it would grant.
     #[response(status = 403)]
     Forbidden(Problem),
-    /// A value is not legal; the message says what was expected.
+    /// A value is not valid; the message states what was expected.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The caller's key has spent its limit; or it is not valid, and too many such keys came
-    /// from its address: `too_many_invalid_keys`.
+    /// The rate limit of the caller's key is exceeded; or the key is not valid, and too many
+    /// such keys came from its address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
-    /// The store cannot be asked, or the request took too long.
+    /// The key store is unavailable, or the request timed out.
     #[response(status = 503)]
     Unavailable(Problem),
 }

@@ -1,4 +1,4 @@
-//! Which path leads where, and the document that says so.
+//! The routes, and the OpenAPI document that describes them.
 
 use core::any::Any;
 
@@ -27,8 +27,8 @@ use crate::keys::{events, issue, list, plan, rotate, state};
 use crate::problem::Problem;
 use crate::{authorize, health, verify};
 
-/// Header fields of every response that has none of its own by that name. What is answered
-/// is for programs: no browser is to keep, frame, sniff or run it.
+/// Header fields that every response gets if it does not set them itself. Responses are for
+/// programs: a browser must not cache, frame, sniff or run them.
 const SECURITY: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -40,7 +40,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// All routes, and the document of them.
+/// All routes, and the document that describes them.
 pub(crate) fn router(app: App) -> (Router, OpenApi) {
     let admin = OpenApiRouter::new()
         .routes(routes!(list::list, issue::issue))
@@ -68,14 +68,14 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
     let written = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
     let limits = app.settings.limits;
     let in_time = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(too_slow))
+        .layer(HandleErrorLayer::new(timed_out))
         .layer(TimeoutLayer::new(limits.request));
     let router = router
-        // Each method and each path below: no document can say that.
+        // Any method and any path: OpenAPI cannot describe that.
         .route("/v1/authorize/envoy/", any(authorize::envoy))
         .route("/v1/authorize/envoy/{*path}", any(authorize::envoy))
-        .fallback(nowhere)
-        .method_not_allowed_fallback(not_this_way)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Document(written)))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(in_time)
@@ -89,11 +89,11 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
     (dressed, api)
 }
 
-/// The OpenAPI document, as it is sent.
+/// The serialized OpenAPI document.
 #[derive(Clone)]
 struct Document(Bytes);
 
-/// This document.
+/// The OpenAPI document.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "The document", body = serde_json::Value)),
@@ -121,11 +121,11 @@ fn describe(api: &mut OpenApi) {
     });
     api.info.title = "keystile".to_owned();
     api.info.description = Some(
-        "API keys: issue, verify, rotate and revoke them, and authorise requests at a \
-         gateway. Errors are JSON with error, message and a stable code."
+        "Issue, verify, rotate and revoke API keys, and authorize requests for gateways. \
+         Errors are JSON with error, message and a stable code."
             .to_owned(),
     );
-    // Those of the library that makes the document, unless they are set.
+    // If these are not set, the document contains those of utoipa.
     api.info.contact = None;
     api.info.license = Some(utoipa::openapi::License::new(env!("CARGO_PKG_LICENSE")));
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -136,41 +136,41 @@ fn describe(api: &mut OpenApi) {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 }
 
-async fn nowhere() -> Problem {
+async fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "Not found",
         "no_route",
-        "There is nothing here; /openapi.json says what there is.",
+        "Unknown route; see /openapi.json.",
     )
 }
 
-async fn not_this_way() -> Problem {
+async fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "Method not allowed",
         "method_not_allowed",
-        "The Allow header says which methods there are.",
+        "Use one of the methods in the Allow header.",
     )
 }
 
-async fn too_slow(_: BoxError) -> Problem {
-    Problem::unavailable("The request took too long; try again.")
+async fn timed_out(_: BoxError) -> Problem {
+    Problem::unavailable("The request timed out; try again.")
 }
 
-/// What the panic says might hold anything, and is not passed on.
+/// The panic's message might contain a key, and is not passed on.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("internal error; please report it");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "Internal error",
         "internal",
-        "Something is wrong here; please report it.",
+        "An internal error occurred; please report it.",
     )
     .into_response()
 }
 
-/// The route as it is written here: in a path that was sent, a key might stand.
+/// A span with the route, not the path, which might contain a key.
 fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", |route| route.as_str());

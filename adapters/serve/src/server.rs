@@ -1,4 +1,4 @@
-//! Connections: how many, how slow, and how they end.
+//! The server: accepts connections, limits their number and time, and shuts them down.
 
 use core::future::Future;
 use core::pin::pin;
@@ -24,10 +24,10 @@ use crate::peer::Peer;
 use crate::router::router;
 use crate::settings::{Limits, Settings};
 
-/// Pause after a connection could not be taken: the process has too many open files.
+/// The pause after accept failed, as it does when the process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The service: all routes over one authenticator.
+/// The HTTP service: all routes for one authenticator.
 pub struct Service {
     backend: Arc<dyn Backend>,
     router: Router,
@@ -36,7 +36,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service for the keys of an authenticator.
+    /// Creates a service for the keys of an authenticator.
     #[must_use]
     pub fn new<S: Store + 'static>(authenticator: Authenticator<S>, settings: Settings) -> Self {
         let limits = settings.limits;
@@ -53,16 +53,17 @@ impl Service {
     /// The OpenAPI document, as JSON.
     ///
     /// # Errors
-    /// None, as long as the document has no other keys than texts.
+    /// None, since all keys of the document are strings.
     pub fn document(&self) -> Result<String, serde_json::Error> {
         self.api.to_pretty_json()
     }
 
-    /// Serves HTTP/1 on a listener until `stop` ends. Then no connection is taken any more,
-    /// what is under way is finished within the time of grace, and the last uses are noted.
+    /// Serves HTTP/1 on a listener until `stop` completes. Then it accepts no more
+    /// connections, finishes the requests in progress within the grace period, and writes the
+    /// last uses.
     ///
     /// # Errors
-    /// The store's, where the last uses could not be noted.
+    /// The store's error, if the last uses could not be written.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -77,7 +78,7 @@ impl Service {
                 () = &mut stop => break,
             };
             let Ok((stream, peer, place)) = taken else {
-                tracing::warn!("a connection could not be taken");
+                tracing::warn!("cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
@@ -94,7 +95,7 @@ impl Service {
                 .serve_connection(TokioIo::new(stream), service);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
-                // Of no interest: the client went away, or was too slow.
+                // An error means that the client disconnected or was too slow: ignore it.
                 let _ = connection.await;
                 drop(place);
             });
@@ -103,7 +104,7 @@ impl Service {
         tracing::info!("stopping");
         let finished = tokio::time::timeout(self.limits.grace, graceful.shutdown()).await;
         if finished.is_err() {
-            tracing::warn!("some requests were not finished in time");
+            tracing::warn!("some requests did not finish in time");
         }
         self.backend.stop().await
     }
@@ -115,17 +116,17 @@ impl core::fmt::Debug for Service {
     }
 }
 
-/// The least that hyper takes.
+/// The minimum that hyper accepts.
 const HEADER_BYTES_MIN: usize = 8_192;
 
 type Taken = (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit);
 
-/// The next connection, once there is a place for it.
+/// The next connection, when a permit is free for it.
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Taken> {
     let place = Arc::clone(places).acquire_owned().await;
     let place = place.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
-    // Answers are small, and each is written at once.
+    // Responses are small, and each is written at once.
     stream.set_nodelay(true)?;
     Ok((stream, Peer(address), place))
 }

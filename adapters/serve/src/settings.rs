@@ -1,52 +1,52 @@
-//! What can be set of the service.
+//! The settings of the service.
 
 use core::time::Duration;
 
 use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 
-/// What can be set of the service.
+/// The settings of the service.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Which status a denial is answered with.
+    /// The HTTP statuses of denials.
     pub status_policy: StatusPolicy,
-    /// How the keys that it issues are spelled. Keys of every prefix are read.
+    /// The format of keys that it issues. Keys with any prefix are accepted.
     pub format: KeyFormat,
-    /// Peers whose word is taken for a request's address, method and path.
+    /// Peers that are trusted about the address, method and path of a request.
     pub trusted_proxies: Networks,
-    /// How many invalid keys are taken from one address; as many as come where there is no
-    /// such bound. A valid key passes from any address all the same.
+    /// The limit on invalid keys per client address; `None` means no limit. Valid keys are
+    /// never blocked.
     pub invalid_keys: Option<RateLimit>,
-    /// Bounds on what clients may take up.
+    /// Limits on the resources that clients can use.
     pub limits: Limits,
 }
 
-/// Bounds on what clients may take up.
+/// Limits on the resources that clients can use.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once; who comes on top waits in the system's queue.
+    /// Open connections; further ones wait in the system's queue.
     pub connections: usize,
-    /// Header fields in a request; with more it is answered with 431.
+    /// Header fields in a request; if there are more, the response is 431.
     pub headers: usize,
-    /// Bytes of a request line and its headers; with more it is answered with 431.
+    /// Bytes of a request line and its headers; if there are more, the response is 431.
     pub header_bytes: usize,
-    /// Bytes of a body; with more it is answered with 413.
+    /// Bytes of a body; if there are more, the response is 413.
     pub body_bytes: usize,
-    /// How long a request's headers may take to come in, and a connection may stay idle.
+    /// How long the headers of a request may take to arrive, and a connection may stay idle.
     pub header_read: Duration,
-    /// How long a request may take, its body included.
+    /// How long a request may take, including its body.
     pub request: Duration,
-    /// How long what is under way may go on after a stop was asked for.
+    /// How long requests in progress may take to finish after a signal to stop.
     pub grace: Duration,
 }
 
 impl Settings {
-    /// Statuses by RFC 9110; keys with the prefix `ks`; this machine alone trusted; 60
-    /// invalid keys a minute from one address.
+    /// Statuses by RFC 9110, keys with the prefix `ks`, only loopback trusted, and 60 invalid
+    /// keys a minute per address.
     ///
     /// # Errors
-    /// None that these values give.
+    /// None, since these values are valid.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             status_policy: StatusPolicy::default(),

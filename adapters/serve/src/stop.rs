@@ -1,13 +1,13 @@
-//! The signals that ask a program to stop.
+//! The signals that stop a program.
 
 use core::future::Future;
 use std::io;
 
-/// Ends when the process is asked to stop, by `SIGTERM` or `SIGINT`. From when this is
-/// called on, the signals do not end the process by themselves.
+/// Completes on `SIGTERM` or `SIGINT`. After this is called, these signals no longer end the
+/// process by themselves.
 ///
 /// # Errors
-/// Where the signals cannot be listened to.
+/// If the program cannot listen for signals.
 #[cfg(unix)]
 pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,7 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Ends when the process is asked to stop, by Ctrl-C.
+/// Completes on Ctrl-C.
 ///
 /// # Errors
 /// None.

@@ -16,13 +16,13 @@ use crate::backend::Backend;
 
 type Labels = [(&'static str, &'static str); 2];
 
-/// The upper bounds of the latency histogram's buckets, in seconds: a cached answer takes
-/// tens of microseconds, one that waits for a store milliseconds.
+/// The upper limits of the latency histogram's buckets, in seconds: a cached decision takes
+/// tens of microseconds, one that waits for a store takes milliseconds.
 const BUCKETS: [f64; 11] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
 ];
 
-/// What is counted.
+/// The metrics of the service.
 pub(crate) struct Telemetry {
     registry: Registry,
     decisions: Family<Labels, Counter>,
@@ -63,7 +63,7 @@ impl Telemetry {
             .observe(took.as_secs_f64());
     }
 
-    /// All numbers, in the text format.
+    /// All metrics, in the text format.
     pub(crate) fn written(&self) -> Result<String, core::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -75,7 +75,7 @@ fn histogram() -> Histogram {
     Histogram::new(BUCKETS)
 }
 
-/// The numbers that the authenticator keeps itself, read when they are asked for.
+/// The statistics of the authenticator, read when metrics are requested.
 struct Held(Arc<dyn Backend>);
 
 impl core::fmt::Debug for Held {
@@ -89,30 +89,30 @@ impl Collector for Held {
         let stats = self.0.stats();
         let keyring = stats.keyring;
         let counters = [
-            ("fetches", "Records asked of the store", keyring.fetches),
+            ("fetches", "Records fetched from the store", keyring.fetches),
             (
                 "fetches_overtaken",
-                "Fetches that a change overtook",
+                "Fetches that were overtaken by a change",
                 keyring.overtaken,
             ),
             (
                 "cache_evictions",
-                "Cached records evicted for want of room",
+                "Cached records evicted because the cache was full",
                 keyring.evictions,
             ),
             (
                 "cache_invalidations",
-                "Cached records voided by a change",
+                "Cached records invalidated by a change",
                 keyring.invalidations,
             ),
             (
                 "cache_absent_hits",
-                "Keys refused because the store had just said that there are none",
+                "Keys denied by the negative cache",
                 keyring.absent_hits,
             ),
             (
                 "uses_dropped",
-                "Last uses that were not noted for want of room",
+                "Last uses dropped because the queue was full",
                 stats.uses_dropped,
             ),
         ];
@@ -125,12 +125,12 @@ impl Collector for Held {
             ("cache_entries", "Records cached", count(keyring.entries)),
             (
                 "uses_waiting",
-                "Last uses that wait to be noted",
+                "Last uses waiting to be written",
                 count(stats.uses_waiting),
             ),
             (
                 "stale_seconds",
-                "For how long changes of other processes could not be read",
+                "How long changes by other processes could not be read",
                 i64::try_from(stats.stale_for.as_secs()).unwrap_or(i64::MAX),
             ),
         ];

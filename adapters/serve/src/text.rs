@@ -1,7 +1,7 @@
-//! Texts that callers send, checked at the door.
+//! Parsers for texts that callers send.
 //!
-//! Each message says what was expected and never what came: it may be a key that somebody
-//! put into the wrong place.
+//! Each message states what was expected and never repeats the text: it may be a key that was
+//! put into the wrong field.
 
 use core::net::IpAddr;
 
@@ -12,26 +12,26 @@ use crate::problem::Problem;
 /// Hex digits of an opaque key, as keystile issues them.
 const OPAQUE_DIGITS: usize = 64;
 
-/// What a route asks of a key.
+/// The permissions that a request needs.
 pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
     Ok(Requirement::parse(without_key(text)?)?)
 }
 
-/// An HTTP method, spelled as in endpoint rules.
+/// An HTTP method, as in endpoint rules.
 pub(crate) fn method(text: &str) -> Result<&str, Problem> {
     is_method(text)
         .then_some(text)
-        .ok_or_else(|| Problem::invalid("A method must be an upper-case token, such as GET."))
+        .ok_or_else(|| Problem::invalid("method must be an upper-case token, such as GET."))
 }
 
-/// An address.
+/// An IP address.
 pub(crate) fn address(text: &str) -> Result<IpAddr, Problem> {
     text.parse().map_err(|_| {
-        Problem::invalid("An address is IPv4 or IPv6, such as 192.0.2.7 or 2001:db8::7.")
+        Problem::invalid("ip must be an IPv4 or IPv6 address, such as 192.0.2.7 or 2001:db8::7.")
     })
 }
 
-/// The text, unless a whole key stands in it: what is kept or shown is read by many.
+/// The text, unless it contains a whole key: what is stored or shown has many readers.
 pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
     let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
@@ -43,7 +43,7 @@ pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
     };
     if text.split(|c| !part_of_key(c)).any(is_key) {
         return Err(Problem::invalid(
-            "A text holds a whole key; write its id instead.",
+            "A text must not contain a whole key; use the key's id instead.",
         ));
     }
     Ok(text)

@@ -16,34 +16,35 @@ use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Problem};
 use crate::text;
 
-/// What the key's bearer wants to do. What is left out is not asked; but a key that is
-/// restricted to endpoints or networks is refused where `path` or `ip` is missing.
+/// The request to decide about. What is left out is not checked, but if the key is restricted
+/// to endpoints or networks, it is denied when `path` or `ip` is missing.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VerifyBody {
     /// Permissions that it needs, such as `admin OR (read AND audit)`.
     #[schema(max_length = 1000)]
     requires: Option<String>,
-    /// Its method; `GET` where a path alone is given.
+    /// Its method; `GET` if only a path is given.
     #[schema(pattern = "^[A-Z][A-Z0-9_-]{0,31}$")]
     method: Option<String>,
-    /// Its path as it is dispatched, without the query.
+    /// Its path as the router sees it, without the query.
     path: Option<String>,
-    /// The address that it comes from; invalid keys are counted by it.
+    /// The client's IP address, by which invalid keys are counted.
     ip: Option<String>,
-    /// The environment that asks; keys of any other, or of none, are refused.
+    /// The environment of the service; keys of any other environment, or of none, are denied.
     #[schema(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
 }
 
 impl Form for VerifyBody {
-    const EXPECTED: &str = "The body is a JSON object; each of requires, method, path, ip and \
-                            environment is a text or left out, and there is nothing else.";
+    const EXPECTED: &str = "The body must be a JSON object with only requires, method, path, ip \
+                            and environment, each a string or left out.";
 }
 
-/// Decide about the presented key, and spend what an allowed request costs.
+/// Decide whether the presented key is allowed. An allowed request counts towards its limits.
 ///
-/// Always 200 where it was decided, for a refusal too: the decision stands in the body.
+/// The status is 200 whenever there is a decision, even if it is a denial: the body has the
+/// decision.
 #[utoipa::path(
     post, path = "/v1/verify", tag = "verify", request_body = VerifyBody,
     responses((status = 200, description = "The decision", body = DecisionView), BadInput),
@@ -64,7 +65,7 @@ pub(crate) async fn verify(
         .environment(&environment);
     match (&body.method, &body.path) {
         (None, None) => {}
-        (Some(_), None) => return Err(Problem::invalid("A method goes with a path.")),
+        (Some(_), None) => return Err(Problem::invalid("method must be sent together with path.")),
         (method, Some(path)) => {
             let method = text::method(method.as_deref().unwrap_or("GET"))?;
             request = request.endpoint(method, path);

@@ -1,4 +1,4 @@
-//! Records and events in JSON, in the shape that the command line prints.
+//! Records and events as JSON, in the shape that the command line prints.
 
 use keystile::{Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use crate::clock;
 
-/// A key, without its text and its digest. Instants are RFC 3339 in UTC.
+/// A key, without its text and its digest. Times are RFC 3339 in UTC.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyView {
     /// The public id.
     key_id: String,
-    /// What of its text may be shown.
+    /// The part of its text that may be shown.
     key_prefix: String,
     client_name: String,
     client_email: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct KeyView {
     expires_at: Option<String>,
     revoked_at: Option<String>,
     revoke_reason: Option<String>,
-    /// The first key of its line of successors.
+    /// The id of the first key of its lineage, which it shares with its successors.
     lineage: String,
     replaced_by: Option<String>,
     overlap_until: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct KeyView {
     version: u64,
 }
 
-/// How often a key may be used.
+/// A rate limit.
 #[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rate {
@@ -56,11 +56,11 @@ pub(crate) struct Rate {
     /// The window in milliseconds.
     #[schema(minimum = 1)]
     pub(crate) window_ms: u64,
-    /// Requests at once; as many as the limit where it is left out.
+    /// Requests at once; the same as the limit if it is left out.
     pub(crate) burst: Option<u32>,
 }
 
-/// Metadata as the JSON that it is, or as text where a record holds something else.
+/// Metadata as JSON, or as text if a record contains something else.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Metadata {
@@ -68,7 +68,7 @@ enum Metadata {
     Text(String),
 }
 
-/// Something that happened to a key.
+/// An entry of the audit log.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EventView {
     number: u64,

@@ -12,32 +12,33 @@ use crate::extract::{Asked, Form, Id};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::EventView;
 
-/// Which events are shown.
+/// Selects events.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
-    /// Begins behind the event of this number: the `next` of the page before.
+    /// Starts after the event with this number: the `next` of the previous page.
     #[param(minimum = 0, maximum = 9223372036854775807_i64)]
     after: Option<u64>,
-    /// At most so many; 100 unless it is said.
+    /// The maximum number of events; the default is 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
 impl Form for EventsQuery {
-    const EXPECTED: &str = "The query has after and limit, whole numbers, each once or not at all.";
+    const EXPECTED: &str =
+        "The query must have only after and limit, each a whole number and at most once.";
 }
 
 /// A page of events, in the order in which they happened.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EventPage {
     events: Vec<EventView>,
-    /// What the next page is asked for with; null behind the last.
+    /// The `after` of the next page; null on the last page.
     next: Option<u64>,
 }
 
-/// What happened to all keys; for callers with `keystile:owners:any`.
+/// List the events of all keys, for callers with `keystile:owners:any`.
 #[utoipa::path(
     get, path = "/v1/keys/events", tag = "keys", params(EventsQuery),
     responses((status = 200, description = "A page", body = EventPage), BadInput, Guarded),
@@ -52,13 +53,13 @@ pub(crate) async fn all(
     page(&app, None, &query).await
 }
 
-/// What happened to one key.
+/// List the events of one key.
 #[utoipa::path(
     get, path = "/v1/keys/{id}/events", tag = "keys",
     params(("id" = String, Path, description = "The key's public id"), EventsQuery),
     responses(
         (status = 200, description = "A page", body = EventPage),
-        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 404, description = "The caller can see no key with this id", body = Problem),
         BadInput, Guarded,
     ),
     security(("key_header" = []), ("bearer" = [])),
@@ -81,7 +82,7 @@ async fn page(
     let limit = size(query.limit)?;
     let after = query.after.unwrap_or(0);
     if after > i64::MAX.unsigned_abs() {
-        return Err(Problem::invalid("Events are numbered below 2^63."));
+        return Err(Problem::invalid("after must be below 2^63."));
     }
     let events = app.backend.events(id, after, limit).await?;
     let next = events.last().filter(|_| events.len() == limit);

@@ -19,61 +19,61 @@ use crate::problem::{BadInput, Guarded, Problem};
 use crate::text::without_key;
 use crate::view::{KeyView, Rate};
 
-/// What a new key is to be. What is left out is taken from the caller's key; permissions
-/// that are left out are none, and a lifetime that is left out is 90 days or less.
+/// The properties of a new key. What is left out is taken from the caller's key, except that
+/// the default permissions are none, and the default lifetime is 90 days or less.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssueBody {
-    /// Whose key it is, for people: 1 to 255 bytes.
+    /// The name of the client that gets the key: 1 to 255 bytes.
     #[schema(min_length = 1, max_length = 255)]
     client_name: String,
-    /// An address to send notices to.
+    /// The e-mail address that notices are sent to.
     #[schema(max_length = 255)]
     client_email: Option<String>,
-    /// The account or tenant that it belongs to; the caller's own, unless the caller has
-    /// `keystile:owners:any`.
+    /// The account or tenant that it belongs to; must be the caller's own, unless the caller
+    /// has `keystile:owners:any`.
     #[schema(max_length = 255)]
     owner: Option<String>,
-    /// The deployment that it is for; as with the owner.
+    /// The environment that it is for; with the same rule as the owner.
     #[schema(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
-    /// `monitoring`, `integration` or `admin`: gives permissions, rate limit and
-    /// endpoints. What is asked for beside it lies within it.
+    /// `monitoring`, `integration` or `admin`: sets permissions, rate limit and endpoints. The
+    /// other fields may only narrow it.
     template: Option<String>,
-    /// Permissions, such as `invoices:read`; the caller has them all.
+    /// Permissions, such as `invoices:read`; the caller must have all of them.
     #[schema(max_items = 64)]
     permissions: Option<Vec<String>>,
     /// Endpoint rules, such as `GET,HEAD /api/data/*`.
     #[schema(max_items = 64)]
     allowed_endpoints: Option<Vec<String>>,
-    /// Addresses or blocks of them.
+    /// IP addresses or CIDR blocks.
     #[schema(max_items = 64)]
     allowed_networks: Option<Vec<String>>,
     rate_limit: Option<Rate>,
-    /// How many times it may be used in all.
+    /// How many times it may be used in total.
     #[schema(minimum = 1)]
     uses: Option<u64>,
     /// How long it lives, in seconds.
     #[schema(minimum = 1)]
     expires_in_seconds: Option<u64>,
-    /// A key without an end; not together with a lifetime.
+    /// Whether the key never expires; must not be set together with a lifetime.
     #[serde(default)]
     never_expires: bool,
-    /// JSON of your own, at most 16 KiB.
+    /// Custom JSON, at most 16 KiB.
     metadata: Option<Value>,
 }
 
 impl Form for IssueBody {
-    const EXPECTED: &str = "The body is a JSON object with client_name, and any of \
+    const EXPECTED: &str = "The body must be a JSON object with client_name, and only any of \
         client_email, owner, environment, template, permissions, allowed_endpoints, \
         allowed_networks, rate_limit {limit, window_ms, burst}, uses, expires_in_seconds, \
-        never_expires and metadata; there is nothing else.";
+        never_expires and metadata.";
 }
 
-/// Issue a key, and answer its text this once.
+/// Issue a key, and return its text. This is the only time it is shown.
 ///
-/// It never holds more than the caller's own key, which P4 promises: permissions,
-/// endpoints, networks, rate limit, uses and lifetime lie within the caller's.
+/// The key never has more rights than the caller's: its permissions, endpoints, networks, rate
+/// limit, uses and lifetime must be within the caller's.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
     responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
@@ -106,14 +106,14 @@ pub(crate) async fn issue(
 
 fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
     if body.client_name.trim().is_empty() {
-        return Err(Problem::invalid("A client name must not be blank."));
+        return Err(Problem::invalid("client_name must not be blank."));
     }
     if body.owner.as_deref() == Some("") {
-        return Err(Problem::invalid("An owner must be 1 to 255 bytes."));
+        return Err(Problem::invalid("owner must be 1 to 255 bytes."));
     }
     let template = body.template.as_deref().map(|name| {
         ScopeTemplate::preset(name)
-            .ok_or_else(|| Problem::invalid("A template must be monitoring, integration or admin."))
+            .ok_or_else(|| Problem::invalid("template must be monitoring, integration or admin."))
     });
     let metadata = body.metadata.as_ref().map(Value::to_string);
     let mut listed = body
@@ -147,7 +147,7 @@ fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
         .transpose()?;
     match (body.expires_in_seconds, body.never_expires) {
         (Some(_), true) => Err(Problem::invalid(
-            "A key has a lifetime, or never expires; not both.",
+            "expires_in_seconds and never_expires must not both be set.",
         )),
         (None, true) => Ok(request.never_expires()),
         (None, false) => Ok(request),
@@ -159,8 +159,8 @@ fn checked(text: &Option<String>) -> Result<Option<&str>, Problem> {
     text.as_deref().map(without_key).transpose()
 }
 
-/// Seconds as the core counts time.
+/// Converts seconds to milliseconds.
 pub(crate) fn millis(seconds: u64) -> Result<Millis, Problem> {
     let millis = seconds.checked_mul(1_000).map(Millis::new);
-    millis.ok_or_else(|| Problem::invalid("A time is within the year 9999."))
+    millis.ok_or_else(|| Problem::invalid("A time in seconds must end before the year 10000."))
 }

@@ -13,36 +13,36 @@ use crate::extract::{Asked, Form, Id};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::KeyView;
 
-/// Keys in a page unless it is said, and at most.
+/// How many keys a page has by default, and at most.
 pub(crate) const PAGE: usize = 100;
 pub(crate) const PAGE_MAX: usize = 500;
 
-/// Which keys are shown.
+/// Selects keys.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Begins behind this key: the `next` of the page before.
+    /// Starts after this key: the `next` of the previous page.
     after: Option<String>,
-    /// At most so many; 100 unless it is said.
+    /// The maximum number of keys; the default is 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// Of this owner alone.
+    /// Only keys of this owner.
     owner: Option<String>,
-    /// Of this client alone.
+    /// Only keys of this client.
     client_name: Option<String>,
 }
 
 impl Form for ListQuery {
     const EXPECTED: &str =
-        "The query has after, limit, owner and client_name, each once or not at all.";
+        "The query must have only after, limit, owner and client_name, each at most once.";
 }
 
 /// A page of keys, in the order in which they were issued.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     keys: Vec<KeyView>,
-    /// What the next page is asked for with; null behind the last.
+    /// The `after` of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 200, description = "The key", body = KeyView),
-        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 404, description = "The caller can see no key with this id", body = Problem),
         Guarded,
     ),
     security(("key_header" = []), ("bearer" = [])),
@@ -98,15 +98,15 @@ pub(crate) async fn show(
     Ok(Json(KeyView::new(&record, caller.now)))
 }
 
-/// How large a page is to be.
+/// The size of a page.
 pub(crate) fn size(limit: Option<usize>) -> Result<usize, Problem> {
     match limit.unwrap_or(PAGE) {
         size @ 1..=PAGE_MAX => Ok(size),
-        _ => Err(Problem::invalid("A limit is 1 to 500.")),
+        _ => Err(Problem::invalid("limit must be 1 to 500.")),
     }
 }
 
 fn cursor(text: &str) -> Result<KeyId, Problem> {
-    let expected = "A page begins behind a key's id, as `next` of the page before says it.";
+    let expected = "after must be a key's id, such as the `next` of the previous page.";
     text.parse().map_err(|_| Problem::invalid(expected))
 }

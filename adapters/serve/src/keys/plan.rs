@@ -15,38 +15,38 @@ use crate::clock;
 use crate::extract::{Asked, Form};
 use crate::problem::{BadInput, Guarded, Problem};
 
-/// Furthest look ahead: 100 years of 365.25 days.
+/// The longest time to look ahead: 100 years of 365.25 days.
 const WITHIN_SECONDS_MAX: u64 = 3_155_760_000;
 
-/// Which keys are looked at.
+/// Selects keys, and the time to look ahead.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PlanQuery {
-    /// Announces keys that end within so many seconds.
+    /// Includes a notice for every key that ends within this many seconds.
     #[param(minimum = 0, maximum = 3155760000_i64)]
     within_seconds: Option<u64>,
-    /// Begins behind this key: the `next` of the page before.
+    /// Starts after this key: the `next` of the previous page.
     after: Option<String>,
-    /// Looks at so many keys at most; 500 unless it is said.
+    /// The maximum number of keys to check; the default is 500.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
 impl Form for PlanQuery {
     const EXPECTED: &str =
-        "The query has within_seconds, after and limit, each once or not at all.";
+        "The query must have only within_seconds, after and limit, each at most once.";
 }
 
-/// What is due among the keys of a page.
+/// The actions that are due for the keys of a page.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PlanPage {
     due: Vec<DueView>,
-    /// What the next page is asked for with; null behind the last.
+    /// The `after` of the next page; null on the last page.
     next: Option<String>,
 }
 
-/// Something that is due.
+/// An action that is due.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DueView {
     key_id: String,
@@ -56,14 +56,14 @@ pub(crate) struct DueView {
     action: &'static str,
     /// When the key ends or ended.
     at: String,
-    /// Of a notice: the lead time that was reached. Send one for each key and lead.
+    /// For a notice: the lead time that was reached. Send one notice per key and lead.
     lead_seconds: Option<u64>,
 }
 
-/// Say which keys are due for a notice, a rotation or a clean-up. Nothing is changed.
+/// List keys that are due for a notice, a rotation or a clean-up. Changes nothing.
 #[utoipa::path(
     get, path = "/v1/keys/plan", tag = "keys", params(PlanQuery),
-    responses((status = 200, description = "What is due", body = PlanPage), BadInput, Guarded),
+    responses((status = 200, description = "The actions that are due", body = PlanPage), BadInput, Guarded),
     security(("key_header" = []), ("bearer" = [])),
 )]
 pub(crate) async fn plan(
@@ -75,7 +75,7 @@ pub(crate) async fn plan(
     if let Some(seconds) = query.within_seconds {
         if seconds > WITHIN_SECONDS_MAX {
             return Err(Problem::invalid(
-                "A time to look ahead is at most 100 years.",
+                "within_seconds must be at most 100 years.",
             ));
         }
         let lead: Millis = millis(seconds)?;
@@ -84,7 +84,7 @@ pub(crate) async fn plan(
     let limit = size(query.limit.or(Some(PAGE_MAX)))?;
     let mut page = Page::first(limit);
     if let Some(after) = &query.after {
-        let expected = "A page begins behind a key's id, as `next` of the page before says it.";
+        let expected = "after must be a key's id, such as the `next` of the previous page.";
         page = page.after(after.parse().map_err(|_| Problem::invalid(expected))?);
     }
     let mut filter = Filter::default();

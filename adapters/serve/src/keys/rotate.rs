@@ -21,33 +21,33 @@ use crate::view::KeyView;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotateBody {
-    /// How long the old key lives on, in seconds: 7 days unless it is said, 0 ends it at
-    /// once. Never past its own expiry.
+    /// How long the old key keeps working, in seconds: the default is 7 days, 0 ends it at
+    /// once. It never works past its own expiry.
     overlap_seconds: Option<u64>,
     /// How long the new key lives, in seconds: 1 hour to 90 days.
     #[schema(minimum = 3600, maximum = 7776000)]
     max_age_seconds: Option<u64>,
-    /// The first use of the new key ends the overlap.
+    /// Whether the first use of the new key ends the overlap.
     #[serde(default)]
     end_on_first_use: bool,
 }
 
 impl Form for RotateBody {
-    const EXPECTED: &str = "The body is a JSON object with overlap_seconds and \
+    const EXPECTED: &str = "The body must be a JSON object with only overlap_seconds and \
         max_age_seconds, whole numbers, and end_on_first_use, true or false; each may be \
-        left out, and there is nothing else.";
+        left out.";
 }
 
-/// Give a key a successor, and answer its text this once.
+/// Replace a key with a new one, and return its text. This is the only time it is shown.
 ///
-/// The successor may do what the old key may, and shares its rate limit and uses. A caller
-/// rotates its own key, or one that may do no more than its own.
+/// The new key has the permissions and limits of the old one, and shares its rate limit and
+/// uses. A caller can rotate its own key, and keys that may do no more than its own.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = RotateBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 201, description = "The successor", body = NewKey),
-        (status = 404, description = "There is none that the caller may see", body = Problem),
+        (status = 404, description = "The caller can see no key with this id", body = Problem),
         (status = 409, description = "It is suspended, revoked, expired or replaced", body = Problem),
         BadInput, Guarded,
     ),

@@ -17,35 +17,35 @@ use crate::view::KeyView;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeBody {
-    /// For the audit: at most 255 bytes.
+    /// For the audit log: at most 255 bytes.
     #[schema(max_length = 255)]
     reason: Option<String>,
 }
 
 impl Form for RevokeBody {
-    const EXPECTED: &str = "The body is a JSON object with reason, a text, or nothing.";
+    const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string.";
 }
 
-/// Nothing.
+/// No body.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoBody {}
 
 impl Form for NoBody {
-    const EXPECTED: &str = "The body is left out, or an empty JSON object.";
+    const EXPECTED: &str = "The body must be left out, or be an empty JSON object.";
 }
 
-/// Revoke a key, for good. It is refused in this process when this is answered, and in
-/// others within about a second.
+/// Revoke a key permanently. When this returns, the key is refused in this process, and within
+/// about a second in others.
 ///
-/// To revoke a revoked key changes nothing: its first instant and reason stand.
+/// Revoking a revoked key changes nothing: it keeps its first time and reason.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 200, description = "The key as it is now", body = KeyView),
         (status = 404, description = "There is none that the caller may see", body = Problem),
-        (status = 409, description = "It was changed by others all the while", body = Problem),
+        (status = 409, description = "The key was modified concurrently", body = Problem),
         BadInput, Guarded,
     ),
     security(("key_header" = []), ("bearer" = [])),
@@ -62,7 +62,7 @@ pub(crate) async fn revoke(
     Ok(finish(&caller, &outcome, "revoked"))
 }
 
-/// Suspend a key until it is resumed. To suspend a suspended key changes nothing.
+/// Suspend a key until it is resumed. Suspending a suspended key changes nothing.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = NoBody,
     params(("id" = String, Path, description = "The key's public id")),
@@ -85,8 +85,8 @@ pub(crate) async fn suspend(
     Ok(finish(&caller, &outcome, "suspended"))
 }
 
-/// Resume a suspended key, if it may do no more than the caller's own. To resume an active
-/// key changes nothing.
+/// Resume a suspended key, if it may do no more than the caller's own. Resuming an active key
+/// changes nothing.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = NoBody,
     params(("id" = String, Path, description = "The key's public id")),
@@ -110,7 +110,8 @@ pub(crate) async fn resume(
     Ok(finish(&caller, &outcome, "resumed"))
 }
 
-/// The key as it is now; what was so already is no error, and is not logged again.
+/// The key as it is now. A key that has the wanted status already is not an error, and is
+/// not logged again.
 fn finish(caller: &Caller, outcome: &Outcome, verb: &'static str) -> Json<KeyView> {
     let record = outcome.record();
     if outcome.is_changed() {
