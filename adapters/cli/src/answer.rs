@@ -6,12 +6,12 @@ use serde::Serialize;
 use crate::clock;
 use crate::duration::spell_wait;
 
-/// A decision in JSON. All fields are always there; what does not apply is `null`, and
+/// A decision in JSON. All fields are always present; what does not apply is `null`, and
 /// `missing` is empty.
 #[derive(Serialize)]
 pub(crate) struct Answer<'a> {
     decision: &'static str,
-    /// The denial's stable name; null where the key was allowed.
+    /// The denial's stable name; null if the key was allowed.
     code: Option<&'static str>,
     status: u16,
     message: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! The stores that the program knows, as one.
+//! The stores that the program supports, as one type.
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 #[cfg(feature = "postgres")]
@@ -7,7 +7,7 @@ use keystile_store::{
     Batch, Filter, MemoryStore, Page, SpendRequest, SqliteStore, Store, StoreError,
 };
 
-/// Any of the stores; the trait has no dynamic form.
+/// Any of the stores: the trait is not dyn compatible.
 pub(crate) enum AnyStore {
     Memory(MemoryStore),
     Sqlite(SqliteStore),

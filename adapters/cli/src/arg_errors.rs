@@ -1,8 +1,7 @@
-//! Wrong arguments, said in one line that never repeats them.
+//! Reports wrong arguments in one line that never repeats them.
 //!
-//! clap's own messages quote what was typed, and what was typed may be a key. Of its
-//! errors only the names of options that exist, and the texts of our value parsers, are
-//! passed on.
+//! clap's own messages quote what was typed, which may be a key. Only the names of existing
+//! options and commands, and the messages of our own parsers, are taken from its errors.
 
 use core::error::Error as _;
 use std::ffi::OsString;
@@ -14,8 +13,8 @@ use crate::arguments::Arguments;
 use crate::failure::{Exit, Failure};
 use crate::surroundings::Surroundings;
 
-/// Prints what was asked for, such as help, or says what was expected.
-pub(crate) fn answer(
+/// Prints help or the version if that was requested; otherwise returns what was expected.
+pub(crate) fn report(
     error: &clap::Error,
     arguments: &[OsString],
     surroundings: &mut Surroundings<'_>,
@@ -33,12 +32,12 @@ pub(crate) fn answer(
 
 fn expected(error: &clap::Error, arguments: &[OsString]) -> String {
     let mut program = Arguments::command();
-    // Until then, arguments do not know how they are written.
+    // Before this, arguments cannot be formatted.
     program.build();
-    let command = named(&program, arguments);
-    let (subject, see) = match command {
-        Some(name) => (name, format!("see keystile {name} --help")),
-        None => ("keystile", "see keystile --help".to_owned()),
+    let command = named(&program, arguments, error);
+    let (at, see) = match command {
+        Some(name) => (format!("{name}: "), format!("see keystile {name} --help")),
+        None => (String::new(), "see keystile --help".to_owned()),
     };
     let options = options(&program);
     let about = |kind| known(error, kind, &options).join(", ");
@@ -49,69 +48,89 @@ fn expected(error: &clap::Error, arguments: &[OsString]) -> String {
             None => format!("{option}: {see}"),
         },
         ErrorKind::InvalidValue if is_missing_value(error) => {
-            format!("{option} needs a value; {see}")
+            format!("{option} expects a value; {see}")
         }
         ErrorKind::InvalidValue => {
             format!(
-                "{option} is one of: {}",
+                "{option}: must be one of {}",
                 texts(error, ContextKind::ValidValue).join(", ")
             )
         }
-        ErrorKind::MissingRequiredArgument => format!("{subject} needs {option}; {see}"),
+        ErrorKind::MissingRequiredArgument => format!("{at}{option} is required; {see}"),
         ErrorKind::ArgumentConflict if about(ContextKind::PriorArg) == option => {
-            format!("{option} is given once; {see}")
+            format!("{option} must be given only once; {see}")
         }
         ErrorKind::ArgumentConflict => {
             format!(
-                "{option} does not go with {}; {see}",
+                "{option} cannot be combined with {}; {see}",
                 about(ContextKind::PriorArg)
             )
         }
         ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
             let keys = if takes_keys(command) {
-                "; a key comes from standard input or KEYSTILE_KEY"
+                "; keys are read from standard input or KEYSTILE_KEY"
             } else {
                 ""
             };
             let meant = about(ContextKind::SuggestedArg);
             if meant.is_empty() {
-                format!("{subject} takes no such argument{keys}; {see}")
+                format!("{at}unknown argument{keys}; {see}")
             } else {
-                format!("{subject} takes no such argument (did you mean {meant}?){keys}; {see}")
+                format!("{at}unknown argument (did you mean {meant}?){keys}; {see}")
             }
         }
-        ErrorKind::InvalidSubcommand
-        | ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let at = command.and_then(|name| program.find_subcommand(name));
-            let names: Vec<&str> = at
-                .unwrap_or(&program)
-                .get_subcommands()
-                .map(Command::get_name)
-                .filter(|name| *name != "help")
+        ErrorKind::InvalidSubcommand => {
+            let names = subcommands(&program, command);
+            // clap puts the closest name last.
+            let close: Vec<String> = texts(error, ContextKind::SuggestedSubcommand)
+                .into_iter()
+                .filter(|name| names.contains(&name.as_str()))
+                .rev()
                 .collect();
-            format!("{subject} needs a command: {}; {see}", names.join(", "))
+            let meant = match &*close {
+                [] => String::new(),
+                close => format!(" (did you mean {}?)", close.join(", ")),
+            };
+            let names = names.join(", ");
+            format!("{at}unknown command{meant}; expected one of: {names}; {see}")
         }
-        ErrorKind::InvalidUtf8 => format!("arguments are UTF-8; {see}"),
-        _ if option.is_empty() => format!("the arguments are not as expected; {see}"),
-        _ => format!("{option} is not as expected; {see}"),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let names = subcommands(&program, command).join(", ");
+            format!("{at}expected a command: {names}; {see}")
+        }
+        ErrorKind::InvalidUtf8 => format!("arguments must be UTF-8; {see}"),
+        _ if option.is_empty() => format!("{at}invalid arguments; {see}"),
+        _ => format!("{option}: invalid value; {see}"),
     }
 }
 
-/// The first argument that is the name of a command.
-fn named<'p>(program: &'p Command, arguments: &[OsString]) -> Option<&'p str> {
+/// The first argument that is the name of a command, before any unknown command.
+fn named<'p>(program: &'p Command, arguments: &[OsString], error: &clap::Error) -> Option<&'p str> {
+    let unknown = texts(error, ContextKind::InvalidSubcommand);
     arguments
         .iter()
         .skip(1)
+        .take_while(|argument| !unknown.iter().any(|unknown| *argument == unknown.as_str()))
         .find_map(|argument| program.find_subcommand(argument))
         .map(Command::get_name)
+}
+
+/// The names of the subcommands of a command, or of the program.
+fn subcommands<'p>(program: &'p Command, command: Option<&str>) -> Vec<&'p str> {
+    command
+        .and_then(|name| program.find_subcommand(name))
+        .unwrap_or(program)
+        .get_subcommands()
+        .map(Command::get_name)
+        .filter(|name| *name != "help")
+        .collect()
 }
 
 fn takes_keys(command: Option<&str>) -> bool {
     matches!(command, Some("verify" | "inspect"))
 }
 
-/// Every option and operand of every command, as clap writes them in its messages.
+/// Every option and operand of every command, as clap formats them in its messages.
 fn options(program: &Command) -> Vec<String> {
     let of_one = |command: &Command| -> Vec<String> {
         command
@@ -131,7 +150,7 @@ fn options(program: &Command) -> Vec<String> {
         .collect()
 }
 
-/// What the context says, as far as it is the name of an option; never what was typed.
+/// The names of options in a context of the error; never what was typed.
 fn known(error: &clap::Error, kind: ContextKind, options: &[String]) -> Vec<String> {
     let mut names = texts(error, kind);
     names.retain(|name| options.contains(name));
@@ -146,7 +165,7 @@ fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// clap says that a value is missing as an empty wrong value.
+/// Whether a value is missing, which clap reports as an empty wrong value.
 fn is_missing_value(error: &clap::Error) -> bool {
     matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
         && texts(error, ContextKind::ValidValue).is_empty()

@@ -1,4 +1,4 @@
-//! The command line: which commands there are, and what all of them take.
+//! The command line: the commands, and the options that all of them share.
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,19 +23,20 @@ Example:
 
 Exit codes:
   0  done; every key was allowed
-  1  a key was denied (verify), or is not a well-formed key (inspect)
-  2  anything else: one line on standard error says what was expected
+  1  a key was denied (verify), or a text is not a well-formed key (inspect)
+  2  any other failure; one line on standard error explains it
 
 Environment:
-  KEYSTILE_STORE   the store, where --store is not given; others on this machine can see
-                   arguments, and should not see a password in one
-  KEYSTILE_KEY     the key for verify and inspect; standard input is then not read
-  KEYSTILE_PEPPER  VERSION:HEX, a secret of 32 bytes or more that digests are made
-                   under; retired ones follow behind commas";
+  KEYSTILE_STORE   the store, if --store is not given. Use it for a URL that contains a
+                   password: other users of this machine can see arguments
+  KEYSTILE_KEY     the key for verify and inspect, instead of standard input
+  KEYSTILE_PEPPER  VERSION:HEX, a secret of at least 32 bytes that digests are keyed
+                   with; add retired peppers after commas";
 
 /// Issue, verify, rotate and revoke API keys.
 ///
-/// A key is shown once, when it is issued. The store keeps its digest, and what it may do.
+/// A key is shown once, when it is issued. The store keeps only its digest and what it may
+/// do.
 #[derive(Debug, Parser)]
 #[command(name = "keystile", bin_name = "keystile", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -45,13 +46,13 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What all commands take.
+/// The options that all commands share.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
     /// Where the records are: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: for a
-    /// store that ends with the command. What is not there is made on first use, a file
-    /// readable by its owner alone.
+    /// store that lasts as long as the command. Created on first use; only its owner can
+    /// read the file.
     #[arg(
         long,
         global = true,
@@ -61,12 +62,12 @@ pub(crate) struct Common {
     )]
     #[arg(default_value = "sqlite:keystile.db", value_parser = StoreUrl::parse)]
     pub(crate) store: StoreUrl,
-    /// Write JSON, one object a line. Instants are RFC 3339 in UTC.
+    /// Write JSON, one object per line. Times are RFC 3339 in UTC.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Issue(Box<IssueArguments>),
@@ -82,10 +83,10 @@ pub(crate) enum Command {
     Template(TemplateArguments),
     Serve(Box<ServeArguments>),
     Inspect(InspectArguments),
-    /// Walk through the life of a key, on a store in a temporary folder.
+    /// Show the life of a key, on a store in a temporary directory.
     ///
-    /// Issues a key and sees it allowed, refused, limited, rotated and revoked. Prints each
-    /// request and its answer. Leaves nothing behind.
+    /// Issues a key, which is then allowed, denied, rate limited, rotated and revoked. Prints
+    /// each command and its output, and removes the directory at the end.
     ///
     /// Example:
     ///   keystile demo

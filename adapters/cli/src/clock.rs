@@ -1,4 +1,4 @@
-//! Instants as RFC 3339 spells them.
+//! Instants formatted as RFC 3339.
 
 use jiff::Timestamp;
 use keystile::UnixMillis;
@@ -8,7 +8,7 @@ pub(crate) fn spell(instant: UnixMillis) -> String {
     timestamp(instant).map_or_else(|| beyond(instant), |time| format!("{time:.0}"))
 }
 
-/// For programs: always three digits behind the second.
+/// For programs: always with milliseconds.
 pub(crate) fn spell_exactly(instant: UnixMillis) -> String {
     timestamp(instant).map_or_else(|| beyond(instant), |time| format!("{time:.3}"))
 }
@@ -18,8 +18,8 @@ fn timestamp(instant: UnixMillis) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok()
 }
 
-/// The last day of the year 9999, which the calendar leaves out so that every time zone
-/// can show what it has.
+/// An instant on the last day of the year 9999. The calendar leaves that day out, so that
+/// every instant exists in every time zone.
 fn beyond(instant: UnixMillis) -> String {
     format!("@{}ms", instant.get())
 }

@@ -10,24 +10,25 @@ const UNITS: [(char, u64); 4] = [
     ('s', 1_000),
 ];
 
-const EXPECTED: &str = "a duration is a whole number and s, m, h or d, such as 90s, 15m, 1h or 7d";
+const EXPECTED: &str =
+    "must be a duration: a whole number and s, m, h or d, such as 90s, 15m, 1h or 7d";
 const EXPECTED_LIFETIME: &str =
-    "a lifetime is a whole number and s, m, h or d, such as 90d or 12h, or the word never";
-const EXPECTED_RATE: &str =
-    "a rate limit is a whole number, a slash and a duration, such as 1000/1h";
-const EXPECTED_BOUND: &str =
-    "a bound is a whole number, a slash and a duration, such as 60/1m, or the word off";
+    "must be a whole number and s, m, h or d, such as 90d or 12h, or the word never";
+const EXPECTED_NONZERO: &str = "must be greater than zero, such as 90d, or the word never";
+const EXPECTED_RATE: &str = "must be a whole number, a slash and a duration, such as 1000/1h";
+const EXPECTED_LIMIT: &str =
+    "must be a whole number, a slash and a duration, such as 60/1m, or the word off";
 
-/// How long a key is to live; "never" ends is a word of its own.
+/// How long a key lives: a duration, or `never` for a key that does not expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     For(Millis),
     Ever,
 }
 
-/// How often something is taken; "off" is a word of its own.
+/// A limit that can be switched off: a rate, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bound {
+pub(crate) enum LimitOrOff {
     At(RateLimit),
     Off,
 }
@@ -43,9 +44,7 @@ pub(crate) fn lifetime(text: &str) -> Result<Lifetime, &'static str> {
         return Ok(Lifetime::Ever);
     }
     match read(text) {
-        Some(Millis::ZERO) => {
-            Err("a lifetime is longer than nothing, such as 90d; never is a word")
-        }
+        Some(Millis::ZERO) => Err(EXPECTED_NONZERO),
         Some(span) => Ok(Lifetime::For(span)),
         None => Err(EXPECTED_LIFETIME),
     }
@@ -61,15 +60,15 @@ pub(crate) fn rate(text: &str) -> Result<RateLimit, &'static str> {
     RateLimit::new(limit, window).map_err(|error| error.message())
 }
 
-/// A bound: a rate limit, or `off`.
-pub(crate) fn bound(text: &str) -> Result<Bound, &'static str> {
+/// A rate limit, or `off`.
+pub(crate) fn limit_or_off(text: &str) -> Result<LimitOrOff, &'static str> {
     if text == "off" {
-        return Ok(Bound::Off);
+        return Ok(LimitOrOff::Off);
     }
     rate(text)
-        .map(Bound::At)
+        .map(LimitOrOff::At)
         .map_err(|expected| match expected {
-            EXPECTED_RATE => EXPECTED_BOUND,
+            EXPECTED_RATE => EXPECTED_LIMIT,
             other => other,
         })
 }
@@ -89,7 +88,7 @@ pub(crate) fn spell(span: Millis) -> String {
         )
 }
 
-/// The rate limit as it is written; a burst that is not the limit is said.
+/// The rate limit as options take it, followed by its burst if that differs.
 pub(crate) fn spell_rate(limit: &RateLimit) -> String {
     let spelled = format!("{}/{}", limit.limit(), spell(limit.window()));
     if limit.burst() == limit.limit() {
@@ -99,7 +98,7 @@ pub(crate) fn spell_rate(limit: &RateLimit) -> String {
     }
 }
 
-/// The time in minutes, or seconds where it is short, rounded up.
+/// The time in hours or minutes, or in seconds if it is short, rounded up.
 pub(crate) fn spell_wait(wait: Millis) -> String {
     let seconds = wait.secs_ceil();
     match seconds {
@@ -116,7 +115,7 @@ fn read(text: &str) -> Option<Millis> {
     count.checked_mul(*millis).map(Millis::new)
 }
 
-/// Digits alone: a sign or a space is no part of a number here.
+/// A number of digits only: signs and spaces are not accepted.
 pub(crate) fn whole(text: &str) -> Option<u64> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -195,11 +194,11 @@ mod tests {
             "1 /1h",
         ] {
             assert!(rate(text).is_err(), "{text}");
-            assert!(bound(text).is_err(), "{text}");
+            assert!(limit_or_off(text).is_err(), "{text}");
         }
-        assert_eq!(bound("1000/1h"), Ok(Bound::At(hourly)));
-        assert_eq!(bound("off"), Ok(Bound::Off));
-        assert_eq!(bound("Off"), Err(EXPECTED_BOUND));
+        assert_eq!(limit_or_off("1000/1h"), Ok(LimitOrOff::At(hourly)));
+        assert_eq!(limit_or_off("off"), Ok(LimitOrOff::Off));
+        assert_eq!(limit_or_off("Off"), Err(EXPECTED_LIMIT));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `keystile events`: what happened to keys, from the audit.
+//! `keystile events`: prints the audit log.
 
 use clap::Args;
 use keystile::{Event, KeyId};
@@ -11,19 +11,19 @@ use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{clock, values};
 
-/// Show what happened to keys, in order: issued, rotated, revoked and so on.
+/// Show the audit log: when keys were issued, rotated, revoked and so on.
 ///
-/// With --json each event is an object with number, at, kind, key_id, reason and successor.
+/// With --json, each event is an object with number, at, kind, key_id, reason and successor.
 ///
 /// Example:
 ///   keystile events 1AbCdEfGhIjKlMnO
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EventsArguments {
-    /// A key's public id; all keys where it is left out.
+    /// A key's public id [default: the events of all keys]
     #[arg(value_name = "ID", value_parser = values::id)]
     id: Option<KeyId>,
-    /// Begin behind the event of this number.
+    /// Start after the event with this number.
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     after: Option<u64>,
 }

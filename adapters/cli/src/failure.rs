@@ -1,4 +1,4 @@
-//! Why a command could not be carried out: one line on standard error, and exit code 2.
+//! Why a command failed: one line on standard error, and exit code 2.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -6,10 +6,10 @@ use std::io;
 
 use keystile_store::{StoreError, UnavailableKind};
 
-/// How a command ended that was carried out.
+/// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It was done, or every key was allowed.
+    /// It did its work, or every key was allowed.
     Done,
     /// A key was denied.
     Denied,
@@ -27,12 +27,12 @@ impl Exit {
 /// The exit code of every failure.
 pub(crate) const FAILED: u8 = 2;
 
-/// Why a command was not carried out. The text is one line, and repeats no input.
+/// Why a command failed. The message is one line, and never repeats input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// To be said on standard error.
+    /// A message for standard error.
     Said(Cow<'static, str>),
-    /// The reader of standard output went away.
+    /// The reader of standard output closed it: there is no one to print a message for.
     ReaderGone,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Said(text) => f.write_str(text),
-            Self::ReaderGone => f.write_str("no one reads standard output"),
+            Self::ReaderGone => f.write_str("standard output was closed by its reader"),
         }
     }
 }
@@ -57,12 +57,12 @@ impl From<keystile::Error> for Failure {
     }
 }
 
-/// Of writing to standard output; what is read or opened has texts of its own.
+/// For writes to standard output. Reading and opening have their own messages.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ReaderGone,
-            _ => Self::expected("standard output could not be written"),
+            _ => Self::expected("cannot write to standard output"),
         }
     }
 }
@@ -71,51 +71,54 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable { kind, .. } => Self::expected(advice(kind)),
-            StoreError::NotFound => Self::expected("there is no key with this id in the store"),
+            StoreError::NotFound => Self::expected("the store has no key with this id"),
             StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
             StoreError::Refused(error) => error.into(),
             StoreError::Corrupt(error) => {
-                Self::Said(format!("a row of the store is damaged: {error}").into())
+                Self::Said(format!("the store contains a damaged row: {error}").into())
             }
-            // The texts of the other kinds hold no input.
+            // The messages of the other kinds contain no input.
             other => Self::Said(other.to_string().into()),
         }
     }
 }
 
-/// What can be done about a store that cannot be used. The store's own texts may hold the
-/// name of a file, a user or a database, and so anything that was in an argument: they are
-/// not printed.
+/// What to do about a store that cannot be used.
+///
+/// A store's own messages can contain the name of a file, a user or a database, and so any
+/// part of an argument: they are not printed.
 const fn advice(kind: UnavailableKind) -> &'static str {
     match kind {
         UnavailableKind::Unreachable => {
-            "the PostgreSQL server cannot be reached: check that it runs, and host and port"
+            "cannot reach the PostgreSQL server: check that it is running, and its host and port"
         }
         UnavailableKind::Late => "the PostgreSQL server does not answer in time; try again",
-        UnavailableKind::Credentials => "the PostgreSQL server refuses the user or the password",
-        UnavailableKind::NoDatabase => "the PostgreSQL server has no such database",
+        UnavailableKind::Credentials => "the PostgreSQL server rejected the user or the password",
+        UnavailableKind::NoDatabase => {
+            "the PostgreSQL server has no such database: create it first, or correct its name"
+        }
         UnavailableKind::NoRight => {
-            "the PostgreSQL user lacks a right on the store's tables, or to make them"
+            "the PostgreSQL user needs the privileges to create the store's tables, or to use them"
         }
         UnavailableKind::NotAdoptable => {
-            "the existing table api_keys cannot be adopted: a column is missing or of another type"
+            "cannot adopt the existing table api_keys: a column is missing or has another type"
         }
-        UnavailableKind::TooNew => "the store's tables are newer than this program",
+        UnavailableKind::TooNew => {
+            "the store was migrated by a newer version of keystile: upgrade this program"
+        }
         UnavailableKind::ReadOnly => {
-            "the store cannot be written: the file or its folder is read-only"
+            "cannot write to the store: the file or its directory is read-only"
         }
-        UnavailableKind::Full => "the store cannot be written: no space is left",
+        UnavailableKind::Full => "cannot write to the store: no space left on the device",
         UnavailableKind::NotADatabase => "the store's file is not an SQLite database",
         UnavailableKind::Damaged => "the store's file is a damaged SQLite database",
-        UnavailableKind::Locked => {
-            "the store is busy: another program has held it too long; try again"
-        }
+        UnavailableKind::Locked => "the store is locked by another program; try again",
         UnavailableKind::CannotOpen => {
-            "the store's file cannot be opened: check that its folder exists and is writable"
+            "cannot open the store: check that its directory exists and is writable"
         }
-        UnavailableKind::Io => "the store's file cannot be read or written",
+        UnavailableKind::Io => "cannot read or write the store: disk I/O error",
         UnavailableKind::NoTables => {
-            "the store's tables are not there or not up to date; it may belong to something else"
+            "the store's tables are missing: the file belongs to another application"
         }
         _ => "the store is unavailable",
     }

@@ -1,4 +1,4 @@
-//! A new key is handed over: shown once, on standard output alone.
+//! Prints a new key: once, and only on standard output.
 
 use keystile::{ApiKey, KeyRecord, UnixMillis};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 use crate::view::RecordView;
 
-/// The key that a new one takes the place of.
+/// The key that a new one replaces.
 pub(crate) struct Replaced<'r> {
     pub(crate) key_id: &'r str,
     pub(crate) ends_at: String,
@@ -24,7 +24,7 @@ struct Handover<'k> {
     record: RecordView<'k>,
 }
 
-/// Writes the key out and sees that it went. The store has its record already.
+/// Prints the key, and checks that it was written. The store has its record already.
 pub(crate) fn show(
     key: &ApiKey,
     record: &KeyRecord,
@@ -45,10 +45,10 @@ pub(crate) fn show(
         surroundings.line(key.expose())
     };
     let flushed = written.and_then(|()| Ok(surroundings.output.flush()?));
-    // Not quiet even where nobody reads: a record is left whose key nobody has.
+    // Reported even if the reader is gone: the store now has a record whose key is lost.
     flushed.map_err(|_| {
         let id = &record.id;
-        let lost = format!("the new key could not be written out and is lost; revoke {id}");
+        let lost = format!("the new key could not be printed and is lost; revoke {id}");
         Failure::Said(lost.into())
     })
 }

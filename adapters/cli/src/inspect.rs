@@ -1,4 +1,4 @@
-//! `keystile inspect`: what is this string?
+//! `keystile inspect`: whether a text is a key.
 
 use clap::Args;
 use keystile::{Environment, Finding, Inspection, KeyFormat, KeyId, Prefix};
@@ -10,15 +10,15 @@ use crate::presented::Presented;
 use crate::surroundings::Surroundings;
 use crate::values;
 
-/// Say what a text is: a key, a mistyped one, a part of one, or something else.
+/// Check whether a text is a well-formed key, and if not, what is wrong with it.
 ///
-/// Works without a store: whether a key was ever issued is not known here. The text comes
-/// from standard input, one a line, or from KEYSTILE_KEY; never from an argument.
+/// Works offline: it cannot know whether a key was ever issued. Texts are read from standard
+/// input, one per line, or from KEYSTILE_KEY; never from an argument.
 ///
-/// With --json each answer is an object with finding (well_formed, wrong_checksum,
+/// With --json, each answer is an object with finding (well_formed, wrong_checksum,
 /// wrapped, wrong_length, wrong_character, foreign or empty), key_id, environment, hint.
 ///
-/// Exits with 0 if every text is a well-formed key, 1 if not, 2 on an error.
+/// Exits with 0 if every text is a well-formed key, 1 if one is not, 2 on an error.
 ///
 /// Example:
 ///   echo "$KEY" | keystile inspect
@@ -26,8 +26,8 @@ use crate::values;
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct InspectArguments {
-    /// What your keys begin with. Keys of other prefixes are then foreign; without it,
-    /// whole keys of every prefix are known, and parts of those that begin with ks.
+    /// The prefix of your keys. Keys with any other prefix are then foreign. If it is not
+    /// given, whole keys of any prefix are recognised, and parts of keys that start with ks.
     #[arg(long, value_name = "P", value_parser = values::prefix)]
     prefix: Option<Prefix>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(
     Ok(exit)
 }
 
-/// The formats that a text may be of, the likeliest first.
+/// The formats that a text may have, the most likely first.
 fn formats(prefix: Option<&Prefix>) -> Result<Vec<KeyFormat>, Failure> {
     let name = prefix.map_or(DEFAULT_PREFIX, Prefix::as_str);
     let mut formats = vec![KeyFormat::structured(name)?, KeyFormat::opaque(name)?];
@@ -69,7 +69,7 @@ fn formats(prefix: Option<&Prefix>) -> Result<Vec<KeyFormat>, Failure> {
     Ok(formats)
 }
 
-/// The finding that says most.
+/// The most informative finding.
 fn inspect(formats: &[KeyFormat], text: &[u8]) -> Inspection {
     let telling = |finding| match finding {
         Finding::WellFormed => 0,

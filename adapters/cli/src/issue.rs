@@ -1,4 +1,4 @@
-//! `keystile issue`: a new key, shown once.
+//! `keystile issue`: creates a key and prints it, once.
 
 use clap::{Args, ValueEnum};
 use keystile::{
@@ -17,11 +17,11 @@ use crate::{clock, values};
 
 /// Issue a key and print it, once.
 ///
-/// The key alone goes to standard output; what it may do, and its public id, go to
-/// standard error. The store keeps a digest: a key that is lost cannot be shown again.
-/// What is left out is the least: no permissions, and an end after 90 days.
+/// Only the key goes to standard output; its public id and what it may do go to standard
+/// error. The store keeps a digest, so a lost key cannot be shown again. Defaults are the
+/// most restrictive: no permissions, expires in 90 days.
 ///
-/// With --json, standard output has one object with key, key_id and record.
+/// With --json, standard output is one object with key, key_id and record.
 ///
 /// Example:
 ///   keystile issue --client 'Acme Ltd' --env live --permission invoices:read
@@ -30,56 +30,54 @@ use crate::{clock, values};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct IssueArguments {
-    /// Whose key it is, for people.
+    /// The name of the client that gets the key.
     #[arg(long, value_name = "NAME", value_parser = values::client)]
     client: String,
-    /// An address to send notices to.
+    /// The e-mail address that notices are sent to.
     #[arg(long, value_name = "ADDRESS", value_parser = values::email)]
     email: Option<String>,
     /// The account or tenant that the key belongs to.
     #[arg(long, value_name = "OWNER", value_parser = values::owner)]
     owner: Option<String>,
-    /// The deployment that the key is for, such as live or test.
+    /// The environment that the key is for, such as live or test.
     #[arg(long, visible_alias = "environment", value_name = "E", value_parser = values::environment)]
     env: Option<Environment>,
-    /// A permission, such as invoices:read; * stands for a whole segment. Any number of
-    /// times.
+    /// A permission, such as invoices:read; * matches a whole segment. Repeatable.
     #[arg(long = "permission", value_name = "P", value_parser = values::permission)]
     permissions: Vec<String>,
-    /// An endpoint rule, such as 'GET,HEAD /api/data/*'. Any number of times; without one,
-    /// endpoints are not restricted.
+    /// An endpoint rule, such as 'GET,HEAD /api/data/*'. Repeatable [default: any endpoint]
     #[arg(long = "endpoint", value_name = "RULE", value_parser = values::endpoint)]
     endpoints: Vec<String>,
-    /// A template whose permissions, rate limit and endpoints the key gets; what is said
-    /// beside it must lie within it.
+    /// A template that sets the permissions, rate limit and endpoints; other options may
+    /// only narrow it.
     #[arg(long, value_name = "NAME", value_parser = values::template)]
     template: Option<TemplateName>,
-    /// An address or a block of them that the key may be used from. Any number of times;
-    /// without one, from anywhere.
+    /// An address or CIDR block that the key may be used from. Repeatable [default: any
+    /// address]
     #[arg(long = "network", value_name = "CIDR", value_parser = values::network)]
     networks: Vec<String>,
-    /// How often it may be used, such as 1000/1h.
+    /// The rate limit, such as 1000/1h [default: none]
     #[arg(long, value_name = "N/TIME", value_parser = duration::rate, allow_hyphen_values = true)]
     rate_limit: Option<RateLimit>,
-    /// How many times it may be used in all.
+    /// How many times the key may be used in total [default: unlimited]
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     uses: Option<u64>,
-    /// How long it lives, such as 90d, 12h or never.
+    /// How long the key lives, such as 90d, 12h or never.
     #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true, default_value = "90d")]
     expires_in: Lifetime,
-    /// JSON of your own, at most 16 KiB.
+    /// Custom JSON, at most 16 KiB.
     #[arg(long, value_name = "JSON", value_parser = values::metadata)]
     metadata: Option<String>,
-    /// structured: found by its id, and a typo is refused without a look-up. opaque: a
-    /// prefix and 64 hex digits.
+    /// The key's format. structured: has a public id and a checksum, so that typos are
+    /// refused without a lookup. opaque: a prefix and 64 hex digits.
     #[arg(long, value_enum, default_value = "structured")]
     format: Format,
-    /// What the key begins with.
+    /// The prefix that the key starts with.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
 }
 
-/// What keys begin with unless it is said otherwise.
+/// The prefix of keys if none is given.
 pub(crate) const DEFAULT_PREFIX: &str = "ks";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -101,7 +99,7 @@ pub(crate) async fn run(
         Format::Opaque => KeyFormat::opaque(prefix)?,
     };
     let now = UnixMillis::now()?;
-    // All that can be refused is refused before the store is opened, and so made.
+    // Whatever can be refused is refused before the store is opened, and so created.
     let issued = keystile::issue(&format, &setting.peppers, &request, &mut SysRng, now)?;
 
     let opened = setting.open().await?;
@@ -125,7 +123,7 @@ fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
     let template = arguments.template.as_ref().map(|name| {
         ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
             let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
-            Failure::Said(format!("--template must be one of: {known}").into())
+            Failure::Said(format!("--template: must be one of {known}").into())
         })
     });
     let mut request = IssueRequest::new(&arguments.client)?
@@ -153,7 +151,7 @@ fn given<'a, T>(
     (!texts.is_empty()).then(|| check(texts)).transpose()
 }
 
-/// What the new key may do, on standard error.
+/// Prints what the new key may do, on standard error.
 fn describe(record: &KeyRecord, surroundings: &mut Surroundings<'_>) {
     surroundings.remark(&format!("issued {} for {}", record.id, record.client_name));
     let mut row = |name: &str, value: &str| surroundings.remark(&format!("  {name:<12} {value}"));
@@ -180,5 +178,5 @@ fn describe(record: &KeyRecord, surroundings: &mut Surroundings<'_>) {
         "expires",
         &record.expires_at.map_or("never".to_owned(), clock::spell),
     );
-    surroundings.remark("The key is shown this once; the store keeps its digest alone.");
+    surroundings.remark("This is the only time the key is shown; the store keeps only its digest.");
 }

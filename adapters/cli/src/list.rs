@@ -1,4 +1,4 @@
-//! `keystile list`: the keys of a store.
+//! `keystile list`: the keys in a store.
 
 use clap::Args;
 use keystile::{KeyRecord, UnixMillis};
@@ -12,8 +12,8 @@ use crate::{clock, values};
 
 /// List keys, in the order in which they were issued.
 ///
-/// STATUS is active, retiring (replaced, and still in its overlap), replaced, expired,
-/// suspended or revoked. With --json each key is an object on a line of its own.
+/// STATUS is active, retiring (replaced, but still in its overlap), replaced, expired,
+/// suspended or revoked. With --json, each line is one key as an object.
 ///
 /// Example:
 ///   keystile list --owner acme
@@ -21,18 +21,18 @@ use crate::{clock, values};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ListArguments {
-    /// Of this owner alone.
+    /// List only keys of this owner.
     #[arg(long, value_name = "OWNER", value_parser = values::owner)]
     owner: Option<String>,
-    /// Of this client alone.
+    /// List only keys of this client.
     #[arg(long, value_name = "NAME", value_parser = values::client)]
     client: Option<String>,
-    /// At most so many; all of them where it is not said.
+    /// The maximum number of keys to list [default: all]
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     limit: Option<u64>,
 }
 
-/// Records held in memory at once, however many there are.
+/// How many records are held in memory at once.
 pub(crate) const PAGE: usize = 200;
 
 /// Carries out `keystile list`.
@@ -72,7 +72,7 @@ pub(crate) async fn run(
 
 const HEADING: &str = "ID                STATUS     EXPIRES               ENV           CLIENT                    PERMISSIONS";
 
-/// Columns of fixed width: all records would have to be read to make them fit.
+/// Columns have a fixed width: to fit them, all records would have to be read first.
 fn row(record: &KeyRecord, now: UnixMillis) -> String {
     let expires = record.expires_at.map_or("never".to_owned(), clock::spell);
     let environment = record

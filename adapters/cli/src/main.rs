@@ -1,12 +1,13 @@
 //! `keystile` on the command line: issue, verify, rotate and revoke API keys.
 //!
-//! Each command stands in a file of its own. They read and write [`Surroundings`] alone,
-//! work on any store, and end with exit code 0, 1 (a key was denied) or 2 (anything else).
+//! Each command has its own file. Commands read and write only [`Surroundings`], work on any
+//! store, and exit with 0 (done), 1 (a key was denied) or 2 (any other failure).
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod any_store;
+mod arg_errors;
 mod arguments;
 mod clock;
 mod demo;
@@ -23,6 +24,7 @@ mod presented;
 mod program;
 mod revoke;
 mod rotate;
+mod script;
 mod serve;
 mod setting;
 mod show;
@@ -30,11 +32,9 @@ mod store_url;
 mod surroundings;
 mod suspend;
 mod template;
-mod usage;
 mod values;
 mod verify;
 mod view;
-mod walk;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ use std::process::ExitCode;
 use crate::surroundings::Surroundings;
 
 fn main() -> ExitCode {
-    // A panic would be a bug, and its text might hold anything: say none of it.
+    // A panic is a bug, and its message might contain a key: print none of it.
     std::panic::set_hook(Box::new(|_| {
         let _ = writeln!(
             std::io::stderr(),
@@ -52,12 +52,12 @@ fn main() -> ExitCode {
     }));
     let input = std::io::stdin();
     let code = program::run(
-        std::env::args_os(),
+        std::env::args_os().collect(),
         &mut Surroundings {
             input_is_terminal: input.is_terminal(),
             input: &mut input.lock(),
             output: &mut std::io::stdout().lock(),
-            // Not locked: what serves writes its log there from all its threads.
+            // Not locked: `serve` logs to it from all its threads.
             errors: &mut std::io::stderr(),
             key: std::env::var_os(presented::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),

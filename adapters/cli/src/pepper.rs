@@ -1,4 +1,4 @@
-//! The peppers of `KEYSTILE_PEPPER`: `VERSION:HEX`, the current one first, then retired ones.
+//! The peppers in `KEYSTILE_PEPPER`: `VERSION:HEX`, the current one first, then retired ones.
 
 use std::ffi::OsStr;
 
@@ -12,10 +12,10 @@ use crate::failure::Failure;
 pub(crate) const VARIABLE: &str = "KEYSTILE_PEPPER";
 
 const EXPECTED: Failure = Failure::expected(
-    "KEYSTILE_PEPPER is VERSION:HEX with 64 hex digits or more, such as 1:00ff…; retired peppers follow behind commas",
+    "KEYSTILE_PEPPER must be VERSION:HEX with at least 64 hex digits, such as 1:00ff…; retired peppers follow after commas",
 );
 
-/// The ring that the variable describes; none where it is not set or empty.
+/// The ring that the variable describes; an empty ring if it is unset or empty.
 pub(crate) fn ring(value: Option<&OsStr>) -> Result<PepperRing, Failure> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(PepperRing::none());

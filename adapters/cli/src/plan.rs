@@ -1,4 +1,4 @@
-//! `keystile plan`: which keys are due for a notice, a rotation or a clean-up.
+//! `keystile plan`: lists keys that are due for a notice, a rotation or a clean-up.
 
 use clap::Args;
 use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy, UnixMillis};
@@ -11,22 +11,22 @@ use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{clock, duration};
 
-/// Say which keys are due for a notice, a rotation or a clean-up. Nothing is changed.
+/// List keys that are due for a notice, a rotation or a clean-up. Changes nothing.
 ///
-/// A key is due for a notice 14, 7 and 1 days before it ends, or within the time that
-/// --within says; for rotation 7 days before it ends or reaches 90 days of age; for a
-/// clean-up 30 days after it ended. A notice goes to the client's e-mail address.
+/// A key is due for a notice 14, 7 and 1 days before it ends, or within --within of its end;
+/// for rotation 7 days before it ends or reaches 90 days of age; for a clean-up 30 days
+/// after it ended. Notices go to the client's e-mail address.
 ///
-/// With --json each is an object with key_id, client_name, client_email, action (notice,
-/// rotate or clean_up), at (when the key ends or ended) and lead (of a notice: the lead
-/// time reached, such as 7d; send one notice for each key and lead).
+/// With --json, each line is an object with key_id, client_name, client_email, action
+/// (notice, rotate or clean_up), at (when the key ends or ended) and lead (for a notice: the
+/// lead time that was reached, such as 7d; send one notice per key and lead).
 ///
 /// Example:
 ///   keystile plan --within 30d
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct PlanArguments {
-    /// Announce keys that end within this time.
+    /// Include a notice for every key that ends within this time.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     within: Option<Millis>,
 }
@@ -81,7 +81,11 @@ fn print(
         PlanAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
         PlanAction::Rotate { ends_at } => ("rotate", ends_at, None),
         PlanAction::CleanUp { ended_at } => ("clean_up", ended_at, None),
-        _ => return Err(Failure::expected("the plan has an action without a name")),
+        _ => {
+            return Err(Failure::expected(
+                "the plan contains an unknown action; please report it",
+            ));
+        }
     };
     if json {
         return surroundings.json(&DueView {

@@ -1,6 +1,6 @@
-//! The keys that are presented to a command: standard input, one a line, or `KEYSTILE_KEY`.
+//! The keys that a command reads: from standard input, one per line, or from `KEYSTILE_KEY`.
 //!
-//! Never an argument: every user of a machine can read the arguments of all its programs.
+//! Never from an argument: every user of a machine can see the arguments of all programs.
 
 use std::ffi::OsString;
 use std::io::{BufRead, ErrorKind};
@@ -14,23 +14,23 @@ use crate::surroundings::Surroundings;
 /// The environment variable.
 pub(crate) const VARIABLE: &str = "KEYSTILE_KEY";
 
-/// Presented keys, read one at a time. However long a line is, no more of it is kept than
-/// shows that it is too long.
+/// Presented keys, read one at a time. If a line is too long, only enough of it is kept to
+/// show that.
 pub(crate) struct Presented {
-    /// What `KEYSTILE_KEY` holds, until it was asked for.
+    /// The value of `KEYSTILE_KEY`, until it is read.
     variable: Option<OsString>,
-    /// The present line, in place: text that grew would leave copies behind unwiped.
+    /// The current line, in one allocation: a buffer that grows leaves unwiped copies.
     line: Zeroizing<Vec<u8>>,
     answered: bool,
     ended: bool,
 }
 
 impl Presented {
-    /// The key of the variable where it is set, else those of standard input.
+    /// The key in the variable if it is set, otherwise those on standard input.
     pub(crate) fn new(surroundings: &mut Surroundings<'_>) -> Self {
         let variable = surroundings.key.take().filter(|key| !key.is_empty());
         if variable.is_none() && surroundings.input_is_terminal {
-            surroundings.remark("Enter a key, or several, one a line; end with Ctrl-D.");
+            surroundings.remark("Enter one or more keys, one per line; finish with Ctrl-D.");
         }
         Self {
             variable,
@@ -40,8 +40,8 @@ impl Presented {
         }
     }
 
-    /// The next key, as it was sent but for the end of its line. Input that is empty
-    /// presents one empty key, so that there is always an answer.
+    /// The next key, without its line ending. Empty input is one empty key, so that there is
+    /// always an answer.
     pub(crate) fn next(&mut self, input: &mut dyn BufRead) -> Result<Option<&[u8]>, Failure> {
         if self.ended {
             return Ok(None);
@@ -67,17 +67,17 @@ impl Presented {
     }
 }
 
-/// A line that is longer than a key can be, its end included.
+/// Longer than any key, including the line ending.
 const LINE_BYTES_MAX: usize = KEY_TEXT_BYTES_MAX + 3;
 
-/// Reads a line, its end included, and keeps the first bytes of it; whether there was one.
+/// Reads a line with its ending, and keeps its first bytes. Returns whether there was one.
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
     let mut found = false;
     loop {
         let bytes = match input.fill_buf() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return Err(Failure::expected("standard input could not be read")),
+            Err(_) => return Err(Failure::expected("cannot read standard input")),
         };
         if bytes.is_empty() {
             return Ok(found);
@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_one_key_and_input_is_left_alone() {
+    fn the_variable_is_one_key_and_input_is_not_read() {
         assert_eq!(presented(Some("k"), b"a\nb"), [b"k"]);
         assert_eq!(presented(Some("k\n"), b""), [b"k"]);
         assert_eq!(presented(Some(""), b"a"), [b"a"]);
     }
 
     #[test]
-    fn long_lines_are_cut_behind_the_length_of_a_key() {
+    fn long_lines_are_cut_after_the_length_of_a_key() {
         let mut input = vec![b'x'; 1 << 20];
         input.extend(b"\nshort\n");
         let keys = presented(None, &input);

@@ -9,19 +9,15 @@ use crate::failure::{Exit, FAILED, Failure};
 use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{
-    demo, events, inspect, issue, list, pepper, plan, revoke, rotate, serve, show, suspend,
-    template, usage, verify,
+    arg_errors, demo, events, inspect, issue, list, pepper, plan, revoke, rotate, serve, show,
+    suspend, template, verify,
 };
 
-/// Carries out one command. What went wrong is said in one line on standard error.
-pub(crate) fn run(
-    arguments: impl IntoIterator<Item = OsString>,
-    surroundings: &mut Surroundings<'_>,
-) -> u8 {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+/// Runs one command. A failure is reported in one line on standard error.
+pub(crate) fn run(arguments: Vec<OsString>, surroundings: &mut Surroundings<'_>) -> u8 {
     let done = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => carry_out(&parsed, surroundings),
-        Err(error) => usage::answer(&error, &arguments, surroundings),
+        Err(error) => arg_errors::report(&error, &arguments, surroundings),
     };
     let flushed = surroundings.output.flush().map_err(Failure::from);
     match done.and_then(|exit| flushed.map(|()| exit)) {
@@ -38,7 +34,7 @@ fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Resu
     let json = arguments.common.json;
     // These need no store.
     match &arguments.command {
-        Command::Demo => return demo::run(json, surroundings),
+        Command::Demo => return demo::run(run, json, surroundings),
         Command::Inspect(inspect) => return inspect::run(inspect, json, surroundings),
         Command::Template(template) => return template::run(template, json, surroundings),
         _ => {}
@@ -55,7 +51,7 @@ fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Resu
     runtime
         .enable_all()
         .build()
-        .map_err(|_| Failure::expected("the program cannot start its threads"))?
+        .map_err(|_| Failure::expected("cannot start a thread"))?
         .block_on(on_store(&arguments.command, &setting, surroundings))
 }
 

@@ -1,4 +1,4 @@
-//! `keystile revoke`: a key is refused from now on, for good.
+//! `keystile revoke`: ends a key permanently.
 
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
@@ -10,19 +10,19 @@ use crate::surroundings::Surroundings;
 use crate::values;
 use crate::view::RecordView;
 
-/// Revoke a key, for good: it is refused from now on.
+/// Revoke a key permanently: it is refused from now on.
 ///
-/// A key that is revoked already stays as it is, with its first reason.
+/// A key that is already revoked keeps its first reason.
 ///
 /// Example:
 ///   keystile revoke 1AbCdEfGhIjKlMnO --reason 'found in a public repository'
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RevokeArguments {
-    /// The key's public id, as issue and list print it.
+    /// The key's public id, as printed by issue and list.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
-    /// Why, for the audit.
+    /// Why the key is revoked, for the audit log.
     #[arg(long, value_name = "TEXT", value_parser = values::reason)]
     reason: String,
 }
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     let done = if outcome.is_changed() {
         "revoked"
     } else {
-        "was revoked already:"
+        "already revoked:"
     };
     let record = outcome.record();
     if setting.json {

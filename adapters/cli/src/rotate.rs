@@ -1,4 +1,4 @@
-//! `keystile rotate`: a new key takes the place of an old one.
+//! `keystile rotate`: replaces a key with a new one.
 
 use clap::Args;
 use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
@@ -10,16 +10,17 @@ use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{clock, duration, values};
 
-/// Give a key a successor and print it, once.
+/// Replace a key with a new one, and print the new key, once.
 ///
-/// The successor may do what the old key may, and shares its rate limit and uses. The old
-/// key lives on for the overlap, but never past its own expiry. The new key alone goes to
-/// standard output. A suspended, revoked, expired or already replaced key is not rotated.
+/// The new key has the permissions and limits of the old one, and shares its rate limit and
+/// uses. The old key keeps working for the overlap, but never past its own expiry. Only the
+/// new key goes to standard output. A key that is suspended, revoked, expired or already
+/// replaced cannot be rotated.
 ///
-/// The new key has a CRC-32 as its check, or the usual 32 random bytes: where a service takes
-/// only keys with a keyed check, or of another length, let that service rotate them.
+/// The new key has a CRC-32 check, or 32 random bytes if its format is opaque. If your
+/// service accepts only keys with a keyed check or of another length, rotate them there.
 ///
-/// With --json, standard output has one object with key, key_id, replaces (the old id),
+/// With --json, standard output is one object with key, key_id, replaces (the old id),
 /// replaced_ends_at and record.
 ///
 /// Example:
@@ -27,17 +28,17 @@ use crate::{clock, duration, values};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RotateArguments {
-    /// The key's public id, as issue and list print it.
+    /// The key's public id, as printed by issue and list.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
-    /// How long the old key lives on; 0s ends it at once. 7d, or --max-age where that is
-    /// shorter.
+    /// How long the old key keeps working; 0s ends it at once [default: 7d, or --max-age if
+    /// that is shorter]
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     overlap: Option<Millis>,
-    /// The first use of the new key ends the overlap.
+    /// End the overlap as soon as the new key is used.
     #[arg(long)]
     end_on_first_use: bool,
-    /// How long the new key lives: 1h to 90d.
+    /// How long the new key lives, 1h to 90d.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "90d")]
     max_age: Millis,
 }
@@ -73,7 +74,7 @@ pub(crate) async fn run(
     if !setting.json {
         let client = &successor.client_name;
         surroundings.remark(&format!(
-            "issued {} for {client}, in place of {id}",
+            "issued {} for {client}, replacing {id}",
             successor.id
         ));
         let expires = successor
@@ -84,7 +85,8 @@ pub(crate) async fn run(
         if policy.ends_on_first_use() {
             surroundings.remark("  or as soon as the new key is used");
         }
-        surroundings.remark("The key is shown this once; the store keeps its digest alone.");
+        surroundings
+            .remark("This is the only time the key is shown; the store keeps only its digest.");
     }
     Ok(Exit::Done)
 }

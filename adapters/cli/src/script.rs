@@ -1,5 +1,5 @@
-//! Commands run one after another on a store of their own, and shown without what differs
-//! each time.
+//! A script of commands on a temporary store. Its output is the same on every run: keys, ids
+//! and dates are replaced by names.
 
 use std::ffi::OsString;
 
@@ -8,48 +8,90 @@ use keystile::KeyFormat;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::demo::Step;
 use crate::failure::Failure;
-use crate::program;
 use crate::surroundings::Surroundings;
 
-const ASTRAY: Failure = Failure::expected("the demo did not go as it should; please report it");
+const UNEXPECTED: Failure =
+    Failure::expected("a step of the demo had an unexpected result; please report it");
 
-/// A walk through commands, with the variables that they left.
-pub(crate) struct Walk {
+/// Runs a command line and returns its exit code.
+pub(crate) type Program = fn(Vec<OsString>, &mut Surroundings<'_>) -> u8;
+
+/// A step of a script. What is shown is what is run.
+pub(crate) struct Step {
+    /// What it shows; empty if it continues the step before.
+    pub(crate) title: &'static str,
+    /// The variables that are sent on standard input, one per line.
+    pub(crate) input: &'static [&'static str],
+    /// The arguments, with double quotes and variables as in a shell.
+    pub(crate) command: &'static str,
+    /// The variables that the new key and its id are assigned to.
+    pub(crate) keeps: Option<[&'static str; 2]>,
+    /// The expected exit code; with any other, the script fails.
+    pub(crate) exit: u8,
+}
+
+impl Step {
+    pub(crate) const fn new(title: &'static str, command: &'static str, exit: u8) -> Self {
+        let (input, keeps): (&[&str], _) = (&[], None);
+        Self {
+            title,
+            input,
+            command,
+            keeps,
+            exit,
+        }
+    }
+
+    pub(crate) const fn keeps(self, variables: [&'static str; 2]) -> Self {
+        Self {
+            keeps: Some(variables),
+            ..self
+        }
+    }
+
+    pub(crate) const fn with(self, input: &'static [&'static str]) -> Self {
+        Self { input, ..self }
+    }
+}
+
+/// The state of a script: its store, and the variables that its steps have set.
+pub(crate) struct Script {
+    program: Program,
     folder: TempDir,
     variables: Vec<(&'static str, Zeroizing<String>)>,
 }
 
-impl Walk {
-    /// A store in a temporary folder.
-    pub(crate) fn begin() -> Result<Self, Failure> {
+impl Script {
+    /// A script whose store is in a temporary directory.
+    pub(crate) fn new(program: Program) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("keystile-demo-")
             .tempdir()
-            .map_err(|_| Failure::expected("a temporary folder cannot be made"))?;
+            .map_err(|_| Failure::expected("cannot create a temporary directory"))?;
         Ok(Self {
+            program,
             folder,
             variables: Vec::new(),
         })
     }
 
-    /// Removes the folder.
-    pub(crate) fn end(self) -> Result<(), Failure> {
+    /// Removes the directory.
+    pub(crate) fn close(self) -> Result<(), Failure> {
         self.folder
             .close()
-            .map_err(|_| Failure::expected("the temporary folder cannot be removed"))
+            .map_err(|_| Failure::expected("cannot remove the temporary directory"))
     }
 
-    /// Runs a step, and answers how it is written and what it printed.
-    pub(crate) fn take(&mut self, step: &Step) -> Result<(String, String), Failure> {
+    /// Runs a step. Returns its command line as a user would type it, and what it printed.
+    pub(crate) fn run(&mut self, step: &Step) -> Result<(String, String), Failure> {
         let mut input = Zeroizing::new(String::new());
         for name in step.input {
             input.push_str(self.variable(name)?);
             input.push('\n');
         }
         let (mut output, mut errors) = (Zeroizing::new(Vec::new()), Vec::new());
-        let exit = program::run(
+        let exit = (self.program)(
             self.arguments(step)?,
             &mut Surroundings {
                 input: &mut input.as_bytes(),
@@ -61,20 +103,17 @@ impl Walk {
             },
         );
         if exit != step.exit {
-            return Err(ASTRAY);
+            return Err(UNEXPECTED);
         }
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| ASTRAY);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| UNEXPECTED);
         let printed = Zeroizing::new(text(&output)?);
-        let remarks = text(&errors)?;
+        let notes = text(&errors)?;
         if let Some([key, id]) = step.keeps {
-            // As a shell keeps it: the key goes into the variable and is not seen.
+            // As in a shell, the key goes into the variable and is not printed.
             self.keep(key, id, printed.trim_end())?;
-            Ok((written(step), self.masked(&remarks)))
+            Ok((written(step), self.masked(&notes)))
         } else {
-            Ok((
-                written(step),
-                self.masked(&format!("{remarks}{}", *printed)),
-            ))
+            Ok((written(step), self.masked(&format!("{notes}{}", *printed))))
         }
     }
 
@@ -94,14 +133,14 @@ impl Walk {
 
     fn variable(&self, name: &str) -> Result<&str, Failure> {
         let known = self.variables.iter().find(|(known, _)| *known == name);
-        known.map(|(_, value)| value.as_str()).ok_or(ASTRAY)
+        known.map(|(_, value)| value.as_str()).ok_or(UNEXPECTED)
     }
 
     fn keep(&mut self, key: &'static str, id: &'static str, text: &str) -> Result<(), Failure> {
         let parsed = KeyFormat::any_structured().parse(text.as_bytes());
         let found = parsed
             .and_then(|key| key.claimed_id().copied())
-            .ok_or(ASTRAY)?;
+            .ok_or(UNEXPECTED)?;
         self.variables.push((key, Zeroizing::new(text.to_owned())));
         self.variables.push((id, Zeroizing::new(found.to_string())));
         if key == "KEY" {
@@ -110,9 +149,10 @@ impl Walk {
         Ok(())
     }
 
-    /// The text with variables by their names, and instants by their distance.
+    /// The text with values replaced by the names of their variables, and dates by their
+    /// distance from now.
     fn masked(&self, text: &str) -> String {
-        // Keys first: an id is a part of its key.
+        // Keys before ids, since a key contains its id.
         let mut variables: Vec<_> = self.variables.iter().collect();
         variables.sort_by_key(|(_, value)| core::cmp::Reverse(value.len()));
         let mut masked = text.to_owned();
@@ -130,7 +170,7 @@ impl Walk {
     }
 }
 
-/// The key but for its last character.
+/// The key with another last character.
 fn mistyped(key: &str) -> Zeroizing<String> {
     let mut typo = Zeroizing::new(key.to_owned());
     let last = typo.pop();
@@ -146,7 +186,7 @@ fn distance(instant: Timestamp) -> String {
     format!("in {} days", seconds.saturating_add(HALF_A_DAY) / 86_400)
 }
 
-/// The step as one would type it.
+/// The command line of a step, as a user would type it.
 fn written(step: &Step) -> String {
     let command = format!("keystile {}", step.command);
     let quoted: Vec<String> = step
@@ -162,7 +202,7 @@ fn written(step: &Step) -> String {
     }
 }
 
-/// Splits at spaces, but for those in double quotes.
+/// Splits at spaces that are not in double quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -1,4 +1,4 @@
-//! `keystile serve`: the store over HTTP.
+//! `keystile serve`: runs the HTTP service.
 
 mod log;
 
@@ -13,7 +13,7 @@ use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
 use tokio::net::TcpListener;
 
 use crate::any_store::AnyStore;
-use crate::duration::{self, Bound};
+use crate::duration::{self, LimitOrOff};
 use crate::failure::{Exit, Failure};
 use crate::handover;
 use crate::issue::DEFAULT_PREFIX;
@@ -23,61 +23,60 @@ use crate::values;
 
 use self::log::{LogFormat, LogLevel};
 
-/// Serve the store over HTTP: verification, forward authentication, an admin API.
+/// Run the HTTP service: verification, forward authentication and an admin API.
 ///
-/// On a store without an admin key, one is issued at the first start and printed on
-/// standard output, once: it may do everything, and never expires. All else that is said
-/// goes to standard error.
+/// If the store has never had an admin key, the first start issues one and prints it on
+/// standard output, once. It may do everything, and never expires. Everything else goes to
+/// standard error.
 ///
-/// POST /v1/verify decides about the key in its header. Gateways ask /v1/authorize. Keys
-/// are managed under /v1/keys with an admin key. /openapi.json describes it all.
+/// POST /v1/verify checks the key in its header. Gateways call /v1/authorize. Keys are
+/// managed under /v1/keys with an admin key. /openapi.json describes the whole API.
 ///
-/// SIGTERM and SIGINT stop it: what is under way is finished, and the exit code is 0.
+/// On SIGTERM or SIGINT, it finishes the requests in progress and exits with 0.
 ///
 /// Example:
 ///   keystile serve --listen 127.0.0.1:8080 --store sqlite:keystile.db
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArguments {
-    /// The address to listen at; a port of 0 is any free one. It speaks plain HTTP.
+    /// The address to listen on, for plain HTTP; port 0 picks a free port.
     #[arg(long, value_name = "ADDRESS", value_parser = listen, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Which status a denial gets: as RFC 9110 has it, or 403 for invalid keys as in the
-    /// well-known Express recipe.
+    /// The HTTP status of denials: as RFC 9110 defines them, or 403 for invalid keys, as
+    /// in the well-known Express recipe.
     #[arg(long, value_enum, default_value = "rfc9110")]
     status_policy: Policy,
-    /// What the keys begin with that it issues. Keys of every prefix are read.
+    /// The prefix of keys that it issues. Keys with any prefix are accepted.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
-    /// An address or a block of them that a gateway or a proxy asks from: it is believed
-    /// where a request comes from, and what was asked for. Any number of times; this
-    /// machine alone where it is not said.
+    /// The address or CIDR block of a gateway or proxy: its X-Forwarded-* headers are
+    /// trusted. Repeatable [default: loopback only]
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = values::network)]
     trusted_proxies: Vec<String>,
-    /// How many invalid keys are taken from one address, or off; with more it is answered
-    /// 429. A valid key passes from any address all the same.
-    #[arg(long, value_name = "N/TIME", value_parser = duration::bound, allow_hyphen_values = true, default_value = "60/1m")]
-    invalid_keys: Bound,
-    /// How long a record is used without asking the store again. Changes by other
-    /// processes are heard of within about a second all the same.
+    /// The limit on invalid keys per client address, or off. Above it, requests get 429;
+    /// valid keys are never blocked.
+    #[arg(long, value_name = "N/TIME", value_parser = duration::limit_or_off, allow_hyphen_values = true, default_value = "60/1m")]
+    invalid_keys: LimitOrOff,
+    /// How long a record is cached. Changes made by other processes are normally picked up
+    /// within a second; this is the limit if they cannot be read.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "5m")]
     cache_ttl: Millis,
-    /// Connections at once; more wait.
+    /// The maximum number of open connections; further ones wait.
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true, default_value = "1024")]
     connections: u64,
     /// How long a request may take.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "15s")]
     request_timeout: Millis,
-    /// How long a client may take for the headers of a request, and stay idle.
+    /// How long a client may take to send the headers of a request, or stay idle.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "10s")]
     header_timeout: Millis,
-    /// How long what is under way may go on after a stop was asked for.
+    /// How long requests in progress may take to finish after a signal to stop.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "10s")]
     grace: Millis,
-    /// How the log on standard error is written.
+    /// The format of the log on standard error.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// What is logged; debug has a line for each decision.
+    /// The level of the log; debug has a line for each decision.
     #[arg(long, value_enum, default_value = "info")]
     log_level: LogLevel,
 }
@@ -88,7 +87,7 @@ enum Policy {
     Express,
 }
 
-/// Most connections that can be asked for.
+/// The highest value of --connections.
 const CONNECTIONS_MAX: u64 = 1_000_000;
 
 /// Carries out `keystile serve`.
@@ -98,14 +97,14 @@ pub(crate) async fn run(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
-    // From here on a signal is not the end by itself.
-    let stop = shutdown_signal().map_err(|_| Failure::expected("signals cannot be listened to"))?;
+    // From here on, a signal no longer ends the process by itself.
+    let stop = shutdown_signal().map_err(|_| Failure::expected("cannot listen for signals"))?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|_| {
-        Failure::expected("--listen cannot be listened at: it is in use, or not of this machine")
+        Failure::expected("--listen: the address must be one of this machine and not be in use")
     })?;
     let address = listener
         .local_addr()
-        .map_err(|_| Failure::expected("--listen cannot be listened at"))?;
+        .map_err(|_| Failure::expected("--listen: cannot listen on this address"))?;
     let opened = setting.open().await?;
     log::begin(arguments.log_format, arguments.log_level);
     let store = Arc::new(opened.store);
@@ -138,8 +137,8 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
         settings.trusted_proxies = Networks::new(&arguments.trusted_proxies)?;
     }
     settings.invalid_keys = match arguments.invalid_keys {
-        Bound::At(limit) => Some(limit),
-        Bound::Off => None,
+        LimitOrOff::At(limit) => Some(limit),
+        LimitOrOff::Off => None,
     };
     let connections = arguments.connections.min(CONNECTIONS_MAX);
     settings.limits.connections = usize::try_from(connections).unwrap_or(usize::MAX);
@@ -149,7 +148,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// Issues the first admin key where there was none, and shows it.
+/// Issues the first admin key if the store has none, and prints it.
 async fn hand_over_first_key(
     store: &AnyStore,
     format: &KeyFormat,
@@ -163,15 +162,16 @@ async fn hand_over_first_key(
     let (key, record) = (&issued.key, &issued.record);
     let shown = handover::show(key, record, None, now, setting.json, surroundings);
     if let Err(lost) = shown {
-        revoke(store, &record.id, "it could not be shown", now).await?;
+        revoke(store, &record.id, "it could not be printed", now).await?;
         return Err(lost);
     }
     surroundings.remark(&format!("keystile: issued the admin key {}", record.id));
-    surroundings.remark("It is shown this once; it may do everything, and never expires.");
+    surroundings
+        .remark("This is the only time it is shown. It may do everything, and never expires.");
     Ok(())
 }
 
-/// Hears at once of what other processes change, where the store can say so.
+/// Subscribes to changes by other processes, if the store can notify of them.
 fn woken(
     builder: AuthenticatorBuilder<AnyStore>,
     store: &AnyStore,
@@ -185,5 +185,5 @@ fn woken(
 
 fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
-        .map_err(|_| "an address to listen at is IP:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        .map_err(|_| "must be IP:PORT, such as 127.0.0.1:8080 or [::1]:8080")
 }

@@ -1,4 +1,4 @@
-//! What every command on a store works with: which store, which peppers, which output.
+//! The configuration of a command: its store, its peppers and its output format.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -12,23 +12,23 @@ use crate::failure::Failure;
 use crate::store_url::StoreUrl;
 use crate::surroundings::Surroundings;
 
-/// What every command on a store works with.
+/// The configuration of a command that uses a store.
 pub(crate) struct Setting {
     pub(crate) store: StoreUrl,
     pub(crate) peppers: PepperRing,
     pub(crate) json: bool,
 }
 
-/// An open store, and whether it was made just now for somebody who should hear of it.
+/// An open store, and whether it was created just now, which the user should know.
 pub(crate) struct Opened {
     pub(crate) store: AnyStore,
     pub(crate) is_new: bool,
 }
 
 impl Setting {
-    /// Opens the store, which is made where it is not there yet.
+    /// Opens the store, and creates it if it does not exist.
     ///
-    /// A command checks its arguments first: what ends with exit code 2 leaves no file.
+    /// Commands check their arguments first, so that wrong arguments never create a file.
     pub(crate) async fn open(&self) -> Result<Opened, Failure> {
         match &self.store {
             StoreUrl::Memory => Ok(Opened {
@@ -58,18 +58,19 @@ impl Setting {
 }
 
 impl Opened {
-    /// Says that the store was made: whoever mistyped its path should hear of it.
+    /// Notes that the store was created: its path may have been mistyped.
     pub(crate) fn tell_if_new(&self, surroundings: &mut Surroundings<'_>) {
         if self.is_new {
-            surroundings.remark("There was no store yet: a new one was made.");
+            surroundings.remark("The store did not exist and was created.");
         }
     }
 }
 
-/// Makes the file, for its owner alone, unless it is there; whether it was made.
+/// Creates the file with access for its owner only, unless it exists. Returns whether it
+/// was created.
 ///
-/// SQLite would make it as readable as other files. What it puts beside it later, it makes
-/// with the mode of the file.
+/// SQLite would create it with the default mode. It gives its journal files the mode of the
+/// database file.
 fn reserve(path: &Path) -> Result<bool, Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -78,24 +79,24 @@ fn reserve(path: &Path) -> Result<bool, Failure> {
     match options.open(path) {
         Ok(_) => Ok(true),
         Err(error) => match error.kind() {
-            // Of a link that leads nowhere, SQLite would make the target.
+            // SQLite would create the target of a dangling link.
             ErrorKind::AlreadyExists if path.is_file() => Ok(false),
             ErrorKind::AlreadyExists => Err(Failure::expected(
-                "the store's path is that of something other than a file",
+                "the store's path must be that of a regular file",
             )),
             ErrorKind::NotFound => Err(Failure::expected(
-                "the store's file cannot be made: its folder is not there",
+                "cannot create the store: its directory does not exist",
             )),
             ErrorKind::PermissionDenied => Err(Failure::expected(
-                "the store's file cannot be made: its folder may not be written",
+                "cannot create the store: its directory is not writable",
             )),
             ErrorKind::ReadOnlyFilesystem => Err(Failure::expected(
-                "the store's file cannot be made: its folder is on a read-only file system",
+                "cannot create the store: its directory is on a read-only file system",
             )),
             ErrorKind::StorageFull => Err(Failure::expected(
-                "the store's file cannot be made: no space is left",
+                "cannot create the store: no space left on the device",
             )),
-            _ => Err(Failure::expected("the store's file cannot be made")),
+            _ => Err(Failure::expected("cannot create the store")),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! `keystile show`: everything that a store keeps about a key, but its digest.
+//! `keystile show`: everything that the store keeps about a key, except its digest.
 
 use clap::Args;
 use keystile::{KeyId, KeyRecord, Status, UnixMillis, Usage};
@@ -11,14 +11,14 @@ use crate::surroundings::Surroundings;
 use crate::view::{RecordView, joined, standing};
 use crate::{clock, values};
 
-/// Show what the store keeps about a key. The key itself and its digest are not shown.
+/// Show what the store keeps about a key, except its digest.
 ///
 /// Example:
 ///   keystile show 1AbCdEfGhIjKlMnO
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ShowArguments {
-    /// The key's public id, as issue and list print it.
+    /// The key's public id, as printed by issue and list.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
 }
@@ -104,7 +104,7 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
     rows
 }
 
-/// Metadata may hold anything, such as characters that take over a terminal.
+/// Metadata may contain anything, including control sequences for a terminal.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,4 +1,4 @@
-//! Which store a command works on: `sqlite:PATH`, `postgres://…` or `memory:`.
+//! The URL of a store: `sqlite:PATH`, `postgres://…` or `memory:`.
 
 #[cfg(feature = "postgres")]
 use core::fmt;
@@ -9,21 +9,25 @@ use keystile_store::{PostgresStore, StoreError, UnavailableKind};
 
 use crate::values::without_key;
 
-/// The accepted spellings, for every message about a wrong one.
+/// The accepted forms, for every message about a wrong one.
 #[cfg(feature = "postgres")]
-pub(crate) const EXPECTED: &str =
-    "a store is sqlite:PATH, postgres://USER@HOST/DATABASE or memory:";
+pub(crate) const EXPECTED: &str = "must be sqlite:PATH, postgres://USER@HOST/DATABASE or memory:";
+#[cfg(feature = "postgres")]
+const UNSUPPORTED: &str = "this kind of store is not supported; \
+     must be sqlite:PATH, postgres://USER@HOST/DATABASE or memory:";
 #[cfg(not(feature = "postgres"))]
-pub(crate) const EXPECTED: &str = "a store is sqlite:PATH or memory:";
+pub(crate) const EXPECTED: &str = "must be sqlite:PATH or memory:";
+#[cfg(not(feature = "postgres"))]
+const UNSUPPORTED: &str = "this kind of store is not supported; must be sqlite:PATH or memory:";
 
 #[cfg(feature = "postgres")]
-const EXPECTED_SERVER: &str = "a store on a server is postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
-     with no parameters but those of a connection";
+const EXPECTED_SERVER: &str = "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE; \
+     only connection parameters may follow";
 #[cfg(feature = "postgres")]
-const NO_ROOT: &str = "TLS to a server needs certificate authorities to trust: those of this \
-     system, or those in the PEM file that sslrootcert names, beside sslmode=verify-full";
+const NO_ROOT: &str = "TLS needs trusted certificate authorities: those of this system, or those in \
+     the PEM file that sslrootcert names, which needs sslmode=verify-full";
 
-/// Schemes that people try, and that this program does not know.
+/// Schemes that users may try, but that are not supported.
 const OTHERS: &[&str] = &[
     #[cfg(not(feature = "postgres"))]
     "postgres",
@@ -40,7 +44,7 @@ const OTHERS: &[&str] = &[
 /// Where the keys' records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreUrl {
-    /// In this process alone, and gone with it.
+    /// In this process only.
     Memory,
     /// In an SQLite file.
     Sqlite(PathBuf),
@@ -49,14 +53,14 @@ pub(crate) enum StoreUrl {
     Postgres(ServerUrl),
 }
 
-/// A URL that may hold a password, and is not shown.
+/// A URL that may contain a password, and is never printed.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg(feature = "postgres")]
 pub(crate) struct ServerUrl(Box<str>);
 
 #[cfg(feature = "postgres")]
 impl ServerUrl {
-    /// Reads a URL that the store takes; nothing is asked of the server.
+    /// Parses a URL that the store accepts, without connecting to the server.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let text = without_key(text)?;
         match PostgresStore::open(&text) {
@@ -81,30 +85,28 @@ impl fmt::Debug for ServerUrl {
 }
 
 impl StoreUrl {
-    /// Reads `memory:`, `sqlite:PATH`, `sqlite://PATH` or `postgres://…`.
+    /// Parses `memory:`, `sqlite:PATH`, `sqlite://PATH` or `postgres://…`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.split_once(':').ok_or(EXPECTED)?;
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
-                // SQLite would take these for something other than a file of that name.
+                // SQLite would not treat these as the name of a file.
                 if path.is_empty() || path.starts_with("file:") {
-                    return Err("a store in a file is sqlite:PATH, such as sqlite:keystile.db");
+                    return Err("must be sqlite:PATH with a path, such as sqlite:keystile.db");
                 }
                 if path.contains(":memory:") {
-                    return Err("a store in memory is memory:");
+                    return Err("a store in memory must be given as memory:");
                 }
                 if path.contains(['?', '\0']) {
-                    return Err("sqlite:PATH is a path alone, without parameters");
+                    return Err("sqlite:PATH must be a path without parameters");
                 }
                 without_key(path).map(|path| Self::Sqlite(path.into()))
             }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => ServerUrl::parse(text).map(Self::Postgres),
-            other if OTHERS.contains(&other) => Err(
-                "this kind of store is not supported by the program; a store is sqlite:PATH or memory:",
-            ),
+            other if OTHERS.contains(&other) => Err(UNSUPPORTED),
             _ => Err(EXPECTED),
         }
     }

@@ -1,4 +1,4 @@
-//! What a command is given of the world: standard streams and environment variables.
+//! The input and output of a command: standard streams and environment variables.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Standard streams, and the variables that hold secrets.
+/// Standard streams, and the environment variables that hold secrets.
 ///
-/// Commands read and write these and nothing else, so that the demo runs them as they are.
+/// Commands use only these, so that the demo can run them unchanged.
 pub(crate) struct Surroundings<'w> {
     pub(crate) input: &'w mut dyn BufRead,
     pub(crate) input_is_terminal: bool,
@@ -23,17 +23,17 @@ pub(crate) struct Surroundings<'w> {
 }
 
 impl Surroundings<'_> {
-    /// A JSON value on a line of its own, on standard output.
+    /// Prints a JSON value as a line on standard output.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        // Wiped, since it may hold a new key.
+        // Wiped, since it may contain a new key.
         let mut line = Zeroizing::new(Vec::with_capacity(4_096));
         serde_json::to_writer(&mut *line, value)
-            .map_err(|_| Failure::expected("a value cannot be written as JSON"))?;
+            .map_err(|_| Failure::expected("cannot write a value as JSON; please report it"))?;
         line.push(b'\n');
         Ok(self.output.write_all(&line)?)
     }
 
-    /// A line on standard output.
+    /// Prints a line on standard output.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
         let write = |output: &mut dyn Write| -> io::Result<()> {
             output.write_all(text.as_bytes())?;
@@ -42,7 +42,7 @@ impl Surroundings<'_> {
         Ok(write(self.output)?)
     }
 
-    /// A line on standard error. Where that is closed, nobody wants to hear it.
+    /// Prints a line on standard error, if that is open.
     pub(crate) fn remark(&mut self, text: &str) {
         let _ = writeln!(self.errors, "{text}");
     }

@@ -1,4 +1,4 @@
-//! `keystile suspend` and `keystile resume`: a key is refused for a while.
+//! `keystile suspend` and `keystile resume`: disables a key for a while.
 
 use clap::Args;
 use keystile::{KeyId, KeyRecord, UnixMillis};
@@ -9,7 +9,7 @@ use crate::surroundings::Surroundings;
 use crate::values;
 use crate::view::RecordView;
 
-/// Suspend a key: it is refused until it is resumed. Its expiry runs on.
+/// Suspend a key: it is refused until it is resumed. Its expiry does not change.
 ///
 /// Example:
 ///   keystile suspend 1AbCdEfGhIjKlMnO
@@ -45,7 +45,7 @@ pub(crate) async fn suspend(
     let done = if outcome.is_changed() {
         "suspended"
     } else {
-        "was suspended already:"
+        "already suspended:"
     };
     show(outcome.record(), done, now, setting, surroundings)
 }
@@ -62,7 +62,7 @@ pub(crate) async fn resume(
     let done = if outcome.is_changed() {
         "resumed"
     } else {
-        "was active already:"
+        "already active:"
     };
     show(outcome.record(), done, now, setting, surroundings)
 }

@@ -1,4 +1,4 @@
-//! `keystile template`: named bundles of permissions, limits and endpoints.
+//! `keystile template`: lists the named sets of permissions, limits and endpoints.
 
 use clap::{Args, Subcommand};
 use keystile::{EndpointRules, PermissionSet, RateLimit, ScopeTemplate};
@@ -11,8 +11,8 @@ use crate::view::joined;
 
 /// Show the templates that keys can be issued from.
 ///
-/// A key from a template has the template's permissions, rate limit and endpoints, or less
-/// where options of issue say so. More is an error.
+/// A key issued from a template has its permissions, rate limit and endpoints. Other options
+/// of issue may narrow them, but not widen them.
 ///
 /// Example:
 ///   keystile template list
@@ -26,7 +26,7 @@ pub(crate) struct TemplateArguments {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum TemplateCommand {
-    /// List the templates: name, permissions, rate limit, endpoints.
+    /// List the templates with their permissions, rate limits and endpoints.
     List,
 }
 

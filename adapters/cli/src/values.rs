@@ -1,7 +1,7 @@
-//! What stands behind an option, checked at the door.
+//! Parsers for the values of options.
 //!
-//! Each message says what was expected and never what came: an argument may be a key that
-//! somebody pasted into the wrong place.
+//! Each message states what was expected and never repeats the value: it may be a key that
+//! was pasted into the wrong place.
 
 use core::net::IpAddr;
 
@@ -19,42 +19,35 @@ const TEXT_BYTES_MAX: usize = 255;
 /// Hex digits of an opaque key, as the program issues them.
 const OPAQUE_DIGITS: usize = 64;
 
+const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control characters";
+
 /// A client's name.
 pub(crate) fn client(text: &str) -> Checked<String> {
     if text.trim().is_empty() {
-        return Err("a client name is 1 to 255 bytes without control characters");
+        return Err(EXPECTED_TEXT);
     }
-    note(
-        text,
-        "a client name is 1 to 255 bytes without control characters",
-    )
+    note(text, EXPECTED_TEXT)
 }
 
 /// An account or tenant.
 pub(crate) fn owner(text: &str) -> Checked<String> {
     if text.is_empty() {
-        return Err("an owner is 1 to 255 bytes without control characters");
+        return Err(EXPECTED_TEXT);
     }
-    note(
-        text,
-        "an owner is 1 to 255 bytes without control characters",
-    )
+    note(text, EXPECTED_TEXT)
 }
 
 /// Why a key is revoked.
 pub(crate) fn reason(text: &str) -> Checked<String> {
     if text.trim().is_empty() {
-        return Err("a reason is 1 to 255 bytes without control characters");
+        return Err(EXPECTED_TEXT);
     }
-    note(
-        text,
-        "a reason is 1 to 255 bytes without control characters",
-    )
+    note(text, EXPECTED_TEXT)
 }
 
-/// An e-mail address, as far as its shape goes.
+/// An e-mail address; only its shape is checked.
 pub(crate) fn email(text: &str) -> Checked<String> {
-    let expected = "an e-mail address is name@host, at most 255 bytes, without spaces";
+    let expected = "must be name@host, at most 255 bytes, without spaces";
     let shaped = text
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
@@ -67,10 +60,10 @@ pub(crate) fn email(text: &str) -> Checked<String> {
 /// JSON text.
 pub(crate) fn metadata(text: &str) -> Checked<String> {
     if text.len() > keystile::METADATA_BYTES_MAX {
-        return Err("metadata is at most 16 KiB of JSON");
+        return Err("must be at most 16 KiB of JSON");
     }
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
-        return Err("metadata is JSON text, such as {\"plan\":\"pro\"}");
+        return Err("must be JSON, such as {\"plan\":\"pro\"}");
     }
     without_key(text)
 }
@@ -85,33 +78,33 @@ pub(crate) fn endpoint(text: &str) -> Checked<String> {
     said(EndpointRules::new([text])).and_then(|_| without_key(text))
 }
 
-/// An address or a block of them.
+/// An IP address or a CIDR block.
 pub(crate) fn network(text: &str) -> Checked<String> {
     said(Networks::new([text]).map(|_| text.to_owned()))
 }
 
-/// An address.
+/// An IP address.
 pub(crate) fn address(text: &str) -> Checked<IpAddr> {
     text.parse()
-        .map_err(|_| "an address is IPv4 or IPv6, such as 192.0.2.7 or 2001:db8::7")
+        .map_err(|_| "must be an IPv4 or IPv6 address, such as 192.0.2.7 or 2001:db8::7")
 }
 
-/// A deployment's name.
+/// The name of an environment.
 pub(crate) fn environment(text: &str) -> Checked<Environment> {
     said(Environment::new(text))
 }
 
-/// What keys begin with.
+/// The prefix of keys.
 pub(crate) fn prefix(text: &str) -> Checked<Prefix> {
     said(Prefix::new(text))
 }
 
-/// A template's name; whether there is one of that name is asked later.
+/// A template's name. Whether such a template exists is checked later.
 pub(crate) fn template(text: &str) -> Checked<TemplateName> {
     said(TemplateName::new(text))
 }
 
-/// What a route asks of a key.
+/// The permissions that a request needs.
 pub(crate) fn requirement(text: &str) -> Checked<Requirement> {
     without_key(text).and_then(|text| said(Requirement::parse(&text)))
 }
@@ -121,17 +114,17 @@ pub(crate) fn id(text: &str) -> Checked<KeyId> {
     said(text.parse())
 }
 
-/// An HTTP method, spelled as in endpoint rules.
+/// An HTTP method, as in endpoint rules.
 pub(crate) fn method(text: &str) -> Checked<String> {
     is_method(text)
         .then(|| text.to_owned())
-        .ok_or("a method must be an upper-case token, such as GET")
+        .ok_or("must be an upper-case method, such as GET")
 }
 
-/// A path as it is dispatched. Whether it is canonical belongs to the decision.
+/// A path as the router sees it. Whether it is canonical is part of the decision.
 pub(crate) fn path(text: &str) -> Checked<String> {
     if text.is_empty() {
-        return Err("a path is what the request line has, such as /api/data/7");
+        return Err("must be the path of a request, such as /api/data/7");
     }
     Ok(text.to_owned())
 }
@@ -140,7 +133,7 @@ pub(crate) fn path(text: &str) -> Checked<String> {
 pub(crate) fn count(text: &str) -> Checked<u64> {
     whole(text)
         .filter(|count| (1..=i64::MAX.unsigned_abs()).contains(count))
-        .ok_or("a count is a whole number, 1 or more")
+        .ok_or("must be a whole number, 1 or more")
 }
 
 fn said<T>(result: Result<T, keystile::Error>) -> Checked<T> {
@@ -154,7 +147,7 @@ fn note(text: &str, expected: &'static str) -> Checked<String> {
     without_key(text)
 }
 
-/// The text, unless a whole key stands in it: what is kept or printed is read by many.
+/// The text, unless it contains a whole key: what is stored or printed has many readers.
 pub(crate) fn without_key(text: &str) -> Checked<String> {
     let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
@@ -165,7 +158,7 @@ pub(crate) fn without_key(text: &str) -> Checked<String> {
             || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
     };
     if text.split(|c| !part_of_key(c)).any(is_key) {
-        return Err("the text holds a whole key; write its id instead");
+        return Err("must not contain a whole key; use the key's id instead");
     }
     Ok(text.to_owned())
 }
@@ -208,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_bounds() {
+    fn texts_have_limits() {
         assert!(client(&"x".repeat(255)).is_ok() && client(&"x".repeat(256)).is_err());
         assert!(client("").is_err() && client(" ").is_err() && client("a\nb").is_err());
         assert!(reason("\u{1b}[2J").is_err() && owner("a\u{9b}b").is_err());

@@ -1,4 +1,4 @@
-//! `keystile verify`: is this key allowed?
+//! `keystile verify`: decides whether keys are allowed.
 
 use core::net::IpAddr;
 
@@ -15,19 +15,19 @@ use crate::setting::Setting;
 use crate::surroundings::Surroundings;
 use crate::{answer, values};
 
-/// Decide about presented keys, and spend what an allowed request costs.
+/// Decide whether keys are allowed. An allowed request counts towards the key's limits.
 ///
-/// The key comes from standard input, or from KEYSTILE_KEY; never from an argument, which
-/// every user of the machine could read. Several keys, one a line, get one answer a line
-/// in the same order. Keys of every prefix and format in the store are read, but for those
-/// whose check is keyed.
+/// Keys are read from standard input, one per line, or from KEYSTILE_KEY; never from an
+/// argument, which every user of the machine could see. There is one line of output per key,
+/// in the same order. Keys of any prefix and format are accepted, except those with a keyed
+/// check.
 ///
-/// What is not said is not asked: without --requires no permission is needed. But a key
-/// that is restricted to endpoints or networks is refused where --path or --ip is missing.
+/// What is not given is not checked: without --requires, no permission is needed. But a key
+/// that is restricted to endpoints or networks is denied if --path or --ip is missing.
 ///
-/// With --json each answer is an object with decision (allow or deny), code (the denial's
-/// name, null where allowed), status (HTTP), message, key_id and client_name (once the
-/// secret is proved), missing (permissions), limit, remaining, reset_seconds,
+/// With --json, each answer is an object with decision (allow or deny), code (the name of the
+/// denial, null if allowed), status (HTTP), message, key_id and client_name (once the secret
+/// is verified), missing (permissions), limit, remaining, reset_seconds,
 /// retry_after_seconds, remaining_uses, replaced_by and ends_at.
 ///
 /// Exits with 0 if all keys are allowed, 1 if one is denied, 2 on an error.
@@ -45,13 +45,14 @@ pub(crate) struct VerifyArguments {
     #[arg(long, value_name = "M", value_parser = values::method, requires = "path")]
     #[arg(default_value = "GET")]
     method: String,
-    /// The request's path as it is dispatched, without its query.
+    /// The request's path as the router sees it, without the query.
     #[arg(long, value_name = "P", value_parser = values::path)]
     path: Option<String>,
-    /// The address that the request comes from.
+    /// The client's IP address.
     #[arg(long, value_name = "IP", value_parser = values::address)]
     ip: Option<IpAddr>,
-    /// The environment that asks; keys of any other, or of none, are denied.
+    /// The environment of the service; keys of any other environment, or of none, are
+    /// denied.
     #[arg(long, visible_alias = "environment", value_name = "E", value_parser = values::environment)]
     env: Option<Environment>,
 }
@@ -90,8 +91,8 @@ pub(crate) async fn run(
                      }| (decision, record),
                 )
         };
-        // An answer all the same, and to the keys behind it too: whoever reads only these
-        // must not take one for an allow, nor for the answer to another.
+        // Deny this key, and go on with the others: a caller that reads only the answers must
+        // neither see an allow nor attribute an answer to the wrong key.
         let (decision, record) = checked.unwrap_or_else(|error| {
             failed.get_or_insert(error);
             (Decision::Deny(Denial::new(Cause::StoreUnavailable)), None)

@@ -1,4 +1,4 @@
-//! A record as the program shows it: one JSON object, or a word and a few columns.
+//! A record as the program prints it: one JSON object, or a word and a few columns.
 
 use keystile::{
     EndpointRules, KeyId, KeyRecord, Networks, PermissionSet, RateLimit, Status, UnixMillis,
@@ -38,7 +38,7 @@ pub(crate) struct RecordView<'r> {
     version: u64,
 }
 
-/// Metadata as the JSON that it is, or as text where a record holds something else.
+/// Metadata as JSON, or as text if a record contains something else.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Metadata<'r> {
@@ -82,7 +82,7 @@ impl<'r> RecordView<'r> {
     }
 }
 
-/// Where a key stands at `now`, in a word for people.
+/// The status of a key at `now`, in a word for people.
 pub(crate) fn standing(record: &KeyRecord, now: UnixMillis) -> &'static str {
     let past = |instant: Option<UnixMillis>| instant.is_some_and(|instant| now >= instant);
     match record.status {
@@ -93,7 +93,7 @@ pub(crate) fn standing(record: &KeyRecord, now: UnixMillis) -> &'static str {
     }
 }
 
-/// Items with a separator between, or a word where there are none.
+/// Items with a separator between them, or `none` if there are no items.
 pub(crate) fn joined<T: ToString>(items: impl Iterator<Item = T>, none: &str) -> String {
     let items: Vec<String> = items.map(|item| item.to_string()).collect();
     if items.is_empty() {
@@ -113,8 +113,8 @@ const fn word(status: &Status) -> &'static str {
 }
 
 fn metadata(text: &str) -> Metadata<'_> {
-    // Outside its strings JSON may have line ends, which would break one object into
-    // several lines; inside it cannot have any.
+    // Between tokens JSON may have line endings, which would split an object over several
+    // lines; strings cannot contain any.
     let line = text.replace(['\n', '\r'], " ");
     RawValue::from_string(line).map_or(Metadata::Text(text), Metadata::Json)
 }

@@ -7,16 +7,16 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How a line of the log is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The least that is worth a line.
+/// The least severe level that is logged.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogLevel {
     Off,
@@ -26,10 +26,11 @@ pub(crate) enum LogLevel {
     Debug,
 }
 
-/// Those whose lines are known to hold no key text.
+/// The crates whose log lines are known to contain no key text.
 const OWN: [&str; 4] = ["keystile", "keystile_serve", "keystile_store", "tower_http"];
 
-/// Begins the log. A panic in one request is a line in it, and not the end of the others.
+/// Starts the log. From then on a panic in one request is logged, and does not end the
+/// process.
 pub(crate) fn begin(format: LogFormat, level: LogLevel) {
     let level = match level {
         LogLevel::Off => LevelFilter::OFF,
@@ -46,12 +47,12 @@ pub(crate) fn begin(format: LogFormat, level: LogLevel) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    // There is one already only where this is called twice.
+    // Fails only if a subscriber is set already, which means that this was called twice.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(own))
         .try_init();
     std::panic::set_hook(Box::new(|panic| {
-        // Where, and not what: the text might hold anything.
+        // The location but not the message, which might contain a key.
         let place = panic.location().map(|place| (place.file(), place.line()));
         let (file, line) = place.unwrap_or(("?", 0));
         let _ = writeln!(

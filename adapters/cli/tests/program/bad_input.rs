@@ -8,17 +8,28 @@ type Row = (&'static [&'static str], &'static str);
 
 /// Refused before any store is opened.
 const ARGUMENTS: &[Row] = &[
-    (&[], "issue, verify, list"),
-    (&["isue"], "issue, verify, list"),
+    (&[], "expected a command: issue, verify, list"),
+    (
+        &["isue"],
+        "unknown command (did you mean issue, inspect, suspend?); expected one of: issue, verify, list",
+    ),
+    (
+        &["frob"],
+        "keystile: unknown command; expected one of: issue, verify, list",
+    ),
+    (
+        &["frob", "template"],
+        "keystile: unknown command; expected one of: issue, verify, list",
+    ),
     (&["--jsn", "list"], "did you mean --json?"),
     (&["issue"], "--client <NAME>"),
-    (&["issue", "--client"], "needs a value"),
+    (&["issue", "--client"], "expects a value"),
     (&["issue", "--client", ""], "1 to 255 bytes"),
     (&["issue", "--client", " "], "1 to 255 bytes"),
     (&["issue", "--client", "a\nb"], "control characters"),
     (&["issue", "--client", "a\u{1b}[31mb"], "control characters"),
-    (&["issue", "--client", "a", "--client", "b"], "given once"),
-    (&["issue", "--client", "a", "b"], "no such argument"),
+    (&["issue", "--client", "a", "--client", "b"], "only once"),
+    (&["issue", "--client", "a", "b"], "unknown argument"),
     (
         &["issue", "--client", "a", "--email", "nobody"],
         "name@host",
@@ -114,7 +125,7 @@ const ARGUMENTS: &[Row] = &[
     ),
     (
         &["issue", "--client", "a", "--expires-in", "0d"],
-        "longer than nothing",
+        "greater than zero",
     ),
     (
         &["issue", "--client", "a", "--expires-in", "90"],
@@ -159,21 +170,21 @@ const ARGUMENTS: &[Row] = &[
     (&["verify", "--requires", "read:*"], "without wildcard"),
     (&["verify", "--method", "GET"], "--path <P>"),
     (&["verify", "--method", "get", "--path", "/x"], "upper-case"),
-    (&["verify", "--path", ""], "a path"),
+    (&["verify", "--path", ""], "must be the path of a request"),
     (&["verify", "--ip", "localhost"], "IPv4 or IPv6"),
     (&["verify", "--ip", "10.0.0.0/8"], "IPv4 or IPv6"),
     (&["verify", "--env", "-"], "a-z and 0-9"),
     (&["inspect", "key"], "standard input or KEYSTILE_KEY"),
     (&["list", "--limit", "0"], "1 or more"),
     (&["list", "--limit", "many"], "1 or more"),
-    (&["list", "extra"], "no such argument"),
+    (&["list", "extra"], "unknown argument"),
     (&["show"], "<ID>"),
     (&["show", "1"], "a key id is 16"),
     (&["show", "2AbCdEfGhIjKlMnO"], "beginning with 1"),
     (&["show", "1AbCdEfGhIjKlMn_"], "a key id is 16"),
     (
         &["show", "1AbCdEfGhIjKlMnO", "1AbCdEfGhIjKlMnO"],
-        "no such argument",
+        "unknown argument",
     ),
     (&["revoke", "1AbCdEfGhIjKlMnO"], "--reason <TEXT>"),
     (
@@ -186,7 +197,7 @@ const ARGUMENTS: &[Row] = &[
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "never"],
-        "a duration",
+        "must be a duration",
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "91d"],
@@ -211,12 +222,15 @@ const ARGUMENTS: &[Row] = &[
         &["rotate", "1AbCdEfGhIjKlMnO", "--max-age", "59m"],
         "1 hour to 90 days",
     ),
-    (&["plan", "--within", "soon"], "a duration"),
+    (&["plan", "--within", "soon"], "must be a duration"),
     (&["events", "all"], "a key id is 16"),
     (&["events", "--after", "-"], "1 or more"),
-    (&["template"], "list"),
-    (&["template", "lst"], "list"),
-    (&["--store", "keys.db", "list"], "a store is sqlite:PATH"),
+    (&["template"], "template: expected a command: list"),
+    (
+        &["template", "lst"],
+        "template: unknown command (did you mean list?); expected one of: list",
+    ),
+    (&["--store", "keys.db", "list"], "must be sqlite:PATH"),
     (
         &["--store", "mysql://localhost/keys", "list"],
         "not supported",
@@ -226,21 +240,36 @@ const ARGUMENTS: &[Row] = &[
         &["--store", "sqlite:k.db?mode=ro", "list"],
         "without parameters",
     ),
-    (&["--store", "", "list"], "a store is sqlite:PATH"),
-    (&["list", "--json=yes"], "no such argument"),
+    (&["--store", "", "list"], "must be sqlite:PATH"),
+    (&["list", "--json=yes"], "unknown argument"),
 ];
 
 /// Refused by what the store holds.
 const ON_STORE: &[Row] = &[
-    (&["show", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (
+        &["show", "1AbCdEfGhIjKlMnO"],
+        "the store has no key with this id",
+    ),
     (
         &["revoke", "1AbCdEfGhIjKlMnO", "--reason", "x"],
-        "no key with this id",
+        "the store has no key with this id",
     ),
-    (&["suspend", "1AbCdEfGhIjKlMnO"], "no key with this id"),
-    (&["resume", "1AbCdEfGhIjKlMnO"], "no key with this id"),
-    (&["rotate", "1AbCdEfGhIjKlMnO"], "no key with this id"),
-    (&["events", "1AbCdEfGhIjKlMnO"], "no key with this id"),
+    (
+        &["suspend", "1AbCdEfGhIjKlMnO"],
+        "the store has no key with this id",
+    ),
+    (
+        &["resume", "1AbCdEfGhIjKlMnO"],
+        "the store has no key with this id",
+    ),
+    (
+        &["rotate", "1AbCdEfGhIjKlMnO"],
+        "the store has no key with this id",
+    ),
+    (
+        &["events", "1AbCdEfGhIjKlMnO"],
+        "the store has no key with this id",
+    ),
 ];
 
 fn assert_refused(program: &Keystile, (arguments, said): &Row) {

@@ -8,13 +8,16 @@ use crate::keystile::Keystile;
 fn the_store_is_made_on_first_use_for_its_owner_alone() {
     let program = Keystile::new();
     let ran = program.run(&["issue", "--client", "x"]);
-    assert!(ran.errors.contains("There was no store yet"));
+    assert!(
+        ran.errors
+            .contains("The store did not exist and was created")
+    );
     assert!(program.files().contains(&"keystile.db".to_owned()));
     assert!(
         !program
             .run(&["issue", "--client", "x"])
             .errors
-            .contains("There was no store yet")
+            .contains("The store did not exist and was created")
     );
     #[cfg(unix)]
     for name in program.files() {
@@ -72,13 +75,13 @@ fn a_store_that_cannot_be_used_is_said_in_a_line() {
     std::os::unix::fs::symlink("nowhere", program.folder().join("link.db")).unwrap();
     for (store, said) in [
         ("sqlite:text.db", "not an SQLite database"),
-        ("sqlite:folder", "other than a file"),
-        ("sqlite:missing/keys.db", "folder is not there"),
+        ("sqlite:folder", "must be that of a regular file"),
+        ("sqlite:missing/keys.db", "directory does not exist"),
         #[cfg(unix)]
-        ("sqlite:link.db", "other than a file"),
-        ("sqlite:text.db/keys.db", "cannot be made"),
+        ("sqlite:link.db", "must be that of a regular file"),
+        ("sqlite:text.db/keys.db", "cannot create the store"),
         #[cfg(unix)]
-        ("sqlite:/dev/full", "other than a file"),
+        ("sqlite:/dev/full", "must be that of a regular file"),
     ] {
         for command in [&["list"][..], &["issue", "--client", "x"], &["verify"]] {
             let ran = program.run(&[&["--store", store], command].concat());
@@ -127,7 +130,7 @@ fn output_that_cannot_be_written_is_a_failure_without_a_panic() {
         let errors = String::from_utf8(child.stderr).unwrap();
         assert_eq!(child.status.code(), Some(2), "{arguments:?}");
         assert_eq!(
-            errors, "keystile: standard output could not be written\n",
+            errors, "keystile: cannot write to standard output\n",
             "{arguments:?}"
         );
     }

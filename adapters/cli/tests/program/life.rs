@@ -111,7 +111,7 @@ fn standard_output_of_issue_and_rotate_is_the_key_and_a_line_end() {
 
         let listed = program.objects(&["list", "--json"]);
         let id = text(listed.last().unwrap(), "key_id");
-        assert!(ran.errors.contains(&id) && ran.errors.contains("shown this once"));
+        assert!(ran.errors.contains(&id) && ran.errors.contains("only time the key is shown"));
         let ran = program.run(&["rotate", &id, "--overlap", "0s"]);
         assert_eq!(ran.code, 0);
         let successor = ran.output.strip_suffix('\n').unwrap();
@@ -208,7 +208,7 @@ fn doing_it_again_is_said_and_is_no_error() {
     let (_, id) = program.issue(&[]);
     assert_eq!(
         program.run(&["resume", &id]).output,
-        format!("was active already: {id}  Acme Ltd\n")
+        format!("already active: {id}  Acme Ltd\n")
     );
     assert_eq!(
         program.run(&["suspend", &id]).output,
@@ -216,7 +216,7 @@ fn doing_it_again_is_said_and_is_no_error() {
     );
     assert_eq!(
         program.run(&["suspend", &id]).output,
-        format!("was suspended already: {id}  Acme Ltd\n")
+        format!("already suspended: {id}  Acme Ltd\n")
     );
     assert_eq!(
         program.run(&["revoke", &id, "--reason", "first"]).output,
@@ -225,7 +225,7 @@ fn doing_it_again_is_said_and_is_no_error() {
     let again = program.run(&["revoke", &id, "--reason", "second"]);
     assert_eq!(
         (again.code, again.output),
-        (0, format!("was revoked already: {id}  Acme Ltd\n"))
+        (0, format!("already revoked: {id}  Acme Ltd\n"))
     );
     let shown = program.object(&["show", &id, "--json"]);
     assert_eq!(

@@ -14,7 +14,11 @@ fn a_key_lives_and_ends_on_a_server() {
     let program = Keystile::new().with("KEYSTILE_STORE", &url);
     let first = program.run(&["issue", "--client", "Acme Ltd", "--uses", "1"]);
     assert_eq!(first.code, 0, "{}", first.errors);
-    assert!(first.errors.contains("There was no store yet"));
+    assert!(
+        first
+            .errors
+            .contains("The store did not exist and was created")
+    );
     let once = first.output.trim();
     assert_eq!(program.decision(once, &[]), "allow");
     assert_eq!(program.decision(once, &[]), "uses_spent");
@@ -69,8 +73,8 @@ fn a_server_that_cannot_be_used_is_said_in_a_line() {
     let program = Keystile::new();
     let mut rows = vec![
         (with("keystile", "no-such-database"), "no such database"),
-        (with("nobody", "postgres"), "refuses the user"),
-        (with("keystile", "locked"), "refuses the user"),
+        (with("nobody", "postgres"), "rejected the user"),
+        (with("keystile", "locked"), "rejected the user"),
     ];
     let everything = |rows: &[(String, &str)]| {
         for (store, said) in rows {
@@ -87,7 +91,7 @@ fn a_server_that_cannot_be_used_is_said_in_a_line() {
     everything(&rows);
 
     server.kill();
-    let gone = "cannot be reached";
+    let gone = "cannot reach the PostgreSQL server";
     rows = vec![
         (url.clone(), gone),
         ("postgres://u:s3cr3t@127.0.0.1:1/d".to_owned(), gone),
@@ -101,7 +105,7 @@ fn a_server_that_cannot_be_used_is_said_in_a_line() {
             "postgres://u:s3cr3t@h:port/d",
             "postgres://USER:PASSWORD@HOST",
         ),
-        ("postgres://s3cr3t", "cannot be reached"),
+        ("postgres://s3cr3t", "cannot reach the PostgreSQL server"),
         ("postgresql:///s3cr3t", "postgres://USER:PASSWORD@HOST"),
         ("postgresql:s3cr3t", "postgres://USER:PASSWORD@HOST"),
         (
