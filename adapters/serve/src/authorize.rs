@@ -66,7 +66,7 @@ pub(crate) enum Authorized {
     Unavailable(Problem),
 }
 
-/// Forward authentication for a gateway that is recognised by its headers.
+/// Forward authentication for a gateway that is recognized by its headers.
 ///
 /// nginx sends `X-Original-Method` and `X-Original-URI`, Traefik and Caddy send
 /// `X-Forwarded-Method` and `X-Forwarded-Uri`. If both are present, either could be the

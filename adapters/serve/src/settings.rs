@@ -14,8 +14,8 @@ pub struct Settings {
     pub format: KeyFormat,
     /// Peers that are trusted about the address, method and path of a request.
     pub trusted_proxies: Networks,
-    /// The limit on invalid keys per client address; `None` means no limit. Valid keys are
-    /// never blocked.
+    /// The limit on invalid keys per client address; `None` means no limit. Valid keys
+    /// still pass.
     pub invalid_keys: Option<RateLimit>,
     /// Limits on the resources that clients can use.
     pub limits: Limits,
