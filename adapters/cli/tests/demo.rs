@@ -1,4 +1,4 @@
-//! The demo prints what the project's pages show of it.
+//! The demo prints exactly the transcript that README.md shows.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ fn the_readme_shows_the_transcript() {
     let readme = include_str!("../../../README.md");
     let shown = readme
         .split_once("<!-- demo transcript -->\n```console\n")
-        .and_then(|(_, behind)| behind.split_once("```\n"))
+        .and_then(|(_, after)| after.split_once("```\n"))
         .map(|(shown, _)| shown);
     assert_eq!(shown, Some(include_str!("demo.txt")));
 }

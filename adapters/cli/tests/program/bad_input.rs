@@ -1,9 +1,9 @@
-//! Wrong arguments: exit code 2, one line on standard error, nothing on standard output,
-//! and a store that is as it was.
+//! Wrong arguments: exit code 2, one line on standard error, nothing on standard output, and
+//! an unchanged store.
 
 use crate::keystile::Keystile;
 
-/// Arguments, and what the line must say.
+/// Arguments, and a part of the expected message.
 type Row = (&'static [&'static str], &'static str);
 
 /// Refused before any store is opened.
@@ -244,7 +244,7 @@ const ARGUMENTS: &[Row] = &[
     (&["list", "--json=yes"], "unknown argument"),
 ];
 
-/// Refused by what the store holds.
+/// Refused because of what the store contains.
 const ON_STORE: &[Row] = &[
     (
         &["show", "1AbCdEfGhIjKlMnO"],

@@ -1,4 +1,4 @@
-//! Several keys on standard input: an answer a line, in the same order.
+//! Several keys on standard input: one line of output per key, in the same order.
 
 use crate::keystile::Keystile;
 
@@ -119,7 +119,7 @@ fn bytes_of_any_kind_and_length_are_answered() {
     let mut input: Vec<u8> = (0..=255u8).filter(|&byte| byte != b'\n').collect();
     input.push(b'\n');
     input.extend([0xFF, 0xFE, b'\n']);
-    // More than any buffer on the way holds.
+    // More than fits into any buffer in between.
     input.extend(core::iter::repeat_n(b'k', 3 << 20));
     input.push(b'\n');
     input.extend(key.as_bytes());

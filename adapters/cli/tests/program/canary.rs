@@ -1,8 +1,8 @@
-//! A key that is put into every wrong place: no part of its secret comes out again.
+//! A key is put into every wrong place: no part of its secret is ever printed.
 
 use crate::keystile::{Keystile, Ran};
 
-/// The parts that must not be seen: the secret's first and last dozen characters.
+/// The parts that must not be printed: the secret's first and last twelve characters.
 fn secrets(key: &str) -> [String; 2] {
     let secret = key.rsplit('_').next().unwrap_or(key);
     [
@@ -179,7 +179,7 @@ fn a_key_that_is_presented_is_not_printed() {
             assert_silent(&program.run(&[arguments, json].concat()), &key, &arguments);
         }
     }
-    // Nor is it in any file, as its digest is.
+    // No file contains it: only its digest is stored.
     for name in program.files() {
         let bytes = std::fs::read(program.folder().join(&name)).unwrap();
         for part in secrets(&key) {

@@ -1,4 +1,4 @@
-//! Where the store lies, who may read it, and what is said where it cannot be used.
+//! The file of the store: its path, its permissions, and the messages if it cannot be used.
 
 use std::process::Stdio;
 
@@ -134,7 +134,7 @@ fn output_that_cannot_be_written_is_a_failure_without_a_panic() {
             "{arguments:?}"
         );
     }
-    // A key that nobody got leaves a record: that is said, with its id.
+    // A key that could not be printed leaves a record, whose id is reported.
     for arguments in [
         &["issue", "--client", "x"][..],
         &["issue", "--client", "x", "--json"],
@@ -161,7 +161,7 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     let mut child = program.command(&["list"]).spawn().unwrap();
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
-    // It may have written all before the pipe was closed.
+    // It may have written everything before the pipe was closed.
     assert!(
         matches!(ended.status.code(), Some(0 | 2)),
         "{:?}",
@@ -169,7 +169,7 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     );
     assert_eq!(ended.stderr, b"");
 
-    // A pipe whose reader is gone from the start.
+    // A pipe whose reader is closed from the start.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let child = program.command(&["list"]).stdout(writer).output().unwrap();

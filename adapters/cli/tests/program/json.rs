@@ -1,4 +1,4 @@
-//! What `--json` prints: the fields that programs may count on.
+//! The output of `--json`: the fields that programs may rely on.
 
 use serde_json::Value;
 
@@ -127,7 +127,7 @@ fn objects_have_these_fields() {
     let inspected = serde_json::from_str(&ran.output).unwrap();
     assert_eq!(
         sorted(fields(&inspected)),
-        ["environment", "hint", "key_id", "decision"]
+        ["environment", "finding", "hint", "key_id"]
     );
 }
 

@@ -1,4 +1,4 @@
-//! Runs the program in a folder of its own.
+//! Runs the program in a temporary directory.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder with a store, and the program run in it.
+/// A directory with a store, in which the program is run.
 pub(crate) struct Keystile {
     folder: TempDir,
     variables: Vec<(String, String)>,
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -29,7 +29,7 @@ impl Keystile {
         }
     }
 
-    /// The same folder with an environment variable.
+    /// The same directory with an environment variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -39,7 +39,7 @@ impl Keystile {
         self.folder.path()
     }
 
-    /// The names in the folder, sorted.
+    /// The names of the files in the directory, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder()).unwrap();
         let mut names: Vec<String> = entries
@@ -57,7 +57,7 @@ impl Keystile {
             .env_remove("KEYSTILE_STORE")
             .env_remove("KEYSTILE_KEY")
             .env_remove("KEYSTILE_PEPPER")
-            // Whatever it is set to, no trace may be printed.
+            // No backtrace may be printed, even if one is requested.
             .env("RUST_BACKTRACE", "full")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,13 +72,13 @@ impl Keystile {
         self.feed(arguments, b"")
     }
 
-    /// Runs it with this on standard input.
+    /// Runs it with a text on standard input.
     pub(crate) fn feed(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self.command(arguments).spawn().expect("it starts");
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
         let writer = std::thread::spawn(move || {
-            // It may end before it has read everything.
+            // It may exit before it has read everything.
             let _ = stdin.write_all(&input);
         });
         let output = child.wait_with_output().expect("it ends");
@@ -90,14 +90,14 @@ impl Keystile {
         }
     }
 
-    /// Issues a key and answers it and its id.
+    /// Issues a key; returns the key and its id.
     pub(crate) fn issue(&self, arguments: &[&str]) -> (String, String) {
         let issued =
             self.object(&[&["issue", "--client", "Acme Ltd", "--json"], arguments].concat());
         (text(&issued, "key"), text(&issued, "key_id"))
     }
 
-    /// Verifies one key and answers the exit code and the object.
+    /// Verifies one key; returns the exit code and the object.
     pub(crate) fn verify(&self, key: &str, arguments: &[&str]) -> (i32, Value) {
         let ran = self.feed(&[&["verify", "--json"], arguments].concat(), key.as_bytes());
         assert_eq!(ran.errors, "");
@@ -126,7 +126,7 @@ impl Keystile {
         serde_json::from_str(&ran.output).expect("one object")
     }
 
-    /// The objects that a command prints, a line each.
+    /// The objects that a command prints, one per line.
     pub(crate) fn objects(&self, arguments: &[&str]) -> Vec<Value> {
         let ran = self.run(arguments);
         assert_eq!((ran.code, ran.errors.as_str()), (0, ""), "{arguments:?}");
@@ -136,7 +136,7 @@ impl Keystile {
             .collect()
     }
 
-    /// Everything that the store holds, to be compared.
+    /// Everything that the store contains, for comparison.
     pub(crate) fn contents(&self) -> (Vec<Value>, Vec<Value>) {
         (
             self.objects(&["list", "--json"]),

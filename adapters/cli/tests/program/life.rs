@@ -299,10 +299,10 @@ fn peppers_are_turned_over_without_a_refusal() {
         ["allow", "allow"],
         "the old one is retired"
     );
-    // That use renewed the digests, so the old pepper is not needed any longer.
+    // That use renewed the digests, so the old pepper is no longer needed.
     let program = program.with("KEYSTILE_PEPPER", &two);
     assert_eq!(judge(&program), ["allow", "allow"]);
-    // A successor's digest is made under the current one too.
+    // The digest of a successor uses the current pepper too.
     let (_, id) = program.issue(&[]);
     let successor = text(&program.object(&["rotate", &id, "--json"]), "key");
     assert_eq!(program.decision(&successor, &[]), "allow");

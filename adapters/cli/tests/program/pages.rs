@@ -1,4 +1,4 @@
-//! Stores with more keys than are read at once.
+//! Stores with more keys than fit into one page.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! A store on a PostgreSQL server, and what is said where it cannot be used.
+//! A store on a PostgreSQL server, and the messages if it cannot be used.
 
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn a_key_lives_and_ends_on_a_server() {
     assert_eq!(given.output.lines().count(), 4);
 }
 
-/// Each finds the tables missing, and one makes them.
+/// All of them find the tables missing, and one creates them.
 #[test]
 fn many_may_be_the_first() {
     let Some(server) = Server::start() else {
@@ -61,7 +61,7 @@ fn many_may_be_the_first() {
 }
 
 #[test]
-fn a_server_that_cannot_be_used_is_said_in_a_line() {
+fn a_server_that_cannot_be_used_is_reported_in_one_line() {
     let Some(mut server) = Server::start() else {
         return;
     };

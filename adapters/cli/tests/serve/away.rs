@@ -1,4 +1,4 @@
-//! A store that went away: what is known is answered, and nothing else is allowed.
+//! An unavailable store: cached keys are decided, and no other key is allowed.
 
 #[cfg(feature = "postgres")]
 #[test]
@@ -24,14 +24,14 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
     };
     let [cached, unseen] = [(); 2].map(|()| issue());
     assert_eq!(serving.decision(&cached), "allowed");
-    // The news that it was issued comes by the store as well, and voids it once more.
+    // The event of its issue arrives through the store as well, and invalidates it once more.
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(serving.decision(&cached), "allowed");
     let ready = || serving.call("", "GET /readyz", None).0;
     assert_eq!(ready(), 200);
 
     server.kill();
-    // Those of its processes that held a connection see it a moment later.
+    // The server's processes that have a connection notice it a moment later.
     let deadline = Instant::now() + Duration::from_secs(20);
     while ready() != 503 {
         assert!(Instant::now() < deadline, "it went away");

@@ -59,7 +59,7 @@ fn beside(folder: &Path, store: &[&str], name: &str) {
         }
         worst = worst.max(start.elapsed());
     }
-    // Not by a macro, whose output the harness keeps to itself.
+    // Not with a macro, whose output the test harness captures.
     let _ = writeln!(
         std::io::stderr(),
         "{name}: in force in another process after {worst:.0?} at worst, of {ROUNDS}"

@@ -1,4 +1,4 @@
-//! What was acknowledged is in force, also after a kill in the middle of other work.
+//! What was acknowledged is in force, even after a kill in the middle of other work.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::io::Write;
@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::serving::{Serving, call};
 
 const CYCLES: usize = 50;
-/// Clients that ask all the while.
+/// Clients that send requests the whole time.
 const LOAD: usize = 3;
 
-/// In each cycle a key is revoked and another one rotated; as soon as both are
-/// acknowledged, the process is killed, and started again.
+/// In each cycle a key is revoked and another one rotated. As soon as both are acknowledged,
+/// the process is killed and started again.
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
     }
     let (asked, took) = (asked.into_inner(), start.elapsed());
     assert!(asked > 0, "there was load");
-    // Not by a macro, whose output the harness keeps to itself.
+    // Not with a macro, whose output the test harness captures.
     let _ = writeln!(
         std::io::stderr(),
         "{CYCLES} kills: {} acknowledged endings and {} successors in force, under {asked} \

@@ -1,4 +1,4 @@
-//! From the first start to the end.
+//! The service from its first start to its end.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn the_first_start_prints_an_admin_key_once() {
     assert_eq!(status, 200);
     assert_eq!(again.stop("-INT").0.code(), Some(0));
 
-    // Its last use was noted before the end, and the command line sees the same store.
+    // Its last use was written before the end, and the command line uses the same store.
     let shown = program(folder.path(), &["list", "--json"])
         .output()
         .unwrap();
@@ -41,7 +41,7 @@ fn the_first_start_prints_an_admin_key_once() {
     assert_eq!(records[1]["status"], "revoked");
 }
 
-/// A revoked admin key was there too: whoever can start the service is not its owner.
+/// A revoked admin key counts too: the right to start the service is not that to manage keys.
 #[test]
 fn a_revoked_admin_key_brings_no_new_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ fn a_verdict_is_the_same_here_and_there() {
             .unwrap();
         let mut there: Value = serde_json::from_slice(&there.stdout).unwrap();
         if requires != "read" {
-            // Over HTTP a client is named where it may pass.
+            // Over HTTP, the client is named only if the key is allowed.
             assert_eq!(here["client_name"].take(), Value::Null);
             assert_eq!(there["client_name"].take(), json!("Acme"));
         }
@@ -101,12 +101,12 @@ fn a_verdict_is_the_same_here_and_there() {
     let there: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
     let id = issued["key_id"].as_str().unwrap();
     let (_, mut here) = serving.call(&admin, &format!("GET /v1/keys/{id}"), None);
-    // The last use is on its way.
+    // The last use may not have been written yet.
     here["last_used_at"] = there["last_used_at"].clone();
     assert_eq!(here, there);
 }
 
-/// F1, F6: at the most talkative level, in either format, no line holds a key.
+/// F1, F6: at the most verbose level, in either format, no line contains a key.
 #[test]
 fn no_line_of_the_log_holds_a_key() {
     for format in ["text", "json"] {

@@ -1,4 +1,4 @@
-//! `keystile serve` as its user runs it: started, asked over HTTP, stopped and killed.
+//! `keystile serve` as users run it: started, called over HTTP, stopped and killed.
 
 #![cfg(unix)]
 #![allow(

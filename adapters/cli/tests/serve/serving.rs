@@ -1,4 +1,4 @@
-//! The program serving, in a process of its own.
+//! Runs `keystile serve` in a separate process.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-/// Longest wait for an answer; only a server that hangs gets there.
+/// The longest wait for a response; only a server that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A process that serves, and is killed with the test at the latest.
+/// A serving process, which is killed at the end of the test at the latest.
 pub(crate) struct Serving {
     pub(crate) address: SocketAddr,
     /// What it printed on standard output before it served: the first key, or nothing.
@@ -25,7 +25,7 @@ pub(crate) struct Serving {
     output: Option<BufReader<ChildStdout>>,
 }
 
-/// The program with these arguments, without what the environment says.
+/// The program with these arguments, and without its environment variables.
 pub(crate) fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keystile"));
     command
@@ -41,7 +41,7 @@ pub(crate) fn program(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Serving {
-    /// Serves the store of this folder on a free port.
+    /// Serves the store in this directory on a free port.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let serve = ["serve", "--listen", "127.0.0.1:0"];
         let mut process = program(folder, &[&serve, arguments].concat())
@@ -89,19 +89,19 @@ impl Serving {
         serving
     }
 
-    /// All that it said on standard error so far.
+    /// What it has printed on standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
 
-    /// Ends it by SIGKILL, as a power failure of the program would.
+    /// Kills it with SIGKILL, as a crash would.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Asks it to stop by a signal, and waits until it has. What it printed on standard
-    /// output behind the first key, and on standard error in all.
+    /// Stops it with a signal, and waits until it has exited. Returns what it printed on
+    /// standard output after the first key, and everything on standard error.
     pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, String, String) {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status();
@@ -114,7 +114,7 @@ impl Serving {
         (status, output, self.errors())
     }
 
-    /// The status and the JSON of an answer.
+    /// The status and the JSON of a response.
     pub(crate) fn call(&self, key: &str, request: &str, body: Option<&Value>) -> (u16, Value) {
         call(self.address, key, request, body).expect("an answer")
     }
@@ -134,7 +134,7 @@ impl Drop for Serving {
     }
 }
 
-/// The answer to one request, or nothing where the server went away.
+/// The response to one request, or nothing if the server disconnected.
 pub(crate) fn call(
     address: SocketAddr,
     key: &str,
@@ -162,7 +162,7 @@ pub(crate) fn call(
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))?;
-    // Half an answer acknowledges nothing.
+    // Half a response acknowledges nothing.
     let is_whole = length.parse() == Ok(body.len());
     if !is_whole {
         return None;
