@@ -11,20 +11,20 @@ use clap::{Command, CommandFactory};
 
 use crate::arguments::Arguments;
 use crate::failure::{Exit, Failure};
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 
 /// Prints help or the version if that was requested; otherwise returns what was expected.
 pub(crate) fn report(
     error: &clap::Error,
     arguments: &[OsString],
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
         let text = error.render().to_string();
-        surroundings.output.write_all(text.as_bytes())?;
+        io.output.write_all(text.as_bytes())?;
         return Ok(Exit::Done);
     }
     Err(Failure::Said(expected(error, arguments).into()))

@@ -9,11 +9,11 @@ use keystile_store::{MemoryStore, SqliteStore};
 
 use crate::any_store::AnyStore;
 use crate::failure::Failure;
+use crate::io::Io;
 use crate::store_url::StoreUrl;
-use crate::surroundings::Surroundings;
 
 /// The configuration of a command that uses a store.
-pub(crate) struct Setting {
+pub(crate) struct Config {
     pub(crate) store: StoreUrl,
     pub(crate) peppers: PepperRing,
     pub(crate) json: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Opened {
     pub(crate) is_new: bool,
 }
 
-impl Setting {
+impl Config {
     /// Opens the store, and creates it if it does not exist.
     ///
     /// Commands check their arguments first, so that wrong arguments never create a file.
@@ -59,9 +59,9 @@ impl Setting {
 
 impl Opened {
     /// Notes that the store was created: its path may have been mistyped.
-    pub(crate) fn tell_if_new(&self, surroundings: &mut Surroundings<'_>) {
+    pub(crate) fn note_if_new(&self, io: &mut Io<'_>) {
         if self.is_new {
-            surroundings.remark("The store did not exist and was created.");
+            io.note("The store did not exist and was created.");
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
+use crate::io::Io;
 use crate::script::{Program, Script, Step};
-use crate::surroundings::Surroundings;
 
 const STEPS: &[Step] = &[
     Step::new(
@@ -78,20 +78,15 @@ struct StepView<'s> {
 }
 
 /// Carries out `keystile demo`, whose steps are run by `program`.
-pub(crate) fn run(
-    program: Program,
-    json: bool,
-    surroundings: &mut Surroundings<'_>,
-) -> Result<Exit, Failure> {
+pub(crate) fn run(program: Program, json: bool, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let mut script = Script::new(program)?;
     if !json {
-        surroundings
-            .line("# Keys, ids and dates differ on every run, so they are shown by name.")?;
+        io.line("# Keys, ids and dates differ on every run, so they are shown by name.")?;
     }
     for step in STEPS {
         let (command, output) = script.run(step)?;
         if json {
-            surroundings.json(&StepView {
+            io.json(&StepView {
                 title: step.title,
                 command: &command,
                 output: output.lines().collect(),
@@ -100,10 +95,10 @@ pub(crate) fn run(
             continue;
         }
         if !step.title.is_empty() {
-            surroundings.line(&format!("\n# {}", step.title))?;
+            io.line(&format!("\n# {}", step.title))?;
         }
-        surroundings.line(&format!("$ {command}"))?;
-        surroundings.line(output.trim_end())?;
+        io.line(&format!("$ {command}"))?;
+        io.line(output.trim_end())?;
     }
     script.close()?;
     Ok(Exit::Done)

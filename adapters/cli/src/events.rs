@@ -5,10 +5,10 @@ use keystile::{Event, KeyId};
 use keystile_store::{Store, record};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::io::Io;
 use crate::list::PAGE;
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
 use crate::{clock, values};
 
 /// Show the audit log: when keys were issued, rotated, revoked and so on.
@@ -41,15 +41,15 @@ struct EventView<'e> {
 /// Carries out `keystile events`.
 pub(crate) async fn run(
     arguments: &EventsArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     if let Some(id) = &arguments.id {
         record(&opened.store, id).await?;
     }
-    if !setting.json {
-        surroundings.line("NUMBER  AT                    EVENT      ID                DETAIL")?;
+    if !config.json {
+        io.line("NUMBER  AT                    EVENT      ID                DETAIL")?;
     }
     let mut after = arguments.after.unwrap_or(0);
     loop {
@@ -62,25 +62,20 @@ pub(crate) async fn run(
         };
         after = *last;
         for (number, event) in &events {
-            print(*number, event, setting.json, surroundings)?;
+            print(*number, event, config.json, io)?;
         }
     }
-    opened.tell_if_new(surroundings);
+    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 
-fn print(
-    number: u64,
-    event: &Event,
-    json: bool,
-    surroundings: &mut Surroundings<'_>,
-) -> Result<(), Failure> {
+fn print(number: u64, event: &Event, json: bool, io: &mut Io<'_>) -> Result<(), Failure> {
     let reason = event.reason.as_deref();
     let successor = event.successor.as_ref().map(KeyId::as_str);
     let (kind, key_id) = (event.kind.as_str(), event.key_id.as_str());
     if json {
         let at = clock::spell_exactly(event.at);
-        return surroundings.json(&EventView {
+        return io.json(&EventView {
             number,
             at,
             kind,
@@ -96,5 +91,5 @@ fn print(
         (None, None) => String::new(),
     };
     let line = format!("{number:>6}  {at:<20}  {kind:<9}  {key_id}  {detail}");
-    surroundings.line(line.trim_end())
+    io.line(line.trim_end())
 }

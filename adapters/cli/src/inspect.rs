@@ -5,9 +5,9 @@ use keystile::{Environment, Finding, Inspection, KeyFormat, KeyId, Prefix};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
+use crate::io::Io;
 use crate::issue::DEFAULT_PREFIX;
 use crate::presented::Presented;
-use crate::surroundings::Surroundings;
 use crate::values;
 
 /// Check whether a text is a well-formed key, and if not, what is wrong with it.
@@ -27,7 +27,7 @@ use crate::values;
 #[command(verbatim_doc_comment)]
 pub(crate) struct InspectArguments {
     /// The prefix of your keys. Keys with any other prefix are then foreign. If it is not
-    /// given, whole keys of any prefix are recognised, and parts of keys that start with ks.
+    /// given, whole keys of any prefix are recognized, and parts of keys that start with ks.
     #[arg(long, value_name = "P", value_parser = values::prefix)]
     prefix: Option<Prefix>,
 }
@@ -44,17 +44,17 @@ struct InspectionView<'i> {
 pub(crate) fn run(
     arguments: &InspectArguments,
     json: bool,
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let formats = formats(arguments.prefix.as_ref())?;
-    let mut texts = Presented::new(surroundings);
+    let mut texts = Presented::new(io);
     let mut exit = Exit::Done;
-    while let Some(text) = texts.next(surroundings.input)? {
+    while let Some(text) = texts.next(io.input)? {
         let found = inspect(&formats, text);
         if found.finding != Finding::WellFormed {
             exit = Exit::Denied;
         }
-        print(&found, json, surroundings)?;
+        print(&found, json, io)?;
     }
     Ok(exit)
 }
@@ -84,17 +84,13 @@ fn inspect(formats: &[KeyFormat], text: &[u8]) -> Inspection {
         .unwrap_or_else(|| keystile::inspect(&KeyFormat::any_structured(), text))
 }
 
-fn print(
-    found: &Inspection,
-    json: bool,
-    surroundings: &mut Surroundings<'_>,
-) -> Result<(), Failure> {
+fn print(found: &Inspection, json: bool, io: &mut Io<'_>) -> Result<(), Failure> {
     let key_id = found.key_id.as_ref().map(KeyId::as_str);
     let environment = found.environment.as_ref().map(Environment::as_str);
     let (finding, hint) = (found.finding.to_string(), found.finding.hint());
     if json {
         let finding = finding.replace(' ', "_");
-        return surroundings.json(&InspectionView {
+        return io.json(&InspectionView {
             finding,
             key_id,
             environment,
@@ -106,7 +102,7 @@ fn print(
         line.push_str("  ");
         line.push_str(part);
     }
-    surroundings.line(&line)
+    io.line(&line)
 }
 
 #[cfg(test)]

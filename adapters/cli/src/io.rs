@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// Standard streams, and the environment variables that hold secrets.
 ///
 /// Commands use only these, so that the demo can run them unchanged.
-pub(crate) struct Surroundings<'w> {
+pub(crate) struct Io<'w> {
     pub(crate) input: &'w mut dyn BufRead,
     pub(crate) input_is_terminal: bool,
     pub(crate) output: &'w mut dyn Write,
@@ -22,7 +22,7 @@ pub(crate) struct Surroundings<'w> {
     pub(crate) pepper: Option<OsString>,
 }
 
-impl Surroundings<'_> {
+impl Io<'_> {
     /// Prints a JSON value as a line on standard output.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         // Wiped, since it may contain a new key.
@@ -43,7 +43,7 @@ impl Surroundings<'_> {
     }
 
     /// Prints a line on standard error, if that is open.
-    pub(crate) fn remark(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.errors, "{text}");
     }
 }

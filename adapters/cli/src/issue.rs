@@ -7,11 +7,11 @@ use keystile::{
 };
 use keystile_store::save_issued;
 
+use crate::config::Config;
 use crate::duration::{self, Lifetime, spell_rate};
 use crate::failure::{Exit, Failure};
-use crate::handover;
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
+use crate::print_new_key::print_new_key;
 use crate::view::joined;
 use crate::{clock, values};
 
@@ -89,8 +89,8 @@ enum Format {
 /// Carries out `keystile issue`.
 pub(crate) async fn run(
     arguments: &IssueArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let request = request(arguments)?;
     let prefix = arguments.prefix.as_str();
@@ -100,22 +100,15 @@ pub(crate) async fn run(
     };
     let now = UnixMillis::now()?;
     // Whatever can be refused is refused before the store is opened, and so created.
-    let issued = keystile::issue(&format, &setting.peppers, &request, &mut SysRng, now)?;
+    let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now)?;
 
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     save_issued(&opened.store, &issued).await?;
-    handover::show(
-        &issued.key,
-        &issued.record,
-        None,
-        now,
-        setting.json,
-        surroundings,
-    )?;
-    if !setting.json {
-        describe(&issued.record, surroundings);
+    print_new_key(&issued.key, &issued.record, None, now, config.json, io)?;
+    if !config.json {
+        describe(&issued.record, io);
     }
-    opened.tell_if_new(surroundings);
+    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 
@@ -152,9 +145,9 @@ fn given<'a, T>(
 }
 
 /// Prints what the new key may do, on standard error.
-fn describe(record: &KeyRecord, surroundings: &mut Surroundings<'_>) {
-    surroundings.remark(&format!("issued {} for {}", record.id, record.client_name));
-    let mut row = |name: &str, value: &str| surroundings.remark(&format!("  {name:<12} {value}"));
+fn describe(record: &KeyRecord, io: &mut Io<'_>) {
+    io.note(&format!("issued {} for {}", record.id, record.client_name));
+    let mut row = |name: &str, value: &str| io.note(&format!("  {name:<12} {value}"));
     row("permissions", &joined(record.permissions.iter(), "none"));
     let endpoints = record.allowed_endpoints.as_ref();
     row(
@@ -178,5 +171,5 @@ fn describe(record: &KeyRecord, surroundings: &mut Surroundings<'_>) {
         "expires",
         &record.expires_at.map_or("never".to_owned(), clock::spell),
     );
-    surroundings.remark("This is the only time the key is shown; the store keeps only its digest.");
+    io.note("This is the only time the key is shown; the store keeps only its digest.");
 }

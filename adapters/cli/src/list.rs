@@ -4,9 +4,9 @@ use clap::Args;
 use keystile::{KeyRecord, UnixMillis};
 use keystile_store::{Filter, Page, Store};
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::view::{RecordView, joined, standing};
 use crate::{clock, values};
 
@@ -38,18 +38,18 @@ pub(crate) const PAGE: usize = 200;
 /// Carries out `keystile list`.
 pub(crate) async fn run(
     arguments: &ListArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let mut filter = Filter::default();
     filter.owner = arguments.owner.as_deref().map(Box::from);
     filter.client_name = arguments.client.as_deref().map(Box::from);
     let mut left = arguments.limit.unwrap_or(u64::MAX);
 
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    if !setting.json {
-        surroundings.line(HEADING)?;
+    if !config.json {
+        io.line(HEADING)?;
     }
     let mut page = Page::first(PAGE);
     while left > 0 {
@@ -58,15 +58,15 @@ pub(crate) async fn run(
         page = page.after(last.id);
         let most = usize::try_from(left).unwrap_or(usize::MAX);
         for record in records.iter().take(most) {
-            if setting.json {
-                surroundings.json(&RecordView::new(record, now))?;
+            if config.json {
+                io.json(&RecordView::new(record, now))?;
             } else {
-                surroundings.line(&row(record, now))?;
+                io.line(&row(record, now))?;
             }
             left = left.saturating_sub(1);
         }
     }
-    opened.tell_if_new(surroundings);
+    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,6 @@
 //! `keystile` on the command line: issue, verify, rotate and revoke API keys.
 //!
-//! Each command has its own file. Commands read and write only [`Surroundings`], work on any
+//! Each command has its own file. Commands read and write only [`Io`], work on any
 //! store, and exit with 0 (done), 1 (a key was denied) or 2 (any other failure).
 
 #![forbid(unsafe_code)]
@@ -10,26 +10,26 @@ mod any_store;
 mod arg_errors;
 mod arguments;
 mod clock;
+mod config;
 mod demo;
 mod duration;
 mod events;
 mod failure;
-mod handover;
 mod inspect;
+mod io;
 mod issue;
 mod list;
 mod pepper;
 mod plan;
 mod presented;
+mod print_new_key;
 mod program;
 mod revoke;
 mod rotate;
 mod script;
 mod serve;
-mod setting;
 mod show;
 mod store_url;
-mod surroundings;
 mod suspend;
 mod template;
 mod values;
@@ -39,7 +39,7 @@ mod view;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 
 fn main() -> ExitCode {
     // A panic is a bug, and its message might contain a key: print none of it.
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     let input = std::io::stdin();
     let code = program::run(
         std::env::args_os().collect(),
-        &mut Surroundings {
+        &mut Io {
             input_is_terminal: input.is_terminal(),
             input: &mut input.lock(),
             output: &mut std::io::stdout().lock(),

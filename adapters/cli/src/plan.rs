@@ -5,10 +5,10 @@ use keystile::{KeyRecord, Millis, PlanAction, RotationPolicy, UnixMillis};
 use keystile_store::{Filter, Page, Store};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::io::Io;
 use crate::list::PAGE;
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
 use crate::{clock, duration};
 
 /// List keys that are due for a notice, a rotation or a clean-up. Changes nothing.
@@ -44,17 +44,17 @@ struct DueView<'r> {
 /// Carries out `keystile plan`.
 pub(crate) async fn run(
     arguments: &PlanArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let mut policy = RotationPolicy::default();
     if let Some(lead) = arguments.within {
         policy = policy.with_notice_leads([lead]);
     }
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    if !setting.json {
-        surroundings.line("ID                ACTION    AT                    CLIENT")?;
+    if !config.json {
+        io.line("ID                ACTION    AT                    CLIENT")?;
     }
     let mut page = Page::first(PAGE);
     loop {
@@ -63,11 +63,11 @@ pub(crate) async fn run(
         page = page.after(last.id);
         for record in &records {
             for due in keystile::plan([record], &policy, now) {
-                print(record, due.action, setting.json, surroundings)?;
+                print(record, due.action, config.json, io)?;
             }
         }
     }
-    opened.tell_if_new(surroundings);
+    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 
@@ -75,7 +75,7 @@ fn print(
     record: &KeyRecord,
     action: PlanAction,
     json: bool,
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let (word, at, lead) = match action {
         PlanAction::Notice { ends_at, lead } => ("notice", ends_at, Some(lead)),
@@ -88,7 +88,7 @@ fn print(
         }
     };
     if json {
-        return surroundings.json(&DueView {
+        return io.json(&DueView {
             key_id: record.id.as_str(),
             client_name: &record.client_name,
             client_email: record.client_email.as_deref(),
@@ -98,7 +98,7 @@ fn print(
         });
     }
     let at = clock::spell(at);
-    surroundings.line(&format!(
+    io.line(&format!(
         "{}  {word:<8}  {at:<20}  {}",
         record.id, record.client_name
     ))

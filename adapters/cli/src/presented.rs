@@ -9,7 +9,7 @@ use keystile::KEY_TEXT_BYTES_MAX;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 
 /// The environment variable.
 pub(crate) const VARIABLE: &str = "KEYSTILE_KEY";
@@ -27,10 +27,10 @@ pub(crate) struct Presented {
 
 impl Presented {
     /// The key in the variable if it is set, otherwise those on standard input.
-    pub(crate) fn new(surroundings: &mut Surroundings<'_>) -> Self {
-        let variable = surroundings.key.take().filter(|key| !key.is_empty());
-        if variable.is_none() && surroundings.input_is_terminal {
-            surroundings.remark("Enter one or more keys, one per line; finish with Ctrl-D.");
+    pub(crate) fn new(io: &mut Io<'_>) -> Self {
+        let variable = io.key.take().filter(|key| !key.is_empty());
+        if variable.is_none() && io.input_is_terminal {
+            io.note("Enter one or more keys, one per line; finish with Ctrl-D.");
         }
         Self {
             variable,
@@ -104,7 +104,7 @@ mod tests {
 
     fn presented(key: Option<&str>, mut input: &[u8]) -> Vec<Vec<u8>> {
         let mut nothing: &[u8] = b"";
-        let mut surroundings = Surroundings {
+        let mut io = Io {
             input: &mut nothing,
             input_is_terminal: false,
             output: &mut Vec::new(),
@@ -112,7 +112,7 @@ mod tests {
             key: key.map(OsString::from),
             pepper: None,
         };
-        let mut keys = Presented::new(&mut surroundings);
+        let mut keys = Presented::new(&mut io);
         let mut all = Vec::new();
         while let Some(key) = keys.next(&mut input).unwrap() {
             all.push(key.to_vec());

@@ -4,7 +4,7 @@ use keystile::{ApiKey, KeyRecord, UnixMillis};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::view::RecordView;
 
 /// The key that a new one replaces.
@@ -14,7 +14,7 @@ pub(crate) struct Replaced<'r> {
 }
 
 #[derive(Serialize)]
-struct Handover<'k> {
+struct NewKey<'k> {
     key: &'k str,
     key_id: &'k str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,16 +25,16 @@ struct Handover<'k> {
 }
 
 /// Prints the key, and checks that it was written. The store has its record already.
-pub(crate) fn show(
+pub(crate) fn print_new_key(
     key: &ApiKey,
     record: &KeyRecord,
     replaced: Option<&Replaced<'_>>,
     now: UnixMillis,
     json: bool,
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let written = if json {
-        surroundings.json(&Handover {
+        io.json(&NewKey {
             key: key.expose(),
             key_id: record.id.as_str(),
             replaces: replaced.map(|replaced| replaced.key_id),
@@ -42,9 +42,9 @@ pub(crate) fn show(
             record: RecordView::new(record, now),
         })
     } else {
-        surroundings.line(key.expose())
+        io.line(key.expose())
     };
-    let flushed = written.and_then(|()| Ok(surroundings.output.flush()?));
+    let flushed = written.and_then(|()| Ok(io.output.flush()?));
     // Reported even if the reader is gone: the store now has a record whose key is lost.
     flushed.map_err(|_| {
         let id = &record.id;

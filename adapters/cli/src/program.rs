@@ -5,43 +5,43 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::{
     arg_errors, demo, events, inspect, issue, list, pepper, plan, revoke, rotate, serve, show,
     suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
-pub(crate) fn run(arguments: Vec<OsString>, surroundings: &mut Surroundings<'_>) -> u8 {
+pub(crate) fn run(arguments: Vec<OsString>, io: &mut Io<'_>) -> u8 {
     let done = match Arguments::try_parse_from(&arguments) {
-        Ok(parsed) => carry_out(&parsed, surroundings),
-        Err(error) => arg_errors::report(&error, &arguments, surroundings),
+        Ok(parsed) => carry_out(&parsed, io),
+        Err(error) => arg_errors::report(&error, &arguments, io),
     };
-    let flushed = surroundings.output.flush().map_err(Failure::from);
+    let flushed = io.output.flush().map_err(Failure::from);
     match done.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.code(),
         Err(Failure::ReaderGone) => FAILED,
         Err(failure) => {
-            surroundings.remark(&format!("keystile: {failure}"));
+            io.note(&format!("keystile: {failure}"));
             FAILED
         }
     }
 }
 
-fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
+fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let json = arguments.common.json;
     // These need no store.
     match &arguments.command {
-        Command::Demo => return demo::run(run, json, surroundings),
-        Command::Inspect(inspect) => return inspect::run(inspect, json, surroundings),
-        Command::Template(template) => return template::run(template, json, surroundings),
+        Command::Demo => return demo::run(run, json, io),
+        Command::Inspect(inspect) => return inspect::run(inspect, json, io),
+        Command::Template(template) => return template::run(template, json, io),
         _ => {}
     }
-    let setting = Setting {
+    let config = Config {
         store: arguments.common.store.clone(),
-        peppers: pepper::ring(surroundings.pepper.as_deref())?,
+        peppers: pepper::ring(io.pepper.as_deref())?,
         json,
     };
     let mut runtime = match &arguments.command {
@@ -52,26 +52,22 @@ fn carry_out(arguments: &Arguments, surroundings: &mut Surroundings<'_>) -> Resu
         .enable_all()
         .build()
         .map_err(|_| Failure::expected("cannot start a thread"))?
-        .block_on(on_store(&arguments.command, &setting, surroundings))
+        .block_on(on_store(&arguments.command, &config, io))
 }
 
-async fn on_store(
-    command: &Command,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
-) -> Result<Exit, Failure> {
+async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match command {
-        Command::Issue(issue) => issue::run(issue, setting, surroundings).await,
-        Command::Verify(verify) => verify::run(verify, setting, surroundings).await,
-        Command::List(list) => list::run(list, setting, surroundings).await,
-        Command::Show(show) => show::run(show, setting, surroundings).await,
-        Command::Revoke(revoke) => revoke::run(revoke, setting, surroundings).await,
-        Command::Suspend(key) => suspend::suspend(key, setting, surroundings).await,
-        Command::Resume(key) => suspend::resume(key, setting, surroundings).await,
-        Command::Rotate(rotate) => rotate::run(rotate, setting, surroundings).await,
-        Command::Plan(plan) => plan::run(plan, setting, surroundings).await,
-        Command::Events(events) => events::run(events, setting, surroundings).await,
-        Command::Serve(serve) => serve::run(serve, setting, surroundings).await,
+        Command::Issue(issue) => issue::run(issue, config, io).await,
+        Command::Verify(verify) => verify::run(verify, config, io).await,
+        Command::List(list) => list::run(list, config, io).await,
+        Command::Show(show) => show::run(show, config, io).await,
+        Command::Revoke(revoke) => revoke::run(revoke, config, io).await,
+        Command::Suspend(key) => suspend::suspend(key, config, io).await,
+        Command::Resume(key) => suspend::resume(key, config, io).await,
+        Command::Rotate(rotate) => rotate::run(rotate, config, io).await,
+        Command::Plan(plan) => plan::run(plan, config, io).await,
+        Command::Events(events) => events::run(events, config, io).await,
+        Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Template(_) | Command::Inspect(_) | Command::Demo => Ok(Exit::Done),
     }
 }

@@ -4,9 +4,9 @@ use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_store::revoke;
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::values;
 use crate::view::RecordView;
 
@@ -30,10 +30,10 @@ pub(crate) struct RevokeArguments {
 /// Carries out `keystile revoke`.
 pub(crate) async fn run(
     arguments: &RevokeArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let outcome = revoke(&opened.store, &arguments.id, &arguments.reason, now).await?;
     let done = if outcome.is_changed() {
@@ -42,10 +42,10 @@ pub(crate) async fn run(
         "already revoked:"
     };
     let record = outcome.record();
-    if setting.json {
-        surroundings.json(&RecordView::new(record, now))?;
+    if config.json {
+        io.json(&RecordView::new(record, now))?;
     } else {
-        surroundings.line(&format!("{done} {}  {}", record.id, record.client_name))?;
+        io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }
     Ok(Exit::Done)
 }

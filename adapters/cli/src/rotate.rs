@@ -4,10 +4,10 @@ use clap::Args;
 use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
 use keystile_store::rotate;
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::handover::{self, Replaced};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
+use crate::print_new_key::{Replaced, print_new_key};
 use crate::{clock, duration, values};
 
 /// Replace a key with a new one, and print the new key, once.
@@ -46,14 +46,14 @@ pub(crate) struct RotateArguments {
 /// Carries out `keystile rotate`.
 pub(crate) async fn run(
     arguments: &RotateArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let policy = policy(arguments)?;
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let id = &arguments.id;
-    let peppers = &setting.peppers;
+    let peppers = &config.peppers;
     let rotated = rotate(&opened.store, id, &policy, None, peppers, &mut SysRng, now).await?;
 
     let old = rotated.changed.iter().find(|record| record.id == *id);
@@ -63,30 +63,29 @@ pub(crate) async fn run(
         key_id: id.as_str(),
         ends_at: clock::spell_exactly(end),
     };
-    handover::show(
+    print_new_key(
         &rotated.key,
         successor,
         Some(&replaced),
         now,
-        setting.json,
-        surroundings,
+        config.json,
+        io,
     )?;
-    if !setting.json {
+    if !config.json {
         let client = &successor.client_name;
-        surroundings.remark(&format!(
+        io.note(&format!(
             "issued {} for {client}, replacing {id}",
             successor.id
         ));
         let expires = successor
             .expires_at
             .map_or("never".to_owned(), clock::spell);
-        surroundings.remark(&format!("  the new key expires  {expires}"));
-        surroundings.remark(&format!("  the old key ends     {}", clock::spell(end)));
+        io.note(&format!("  the new key expires  {expires}"));
+        io.note(&format!("  the old key ends     {}", clock::spell(end)));
         if policy.ends_on_first_use() {
-            surroundings.remark("  or as soon as the new key is used");
+            io.note("  or as soon as the new key is used");
         }
-        surroundings
-            .remark("This is the only time the key is shown; the store keeps only its digest.");
+        io.note("This is the only time the key is shown; the store keeps only its digest.");
     }
     Ok(Exit::Done)
 }

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 
 const UNEXPECTED: Failure =
     Failure::expected("a step of the demo had an unexpected result; please report it");
 
 /// Runs a command line and returns its exit code.
-pub(crate) type Program = fn(Vec<OsString>, &mut Surroundings<'_>) -> u8;
+pub(crate) type Program = fn(Vec<OsString>, &mut Io<'_>) -> u8;
 
 /// A step of a script. What is shown is what is run.
 pub(crate) struct Step {
@@ -93,7 +93,7 @@ impl Script {
         let (mut output, mut errors) = (Zeroizing::new(Vec::new()), Vec::new());
         let exit = (self.program)(
             self.arguments(step)?,
-            &mut Surroundings {
+            &mut Io {
                 input: &mut input.as_bytes(),
                 input_is_terminal: false,
                 output: &mut *output,

@@ -13,12 +13,12 @@ use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
 use tokio::net::TcpListener;
 
 use crate::any_store::AnyStore;
+use crate::config::Config;
 use crate::duration::{self, LimitOrOff};
 use crate::failure::{Exit, Failure};
-use crate::handover;
+use crate::io::Io;
 use crate::issue::DEFAULT_PREFIX;
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::print_new_key::print_new_key;
 use crate::values;
 
 use self::log::{LogFormat, LogLevel};
@@ -54,7 +54,7 @@ pub(crate) struct ServeArguments {
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = values::network)]
     trusted_proxies: Vec<String>,
     /// The limit on invalid keys per client address, or off. Above it, requests get 429;
-    /// valid keys are never blocked.
+    /// valid keys still pass.
     #[arg(long, value_name = "N/TIME", value_parser = duration::limit_or_off, allow_hyphen_values = true, default_value = "60/1m")]
     invalid_keys: LimitOrOff,
     /// How long a record is cached. Changes made by other processes are normally picked up
@@ -93,8 +93,8 @@ const CONNECTIONS_MAX: u64 = 1_000_000;
 /// Carries out `keystile serve`.
 pub(crate) async fn run(
     arguments: &ServeArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
     // From here on, a signal no longer ends the process by itself.
@@ -105,23 +105,23 @@ pub(crate) async fn run(
     let address = listener
         .local_addr()
         .map_err(|_| Failure::expected("--listen: cannot listen on this address"))?;
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     log::begin(arguments.log_format, arguments.log_level);
     let store = Arc::new(opened.store);
-    hand_over_first_key(&store, &settings.format, setting, surroundings).await?;
+    print_first_key(&store, &settings.format, config, io).await?;
     let verifier = Verifier::new(KeyFormat::any_structured())
         .with_format(KeyFormat::any_opaque())
-        .with_peppers(setting.peppers.clone());
+        .with_peppers(config.peppers.clone());
     let builder = Authenticator::builder(Arc::clone(&store), verifier)
         .ttl(arguments.cache_ttl)
         .status_policy(settings.status_policy);
     let authenticator = woken(builder, &store).build()?;
     tracing::info!(%address, "serving");
-    surroundings.remark(&format!("keystile: serving at http://{address}"));
+    io.note(&format!("keystile: serving at http://{address}"));
     Service::new(authenticator, settings)
         .serve(listener, stop)
         .await?;
-    surroundings.remark("keystile: stopped");
+    io.note("keystile: stopped");
     Ok(Exit::Done)
 }
 
@@ -149,25 +149,24 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
 }
 
 /// Issues the first admin key if the store has none, and prints it.
-async fn hand_over_first_key(
+async fn print_first_key(
     store: &AnyStore,
     format: &KeyFormat,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let now = UnixMillis::now()?;
-    let Some(issued) = first_admin_key(store, format, &setting.peppers, now).await? else {
+    let Some(issued) = first_admin_key(store, format, &config.peppers, now).await? else {
         return Ok(());
     };
     let (key, record) = (&issued.key, &issued.record);
-    let shown = handover::show(key, record, None, now, setting.json, surroundings);
+    let shown = print_new_key(key, record, None, now, config.json, io);
     if let Err(lost) = shown {
         revoke(store, &record.id, "it could not be printed", now).await?;
         return Err(lost);
     }
-    surroundings.remark(&format!("keystile: issued the admin key {}", record.id));
-    surroundings
-        .remark("This is the only time it is shown. It may do everything, and never expires.");
+    io.note(&format!("keystile: issued the admin key {}", record.id));
+    io.note("This is the only time it is shown. It may do everything, and never expires.");
     Ok(())
 }
 

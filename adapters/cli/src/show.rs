@@ -4,10 +4,10 @@ use clap::Args;
 use keystile::{KeyId, KeyRecord, Status, UnixMillis, Usage};
 use keystile_store::{Store, record};
 
+use crate::config::Config;
 use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::view::{RecordView, joined, standing};
 use crate::{clock, values};
 
@@ -26,18 +26,18 @@ pub(crate) struct ShowArguments {
 /// Carries out `keystile show`.
 pub(crate) async fn run(
     arguments: &ShowArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let record = record(&opened.store, &arguments.id).await?;
     let now = UnixMillis::now()?;
-    if setting.json {
-        surroundings.json(&RecordView::new(&record, now))?;
+    if config.json {
+        io.json(&RecordView::new(&record, now))?;
     } else {
         let usage = opened.store.usage(&record.lineage).await?;
         for (name, value) in rows(&record, &usage, now) {
-            surroundings.line(&format!("{name:<14}  {value}"))?;
+            io.line(&format!("{name:<14}  {value}"))?;
         }
     }
     Ok(Exit::Done)

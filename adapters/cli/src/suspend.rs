@@ -3,9 +3,9 @@
 use clap::Args;
 use keystile::{KeyId, KeyRecord, UnixMillis};
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::values;
 use crate::view::RecordView;
 
@@ -36,10 +36,10 @@ pub(crate) struct ResumeArguments {
 /// Carries out `keystile suspend`.
 pub(crate) async fn suspend(
     arguments: &SuspendArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let outcome = keystile_store::suspend(&opened.store, &arguments.id, now).await?;
     let done = if outcome.is_changed() {
@@ -47,16 +47,16 @@ pub(crate) async fn suspend(
     } else {
         "already suspended:"
     };
-    show(outcome.record(), done, now, setting, surroundings)
+    show(outcome.record(), done, now, config, io)
 }
 
 /// Carries out `keystile resume`.
 pub(crate) async fn resume(
     arguments: &ResumeArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let opened = setting.open().await?;
+    let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let outcome = keystile_store::resume(&opened.store, &arguments.id, now).await?;
     let done = if outcome.is_changed() {
@@ -64,20 +64,20 @@ pub(crate) async fn resume(
     } else {
         "already active:"
     };
-    show(outcome.record(), done, now, setting, surroundings)
+    show(outcome.record(), done, now, config, io)
 }
 
 fn show(
     record: &KeyRecord,
     done: &str,
     now: UnixMillis,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    if setting.json {
-        surroundings.json(&RecordView::new(record, now))?;
+    if config.json {
+        io.json(&RecordView::new(record, now))?;
     } else {
-        surroundings.line(&format!("{done} {}  {}", record.id, record.client_name))?;
+        io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
-use crate::surroundings::Surroundings;
+use crate::io::Io;
 use crate::view::joined;
 
 /// Show the templates that keys can be issued from.
@@ -42,15 +42,15 @@ struct TemplateView<'t> {
 pub(crate) fn run(
     arguments: &TemplateArguments,
     json: bool,
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let TemplateCommand::List = arguments.command;
     if !json {
-        surroundings.line("NAME          RATE LIMIT  ENDPOINTS           PERMISSIONS")?;
+        io.line("NAME          RATE LIMIT  ENDPOINTS           PERMISSIONS")?;
     }
     for template in ScopeTemplate::presets() {
         if json {
-            surroundings.json(&TemplateView {
+            io.json(&TemplateView {
                 name: template.name.as_str(),
                 permissions: &template.permissions,
                 rate_limit: template.rate_limit,
@@ -68,7 +68,7 @@ pub(crate) fn run(
             .map_or("any".to_owned(), |rules| joined(rules.iter(), "none"));
         let permissions = joined(template.permissions.iter(), "none");
         let name = template.name.as_str();
-        surroundings.line(&format!(
+        io.line(&format!(
             "{name:<12}  {rate:<10}  {endpoints:<18}  {permissions}"
         ))?;
     }

@@ -9,10 +9,10 @@ use keystile::{
 };
 use keystile_store::{Checked, check};
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::io::Io;
 use crate::presented::Presented;
-use crate::setting::Setting;
-use crate::surroundings::Surroundings;
 use crate::{answer, values};
 
 /// Decide whether keys are allowed. An allowed request counts towards the key's limits.
@@ -60,8 +60,8 @@ pub(crate) struct VerifyArguments {
 /// Carries out `keystile verify`.
 pub(crate) async fn run(
     arguments: &VerifyArguments,
-    setting: &Setting,
-    surroundings: &mut Surroundings<'_>,
+    config: &Config,
+    io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let requirement = arguments.requires.as_ref();
     let mut request = Request::new()
@@ -73,13 +73,13 @@ pub(crate) async fn run(
     }
     let verifier = Verifier::new(KeyFormat::any_structured())
         .with_format(KeyFormat::any_opaque())
-        .with_peppers(setting.peppers.clone());
+        .with_peppers(config.peppers.clone());
 
-    let opened = setting.open().await?;
-    let mut keys = Presented::new(surroundings);
+    let opened = config.open().await?;
+    let mut keys = Presented::new(io);
     let mut exit = Exit::Done;
     let mut failed = None;
-    while let Some(key) = keys.next(surroundings.input)? {
+    while let Some(key) = keys.next(io.input)? {
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {
@@ -100,15 +100,9 @@ pub(crate) async fn run(
         if !decision.is_allow() {
             exit = Exit::Denied;
         }
-        print(
-            &decision,
-            record.as_ref(),
-            requirement,
-            setting.json,
-            surroundings,
-        )?;
+        print(&decision, record.as_ref(), requirement, config.json, io)?;
     }
-    opened.tell_if_new(surroundings);
+    opened.note_if_new(io);
     match failed {
         Some(error) => Err(Failure::from(error)),
         None => Ok(exit),
@@ -120,11 +114,11 @@ fn print(
     record: Option<&KeyRecord>,
     requirement: Option<&Requirement>,
     json: bool,
-    surroundings: &mut Surroundings<'_>,
+    io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     if json {
-        surroundings.json(&answer::object(decision, record, requirement))
+        io.json(&answer::object(decision, record, requirement))
     } else {
-        surroundings.line(&answer::line(decision, record, requirement))
+        io.line(&answer::line(decision, record, requirement))
     }
 }
