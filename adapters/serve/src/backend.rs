@@ -12,7 +12,7 @@ use keystile_store::{
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// What the routes ask of an authenticator and its store.
+/// What the routes need of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
     #[expect(
         clippy::result_large_err,
@@ -33,7 +33,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'a, Answer>;
     fn verifier(&self) -> &Verifier;
     fn stats(&self) -> AuthenticatorStats;
-    /// One small look at the store, to see that it answers.
+    /// A small query that checks that the store responds.
     fn ping(&self) -> Soon<'_, ()>;
     fn record<'a>(&'a self, id: &'a KeyId) -> Soon<'a, KeyRecord>;
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Vec<KeyRecord>>;

@@ -21,15 +21,15 @@ pub(crate) const WRITE: &str = "keystile:keys:write";
 /// Permits this for the keys of every owner and environment.
 pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
 
-/// The key that a request was let in by.
+/// The verified key of a request to the admin API.
 #[derive(Clone)]
 pub(crate) struct Caller {
     record: Arc<KeyRecord>,
     pub(crate) now: UnixMillis,
 }
 
-/// Lets a request in that carries a key with the permission for its method: to read for
-/// `GET`, to write for all else. What is routed through here needs no guard of its own.
+/// Admits a request if its key has the permission for its method: to read for `GET`, to write
+/// for any other. Routes with this layer need no further check of the permission.
 pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Next) -> Response {
     match admit(&app, request).await {
         Ok((request, headers)) => {
@@ -86,13 +86,12 @@ impl Caller {
         self.record.permissions.grants(EVERY_OWNER)
     }
 
-    /// Whether a key is one that it may know of: one of its own owner, unless it may know
-    /// of all.
+    /// Whether the caller may see a key: one of its own owner, or any if it may see all.
     pub(crate) fn sees(&self, record: &KeyRecord) -> bool {
         self.has_every_owner() || self.record.owner == record.owner
     }
 
-    /// The record, if it may know of it; else there is none.
+    /// The record if the caller may see it, otherwise `not_found`.
     pub(crate) fn seen(&self, record: KeyRecord) -> Result<KeyRecord, Problem> {
         if self.sees(&record) {
             Ok(record)
@@ -101,7 +100,7 @@ impl Caller {
         }
     }
 
-    /// Refuses what shows the keys of every owner, such as all events.
+    /// Refuses a caller that may not see the keys of every owner, as a list of all events does.
     pub(crate) fn may_see_all(&self) -> Result<(), Problem> {
         if self.has_every_owner() {
             Ok(())
@@ -112,7 +111,7 @@ impl Caller {
         }
     }
 
-    /// The owner whose keys a list is to show.
+    /// Restricts a list to the keys that the caller may see.
     pub(crate) fn restrict(&self, filter: &mut Filter) -> Result<(), Problem> {
         if self.has_every_owner() {
             return Ok(());
@@ -120,7 +119,7 @@ impl Caller {
         match (&self.record.owner, &filter.owner) {
             (Some(own), None) => filter.owner = Some(own.clone()),
             (Some(own), Some(asked)) if own == asked => {}
-            // Keys without an owner cannot be asked for as such: what is read is sifted.
+            // A filter cannot select keys without an owner: the records are filtered later.
             (None, None) => {}
             _ => {
                 return Err(Problem::exceeds(
@@ -131,8 +130,8 @@ impl Caller {
         Ok(())
     }
 
-    /// The record that keys are derived from for this caller. Who may do so for every owner
-    /// gives a key the owner and the environment that are asked for.
+    /// The record that the caller's new keys are derived from. If the caller may issue keys for
+    /// every owner, it has the requested owner and environment.
     pub(crate) fn source(
         &self,
         owner: Option<&str>,
@@ -146,7 +145,7 @@ impl Caller {
         Ok(source)
     }
 
-    /// How long a successor lives unless it is said: 90 days, or as long as the caller.
+    /// The default lifetime of a successor: 90 days, or the rest of the caller's if shorter.
     pub(crate) fn longest(&self) -> Millis {
         let usual = RotationPolicy::default().max_age();
         self.record
@@ -188,7 +187,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Only the guard puts one there: a route that forgot it serves nobody.
+        // Only the guard inserts a caller, so a route without it refuses every request.
         parts.extensions.get().cloned().ok_or_else(|| {
             Problem::new(
                 http::StatusCode::FORBIDDEN,
