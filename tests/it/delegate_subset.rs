@@ -3,8 +3,9 @@
 
 use crate::common::service::{START, Service, at};
 use keystile::{
-    EndpointRules, ErrorKind, IssueRequest, Issued, Millis, PepperRing, PermissionSet, RateLimit,
-    RateState, Request, Requirement, ScopeTemplate, TemplateName, Usage, delegate, issue,
+    EndpointRules, ErrorKind, IssueRequest, Issued, KeyRecord, Millis, Networks, PepperRing,
+    PermissionSet, RateLimit, RateState, Request, Requirement, ScopeTemplate, TemplateName, Usage,
+    delegate, issue,
 };
 use proptest::prelude::*;
 
@@ -322,6 +323,57 @@ fn p4_a_derived_key_ends_no_later_and_has_no_more_uses_and_no_other_owner() {
 }
 
 /// A request for a key that is restricted here and there.
+#[test]
+fn p4_is_within_sees_each_way_to_have_more() {
+    let mut service = Service::structured();
+    let limit = RateLimit::new(10, Millis::from_hours(1)).unwrap();
+    let request = blank()
+        .owner("acme")
+        .and_then(|request| request.environment("live"))
+        .and_then(|request| request.permissions(["a:*"]))
+        .and_then(|request| request.endpoints(["GET /a/*"]))
+        .and_then(|request| request.networks(["192.0.2.0/24"]))
+        .and_then(|request| request.uses(5))
+        .unwrap()
+        .rate_limit(limit);
+    let source = service.issue(&request).record;
+    let less: [fn(&mut KeyRecord); 6] = [
+        |_| {},
+        |key| key.permissions = PermissionSet::new(["a:b"]).unwrap(),
+        |key| key.allowed_endpoints = Some(EndpointRules::new(["GET /a/b"]).unwrap()),
+        |key| key.allowed_networks = Some(Networks::new(["192.0.2.7"]).unwrap()),
+        |key| key.remaining_uses = Some(0),
+        |key| key.expires_at = Some(at(1)),
+    ];
+    let more: [fn(&mut KeyRecord); 12] = [
+        |key| key.owner = None,
+        |key| key.environment = None,
+        |key| key.permissions = PermissionSet::new(["*"]).unwrap(),
+        |key| key.allowed_endpoints = None,
+        |key| key.allowed_endpoints = Some(EndpointRules::new(["/a/b"]).unwrap()),
+        |key| key.allowed_networks = None,
+        |key| key.rate_limit = None,
+        |key| key.rate_limit = Some(RateLimit::new(11, Millis::from_hours(1)).unwrap()),
+        |key| key.remaining_uses = None,
+        |key| key.remaining_uses = Some(6),
+        |key| key.expires_at = None,
+        |key| key.expires_at = Some(key.expires_at.unwrap().plus(Millis::new(1)).unwrap()),
+    ];
+    let changed = |change: &fn(&mut KeyRecord)| {
+        let mut key = source.clone();
+        change(&mut key);
+        key.is_within(&source)
+    };
+    assert!(less.iter().all(changed));
+    for (at, change) in more.iter().enumerate() {
+        assert!(!changed(change), "way {at}");
+    }
+    // A source in its overlap has no more time than that.
+    let mut ending = source.clone();
+    ending.overlap_until = Some(at(1));
+    assert!(!source.is_within(&ending));
+}
+
 fn some_request() -> impl Strategy<Value = IssueRequest> {
     let permissions = proptest::collection::vec("([ab]|[*])(:([ab]|[*])){0,2}", 0..3);
     let rule = "((GET|GET,PUT) )?(/([ab]|[*])){1,3}/?";
