@@ -5,19 +5,20 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, Request as HttpRequest, StatusCode};
-use keystile::{Decision, Environment, KeyRecord, Request, Requirement, allowed_headers};
+use keystile::{Environment, KeyRecord, Request, Requirement};
+use keystile_http::ResponseHeaders;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::app::App;
+use crate::client::{client, is_peer_trusted};
 use crate::extract::{Asked, Form};
 use crate::original::{Gateway, only};
-use crate::peer;
-use crate::problem::{Problem, put};
+use crate::problem::Problem;
 use crate::text;
 
-/// What a client's name is spelled without in a header.
+/// What is percent-encoded of a client's name in a header.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// What a location requires of keys. It is set by the gateway's configuration, never by the
@@ -134,12 +135,12 @@ async fn answer(app: &App, gateway: Gateway, mut parts: Parts) -> Response {
 
 async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Response, Problem> {
     let trusted = &app.settings.trusted_proxies;
-    if !peer::is_trusted(&parts.extensions, trusted) {
+    if !is_peer_trusted(&parts.extensions, trusted) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "Not a trusted gateway",
             "untrusted_peer",
-            "A gateway is asked from an address that --trusted-proxy names.",
+            "A gateway must connect from an address that --trusted-proxy names.",
         ));
     }
     let original = gateway.original(parts)?;
@@ -156,22 +157,19 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         .requires(&requirement)
         .environment(&environment);
     let headers = &parts.headers;
-    let address = peer::client(&parts.extensions, headers, trusted);
+    let address = client(&parts.extensions, headers, trusted).address;
     let judged = app.judge("authorize", headers, request, address).await?;
-    let allowed = match &judged.decision {
-        Decision::Deny(denial) => {
-            return Ok(app.refuse(denial, judged.wait, requirement.as_ref()));
-        }
-        Decision::Allow(allowed) => allowed,
+    let passed = match judged.outcome {
+        Ok(passed) => passed,
+        Err(refused) => return Ok(app.refuse(&refused, requirement.as_ref())),
     };
-    let record = judged.record.as_deref();
     let mut response = Response::new(Body::empty());
-    identify(&mut response, allowed.key_id.as_str(), record);
-    put(&mut response, allowed_headers(allowed, judged.now));
+    identify(&mut response, &passed.record);
+    ResponseHeaders::new(&passed.allowed, judged.now).add_to(response.headers_mut());
     Ok(response)
 }
 
-/// What the location asks: of Envoy in headers, since its query is the original one.
+/// What the location requires: from Envoy in headers, since its query is the original one.
 async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Problem> {
     if gateway != Gateway::Envoy {
         let Asked(location) = Asked::from_request_parts(parts, &()).await?;
@@ -189,16 +187,17 @@ async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Probl
     })
 }
 
-/// Whose key it is. Each header is always there, if empty, so that it takes the place of
+/// Names the key and its owner. Each header is always there, if empty, so that it replaces
 /// one that the client sent.
-fn identify(response: &mut Response, key_id: &str, record: Option<&KeyRecord>) {
-    let client = record.map_or("", |record| &record.client_name);
-    let owner = record.and_then(|record| record.owner.as_deref());
-    let environment = record.and_then(|record| record.environment.as_ref());
+fn identify(response: &mut Response, record: &KeyRecord) {
+    let environment = record.environment.as_ref();
     for (name, value) in [
-        ("x-keystile-key-id", key_id),
-        ("x-keystile-client", client),
-        ("x-keystile-owner", owner.unwrap_or_default()),
+        ("x-keystile-key-id", record.id.as_str()),
+        ("x-keystile-client", &record.client_name),
+        (
+            "x-keystile-owner",
+            record.owner.as_deref().unwrap_or_default(),
+        ),
         (
             "x-keystile-environment",
             environment.map_or("", Environment::as_str),
@@ -211,7 +210,7 @@ fn identify(response: &mut Response, key_id: &str, record: Option<&KeyRecord>) {
     }
 }
 
-/// nginx makes a 500 of any status but these.
+/// nginx turns every status but these into a 500.
 fn for_nginx(mut response: Response) -> Response {
     let status = response.status();
     if !status.is_success() && !matches!(status.as_u16(), 401 | 403) {

@@ -1,10 +1,13 @@
 //! The authenticator without the type of its store, so that no handler has to name it.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use keystile::{
     Event, Issued, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
     UnixMillis, Verifier,
 };
+use keystile_http::KeyChecker;
 use keystile_store::{
     Answer, Authenticator, AuthenticatorStats, Filter, Outcome, Page, Pending, Store, StoreError,
     record,
@@ -55,6 +58,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Soon<'a, Rotated>;
     fn stop(&self) -> Soon<'_, ()>;
+}
+
+/// A backend as what a gate asks.
+pub(crate) struct Checker(pub(crate) Arc<dyn Backend>);
+
+impl KeyChecker for Checker {
+    fn try_check(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Pending> {
+        self.0.try_check(credential, request, now)
+    }
+
+    async fn check_pending(
+        &self,
+        pending: Pending,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Answer {
+        let check = self.0.check_pending(pending, credential, request, now);
+        check.await
+    }
 }
 
 impl<S: Store + 'static> Backend for Authenticator<S> {

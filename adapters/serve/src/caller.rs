@@ -6,13 +6,13 @@ use axum::extract::{FromRequestParts, Request as HttpRequest, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use keystile::{Decision, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
+use keystile::{KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
+use keystile_http::ResponseHeaders;
 use keystile_store::Filter;
 
 use crate::app::App;
-use crate::peer;
-use crate::problem::{Problem, put};
-use keystile::allowed_headers;
+use crate::client::client;
+use crate::problem::Problem;
 
 /// Permits reading records, events and plans.
 pub(crate) const READ: &str = "keystile:keys:read";
@@ -34,14 +34,14 @@ pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Ne
     match admit(&app, request).await {
         Ok((request, headers)) => {
             let mut response = next.run(request).await;
-            put(&mut response, headers);
+            headers.add_to(response.headers_mut());
             response
         }
         Err(response) => *response,
     }
 }
 
-type Admitted = (HttpRequest, Vec<(&'static str, String)>);
+type Admitted = (HttpRequest, ResponseHeaders);
 
 async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Response>> {
     let needed = if request.method().is_safe() {
@@ -52,27 +52,21 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
     let refuse = |problem: Problem| Box::new(problem.into_response());
     let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
     let (extensions, headers) = (request.extensions(), request.headers());
-    let trusted = &app.settings.trusted_proxies;
-    let address = peer::client(extensions, headers, trusted);
+    let address = client(extensions, headers, &app.settings.trusted_proxies).address;
     let asked = Request::new()
         .requires(&requirement)
         .endpoint(request.method().as_str(), request.uri().path());
     let judged = app.judge("admin", headers, asked, address).await;
     let judged = judged.map_err(refuse)?;
-    match (judged.decision, judged.record) {
-        (Decision::Allow(allowed), Some(record)) => {
-            let headers = allowed_headers(&allowed, judged.now);
-            let now = judged.now;
+    let now = judged.now;
+    match judged.outcome {
+        Ok(passed) => {
+            let headers = ResponseHeaders::new(&passed.allowed, now);
+            let record = passed.record;
             request.extensions_mut().insert(Caller { record, now });
             Ok((request, headers))
         }
-        (Decision::Deny(denial), _) => {
-            let refusal = app.refuse(&denial, judged.wait, Some(&requirement));
-            Err(Box::new(refusal))
-        }
-        (Decision::Allow(_), None) => Err(refuse(Problem::unavailable(
-            "The record of the caller's key is unavailable.",
-        ))),
+        Err(refused) => Err(Box::new(app.refuse(&refused, Some(&requirement)))),
     }
 }
 

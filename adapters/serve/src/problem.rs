@@ -1,17 +1,15 @@
-//! What went wrong, as JSON: `error`, `message` and a stable `code`.
+//! An error as JSON: `error`, `message` and a stable `code`.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use keystile::{Denial, ErrorKind, Millis, Requirement, StatusPolicy, respond};
+use keystile::ErrorKind;
+use keystile_http::ErrorChain;
 use keystile_store::StoreError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
-/// The code of an invalid key that was one too many.
-pub(crate) const TOO_MANY_INVALID_KEYS: &str = "too_many_invalid_keys";
-
-/// Why a request was not carried out. No text of it repeats input.
+/// Why a request was not carried out. No text of it repeats the input.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// A short name for people.
@@ -54,7 +52,7 @@ impl Problem {
         )
     }
 
-    /// The request can be read, and holds a value that is not legal.
+    /// The request can be read, but has an invalid value.
     pub(crate) fn invalid(expected: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -73,7 +71,7 @@ impl Problem {
         )
     }
 
-    /// More is asked for than the caller may give or see.
+    /// The caller may not give or see this much.
     pub(crate) fn exceeds(message: &'static str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -118,12 +116,12 @@ impl From<StoreError> for Problem {
                 StatusCode::CONFLICT,
                 "Changed meanwhile",
                 "stale",
-                "The key was changed by others all the while; try again.",
+                "The key was modified concurrently; try again.",
             ),
             StoreError::OutOfRange => Self::invalid(error.to_string()),
             other => {
-                tracing::error!(failure = %Causes(&other), "the store failed");
-                Self::unavailable("The store of keys cannot be asked; try again later.")
+                tracing::error!(failure = %ErrorChain(&other), "the store failed");
+                Self::unavailable("The key store is unavailable; try again later.")
             }
         }
     }
@@ -137,58 +135,6 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, second);
         }
         response
-    }
-}
-
-/// The response to a request whose own key was refused.
-pub(crate) fn refused(
-    denial: &Denial,
-    policy: StatusPolicy,
-    requirement: Option<&Requirement>,
-) -> Response {
-    let refusal = respond(denial, policy, requirement);
-    let mut response = Response::new(refusal.body.into());
-    *response.status_mut() =
-        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    put(&mut response, refusal.headers);
-    response
-}
-
-/// The response to an invalid key from where too many of these came.
-pub(crate) fn too_many_invalid_keys(wait: Millis) -> Response {
-    let problem = Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "Too many invalid API keys",
-        TOO_MANY_INVALID_KEYS,
-        "Too many API keys from this address were not valid; a valid one still is.",
-    );
-    let mut response = problem.into_response();
-    let seconds = HeaderValue::from(wait.secs_ceil().max(1));
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    response
-}
-
-/// Sets header fields that the core worked out.
-pub(crate) fn put(response: &mut Response, headers: Vec<(&'static str, String)>) {
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-}
-
-/// An error with all that it came from. None of the store's texts holds a key.
-pub(crate) struct Causes<'e>(pub(crate) &'e dyn core::error::Error);
-
-impl core::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
-            write!(f, ": {cause}")?;
-            next = cause.source();
-        }
-        Ok(())
     }
 }
 

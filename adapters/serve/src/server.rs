@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use keystile_http::Connection;
 use keystile_store::{Authenticator, Store, StoreError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,7 +21,6 @@ use utoipa::openapi::OpenApi;
 
 use crate::app::App;
 use crate::backend::Backend;
-use crate::peer::Peer;
 use crate::router::router;
 use crate::settings::{Limits, Settings};
 
@@ -70,14 +70,14 @@ impl Service {
         stop: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
         let mut stop = pin!(stop);
         loop {
             let taken = tokio::select! {
-                taken = accept(&listener, &places) => taken,
+                taken = accept(&listener, &permits) => taken,
                 () = &mut stop => break,
             };
-            let Ok((stream, peer, place)) = taken else {
+            let Ok((stream, peer, permit)) = taken else {
                 tracing::warn!("cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -97,7 +97,7 @@ impl Service {
             tokio::spawn(async move {
                 // An error means that the client disconnected or was too slow: ignore it.
                 let _ = connection.await;
-                drop(place);
+                drop(permit);
             });
         }
         drop(listener);
@@ -119,14 +119,14 @@ impl core::fmt::Debug for Service {
 /// The minimum that hyper accepts.
 const HEADER_BYTES_MIN: usize = 8_192;
 
-type Taken = (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit);
+type Taken = (TcpStream, Connection, tokio::sync::OwnedSemaphorePermit);
 
 /// The next connection, when a permit is free for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Taken> {
-    let place = Arc::clone(places).acquire_owned().await;
-    let place = place.map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<Taken> {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    let permit = permit.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
     // Responses are small, and each is written at once.
     stream.set_nodelay(true)?;
-    Ok((stream, Peer(address), place))
+    Ok((stream, Connection::plain(address.ip()), permit))
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use keystile::{DenialCode, Environment, Request};
+use keystile::{Decision, DenialCode, Environment, Request};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -72,13 +72,14 @@ pub(crate) async fn verify(
         }
     }
     let judged = app.judge("verify", &headers, request, address).await?;
-    if let Some(denial) = judged.decision.denial()
-        && denial.code() == DenialCode::StoreUnavailable
-    {
-        return Ok(app.refuse(denial, judged.wait, None));
-    }
+    let (decision, record) = match judged.outcome {
+        Ok(passed) => (Decision::Allow(passed.allowed), Some(passed.record)),
+        Err(refused) if refused.denial().code() == DenialCode::StoreUnavailable => {
+            return Ok(app.refuse(&refused, None));
+        }
+        Err(refused) => (Decision::Deny(refused.into_denial()), None),
+    };
     let policy = app.settings.status_policy;
-    let record = judged.record.as_deref();
-    let decision = DecisionView::new(&judged.decision, record, requirement.as_ref(), policy);
+    let decision = DecisionView::new(&decision, record.as_deref(), requirement.as_ref(), policy);
     Ok(Json(decision).into_response())
 }

@@ -1,18 +1,16 @@
-//! The extractor and the rejection for axum.
+//! The verified key as an extractor for axum.
 
 use core::convert::Infallible;
 
-use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 use keystile::{Cause, Denial, StatusPolicy};
+use keystile_http::Rejection;
 
-use crate::identity::VerifiedKey;
-use crate::rejection::Rejection;
+use crate::verified_key::VerifiedKey;
 
-/// The key of the request. Without a layer in front there is none, and the request is
-/// refused: an extractor alone guards as well as it can.
+/// The key of the request. Without a layer in front of the handler there is none, and the
+/// request is refused.
 impl<S: Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = Rejection;
 
@@ -30,11 +28,5 @@ impl<S: Sync> OptionalFromRequestParts<S> for VerifiedKey {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned())
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        Self::into_response(self).map(Body::from)
     }
 }

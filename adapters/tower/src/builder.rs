@@ -1,105 +1,88 @@
 //! How a layer is set up.
 
+use core::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
-use http::header::HeaderName;
-use keystile::{
-    CredentialExtractor, Environment, Error, Millis, Networks, RateLimit, StatusPolicy, UnixMillis,
-};
+use keystile::{Environment, Error, Networks, RateLimit, StatusPolicy, UnixMillis};
+use keystile_http::{Connection, CredentialHeaders};
 use keystile_store::{Authenticator, Store};
 
-use crate::connection::Connection;
-use crate::guard::{ConnectionBy, Guard, Settings, system_time};
-use crate::invalid_keys::InvalidKeyLimit;
+use crate::guard::Guard;
 use crate::layer::ApiKeyLayer;
+use crate::settings::Settings;
 
-/// Refused keys from one address, in a minute.
-const INVALID_KEYS_A_MINUTE: u32 = 60;
-
-/// How an [`ApiKeyLayer`] is set up: keys from `X-API-Key` and `Authorization: Bearer`,
-/// statuses by RFC 9110, no proxy trusted, and 60 invalid keys a minute from one address.
+/// Sets up an [`ApiKeyLayer`]. By default it reads keys from `X-API-Key` and
+/// `Authorization: Bearer`, answers with the statuses of RFC 9110, trusts no proxy, and
+/// takes 60 invalid keys a minute from one address.
 #[must_use = "it does nothing until it is built"]
 pub struct ApiKeyLayerBuilder<S> {
-    authenticator: Authenticator<S>,
-    rules: CredentialExtractor,
-    key_header: Option<HeaderName>,
-    reads_basic: bool,
-    keeps_credential: bool,
-    policy: StatusPolicy,
-    environment: Option<Environment>,
-    encrypted_only: bool,
-    connection_by: Option<ConnectionBy>,
-    proxies: Option<Networks>,
-    invalid_keys: Option<InvalidKeyLimit>,
-    clock: fn() -> Option<UnixMillis>,
+    settings: Settings<S>,
+    credentials: CredentialHeaders,
+}
+
+impl<S: Store + 'static> ApiKeyLayer<S> {
+    /// A layer with the defaults of [`builder`](Self::builder).
+    #[must_use]
+    pub fn new(authenticator: Authenticator<S>) -> Self {
+        Self::builder(authenticator).build()
+    }
+
+    /// A builder for a layer with other settings.
+    pub fn builder(authenticator: Authenticator<S>) -> ApiKeyLayerBuilder<S> {
+        ApiKeyLayerBuilder {
+            settings: Settings::new(authenticator),
+            credentials: CredentialHeaders::new(),
+        }
+    }
 }
 
 impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
-    pub(crate) fn new(authenticator: Authenticator<S>) -> Self {
-        let invalid_keys = RateLimit::new(INVALID_KEYS_A_MINUTE, Millis::from_secs(60));
-        Self {
-            authenticator,
-            rules: CredentialExtractor::new(),
-            key_header: None,
-            reads_basic: false,
-            keeps_credential: false,
-            policy: StatusPolicy::default(),
-            environment: None,
-            encrypted_only: false,
-            connection_by: None,
-            proxies: None,
-            invalid_keys: invalid_keys.ok().map(InvalidKeyLimit::new),
-            clock: system_time,
-        }
-    }
-
     /// Reads this header too.
     ///
     /// # Errors
-    /// As [`CredentialExtractor::with_header`].
+    /// As [`CredentialExtractor::with_header`](keystile::CredentialExtractor::with_header).
     pub fn key_header(mut self, name: &str) -> Result<Self, Error> {
-        self.rules = self.rules.with_header(name)?;
-        self.key_header = HeaderName::try_from(name).ok();
+        self.credentials = self.credentials.with_header(name)?;
         Ok(self)
     }
 
     /// Reads the user name of HTTP Basic too, as `curl -u KEY:` sends it.
     #[cfg(feature = "basic")]
     pub fn basic(mut self) -> Self {
-        self.rules = self.rules.with_basic();
-        self.reads_basic = true;
+        self.credentials = self.credentials.with_basic();
         self
     }
 
-    /// Leaves the key in the headers of requests that pass, for a service that hands it on.
-    /// Its header is marked as sensitive, which keeps it out of what is printed of it.
+    /// Leaves the key in the headers of requests that pass, for a service that forwards it.
+    /// Its header is marked as sensitive, so that its value is not printed.
     pub fn keep_credential(mut self) -> Self {
-        self.keeps_credential = true;
+        self.settings.keeps_credential = true;
         self
     }
 
     /// Which status a denial is answered with.
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
-        self.policy = policy;
+        self.settings.policy = policy;
         self
     }
 
-    /// The deployment that this is: keys of any other, or of none, are refused.
+    /// The environment of this deployment: keys of every other environment, and of none,
+    /// are refused.
     pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = Some(environment);
+        self.settings.environment = Some(environment);
         self
     }
 
-    /// Refuses what came over a connection that is not known to be encrypted: by the
+    /// Refuses requests over a connection that is not known to be encrypted: by the
     /// server's own [`Connection`], or by `X-Forwarded-Proto` of a trusted proxy.
     pub fn encrypted_only(mut self) -> Self {
-        self.encrypted_only = true;
+        self.settings.encrypted_only = true;
         self
     }
 
-    /// Where to find the connection that a request came over, among what the server put
-    /// into its extensions. With axum's `into_make_service_with_connect_info`:
+    /// How to find the connection that a request came over, among what the server put into
+    /// its extensions. With axum's `into_make_service_with_connect_info`:
     ///
     /// ```
     /// # use std::net::SocketAddr;
@@ -114,64 +97,53 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// # }
     /// ```
     ///
-    /// Without it, a [`Connection`] is looked for there.
+    /// Without it, a [`Connection`] is expected there.
     pub fn connection_by(
         mut self,
         find: impl Fn(&Extensions) -> Option<Connection> + Send + Sync + 'static,
     ) -> Self {
-        self.connection_by = Some(Arc::new(find));
+        self.settings.connection_by = Some(Arc::new(find));
         self
     }
 
-    /// Believes `X-Forwarded-For` and `X-Forwarded-Proto` of peers in these networks. A
-    /// proxy there must add its own peer to the first and set the second, whatever its
-    /// client sent.
+    /// Trusts `X-Forwarded-For` and `X-Forwarded-Proto` of peers in these networks. A proxy
+    /// there must append its own peer to the first and set the second, whatever its client
+    /// sent.
     pub fn trusted_proxies(mut self, proxies: Networks) -> Self {
-        self.proxies = Some(proxies);
+        self.settings.proxies = Some(proxies);
         self
     }
 
-    /// Bounds invalid keys from one address; see [`InvalidKeyLimit`].
+    /// Limits invalid keys from one address; see
+    /// [`InvalidKeyLimit`](crate::InvalidKeyLimit).
     pub fn invalid_key_limit(mut self, limit: RateLimit) -> Self {
-        self.invalid_keys = Some(InvalidKeyLimit::new(limit));
+        self.settings.gate = self.settings.gate.with_invalid_key_limit(limit);
         self
     }
 
-    /// Does not bound invalid keys: something in front of the service does.
+    /// Does not limit invalid keys: something in front of the service does.
     pub fn without_invalid_key_limit(mut self) -> Self {
-        self.invalid_keys = None;
+        self.settings.gate = self.settings.gate.with_invalid_key_limit(None);
         self
     }
 
-    /// Where the time is read; by default the system's clock. Without an answer, requests
-    /// are refused.
+    /// Reads the time from this clock instead of the system's. If it returns `None`,
+    /// requests are refused.
     pub fn clock(mut self, clock: fn() -> Option<UnixMillis>) -> Self {
-        self.clock = clock;
+        self.settings.clock = clock;
         self
     }
 
     /// The layer.
     #[must_use]
-    pub fn build(self) -> ApiKeyLayer<S> {
-        ApiKeyLayer::of(Guard::new(Settings {
-            authenticator: self.authenticator,
-            rules: self.rules,
-            key_header: self.key_header,
-            reads_basic: self.reads_basic,
-            keeps_credential: self.keeps_credential,
-            policy: self.policy,
-            environment: self.environment,
-            encrypted_only: self.encrypted_only,
-            connection_by: self.connection_by,
-            proxies: self.proxies,
-            invalid_keys: self.invalid_keys,
-            clock: self.clock,
-        }))
+    pub fn build(mut self) -> ApiKeyLayer<S> {
+        self.settings.gate = self.settings.gate.with_credentials(self.credentials);
+        ApiKeyLayer::of(Guard::new(self.settings))
     }
 }
 
-impl<S> core::fmt::Debug for ApiKeyLayerBuilder<S> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl<S> fmt::Debug for ApiKeyLayerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayerBuilder").finish_non_exhaustive()
     }
 }

@@ -1,25 +1,20 @@
-//! The response, when it is there.
+//! The future of a response.
 
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Response};
+use http::Response;
+use keystile_http::{Rejection, ResponseHeaders};
 use pin_project_lite::pin_project;
-
-use crate::rejection::Rejection;
-
-/// Headers for the response to a request that passed.
-pub(crate) type Added = Vec<(HeaderName, HeaderValue)>;
 
 type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 
 pin_project! {
     /// The response of an [`ApiKeyService`](crate::ApiKeyService).
     pub struct ResponseFuture<F, R, E> {
-        // What comes of the service, where the request went on to it.
+        // Set if the request went on to the service.
         #[pin]
         service: Option<F>,
         step: Step<R, E>,
@@ -27,24 +22,24 @@ pin_project! {
 }
 
 enum Step<R, E> {
-    Service(Added),
-    Refused(Option<Rejection>),
+    Service(ResponseHeaders),
+    Rejected(Option<Rejection>),
     Fetching(Boxed<R, E>),
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
     #[inline(always)]
-    pub(crate) const fn of_service(future: F, added: Added) -> Self {
+    pub(crate) const fn of_service(future: F, headers: ResponseHeaders) -> Self {
         Self {
             service: Some(future),
-            step: Step::Service(added),
+            step: Step::Service(headers),
         }
     }
 
-    pub(crate) const fn refused(refusal: Rejection) -> Self {
+    pub(crate) const fn rejected(rejection: Rejection) -> Self {
         Self {
             service: None,
-            step: Step::Refused(Some(refusal)),
+            step: Step::Rejected(Some(rejection)),
         }
     }
 
@@ -68,33 +63,25 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match (this.service.as_pin_mut(), this.step) {
-            (Some(future), Step::Service(added)) => {
-                // What the service returns stays where it is: it is large.
+            (Some(future), Step::Service(headers)) => {
+                // Changed in place: it is large.
                 let mut response = future.poll(context);
-                if !added.is_empty()
+                if !headers.is_empty()
                     && let Poll::Ready(Ok(response)) = &mut response
                 {
-                    add(response.headers_mut(), core::mem::take(added));
+                    core::mem::take(headers).add_to(response.headers_mut());
                 }
                 response
             }
-            (_, Step::Refused(refusal)) => match refusal.take() {
-                Some(refusal) => Poll::Ready(Ok(refusal.into_body())),
-                // It was answered: nobody asks again.
+            (_, Step::Rejected(rejection)) => match rejection.take() {
+                Some(rejection) => Poll::Ready(Ok(rejection.into_response())),
+                // It was answered: no one polls again.
                 None => Poll::Pending,
             },
             (_, Step::Fetching(future)) => future.as_mut().poll(context),
             // Cannot be: the two are made together.
             (None, Step::Service(_)) => Poll::Pending,
         }
-    }
-}
-
-/// Puts onto a response what the service has not set itself.
-pub(crate) fn add(headers: &mut HeaderMap, added: Added) {
-    headers.reserve(added.len());
-    for (name, value) in added {
-        headers.entry(name).or_insert(value);
     }
 }
 

@@ -5,18 +5,17 @@ use core::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use keystile::{Error, Requirement, UnixMillis};
-use keystile_store::{Authenticator, Pending, Store};
+use keystile::{Error, Requirement};
+use keystile_store::Store;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::builder::ApiKeyLayerBuilder;
-use crate::future::{ResponseFuture, add};
-use crate::guard::{Guard, Held};
+use crate::future::ResponseFuture;
+use crate::guard::{Guard, Held, Unsettled};
 
 /// A layer that lets a request pass by its API key, or refuses it.
 ///
-/// A clone is cheap, shares everything, and may ask for something else of its routes:
+/// A clone is cheap and shares everything. It may require other permissions of its routes:
 /// [`requires`](Self::requires). See the [crate](crate) for what it does.
 ///
 /// It goes on single routes, on a router, or around a whole app, which is the cheapest:
@@ -36,22 +35,11 @@ pub struct ApiKeyLayer<S> {
 }
 
 impl<S: Store + 'static> ApiKeyLayer<S> {
-    /// A layer as [`builder`](Self::builder) has it by default.
-    #[must_use]
-    pub fn new(authenticator: Authenticator<S>) -> Self {
-        Self::builder(authenticator).build()
-    }
-
-    /// A layer that is set up part by part.
-    pub fn builder(authenticator: Authenticator<S>) -> ApiKeyLayerBuilder<S> {
-        ApiKeyLayerBuilder::new(authenticator)
-    }
-
     pub(crate) const fn of(guard: Guard<S>) -> Self {
         Self { guard }
     }
 
-    /// The layer for routes that need these permissions, as `invoices:read` or
+    /// The layer for routes that require these permissions, such as `invoices:read` or
     /// `read AND (write OR admin)`.
     ///
     /// # Errors
@@ -61,8 +49,8 @@ impl<S: Store + 'static> ApiKeyLayer<S> {
         Ok(Self::of(self.guard.requiring(requirement)))
     }
 
-    /// The layer for routes that a request without any key may use too; one with a key
-    /// that is refused may not.
+    /// The layer for routes that need no key. A request without one passes; a request with
+    /// a key that is refused does not.
     #[must_use]
     pub fn optional(&self) -> Self {
         Self::of(self.guard.optional())
@@ -80,7 +68,7 @@ impl<S, I> Layer<I> for ApiKeyLayer<S> {
     }
 }
 
-/// A service behind an [`ApiKeyLayer`].
+/// A service inside an [`ApiKeyLayer`].
 pub struct ApiKeyService<S, I> {
     inner: I,
     guard: Guard<S>,
@@ -106,16 +94,16 @@ where
     // Inlined, what it returns would be copied once more.
     #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.guard.admit(&mut request) {
-            Ok(added) => ResponseFuture::of_service(self.inner.call(request), added),
+        match self.guard.try_authenticate(&mut request) {
+            Ok(headers) => ResponseFuture::of_service(self.inner.call(request), headers),
             Err(held) => self.hold(*held, request),
         }
     }
 }
 
 impl<S, I> ApiKeyService<S, I> {
-    /// Out of the way of what passes: the future that asks the store is built on the stack,
-    /// and takes kilobytes of it.
+    /// Not a part of `call`: the future that asks the store is built on the stack, and takes
+    /// kilobytes of it.
     #[cold]
     #[inline(never)]
     fn hold<B, R>(
@@ -132,22 +120,21 @@ impl<S, I> ApiKeyService<S, I> {
         R: From<Bytes> + 'static,
     {
         match held {
-            Held::Refused(refusal) => ResponseFuture::refused(refusal),
-            Held::NeedsStore(pending, now) => {
-                // The service that was asked whether it is ready is the one to be called.
+            Held::Rejected(rejection) => ResponseFuture::rejected(rejection),
+            Held::NeedsStore(unsettled) => {
+                // `poll_ready` was called on this service, and so `call` must be too.
                 let next = self.inner.clone();
                 let inner = core::mem::replace(&mut self.inner, next);
                 let guard = self.guard.clone();
-                ResponseFuture::fetching(ask(guard, pending, now, inner, request))
+                ResponseFuture::fetching(call_with_store(guard, unsettled, inner, request))
             }
         }
     }
 }
 
-async fn ask<S, I, B, R>(
+async fn call_with_store<S, I, B, R>(
     guard: Guard<S>,
-    pending: Pending,
-    now: UnixMillis,
+    unsettled: Unsettled,
     mut inner: I,
     request: Request<B>,
 ) -> Result<Response<R>, I::Error>
@@ -156,15 +143,15 @@ where
     I: Service<Request<B>, Response = Response<R>>,
     R: From<Bytes>,
 {
-    // Apart from its body, which need not be shareable, a request can be waited with.
+    // The body need not be `Sync`, so it is not borrowed while the store is asked.
     let (mut parts, body) = request.into_parts();
-    match guard.ask(&mut parts, pending, now).await {
-        Ok(added) => {
+    match guard.authenticate(&mut parts, unsettled).await {
+        Ok(headers) => {
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
-            add(response.headers_mut(), added);
+            headers.add_to(response.headers_mut());
             Ok(response)
         }
-        Err(refusal) => Ok(refusal.into_body()),
+        Err(rejection) => Ok(rejection.into_response()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A further requirement, behind a layer that has verified the key.
+//! A further requirement, after a layer that has verified the key.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -7,21 +7,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use keystile::{Cause, Denial, Error, Requirement, StatusPolicy};
+use keystile_http::Rejection;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::identity::VerifiedKey;
-use crate::rejection::Rejection;
 use crate::telemetry;
+use crate::verified_key::VerifiedKey;
 
-/// A layer that lets only keys pass which have these permissions, as `invoices:read` or
+/// A layer that lets only keys with these permissions pass, such as `invoices:read` or
 /// `read AND (write OR admin)`.
 ///
-/// It belongs behind an [`ApiKeyLayer`](crate::ApiKeyLayer), as where one of these guards a
-/// whole router and single routes ask for more. By then a request has been counted against
-/// its rate limit; [`ApiKeyLayer::requires`](crate::ApiKeyLayer::requires) judges permissions
-/// first. Where no key was verified, nothing passes.
+/// It belongs inside an [`ApiKeyLayer`](crate::ApiKeyLayer), if that guards a whole router
+/// and single routes require more. A request that it refuses was already counted against its
+/// rate limit; [`ApiKeyLayer::requires`](crate::ApiKeyLayer::requires) checks permissions
+/// first. If no key was verified, nothing passes.
 ///
 /// # Errors
 /// As [`Requirement::parse`].
@@ -34,7 +34,7 @@ pub fn require(requirement: &str) -> Result<RequireLayer, Error> {
 pub struct RequireLayer(Arc<Requirement>);
 
 impl RequireLayer {
-    /// A layer that asks for this.
+    /// A layer that requires this.
     #[must_use]
     pub fn new(requirement: Requirement) -> Self {
         Self(Arc::new(requirement))
@@ -52,7 +52,7 @@ impl<I> Layer<I> for RequireLayer {
     }
 }
 
-/// A service behind a [`RequireLayer`].
+/// A service inside a [`RequireLayer`].
 #[derive(Clone, Debug)]
 pub struct RequireService<I> {
     inner: I,
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let met = match request.extensions().get::<VerifiedKey>() {
+        let checked = match request.extensions().get::<VerifiedKey>() {
             Some(key) => key.require(&self.requirement),
             None => {
                 let denial = Denial::new(Cause::MissingCredential);
@@ -81,14 +81,14 @@ where
             }
         };
         RequireFuture {
-            step: match met {
+            step: match checked {
                 Ok(()) => Step::Service {
                     future: self.inner.call(request),
                 },
-                Err(refusal) => {
-                    telemetry::refused(refusal.code());
-                    Step::Refused {
-                        refusal: Some(refusal),
+                Err(rejection) => {
+                    telemetry::refused(rejection.code());
+                    Step::Rejected {
+                        rejection: Some(rejection),
                     }
                 }
             },
@@ -110,7 +110,7 @@ pin_project! {
     #[project = StepProjection]
     enum Step<F> {
         Service { #[pin] future: F },
-        Refused { refusal: Option<Rejection> },
+        Rejected { rejection: Option<Rejection> },
     }
 }
 
@@ -124,9 +124,9 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
             StepProjection::Service { future } => future.poll(context),
-            StepProjection::Refused { refusal } => match refusal.take() {
-                Some(refusal) => Poll::Ready(Ok(refusal.into_body())),
-                // It was answered: nobody asks again.
+            StepProjection::Rejected { rejection } => match rejection.take() {
+                Some(rejection) => Poll::Ready(Ok(rejection.into_response())),
+                // It was answered: no one polls again.
                 None => Poll::Pending,
             },
         }

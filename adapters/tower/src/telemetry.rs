@@ -1,9 +1,7 @@
-//! What is told of decisions: events and a counter, never with key text.
+//! Events and a counter of decisions, never with key text.
 
-use std::sync::Arc;
-
-use keystile::{Denial, KeyId};
-use keystile_store::StoreError;
+use keystile::KeyId;
+use keystile_http::Refused;
 
 /// A request may pass.
 pub(crate) fn allowed(key_id: &KeyId) {
@@ -14,26 +12,25 @@ pub(crate) fn allowed(key_id: &KeyId) {
     count("allowed");
 }
 
-/// A request was refused for its key.
-pub(crate) fn denied(denial: &Denial, code: &'static str, failure: Option<&Arc<StoreError>>) {
+/// A request was refused by its key.
+pub(crate) fn denied(refused: &Refused) {
+    let code = refused.code();
     #[cfg(feature = "tracing")]
     {
-        let cause = denial.cause();
-        let key_id = denial.key_id().map(KeyId::as_str);
-        match failure {
+        let denial = refused.denial();
+        let (cause, key_id) = (denial.cause(), denial.key_id().map(KeyId::as_str));
+        match refused.failure() {
             None => tracing::info!(target: "keystile", code, ?cause, key_id, "refused"),
             Some(failure) => {
-                let failure = Causes(&**failure);
-                tracing::warn!(target: "keystile", code, %failure, "the store cannot be asked");
+                let failure = keystile_http::ErrorChain(failure);
+                tracing::warn!(target: "keystile", code, %failure, "the key store is unavailable");
             }
         }
     }
-    #[cfg(not(feature = "tracing"))]
-    let _ = (denial, failure);
     count(code);
 }
 
-/// A request was refused before its key was looked at.
+/// A request was refused before its key was read.
 pub(crate) fn refused(code: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::info!(target: "keystile", code, "refused");
@@ -45,21 +42,4 @@ fn count(code: &'static str) {
     metrics::counter!("keystile_decisions_total", "code" => code).increment(1);
     #[cfg(not(feature = "metrics"))]
     let _ = code;
-}
-
-/// An error with what caused it.
-#[cfg(feature = "tracing")]
-struct Causes<'e>(&'e dyn core::error::Error);
-
-#[cfg(feature = "tracing")]
-impl core::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let mut error = self.0;
-        write!(f, "{error}")?;
-        while let Some(source) = error.source() {
-            write!(f, ": {source}")?;
-            error = source;
-        }
-        Ok(())
-    }
 }

@@ -1,12 +1,12 @@
-//! Where a request came from, and whose word is taken for it.
+//! The client's address, and whether its connection is encrypted: by the connection, or by
+//! the headers of a trusted proxy.
 
 use core::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use keystile::Networks;
 
-/// What a server knows of the connection that a request came over. It goes among the
-/// request's extensions.
+/// What a server knows of the connection that a request came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
@@ -14,13 +14,6 @@ pub struct Connection {
     pub peer: IpAddr,
     /// Whether it is TLS.
     pub is_encrypted: bool,
-}
-
-/// Where the client is, as far as is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Client {
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) is_encrypted: bool,
 }
 
 impl Connection {
@@ -41,12 +34,53 @@ impl Connection {
             is_encrypted: true,
         }
     }
+
+    /// Whether the peer is in these networks. An IPv4 address that is mapped into IPv6 is
+    /// the IPv4 address.
+    #[must_use]
+    pub fn is_from(&self, networks: &Networks) -> bool {
+        networks.contains(self.peer.to_canonical())
+    }
+}
+
+/// The client that sent a request, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Client {
+    /// Its address; `None` if the connection is not known, or if a trusted proxy sent an
+    /// `X-Forwarded-For` that cannot be read.
+    pub address: Option<IpAddr>,
+    /// Whether its connection is encrypted.
+    pub is_encrypted: bool,
 }
 
 impl Client {
-    /// The client behind a connection. Headers are read only where the peer is one of the
-    /// trusted proxies.
-    pub(crate) fn of(
+    /// The client at the other end of a connection.
+    ///
+    /// If the peer is one of the trusted proxies, its headers are read instead: the address
+    /// is the last one in `X-Forwarded-For` that is not a trusted proxy's, and the
+    /// connection is encrypted if every `X-Forwarded-Proto` is `https`. A proxy must
+    /// therefore append its own peer to the first, and set the second. The headers of every
+    /// other peer are ignored.
+    ///
+    /// ```
+    /// use http::HeaderMap;
+    /// use keystile::Networks;
+    /// use keystile_http::{Client, Connection};
+    /// let proxies = Networks::new(["10.0.0.0/8"])?;
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-forwarded-for", "192.0.2.7".parse()?);
+    /// let address = |peer: &str| {
+    ///     let connection = Connection::plain(peer.parse().unwrap());
+    ///     let client = Client::of(Some(connection), Some(&proxies), &headers);
+    ///     client.address.unwrap().to_string()
+    /// };
+    /// assert_eq!(address("10.0.0.1"), "192.0.2.7");
+    /// assert_eq!(address("203.0.113.9"), "203.0.113.9", "not a trusted proxy");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of(
         connection: Option<Connection>,
         proxies: Option<&Networks>,
         headers: &HeaderMap,
@@ -54,30 +88,29 @@ impl Client {
         let Some(connection) = connection else {
             return Self::default();
         };
-        let peer = connection.peer.to_canonical();
         match proxies {
-            Some(proxies) if proxies.contains(peer) => Self {
-                address: forwarded_for(peer, proxies, headers),
+            Some(proxies) if connection.is_from(proxies) => Self {
+                address: forwarded_for(connection.peer, proxies, headers),
                 is_encrypted: is_forwarded_encrypted(headers),
             },
             _ => Self {
-                address: Some(peer),
+                address: Some(connection.peer.to_canonical()),
                 is_encrypted: connection.is_encrypted,
             },
         }
     }
 }
 
-/// The last address in `X-Forwarded-For` that is no trusted proxy: each hop adds the one
-/// that it was asked by, so all before it is the client's own claim.
+/// The last address in `X-Forwarded-For` that is not a trusted proxy's. Each proxy appends
+/// its own peer, so everything before that address is the client's own claim.
 fn forwarded_for(peer: IpAddr, proxies: &Networks, headers: &HeaderMap) -> Option<IpAddr> {
+    let mut nearest = peer.to_canonical();
     let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-    let mut nearest = peer;
     for value in values.into_iter().rev() {
-        // What cannot be read was written by nobody that can be trusted.
+        // A trusted proxy writes nothing that cannot be read.
         let value = value.to_str().ok()?;
         for hop in value.rsplit(',') {
-            nearest = address(hop.trim_matches([' ', '\t']))?;
+            nearest = parse_address(hop.trim_matches([' ', '\t']))?;
             if !proxies.contains(nearest) {
                 return Some(nearest);
             }
@@ -86,8 +119,8 @@ fn forwarded_for(peer: IpAddr, proxies: &Networks, headers: &HeaderMap) -> Optio
     Some(nearest)
 }
 
-/// An address, also in brackets or with a port.
-fn address(text: &str) -> Option<IpAddr> {
+/// An address, which may be in brackets or have a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
@@ -96,7 +129,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// Whether `X-Forwarded-Proto` says `https`, in each value that there is.
+/// Whether `X-Forwarded-Proto` is there, and every value of it is `https`.
 fn is_forwarded_encrypted(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all("x-forwarded-proto").iter().peekable();
     values.peek().is_some() && values.all(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
@@ -116,9 +149,9 @@ mod tests {
         Client::of(Some(connection), Some(&proxies), &map)
     }
 
-    /// I10, CVE-2026-29794: a header is as good as whoever sent it.
+    /// I10, CVE-2026-29794: a header is only as trustworthy as its sender.
     #[test]
-    fn a_header_is_believed_of_a_trusted_proxy_alone() {
+    fn only_a_trusted_proxys_headers_are_read() {
         let spoofed = [
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-proto", "https"),
@@ -126,9 +159,9 @@ mod tests {
         let direct = client("203.0.113.9", &spoofed);
         assert_eq!(direct.address, Some("203.0.113.9".parse().unwrap()));
         assert!(!direct.is_encrypted);
-        let behind = client("10.0.0.1", &spoofed);
-        assert_eq!(behind.address, Some("192.0.2.1".parse().unwrap()));
-        assert!(behind.is_encrypted);
+        let proxied = client("10.0.0.1", &spoofed);
+        assert_eq!(proxied.address, Some("192.0.2.1".parse().unwrap()));
+        assert!(proxied.is_encrypted);
         let unknown = Client::of(None, None, &HeaderMap::new());
         assert_eq!(unknown, Client::default());
     }
@@ -164,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hop_without_encryption_is_one_too_many() {
+    fn one_hop_without_encryption_is_enough_to_refuse() {
         for (values, expected) in [
             (&["https"][..], true),
             (&["HTTPS"], true),

@@ -1,46 +1,51 @@
-//! A bound on refused keys, by the address that they come from.
+//! A limit on invalid keys, by the address that sent them.
 
 use core::fmt;
 use core::hash::BuildHasher;
 use core::net::IpAddr;
-use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{Millis, RateLimit, RateState, UnixMillis};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-/// Addresses that are remembered under one lock.
-const BUCKET: usize = 8;
+use crate::throttle::Throttle;
+
+/// Addresses under one lock.
+const BUCKET_SLOTS: usize = 8;
 /// Buckets: 16,384 addresses in all, in about 1 MiB.
 const BUCKETS: usize = 2_048;
-/// The bits of a hash that choose among them.
-const PLACES: u64 = 2_047;
-/// Look-ups at once for addresses that have guessed too often.
-const LANE: usize = 2;
-/// How long one of them waits at most.
-const LANE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The bits of a hash that choose the bucket.
+const BUCKET_MASK: u64 = 2_047;
 
-/// A bound on refused keys, by the address that they come from.
+/// A limit on invalid keys, by the address that sent them.
 ///
-/// Only keys that were refused because they are not known are counted: not the requests
-/// that pass, and not those of a known key that may not. What it bounds is the work that
-/// invalid_keys make, and what a guesser is told; a key cannot be guessed anyway. So a valid
-/// key passes from any address, however much was guessed from there: nobody can lock an
-/// owner out by sitting next to them.
+/// Only keys that are refused because they are not known are counted. Requests that pass
+/// are not, and neither are those of a known key that is refused. The limit bounds the work
+/// that invalid keys cause; a key cannot be guessed anyway. A valid key passes from any
+/// address, however many invalid ones came from there: no one can lock an owner out.
 ///
-/// It remembers 16,384 addresses and no more. IPv6 addresses are taken by /64, which is
-/// what one client is given. A new address takes the place of the one that is the nearest
-/// to being forgotten; a flood of addresses evicts no one who is over the bound while there
-/// is anybody in the same place who is not.
+/// It remembers at most 16,384 addresses. An IPv6 address counts as its /64, which is what
+/// one client is given. A new address replaces the one in its bucket that would be forgotten
+/// first, so a flood of addresses evicts no address over the limit while the bucket has one
+/// that is not.
+///
+/// ```
+/// use keystile::{Millis, RateLimit, UnixMillis};
+/// use keystile_http::InvalidKeyLimit;
+/// let limit = InvalidKeyLimit::new(RateLimit::new(2, Millis::from_hours(1))?);
+/// let address = "192.0.2.7".parse().unwrap();
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// assert_eq!(limit.count(address, now), Ok(()));
+/// assert_eq!(limit.count(address, now), Ok(()));
+/// assert_eq!(limit.count(address, now), Err(Millis::from_secs(1_800)));
+/// # Ok::<(), keystile::Error>(())
+/// ```
 pub struct InvalidKeyLimit {
     limit: RateLimit,
     hasher: RandomState,
-    buckets: Box<[Mutex<[Slot; BUCKET]>]>,
-    /// The way to the store for addresses that have guessed too often: a narrow one.
-    lane: Semaphore,
-    lane_timeout: Duration,
+    buckets: Box<[Mutex<[Slot; BUCKET_SLOTS]>]>,
+    /// For lookups of addresses over the limit.
+    throttle: Throttle,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -50,22 +55,21 @@ struct Slot {
 }
 
 impl InvalidKeyLimit {
-    /// At most `limit` refused keys from one address.
+    /// At most `limit` invalid keys from one address.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
         Self {
             limit,
             hasher: RandomState::new(),
             buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
-            lane: Semaphore::new(LANE),
-            lane_timeout: LANE_TIMEOUT,
+            throttle: Throttle::new(),
         }
     }
 
-    /// Counts a refused key.
+    /// Counts an invalid key.
     ///
     /// # Errors
-    /// How long until one more would be taken, where the bound is reached.
+    /// How long until one more would be taken, if the limit is reached.
     pub fn count(&self, address: IpAddr, now: UnixMillis) -> Result<(), Millis> {
         let source = source(address);
         let Some(mut bucket) = self.bucket(source) else {
@@ -80,9 +84,9 @@ impl InvalidKeyLimit {
             source,
             state: next,
         };
-        let own = bucket.iter_mut().find(|slot| slot.source == source);
-        match own {
-            Some(own) => *own = slot,
+        let known = bucket.iter_mut().find(|slot| slot.source == source);
+        match known {
+            Some(known) => *known = slot,
             None => {
                 let left = |slot: &&mut Slot| self.limit.quota(slot.state, now).reset();
                 if let Some(nearest) = bucket.iter_mut().min_by_key(left) {
@@ -93,7 +97,7 @@ impl InvalidKeyLimit {
         Ok(())
     }
 
-    /// Whether the bound is reached for an address.
+    /// Whether the limit is reached for an address.
     #[must_use]
     pub fn is_reached(&self, address: IpAddr, now: UnixMillis) -> bool {
         let source = source(address);
@@ -102,30 +106,27 @@ impl InvalidKeyLimit {
         slot.is_some_and(|slot| self.limit.admit(slot.state, now).is_err())
     }
 
-    /// What the store says to one who asks from this address: at once where the bound is not
-    /// reached, and else a few at a time. So an owner who is behind the same address gets
-    /// through, and invalid_keys keep no more of the store busy than this. Nothing where that takes
+    /// What the lookup returns: at once if the limit is not reached for the address, and
+    /// otherwise only a few lookups at a time. So an owner behind the same address gets
+    /// through, and invalid keys keep the store no busier than this. `None` if that takes
     /// more than 10 s.
-    pub async fn pace<T>(
+    pub async fn throttle<T>(
         &self,
         address: IpAddr,
         now: UnixMillis,
-        asked: impl Future<Output = T>,
+        lookup: impl Future<Output = T>,
     ) -> Option<T> {
-        if !self.is_reached(address, now) {
-            return Some(asked.await);
+        if self.is_reached(address, now) {
+            self.throttle.run(lookup).await
+        } else {
+            Some(lookup.await)
         }
-        let in_lane = async {
-            let _place = self.lane.acquire().await;
-            asked.await
-        };
-        timeout(self.lane_timeout, in_lane).await.ok()
     }
 
-    fn bucket(&self, source: u128) -> Option<MutexGuard<'_, [Slot; BUCKET]>> {
+    fn bucket(&self, source: u128) -> Option<MutexGuard<'_, [Slot; BUCKET_SLOTS]>> {
         let hash = self.hasher.hash_one(source);
-        let place = usize::try_from(hash & PLACES).ok()?;
-        let bucket = self.buckets.get(place)?;
+        let index = usize::try_from(hash & BUCKET_MASK).ok()?;
+        let bucket = self.buckets.get(index)?;
         Some(bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -138,12 +139,12 @@ impl fmt::Debug for InvalidKeyLimit {
     }
 }
 
-fn find(bucket: &[Slot; BUCKET], source: u128) -> Option<&Slot> {
+fn find(bucket: &[Slot; BUCKET_SLOTS], source: u128) -> Option<&Slot> {
     bucket.iter().find(|slot| slot.source == source)
 }
 
-/// What counts as one source: an IPv4 address, or a network of IPv6. Never zero, which is
-/// an empty slot.
+/// What counts as one source: an IPv4 address, or an IPv6 network. Never zero, which is an
+/// empty slot.
 fn source(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -155,6 +156,9 @@ fn source(address: IpAddr) -> u128 {
 #[cfg(test)]
 mod tests {
     use core::future::{pending, ready};
+    use core::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_guesses() {
+    fn an_address_is_limited_until_its_window_has_passed() {
         let limiter = three_an_hour();
         let address = "192.0.2.1".parse().unwrap();
         for _ in 0..3 {
@@ -178,14 +182,14 @@ mod tests {
         assert!(limiter.is_reached(address, at(0)));
         assert_eq!(limiter.count(address, at(0)), Err(Millis::from_secs(1_200)));
         let other = "192.0.2.2".parse().unwrap();
-        assert!(!limiter.is_reached(other, at(0)), "nobody else's");
+        assert!(!limiter.is_reached(other, at(0)), "another address is not");
         assert!(
             !limiter.is_reached(address, at(1_200_000)),
-            "and it comes back"
+            "one more after a third of the window"
         );
     }
 
-    /// I10: an address in other clothes, or its neighbour in one network, is no new one.
+    /// I10: another spelling of an address, or its neighbour in one network, is not a new one.
     #[test]
     fn one_client_is_one_source() {
         for (one, other, same) in [
@@ -220,22 +224,33 @@ mod tests {
         assert!(limiter.is_reached(hot, at(1)));
     }
 
-    /// Who guessed too often keeps few places of the store busy, and nobody else waits.
-    #[tokio::test]
-    async fn invalid_keys_are_throttled() {
-        let mut limiter = three_an_hour();
-        limiter.lane_timeout = Duration::from_millis(20);
+    /// Only the address over the limit waits, and only while others of it are looked up.
+    #[tokio::test(start_paused = true)]
+    async fn only_lookups_over_the_limit_are_throttled() {
+        let limiter = three_an_hour();
         let [crowd, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
         for _ in 0..3 {
             limiter.count(crowd, at(0)).unwrap();
         }
-        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, Some(1));
-        let hanging = limiter.lane.acquire_many(2).await.unwrap();
-        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, None, "no place");
-        assert_eq!(limiter.pace(other, at(0), ready(1)).await, Some(1));
-        drop(hanging);
-        let hangs = limiter.pace(crowd, at(0), pending::<()>()).await;
-        assert_eq!(hangs, None, "nor does a place help where the store hangs");
-        assert_eq!(limiter.pace(crowd, at(0), ready(1)).await, Some(1), "free");
+        assert_eq!(limiter.throttle(crowd, at(0), ready(1)).await, Some(1));
+        let hanging = async {
+            tokio::join!(
+                limiter.throttle(crowd, at(0), pending::<()>()),
+                limiter.throttle(crowd, at(0), pending::<()>()),
+            )
+        };
+        let meanwhile = async {
+            assert_eq!(limiter.throttle(other, at(0), ready(1)).await, Some(1));
+            let third = limiter.throttle(crowd, at(0), ready(1));
+            timeout(Duration::from_secs(9), third).await
+        };
+        let (hanging, third) = tokio::join!(hanging, meanwhile);
+        assert!(third.is_err(), "it waits for its turn");
+        assert_eq!(hanging, (None, None), "they end after 10 s");
+        assert_eq!(
+            limiter.throttle(crowd, at(0), ready(1)).await,
+            Some(1),
+            "free"
+        );
     }
 }

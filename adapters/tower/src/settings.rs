@@ -1,0 +1,38 @@
+//! What all routes behind one layer share.
+
+use std::sync::Arc;
+
+use http::Extensions;
+use keystile::{Environment, Networks, StatusPolicy, UnixMillis};
+use keystile_http::{Connection, Gate, system_time};
+use keystile_store::Authenticator;
+
+/// Finds the connection among what the server put into a request's extensions.
+pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + Send + Sync>;
+
+/// What all routes behind one layer share.
+pub(crate) struct Settings<S> {
+    pub(crate) gate: Gate<Authenticator<S>>,
+    pub(crate) keeps_credential: bool,
+    pub(crate) policy: StatusPolicy,
+    pub(crate) environment: Option<Environment>,
+    pub(crate) encrypted_only: bool,
+    pub(crate) connection_by: Option<ConnectionBy>,
+    pub(crate) proxies: Option<Networks>,
+    pub(crate) clock: fn() -> Option<UnixMillis>,
+}
+
+impl<S> Settings<S> {
+    pub(crate) fn new(authenticator: Authenticator<S>) -> Self {
+        Self {
+            gate: Gate::new(authenticator),
+            keeps_credential: false,
+            policy: StatusPolicy::default(),
+            environment: None,
+            encrypted_only: false,
+            connection_by: None,
+            proxies: None,
+            clock: system_time,
+        }
+    }
+}
