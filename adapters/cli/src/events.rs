@@ -2,8 +2,8 @@
 
 use clap::Args;
 use keystile::{Event, KeyId};
+use keystile_serve::EventView;
 use keystile_store::{Store, record};
-use serde::Serialize;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -26,16 +26,6 @@ pub(crate) struct EventsArguments {
     /// Start after the event with this number.
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     after: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct EventView<'e> {
-    number: u64,
-    at: String,
-    kind: &'static str,
-    key_id: &'e str,
-    reason: Option<&'e str>,
-    successor: Option<&'e str>,
 }
 
 /// Carries out `keystile events`.
@@ -70,20 +60,12 @@ pub(crate) async fn run(
 }
 
 fn print(number: u64, event: &Event, json: bool, io: &mut Io<'_>) -> Result<(), Failure> {
+    if json {
+        return io.json(&EventView::new(number, event));
+    }
     let reason = event.reason.as_deref();
     let successor = event.successor.as_ref().map(KeyId::as_str);
     let (kind, key_id) = (event.kind.as_str(), event.key_id.as_str());
-    if json {
-        let at = clock::spell_exactly(event.at);
-        return io.json(&EventView {
-            number,
-            at,
-            kind,
-            key_id,
-            reason,
-            successor,
-        });
-    }
     let at = clock::spell(event.at);
     let detail = match (reason, successor) {
         (Some(reason), _) => reason.to_owned(),

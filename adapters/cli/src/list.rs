@@ -2,12 +2,13 @@
 
 use clap::Args;
 use keystile::{KeyRecord, UnixMillis};
+use keystile_serve::KeyView;
 use keystile_store::{Filter, Page, Store};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::view::{RecordView, joined, standing};
+use crate::view::{joined, standing};
 use crate::{clock, values};
 
 /// List keys, in the order in which they were issued.
@@ -59,7 +60,7 @@ pub(crate) async fn run(
         let most = usize::try_from(left).unwrap_or(usize::MAX);
         for record in records.iter().take(most) {
             if config.json {
-                io.json(&RecordView::new(record, now))?;
+                io.json(&KeyView::new(record, now))?;
             } else {
                 io.line(&row(record, now))?;
             }

@@ -1,11 +1,11 @@
 //! Prints a new key: once, and only on standard output.
 
 use keystile::{ApiKey, KeyRecord, UnixMillis};
+use keystile_serve::KeyView;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::io::Io;
-use crate::view::RecordView;
 
 /// The key that a new one replaces.
 pub(crate) struct Replaced<'r> {
@@ -21,7 +21,7 @@ struct NewKey<'k> {
     replaces: Option<&'k str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced_ends_at: Option<&'k str>,
-    record: RecordView<'k>,
+    record: KeyView,
 }
 
 /// Prints the key, and checks that it was written. The store has its record already.
@@ -39,7 +39,7 @@ pub(crate) fn print_new_key(
             key_id: record.id.as_str(),
             replaces: replaced.map(|replaced| replaced.key_id),
             replaced_ends_at: replaced.map(|replaced| &*replaced.ends_at),
-            record: RecordView::new(record, now),
+            record: KeyView::new(record, now),
         })
     } else {
         io.line(key.expose())

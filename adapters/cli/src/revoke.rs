@@ -2,13 +2,13 @@
 
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
+use keystile_serve::KeyView;
 use keystile_store::revoke;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::values;
-use crate::view::RecordView;
 
 /// Revoke a key permanently: it is refused from now on.
 ///
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     };
     let record = outcome.record();
     if config.json {
-        io.json(&RecordView::new(record, now))?;
+        io.json(&KeyView::new(record, now))?;
     } else {
         io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }

@@ -2,13 +2,14 @@
 
 use clap::Args;
 use keystile::{KeyId, KeyRecord, Status, UnixMillis, Usage};
+use keystile_serve::KeyView;
 use keystile_store::{Store, record};
 
 use crate::config::Config;
 use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::view::{RecordView, joined, standing};
+use crate::view::{joined, standing};
 use crate::{clock, values};
 
 /// Show what the store keeps about a key, except its digest.
@@ -33,7 +34,7 @@ pub(crate) async fn run(
     let record = record(&opened.store, &arguments.id).await?;
     let now = UnixMillis::now()?;
     if config.json {
-        io.json(&RecordView::new(&record, now))?;
+        io.json(&KeyView::new(&record, now))?;
     } else {
         let usage = opened.store.usage(&record.lineage).await?;
         for (name, value) in rows(&record, &usage, now) {

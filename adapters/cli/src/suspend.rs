@@ -2,12 +2,12 @@
 
 use clap::Args;
 use keystile::{KeyId, KeyRecord, UnixMillis};
+use keystile_serve::KeyView;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::values;
-use crate::view::RecordView;
 
 /// Suspend a key: it is refused until it is resumed. Its expiry does not change.
 ///
@@ -75,7 +75,7 @@ fn show(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     if config.json {
-        io.json(&RecordView::new(record, now))?;
+        io.json(&KeyView::new(record, now))?;
     } else {
         io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
     }

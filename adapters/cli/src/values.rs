@@ -6,9 +6,10 @@
 use core::net::IpAddr;
 
 use keystile::{
-    EndpointRules, Environment, KeyFormat, KeyId, Networks, PermissionSet, Prefix, Requirement,
-    TemplateName, is_method,
+    EndpointRules, Environment, KeyId, Networks, PermissionSet, Prefix, Requirement, TemplateName,
+    is_method,
 };
+use keystile_serve::contains_key;
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
@@ -16,9 +17,6 @@ use crate::duration::whole;
 type Checked<T> = Result<T, &'static str>;
 
 const TEXT_BYTES_MAX: usize = 255;
-/// Hex digits of an opaque key, as the program issues them.
-const OPAQUE_DIGITS: usize = 64;
-
 const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control characters";
 
 /// A client's name.
@@ -149,15 +147,7 @@ fn note(text: &str, expected: &'static str) -> Checked<String> {
 
 /// The text, unless it contains a whole key: what is stored or printed has many readers.
 pub(crate) fn without_key(text: &str) -> Checked<String> {
-    let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
-    let is_key = |word: &str| {
-        let word = word.as_bytes();
-        let digits = word.rsplit(|&byte| byte == b'_').next().unwrap_or_default();
-        structured.parse(word).is_some()
-            || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
-    };
-    if text.split(|c| !part_of_key(c)).any(is_key) {
+    if contains_key(text) {
         return Err("must not contain a whole key; use the key's id instead");
     }
     Ok(text.to_owned())
@@ -166,7 +156,7 @@ pub(crate) fn without_key(text: &str) -> Checked<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keystile::{IssueRequest, PepperRing, SysRng, UnixMillis, issue};
+    use keystile::{IssueRequest, KeyFormat, PepperRing, SysRng, UnixMillis, issue};
 
     #[test]
     fn keys_are_not_taken_into_notes() {

@@ -4,9 +4,10 @@ use core::net::IpAddr;
 
 use clap::Args;
 use keystile::{
-    Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement, UnixMillis,
-    Verifier,
+    Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement, StatusPolicy,
+    UnixMillis, Verifier,
 };
+use keystile_serve::DecisionView;
 use keystile_store::{Checked, check};
 
 use crate::config::Config;
@@ -117,7 +118,8 @@ fn print(
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     if json {
-        io.json(&answer::object(decision, record, requirement))
+        let policy = StatusPolicy::Rfc9110;
+        io.json(&DecisionView::new(decision, record, requirement, policy))
     } else {
         io.line(&answer::line(decision, record, requirement))
     }

@@ -1,4 +1,4 @@
-//! A decision in JSON, in the shape that `keystile verify --json` prints.
+//! A decision in JSON, as the service and `keystile verify --json` print it.
 
 use keystile::{Decision, KeyRecord, Requirement, StatusPolicy};
 use serde::Serialize;
@@ -8,8 +8,8 @@ use crate::clock;
 
 /// A decision. All fields are always present; what does not apply is null, and `missing` is
 /// empty. Nothing about a key is disclosed before its secret is verified.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct DecisionView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DecisionView {
     /// `allow` or `deny`.
     #[schema(pattern = "^(allow|deny)$")]
     decision: &'static str,
@@ -43,7 +43,10 @@ pub(crate) struct DecisionView {
 }
 
 impl DecisionView {
-    pub(crate) fn new(
+    /// The view of a decision. `record` is that of the key, if it was allowed;
+    /// `requirement` is what the request was checked against.
+    #[must_use]
+    pub fn new(
         decision: &Decision,
         record: Option<&KeyRecord>,
         requirement: Option<&Requirement>,

@@ -53,7 +53,10 @@ mod text;
 mod verify;
 mod view;
 
+pub use decision_view::DecisionView;
 pub use first_key::first_admin_key;
 pub use server::Service;
 pub use settings::{Limits, Settings};
 pub use stop::shutdown_signal;
+pub use text::contains_key;
+pub use view::{EventView, KeyView};

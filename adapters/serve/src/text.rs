@@ -31,8 +31,26 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, Problem> {
     })
 }
 
-/// The text, unless it contains a whole key: what is stored or shown has many readers.
+/// The text, unless it [contains a key](contains_key).
 pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
+    if contains_key(text) {
+        return Err(Problem::invalid(
+            "A text must not contain a whole key; use the key's id instead.",
+        ));
+    }
+    Ok(text)
+}
+
+/// Whether a text contains a whole key. What is stored or shown has many readers, so such a
+/// text is refused as a name, a note or metadata.
+///
+/// ```
+/// use keystile_serve::contains_key;
+/// assert!(contains_key(&format!("from {}.", "0123456789abcdef".repeat(4))));
+/// assert!(!contains_key("from key 1AbCdEfGhIjKlMnO"));
+/// ```
+#[must_use]
+pub fn contains_key(text: &str) -> bool {
     let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
     let is_key = |word: &str| {
@@ -41,10 +59,5 @@ pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
         structured.parse(word).is_some()
             || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
     };
-    if text.split(|c| !part_of_key(c)).any(is_key) {
-        return Err(Problem::invalid(
-            "A text must not contain a whole key; use the key's id instead.",
-        ));
-    }
-    Ok(text)
+    text.split(|c| !part_of_key(c)).any(is_key)
 }

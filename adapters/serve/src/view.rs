@@ -1,4 +1,4 @@
-//! Records and events as JSON, in the shape that the command line prints.
+//! Records and events in JSON, as the service and the command line print them.
 
 use keystile::{Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use crate::clock;
 
 /// A key, without its text and its digest. Times are RFC 3339 in UTC.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct KeyView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyView {
     /// The public id.
     key_id: String,
     /// The part of its text that may be shown.
@@ -24,9 +24,9 @@ pub(crate) struct KeyView {
     /// Whether it would be allowed now.
     live: bool,
     permissions: Vec<String>,
-    /// Null: anywhere. Empty: nowhere.
+    /// Null: all. Empty: none.
     allowed_endpoints: Option<Vec<String>>,
-    /// Null: from anywhere. Empty: from nowhere.
+    /// Null: from all. Empty: from none.
     allowed_networks: Option<Vec<String>>,
     rate_limit: Option<Rate>,
     remaining_uses: Option<u64>,
@@ -48,7 +48,7 @@ pub(crate) struct KeyView {
 }
 
 /// A rate limit.
-#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rate {
     /// Requests in a window. 0 allows none.
@@ -61,7 +61,7 @@ pub(crate) struct Rate {
 }
 
 /// Metadata as JSON, or as text if a record contains something else.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Metadata {
     Json(Box<RawValue>),
@@ -69,8 +69,8 @@ enum Metadata {
 }
 
 /// An entry of the audit log.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct EventView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventView {
     number: u64,
     at: String,
     /// `issued`, `rotated`, `revoked`, `suspended`, `resumed`, `expired`, `rehashed` or
@@ -82,7 +82,9 @@ pub(crate) struct EventView {
 }
 
 impl KeyView {
-    pub(crate) fn new(record: &KeyRecord, now: UnixMillis) -> Self {
+    /// The key as it is at `now`.
+    #[must_use]
+    pub fn new(record: &KeyRecord, now: UnixMillis) -> Self {
         let (revoked_at, revoke_reason) = match &record.status {
             Status::Revoked { at, reason } => (Some(*at), Some(reason.to_string())),
             _ => (None, None),
@@ -144,7 +146,9 @@ impl Rate {
 }
 
 impl EventView {
-    pub(crate) fn new(number: u64, event: &Event) -> Self {
+    /// An event, and its number in the store.
+    #[must_use]
+    pub fn new(number: u64, event: &Event) -> Self {
         Self {
             number,
             at: clock::spell(event.at),
@@ -157,6 +161,20 @@ impl EventView {
 }
 
 fn metadata(text: &str) -> Metadata {
-    RawValue::from_string(text.to_owned())
-        .map_or_else(|_| Metadata::Text(text.to_owned()), Metadata::Json)
+    // Outside of its strings JSON may have line ends, and the command line prints an object
+    // in one line; inside of them it cannot have any.
+    let line = text.replace(['\n', '\r'], " ");
+    RawValue::from_string(line).map_or_else(|_| Metadata::Text(text.to_owned()), Metadata::Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_one_line_of_json() {
+        let shown = |text| serde_json::to_string(&metadata(text)).unwrap();
+        assert_eq!(shown("{\"a\":\r\n 1.50}"), "{\"a\":   1.50}");
+        assert_eq!(shown("not json\n"), "\"not json\\n\"");
+    }
 }
