@@ -75,7 +75,7 @@ impl CredentialHeaders {
     ///
     /// # Errors
     /// As [`CredentialExtractor::extract`].
-    // store-forwarding stall: build in place
+    // store-forwarding stall: build in place (see ARCHITECTURE.md)
     #[inline(always)]
     pub fn extract<'h>(
         &self,
@@ -131,7 +131,7 @@ impl CredentialHeaders {
     }
 }
 
-// Read in place: a constant would be built anew at each use.
+// Not a constant, which would be built again at each use.
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 #[cfg(test)]

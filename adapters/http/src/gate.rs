@@ -7,44 +7,18 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use keystile::{Decision, Denial, DenialCode, Millis, RateLimit, Request, UnixMillis};
-use keystile_store::{Answer, Authenticator, Pending, Store, StoreError};
+use keystile_store::{Answer, Pending, StoreError};
 
 use crate::credential::{Carriers, CredentialHeaders};
 use crate::invalid_key_limit::InvalidKeyLimit;
+use crate::key_checker::KeyChecker;
 use crate::outcome::{Outcome, Passed, Refused};
 
 /// Invalid keys from one address in a minute, unless a limit is set.
 const INVALID_KEYS_PER_MINUTE: u32 = 60;
 
-/// What a gate asks about keys: an [`Authenticator`], or a type that hides its store.
-pub trait KeyChecker: Send + Sync {
-    /// As [`Authenticator::try_check`].
-    ///
-    /// # Errors
-    /// If only the store can tell.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a decision makes no heap allocation"
-    )]
-    fn try_check(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Result<Answer, Pending>;
-
-    /// As [`Authenticator::check_pending`].
-    fn check_pending(
-        &self,
-        pending: Pending,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> impl Future<Output = Answer> + Send;
-}
-
-/// A request, as far as a gate needs it.
-#[derive(Clone, Copy, Debug)]
+/// A request, as far as a gate needs it. It does not print the headers.
+#[derive(Clone, Copy)]
 pub struct RequestContext<'r> {
     headers: &'r HeaderMap,
     request: Request<'r>,
@@ -74,7 +48,7 @@ impl<'r> RequestContext<'r> {
 
 /// Decides about requests by their keys: from memory if it can, otherwise with the store.
 ///
-/// The store's answers are throttled for addresses that have sent too many invalid keys; see
+/// Lookups are throttled for addresses that have sent too many invalid keys; see
 /// [`InvalidKeyLimit`]. The [crate] has an example.
 pub struct Gate<C> {
     checker: C,
@@ -137,7 +111,7 @@ impl<C: KeyChecker> Gate<C> {
 
     /// Decides about a request from memory: it neither waits nor makes a future. This is
     /// what a service does on nearly every request.
-    // store-forwarding stall: build in place
+    // store-forwarding stall: build in place (see ARCHITECTURE.md)
     #[inline(always)]
     pub fn try_check(&self, context: &RequestContext<'_>) -> Outcome {
         let (credential, carriers) = match self.credentials.extract(context.headers) {
@@ -220,25 +194,13 @@ impl<C: KeyChecker> Gate<C> {
     }
 }
 
-impl<S: Store + 'static> KeyChecker for Authenticator<S> {
-    #[inline(always)]
-    fn try_check(
-        &self,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Result<Answer, Pending> {
-        Self::try_check(self, credential, request, now)
-    }
-
-    async fn check_pending(
-        &self,
-        pending: Pending,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Answer {
-        Self::check_pending(self, pending, credential, request, now).await
+impl fmt::Debug for RequestContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("request", &self.request)
+            .field("address", &self.address)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

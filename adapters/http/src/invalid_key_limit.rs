@@ -20,8 +20,8 @@ const BUCKET_MASK: u64 = 2_047;
 /// A limit on invalid keys, by the address that sent them.
 ///
 /// Only keys that are refused because they are not known are counted. Requests that pass
-/// are not, and neither are those of a known key that is refused. The limit bounds the work
-/// that invalid keys cause; a key cannot be guessed anyway. A valid key passes from any
+/// are not, and neither are those of a known key that is refused. This limits the work that
+/// invalid keys cause; a key cannot be guessed anyway. A valid key passes from any
 /// address, however many invalid ones came from there: no one can lock an owner out.
 ///
 /// It remembers at most 16,384 addresses. An IPv6 address counts as its /64, which is what

@@ -85,6 +85,7 @@ async fn memory_answers_after_the_store_did() {
     let Outcome::NeedsStore(pending) = gate.try_check(&context) else {
         panic!("nothing is cached yet");
     };
+    assert!(!format!("{context:?}").contains(&key));
     let passed = gate.check_pending(pending, &context).await.unwrap();
     assert_eq!(&*passed.record.client_name, "Acme Ltd");
     let Outcome::Passed(passed) = gate.try_check(&context) else {

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, IntoResponses};
 use crate::app::App;
 use crate::client::{client, is_peer_trusted};
 use crate::extract::{Asked, Form};
-use crate::original::{Gateway, only};
+use crate::original::{Gateway, single_header};
 use crate::problem::Problem;
 use crate::text;
 
@@ -178,7 +178,7 @@ async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Probl
     let optional = |name: &'static str| {
         let is_there = parts.headers.contains_key(name);
         is_there
-            .then(|| only(parts, name).map(str::to_owned))
+            .then(|| single_header(parts, name).map(str::to_owned))
             .transpose()
     };
     Ok(Location {

@@ -60,7 +60,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn stop(&self) -> Soon<'_, ()>;
 }
 
-/// A backend as what a gate asks.
+/// Decides for a gate, with a backend.
 pub(crate) struct Checker(pub(crate) Arc<dyn Backend>);
 
 impl KeyChecker for Checker {

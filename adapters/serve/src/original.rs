@@ -66,7 +66,7 @@ impl Gateway {
 }
 
 fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<Original, Problem> {
-    let (method, uri) = (only(parts, method)?, only(parts, uri)?);
+    let (method, uri) = (single_header(parts, method)?, single_header(parts, uri)?);
     let path = uri.split_once('?').map_or(uri, |(path, _)| path);
     Ok(Original {
         method: method.to_owned(),
@@ -75,7 +75,7 @@ fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<Original
 }
 
 /// The value of a header that must be sent exactly once.
-pub(crate) fn only<'p>(parts: &'p Parts, name: &'static str) -> Result<&'p str, Problem> {
+pub(crate) fn single_header<'p>(parts: &'p Parts, name: &'static str) -> Result<&'p str, Problem> {
     let mut values = parts.headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     first

@@ -82,11 +82,11 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .with_state(app);
-    let dressed = SECURITY.into_iter().fold(router, |router, (name, value)| {
+    let router = SECURITY.into_iter().fold(router, |router, (name, value)| {
         let value = HeaderValue::from_static(value);
         router.layer(SetResponseHeaderLayer::if_not_present(name, value))
     });
-    (dressed, api)
+    (router, api)
 }
 
 /// The serialized OpenAPI document.

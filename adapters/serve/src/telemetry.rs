@@ -1,4 +1,4 @@
-//! What is counted, and how it is written out for Prometheus. No label holds key text.
+//! Metrics for Prometheus. No label contains key text.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Telemetry {
             "Time from a request's headers to the decision",
             seconds.clone(),
         );
-        registry.register_collector(Box::new(Held(backend)));
+        registry.register_collector(Box::new(AuthenticatorMetrics(backend)));
         Self {
             registry,
             decisions,
@@ -76,15 +76,15 @@ fn histogram() -> Histogram {
 }
 
 /// The statistics of the authenticator, read when metrics are requested.
-struct Held(Arc<dyn Backend>);
+struct AuthenticatorMetrics(Arc<dyn Backend>);
 
-impl core::fmt::Debug for Held {
+impl core::fmt::Debug for AuthenticatorMetrics {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Held")
+        f.write_str("AuthenticatorMetrics")
     }
 }
 
-impl Collector for Held {
+impl Collector for AuthenticatorMetrics {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), core::fmt::Error> {
         let stats = self.0.stats();
         let keyring = stats.keyring;

@@ -22,20 +22,20 @@ struct Route<S> {
 }
 
 /// Why a request does not go on to the service at once.
-pub(crate) enum Held {
+pub(crate) enum Blocked {
     Rejected(Rejection),
     /// Only the store can tell.
-    NeedsStore(Unsettled),
+    NeedsStore(PendingRequest),
 }
 
 /// A request that waits for the store, and what was read of it already.
-pub(crate) struct Unsettled {
+pub(crate) struct PendingRequest {
     pending: Pending,
     client: Client,
     now: UnixMillis,
 }
 
-impl Held {
+impl Blocked {
     #[cold]
     fn rejected(rejection: Rejection) -> Box<Self> {
         Box::new(Self::Rejected(rejection))
@@ -43,7 +43,7 @@ impl Held {
 
     #[cold]
     fn needs_store(pending: Pending, client: Client, now: UnixMillis) -> Box<Self> {
-        Box::new(Self::NeedsStore(Unsettled {
+        Box::new(Self::NeedsStore(PendingRequest {
             pending,
             client,
             now,
@@ -82,22 +82,24 @@ impl<S> Guard<S> {
 impl<S: Store + 'static> Guard<S> {
     /// Lets a request pass if memory can tell that it may, and returns what goes onto the
     /// response.
-    // store-forwarding stall: what is large stays in here, and what it returns is small
+    // store-forwarding stall: what is large stays in here (see ARCHITECTURE.md)
     #[inline(never)]
     pub(crate) fn try_authenticate<B>(
         &self,
         request: &mut Request<B>,
-    ) -> Result<ResponseHeaders, Box<Held>> {
+    ) -> Result<ResponseHeaders, Box<Blocked>> {
         let (extensions, headers) = (request.extensions(), request.headers());
-        let (client, now) = self.client(extensions, headers).map_err(Held::rejected)?;
+        let (client, now) = self
+            .client(extensions, headers)
+            .map_err(Blocked::rejected)?;
         let context = self.context(request.method(), request.uri(), headers, client, now);
         match self.0.settings.gate.try_check(&context) {
             Outcome::Passed(passed) => {
                 self.hide_credential(request.headers_mut(), &passed);
                 Ok(self.pass(passed, request.extensions_mut(), now))
             }
-            Outcome::Refused(refused) => self.reject(&refused).map_err(Held::rejected),
-            Outcome::NeedsStore(pending) => Err(Held::needs_store(pending, client, now)),
+            Outcome::Refused(refused) => self.reject(&refused).map_err(Blocked::rejected),
+            Outcome::NeedsStore(pending) => Err(Blocked::needs_store(pending, client, now)),
         }
     }
 
@@ -105,13 +107,13 @@ impl<S: Store + 'static> Guard<S> {
     pub(crate) async fn authenticate(
         &self,
         parts: &mut Parts,
-        unsettled: Unsettled,
+        pending: PendingRequest,
     ) -> Result<ResponseHeaders, Rejection> {
-        let Unsettled {
+        let PendingRequest {
             pending,
             client,
             now,
-        } = unsettled;
+        } = pending;
         let context = self.context(&parts.method, &parts.uri, &parts.headers, client, now);
         match self.0.settings.gate.check_pending(pending, &context).await {
             Ok(passed) => {

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::future::ResponseFuture;
-use crate::guard::{Guard, Held, Unsettled};
+use crate::guard::{Blocked, Guard, PendingRequest};
 
 /// A layer that lets a request pass by its API key, or refuses it.
 ///
@@ -96,7 +96,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.guard.try_authenticate(&mut request) {
             Ok(headers) => ResponseFuture::of_service(self.inner.call(request), headers),
-            Err(held) => self.hold(*held, request),
+            Err(blocked) => self.divert(*blocked, request),
         }
     }
 }
@@ -106,9 +106,9 @@ impl<S, I> ApiKeyService<S, I> {
     /// kilobytes of it.
     #[cold]
     #[inline(never)]
-    fn hold<B, R>(
+    fn divert<B, R>(
         &mut self,
-        held: Held,
+        blocked: Blocked,
         request: Request<B>,
     ) -> ResponseFuture<I::Future, R, I::Error>
     where
@@ -119,14 +119,14 @@ impl<S, I> ApiKeyService<S, I> {
         B: Send + 'static,
         R: From<Bytes> + 'static,
     {
-        match held {
-            Held::Rejected(rejection) => ResponseFuture::rejected(rejection),
-            Held::NeedsStore(unsettled) => {
+        match blocked {
+            Blocked::Rejected(rejection) => ResponseFuture::rejected(rejection),
+            Blocked::NeedsStore(pending) => {
                 // `poll_ready` was called on this service, and so `call` must be too.
                 let next = self.inner.clone();
                 let inner = core::mem::replace(&mut self.inner, next);
                 let guard = self.guard.clone();
-                ResponseFuture::fetching(call_with_store(guard, unsettled, inner, request))
+                ResponseFuture::fetching(call_with_store(guard, pending, inner, request))
             }
         }
     }
@@ -134,7 +134,7 @@ impl<S, I> ApiKeyService<S, I> {
 
 async fn call_with_store<S, I, B, R>(
     guard: Guard<S>,
-    unsettled: Unsettled,
+    pending: PendingRequest,
     mut inner: I,
     request: Request<B>,
 ) -> Result<Response<R>, I::Error>
@@ -145,7 +145,7 @@ where
 {
     // The body need not be `Sync`, so it is not borrowed while the store is asked.
     let (mut parts, body) = request.into_parts();
-    match guard.authenticate(&mut parts, unsettled).await {
+    match guard.authenticate(&mut parts, pending).await {
         Ok(headers) => {
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
             headers.add_to(response.headers_mut());

@@ -1,4 +1,4 @@
-//! What all routes behind one layer share.
+//! What all routes of one layer share.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use keystile_store::Authenticator;
 /// Finds the connection among what the server put into a request's extensions.
 pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + Send + Sync>;
 
-/// What all routes behind one layer share.
+/// What all routes of one layer share.
 pub(crate) struct Settings<S> {
     pub(crate) gate: Gate<Authenticator<S>>,
     pub(crate) keeps_credential: bool,
