@@ -28,10 +28,10 @@ use keystile::{
 };
 
 /// The outcome of a check, by name.
-fn name(check: &Check<'_>) -> String {
+fn name<T>(check: &Check<'_, T>) -> String {
     match check {
-        Check::Decided(Decision::Allow(_)) => "allow".to_owned(),
-        Check::Decided(Decision::Deny(denial)) => format!("{:?}", denial.cause()),
+        Check::Decided(Decision::Allow(_), _) => "allow".to_owned(),
+        Check::Decided(Decision::Deny(denial), _) => format!("{:?}", denial.cause()),
         Check::NeedsRecord(_) => "needs a record".to_owned(),
     }
 }
@@ -196,7 +196,7 @@ fn counting_contended_uses_does_not_allocate_either() {
                     let check = || backed.keyring.check(text.as_bytes(), &request, at(1));
                     let (asked, allowed) = asked_by(|| {
                         (0..100_000)
-                            .filter(|_| matches!(check(), Check::Decided(Decision::Allow(_))))
+                            .filter(|_| matches!(check(), Check::Decided(Decision::Allow(_), _)))
                             .count()
                     });
                     assert_eq!(allowed, 100_000);

@@ -78,19 +78,19 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
             let forged = forger.forge();
             match keyring.check(forged, &request, at(1)) {
                 Check::NeedsRecord(ticket) => {
-                    let refused = keyring.admit(ticket, None, at(1));
-                    assert!(matches!(refused, Check::Decided(Decision::Deny(_))));
+                    let refused = backed.admit(ticket, None, at(1));
+                    assert!(matches!(refused, Check::Decided(Decision::Deny(_), _)));
                 }
-                Check::Decided(decision) => panic!("{decision:?} of a key never seen"),
+                Check::Decided(decision, _) => panic!("{decision:?} of a key never seen"),
             }
             if number % 100 == 0 {
                 let place = (number / 100) as usize % HOT;
                 asked += 1;
                 let check = keyring.check(hot[place].as_bytes(), &request, at(1));
-                hits += u64::from(matches!(check, Check::Decided(Decision::Allow(_))));
+                hits += u64::from(matches!(check, Check::Decided(Decision::Allow(_), _)));
                 // Also one with the id of a key in use.
                 let check = keyring.check(wrong[place].as_bytes(), &request, at(1));
-                assert!(matches!(check, Check::Decided(Decision::Deny(_))));
+                assert!(matches!(check, Check::Decided(Decision::Deny(_), _)));
             }
         }
         (hits, asked)
@@ -127,7 +127,7 @@ fn g9_a_key_with_a_wrong_check_is_never_looked_up() {
     let request = Request::new();
     for _ in 0..1_000_000 {
         let check = backed.keyring.check(forger.mistype(), &request, at(0));
-        let Check::Decided(Decision::Deny(denial)) = check else {
+        let Check::Decided(Decision::Deny(denial), _) = check else {
             panic!("{check:?}");
         };
         assert_eq!(Denial::cause(&denial), Cause::Malformed);

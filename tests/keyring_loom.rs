@@ -47,7 +47,8 @@ struct Key {
 
 /// A keyring and its store, shared by the threads.
 struct KeyringWithStore {
-    keyring: Keyring,
+    /// Each entry carries the version of its record.
+    keyring: Keyring<u64>,
     store: Mutex<BTreeMap<KeyId, KeyRecord>>,
 }
 
@@ -56,7 +57,7 @@ impl KeyringWithStore {
         let builder = Keyring::builder(service.verifier.clone()).capacity(capacity);
         let records = records.iter().map(|record| (record.id, (*record).clone()));
         Arc::new(Self {
-            keyring: builder.build().unwrap(),
+            keyring: builder.build_with_values().unwrap(),
             store: Mutex::new(records.collect()),
         })
     }
@@ -81,10 +82,11 @@ impl KeyringWithStore {
         let mut check = self.keyring.check(key.text.as_bytes(), request, at(1));
         for _ in 0..ROUNDS {
             match check {
-                Check::Decided(decision) => return decision,
+                Check::Decided(decision, value) => return matched(decision, value),
                 Check::NeedsRecord(ticket) => {
                     let record = self.fetch(key);
-                    check = self.keyring.admit(ticket, record.as_ref(), at(1));
+                    let found = record.as_ref().map(|record| (record, record.version));
+                    check = self.keyring.admit_with(ticket, found, at(1));
                 }
             }
         }
@@ -97,7 +99,7 @@ impl KeyringWithStore {
             .keyring
             .check(key.text.as_bytes(), &Request::new(), at(1))
         {
-            Check::Decided(decision) => Some(decision),
+            Check::Decided(decision, value) => Some(matched(decision, value)),
             Check::NeedsRecord(_) => None,
         }
     }
@@ -120,6 +122,16 @@ impl KeyringWithStore {
             .map(|used| used.count)
             .sum()
     }
+}
+
+/// The decision, whose value has to be that of the record it was made on.
+fn matched(decision: Decision, value: Option<u64>) -> Decision {
+    let version = match &decision {
+        Decision::Allow(allowed) => Some(allowed.version),
+        Decision::Deny(_) => None,
+    };
+    assert_eq!(value, version);
+    decision
 }
 
 fn key(service: &mut Service, request: &IssueRequest) -> Key {
@@ -171,7 +183,7 @@ macro_rules! model {
 model!(a_fetch_under_way_brings_back_no_revoked_key, revoked_while_fetched,
     finds: AdmittedUnchecked admission_without_a_check_is_found,
         CountedAfterFetch a_count_after_the_fetch_is_found,
-        GateNotTaken an_open_gate_is_found,
+        LockNotTaken an_open_gate_is_found,
         StruckOnly an_invalidation_of_cached_records_alone_is_found);
 
 fn revoked_while_fetched(mut service: Service) {

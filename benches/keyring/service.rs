@@ -111,7 +111,7 @@ impl Service {
             .keyring
             .check(credential.as_bytes(), &self.request(), self.now);
         // The quota is read in place, as by a caller that writes it into headers.
-        matches!(&check, Check::Decided(Decision::Allow(allowed)) if allowed.notice.is_none())
+        matches!(&check, Check::Decided(Decision::Allow(allowed), _) if allowed.notice.is_none())
     }
 }
 
@@ -119,7 +119,7 @@ impl Service {
 #[inline]
 pub(crate) fn cause(check: &Check<'_>) -> Option<Cause> {
     match check {
-        Check::Decided(decision) => decision.denial().map(|denial| denial.cause()),
+        Check::Decided(decision, _) => decision.denial().map(|denial| denial.cause()),
         Check::NeedsRecord(_) => panic!("the record is not cached"),
     }
 }

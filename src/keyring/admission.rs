@@ -1,21 +1,19 @@
-//! What becomes of a record that was fetched: it is refused, cached, or fetched anew.
+//! What becomes of a record that was fetched: it is refused, cached, or fetched again.
 
 use core::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::absent::Refusal;
+use super::count::Count;
 use super::entry::{Admission, Entry};
 use super::fault::{Fault, planted};
 use super::invalidation;
 use super::meter::{RateMeter, SharedMeter, both};
-use super::places::place_of;
+use super::negative_cache::Refusal;
+use super::sizes::slot_of;
 use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
-use super::uses::Count;
 use super::{Check, Keyring, Ticket};
-use crate::decision::answer::Decision;
 use crate::decision::cause::Cause;
-use crate::decision::denial::Denial;
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::RateState;
 use crate::record::key_record::KeyRecord;
@@ -25,13 +23,44 @@ use crate::time::UnixMillis;
 type Held<'k> = Option<MutexGuard<'k, ()>>;
 
 impl Keyring {
-    /// Remembers that a key is not known, unless it was issued meanwhile.
-    pub(super) fn admit_refused<'a>(
+    /// Decides by the record that was fetched for a ticket, and caches it.
+    ///
+    /// `record` is what the store has now, or nothing. If an invalidation overtook the
+    /// fetch, or it brought an older version than is cached, the result is another ticket:
+    /// fetch again. Give up after some rounds and answer [`Cause::StoreUnavailable`]; never
+    /// allow.
+    pub fn admit<'a>(
         &self,
         ticket: Ticket<'a>,
-        cause: Cause,
+        record: Option<&KeyRecord>,
         now: UnixMillis,
     ) -> Check<'a> {
+        self.admit_with(ticket, record.map(|record| (record, ())), now)
+    }
+}
+
+impl<T: Clone> Keyring<T> {
+    /// As [`admit`](Keyring::admit), with the value that later decisions on this record
+    /// come with.
+    pub fn admit_with<'a>(
+        &self,
+        ticket: Ticket<'a>,
+        found: Option<(&KeyRecord, T)>,
+        now: UnixMillis,
+    ) -> Check<'a, T> {
+        let (record, value) = found.unzip();
+        // The digest first, without a lock: it is what costs.
+        match self.verifier.prove(&ticket.key, record) {
+            Ok(record) => match value {
+                Some(value) => self.admit_proved(ticket, record, value, now),
+                None => self.admit_refused(ticket, Cause::UnknownKey, now),
+            },
+            Err(cause) => self.admit_refused(ticket, cause, now),
+        }
+    }
+
+    /// Remembers that a key is not known, unless it was issued meanwhile.
+    fn admit_refused<'a>(&self, ticket: Ticket<'a>, cause: Cause, now: UnixMillis) -> Check<'a, T> {
         let refusal = match cause {
             Cause::WrongSecret => Refusal::WrongSecret,
             Cause::PepperUnavailable => Refusal::PepperUnavailable,
@@ -39,7 +68,7 @@ impl Keyring {
         };
         let id = ticket.key.claimed_id().copied();
         let hash = id.map(|id| self.hasher.hash_one(id));
-        let _gate = hash.and_then(|hash| self.gate(hash));
+        let _lock = hash.and_then(|hash| self.lock_of(hash));
         let undisturbed = match hash {
             Some(hash) => self.invalidations.is_undisturbed(hash, None, ticket.as_of),
             None => self.invalidations.now() == ticket.as_of,
@@ -49,42 +78,43 @@ impl Keyring {
         }
         let now = self.not_before(now);
         let tag = self.tagger.tag(ticket.key.text());
-        self.absents.remember(id, tag, refusal, ticket.as_of, now);
-        Check::Decided(Decision::Deny(Denial::new(refusal.into())))
+        self.negative.remember(id, tag, refusal, ticket.as_of, now);
+        Check::deny(refusal.into())
     }
 
     /// Caches a record that proves the key, unless it is out of date already, and judges
     /// by it.
-    pub(super) fn admit_proved<'a>(
+    fn admit_proved<'a>(
         &self,
         ticket: Ticket<'a>,
         record: &KeyRecord,
+        value: T,
         now: UnixMillis,
-    ) -> Check<'a> {
+    ) -> Check<'a, T> {
         let id = record.id;
         let proof = self.tagger.proof(&ticket.key);
         let owner = record.owner.as_deref();
-        let owner = owner.map(|owner| invalidation::owner_place(self.hasher.hash_one(owner)));
+        let owner = owner.map(|owner| invalidation::owner_slot(self.hasher.hash_one(owner)));
         let entries = self.entries.pin();
-        let gates = self.gates(&id, &record.lineage);
+        let locks = self.locks_of(&id, &record.lineage);
         let known = entries.get(&id);
         if !self.is_timely(&ticket, record, known, owner) {
             return self.overtaken(ticket);
         }
-        let place = match known {
-            Some(known) => Some(known.place),
-            None => self.ring.enter(id),
+        let slot = match known {
+            Some(known) => Some(known.slot),
+            None => self.slots.enter(id),
         };
-        let Some(place) = place else {
-            // Every place is taken by threads that are about to evict: another round.
-            drop(gates);
+        let Some(slot) = slot else {
+            // All slots are taken by threads that are about to evict: another round.
+            drop(locks);
             self.evict(now);
             return self.overtaken(ticket);
         };
         let is_new = known.is_none();
-        // From here on whoever holds the old entry comes to know that it is one.
+        // From here on a thread that has the old entry sees that it is stale.
         if let Some(known) = known {
-            known.strike();
+            known.mark_stale();
         }
         let (rate, meter) = self.meter(record, known, now);
         let as_of = if planted(Fault::AsOfAdmission) {
@@ -96,17 +126,18 @@ impl Keyring {
             proof,
             as_of,
             fresh_until: self.fresh_until(record, now),
-            place,
+            slot,
             owner,
             needs_rehash: self.verifier.peppers().is_outdated(&record.digest),
             rate_limit: record.rate_limit.map(|limit| self.limits.share(limit)),
             rate: RateMeter::new(rate),
             count: match known {
                 Some(known) => known.count.hand_over(),
-                None => Count::new(self.left_over.reclaim(&id)),
+                None => Count::new(self.evicted_uses.reclaim(&id)),
             },
             last_used_at: known.and_then(Entry::last_used_at),
             meter,
+            value,
         };
         if ticket.key.claimed_id().is_none() {
             let aliases = self.aliases.pin();
@@ -118,29 +149,29 @@ impl Keyring {
         entries.insert(id, Entry::new(record, admission));
         if !planted(Fault::CountUnmarked) {
             // A drain may have come by while the count was in neither entry.
-            self.ring.mark(place);
+            self.slots.mark(slot);
         }
         let entry = entries.get(&id);
-        drop(gates);
-        let decision =
+        drop(locks);
+        let check =
             entry.and_then(|entry| self.decide(id, entry, &ticket.request, self.clock(now)));
         if is_new {
-            // After the decision: the new key may be the one that goes, but not unheard.
+            // After the decision, so that the new key is judged even if it is the one evicted.
             self.evict(now);
         }
-        match decision {
-            Some(decision) => Check::Decided(decision),
+        match check {
+            Some(check) => check,
             None => self.overtaken(ticket),
         }
     }
 
-    /// Whether nothing has happened since the fetch began that makes its record void.
+    /// Whether nothing has happened since the fetch began that makes its record stale.
     fn is_timely(
         &self,
         ticket: &Ticket<'_>,
         record: &KeyRecord,
-        known: Option<&Entry>,
-        owner: Option<invalidation::OwnerPlace>,
+        known: Option<&Entry<T>>,
+        owner: Option<invalidation::OwnerSlot>,
     ) -> bool {
         let as_of = if planted(Fault::CountedAfterFetch) {
             self.invalidations.now()
@@ -159,7 +190,7 @@ impl Keyring {
 
     /// The same ticket for another fetch, which begins now.
     #[cold]
-    fn overtaken<'a>(&self, ticket: Ticket<'a>) -> Check<'a> {
+    fn overtaken<'a>(&self, ticket: Ticket<'a>) -> Check<'a, T> {
         self.counters.overtaken.fetch_add(1, Ordering::Relaxed);
         Check::NeedsRecord(Ticket {
             as_of: self.invalidations.now(),
@@ -183,7 +214,7 @@ impl Keyring {
     fn meter(
         &self,
         record: &KeyRecord,
-        known: Option<&Entry>,
+        known: Option<&Entry<T>>,
         now: UnixMillis,
     ) -> (RateState, Option<Arc<SharedMeter>>) {
         let own = match known {
@@ -229,16 +260,16 @@ impl Keyring {
         if entry.shared_meter().is_some() {
             return None;
         }
-        entry.strike();
+        entry.mark_stale();
         entry.rate().close()
     }
 
-    /// The gates of a key and of the first of its lineage, in an order that all keep to.
-    fn gates(&self, id: &KeyId, first: &KeyId) -> (Held<'_>, Held<'_>) {
-        let place = |id| place_of(self.gates.len(), self.hasher.hash_one(id));
-        let (own, first) = (place(id), place(first));
-        let hold = |place| self.gates.get(place).map(lock);
-        if planted(Fault::GateNotTaken) {
+    /// The locks of a key and of the first of its lineage, always taken in one order.
+    fn locks_of(&self, id: &KeyId, first: &KeyId) -> (Held<'_>, Held<'_>) {
+        let slot = |id| slot_of(self.locks.len(), self.hasher.hash_one(id));
+        let (own, first) = (slot(id), slot(first));
+        let hold = |slot| self.locks.get(slot).map(lock);
+        if planted(Fault::LockNotTaken) {
             return (None, None);
         }
         let low = own.min(first).and_then(hold);

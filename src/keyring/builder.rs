@@ -1,17 +1,17 @@
 //! How a keyring is set up.
 
-use super::absent::Absents;
+use super::count::StripePool;
+use super::evicted_uses::EvictedUses;
 use super::invalidation::Invalidations;
-use super::left_over::LeftOver;
 use super::limits::Limits;
 use super::lineages::Lineages;
 use super::map::Map;
-use super::places::GATES;
-use super::ring::Ring;
+use super::negative_cache::NegativeCache;
+use super::second_chance::SecondChance;
+use super::sizes::LOCKS;
 use super::sync::atomic::AtomicU64;
 use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
-use super::uses::StripePool;
 use super::{Counters, Keyring};
 use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verifier::Verifier;
@@ -103,6 +103,15 @@ impl KeyringBuilder {
     /// [`ErrorKind::Limit`] if the capacity or a time is out of its range, and
     /// [`ErrorKind::Randomness`] if the operating system gives no random key.
     pub fn build(self) -> Result<Keyring, Error> {
+        self.build_with_values()
+    }
+
+    /// A keyring whose entries each carry a value of the caller's; see
+    /// [`Keyring`](Keyring#values).
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with_values<T>(self) -> Result<Keyring<T>, Error> {
         let expected = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
             "a keyring's capacity must be 1 to 100000000"
         } else if self.ttl == Millis::ZERO || self.ttl > TTL_MAX {
@@ -115,7 +124,7 @@ impl KeyringBuilder {
         Err(Error::new(ErrorKind::Limit, expected))
     }
 
-    fn set_up(self) -> Result<Keyring, Error> {
+    fn set_up<T>(self) -> Result<Keyring<T>, Error> {
         let hasher = Hashing::default();
         Ok(Keyring {
             verifier: self.verifier,
@@ -127,13 +136,13 @@ impl KeyringBuilder {
             entries: Map::with_capacity_and_hasher(self.capacity.min(PRESIZED_MAX), hasher.clone()),
             aliases: Map::with_hasher(hasher.clone()),
             invalidations: Invalidations::new(),
-            gates: (0..GATES).map(|_| Mutex::new(())).collect(),
-            absents: Absents::new(hasher.clone(), self.absent_ttl),
-            ring: Ring::new(self.capacity),
+            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            negative: NegativeCache::new(hasher.clone(), self.absent_ttl),
+            slots: SecondChance::new(self.capacity),
             stripes: StripePool::new(),
             limits: Limits::new(hasher.clone()),
             lineages: Lineages::new(self.capacity),
-            left_over: LeftOver::new(self.capacity),
+            evicted_uses: EvictedUses::new(self.capacity),
             hasher,
             latest: AtomicU64::new(0),
             counters: Counters::default(),

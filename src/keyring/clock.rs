@@ -11,7 +11,7 @@ pub(super) struct Clock {
     pub(super) not_before: UnixMillis,
 }
 
-impl Keyring {
+impl<T> Keyring<T> {
     /// The clock as one check reads it.
     #[inline(always)]
     pub(super) fn clock(&self, now: UnixMillis) -> Clock {
@@ -35,7 +35,7 @@ impl Keyring {
     }
 
     fn advance(&self, latest: u64, now: UnixMillis) {
-        // Another thread's later reading stands.
+        // If another thread was faster, its later reading is kept.
         let order = Ordering::Relaxed;
         let _ = self
             .latest

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::clock::Clock;
-use super::invalidation::OwnerPlace;
+use super::count::Count;
+use super::invalidation::OwnerSlot;
 use super::meter::{Failed, RateMeter, SharedMeter, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
-use super::uses::Count;
+
 use crate::decision::allowed::{Allowed, Notice};
 use crate::decision::terms::{Standing, Terms};
 use crate::key::id::KeyId;
@@ -25,7 +26,7 @@ use crate::time::{Millis, UnixMillis};
 
 /// A cached record. All but the atomics is fixed once it is in the map: a changed record
 /// gets a new entry.
-pub(super) struct Entry {
+pub(super) struct Entry<T> {
     proof: Proof,
     /// The count of invalidations before the record was fetched.
     pub(super) as_of: u64,
@@ -36,10 +37,10 @@ pub(super) struct Entry {
     policy: Box<[u8]>,
     /// Where the endpoint rules begin, counted from 1; none where there is no list.
     endpoints_at: Option<NonZeroU32>,
-    pub(super) place: u32,
+    pub(super) slot: u32,
     environment: Option<Environment>,
     standing: Standing,
-    pub(super) owner: Option<OwnerPlace>,
+    pub(super) owner: Option<OwnerSlot>,
     needs_rehash: bool,
     /// Cleared when the key is invalidated or gets another entry, and never set again.
     live: AtomicBool,
@@ -50,11 +51,12 @@ pub(super) struct Entry {
     pub(super) count: Count,
     last_used_at: AtomicU64,
     pub(super) version: u64,
-    rare: Option<Box<Rare>>,
+    extras: Option<Box<Extras>>,
+    value: T,
 }
 
 /// What few records have.
-pub(super) struct Rare {
+pub(super) struct Extras {
     networks: Option<Networks>,
     replaced_by: Option<KeyId>,
     overlap_until: Option<UnixMillis>,
@@ -65,22 +67,23 @@ pub(super) struct Rare {
 }
 
 /// What an entry needs that does not stand in its record.
-pub(super) struct Admission {
+pub(super) struct Admission<T> {
     pub(super) proof: Proof,
     pub(super) as_of: u64,
     pub(super) fresh_until: UnixMillis,
-    pub(super) place: u32,
-    pub(super) owner: Option<OwnerPlace>,
+    pub(super) slot: u32,
+    pub(super) owner: Option<OwnerSlot>,
     pub(super) needs_rehash: bool,
     pub(super) rate_limit: Option<Arc<RateLimit>>,
     pub(super) rate: RateMeter,
     pub(super) count: Count,
     pub(super) last_used_at: Option<UnixMillis>,
     pub(super) meter: Option<Arc<SharedMeter>>,
+    pub(super) value: T,
 }
 
-impl Entry {
-    pub(super) fn new(record: &KeyRecord, admission: Admission) -> Self {
+impl<T> Entry<T> {
+    pub(super) fn new(record: &KeyRecord, admission: Admission<T>) -> Self {
         let permissions = record.permissions.view().0;
         let endpoints = record.allowed_endpoints.as_ref().map(EndpointRules::view);
         let mut policy = Vec::from(permissions);
@@ -100,7 +103,7 @@ impl Entry {
             expires_at: record.expires_at,
             policy: policy.into(),
             endpoints_at,
-            place: admission.place,
+            slot: admission.slot,
             environment: record.environment,
             standing,
             owner: admission.owner,
@@ -112,7 +115,8 @@ impl Entry {
             count: admission.count,
             last_used_at: AtomicU64::new(last_used_at.map_or(0, UnixMillis::get)),
             version: record.version,
-            rare: Rare::of(record, admission.meter),
+            extras: Extras::of(record, admission.meter),
+            value: admission.value,
         }
     }
 
@@ -127,18 +131,24 @@ impl Entry {
         &self.proof.tag
     }
 
+    /// The caller's value, which came with this record.
+    #[inline(always)]
+    pub(super) const fn value(&self) -> &T {
+        &self.value
+    }
+
     /// What a decision judges.
     #[inline(always)]
-    pub(super) fn terms<'e>(&'e self, id: KeyId, rare: Option<&'e Rare>) -> Terms<'e> {
+    pub(super) fn terms<'e>(&'e self, id: KeyId, extras: Option<&'e Extras>) -> Terms<'e> {
         let (permissions, endpoints) = self.policy();
         Terms {
             id,
             standing: self.standing,
             expires_at: self.expires_at,
-            replaced_by: rare.and_then(|rare| rare.replaced_by),
-            overlap_until: rare.and_then(|rare| rare.overlap_until),
+            replaced_by: extras.and_then(|extras| extras.replaced_by),
+            overlap_until: extras.and_then(|extras| extras.overlap_until),
             environment: self.environment.as_ref(),
-            networks: rare.and_then(|rare| rare.networks.as_ref()),
+            networks: extras.and_then(|extras| extras.networks.as_ref()),
             endpoints,
             permissions,
             rate_limit: self.rate_limit.as_deref(),
@@ -162,20 +172,20 @@ impl Entry {
 
     /// What few records have, where this one has any of it.
     #[inline]
-    pub(super) fn rare(&self) -> Option<&Rare> {
-        self.rare.as_deref()
+    pub(super) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
     }
 
     /// The first key of the lineage.
     pub(super) fn lineage(&self, id: KeyId) -> KeyId {
-        Rare::lineage(self.rare(), id)
+        Extras::lineage(self.extras(), id)
     }
 
-    /// Spends one request and one use; `rare` is the entry's own.
+    /// Spends one request and one use; `extras` is the entry's own.
     #[inline(always)]
-    pub(super) fn spend(&self, rare: Option<&Rare>, clock: Clock) -> Result<Spent, Failed> {
+    pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, Failed> {
         let limit = self.rate_limit.as_deref();
-        match (rare.and_then(|rare| rare.meter.as_deref()), limit) {
+        match (extras.and_then(|extras| extras.meter.as_deref()), limit) {
             (Some(meter), limit) => meter.spend(limit, clock),
             (None, None) => Ok(Spent::default()),
             (None, Some(limit)) => Ok(Spent {
@@ -185,23 +195,23 @@ impl Entry {
         }
     }
 
-    /// The answer to a request that was let pass; `rare` is the entry's own.
+    /// The answer to a request that was let pass; `extras` is the entry's own.
     #[inline(always)]
     pub(super) fn allowed(
         &self,
         id: KeyId,
-        rare: Option<&Rare>,
+        extras: Option<&Extras>,
         spent: Spent,
         now: UnixMillis,
     ) -> Allowed {
         Allowed {
             key_id: id,
             version: self.version,
-            lineage: Rare::lineage(rare, id),
+            lineage: Extras::lineage(extras, id),
             quota: self.quota(spent.rate, now),
             remaining_uses: spent.remaining,
-            notice: rare.and_then(Rare::notice),
-            ends_overlap_of: rare.and_then(|rare| rare.ends_at_first_use),
+            notice: extras.and_then(Extras::notice),
+            ends_overlap_of: extras.and_then(|extras| extras.ends_at_first_use),
             needs_rehash: self.needs_rehash,
         }
     }
@@ -221,7 +231,7 @@ impl Entry {
 
     /// The meter of its lineage, where it spends from that.
     pub(super) fn shared_meter(&self) -> Option<&SharedMeter> {
-        self.rare.as_deref()?.meter.as_deref()
+        self.extras.as_deref()?.meter.as_deref()
     }
 
     /// Until when a meter in this state remembers something; nothing where it is as new.
@@ -240,7 +250,7 @@ impl Entry {
     }
 
     /// Ends the entry: whoever looks from now on asks the store.
-    pub(super) fn strike(&self) {
+    pub(super) fn mark_stale(&self) {
         self.live.store(false, Ordering::Release);
     }
 
@@ -270,11 +280,11 @@ impl Entry {
 /// A last use is noted to the second: a busy key would else be written to by each decision.
 const LAST_USE_MILLIS: u64 = 1_000;
 
-impl Rare {
+impl Extras {
     /// The first key of the lineage.
     #[inline]
-    pub(super) fn lineage(rare: Option<&Self>, id: KeyId) -> KeyId {
-        rare.map_or(id, |rare| rare.lineage)
+    pub(super) fn lineage(extras: Option<&Self>, id: KeyId) -> KeyId {
+        extras.map_or(id, |extras| extras.lineage)
     }
 
     fn notice(&self) -> Option<Notice> {
@@ -309,6 +319,8 @@ mod tests {
     fn an_entry_takes_no_more_room_than_was_reckoned_with() {
         // With the id before it and what the allocator adds, a multiple of 16 bytes: the
         // next one would cost each of ten million keys 16 more.
-        assert!(size_of::<Entry>() <= 152, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry<()>>() <= 152, "{}", size_of::<Entry<()>>());
+        // A pointer, or two, takes the next 16 bytes.
+        assert_eq!(size_of::<Entry<Arc<u8>>>(), size_of::<Entry<()>>() + 8);
     }
 }

@@ -2,10 +2,10 @@
 
 use core::hash::BuildHasher;
 
+use super::count::{Raised, Stripes};
 use super::entry::Entry;
 use super::fault::{Fault, planted};
 use super::sync::atomic::Ordering;
-use super::uses::{Raised, Stripes};
 use super::{Keyring, Use};
 use crate::key::id::KeyId;
 use crate::time::UnixMillis;
@@ -13,12 +13,12 @@ use crate::time::UnixMillis;
 /// Keys that the hand looks at for one to evict.
 const LOOKS: usize = 64;
 
-impl Keyring {
+impl<T> Keyring<T> {
     /// Evicts until the keys fit again.
     pub(super) fn evict(&self, now: UnixMillis) {
         loop {
             let entries = self.entries.pin();
-            // Used since the hand passed last, or still owing: not now.
+            // Used since the hand passed last, or with a rate limit in debt: not now.
             let spare = |id: &KeyId| {
                 entries.get(id).is_some_and(|entry| {
                     (entry.is_live() && entry.take_used())
@@ -28,46 +28,40 @@ impl Keyring {
                             .is_some_and(|state| entry.owes_until(state, now).is_some())
                 })
             };
-            let Some(id) = self.ring.victim(LOOKS, spare) else {
+            let Some(id) = self.slots.victim(LOOKS, spare) else {
                 return;
             };
-            let _gate = self.gate(self.hasher.hash_one(id));
+            let _lock = self.lock_of(self.hasher.hash_one(id));
             let Some(entry) = entries.remove(&id) else {
                 return;
             };
-            entry.strike();
+            entry.mark_stale();
             self.aliases.pin().remove(&entry.tag().to_bits());
-            self.ring.leave(entry.place, &id);
+            self.slots.leave(entry.slot, &id);
             self.keep_debt(id, entry, now);
             self.keep_uses(id, entry);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// The uses of a cached key since they were last taken.
-    pub(super) fn use_of(&self, id: KeyId, entry: &Entry) -> Option<Use> {
-        let count = entry.count.take(&self.stripes);
-        (count > 0).then(|| Use::of(id, entry, count))
-    }
-
-    /// Counts a use of an entry that another one has taken the place of, or none.
+    /// Counts a use of an entry that was replaced or evicted.
     #[cold]
-    pub(super) fn count_elsewhere(&self, id: KeyId, late: &Entry, now: UnixMillis) {
-        // The entry that took over is in the map by the time the gate opens.
-        let _gate = self.gate(self.hasher.hash_one(id));
+    pub(super) fn count_elsewhere(&self, id: KeyId, late: &Entry<T>, now: UnixMillis) {
+        // The entry that took over is in the map by the time the lock is free.
+        let _lock = self.lock_of(self.hasher.hash_one(id));
         let entries = self.entries.pin();
         let next = entries.get(&id);
         if let Some(next) = next
             && next.count.raise(&self.stripes) != Raised::Closed
         {
             next.note_use(now);
-            self.ring.mark(next.place);
+            self.slots.mark(next.slot);
         } else {
             self.leave_over(Use::of(id, late, 1), Stripes::NONE);
         }
     }
 
-    fn keep_debt(&self, id: KeyId, entry: &Entry, now: UnixMillis) {
+    fn keep_debt(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
         if let Some(meter) = entry.shared_meter() {
             // Long enough for the uses to be drained and written, and for what is owed.
             let written = now.plus(self.ttl).unwrap_or(UnixMillis::MAX);
@@ -88,24 +82,13 @@ impl Keyring {
         }
     }
 
-    fn keep_uses(&self, id: KeyId, entry: &Entry) {
+    fn keep_uses(&self, id: KeyId, entry: &Entry<T>) {
         let (count, stripes) = entry.count.close(&self.stripes);
         self.leave_over(Use::of(id, entry, count), stripes);
     }
 
     fn leave_over(&self, used: Use, stripes: Stripes) {
-        let lost = self.left_over.keep(used, stripes);
+        let lost = self.evicted_uses.keep(used, stripes);
         self.counters.uses_lost.fetch_add(lost, Ordering::Relaxed);
-    }
-}
-
-impl Use {
-    fn of(id: KeyId, entry: &Entry, count: u64) -> Self {
-        Self {
-            key_id: id,
-            lineage: entry.lineage(id),
-            last_used_at: entry.last_used_at(),
-            count,
-        }
     }
 }

@@ -16,7 +16,7 @@ pub enum Fault {
     /// The invalidations are counted after the fetch instead of before it.
     CountedAfterFetch,
     /// Admission and invalidation of a key do not exclude each other.
-    GateNotTaken,
+    LockNotTaken,
     /// An invalidation ends the cached record, but no fetch that is under way.
     StruckOnly,
     /// A cached record is held to be as new as its admission, not as its fetch.

@@ -5,13 +5,13 @@
 
 use std::boxed::Box;
 
-use super::places::{ID_PLACES, OWNER_PLACES, by_hash};
+use super::sizes::{ID_SLOTS, OWNER_SLOTS, by_hash};
 use super::sync::atomic::{AtomicU64, Ordering};
 
-const OWNER_MASK: u64 = OWNER_PLACES.saturating_sub(1) as u64;
+const OWNER_MASK: u64 = OWNER_SLOTS.saturating_sub(1) as u64;
 
-/// A place among the owners, as an entry remembers it.
-pub(super) type OwnerPlace = u16;
+/// A slot among the owners, as an entry remembers it.
+pub(super) type OwnerSlot = u16;
 
 /// The count of invalidations, and the count at the last one of each kind.
 pub(super) struct Invalidations {
@@ -24,13 +24,13 @@ pub(super) struct Invalidations {
 
 impl Invalidations {
     pub(super) fn new() -> Self {
-        let places = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let slots = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             count: AtomicU64::new(0),
             everything: AtomicU64::new(0),
             versions: AtomicU64::new(0),
-            owners: places(OWNER_PLACES),
-            ids: places(ID_PLACES),
+            owners: slots(OWNER_SLOTS),
+            ids: slots(ID_SLOTS),
         }
     }
 
@@ -60,24 +60,24 @@ impl Invalidations {
     /// Everything of this owner that was fetched so far is void.
     pub(super) fn owner(&self, hash: u64) {
         let at = self.next();
-        if let Some(place) = self.owners.get(usize::from(owner_place(hash))) {
-            place.fetch_max(at, Ordering::SeqCst);
+        if let Some(slot) = self.owners.get(usize::from(owner_slot(hash))) {
+            slot.fetch_max(at, Ordering::SeqCst);
         }
     }
 
     /// Fetches of this id that are under way are void.
     pub(super) fn id(&self, hash: u64) {
         let at = self.next();
-        if let Some(place) = by_hash(&self.ids, hash) {
-            place.fetch_max(at, Ordering::SeqCst);
+        if let Some(slot) = by_hash(&self.ids, hash) {
+            slot.fetch_max(at, Ordering::SeqCst);
         }
     }
 
     /// Whether nothing that concerns a cached record was invalidated since `as_of`. Single
     /// ids are not asked for: they are struck in their own entries.
     #[inline]
-    pub(super) fn is_current(&self, owner: Option<OwnerPlace>, as_of: u64) -> bool {
-        let owner_at = |place| self.owners.get(usize::from(place));
+    pub(super) fn is_current(&self, owner: Option<OwnerSlot>, as_of: u64) -> bool {
+        let owner_at = |slot| self.owners.get(usize::from(slot));
         self.everything.load(Ordering::SeqCst) <= as_of
             && owner
                 .and_then(owner_at)
@@ -88,7 +88,7 @@ impl Invalidations {
     pub(super) fn is_undisturbed(
         &self,
         id_hash: u64,
-        owner: Option<OwnerPlace>,
+        owner: Option<OwnerSlot>,
         as_of: u64,
     ) -> bool {
         let id_at = by_hash(&self.ids, id_hash);
@@ -100,7 +100,7 @@ impl Invalidations {
     }
 }
 
-/// The place of an owner's hash.
-pub(super) fn owner_place(hash: u64) -> OwnerPlace {
+/// The slot of an owner's hash.
+pub(super) fn owner_slot(hash: u64) -> OwnerSlot {
     u16::try_from(hash & OWNER_MASK).unwrap_or_default()
 }

@@ -14,16 +14,16 @@ use crate::time::UnixMillis;
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at
 /// most.
 pub(super) struct Lineages {
-    meters: Mutex<Swept<KeyId, (Arc<SharedMeter>, u64)>>,
-    debts: Mutex<Swept<KeyId, (RateState, u64)>>,
+    meters: Mutex<ExpiringMap<KeyId, (Arc<SharedMeter>, u64)>>,
+    debts: Mutex<ExpiringMap<KeyId, (RateState, u64)>>,
 }
 
 impl Lineages {
     pub(super) fn new(capacity: usize) -> Self {
         let most = capacity.saturating_mul(2);
         Self {
-            meters: Mutex::new(Swept::new(most)),
-            debts: Mutex::new(Swept::new(most)),
+            meters: Mutex::new(ExpiringMap::new(most)),
+            debts: Mutex::new(ExpiringMap::new(most)),
         }
     }
 
@@ -86,13 +86,13 @@ impl Lineages {
 /// A map that is swept whenever it has grown to twice what the last sweep left: each
 /// sweep is paid for by as many insertions. Where it is full, insertions that found no room
 /// pay for the next one.
-struct Swept<K, V> {
+struct ExpiringMap<K, V> {
     map: HashMap<K, V, Hashing>,
     most: usize,
     sweep_at: usize,
 }
 
-impl<K: Eq + Hash, V> Swept<K, V> {
+impl<K: Eq + Hash, V> ExpiringMap<K, V> {
     fn new(most: usize) -> Self {
         Self {
             map: HashMap::with_hasher(Hashing::default()),

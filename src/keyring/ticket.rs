@@ -1,27 +1,44 @@
-//! Tickets for a caller who cannot keep one: a binding that holds no borrowed memory.
+//! A check that waits for its record.
 
-use super::{Keyring, Ticket};
+use super::Keyring;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
+use crate::key::presented::{Lookup, PresentedKey};
+
+/// A check that waits for its record. It holds the request, and the count of invalidations
+/// from before the fetch.
+#[derive(Debug)]
+pub struct Ticket<'a> {
+    pub(super) key: PresentedKey<'a>,
+    pub(super) request: Request<'a>,
+    pub(super) lookup: Lookup,
+    pub(super) as_of: u64,
+}
 
 impl Ticket<'_> {
-    /// What was invalidated before the fetch began, as a number for
-    /// [`Keyring::ticket`].
+    /// What to ask the store for.
+    #[must_use]
+    pub const fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// The count of invalidations from before the fetch, for [`Keyring::ticket`].
     #[must_use]
     pub const fn as_of(&self) -> u64 {
         self.as_of
     }
 }
 
-impl Keyring {
-    /// A ticket as an earlier [`check`](Self::check) gave it, for the same credential and
-    /// request, made anew from its [`as_of`](Ticket::as_of).
+impl<T> Keyring<T> {
+    /// The ticket of an earlier [`check`](Self::check) of the same credential and request,
+    /// made again from its [`as_of`](Ticket::as_of): for a caller that cannot keep one, such
+    /// as a binding that holds no borrowed memory.
     ///
-    /// A number from another keyring, or a later one than that of the check, would let an
-    /// invalidation go unnoticed that overtook the fetch.
+    /// With a number from another keyring, or a later one than that of the check, an
+    /// invalidation that overtook the fetch would go unnoticed.
     ///
     /// # Errors
-    /// A [`Denial`] where the credential is no key of this keyring's formats.
+    /// A [`Denial`] if the credential is no key of this keyring's formats.
     pub fn ticket<'a>(
         &self,
         credential: &'a [u8],

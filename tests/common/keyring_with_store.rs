@@ -2,11 +2,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile::{
     Cause, Check, Decision, Denial, KeyId, KeyRecord, Keyring, KeyringBuilder, Lookup, Request,
-    UnixMillis,
+    Ticket, UnixMillis,
 };
 
 use crate::common::service::Service;
@@ -14,8 +14,12 @@ use crate::common::service::Service;
 /// Fetches after which a caller gives up.
 const ROUNDS: u32 = 1_000;
 
+/// A keyring whose entries carry their record, so that each decision can be compared with
+/// the record that it was made on.
+pub(crate) type Carrying = Keyring<Arc<KeyRecord>>;
+
 pub(crate) struct KeyringWithStore {
-    pub(crate) keyring: Keyring,
+    pub(crate) keyring: Carrying,
     records: Mutex<HashMap<KeyId, KeyRecord>>,
     fetches: AtomicU64,
 }
@@ -32,7 +36,7 @@ impl KeyringWithStore {
     ) -> Self {
         let builder = Keyring::builder(service.verifier.clone());
         Self {
-            keyring: set_up(builder).build().unwrap(),
+            keyring: set_up(builder).build_with_values().unwrap(),
             records: Mutex::new(HashMap::new()),
             fetches: AtomicU64::new(0),
         }
@@ -80,15 +84,26 @@ impl KeyringWithStore {
         self.fetches.swap(0, Ordering::Relaxed)
     }
 
+    /// Admits a record, with the record itself as the value.
+    pub(crate) fn admit<'a>(
+        &self,
+        ticket: Ticket<'a>,
+        record: Option<&KeyRecord>,
+        now: UnixMillis,
+    ) -> Check<'a, Arc<KeyRecord>> {
+        let found = record.map(|record| (record, Arc::new(record.clone())));
+        self.keyring.admit_with(ticket, found, now)
+    }
+
     /// A complete request, with as many fetches as it takes.
     pub(crate) fn ask(&self, text: &str, request: &Request<'_>, now: UnixMillis) -> Decision {
         let mut check = self.keyring.check(text.as_bytes(), request, now);
         for _ in 0..ROUNDS {
             match check {
-                Check::Decided(decision) => return decision,
+                Check::Decided(decision, value) => return matched(decision, value.as_deref()),
                 Check::NeedsRecord(ticket) => {
                     let record = self.fetch(ticket.lookup());
-                    check = self.keyring.admit(ticket, record.as_ref(), now);
+                    check = self.admit(ticket, record.as_ref(), now);
                 }
             }
         }
@@ -109,7 +124,7 @@ impl KeyringWithStore {
     /// The decision, if it takes no fetch.
     pub(crate) fn cached(&self, text: &str, now: UnixMillis) -> Option<Decision> {
         match self.keyring.check(text.as_bytes(), &Request::new(), now) {
-            Check::Decided(decision) => Some(decision),
+            Check::Decided(decision, value) => Some(matched(decision, value.as_deref())),
             Check::NeedsRecord(_) => None,
         }
     }
@@ -122,4 +137,19 @@ impl KeyringWithStore {
             .map(|used| used.count)
             .sum()
     }
+}
+
+/// The decision, whose value has to be the record that it was made on.
+fn matched(decision: Decision, value: Option<&KeyRecord>) -> Decision {
+    match (&decision, value) {
+        (Decision::Allow(allowed), Some(record)) => {
+            assert_eq!(
+                (allowed.key_id, allowed.version, allowed.lineage),
+                (record.id, record.version, record.lineage)
+            );
+        }
+        (Decision::Deny(_), None) => {}
+        (decision, value) => panic!("{decision:?} with {value:?}"),
+    }
+    decision
 }

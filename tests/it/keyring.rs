@@ -10,3 +10,5 @@ mod limits;
 mod threads;
 #[cfg(feature = "keyring")]
 mod uses;
+#[cfg(feature = "keyring")]
+mod values;

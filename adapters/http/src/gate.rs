@@ -105,7 +105,7 @@ impl<C: KeyChecker> Gate<C> {
         match self.try_check(context) {
             Outcome::Passed(passed) => Ok(passed),
             Outcome::Refused(refused) => Err(refused),
-            Outcome::NeedsStore(pending) => self.check_pending(pending, context).await,
+            Outcome::NeedsStore => self.check_with_store(context).await,
         }
     }
 
@@ -127,19 +127,15 @@ impl<C: KeyChecker> Gate<C> {
                 Ok(passed) => Outcome::Passed(passed),
                 Err(refused) => Outcome::Refused(refused),
             },
-            Err(pending) => Outcome::NeedsStore(pending),
+            Err(Pending { .. }) => Outcome::NeedsStore,
         }
     }
 
-    /// Decides about the same request with the store.
+    /// Decides with the store about a request that memory could not decide about.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn check_pending(
-        &self,
-        pending: Pending,
-        context: &RequestContext<'_>,
-    ) -> Result<Passed, Refused> {
+    pub async fn check_with_store(&self, context: &RequestContext<'_>) -> Result<Passed, Refused> {
         let (credential, carriers) = match self.credentials.extract(context.headers) {
             Ok(found) => found,
             Err(denial) => return Err(self.refuse(denial, None, context)),
@@ -147,10 +143,7 @@ impl<C: KeyChecker> Gate<C> {
         let credential = credential.as_bytes();
         let (request, now) = (&context.request, context.now);
         // Pinned here, and not moved into what awaits it: each copy would be kilobytes.
-        let check = pin!(
-            self.checker
-                .check_pending(pending, credential, request, now)
-        );
+        let check = pin!(self.checker.check(credential, request, now));
         let answer = match (&self.invalid_keys, context.address) {
             (Some(limit), Some(address)) => limit.throttle(address, now, check).await,
             _ => Some(check.await),

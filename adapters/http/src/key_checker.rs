@@ -21,10 +21,9 @@ pub trait KeyChecker: Send + Sync {
         now: UnixMillis,
     ) -> Result<Answer, Pending>;
 
-    /// As [`Authenticator::check_pending`].
-    fn check_pending(
+    /// As [`Authenticator::check`].
+    fn check(
         &self,
-        pending: Pending,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
@@ -42,13 +41,7 @@ impl<S: Store + 'static> KeyChecker for Authenticator<S> {
         Self::try_check(self, credential, request, now)
     }
 
-    async fn check_pending(
-        &self,
-        pending: Pending,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Answer {
-        Self::check_pending(self, pending, credential, request, now).await
+    async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
+        Self::check(self, credential, request, now).await
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use keystile::{Allowed, Cause, Denial, KeyRecord, Millis, Requirement, StatusPolicy};
-use keystile_store::{Pending, StoreError};
+use keystile_store::StoreError;
 
 use crate::credential::Carriers;
 use crate::rejection::{Rejection, TOO_MANY_INVALID_KEYS};
@@ -18,8 +18,8 @@ pub enum Outcome {
     Passed(Passed),
     /// The request is refused.
     Refused(Refused),
-    /// Only the store can tell: [`Gate::check_pending`](crate::Gate::check_pending).
-    NeedsStore(Pending),
+    /// Only the store can tell: [`Gate::check_with_store`](crate::Gate::check_with_store).
+    NeedsStore,
 }
 
 /// A request that may pass.

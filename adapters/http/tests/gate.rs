@@ -82,11 +82,11 @@ async fn memory_answers_after_the_store_did() {
     let gate = Gate::new(authenticator);
     let headers = with_key(&key);
     let context = RequestContext::new(&headers, Request::new(), None, now);
-    let Outcome::NeedsStore(pending) = gate.try_check(&context) else {
+    let Outcome::NeedsStore = gate.try_check(&context) else {
         panic!("nothing is cached yet");
     };
     assert!(!format!("{context:?}").contains(&key));
-    let passed = gate.check_pending(pending, &context).await.unwrap();
+    let passed = gate.check_with_store(&context).await.unwrap();
     assert_eq!(&*passed.record.client_name, "Acme Ltd");
     let Outcome::Passed(passed) = gate.try_check(&context) else {
         panic!("it is cached");

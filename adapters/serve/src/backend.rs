@@ -17,19 +17,14 @@ type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What the routes need of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
-    #[expect(
-        clippy::result_large_err,
-        reason = "a decision makes no heap allocation"
-    )]
     fn try_check(
         &self,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Pending>;
-    fn check_pending<'a>(
+    fn check<'a>(
         &'a self,
-        pending: Pending,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
@@ -73,15 +68,8 @@ impl KeyChecker for Checker {
         self.0.try_check(credential, request, now)
     }
 
-    async fn check_pending(
-        &self,
-        pending: Pending,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Answer {
-        let check = self.0.check_pending(pending, credential, request, now);
-        check.await
+    async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
+        self.0.check(credential, request, now).await
     }
 }
 
@@ -95,14 +83,13 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Self::try_check(self, credential, request, now)
     }
 
-    fn check_pending<'a>(
+    fn check<'a>(
         &'a self,
-        pending: Pending,
         credential: &'a [u8],
         request: &'a Request<'a>,
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer> {
-        Box::pin(Self::check_pending(self, pending, credential, request, now))
+        Box::pin(Self::check(self, credential, request, now))
     }
 
     fn verifier(&self) -> &Verifier {

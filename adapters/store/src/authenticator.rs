@@ -1,13 +1,12 @@
-//! A keyring over a store, for services on tokio: ask it about each request.
+//! A keyring over a store, for services on tokio.
 
-mod aftercare;
 mod builder;
-mod changes;
-mod decide;
-mod directory;
-mod flights;
-mod uses;
+mod check;
+mod flush;
+mod maintenance;
+mod singleflight;
 mod verbs;
+mod watch;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -15,25 +14,23 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Allowed, Cause, Check, Decision, Denial, KeyRecord, Keyring, Request, Stats, UnixMillis,
-    Verifier,
+    Cause, Check, Decision, Denial, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::aftercare::Marks;
-use self::changes::Position;
-use self::directory::Directory;
-use self::flights::Flights;
-use self::uses::Uses;
+use self::flush::PendingUses;
+use self::maintenance::InFlight;
+use self::singleflight::Group;
+use self::watch::Position;
 use crate::error::StoreError;
 use crate::store::Store;
 
 pub use self::builder::AuthenticatorBuilder;
 
-/// A [`Keyring`] over a store: it fetches what is not cached, hears of changes that other
-/// processes make, and notes last uses.
+/// A [`Keyring`] over a store: it fetches what is not cached, picks up changes that other
+/// processes make, and batches last uses.
 ///
 /// - Requests that wait for the same key share one fetch.
 /// - What is cached and has not run out is answered while the store is down; all else is
@@ -45,7 +42,7 @@ pub use self::builder::AuthenticatorBuilder;
 ///   over any number of processes. A rate limit alone is kept by each process for itself.
 /// - Last uses are noted every few seconds. [`stop`](Self::stop) notes the last of them.
 ///
-/// It is a handle: a clone stands for the same keyring. Its tasks end when the last one is
+/// It is a handle: a clone shares the same keyring. Its tasks end when the last one is
 /// dropped.
 ///
 /// ```
@@ -83,7 +80,7 @@ pub use self::builder::AuthenticatorBuilder;
 /// # }).unwrap();
 /// ```
 pub struct Authenticator<S> {
-    own: Arc<Own<S>>,
+    inner: Arc<Inner<S>>,
 }
 
 /// A decision, and whose key it was made on.
@@ -100,10 +97,10 @@ pub struct Answer {
     pub failure: Option<Arc<StoreError>>,
 }
 
-/// A check that memory could not answer. It remembers what was counted for it already.
+/// Memory cannot answer a check: [`Authenticator::check`] can, by the store.
 #[derive(Debug)]
-#[must_use = "it is not decided yet"]
-pub struct Pending(Option<Allowed>);
+#[must_use = "the request is not decided yet"]
+pub struct Pending(());
 
 /// What an authenticator has done, and what is waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,20 +119,19 @@ pub struct AuthenticatorStats {
 }
 
 /// What ends with the last handle.
-struct Own<S> {
-    parts: Arc<Parts<S>>,
+struct Inner<S> {
+    shared: Arc<Shared<S>>,
     _ends_tasks: DropGuard,
 }
 
 /// What handles and tasks share.
-struct Parts<S> {
+struct Shared<S> {
     store: Arc<S>,
     verifier: Verifier,
-    keyring: Keyring,
-    directory: Directory,
-    flights: Flights<S>,
-    uses: Uses,
-    marks: Marks,
+    keyring: Keyring<Arc<KeyRecord>>,
+    fetches: Group<S>,
+    uses: PendingUses,
+    in_flight: InFlight,
     position: Position,
     store_timeout: Duration,
     stopped: AtomicBool,
@@ -150,27 +146,29 @@ impl<S: Store + 'static> Authenticator<S> {
         AuthenticatorBuilder::new(store, verifier)
     }
 
-    /// Decides about a presented key, and fetches its record where it is not cached.
+    /// Decides about a presented key: from memory, or by the store if the record is not
+    /// cached.
     ///
-    /// `now` is one reading of the clock for the whole check. The answer never fails: a
-    /// store that cannot be asked makes it a denial.
+    /// `now` is one reading of the clock for the whole check. It never fails: if the store
+    /// cannot be reached, the answer is a denial.
     pub async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
-        match self.try_check(credential, request, now) {
+        let shared = &self.inner.shared;
+        if shared.stopped.load(Ordering::Acquire) {
+            return Answer::unavailable(None);
+        }
+        match shared.check(credential, request, now).await {
             Ok(answer) => answer,
-            Err(pending) => self.check_pending(pending, credential, request, now).await,
+            Err(failure) => Answer::unavailable(Some(failure)),
         }
     }
 
-    /// Decides about a presented key as far as that takes no look at the store, and neither
-    /// waits nor makes a future: what a service does on nearly every request.
+    /// As [`check`](Self::check), from memory only: it neither waits nor makes a future,
+    /// which is all that a service needs on nearly every request.
     ///
     /// # Errors
-    /// What [`check_pending`](Self::check_pending) goes on with, where only the store knows.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a decision makes no heap allocation"
-    )]
-    // Into the caller: an answer is large, and would be copied on its way there.
+    /// [`Pending`] if only the store knows: go on with [`check`](Self::check). Nothing was
+    /// counted against a limit yet.
+    // Inlined: an answer is large. Store-forwarding stall: see ARCHITECTURE.md.
     #[inline(always)]
     pub fn try_check(
         &self,
@@ -178,90 +176,84 @@ impl<S: Store + 'static> Authenticator<S> {
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Pending> {
-        let parts = &self.own.parts;
-        if parts.stopped.load(Ordering::Acquire) {
+        let shared = &self.inner.shared;
+        if shared.stopped.load(Ordering::Acquire) {
             return Ok(Answer::unavailable(None));
         }
-        // The decision goes into the answer as it came: to take it apart is to copy it.
-        let decision = match parts.keyring.check(credential, request, now) {
-            Check::Decided(decision) => decision,
-            Check::NeedsRecord(_) => return Err(Pending(None)),
-        };
-        let mut answer = Answer {
-            decision,
-            record: None,
-            failure: None,
-        };
-        if let Decision::Allow(allowed) = &answer.decision {
-            let Some(record) = parts.directory.find(&allowed.key_id, allowed.version) else {
-                return Err(Pending(Some(*allowed)));
-            };
-            parts.care_for(allowed, &record, credential, now);
-            answer.record = Some(record);
-        }
-        Ok(answer)
-    }
-
-    /// Goes on where [`look`](Self::look) stopped, for the same credential and request.
-    pub async fn check_pending(
-        &self,
-        pending: Pending,
-        credential: &[u8],
-        request: &Request<'_>,
-        now: UnixMillis,
-    ) -> Answer {
-        let parts = &self.own.parts;
-        match parts.decide(pending, credential, request, now).await {
-            Ok(answer) => answer,
-            Err(failure) => Answer::unavailable(Some(failure)),
+        match shared.keyring.check(credential, request, now) {
+            Check::Decided(decision, record) => {
+                Ok(shared.answer(decision, record, credential, now))
+            }
+            Check::NeedsRecord(_) => Err(Pending(())),
         }
     }
 
     /// The keyring, for what a service wants of it directly, as
     /// [`Keyring::invalidate_owner`].
     #[must_use]
-    pub fn keyring(&self) -> &Keyring {
-        &self.own.parts.keyring
+    pub fn keyring(&self) -> &Keyring<Arc<KeyRecord>> {
+        &self.inner.shared.keyring
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<S> {
-        &self.own.parts.store
+        &self.inner.shared.store
     }
 
     /// Which keys are accepted.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
-        &self.own.parts.verifier
+        &self.inner.shared.verifier
     }
 
     /// What was done, and what is waiting.
     #[must_use]
     pub fn stats(&self) -> AuthenticatorStats {
-        let parts = &*self.own.parts;
+        let shared = &*self.inner.shared;
         AuthenticatorStats {
-            keyring: parts.keyring.stats(),
-            uses_waiting: parts.uses.waiting(),
-            uses_dropped: parts.uses.dropped(),
-            stale_for: parts.position.stale_for(),
+            keyring: shared.keyring.stats(),
+            uses_waiting: shared.uses.waiting(),
+            uses_dropped: shared.uses.dropped(),
+            stale_for: shared.position.stale_for(),
         }
     }
 
     /// Ends the tasks, and notes the last uses. Call it once requests are no longer served:
-    /// from now on each check is refused, since nobody hears of changes any more.
+    /// from now on each check is refused, since changes are no longer read.
     ///
     /// It may be called again, and then notes what could not be noted before.
     ///
     /// # Errors
     /// The store's, where the last uses could not be noted.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        let parts = &self.own.parts;
-        parts.stopped.store(true, Ordering::Release);
-        parts.ended.cancel();
-        parts.tasks.close();
-        parts.tasks.wait().await;
-        parts.flush_uses().await
+        let shared = &self.inner.shared;
+        shared.stopped.store(true, Ordering::Release);
+        shared.ended.cancel();
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        shared.flush_uses().await
+    }
+}
+
+impl<S: Store + 'static> Shared<S> {
+    /// The answer for a decision, whose follow-up work is scheduled.
+    #[inline(always)]
+    fn answer(
+        self: &Arc<Self>,
+        decision: Decision,
+        record: Option<Arc<KeyRecord>>,
+        credential: &[u8],
+        now: UnixMillis,
+    ) -> Answer {
+        if let (Decision::Allow(allowed), Some(record)) = (&decision, &record) {
+            self.schedule_if_due(allowed, record, credential, now);
+        }
+        Answer {
+            decision,
+            record,
+            failure: None,
+        }
     }
 }
 
@@ -285,7 +277,7 @@ impl Answer {
 impl<S> Clone for Authenticator<S> {
     fn clone(&self) -> Self {
         Self {
-            own: Arc::clone(&self.own),
+            inner: Arc::clone(&self.inner),
         }
     }
 }
@@ -293,7 +285,7 @@ impl<S> Clone for Authenticator<S> {
 impl<S> fmt::Debug for Authenticator<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator")
-            .field("keyring", &self.own.parts.keyring)
+            .field("keyring", &self.inner.shared.keyring)
             .finish_non_exhaustive()
     }
 }

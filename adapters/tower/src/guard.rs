@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use keystile::{Cause, Denial, Requirement, UnixMillis};
 use keystile_http::{Client, Outcome, Passed, Refused, Rejection, RequestContext, ResponseHeaders};
-use keystile_store::{Pending, Store};
+use keystile_store::Store;
 
 use crate::settings::Settings;
 use crate::telemetry;
@@ -30,7 +30,6 @@ pub(crate) enum Blocked {
 
 /// A request that waits for the store, and what was read of it already.
 pub(crate) struct PendingRequest {
-    pending: Pending,
     client: Client,
     now: UnixMillis,
 }
@@ -42,12 +41,8 @@ impl Blocked {
     }
 
     #[cold]
-    fn needs_store(pending: Pending, client: Client, now: UnixMillis) -> Box<Self> {
-        Box::new(Self::NeedsStore(PendingRequest {
-            pending,
-            client,
-            now,
-        }))
+    fn needs_store(client: Client, now: UnixMillis) -> Box<Self> {
+        Box::new(Self::NeedsStore(PendingRequest { client, now }))
     }
 }
 
@@ -99,7 +94,7 @@ impl<S: Store + 'static> Guard<S> {
                 Ok(self.pass(passed, request.extensions_mut(), now))
             }
             Outcome::Refused(refused) => self.reject(&refused).map_err(Blocked::rejected),
-            Outcome::NeedsStore(pending) => Err(Blocked::needs_store(pending, client, now)),
+            Outcome::NeedsStore => Err(Blocked::needs_store(client, now)),
         }
     }
 
@@ -109,13 +104,9 @@ impl<S: Store + 'static> Guard<S> {
         parts: &mut Parts,
         pending: PendingRequest,
     ) -> Result<ResponseHeaders, Rejection> {
-        let PendingRequest {
-            pending,
-            client,
-            now,
-        } = pending;
+        let PendingRequest { client, now } = pending;
         let context = self.context(&parts.method, &parts.uri, &parts.headers, client, now);
-        match self.0.settings.gate.check_pending(pending, &context).await {
+        match self.0.settings.gate.check_with_store(&context).await {
             Ok(passed) => {
                 self.hide_credential(&mut parts.headers, &passed);
                 Ok(self.pass(passed, &mut parts.extensions, now))

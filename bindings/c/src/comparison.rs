@@ -35,7 +35,7 @@ pub unsafe extern "C" fn keystile_bench_warm_allow(
                 .endpoint("GET", black_box(path));
             let check = keyring.check(black_box(key), &request, black_box(now));
             let is_allow =
-                matches!(black_box(&check), Check::Decided(decision) if decision.is_allow());
+                matches!(black_box(&check), Check::Decided(decision, _) if decision.is_allow());
             allowed = allowed.saturating_add(u64::from(is_allow));
         }
         Some(allowed)

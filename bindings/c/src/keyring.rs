@@ -148,7 +148,7 @@ pub unsafe extern "C" fn keystile_keyring_check(
         let now = instant(now)?;
         // By reference, because a check is large and a move would copy it.
         request.ask(|request| match &keyring.check(key, request, now) {
-            Check::Decided(decision) => tell(decision, out_decision),
+            Check::Decided(decision, _) => tell(decision, out_decision),
             Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
         })
     })
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
                 Err(denial) => return tell(&Decision::Deny(denial), out_decision),
             };
             match &keyring.admit(ticket, record.map(|record| &record.0), now) {
-                Check::Decided(decision) => tell(decision, out_decision),
+                Check::Decided(decision, _) => tell(decision, out_decision),
                 Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
             }
         })

@@ -88,7 +88,7 @@ fn g10_exporter_toolkit_no_other_text_is_taken_for_a_cached_one() {
             bytes[place] = other;
             let check = backed.keyring.check(&bytes, &Request::new(), at(0));
             assert!(
-                !matches!(check, Check::Decided(Decision::Allow(_))),
+                !matches!(check, Check::Decided(Decision::Allow(_), _)),
                 "{place} {other}"
             );
             refused += 1;
@@ -231,8 +231,8 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
         panic!("decided without a record");
     };
     assert!(backed.allows(text, at(0)));
-    let check = backed.keyring.admit(ticket, Some(&issued.record), at(0));
-    assert!(matches!(check, Check::Decided(Decision::Deny(_))));
+    let check = backed.admit(ticket, Some(&issued.record), at(0));
+    assert!(matches!(check, Check::Decided(Decision::Deny(_), _)));
     assert!(backed.cached(text, at(0)).unwrap().is_allow());
     // The record of another key proves nothing either.
     let other = service.issue(&client());
@@ -240,8 +240,8 @@ fn g12_nostr_0224_nothing_is_cached_before_the_secret_is_proved() {
     let Check::NeedsRecord(ticket) = backed.keyring.check(text.as_bytes(), &request, at(0)) else {
         panic!("decided without a record");
     };
-    let check = backed.keyring.admit(ticket, Some(&other.record), at(0));
-    let Check::Decided(decision) = check else {
+    let check = backed.admit(ticket, Some(&other.record), at(0));
+    let Check::Decided(decision, _) = check else {
         panic!("asked again");
     };
     assert_eq!(

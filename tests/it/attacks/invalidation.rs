@@ -1,10 +1,10 @@
 //! Attacks on caches, row G: what was changed in the store takes effect. Each test
 //! answers a flaw that was found elsewhere and has its number. G1 continues in
 //! `keyring/threads.rs`, G2 in `keyring_loom.rs`.
-use crate::common::keyring_with_store::KeyringWithStore;
+use crate::common::keyring_with_store::{Carrying, KeyringWithStore};
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Cause, Check, Decision, Denial, Issued, KeyRecord, Keyring, PepperRing, PermissionSet, Request,
+    Cause, Check, Decision, Denial, Issued, KeyRecord, PepperRing, PermissionSet, Request,
     Requirement, RotationPolicy, Usage, end_overlap, resume, revoke, rotate, suspend,
 };
 
@@ -39,7 +39,7 @@ enum Held {
 }
 
 /// A way to invalidate, by name.
-type Way = (&'static str, fn(&Keyring, &KeyRecord));
+type Way = (&'static str, fn(&Carrying, &KeyRecord));
 
 /// A change of a record, by name.
 type Mutation = (&'static str, fn(&mut Service, &KeyRecord) -> KeyRecord);
@@ -140,7 +140,7 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
                     Held::FetchedBefore | Held::AskedBefore => {
                         match backed.keyring.check(text.as_bytes(), &request, now) {
                             Check::NeedsRecord(asked) => ticket = Some(asked),
-                            Check::Decided(decision) => panic!("{decision:?}"),
+                            Check::Decided(decision, _) => panic!("{decision:?}"),
                         }
                     }
                 }
@@ -152,8 +152,8 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
                         Held::FetchedBefore => &issued.record,
                         _ => &after,
                     };
-                    match backed.keyring.admit(ticket, Some(fetched), now) {
-                        Check::Decided(decided) => decision = Some(decided),
+                    match backed.admit(ticket, Some(fetched), now) {
+                        Check::Decided(decided, _) => decision = Some(decided),
                         Check::NeedsRecord(_) => {}
                     }
                 }
@@ -184,13 +184,13 @@ fn g3_e2b_3324_a_replica_that_lags_is_asked_again() {
         let Check::NeedsRecord(ticket) = check else {
             panic!("decided by an older record: {check:?}");
         };
-        check = backed.keyring.admit(ticket, Some(&issued.record), at(TTL));
+        check = backed.admit(ticket, Some(&issued.record), at(TTL));
     }
     assert_eq!(backed.keyring.stats().overtaken, 100);
     let Check::NeedsRecord(ticket) = check else {
         panic!("decided by an older record: {check:?}");
     };
-    let Check::Decided(decision) = backed.keyring.admit(ticket, Some(&revoked), at(TTL)) else {
+    let Check::Decided(decision, _) = backed.admit(ticket, Some(&revoked), at(TTL)) else {
         panic!("the newest record is not good enough");
     };
     assert_eq!(decision.denial().map(Denial::cause), Some(Cause::Revoked));
@@ -208,25 +208,23 @@ fn a_restored_store_is_trusted_after_a_reset() {
     // The backup's record is older. Invalidating what is cached is not enough to accept
     // it.
     let request = Request::new();
-    let older = |keyring: &Keyring| {
-        let Check::NeedsRecord(ticket) = keyring.check(text.as_bytes(), &request, at(1)) else {
+    let older = || {
+        let Check::NeedsRecord(ticket) = backed.keyring.check(text.as_bytes(), &request, at(1))
+        else {
             panic!("it was still cached");
         };
-        keyring.admit(ticket, Some(&issued.record), at(1))
+        backed.admit(ticket, Some(&issued.record), at(1))
     };
     backed.keyring.invalidate_all();
-    assert!(matches!(older(&backed.keyring), Check::NeedsRecord(_)));
+    assert!(matches!(older(), Check::NeedsRecord(_)));
     backed.keyring.reset();
-    assert!(matches!(
-        older(&backed.keyring),
-        Check::Decided(Decision::Allow(_))
-    ));
+    assert!(matches!(older(), Check::Decided(Decision::Allow(_), _)));
     // From now on versions count again.
     backed.keyring.invalidate(&issued.record.id);
     backed.put(&suspended);
     assert_eq!(backed.refuses(text, at(2)), Some(Cause::Suspended));
     backed.keyring.invalidate_all();
-    assert!(matches!(older(&backed.keyring), Check::NeedsRecord(_)));
+    assert!(matches!(older(), Check::NeedsRecord(_)));
 }
 
 #[test]

@@ -362,17 +362,13 @@ fn a_ticket_can_be_restored_from_its_number() {
     };
     let anew = |as_of| backed.keyring.ticket(text, &request, as_of).unwrap();
     backed.keyring.invalidate(&issued.record.id);
-    let stale = backed
-        .keyring
-        .admit(anew(first.as_of()), Some(&issued.record), at(0));
+    let stale = backed.admit(anew(first.as_of()), Some(&issued.record), at(0));
     let Check::NeedsRecord(second) = stale else {
         panic!("an invalidation went unnoticed");
     };
     assert!(second.as_of() > first.as_of());
-    let fresh = backed
-        .keyring
-        .admit(anew(second.as_of()), Some(&issued.record), at(0));
-    assert!(matches!(fresh, Check::Decided(Decision::Allow(_))));
+    let fresh = backed.admit(anew(second.as_of()), Some(&issued.record), at(0));
+    assert!(matches!(fresh, Check::Decided(Decision::Allow(_), _)));
     assert!(backed.keyring.ticket(b"acme_live_", &request, 0).is_err());
 }
 
@@ -409,7 +405,7 @@ fn stats_count_what_was_done() {
     };
     backed.keyring.invalidate_owner("nobody");
     backed.keyring.invalidate_all();
-    let again = backed.keyring.admit(ticket, Some(&keys[0].record), at(0));
+    let again = backed.admit(ticket, Some(&keys[0].record), at(0));
     assert!(matches!(again, Check::NeedsRecord(_)));
     let stats = backed.keyring.stats();
     assert_eq!(stats.entries, 2);

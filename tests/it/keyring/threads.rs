@@ -85,22 +85,23 @@ impl Changing {
         let text = self.issued.key.expose().as_bytes();
         let request = Request::new();
         let mut check = self.backed.keyring.check(text, &request, at(1));
-        *cached += u64::from(matches!(check, Check::Decided(_)));
+        *cached += u64::from(matches!(check, Check::Decided(_, _)));
         loop {
             match check {
-                Check::Decided(Decision::Allow(allowed)) => {
+                Check::Decided(Decision::Allow(allowed), record) => {
                     let until = allowed.notice.unwrap().until;
+                    assert_eq!(record.unwrap().overlap_until, Some(until));
                     let changes = until.since(at(HOUR)).get();
                     return Told::Allowed { changes };
                 }
-                Check::Decided(Decision::Deny(denial)) => match denial.cause() {
+                Check::Decided(Decision::Deny(denial), _) => match denial.cause() {
                     Cause::Revoked => return Told::Revoked,
                     Cause::UnknownKey => return Told::Unknown,
                     cause => panic!("{cause:?}"),
                 },
                 Check::NeedsRecord(ticket) => {
                     let record = self.record(self.stored.load(Ordering::SeqCst));
-                    check = self.backed.keyring.admit(ticket, record.as_ref(), at(1));
+                    check = self.backed.admit(ticket, record.as_ref(), at(1));
                 }
             }
         }

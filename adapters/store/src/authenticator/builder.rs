@@ -9,18 +9,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::aftercare::Marks;
-use super::changes::Position;
-use super::directory::Directory;
-use super::flights::Flights;
-use super::uses::Uses;
-use super::{Authenticator, Own, Parts};
+use super::flush::PendingUses;
+use super::maintenance::InFlight;
+use super::singleflight::Group;
+use super::watch::Position;
+use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
 use crate::store::Store;
 
 /// Shortest of the times that can be set: a task that never sleeps is of no use.
 const TIME_MIN: Duration = Duration::from_millis(1);
-/// Time before a task that panicked is run anew.
+/// Time before a task that panicked is run again.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// Most fetches at once.
 const FETCHES_MAX: usize = 65_536;
@@ -36,9 +35,9 @@ pub struct AuthenticatorBuilder<S> {
     capacity: usize,
     store_timeout: Duration,
     fetches: usize,
-    hear_every: Duration,
-    note_every: Duration,
-    wake: Option<Arc<Notify>>,
+    poll_interval: Duration,
+    flush_interval: Duration,
+    change_signal: Option<Arc<Notify>>,
 }
 
 impl<S: Store + 'static> AuthenticatorBuilder<S> {
@@ -51,9 +50,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             capacity,
             store_timeout: Duration::from_secs(5),
             fetches: 64,
-            hear_every: Duration::from_secs(1),
-            note_every: Duration::from_secs(5),
-            wake: None,
+            poll_interval: Duration::from_secs(1),
+            flush_interval: Duration::from_secs(5),
+            change_signal: None,
         }
     }
 
@@ -91,7 +90,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
-    /// How many fetches run at once, at least 1; who comes on top waits for a place, within
+    /// How many fetches run at once, at least 1; further ones wait, within
     /// [`store_timeout`](Self::store_timeout).
     pub fn fetches_at_once(mut self, fetches: usize) -> Self {
         self.fetches = fetches.clamp(1, FETCHES_MAX);
@@ -100,21 +99,21 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
 
     /// How often the changes that other processes made are read.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.hear_every = interval.max(TIME_MIN);
+        self.poll_interval = interval.max(TIME_MIN);
         self
     }
 
     /// How often last uses are noted.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.note_every = interval.max(TIME_MIN);
+        self.flush_interval = interval.max(TIME_MIN);
         self
     }
 
     /// Reads the changes whenever this is notified, too: for a store that can say at once
     /// that there are some. Use [`Notify::notify_one`], which is not lost on a reader that
     /// is at work.
-    pub fn change_signal(mut self, wake: Arc<Notify>) -> Self {
-        self.wake = Some(wake);
+    pub fn change_signal(mut self, signal: Arc<Notify>) -> Self {
+        self.change_signal = Some(signal);
         self
     }
 
@@ -127,10 +126,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     pub fn build(self) -> Result<Authenticator<S>, StoreError> {
         let handle = Handle::try_current().map_err(StoreError::unavailable)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let parts = Arc::new(Parts {
-            keyring: self.keyring.build()?,
-            directory: Directory::new(self.capacity),
-            flights: Flights::new(
+        let shared = Arc::new(Shared {
+            keyring: self.keyring.build_with_values()?,
+            fetches: Group::new(
                 Arc::clone(&self.store),
                 self.store_timeout,
                 self.fetches,
@@ -139,8 +137,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 tasks.clone(),
             ),
             // Those of cached keys, and of as many that were evicted.
-            uses: Uses::new(self.capacity.saturating_mul(2)),
-            marks: Marks::default(),
+            uses: PendingUses::new(self.capacity.saturating_mul(2)),
+            in_flight: InFlight::default(),
             position: Position::default(),
             store: self.store,
             verifier: self.verifier,
@@ -150,24 +148,24 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             tasks: tasks.clone(),
             handle: handle.clone(),
         });
-        let (hearing, wake) = (Arc::clone(&parts), self.wake);
-        let hears = move || Arc::clone(&hearing).hear_changes(self.hear_every, wake.clone());
-        tasks.spawn_on(kept_up(hears), &handle);
-        let noting = Arc::clone(&parts);
-        let notes = move || Arc::clone(&noting).note_uses(self.note_every);
-        tasks.spawn_on(kept_up(notes), &handle);
+        let (watching, signal) = (Arc::clone(&shared), self.change_signal);
+        let watch = move || Arc::clone(&watching).watch_changes(self.poll_interval, signal.clone());
+        tasks.spawn_on(supervise(watch), &handle);
+        let flushing = Arc::clone(&shared);
+        let flush = move || Arc::clone(&flushing).flush_every(self.flush_interval);
+        tasks.spawn_on(supervise(flush), &handle);
         Ok(Authenticator {
-            own: Arc::new(Own {
-                parts,
+            inner: Arc::new(Inner {
+                shared,
                 _ends_tasks: ended.drop_guard(),
             }),
         })
     }
 }
 
-/// Runs a task until it returns, and anew where the store made it panic: a process that
-/// hears of nothing any more would not be noticed.
-async fn kept_up<F>(task: impl Fn() -> F)
+/// Runs a task until it returns, and again if the store made it panic: a process that reads
+/// no more changes would go unnoticed.
+async fn supervise<F>(task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -1,7 +1,9 @@
 //! The lifecycle of keys, in force in this process when a verb returns.
 
+use std::sync::Arc;
+
 use keystile::{
-    Issued, KeyFormat, KeyId, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+    Issued, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
@@ -10,14 +12,14 @@ use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs;
 
-/// Voids what is cached of a key, however the change of it ends: a change that failed, or
-/// that its caller gave up, may have been written.
-struct Voids<'k> {
-    keyring: &'k Keyring,
+/// Invalidates a key however the change of it ends: a change that failed, or that its caller
+/// gave up, may have been written.
+struct InvalidateOnDrop<'k> {
+    keyring: &'k Keyring<Arc<KeyRecord>>,
     id: KeyId,
 }
 
-impl Drop for Voids<'_> {
+impl Drop for InvalidateOnDrop<'_> {
     fn drop(&mut self) {
         self.keyring.invalidate(&self.id);
     }
@@ -29,7 +31,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`save_issued`](crate::save_issued).
     pub async fn save_issued(&self, issued: &Issued) -> Result<(), StoreError> {
-        let _void = self.voids(&issued.record.id);
+        let _guard = self.invalidates(&issued.record.id);
         verbs::save_issued(&**self.store(), issued).await
     }
 
@@ -44,7 +46,7 @@ impl<S: Store + 'static> Authenticator<S> {
         reason: &str,
         now: UnixMillis,
     ) -> Result<Outcome, StoreError> {
-        let _void = self.voids(key_id);
+        let _guard = self.invalidates(key_id);
         verbs::revoke(&**self.store(), key_id, reason, now).await
     }
 
@@ -53,7 +55,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`suspend`](crate::suspend).
     pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
-        let _void = self.voids(key_id);
+        let _guard = self.invalidates(key_id);
         verbs::suspend(&**self.store(), key_id, now).await
     }
 
@@ -62,7 +64,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
-        let _void = self.voids(key_id);
+        let _guard = self.invalidates(key_id);
         verbs::resume(&**self.store(), key_id, now).await
     }
 
@@ -78,7 +80,7 @@ impl<S: Store + 'static> Authenticator<S> {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Rotated, StoreError> {
-        let _void = self.voids(key_id);
+        let _guard = self.invalidates(key_id);
         let peppers = self.verifier().peppers();
         let rotated =
             verbs::rotate(&**self.store(), key_id, policy, format, peppers, rng, now).await?;
@@ -87,8 +89,8 @@ impl<S: Store + 'static> Authenticator<S> {
         Ok(rotated)
     }
 
-    fn voids(&self, id: &KeyId) -> Voids<'_> {
-        Voids {
+    fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {
+        InvalidateOnDrop {
             keyring: self.keyring(),
             id: *id,
         }

@@ -15,4 +15,5 @@ mod changes;
 mod fetches;
 mod lifecycle;
 mod scripted;
+mod try_check;
 mod uses;

@@ -1,4 +1,4 @@
-//! What other processes change, heard of by the store's events.
+//! Changes that other processes make, read from the store's events.
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,11 +7,11 @@ use keystile::Event;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Parts;
+use super::Shared;
 use crate::error::StoreError;
 use crate::store::{PAGE_MAX, Store};
 
-/// Pages of events that are read one by one. Behind more than these, all is fetched anew.
+/// Pages of events that are read in one go. If there are more, everything is invalidated.
 const PAGES_MAX: u32 = 16;
 
 /// How far the events were read.
@@ -20,15 +20,15 @@ pub(super) struct Position(Mutex<Read>);
 
 #[derive(Clone, Copy, Default)]
 struct Read {
-    /// The last event that was heard of; none at the start.
+    /// The last event that was read; none at the start.
     last: Option<u64>,
     /// Since when nothing could be read.
-    blind_since: Option<Instant>,
+    stale_since: Option<Instant>,
 }
 
 impl Position {
     pub(super) fn stale_for(&self) -> Duration {
-        let since = self.read().blind_since;
+        let since = self.read().stale_since;
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
@@ -41,11 +41,15 @@ impl Position {
     }
 }
 
-impl<S: Store + 'static> Parts<S> {
+impl<S: Store + 'static> Shared<S> {
     /// Reads what happened, again and again, until the end.
-    pub(super) async fn hear_changes(self: Arc<Self>, every: Duration, wake: Option<Arc<Notify>>) {
-        let woken = async || match &wake {
-            Some(wake) => wake.notified().await,
+    pub(super) async fn watch_changes(
+        self: Arc<Self>,
+        every: Duration,
+        signal: Option<Arc<Notify>>,
+    ) {
+        let signalled = async || match &signal {
+            Some(signal) => signal.notified().await,
             None => core::future::pending().await,
         };
         loop {
@@ -54,14 +58,14 @@ impl<S: Store + 'static> Parts<S> {
                 result = self.catch_up(&mut read) => result,
                 () = self.ended.cancelled() => return,
             };
-            read.blind_since = match result {
+            read.stale_since = match result {
                 Ok(()) => None,
-                Err(_) => read.blind_since.or_else(|| Some(Instant::now())),
+                Err(_) => read.stale_since.or_else(|| Some(Instant::now())),
             };
             self.position.set(read);
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                () = woken() => {}
+                () = signalled() => {}
                 () = self.ended.cancelled() => return,
             }
         }
@@ -75,16 +79,16 @@ impl<S: Store + 'static> Parts<S> {
             let page = self.in_time(self.store.events(None, last, PAGE_MAX)).await;
             let page = match page {
                 Ok(page) => page,
-                // It would be so each time: go around it.
+                // It would fail each time: skip it.
                 Err(StoreError::Corrupt(_)) => return self.start_at_the_end(read).await,
                 Err(error) => return Err(error),
             };
             let Some((number, _)) = page.last() else {
-                return self.look_back(read).await;
+                return self.check_for_restore(read).await;
             };
             last = *number;
             for (_, event) in &page {
-                self.heard(event);
+                self.apply(event);
             }
             read.last = Some(last);
             if page.len() < PAGE_MAX {
@@ -94,14 +98,15 @@ impl<S: Store + 'static> Parts<S> {
         self.start_at_the_end(read).await
     }
 
-    fn heard(&self, event: &Event) {
+    fn apply(&self, event: &Event) {
         self.keyring.invalidate(&event.key_id);
         if let Some(successor) = &event.successor {
             self.keyring.invalidate(successor);
         }
     }
 
-    /// Begins behind the last event. What happened before is not known: all is void.
+    /// Begins after the last event. What happened before is not known: everything is
+    /// invalidated.
     async fn start_at_the_end(&self, read: &mut Read) -> Result<(), StoreError> {
         let last = self.in_time(self.store.last_event()).await?;
         if read.last != Some(last) {
@@ -111,10 +116,10 @@ impl<S: Store + 'static> Parts<S> {
         Ok(())
     }
 
-    /// After trouble, whether it still is the same store: one that was put back from a
-    /// backup has fewer events, and other records.
-    async fn look_back(&self, read: &mut Read) -> Result<(), StoreError> {
-        if read.blind_since.is_none() {
+    /// After a failed poll, checks for a restored backup, which has fewer events and other
+    /// records.
+    async fn check_for_restore(&self, read: &mut Read) -> Result<(), StoreError> {
+        if read.stale_since.is_none() {
             return Ok(());
         }
         let last = self.in_time(self.store.last_event()).await?;

@@ -9,7 +9,7 @@ use keystile::{KeyId, UnixMillis};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::Parts;
+use super::Shared;
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -18,16 +18,16 @@ const BATCH: usize = 1_000;
 
 /// Last uses that were drained from the keyring and wait to be noted.
 ///
-/// They wait until the store took them. Of a key only the latest counts, and of keys no
-/// more than a bound: to lose a last use for a while does no harm.
-pub(super) struct Uses {
+/// They wait until the store has taken them. Only the latest use of a key is kept, and the
+/// number of keys is limited: a last use that is lost for a while does no harm.
+pub(super) struct PendingUses {
     waiting: Mutex<HashMap<KeyId, UnixMillis>>,
     count: AtomicUsize,
     dropped: AtomicU64,
     most: usize,
 }
 
-impl Uses {
+impl PendingUses {
     pub(super) fn new(most: usize) -> Self {
         Self {
             waiting: Mutex::default(),
@@ -55,9 +55,9 @@ impl Uses {
     }
 }
 
-impl<S: Store + 'static> Parts<S> {
+impl<S: Store + 'static> Shared<S> {
     /// Notes what was drained, until the end; the last of it is for [`super::Authenticator::stop`].
-    pub(super) async fn note_uses(self: Arc<Self>, every: Duration) {
+    pub(super) async fn flush_every(self: Arc<Self>, every: Duration) {
         loop {
             tokio::select! {
                 () = sleep(every) => {}
@@ -68,7 +68,7 @@ impl<S: Store + 'static> Parts<S> {
         }
     }
 
-    /// Notes all uses so far. One flush at a time: what another took along is noted when
+    /// Notes all uses so far. One flush at a time: what another has drained is noted when
     /// this returns.
     pub(super) async fn flush_uses(&self) -> Result<(), StoreError> {
         let mut waiting = self.uses.waiting.lock().await;
@@ -77,7 +77,7 @@ impl<S: Store + 'static> Parts<S> {
                 self.uses.add(&mut waiting, used.key_id, at);
             }
         }
-        // In one order, so that processes that note the same keys do not lock crosswise.
+        // In one order, so that processes that note the same keys do not deadlock.
         let mut uses: Vec<_> = waiting.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
         let mut result = Ok(());

@@ -3,62 +3,62 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::places::SLACK;
+use super::sizes::SLACK;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, lock};
 use crate::key::id::KeyId;
 
-/// The places of the cached keys, and which of them were used since the last drain.
+/// The slots of the cached keys, and which of them were used since the last drain.
 ///
 /// A decision sets one bit of a key in its entry when it was clear, and one here at the
 /// first use after a drain; it takes no lock.
-pub(super) struct Ring {
+pub(super) struct SecondChance {
     capacity: usize,
     used: Box<[AtomicU64]>,
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
-struct Places {
+struct Slots {
     keys: Vec<Option<KeyId>>,
     free: Vec<u32>,
     hand: usize,
 }
 
-impl Ring {
+impl SecondChance {
     pub(super) fn new(capacity: usize) -> Self {
         let words = capacity.saturating_add(SLACK).div_ceil(64);
         Self {
             capacity,
             used: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            places: Mutex::new(Places::default()),
+            slots: Mutex::new(Slots::default()),
         }
     }
 
-    /// A place for a new key; nothing where even the slack for threads that are about to
+    /// A slot for a new key; nothing where even the slack for threads that are about to
     /// evict is used up.
     pub(super) fn enter(&self, id: KeyId) -> Option<u32> {
-        let mut places = lock(&self.places);
-        if let Some(place) = places.free.pop() {
-            *places.keys.get_mut(index(place))? = Some(id);
-            return Some(place);
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.free.pop() {
+            *slots.keys.get_mut(index(slot))? = Some(id);
+            return Some(slot);
         }
-        if places.keys.len() >= self.capacity.saturating_add(SLACK) {
+        if slots.keys.len() >= self.capacity.saturating_add(SLACK) {
             return None;
         }
-        let place = u32::try_from(places.keys.len()).ok()?;
-        places.keys.push(Some(id));
-        Some(place)
+        let slot = u32::try_from(slots.keys.len()).ok()?;
+        slots.keys.push(Some(id));
+        Some(slot)
     }
 
-    /// Gives a place up.
-    pub(super) fn leave(&self, place: u32, id: &KeyId) {
-        let mut places = lock(&self.places);
-        if let Some(key) = places.keys.get_mut(index(place))
+    /// Gives a slot up.
+    pub(super) fn leave(&self, slot: u32, id: &KeyId) {
+        let mut slots = lock(&self.slots);
+        if let Some(key) = slots.keys.get_mut(index(slot))
             && key.as_ref() == Some(id)
         {
             *key = None;
-            places.free.push(place);
+            slots.free.push(slot);
         }
     }
 
@@ -70,19 +70,15 @@ impl Ring {
         looks: usize,
         mut spare: impl FnMut(&KeyId) -> bool,
     ) -> Option<KeyId> {
-        let mut places = lock(&self.places);
-        let total = places.keys.len();
-        if total.saturating_sub(places.free.len()) <= self.capacity {
+        let mut slots = lock(&self.slots);
+        let total = slots.keys.len();
+        if total.saturating_sub(slots.free.len()) <= self.capacity {
             return None;
         }
         let mut last = None;
         for _ in 0..looks.min(total.saturating_mul(2)) {
-            let under = places.keys.get(places.hand).copied().flatten();
-            places.hand = places
-                .hand
-                .saturating_add(1)
-                .checked_rem(total)
-                .unwrap_or(0);
+            let under = slots.keys.get(slots.hand).copied().flatten();
+            slots.hand = slots.hand.saturating_add(1).checked_rem(total).unwrap_or(0);
             if let Some(id) = under {
                 if !spare(&id) {
                     return Some(id);
@@ -95,21 +91,21 @@ impl Ring {
 
     /// How many keys are in.
     pub(super) fn len(&self) -> usize {
-        let places = lock(&self.places);
-        places.keys.len().saturating_sub(places.free.len())
+        let slots = lock(&self.slots);
+        slots.keys.len().saturating_sub(slots.free.len())
     }
 
-    /// Marks the key at a place as used.
+    /// Marks the key at a slot as used.
     #[inline]
-    pub(super) fn mark(&self, place: u32) {
-        if let Some(word) = self.used.get(index(place) / 64) {
-            word.fetch_or(1 << (place % 64), Ordering::Release);
+    pub(super) fn mark(&self, slot: u32) {
+        if let Some(word) = self.used.get(index(slot) / 64) {
+            word.fetch_or(1 << (slot % 64), Ordering::Release);
         }
     }
 
     /// The keys that were marked, whose marks are taken off.
     pub(super) fn marked(&self) -> Vec<KeyId> {
-        let places = lock(&self.places);
+        let slots = lock(&self.slots);
         let mut keys = Vec::new();
         for (at, word) in self.used.iter().enumerate() {
             if word.load(Ordering::Relaxed) == 0 {
@@ -118,12 +114,12 @@ impl Ring {
             let bits = word.swap(0, Ordering::Acquire);
             let first = at.saturating_mul(64);
             let set = (0..64usize).filter(|bit| bits >> bit & 1 == 1);
-            keys.extend(set.filter_map(|bit| *places.keys.get(first.saturating_add(bit))?));
+            keys.extend(set.filter_map(|bit| *slots.keys.get(first.saturating_add(bit))?));
         }
         keys
     }
 }
 
-fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::vec::Vec;
 
 use super::Use;
+use super::count::{StripePool, Stripes};
 use super::sync::{Hashing, Mutex, lock};
-use super::uses::{StripePool, Stripes};
 use crate::key::id::KeyId;
 
 /// The uses of evicted keys, of as many as can be cached at most.
-pub(super) struct LeftOver {
+pub(super) struct EvictedUses {
     capacity: usize,
     kept: Mutex<Kept>,
 }
@@ -21,7 +21,7 @@ struct Kept {
     striped: Vec<(Use, Stripes)>,
 }
 
-impl LeftOver {
+impl EvictedUses {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,

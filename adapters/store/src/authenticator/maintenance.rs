@@ -1,5 +1,4 @@
-//! What a use leaves to be done: an overlap to end, a digest to renew. It is done behind
-//! the request's back.
+//! Background work that a use of a key calls for: ending an overlap, renewing a digest.
 
 use core::time::Duration;
 use std::collections::HashSet;
@@ -7,26 +6,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keystile::{Allowed, Change, KeyId, KeyRecord, UnixMillis, rehash};
 
-use super::Parts;
+use super::Shared;
 use crate::check::end_predecessor;
 use crate::error::StoreError;
 use crate::store::{Batch, Store};
 
-/// Keys that are looked after at once; the next use of one on top tries again.
-const MARKS_MAX: usize = 256;
-/// Time before a key is tried again whose change the store did not take.
+/// Tasks at once; for a key beyond these the next use tries again.
+const TASKS_MAX: usize = 256;
+/// Time until another attempt after the store refused the change.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The keys that are being looked after: each use of them says so until it is done.
+/// The keys that a task runs for: each further use calls for it until it is done.
 #[derive(Default)]
-pub(super) struct Marks(Mutex<HashSet<KeyId>>);
+pub(super) struct InFlight(Mutex<HashSet<KeyId>>);
 
-struct Mark<S: Store + 'static> {
-    parts: Arc<Parts<S>>,
+struct Running<S: Store + 'static> {
+    shared: Arc<Shared<S>>,
     id: KeyId,
 }
 
-enum Care {
+enum Task {
     /// Ends the overlap of this predecessor.
     EndOverlap(KeyId),
     /// Gives the record a digest under the current pepper. It was made while the key was
@@ -34,10 +33,10 @@ enum Care {
     Rehash(Box<Change>),
 }
 
-impl<S: Store + 'static> Parts<S> {
-    /// Sees to what an allowed use leaves to be done, which most often is nothing.
+impl<S: Store + 'static> Shared<S> {
+    /// Schedules what an allowed use calls for, which is nearly always nothing.
     #[inline]
-    pub(super) fn care_for(
+    pub(super) fn schedule_if_due(
         self: &Arc<Self>,
         allowed: &Allowed,
         record: &Arc<KeyRecord>,
@@ -45,12 +44,12 @@ impl<S: Store + 'static> Parts<S> {
         now: UnixMillis,
     ) {
         if allowed.needs_rehash || allowed.ends_overlap_of.is_some() {
-            self.look_after(allowed, record, credential, now);
+            self.schedule(allowed, record, credential, now);
         }
     }
 
     #[cold]
-    fn look_after(
+    fn schedule(
         self: &Arc<Self>,
         allowed: &Allowed,
         record: &Arc<KeyRecord>,
@@ -58,31 +57,31 @@ impl<S: Store + 'static> Parts<S> {
         now: UnixMillis,
     ) {
         let id = allowed.key_id;
-        let Some(mark) = Mark::set(self, id) else {
+        let Some(running) = Running::begin(self, id) else {
             return;
         };
         // One at a time: the next use brings the other.
-        let care = match allowed.ends_overlap_of {
-            Some(predecessor) => Care::EndOverlap(predecessor),
+        let task = match allowed.ends_overlap_of {
+            Some(predecessor) => Task::EndOverlap(predecessor),
             None => match self.renewed(record, credential, now) {
-                Some(change) => Care::Rehash(Box::new(change)),
+                Some(change) => Task::Rehash(Box::new(change)),
                 None => return,
             },
         };
         let record = Arc::clone(record);
         let work = async move {
-            let parts = &*mark.parts;
-            match parts.in_time(parts.take_care(&care, &record, now)).await {
-                // Somebody else may have done it.
+            let shared = &*running.shared;
+            match shared.in_time(shared.perform(&task, &record, now)).await {
+                // Another process may have done it.
                 Ok(()) | Err(StoreError::Stale) => {
-                    parts.keyring.invalidate(&id);
-                    if let Care::EndOverlap(predecessor) = care {
-                        parts.keyring.invalidate(&predecessor);
+                    shared.keyring.invalidate(&id);
+                    if let Task::EndOverlap(predecessor) = task {
+                        shared.keyring.invalidate(&predecessor);
                     }
                 }
                 Err(_) => tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
-                    () = parts.ended.cancelled() => {}
+                    () = shared.ended.cancelled() => {}
                 },
             }
         };
@@ -94,40 +93,40 @@ impl<S: Store + 'static> Parts<S> {
         rehash(record, &key, self.verifier.peppers(), now).ok()
     }
 
-    async fn take_care(
+    async fn perform(
         &self,
-        care: &Care,
+        task: &Task,
         record: &KeyRecord,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        match care {
-            Care::EndOverlap(predecessor) => {
+        match task {
+            Task::EndOverlap(predecessor) => {
                 let mut record = record.clone();
                 end_predecessor(&*self.store, &mut record, predecessor, now).await
             }
-            Care::Rehash(change) => self.store.commit(&Batch::of(change)).await,
+            Task::Rehash(change) => self.store.commit(&Batch::of(change)).await,
         }
     }
 }
 
-impl<S: Store + 'static> Mark<S> {
-    fn set(parts: &Arc<Parts<S>>, id: KeyId) -> Option<Self> {
-        let mut marked = parts.marks.lock();
-        let is_new = marked.len() < MARKS_MAX && marked.insert(id);
+impl<S: Store + 'static> Running<S> {
+    fn begin(shared: &Arc<Shared<S>>, id: KeyId) -> Option<Self> {
+        let mut in_flight = shared.in_flight.lock();
+        let is_new = in_flight.len() < TASKS_MAX && in_flight.insert(id);
         is_new.then(|| Self {
-            parts: Arc::clone(parts),
+            shared: Arc::clone(shared),
             id,
         })
     }
 }
 
-impl<S: Store + 'static> Drop for Mark<S> {
+impl<S: Store + 'static> Drop for Running<S> {
     fn drop(&mut self) {
-        self.parts.marks.lock().remove(&self.id);
+        self.shared.in_flight.lock().remove(&self.id);
     }
 }
 
-impl Marks {
+impl InFlight {
     fn lock(&self) -> MutexGuard<'_, HashSet<KeyId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

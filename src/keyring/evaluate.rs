@@ -1,10 +1,10 @@
-//! Judging a request by a cached record, on which every check ends.
+//! Evaluating a request by a cached record, on which every check ends.
 
-use super::Keyring;
 use super::clock::Clock;
-use super::entry::{Entry, Rare};
+use super::count::Raised;
+use super::entry::{Entry, Extras};
 use super::meter::{Failed, Spent};
-use super::uses::Raised;
+use super::{Check, Keyring};
 use crate::decision::answer::Decision;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
@@ -19,9 +19,9 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// The denial; nothing where another entry has taken over.
+    /// The denial; nothing if another entry has taken over.
     #[cold]
-    pub(super) fn denial(self, id: KeyId, entry: &Entry, now: UnixMillis) -> Option<Denial> {
+    pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<Denial> {
         match self {
             Self::Barred(barred) => Some(barred.of(id)),
             Self::Failed(Failed::NotSpent(refused, state)) => {
@@ -32,63 +32,70 @@ impl Refused {
     }
 }
 
-impl Keyring {
-    /// Whether an entry may still be judged by.
+impl<T> Keyring<T> {
+    /// Whether an entry may still be used.
     #[inline]
-    pub(super) fn holds(&self, entry: &Entry, clock: Clock) -> bool {
+    pub(super) fn holds(&self, entry: &Entry<T>, clock: Clock) -> bool {
         let left = entry.fresh_until.since(clock.not_before);
-        // More is left than ever was where the clock stepped back since the fetch.
+        // If the clock stepped back since the fetch, more is left than ever was.
         entry.is_live()
             && left > Millis::ZERO
             && left <= self.ttl
             && self.invalidations.is_current(entry.owner, entry.as_of)
     }
 
-    /// Decides by an entry, and notes the use that is made of the key; nothing where another
+    /// Decides by an entry, and notes the use that is made of the key; nothing if another
     /// entry has taken its meter over.
     #[inline(never)]
-    pub(super) fn decide(
+    pub(super) fn decide<'a>(
         &self,
         id: KeyId,
-        entry: &Entry,
+        entry: &Entry<T>,
         request: &Request<'_>,
         clock: Clock,
-    ) -> Option<Decision> {
-        match self.judge(id, entry, entry.rare(), request, clock) {
+    ) -> Option<Check<'a, T>>
+    where
+        T: Clone,
+    {
+        match self.evaluate(id, entry, entry.extras(), request, clock) {
             Ok(spent) => {
-                let allowed = entry.allowed(id, entry.rare(), spent, clock.now);
-                Some(Decision::Allow(allowed))
+                let allowed = entry.allowed(id, entry.extras(), spent, clock.now);
+                let value = entry.value().clone();
+                Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
-            Err(refused) => refused.denial(id, entry, clock.now).map(Decision::Deny),
+            Err(refused) => {
+                let denial = refused.denial(id, entry, clock.now)?;
+                Some(Check::Decided(Decision::Deny(denial), None))
+            }
         }
     }
 
-    /// Judges a request by an entry, of which `rare` is a part, and notes the use of the key.
+    /// Evaluates a request by an entry, of which `extras` is a part, and notes the use of the key.
     #[inline(always)]
-    pub(super) fn judge(
+    pub(super) fn evaluate(
         &self,
         id: KeyId,
-        entry: &Entry,
-        rare: Option<&Rare>,
+        entry: &Entry<T>,
+        extras: Option<&Extras>,
         request: &Request<'_>,
         clock: Clock,
     ) -> Result<Spent, Refused> {
-        let terms = entry.terms(id, rare);
+        let terms = entry.terms(id, extras);
         terms
             .permit(request, clock.not_before)
             .map_err(Refused::Barred)?;
-        let spent = entry.spend(rare, clock).map_err(Refused::Failed)?;
+        let spent = entry.spend(extras, clock).map_err(Refused::Failed)?;
         self.count(id, entry, clock.now);
         Ok(spent)
     }
 
     /// Notes a use of a key.
     #[inline(always)]
-    fn count(&self, id: KeyId, entry: &Entry, now: UnixMillis) {
+    fn count(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
         entry.note_use(now);
         match entry.count.raise(&self.stripes) {
             Raised::Further => {}
-            Raised::FromZero => self.ring.mark(entry.place),
+            Raised::FromZero => self.slots.mark(entry.slot),
             Raised::Closed => self.count_elsewhere(id, entry, now),
         }
     }

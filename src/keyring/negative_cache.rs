@@ -4,27 +4,27 @@ use core::hash::{BuildHasher, Hash};
 use std::boxed::Box;
 
 use super::invalidation::Invalidations;
-use super::places::{ABSENT_BUCKETS, ABSENT_KEYS, by_hash};
+use super::sizes::{ABSENT_BUCKETS, ABSENT_KEYS, by_hash};
 use super::sync::{Mutex, lock};
 use super::tag::Tag;
 use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
 
 /// Some keys under one lock.
-type Bucket = Mutex<[Option<Absent>; ABSENT_KEYS]>;
+type Bucket = Mutex<[Option<Refused>; ABSENT_KEYS]>;
 
 /// What is remembered of a refused key: 4,096 of them in all, about 320 KiB.
 ///
 /// A flood of invented keys overwrites older invented keys here and nothing else.
-pub(super) struct Absents<S> {
+pub(super) struct NegativeCache<S> {
     hasher: S,
     ttl: Millis,
     buckets: Box<[Bucket]>,
 }
 
 #[derive(Clone, Copy)]
-struct Absent {
-    /// The id that the key claimed, for [`Absents::forget`].
+struct Refused {
+    /// The id that the key claimed, for [`NegativeCache::forget`].
     id: Option<KeyId>,
     tag: Tag,
     cause: Refusal,
@@ -40,7 +40,7 @@ pub(super) enum Refusal {
     PepperUnavailable,
 }
 
-impl<S: BuildHasher> Absents<S> {
+impl<S: BuildHasher> NegativeCache<S> {
     pub(super) fn new(hasher: S, ttl: Millis) -> Self {
         let bucket = || Mutex::new([None; ABSENT_KEYS]);
         Self {
@@ -86,9 +86,9 @@ impl<S: BuildHasher> Absents<S> {
             return;
         };
         let mut bucket = lock(bucket);
-        let ends = |absent: &Option<Absent>| absent.map(|absent| absent.until);
+        let ends = |absent: &Option<Refused>| absent.map(|absent| absent.until);
         if let Some(place) = bucket.iter_mut().min_by_key(|absent| ends(absent)) {
-            *place = Some(Absent {
+            *place = Some(Refused {
                 id,
                 tag,
                 cause,

@@ -1,0 +1,119 @@
+//! A check that memory cannot answer, in rounds: fetch, admit, and again if an invalidation
+//! overtook the fetch.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use keystile::{Check, Decision, KeyRecord, Request, UnixMillis, Usage, verify};
+use tokio::time::timeout;
+
+use super::{Answer, Shared};
+use crate::check::check;
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Rounds after which a check gives up on invalidations that overtake it.
+const ROUNDS_MAX: u32 = 8;
+/// Time between the later rounds: a replica may lag behind what was cached.
+const ROUND_PAUSE: Duration = Duration::from_millis(5);
+
+impl<S: Store + 'static> Shared<S> {
+    pub(super) async fn check(
+        self: &Arc<Self>,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        let mut check = self.keyring.check(credential, request, now);
+        let mut rounds = 0..ROUNDS_MAX;
+        loop {
+            let ticket = match check {
+                Check::Decided(decision, record) => {
+                    return Ok(self.answer(decision, record, credential, now));
+                }
+                Check::NeedsRecord(ticket) => ticket,
+            };
+            let round = rounds.next().ok_or(StoreError::Stale)?;
+            if round > 1 {
+                tokio::time::sleep(ROUND_PAUSE).await;
+            }
+            let fetched = self
+                .fetches
+                .fetch(ticket.lookup(), ticket.as_of(), round > 0)
+                .await?;
+            let record = fetched.record.as_ref();
+            if let Some(record) = record
+                && record.remaining_uses.is_some()
+                && self.is_proved(credential, record, now)
+            {
+                return self.check_counted(credential, request, now).await;
+            }
+            // A check that joined a fetch answers for what was invalidated since that began,
+            // which was before its own ticket.
+            let as_of = ticket.as_of().min(fetched.as_of);
+            check = match self.keyring.ticket(credential, request, as_of) {
+                Ok(ticket) => {
+                    let found = record.map(|record| (&**record, Arc::clone(record)));
+                    self.keyring.admit_with(ticket, found, now)
+                }
+                Err(denial) => return Ok(Answer::denied(denial)),
+            };
+        }
+    }
+
+    /// What the store was asked, unless it takes too long.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(self.store_timeout, asked).await;
+        answer.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
+    }
+
+    /// Whether a credential is the key of this record; the keyring remembers those that
+    /// are not.
+    fn is_proved(&self, credential: &[u8], record: &KeyRecord, now: UnixMillis) -> bool {
+        let Ok(key) = self.verifier.parse(credential) else {
+            return false;
+        };
+        let asks_nothing = Request::new();
+        let mut usage = Usage::of(record);
+        let decision = verify(
+            &self.verifier,
+            &key,
+            Some(record),
+            &asks_nothing,
+            &mut usage,
+            now,
+        );
+        match decision {
+            Decision::Allow(_) => true,
+            Decision::Deny(denial) => denial.key_id().is_some(),
+        }
+    }
+
+    /// The store's own decision on a key whose uses are counted.
+    async fn check_counted(
+        &self,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        let checked = check(&*self.store, &self.verifier, credential, request, now);
+        let checked = self.fetches.run(checked).await?;
+        let record = match &checked.decision {
+            Decision::Allow(allowed) => {
+                if let Some(predecessor) = &allowed.ends_overlap_of {
+                    self.keyring.invalidate(predecessor);
+                }
+                checked.record.map(Arc::new)
+            }
+            Decision::Deny(_) => None,
+        };
+        Ok(Answer {
+            decision: checked.decision,
+            record,
+            failure: None,
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! Fetches of records: checks that wait for the same key share one (single flight).
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use keystile::{KeyId, KeyRecord, Lookup};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// The result of a fetch, and the count of invalidations from before it began.
+#[derive(Clone, Debug)]
+pub(super) struct FetchResult {
+    pub(super) as_of: u64,
+    pub(super) record: Option<Arc<KeyRecord>>,
+}
+
+type Outcome = Result<FetchResult, Arc<StoreError>>;
+
+/// The fetches that are under way.
+///
+/// Each is a task: the request that began it may be dropped, and the others still get their
+/// result. The number of fetches at once is limited; further ones wait for a permit.
+pub(super) struct Group<S> {
+    store: Arc<S>,
+    limit: Duration,
+    permits: Arc<Semaphore>,
+    handle: Handle,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+    calls: Arc<Calls>,
+}
+
+/// What is looked up. An opaque key is named by the first of its digests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Id(KeyId),
+    Text([u8; 32]),
+}
+
+#[derive(Default)]
+struct Calls(Mutex<HashMap<Key, Call>>);
+
+#[derive(Clone)]
+struct Call {
+    as_of: u64,
+    result: watch::Receiver<Option<Outcome>>,
+}
+
+/// Removes a call however it ends.
+struct CompletionGuard {
+    calls: Arc<Calls>,
+    key: Key,
+    result: watch::Sender<Option<Outcome>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer in time")]
+struct Late;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the fetch was given up")]
+struct GivenUp;
+
+impl<S: Store + 'static> Group<S> {
+    pub(super) fn new(
+        store: Arc<S>,
+        limit: Duration,
+        most: usize,
+        handle: Handle,
+        ended: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            store,
+            limit,
+            permits: Arc::new(Semaphore::new(most)),
+            handle,
+            ended,
+            tasks,
+            calls: Arc::default(),
+        }
+    }
+
+    /// What the store has, by a fetch that is under way or by a new one.
+    ///
+    /// `as_of` is the count of invalidations from before the caller asked. `fresh_only` leaves
+    /// out fetches that began before that.
+    pub(super) async fn fetch(&self, lookup: &Lookup, as_of: u64, fresh_only: bool) -> Outcome {
+        let wait = async {
+            let mut result = self.join_or_begin(lookup, as_of, fresh_only).await?;
+            match result.wait_for(Option::is_some).await {
+                Ok(result) => result.clone().unwrap_or_else(|| Err(given_up())),
+                Err(_) => Err(given_up()),
+            }
+        };
+        timeout(self.limit, wait)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Runs work on the store as one of the fetches, and within their time.
+    pub(super) async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Arc<StoreError>> {
+        let permitted = async {
+            let _permit = self.permit().await?;
+            work.await.map_err(Arc::new)
+        };
+        timeout(self.limit, permitted)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn join_or_begin(
+        &self,
+        lookup: &Lookup,
+        as_of: u64,
+        fresh_only: bool,
+    ) -> Result<watch::Receiver<Option<Outcome>>, Arc<StoreError>> {
+        let key = Key::of(lookup).ok_or_else(given_up)?;
+        let joined = |calls: &HashMap<_, Call>| {
+            let call = calls.get(&key)?;
+            (!fresh_only || call.as_of >= as_of).then(|| call.result.clone())
+        };
+        if let Some(result) = joined(&self.calls.lock()) {
+            return Ok(result);
+        }
+        let permit = self.permit().await?;
+        let mut calls = self.calls.lock();
+        if let Some(result) = joined(&calls) {
+            return Ok(result);
+        }
+        let (sender, result) = watch::channel(None);
+        let call = Call {
+            as_of,
+            result: result.clone(),
+        };
+        calls.insert(key, call);
+        drop(calls);
+        let guard = CompletionGuard {
+            calls: Arc::clone(&self.calls),
+            key,
+            result: sender,
+        };
+        let call = run_call(
+            Arc::clone(&self.store),
+            *lookup,
+            as_of,
+            guard,
+            permit,
+            self.ended.clone(),
+            self.limit,
+        );
+        self.tasks.spawn_on(call, &self.handle);
+        Ok(result)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Arc<StoreError>> {
+        Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| given_up())
+    }
+}
+
+async fn run_call<S: Store>(
+    store: Arc<S>,
+    lookup: Lookup,
+    as_of: u64,
+    guard: CompletionGuard,
+    _permit: OwnedSemaphorePermit,
+    ended: CancellationToken,
+    limit: Duration,
+) {
+    let found = tokio::select! {
+        found = timeout(limit, store.find(&lookup)) => found,
+        () = ended.cancelled() => return,
+    };
+    let result = match found {
+        Ok(Ok(record)) => Ok(FetchResult {
+            as_of,
+            record: record.map(Arc::new),
+        }),
+        Ok(Err(error)) => Err(Arc::new(error)),
+        Err(_) => Err(late()),
+    };
+    guard.complete(result);
+}
+
+impl CompletionGuard {
+    fn complete(self, result: Outcome) {
+        // Removed first, so that a check that comes later begins another fetch.
+        self.remove();
+        self.result.send_replace(Some(result));
+    }
+
+    fn remove(&self) {
+        let own = self.result.subscribe();
+        let mut calls = self.calls.lock();
+        // A later call may have replaced this one.
+        if (calls.get(&self.key)).is_some_and(|call| call.result.same_channel(&own)) {
+            calls.remove(&self.key);
+        }
+    }
+}
+
+impl Drop for CompletionGuard {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Call>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Key {
+    fn of(lookup: &Lookup) -> Option<Self> {
+        match lookup {
+            Lookup::Id(id) => Some(Self::Id(*id)),
+            Lookup::Digests(digests) => {
+                let first = digests.iter().next()?;
+                Some(Self::Text(*first.bytes()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn late() -> Arc<StoreError> {
+    Arc::new(StoreError::unavailable(Late))
+}
+
+fn given_up() -> Arc<StoreError> {
+    Arc::new(StoreError::unavailable(GivenUp))
+}

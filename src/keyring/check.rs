@@ -1,0 +1,149 @@
+//! A check of a presented key against what is cached.
+
+use super::sync::atomic::Ordering;
+use super::{Keyring, Ticket};
+use crate::decision::answer::Decision;
+use crate::decision::cause::Cause;
+use crate::decision::denial::Denial;
+use crate::decision::request::Request;
+use crate::key::format::KEY_TEXT_BYTES_MAX;
+use crate::key::id::KeyId;
+use crate::key::parts::Parts;
+use crate::time::UnixMillis;
+
+/// The result of a check.
+#[derive(Debug)]
+#[must_use = "a decision that is not looked at guards nothing"]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a caller has to handle both, and there is no third"
+)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a decision makes no heap allocation"
+)]
+pub enum Check<'a, T = ()> {
+    /// The decision; with an allow, the value that was admitted with the record that the
+    /// decision was made on. A denial comes without one.
+    Decided(Decision, Option<T>),
+    /// The record is not cached: fetch it by [`Ticket::lookup`] and call
+    /// [`Keyring::admit`].
+    NeedsRecord(Ticket<'a>),
+}
+
+impl<T: Clone> Keyring<T> {
+    /// Decides by a cached record, or returns a ticket that names the one to fetch.
+    ///
+    /// `now` is one reading of the clock for the whole check.
+    pub fn check<'a>(
+        &self,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Check<'a, T> {
+        if credential.len() > KEY_TEXT_BYTES_MAX {
+            return Check::deny(Cause::Malformed);
+        }
+        let Some(parts) = Parts::of(credential) else {
+            return self.check_opaque(credential, request, now);
+        };
+        let entries = self.entries.pin();
+        // An invalid id matches no entry.
+        let id = KeyId::to_look_for(*parts.id);
+        let clock = self.clock(now);
+        // The map's copy of the id, since the presented one is still in registers.
+        // Store-forwarding stall: see ARCHITECTURE.md.
+        if let Some((&id, entry)) = entries.get_key_value(&id)
+            && self.holds(entry, clock)
+        {
+            if !entry.is_key(&self.tagger, credential, &parts) {
+                return self.unproved(credential, true, request, now);
+            }
+            if entry.extras().is_some() {
+                if let Some(check) = self.decide(id, entry, request, clock) {
+                    return check;
+                }
+            } else {
+                // The same for records without extras, which most are.
+                match self.evaluate(id, entry, None, request, clock) {
+                    Ok(spent) => {
+                        // Store-forwarding stall: build in place (see ARCHITECTURE.md).
+                        let allowed = entry.allowed(id, None, spent, now);
+                        let value = entry.value().clone();
+                        return Check::Decided(Decision::Allow(allowed), Some(value));
+                    }
+                    Err(refused) => {
+                        if let Some(denial) = refused.denial(id, entry, now) {
+                            return Check::Decided(Decision::Deny(denial), None);
+                        }
+                    }
+                }
+            }
+        }
+        self.unproved(credential, false, request, now)
+    }
+
+    /// The same for a key that carries no id: the tag of its text leads to the record.
+    #[inline(never)]
+    fn check_opaque<'a>(
+        &self,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Check<'a, T> {
+        if self.verifier.parse(credential).is_ok() {
+            let tag = self.tagger.tag(credential);
+            let clock = self.clock(now);
+            let (entries, aliases) = (self.entries.pin(), self.aliases.pin());
+            if let Some(id) = aliases.get(&tag.to_bits())
+                && let Some(entry) = entries.get(id)
+                && entry.tag().is(&tag)
+                && self.holds(entry, clock)
+                && let Some(check) = self.decide(*id, entry, request, clock)
+            {
+                return check;
+            }
+        }
+        self.unproved(credential, false, request, now)
+    }
+
+    /// The result if no cached record proves the key: malformed, known to be wrong, or a
+    /// ticket. `is_other` is set if the record of its id is cached and the key is another.
+    #[inline(never)]
+    fn unproved<'a>(
+        &self,
+        credential: &'a [u8],
+        is_other: bool,
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Check<'a, T> {
+        let Ok(key) = self.verifier.parse(credential) else {
+            return Check::deny(Cause::Malformed);
+        };
+        if is_other {
+            return Check::deny(Cause::WrongSecret);
+        }
+        let id = key.claimed_id().copied();
+        let at = self.not_before(now);
+        // Of the whole text, so that no other key is refused for it.
+        let tag = self.tagger.tag(key.text());
+        if let Some(refusal) = self.negative.find(id, &tag, &self.invalidations, at) {
+            self.counters.absent_hits.fetch_add(1, Ordering::Relaxed);
+            return Check::deny(refusal.into());
+        }
+        self.counters.fetches.fetch_add(1, Ordering::Relaxed);
+        Check::NeedsRecord(Ticket {
+            as_of: self.invalidations.now(),
+            lookup: self.verifier.lookup(&key),
+            key,
+            request: *request,
+        })
+    }
+}
+
+impl<T> Check<'_, T> {
+    /// A denial of a key that no record is known for.
+    pub(super) const fn deny(cause: Cause) -> Self {
+        Self::Decided(Decision::Deny(Denial::new(cause)), None)
+    }
+}

@@ -1,0 +1,50 @@
+//! What a keyring has done so far, and what it holds.
+
+use super::Keyring;
+use super::sync::atomic::{AtomicU64, Ordering};
+
+/// What the keyring has done so far, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records that are cached.
+    pub entries: usize,
+    /// Checks that asked for a record.
+    pub fetches: u64,
+    /// Fetches that an invalidation overtook, and that were asked for again.
+    pub overtaken: u64,
+    /// Records that were evicted for lack of room.
+    pub evictions: u64,
+    /// Invalidations of ids, owners and everything.
+    pub invalidations: u64,
+    /// Checks that were refused by what a store answered shortly before.
+    pub absent_hits: u64,
+    /// Uses that were lost because they were not drained.
+    pub uses_lost: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) fetches: AtomicU64,
+    pub(super) overtaken: AtomicU64,
+    pub(super) evictions: AtomicU64,
+    pub(super) absent_hits: AtomicU64,
+    pub(super) uses_lost: AtomicU64,
+}
+
+impl<T> Keyring<T> {
+    /// What was done so far, and what is held.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            entries: self.slots.len(),
+            fetches: count(&self.counters.fetches),
+            overtaken: count(&self.counters.overtaken),
+            evictions: count(&self.counters.evictions),
+            invalidations: self.invalidations.now(),
+            absent_hits: count(&self.counters.absent_hits),
+            uses_lost: count(&self.counters.uses_lost),
+        }
+    }
+}
