@@ -46,7 +46,7 @@ pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
 ///
 /// ```
 /// use keystile_serve::contains_key;
-/// assert!(contains_key(&format!("from {}.", "0123456789abcdef".repeat(4))));
+/// assert!(contains_key(&format!("from dt_{}.", "0123456789abcdef".repeat(4))));
 /// assert!(!contains_key("from key 1AbCdEfGhIjKlMnO"));
 /// ```
 #[must_use]
