@@ -1271,6 +1271,22 @@ typedef struct keystile_keyring_options {
      * by default 60 s. `KEYSTILE_DURATION_NONE` turns this off.
      */
     uint64_t clock_skew_millis;
+    /**
+     * Adds a reference to a value that `keystile_keyring_admit` was given: when the
+     * keyring keeps it, and before the keyring hands it out. NULL if the keyring carries no
+     * values.
+     *
+     * It and `release_value` are set together. They are called with values that are not
+     * NULL, on any thread and by several at once, exactly once for each reference; they must
+     * return normally, and must not call this keyring. A count that is atomic is enough.
+     */
+    void (*retain_value)(void *value);
+    /**
+     * Gives up a reference that `retain_value` added and that was not handed out: some
+     * time after the record was replaced, invalidated or evicted, and at the latest in
+     * `keystile_keyring_free`.
+     */
+    void (*release_value)(void *value);
 } keystile_keyring_options;
 
 /**
@@ -2405,7 +2421,8 @@ void keystile_verifier_free(struct keystile_verifier *verifier);
  * `options`: NULL for the defaults.
  * `out_keyring`: receives a handle; free it with `keystile_keyring_free`.
  *
- * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range, or
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range,
+ * `KEYSTILE_ERROR_NULL_POINTER` if only one of the two callbacks is set, or
  * `KEYSTILE_ERROR_RANDOMNESS`.
  */
 keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
@@ -2421,6 +2438,9 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
  * `request`: what the caller wants to do.
  * `now`: milliseconds since 1970. Read the clock once for check and admit.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
+ * `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
+ * record that was judged; NULL if there is none. The caller gets its own reference, and
+ * releases it once, on any thread. May be NULL: then the value is not handed out.
  * `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
@@ -2433,6 +2453,7 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
                                        const struct keystile_request *request,
                                        uint64_t now,
                                        struct keystile_decision *out_decision,
+                                       void **out_value,
                                        struct keystile_ticket *out_ticket);
 
 /**
@@ -2446,9 +2467,12 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
  * struct as `out_ticket`.
  * `key`, `key_len`, `request`, `now`: as for the check.
  * `record`: what the store has now; NULL if it has none.
- * `out_decision`, `out_ticket`: as for the check.
+ * `value`: what later checks by this record hand out, or NULL. The keyring adds its own
+ * reference, and never looks at the value. Not used without a record.
+ * `out_decision`, `out_value`, `out_ticket`: as for the check.
  *
- * Returns as `keystile_keyring_check`.
+ * Returns as `keystile_keyring_check`, and `KEYSTILE_ERROR_NULL_POINTER` for a value if the
+ * keyring was made without callbacks.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
@@ -2457,8 +2481,10 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        size_t key_len,
                                        const struct keystile_request *request,
                                        const struct keystile_record *record,
+                                       void *value,
                                        uint64_t now,
                                        struct keystile_decision *out_decision,
+                                       void **out_value,
                                        struct keystile_ticket *out_ticket);
 
 /**
@@ -2503,7 +2529,8 @@ keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring
 
 /**
  * Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
- * not drained are lost.
+ * not drained are lost. Values that it keeps are released; those that were handed out stay
+ * valid until the caller releases them.
  */
 void keystile_keyring_free(struct keystile_keyring *keyring);
 

@@ -214,7 +214,7 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
     request.method = str(method);
     request.path = str(path);
     status = keystile_keyring_check(service->keyring, key.text, key.len, &request, at, decision,
-                                    &ticket);
+                                    NULL, &ticket);
     for (int round = 0; status == KEYSTILE_NEEDS_RECORD; round++) {
         keystile_record *record = NULL;
         if (round == ROUNDS_MAX || !fetch(service->database, ticket.lookup.key_id.text, &record)) {
@@ -222,7 +222,7 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
             break;
         }
         status = keystile_keyring_admit(service->keyring, &ticket, key.text, key.len, &request,
-                                        record, at, decision, &ticket);
+                                        record, NULL, at, decision, NULL, &ticket);
         keystile_record_free(record);
     }
     keystile_credential_wipe(&key);

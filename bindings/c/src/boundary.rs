@@ -8,12 +8,18 @@
 //!   says, which live and stay unchanged until the call returns;
 //! - *outputs*: an `out_` pointer that is not NULL may be written to, and overlaps
 //!   nothing;
-//! - *handles*: a handle came from this library and has not been freed.
+//! - *handles*: a handle came from this library and has not been freed;
+//! - *values*: the callbacks of a keyring may be called on any thread with any value that it
+//!   was given, until the last release, and return normally.
 
-use core::ffi::c_char;
-use core::mem::{MaybeUninit, size_of};
+use core::ffi::{c_char, c_void};
+use core::fmt;
+use core::mem::{MaybeUninit, forget, size_of};
 use core::panic::AssertUnwindSafe;
+use core::ptr::NonNull;
 use std::panic::catch_unwind;
+
+use keystile::{Error, Keyring, KeyringBuilder};
 
 use crate::status::keystile_status::{self, *};
 
@@ -186,6 +192,97 @@ pub(crate) unsafe fn fill_with(
         slot.write(byte);
     }
     Ok(())
+}
+
+/// A function of the caller's that takes a value.
+pub(crate) type Callback = unsafe extern "C" fn(value: *mut c_void);
+
+/// How a keyring keeps the values of its caller, and gives them up.
+pub(crate) struct Callbacks {
+    pub(crate) retain: Callback,
+    pub(crate) release: Callback,
+}
+
+/// A keyring, and the callbacks for the values that its entries carry.
+pub(crate) struct ValuedKeyring {
+    // Dropped first, with all its values: they use the callbacks.
+    keyring: Keyring<Option<Value>>,
+    callbacks: Option<Box<Callbacks>>,
+}
+
+impl ValuedKeyring {
+    pub(crate) fn new(
+        builder: KeyringBuilder,
+        callbacks: Option<Callbacks>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            keyring: builder.build_with_values()?,
+            callbacks: callbacks.map(Box::new),
+        })
+    }
+
+    pub(crate) const fn core(&self) -> &Keyring<Option<Value>> {
+        &self.keyring
+    }
+
+    /// A reference to a value for an entry of this keyring; none for NULL.
+    pub(crate) fn retain(&self, value: *mut c_void) -> Result<Option<Value>, keystile_status> {
+        let Some(value) = NonNull::new(value) else {
+            return Ok(None);
+        };
+        let callbacks = non_null(self.callbacks.as_deref())?;
+        Ok(Some(Value::retain(value, NonNull::from(callbacks))))
+    }
+}
+
+impl fmt::Debug for ValuedKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keyring.fmt(f)
+    }
+}
+
+/// One reference to a value of the caller's, in an entry or on its way out. It does not
+/// outlive the [`ValuedKeyring`] that made it, which owns the callbacks.
+pub(crate) struct Value {
+    value: NonNull<c_void>,
+    callbacks: NonNull<Callbacks>,
+}
+
+// SAFETY: clause *values*, on any thread.
+unsafe impl Send for Value {}
+// SAFETY: clause *values*, on any thread.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn retain(value: NonNull<c_void>, callbacks: NonNull<Callbacks>) -> Self {
+        // SAFETY: the keyring that owns the callbacks lives, and they never change.
+        let retain = unsafe { callbacks.as_ref() }.retain;
+        // SAFETY: clause *values*.
+        unsafe { retain(value.as_ptr()) };
+        Self { value, callbacks }
+    }
+
+    /// Hands the reference over to the caller, who is to release it.
+    pub(crate) const fn hand_over(self) -> *mut c_void {
+        let value = self.value.as_ptr();
+        forget(self);
+        value
+    }
+}
+
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        Self::retain(self.value, self.callbacks)
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: the keyring that owns the callbacks lives, and they never change.
+        let release = unsafe { self.callbacks.as_ref() }.release;
+        // SAFETY: clause *values*.
+        unsafe { release(self.value.as_ptr()) };
+    }
 }
 
 /// The text of an argument and its length.

@@ -33,7 +33,9 @@ pub unsafe extern "C" fn keystile_bench_warm_allow(
             let request = Request::new()
                 .requires(black_box(requirement))
                 .endpoint("GET", black_box(path));
-            let check = keyring.check(black_box(key), &request, black_box(now));
+            let check = keyring
+                .core()
+                .check(black_box(key), &request, black_box(now));
             let is_allow =
                 matches!(black_box(&check), Check::Decided(decision, _) if decision.is_allow());
             allowed = allowed.saturating_add(u64::from(is_allow));

@@ -1,12 +1,14 @@
 //! The hot path: records are cached, decisions never.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
+use core::ptr::null_mut;
 
 use keystile::{Check, Decision, Keyring, Millis, Ticket};
 
 use crate::boundary::{
-    Outcome, begins_with_its_size, bytes, guard, non_null, release, sized, sized_out, text,
+    Callback, Callbacks, Out, Outcome, Value, ValuedKeyring, begins_with_its_size, bytes, guard,
+    non_null, release, sized, sized_out, text,
 };
 use crate::decision::{keystile_decision, tell};
 use crate::key::keystile_lookup;
@@ -20,7 +22,7 @@ use crate::verify::keystile_verifier;
 /// key, and asks for the record if it has none. Handle; any threads may call its
 /// functions at the same time, except `keystile_keyring_free`.
 #[derive(Debug)]
-pub struct keystile_keyring(pub(crate) Keyring);
+pub struct keystile_keyring(pub(crate) ValuedKeyring);
 
 /// Zero duration; 0 selects the default.
 pub const KEYSTILE_DURATION_NONE: u64 = u64::MAX;
@@ -42,6 +44,18 @@ pub struct keystile_keyring_options {
     /// By how much the clock may go back before an expired key could be accepted again;
     /// by default 60 s. `KEYSTILE_DURATION_NONE` turns this off.
     pub clock_skew_millis: u64,
+    /// Adds a reference to a value that `keystile_keyring_admit` was given: when the
+    /// keyring keeps it, and before the keyring hands it out. NULL if the keyring carries no
+    /// values.
+    ///
+    /// It and `release_value` are set together. They are called with values that are not
+    /// NULL, on any thread and by several at once, exactly once for each reference; they must
+    /// return normally, and must not call this keyring. A count that is atomic is enough.
+    pub retain_value: Option<unsafe extern "C" fn(value: *mut c_void)>,
+    /// Gives up a reference that `retain_value` added and that was not handed out: some
+    /// time after the record was replaced, invalidated or evicted, and at the latest in
+    /// `keystile_keyring_free`.
+    pub release_value: Option<unsafe extern "C" fn(value: *mut c_void)>,
 }
 
 begins_with_its_size!(keystile_keyring_options);
@@ -87,7 +101,8 @@ begins_with_its_size!(keystile_keyring_stats);
 /// `options`: NULL for the defaults.
 /// `out_keyring`: receives a handle; free it with `keystile_keyring_free`.
 ///
-/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range, or
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range,
+/// `KEYSTILE_ERROR_NULL_POINTER` if only one of the two callbacks is set, or
 /// `KEYSTILE_ERROR_RANDOMNESS`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_new(
@@ -98,6 +113,7 @@ pub unsafe extern "C" fn keystile_keyring_new(
     guard(|| {
         let (verifier, out_keyring) = (non_null(verifier)?, non_null(out_keyring)?);
         let mut builder = Keyring::builder(verifier.0.clone());
+        let mut callbacks = None;
         if !options.is_null() {
             let options: &keystile_keyring_options = sized!(options)?;
             if let Some(capacity) = default_for_0(options.capacity) {
@@ -112,8 +128,10 @@ pub unsafe extern "C" fn keystile_keyring_new(
             if let Some(skew) = default_for_0(options.clock_skew_millis) {
                 builder = builder.clock_skew(millis_or_zero(skew));
             }
+            callbacks = both_or_none(options.retain_value, options.release_value)?;
         }
-        out_keyring.write(Some(Box::new(keystile_keyring(builder.build()?))));
+        let keyring = ValuedKeyring::new(builder, callbacks)?;
+        out_keyring.write(Some(Box::new(keystile_keyring(keyring))));
         Ok(())
     })
 }
@@ -126,6 +144,9 @@ pub unsafe extern "C" fn keystile_keyring_new(
 /// `request`: what the caller wants to do.
 /// `now`: milliseconds since 1970. Read the clock once for check and admit.
 /// `out_decision`: receives the details of an allow or a refusal. May be NULL.
+/// `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
+/// record that was judged; NULL if there is none. The caller gets its own reference, and
+/// releases it once, on any thread. May be NULL: then the value is not handed out.
 /// `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
@@ -139,17 +160,17 @@ pub unsafe extern "C" fn keystile_keyring_check(
     request: *const keystile_request<'_>,
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
+    out_value: Option<&mut MaybeUninit<*mut c_void>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_ticket) = (&non_null(keyring)?.0, non_null(out_ticket)?);
+        let (keyring, out_ticket) = (non_null(keyring)?.0.core(), non_null(out_ticket)?);
         let (request, key): (&keystile_request<'_>, &[u8]) =
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
-        // By reference, because a check is large and a move would copy it.
-        request.ask(|request| match &keyring.check(key, request, now) {
-            Check::Decided(decision, _) => tell(decision, out_decision),
-            Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
+        request.ask(|request| {
+            let mut check = keyring.check(key, request, now);
+            write(&mut check, out_decision, out_value, out_ticket)
         })
     })
 }
@@ -164,9 +185,12 @@ pub unsafe extern "C" fn keystile_keyring_check(
 /// struct as `out_ticket`.
 /// `key`, `key_len`, `request`, `now`: as for the check.
 /// `record`: what the store has now; NULL if it has none.
-/// `out_decision`, `out_ticket`: as for the check.
+/// `value`: what later checks by this record hand out, or NULL. The keyring adds its own
+/// reference, and never looks at the value. Not used without a record.
+/// `out_decision`, `out_value`, `out_ticket`: as for the check.
 ///
-/// Returns as `keystile_keyring_check`.
+/// Returns as `keystile_keyring_check`, and `KEYSTILE_ERROR_NULL_POINTER` for a value if the
+/// keyring was made without callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_admit(
@@ -176,12 +200,15 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     key_len: usize,
     request: *const keystile_request<'_>,
     record: Option<&keystile_record>,
+    value: *mut c_void,
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
+    out_value: Option<&mut MaybeUninit<*mut c_void>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
     guard(|| {
         let keyring = &non_null(keyring)?.0;
+        let value = keyring.retain(value)?;
         // Read this before the output is checked: the two may be the same.
         let as_of = non_null(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
         let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(out_ticket)?);
@@ -189,14 +216,13 @@ pub unsafe extern "C" fn keystile_keyring_admit(
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
-            let ticket = match keyring.ticket(key, request, as_of) {
+            let ticket = match keyring.core().ticket(key, request, as_of) {
                 Ok(ticket) => ticket,
                 Err(denial) => return tell(&Decision::Deny(denial), out_decision),
             };
-            match &keyring.admit(ticket, record.map(|record| &record.0), now) {
-                Check::Decided(decision, _) => tell(decision, out_decision),
-                Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
-            }
+            let found = record.map(|record| (&record.0, value));
+            let mut check = keyring.core().admit_with(ticket, found, now);
+            write(&mut check, out_decision, out_value, out_ticket)
         })
     })
 }
@@ -213,7 +239,7 @@ pub extern "C" fn keystile_keyring_invalidate(
 ) -> keystile_status {
     guard(|| {
         let (keyring, id) = (non_null(keyring)?, non_null(key_id)?.core()?);
-        keyring.0.invalidate(&id);
+        keyring.0.core().invalidate(&id);
         Ok(())
     })
 }
@@ -227,7 +253,7 @@ pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
 ) -> keystile_status {
     guard(|| {
         let keyring = non_null(keyring)?;
-        keyring.0.invalidate_owner(text!(owner, owner_len)?);
+        keyring.0.core().invalidate_owner(text!(owner, owner_len)?);
         Ok(())
     })
 }
@@ -238,7 +264,7 @@ pub extern "C" fn keystile_keyring_invalidate_all(
     keyring: Option<&keystile_keyring>,
 ) -> keystile_status {
     guard(|| {
-        non_null(keyring)?.0.invalidate_all();
+        non_null(keyring)?.0.core().invalidate_all();
         Ok(())
     })
 }
@@ -251,7 +277,7 @@ pub extern "C" fn keystile_keyring_invalidate_all(
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> keystile_status {
     guard(|| {
-        non_null(keyring)?.0.reset();
+        non_null(keyring)?.0.core().reset();
         Ok(())
     })
 }
@@ -267,7 +293,7 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
 ) -> keystile_status {
     guard(|| {
         let (keyring, out_stats) = (non_null(keyring)?, sized_out!(out_stats)?);
-        let stats = keyring.0.stats();
+        let stats = keyring.0.core().stats();
         *out_stats = keystile_keyring_stats {
             struct_size: size_of::<keystile_keyring_stats>(),
             entries: u64::try_from(stats.entries).unwrap_or(u64::MAX),
@@ -283,10 +309,49 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
 }
 
 /// Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
-/// not drained are lost.
+/// not drained are lost. Values that it keeps are released; those that were handed out stay
+/// valid until the caller releases them.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_free(keyring: Option<Box<keystile_keyring>>) {
     release(keyring);
+}
+
+/// Writes the result of a check.
+//
+// By reference. Store-forwarding stall: see ARCHITECTURE.md.
+#[inline(always)]
+fn write(
+    check: &mut Check<'_, Option<Value>>,
+    out_decision: Out<'_, keystile_decision>,
+    out_value: Out<'_, *mut c_void>,
+    out_ticket: &mut MaybeUninit<keystile_ticket>,
+) -> Outcome {
+    match check {
+        Check::Decided(decision, value) => {
+            let outcome = tell(decision, out_decision);
+            if outcome.is_ok()
+                && let Some(out_value) = out_value
+            {
+                let value = value.take().flatten();
+                out_value.write(value.map_or(null_mut(), Value::hand_over));
+            }
+            outcome
+        }
+        Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
+    }
+}
+
+fn both_or_none(
+    retain: Option<Callback>,
+    release: Option<Callback>,
+) -> Result<Option<Callbacks>, keystile_status> {
+    match (retain, release) {
+        (None, None) => Ok(None),
+        (retain, release) => Ok(Some(Callbacks {
+            retain: non_null(retain)?,
+            release: non_null(release)?,
+        })),
+    }
 }
 
 /// Writes what to fetch.

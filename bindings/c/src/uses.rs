@@ -40,7 +40,7 @@ pub extern "C" fn keystile_keyring_drain_uses(
 ) -> keystile_status {
     guard(|| {
         let (keyring, out_uses) = (non_null(keyring)?, non_null(out_uses)?);
-        out_uses.write(Some(Box::new(keystile_uses(keyring.0.drain_uses()))));
+        out_uses.write(Some(Box::new(keystile_uses(keyring.0.core().drain_uses()))));
         Ok(())
     })
 }

@@ -6,14 +6,16 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 12] = [
+const OPTIONAL: [&str; 14] = [
     "peppers",
     "options",
     "out_decision",
+    "out_value",
     "out_quota",
     "out_key_id",
     "keystile_verify.record",
     "keystile_keyring_admit.record",
+    "keystile_keyring_admit.value",
     "keystile_respond.requirement",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",
@@ -178,7 +180,7 @@ fn argument(function: &Function, parameter: &Parameter, header: &Header) -> Stri
         "char" if name == "buffer" => "S.buffer".to_owned(),
         "char" => "S.key".to_owned(),
         "uint8_t" => "S.random".to_owned(),
-        "uint64_t" => format!("&S.{name}"),
+        "uint64_t" | "void" => format!("&S.{name}"),
         "keystile_record *const" => "S.records".to_owned(),
         "keystile_plan_item" => "S.plan_items".to_owned(),
         "keystile_header" => "S.headers".to_owned(),

@@ -73,10 +73,10 @@ static void tour(void) {
     request.method = str("GET");
     request.path = str("/api/x");
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &decision, &ticket));
+                                                         &decision, NULL, &ticket));
     EXPECT(KEYSTILE_DENIED_PERMISSION,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &decision, &ticket));
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                                  &decision, NULL, &ticket));
     OK(keystile_respond(&decision, 0, requirement, NOW, &response));
     OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated));
     OK(keystile_keyring_drain_uses(keyring, &uses));

@@ -154,6 +154,80 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     keystile_requirement_free(write);
 }
 
+static void retain(void *value) { ++*(int *)value; }
+
+static void release(void *value) { --*(int *)value; }
+
+/* A value comes back with an allow by its record only, and each reference is released. */
+static void the_values_of_a_keyring(const keystile_verifier *verifier,
+                                    const keystile_change *change) {
+    const keystile_record *record = keystile_change_record_at(change, 0);
+    keystile_record_parts parts = parts_of(record);
+    keystile_request request = request_for(NULL, "GET", "/api/profile");
+    keystile_request elsewhere = request_for(NULL, "GET", "/elsewhere");
+    keystile_keyring_options options;
+    keystile_keyring *keyring = NULL, *without = NULL;
+    keystile_ticket ticket;
+    keystile_str key;
+    int first = 1, second = 1;
+    void *value = NULL, *untouched = &options;
+    OK(keystile_change_key(change, &key));
+
+    /* Both callbacks or none, and no value without them. */
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.retain_value = retain;
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    options.retain_value = NULL;
+    options.release_value = release;
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    options.release_value = NULL;
+    OK(keystile_keyring_new(verifier, &options, &without));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(without, key.data, key.len, &request, NOW,
+                                                         NULL, &untouched, &ticket));
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER,
+           keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, &first,
+                                  NOW, NULL, &untouched, &ticket));
+    CHECK(untouched == &options);
+    OK(keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                              NULL, &untouched, &ticket));
+    CHECK(untouched == NULL);
+    keystile_keyring_free(without);
+
+    options.retain_value = retain;
+    options.release_value = release;
+    OK(keystile_keyring_new(verifier, &options, &keyring));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         NULL, &value, &ticket));
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first, NOW,
+                              NULL, &value, &ticket));
+    CHECK(value == &first && first == 3);
+    release(value);
+    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, NULL, NULL, &ticket));
+    CHECK(first == 2);
+    untouched = &options;
+    EXPECT(KEYSTILE_DENIED_ENDPOINT,
+           keystile_keyring_check(keyring, key.data, key.len, &elsewhere, NOW, NULL, &untouched,
+                                  &ticket));
+    CHECK(untouched == &options && first == 2);
+
+    /* A fetch that was overtaken keeps nothing of its value. */
+    OK(keystile_keyring_invalidate(keyring, &parts.id));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         NULL, &untouched, &ticket));
+    OK(keystile_keyring_invalidate(keyring, &parts.id));
+    EXPECT(KEYSTILE_NEEDS_RECORD,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first,
+                                  NOW, NULL, &untouched, &ticket));
+    CHECK(untouched == &options && first == 2);
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &second, NOW,
+                              NULL, &value, &ticket));
+    CHECK(value == &second && second == 3);
+    keystile_keyring_free(keyring);
+    CHECK(first == 1 && second == 2);
+    release(value);
+}
+
 static void the_keyring(const keystile_verifier *verifier, const keystile_change *change) {
     const keystile_record *record = keystile_change_record_at(change, 0);
     keystile_record_parts parts = parts_of(record);
@@ -174,12 +248,12 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     OK(keystile_change_key(change, &key));
     OK(keystile_keyring_new(verifier, &options, &keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                         NOW, &decision, &ticket));
+                                                         NOW, &decision, NULL, &ticket));
     CHECK(memcmp(&ticket.lookup.key_id, &parts.id, sizeof parts.id) == 0);
     CHECK(ticket.lookup.digest_count == 0);
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &decision,
-                              &ticket));
-    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket));
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                              &decision, NULL, &ticket));
+    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL, &ticket));
     CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
 
     OK(keystile_keyring_drain_uses(keyring, &uses));
@@ -192,30 +266,32 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     /* A fetch that an invalidation overtakes must be repeated, and the revocation holds. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                         NOW, &decision, &ticket));
+                                                         NOW, &decision, NULL, &ticket));
     OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &decision, &ticket));
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                                  &decision, NULL, &ticket));
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                                  keystile_change_record_at(revoked, 0), NOW, &decision, &ticket));
-    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, keystile_keyring_check(keyring, key.data, key.len,
-                                                               &request, NOW, &decision, &ticket));
+                                  keystile_change_record_at(revoked, 0), NULL, NOW, &decision,
+                                  NULL, &ticket));
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED,
+           keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL,
+                                  &ticket));
     OK(keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
     OK(keystile_keyring_invalidate_all(keyring));
     /* A store that was restored from a backup has the record before the revocation. */
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &decision, &ticket));
+                                                         &decision, NULL, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW,
-                                  &decision, &ticket));
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                                  &decision, NULL, &ticket));
     OK(keystile_keyring_reset(keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &decision, &ticket));
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NOW, &decision,
-                              &ticket));
+                                                         &decision, NULL, &ticket));
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+                              &decision, NULL, &ticket));
     memset(&stats, 0, sizeof stats);
     stats.struct_size = sizeof stats;
     OK(keystile_keyring_stats_of(keyring, &stats));
@@ -323,6 +399,7 @@ int main(void) {
     records_survive_plain_fields_and_json(keystile_change_record_at(change, 0));
     decisions(verifier, change);
     the_keyring(verifier, change);
+    the_values_of_a_keyring(verifier, change);
     randomness_of_the_caller(format);
     peppers_and_rehash(format);
     lists_as_json();

@@ -90,7 +90,13 @@ static struct {
     keystile_permissions *permissions;
     keystile_endpoints *endpoints;
     keystile_networks *networks;
+    /* References to it: a misuse leaves none behind. */
+    long value;
 } S;
+
+static void retain_value(void *value) { ++*(long *)value; }
+
+static void release_value(void *value) { --*(long *)value; }
 
 /* A struct whose struct_size is wrong. */
 static inline void *wrong_size(size_t size) {
@@ -128,7 +134,9 @@ static void prepare(void) {
     OK(keystile_template_preset("admin", 5, &S.template));
     OK(keystile_credential_extractor_new(NULL, 0, 0, &S.credential_extractor));
     OK(keystile_verifier_new(S.format, NULL, &S.verifier));
-    OK(keystile_keyring_new(S.verifier, NULL, &S.keyring));
+    S.keyring_options.retain_value = retain_value;
+    S.keyring_options.release_value = release_value;
+    OK(keystile_keyring_new(S.verifier, &S.keyring_options, &S.keyring));
     OK(keystile_keyring_drain_uses(S.keyring, &S.uses));
     OK(keystile_digest_of(NULL, S.key, S_TEXT_LEN, &S.digest));
     OK(keystile_address_parse("192.0.2.7", 9, &S.address));
@@ -151,6 +159,7 @@ static void dismiss(void) {
     keystile_change_free(S.change);
     keystile_uses_free(S.uses);
     keystile_keyring_free(S.keyring);
+    CHECK(S.value == 0);
     keystile_verifier_free(S.verifier);
     keystile_credential_extractor_free(S.credential_extractor);
     keystile_template_free(S.template);

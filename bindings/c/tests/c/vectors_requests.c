@@ -158,10 +158,10 @@ static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key
     keystile_decision decision;
     OK(keystile_keyring_new(verifier, NULL, &keyring));
     keystile_status status = keystile_keyring_check(keyring, key.data, key.len, request,
-                                                    expected->now, &decision, &ticket);
+                                                    expected->now, &decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
-        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record,
-                                        expected->now, &decision, &ticket);
+        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record, NULL,
+                                        expected->now, &decision, NULL, &ticket);
     }
     EXPECT(expected->status, status);
     CHECK(decision.cause == expected->decision.cause && decision.kind == expected->decision.kind);

@@ -104,18 +104,18 @@ int main(int argc, char **argv) {
     request.method = str("GET");
     request.path = str("/api/metrics/cpu/load");
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         &decision, &ticket));
+                                                         &decision, NULL, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                              keystile_change_record_at(change, 0), NOW, &decision, &ticket));
+                              keystile_change_record_at(change, 0), NULL, NOW, &decision, NULL, &ticket));
     /* The first allow may allocate what a thread needs. */
-    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, &ticket));
+    OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL, &ticket));
 
     unsigned long before = allocations;
     for (size_t round = 0; round < rounds; round++) {
         double start = seconds();
         for (uint64_t turn = 0; turn < turns; turn++) {
             keystile_status status = keystile_keyring_check(keyring, key.data, key.len, &request,
-                                                            NOW, &decision, &ticket);
+                                                            NOW, &decision, NULL, &ticket);
             if (status != KEYSTILE_OK || decision.kind != KEYSTILE_DECISION_ALLOWED) {
                 return 1;
             }

@@ -46,7 +46,7 @@ static inline keystile_status ks_check(const keystile_keyring *keyring, const ch
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status =
-        keystile_keyring_check(keyring, key, key_len, &request, now, decision, &ticket);
+        keystile_keyring_check(keyring, key, key_len, &request, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         *as_of = ticket.as_of;
     }
@@ -68,7 +68,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status = keystile_keyring_admit(keyring, &ticket, key, key_len, &request,
-                                                    record, now, decision, &ticket);
+                                                    record, NULL, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         *as_of = ticket.as_of;
     }
