@@ -1,4 +1,4 @@
-//! Counting uses where many threads use one key.
+//! Counting uses when many threads use one key.
 
 use core::sync::atomic::AtomicUsize as StdAtomicUsize;
 use std::boxed::Box;
@@ -18,10 +18,10 @@ const CLOSED: u64 = u64::MAX;
 /// It begins as one number. Threads that collide on it are sent to a counter of several
 /// stripes (the idea of Java's `LongAdder`), so that a key that all threads use does not
 /// bounce one cache line between them. The number and the name of the stripes are one
-/// word: whoever closes the count knows of every stripe that was counted in.
+/// word, so a thread that closes the count knows of every stripe that was counted in.
 pub(super) struct Count(AtomicU64);
 
-/// The name of a key's stripes; it has none where it was never contended.
+/// The name of a key's stripes; a key that was never contended has none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stripes(u64);
 

@@ -35,7 +35,7 @@ pub(super) struct Entry<T> {
     expires_at: Option<UnixMillis>,
     /// Permissions, then endpoint rules, each as its own type lays it out.
     policy: Box<[u8]>,
-    /// Where the endpoint rules begin, counted from 1; none where there is no list.
+    /// Where the endpoint rules begin, counted from 1; none if there is no list.
     endpoints_at: Option<NonZeroU32>,
     pub(super) slot: u32,
     environment: Option<Environment>,
@@ -62,7 +62,7 @@ pub(super) struct Extras {
     overlap_until: Option<UnixMillis>,
     ends_at_first_use: Option<KeyId>,
     lineage: KeyId,
-    /// The meter of the lineage, where it is not the entry's own.
+    /// The meter of the lineage, if it is not the entry's own.
     meter: Option<Arc<SharedMeter>>,
 }
 
@@ -170,7 +170,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// What few records have, where this one has any of it.
+    /// What few records have, if this one has any of it.
     #[inline]
     pub(super) fn extras(&self) -> Option<&Extras> {
         self.extras.as_deref()
@@ -216,7 +216,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// What is left of the limit in a state, where there is one.
+    /// What is left of the limit in a state, if there is a limit.
     #[inline(always)]
     pub(super) fn quota(&self, state: RateState, now: UnixMillis) -> Option<Quota> {
         self.rate_limit
@@ -229,12 +229,12 @@ impl<T> Entry<T> {
         &self.rate
     }
 
-    /// The meter of its lineage, where it spends from that.
+    /// The meter of its lineage, if it spends from that.
     pub(super) fn shared_meter(&self) -> Option<&SharedMeter> {
         self.extras.as_deref()?.meter.as_deref()
     }
 
-    /// Until when a meter in this state remembers something; nothing where it is as new.
+    /// Until when a meter in this state remembers something; nothing if it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
         let limit = self
             .rate_limit
@@ -249,12 +249,12 @@ impl<T> Entry<T> {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Ends the entry: whoever looks from now on asks the store.
+    /// Ends the entry: a check that begins later asks the store.
     pub(super) fn mark_stale(&self) {
         self.live.store(false, Ordering::Release);
     }
 
-    /// Notes a use, writing only where that changes something.
+    /// Notes a use, writing only if that changes something.
     #[inline]
     pub(super) fn note_use(&self, now: UnixMillis) {
         if !self.used.load(Ordering::Relaxed) {

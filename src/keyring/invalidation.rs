@@ -1,4 +1,4 @@
-//! When what was invalidated last: the one clock that cached records are held against.
+//! When what was invalidated last: the one clock that cached records are compared with.
 //!
 //! It counts invalidations, not time. A fetch takes the count before it begins; whatever
 //! it brings is good only if nothing that concerns it was invalidated since.
@@ -39,13 +39,13 @@ impl Invalidations {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Everything that was fetched so far is void.
+    /// Invalidates everything that was fetched so far.
     pub(super) fn everything(&self) {
         let at = self.next();
         self.everything.fetch_max(at, Ordering::SeqCst);
     }
 
-    /// Everything is void, and so are the versions that were seen.
+    /// Invalidates everything, and the versions that were seen.
     pub(super) fn versions(&self) {
         let at = self.next();
         self.versions.fetch_max(at, Ordering::SeqCst);
@@ -57,7 +57,7 @@ impl Invalidations {
         self.versions.load(Ordering::SeqCst) <= as_of
     }
 
-    /// Everything of this owner that was fetched so far is void.
+    /// Invalidates everything of this owner that was fetched so far.
     pub(super) fn owner(&self, hash: u64) {
         let at = self.next();
         if let Some(slot) = self.owners.get(usize::from(owner_slot(hash))) {
@@ -65,7 +65,7 @@ impl Invalidations {
         }
     }
 
-    /// Fetches of this id that are under way are void.
+    /// Invalidates fetches of this id that are under way.
     pub(super) fn id(&self, hash: u64) {
         let at = self.next();
         if let Some(slot) = by_hash(&self.ids, hash) {
@@ -74,7 +74,7 @@ impl Invalidations {
     }
 
     /// Whether nothing that concerns a cached record was invalidated since `as_of`. Single
-    /// ids are not asked for: they are struck in their own entries.
+    /// ids are not asked for: their own entries are marked stale.
     #[inline]
     pub(super) fn is_current(&self, owner: Option<OwnerSlot>, as_of: u64) -> bool {
         let owner_at = |slot| self.owners.get(usize::from(slot));

@@ -1,5 +1,5 @@
-//! What was spent where no one cached key holds it: the meters that lineages share, and
-//! the debts of keys that were evicted.
+//! What was spent outside of single entries: the meters that lineages share, and the debts
+//! of keys that were evicted.
 
 use core::hash::Hash;
 use std::collections::HashMap;
@@ -84,7 +84,7 @@ impl Lineages {
 }
 
 /// A map that is swept whenever it has grown to twice what the last sweep left: each
-/// sweep is paid for by as many insertions. Where it is full, insertions that found no room
+/// sweep is paid for by as many insertions. If it is full, insertions that found no room
 /// pay for the next one.
 struct ExpiringMap<K, V> {
     map: HashMap<K, V, Hashing>,

@@ -9,7 +9,7 @@ use crate::time::{Millis, UnixMillis};
 
 /// No rate state: the limiter refuses before it gets there.
 const CLOSED: u64 = u64::MAX;
-/// By how much a clock is set back at least where that is believed: threads that read it one
+/// By how much a clock is set back at least for that to be believed: threads that read it one
 /// after the other may ask in another order.
 const SET_BACK_MIN: Millis = Millis::from_secs(60);
 /// Uses that are not counted.
@@ -18,11 +18,11 @@ const UNCOUNTED: u64 = u64::MAX;
 /// A rate limit's memory in an entry, until another entry takes it over.
 ///
 /// A record that is refreshed gets a new entry, and what was spent goes along: closing
-/// the old meter takes its last state, and whoever is about to spend from it comes to
-/// know. So nothing is spent twice.
+/// the old meter takes its last state, and a thread that is about to spend from it sees
+/// that it is closed. So nothing is spent twice.
 pub(super) struct RateMeter(AtomicU64);
 
-/// What was spent: the state behind it, and the uses that are left where they are counted.
+/// What was spent: the resulting state, and the uses that are left if they are counted.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Spent {
     pub(super) rate: RateState,
@@ -41,7 +41,7 @@ impl RateMeter {
         Self(AtomicU64::new(state.to_bits()))
     }
 
-    /// Spends one request. `reach` is how far ahead of the clock a state may lie, where the
+    /// Spends one request. `reach` is how far ahead of the clock a state may lie, if the
     /// meter is that of other limits too.
     ///
     /// A state further ahead than that was left before the clock was set back, or by a limit
@@ -113,7 +113,7 @@ impl RateMeter {
     }
 }
 
-/// A state that lies too far ahead of the clock, brought back; nothing where it does not.
+/// A state that lies too far ahead of the clock, brought back; nothing if it does not.
 #[cold]
 fn held(state: RateState, reach: Millis, clock: Clock) -> Option<RateState> {
     let after = |instant: UnixMillis, span| instant.plus(span).unwrap_or(UnixMillis::MAX);
@@ -154,7 +154,7 @@ impl SharedMeter {
         }
     }
 
-    /// Uses that are left, where they are counted.
+    /// Uses that are left, if they are counted.
     pub(super) fn remaining(&self) -> Option<u64> {
         let remaining = self.remaining.load(Ordering::Acquire);
         (remaining != UNCOUNTED).then_some(remaining)

@@ -1,4 +1,4 @@
-//! Keys that a store did not know, remembered for a short time in bounded space.
+//! The negative cache: keys that a store did not know, for a short time and in limited space.
 
 use core::hash::{BuildHasher, Hash};
 use std::boxed::Box;
@@ -32,7 +32,7 @@ struct Refused {
     until: UnixMillis,
 }
 
-/// Why a key was refused by what a store said.
+/// Why a key was refused by what a store answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Unknown,
@@ -50,7 +50,7 @@ impl<S: BuildHasher> NegativeCache<S> {
         }
     }
 
-    /// What a store last said of this very text, while it holds.
+    /// What a store last answered for this very text, while it is valid.
     pub(super) fn find(
         &self,
         id: Option<KeyId>,
@@ -67,7 +67,7 @@ impl<S: BuildHasher> NegativeCache<S> {
             };
             let same = absent.id == id && absent.tag.is(tag);
             let left = absent.until.since(now);
-            // More is left than ever was where the clock stepped back.
+            // If the clock stepped back, more is left than ever was.
             let fresh = left > Millis::ZERO && left <= self.ttl;
             (same && holds && fresh).then_some(absent.cause)
         })

@@ -1,4 +1,4 @@
-//! Which cached key goes when there is no room: second chance, by a hand that walks round.
+//! Which key is evicted when there is no room: second chance, by a hand that goes round.
 
 use std::boxed::Box;
 use std::vec::Vec;
@@ -35,7 +35,7 @@ impl SecondChance {
         }
     }
 
-    /// A slot for a new key; nothing where even the slack for threads that are about to
+    /// A slot for a new key; nothing if even the slack for threads that are about to
     /// evict is used up.
     pub(super) fn enter(&self, id: KeyId) -> Option<u32> {
         let mut slots = lock(&self.slots);

@@ -70,7 +70,7 @@ impl Tagger {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proof {
     pub(super) tag: Tag,
-    /// What stands before the tagged part and the id, where that is not the whole text.
+    /// What precedes the tagged part and the id, if that is not the whole text.
     head: Option<Head>,
 }
 
@@ -83,7 +83,7 @@ struct Head {
     start: [u8; HEAD_BYTES_MAX],
 }
 
-/// The longest head that is compared as it is; behind a longer one the whole text is
+/// The longest head that is compared as it is; with a longer one the whole text is
 /// tagged. As long as an id, so that no more than an id is kept of what follows.
 const HEAD_BYTES_MAX: usize = 16;
 
@@ -122,7 +122,7 @@ impl Tag {
         [low, u64::from_ne_bytes(rest)]
     }
 
-    /// The tag as the key of a map. A look-up by it is proof: nobody can aim at one.
+    /// The tag as the key of a map. A lookup by it is proof: no one can aim at one.
     pub(super) const fn to_bits(self) -> u128 {
         u128::from_ne_bytes(self.0)
     }
