@@ -199,7 +199,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
         Status::Active => {}
         Status::Suspended => {
             return Err(state(
-                "a key must be active to be rotated; this one is suspended",
+                "a key must be active to be rotated; resume it first",
             ));
         }
         Status::Revoked { .. } => {

@@ -10,10 +10,6 @@ pub trait KeyChecker: Send + Sync {
     ///
     /// # Errors
     /// If only the store can tell.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a decision makes no heap allocation"
-    )]
     fn try_check(
         &self,
         credential: &[u8],

@@ -35,7 +35,7 @@ const ARGUMENTS: &[Row] = &[
         "name@host",
     ),
     (&["issue", "--client", "a", "--owner", ""], "1 to 255 bytes"),
-    (&["issue", "--client", "a", "--env", "Live"], "a-z and 0-9"),
+    (&["issue", "--client", "a", "--env", "Live"], "a-z or 0-9"),
     (
         &["issue", "--client", "a", "--env", "verylongname1"],
         "1 to 12",
@@ -83,7 +83,7 @@ const ARGUMENTS: &[Row] = &[
             "--permission",
             "write",
         ],
-        "no more than the template",
+        "must not exceed its template",
     ),
     (
         &["issue", "--client", "a", "--network", "10.0.0.1/8"],
@@ -167,21 +167,21 @@ const ARGUMENTS: &[Row] = &[
         "AND, OR and parentheses",
     ),
     (&["verify", "--requires", ""], "AND, OR and parentheses"),
-    (&["verify", "--requires", "read:*"], "without wildcard"),
+    (&["verify", "--requires", "read:*"], "without a wildcard"),
     (&["verify", "--method", "GET"], "--path <P>"),
     (&["verify", "--method", "get", "--path", "/x"], "upper-case"),
     (&["verify", "--path", ""], "must be the path of a request"),
     (&["verify", "--ip", "localhost"], "IPv4 or IPv6"),
     (&["verify", "--ip", "10.0.0.0/8"], "IPv4 or IPv6"),
-    (&["verify", "--env", "-"], "a-z and 0-9"),
+    (&["verify", "--env", "-"], "a-z or 0-9"),
     (&["inspect", "key"], "standard input or KEYSTILE_KEY"),
     (&["list", "--limit", "0"], "1 or more"),
     (&["list", "--limit", "many"], "1 or more"),
     (&["list", "extra"], "unknown argument"),
     (&["show"], "<ID>"),
-    (&["show", "1"], "a key id is 16"),
-    (&["show", "2AbCdEfGhIjKlMnO"], "beginning with 1"),
-    (&["show", "1AbCdEfGhIjKlMn_"], "a key id is 16"),
+    (&["show", "1"], "a key id must be 16"),
+    (&["show", "2AbCdEfGhIjKlMnO"], "the first of them 1"),
+    (&["show", "1AbCdEfGhIjKlMn_"], "a key id must be 16"),
     (
         &["show", "1AbCdEfGhIjKlMnO", "1AbCdEfGhIjKlMnO"],
         "unknown argument",
@@ -201,7 +201,7 @@ const ARGUMENTS: &[Row] = &[
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "91d"],
-        "no longer than the greatest age",
+        "not be longer than the maximum age",
     ),
     (
         &[
@@ -212,7 +212,7 @@ const ARGUMENTS: &[Row] = &[
             "--max-age",
             "1d",
         ],
-        "no longer than the greatest age",
+        "not be longer than the maximum age",
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--max-age", "91d"],
@@ -223,7 +223,7 @@ const ARGUMENTS: &[Row] = &[
         "1 hour to 90 days",
     ),
     (&["plan", "--within", "soon"], "must be a duration"),
-    (&["events", "all"], "a key id is 16"),
+    (&["events", "all"], "a key id must be 16"),
     (&["events", "--after", "-"], "1 or more"),
     (&["template"], "template: expected a command: list"),
     (
@@ -315,9 +315,9 @@ fn unknown_ids_and_states_change_nothing() {
         assert_refused(&program, row);
     }
     for (command, id, said) in [
-        ("suspend", &revoked, "only an active key"),
-        ("resume", &revoked, "only a suspended key"),
-        ("rotate", &revoked, "a revoked key"),
+        ("suspend", &revoked, "must be active to be suspended"),
+        ("resume", &revoked, "must be suspended to be resumed"),
+        ("rotate", &revoked, "this one is revoked"),
         ("rotate", &suspended, "resume it first"),
         ("rotate", &replaced, "rotate its successor"),
     ] {
