@@ -198,9 +198,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     match record.status {
         Status::Active => {}
         Status::Suspended => {
-            return Err(state(
-                "a key must be active to be rotated; resume it first",
-            ));
+            return Err(state("a key must be active to be rotated; resume it first"));
         }
         Status::Revoked { .. } => {
             return Err(state(

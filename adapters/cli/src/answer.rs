@@ -2,8 +2,8 @@
 
 use keystile::{Allowed, Decision, Denial, KeyRecord, Requirement, StatusPolicy};
 
-use crate::clock;
 use crate::duration::spell_wait;
+use crate::rfc3339;
 
 /// The decision as a line.
 pub(crate) fn line(
@@ -28,7 +28,7 @@ fn allow(allowed: &Allowed, client_name: &str) -> String {
         line.push_str(&format!("  {uses} uses left"));
     }
     if let Some(notice) = &allowed.notice {
-        let until = clock::spell(notice.until);
+        let until = rfc3339::in_seconds(notice.until);
         line.push_str(&format!(
             "  replaced by {}, ends {until}",
             notice.replaced_by

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::list::PAGE;
-use crate::{clock, values};
+use crate::{rfc3339, values};
 
 /// Show the audit log: when keys were issued, rotated, revoked and so on.
 ///
@@ -66,7 +66,7 @@ fn print(number: u64, event: &Event, json: bool, io: &mut Io<'_>) -> Result<(), 
     let reason = event.reason.as_deref();
     let successor = event.successor.as_ref().map(KeyId::as_str);
     let (kind, key_id) = (event.kind.as_str(), event.key_id.as_str());
-    let at = clock::spell(event.at);
+    let at = rfc3339::in_seconds(event.at);
     let detail = match (reason, successor) {
         (Some(reason), _) => reason.to_owned(),
         (None, Some(successor)) => format!("successor {successor}"),

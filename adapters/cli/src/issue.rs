@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::print_new_key::print_new_key;
 use crate::view::joined;
-use crate::{clock, values};
+use crate::{rfc3339, values};
 
 /// Issue a key and print it, once.
 ///
@@ -169,7 +169,9 @@ fn describe(record: &KeyRecord, io: &mut Io<'_>) {
     }
     row(
         "expires",
-        &record.expires_at.map_or("never".to_owned(), clock::spell),
+        &record
+            .expires_at
+            .map_or("never".to_owned(), rfc3339::in_seconds),
     );
     io.note("This is the only time the key is shown; the store keeps only its digest.");
 }

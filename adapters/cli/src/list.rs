@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::view::{joined, standing};
-use crate::{clock, values};
+use crate::{rfc3339, values};
 
 /// List keys, in the order in which they were issued.
 ///
@@ -75,7 +75,9 @@ const HEADING: &str = "ID                STATUS     EXPIRES               ENV   
 
 /// Columns have a fixed width: to fit them, all records would have to be read first.
 fn row(record: &KeyRecord, now: UnixMillis) -> String {
-    let expires = record.expires_at.map_or("never".to_owned(), clock::spell);
+    let expires = record
+        .expires_at
+        .map_or("never".to_owned(), rfc3339::in_seconds);
     let environment = record
         .environment
         .map_or("-".to_owned(), |name| name.to_string());

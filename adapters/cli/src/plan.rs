@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::list::PAGE;
-use crate::{clock, duration};
+use crate::{duration, rfc3339};
 
 /// List keys that are due for a notice, a rotation or a clean-up. Changes nothing.
 ///
@@ -93,11 +93,11 @@ fn print(
             client_name: &record.client_name,
             client_email: record.client_email.as_deref(),
             action: word,
-            at: clock::spell_exactly(at),
+            at: keystile_serve::rfc3339(at),
             lead: lead.map(duration::spell),
         });
     }
-    let at = clock::spell(at);
+    let at = rfc3339::in_seconds(at);
     io.line(&format!(
         "{}  {word:<8}  {at:<20}  {}",
         record.id, record.client_name

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::print_new_key::{Replaced, print_new_key};
-use crate::{clock, duration, values};
+use crate::{duration, rfc3339, values};
 
 /// Replace a key with a new one, and print the new key, once.
 ///
@@ -61,7 +61,7 @@ pub(crate) async fn run(
     let successor = &rotated.successor;
     let replaced = Replaced {
         key_id: id.as_str(),
-        ends_at: clock::spell_exactly(end),
+        ends_at: keystile_serve::rfc3339(end),
     };
     print_new_key(
         &rotated.key,
@@ -79,9 +79,12 @@ pub(crate) async fn run(
         ));
         let expires = successor
             .expires_at
-            .map_or("never".to_owned(), clock::spell);
+            .map_or("never".to_owned(), rfc3339::in_seconds);
         io.note(&format!("  the new key expires  {expires}"));
-        io.note(&format!("  the old key ends     {}", clock::spell(end)));
+        io.note(&format!(
+            "  the old key ends     {}",
+            rfc3339::in_seconds(end)
+        ));
         if policy.ends_on_first_use() {
             io.note("  or as soon as the new key is used");
         }

@@ -10,7 +10,7 @@ use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::view::{joined, standing};
-use crate::{clock, values};
+use crate::{rfc3339, values};
 
 /// Show what the store keeps about a key, except its digest.
 ///
@@ -59,7 +59,10 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
     );
     optional("status", Some(standing(record, now).to_owned()));
     if let Status::Revoked { at, reason } = &record.status {
-        optional("revoked", Some(format!("{}: {reason}", clock::spell(*at))));
+        optional(
+            "revoked",
+            Some(format!("{}: {reason}", rfc3339::in_seconds(*at))),
+        );
     }
     optional(
         "permissions",
@@ -85,18 +88,29 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
         record.scope_type.as_ref().map(ToString::to_string),
     );
     optional("metadata", record.metadata.as_deref().map(one_line));
-    optional("issued", Some(clock::spell(record.created_at)));
+    optional("issued", Some(rfc3339::in_seconds(record.created_at)));
     optional(
         "last used",
-        Some(record.last_used_at.map_or("never".to_owned(), clock::spell)),
+        Some(
+            record
+                .last_used_at
+                .map_or("never".to_owned(), rfc3339::in_seconds),
+        ),
     );
     optional(
         "expires",
-        Some(record.expires_at.map_or("never".to_owned(), clock::spell)),
+        Some(
+            record
+                .expires_at
+                .map_or("never".to_owned(), rfc3339::in_seconds),
+        ),
     );
     optional("lineage", Some(record.lineage.to_string()));
     optional("replaced by", record.replaced_by.map(|id| id.to_string()));
-    optional("overlap until", record.overlap_until.map(clock::spell));
+    optional(
+        "overlap until",
+        record.overlap_until.map(rfc3339::in_seconds),
+    );
     optional(
         "first use ends",
         record.ends_at_first_use.map(|id| id.to_string()),

@@ -9,8 +9,8 @@
 //! use std::sync::Arc;
 //! use bytes::Bytes;
 //! use http::{Request, Response};
-//! use keystile::{KeyFormat, StatusPolicy, Verifier};
-//! use keystile_http::{Client, Connection, Gate, RequestContext, ResponseHeaders, system_time};
+//! use keystile::{KeyFormat, StatusPolicy, UnixMillis, Verifier};
+//! use keystile_http::{Client, Connection, Gate, RequestContext, ResponseHeaders};
 //! use keystile_store::{Authenticator, MemoryStore};
 //!
 //! async fn handle(
@@ -21,7 +21,7 @@
 //!     let client = Client::of(Some(connection), None, request.headers());
 //!     let wanted = keystile::Request::new()
 //!         .endpoint(request.method().as_str(), request.uri().path());
-//!     let now = system_time().expect("a clock that is set");
+//!     let now = UnixMillis::now().expect("a clock that is set");
 //!     let context = RequestContext::new(request.headers(), wanted, client.address, now);
 //!     match gate.check(&context).await {
 //!         Ok(passed) => {
@@ -70,7 +70,6 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod client_address;
-mod clock;
 mod credential;
 mod error_chain;
 mod gate;
@@ -82,7 +81,6 @@ mod response_headers;
 mod throttle;
 
 pub use client_address::{Client, Connection};
-pub use clock::system_time;
 pub use credential::{Carriers, CredentialHeaders};
 pub use error_chain::ErrorChain;
 pub use gate::{Gate, RequestContext};

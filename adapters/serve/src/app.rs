@@ -8,7 +8,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keystile::{Request, Requirement, UnixMillis};
-use keystile_http::{ErrorChain, Gate, Passed, Refused, RequestContext, system_time};
+use keystile_http::{ErrorChain, Gate, Passed, Refused, RequestContext};
 
 use crate::backend::{Backend, Checker};
 use crate::problem::Problem;
@@ -58,8 +58,8 @@ impl App {
         address: Option<IpAddr>,
     ) -> Result<Judged, Problem> {
         let start = Instant::now();
-        let now = system_time()
-            .ok_or_else(|| Problem::unavailable("The server's clock is out of range."))?;
+        let now = UnixMillis::now()
+            .map_err(|_| Problem::unavailable("The server's clock is out of range."))?;
         let context = RequestContext::new(headers, request, address, now);
         // Boxed: the compiler cannot see that the bare future is `Send` in every handler.
         let check: BoxFuture<'_, _> = Box::pin(self.gate.check(&context));

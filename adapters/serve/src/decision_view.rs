@@ -4,7 +4,7 @@ use keystile::{Decision, KeyRecord, Requirement, StatusPolicy};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock;
+use crate::rfc3339::rfc3339;
 
 /// A decision. All fields are always present; what does not apply is null, and `missing` is
 /// empty. Nothing about a key is disclosed before its secret is verified.
@@ -68,7 +68,7 @@ impl DecisionView {
                 retry_after_seconds: None,
                 remaining_uses: allowed.remaining_uses,
                 replaced_by: allowed.notice.map(|notice| notice.replaced_by.to_string()),
-                ends_at: allowed.notice.map(|notice| clock::spell(notice.until)),
+                ends_at: allowed.notice.map(|notice| rfc3339(notice.until)),
             },
             Decision::Deny(denial) => Self {
                 decision: "deny",

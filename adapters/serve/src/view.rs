@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::clock;
+use crate::rfc3339::rfc3339;
 
 /// A key, without its text and its digest. Times are RFC 3339 in UTC.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,14 +115,14 @@ impl KeyView {
             remaining_uses: record.remaining_uses,
             template: record.scope_type.as_ref().map(ToString::to_string),
             metadata: record.metadata.as_deref().map(metadata),
-            created_at: clock::spell(record.created_at),
-            last_used_at: record.last_used_at.map(clock::spell),
-            expires_at: record.expires_at.map(clock::spell),
-            revoked_at: revoked_at.map(clock::spell),
+            created_at: rfc3339(record.created_at),
+            last_used_at: record.last_used_at.map(rfc3339),
+            expires_at: record.expires_at.map(rfc3339),
+            revoked_at: revoked_at.map(rfc3339),
             revoke_reason,
             lineage: record.lineage.to_string(),
             replaced_by: record.replaced_by.map(|id| id.to_string()),
-            overlap_until: record.overlap_until.map(clock::spell),
+            overlap_until: record.overlap_until.map(rfc3339),
             ends_at_first_use: record.ends_at_first_use.map(|id| id.to_string()),
             version: record.version,
         }
@@ -151,7 +151,7 @@ impl EventView {
     pub fn new(number: u64, event: &Event) -> Self {
         Self {
             number,
-            at: clock::spell(event.at),
+            at: rfc3339(event.at),
             kind: event.kind.as_str(),
             key_id: event.key_id.to_string(),
             reason: event.reason.as_deref().map(str::to_owned),

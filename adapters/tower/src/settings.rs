@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 use keystile::{Environment, Networks, StatusPolicy, UnixMillis};
-use keystile_http::{Connection, Gate, system_time};
+use keystile_http::{Connection, Gate};
 use keystile_store::Authenticator;
 
 /// Finds the connection among what the server put into a request's extensions.
@@ -32,7 +32,7 @@ impl<S> Settings<S> {
             encrypted_only: false,
             connection_by: None,
             proxies: None,
-            clock: system_time,
+            clock: || UnixMillis::now().ok(),
         }
     }
 }

@@ -11,9 +11,9 @@ use super::issue::millis;
 use super::list::{PAGE_MAX, size};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::clock;
 use crate::extract::{Asked, Form};
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::rfc3339::rfc3339;
 
 /// The longest time to look ahead: 100 years of 365.25 days.
 const WITHIN_SECONDS_MAX: u64 = 3_155_760_000;
@@ -119,7 +119,7 @@ fn due<'r>(
             client_name: record.client_name.to_string(),
             client_email: record.client_email.as_deref().map(str::to_owned),
             action,
-            at: clock::spell(at),
+            at: rfc3339(at),
             lead_seconds: lead.map(|lead| lead.secs_ceil()),
         })
     })

@@ -12,9 +12,9 @@ use super::NewKey;
 use super::issue::millis;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::clock;
 use crate::extract::{Body, Form, Id};
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::rfc3339::rfc3339;
 use crate::view::KeyView;
 
 /// How the old key ends and how long the new one lives.
@@ -88,7 +88,7 @@ pub(crate) async fn rotate(
         key: rotated.key.expose().to_owned(),
         key_id: successor.id.to_string(),
         replaces: Some(id.to_string()),
-        replaced_ends_at: Some(clock::spell(end)),
+        replaced_ends_at: Some(rfc3339(end)),
         record: KeyView::new(successor, caller.now),
     };
     Ok((StatusCode::CREATED, Json(new)).into_response())
