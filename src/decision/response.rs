@@ -21,8 +21,8 @@ pub struct Response {
     pub status: u16,
     /// Header fields, in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// A JSON object with `error`, `message` and `code`, and `missing` where permissions
-    /// were.
+    /// A JSON object with `error`, `message` and `code`, and `missing` if permissions are
+    /// missing.
     pub body: String,
 }
 
@@ -46,13 +46,13 @@ pub fn respond(
 ) -> Response {
     let code = denial.code();
     let status = code.status(policy);
-    // A denial is never to be kept by a cache between.
+    // No cache on the way may store a denial.
     let mut headers = Vec::from([
         ("content-type", "application/json".to_string()),
         ("cache-control", "no-store".to_string()),
     ]);
     if status == 401 {
-        // RFC 6750, section 3: no error code where no credential was sent.
+        // RFC 6750, section 3: no error code if no credential was sent.
         let challenge = match code {
             DenialCode::MissingCredential => "Bearer",
             _ => "Bearer error=\"invalid_token\"",
@@ -92,7 +92,7 @@ pub fn respond(
 }
 
 /// Header fields for the response to a request that was allowed: the rate limit, and
-/// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) where the key is being replaced.
+/// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) if the key is being replaced.
 #[must_use]
 pub fn allowed_headers(allowed: &Allowed, now: UnixMillis) -> Vec<(&'static str, String)> {
     let mut headers = Vec::new();

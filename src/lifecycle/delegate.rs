@@ -1,4 +1,4 @@
-//! A key derived from a key: never more than its source.
+//! A key that is derived from another, and never may do more than its source.
 
 use rand_core::TryCryptoRng;
 
@@ -11,15 +11,15 @@ use crate::lifecycle::status::state;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
-/// Issues a key on behalf of the holder of `source`, which never holds more than that.
+/// Issues a key that is derived from `source`, and may never do more than it.
 ///
-/// What the request leaves open is taken from the source, but for the permissions: a
-/// derived key has those that were asked for. Owner and environment are the source's.
+/// Settings that the request leaves out are those of the source, except for permissions: a
+/// derived key has only those that were requested. Owner and environment are the source's.
 ///
 /// # Errors
 /// [`ErrorKind::Exceeds`] if permissions, endpoints, networks, rate limit, uses or
-/// lifetime go beyond the source's, or if another owner or environment is asked for.
-/// [`ErrorKind::State`] if the source is not live. Else as [`issue`].
+/// lifetime exceed the source's, or if another owner or environment is requested.
+/// [`ErrorKind::State`] if the source is not valid now. Otherwise as [`issue`].
 ///
 /// ```
 /// # use keystile::*;
@@ -47,7 +47,7 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
         return Err(state("a key must be live to derive another from it"));
     }
     let mut request = request.clone();
-    // A source of no owner or environment has no more of them to give than one of another.
+    // A source without an owner or environment cannot give one, just as it cannot give another.
     let other_owner = request.owner.is_some() && request.owner != source.owner;
     let other_environment =
         request.environment.is_some() && request.environment != source.environment;

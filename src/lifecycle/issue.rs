@@ -31,7 +31,7 @@ pub struct Issued {
 ///
 /// # Errors
 /// [`ErrorKind::Randomness`] if the source fails: there is no weaker key to fall back on.
-/// [`ErrorKind::Exceeds`] if more is asked for than the template holds.
+/// [`ErrorKind::Exceeds`] if the request exceeds the template.
 /// [`ErrorKind::Time`] if the lifetime ends after the year 9999.
 /// [`ErrorKind::Format`] if the format reads any prefix, and so has none to write.
 ///

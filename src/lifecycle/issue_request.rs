@@ -22,8 +22,8 @@ const USES_MAX: u64 = i64::MAX.unsigned_abs();
 /// Defaults are the most restrictive: no permissions, and an end after 90 days. A key that
 /// never expires must be [asked for](Self::never_expires).
 ///
-/// Setters take a value or an `Option` of it, so that what a caller may leave out needs no
-/// `if`; `None` is the default. What has a checked type is a field too.
+/// Setters take a value or an `Option` of it, so that optional input needs no `if`; `None`
+/// is the default. Fields of checked types are public too.
 ///
 /// ```
 /// use keystile::{IssueRequest, Millis, ScopeTemplate};
@@ -57,7 +57,7 @@ pub struct IssueRequest {
     pub(crate) metadata: Option<Box<str>>,
 }
 
-/// How long a key lives; "for ever" is a word of its own, never a missing number.
+/// How long a key lives; "forever" is its own variant, never a missing number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     For(Millis),
@@ -94,7 +94,7 @@ impl IssueRequest {
     /// The address that notices go to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] past 255 bytes or with control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
     pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.client_email = email
             .into()
@@ -106,7 +106,7 @@ impl IssueRequest {
     /// The account or tenant that the key belongs to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] past 255 bytes or with control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
     pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.owner = owner
             .into()
@@ -129,7 +129,7 @@ impl IssueRequest {
 
     /// The template that the key gets its permissions, limit and endpoints from.
     ///
-    /// What is asked for beside it must lie within it.
+    /// Other settings may only narrow it.
     #[must_use]
     pub fn template(mut self, template: impl Into<Option<ScopeTemplate>>) -> Self {
         self.template = template.into();
@@ -182,10 +182,10 @@ impl IssueRequest {
         self
     }
 
-    /// How many times the key may be used in all.
+    /// How many times the key may be used in total.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] for 0 and beyond `i64::MAX`, which SQL cannot count.
+    /// [`ErrorKind::Limit`] for 0 and for more than `i64::MAX`, the largest integer in SQL.
     pub fn uses(mut self, uses: impl Into<Option<u64>>) -> Result<Self, Error> {
         self.uses = uses.into();
         if self
@@ -203,7 +203,7 @@ impl IssueRequest {
     /// How long the key lives.
     ///
     /// # Errors
-    /// [`ErrorKind::Time`] for no time at all.
+    /// [`ErrorKind::Time`] if the lifetime is zero.
     pub fn expires_in(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
         self.lifetime = lifetime.into().map(Lifetime::For);
         if self.lifetime == Some(Lifetime::For(Millis::ZERO)) {
@@ -225,7 +225,7 @@ impl IssueRequest {
     /// Custom JSON text.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] past 16 KiB.
+    /// [`ErrorKind::Record`] if it is longer than 16 KiB.
     pub fn metadata<'a>(mut self, json: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         let json = json.into();
         if json.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {

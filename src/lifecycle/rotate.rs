@@ -1,4 +1,4 @@
-//! Rotation: a successor of the same lineage, and an overlap in which both keys live.
+//! Rotation: a successor of the same lineage, and an overlap during which both keys are valid.
 
 use alloc::vec::Vec;
 
@@ -18,7 +18,7 @@ use crate::time::{Millis, UnixMillis};
 const MAX_AGE_DAYS_MAX: u32 = 90;
 const MAX_AGE_HOURS_MIN: u32 = 1;
 
-/// How keys grow old and are replaced.
+/// How old keys may become, and how they are replaced.
 ///
 /// ```
 /// use keystile::{Millis, RotationPolicy};
@@ -66,10 +66,10 @@ impl RotationPolicy {
         Self { max_age, ..self }.checked()
     }
 
-    /// How long the old key lives on beside its successor; zero ends it at once.
+    /// How long the old key stays valid together with its successor; zero ends it at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Time`] if it is longer than the greatest age.
+    /// [`ErrorKind::Time`] if it is longer than the maximum age.
     pub fn with_overlap(self, overlap: Millis) -> Result<Self, Error> {
         Self { overlap, ..self }.checked()
     }
@@ -81,7 +81,7 @@ impl RotationPolicy {
         self
     }
 
-    /// How long before its end a key is due for a notice; any number of times.
+    /// How long before its end a key is due for a notice; any number of lead times.
     #[must_use]
     pub fn with_notice_leads<I: IntoIterator<Item = Millis>>(mut self, leads: I) -> Self {
         self.notice_leads = leads.into_iter().collect();
@@ -101,7 +101,7 @@ impl RotationPolicy {
         self.max_age
     }
 
-    /// How long the old key lives on.
+    /// How long the old key stays valid.
     #[must_use]
     pub const fn overlap(&self) -> Millis {
         self.overlap
@@ -136,31 +136,32 @@ impl RotationPolicy {
     }
 }
 
-/// A successor and what became of the keys before it; a store writes all or nothing.
+/// A successor and the changes to its predecessors; a store writes all of them or none.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rotated {
-    /// The successor's text, for its owner alone.
+    /// The successor's text, for its owner only.
     pub key: ApiKey,
     /// The successor's record.
     pub successor: KeyRecord,
-    /// The records that changed: the replaced key's, and that of a still older key whose
-    /// overlap this rotation cut short. Their versions are one more.
+    /// The records that changed: that of the replaced key, and that of an older key if this
+    /// rotation cut its overlap short. Each version is one higher.
     pub changed: Vec<KeyRecord>,
-    /// What an audit keeps.
+    /// The event for the audit log.
     pub event: Event,
 }
 
 /// Gives `record` a successor of the same lineage, with the same rights.
 ///
-/// The old key lives to the end of the overlap or to its own expiry, whichever is first.
-/// The successor's expiry counts from `now`. At every instant at least one key of the
-/// lineage lives, and never more than two: `siblings`, the other records of the lineage,
-/// are looked through for an older key that is still in its overlap, which ends now.
+/// The old key is valid until the end of the overlap or its own expiry, whichever is first.
+/// The successor's lifetime starts at `now`. At every instant at least one key of the
+/// lineage is valid, and never more than two: if one of `siblings`, the other records of the
+/// lineage, is still in its overlap, that overlap ends now.
 ///
 /// # Errors
-/// [`ErrorKind::State`] if the key is revoked, suspended, expired or replaced already.
-/// [`ErrorKind::Record`] if a sibling is of another lineage. Else as [`issue`](crate::issue()).
+/// [`ErrorKind::State`] if the key is revoked, suspended, expired or already replaced.
+/// [`ErrorKind::Record`] if a sibling is of another lineage. Otherwise as
+/// [`issue`](crate::issue()).
 ///
 /// ```
 /// # use keystile::*;
@@ -237,7 +238,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     } = Change::new(record, EventKind::Rotated, now);
     event.successor = Some(id);
     replaced.replaced_by = Some(id);
-    // An end that cannot be represented is the end now, never none.
+    // If the end cannot be represented, the overlap ends now; it is never unlimited.
     let overlap_end = now.plus(policy.overlap).unwrap_or(now);
     replaced.overlap_until = Some(
         record
@@ -246,7 +247,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     );
     replaced.ends_at_first_use = None;
 
-    // A suspended key counts as well: resumed, it would be a third.
+    // A suspended key counts too: if it were resumed, it would be a third.
     let older = siblings.iter().filter(|sibling| {
         sibling.id != record.id
             && !matches!(sibling.status, Status::Revoked { .. })
@@ -265,9 +266,9 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
 
 /// Ends the overlap of `record`, since its `successor` was used.
 ///
-/// This is what [`ends_overlap_of`](crate::Allowed::ends_overlap_of) asks for. The answer
-/// is both records: the ended one, and the successor, which asks no more. Nothing where
-/// there is nothing to end.
+/// Call it if a decision has [`ends_overlap_of`](crate::Allowed::ends_overlap_of). Returns
+/// both changed records: the ended one, and the successor, whose use no longer ends
+/// anything. Returns `None` if there is no overlap to end.
 #[must_use]
 pub fn end_overlap(
     record: &KeyRecord,
@@ -283,7 +284,7 @@ pub fn end_overlap(
     Some([ended(record, now), used])
 }
 
-/// The record with its overlap over now, or earlier where it was over already.
+/// The record with its overlap ended now, or earlier if it was already over.
 fn ended(record: &KeyRecord, now: UnixMillis) -> KeyRecord {
     let mut ended = record.clone();
     ended.overlap_until = Some(record.overlap_until.map_or(now, |end| end.min(now)));

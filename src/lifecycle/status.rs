@@ -9,16 +9,16 @@ use crate::record::event::{Event, EventKind};
 use crate::record::key_record::{KeyRecord, REASON, Status, short_text};
 use crate::time::UnixMillis;
 
-/// A changed record and the event that says so; a store writes both or neither.
+/// A changed record and its event; a store writes both or neither.
 ///
-/// The record's version is one more than that of the record it came from. A store
-/// accepts it only over that one: a stale change loses.
+/// The record's version is one higher than before. A store accepts it only if it has the
+/// version before: a stale change is refused.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Change {
-    /// The record as it is to be.
+    /// The record after the change.
     pub record: KeyRecord,
-    /// What an audit keeps.
+    /// The event for the audit log.
     pub event: Event,
 }
 
@@ -33,10 +33,10 @@ impl Change {
     }
 }
 
-/// Revokes a key, for good: no verb leads back from there.
+/// Revokes a key permanently: nothing makes it valid again.
 ///
 /// # Errors
-/// [`ErrorKind::State`] if it is revoked already; the first instant and reason stand.
+/// [`ErrorKind::State`] if it is already revoked; the first time and reason stay.
 /// [`ErrorKind::Record`] if the reason is longer than 255 bytes or has control characters.
 ///
 /// ```
@@ -75,7 +75,7 @@ pub fn suspend(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     Ok(change)
 }
 
-/// Resumes a suspended key; its expiry has run on meanwhile.
+/// Resumes a suspended key. Its expiry did not stop while it was suspended.
 ///
 /// # Errors
 /// [`ErrorKind::State`] unless it is suspended.
@@ -88,10 +88,10 @@ pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     Ok(change)
 }
 
-/// The event of a key that has come to its end by time; the record needs no change.
+/// The event of a key that has ended by time; the record needs no change.
 ///
 /// # Errors
-/// [`ErrorKind::State`] while the key has not ended.
+/// [`ErrorKind::State`] if the key has not ended.
 pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     if record.ends_at().is_none_or(|end| now < end) {
         return Err(state("a key must have ended for its expiry to be recorded"));
@@ -99,12 +99,12 @@ pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     Ok(Event::new(EventKind::Expired, record.id, now))
 }
 
-/// Gives a key's record a digest under the current pepper, as a decision with
-/// [`needs_rehash`](crate::Allowed::needs_rehash) asks for.
+/// Gives a key's record a digest under the current pepper. Call it if a decision has
+/// [`needs_rehash`](crate::Allowed::needs_rehash).
 ///
 /// # Errors
-/// [`ErrorKind::State`] if the presented key is not that of the record, or if the digest
-/// is as it should be.
+/// [`ErrorKind::State`] if the presented key is not that of the record, or if the digest is
+/// already under the current pepper.
 pub fn rehash(
     record: &KeyRecord,
     key: &PresentedKey<'_>,

@@ -1,4 +1,4 @@
-//! The format of a key's successor, read off the record.
+//! The format of a key's successor, derived from the record.
 
 use crate::error::{Error, ErrorKind};
 use crate::key::format::{ID_SHOWN, KeyFormat, OPAQUE_SHOWN};
@@ -7,10 +7,10 @@ use crate::record::key_record::KeyRecord;
 impl KeyFormat {
     /// The format that `record`'s key was issued in, for its successor.
     ///
-    /// It is read off what is shown of the key, which does not tell all: the check is
-    /// CRC-32, and where it is keyed, say so [again](Self::with_checksum); an opaque key has
-    /// the usual 32 random bytes. A service that accepts other keys alone refuses such a
-    /// successor: there, give the format.
+    /// It is derived from the part of the key that may be shown, which does not determine
+    /// everything: the check is CRC-32, so set a keyed one
+    /// [again](Self::with_checksum); an opaque key gets the usual 32 random bytes. If your
+    /// service accepts only other keys, pass the format instead.
     ///
     /// # Errors
     /// [`ErrorKind::Format`] for keys that were issued elsewhere.

@@ -1,10 +1,10 @@
-//! What an HTTP method looks like.
+//! The spelling of HTTP methods.
 
 /// Longest method in bytes.
 const METHOD_BYTES_MAX: usize = 32;
 
-/// Whether `method` is spelled as endpoint rules spell methods: 1 to 32 of `A-Z`, `0-9`, `-`
-/// and `_`, of which the first is a letter.
+/// Whether `method` is spelled as in endpoint rules: 1 to 32 characters of `A-Z`, `0-9`, `-`
+/// or `_`, starting with a letter.
 ///
 /// Methods are case-sensitive (RFC 9110, section 9.1), and no rule can match one that is not
 /// spelled like this.

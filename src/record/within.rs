@@ -1,13 +1,13 @@
-//! Whether a key may do no more than another: what P4 means by "never more than its source".
+//! Whether a key may do no more than another: a derived key never exceeds its source.
 
 use crate::record::key_record::KeyRecord;
 
 impl KeyRecord {
     /// Whether this key may do nothing that `source` may not: it has the same owner and
-    /// environment, no further permissions, endpoints or networks, no higher rate limit, no
-    /// more uses left, and no later end.
+    /// environment, no additional permissions, endpoints or networks, no higher rate limit,
+    /// no more uses left, and no later end.
     ///
-    /// A restriction of the source must be in this key too, as narrow or narrower. The two
+    /// If the source is restricted, this key must be restricted at least as narrowly. The
     /// statuses are not compared.
     ///
     /// ```
