@@ -22,8 +22,8 @@
     reason = "a benchmark stops where what it is made of is not as it should be"
 )]
 
-#[path = "keyring/article.rs"]
-mod article;
+#[path = "keyring/express.rs"]
+mod express;
 #[path = "keyring/hot_path.rs"]
 mod hot_path;
 #[path = "keyring/issuing.rs"]

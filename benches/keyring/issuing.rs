@@ -8,7 +8,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use prefixed_api_key::PrefixedApiKeyController;
 
-use super::article::Article;
+use super::express::ExpressRecipe;
 use super::service::{PERMISSIONS, Service};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -16,7 +16,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     keystile(&mut group);
     prefixed_api_key(&mut group);
-    article(&mut group);
+    express(&mut group);
     api_keys_simplified(&mut group);
     group.finish();
 }
@@ -52,16 +52,16 @@ fn prefixed_api_key(group: &mut BenchmarkGroup<'_, WallTime>) {
 }
 
 /// A key and its entry in the map, which is emptied now and then to stay small.
-fn article(group: &mut BenchmarkGroup<'_, WallTime>) {
-    group.bench_function("article", |bench| {
-        let mut article = Article::default();
+fn express(group: &mut BenchmarkGroup<'_, WallTime>) {
+    group.bench_function("express", |bench| {
+        let mut recipe = ExpressRecipe::default();
         let mut issued = 0u32;
         bench.iter(|| {
             if issued.is_multiple_of(10_000) {
-                article = Article::default();
+                recipe = ExpressRecipe::default();
             }
             issued = issued.wrapping_add(1);
-            let text = article.issue(black_box("client"), &PERMISSIONS);
+            let text = recipe.issue(black_box("client"), &PERMISSIONS);
             assert!(text.starts_with("dt_"));
             text
         });

@@ -13,14 +13,14 @@ use criterion::Criterion;
 use prefixed_api_key::{PrefixedApiKey, PrefixedApiKeyController};
 use sha2::{Digest, Sha256};
 
-use super::article::Article;
+use super::express::ExpressRecipe;
 use super::service::{PERMISSIONS, REQUIRED, Service, text_of};
 
 const KEYS: usize = 1_000;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     prefixed_api_key(criterion);
-    article(criterion);
+    express(criterion);
     hashmap_sha256(criterion);
     api_keys_simplified(criterion);
 }
@@ -51,25 +51,25 @@ fn prefixed_api_key(criterion: &mut Criterion) {
 }
 
 /// SHA-256, hex, lookup, last use, permission list.
-fn article(criterion: &mut Criterion) {
+fn express(criterion: &mut Criterion) {
     let mut group = super::group(criterion, "peers");
     let now = Service::with_capacity(1).now;
-    let mut article = Article::default();
+    let mut recipe = ExpressRecipe::default();
     let keys: Vec<String> = (0..KEYS)
-        .map(|number| article.issue(&format!("client {number}"), &PERMISSIONS))
+        .map(|number| recipe.issue(&format!("client {number}"), &PERMISSIONS))
         .collect();
-    group.bench_function("article", |bench| {
+    group.bench_function("express", |bench| {
         let mut turns = keys.iter().cycle();
         bench.iter(|| {
-            let data = article.validate(black_box(turns.next().map(String::as_str)), now);
+            let data = recipe.validate(black_box(turns.next().map(String::as_str)), now);
             let data = data.unwrap();
             data.has(black_box(REQUIRED)).unwrap();
             black_box(&data.client_name);
         });
     });
-    assert_eq!(article.validate(None, now).err(), Some(401));
-    assert_eq!(article.validate(Some("dt_00"), now).err(), Some(403));
-    let data = article.validate(Some(&keys[0]), now).ok().unwrap();
+    assert_eq!(recipe.validate(None, now).err(), Some(401));
+    assert_eq!(recipe.validate(Some("dt_00"), now).err(), Some(403));
+    let data = recipe.validate(Some(&keys[0]), now).ok().unwrap();
     assert_eq!(data.has("metrics:write"), Err(403));
     group.finish();
 }

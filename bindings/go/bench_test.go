@@ -76,15 +76,15 @@ func BenchmarkWarmAllowParallel(b *testing.B) {
 	})
 }
 
-// article is the recipe that people copy, written by hand in Go: SHA-256, hex, a map, a
+// recipe is the Express recipe that people copy, written by hand in Go: SHA-256, hex, a map, a
 // list of permissions; with a simple expiry, endpoint and limit, under a lock, because a
 // server has many goroutines.
-type article struct {
+type recipe struct {
 	mutex sync.Mutex
-	keys  map[string]*articleKey
+	keys  map[string]*recipeKey
 }
 
-type articleKey struct {
+type recipeKey struct {
 	clientName  string
 	permissions []string
 	endpoints   []string
@@ -97,12 +97,12 @@ type articleKey struct {
 }
 
 var (
-	errArticleKey        = errors.New("invalid API key")
-	errArticlePermission = errors.New("insufficient permissions")
-	errArticleLimit      = errors.New("too many requests")
+	errRecipeKey        = errors.New("invalid API key")
+	errRecipePermission = errors.New("insufficient permissions")
+	errRecipeLimit      = errors.New("too many requests")
 )
 
-func (a *article) check(key, permission, path string) (*articleKey, error) {
+func (a *recipe) check(key, permission, path string) (*recipeKey, error) {
 	sum := sha256.Sum256([]byte(key))
 	hash := hex.EncodeToString(sum[:])
 	now := time.Now()
@@ -111,21 +111,21 @@ func (a *article) check(key, permission, path string) (*articleKey, error) {
 	return a.keys[hash].judge(now, permission, path)
 }
 
-func (own *articleKey) judge(now time.Time, permission, path string) (*articleKey, error) {
+func (own *recipeKey) judge(now time.Time, permission, path string) (*recipeKey, error) {
 	if own == nil || !own.active || !now.Before(own.expires) {
-		return nil, errArticleKey
+		return nil, errRecipeKey
 	}
 	matches := func(rule string) bool {
 		return rule == path || (strings.HasSuffix(rule, "*") && strings.HasPrefix(path, rule[:len(rule)-1]))
 	}
 	if !slices.ContainsFunc(own.endpoints, matches) || !slices.Contains(own.permissions, permission) {
-		return nil, errArticlePermission
+		return nil, errRecipePermission
 	}
 	if now.After(own.windowEnds) {
 		own.windowEnds, own.count = now.Add(time.Hour), 0
 	}
 	if own.count >= own.limit {
-		return nil, errArticleLimit
+		return nil, errRecipeLimit
 	}
 	own.count++
 	own.lastUsed = now
@@ -133,7 +133,7 @@ func (own *articleKey) judge(now time.Time, permission, path string) (*articleKe
 }
 
 // checkTuned is the same without an allocation, as few people would write it.
-func (a *article) checkTuned(key, permission, path string) (*articleKey, error) {
+func (a *recipe) checkTuned(key, permission, path string) (*recipeKey, error) {
 	var text [128]byte
 	sum := sha256.Sum256(text[:copy(text[:], key)])
 	var hash [64]byte
@@ -144,31 +144,31 @@ func (a *article) checkTuned(key, permission, path string) (*articleKey, error) 
 	return a.keys[string(hash[:])].judge(now, permission, path)
 }
 
-func newArticle() (*article, string) {
+func newRecipe() (*recipe, string) {
 	key := "dt_" + strings.Repeat("0123456789abcdef", 4)
 	sum := sha256.Sum256([]byte(key))
-	own := &articleKey{clientName: "Acme Ltd", permissions: []string{"read", "write"},
+	own := &recipeKey{clientName: "Acme Ltd", permissions: []string{"read", "write"},
 		endpoints: []string{"/api/data/*"}, active: true, expires: time.Now().Add(time.Hour),
 		limit: 1 << 60, windowEnds: time.Now().Add(time.Hour)}
-	return &article{keys: map[string]*articleKey{hex.EncodeToString(sum[:]): own}}, key
+	return &recipe{keys: map[string]*recipeKey{hex.EncodeToString(sum[:]): own}}, key
 }
 
-func BenchmarkArticlePort(b *testing.B) {
-	article, key := newArticle()
+func BenchmarkRecipePort(b *testing.B) {
+	recipe, key := newRecipe()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := article.check(key, "write", "/api/data/7"); err != nil {
+		if _, err := recipe.check(key, "write", "/api/data/7"); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkArticlePortParallel(b *testing.B) {
-	article, key := newArticle()
+func BenchmarkRecipePortParallel(b *testing.B) {
+	recipe, key := newRecipe()
 	b.ReportAllocs()
 	b.RunParallel(func(loop *testing.PB) {
 		for loop.Next() {
-			if _, err := article.check(key, "write", "/api/data/7"); err != nil {
+			if _, err := recipe.check(key, "write", "/api/data/7"); err != nil {
 				b.Error(err)
 				return
 			}
@@ -176,11 +176,11 @@ func BenchmarkArticlePortParallel(b *testing.B) {
 	})
 }
 
-func BenchmarkArticlePortTuned(b *testing.B) {
-	article, key := newArticle()
+func BenchmarkRecipePortTuned(b *testing.B) {
+	recipe, key := newRecipe()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := article.checkTuned(key, "write", "/api/data/7"); err != nil {
+		if _, err := recipe.checkTuned(key, "write", "/api/data/7"); err != nil {
 			b.Fatal(err)
 		}
 	}

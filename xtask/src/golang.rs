@@ -129,7 +129,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
 /// `cargo xtask bench-go`: a cached check, and the same check written by hand.
 pub(crate) fn bench(workspace: &Workspace) -> TaskResult {
     library(workspace)?;
-    let line = "test -run - -bench Warm|Article|Clock -count 6 .";
+    let line = "test -run - -bench Warm|Recipe|Clock -count 6 .";
     Go { workspace }.run(MODULE, line, &[])
 }
 

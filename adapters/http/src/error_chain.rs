@@ -8,7 +8,7 @@ use core::fmt;
 /// ```
 /// use keystile_http::ErrorChain;
 /// use keystile_store::StoreError;
-/// let failure = StoreError::Unavailable("connection refused".into());
+/// let failure = StoreError::unavailable(std::io::Error::other("connection refused"));
 /// assert!(ErrorChain(&failure).to_string().ends_with(": connection refused"));
 /// ```
 #[derive(Debug)]

@@ -49,7 +49,7 @@ faults! {
     a_store_that_forgets_events_fails: ForgetsEvents, "a reason is returned unchanged";
     a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` is returned";
     a_store_that_spends_blindly_fails: SpendsBlindly, "is Usage";
-    a_store_that_spends_for_the_revoked_fails: SpendsForStaleVerdicts, "the key does not have that version";
+    a_store_that_spends_for_the_revoked_fails: SpendsForStaleDecisions, "the key does not have that version";
     a_store_that_notes_any_use_fails: NotesAnyUse, "the latest use";
     a_store_that_searches_patterns_fails: SearchesPatterns, "a filter matches only the record";
     a_store_that_repeats_a_record_fails: RepeatsRecords, "each record once";

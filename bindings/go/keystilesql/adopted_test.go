@@ -16,10 +16,10 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilesql"
 )
 
-func articleKey(digit string) string { return "dt_" + strings.Repeat(digit, 64) }
+func recipeKey(digit string) string { return "dt_" + strings.Repeat(digit, 64) }
 
 func sha256Of(digit string) string {
-	sum := sha256.Sum256([]byte(articleKey(digit)))
+	sum := sha256.Sum256([]byte(recipeKey(digit)))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -30,7 +30,7 @@ func expectAdopted(t *testing.T, store *keystilesql.Store) {
 	defer func() { _ = authenticator.Close(context.Background()) }()
 	for digit, expected := range map[string]error{"0": nil, "1": keystile.ErrKeyRevoked, "2": keystile.ErrKeyExpired, "3": keystile.ErrInvalidKey} {
 		for range 2 {
-			decision, err := authenticator.Check(context.Background(), articleKey(digit), keystile.Request{})
+			decision, err := authenticator.Check(context.Background(), recipeKey(digit), keystile.Request{})
 			if err != nil || !errors.Is(decision.Err(), expected) {
 				t.Errorf("key %s: %v, %v", digit, decision, err)
 			}

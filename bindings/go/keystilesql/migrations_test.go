@@ -59,8 +59,8 @@ func TestNewerTablesAreNotTouched(t *testing.T) {
 	}
 }
 
-// The table of the article is adopted, and its keys verify from then on.
-func TestTheArticlesTableIsAdopted(t *testing.T) {
+// The table of the Express recipe is adopted, and its keys verify from then on.
+func TestTheExpressRecipesTableIsAdopted(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
 	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
 	if err != nil {

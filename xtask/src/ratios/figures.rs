@@ -117,15 +117,20 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure::ours("unknown id / SHA-256", "hot_path/reject_unknown_id"),
     Figure::ours("wrong secret / SHA-256", "hot_path/reject_wrong_secret"),
     Figure::theirs("HashMap and SHA-256 / SHA-256", "peers/hashmap_sha256"),
-    Figure::theirs("the article in Rust / SHA-256", "peers/article"),
+    Figure::theirs("the Express recipe in Rust / SHA-256", "peers/express"),
     Figure::theirs("prefixed-api-key / SHA-256", "peers/prefixed_api_key"),
-    Figure::theirs("the article in Node / SHA-256", Medians::NODE),
+    Figure::theirs("the Express recipe in Node / SHA-256", Medians::NODE),
     Figure::times(
         "api-keys-simplified / SHA-256",
         "peers/api_keys_simplified",
         FLOOR,
     ),
-    Figure::times("warm allow / the article in Node", WARM, Medians::NODE).at_most(0.1),
+    Figure::times(
+        "warm allow / the Express recipe in Node",
+        WARM,
+        Medians::NODE,
+    )
+    .at_most(0.1),
     Figure::times(
         "warm allow / prefixed-api-key",
         WARM,
@@ -160,9 +165,9 @@ pub(crate) const FIGURES: &[Figure] = &[
         "issue/prefixed_api_key",
     ),
     Figure::times(
-        "issue / the article in Rust",
+        "issue / the Express recipe in Rust",
         "issue/keystile",
-        "issue/article",
+        "issue/express",
     ),
     Figure::times(
         "verify with the record at hand / SHA-256",

@@ -19,7 +19,7 @@ pub(crate) struct Medians {
 
 impl Medians {
     /// The name of the benchmark that runs in Node.
-    pub(crate) const NODE: &str = "node/article";
+    pub(crate) const NODE: &str = "node/express";
 
     pub(crate) fn time(&self, name: &str) -> Option<f64> {
         self.times.get(name).copied()
@@ -66,14 +66,14 @@ impl Medians {
         self.read(&results)
     }
 
-    /// Runs the article's check in Node.
+    /// Runs the Express recipe's check in Node.
     pub(crate) fn node(&mut self, workspace: &Workspace) -> TaskResult {
-        println!("$ node benches/article.mjs");
-        let text = output(workspace.command("node").arg("benches/article.mjs"))?;
+        println!("$ node benches/express.mjs");
+        let text = output(workspace.command("node").arg("benches/express.mjs"))?;
         let value: Value =
-            serde_json::from_str(&text).map_err(|error| format!("benches/article.mjs: {error}"))?;
+            serde_json::from_str(&text).map_err(|error| format!("benches/express.mjs: {error}"))?;
         let time = value.get("nanoseconds").and_then(Value::as_f64);
-        let time = time.ok_or("benches/article.mjs: expected a number of nanoseconds")?;
+        let time = time.ok_or("benches/express.mjs: expected a number of nanoseconds")?;
         self.times.insert(Self::NODE.to_owned(), time);
         Ok(())
     }

@@ -72,7 +72,7 @@ fn of_two_first_starts_at_once_one_gets_a_key() {
 
 /// The decision has the fields that the command line prints, with the same values.
 #[test]
-fn a_verdict_is_the_same_here_and_there() {
+fn a_decision_is_the_same_here_and_there() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(folder.path(), &[]);
     let admin = serving.first.clone().unwrap();

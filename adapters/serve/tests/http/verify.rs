@@ -16,8 +16,8 @@ async fn decision(running: &Running, key: &str, body: Value) -> Value {
 async fn a_decision_is_always_200_and_says_what_it_is() {
     for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
         let running = Running::with_policy(policy).await;
-        let article = policy == StatusPolicy::Express;
-        let invalid = if article { 403 } else { 401 };
+        let express = policy == StatusPolicy::Express;
+        let invalid = if express { 403 } else { 401 };
         let everything = json!({
             "requires": "read AND write", "method": "POST", "path": "/api/data",
             "ip": "192.0.2.7",

@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     /// Replaces usage without comparing it.
     SpendsBlindly,
     /// Spends for an older version of the record.
-    SpendsForStaleVerdicts,
+    SpendsForStaleDecisions,
     /// Lets an older use replace a later one.
     NotesAnyUse,
     /// Treats `%` in a filter as a wildcard.
@@ -225,7 +225,7 @@ impl Store for Faulty {
         if self.has(Fault::SpendsBlindly) {
             claim.before = self.usage(&claim.lineage).await?;
         }
-        if let (Fault::SpendsForStaleVerdicts, Some(current)) =
+        if let (Fault::SpendsForStaleDecisions, Some(current)) =
             (self.fault, self.current(&claim.key_id).await)
         {
             claim.version = current.version;

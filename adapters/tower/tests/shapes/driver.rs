@@ -151,10 +151,10 @@ fn fits_one(expected: &str, answer: Option<&Answer>, policy: Policy) -> Result<(
         (_, Some(answer)) => answer,
     };
     let (status, code) = expected.split_once(' ').unwrap_or((expected, ""));
-    let (rfc9110, article) = status.split_once('/').unwrap_or((status, status));
+    let (rfc9110, express) = status.split_once('/').unwrap_or((status, status));
     let status = match policy {
         Policy::Rfc9110 => rfc9110,
-        Policy::Express => article,
+        Policy::Express => express,
     };
     if answer.status.to_string() != status {
         return Err(format!("expected {status} {code}, and got {answer:?}"));

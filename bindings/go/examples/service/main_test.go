@@ -101,7 +101,7 @@ func expect(t *testing.T, status int, body map[string]any, expected int, fields 
 	}
 }
 
-func TestTheArticlesRoutes(t *testing.T) {
+func TestTheExpressRecipesRoutes(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "keys.db")
 	reader := output(t, database, "issue", "Reader Ltd", "read")
 	writer := output(t, database, "issue", "Writer Ltd", "read", "write")

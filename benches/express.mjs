@@ -1,4 +1,4 @@
-// The check of the article on API keys in Express.js, written anew for Node: SHA-256, hex,
+// The check of the Express recipe for API keys, written anew for Node: SHA-256, hex,
 // Map, last use, permission list. `cargo xtask ratios` runs it beside our own benchmarks;
 // it prints the median time of a check in nanoseconds, as one JSON object.
 

@@ -1,4 +1,4 @@
-//! The two middleware functions of the article on API keys in Express.js, in Rust.
+//! The two middleware functions of the Express recipe for API keys, in Rust.
 
 use core::cell::Cell;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use keystile::UnixMillis;
 use sha2::{Digest, Sha256};
 
-/// What the article stores about a key.
+/// What the recipe stores about a key.
 pub(crate) struct KeyData {
     pub(crate) client_name: String,
     pub(crate) permissions: Vec<String>,
@@ -14,13 +14,13 @@ pub(crate) struct KeyData {
     last_used: Cell<Option<UnixMillis>>,
 }
 
-/// Keys by the hex form of their SHA-256, as in the article's map.
+/// Keys by the hex form of their SHA-256, as in the recipe's map.
 #[derive(Default)]
-pub(crate) struct Article {
+pub(crate) struct ExpressRecipe {
     keys: HashMap<String, KeyData>,
 }
 
-impl Article {
+impl ExpressRecipe {
     /// Issues a key: a prefix and 32 random bytes in hex.
     pub(crate) fn issue(&mut self, client_name: &str, permissions: &[&str]) -> String {
         let mut bytes = [0; 32];
@@ -38,7 +38,7 @@ impl Article {
 
     /// `validateApiKey`: the data of the key in a header, or the refusal's status.
     ///
-    /// The article reads the clock here. This function does not, which makes it faster.
+    /// The recipe reads the clock here. This function does not, which makes it faster.
     pub(crate) fn validate(&self, header: Option<&str>, now: UnixMillis) -> Result<&KeyData, u16> {
         let data = self
             .keys

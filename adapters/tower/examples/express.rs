@@ -1,7 +1,7 @@
-//! The service of the Express article, as an axum program: two routes, three scopes.
+//! The service of the Express recipe for API keys, as an axum program: two routes, three scopes.
 //!
 //! ```text
-//! cargo run -p keystile-tower --example article
+//! cargo run -p keystile-tower --features axum --example express
 //! curl -i -H "X-API-Key: dt_…" http://127.0.0.1:3000/api/profile
 //! curl -i -H "Authorization: Bearer dt_…" -X POST http://127.0.0.1:3000/api/data
 //! ```
@@ -10,14 +10,12 @@
 use core::error::Error;
 use core::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use keystile::{
-    IssueRequest, KeyFormat, PepperRing, ScopeTemplate, StatusPolicy, SysRng, UnixMillis, Verifier,
-    issue,
+    IssueRequest, Issuer, KeyFormat, ScopeTemplate, StatusPolicy, SysRng, UnixMillis, Verifier,
 };
 use keystile_store::{Authenticator, MemoryStore};
 use keystile_tower::{ApiKeyLayer, Connection, VerifiedKey};
@@ -38,12 +36,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(MemoryStore::new()); // use SqliteStore or PostgresStore in production
     let authenticator = Authenticator::builder(store, Verifier::new(format.clone())).build()?;
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let now = UnixMillis::new(now.try_into()?)?;
+    let now = UnixMillis::now()?;
+    let issuer = Issuer::new(format);
     for template in ScopeTemplate::presets() {
         let name = template.name.as_str().to_owned();
         let request = IssueRequest::new(&name)?.template(template);
-        let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+        let issued = issuer.issue(&request, &mut SysRng, now)?;
         authenticator.save_issued(&issued).await?;
         println!("{name:12} {}", issued.key.expose());
     }
@@ -69,6 +67,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, app)
         .with_graceful_shutdown(ctrl_c)
         .await?;
-    authenticator.stop().await?; // notes the last uses
+    authenticator.stop().await?; // writes the last uses
     Ok(())
 }
