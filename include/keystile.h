@@ -1809,6 +1809,18 @@ keystile_status keystile_endpoints_allow(const keystile_endpoints *endpoints,
 KEYSTILE_MUST_USE keystile_status keystile_path_check(const char *path, size_t path_len);
 
 /**
+ * Checks whether a method is spelled as in endpoint rules: 1 to 32 characters of `A-Z`,
+ * `0-9`, `-` or `_`, starting with a letter. No rule allows one that is not.
+ *
+ * `method`, `method_len`: any bytes.
+ *
+ * Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_ERROR_ENDPOINT`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_method_check(const char *method,
+                                      size_t method_len);
+
+/**
  * Frees a list of rules; NULL is allowed. Do not free a list that another handle lent.
  */
 void keystile_endpoints_free(keystile_endpoints *endpoints);
@@ -2059,6 +2071,17 @@ keystile_status keystile_record_to_json(const struct keystile_record *record,
 keystile_status keystile_record_is_live(const struct keystile_record *record,
                                         uint64_t now,
                                         bool *out_live);
+
+/**
+ * Checks whether a record's key may do no more than another: same owner and environment, no
+ * additional permissions, endpoints or networks, no higher limits and no later end. The
+ * statuses are not compared.
+ *
+ * `out_within`: receives the answer. Returns `KEYSTILE_OK`.
+ */
+keystile_status keystile_record_is_within(const struct keystile_record *record,
+                                          const struct keystile_record *source,
+                                          bool *out_within);
 
 /**
  * Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.

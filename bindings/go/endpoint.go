@@ -86,3 +86,7 @@ func (e *EndpointRules) raw() (*capi.Endpoints, error) {
 // IsCanonicalPath reports whether a request path, without its query, is canonical. One that
 // is not is refused by all rules.
 func IsCanonicalPath(path string) bool { return capi.CheckPath(path) == capi.OK }
+
+// IsMethod reports whether a method is spelled as in endpoint rules: 1 to 32 characters of
+// A-Z, 0-9, - or _, starting with a letter. No rule allows one that is not.
+func IsMethod(method string) bool { return capi.CheckMethod(method) == capi.OK }

@@ -94,6 +94,22 @@ func ExampleIssuer_Rotate() {
 	// true
 }
 
+func ExampleRecord_IsWithin() {
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	issue := func(permission string) *keystile.Record {
+		request := keystile.IssueRequest{ClientName: "Acme Ltd", Permissions: []string{permission}}
+		return keystile.Must(issuer.Issue(request, now)).Record
+	}
+	all, one := issue("invoices:*"), issue("invoices:read")
+	fmt.Println(one.IsWithin(all), all.IsWithin(one))
+	// Output: true false
+}
+
+func ExampleIsMethod() {
+	fmt.Println(keystile.IsMethod("M-SEARCH"), keystile.IsMethod("get"), keystile.IsMethod(""))
+	// Output: true false false
+}
+
 func ExampleRevoke() {
 	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	record := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, now)).Record

@@ -113,6 +113,22 @@ func (r *Record) IsLive(now time.Time) bool {
 	return status == capi.OK && live
 }
 
+// IsWithin reports whether the key may do no more than source: it has the same owner and
+// environment, no additional permissions, endpoints or networks, no higher limits and no
+// later end. The states are not compared. It is false if either record is not valid.
+func (r *Record) IsWithin(source *Record) bool {
+	own, err := r.handle()
+	if err != nil {
+		return false
+	}
+	other, err := source.handle()
+	if err != nil {
+		return false
+	}
+	within, status := own.IsWithin(other)
+	return status == capi.OK && within
+}
+
 // Clone returns a copy that may be changed.
 func (r *Record) Clone() *Record {
 	clone := *r

@@ -186,6 +186,9 @@ func grants(t *testing.T) {
 		var change *keystile.Change
 		if source := recordOf(t, input.Source); err == nil && source != nil {
 			change, err = issuer.Delegate(source, request, instant(input.Now))
+			if err == nil && !change.Record.IsWithin(source) {
+				t.Error("expected a derived key to be within its source")
+			}
 		} else if err == nil {
 			change, err = issuer.Issue(request, instant(input.Now))
 		}

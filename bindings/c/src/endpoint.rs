@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{EndpointRules, is_canonical_path};
+use keystile::{EndpointRules, is_canonical_path, is_method};
 
 use crate::boundary::{
     bytes, fill, guard, guard_or, list, non_null, release, text, transparent_handle,
@@ -136,6 +136,27 @@ pub unsafe extern "C" fn keystile_path_check(
         is_canonical_path(bytes!(path, path_len)?)
             .then_some(())
             .ok_or(KEYSTILE_DENIED_PATH_NOT_CANONICAL)
+    })
+}
+
+/// Checks whether a method is spelled as in endpoint rules: 1 to 32 characters of `A-Z`,
+/// `0-9`, `-` or `_`, starting with a letter. No rule allows one that is not.
+///
+/// `method`, `method_len`: any bytes.
+///
+/// Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_ERROR_ENDPOINT`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_method_check(
+    method: *const c_char,
+    method_len: usize,
+) -> keystile_status {
+    guard(|| {
+        let method = core::str::from_utf8(bytes!(method, method_len)?);
+        method
+            .is_ok_and(is_method)
+            .then_some(())
+            .ok_or(KEYSTILE_ERROR_ENDPOINT)
     })
 }
 

@@ -123,6 +123,24 @@ pub extern "C" fn keystile_record_is_live(
     })
 }
 
+/// Checks whether a record's key may do no more than another: same owner and environment, no
+/// additional permissions, endpoints or networks, no higher limits and no later end. The
+/// statuses are not compared.
+///
+/// `out_within`: receives the answer. Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_is_within(
+    record: Option<&keystile_record>,
+    source: Option<&keystile_record>,
+    out_within: Option<&mut MaybeUninit<bool>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, source) = (non_null(record)?, non_null(source)?);
+        non_null(out_within)?.write(record.0.is_within(&source.0));
+        Ok(())
+    })
+}
+
 /// Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_usage(

@@ -67,7 +67,7 @@ func TestTheExpressRecipesTableIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	// The keys are "dt_" and 64 times the digit 0, 1 or 2, with SHA-256 as in the article.
+	// The keys are "dt_" and 64 times the digit 0, 1 or 2, with SHA-256 as in the recipe.
 	for _, statement := range []string{
 		`CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, key_hash VARCHAR(64) NOT NULL UNIQUE,
 		 key_prefix VARCHAR(10) NOT NULL, client_name VARCHAR(255) NOT NULL, client_email VARCHAR(255),

@@ -64,10 +64,14 @@ struct Rights {
 fn p4_grants() {
     replay("grants.json", |_, input: Input| {
         match input.ask.made().and_then(|request| input.grant(&request)) {
-            Ok(issued) => Granted {
-                rights: Some(Rights::of(issued.record)),
-                error: None,
-            },
+            Ok(issued) => {
+                let source = input.source.as_ref();
+                assert!(source.is_none_or(|source| issued.record.is_within(source)));
+                Granted {
+                    rights: Some(Rights::of(issued.record)),
+                    error: None,
+                }
+            }
             Err(error) => Granted {
                 rights: None,
                 error: Some(snake(error.kind())),

@@ -81,6 +81,13 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     EXPECT(KEYSTILE_ERROR_TIME, keystile_record_new(&parts, &by_parts));
     parts.never_expires = 1;
     OK(keystile_record_new(&parts, &by_parts));
+
+    /* A key without an end may do more than one that ends. */
+    bool is_within = true;
+    OK(keystile_record_is_within(by_parts, record, &is_within));
+    CHECK(!is_within);
+    OK(keystile_record_is_within(record, by_parts, &is_within));
+    CHECK(is_within);
     keystile_record_free(by_parts);
     parts.state = 9;
     by_parts = NULL;
@@ -373,6 +380,14 @@ static void lists_as_json(void) {
     keystile_networks_free(networks);
 }
 
+static void methods(void) {
+    OK(keystile_method_check(L("M-SEARCH")));
+    EXPECT(KEYSTILE_ERROR_ENDPOINT, keystile_method_check(L("get")));
+    EXPECT(KEYSTILE_ERROR_ENDPOINT, keystile_method_check(L("2GET")));
+    EXPECT(KEYSTILE_ERROR_ENDPOINT, keystile_method_check(L("\xff")));
+    EXPECT(KEYSTILE_ERROR_ENDPOINT, keystile_method_check(NULL, 0));
+}
+
 static void templates(void) {
     keystile_template *preset = NULL;
     keystile_rate_limit limit;
@@ -403,6 +418,7 @@ int main(void) {
     randomness_of_the_caller(format);
     peppers_and_rehash(format);
     lists_as_json();
+    methods();
     templates();
     keystile_change_free(change);
     keystile_verifier_free(verifier);

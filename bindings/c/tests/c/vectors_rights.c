@@ -211,6 +211,11 @@ static json_t *grants(const json_t *input) {
                      : keystile_delegate(source, format, NULL, &request, NULL, 0, now, &change);
     }
     json_t *rights = json_null();
+    if (status == KEYSTILE_OK && source != NULL) {
+        bool is_within = false;
+        OK(keystile_record_is_within(keystile_change_record_at(change, 0), source, &is_within));
+        CHECK(is_within);
+    }
     if (status == KEYSTILE_OK) {
         rights = rights_of(keystile_change_record_at(change, 0));
         /* The expected ones are written as in the request. */

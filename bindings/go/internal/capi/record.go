@@ -47,6 +47,16 @@ func (r *Record) IsLive(now uint64) (bool, Status) {
 	return bool(live), status
 }
 
+// IsWithin reports whether the key may do no more than another.
+func (r *Record) IsWithin(source *Record) (bool, Status) {
+	var within C.bool
+	collect()
+	status := Status(C.keystile_record_is_within(r.p, source.p, &within))
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(source)
+	return bool(within), status
+}
+
 func (r *Record) pointer() *C.keystile_record {
 	if r == nil {
 		return nil

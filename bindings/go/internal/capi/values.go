@@ -165,6 +165,12 @@ func CheckPath(path string) Status {
 	return Status(C.keystile_path_check(data, len))
 }
 
+// CheckMethod checks whether a method is spelled as in endpoint rules.
+func CheckMethod(method string) Status {
+	data, len := borrow(method)
+	return Status(C.keystile_method_check(data, len))
+}
+
 // CheckRateLimit checks whether a limit is well formed.
 func CheckRateLimit(limit *RateLimit) Status {
 	return Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit))))
