@@ -121,9 +121,9 @@ pub use uses::Use;
 /// An entry can carry one value of the caller's beside the record, such as an `Arc` of the
 /// record or of a customer. [`admit_with`](Self::admit_with) stores it, and each allow
 /// returns a clone of the value that came with the very record that was judged: no second
-/// cache is needed, and none can disagree. A clone should be cheap and must not call the
-/// keyring. Values are dropped some time after their entry was replaced or evicted, on any
-/// thread, and at the latest with the keyring.
+/// cache is needed, and none can disagree. Cloning a value should be cheap. Cloning or
+/// dropping one must not call the keyring. Values are dropped some time after their entry
+/// was replaced or evicted, on any thread, and at the latest with the keyring.
 ///
 /// ```
 /// # use keystile::*;
@@ -180,11 +180,13 @@ impl<T> Keyring<T> {
     /// Invalidates the cached record of a key, and any fetch of it that is under way.
     pub fn invalidate(&self, id: &KeyId) {
         let hash = self.hasher.hash_one(id);
+        // Before the lock, and so released after it: its release may drop old values.
+        let entries = self.entries.pin();
         let _lock = self.lock_of(hash);
         if !planted(Fault::StruckOnly) {
             self.invalidations.id(hash);
         }
-        if let Some(entry) = self.entries.pin().get(id) {
+        if let Some(entry) = entries.get(id) {
             entry.mark_stale();
         }
         self.negative.forget(id);

@@ -95,6 +95,7 @@ impl<T: Clone> Keyring<T> {
         let proof = self.tagger.proof(&ticket.key);
         let owner = record.owner.as_deref();
         let owner = owner.map(|owner| invalidation::owner_slot(self.hasher.hash_one(owner)));
+        // Before the locks, and so released after them: its release may drop old values.
         let entries = self.entries.pin();
         let locks = self.locks_of(&id, &record.lineage);
         let known = entries.get(&id);

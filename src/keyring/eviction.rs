@@ -47,9 +47,9 @@ impl<T> Keyring<T> {
     /// Counts a use of an entry that was replaced or evicted.
     #[cold]
     pub(super) fn count_elsewhere(&self, id: KeyId, late: &Entry<T>, now: UnixMillis) {
+        let entries = self.entries.pin();
         // The entry that took over is in the map by the time the lock is free.
         let _lock = self.lock_of(self.hasher.hash_one(id));
-        let entries = self.entries.pin();
         let next = entries.get(&id);
         if let Some(next) = next
             && next.count.raise(&self.stripes) != Raised::Closed
