@@ -183,7 +183,7 @@ impl<T> Keyring<T> {
         // Before the lock, and so released after it: its release may drop old values.
         let entries = self.entries.pin();
         let _lock = self.lock_of(hash);
-        if !planted(Fault::StruckOnly) {
+        if !planted(Fault::MarkedOnly) {
             self.invalidations.id(hash);
         }
         if let Some(entry) = entries.get(id) {

@@ -108,7 +108,7 @@ pub use policy::method::is_method;
 pub use policy::network::{NETWORKS_MAX, Networks};
 pub use policy::path::{PATH_BYTES_MAX, is_canonical_path};
 pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};
-pub use policy::rate_limit::{Quota, RateLimit, RateState, Refused};
+pub use policy::rate_limit::{Quota, RateLimit, RateLimited, RateState};
 pub use policy::requirement::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX, Requirement};
 pub use policy::template::ScopeTemplate;
 pub use record::event::{Event, EventKind};

@@ -184,7 +184,7 @@ model!(a_fetch_under_way_brings_back_no_revoked_key, revoked_while_fetched,
     finds: AdmittedUnchecked admission_without_a_check_is_found,
         CountedAfterFetch a_count_after_the_fetch_is_found,
         LockNotTaken an_open_gate_is_found,
-        StruckOnly an_invalidation_of_cached_records_alone_is_found);
+        MarkedOnly an_invalidation_of_cached_records_alone_is_found);
 
 fn revoked_while_fetched(mut service: Service) {
     let key = key(&mut service, &client());
@@ -295,7 +295,7 @@ fn rotated_while_spent(mut service: Service) {
 }
 
 model!(a_fetch_from_before_a_rotation_gives_no_allowance, rotated_while_fetched,
-    finds: FirstUnvoided an_old_fetch_of_the_first_key_is_found);
+    finds: FirstNotInvalidated an_old_fetch_of_the_first_key_is_found);
 
 fn rotated_while_fetched(mut service: Service) {
     let key = key(&mut service, &client().rate_limit(at_most(1)));

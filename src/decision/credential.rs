@@ -322,7 +322,7 @@ fn basic_user<'h>(
     let mut bytes = [0; KEY_TEXT_BYTES_MAX];
     let len = user.len();
     match bytes.get_mut(..len) {
-        Some(place) if is_visible(user) => place.copy_from_slice(user),
+        Some(room) if is_visible(user) => room.copy_from_slice(user),
         _ => return Err(Cause::Malformed),
     }
     Ok(Some(Credential(Bytes::Decoded { bytes, len })))

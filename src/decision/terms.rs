@@ -15,17 +15,17 @@ use crate::record::key_record::{KeyRecord, Status};
 use crate::time::UnixMillis;
 
 /// Why a request is refused: a denial is larger, and is made once.
-pub(crate) enum Barred {
-    By(Cause),
-    Lacking(Missing),
+pub(crate) enum DenyReason {
+    Cause(Cause),
+    Missing(Missing),
 }
 
-impl Barred {
+impl DenyReason {
     #[cold]
-    pub(crate) fn of(self, key_id: KeyId) -> Denial {
+    pub(crate) fn denial(self, key_id: KeyId) -> Denial {
         match self {
-            Self::By(cause) => Denial::of(cause, key_id),
-            Self::Lacking(missing) => Denial::lacking(missing, key_id),
+            Self::Cause(cause) => Denial::of(cause, key_id),
+            Self::Missing(missing) => Denial::lacking(missing, key_id),
         }
     }
 }
@@ -33,7 +33,7 @@ impl Barred {
 /// What a decision reads of a record, wherever the record is kept.
 pub(crate) struct Terms<'r> {
     pub(crate) id: KeyId,
-    pub(crate) standing: Standing,
+    pub(crate) status: StatusKind,
     pub(crate) expires_at: Option<UnixMillis>,
     pub(crate) replaced_by: Option<KeyId>,
     pub(crate) overlap_until: Option<UnixMillis>,
@@ -46,7 +46,7 @@ pub(crate) struct Terms<'r> {
 
 /// A [`Status`] without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum StatusKind {
     Active,
     Suspended,
     Revoked,
@@ -57,10 +57,10 @@ impl<'r> Terms<'r> {
     pub(crate) fn of(record: &'r KeyRecord) -> Self {
         Self {
             id: record.id,
-            standing: match record.status {
-                Status::Active => Standing::Active,
-                Status::Suspended => Standing::Suspended,
-                Status::Revoked { .. } => Standing::Revoked,
+            status: match record.status {
+                Status::Active => StatusKind::Active,
+                Status::Suspended => StatusKind::Suspended,
+                Status::Revoked { .. } => StatusKind::Revoked,
             },
             expires_at: record.expires_at,
             replaced_by: record.replaced_by,
@@ -75,12 +75,12 @@ impl<'r> Terms<'r> {
 
     /// All checks between the proof of the secret and the limits.
     #[inline(always)]
-    pub(crate) fn permit(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), Barred> {
-        let refuse = |cause| Err(Barred::By(cause));
-        match self.standing {
-            Standing::Active => {}
-            Standing::Suspended => return refuse(Cause::Suspended),
-            Standing::Revoked => return refuse(Cause::Revoked),
+    pub(crate) fn check(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), DenyReason> {
+        let refuse = |cause| Err(DenyReason::Cause(cause));
+        match self.status {
+            StatusKind::Active => {}
+            StatusKind::Suspended => return refuse(Cause::Suspended),
+            StatusKind::Revoked => return refuse(Cause::Revoked),
         }
         if self.expires_at.is_some_and(|expiry| now >= expiry) {
             return refuse(Cause::Expired);
@@ -118,7 +118,7 @@ impl<'r> Terms<'r> {
             .and_then(|asked| asked.check(self.permissions))
         {
             None => Ok(()),
-            Some(missing) => Err(Barred::Lacking(missing)),
+            Some(missing) => Err(DenyReason::Missing(missing)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::key::id::KeyId;
 use crate::key::presented::PresentedKey;
 use crate::policy::rate_limit::Quota;
 use crate::record::key_record::KeyRecord;
-use crate::record::usage::{NotSpent, Usage};
+use crate::record::usage::{Exhausted, Usage};
 use crate::time::UnixMillis;
 
 /// Decides about a presented key and the record that a lookup gave for it.
@@ -57,13 +57,13 @@ pub fn verify(
         Err(cause) => return Decision::Deny(Denial::new(cause)),
     };
     let terms = Terms::of(record);
-    if let Err(reason) = terms.permit(request, now) {
-        return Decision::Deny(reason.of(terms.id));
+    if let Err(reason) = terms.check(request, now) {
+        return Decision::Deny(reason.denial(terms.id));
     }
     let spent = usage.spend(terms.rate_limit, record.remaining_uses, now);
     let quota = terms.rate_limit.map(|limit| limit.quota(usage.rate, now));
     match spent {
-        Err(refused) => Decision::Deny(refused.of(terms.id, quota)),
+        Err(exhausted) => Decision::Deny(exhausted.denial(terms.id, quota)),
         Ok(()) => Decision::Allow(Allowed {
             key_id: terms.id,
             version: record.version,
@@ -107,9 +107,9 @@ impl Verifier {
     }
 }
 
-impl NotSpent {
+impl Exhausted {
     /// The denial, with what is left of the limit.
-    pub(crate) fn of(self, key_id: KeyId, quota: Option<Quota>) -> Denial {
+    pub(crate) fn denial(self, key_id: KeyId, quota: Option<Quota>) -> Denial {
         match (self, quota) {
             (Self::RateLimit, Some(quota)) => Denial::limited(quota, key_id),
             (Self::RateLimit, None) => Denial::of(Cause::RateLimit, key_id),

@@ -24,7 +24,7 @@ pub(crate) struct Parts<'k> {
 }
 
 impl<'k> Parts<'k> {
-    /// The parts, if the text is long enough and the last separator is in its place.
+    /// The parts, if the text is long enough and the last separator is at its position.
     #[inline]
     pub(crate) fn of(text: &'k [u8]) -> Option<Self> {
         let (rest, tail) = text.split_last_chunk::<TAIL_BYTES>()?;

@@ -41,7 +41,7 @@ impl<'k> PresentedKey<'k> {
                 digests
                     .iter_mut()
                     .zip(made)
-                    .for_each(|(place, digest)| *place = Some(digest));
+                    .for_each(|(slot, digest)| *slot = Some(digest));
                 Lookup::Digests(Candidates(digests))
             }
         }

@@ -8,7 +8,7 @@ use super::entry::{Admission, Entry};
 use super::fault::{Fault, planted};
 use super::invalidation;
 use super::meter::{RateMeter, SharedMeter, both};
-use super::negative_cache::Refusal;
+use super::negative_cache::NegativeCause;
 use super::sizes::slot_of;
 use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
@@ -62,9 +62,9 @@ impl<T: Clone> Keyring<T> {
     /// Remembers that a key is not known, unless it was issued meanwhile.
     fn admit_refused<'a>(&self, ticket: Ticket<'a>, cause: Cause, now: UnixMillis) -> Check<'a, T> {
         let refusal = match cause {
-            Cause::WrongSecret => Refusal::WrongSecret,
-            Cause::PepperUnavailable => Refusal::PepperUnavailable,
-            _ => Refusal::Unknown,
+            Cause::WrongSecret => NegativeCause::WrongSecret,
+            Cause::PepperUnavailable => NegativeCause::PepperUnavailable,
+            _ => NegativeCause::Unknown,
         };
         let id = ticket.key.claimed_id().copied();
         let hash = id.map(|id| self.hasher.hash_one(id));
@@ -243,7 +243,7 @@ impl<T: Clone> Keyring<T> {
         let (meter, is_new_meter) =
             self.lineages
                 .join(lineage, limit, spent, record.remaining_uses, now);
-        if is_new_meter && !is_first && !planted(Fault::FirstUnvoided) {
+        if is_new_meter && !is_first && !planted(Fault::FirstNotInvalidated) {
             // A fetch of the first key that began before its rotation would give it a
             // meter of its own again.
             self.invalidations.id(self.hasher.hash_one(lineage));
@@ -279,12 +279,12 @@ impl<T: Clone> Keyring<T> {
     }
 }
 
-impl From<Refusal> for Cause {
-    fn from(refusal: Refusal) -> Self {
+impl From<NegativeCause> for Cause {
+    fn from(refusal: NegativeCause) -> Self {
         match refusal {
-            Refusal::Unknown => Self::UnknownKey,
-            Refusal::WrongSecret => Self::WrongSecret,
-            Refusal::PepperUnavailable => Self::PepperUnavailable,
+            NegativeCause::Unknown => Self::UnknownKey,
+            NegativeCause::WrongSecret => Self::WrongSecret,
+            NegativeCause::PepperUnavailable => Self::PepperUnavailable,
         }
     }
 }

@@ -8,12 +8,12 @@ use std::vec::Vec;
 use super::clock::Clock;
 use super::count::Count;
 use super::invalidation::OwnerSlot;
-use super::meter::{Failed, RateMeter, SharedMeter, Spent};
+use super::meter::{RateMeter, SharedMeter, SpendError, Spent};
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 
 use crate::decision::allowed::{Allowed, Notice};
-use crate::decision::terms::{Standing, Terms};
+use crate::decision::terms::{StatusKind, Terms};
 use crate::key::id::KeyId;
 use crate::key::label::Environment;
 use crate::key::parts::Parts;
@@ -39,7 +39,7 @@ pub(super) struct Entry<T> {
     endpoints_at: Option<NonZeroU32>,
     pub(super) slot: u32,
     environment: Option<Environment>,
-    standing: Standing,
+    status: StatusKind,
     pub(super) owner: Option<OwnerSlot>,
     needs_rehash: bool,
     /// Cleared when the key is invalidated or gets another entry, and never set again.
@@ -93,7 +93,7 @@ impl<T> Entry<T> {
                 .ok()
                 .and_then(|at| NonZeroU32::new(at.saturating_add(1)))
         });
-        let standing = Terms::of(record).standing;
+        let status = Terms::of(record).status;
         // A use that was noted here may not have reached the store yet.
         let last_used_at = record.last_used_at.max(admission.last_used_at);
         Self {
@@ -105,7 +105,7 @@ impl<T> Entry<T> {
             endpoints_at,
             slot: admission.slot,
             environment: record.environment,
-            standing,
+            status,
             owner: admission.owner,
             needs_rehash: admission.needs_rehash,
             live: AtomicBool::new(true),
@@ -143,7 +143,7 @@ impl<T> Entry<T> {
         let (permissions, endpoints) = self.policy();
         Terms {
             id,
-            standing: self.standing,
+            status: self.status,
             expires_at: self.expires_at,
             replaced_by: extras.and_then(|extras| extras.replaced_by),
             overlap_until: extras.and_then(|extras| extras.overlap_until),
@@ -183,7 +183,7 @@ impl<T> Entry<T> {
 
     /// Spends one request and one use; `extras` is the entry's own.
     #[inline(always)]
-    pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, Failed> {
+    pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, SpendError> {
         let limit = self.rate_limit.as_deref();
         match (extras.and_then(|extras| extras.meter.as_deref()), limit) {
             (Some(meter), limit) => meter.spend(limit, clock),

@@ -3,31 +3,31 @@
 use super::clock::Clock;
 use super::count::Raised;
 use super::entry::{Entry, Extras};
-use super::meter::{Failed, Spent};
+use super::meter::{SpendError, Spent};
 use super::{Check, Keyring};
 use crate::decision::answer::Decision;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
-use crate::decision::terms::Barred;
+use crate::decision::terms::DenyReason;
 use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
 
 /// Why an entry does not allow a request.
-pub(super) enum Refused {
-    Barred(Barred),
-    Failed(Failed),
+pub(super) enum EntryDenial {
+    Terms(DenyReason),
+    Spending(SpendError),
 }
 
-impl Refused {
+impl EntryDenial {
     /// The denial; nothing if another entry has taken over.
     #[cold]
     pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<Denial> {
         match self {
-            Self::Barred(barred) => Some(barred.of(id)),
-            Self::Failed(Failed::NotSpent(refused, state)) => {
-                Some(refused.of(id, entry.quota(state, now)))
+            Self::Terms(reason) => Some(reason.denial(id)),
+            Self::Spending(SpendError::Exhausted(exhausted, state)) => {
+                Some(exhausted.denial(id, entry.quota(state, now)))
             }
-            Self::Failed(Failed::Closed) => None,
+            Self::Spending(SpendError::Closed) => None,
         }
     }
 }
@@ -63,8 +63,8 @@ impl<T> Keyring<T> {
                 let value = entry.value().clone();
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
-            Err(refused) => {
-                let denial = refused.denial(id, entry, clock.now)?;
+            Err(denied) => {
+                let denial = denied.denial(id, entry, clock.now)?;
                 Some(Check::Decided(Decision::Deny(denial), None))
             }
         }
@@ -79,12 +79,12 @@ impl<T> Keyring<T> {
         extras: Option<&Extras>,
         request: &Request<'_>,
         clock: Clock,
-    ) -> Result<Spent, Refused> {
+    ) -> Result<Spent, EntryDenial> {
         let terms = entry.terms(id, extras);
         terms
-            .permit(request, clock.not_before)
-            .map_err(Refused::Barred)?;
-        let spent = entry.spend(extras, clock).map_err(Refused::Failed)?;
+            .check(request, clock.not_before)
+            .map_err(EntryDenial::Terms)?;
+        let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
         self.count(id, entry, clock.now);
         Ok(spent)
     }

@@ -18,7 +18,7 @@ pub enum Fault {
     /// Admission and invalidation of a key do not exclude each other.
     LockNotTaken,
     /// An invalidation ends the cached record, but no fetch that is under way.
-    StruckOnly,
+    MarkedOnly,
     /// A cached record is held to be as new as its admission, not as its fetch.
     AsOfAdmission,
     /// That a key is unknown is remembered though it was issued meanwhile.
@@ -30,7 +30,7 @@ pub enum Fault {
     /// The first key of a lineage goes on with a meter of its own.
     LineageApart,
     /// A fetch of the first key from before its rotation is admitted after its successor.
-    FirstUnvoided,
+    FirstNotInvalidated,
     /// A count of uses is copied when the record is refreshed.
     CountCopied,
     /// A count that was handed over is not marked as one that can be drained.

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::policy::rate_limit::{RateLimit, RateState};
-use crate::record::usage::NotSpent;
+use crate::record::usage::Exhausted;
 use crate::time::{Millis, UnixMillis};
 
 /// No rate state: the limiter refuses before it gets there.
@@ -31,8 +31,8 @@ pub(super) struct Spent {
 
 /// What could not be spent in which state, or that the meter is another's now.
 #[derive(Clone, Copy)]
-pub(super) enum Failed {
-    NotSpent(NotSpent, RateState),
+pub(super) enum SpendError {
+    Exhausted(Exhausted, RateState),
     Closed,
 }
 
@@ -53,11 +53,11 @@ impl RateMeter {
         limit: &RateLimit,
         reach: Option<Millis>,
         clock: Clock,
-    ) -> Result<RateState, Failed> {
+    ) -> Result<RateState, SpendError> {
         let mut bits = self.0.load(Ordering::Acquire);
         loop {
             if bits == CLOSED {
-                return Err(Failed::Closed);
+                return Err(SpendError::Closed);
             }
             let state = RateState::from_bits(bits);
             let (next, passes) = match limit.admit(state, clock.now) {
@@ -68,7 +68,7 @@ impl RateMeter {
                     .and_then(|_| held(state, reach.unwrap_or(limit.reach()), clock))
                 {
                     Some(held) => (held, false),
-                    None => return Err(Failed::NotSpent(NotSpent::RateLimit, state)),
+                    None => return Err(SpendError::Exhausted(Exhausted::RateLimit, state)),
                 },
             };
             match self.0.compare_exchange_weak(
@@ -179,18 +179,22 @@ impl SharedMeter {
     }
 
     /// Spends one request and one use, both or neither.
-    pub(super) fn spend(&self, limit: Option<&RateLimit>, clock: Clock) -> Result<Spent, Failed> {
+    pub(super) fn spend(
+        &self,
+        limit: Option<&RateLimit>,
+        clock: Clock,
+    ) -> Result<Spent, SpendError> {
         let reach = Millis::new(self.reach.load(Ordering::Acquire));
         // The rate's refusal comes first, as in the core, and costs no use.
         if let (Some(limit), Some(state)) = (limit, self.rate.state())
             && limit.admit(state, clock.now).is_err()
             && held(state, reach, clock).is_none()
         {
-            return Err(Failed::NotSpent(NotSpent::RateLimit, state));
+            return Err(SpendError::Exhausted(Exhausted::RateLimit, state));
         }
         let state = RateState::default();
         self.take_use()
-            .ok_or(Failed::NotSpent(NotSpent::Uses, state))?;
+            .ok_or(SpendError::Exhausted(Exhausted::Uses, state))?;
         let spend = |limit| self.rate.spend(limit, Some(reach), clock);
         match limit.map(spend).transpose() {
             Ok(rate) => Ok(Spent {

@@ -11,7 +11,7 @@ use crate::key::id::KeyId;
 use crate::time::{Millis, UnixMillis};
 
 /// Some keys under one lock.
-type Bucket = Mutex<[Option<Refused>; ABSENT_KEYS]>;
+type Bucket = Mutex<[Option<NegativeEntry>; ABSENT_KEYS]>;
 
 /// What is remembered of a refused key: 4,096 of them in all, about 320 KiB.
 ///
@@ -23,18 +23,18 @@ pub(super) struct NegativeCache<S> {
 }
 
 #[derive(Clone, Copy)]
-struct Refused {
+struct NegativeEntry {
     /// The id that the key claimed, for [`NegativeCache::forget`].
     id: Option<KeyId>,
     tag: Tag,
-    cause: Refusal,
+    cause: NegativeCause,
     as_of: u64,
     until: UnixMillis,
 }
 
 /// Why a key was refused by what a store answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum NegativeCause {
     Unknown,
     WrongSecret,
     PepperUnavailable,
@@ -57,7 +57,7 @@ impl<S: BuildHasher> NegativeCache<S> {
         tag: &Tag,
         invalidations: &Invalidations,
         now: UnixMillis,
-    ) -> Option<Refusal> {
+    ) -> Option<NegativeCause> {
         let bucket = lock(self.bucket(id, tag)?);
         bucket.iter().flatten().find_map(|absent| {
             // An opaque key has no id to be forgotten by: any change may be its issue.
@@ -73,12 +73,12 @@ impl<S: BuildHasher> NegativeCache<S> {
         })
     }
 
-    /// Remembers a refusal, in the place of the one that ends first.
+    /// Remembers a refused key, instead of the one that ends first.
     pub(super) fn remember(
         &self,
         id: Option<KeyId>,
         tag: Tag,
-        cause: Refusal,
+        cause: NegativeCause,
         as_of: u64,
         now: UnixMillis,
     ) {
@@ -86,9 +86,9 @@ impl<S: BuildHasher> NegativeCache<S> {
             return;
         };
         let mut bucket = lock(bucket);
-        let ends = |absent: &Option<Refused>| absent.map(|absent| absent.until);
-        if let Some(place) = bucket.iter_mut().min_by_key(|absent| ends(absent)) {
-            *place = Some(Refused {
+        let ends = |absent: &Option<NegativeEntry>| absent.map(|absent| absent.until);
+        if let Some(slot) = bucket.iter_mut().min_by_key(|absent| ends(absent)) {
+            *slot = Some(NegativeEntry {
                 id,
                 tag,
                 cause,
@@ -102,8 +102,8 @@ impl<S: BuildHasher> NegativeCache<S> {
     pub(super) fn forget(&self, id: &KeyId) {
         let hash = self.hasher.hash_one(id);
         if let Some(bucket) = self.bucket_of(hash) {
-            for place in lock(bucket).iter_mut() {
-                place.take_if(|absent| absent.id == Some(*id));
+            for slot in lock(bucket).iter_mut() {
+                slot.take_if(|absent| absent.id == Some(*id));
             }
         }
     }

@@ -146,7 +146,7 @@ mod tests {
         let (mut plain, mut canonical) = (0, 0);
         for number in 0..alphabet.len().pow(5) {
             let middle: Vec<u8> = (0..5)
-                .map(|place| alphabet[number / alphabet.len().pow(place) % alphabet.len()])
+                .map(|position| alphabet[number / alphabet.len().pow(position) % alphabet.len()])
                 .collect();
             for (at, length) in [(0, 16), (0, 17), (12, 17), (12, 33), (14, 37), (30, 35)] {
                 let path = path(&middle, at, length);

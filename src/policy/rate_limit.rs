@@ -52,7 +52,7 @@ pub struct RateState(u64);
 
 /// A request that was refused because it came too soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RateLimited {
     retry_after: Option<Millis>,
 }
 
@@ -127,11 +127,11 @@ impl RateLimit {
     /// waits for at most a minute and then continues.
     ///
     /// # Errors
-    /// [`Refused`] with the time after which one more request would pass. The state is
+    /// [`RateLimited`] with the time after which one more request would pass. The state is
     /// unchanged, so a refusal costs nothing.
-    pub fn admit(&self, state: RateState, now: UnixMillis) -> Result<RateState, Refused> {
+    pub fn admit(&self, state: RateState, now: UnixMillis) -> Result<RateState, RateLimited> {
         let Some(full) = self.full(now) else {
-            return Err(Refused { retry_after: None });
+            return Err(RateLimited { retry_after: None });
         };
         let now = FixedPoint::at(now);
         // A state past `full` is never stored, unless the clock has been set back since.
@@ -141,7 +141,7 @@ impl RateLimit {
         let next = spent_until.plus(self.interval, self.parts);
         if next > full {
             let wait = next.minus(full, self.parts).millis_ceil();
-            return Err(Refused {
+            return Err(RateLimited {
                 retry_after: Some(wait),
             });
         }
@@ -206,7 +206,7 @@ impl RateState {
     }
 }
 
-impl Refused {
+impl RateLimited {
     /// The time after which one request would pass, or `None` if none ever will.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Millis> {

@@ -194,8 +194,8 @@ impl Requirement {
                     if met { 0 } else { a | b }
                 }
             };
-            if let Some(place) = stack.get_mut(height) {
-                *place = entry;
+            if let Some(slot) = stack.get_mut(height) {
+                *slot = entry;
             }
             height = height.saturating_add(1);
         }

@@ -21,7 +21,7 @@ pub struct Usage {
 
 /// Why nothing was spent.
 #[derive(Clone, Copy)]
-pub(crate) enum NotSpent {
+pub(crate) enum Exhausted {
     RateLimit,
     Uses,
 }
@@ -48,15 +48,15 @@ impl Usage {
         limit: Option<&RateLimit>,
         counted: Option<u64>,
         now: UnixMillis,
-    ) -> Result<(), NotSpent> {
+    ) -> Result<(), Exhausted> {
         let rate = match limit {
             None => self.rate,
             Some(limit) => limit
                 .admit(self.rate, now)
-                .map_err(|_| NotSpent::RateLimit)?,
+                .map_err(|_| Exhausted::RateLimit)?,
         };
         if let Some(remaining) = self.remaining.or(counted) {
-            self.remaining = Some(remaining.checked_sub(1).ok_or(NotSpent::Uses)?);
+            self.remaining = Some(remaining.checked_sub(1).ok_or(Exhausted::Uses)?);
         }
         self.rate = rate;
         Ok(())

@@ -54,7 +54,7 @@ cross_threads![
     Quota,
     RateLimit,
     RateState,
-    Refused,
+    RateLimited,
     Request<'static>,
     Requirement,
     Response,
