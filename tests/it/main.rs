@@ -29,6 +29,7 @@ mod permission_oracle;
 mod plan_over_time;
 mod promises;
 mod promises_in_and_out;
+mod readme;
 mod requirement_oracle;
 mod rotation_states;
 mod send_sync;

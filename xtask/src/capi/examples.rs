@@ -1,6 +1,6 @@
 //! The C examples: they are compiled and run, and the service is called over HTTP.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,6 +14,7 @@ const EXAMPLES: &str = "../../examples";
 /// Runs every example, and compares its output with what is expected.
 pub(crate) fn run(workspace: &Workspace) -> TaskResult {
     let bench = Bench::new(workspace, Library::release(workspace)?)?;
+    issue_then_verify(&bench)?;
     says(
         workspace,
         &example(&bench, "issue_and_verify", &[])?,
@@ -42,6 +43,27 @@ pub(crate) fn run(workspace: &Workspace) -> TaskResult {
 fn example(bench: &Bench<'_>, name: &str, libraries: &[&str]) -> Result<String, String> {
     let source = format!("{EXAMPLES}/{name}.c");
     bench.compile("gcc", "gnu99", name, &[&source], libraries)
+}
+
+/// Issues a key with one program and verifies it with another, then a changed one.
+fn issue_then_verify(bench: &Bench<'_>) -> TaskResult {
+    let workspace = bench.workspace;
+    let issued = output(&mut workspace.command(&example(bench, "issue", &[])?))?;
+    let verify = example(bench, "verify", &[])?;
+    let changed = issued.replacen("acme_1", "acme_2", 1);
+    let input = bench.folder.join("issued.txt");
+    for (presented, expected) in [(&issued, "ok"), (&changed, "invalid_key")] {
+        fs::write(&input, presented).map_err(|error| format!("issued.txt: {error}"))?;
+        let lines = File::open(&input).map_err(|error| format!("issued.txt: {error}"))?;
+        let run = workspace.command(&verify).stdin(lines).output();
+        let run = run.map_err(|error| format!("{verify}: {error}"))?;
+        let decision = String::from_utf8_lossy(&run.stdout);
+        println!("verify: {}", decision.trim());
+        if decision.trim() != expected || run.status.success() != (expected == "ok") {
+            return Err(format!("expected `{verify}` to print `{expected}`"));
+        }
+    }
+    Ok(())
 }
 
 fn says(workspace: &Workspace, program: &str, lines: &[&str]) -> TaskResult {

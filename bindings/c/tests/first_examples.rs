@@ -1,0 +1,43 @@
+//! The first examples of the C guide are programs, and name few things.
+
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const NAMES_MAX: usize = 12;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(path).expect("text")
+}
+
+/// The names of the library that a program uses.
+fn names(program: &str) -> BTreeSet<&str> {
+    program
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.to_ascii_lowercase().starts_with("keystile_"))
+        .collect()
+}
+
+#[test]
+fn the_guide_begins_with_the_programs_that_are_built() {
+    let guide = read("README.md");
+    let shown: Vec<&str> = guide
+        .split("```c\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(shown, [read("examples/issue.c"), read("examples/verify.c")]);
+}
+
+#[test]
+fn the_first_programs_name_at_most_twelve_things() {
+    for path in ["examples/issue.c", "examples/verify.c"] {
+        let program = read(path);
+        let names = names(&program);
+        assert!(names.contains("KEYSTILE_OK"), "{path}: {names:?}");
+        assert!(names.len() <= NAMES_MAX, "{path}: {names:?}");
+    }
+}

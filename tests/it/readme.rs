@@ -1,0 +1,30 @@
+//! The README's first example names few things.
+
+use std::collections::BTreeSet;
+
+const NAMES_MAX: usize = 10;
+/// What it names of the standard library.
+const STANDARD: [&str; 4] = ["Box", "Ok", "Result", "Some"];
+
+#[test]
+fn the_first_example_names_at_most_ten_things() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split("```").nth(1).unwrap();
+    let code = example
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let names: BTreeSet<String> = code
+        .flat_map(|line| line.split('"').step_by(2))
+        .flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with(char::is_uppercase))
+        .filter(|word| !STANDARD.contains(word))
+        .map(str::to_owned)
+        .collect();
+    // Variants are named through their enumeration, and are not counted.
+    let names: BTreeSet<&String> = names
+        .iter()
+        .filter(|name| !example.contains(&format!("::{name}")))
+        .collect();
+    assert!(names.iter().any(|name| *name == "Verifier"), "{names:?}");
+    assert!(names.len() <= NAMES_MAX, "{names:?}");
+}
