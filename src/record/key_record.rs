@@ -106,6 +106,18 @@ pub enum Status {
     },
 }
 
+impl Status {
+    /// The stable name that stores and logs use.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
+}
+
 impl KeyRecord {
     /// An active key without permissions, limits, restrictions or expiry.
     ///

@@ -9,7 +9,7 @@ pub(crate) fn standing(record: &KeyRecord, now: UnixMillis) -> &'static str {
         Status::Active if past(record.expires_at) => "expired",
         Status::Active if past(record.overlap_until) => "replaced",
         Status::Active if record.replaced_by.is_some() => "retiring",
-        ref status => word(status),
+        ref status => status.as_str(),
     }
 }
 
@@ -20,14 +20,5 @@ pub(crate) fn joined<T: ToString>(items: impl Iterator<Item = T>, none: &str) ->
         none.to_owned()
     } else {
         items.join(", ")
-    }
-}
-
-const fn word(status: &Status) -> &'static str {
-    match status {
-        Status::Active => "active",
-        Status::Suspended => "suspended",
-        Status::Revoked { .. } => "revoked",
-        _ => "unknown",
     }
 }

@@ -98,12 +98,7 @@ impl KeyView {
             client_email: text(&record.client_email),
             owner: text(&record.owner),
             environment: record.environment.map(|name| name.to_string()),
-            status: match record.status {
-                Status::Active => "active",
-                Status::Suspended => "suspended",
-                Status::Revoked { .. } => "revoked",
-                _ => "unknown",
-            },
+            status: record.status.as_str(),
             live: record.is_live(now),
             permissions: record.permissions.iter().map(str::to_owned).collect(),
             allowed_endpoints: record.allowed_endpoints.as_ref().map(texts),
