@@ -11,7 +11,10 @@ use crate::decision::http_date::http_date;
 use crate::decision::status_policy::StatusPolicy;
 use crate::policy::rate_limit::Quota;
 use crate::policy::requirement::Requirement;
-use crate::time::UnixMillis;
+use crate::time::{Millis, UnixMillis};
+
+/// How long a client waits before it tries an unavailable store again.
+const STORE_RETRY: Millis = Millis::from_secs(1);
 
 /// A response to a request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,9 @@ pub struct Response {
 
 /// The response to a denial.
 ///
-/// `requirement` is the one that the request was judged by; it names what is missing.
+/// `requirement` is the one that the request was judged by; it names what is missing. If a
+/// later request may succeed, `retry-after` is set: by the rate limit, or to one second
+/// if the store is unavailable.
 ///
 /// ```
 /// use keystile::{respond, CredentialExtractor, StatusPolicy};
@@ -59,7 +64,11 @@ pub fn respond(
         };
         headers.push(("www-authenticate", challenge.to_string()));
     }
-    if let Some(wait) = denial.retry_after() {
+    let wait = match code {
+        DenialCode::StoreUnavailable => Some(STORE_RETRY),
+        _ => denial.retry_after(),
+    };
+    if let Some(wait) = wait {
         headers.push(("retry-after", wait.secs_ceil().max(1).to_string()));
     }
     if let Some(quota) = denial.quota() {

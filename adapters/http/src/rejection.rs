@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use keystile::{Denial, DenialCode, Millis, Requirement, StatusPolicy, respond};
+use keystile::{Denial, Millis, Requirement, StatusPolicy, respond};
 
 use crate::response_headers::field;
 
@@ -36,19 +36,13 @@ pub struct Rejection {
 impl Rejection {
     /// The response to a denial. `requirement` is the one that the request was checked
     /// against: the permissions that are missing are named in the body.
-    ///
-    /// If the store is unavailable, `Retry-After` is one second.
     #[must_use]
     pub fn of(denial: &Denial, policy: StatusPolicy, requirement: Option<&Requirement>) -> Self {
         let response = respond(denial, policy, requirement);
-        let mut headers: Vec<_> = response.headers.into_iter().filter_map(field).collect();
-        if denial.code() == DenialCode::StoreUnavailable {
-            headers.push((RETRY_AFTER, HeaderValue::from_static("1")));
-        }
         Self {
             status: StatusCode::from_u16(response.status)
                 .unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-            headers,
+            headers: response.headers.into_iter().filter_map(field).collect(),
             body: response.body,
             code: denial.code().as_str(),
         }

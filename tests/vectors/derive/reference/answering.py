@@ -33,6 +33,8 @@ def respond(decision, policy, limit=None):
     if status == 401:
         nothing_sent = decision["cause"] == "missing_credential"
         headers["www-authenticate"] = "Bearer" if nothing_sent else 'Bearer error="invalid_token"'
+    if decision["cause"] == "store_unavailable":
+        headers["retry-after"] = "1"
     quota = decision["quota"]
     if quota is not None:
         if quota["retry_after_ms"] is not None:
