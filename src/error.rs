@@ -6,7 +6,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A prefix, environment, template name or client name is malformed.
+    /// A prefix, environment, template or header name is malformed.
     Name,
     /// A key format does not support what was asked of it.
     Format,
@@ -20,11 +20,11 @@ pub enum ErrorKind {
     Endpoint,
     /// A network is neither an address nor a CIDR block.
     Network,
-    /// A rate limit cannot be represented.
+    /// A rate limit, count of uses, capacity or TTL is out of its range.
     Limit,
     /// An instant, a duration or a lifetime is out of range.
     Time,
-    /// A record contradicts itself, or a text in it is too long.
+    /// A record contradicts itself, or a text in it, such as the client's name, is malformed.
     Record,
     /// The key's state does not allow the change.
     State,

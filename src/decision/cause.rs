@@ -40,7 +40,7 @@ pub enum Cause {
     RateLimit,
     /// The count of uses is spent.
     UsesSpent,
-    /// The store could not be reached.
+    /// The store is unavailable.
     StoreUnavailable,
 }
 

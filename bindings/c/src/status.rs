@@ -182,7 +182,7 @@ table! {
     KEYSTILE_DENIED_PERMISSION: c"permission_missing", c"the key lacks a permission";
     KEYSTILE_DENIED_RATE_LIMITED: c"rate_limited", c"the rate limit is spent";
     KEYSTILE_DENIED_USES_SPENT: c"uses_spent", c"the count of uses is spent";
-    KEYSTILE_DENIED_STORE_UNAVAILABLE: c"store_unavailable", c"the store could not be asked";
+    KEYSTILE_DENIED_STORE_UNAVAILABLE: c"store_unavailable", c"the store is unavailable";
     KEYSTILE_DENIED: c"denied", c"refused for a reason without a number in this version";
     KEYSTILE_ERROR_NAME: c"name", c"a prefix must be 1 to 16 characters of a-z, 0-9 or _, start with a letter and not end with _; an environment must be 1 to 12 characters of a-z or 0-9; a template name must be 1 to 32 characters of a-z, 0-9, _ or -, and start with a letter; a key header must be 1 to 64 token characters, and not Authorization or Cookie";
     KEYSTILE_ERROR_FORMAT: c"format", c"a checksum key must have 16 bytes or more; a checksum must be set on a structured format; opaque keys have none; the number of random bytes must be 16 to 64, and set on an opaque format; a format that issues keys must have a prefix; this one reads any";
@@ -191,10 +191,10 @@ table! {
     KEYSTILE_ERROR_PERMISSION: c"permission", c"a permission must be segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * is a whole segment; a key must have at most 64 permissions; a requirement must be permissions without a wildcard, joined by AND, OR and parentheses; a requirement must have at most 1000 bytes; a requirement must name at most 100 permissions";
     KEYSTILE_ERROR_ENDPOINT: c"endpoint", c"an endpoint rule's methods must be upper-case tokens joined by commas, then one space; an endpoint pattern must be /segments, with * for one whole segment, or at the end for the rest; an endpoint rule must have at most 512 bytes; a key must have at most 64 endpoint rules";
     KEYSTILE_ERROR_NETWORK: c"network", c"a network must be an IP address or a CIDR block with no host bits set; a key must have at most 64 networks";
-    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit, count of uses, capacity or TTL must be within its range";
-    KEYSTILE_ERROR_TIME: c"time", c"an instant must be milliseconds since 1970, between the years 1973 and 9999; a duration must be within the range of its use; a key without an end must be asked for by never_expires";
-    KEYSTILE_ERROR_RECORD: c"record", c"a client name must be 1 to 255 bytes, other texts at most 255 and metadata at most 16 KiB, without control characters; the fields of a record must agree with each other";
-    KEYSTILE_ERROR_STATE: c"state", c"the key must be in a state in which this can be done";
+    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit's window must be 1 ms to 366 days; a rate limit's burst must be 1 or more; a rate limit's burst must be free again within ten years; a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do; a count of uses must be 1 to 9223372036854775807; a keyring's capacity must be 1 to 100000000; a keyring's TTL must be 1 ms to a day; a keyring's TTL of absent keys must not be longer than its TTL";
+    KEYSTILE_ERROR_TIME: c"time", c"an instant must be milliseconds since 1970, between the years 1973 and 9999; a lifetime must be 1 ms or more; a key's maximum age must be 1 hour to 90 days; an overlap must not be longer than the maximum age; a key without an end must be asked for by never_expires";
+    KEYSTILE_ERROR_RECORD: c"record", c"a client name must be 1 to 255 bytes without control characters; an e-mail address must be at most 255 bytes without control characters; an owner must be at most 255 bytes without control characters; a reason must be at most 255 bytes without control characters; metadata must be at most 16 KiB; a key prefix must be at most 40 bytes without control characters; replaced_by and ends_at_first_use must be ids of other keys; overlap_until must be set exactly when replaced_by is set; siblings must be of the record's lineage";
+    KEYSTILE_ERROR_STATE: c"state", c"a key must be live to derive another from it; a key must be active to be suspended; a key must be suspended to be resumed; a key must be active or suspended to be revoked; a key must be active and live to be rotated; a key must have no successor to be rotated; the presented key must be that of the record; a digest must be outdated to be replaced";
     KEYSTILE_ERROR_EXCEEDS: c"exceeds", c"a key must not exceed the template or the key that it derives from";
     KEYSTILE_ERROR_RANDOMNESS: c"randomness", c"the source of randomness must not fail, and must have enough bytes";
     KEYSTILE_ERROR_JSON: c"json", c"the text must be the JSON that is documented";

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use keystile::{
     Checksum, CredentialExtractor, Digest, EndpointRules, Error, IssueRequest, KeyFormat, KeyId,
-    Networks, Pepper, PermissionSet, Requirement, TemplateName, UnixMillis,
+    Millis, Networks, Pepper, PermissionSet, RateLimit, Requirement, RotationPolicy, TemplateName,
+    UnixMillis,
 };
 
 fn sources() -> Vec<(String, String)> {
@@ -52,12 +53,10 @@ fn p9_every_exported_function_is_behind_the_guard() {
 #[test]
 fn a_status_says_what_the_core_s_error_says() {
     let opaque = || KeyFormat::opaque("ks").expect("a format");
-    let errors: [Option<Error>; 17] = [
+    let client = || IssueRequest::new("Acme").expect("a name");
+    let errors: [Option<Error>; 28] = [
         KeyFormat::structured("").err(),
-        IssueRequest::new("Acme")
-            .expect("a name")
-            .environment("")
-            .err(),
+        client().environment("").err(),
         TemplateName::new("").err(),
         CredentialExtractor::new().with_header("").err(),
         Checksum::keyed(b"").err(),
@@ -73,6 +72,17 @@ fn a_status_says_what_the_core_s_error_says() {
         EndpointRules::new(["a"]).err(),
         Networks::new([""]).err(),
         UnixMillis::new(0).err(),
+        RateLimit::new(1, Millis::ZERO).err(),
+        RateLimit::with_burst(1, Millis::from_days(1), 0).err(),
+        RateLimit::new(u32::MAX, Millis::from_days(1)).err(),
+        RateLimit::with_burst(1, Millis::from_days(366), 11).err(),
+        client().uses(0).err(),
+        client().expires_in(Millis::ZERO).err(),
+        RotationPolicy::default().with_max_age(Millis::ZERO).err(),
+        IssueRequest::new("").err(),
+        client().email("\n").err(),
+        client().owner("\n").err(),
+        client().metadata(&*" ".repeat(20_000)).err(),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/status.rs");
     let table = fs::read_to_string(path).expect("the table");
