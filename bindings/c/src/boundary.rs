@@ -1,7 +1,8 @@
 //! The boundary between C and the core: panics stop here, and pointers become
 //! references.
 //!
-//! All unsafe code of this crate is in this file. It relies on what the header asks of
+//! All unsafe code of this crate is in this file. Therefore the references that a keyring
+//! holds to its caller's values are here too, after the boundary itself. The code relies on what the header asks of
 //! every caller, in its chapter CONVENTIONS:
 //!
 //! - *pointers*: a pointer that is not NULL points to as many values as its length
@@ -24,7 +25,7 @@ use keystile::{Error, Keyring, KeyringBuilder};
 use crate::status::keystile_status::{self, *};
 
 /// The result of a call: done, or the status that says why not.
-pub(crate) type Outcome = Result<(), keystile_status>;
+pub(crate) type CallResult = Result<(), keystile_status>;
 
 /// Memory that the caller provides for an output, or NULL.
 pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
@@ -34,7 +35,7 @@ pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 /// A panic can leave behind a record or a set that no caller received, or a keyring,
 /// whose locks recover from a thread that panicked.
 #[inline]
-pub(crate) fn guard(work: impl FnOnce() -> Outcome) -> keystile_status {
+pub(crate) fn guard(work: impl FnOnce() -> CallResult) -> keystile_status {
     match guarded(work) {
         Some(Ok(())) => KEYSTILE_OK,
         Some(Err(status)) => status,
@@ -181,7 +182,7 @@ pub(crate) unsafe fn fill_with(
     buffer: *mut c_char,
     buffer_len: usize,
     out_needed: Out<'_, usize>,
-) -> Outcome {
+) -> CallResult {
     // SAFETY: passed on; a `char` is a byte.
     let buffer = unsafe { out_slice(buffer.cast::<u8>(), buffer_len) }?;
     non_null(out_needed)?.write(text.len());

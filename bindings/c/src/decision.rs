@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Allowed, Cause, Decision, Denial, Notice};
 
-use crate::boundary::{Outcome, guard, non_null, write_out};
+use crate::boundary::{CallResult, guard, non_null, write_out};
 use crate::limit::keystile_quota;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
@@ -139,10 +139,10 @@ pub extern "C" fn keystile_decision_missing_at(
 
 /// Writes the details of a decision and returns its status.
 #[inline(always)]
-pub(crate) fn tell(
+pub(crate) fn write_decision(
     decision: &Decision,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
-) -> Outcome {
+) -> CallResult {
     match decision {
         Decision::Allow(allowed) => {
             write_out(out_decision, keystile_decision::allowed(allowed));

@@ -7,10 +7,10 @@ use core::ptr::null_mut;
 use keystile::{Check, Decision, Keyring, Millis, Ticket};
 
 use crate::boundary::{
-    Callback, Callbacks, Out, Outcome, Value, ValuedKeyring, begins_with_its_size, bytes, guard,
+    CallResult, Callback, Callbacks, Out, Value, ValuedKeyring, begins_with_its_size, bytes, guard,
     non_null, release, sized, sized_out, text,
 };
-use crate::decision::{keystile_decision, tell};
+use crate::decision::{keystile_decision, write_decision};
 use crate::key::keystile_lookup;
 use crate::record::keystile_record;
 use crate::request::keystile_request;
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
         request.ask(|request| {
             let ticket = match keyring.core().ticket(key, request, as_of) {
                 Ok(ticket) => ticket,
-                Err(denial) => return tell(&Decision::Deny(denial), out_decision),
+                Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
             };
             let found = record.map(|record| (&record.0, value));
             let mut check = keyring.core().admit_with(ticket, found, now);
@@ -318,17 +318,17 @@ pub extern "C" fn keystile_keyring_free(keyring: Option<Box<keystile_keyring>>) 
 
 /// Writes the result of a check.
 //
-// By reference. Store-forwarding stall: see ARCHITECTURE.md.
+// store-forwarding stall: by reference (see ARCHITECTURE.md)
 #[inline(always)]
 fn write(
     check: &mut Check<'_, Option<Value>>,
     out_decision: Out<'_, keystile_decision>,
     out_value: Out<'_, *mut c_void>,
     out_ticket: &mut MaybeUninit<keystile_ticket>,
-) -> Outcome {
+) -> CallResult {
     match check {
         Check::Decided(decision, value) => {
-            let outcome = tell(decision, out_decision);
+            let outcome = write_decision(decision, out_decision);
             if outcome.is_ok()
                 && let Some(out_value) = out_value
             {
@@ -337,7 +337,7 @@ fn write(
             }
             outcome
         }
-        Check::NeedsRecord(ticket) => wait(ticket, out_ticket),
+        Check::NeedsRecord(ticket) => write_ticket(ticket, out_ticket),
     }
 }
 
@@ -356,7 +356,7 @@ fn both_or_none(
 
 /// Writes what to fetch.
 #[cold]
-fn wait(ticket: &Ticket<'_>, out_ticket: &mut MaybeUninit<keystile_ticket>) -> Outcome {
+fn write_ticket(ticket: &Ticket<'_>, out_ticket: &mut MaybeUninit<keystile_ticket>) -> CallResult {
     out_ticket.write(keystile_ticket {
         as_of: ticket.as_of(),
         lookup: keystile_lookup::of(ticket.lookup()),

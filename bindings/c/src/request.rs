@@ -2,7 +2,7 @@
 
 use keystile::{Environment, Request};
 
-use crate::boundary::{Outcome, begins_with_its_size};
+use crate::boundary::{CallResult, begins_with_its_size};
 use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
 use crate::text::keystile_str;
@@ -36,7 +36,7 @@ impl keystile_request<'_> {
     /// The request is passed by reference and not returned, because a copy of it is
     /// measurable on the hot path.
     #[inline]
-    pub(crate) fn ask(&self, work: impl FnOnce(&Request<'_>) -> Outcome) -> Outcome {
+    pub(crate) fn ask(&self, work: impl FnOnce(&Request<'_>) -> CallResult) -> CallResult {
         let environment = match self.environment.optional()? {
             None => None,
             Some(name) => Some(Environment::new(name)?),

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyId, UnixMillis};
 
-use crate::boundary::{self, Outcome, guard, non_null, text};
+use crate::boundary::{self, CallResult, guard, non_null, text};
 use crate::status::keystile_status::{self, *};
 
 /// A text of `len` bytes. It does not end in NUL. If `data` is NULL, there is no text.
@@ -94,7 +94,7 @@ pub(crate) fn nth<'a>(
     mut texts: impl Iterator<Item = &'a str>,
     index: usize,
     out_text: Option<&mut MaybeUninit<keystile_str>>,
-) -> Outcome {
+) -> CallResult {
     let out_text = non_null(out_text)?;
     let text = texts.nth(index).ok_or(KEYSTILE_ERROR_INDEX)?;
     out_text.write(keystile_str::of(text));

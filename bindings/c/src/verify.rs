@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::{Decision, Verifier, verify};
 
 use crate::boundary::{bytes, guard, non_null, release, sized};
-use crate::decision::{keystile_decision, tell};
+use crate::decision::{keystile_decision, write_decision};
 use crate::format::keystile_format;
 use crate::pepper::keystile_peppers;
 use crate::record::{keystile_record, keystile_usage};
@@ -92,13 +92,13 @@ pub unsafe extern "C" fn keystile_verify(
             (sized!(request)?, bytes!(key, key_len)?);
         let key = match verifier.parse(key) {
             Ok(key) => key,
-            Err(denial) => return tell(&Decision::Deny(denial), out_decision),
+            Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
         };
         request.ask(|request| {
             let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
             let decision = verify(verifier, &key, record, request, &mut spent, now);
             *usage = keystile_usage::of(&spent);
-            tell(&decision, out_decision)
+            write_decision(&decision, out_decision)
         })
     })
 }
