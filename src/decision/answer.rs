@@ -5,7 +5,7 @@ use crate::decision::denial::Denial;
 
 /// The answer to a request. It is plain data: `Copy`, and without any part of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a decision that nobody looks at guards nothing"]
+#[must_use = "a decision that is not looked at guards nothing"]
 #[expect(clippy::exhaustive_enums, reason = "there is no third answer")]
 pub enum Decision {
     /// The request may go on.

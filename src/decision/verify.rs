@@ -50,8 +50,7 @@ pub fn verify(
     usage: &mut Usage,
     now: UnixMillis,
 ) -> Decision {
-    // Each answer is made in the caller's memory: to turn a `Result` into a `Decision` would
-    // copy it (store-to-load forwarding, see ARCHITECTURE.md).
+    // store-forwarding stall: build in place, without a `Result` (see ARCHITECTURE.md)
     let record = match verifier.prove(key, record) {
         Ok(record) => record,
         Err(cause) => return Decision::Deny(Denial::new(cause)),

@@ -6,8 +6,8 @@
 
 use sha2::block_api::compress256;
 
-/// store-forwarding stall: bytes are written in pieces as large as those that are read
-/// (see ARCHITECTURE.md).
+/// Bytes in one piece of a block.
+// store-forwarding stall: written in pieces as large as those read (see ARCHITECTURE.md)
 const PIECE_BYTES: usize = 16;
 /// Number of pieces in two blocks.
 const PIECES: usize = 8;

@@ -90,8 +90,8 @@ impl KeyringBuilder {
         }
     }
 
-    /// By how much the clock may step back without reviving what was seen expired. A
-    /// larger step is believed: the clock was wrong before.
+    /// By how much the clock may step back without reviving what was seen expired. After
+    /// a larger step the new time is used: the clock was wrong before.
     #[must_use]
     pub fn clock_skew(self, clock_skew: Millis) -> Self {
         Self { clock_skew, ..self }

@@ -51,8 +51,7 @@ impl<T: Clone> Keyring<T> {
         // An invalid id matches no entry.
         let id = KeyId::to_look_for(*parts.id);
         let clock = self.clock(now);
-        // The map's copy of the id, since the presented one is still in registers.
-        // Store-forwarding stall: see ARCHITECTURE.md.
+        // store-forwarding stall: the id is read from the map (see ARCHITECTURE.md)
         if let Some((&id, entry)) = entries.get_key_value(&id)
             && self.holds(entry, clock)
         {
@@ -67,7 +66,7 @@ impl<T: Clone> Keyring<T> {
                 // The same for records without extras, which most are.
                 match self.evaluate(id, entry, None, request, clock) {
                     Ok(spent) => {
-                        // Store-forwarding stall: build in place (see ARCHITECTURE.md).
+                        // store-forwarding stall: build in place (see ARCHITECTURE.md)
                         let allowed = entry.allowed(id, None, spent, now);
                         let value = entry.value().clone();
                         return Check::Decided(Decision::Allow(allowed), Some(value));

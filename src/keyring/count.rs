@@ -7,7 +7,7 @@ use super::fault::{Fault, planted};
 use super::sizes::{STRIPED_MAX, STRIPES};
 use super::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Where the number of a count's stripes stands, above the count itself.
+/// The position of the number of a count's stripes, above the count itself.
 const NUMBER_SHIFT: u32 = 40;
 const COUNT_MASK: u64 = (1 << NUMBER_SHIFT) - 1;
 /// No count: the key's next entry has taken it over, or the key was evicted.

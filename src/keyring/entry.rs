@@ -66,7 +66,7 @@ pub(super) struct Extras {
     meter: Option<Arc<SharedMeter>>,
 }
 
-/// What an entry needs that does not stand in its record.
+/// What an entry needs that is not in its record.
 pub(super) struct Admission<T> {
     pub(super) proof: Proof,
     pub(super) as_of: u64,
@@ -234,7 +234,7 @@ impl<T> Entry<T> {
         self.extras.as_deref()?.meter.as_deref()
     }
 
-    /// Until when a meter in this state remembers something; nothing if it is as new.
+    /// Until when a meter in this state remembers something; `None` if it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
         let limit = self
             .rate_limit
@@ -277,7 +277,7 @@ impl<T> Entry<T> {
     }
 }
 
-/// A last use is noted to the second: a busy key would else be written to by each decision.
+/// A last use is noted to the second: otherwise each decision would write to a busy key.
 const LAST_USE_MILLIS: u64 = 1_000;
 
 impl Extras {
@@ -320,7 +320,7 @@ mod tests {
         // With the id before it and what the allocator adds, a multiple of 16 bytes: the
         // next one would cost each of ten million keys 16 more.
         assert!(size_of::<Entry<()>>() <= 152, "{}", size_of::<Entry<()>>());
-        // A pointer, or two, takes the next 16 bytes.
+        // A pointer adds 8 bytes, which the allocator rounds up to 16: a second one is free.
         assert_eq!(size_of::<Entry<Arc<u8>>>(), size_of::<Entry<()>>() + 8);
     }
 }

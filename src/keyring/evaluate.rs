@@ -19,7 +19,7 @@ pub(super) enum EntryDenial {
 }
 
 impl EntryDenial {
-    /// The denial; nothing if another entry has taken over.
+    /// The denial; `None` if another entry has taken over.
     #[cold]
     pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<Denial> {
         match self {
@@ -44,7 +44,7 @@ impl<T> Keyring<T> {
             && self.invalidations.is_current(entry.owner, entry.as_of)
     }
 
-    /// Decides by an entry, and notes the use that is made of the key; nothing if another
+    /// Decides by an entry, and notes the use that is made of the key; `None` if another
     /// entry has taken its meter over.
     #[inline(never)]
     pub(super) fn decide<'a>(

@@ -51,7 +51,7 @@ impl EvictedUses {
         0
     }
 
-    /// The stripes that a key had when it was evicted, for it to count on in them.
+    /// The stripes that a key had when it was evicted: its new entry counts in them too.
     pub(super) fn reclaim(&self, id: &KeyId) -> Stripes {
         let striped = &mut lock(&self.kept).striped;
         let at = striped.iter().position(|(used, _)| used.key_id == *id);

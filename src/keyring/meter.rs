@@ -91,19 +91,19 @@ impl RateMeter {
         }
         let sum = |bits| both(limit, RateState::from_bits(bits), spent, now).to_bits();
         let add = |bits| (bits != CLOSED).then(|| sum(bits));
-        // A closed meter's state has gone where this goes too.
+        // A closed meter's state was taken over by the meter that this is added to as well.
         let _ = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
     }
 
-    /// The state as it is, or nothing once it was closed.
+    /// The state as it is, or `None` once it was closed.
     pub(super) fn state(&self) -> Option<RateState> {
         let bits = self.0.load(Ordering::Acquire);
         (bits != CLOSED).then_some(RateState::from_bits(bits))
     }
 
-    /// Takes the state over for another entry; nothing if that was done before.
+    /// Takes the state over for another entry; `None` if that was done before.
     pub(super) fn close(&self) -> Option<RateState> {
         if planted(Fault::MeterCopied) {
             return self.state();
@@ -113,7 +113,7 @@ impl RateMeter {
     }
 }
 
-/// A state that lies too far ahead of the clock, brought back; nothing if it does not.
+/// A state that lies too far ahead of the clock, brought back; `None` if it does not.
 #[cold]
 fn held(state: RateState, reach: Millis, clock: Clock) -> Option<RateState> {
     let after = |instant: UnixMillis, span| instant.plus(span).unwrap_or(UnixMillis::MAX);
@@ -129,7 +129,7 @@ pub(super) fn both(
     b: RateState,
     now: UnixMillis,
 ) -> RateState {
-    // Where nothing is to be added nothing changes, whatever the clock says.
+    // If there is nothing to add, nothing changes, whatever the clock says.
     match limit {
         _ if a == RateState::default() => b,
         Some(limit) if b != RateState::default() => limit.combine(a, b, now),
@@ -226,7 +226,7 @@ impl SharedMeter {
 
     fn give_use_back(&self) {
         let give = |left: u64| (left != UNCOUNTED).then(|| left.saturating_add(1));
-        // Where uses are not counted there is none to give back.
+        // If uses are not counted, there is none to give back.
         let _ = self
             .remaining
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, give);

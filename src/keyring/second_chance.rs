@@ -10,8 +10,8 @@ use crate::key::id::KeyId;
 
 /// The slots of the cached keys, and which of them were used since the last drain.
 ///
-/// A decision sets one bit of a key in its entry when it was clear, and one here at the
-/// first use after a drain; it takes no lock.
+/// A decision takes no lock: it sets one bit in the key's entry, and one here at the first
+/// use after a drain.
 pub(super) struct SecondChance {
     capacity: usize,
     used: Box<[AtomicU64]>,
@@ -35,7 +35,7 @@ impl SecondChance {
         }
     }
 
-    /// A slot for a new key; nothing if even the slack for threads that are about to
+    /// A slot for a new key; `None` if even the slack for threads that are about to
     /// evict is used up.
     pub(super) fn enter(&self, id: KeyId) -> Option<u32> {
         let mut slots = lock(&self.slots);

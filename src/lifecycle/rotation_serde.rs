@@ -35,7 +35,7 @@ impl Serialize for RotationPolicy {
 impl<'de> Deserialize<'de> for RotationPolicy {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let form = PolicyForm::deserialize(from)?;
-        // The overlap last of the two: it is held against the age.
+        // The overlap last of the two: it is compared with the age.
         Self::default()
             .with_overlap(Millis::ZERO)
             .and_then(|policy| policy.with_max_age(form.max_age_ms))

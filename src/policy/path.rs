@@ -11,7 +11,7 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// - It starts with `/` and has at most 2,048 bytes.
 /// - It has no `.` or `..` segment, and no empty segment except the last.
 /// - All its bytes are allowed in a path by RFC 3986, and none is `;`.
-/// - Each `%` is followed by two hex digits, and they stand for a byte that is not
+/// - Each `%` is followed by two hex digits, and they encode a byte that is not
 ///   unreserved (so `%41` is refused), not a control character, and none of
 ///   `/ \ % ; ? #`.
 ///

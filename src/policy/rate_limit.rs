@@ -135,8 +135,8 @@ impl RateLimit {
         };
         let now = FixedPoint::at(now);
         // A state past `full` is never stored, unless the clock has been set back since.
-        // Then nothing passes until the clock has caught up: trusting the earlier clock
-        // would give an allowance each to two servers whose clocks differ.
+        // Then nothing passes until the clock has caught up. If the earlier clock were
+        // trusted, two servers whose clocks differ would each grant a full burst.
         let spent_until = state.read(self.parts).max(now);
         let next = spent_until.plus(self.interval, self.parts);
         if next > full {
