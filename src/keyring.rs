@@ -121,9 +121,10 @@ pub use uses::Use;
 /// An entry can carry one value of the caller's beside the record, such as an `Arc` of the
 /// record or of a customer. [`admit_with`](Self::admit_with) stores it, and each allow
 /// returns a clone of the value that came with the very record that was judged: no second
-/// cache is needed, and none can disagree. Cloning a value should be cheap. Cloning or
-/// dropping one must not call the keyring. Values are dropped some time after their entry
-/// was replaced or evicted, on any thread, and at the latest with the keyring.
+/// cache is needed, and none can disagree. [`value`](Self::value) returns it without a
+/// decision. Cloning a value should be cheap. Cloning or dropping one must not call the
+/// keyring. Values are dropped some time after their entry was replaced or evicted, on any
+/// thread, and at the latest with the keyring.
 ///
 /// ```
 /// # use keystile::*;

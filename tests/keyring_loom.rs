@@ -111,6 +111,11 @@ impl KeyringWithStore {
             .into()
     }
 
+    /// The value of the cached record.
+    fn value(&self, key: &Key) -> Option<u64> {
+        self.keyring.value(&key.record.id, at(1))
+    }
+
     fn allows(&self, key: &Key) -> u64 {
         self.ask(key).is_allow().into()
     }
@@ -197,10 +202,14 @@ fn revoked_while_fetched(mut service: Service) {
         };
         backed.put(&[&revoked]);
         backed.keyring.invalidate(&key.record.id);
+        let value = backed.value(&key);
         let after = backed.cached_allows(&key);
         let _ = asking.join().unwrap();
         let last = backed.cached_allows(&key);
         assert_eq!((after, last), (0, 0), "model: allowed after it was revoked");
+        for value in [value, backed.value(&key)].into_iter().flatten() {
+            assert_eq!(value, revoked.version, "model: a value from before");
+        }
     });
 }
 

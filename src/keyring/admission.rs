@@ -154,8 +154,8 @@ impl<T: Clone> Keyring<T> {
         }
         let entry = entries.get(&id);
         drop(locks);
-        let check =
-            entry.and_then(|entry| self.decide(id, entry, &ticket.request, self.clock(now)));
+        let check = entry
+            .and_then(|entry| self.decide(id, entry, &ticket.request, self.clock(now), T::clone));
         if is_new {
             // After the decision, so that the new key is judged even if it is the one evicted.
             self.evict(now);

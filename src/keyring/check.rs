@@ -35,17 +35,45 @@ impl<T: Clone> Keyring<T> {
     /// Decides by a cached record, or returns a ticket that names the one to fetch.
     ///
     /// `now` is one reading of the clock for the whole check.
+    #[inline]
     pub fn check<'a>(
         &self,
         credential: &'a [u8],
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Check<'a, T> {
+        self.check_with(credential, request, now, T::clone)
+    }
+
+    /// The value of a cached record, without a decision: a clone of it as long as a check
+    /// of the key would be decided by that record, in whatever state the key is.
+    ///
+    /// It is no use of the key, and proves nothing about who asks.
+    #[must_use]
+    pub fn value(&self, id: &KeyId, now: UnixMillis) -> Option<T> {
+        let entries = self.entries.pin();
+        let entry = entries.get(id)?;
+        self.holds(entry, self.clock(now))
+            .then(|| entry.value().clone())
+    }
+}
+
+impl<T> Keyring<T> {
+    /// As [`check`](Self::check), with what `view` returns for the value, for callers that
+    /// need a part of it or nothing. It runs only with an allow, and must not call the
+    /// keyring.
+    pub fn check_with<'a, V>(
+        &self,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+        view: impl FnOnce(&T) -> V,
+    ) -> Check<'a, V> {
         if credential.len() > KEY_TEXT_BYTES_MAX {
             return Check::deny(Cause::Malformed);
         }
         let Some(parts) = Parts::of(credential) else {
-            return self.check_opaque(credential, request, now);
+            return self.check_opaque(credential, request, now, view);
         };
         let entries = self.entries.pin();
         // An invalid id matches no entry.
@@ -59,7 +87,7 @@ impl<T: Clone> Keyring<T> {
                 return self.unproved(credential, true, request, now);
             }
             if entry.extras().is_some() {
-                if let Some(check) = self.decide(id, entry, request, clock) {
+                if let Some(check) = self.decide(id, entry, request, clock, view) {
                     return check;
                 }
             } else {
@@ -68,7 +96,7 @@ impl<T: Clone> Keyring<T> {
                     Ok(spent) => {
                         // store-forwarding stall: build in place (see ARCHITECTURE.md)
                         let allowed = entry.allowed(id, None, spent, now);
-                        let value = entry.value().clone();
+                        let value = view(entry.value());
                         return Check::Decided(Decision::Allow(allowed), Some(value));
                     }
                     Err(refused) => {
@@ -84,12 +112,13 @@ impl<T: Clone> Keyring<T> {
 
     /// The same for a key that carries no id: the tag of its text leads to the record.
     #[inline(never)]
-    fn check_opaque<'a>(
+    fn check_opaque<'a, V>(
         &self,
         credential: &'a [u8],
         request: &Request<'a>,
         now: UnixMillis,
-    ) -> Check<'a, T> {
+        view: impl FnOnce(&T) -> V,
+    ) -> Check<'a, V> {
         if self.verifier.parse(credential).is_ok() {
             let tag = self.tagger.tag(credential);
             let clock = self.clock(now);
@@ -98,7 +127,7 @@ impl<T: Clone> Keyring<T> {
                 && let Some(entry) = entries.get(id)
                 && entry.tag().is(&tag)
                 && self.holds(entry, clock)
-                && let Some(check) = self.decide(*id, entry, request, clock)
+                && let Some(check) = self.decide(*id, entry, request, clock, view)
             {
                 return check;
             }
@@ -109,13 +138,13 @@ impl<T: Clone> Keyring<T> {
     /// The result if no cached record proves the key: malformed, known to be wrong, or a
     /// ticket. `is_other` is set if the record of its id is cached and the key is another.
     #[inline(never)]
-    fn unproved<'a>(
+    fn unproved<'a, V>(
         &self,
         credential: &'a [u8],
         is_other: bool,
         request: &Request<'a>,
         now: UnixMillis,
-    ) -> Check<'a, T> {
+    ) -> Check<'a, V> {
         let Ok(key) = self.verifier.parse(credential) else {
             return Check::deny(Cause::Malformed);
         };

@@ -47,20 +47,18 @@ impl<T> Keyring<T> {
     /// Decides by an entry, and notes the use that is made of the key; `None` if another
     /// entry has taken its meter over.
     #[inline(never)]
-    pub(super) fn decide<'a>(
+    pub(super) fn decide<'a, V>(
         &self,
         id: KeyId,
         entry: &Entry<T>,
         request: &Request<'_>,
         clock: Clock,
-    ) -> Option<Check<'a, T>>
-    where
-        T: Clone,
-    {
+        view: impl FnOnce(&T) -> V,
+    ) -> Option<Check<'a, V>> {
         match self.evaluate(id, entry, entry.extras(), request, clock) {
             Ok(spent) => {
                 let allowed = entry.allowed(id, entry.extras(), spent, clock.now);
-                let value = entry.value().clone();
+                let value = view(entry.value());
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
             Err(denied) => {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::common::service::{Service, at, client};
-use keystile::{Cause, Check, Decision, Issued, Keyring, Request};
+use keystile::{Cause, Check, Decision, Issued, Keyring, Request, Requirement, revoke};
+
+/// How long a record is used, by default, in milliseconds.
+const TTL: u64 = 300_000;
 
 /// A value that counts how many of its kind live.
 struct Counted {
@@ -93,6 +96,74 @@ fn a_decision_comes_with_the_value_of_its_record() {
 }
 
 #[test]
+fn a_value_is_found_as_long_as_its_record_decides() {
+    for (kind, mut service) in Service::all() {
+        let issued = service.issue(&client().owner("tenant 7").unwrap());
+        let other = service.issue(&client());
+        let carrying = Carrying::new(&service, 8);
+        let keyring = &carrying.keyring;
+        let value = |millis| keyring.value(&issued.record.id, at(millis));
+        let number = |millis| value(millis).map(|value| value.number);
+        assert_eq!(number(1), None, "{kind}: not cached");
+        carrying.ask(&issued, 1);
+        assert_eq!(number(1), Some(1), "{kind}");
+        assert!(keyring.value(&other.record.id, at(1)).is_none(), "{kind}");
+        keyring.invalidate(&issued.record.id);
+        assert_eq!(number(1), None, "{kind}: invalidated");
+        carrying.ask(&issued, 2);
+        assert_eq!(number(1), Some(2), "{kind}");
+        keyring.invalidate_owner("tenant 7");
+        assert_eq!(number(1), None, "{kind}: its owner was invalidated");
+        carrying.ask(&issued, 3);
+        assert_eq!(number(TTL), Some(3), "{kind}");
+        assert_eq!(number(TTL + 1), None, "{kind}: the TTL has passed");
+        assert_eq!(keyring.drain_uses().len(), 1, "{kind}: the checks only");
+        assert_eq!(keyring.stats().fetches, 3, "{kind}");
+    }
+}
+
+#[test]
+fn a_value_is_found_in_whatever_state_its_key_is() {
+    let mut service = Service::structured();
+    let mut revoked = service.issue(&client());
+    revoked.record = revoke(&revoked.record, "", at(0)).unwrap().record;
+    let carrying = Carrying::new(&service, 8);
+    assert_eq!(carrying.ask(&revoked, 1), None, "denied");
+    let value = carrying.keyring.value(&revoked.record.id, at(1));
+    assert_eq!(value.map(|value| value.number), Some(1));
+}
+
+#[test]
+fn a_check_can_leave_the_value_where_it_is() {
+    for (kind, mut service) in Service::all() {
+        let issued = service.issue(&client());
+        let carrying = Carrying::new(&service, 8);
+        carrying.ask(&issued, 7);
+        let text = issued.key.expose().as_bytes();
+        let living = carrying.living();
+        let check = carrying
+            .keyring
+            .check_with(text, &Request::new(), at(1), |value| {
+                assert_eq!(carrying.living(), living, "{kind}: not cloned");
+                value.number
+            });
+        let Check::Decided(decision, Some(7)) = check else {
+            panic!("{kind}: {check:?}");
+        };
+        assert!(decision.is_allow(), "{kind}");
+        let forbidden = Requirement::parse("admin").unwrap();
+        let request = Request::new().requires(&forbidden);
+        let check = carrying
+            .keyring
+            .check_with(text, &request, at(1), |_| panic!("{kind}: a denial"));
+        assert!(matches!(
+            check,
+            Check::Decided(Decision::Deny(_), None::<()>)
+        ));
+    }
+}
+
+#[test]
 fn a_value_whose_fetch_was_overtaken_or_refused_is_never_returned() {
     let mut service = Service::structured();
     let [issued, other] = [service.issue(&client()), service.issue(&client())];
@@ -157,6 +228,9 @@ fn threads_that_check_while_one_invalidates_get_no_older_value() {
             scope.spawn(|| {
                 loop {
                     let before = in_force.load(Ordering::SeqCst);
+                    if let Some(value) = carrying.keyring.value(&issued.record.id, at(1)) {
+                        assert!(value.number >= before, "{} after {before}", value.number);
+                    }
                     let number = carrying.ask_by(&issued, || stored.load(Ordering::SeqCst));
                     assert!(number >= Some(before), "{number:?} after {before}");
                     if before >= ROUNDS {
