@@ -169,7 +169,11 @@ pub unsafe extern "C" fn keystile_keyring_check(
             (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
-            let mut check = keyring.check(key, request, now);
+            let wanted = out_value.is_some();
+            let mut check = keyring.check_with(key, request, now, |value| {
+                // Retained only to be handed out: all threads of a hot key write to its count.
+                if wanted { value.clone() } else { None }
+            });
             write(&mut check, out_decision, out_value, out_ticket)
         })
     })
@@ -224,6 +228,31 @@ pub unsafe extern "C" fn keystile_keyring_admit(
             let mut check = keyring.core().admit_with(ticket, found, now);
             write(&mut check, out_decision, out_value, out_ticket)
         })
+    })
+}
+
+/// Looks up the value of a cached record, without a decision: as long as a check of the key
+/// would be decided by that record, in whatever state the key is. It is no use of the key,
+/// and proves nothing about who asks.
+///
+/// `now`: as for the check.
+/// `out_value`: receives the value, or NULL if no such record is cached or it has none. The
+/// caller gets its own reference, and releases it once, on any thread.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_keyring_value(
+    keyring: Option<&keystile_keyring>,
+    key_id: Option<&keystile_id>,
+    now: u64,
+    out_value: Option<&mut MaybeUninit<*mut c_void>>,
+) -> keystile_status {
+    guard(|| {
+        let (keyring, out_value) = (non_null(keyring)?.0.core(), non_null(out_value)?);
+        let (id, now) = (non_null(key_id)?.core()?, instant(now)?);
+        let value = keyring.value(&id, now).flatten();
+        out_value.write(value.map_or(null_mut(), Value::hand_over));
+        Ok(())
     })
 }
 

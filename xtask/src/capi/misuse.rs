@@ -6,11 +6,12 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 15] = [
     "peppers",
     "options",
     "out_decision",
-    "out_value",
+    "keystile_keyring_check.out_value",
+    "keystile_keyring_admit.out_value",
     "out_quota",
     "out_key_id",
     "keystile_verify.record",

@@ -176,9 +176,12 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     keystile_keyring *keyring = NULL, *without = NULL;
     keystile_ticket ticket;
     keystile_str key;
+    keystile_id none;
     int first = 1, second = 1;
     void *value = NULL, *untouched = &options;
     OK(keystile_change_key(change, &key));
+
+    memset(&none, 0, sizeof none);
 
     /* Both callbacks or none, and no value without them. */
     memset(&options, 0, sizeof options);
@@ -217,6 +220,19 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
            keystile_keyring_check(keyring, key.data, key.len, &elsewhere, NOW, NULL, &untouched,
                                   &ticket));
     CHECK(untouched == &options && first == 2);
+
+    /* Without a decision, as long as the record would decide. */
+    OK(keystile_keyring_value(keyring, &parts.id, NOW + 299999, &value));
+    CHECK(value == &first && first == 3);
+    release(value);
+    OK(keystile_keyring_value(keyring, &parts.id, NOW + 300000, &value));
+    CHECK(value == NULL && first == 2);
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_value(keyring, &parts.id, 0, &untouched));
+    EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_value(keyring, &none, NOW, &untouched));
+    CHECK(untouched == &options);
+    OK(keystile_keyring_invalidate(keyring, &parts.id));
+    OK(keystile_keyring_value(keyring, &parts.id, NOW, &value));
+    CHECK(value == NULL && first == 2);
 
     /* A fetch that was overtaken keeps nothing of its value. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));

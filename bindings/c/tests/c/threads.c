@@ -17,9 +17,10 @@ typedef struct known {
 
 static keystile_keyring *keyring;
 static keystile_change *changes[KEYS];
+static keystile_id ids[KEYS];
 /* Invalidations of each key that were begun, and that have returned. */
 static long begun[KEYS], in_force[KEYS];
-static long turns, living, handed_out, unguarded;
+static long turns, living, found, handed_out, unguarded;
 static int racy;
 
 static long read_long(const long *place) { return __atomic_load_n(place, __ATOMIC_SEQ_CST); }
@@ -60,6 +61,12 @@ static void ask(unsigned number) {
     keystile_str key;
     void *value = NULL;
     long before = read_long(&in_force[number]);
+    OK(keystile_keyring_value(keyring, &ids[number], NOW, &value));
+    if (value != NULL) {
+        CHECK(((known *)value)->as_of >= before);
+        release(value);
+        add(&found, 1);
+    }
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     OK(keystile_change_key(changes[number], &key));
@@ -92,14 +99,10 @@ static void *work(void *argument) {
 static void *disturb(void *argument) {
     (void)argument;
     for (long turn = 0; turn < turns / 4; turn++) {
-        keystile_record_parts parts;
         keystile_uses *uses = NULL;
         long number = turn % KEYS;
-        memset(&parts, 0, sizeof parts);
-        parts.struct_size = sizeof parts;
-        OK(keystile_record_parts_of(keystile_change_record_at(changes[number], 0), &parts));
         add(&begun[number], 1);
-        OK(keystile_keyring_invalidate(keyring, &parts.id));
+        OK(keystile_keyring_invalidate(keyring, &ids[number]));
         add(&in_force[number], 1);
         OK(keystile_keyring_drain_uses(keyring, &uses));
         keystile_uses_free(uses);
@@ -128,7 +131,12 @@ int main(int argc, char **argv) {
     options.release_value = release;
     OK(keystile_keyring_new(verifier, &options, &keyring));
     for (unsigned number = 0; number < KEYS; number++) {
+        keystile_record_parts parts;
+        memset(&parts, 0, sizeof parts);
+        parts.struct_size = sizeof parts;
         OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &changes[number]));
+        OK(keystile_record_parts_of(keystile_change_record_at(changes[number], 0), &parts));
+        ids[number] = parts.id;
     }
     for (unsigned number = 0; number < WORKERS; number++) {
         CHECK(pthread_create(&threads[number], NULL, work, (void *)(uintptr_t)(number + 1)) == 0);
@@ -141,6 +149,7 @@ int main(int argc, char **argv) {
         keystile_change_free(changes[number]);
     }
     CHECK(read_long(&handed_out) == WORKERS * turns && read_long(&living) >= 1);
+    CHECK(read_long(&found) >= 1);
     keystile_keyring_free(keyring);
     CHECK(read_long(&living) == 0);
     keystile_verifier_free(verifier);

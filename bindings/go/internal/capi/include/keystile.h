@@ -30,8 +30,8 @@
  * Time. Instants are milliseconds since 1970, between the years 1973 and 9999, so that a
  *   count of seconds is refused. The library never reads a clock.
  * Threads. Any thread may call any function at any time. Several threads may use a handle at
- *   once, but while one frees it no other may use it. No function waits for I/O or calls
- *   back.
+ *   once, but while one frees it no other may use it. No function waits for I/O.
+ *   None calls a function of the caller's, except the callbacks in a keyring's options.
  * Panics. A bug in the library is caught and returns KEYSTILE_ERROR_PANIC. If memory runs
  *   out, the process aborts, like any Rust program.
  * Secrets. The text of a key is returned only by keystile_change_key. Nothing else that is
@@ -2509,6 +2509,22 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        struct keystile_decision *out_decision,
                                        void **out_value,
                                        struct keystile_ticket *out_ticket);
+
+/**
+ * Looks up the value of a cached record, without a decision: as long as a check of the key
+ * would be decided by that record, in whatever state the key is. It is no use of the key,
+ * and proves nothing about who asks.
+ *
+ * `now`: as for the check.
+ * `out_value`: receives the value, or NULL if no such record is cached or it has none. The
+ * caller gets its own reference, and releases it once, on any thread.
+ *
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
+ */
+keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
+                                       const struct keystile_id *key_id,
+                                       uint64_t now,
+                                       void **out_value);
 
 /**
  * Invalidates the cached record of a key, and fetches of it in progress. After this
