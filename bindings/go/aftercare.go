@@ -134,6 +134,5 @@ func (p *parts) commit(ctx context.Context, batch Batch) error {
 }
 
 func (p *parts) invalidate(id KeyID) {
-	p.directory.forget(id)
 	p.ring.Invalidate(&id.id)
 }

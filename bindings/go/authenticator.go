@@ -46,23 +46,22 @@ type Authenticator struct{ *parts }
 // parts are what the background work needs. They must not refer to the Authenticator
 // itself, which would then never be collected.
 type parts struct {
-	ring      *capi.Keyring
-	verifier  *Verifier
-	store     RecordFinder
-	usage     UsageStore
-	noter     UseNoter
-	ledger    Store
-	clock     func() time.Time
-	log       *slog.Logger
-	timeout   time.Duration
-	flights   *flights
-	directory *directory
-	uses      uses
-	care      *aftercare
-	closed    atomic.Bool
-	stop      context.CancelFunc
-	stopped   context.Context
-	running   sync.WaitGroup
+	ring     *capi.Keyring
+	verifier *Verifier
+	store    RecordFinder
+	usage    UsageStore
+	noter    UseNoter
+	ledger   Store
+	clock    func() time.Time
+	log      *slog.Logger
+	timeout  time.Duration
+	flights  *flights
+	uses     uses
+	care     *aftercare
+	closed   atomic.Bool
+	stop     context.CancelFunc
+	stopped  context.Context
+	running  sync.WaitGroup
 }
 
 // NewAuthenticator returns an authenticator for the keys that a verifier accepts, over a
@@ -112,7 +111,6 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	shared.ledger, _ = store.(Store)
 	shared.stopped, shared.stop = context.WithCancel(context.Background())
 	shared.flights = newFlights(shared, orDefault(options.Fetches, 64))
-	shared.directory = newDirectory(capacity)
 	shared.uses.most = capacity
 	shared.care = newAftercare()
 	if shared.noter != nil {
@@ -194,14 +192,10 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 				return decision, nil
 			}
 		}
-		if landed.record != nil {
-			// Before it is admitted, so that callers that see the decision find the record.
-			k.directory.keep(landed.record)
-		}
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
-		asOf, decision.status = k.ring.Admit(min(asOf, landed.asOf), key, &asked, landed.own, now, &decision.raw)
+		asOf, decision.status = k.ring.Admit(min(asOf, landed.asOf), key, &asked, landed.own, landed.record, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}
@@ -237,7 +231,6 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 			return Decision{}, false, err
 		}
 		if spent {
-			k.directory.keep(record)
 			k.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
 			if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
 				k.lookAfter(&decision, key)
@@ -253,12 +246,13 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 }
 
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
-// store's. Its last use and remaining uses are as they were when it was read.
+// store's. Its last use and remaining uses are as they were when it was read. That of a key
+// whose uses are counted in the store is read at each call.
 func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	if id.IsZero() {
 		return nil, ErrNotFound
 	}
-	if record := k.directory.find(id); record != nil {
+	if record, cached := k.ring.Value(&id.id, millisOf(k.clock())).(*Record); cached {
 		return record, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.timeout)
@@ -270,7 +264,6 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	if record == nil {
 		return nil, ErrNotFound
 	}
-	k.directory.keep(record)
 	return record, nil
 }
 
@@ -278,19 +271,16 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 // after each change that the store has accepted, and after issuing; the methods of the
 // authenticator do it themselves.
 func (k *Authenticator) Invalidate(id KeyID) {
-	k.directory.forget(id)
 	k.ring.Invalidate(&id.id)
 }
 
 // InvalidateOwner invalidates the cached records of all keys of an owner.
 func (k *Authenticator) InvalidateOwner(owner string) {
-	k.directory.forgetAll()
 	k.ring.InvalidateOwner(owner)
 }
 
 // InvalidateAll invalidates all cached records.
 func (k *Authenticator) InvalidateAll() {
-	k.directory.forgetAll()
 	k.ring.InvalidateAll()
 }
 
@@ -302,7 +292,6 @@ func (k *Authenticator) InvalidateAll() {
 // An authenticator over an [EventSource] calls it itself when there are fewer events than
 // before.
 func (k *Authenticator) Reset() {
-	k.directory.forgetAll()
 	k.ring.Reset()
 }
 

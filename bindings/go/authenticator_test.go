@@ -338,23 +338,6 @@ func TestUsesAreNotedAtTheLatestOnClosing(t *testing.T) {
 	}
 }
 
-func TestTheRecordBehindADecision(t *testing.T) {
-	world := newWorld(t, keystile.Options{}, nil)
-	ctx := context.Background()
-	decision, _ := world.authenticator.Check(ctx, world.key, keystile.Request{})
-	record := must[*keystile.Record](t)(world.authenticator.Record(ctx, decision.KeyID()))
-	if record.ClientName != "Acme Ltd" || world.store.finds.Load() != 1 {
-		t.Errorf("%v after %d fetches", record, world.store.finds.Load())
-	}
-	world.authenticator.Invalidate(record.ID)
-	if again := must[*keystile.Record](t)(world.authenticator.Record(ctx, record.ID)); again.ID != record.ID {
-		t.Errorf("%v", again)
-	}
-	if _, err := world.authenticator.Record(ctx, keystile.KeyID{}); !errors.Is(err, keystile.ErrNotFound) {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestAWarmAllowAllocatesNothing(t *testing.T) {
 	world := newWorld(t, keystile.Options{}, nil)
 	requirement := must[*keystile.Requirement](t)(keystile.ParseRequirement("read"))

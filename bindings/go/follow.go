@@ -19,7 +19,6 @@ func (p *parts) follow(feed EventSource, every time.Duration) {
 			}
 			// What was cached before this number was read may be out of date.
 			last, known = number, true
-			p.directory.forgetAll()
 			if restored {
 				p.ring.Reset()
 				restored = false

@@ -21,7 +21,8 @@ const FUZZ: [&str; 4] = ["FuzzCredential", "FuzzParse", "FuzzRecord", "FuzzRules
 const FUZZ_TIME: &str = "5000x";
 /// The tests that run with a garbage collection at each call, which takes a thousand times as
 /// long. Together they call each function of the library.
-const COLLECTED: &str = "^(Example.*|TestNothingPrintsAKey|TestARecordIsFetchedOnce|TestVectors)$\
+const COLLECTED: &str = "^(Example.*|TestNothingPrintsAKey|TestARecordIsFetchedOnce|\
+    TestTheRecordBehindADecision|TestVectors)$\
     /^(rotations|lookups|inspections|policies|times|digests)$";
 /// The undefined name that stops the build if cgo is off.
 const WITHOUT_CGO: &str = "keystile_needs_CGO_ENABLED_1_and_a_C_compiler";

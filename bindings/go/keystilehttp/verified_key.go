@@ -29,7 +29,7 @@ func (k *VerifiedKey) ID() keystile.KeyID { return k.decision.KeyID() }
 func (k *VerifiedKey) Decision() keystile.Decision { return k.decision }
 
 // Record returns the key's record: the client that it belongs to, and what it may do. It is
-// nearly always cached.
+// nearly always cached, but read from the store if the key's uses are counted there.
 func (k *VerifiedKey) Record(ctx context.Context) (*keystile.Record, error) {
 	return k.guard.authenticator.Record(ctx, k.ID())
 }

@@ -132,13 +132,17 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 		clock_skew_millis: C.uint64_t(options.ClockSkewMillis),
 	}
 	own.struct_size = C.size_t(unsafe.Sizeof(own))
+	carryValues(&own)
 	status := Status(C.keystile_keyring_new(verifier.p, &own, &p))
 	runtime.KeepAlive(verifier)
 	if status != OK {
 		return nil, status
 	}
 	keyring := &Keyring{p}
-	runtime.AddCleanup(keyring, func(p *C.keystile_keyring) { C.keystile_keyring_free(p) }, p)
+	runtime.AddCleanup(keyring, func(p *C.keystile_keyring) {
+		C.keystile_keyring_free(p)
+		deleteReleased()
+	}, p)
 	collect()
 	return keyring, OK
 }
@@ -166,11 +170,17 @@ func (k *Keyring) Check(key string, request *Request, now uint64, decision *Deci
 	return uint64(before), status
 }
 
-// Admit decides by a fetched record, nil for none, and caches it. NeedsRecord means that an
-// invalidation overtook the fetch.
-func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, now uint64, decision *Decision) (asOf uint64, status Status) {
+// Admit decides by a fetched record, nil for none, and caches it with a value. NeedsRecord
+// means that an invalidation overtook the fetch.
+func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, value any, now uint64, decision *Decision) (asOf uint64, status Status) {
 	address := AddressOf(request.Address)
 	var after C.uint64_t
+	var carried unsafe.Pointer
+	if record != nil {
+		carried = newValue(value)
+		defer deleteReleased()
+		defer releaseValue(carried)
+	}
 	data, len := borrow(key)
 	method, methodLen := borrow(request.Method)
 	path, pathLen := borrow(request.Path)
@@ -178,7 +188,7 @@ func (k *Keyring) Admit(before uint64, key string, request *Request, record *Rec
 	status = Status(C.ks_admit(k.p, C.uint64_t(before), data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
 		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
-		record.pointer(), C.uint64_t(now),
+		record.pointer(), carried, C.uint64_t(now),
 		(*C.keystile_decision)(unsafe.Pointer(decision)), &after))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(record)
