@@ -46,22 +46,22 @@ type Authenticator struct{ *parts }
 // parts are what the background work needs. They must not refer to the Authenticator
 // itself, which would then never be collected.
 type parts struct {
-	ring     *capi.Keyring
-	verifier *Verifier
-	store    RecordFinder
-	usage    UsageStore
-	noter    UseNoter
-	ledger   Store
-	clock    func() time.Time
-	log      *slog.Logger
-	timeout  time.Duration
-	flights  *flights
-	uses     uses
-	care     *aftercare
-	closed   atomic.Bool
-	stop     context.CancelFunc
-	stopped  context.Context
-	running  sync.WaitGroup
+	ring        *capi.Keyring
+	verifier    *Verifier
+	finder      RecordFinder
+	usage       UsageStore
+	noter       UseNoter
+	store       Store
+	clock       func() time.Time
+	log         *slog.Logger
+	timeout     time.Duration
+	fetches     *group
+	uses        uses
+	maintenance *maintenance
+	closed      atomic.Bool
+	stop        context.CancelFunc
+	stopped     context.Context
+	running     sync.WaitGroup
 }
 
 // NewAuthenticator returns an authenticator for the keys that a verifier accepts, over a
@@ -95,7 +95,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	shared := &parts{
 		ring:     ring,
 		verifier: verifier,
-		store:    store,
+		finder:   store,
 		clock:    options.Clock,
 		log:      options.Logger,
 		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
@@ -108,16 +108,16 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	shared.usage, _ = store.(UsageStore)
 	shared.noter, _ = store.(UseNoter)
-	shared.ledger, _ = store.(Store)
+	shared.store, _ = store.(Store)
 	shared.stopped, shared.stop = context.WithCancel(context.Background())
-	shared.flights = newFlights(shared, orDefault(options.Fetches, 64))
+	shared.fetches = newGroup(shared, orDefault(options.Fetches, 64))
 	shared.uses.most = capacity
-	shared.care = newAftercare()
+	shared.maintenance = newMaintenance()
 	if shared.noter != nil {
 		shared.run(func() { shared.noteUses(orDefault(options.FlushInterval, 5*time.Second)) })
 	}
-	if shared.ledger != nil {
-		shared.run(shared.lookAfterAll)
+	if shared.store != nil {
+		shared.run(shared.maintain)
 	}
 	if feed, follows := store.(EventSource); follows && options.PollInterval >= 0 {
 		shared.run(func() { shared.follow(feed, orDefault(options.PollInterval, time.Second)) })
@@ -136,55 +136,55 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 // Only the decision says whether the request may go on. It also refuses if there is an
 // error, which says why no decision about the key was made: for example
 // [ErrStoreUnavailable], joined with the error of the store or of the context.
-func (k *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
+func (a *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
 	var decision Decision
-	if k.closed.Load() {
+	if a.closed.Load() {
 		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
 	}
 	if request.Requirement.isUninitialized() {
 		return Refuse(CausePermission), ErrPermission
 	}
-	now := uint64(k.clock().UnixMilli())
+	now := uint64(a.clock().UnixMilli())
 	asked := request.raw()
 	decision.requirement = request.Requirement
-	asOf, status := k.ring.Check(key, &asked, now, &decision.raw)
+	asOf, status := a.ring.Check(key, &asked, now, &decision.raw)
 	decision.status = status
 	if status == capi.OK {
 		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
-			k.lookAfter(&decision, key)
+			a.schedule(&decision, key)
 		}
 		return decision, nil
 	}
 	if status == capi.NeedsRecord {
-		return k.fetchAndAdmit(ctx, key, request, now, asOf)
+		return a.fetchAndAdmit(ctx, key, request, now, asOf)
 	}
 	return decision.orMisuse()
 }
 
 // fetchAndAdmit checks a key whose record is not cached.
-func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
-	defer runtime.KeepAlive(k)
-	lookup, err := k.verifier.LookUp(key)
+func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
+	defer runtime.KeepAlive(a)
+	lookup, err := a.verifier.LookUp(key)
 	if err != nil {
 		return Refuse(CauseMalformed), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	asked := request.raw()
 	for round := range roundsMax {
 		if round > 1 && !pause(ctx, roundPause) {
 			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
 		}
-		landed, err := k.flights.fetch(ctx, lookup, asOf, round > 0)
+		fetched, err := a.fetches.fetch(ctx, lookup, asOf, round > 0)
 		if err != nil {
 			return Refuse(CauseStoreUnavailable), unavailable(err)
 		}
-		if landed.record != nil && landed.record.RemainingUses != nil && k.usage != nil {
-			decision, proved, err := k.checkCounted(ctx, key, request, lookup, landed.record, now)
+		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
+			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record, now)
 			if err != nil {
 				return Refuse(CauseStoreUnavailable), unavailable(err)
 			}
-			if !decision.Allowed() && landed.asOf < asOf && round == 0 {
+			if !decision.Allowed() && fetched.asOf < asOf && round == 0 {
 				// The refusal is based on a fetch from before an invalidation.
 				continue
 			}
@@ -195,12 +195,12 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
-		asOf, decision.status = k.ring.Admit(min(asOf, landed.asOf), key, &asked, landed.own, landed.record, now, &decision.raw)
+		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, fetched.record, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}
 		if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
-			k.lookAfter(&decision, key)
+			a.schedule(&decision, key)
 		}
 		return decision.orMisuse()
 	}
@@ -209,36 +209,36 @@ func (k *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 
 // checkCounted decides about a key with counted uses, by what the store says is spent. If
 // its secret is wrong, proved is false, and the keyring must remember that.
-func (k *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
 	at := timeOf(now)
 	for range triesMax {
 		if record == nil {
 			return Decision{}, false, nil
 		}
-		usage, err := k.usage.Usage(ctx, record.lineage())
+		usage, err := a.usage.Usage(ctx, record.lineage())
 		if err != nil {
 			return Decision{}, false, err
 		}
 		before := usage
-		if decision, err = k.verifier.Verify(key, record, request, &usage, at); err != nil {
+		if decision, err = a.verifier.Verify(key, record, request, &usage, at); err != nil {
 			return Decision{}, false, err
 		}
 		if !decision.Allowed() {
 			return decision, !decision.KeyID().IsZero(), nil
 		}
-		spent, err := k.usage.Spend(ctx, SpendRequestOf(record, before, usage))
+		spent, err := a.usage.Spend(ctx, SpendRequestOf(record, before, usage))
 		if err != nil {
 			return Decision{}, false, err
 		}
 		if spent {
-			k.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
+			a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
 			if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
-				k.lookAfter(&decision, key)
+				a.schedule(&decision, key)
 			}
 			return decision, true, nil
 		}
 		// Another request was faster: read everything again and decide again.
-		if record, err = k.store.Find(ctx, lookup); err != nil {
+		if record, err = a.finder.Find(ctx, lookup); err != nil {
 			return Decision{}, false, err
 		}
 	}
@@ -248,16 +248,16 @@ func (k *Authenticator) checkCounted(ctx context.Context, key string, request Re
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
 // store's. Its last use and remaining uses are as they were when it was read. That of a key
 // whose uses are counted in the store is read at each call.
-func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
+func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	if id.IsZero() {
 		return nil, ErrNotFound
 	}
-	if record, cached := k.ring.Value(&id.id, millisOf(k.clock())).(*Record); cached {
+	if record, cached := a.ring.Value(&id.id, millisOf(a.clock())).(*Record); cached {
 		return record, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	record, err := k.store.Find(ctx, Lookup{KeyID: id})
+	record, err := a.finder.Find(ctx, Lookup{KeyID: id})
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -270,18 +270,18 @@ func (k *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 // Invalidate invalidates the cached record of a key, and fetches of it in progress. Call it
 // after each change that the store has accepted, and after issuing; the methods of the
 // authenticator do it themselves.
-func (k *Authenticator) Invalidate(id KeyID) {
-	k.ring.Invalidate(&id.id)
+func (a *Authenticator) Invalidate(id KeyID) {
+	a.ring.Invalidate(&id.id)
 }
 
 // InvalidateOwner invalidates the cached records of all keys of an owner.
-func (k *Authenticator) InvalidateOwner(owner string) {
-	k.ring.InvalidateOwner(owner)
+func (a *Authenticator) InvalidateOwner(owner string) {
+	a.ring.InvalidateOwner(owner)
 }
 
 // InvalidateAll invalidates all cached records.
-func (k *Authenticator) InvalidateAll() {
-	k.ring.InvalidateAll()
+func (a *Authenticator) InvalidateAll() {
+	a.ring.InvalidateAll()
 }
 
 // Reset invalidates all cached records and forgets which versions were seen. Call it after
@@ -291,27 +291,27 @@ func (k *Authenticator) InvalidateAll() {
 //
 // An authenticator over an [EventSource] calls it itself when there are fewer events than
 // before.
-func (k *Authenticator) Reset() {
-	k.ring.Reset()
+func (a *Authenticator) Reset() {
+	a.ring.Reset()
 }
 
 // Stats returns the counters so far.
-func (k *Authenticator) Stats() Stats {
-	ring := k.ring.Stats()
-	waiting, dropped := k.uses.stats()
-	return Stats{ring.Entries, ring.Fetches, k.flights.stats(), ring.Overtaken, ring.Evictions, ring.Invalidations,
+func (a *Authenticator) Stats() Stats {
+	ring := a.ring.Stats()
+	waiting, dropped := a.uses.stats()
+	return Stats{ring.Entries, ring.Fetches, a.fetches.stats(), ring.Overtaken, ring.Evictions, ring.Invalidations,
 		ring.AbsentHits, ring.UsesLost, dropped, waiting}
 }
 
 // Close ends the background work, waits for it, and writes the last uses, unless the
 // context ends first. From now on each check is refused, because changes are no longer
 // followed. Call it again to write what could not be written before.
-func (k *Authenticator) Close(ctx context.Context) error {
-	k.closed.Store(true)
-	k.stop()
+func (a *Authenticator) Close(ctx context.Context) error {
+	a.closed.Store(true)
+	a.stop()
 	ended := make(chan struct{})
 	go func() {
-		k.running.Wait()
+		a.running.Wait()
 		close(ended)
 	}()
 	select {
@@ -319,14 +319,14 @@ func (k *Authenticator) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if k.noter == nil {
+	if a.noter == nil {
 		return nil
 	}
-	return k.flushUses(ctx)
+	return a.flushUses(ctx)
 }
 
 // Format shows nothing of what the authenticator holds.
-func (k *Authenticator) Format(state fmt.State, _ rune) {
+func (a *Authenticator) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte("keystile.Authenticator"))
 }
 

@@ -65,14 +65,14 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 		}
 		record = record.Clone()
 		record.RemainingUses = after.Remaining
-		return Checked{decision, careFor(ctx, store, verifier, key, &decision, record, now)}, nil
+		return Checked{decision, maintained(ctx, store, verifier, key, &decision, record, now)}, nil
 	}
 	return refused, unavailable(ErrStale)
 }
 
-// careFor makes the writes that an allowed request asks for, and returns the resulting
+// maintained makes the writes that an allowed request asks for, and returns the resulting
 // record.
-func careFor(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
+func maintained(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
 		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {
 			if change, err := EndOverlap(old, record, now); err == nil {

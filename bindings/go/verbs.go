@@ -14,48 +14,48 @@ const triesMax = 256
 // decide again.
 
 // Issue issues a key and stores its record. The change holds the key's text: show it once.
-func (k *Authenticator) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
-	if err := k.writable(); err != nil {
+func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
+	if err := a.writable(); err != nil {
 		return nil, err
 	}
-	change, err := issuer.Issue(request, k.clock())
+	change, err := issuer.Issue(request, a.clock())
 	if err != nil {
 		return nil, err
 	}
-	return change, k.commit(ctx, change.Batch())
+	return change, a.commit(ctx, change.Batch())
 }
 
 // Revoke revokes a key for good. It returns [ErrNotFound], or the errors of [Revoke].
-func (k *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
-	return k.change(ctx, id, func(record *Record) (*Change, error) { return Revoke(record, reason, k.clock()) })
+func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
+	return a.change(ctx, id, func(record *Record) (*Change, error) { return Revoke(record, reason, a.clock()) })
 }
 
 // Suspend suspends a key until it is resumed. It returns [ErrNotFound], or the errors of
 // [Suspend].
-func (k *Authenticator) Suspend(ctx context.Context, id KeyID) (*Record, error) {
-	return k.change(ctx, id, func(record *Record) (*Change, error) { return Suspend(record, k.clock()) })
+func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (*Record, error) {
+	return a.change(ctx, id, func(record *Record) (*Change, error) { return Suspend(record, a.clock()) })
 }
 
 // Resume resumes a suspended key. It returns [ErrNotFound], or the errors of [Resume].
-func (k *Authenticator) Resume(ctx context.Context, id KeyID) (*Record, error) {
-	return k.change(ctx, id, func(record *Record) (*Change, error) { return Resume(record, k.clock()) })
+func (a *Authenticator) Resume(ctx context.Context, id KeyID) (*Record, error) {
+	return a.change(ctx, id, func(record *Record) (*Change, error) { return Resume(record, a.clock()) })
 }
 
 // Rotate issues a successor of a key in one step. It returns [ErrNotFound], or the errors
 // of [Issuer.Rotate]. If the issuer has no format, the successor has the format of the key,
 // but never a keyed checksum.
-func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
-	if err := k.writable(); err != nil {
+func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
+	if err := a.writable(); err != nil {
 		return nil, err
 	}
 	like := *issuer
 	for range triesMax {
-		found, err := k.find(ctx, id)
+		found, err := a.find(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		// Read the whole lineage at once, so that its records are consistent.
-		lineage, err := k.ledger.Lineage(ctx, found.lineage())
+		lineage, err := a.store.Lineage(ctx, found.lineage())
 		if err != nil {
 			return nil, err
 		}
@@ -76,11 +76,11 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 				return nil, err
 			}
 		}
-		change, err := like.Rotate(record, siblings, policy, k.clock())
+		change, err := like.Rotate(record, siblings, policy, a.clock())
 		if err != nil {
 			return nil, err
 		}
-		if err = k.commit(ctx, change.Batch()); !errors.Is(err, ErrStale) {
+		if err = a.commit(ctx, change.Batch()); !errors.Is(err, ErrStale) {
 			return change, err
 		}
 	}
@@ -88,20 +88,20 @@ func (k *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 }
 
 // Commit writes a change that the caller made, and puts it in force.
-func (k *Authenticator) Commit(ctx context.Context, change *Change) error {
-	if err := k.writable(); err != nil {
+func (a *Authenticator) Commit(ctx context.Context, change *Change) error {
+	if err := a.writable(); err != nil {
 		return err
 	}
-	return k.commit(ctx, change.Batch())
+	return a.commit(ctx, change.Batch())
 }
 
 // change reads, changes and writes a record until no other writer interferes.
-func (k *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
-	if err := k.writable(); err != nil {
+func (a *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
+	if err := a.writable(); err != nil {
 		return nil, err
 	}
 	for range triesMax {
-		record, err := k.find(ctx, id)
+		record, err := a.find(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +109,7 @@ func (k *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record)
 		if err != nil {
 			return nil, err
 		}
-		switch err := k.commit(ctx, change.Batch()); {
+		switch err := a.commit(ctx, change.Batch()); {
 		case err == nil:
 			return change.Record, nil
 		case !errors.Is(err, ErrStale):
@@ -119,16 +119,16 @@ func (k *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record)
 	return nil, ErrStale
 }
 
-func (k *Authenticator) find(ctx context.Context, id KeyID) (*Record, error) {
-	record, err := k.store.Find(ctx, Lookup{KeyID: id})
+func (a *Authenticator) find(ctx context.Context, id KeyID) (*Record, error) {
+	record, err := a.finder.Find(ctx, Lookup{KeyID: id})
 	if err == nil && record == nil {
 		return nil, ErrNotFound
 	}
 	return record, err
 }
 
-func (k *Authenticator) writable() error {
-	if k.ledger == nil {
+func (a *Authenticator) writable() error {
+	if a.store == nil {
 		return fmt.Errorf("keystile: the store must implement Store to be written to: %w", errors.ErrUnsupported)
 	}
 	return nil
