@@ -25,20 +25,28 @@ func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request Issue
 	return change, a.commit(ctx, change.Batch())
 }
 
-// Revoke revokes a key for good. It returns [ErrNotFound], or the errors of [Revoke].
-func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (*Record, error) {
-	return a.change(ctx, id, func(record *Record) (*Change, error) { return Revoke(record, reason, a.clock()) })
+// Revoke revokes a key for good. A key that is already revoked is not changed, and keeps its
+// first reason. It returns [ErrNotFound], or the errors of [Revoke].
+func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Outcome, error) {
+	return a.change(ctx, id, StateRevoked, func(record *Record) (*Change, error) {
+		return Revoke(record, reason, a.clock())
+	})
 }
 
-// Suspend suspends a key until it is resumed. It returns [ErrNotFound], or the errors of
-// [Suspend].
-func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (*Record, error) {
-	return a.change(ctx, id, func(record *Record) (*Change, error) { return Suspend(record, a.clock()) })
+// Suspend suspends a key until it is resumed. A key that is already suspended is not changed.
+// It returns [ErrNotFound], or the errors of [Suspend].
+func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (Outcome, error) {
+	return a.change(ctx, id, StateSuspended, func(record *Record) (*Change, error) {
+		return Suspend(record, a.clock())
+	})
 }
 
-// Resume resumes a suspended key. It returns [ErrNotFound], or the errors of [Resume].
-func (a *Authenticator) Resume(ctx context.Context, id KeyID) (*Record, error) {
-	return a.change(ctx, id, func(record *Record) (*Change, error) { return Resume(record, a.clock()) })
+// Resume resumes a suspended key. A key that is already active is not changed. It returns
+// [ErrNotFound], or the errors of [Resume].
+func (a *Authenticator) Resume(ctx context.Context, id KeyID) (Outcome, error) {
+	return a.change(ctx, id, StateActive, func(record *Record) (*Change, error) {
+		return Resume(record, a.clock())
+	})
 }
 
 // Rotate issues a successor of a key in one step. It returns [ErrNotFound], or the errors
@@ -95,28 +103,32 @@ func (a *Authenticator) Commit(ctx context.Context, change *Change) error {
 	return a.commit(ctx, change.Batch())
 }
 
-// change reads, changes and writes a record until no other writer interferes.
-func (a *Authenticator) change(ctx context.Context, id KeyID, verb func(*Record) (*Change, error)) (*Record, error) {
+// change reads, changes and writes a record until no other writer interferes. A key that is
+// in the requested state is left as it is.
+func (a *Authenticator) change(ctx context.Context, id KeyID, state State, verb func(*Record) (*Change, error)) (Outcome, error) {
 	if err := a.writable(); err != nil {
-		return nil, err
+		return Outcome{}, err
 	}
 	for range triesMax {
 		record, err := a.find(ctx, id)
 		if err != nil {
-			return nil, err
+			return Outcome{}, err
+		}
+		if record.State == state {
+			return Outcome{Record: record}, nil
 		}
 		change, err := verb(record)
 		if err != nil {
-			return nil, err
+			return Outcome{}, err
 		}
 		switch err := a.commit(ctx, change.Batch()); {
 		case err == nil:
-			return change.Record, nil
+			return Outcome{Record: change.Record, Changed: true}, nil
 		case !errors.Is(err, ErrStale):
-			return nil, err
+			return Outcome{}, err
 		}
 	}
-	return nil, ErrStale
+	return Outcome{}, ErrStale
 }
 
 func (a *Authenticator) find(ctx context.Context, id KeyID) (*Record, error) {

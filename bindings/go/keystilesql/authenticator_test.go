@@ -157,11 +157,11 @@ func TestChangesOfOtherProcessesAreHeardOf(t *testing.T) {
 	if cause() != 0 {
 		t.Fatal("a new key is allowed")
 	}
-	must[*keystile.Record](t)(there.Suspend(ctx, change.Record.ID))
+	must[keystile.Outcome](t)(there.Suspend(ctx, change.Record.ID))
 	eventually(t, "it is suspended here too", func() bool { return cause() == keystile.CauseSuspended })
-	must[*keystile.Record](t)(there.Resume(ctx, change.Record.ID))
+	must[keystile.Outcome](t)(there.Resume(ctx, change.Record.ID))
 	eventually(t, "it is resumed here too", func() bool { return cause() == 0 })
-	must[*keystile.Record](t)(there.Revoke(ctx, change.Record.ID, "leaked"))
+	must[keystile.Outcome](t)(there.Revoke(ctx, change.Record.ID, "leaked"))
 	eventually(t, "it is revoked here too", func() bool { return cause() == keystile.CauseRevoked })
 }
 
@@ -186,7 +186,7 @@ func TestAVerbIsInForceWhenItReturns(t *testing.T) {
 		if !decision.Allowed() {
 			t.Fatal(decision)
 		}
-		must[*keystile.Record](t)(authenticator.Revoke(ctx, change.Record.ID, "leaked"))
+		must[keystile.Outcome](t)(authenticator.Revoke(ctx, change.Record.ID, "leaked"))
 		decision = must[keystile.Decision](t)(authenticator.Check(ctx, key, keystile.Request{}))
 		if decision.Allowed() {
 			t.Error("a revoked key")
