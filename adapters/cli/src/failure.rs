@@ -92,7 +92,7 @@ const fn advice(kind: UnavailableKind) -> &'static str {
         UnavailableKind::Unreachable => {
             "cannot reach the PostgreSQL server: check that it is running, and its host and port"
         }
-        UnavailableKind::Late => "the PostgreSQL server does not answer in time; try again",
+        UnavailableKind::Late => "the store did not answer in time; try again",
         UnavailableKind::Credentials => "the PostgreSQL server rejected the user or the password",
         UnavailableKind::NoDatabase => {
             "the PostgreSQL server has no such database: create it first, or correct its name"
@@ -117,9 +117,7 @@ const fn advice(kind: UnavailableKind) -> &'static str {
             "cannot open the store: check that its directory exists and is writable"
         }
         UnavailableKind::Io => "cannot read or write the store: disk I/O error",
-        UnavailableKind::NoTables => {
-            "the store's tables are missing: the file belongs to another application"
-        }
+        UnavailableKind::NoTables => "the store's tables are missing or not up to date",
         _ => "the store is unavailable",
     }
 }

@@ -22,7 +22,8 @@ pub struct DecisionView {
     message: Option<&'static str>,
     /// The key's public id, once its secret is verified.
     key_id: Option<String>,
-    /// The name of the key's client, if the key was allowed.
+    /// The name of the key's client. The service discloses it only if the key was allowed,
+    /// `keystile verify` also if the key was denied after its secret was verified.
     client_name: Option<String>,
     /// The permissions that the key lacks.
     missing: Vec<String>,
@@ -43,8 +44,8 @@ pub struct DecisionView {
 }
 
 impl DecisionView {
-    /// The view of a decision. `record` is that of the key, if it was allowed;
-    /// `requirement` is what the request was checked against.
+    /// The view of a decision. `record` is that of the key if its client's name is to be
+    /// shown: pass one only after the secret was verified. `requirement` is what the request was checked against.
     #[must_use]
     pub fn new(
         decision: &Decision,

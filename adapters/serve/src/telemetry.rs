@@ -89,7 +89,7 @@ impl Collector for AuthenticatorMetrics {
         let stats = self.0.stats();
         let keyring = stats.keyring;
         let counters = [
-            ("fetches", "Records fetched from the store", keyring.fetches),
+            ("fetches", "Records fetched from the store", stats.fetches),
             (
                 "fetches_overtaken",
                 "Fetches that were overtaken by a change",

@@ -108,6 +108,8 @@ pub struct Pending(());
 pub struct AuthenticatorStats {
     /// What the keyring has done, and what it holds.
     pub keyring: Stats,
+    /// Fetches that were begun: requests that wait for the same key share one.
+    pub fetches: u64,
     /// Last uses that wait to be noted.
     pub uses_waiting: usize,
     /// Last uses that were dropped because too many waited; those of later requests take
@@ -213,6 +215,7 @@ impl<S: Store + 'static> Authenticator<S> {
         let shared = &*self.inner.shared;
         AuthenticatorStats {
             keyring: shared.keyring.stats(),
+            fetches: shared.fetches.begun(),
             uses_waiting: shared.uses.waiting(),
             uses_dropped: shared.uses.dropped(),
             stale_for: shared.position.stale_for(),

@@ -45,7 +45,7 @@ pub enum UnavailableKind {
     RootCertificates,
     /// The server cannot be reached.
     Unreachable,
-    /// The server, or a connection to it, was not there in time.
+    /// The store, or a connection to it, did not answer in time.
     Late,
     /// The server refuses the user or the password.
     Credentials,

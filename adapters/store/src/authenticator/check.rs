@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Answer, Shared};
 use crate::check::check;
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
 use crate::store::Store;
 
 /// Rounds after which a check gives up on invalidations that overtake it.
@@ -61,13 +61,15 @@ impl<S: Store + 'static> Shared<S> {
         }
     }
 
-    /// What the store was asked, unless it takes too long.
+    /// The store's answer, unless it takes too long.
     pub(super) async fn in_time<T>(
         &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
+        call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let answer = timeout(self.store_timeout, asked).await;
-        answer.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
+        let answer = timeout(self.store_timeout, call).await;
+        answer.unwrap_or_else(|late| {
+            Err(StoreError::unavailable_because(UnavailableKind::Late, late))
+        })
     }
 
     /// Whether a credential is the key of this record; the keyring remembers those that

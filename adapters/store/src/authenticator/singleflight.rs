@@ -1,5 +1,6 @@
 //! Fetches of records: checks that wait for the same key share one (single flight).
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
 use crate::store::Store;
 
 /// The result of a fetch, and the count of invalidations from before it began.
@@ -21,7 +22,7 @@ pub(super) struct FetchResult {
     pub(super) record: Option<Arc<KeyRecord>>,
 }
 
-type Outcome = Result<FetchResult, Arc<StoreError>>;
+type FetchOutcome = Result<FetchResult, Arc<StoreError>>;
 
 /// The fetches that are under way.
 ///
@@ -35,6 +36,7 @@ pub(super) struct Group<S> {
     ended: CancellationToken,
     tasks: TaskTracker,
     calls: Arc<Calls>,
+    begun: AtomicU64,
 }
 
 /// What is looked up. An opaque key is named by the first of its digests.
@@ -50,14 +52,14 @@ struct Calls(Mutex<HashMap<Key, Call>>);
 #[derive(Clone)]
 struct Call {
     as_of: u64,
-    result: watch::Receiver<Option<Outcome>>,
+    result: watch::Receiver<Option<FetchOutcome>>,
 }
 
 /// Removes a call however it ends.
 struct CompletionGuard {
     calls: Arc<Calls>,
     key: Key,
-    result: watch::Sender<Option<Outcome>>,
+    result: watch::Sender<Option<FetchOutcome>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +87,25 @@ impl<S: Store + 'static> Group<S> {
             ended,
             tasks,
             calls: Arc::default(),
+            begun: AtomicU64::new(0),
         }
+    }
+
+    /// Fetches begun so far.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// What the store has, by a fetch that is under way or by a new one.
     ///
     /// `as_of` is the count of invalidations from before the caller asked. `fresh_only` leaves
     /// out fetches that began before that.
-    pub(super) async fn fetch(&self, lookup: &Lookup, as_of: u64, fresh_only: bool) -> Outcome {
+    pub(super) async fn fetch(
+        &self,
+        lookup: &Lookup,
+        as_of: u64,
+        fresh_only: bool,
+    ) -> FetchOutcome {
         let wait = async {
             let mut result = self.join_or_begin(lookup, as_of, fresh_only).await?;
             match result.wait_for(Option::is_some).await {
@@ -112,6 +125,7 @@ impl<S: Store + 'static> Group<S> {
     ) -> Result<T, Arc<StoreError>> {
         let permitted = async {
             let _permit = self.permit().await?;
+            self.begun.fetch_add(1, Ordering::Relaxed);
             work.await.map_err(Arc::new)
         };
         timeout(self.limit, permitted)
@@ -124,7 +138,7 @@ impl<S: Store + 'static> Group<S> {
         lookup: &Lookup,
         as_of: u64,
         fresh_only: bool,
-    ) -> Result<watch::Receiver<Option<Outcome>>, Arc<StoreError>> {
+    ) -> Result<watch::Receiver<Option<FetchOutcome>>, Arc<StoreError>> {
         let key = Key::of(lookup).ok_or_else(given_up)?;
         let joined = |calls: &HashMap<_, Call>| {
             let call = calls.get(&key)?;
@@ -145,6 +159,7 @@ impl<S: Store + 'static> Group<S> {
         };
         calls.insert(key, call);
         drop(calls);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let guard = CompletionGuard {
             calls: Arc::clone(&self.calls),
             key,
@@ -196,7 +211,7 @@ async fn run_call<S: Store>(
 }
 
 impl CompletionGuard {
-    fn complete(self, result: Outcome) {
+    fn complete(self, result: FetchOutcome) {
         // Removed first, so that a check that comes later begins another fetch.
         self.remove();
         self.result.send_replace(Some(result));
@@ -238,7 +253,7 @@ impl Key {
 }
 
 fn late() -> Arc<StoreError> {
-    Arc::new(StoreError::unavailable(Late))
+    Arc::new(StoreError::unavailable_because(UnavailableKind::Late, Late))
 }
 
 fn given_up() -> Arc<StoreError> {

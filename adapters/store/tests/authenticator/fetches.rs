@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{DenialCode, IssueRequest, Millis, RateLimit, Request};
-use keystile_store::{Authenticator, revoke};
+use keystile_store::{Authenticator, UnavailableKind, revoke};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, issued_as, over};
 
@@ -33,8 +33,10 @@ async fn all_who_wait_for_a_key_share_one_fetch() {
         assert_eq!(asked.await.unwrap(), None);
     }
     assert_eq!(store.calls().find, 1);
+    assert_eq!(authenticator.stats().fetches, 1);
     assert_eq!(code(&ask(&authenticator, &key).await), None);
     assert_eq!(store.calls().find, 0, "it is cached");
+    assert_eq!(authenticator.stats().fetches, 1);
 }
 
 /// Whoever asked first hangs up, and the others are still answered.
@@ -154,6 +156,10 @@ async fn a_store_that_does_not_answer_is_waited_for_so_long() {
     let answer = ask(&authenticator, &key).await;
     assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
     assert_eq!(before.elapsed().as_secs(), 2);
+    let kind = answer
+        .failure
+        .and_then(|failure| failure.unavailable_kind());
+    assert_eq!(kind, Some(UnavailableKind::Late));
     store.open();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
 }
