@@ -1,50 +1,20 @@
 //! The one way from the headers of a request to the decision about its key.
 
 use core::fmt;
-use core::net::IpAddr;
 use core::pin::pin;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use keystile::{Decision, Denial, DenialCode, Millis, RateLimit, Request, UnixMillis};
+use keystile::{Decision, Denial, DenialCode, Millis, RateLimit};
 use keystile_store::{Answer, Pending, StoreError};
 
 use crate::credential::{Carriers, CredentialHeaders};
 use crate::invalid_key_limit::InvalidKeyLimit;
 use crate::key_checker::KeyChecker;
-use crate::outcome::{Outcome, Passed, Refused};
+use crate::outcome::{Denied, GateOutcome, Passed};
+use crate::request_context::RequestContext;
 
 /// Invalid keys from one address in a minute, unless a limit is set.
 const INVALID_KEYS_PER_MINUTE: u32 = 60;
-
-/// A request, as far as a gate needs it. It does not print the headers.
-#[derive(Clone, Copy)]
-pub struct RequestContext<'r> {
-    headers: &'r HeaderMap,
-    request: Request<'r>,
-    address: Option<IpAddr>,
-    now: UnixMillis,
-}
-
-impl<'r> RequestContext<'r> {
-    /// The headers that the key is in, what the request wants, the
-    /// [client's address](crate::Client::address) and one reading of the clock.
-    #[must_use]
-    #[inline(always)]
-    pub fn new(
-        headers: &'r HeaderMap,
-        request: Request<'r>,
-        address: Option<IpAddr>,
-        now: UnixMillis,
-    ) -> Self {
-        Self {
-            headers,
-            request: request.address(address),
-            address,
-            now,
-        }
-    }
-}
 
 /// Decides about requests by their keys: from memory if it can, otherwise with the store.
 ///
@@ -101,11 +71,11 @@ impl<C: KeyChecker> Gate<C> {
     ///
     /// # Errors
     /// A refusal, also if the store is unavailable.
-    pub async fn check(&self, context: &RequestContext<'_>) -> Result<Passed, Refused> {
+    pub async fn check(&self, context: &RequestContext<'_>) -> Result<Passed, Denied> {
         match self.try_check(context) {
-            Outcome::Passed(passed) => Ok(passed),
-            Outcome::Refused(refused) => Err(refused),
-            Outcome::NeedsStore => self.check_with_store(context).await,
+            GateOutcome::Passed(passed) => Ok(passed),
+            GateOutcome::Denied(denied) => Err(denied),
+            GateOutcome::NeedsStore => self.check_with_store(context).await,
         }
     }
 
@@ -113,10 +83,10 @@ impl<C: KeyChecker> Gate<C> {
     /// what a service does on nearly every request.
     // store-forwarding stall: build in place (see ARCHITECTURE.md)
     #[inline(always)]
-    pub fn try_check(&self, context: &RequestContext<'_>) -> Outcome {
+    pub fn try_check(&self, context: &RequestContext<'_>) -> GateOutcome {
         let (credential, carriers) = match self.credentials.extract(context.headers) {
             Ok(found) => found,
-            Err(denial) => return Outcome::Refused(self.refuse(denial, None, context)),
+            Err(denial) => return GateOutcome::Denied(self.deny(denial, None, context)),
         };
         let credential = credential.as_bytes();
         match self
@@ -124,10 +94,10 @@ impl<C: KeyChecker> Gate<C> {
             .try_check(credential, &context.request, context.now)
         {
             Ok(answer) => match self.settle(answer, carriers, context) {
-                Ok(passed) => Outcome::Passed(passed),
-                Err(refused) => Outcome::Refused(refused),
+                Ok(passed) => GateOutcome::Passed(passed),
+                Err(denied) => GateOutcome::Denied(denied),
             },
-            Err(Pending { .. }) => Outcome::NeedsStore,
+            Err(Pending { .. }) => GateOutcome::NeedsStore,
         }
     }
 
@@ -135,10 +105,10 @@ impl<C: KeyChecker> Gate<C> {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn check_with_store(&self, context: &RequestContext<'_>) -> Result<Passed, Refused> {
+    pub async fn check_with_store(&self, context: &RequestContext<'_>) -> Result<Passed, Denied> {
         let (credential, carriers) = match self.credentials.extract(context.headers) {
             Ok(found) => found,
-            Err(denial) => return Err(self.refuse(denial, None, context)),
+            Err(denial) => return Err(self.deny(denial, None, context)),
         };
         let credential = credential.as_bytes();
         let (request, now) = (&context.request, context.now);
@@ -150,7 +120,7 @@ impl<C: KeyChecker> Gate<C> {
         };
         match answer {
             Some(answer) => self.settle(answer, carriers, context),
-            None => Err(Refused::store_unavailable()),
+            None => Err(Denied::store_unavailable()),
         }
     }
 
@@ -160,40 +130,30 @@ impl<C: KeyChecker> Gate<C> {
         answer: Answer,
         carriers: Carriers,
         context: &RequestContext<'_>,
-    ) -> Result<Passed, Refused> {
+    ) -> Result<Passed, Denied> {
         match (answer.decision, answer.record) {
             (Decision::Allow(allowed), Some(record)) => Ok(Passed::new(allowed, record, carriers)),
             // An allow has a record.
-            (Decision::Allow(_), None) => Err(Refused::store_unavailable()),
-            (Decision::Deny(denial), _) => Err(self.refuse(denial, answer.failure, context)),
+            (Decision::Allow(_), None) => Err(Denied::store_unavailable()),
+            (Decision::Deny(denial), _) => Err(self.deny(denial, answer.failure, context)),
         }
     }
 
-    /// The refusal of a denial. A key that is not known counts as invalid.
+    /// The denied request of a denial. A key that is not known counts as invalid.
     #[cold]
-    fn refuse(
+    fn deny(
         &self,
         denial: Denial,
         failure: Option<Arc<StoreError>>,
         context: &RequestContext<'_>,
-    ) -> Refused {
-        let wait = match (&self.invalid_keys, context.address) {
+    ) -> Denied {
+        let invalid_key_wait = match (&self.invalid_keys, context.address) {
             (Some(limit), Some(address)) if denial.code() == DenialCode::InvalidKey => {
                 limit.count(address, context.now).err()
             }
             _ => None,
         };
-        Refused::new(denial, wait, failure)
-    }
-}
-
-impl fmt::Debug for RequestContext<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestContext")
-            .field("request", &self.request)
-            .field("address", &self.address)
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        Denied::new(denial, invalid_key_wait, failure)
     }
 }
 

@@ -30,7 +30,7 @@
 //!             ResponseHeaders::new(&passed.allowed, now).add_to(response.headers_mut());
 //!             response
 //!         }
-//!         Err(refused) => refused.rejection(StatusPolicy::Rfc9110, None).into_response(),
+//!         Err(denied) => denied.rejection(StatusPolicy::Rfc9110, None).into_response(),
 //!     }
 //! }
 //!
@@ -77,15 +77,17 @@ mod invalid_key_limit;
 mod key_checker;
 mod outcome;
 mod rejection;
+mod request_context;
 mod response_headers;
 mod throttle;
 
 pub use client_address::{Client, Connection};
 pub use credential::{Carriers, CredentialHeaders};
 pub use error_chain::ErrorChain;
-pub use gate::{Gate, RequestContext};
+pub use gate::Gate;
 pub use invalid_key_limit::InvalidKeyLimit;
 pub use key_checker::KeyChecker;
-pub use outcome::{Outcome, Passed, Refused};
+pub use outcome::{Denied, GateOutcome, Passed};
 pub use rejection::Rejection;
+pub use request_context::RequestContext;
 pub use response_headers::ResponseHeaders;

@@ -1,4 +1,4 @@
-//! What the gate decided about a request.
+//! What a gate decided about a request.
 
 use core::fmt;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use keystile_store::StoreError;
 use crate::credential::Carriers;
 use crate::rejection::{Rejection, TOO_MANY_INVALID_KEYS};
 
-/// What memory can tell about a request.
+/// What a gate decided from memory.
 #[derive(Debug)]
 #[must_use = "an outcome that is not looked at lets every request pass"]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
-pub enum Outcome {
+pub enum GateOutcome {
     /// The request may pass.
     Passed(Passed),
-    /// The request is refused.
-    Refused(Refused),
-    /// Only the store can tell: [`Gate::check_with_store`](crate::Gate::check_with_store).
+    /// The request is denied.
+    Denied(Denied),
+    /// Only the store can decide: [`Gate::check_with_store`](crate::Gate::check_with_store).
     NeedsStore,
 }
 
@@ -34,11 +34,13 @@ pub struct Passed {
     pub carriers: Carriers,
 }
 
-/// A request that is refused.
-#[must_use = "it is to be answered with"]
-pub struct Refused {
+/// A request that is denied, and what the response to it needs.
+#[must_use = "a denied request must be answered with its rejection"]
+pub struct Denied {
     denial: Box<Denial>,
-    wait: Option<Millis>,
+    /// How long until one more invalid key is taken from the address, if it is over the limit.
+    invalid_key_wait: Option<Millis>,
+    /// What the store reported, if it is unavailable.
     failure: Option<Arc<StoreError>>,
 }
 
@@ -53,15 +55,15 @@ impl Passed {
     }
 }
 
-impl Refused {
+impl Denied {
     pub(crate) fn new(
         denial: Denial,
-        wait: Option<Millis>,
+        invalid_key_wait: Option<Millis>,
         failure: Option<Arc<StoreError>>,
     ) -> Self {
         Self {
             denial: Box::new(denial),
-            wait,
+            invalid_key_wait,
             failure,
         }
     }
@@ -70,7 +72,7 @@ impl Refused {
         Self::new(Denial::new(Cause::StoreUnavailable), None, None)
     }
 
-    /// Why the key was refused.
+    /// Why the request was denied.
     #[must_use]
     pub const fn denial(&self) -> &Denial {
         &self.denial
@@ -91,7 +93,7 @@ impl Refused {
     /// The stable code of the response: the denial's, or `too_many_invalid_keys`.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self.wait {
+        match self.invalid_key_wait {
             Some(_) => TOO_MANY_INVALID_KEYS,
             None => self.denial.code().as_str(),
         }
@@ -100,16 +102,16 @@ impl Refused {
     /// The response. `requirement` is the one that the request was checked against.
     #[must_use]
     pub fn rejection(&self, policy: StatusPolicy, requirement: Option<&Requirement>) -> Rejection {
-        match self.wait {
+        match self.invalid_key_wait {
             Some(wait) => Rejection::too_many_invalid_keys(wait),
             None => Rejection::of(&self.denial, policy, requirement),
         }
     }
 }
 
-impl fmt::Debug for Refused {
+impl fmt::Debug for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refused")
+        f.debug_struct("Denied")
             .field("code", &self.code())
             .finish_non_exhaustive()
     }

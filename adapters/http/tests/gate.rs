@@ -15,7 +15,7 @@ use keystile::{
     IssueRequest, KeyFormat, Millis, PepperRing, RateLimit, Request, Requirement, StatusPolicy,
     SysRng, UnixMillis, Verifier, issue,
 };
-use keystile_http::{Gate, Outcome, RequestContext};
+use keystile_http::{Gate, GateOutcome, RequestContext};
 use keystile_store::{Authenticator, MemoryStore};
 
 const UNKNOWN: &str = "acme_invented";
@@ -67,7 +67,7 @@ async fn code(
     let context = RequestContext::new(headers, Request::new(), address, now);
     match gate.check(&context).await {
         Ok(_) => "allowed",
-        Err(refused) => refused.code(),
+        Err(denied) => denied.code(),
     }
 }
 
@@ -82,13 +82,13 @@ async fn memory_answers_after_the_store_did() {
     let gate = Gate::new(authenticator);
     let headers = with_key(&key);
     let context = RequestContext::new(&headers, Request::new(), None, now);
-    let Outcome::NeedsStore = gate.try_check(&context) else {
+    let GateOutcome::NeedsStore = gate.try_check(&context) else {
         panic!("nothing is cached yet");
     };
     assert!(!format!("{context:?}").contains(&key));
     let passed = gate.check_with_store(&context).await.unwrap();
     assert_eq!(&*passed.record.client_name, "Acme Ltd");
-    let Outcome::Passed(passed) = gate.try_check(&context) else {
+    let GateOutcome::Passed(passed) = gate.try_check(&context) else {
         panic!("it is cached");
     };
     assert_eq!(passed.allowed.key_id, passed.record.id);
@@ -107,8 +107,8 @@ async fn a_refusal_names_what_is_missing() {
     let headers = with_key(&key);
     let request = Request::new().requires(&requirement);
     let context = RequestContext::new(&headers, request, None, now);
-    let refused = gate.check(&context).await.unwrap_err();
-    let rejection = refused.rejection(StatusPolicy::Rfc9110, Some(&requirement));
+    let denied = gate.check(&context).await.unwrap_err();
+    let rejection = denied.rejection(StatusPolicy::Rfc9110, Some(&requirement));
     assert_eq!(rejection.status(), 403);
     assert!(rejection.body().contains(r#""missing":["invoices:read"]"#));
 }
@@ -170,8 +170,8 @@ async fn nothing_passes_without_the_store() {
     let gate = Gate::new(authenticator);
     let headers = with_key(&key);
     let context = RequestContext::new(&headers, Request::new(), None, now);
-    let refused = gate.check(&context).await.unwrap_err();
-    let rejection = refused.rejection(StatusPolicy::Express, None);
+    let denied = gate.check(&context).await.unwrap_err();
+    let rejection = denied.rejection(StatusPolicy::Express, None);
     let response = rejection.into_response::<Bytes>();
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");

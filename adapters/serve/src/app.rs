@@ -8,7 +8,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keystile::{Request, Requirement, UnixMillis};
-use keystile_http::{ErrorChain, Gate, Passed, Refused, RequestContext};
+use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
 
 use crate::backend::{Backend, Checker};
 use crate::problem::Problem;
@@ -21,16 +21,16 @@ pub(crate) struct App {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) settings: Settings,
-    pub(crate) telemetry: Telemetry,
+struct Shared {
+    backend: Arc<dyn Backend>,
+    settings: Settings,
+    telemetry: Telemetry,
     gate: Gate<Checker>,
 }
 
 /// A decision, and the reading of the clock that it was made by.
 pub(crate) struct Judged {
-    pub(crate) outcome: Result<Passed, Refused>,
+    pub(crate) outcome: Result<Passed, Denied>,
     pub(crate) now: UnixMillis,
 }
 
@@ -48,6 +48,18 @@ impl App {
         }
     }
 
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.shared.backend
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.shared.telemetry
+    }
+
     /// Decides about the key in the headers. `route` names the caller in the metrics;
     /// `address` is that of the client whose key it is, as far as it is known.
     pub(crate) async fn judge(
@@ -62,43 +74,35 @@ impl App {
             .map_err(|_| Problem::unavailable("The server's clock is out of range."))?;
         let context = RequestContext::new(headers, request, address, now);
         // Boxed: the compiler cannot see that the bare future is `Send` in every handler.
-        let check: BoxFuture<'_, _> = Box::pin(self.gate.check(&context));
+        let check: BoxFuture<'_, _> = Box::pin(self.shared.gate.check(&context));
         let outcome = check.await;
-        let code = outcome.as_ref().map_or_else(Refused::code, |_| "allowed");
-        self.telemetry.decided(route, code, start.elapsed());
+        let code = outcome.as_ref().map_or_else(Denied::code, |_| "allowed");
+        self.telemetry().decided(route, code, start.elapsed());
         log(route, code, &outcome);
         Ok(Judged { outcome, now })
     }
 
-    /// The response to a request whose own key was refused.
-    pub(crate) fn refuse(&self, refused: &Refused, requirement: Option<&Requirement>) -> Response {
-        let rejection = refused.rejection(self.settings.status_policy, requirement);
+    /// The response to a request that was denied by its own key.
+    pub(crate) fn reject(&self, denied: &Denied, requirement: Option<&Requirement>) -> Response {
+        let rejection = denied.rejection(self.settings().status_policy, requirement);
         rejection.into_response()
     }
 }
 
-fn log(route: &'static str, code: &'static str, outcome: &Result<Passed, Refused>) {
+fn log(route: &'static str, code: &'static str, outcome: &Result<Passed, Denied>) {
     match outcome {
         Ok(passed) => {
             let key_id = passed.allowed.key_id.as_str();
             tracing::debug!(route, code, key_id, "decided");
         }
-        Err(refused) => {
-            if let Some(failure) = refused.failure() {
+        Err(denied) => {
+            if let Some(failure) = denied.failure() {
                 let failure = ErrorChain(failure);
                 tracing::warn!(%failure, "the key store is unavailable");
             }
-            let denial = refused.denial();
+            let denial = denied.denial();
             let (cause, key_id) = (denial.cause(), denial.key_id().map(|id| id.as_str()));
             tracing::debug!(route, code, ?cause, key_id, "decided");
         }
-    }
-}
-
-impl core::ops::Deref for App {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.shared
     }
 }

@@ -134,7 +134,7 @@ async fn answer(app: &App, gateway: Gateway, mut parts: Parts) -> Response {
 }
 
 async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Response, Problem> {
-    let trusted = &app.settings.trusted_proxies;
+    let trusted = &app.settings().trusted_proxies;
     if !is_peer_trusted(&parts.extensions, trusted) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -161,7 +161,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     let judged = app.judge("authorize", headers, request, address).await?;
     let passed = match judged.outcome {
         Ok(passed) => passed,
-        Err(refused) => return Ok(app.refuse(&refused, requirement.as_ref())),
+        Err(denied) => return Ok(app.reject(&denied, requirement.as_ref())),
     };
     let mut response = Response::new(Body::empty());
     identify(&mut response, &passed.record);

@@ -52,7 +52,7 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
     let refuse = |problem: Problem| Box::new(problem.into_response());
     let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
     let (extensions, headers) = (request.extensions(), request.headers());
-    let address = client(extensions, headers, &app.settings.trusted_proxies).address;
+    let address = client(extensions, headers, &app.settings().trusted_proxies).address;
     let asked = Request::new()
         .requires(&requirement)
         .endpoint(request.method().as_str(), request.uri().path());
@@ -66,7 +66,7 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
             request.extensions_mut().insert(Caller { record, now });
             Ok((request, headers))
         }
-        Err(refused) => Err(Box::new(app.refuse(&refused, Some(&requirement)))),
+        Err(denied) => Err(Box::new(app.reject(&denied, Some(&requirement)))),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn healthz() -> Json<Well> {
     ),
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<Well>, Problem> {
-    match tokio::time::timeout(READY_TIMEOUT, app.backend.ping()).await {
+    match tokio::time::timeout(READY_TIMEOUT, app.backend().ping()).await {
         Ok(Ok(())) => Ok(Json(Well { status: "ok" })),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Problem::unavailable(
@@ -59,7 +59,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<Well>, Problem
     )),
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
-    match app.telemetry.written() {
+    match app.telemetry().written() {
         Ok(text) => {
             let kind = HeaderValue::from_static(OPENMETRICS);
             ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -66,7 +66,7 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .split_for_parts();
     describe(&mut api);
     let written = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
-    let limits = app.settings.limits;
+    let limits = app.settings().limits;
     let in_time = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(timed_out))
         .layer(TimeoutLayer::new(limits.request));

@@ -46,7 +46,8 @@ impl Settings {
     /// keys a minute per address.
     ///
     /// # Errors
-    /// None, since these values are valid.
+    /// None of these values is invalid; the result is that of the core's constructors, which
+    /// check them as they check any text.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             status_policy: StatusPolicy::default(),

@@ -74,12 +74,12 @@ pub(crate) async fn verify(
     let judged = app.judge("verify", &headers, request, address).await?;
     let (decision, record) = match judged.outcome {
         Ok(passed) => (Decision::Allow(passed.allowed), Some(passed.record)),
-        Err(refused) if refused.denial().code() == DenialCode::StoreUnavailable => {
-            return Ok(app.refuse(&refused, None));
+        Err(denied) if denied.denial().code() == DenialCode::StoreUnavailable => {
+            return Ok(app.reject(&denied, None));
         }
-        Err(refused) => (Decision::Deny(refused.into_denial()), None),
+        Err(denied) => (Decision::Deny(denied.into_denial()), None),
     };
-    let policy = app.settings.status_policy;
+    let policy = app.settings().status_policy;
     let decision = DecisionView::new(&decision, record.as_deref(), requirement.as_ref(), policy);
     Ok(Json(decision).into_response())
 }

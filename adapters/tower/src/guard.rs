@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use keystile::{Cause, Denial, Requirement, UnixMillis};
-use keystile_http::{Client, Outcome, Passed, Refused, Rejection, RequestContext, ResponseHeaders};
+use keystile_http::{
+    Client, Denied, GateOutcome, Passed, Rejection, RequestContext, ResponseHeaders,
+};
 use keystile_store::Store;
 
 use crate::settings::Settings;
@@ -89,12 +91,12 @@ impl<S: Store + 'static> Guard<S> {
             .map_err(Blocked::rejected)?;
         let context = self.context(request.method(), request.uri(), headers, client, now);
         match self.0.settings.gate.try_check(&context) {
-            Outcome::Passed(passed) => {
+            GateOutcome::Passed(passed) => {
                 self.hide_credential(request.headers_mut(), &passed);
                 Ok(self.pass(passed, request.extensions_mut(), now))
             }
-            Outcome::Refused(refused) => self.reject(&refused).map_err(Blocked::rejected),
-            Outcome::NeedsStore => Err(Blocked::needs_store(client, now)),
+            GateOutcome::Denied(denied) => self.reject(&denied).map_err(Blocked::rejected),
+            GateOutcome::NeedsStore => Err(Blocked::needs_store(client, now)),
         }
     }
 
@@ -111,7 +113,7 @@ impl<S: Store + 'static> Guard<S> {
                 self.hide_credential(&mut parts.headers, &passed);
                 Ok(self.pass(passed, &mut parts.extensions, now))
             }
-            Err(refused) => self.reject(&refused),
+            Err(denied) => self.reject(&denied),
         }
     }
 
@@ -170,13 +172,13 @@ impl<S: Store + 'static> Guard<S> {
 
     /// The response to a refusal; none if there is no key, and need be none.
     #[cold]
-    fn reject(&self, refused: &Refused) -> Result<ResponseHeaders, Rejection> {
-        if self.0.is_optional && refused.denial().cause() == Cause::MissingCredential {
+    fn reject(&self, denied: &Denied) -> Result<ResponseHeaders, Rejection> {
+        if self.0.is_optional && denied.denial().cause() == Cause::MissingCredential {
             return Ok(ResponseHeaders::default());
         }
-        telemetry::denied(refused);
+        telemetry::denied(denied);
         let requirement = self.0.requirement.as_ref();
-        Err(refused.rejection(self.0.settings.policy, requirement))
+        Err(denied.rejection(self.0.settings.policy, requirement))
     }
 
     #[cold]

@@ -1,7 +1,7 @@
 //! Events and a counter of decisions, never with key text.
 
 use keystile::KeyId;
-use keystile_http::Refused;
+use keystile_http::Denied;
 
 /// A request may pass.
 pub(crate) fn allowed(key_id: &KeyId) {
@@ -13,13 +13,13 @@ pub(crate) fn allowed(key_id: &KeyId) {
 }
 
 /// A request was refused by its key.
-pub(crate) fn denied(refused: &Refused) {
-    let code = refused.code();
+pub(crate) fn denied(denied: &Denied) {
+    let code = denied.code();
     #[cfg(feature = "tracing")]
     {
-        let denial = refused.denial();
+        let denial = denied.denial();
         let (cause, key_id) = (denial.cause(), denial.key_id().map(KeyId::as_str));
-        match refused.failure() {
+        match denied.failure() {
             None => tracing::info!(target: "keystile", code, ?cause, key_id, "refused"),
             Some(failure) => {
                 let failure = keystile_http::ErrorChain(failure);

@@ -70,7 +70,7 @@ pub(crate) async fn of_key(
     Id(id): Id,
     Asked(query): Asked<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    caller.seen(app.backend.record(&id).await?)?;
+    caller.seen(app.backend().record(&id).await?)?;
     page(&app, Some(&id), &query).await
 }
 
@@ -84,7 +84,7 @@ async fn page(
     if after > i64::MAX.unsigned_abs() {
         return Err(Problem::invalid("after must be below 2^63."));
     }
-    let events = app.backend.events(id, after, limit).await?;
+    let events = app.backend().events(id, after, limit).await?;
     let next = events.last().filter(|_| events.len() == limit);
     Ok(Json(EventPage {
         next: next.map(|(number, _)| *number),

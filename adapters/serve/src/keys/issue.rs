@@ -86,9 +86,9 @@ pub(crate) async fn issue(
 ) -> Result<Response, Problem> {
     let request = request(&body)?;
     let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
-    let (format, peppers) = (&app.settings.format, app.backend.verifier().peppers());
+    let (format, peppers) = (&app.settings().format, app.backend().verifier().peppers());
     let issued = delegate(&source, format, peppers, &request, &mut SysRng, caller.now)?;
-    app.backend.save_issued(&issued).await?;
+    app.backend().save_issued(&issued).await?;
     let record = &issued.record;
     tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
     let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));

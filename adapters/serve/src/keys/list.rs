@@ -66,7 +66,7 @@ pub(crate) async fn list(
     if let Some(after) = &query.after {
         page = page.after(cursor(after)?);
     }
-    let records = app.backend.list(&filter, page).await?;
+    let records = app.backend().list(&filter, page).await?;
     let next = records.last().filter(|_| records.len() == limit);
     Ok(Json(KeyPage {
         next: next.map(|record| record.id.to_string()),
@@ -94,7 +94,7 @@ pub(crate) async fn show(
     caller: Caller,
     Id(id): Id,
 ) -> Result<Json<KeyView>, Problem> {
-    let record = caller.seen(app.backend.record(&id).await?)?;
+    let record = caller.seen(app.backend().record(&id).await?)?;
     Ok(Json(KeyView::new(&record, caller.now)))
 }
 

@@ -89,7 +89,7 @@ pub(crate) async fn plan(
     }
     let mut filter = Filter::default();
     caller.restrict(&mut filter)?;
-    let records = app.backend.list(&filter, page).await?;
+    let records = app.backend().list(&filter, page).await?;
     let next = records.last().filter(|_| records.len() == limit);
     Ok(Json(PlanPage {
         next: next.map(|record| record.id.to_string()),

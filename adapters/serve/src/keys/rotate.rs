@@ -59,7 +59,7 @@ pub(crate) async fn rotate(
     Id(id): Id,
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
-    let record = caller.seen(app.backend.record(&id).await?)?;
+    let record = caller.seen(app.backend().record(&id).await?)?;
     let usual = RotationPolicy::default();
     let max_age = match body.max_age_seconds.map(millis).transpose()? {
         Some(asked) => asked,
@@ -76,7 +76,10 @@ pub(crate) async fn rotate(
         .with_end_on_first_use(body.end_on_first_use);
     caller.covers(&record, Some(max_age))?;
     let format: Option<&KeyFormat> = None;
-    let rotated = app.backend.rotate(&id, &policy, format, caller.now).await?;
+    let rotated = app
+        .backend()
+        .rotate(&id, &policy, format, caller.now)
+        .await?;
     let old = rotated.changed.iter().find(|record| record.id == id);
     let end = old
         .and_then(|record| record.ends_at())

@@ -57,8 +57,8 @@ pub(crate) async fn revoke(
     Body(body): Body<RevokeBody>,
 ) -> Result<Json<KeyView>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
-    caller.seen(app.backend.record(&id).await?)?;
-    let outcome = app.backend.revoke(&id, reason, caller.now).await?;
+    caller.seen(app.backend().record(&id).await?)?;
+    let outcome = app.backend().revoke(&id, reason, caller.now).await?;
     Ok(finish(&caller, &outcome, "revoked"))
 }
 
@@ -80,8 +80,8 @@ pub(crate) async fn suspend(
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyView>, Problem> {
-    caller.seen(app.backend.record(&id).await?)?;
-    let outcome = app.backend.suspend(&id, caller.now).await?;
+    caller.seen(app.backend().record(&id).await?)?;
+    let outcome = app.backend().suspend(&id, caller.now).await?;
     Ok(finish(&caller, &outcome, "suspended"))
 }
 
@@ -104,9 +104,9 @@ pub(crate) async fn resume(
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyView>, Problem> {
-    let record = caller.seen(app.backend.record(&id).await?)?;
+    let record = caller.seen(app.backend().record(&id).await?)?;
     caller.covers(&record, None)?;
-    let outcome = app.backend.resume(&id, caller.now).await?;
+    let outcome = app.backend().resume(&id, caller.now).await?;
     Ok(finish(&caller, &outcome, "resumed"))
 }
 
