@@ -47,8 +47,8 @@ impl Store for AnyStore {
         each!(self, store => store.usage(lineage))
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        each!(self, store => store.spend(claim))
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        each!(self, store => store.spend(request))
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

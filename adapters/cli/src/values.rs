@@ -116,7 +116,7 @@ pub(crate) fn id(text: &str) -> Checked<KeyId> {
 pub(crate) fn method(text: &str) -> Checked<String> {
     is_method(text)
         .then(|| text.to_owned())
-        .ok_or("must be an upper-case method, such as GET")
+        .ok_or("must be an upper-case token, such as GET")
 }
 
 /// A path as the router sees it. Whether it is canonical is part of the decision.

@@ -33,14 +33,15 @@ pub use self::builder::AuthenticatorBuilder;
 /// processes make, and batches last uses.
 ///
 /// - Requests that wait for the same key share one fetch.
-/// - What is cached and has not run out is answered while the store is down; all else is
-///   then refused as [`Cause::StoreUnavailable`].
-/// - The verbs here, as [`revoke`](Self::revoke), are in force in this process when they
+/// - While the store is down, cached records are used until their TTL is over; all other
+///   requests are denied as [`Cause::StoreUnavailable`].
+/// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
 ///   return. A change that another process writes is in force within about a second, by
 ///   the store's events, and at the latest when the record's TTL is over.
-/// - A key whose uses are counted is judged by the store on each request, and so is exact
-///   over any number of processes. A rate limit alone is kept by each process for itself.
-/// - Last uses are noted every few seconds. [`stop`](Self::stop) notes the last of them.
+/// - If the uses of a key are counted, the store decides about each request, so that the
+///   count is exact over any number of processes. If the key has only a rate limit, each
+///   process keeps its own.
+/// - Last uses are recorded every few seconds. [`stop`](Self::stop) records the last of them.
 ///
 /// It is a handle: a clone shares the same keyring. Its tasks end when the last one is
 /// dropped.
@@ -85,19 +86,19 @@ pub struct Authenticator<S> {
 
 /// A decision, and whose key it was made on.
 #[derive(Clone, Debug)]
-#[must_use = "a decision that nobody looks at guards nothing"]
+#[must_use = "an answer that is ignored protects nothing"]
 #[non_exhaustive]
 pub struct Answer {
     /// The decision.
     pub decision: Decision,
-    /// The key's record, where the request is allowed. Its last use, and the uses that
-    /// are left, are as they were when it was read.
+    /// The key's record, if the request is allowed. Its last use and its remaining uses are
+    /// as they were when it was read.
     pub record: Option<Arc<KeyRecord>>,
-    /// What the store said, where it could not be asked; for the log.
+    /// What the store reported, if it is unavailable; for the log.
     pub failure: Option<Arc<StoreError>>,
 }
 
-/// Memory cannot answer a check: [`Authenticator::check`] can, by the store.
+/// Memory cannot answer a check: [`Authenticator::check`] can, with the store.
 #[derive(Debug)]
 #[must_use = "the request is not decided yet"]
 pub struct Pending(());
@@ -110,13 +111,12 @@ pub struct AuthenticatorStats {
     pub keyring: Stats,
     /// Fetches that were begun: requests that wait for the same key share one.
     pub fetches: u64,
-    /// Last uses that wait to be noted.
+    /// Last uses that wait to be recorded.
     pub uses_waiting: usize,
     /// Last uses that were dropped because too many waited; those of later requests take
     /// their place.
     pub uses_dropped: u64,
-    /// For how long the changes of other processes could not be read; zero where all is
-    /// well.
+    /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
 }
 
@@ -148,11 +148,11 @@ impl<S: Store + 'static> Authenticator<S> {
         AuthenticatorBuilder::new(store, verifier)
     }
 
-    /// Decides about a presented key: from memory, or by the store if the record is not
+    /// Decides about a presented key: from memory, or with the store if the record is not
     /// cached.
     ///
     /// `now` is one reading of the clock for the whole check. It never fails: if the store
-    /// cannot be reached, the answer is a denial.
+    /// is unavailable, the answer is a denial.
     pub async fn check(&self, credential: &[u8], request: &Request<'_>, now: UnixMillis) -> Answer {
         let shared = &self.inner.shared;
         if shared.stopped.load(Ordering::Acquire) {
@@ -164,13 +164,13 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
-    /// As [`check`](Self::check), from memory only: it neither waits nor makes a future,
-    /// which is all that a service needs on nearly every request.
+    /// As [`check`](Self::check), from memory only: it neither waits nor makes a future.
+    /// This is what a service does on nearly every request.
     ///
     /// # Errors
-    /// [`Pending`] if only the store knows: go on with [`check`](Self::check). Nothing was
-    /// counted against a limit yet.
-    // Inlined: an answer is large. Store-forwarding stall: see ARCHITECTURE.md.
+    /// [`Pending`] if only the store can decide: go on with [`check`](Self::check). Nothing
+    /// was counted against a limit yet.
+    // store-forwarding stall: an answer is large, so inline it (see ARCHITECTURE.md)
     #[inline(always)]
     pub fn try_check(
         &self,
@@ -190,8 +190,7 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
-    /// The keyring, for what a service wants of it directly, as
-    /// [`Keyring::invalidate_owner`].
+    /// The keyring, for its other methods, such as [`Keyring::invalidate_owner`].
     #[must_use]
     pub fn keyring(&self) -> &Keyring<Arc<KeyRecord>> {
         &self.inner.shared.keyring
@@ -203,7 +202,7 @@ impl<S: Store + 'static> Authenticator<S> {
         &self.inner.shared.store
     }
 
-    /// Which keys are accepted.
+    /// The formats and peppers of the keys that are accepted.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.shared.verifier
@@ -222,13 +221,13 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
-    /// Ends the tasks, and notes the last uses. Call it once requests are no longer served:
-    /// from now on each check is refused, since changes are no longer read.
+    /// Ends the tasks, and records the last uses. Call it after the last request was served:
+    /// from now on each check is denied, because changes are no longer read.
     ///
-    /// It may be called again, and then notes what could not be noted before.
+    /// It may be called again, and then records what could not be recorded before.
     ///
     /// # Errors
-    /// The store's, where the last uses could not be noted.
+    /// The store's, if the last uses could not be recorded.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let shared = &self.inner.shared;
         shared.stopped.store(true, Ordering::Release);
@@ -240,7 +239,7 @@ impl<S: Store + 'static> Authenticator<S> {
 }
 
 impl<S: Store + 'static> Shared<S> {
-    /// The answer for a decision, whose follow-up work is scheduled.
+    /// The answer for a decision; schedules the work that the use calls for.
     #[inline(always)]
     fn answer(
         self: &Arc<Self>,

@@ -1,30 +1,30 @@
-//! Why a store could not do what it was asked.
+//! Why a store operation failed.
 
 use core::error::Error as StdError;
 use core::fmt;
 
-/// Why a store could not do what it was asked. No text of it holds a key or a digest.
+/// Why a store operation failed. Its messages contain no key and no digest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store could not be reached, or failed; the answer to a request is then 503.
+    /// The store could not be reached, or failed; the response to a request is then 503.
     #[error("the store is unavailable")]
     Unavailable {
         /// What to do about it, for code to match on.
         kind: UnavailableKind,
-        /// What the database or the operating system said.
+        /// The error of the database or the operating system.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The record was changed by others in the meantime: read it again and decide again.
-    #[error("the record was changed meanwhile")]
+    /// Another writer changed the record: read it again and decide again.
+    #[error("the record was changed by another writer")]
     Stale,
-    /// A key with this id or digest is there already.
-    #[error("a key with this id or digest is there already")]
+    /// A key with this id or digest already exists.
+    #[error("a key with this id or digest already exists")]
     Duplicate,
     /// There is no such key.
     #[error("there is no such key")]
     NotFound,
-    /// A row holds what no record can hold. It is never read as a record that grants more.
+    /// A stored row is not a valid record. It is never read as a record that grants more.
     #[error("a stored row is damaged: {0}")]
     Corrupt(CorruptRow),
     /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
@@ -51,11 +51,11 @@ pub enum UnavailableKind {
     Credentials,
     /// The server has no such database.
     NoDatabase,
-    /// The server's user lacks a right.
+    /// The server's user lacks a privilege.
     NoRight,
-    /// A table that is there already cannot be adopted.
+    /// An existing table cannot be adopted.
     NotAdoptable,
-    /// The tables are not there, or not up to date.
+    /// The tables are missing or not up to date.
     NoTables,
     /// The tables are of a later version of this program.
     TooNew,
@@ -69,7 +69,7 @@ pub enum UnavailableKind {
     Damaged,
     /// Another program has locked the file for too long.
     Locked,
-    /// The file is not there or cannot be opened.
+    /// The file is missing or cannot be opened.
     CannotOpen,
     /// The file cannot be read or written.
     Io,

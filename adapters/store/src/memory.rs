@@ -189,14 +189,14 @@ impl Store for MemoryStore {
         Ok(self.state().usage.get(lineage).copied().unwrap_or_default())
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let mut state = self.state();
-        let unchanged = state.by_id(&claim.key_id).is_some_and(|record| {
-            record.version == claim.version && record.lineage == claim.lineage
+        let unchanged = state.by_id(&request.key_id).is_some_and(|record| {
+            record.version == request.version && record.lineage == request.lineage
         });
-        match state.usage.get_mut(&claim.lineage) {
-            Some(usage) if unchanged && *usage == claim.before => {
-                *usage = claim.after;
+        match state.usage.get_mut(&request.lineage) {
+            Some(usage) if unchanged && *usage == request.before => {
+                *usage = request.after;
                 Ok(true)
             }
             _ => Ok(false),

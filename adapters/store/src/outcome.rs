@@ -1,15 +1,15 @@
-//! What a verb did: it changed the record, or the key was as asked already.
+//! What a verb did: it changed the record, or there was nothing to change.
 
 use keystile::KeyRecord;
 
-/// The record of a key after a verb, and whether the verb changed it. Either way the key is
-/// now as asked.
+/// The record of a key after a verb, and whether the verb changed it. In both cases the key
+/// has the requested status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
 pub enum Outcome {
-    /// The record was changed, and an event was kept.
+    /// The record was changed, and an event was written.
     Changed(KeyRecord),
-    /// The key was as asked already; nothing was written.
+    /// The key already had the requested status; nothing was written.
     Unchanged(KeyRecord),
 }
 

@@ -209,9 +209,9 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        let claim = *claim;
-        self.run(async move |client| write::spend(client, &claim).await)
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        let request = *request;
+        self.run(async move |client| write::spend(client, &request).await)
             .await
     }
 

@@ -129,16 +129,16 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        let claim = *claim;
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        let request = *request;
         // A power failure must not bring back a use that was spent.
-        let uses_are_counted = claim.before.remaining != claim.after.remaining;
+        let uses_are_counted = request.before.remaining != request.after.remaining;
         let writing = if uses_are_counted {
             Writing::Durable
         } else {
             Writing::Quick
         };
-        let work = move |connection: &mut _| write::spend(connection, &claim);
+        let work = move |connection: &mut _| write::spend(connection, &request);
         self.connections.write(writing, work).await
     }
 

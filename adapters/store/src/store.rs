@@ -51,9 +51,12 @@ pub trait Store: Send + Sync {
     /// What a lineage has spent; the default for an unknown lineage.
     fn usage(&self, lineage: &KeyId) -> impl Future<Output = Result<Usage, StoreError>> + Send;
 
-    /// Replaces usage if it is still `claim.before` and the key's record still has the
+    /// Replaces usage if it is still `request.before` and the key's record still has the
     /// version of the decision; returns whether it did.
-    fn spend(&self, claim: &SpendRequest) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn spend(
+        &self,
+        request: &SpendRequest,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Records last uses in bulk. A use that is older than the stored one changes nothing;
     /// neither does a use of an unknown key. Versions do not change.

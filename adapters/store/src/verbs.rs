@@ -1,5 +1,5 @@
-//! The verbs of the core over a store: read, decide, write, and again if another writer was
-//! faster.
+//! The verbs of the core over a store: read, decide, write, and try again if another
+//! writer was faster.
 
 use keystile::{
     Change, Error, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Rotated,
@@ -10,23 +10,23 @@ use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::store::{Batch, Store};
 
-/// Tries before a change gives up on others that are faster. Each try that loses lost to
-/// one that won, so this many others must have changed the same key meanwhile.
+/// Attempts before a change fails because other writers are faster. An attempt fails only if
+/// another one succeeds, so this many others must have changed the same key in that time.
 pub(crate) const TRIES_MAX: u32 = 256;
 
 /// The record of a key.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] where there is none.
+/// [`StoreError::NotFound`] if there is none.
 pub async fn record<S: Store + ?Sized>(store: &S, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
     let found = store.find(&Lookup::Id(*key_id)).await?;
     found.ok_or(StoreError::NotFound)
 }
 
-/// Keeps a newly issued key: its record and the event, both or neither.
+/// Saves a newly issued key: its record and the event, both or neither.
 ///
 /// # Errors
-/// [`StoreError::Duplicate`] where its id or digest is there already.
+/// [`StoreError::Duplicate`] if a key with its id or digest already exists.
 pub async fn save_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Result<(), StoreError> {
     let mut batch = Batch::new();
     batch.inserts.push(issued.record.clone());
@@ -85,8 +85,9 @@ pub async fn resume<S: Store + ?Sized>(
 
 /// Gives a key a successor; all that changes is written in one step.
 ///
-/// Without a `format` the successor is spelled [like](KeyFormat::like) the key itself,
-/// which cannot tell that a check is keyed: services with keyed checks say their format.
+/// Without a `format` the successor has the format of the key itself, as far as
+/// [`KeyFormat::like`] can know it: that is not so for a keyed check, so services with keyed
+/// checks pass their format.
 ///
 /// # Errors
 /// As [`keystile::rotate`](keystile::rotate()), in [`StoreError::Refused`];
@@ -101,7 +102,7 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     now: UnixMillis,
 ) -> Result<Rotated, StoreError> {
     for _ in 0..TRIES_MAX {
-        // The key as it stands among its siblings: one read, so that they fit together.
+        // The key and its siblings from one read, so that they fit together.
         let found = record(store, key_id).await?;
         let (own, siblings): (Vec<_>, Vec<_>) = store
             .lineage(&found.lineage)
@@ -122,7 +123,8 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         batch.inserts.push(rotated.successor.clone());
         batch.updates.clone_from(&rotated.changed);
         batch.events.push(rotated.event.clone());
-        // An older key that ends by this is named too: who follows the events has it cached.
+        // An older key that ends by this gets an event too: a process that follows the
+        // events may have it cached.
         let older = rotated.changed.iter().filter(|record| record.id != *key_id);
         batch
             .events
@@ -136,7 +138,7 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     Err(StoreError::Stale)
 }
 
-/// Reads, changes and writes a record until no one comes in between.
+/// Reads, changes and writes a record until no other writer changes it in between.
 async fn change<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,

@@ -17,15 +17,15 @@ use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Shortest of the times that can be set: a task that never sleeps is of no use.
+/// The shortest time that can be set: a task must sleep.
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// Time before a task that panicked is run again.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
-/// Most fetches at once.
+/// The limit on fetches at once.
 const FETCHES_MAX: usize = 65_536;
 
 /// How an [`Authenticator`] is set up: a keyring as [`KeyringBuilder`] has it; 64 fetches
-/// at once, of 5 s at most; changes are read each second, last uses noted every 5 s.
+/// at once, of 5 s at most; changes are read each second, last uses are recorded every 5 s.
 #[must_use = "it does nothing until it is built"]
 #[derive(Debug)]
 pub struct AuthenticatorBuilder<S> {
@@ -56,34 +56,34 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         }
     }
 
-    /// Records that are cached at most; see [`KeyringBuilder::capacity`].
+    /// How many records are cached at most; see [`KeyringBuilder::capacity`].
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
         self.keyring = self.keyring.capacity(capacity);
         self
     }
 
-    /// How long a record is used without asking again; see [`KeyringBuilder::ttl`].
+    /// How long a record is used before it is read again; see [`KeyringBuilder::ttl`].
     pub fn ttl(mut self, ttl: Millis) -> Self {
         self.keyring = self.keyring.ttl(ttl);
         self
     }
 
-    /// How long a key that the store did not know is refused without asking again; see
+    /// How long a key that the store did not know is denied without another lookup; see
     /// [`KeyringBuilder::absent_ttl`].
     pub fn absent_ttl(mut self, absent_ttl: Millis) -> Self {
         self.keyring = self.keyring.absent_ttl(absent_ttl);
         self
     }
 
-    /// The status that denials are answered with; see
+    /// The statuses of denials; see
     /// [`Keyring::respond`](keystile::Keyring::respond).
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
         self.keyring = self.keyring.status_policy(policy);
         self
     }
 
-    /// How long a request waits for the store before it is refused as
+    /// How long a request waits for the store before it is denied as
     /// [`StoreUnavailable`](keystile::Cause::StoreUnavailable).
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit.max(TIME_MIN);
@@ -103,15 +103,14 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
-    /// How often last uses are noted.
+    /// How often last uses are recorded.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval.max(TIME_MIN);
         self
     }
 
-    /// Reads the changes whenever this is notified, too: for a store that can say at once
-    /// that there are some. Use [`Notify::notify_one`], which is not lost on a reader that
-    /// is at work.
+    /// Reads the changes when this is notified, too: for a store that reports at once that
+    /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy.
     pub fn change_signal(mut self, signal: Arc<Notify>) -> Self {
         self.change_signal = Some(signal);
         self
@@ -136,7 +135,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 ended.clone(),
                 tasks.clone(),
             ),
-            // Those of cached keys, and of as many that were evicted.
+            // Room for the cached keys, and for as many that were evicted.
             uses: PendingUses::new(self.capacity.saturating_mul(2)),
             in_flight: InFlight::default(),
             position: Position::default(),
@@ -163,8 +162,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 }
 
-/// Runs a task until it returns, and again if the store made it panic: a process that reads
-/// no more changes would go unnoticed.
+/// Runs a task until it returns, and again if the store made it panic: otherwise no one would
+/// notice that this process no longer reads changes.
 async fn supervise<F>(task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Last uses, noted in the store every few seconds.
+//! Last uses, recorded in the store every few seconds.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -13,13 +13,13 @@ use super::Shared;
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Last uses that are noted in one step.
+/// Last uses that are recorded in one step.
 const BATCH: usize = 1_000;
 
-/// Last uses that were drained from the keyring and wait to be noted.
+/// Last uses that were drained from the keyring and wait to be recorded.
 ///
-/// They wait until the store has taken them. Only the latest use of a key is kept, and the
-/// number of keys is limited: a last use that is lost for a while does no harm.
+/// They wait until the store has recorded them. Only the latest use of a key is kept, and the
+/// number of keys is limited: a last use may be missing until the key is used again.
 pub(super) struct PendingUses {
     waiting: Mutex<HashMap<KeyId, UnixMillis>>,
     count: AtomicUsize,
@@ -56,20 +56,20 @@ impl PendingUses {
 }
 
 impl<S: Store + 'static> Shared<S> {
-    /// Notes what was drained, until the end; the last of it is for [`super::Authenticator::stop`].
+    /// Records last uses until the end; [`super::Authenticator::stop`] records the rest.
     pub(super) async fn flush_every(self: Arc<Self>, every: Duration) {
         loop {
             tokio::select! {
                 () = sleep(every) => {}
                 () = self.ended.cancelled() => return,
             }
-            // What could not be noted waits for the next time.
+            // What could not be recorded waits for the next time.
             let _ = self.flush_uses().await;
         }
     }
 
-    /// Notes all uses so far. One flush at a time: what another has drained is noted when
-    /// this returns.
+    /// Records all uses so far. One flush at a time: what another has drained is recorded
+    /// when this returns.
     pub(super) async fn flush_uses(&self) -> Result<(), StoreError> {
         let mut waiting = self.uses.waiting.lock().await;
         for used in self.keyring.drain_uses() {
@@ -77,7 +77,7 @@ impl<S: Store + 'static> Shared<S> {
                 self.uses.add(&mut waiting, used.key_id, at);
             }
         }
-        // In one order, so that processes that note the same keys do not deadlock.
+        // In one order, so that processes that record the same keys do not deadlock.
         let mut uses: Vec<_> = waiting.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
         let mut result = Ok(());

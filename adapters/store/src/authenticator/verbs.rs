@@ -12,8 +12,8 @@ use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs;
 
-/// Invalidates a key however the change of it ends: a change that failed, or that its caller
-/// gave up, may have been written.
+/// Invalidates a key however the change of it ends: a change that failed, or whose caller
+/// stopped waiting, may have been written.
 struct InvalidateOnDrop<'k> {
     keyring: &'k Keyring<Arc<KeyRecord>>,
     id: KeyId,
@@ -26,7 +26,7 @@ impl Drop for InvalidateOnDrop<'_> {
 }
 
 impl<S: Store + 'static> Authenticator<S> {
-    /// Keeps a newly issued key, which is accepted from now on.
+    /// Saves a newly issued key, which is accepted from now on.
     ///
     /// # Errors
     /// As [`save_issued`](crate::save_issued).
@@ -35,8 +35,8 @@ impl<S: Store + 'static> Authenticator<S> {
         verbs::save_issued(&**self.store(), issued).await
     }
 
-    /// Revokes a key, for good. When this returns, no check that
-    /// begins in this process allows the key.
+    /// Revokes a key, for good. After this returns, no check that begins in this process
+    /// allows the key.
     ///
     /// # Errors
     /// As [`revoke`](crate::revoke).

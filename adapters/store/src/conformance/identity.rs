@@ -40,12 +40,12 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
             .is_empty(),
         "events of an id in another case are not found"
     );
-    let claim = SpendRequest {
+    let request = SpendRequest {
         key_id: upper.id,
         ..SpendRequest::new(&lower, Usage::default(), Usage::default())
     };
     assert!(
-        !store.spend(&claim).await.unwrap(),
+        !store.spend(&request).await.unwrap(),
         "an id in another case cannot spend"
     );
     let owned = Filter {

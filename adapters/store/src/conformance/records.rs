@@ -34,9 +34,9 @@ pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) 
         "no usage"
     );
 
-    let claim = SpendRequest::new(&plain(1), Usage::default(), Usage::default());
+    let request = SpendRequest::new(&plain(1), Usage::default(), Usage::default());
     assert!(
-        !store.spend(&claim).await.unwrap(),
+        !store.spend(&request).await.unwrap(),
         "an unknown key cannot spend"
     );
     store

@@ -89,24 +89,24 @@ pub(super) async fn a_spend_request_for_an_older_record_fails<S: Store>(store: A
     let changed = next(&record);
     store.commit(&updates([&changed])).await.unwrap();
 
-    let claim = SpendRequest::new(&record, Usage::default(), after);
+    let request = SpendRequest::new(&record, Usage::default(), after);
     let foreign = SpendRequest {
         key_id: other.id,
         version: other.version,
-        ..claim
+        ..request
     };
     let gone = SpendRequest {
         key_id: id(9),
-        ..claim
+        ..request
     };
     let ahead = SpendRequest {
         version: 3,
-        ..claim
+        ..request
     };
-    for claim in [claim, foreign, gone, ahead] {
+    for request in [request, foreign, gone, ahead] {
         assert!(
-            !store.spend(&claim).await.unwrap(),
-            "the key does not have that version: {claim:?}"
+            !store.spend(&request).await.unwrap(),
+            "the key does not have that version: {request:?}"
         );
         assert_eq!(
             store.usage(&record.lineage).await.unwrap(),
@@ -114,16 +114,16 @@ pub(super) async fn a_spend_request_for_an_older_record_fails<S: Store>(store: A
             "a failed spend changes nothing"
         );
     }
-    let claim = SpendRequest::new(&changed, Usage::default(), after);
+    let request = SpendRequest::new(&changed, Usage::default(), after);
     assert!(
-        store.spend(&claim).await.unwrap(),
+        store.spend(&request).await.unwrap(),
         "a spend for the current record succeeds"
     );
     let ended = revoked(&changed, "");
     store.commit(&updates([&ended])).await.unwrap();
-    let claim = SpendRequest::new(&changed, after, Usage::default());
+    let request = SpendRequest::new(&changed, after, Usage::default());
     assert!(
-        !store.spend(&claim).await.unwrap(),
+        !store.spend(&request).await.unwrap(),
         "nothing is spent after a revocation"
     );
 }

@@ -35,10 +35,10 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     Ok(transaction.commit().await?)
 }
 
-pub(super) async fn spend(client: &Client, claim: &SpendRequest) -> Result<bool, Fault> {
+pub(super) async fn spend(client: &Client, request: &SpendRequest) -> Result<bool, Fault> {
     let bits = |state: RateState| state.to_bits().cast_signed();
-    let before = claim.before.remaining.map(signed).transpose()?;
-    let after = claim.after.remaining.map(signed).transpose()?;
+    let before = request.before.remaining.map(signed).transpose()?;
+    let after = request.after.remaining.map(signed).transpose()?;
     // A power failure must not bring back a use that was spent.
     let from = if before == after {
         ["FROM ", QUICK].concat()
@@ -53,13 +53,13 @@ pub(super) async fn spend(client: &Client, claim: &SpendRequest) -> Result<bool,
     );
     let statement = client.prepare_cached(&sql).await?;
     let params: &Params<'_> = &[
-        &claim.lineage.as_str(),
-        &claim.key_id.as_str(),
-        &bits(claim.before.rate),
-        &bits(claim.after.rate),
+        &request.lineage.as_str(),
+        &request.key_id.as_str(),
+        &bits(request.before.rate),
+        &bits(request.after.rate),
         &before,
         &after,
-        &signed(claim.version)?,
+        &signed(request.version)?,
     ];
     Ok(client.execute(&statement, params).await? == 1)
 }

@@ -28,7 +28,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), S
     transaction.commit().map_err(unavailable)
 }
 
-pub(super) fn spend(connection: &Connection, claim: &SpendRequest) -> Result<bool, StoreError> {
+pub(super) fn spend(connection: &Connection, request: &SpendRequest) -> Result<bool, StoreError> {
     let sql = "UPDATE api_key_usage SET rate_state = :rate_after, remaining_uses = :left_after \
          WHERE lineage = :lineage AND rate_state = :rate_before \
          AND remaining_uses IS :left_before \
@@ -36,13 +36,13 @@ pub(super) fn spend(connection: &Connection, claim: &SpendRequest) -> Result<boo
          AND lineage = :lineage)";
     let bits = |state: RateState| state.to_bits().cast_signed();
     let values = named_params! {
-        ":lineage": claim.lineage.as_str(),
-        ":key_id": claim.key_id.as_str(),
-        ":version": signed(claim.version)?,
-        ":rate_before": bits(claim.before.rate),
-        ":rate_after": bits(claim.after.rate),
-        ":left_before": claim.before.remaining.map(signed).transpose()?,
-        ":left_after": claim.after.remaining.map(signed).transpose()?,
+        ":lineage": request.lineage.as_str(),
+        ":key_id": request.key_id.as_str(),
+        ":version": signed(request.version)?,
+        ":rate_before": bits(request.before.rate),
+        ":rate_after": bits(request.after.rate),
+        ":left_before": request.before.remaining.map(signed).transpose()?,
+        ":left_after": request.after.remaining.map(signed).transpose()?,
     };
     let written = prepared(connection, sql)?.execute(values);
     Ok(written.map_err(unavailable)? == 1)

@@ -164,9 +164,9 @@ impl Store for Scripted {
         self.store.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.sound()?;
-        self.store.spend(claim).await
+        self.store.spend(request).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -121,7 +121,7 @@ impl Store for Watched {
         self.store.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.count(|calls| &mut calls.spend);
         if self.is_in(Trouble::SpendFails) {
             return failure();
@@ -130,9 +130,9 @@ impl Store for Watched {
             return Ok(false);
         }
         if self.was_in(Trouble::RevokedBeforeSpend) {
-            revoke(&self.store, &claim.key_id, "leaked", UnixMillis::MAX).await?;
+            revoke(&self.store, &request.key_id, "leaked", UnixMillis::MAX).await?;
         }
-        self.store.spend(claim).await
+        self.store.spend(request).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -220,17 +220,17 @@ impl Store for Faulty {
         self.sound.usage(lineage).await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        let mut claim = *claim;
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        let mut request = *request;
         if self.has(Fault::SpendsBlindly) {
-            claim.before = self.usage(&claim.lineage).await?;
+            request.before = self.usage(&request.lineage).await?;
         }
         if let (Fault::SpendsForStaleDecisions, Some(current)) =
-            (self.fault, self.current(&claim.key_id).await)
+            (self.fault, self.current(&request.key_id).await)
         {
-            claim.version = current.version;
+            request.version = current.version;
         }
-        self.sound.spend(&claim).await
+        self.sound.spend(&request).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -51,8 +51,8 @@ impl<S: Store> Store for Alternating<S> {
         self.next().usage(lineage).await
     }
 
-    async fn spend(&self, claim: &SpendRequest) -> Result<bool, StoreError> {
-        self.next().spend(claim).await
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        self.next().spend(request).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
