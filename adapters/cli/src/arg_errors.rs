@@ -27,7 +27,7 @@ pub(crate) fn report(
         io.output.write_all(text.as_bytes())?;
         return Ok(Exit::Done);
     }
-    Err(Failure::Said(expected(error, arguments).into()))
+    Err(Failure::Message(expected(error, arguments).into()))
 }
 
 fn expected(error: &clap::Error, arguments: &[OsString]) -> String {

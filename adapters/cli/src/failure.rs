@@ -31,21 +31,21 @@ pub(crate) const FAILED: u8 = 2;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// A message for standard error.
-    Said(Cow<'static, str>),
+    Message(Cow<'static, str>),
     /// The reader of standard output closed it: there is no one to print a message for.
     ReaderGone,
 }
 
 impl Failure {
     pub(crate) const fn expected(text: &'static str) -> Self {
-        Self::Said(Cow::Borrowed(text))
+        Self::Message(Cow::Borrowed(text))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Said(text) => f.write_str(text),
+            Self::Message(text) => f.write_str(text),
             Self::ReaderGone => f.write_str("standard output was closed by its reader"),
         }
     }
@@ -75,10 +75,10 @@ impl From<StoreError> for Failure {
             StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
             StoreError::Refused(error) => error.into(),
             StoreError::Corrupt(error) => {
-                Self::Said(format!("the store contains a damaged row: {error}").into())
+                Self::Message(format!("the store contains a damaged row: {error}").into())
             }
             // The messages of the other kinds contain no input.
-            other => Self::Said(other.to_string().into()),
+            other => Self::Message(other.to_string().into()),
         }
     }
 }

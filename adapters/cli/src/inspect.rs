@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::issue::DEFAULT_PREFIX;
-use crate::presented::Presented;
+use crate::key_input::KeyInput;
 use crate::values;
 
 /// Check whether a text is a well-formed key, and if not, what is wrong with it.
@@ -47,7 +47,7 @@ pub(crate) fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let formats = formats(arguments.prefix.as_ref())?;
-    let mut texts = Presented::new(io);
+    let mut texts = KeyInput::new(io);
     let mut exit = Exit::Done;
     while let Some(text) = texts.next(io.input)? {
         let found = inspect(&formats, text);

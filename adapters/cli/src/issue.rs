@@ -116,7 +116,7 @@ fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
     let template = arguments.template.as_ref().map(|name| {
         ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
             let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
-            Failure::Said(format!("--template: must be one of {known}").into())
+            Failure::Message(format!("--template: must be one of {known}").into())
         })
     });
     let mut request = IssueRequest::new(&arguments.client)?

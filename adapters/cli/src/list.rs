@@ -8,7 +8,7 @@ use keystile_store::{Filter, Page, Store};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::view::{joined, standing};
+use crate::view::{joined, status_text};
 use crate::{rfc3339, values};
 
 /// List keys, in the order in which they were issued.
@@ -84,7 +84,7 @@ fn row(record: &KeyRecord, now: UnixMillis) -> String {
     format!(
         "{}  {:<9}  {expires:<20}  {environment:<12}  {:<24}  {}",
         record.id,
-        standing(record, now),
+        status_text(record, now),
         record.client_name,
         joined(record.permissions.iter(), "-"),
     )

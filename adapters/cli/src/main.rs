@@ -17,10 +17,10 @@ mod failure;
 mod inspect;
 mod io;
 mod issue;
+mod key_input;
 mod list;
 mod pepper;
 mod plan;
-mod presented;
 mod print_new_key;
 mod program;
 mod revoke;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             output: &mut std::io::stdout().lock(),
             // Not locked: `serve` logs to it from all its threads.
             errors: &mut std::io::stderr(),
-            key: std::env::var_os(presented::VARIABLE),
+            key: std::env::var_os(key_input::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),
         },
     );

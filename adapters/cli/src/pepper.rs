@@ -24,7 +24,7 @@ pub(crate) fn ring(value: Option<&OsStr>) -> Result<PepperRing, Failure> {
     let current = peppers.next().ok_or(EXPECTED)??;
     peppers.try_fold(PepperRing::new(current), |ring, retired| {
         ring.with_retired(retired?)
-            .map_err(|error| Failure::Said(format!("KEYSTILE_PEPPER: {error}").into()))
+            .map_err(|error| Failure::Message(format!("KEYSTILE_PEPPER: {error}").into()))
     })
 }
 

@@ -49,6 +49,6 @@ pub(crate) fn print_new_key(
     flushed.map_err(|_| {
         let id = &record.id;
         let lost = format!("the new key could not be printed and is lost; revoke {id}");
-        Failure::Said(lost.into())
+        Failure::Message(lost.into())
     })
 }

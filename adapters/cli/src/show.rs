@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::view::{joined, standing};
+use crate::view::{joined, status_text};
 use crate::{rfc3339, values};
 
 /// Show what the store keeps about a key, except its digest.
@@ -57,7 +57,7 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
         "environment",
         record.environment.map(|name| name.to_string()),
     );
-    optional("status", Some(standing(record, now).to_owned()));
+    optional("status", Some(status_text(record, now).to_owned()));
     if let Status::Revoked { at, reason } = &record.status {
         optional(
             "revoked",

@@ -13,7 +13,7 @@ use keystile_store::{Checked, check};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::presented::Presented;
+use crate::key_input::KeyInput;
 use crate::{answer, values};
 
 /// Decide whether keys are allowed. An allowed request counts towards the key's limits.
@@ -77,7 +77,7 @@ pub(crate) async fn run(
         .with_peppers(config.peppers.clone());
 
     let opened = config.open().await?;
-    let mut keys = Presented::new(io);
+    let mut keys = KeyInput::new(io);
     let mut exit = Exit::Done;
     let mut failed = None;
     while let Some(key) = keys.next(io.input)? {

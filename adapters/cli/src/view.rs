@@ -3,7 +3,7 @@
 use keystile::{KeyRecord, Status, UnixMillis};
 
 /// The status of a key at `now`, in a word for people.
-pub(crate) fn standing(record: &KeyRecord, now: UnixMillis) -> &'static str {
+pub(crate) fn status_text(record: &KeyRecord, now: UnixMillis) -> &'static str {
     let past = |instant: Option<UnixMillis>| instant.is_some_and(|instant| now >= instant);
     match record.status {
         Status::Active if past(record.expires_at) => "expired",

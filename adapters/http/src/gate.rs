@@ -112,7 +112,7 @@ impl<C: KeyChecker> Gate<C> {
         };
         let credential = credential.as_bytes();
         let (request, now) = (&context.request, context.now);
-        // Pinned here, and not moved into what awaits it: each copy would be kilobytes.
+        // Pinned here, not moved into the future that awaits it: each copy would be kilobytes.
         let check = pin!(self.checker.check(credential, request, now));
         let answer = match (&self.invalid_keys, context.address) {
             (Some(limit), Some(address)) => limit.throttle(address, now, check).await,

@@ -13,8 +13,8 @@ use utoipa::{IntoParams, IntoResponses};
 
 use crate::app::App;
 use crate::client::{client, is_peer_trusted};
-use crate::extract::{Asked, Form};
-use crate::original::{Gateway, single_header};
+use crate::extract::{Form, StrictQuery};
+use crate::original_request::{Gateway, single_header};
 use crate::problem::Problem;
 use crate::text;
 
@@ -172,7 +172,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
 /// What the location requires: from Envoy in headers, since its query is the original one.
 async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Problem> {
     if gateway != Gateway::Envoy {
-        let Asked(location) = Asked::from_request_parts(parts, &()).await?;
+        let StrictQuery(location) = StrictQuery::from_request_parts(parts, &()).await?;
         return Ok(location);
     }
     let optional = |name: &'static str| {

@@ -20,7 +20,7 @@ pub(crate) trait Form: DeserializeOwned + Send + 'static {
 pub(crate) struct Body<T>(pub(crate) T);
 
 /// The query of the URL; unknown and repeated names are refused.
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct StrictQuery<T>(pub(crate) T);
 
 /// The id in the path.
 pub(crate) struct Id(pub(crate) KeyId);
@@ -60,7 +60,7 @@ fn unread<T: Form>(rejection: &JsonRejection) -> Problem {
     }
 }
 
-impl<T: Form, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: Form, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -41,7 +41,7 @@ mod extract;
 mod first_key;
 mod health;
 mod keys;
-mod original;
+mod original_request;
 mod problem;
 mod rfc3339;
 mod router;

@@ -79,7 +79,7 @@ impl<S> Guard<S> {
 impl<S: Store + 'static> Guard<S> {
     /// Lets a request pass if memory can tell that it may, and returns what goes onto the
     /// response.
-    // store-forwarding stall: what is large stays in here (see ARCHITECTURE.md)
+    // store-forwarding stall: large values stay in this function (see ARCHITECTURE.md)
     #[inline(never)]
     pub(crate) fn try_authenticate<B>(
         &self,

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::list::size;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{Asked, Form, Id};
+use crate::extract::{Form, Id, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::EventView;
 
@@ -47,7 +47,7 @@ pub(crate) struct EventPage {
 pub(crate) async fn all(
     State(app): State<App>,
     caller: Caller,
-    Asked(query): Asked<EventsQuery>,
+    StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     caller.may_see_all()?;
     page(&app, None, &query).await
@@ -68,7 +68,7 @@ pub(crate) async fn of_key(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    Asked(query): Asked<EventsQuery>,
+    StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     caller.seen(app.backend().record(&id).await?)?;
     page(&app, Some(&id), &query).await

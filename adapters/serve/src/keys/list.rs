@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{Asked, Form, Id};
+use crate::extract::{Form, Id, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::KeyView;
 
@@ -55,7 +55,7 @@ pub(crate) struct KeyPage {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Asked(query): Asked<ListQuery>,
+    StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<KeyPage>, Problem> {
     let limit = size(query.limit)?;
     let mut filter = Filter::default();

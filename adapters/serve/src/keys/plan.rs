@@ -11,7 +11,7 @@ use super::issue::millis;
 use super::list::{PAGE_MAX, size};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{Asked, Form};
+use crate::extract::{Form, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::rfc3339::rfc3339;
 
@@ -69,7 +69,7 @@ pub(crate) struct DueView {
 pub(crate) async fn plan(
     State(app): State<App>,
     caller: Caller,
-    Asked(query): Asked<PlanQuery>,
+    StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Json<PlanPage>, Problem> {
     let mut policy = RotationPolicy::default();
     if let Some(seconds) = query.within_seconds {

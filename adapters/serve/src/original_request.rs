@@ -20,7 +20,7 @@ pub(crate) enum Gateway {
 }
 
 /// The request that the gateway received.
-pub(crate) struct Original {
+pub(crate) struct OriginalRequest {
     pub(crate) method: String,
     /// Without the query, otherwise as it was sent.
     pub(crate) path: String,
@@ -50,13 +50,13 @@ impl Gateway {
     }
 
     /// The original request.
-    pub(crate) fn original(self, parts: &Parts) -> Result<Original, Problem> {
+    pub(crate) fn original(self, parts: &Parts) -> Result<OriginalRequest, Problem> {
         match self {
             Self::Nginx => by_header(parts, NGINX),
             Self::Forwarded => by_header(parts, FORWARDED),
             Self::Envoy => {
                 let path = parts.uri.path().strip_prefix(ENVOY_PREFIX);
-                Ok(Original {
+                Ok(OriginalRequest {
                     method: parts.method.as_str().to_owned(),
                     path: path.unwrap_or_default().to_owned(),
                 })
@@ -65,10 +65,10 @@ impl Gateway {
     }
 }
 
-fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<Original, Problem> {
+fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<OriginalRequest, Problem> {
     let (method, uri) = (single_header(parts, method)?, single_header(parts, uri)?);
     let path = uri.split_once('?').map_or(uri, |(path, _)| path);
-    Ok(Original {
+    Ok(OriginalRequest {
         method: method.to_owned(),
         path: path.to_owned(),
     })

@@ -16,7 +16,7 @@ pub(crate) const VARIABLE: &str = "KEYSTILE_KEY";
 
 /// Presented keys, read one at a time. If a line is too long, only enough of it is kept to
 /// show that.
-pub(crate) struct Presented {
+pub(crate) struct KeyInput {
     /// The value of `KEYSTILE_KEY`, until it is read.
     variable: Option<OsString>,
     /// The current line, in one allocation: a buffer that grows leaves unwiped copies.
@@ -25,7 +25,7 @@ pub(crate) struct Presented {
     ended: bool,
 }
 
-impl Presented {
+impl KeyInput {
     /// The key in the variable if it is set, otherwise those on standard input.
     pub(crate) fn new(io: &mut Io<'_>) -> Self {
         let variable = io.key.take().filter(|key| !key.is_empty());
@@ -102,7 +102,7 @@ fn keep(line: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn presented(key: Option<&str>, mut input: &[u8]) -> Vec<Vec<u8>> {
+    fn read_all(key: Option<&str>, mut input: &[u8]) -> Vec<Vec<u8>> {
         let mut nothing: &[u8] = b"";
         let mut io = Io {
             input: &mut nothing,
@@ -112,7 +112,7 @@ mod tests {
             key: key.map(OsString::from),
             pepper: None,
         };
-        let mut keys = Presented::new(&mut io);
+        let mut keys = KeyInput::new(&mut io);
         let mut all = Vec::new();
         while let Some(key) = keys.next(&mut input).unwrap() {
             all.push(key.to_vec());
@@ -136,22 +136,22 @@ mod tests {
                 .into_iter()
                 .map(|key| key.as_bytes().to_vec())
                 .collect();
-            assert_eq!(presented(None, input.as_bytes()), keys, "{input:?}");
+            assert_eq!(read_all(None, input.as_bytes()), keys, "{input:?}");
         }
     }
 
     #[test]
     fn the_variable_is_one_key_and_input_is_not_read() {
-        assert_eq!(presented(Some("k"), b"a\nb"), [b"k"]);
-        assert_eq!(presented(Some("k\n"), b""), [b"k"]);
-        assert_eq!(presented(Some(""), b"a"), [b"a"]);
+        assert_eq!(read_all(Some("k"), b"a\nb"), [b"k"]);
+        assert_eq!(read_all(Some("k\n"), b""), [b"k"]);
+        assert_eq!(read_all(Some(""), b"a"), [b"a"]);
     }
 
     #[test]
     fn long_lines_are_cut_after_the_length_of_a_key() {
         let mut input = vec![b'x'; 1 << 20];
         input.extend(b"\nshort\n");
-        let keys = presented(None, &input);
+        let keys = read_all(None, &input);
         assert_eq!(keys.len(), 2);
         assert!(keys[0].len() > KEY_TEXT_BYTES_MAX && keys[0].len() < 300);
         assert_eq!(keys[1], b"short");
@@ -159,7 +159,7 @@ mod tests {
         for length in [255, 256, 257, 258, 259, 260] {
             for end in ["", "\n", "\r\n"] {
                 let line = [&vec![b'x'; length][..], end.as_bytes()].concat();
-                let kept = presented(None, &line).remove(0);
+                let kept = read_all(None, &line).remove(0);
                 assert_eq!(
                     kept.len() <= KEY_TEXT_BYTES_MAX,
                     length <= 256,
