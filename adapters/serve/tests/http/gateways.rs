@@ -62,7 +62,7 @@ async fn the_original_request_has_one_source() {
         let answer = ask(&running, &format!("GET {path}"), "metrics", lines).await;
         assert_eq!(answer.status, status, "{path} {lines:?}: {answer:?}");
     }
-    // The path that Envoy asks about stands behind the prefix, and its method is its own.
+    // Envoy sends the original path after the prefix, with the original method.
     for (request, status) in [
         (
             "GET /v1/authorize/envoy/api/metrics/cpu?requires=nothing",
@@ -106,7 +106,7 @@ async fn a_location_asks_what_its_gateway_says() {
             "permission_missing",
         ),
         ("?requires=read%20OR%20write", &original, 200, ""),
-        // A header of the client's asks nothing.
+        // A header of the client's is ignored.
         ("?requires=write", &mine, 403, "permission_missing"),
         ("?environment=live", &original, 403, "wrong_environment"),
         // What is misspelt must not be left out.
@@ -189,7 +189,7 @@ async fn a_stranger_is_no_gateway() {
         ("X-Forwarded-For: 192.0.2.9", 200),
         ("X-Forwarded-For: 192.0.2.9, 203.0.113.1", 403),
         ("X-Forwarded-For: 203.0.113.1, 192.0.2.9", 200),
-        ("X-Forwarded-For: nobody", 403),
+        ("X-Forwarded-For: unknown", 403),
         ("X-Real-IP: 192.0.2.9", 403),
     ] {
         let lines = [original[0], original[1], forwarded];

@@ -1,4 +1,4 @@
-//! The bound on invalid keys: it slows a guesser down and locks nobody out.
+//! The limit on invalid keys: it slows attackers down and locks no client out.
 
 use core::time::Duration;
 
@@ -32,7 +32,7 @@ async fn ask(running: &Running, request: &str, key: &str, client: &str) -> Answe
     running.ask(request, &headers, None).await
 }
 
-fn assert_bounded(answer: &Answer) {
+fn assert_limited(answer: &Answer) {
     assert_eq!(answer.status, 429, "{answer:?}");
     assert_eq!(values(&answer.head, "retry-after"), ["1200"]);
     assert_eq!(values(&answer.head, "content-type"), ["application/json"]);
@@ -51,22 +51,22 @@ async fn invalid_keys_are_limited_and_owners_pass() {
         let (admin, keys) = (&running.admin, &running.keys);
         let ask = async |key: &str, client: &str| ask(&running, request, key, client).await;
         assert_eq!(ask(admin, "192.0.2.1").await.status, 200, "now cached");
-        for guess in ["unknown", "forged", "unknown"] {
-            assert_eq!(ask(&keys[guess], "192.0.2.1").await.status, 401, "{guess}");
+        for name in ["unknown", "forged", "unknown"] {
+            assert_eq!(ask(&keys[name], "192.0.2.1").await.status, 401, "{name}");
         }
-        assert_bounded(&ask("garbage", "192.0.2.1").await);
+        assert_limited(&ask("garbage", "192.0.2.1").await);
 
         // From the same address:
         assert_eq!(ask(admin, "192.0.2.1").await.status, 200, "cached");
         assert_eq!(ask(&fetched, "192.0.2.1").await.status, 200, "fetched");
         let revoked = ask(&keys["revoked"], "192.0.2.1").await;
-        assert!(revoked.body.contains("key_revoked"), "its owner is told");
+        assert!(revoked.body.contains("key_revoked"), "its owner learns why");
         let client = "X-Forwarded-For: 192.0.2.1".to_owned();
         let none = running.ask(request, &[client], None).await;
-        assert_eq!(none.status, 401, "no key is no guess");
-        assert_bounded(&ask(&keys["unknown"], "192.0.2.1").await);
-        // What stands before the last address is the client's own claim.
-        assert_bounded(&ask("garbage", "203.0.113.7, 192.0.2.1").await);
+        assert_eq!(none.status, 401, "a missing key is not invalid");
+        assert_limited(&ask(&keys["unknown"], "192.0.2.1").await);
+        // The client wrote what precedes the last address.
+        assert_limited(&ask("garbage", "203.0.113.7, 192.0.2.1").await);
         // From another one:
         assert_eq!(ask("garbage", "192.0.2.2").await.status, 401, "{request}");
 
@@ -84,9 +84,9 @@ async fn invalid_keys_are_limited_and_owners_pass() {
     }
 }
 
-/// Requests that pass, and those of known keys that may not, are no invalid_keys.
+/// Requests that pass, and denied requests of known keys, do not count as invalid keys.
 #[tokio::test]
-async fn only_invalid_keys_are_guesses() {
+async fn only_unknown_keys_count_as_invalid() {
     let running = three_an_hour().await;
     for _ in 0..5 {
         for (key, status) in [("key", 200), ("revoked", 401), ("metrics", 403)] {
@@ -101,9 +101,9 @@ async fn only_invalid_keys_are_guesses() {
     running.stop().await;
 }
 
-/// A guesser has one count for all that is asked, and each gateway the answer it knows.
+/// An address has one count for all routes, and each gateway gets a response that it knows.
 #[tokio::test]
-async fn every_route_counts_the_same_and_nginx_is_told_in_its_way() {
+async fn every_route_has_the_same_count_and_nginx_gets_its_own_response() {
     let running = three_an_hour().await;
     for request in [ADMIN, GATE, "GET /v1/authorize/nginx"] {
         assert_eq!(
@@ -118,9 +118,9 @@ async fn every_route_counts_the_same_and_nginx_is_told_in_its_way() {
         "X-Forwarded-Uri: /api/data",
     ];
     let forwarded = forwarded.map(str::to_owned);
-    assert_bounded(&running.ask("GET /v1/authorize", &forwarded, None).await);
-    assert_bounded(&ask(&running, GATE, "garbage", "192.0.2.1").await);
-    assert_bounded(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
+    assert_limited(&running.ask("GET /v1/authorize", &forwarded, None).await);
+    assert_limited(&ask(&running, GATE, "garbage", "192.0.2.1").await);
+    assert_limited(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
     for path in ["/v1/authorize", "/v1/authorize/nginx"] {
         let answer = ask(&running, &format!("GET {path}"), "garbage", "192.0.2.1").await;
         assert_eq!(answer.status, 403, "{path}: nginx knows no 429");
@@ -131,7 +131,7 @@ async fn every_route_counts_the_same_and_nginx_is_told_in_its_way() {
     running.stop().await;
 }
 
-/// I10, CVE-2026-24000: whoever can write a header cannot be somebody else by it.
+/// I10, CVE-2026-24000: a client that writes a header does not get another address by it.
 #[tokio::test]
 async fn a_header_of_a_stranger_makes_no_new_address() {
     let running = Running::with(|settings| {
@@ -148,7 +148,8 @@ async fn a_header_of_a_stranger_makes_no_new_address() {
     running.stop().await;
 }
 
-/// Who verifies is told the decision, of whomever's key; and is counted itself by no one.
+/// A caller of verify gets the decision about any key, and the caller's own address is not
+/// counted.
 #[tokio::test]
 async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
     let running = three_an_hour().await;
@@ -170,7 +171,7 @@ async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
         assert_eq!(unknown, "invalid_key");
     }
     assert_eq!(decision(&running.keys["key"], client).await, "allowed");
-    assert_bounded(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
+    assert_limited(&ask(&running, ADMIN, "garbage", "192.0.2.1").await);
     assert_eq!(
         ask(&running, ADMIN, "garbage", "192.0.2.2").await.status,
         401
@@ -179,33 +180,33 @@ async fn verify_counts_by_the_address_in_its_body_and_decides_as_ever() {
 }
 
 #[tokio::test]
-async fn after_the_time_that_is_told_one_more_is_taken() {
+async fn after_the_time_in_retry_after_one_more_is_taken() {
     let running = Running::with(|settings| {
         settings.invalid_keys = every(1, Millis::from_secs(2));
     })
     .await;
-    let guess = async || ask(&running, ADMIN, "garbage", "192.0.2.1").await;
-    let mut answer = guess().await;
+    let send = async || ask(&running, ADMIN, "garbage", "192.0.2.1").await;
+    let mut answer = send().await;
     // On a machine that is busy, the time can pass between two requests.
     for _ in 0..100 {
         if answer.status == 429 {
             break;
         }
-        answer = guess().await;
+        answer = send().await;
     }
     let wait = values(&answer.head, "retry-after")[0].parse().unwrap();
     assert!((1..=2).contains(&wait), "{answer:?}");
     tokio::time::sleep(Duration::from_secs(wait)).await;
-    assert_eq!(guess().await.status, 401);
+    assert_eq!(send().await.status, 401);
     running.stop().await;
 }
 
-/// Unless it is set otherwise there is a bound, and it can be lifted.
+/// There is a limit by default, and it can be switched off.
 #[tokio::test]
-async fn there_is_a_bound_of_sixty_a_minute() {
-    for is_bounded in [true, false] {
+async fn the_default_limit_is_sixty_a_minute() {
+    for is_limited in [true, false] {
         let running = Running::with(|settings| {
-            if !is_bounded {
+            if !is_limited {
                 settings.invalid_keys = None;
             }
         })
@@ -216,7 +217,7 @@ async fn there_is_a_bound_of_sixty_a_minute() {
             answers.push(ask(&running, ADMIN, "garbage", "192.0.2.1").await.status);
         }
         assert!(answers[..60].iter().all(|&status| status == 401));
-        assert_eq!(answers.contains(&429), is_bounded);
+        assert_eq!(answers.contains(&429), is_limited);
         running.stop().await;
     }
 }

@@ -47,7 +47,7 @@ async fn who_is_slow_is_hung_up_on() {
             assert!(!answer.contains(" 200 "), "{half:?}: {answer}");
             assert!(start.elapsed() < PATIENCE, "{half:?}");
         }
-        // A connection that lies idle behind an answer, too.
+        // A connection that is idle after a response, too.
         let answer = rest(open(address, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         // A body that does not come ends the request.

@@ -15,7 +15,7 @@ use crate::driver::{self, Answer};
 use crate::service::Running;
 use crate::upstream::{Upstream, values};
 
-/// Where it is set, a missing nginx is a failure and no reason to skip.
+/// If it is set, a missing nginx fails the tests instead of skipping them.
 const REQUIRED: &str = "KEYSTILE_REQUIRE_NGINX";
 const CONFIGURATION: &str = include_str!("../../gateways/nginx.conf");
 
@@ -26,7 +26,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Nothing where nginx is not installed; that is said, unless it is required.
+    /// `None` if nginx is not installed and not required; the test prints that.
     fn start(keystile: SocketAddr, service: SocketAddr) -> Option<Self> {
         Self::start_with(CONFIGURATION, keystile, service)
     }
@@ -146,10 +146,10 @@ async fn nginx_lets_pass_what_keystile_allows_and_nothing_else() {
     running.stop().await;
 }
 
-/// The control: where keystile is not told what was asked for, the tricks reach the
-/// service. What holds them off is the judgement of the raw path.
+/// The control: if keystile does not get the original path, the tricks reach the service. It
+/// is the check of the raw path that stops them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_tricks_work_where_the_path_is_not_judged() {
+async fn the_tricks_work_if_the_path_is_not_checked() {
     let running = Running::start().await;
     let upstream = Upstream::start();
     let blind = CONFIGURATION.replace("X-Original-URI $request_uri;", "X-Original-URI /;");
@@ -306,7 +306,7 @@ pub(crate) fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// The program, in the search path or where only root looks.
+/// The program, in the search path or in root's.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&in_path)
@@ -315,7 +315,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
-/// Spellings of a path that only an admin may ask for, for one reader of it or another.
+/// Spellings of a path that is only for admins, as one program or another reads it.
 pub(crate) const TO_ADMIN: [&str; 41] = [
     "/x/../admin/secret",
     "/./admin/secret",

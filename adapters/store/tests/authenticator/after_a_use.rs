@@ -1,4 +1,4 @@
-//! What a use leaves to be done is done behind the request's back.
+//! The work that a use calls for is done after the response.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Changes that another process makes are heard of, and trouble with that is overcome.
+//! Changes that another process makes are read, also after the store failed.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -21,11 +21,7 @@ async fn a_revocation_elsewhere_is_in_force_within_about_a_second() {
     revoke(&*store, &key.record.id, "leaked", at(1))
         .await
         .unwrap();
-    assert_eq!(
-        code(&ask(&authenticator, &key).await),
-        None,
-        "not heard of yet"
-    );
+    assert_eq!(code(&ask(&authenticator, &key).await), None, "not read yet");
     tokio::time::sleep(SECOND).await;
     assert_eq!(
         code(&ask(&authenticator, &key).await),
@@ -55,7 +51,7 @@ async fn a_rotation_elsewhere_concerns_both_keys() {
     let successor = rotated.key.expose().as_bytes();
     let request = Request::new();
     let cached = authenticator.check(successor, &request, at(1_000)).await;
-    assert_eq!(code(&cached), None, "used before the rotation was heard of");
+    assert_eq!(code(&cached), None, "used before the rotation was read");
     tokio::time::sleep(SECOND).await;
     store.calls();
     let answer = ask(&authenticator, &key).await;
@@ -63,9 +59,9 @@ async fn a_rotation_elsewhere_concerns_both_keys() {
         panic!("{answer:?}");
     };
     assert_eq!(allowed.notice.unwrap().replaced_by, rotated.successor.id);
-    let anew = authenticator.check(successor, &request, at(1_000)).await;
-    assert_eq!(code(&anew), None);
-    assert_eq!(store.calls().find, 2, "both were fetched anew");
+    let again = authenticator.check(successor, &request, at(1_000)).await;
+    assert_eq!(code(&again), None);
+    assert_eq!(store.calls().find, 2, "both were fetched again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +116,7 @@ async fn who_is_woken_reads_at_once() {
     assert_eq!(
         code(&ask(&authenticator, &key).await),
         None,
-        "nobody said so"
+        "the store has not notified it"
     );
     wake.notify_one();
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -251,7 +247,7 @@ async fn a_revocation_through_another_store_on_the_same_file_is_heard_of() {
     while code(&ask(&there, &key).await).is_none() {
         assert!(
             revoked.elapsed() < Duration::from_secs(60),
-            "never heard of"
+            "the change was never read"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

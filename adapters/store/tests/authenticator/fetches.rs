@@ -1,5 +1,5 @@
-//! Fetches: one for all who wait, bounded in number and time, and none that a revocation
-//! overtook.
+//! Fetches: requests that wait share one, their number and time are limited, and one that a
+//! revocation overtook is not used.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use keystile_store::{Authenticator, UnavailableKind, revoke};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, issued_as, over};
 
-/// On one thread: whoever has asked has joined, too.
+/// On one thread: each request that was counted has joined, too.
 #[tokio::test]
 async fn all_who_wait_for_a_key_share_one_fetch() {
     let store = Scripted::new();
@@ -39,9 +39,9 @@ async fn all_who_wait_for_a_key_share_one_fetch() {
     assert_eq!(authenticator.stats().fetches, 1);
 }
 
-/// Whoever asked first hangs up, and the others are still answered.
+/// The request that began the fetch is dropped, and the others are still answered.
 #[tokio::test]
-async fn a_leader_that_goes_away_fails_nobody() {
+async fn a_dropped_leader_fails_no_other_request() {
     let store = Scripted::new();
     let key = Arc::new(issued(&*store).await);
     let authenticator = over(&store).build().unwrap();
@@ -62,10 +62,10 @@ async fn a_leader_that_goes_away_fails_nobody() {
     assert_eq!(store.calls().find, 1, "the leader's fetch went on");
 }
 
-/// G2: a fetch that began before a revocation lands after it, and somebody has joined it
-/// whose own check began after the revocation.
+/// G2: a fetch that began before a revocation ends after it, and a check that began after the
+/// revocation has joined it.
 #[tokio::test]
-async fn who_joins_a_fetch_is_not_allowed_by_what_was_revoked_since() {
+async fn a_check_that_joins_a_fetch_does_not_allow_a_key_revoked_since() {
     let store = Scripted::new();
     let key = Arc::new(issued(&*store).await);
     let authenticator = over(&store).build().unwrap();
@@ -77,8 +77,8 @@ async fn who_joins_a_fetch_is_not_allowed_by_what_was_revoked_since() {
     };
     let early = ask_apart();
     store.at_the_gate(1).await;
-    // Another process's revocation, which is heard of here while the old record is on
-    // its way.
+    // Another process's revocation: this one is notified while the old record is being
+    // fetched.
     revoke(&store.store, &key.record.id, "leaked", at(1))
         .await
         .unwrap();
@@ -98,7 +98,7 @@ async fn who_joins_a_fetch_is_not_allowed_by_what_was_revoked_since() {
     assert_eq!(store.calls().find, 2, "one fetch more, for both");
 }
 
-/// What changes elsewhere costs nobody a second fetch.
+/// A change of another key causes no second fetch.
 #[tokio::test]
 async fn a_change_of_another_key_does_not_overtake_a_fetch() {
     let store = Scripted::new();
@@ -165,7 +165,7 @@ async fn a_store_that_does_not_answer_is_waited_for_so_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fetches_at_once_are_bounded() {
+async fn fetches_at_once_are_limited() {
     let store = Scripted::new();
     let mut keys = Vec::new();
     for _ in 0..20 {
@@ -191,9 +191,9 @@ async fn fetches_at_once_are_bounded() {
     }
 }
 
-/// G3: a replica that lags behind what was cached is asked again, and never believed.
+/// G3: a replica that lags behind what was cached is asked again, and its record is not used.
 #[tokio::test(start_paused = true)]
-async fn a_record_older_than_the_cached_one_is_not_believed() {
+async fn a_record_older_than_the_cached_one_is_not_used() {
     let store = Scripted::new();
     let key = issued(&*store).await;
     let authenticator = over(&store).build().unwrap();
@@ -215,9 +215,9 @@ async fn a_record_older_than_the_cached_one_is_not_believed() {
     assert_eq!(code(&ask(&authenticator, &key).await), suspended);
 }
 
-/// A request is counted once, also where its key's record was forgotten meanwhile.
+/// A request is counted once, even if its key's record was evicted in between.
 #[tokio::test]
-async fn a_limit_is_exact_also_where_few_records_are_kept() {
+async fn a_limit_is_exact_even_if_few_records_are_cached() {
     let store = Scripted::new();
     let limit = RateLimit::new(7, Millis::from_hours(1)).unwrap();
     let mut keys = Vec::new();
@@ -238,7 +238,7 @@ async fn a_limit_is_exact_also_where_few_records_are_kept() {
 }
 
 #[tokio::test]
-async fn each_answer_has_its_own_record_also_where_few_are_kept() {
+async fn each_answer_has_its_own_record_even_if_few_are_cached() {
     let store = Scripted::new();
     let mut keys = Vec::new();
     for name in ["Acme", "Bolt", "Cogs"] {

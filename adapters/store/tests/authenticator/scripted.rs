@@ -1,4 +1,4 @@
-//! A store that does as it is told, and keys to ask it about.
+//! A store that fails, waits or lags as a test requires, and keys to look up in it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ pub(crate) struct Calls {
     pub(crate) last_event: u32,
 }
 
-/// The store in memory, behind a gate that finds and commits wait at once they are done.
+/// The store in memory, with a gate: finds and commits wait at it before they return.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     pub(crate) store: MemoryStore,
@@ -63,7 +63,7 @@ impl Scripted {
         *self.trouble.lock().unwrap() = trouble;
     }
 
-    /// Closes the gate for commits alone.
+    /// Closes the gate only for commits.
     pub(crate) fn hold_commits(&self) {
         self.holds_finds.store(false, Ordering::SeqCst);
         self.gate.send_replace(false);
@@ -113,7 +113,11 @@ impl Scripted {
 
     fn sound(&self) -> Result<(), StoreError> {
         let trouble = *self.trouble.lock().unwrap();
-        assert_ne!(trouble, Trouble::Panics, "the store panics, as it was told");
+        assert_ne!(
+            trouble,
+            Trouble::Panics,
+            "the store panics, as the test requires"
+        );
         match trouble {
             Trouble::Fails => Err(StoreError::unavailable(std::io::Error::other("down"))),
             _ => Ok(()),
@@ -220,7 +224,7 @@ pub(crate) fn over<S: Store + 'static>(store: &Arc<S>) -> AuthenticatorBuilder<S
     Authenticator::builder(Arc::clone(store), Verifier::new(format()))
 }
 
-/// Waits until the events' reader has begun, which voids everything once.
+/// Waits until the events' reader has begun, which invalidates everything once.
 pub(crate) async fn has_begun<S: Store + 'static>(authenticator: &Authenticator<S>) {
     while authenticator.stats().keyring.invalidations == 0 {
         tokio::task::yield_now().await;
@@ -235,7 +239,7 @@ pub(crate) async fn ask<S: Store + 'static>(
     authenticator.check(key, &Request::new(), at(1_000)).await
 }
 
-/// The code of a denial; nothing where the key is allowed, with its record.
+/// The code of a denial; `None` if the key is allowed, with its record.
 pub(crate) fn code(answer: &Answer) -> Option<DenialCode> {
     let allowed = answer.decision.is_allow();
     assert_eq!(
@@ -246,7 +250,7 @@ pub(crate) fn code(answer: &Answer) -> Option<DenialCode> {
     answer.decision.denial().map(keystile::Denial::code)
 }
 
-/// What a store says of a damaged row.
+/// What a store reports about a damaged row.
 async fn damage() -> CorruptRow {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");

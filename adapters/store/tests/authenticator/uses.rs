@@ -1,5 +1,5 @@
-//! Uses: those that are counted are judged by the store, and last ones are noted behind
-//! the requests.
+//! Uses: the store decides about those that are counted, and last uses are recorded after
+//! the responses.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ async fn counted_uses_are_exact_over_processes() {
     }
 }
 
-/// A flood of guesses at a counted key's id costs the store one look.
+/// A wrong secret under a counted key's id costs the store one lookup, however often it comes.
 #[tokio::test]
 async fn a_wrong_secret_of_a_counted_key_is_remembered() {
     let store = Scripted::new();
@@ -51,13 +51,13 @@ async fn a_wrong_secret_of_a_counted_key_is_remembered() {
     let text = key.key.expose();
     let (head, _) = text.split_at(text.len() - 49);
     let secret = &other.key.expose()[text.len() - 49..text.len() - 6];
-    let guess = format!("{head}{secret}");
-    let check = crc_digits(&guess);
-    let guess = format!("{guess}{check}");
+    let forged = format!("{head}{secret}");
+    let check = crc_digits(&forged);
+    let forged = format!("{forged}{check}");
     store.calls();
     for _ in 0..10 {
         let answer = authenticator
-            .check(guess.as_bytes(), &Request::new(), at(1_000))
+            .check(forged.as_bytes(), &Request::new(), at(1_000))
             .await;
         assert_eq!(code(&answer), Some(DenialCode::InvalidKey));
         let cause = answer.decision.denial().unwrap().cause();
@@ -147,10 +147,7 @@ async fn a_graceful_stop_loses_no_use() {
     let answer = authenticator
         .try_check(text, &Request::new(), at(1_000))
         .unwrap();
-    assert!(
-        !answer.decision.is_allow(),
-        "nobody hears of changes any more"
-    );
+    assert!(!answer.decision.is_allow(), "changes are no longer read");
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,12 +46,12 @@ async fn g11_a_pass_for_one_route_is_none_for_another() {
     }
 }
 
-/// C8: of keys that are not known nobody learns why; each refusal is the same.
+/// C8: the rejection of a key that is not known does not disclose why; each is the same.
 #[tokio::test]
 async fn c8_malformed_unknown_and_wrong_look_alike() {
     for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
         let service = with_policy(policy).await;
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         let garbage = "x".to_owned();
         for key in [&garbage, &service.keys["unknown"], &service.keys["forged"]] {
             let answer = service.profile(key).await;
@@ -61,10 +61,10 @@ async fn c8_malformed_unknown_and_wrong_look_alike() {
                 .filter(|line| !line.starts_with("date:"))
                 .map(str::to_owned)
                 .collect();
-            told.push((answer.status, head, answer.body));
+            answers.push((answer.status, head, answer.body));
         }
-        assert_eq!(told[0], told[1]);
-        assert_eq!(told[1], told[2]);
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[1], answers[2]);
     }
 }
 
@@ -109,8 +109,8 @@ async fn b13_what_is_refused_never_reaches_the_service() {
     assert_eq!(reached.load(Ordering::SeqCst), 5, "the good ones did");
 }
 
-/// A18, aw-server-rust#588, A28: behind a layer on the router there is no path without it,
-/// be it known to the router or not.
+/// A18, aw-server-rust#588, A28: a layer on the router authenticates every path, whether the
+/// router knows it or not.
 #[tokio::test]
 async fn a18_everything_is_authenticated() {
     let service = with_policy(StatusPolicy::Rfc9110).await;
@@ -138,16 +138,19 @@ async fn a27_each_source_is_judged_alike() {
             "/api/metrics/cpu",
             "/api/metrics/../profile",
         ] {
-            let mut told = Vec::new();
+            let mut answers = Vec::new();
             for header in [
                 format!("X-API-Key: {key}"),
                 format!("Authorization: Bearer {key}"),
                 format!("Authorization: bEARER   {key}"),
             ] {
                 let answer = service.get(path, &[header]).await;
-                told.push((answer.status, answer.body));
+                answers.push((answer.status, answer.body));
             }
-            assert!(told.iter().all(|each| *each == told[0]), "{name} at {path}");
+            assert!(
+                answers.iter().all(|each| *each == answers[0]),
+                "{name} at {path}"
+            );
         }
     }
 }
@@ -231,12 +234,12 @@ async fn g2_another_process_revokes() {
     revoke(&**service.authenticator.store(), &id, "leaked", keys::now())
         .await
         .unwrap();
-    // It is heard of in a second or so; a minute would be a failure to hear at all.
+    // It is read in about a second; after a minute it was not read at all.
     for _ in 0..600 {
         if service.profile(&key).await.status == 401 {
             return;
         }
         tokio::time::sleep(core::time::Duration::from_millis(100)).await;
     }
-    panic!("never heard of");
+    panic!("the revocation was never read");
 }

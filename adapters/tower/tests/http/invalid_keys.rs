@@ -1,4 +1,4 @@
-//! The bound on invalid_keys: it slows a guesser down and locks nobody out.
+//! The limit on invalid keys: it slows attackers down and locks no client out.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ fn three_an_hour(builder: ApiKeyLayerBuilder<MemoryStore>) -> ApiKeyLayerBuilder
     builder.invalid_key_limit(RateLimit::new(3, Millis::from_hours(1)).unwrap())
 }
 
-fn bounded(builder: ApiKeyLayerBuilder<MemoryStore>) -> Router {
+fn limited(builder: ApiKeyLayerBuilder<MemoryStore>) -> Router {
     app(three_an_hour(builder).build())
 }
 
 #[tokio::test]
 async fn invalid_keys_are_limited_and_owners_pass() {
-    let service = service(bounded).await;
+    let service = service(limited).await;
     assert_eq!(
         service.profile(&service.keys["key"]).await.status,
         200,
@@ -30,7 +30,7 @@ async fn invalid_keys_are_limited_and_owners_pass() {
         assert_eq!(
             service.profile(&service.keys[name]).await.status,
             401,
-            "a guess"
+            "an invalid key"
         );
     }
     let refused = service.profile("garbage").await;
@@ -42,7 +42,7 @@ async fn invalid_keys_are_limited_and_owners_pass() {
     );
     assert!(refused.body.contains(r#""code":"too_many_invalid_keys""#));
 
-    // Behind the same address:
+    // From the same address:
     assert_eq!(
         service.profile(&service.keys["key"]).await.status,
         200,
@@ -54,11 +54,11 @@ async fn invalid_keys_are_limited_and_owners_pass() {
         "fetched"
     );
     let revoked = service.profile(&service.keys["revoked"]).await;
-    assert!(revoked.body.contains("key_revoked"), "its owner is told");
+    assert!(revoked.body.contains("key_revoked"), "its owner learns why");
     assert_eq!(
         service.get("/api/profile", &[]).await.status,
         401,
-        "no guess at all"
+        "a missing key is not invalid"
     );
     assert_eq!(
         service.profile(&service.keys["unknown"]).await.status,
@@ -67,10 +67,10 @@ async fn invalid_keys_are_limited_and_owners_pass() {
     );
 }
 
-/// Requests that pass, and those of known keys that may not, are no invalid_keys.
+/// Requests that pass, and denied requests of known keys, do not count as invalid keys.
 #[tokio::test]
-async fn only_unknown_keys_are_guesses() {
-    let service = service(bounded).await;
+async fn only_unknown_keys_count_as_invalid() {
+    let service = service(limited).await;
     for _ in 0..5 {
         assert_eq!(service.profile(&service.keys["key"]).await.status, 200);
         assert_eq!(service.profile(&service.keys["revoked"]).await.status, 401);
@@ -80,20 +80,20 @@ async fn only_unknown_keys_are_guesses() {
     assert_eq!(
         service.profile("garbage").await.status,
         401,
-        "the first guess"
+        "the first invalid key"
     );
 }
 
-/// A crowd of guessers behind an owner's own address.
+/// Many invalid keys come from the address of a key's owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_owner_passes_through_a_crowd_of_guessers() {
-    let service = Arc::new(service(bounded).await);
+async fn an_owner_passes_while_its_address_sends_invalid_keys() {
+    let service = Arc::new(service(limited).await);
     let mut invalid_keys = Vec::new();
     for _ in 0..200 {
         let unknown = keystile::issue(
             &keys::format(),
             &keystile::PepperRing::none(),
-            &keys::request("Nobody"),
+            &keys::request("Unknown"),
             &mut keystile::SysRng,
             keys::now(),
         );
@@ -105,20 +105,20 @@ async fn an_owner_passes_through_a_crowd_of_guessers() {
     let store = Arc::clone(service.authenticator.store());
     let owner = keys::issued(&*store, &keys::request("Acme"), keys::now()).await;
     assert_eq!(service.profile(owner.key.expose()).await.status, 200);
-    let mut told = 0;
-    for guess in invalid_keys {
-        match guess.await.unwrap() {
-            401 => told += 1,
+    let mut unlimited = 0;
+    for answer in invalid_keys {
+        match answer.await.unwrap() {
+            401 => unlimited += 1,
             status => assert_eq!(status, 429),
         }
     }
-    assert_eq!(told, 3, "so many were answered as keys");
+    assert_eq!(unlimited, 3, "the limit is exact");
 }
 
-/// I10, CVE-2026-24000: whoever can write a header cannot be somebody else by it.
+/// I10, CVE-2026-24000: a client that writes a header does not get another address by it.
 #[tokio::test]
 async fn a_header_makes_no_new_address() {
-    let service = service(bounded).await;
+    let service = service(limited).await;
     let mut statuses = Vec::new();
     for number in 0..5 {
         let headers = [
@@ -131,7 +131,7 @@ async fn a_header_makes_no_new_address() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_its_own() {
+async fn with_a_trusted_proxy_each_client_has_its_own_count() {
     let service = service(|builder| {
         let proxies = Networks::new(["127.0.0.0/8"]).unwrap();
         app(three_an_hour(builder).trusted_proxies(proxies).build())
@@ -152,7 +152,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own() {
         statuses.push(service.get("/api/profile", &headers).await.status);
     }
     assert_eq!(statuses, [401, 401, 401, 429, 401]);
-    // And a key that is bound to a network is judged by it.
+    // The same address decides about a key that is restricted to a network.
     let elsewhere = format!("X-API-Key: {}", service.keys["elsewhere"]);
     let inside = [elsewhere.clone(), "X-Forwarded-For: 192.0.2.9".to_owned()];
     assert_eq!(service.get("/api/profile", &inside).await.status, 200);

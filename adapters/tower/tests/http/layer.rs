@@ -109,9 +109,9 @@ async fn the_service_that_is_called_is_the_one_that_was_ready() {
     }
 }
 
-/// A service that is full is waited for, and not called past its bound.
+/// The layer waits for a service that is full, and does not exceed the service's limit.
 #[tokio::test]
-async fn the_service_s_own_bound_holds() {
+async fn the_service_s_own_limit_holds() {
     let authenticator = authenticator();
     let key = a_key(&authenticator, keys::request("Acme")).await;
     let (sender, receiver) = tokio::sync::watch::channel(false);
@@ -273,12 +273,12 @@ async fn a_route_s_requirement_costs_nothing_where_it_is_not_met() {
         assert!(text.ends_with(r#""missing":["write"]}"#), "{text}");
     }
     assert_eq!(told(keys.layer(service_fn(shows)), asks(&key)).await.0, 200);
-    // Behind the layer, a request has been counted.
-    let behind = keys.layer(require("write").unwrap().layer(service_fn(shows)));
-    let response = behind.clone().oneshot(asks(&key)).await.unwrap();
+    // Inside the layer, a request has been counted.
+    let inside = keys.layer(require("write").unwrap().layer(service_fn(shows)));
+    let response = inside.clone().oneshot(asks(&key)).await.unwrap();
     assert_eq!(response.status(), 403);
     assert_eq!(response.headers()["ratelimit-remaining"], "0");
-    assert_eq!(behind.oneshot(asks(&key)).await.unwrap().status(), 429);
+    assert_eq!(inside.oneshot(asks(&key)).await.unwrap().status(), 429);
     assert!(
         keys.requires("read AND").is_err(),
         "a typing error is none at run time"

@@ -171,9 +171,9 @@ add("environment-of-record", "the record decides, not the key's text: here they 
 OFFICE = {"allowed_networks": ["192.0.2.0/24", "2001:db8::/32"]}
 add("network-inside", "an address of the list", "allow", request=ask(address="192.0.2.7"), **OFFICE)
 add("network-inside-v6", "an address of the list", "allow", request=ask(address="2001:db8::7"), **OFFICE)
-add("network-mapped", "IPv4 in the dress of IPv6", "allow", "I10", request=ask(address="::ffff:192.0.2.7"), **OFFICE)
+add("network-mapped", "an IPv4 address mapped to IPv6", "allow", "I10", request=ask(address="::ffff:192.0.2.7"), **OFFICE)
 add("network-outside", "an address from elsewhere", "network", request=ask(address="198.51.100.1"), **OFFICE)
-add("network-outside-mapped", "in the dress of IPv6", "network", "I10", request=ask(address="::ffff:198.51.100.1"), **OFFICE)
+add("network-outside-mapped", "an address from elsewhere, mapped to IPv6", "network", "I10", request=ask(address="::ffff:198.51.100.1"), **OFFICE)
 add("network-no-address", "a restricted key, and a request that does not say its address", "network", "G11", **OFFICE)
 add("network-none", "a key that is not restricted", "allow", request=ask(address="203.0.113.1"))
 add("network-empty", "an empty list is no missing list: from nowhere", "network", "J5", request=ask(address="192.0.2.7"), allowed_networks=[])

@@ -111,7 +111,7 @@ derive("endpoint-middle-rest", "the rest of the path instead of the source's one
 derive("endpoint-none", "nowhere is less", {"endpoints": []}, allowed_endpoints=[])
 derive("endpoint-second-wider", "one rule of two goes beyond", {"endpoints": ["GET /api/x", "GET /admin"]}, "exceeds")
 derive("network-less", "a smaller block", {"networks": ["192.0.2.128/25"]})
-derive("network-mapped", "a smaller block in the dress of IPv6", {"networks": ["::ffff:192.0.2.0/121"]}, None, "I10")
+derive("network-mapped", "a smaller block, mapped to IPv6", {"networks": ["::ffff:192.0.2.0/121"]}, None, "I10")
 derive("network-wider", "a larger block", {"networks": ["192.0.0.0/16"]}, "exceeds")
 derive("network-other", "another block", {"networks": ["198.51.100.0/24"]}, "exceeds")
 derive("network-all-v6", "all of IPv6 is more than a block of it", {"networks": ["::/0"]}, "exceeds")

@@ -46,7 +46,7 @@ add("star", "a star is a byte like others", "/*", True)
 add("colon-first", "a colon may stand in the first segment", "/a:b", True)
 add("at-sign", "and an at sign", "/@me", True)
 add("longest", "2,048 bytes, the longest", ("/", "a", 2_047), True)
-add("many-segments", "depth is not bounded but by length", ("", "/a", 1_024), True)
+add("many-segments", "only the length limits the depth", ("", "/a", 1_024), True)
 
 # A1, A3, A6, A7, A9, A12, A20, A26, A30: dot segments.
 add("dot-dot", "it would leave /info", "/info/../private", False, "A1")

@@ -30,7 +30,7 @@ add("empty-set-admin", "least of all everything", [], "admin", False, "J5")
 add("admin-is-a-word", "admin is a permission like others", ["admin"], "read", False, "J3")
 add("read-does-not-write", "the verb is part of the permission", ["invoices:read"], "invoices:write", False, "J7")
 add("write-does-not-read", "nor the other way round", ["invoices:write"], "invoices:read", False, "J7")
-add("twice", "what stands in the set twice is kept once", ["read", "read"], "read", True)
+add("twice", "what the set contains twice is kept once", ["read", "read"], "read", True)
 
 # J6: every pair of what a substring or a prefix would confuse.
 CONFUSABLE = ["read", "read_write", "read:all", "rea", "READ", "reads", "write", "read.", "pre-read", "read:read"]
@@ -48,7 +48,7 @@ add("pair-joined-comma", "a list is not its text", ["read", "write"], "read,writ
 
 add("star", "a single * grants everything", ["*"], "read", True, "J5")
 add("star-deep", "a single * grants any depth", ["*"], "a:b:c:d:e", True)
-add("star-beside", "and whatever stands beside it", ["read", "*"], "delete", True)
+add("star-beside", "and whatever else the set contains", ["read", "*"], "delete", True)
 add("end-one", "* at the end is one segment", ["invoices:*"], "invoices:read", True)
 add("end-many", "* at the end is one segment or more", ["invoices:*"], "invoices:eu:2026:read", True)
 add("end-none", "* at the end is not no segment", ["invoices:*"], "invoices", False)
@@ -111,7 +111,7 @@ ILLEGAL = [
     ("non-ascii-digit", "digits are ASCII", ["v\u0662"], None),
     ("too-long", "129 bytes, one more than the longest", ["a" * 129], None),
     ("sixty-five", "65 permissions, one more than the most", [f"p{n}" for n in range(65)], "J12"),
-    ("sixty-five-same", "repetitions count: a list is bounded before it is read", ["read"] * 65, "J12"),
+    ("sixty-five-same", "repetitions count: a list is limited before it is read", ["read"] * 65, "J12"),
     ("second-wrong", "one wrong permission spoils the set", ["read", "wr*te"], "J4"),
 ]
 for short, why, granted, attack in ILLEGAL:

@@ -124,7 +124,7 @@ ILLEGAL = [
     ("long-term", "a term of 129 bytes", "a" * 129, None),
     ("hundred-and-one", "101 terms, one more than the most", " OR ".join(["a"] * 101), None),
     ("thousand-and-one-bytes", "1,001 bytes, one more than the longest", " " * 1000 + "a", None),
-    ("very-deep", "parentheses past the bound on bytes", "(" * 600 + "a" + ")" * 600, None),
+    ("very-deep", "parentheses past the limit on bytes", "(" * 600 + "a" + ")" * 600, None),
     ("only-open", "only parentheses", "(" * 1000, None),
 ]
 for short, why, requirement, attack in ILLEGAL:

@@ -165,7 +165,7 @@ add("revoke-old", "the old key is revoked in its overlap", WEEK, "=:rotate:A:B 1
 add("revoke-new", "the new key is revoked: the old one lives to the end of its overlap, and no longer", WEEK,
     "=:rotate:A:B 1d:revoke:B 1d:live:A 1d:use:B:key_revoked 7d-1:live:A 7d:live:", "K9")
 add("revoke-both", "both are revoked", WEEK, "=:rotate:A:B 1d:revoke:A 1d:revoke:B 1d:live:", "K9")
-add("revoke-twice", "the first revocation stands", WEEK, "=:revoke:A 1d:revoke:A:state 1d:live:", "K10")
+add("revoke-twice", "the first revocation is kept", WEEK, "=:revoke:A 1d:revoke:A:state 1d:live:", "K10")
 add("revoke-then-resume", "no verb leads back from a revocation", WEEK, "=:revoke:A 1:resume:A:state 1:suspend:A:state 1:rotate:A:B:state 1:live:", "K10")
 add("revoke-suspended", "a suspended key can be revoked", WEEK, "=:suspend:A 1:revoke:A 2:resume:A:state 2:live:", "K10")
 add("revoke-expired", "an expired key can be revoked, for the audit", WEEK, "80d:live: 80d:revoke:A 80d:use:A:key_revoked", "H7")
