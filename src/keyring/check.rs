@@ -45,10 +45,10 @@ impl<T: Clone> Keyring<T> {
         self.check_with(credential, request, now, T::clone)
     }
 
-    /// The value of a cached record, without a decision: a clone of it as long as a check
-    /// of the key would be decided by that record, in whatever state the key is.
+    /// Returns the value of a cached record without a decision, as long as a check of the
+    /// key would be decided by that record; the key may be in any state.
     ///
-    /// It is no use of the key, and proves nothing about who asks.
+    /// This is not counted as a use of the key, and does not prove who asks.
     #[must_use]
     pub fn value(&self, id: &KeyId, now: UnixMillis) -> Option<T> {
         let entries = self.entries.pin();

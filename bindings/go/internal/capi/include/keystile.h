@@ -2511,9 +2511,9 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        struct keystile_ticket *out_ticket);
 
 /**
- * Looks up the value of a cached record, without a decision: as long as a check of the key
- * would be decided by that record, in whatever state the key is. It is no use of the key,
- * and proves nothing about who asks.
+ * Looks up the value of a cached record without a decision, as long as a check of the key
+ * would be decided by that record; the key may be in any state. This is not counted as a
+ * use of the key, and does not prove who asks.
  *
  * `now`: as for the check.
  * `out_value`: receives the value, or NULL if no such record is cached or it has none. The
