@@ -149,9 +149,9 @@ func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.raw.EndsOverlapOf} }
 // [Authenticator] over a [Store] renews it itself.
 func (d *Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
 
-// Lacking checks a further requirement against the record that the decision was made on. It
+// Require checks a further requirement against the record that the decision was made on. It
 // returns the decision if the requirement is satisfied, otherwise a refusal.
-func (d *Decision) Lacking(record *Record, requirement *Requirement) Decision {
+func (d *Decision) Require(record *Record, requirement *Requirement) Decision {
 	if !d.Allowed() || requirement.IsSatisfiedBy(record.Permissions) {
 		return *d
 	}

@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
         let met = formula.is_satisfied_by(&|term| held.contains(&term));
         assert_eq!(asked.is_satisfied_by(&granted), met);
 
-        let missing: Vec<&str> = asked.missing_from(&granted).collect();
+        let missing: Vec<&str> = asked.missing(&granted).collect();
         assert_eq!(missing.is_empty(), met);
         assert!(missing.iter().all(|name| !held.contains(name)));
         let once: BTreeSet<_> = missing.iter().collect();

@@ -80,7 +80,7 @@ impl Denial {
         key_id: KeyId,
     ) -> Option<Self> {
         let missing = requirement.check(granted.view())?;
-        Some(Self::lacking(missing, key_id))
+        Some(Self::for_missing(missing, key_id))
     }
 
     /// A refusal of a key whose secret was proved.
@@ -90,7 +90,7 @@ impl Denial {
         denial
     }
 
-    pub(crate) const fn lacking(missing: Missing, key_id: KeyId) -> Self {
+    pub(crate) const fn for_missing(missing: Missing, key_id: KeyId) -> Self {
         let mut denial = Self::of(Cause::Permission, key_id);
         denial.detail = Detail::Missing(missing);
         denial

@@ -25,7 +25,7 @@ impl DenyReason {
     pub(crate) fn denial(self, key_id: KeyId) -> Denial {
         match self {
             Self::Cause(cause) => Denial::of(cause, key_id),
-            Self::Missing(missing) => Denial::lacking(missing, key_id),
+            Self::Missing(missing) => Denial::for_missing(missing, key_id),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Missing([u64; 2]);
 /// assert!(asks.is_satisfied_by(&PermissionSet::new(["read", "audit"])?));
 /// let lacking = PermissionSet::new(["read"])?;
 /// assert!(!asks.is_satisfied_by(&lacking));
-/// assert_eq!(asks.missing_from(&lacking).collect::<Vec<_>>(), ["admin", "audit"]);
+/// assert_eq!(asks.missing(&lacking).collect::<Vec<_>>(), ["admin", "audit"]);
 /// assert!(Requirement::parse("read and write").is_err());
 /// # Ok::<(), keystile::Error>(())
 /// ```
@@ -150,7 +150,7 @@ impl Requirement {
     ///
     /// Terms of a part that is satisfied are left out: if `a` is granted, only `c` is
     /// missing from `(a OR b) AND c`.
-    pub fn missing_from(&self, granted: &PermissionSet) -> impl Iterator<Item = &str> {
+    pub fn missing(&self, granted: &PermissionSet) -> impl Iterator<Item = &str> {
         self.named(self.check(granted.view()).unwrap_or_default())
     }
 

@@ -97,7 +97,7 @@ fn agree(text: &str, words: &[&str], sets: &[Vec<&str>]) -> bool {
             met,
             "{text:?} with {set:?}"
         );
-        let missing: Vec<_> = parsed.missing_from(&permissions).collect();
+        let missing: Vec<_> = parsed.missing(&permissions).collect();
         assert_eq!(missing, expected, "{text:?} with {set:?}");
         assert_eq!(met, missing.is_empty());
     }
@@ -186,7 +186,7 @@ proptest! {
             prop_assert_eq!(parsed.as_str(), text.as_str());
             let nothing = PermissionSet::default();
             prop_assert!(!parsed.is_satisfied_by(&nothing), "met by nothing at all");
-            let missing: Vec<_> = parsed.missing_from(&nothing).collect();
+            let missing: Vec<_> = parsed.missing(&nothing).collect();
             // A key that is granted everything that was missing is allowed.
             let all = PermissionSet::new(&missing).unwrap();
             prop_assert!(parsed.is_satisfied_by(&all));
@@ -222,6 +222,6 @@ fn the_hundredth_term_is_checked_too() {
             .filter(|name| rest.contains(name) || *name == names[absent])
             .collect();
         let granted = PermissionSet::new(some).unwrap();
-        assert_eq!(all.missing_from(&granted).collect::<Vec<_>>(), missing);
+        assert_eq!(all.missing(&granted).collect::<Vec<_>>(), missing);
     }
 }

@@ -66,7 +66,7 @@ pub extern "C" fn keystile_requirement_missing_at(
 ) -> keystile_status {
     guard(|| {
         let (requirement, permissions) = (non_null(requirement)?, non_null(permissions)?);
-        let missing = requirement.0.missing_from(&permissions.0);
+        let missing = requirement.0.missing(&permissions.0);
         nth(missing, index, out_permission)
     })
 }

@@ -119,7 +119,7 @@ func (g *Guard) Requires(requirement *keystile.Requirement) func(http.Handler) h
 func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key, is := KeyFrom(r.Context()); is && key.guard == g {
-			if g.meets(w, r, key, requirement) {
+			if g.satisfies(w, r, key, requirement) {
 				next.ServeHTTP(w, r)
 			}
 			return
@@ -156,8 +156,8 @@ func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keyst
 	return decision
 }
 
-// meets checks a further requirement of a request whose key was checked before.
-func (g *Guard) meets(w http.ResponseWriter, r *http.Request, key *VerifiedKey, requirement *keystile.Requirement) bool {
+// satisfies checks a further requirement of a request whose key was checked before.
+func (g *Guard) satisfies(w http.ResponseWriter, r *http.Request, key *VerifiedKey, requirement *keystile.Requirement) bool {
 	if requirement == nil {
 		return true
 	}
@@ -168,7 +168,7 @@ func (g *Guard) meets(w http.ResponseWriter, r *http.Request, key *VerifiedKey, 
 		g.refuse(w, r, &decision)
 		return false
 	}
-	if decision := key.decision.Lacking(record, requirement); !decision.Allowed() {
+	if decision := key.decision.Require(record, requirement); !decision.Allowed() {
 		g.refuse(w, r, &decision)
 		return false
 	}

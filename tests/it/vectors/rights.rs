@@ -55,7 +55,7 @@ fn requirements() {
         let asked = Requirement::parse(&input.requirement);
         let missing = |asked: &Requirement| {
             asked
-                .missing_from(&granted)
+                .missing(&granted)
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
