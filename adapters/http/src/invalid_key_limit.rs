@@ -107,7 +107,7 @@ impl InvalidKeyLimit {
     }
 
     /// What the lookup returns: at once if the limit is not reached for the address, and
-    /// otherwise only a few lookups at a time. So an owner behind the same address gets
+    /// otherwise only a few lookups at a time. So an owner at the same address gets
     /// through, and invalid keys keep the store no busier than this. `None` if that takes
     /// more than 10 s.
     pub async fn throttle<T>(
