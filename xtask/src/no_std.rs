@@ -49,7 +49,7 @@ fn is_installed(workspace: &Workspace, target: &str) -> bool {
         .is_ok_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
-/// Whether the attribute is there without a condition, alone on its line.
+/// Whether the attribute is there without a condition, on its own line.
 fn declares_no_std(source: &str) -> bool {
     source.lines().any(|line| line.trim_end() == "#![no_std]")
 }
