@@ -66,7 +66,7 @@ pub(crate) async fn service(
     }
 }
 
-/// The app behind the layer, with this policy and without a bound on invalid_keys.
+/// The app behind the layer, with this policy and without a limit on invalid keys.
 pub(crate) async fn with_policy(policy: StatusPolicy) -> Service {
     service(|builder| {
         app(builder
