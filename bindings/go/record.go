@@ -38,7 +38,7 @@ type Record struct {
 	// ClientName is the client that the key belongs to, for people: 1 to 255 bytes.
 	ClientName  string
 	ClientEmail *string
-	// Owner is the account or tenant, whose keys can be ended together.
+	// Owner is the account or tenant that the key belongs to.
 	Owner       *string
 	Environment *string
 	Permissions *PermissionSet

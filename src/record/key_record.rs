@@ -49,8 +49,8 @@ pub struct KeyRecord {
     pub client_name: Box<str>,
     /// The address for notices.
     pub client_email: Option<Box<str>>,
-    /// The account or tenant that the key belongs to; all keys of an owner can be revoked
-    /// at once.
+    /// The account or tenant that the key belongs to. Lists can be restricted to it, and a
+    /// derived key has the owner of its source.
     pub owner: Option<Box<str>>,
     /// The deployment that the key is for.
     pub environment: Option<Environment>,

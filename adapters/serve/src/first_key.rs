@@ -15,7 +15,9 @@ const PAGE: usize = 500;
 /// It has the permission `*` and never expires: every key of the admin API is derived from it,
 /// and a key never grants more than it has. Show it once.
 ///
-/// If several processes start at once on an empty store, exactly one of them gets a key.
+/// Start one process first: if several start at once on an empty store, two of them can each
+/// get a key. The store's order is that of the rows' numbers, which PostgreSQL assigns before
+/// it commits, so each of two processes can see its own key as the first.
 ///
 /// # Errors
 /// Those of the store, and those of [`issue`].

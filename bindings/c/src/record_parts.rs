@@ -41,7 +41,7 @@ pub struct keystile_record_parts<'a> {
     pub client_name: keystile_str,
     /// Optional: the address to send notices to.
     pub client_email: keystile_str,
-    /// Optional: the account or tenant, whose keys can be ended together.
+    /// Optional: the account or tenant that the key belongs to.
     pub owner: keystile_str,
     /// Optional: the deployment that the key is for.
     pub environment: keystile_str,
