@@ -35,7 +35,8 @@ const (
 //     are refused, with [ErrStoreUnavailable].
 //   - After [Authenticator.Invalidate] or a method that changes keys has returned, no later
 //     check uses an older record. Changes by other processes are in force within about a
-//     second if the store is an [EventSource], otherwise when the TTL has passed.
+//     second if they write an event and the store is an [EventSource], otherwise when the
+//     TTL has passed.
 //   - Each process applies rate limits separately. Counted uses are spent in the store if
 //     it is a [UsageStore], otherwise by each process separately.
 //

@@ -29,7 +29,8 @@ pub struct Limits {
     pub connections: usize,
     /// Header fields in a request; if there are more, the response is 431.
     pub headers: usize,
-    /// Bytes of a request line and its headers; if there are more, the response is 431.
+    /// Bytes of a request line and its headers; if there are more, the response is 431. The
+    /// limit is checked after each read, so somewhat more can pass.
     pub header_bytes: usize,
     /// Bytes of a body; if there are more, the response is 413.
     pub body_bytes: usize,

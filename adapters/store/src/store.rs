@@ -153,7 +153,8 @@ pub struct Batch {
     pub inserts: Vec<KeyRecord>,
     /// Changed records, each with the version after the stored one.
     pub updates: Vec<KeyRecord>,
-    /// The events for the audit.
+    /// The events for the audit. Other processes read changes from them: without an event,
+    /// they use a record that they have cached until its TTL is over.
     pub events: Vec<Event>,
 }
 

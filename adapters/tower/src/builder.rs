@@ -97,7 +97,8 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// # }
     /// ```
     ///
-    /// Without it, a [`Connection`] is expected there.
+    /// Without it, a [`Connection`] is expected there. If none is found, invalid keys are not
+    /// limited, and keys that are restricted to networks are refused.
     pub fn connection_by(
         mut self,
         find: impl Fn(&Extensions) -> Option<Connection> + Send + Sync + 'static,
