@@ -858,7 +858,7 @@ typedef struct keystile_record_parts {
      */
     struct keystile_str client_email;
     /**
-     * Optional: the account or tenant, whose keys can be ended together.
+     * Optional: the account or tenant that the key belongs to.
      */
     struct keystile_str owner;
     /**
