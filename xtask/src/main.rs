@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod book;
 mod capi;
 mod dependencies;
 mod fuzz;

@@ -14,12 +14,17 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// Why the tests cannot start a server, or `None` if they can.
 pub(crate) fn missing() -> Option<String> {
+    let reason = "PostgreSQL's server is not installed; try `apt install postgresql`";
+    programs().is_none().then(|| reason.to_owned())
+}
+
+/// The folder of the server's programs.
+pub(crate) fn programs() -> Option<PathBuf> {
     let in_path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&in_path).collect();
     let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     folders.extend(versions.map(|version| version.path().join("bin")));
-    let reason = "PostgreSQL's server is not installed; try `apt install postgresql`";
-    (!folders.iter().any(|folder| is_complete(folder))).then(|| reason.to_owned())
+    folders.into_iter().find(|folder| is_complete(folder))
 }
 
 fn is_complete(folder: &Path) -> bool {

@@ -1,7 +1,7 @@
 //! The table of steps that `cargo xtask test` runs, in order.
 
 use crate::workspace::{TaskResult, Workspace, run, succeeds};
-use crate::{capi, dependencies, fuzz, golang, no_std, postgres, serve};
+use crate::{book, capi, dependencies, fuzz, golang, no_std, postgres, serve};
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
 #[derive(Debug)]
@@ -189,6 +189,33 @@ pub(crate) const STEPS: &[Step] = &[
                 .args(line.split_whitespace())
                 .env("RUSTDOCFLAGS", "-D warnings"))
         },
+    },
+    Step {
+        name: "book",
+        about: "the book builds; the links of all pages lead somewhere; their wording is plain",
+        needs: &[Need::Tool(
+            "mdbook",
+            "cargo install --locked --no-default-features mdbook",
+        )],
+        included_in: None,
+        run: book::check,
+    },
+    Step {
+        name: "quickstarts",
+        about: "the blocks of the README and of the quickstarts do what the pages show",
+        needs: &[
+            GCC,
+            PKG_CONFIG,
+            Need::Program("curl", "curl"),
+            Need::Program("node", "nodejs"),
+            Need::Program("npm", "npm"),
+            Need::Program("java", "default-jdk-headless"),
+            Need::Program("python3", "python3"),
+            Need::Go,
+            Need::Postgres,
+        ],
+        included_in: None,
+        run: book::quickstarts,
     },
     Step {
         name: "no-std",
