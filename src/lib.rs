@@ -116,11 +116,6 @@ pub use record::key_record::{KeyRecord, METADATA_BYTES_MAX, PublicRecord, Status
 pub use record::usage::Usage;
 pub use time::{Millis, UnixMillis};
 
-/// The example of the README, so that it compiles.
-#[cfg(all(doctest, feature = "getrandom"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 #[cfg(feature = "getrandom")]
 pub use getrandom::SysRng;
 /// The traits of `rand_core` that a source of randomness implements.

@@ -7,6 +7,7 @@ mod expected;
 mod links;
 mod page;
 mod quickstart;
+mod transcript;
 mod wording;
 
 use crate::workspace::{TaskResult, Workspace, output};
@@ -30,15 +31,18 @@ pub(crate) fn check(workspace: &Workspace) -> TaskResult {
     }
 }
 
-/// Runs the blocks of every page that has some, as they are in the page.
+/// Runs the blocks of the pages that have some, and replays the terminal sessions of others.
 pub(crate) fn quickstarts(workspace: &Workspace) -> TaskResult {
     workspace.cargo("build --package keystile-cli")?;
     let mut failed = Vec::new();
-    for page in pages(workspace)?
-        .iter()
-        .filter(|page| quickstart::is_run(page))
-    {
-        if let Err(reason) = quickstart::run(workspace, page) {
+    for page in &pages(workspace)? {
+        let mut result = Ok(());
+        if quickstart::is_run(page) {
+            result = quickstart::run(workspace, page);
+        } else if transcript::is_replayed(page) {
+            result = transcript::replay(workspace, page);
+        }
+        if let Err(reason) = result {
             println!("{}: {reason}", page.path);
             failed.push(page.path.clone());
         }

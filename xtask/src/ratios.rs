@@ -2,7 +2,7 @@
 //! one run.
 //!
 //! It runs the benchmarks, divides medians, prints a table, and writes `benches/ratios.json`,
-//! the chart `benches/ratios.svg` and the table in the README. Times differ between machines;
+//! the chart `docs/images/ratios.svg` and the table in `docs/benchmarks.md`. Times differ between machines;
 //! ratios within a run differ less. A figure that misses its target is marked and reported,
 //! and does not make the command fail: benchmarks are not tests.
 
@@ -21,9 +21,9 @@ use medians::Medians;
 /// The limit on keys in a quick run: ten million take minutes and gigabytes.
 const QUICK_KEYS_MAX: &str = "100000";
 const JSON: &str = "benches/ratios.json";
-const SVG: &str = "benches/ratios.svg";
-const README: &str = "README.md";
-/// The text before and after the table in the README.
+const SVG: &str = "docs/images/ratios.svg";
+const PAGE: &str = "docs/benchmarks.md";
+/// The text before and after the table in the page.
 const TABLE: (&str, &str) = ("<!-- cargo xtask ratios -->\n```text\n", "```\n");
 
 /// Runs the benchmarks and writes the figures; a quick run only prints them.
@@ -50,24 +50,24 @@ pub(crate) fn run(workspace: &Workspace, quick: bool) -> TaskResult {
     let text = format!("{:#}\n", json!({ "ratios": rows_json }));
     fs::write(workspace.path(JSON), text).map_err(|error| format!("{JSON}: {error}"))?;
     chart::draw(&workspace.path(SVG), &rows).map_err(|error| format!("{SVG}: {error}"))?;
-    let readme = workspace.path(README);
-    let text = fs::read_to_string(&readme).map_err(|error| format!("{README}: {error}"))?;
+    let page = workspace.path(PAGE);
+    let text = fs::read_to_string(&page).map_err(|error| format!("{PAGE}: {error}"))?;
     let (before, _, after) = around_table(&text)?;
-    fs::write(&readme, [before, &table(&rows), after].concat())
-        .map_err(|error| format!("{README}: {error}"))?;
-    println!("\nwritten: {JSON}, {SVG}, {README}");
+    fs::write(&page, [before, &table(&rows), after].concat())
+        .map_err(|error| format!("{PAGE}: {error}"))?;
+    println!("\nwritten: {JSON}, {SVG}, {PAGE}");
     Ok(())
 }
 
-/// The README up to its table, the table, and the rest.
-fn around_table(readme: &str) -> Result<(&str, &str, &str), String> {
+/// The page up to its table, the table, and the rest.
+fn around_table(page: &str) -> Result<(&str, &str, &str), String> {
     let (start, end) = TABLE;
-    let found = readme.find(start).and_then(|at| {
-        let (before, rest) = readme.split_at_checked(at.saturating_add(start.len()))?;
+    let found = page.find(start).and_then(|at| {
+        let (before, rest) = page.split_at_checked(at.saturating_add(start.len()))?;
         let (table, after) = rest.split_at_checked(rest.find(end)?)?;
         Some((before, table, after))
     });
-    found.ok_or_else(|| format!("{README}: expected {start:?} and after it {end:?}"))
+    found.ok_or_else(|| format!("{PAGE}: expected {start:?} and after it {end:?}"))
 }
 
 /// A figure and its value in this run.
@@ -180,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_quotes_what_was_measured() {
+    fn the_page_quotes_what_was_measured() {
         let workspace = Workspace::here();
-        let readme = fs::read_to_string(workspace.path(README)).unwrap();
-        let (_, quoted, _) = around_table(&readme).unwrap();
+        let page = fs::read_to_string(workspace.path(PAGE)).unwrap();
+        let (_, quoted, _) = around_table(&page).unwrap();
         let json = fs::read_to_string(workspace.path(JSON)).unwrap();
         let json: Value = serde_json::from_str(&json).unwrap();
         let measured = json["ratios"].as_array().unwrap();

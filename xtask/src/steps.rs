@@ -328,7 +328,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "demo",
-        about: "the walkthrough of the README",
+        about: "the tour of the book",
         needs: &[],
         included_in: None,
         run: |workspace| workspace.cargo("run --package keystile-cli -- demo"),

@@ -1,11 +1,11 @@
-//! The demo prints exactly the transcript that README.md shows.
+//! The demo prints exactly the transcript that docs/tour.md shows.
 
 use std::process::Command;
 
 #[test]
-fn the_readme_shows_the_transcript() {
-    let readme = include_str!("../../../README.md");
-    let shown = readme
+fn the_tour_shows_the_transcript() {
+    let tour = include_str!("../../../docs/tour.md");
+    let shown = tour
         .split_once("<!-- demo transcript -->\n```console\n")
         .and_then(|(_, after)| after.split_once("```\n"))
         .map(|(shown, _)| shown);

@@ -34,7 +34,7 @@ const TYPED: [&str; 12] = [
     "java",
 ];
 /// A person starts a service and calls it some seconds later; a script has to wait.
-const CURL: &str = "#!/bin/sh\nexec CURL --retry 60 --retry-delay 1 --retry-connrefused \"$@\"\n";
+const CURL: &str = "#!/bin/sh\nexec CURL --retry 600 --retry-delay 1 --retry-connrefused \"$@\"\n";
 
 /// Whether a page has blocks to run.
 pub(crate) fn is_run(page: &Page) -> bool {

@@ -1,4 +1,4 @@
-//! The chart of the README: a bar for each check, in hashes.
+//! The chart of the page on benchmarks: a bar for each check, in hashes.
 
 use std::path::Path;
 
