@@ -33,8 +33,17 @@ const TYPED: [&str; 12] = [
     "py",
     "java",
 ];
-/// A person starts a service and calls it some seconds later; a script has to wait.
-const CURL: &str = "#!/bin/sh\nexec CURL --retry 600 --retry-delay 1 --retry-connrefused \"$@\"\n";
+/// A person starts a service and calls it some seconds later; a script has to wait. Status 7
+/// of curl is a connection that was refused.
+const CURL: &str = "#!/bin/sh
+for attempt in $(seq 2000); do
+    CURL \"$@\"
+    status=$?
+    [ $status -eq 7 ] || exit $status
+    sleep 0.3
+done
+exit 7
+";
 
 /// Whether a page has blocks to run.
 pub(crate) fn is_run(page: &Page) -> bool {
