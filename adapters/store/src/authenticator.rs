@@ -4,6 +4,8 @@ mod builder;
 mod check;
 mod flush;
 mod maintenance;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod open;
 mod singleflight;
 mod verbs;
 mod watch;
@@ -144,6 +146,9 @@ struct Shared<S> {
 
 impl<S: Store + 'static> Authenticator<S> {
     /// An authenticator for the keys in `store` that `verifier` accepts.
+    ///
+    /// The store must have its tables. `open_sqlite` and `open_postgres` create them, and
+    /// build an authenticator with the defaults.
     pub fn builder(store: Arc<S>, verifier: Verifier) -> AuthenticatorBuilder<S> {
         AuthenticatorBuilder::new(store, verifier)
     }

@@ -51,6 +51,12 @@
 //!
 //! # Features
 //!
+//! A service over PostgreSQL that needs no SQLite has this line in its `Cargo.toml`:
+//!
+//! ```toml
+//! keystile-store = { version = "0.1", default-features = false, features = ["authenticator", "postgres"] }
+//! ```
+//!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |

@@ -132,6 +132,9 @@ impl PostgresStore {
 
     /// Notifies at each change of a key by any process; the events show what changed.
     ///
+    /// Give it to `AuthenticatorBuilder::change_signal`, and a revocation by another process
+    /// is in force as soon as the server has reported it.
+    ///
     /// It also notifies once at the start, and once after each loss of the connection, since
     /// changes may have been missed. Several changes may be one notification. A store that
     /// was [opened](Self::open) listens on a separate connection, from the first call of this

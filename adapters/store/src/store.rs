@@ -94,7 +94,28 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// Which records a list contains. A field that is `None` does not restrict it.
+/// Which records a list contains. A field that is `None` does not restrict it; the default
+/// lists all.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use keystile::{issue, IssueRequest, KeyFormat, PepperRing, SysRng, UnixMillis};
+/// use keystile_store::{Filter, MemoryStore, Page, Store, save_issued};
+///
+/// let store = MemoryStore::new();
+/// let format = KeyFormat::structured("acme")?;
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let request = IssueRequest::new("Acme Ltd")?.owner("account-7")?;
+/// let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+/// save_issued(&store, &issued).await?;
+///
+/// let page = Page::first(100);
+/// assert_eq!(store.list(&Filter::of_owner("account-7"), page).await?.len(), 1);
+/// assert_eq!(store.list(&Filter::of_client("Acme Ltd"), page).await?.len(), 1);
+/// assert!(store.list(&Filter::of_owner("account"), page).await?.is_empty());
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Filter {
@@ -105,6 +126,24 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The records of this owner.
+    #[must_use]
+    pub fn of_owner(owner: &str) -> Self {
+        Self {
+            owner: Some(owner.into()),
+            client_name: None,
+        }
+    }
+
+    /// The records of this client.
+    #[must_use]
+    pub fn of_client(client_name: &str) -> Self {
+        Self {
+            owner: None,
+            client_name: Some(client_name.into()),
+        }
+    }
+
     /// Whether the list contains this record. Names are compared in full, byte by byte.
     #[must_use]
     pub fn shows(&self, record: &KeyRecord) -> bool {

@@ -97,8 +97,9 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// # }
     /// ```
     ///
-    /// Without it, a [`Connection`] is expected there. If none is found, invalid keys are not
-    /// limited, and keys that are restricted to networks are refused.
+    /// Without it, a [`Connection`] is expected there. If a request has none, keys that are
+    /// restricted to networks are refused, invalid keys are not limited, and a warning is
+    /// logged once.
     pub fn connection_by(
         mut self,
         find: impl Fn(&Extensions) -> Option<Connection> + Send + Sync + 'static,

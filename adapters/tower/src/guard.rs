@@ -1,6 +1,7 @@
 //! Authenticates one request, before it reaches the service.
 
 use core::fmt;
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
@@ -95,8 +96,14 @@ impl<S: Store + 'static> Guard<S> {
                 self.hide_credential(request.headers_mut(), &passed);
                 Ok(self.pass(passed, request.extensions_mut(), now))
             }
-            GateOutcome::Denied(denied) => self.reject(&denied).map_err(Blocked::rejected),
-            GateOutcome::NeedsStore => Err(Blocked::needs_store(client, now)),
+            GateOutcome::Denied(denied) => {
+                self.warn_if_unlimited(extensions);
+                self.reject(&denied).map_err(Blocked::rejected)
+            }
+            GateOutcome::NeedsStore => {
+                self.warn_if_unlimited(extensions);
+                Err(Blocked::needs_store(client, now))
+            }
         }
     }
 
@@ -125,10 +132,7 @@ impl<S: Store + 'static> Guard<S> {
         headers: &HeaderMap,
     ) -> Result<(Client, UnixMillis), Rejection> {
         let settings = &*self.0.settings;
-        let connection = match &settings.connection_by {
-            Some(find) => find(extensions),
-            None => extensions.get().copied(),
-        };
+        let connection = settings.connection(extensions);
         let client = Client::of(connection, settings.proxies.as_ref(), headers);
         if settings.encrypted_only && !client.is_encrypted {
             let rejection = Rejection::encryption_required();
@@ -179,6 +183,21 @@ impl<S: Store + 'static> Guard<S> {
         telemetry::denied(denied);
         let requirement = self.0.requirement.as_ref();
         Err(denied.rejection(self.0.settings.policy, requirement))
+    }
+
+    /// Logs once that the limit on invalid keys has no effect: without a connection there is
+    /// no address to count them by. It is called for the first request with a key at the
+    /// latest, since nothing is cached then.
+    #[cold]
+    fn warn_if_unlimited(&self, extensions: &Extensions) {
+        let settings = &*self.0.settings;
+        if settings.gate.invalid_keys().is_some()
+            && !settings.has_warned.load(Ordering::Relaxed)
+            && settings.connection(extensions).is_none()
+            && !settings.has_warned.swap(true, Ordering::Relaxed)
+        {
+            telemetry::invalid_keys_not_limited();
+        }
     }
 
     #[cold]

@@ -48,6 +48,9 @@
 //! networks are refused. No header is trusted unless the peer is one of the
 //! [`trusted_proxies`](ApiKeyLayerBuilder::trusted_proxies).
 //!
+//! If no connection is found, invalid keys are not limited, and keys that are restricted to
+//! networks are refused. The first request then logs a warning, with the feature `tracing`.
+//!
 //! # Events and metrics
 //!
 //! With the feature `tracing`, each decision is an event of the target `keystile`: `trace`
@@ -57,6 +60,16 @@
 //! secret.
 //!
 //! # Features
+//!
+//! A service with axum over PostgreSQL has these features in its `Cargo.toml`:
+//!
+//! ```toml
+//! keystile-store = { version = "0.1", default-features = false, features = ["authenticator", "postgres"] }
+//! keystile-tower = { version = "0.1", features = ["axum"] }
+//! ```
+//!
+//! Without `axum`, a handler that takes a [`VerifiedKey`] is no handler: the compiler reports
+//! that "the trait bound … `Handler<_, _>` is not satisfied", and does not name the feature.
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|

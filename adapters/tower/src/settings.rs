@@ -1,5 +1,6 @@
 //! What all routes of one layer share.
 
+use core::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -20,6 +21,8 @@ pub(crate) struct Settings<S> {
     pub(crate) connection_by: Option<ConnectionBy>,
     pub(crate) proxies: Option<Networks>,
     pub(crate) clock: fn() -> Option<UnixMillis>,
+    /// Whether it was logged that invalid keys are not limited.
+    pub(crate) has_warned: AtomicBool,
 }
 
 impl<S> Settings<S> {
@@ -33,6 +36,16 @@ impl<S> Settings<S> {
             connection_by: None,
             proxies: None,
             clock: || UnixMillis::now().ok(),
+            has_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// The connection that a request came over, if the server put it there.
+    #[inline(always)]
+    pub(crate) fn connection(&self, extensions: &Extensions) -> Option<Connection> {
+        match &self.connection_by {
+            Some(find) => find(extensions),
+            None => extensions.get().copied(),
         }
     }
 }

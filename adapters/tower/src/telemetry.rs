@@ -37,6 +37,16 @@ pub(crate) fn refused(code: &'static str) {
     count(code);
 }
 
+/// The limit on invalid keys has no effect.
+pub(crate) fn invalid_keys_not_limited() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "keystile",
+        "invalid API keys are not limited: no connection was found in the request's extensions; \
+         set ApiKeyLayerBuilder::connection_by, or without_invalid_key_limit"
+    );
+}
+
 fn count(code: &'static str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("keystile_decisions_total", "code" => code).increment(1);

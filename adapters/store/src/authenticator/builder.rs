@@ -111,6 +111,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
 
     /// Reads the changes when this is notified, too: for a store that reports at once that
     /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy.
+    ///
+    /// For a `PostgresStore`, this is what its `subscribe` returns:
+    /// `.change_signal(store.subscribe())`. `Authenticator::open_postgres` sets it.
     pub fn change_signal(mut self, signal: Arc<Notify>) -> Self {
         self.change_signal = Some(signal);
         self

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use keystile::{
-    Issued, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+    IssueRequest, Issued, Issuer, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy,
+    TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
@@ -26,6 +27,54 @@ impl Drop for InvalidateOnDrop<'_> {
 }
 
 impl<S: Store + 'static> Authenticator<S> {
+    /// Issues a key and saves it.
+    ///
+    /// Its text is in the result, and nowhere else.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use keystile_store::MemoryStore;
+    /// use keystile::{
+    ///     DenialCode, IssueRequest, Issuer, KeyFormat, Request, Requirement, SysRng, UnixMillis,
+    ///     Verifier,
+    /// };
+    /// use keystile_store::Authenticator;
+    ///
+    /// let issuer = Issuer::new(KeyFormat::structured("acme")?);
+    /// let verifier = Verifier::new(issuer.format().clone());
+    /// # let store = Arc::new(MemoryStore::new());
+    /// let authenticator = Authenticator::builder(store, verifier).build()?;
+    /// let now = UnixMillis::new(1_790_000_000_000)?;
+    ///
+    /// let request = IssueRequest::new("Acme Ltd")?.permissions(["read"])?;
+    /// let issued = authenticator.issue(&issuer, &request, &mut SysRng, now).await?;
+    /// let key = issued.key.expose().as_bytes();
+    /// let answer = authenticator.check(key, &Request::new(), now).await;
+    /// assert!(answer.decision.is_allow());
+    ///
+    /// let write = Requirement::parse("write")?;
+    /// let answer = authenticator.check(key, &Request::new().requires(&write), now).await;
+    /// assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::PermissionMissing);
+    /// # Ok::<(), keystile_store::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Issuer::issue`], in [`StoreError::Refused`], and
+    /// [`save_issued`](Self::save_issued).
+    pub async fn issue<R: TryCryptoRng + ?Sized>(
+        &self,
+        issuer: &Issuer,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, StoreError> {
+        let issued = issuer.issue(request, rng, now)?;
+        self.save_issued(&issued).await?;
+        Ok(issued)
+    }
+
     /// Saves a newly issued key, which is accepted from now on.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use keystile::{DenialCode, RotationPolicy, SysRng};
-use keystile_store::StoreError;
+use keystile::{DenialCode, IssueRequest, Issuer, PermissionSet, RotationPolicy};
+use keystile::{ScopeTemplate, SysRng, TemplateName};
+use keystile_store::{Filter, Page, Store, StoreError};
 
-use crate::scripted::{Scripted, Trouble, ask, at, code, issued, over};
+use crate::scripted::{Scripted, Trouble, ask, at, code, format, issued, over};
 
 #[tokio::test]
 async fn each_verb_is_in_force_when_it_returns() {
@@ -47,6 +48,31 @@ async fn each_verb_is_in_force_when_it_returns() {
     let nobody = "1000000000000000".parse().unwrap();
     let refused = authenticator.revoke(&nobody, "leaked", at(4)).await;
     assert!(matches!(refused, Err(StoreError::NotFound)));
+}
+
+#[tokio::test]
+async fn a_key_is_issued_and_saved_or_neither() {
+    let store = Scripted::new();
+    let authenticator = over(&store).build().unwrap();
+    let issuer = Issuer::new(format());
+    let request = IssueRequest::new("Acme Ltd").unwrap();
+    let issue = async |request: &IssueRequest| {
+        authenticator
+            .issue(&issuer, request, &mut SysRng, at(0))
+            .await
+    };
+    let issued = issue(&request).await.unwrap();
+    assert_eq!(code(&ask(&authenticator, &issued).await), None);
+
+    let template = ScopeTemplate::new(TemplateName::new("none").unwrap(), PermissionSet::default());
+    let more = request.clone().template(template);
+    let more = more.permissions(["read"]).unwrap();
+    assert!(matches!(issue(&more).await, Err(StoreError::Refused(_))));
+    store.trouble(Trouble::CommitFails);
+    let failed = issue(&request).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })));
+    let kept = store.store.list(&Filter::default(), Page::first(9)).await;
+    assert_eq!(kept.unwrap(), [issued.record]);
 }
 
 /// G4: a change whose end its caller did not see may have been written.

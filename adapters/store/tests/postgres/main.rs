@@ -20,6 +20,7 @@ mod crash;
 mod damage;
 mod database;
 mod keys;
+mod open;
 mod order;
 mod server;
 mod subscribe;

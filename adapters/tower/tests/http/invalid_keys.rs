@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use keystile::{Millis, Networks, RateLimit};
-use keystile_store::MemoryStore;
-use keystile_tower::ApiKeyLayerBuilder;
+use keystile_store::{Authenticator, MemoryStore};
+use keystile_tower::{ApiKeyLayer, ApiKeyLayerBuilder, Connection};
+use tower::ServiceExt;
 
 use crate::keys;
 use crate::service::{app, service};
+use crate::shapes::Heard;
 
 fn three_an_hour(builder: ApiKeyLayerBuilder<MemoryStore>) -> ApiKeyLayerBuilder<MemoryStore> {
     builder.invalid_key_limit(RateLimit::new(3, Millis::from_hours(1)).unwrap())
@@ -157,4 +161,55 @@ async fn with_a_trusted_proxy_each_client_has_its_own_count() {
     let inside = [elsewhere.clone(), "X-Forwarded-For: 192.0.2.9".to_owned()];
     assert_eq!(service.get("/api/profile", &inside).await.status, 200);
     assert_eq!(service.get("/api/profile", &[elsewhere]).await.status, 403);
+}
+
+/// What is logged about a limit without effect while invalid keys come, one after the other.
+async fn warnings(
+    set_up: impl FnOnce(ApiKeyLayerBuilder<MemoryStore>) -> ApiKeyLayerBuilder<MemoryStore>,
+    connection: Option<Connection>,
+) -> usize {
+    let heard = Heard::default();
+    let _listening = tracing::subscriber::set_default(heard.clone());
+    let store = Arc::new(MemoryStore::new());
+    let authenticator = Authenticator::builder(store, keys::verifier()).build();
+    let app = app(set_up(ApiKeyLayer::builder(authenticator.unwrap())).build());
+    for _ in 0..3 {
+        let mut request = Request::get("/api/profile").header("X-API-Key", "garbage");
+        if let Some(connection) = connection {
+            request = request.extension(connection);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+    }
+    let heard = heard.text();
+    assert!(heard.contains("invalid_key"), "it is listened to: {heard}");
+    heard.matches("invalid API keys are not limited").count()
+}
+
+#[tokio::test]
+async fn a_limit_without_effect_is_logged_once() {
+    let peer = Some(Connection::plain("192.0.2.7".parse().unwrap()));
+    assert_eq!(warnings(|builder| builder, None).await, 1);
+    assert_eq!(warnings(|builder| builder, peer).await, 0);
+    let finds_none = |builder: ApiKeyLayerBuilder<_>| builder.connection_by(|_| None);
+    assert_eq!(warnings(finds_none, peer).await, 1);
+    let unlimited = ApiKeyLayerBuilder::without_invalid_key_limit;
+    assert_eq!(warnings(unlimited, None).await, 0);
+}
+
+/// It need not wait for an invalid key: the first valid one is enough.
+#[tokio::test]
+async fn a_valid_key_shows_that_a_limit_is_without_effect() {
+    let heard = Heard::default();
+    let _listening = tracing::subscriber::set_default(heard.clone());
+    let store = Arc::new(MemoryStore::new());
+    let issued = keys::issued(&*store, &keys::request("Acme"), keys::now()).await;
+    let authenticator = Authenticator::builder(store, keys::verifier()).build();
+    let app = app(ApiKeyLayer::new(authenticator.unwrap()));
+    let request = Request::get("/api/profile").header("X-API-Key", issued.key.expose());
+    let request = request.body(Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(heard.text().contains("invalid API keys are not limited"));
 }

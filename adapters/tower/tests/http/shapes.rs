@@ -55,9 +55,14 @@ async fn every_shape_gets_its_answer() {
 
 /// Everything that is said, at all levels, by all crates.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<String>>);
+pub(crate) struct Heard(Arc<Mutex<String>>);
 
 impl Heard {
+    /// What was said so far.
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
     fn note(&self, note: impl FnOnce(&mut Fields<'_>)) {
         note(&mut Fields(&mut self.0.lock().unwrap()));
     }
