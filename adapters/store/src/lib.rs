@@ -51,11 +51,8 @@
 //!
 //! # Features
 //!
-//! A service over PostgreSQL that needs no SQLite has this line in its `Cargo.toml`:
-//!
-//! ```toml
-//! keystile-store = { version = "0.1", default-features = false, features = ["authenticator", "postgres"] }
-//! ```
+//! A service over PostgreSQL sets `features = ["authenticator", "postgres"]`, and
+//! `default-features = false` to leave SQLite out.
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|

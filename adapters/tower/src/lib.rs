@@ -61,15 +61,10 @@
 //!
 //! # Features
 //!
-//! A service with axum over PostgreSQL has these features in its `Cargo.toml`:
-//!
-//! ```toml
-//! keystile-store = { version = "0.1", default-features = false, features = ["authenticator", "postgres"] }
-//! keystile-tower = { version = "0.1", features = ["axum"] }
-//! ```
-//!
-//! Without `axum`, a handler that takes a [`VerifiedKey`] is no handler: the compiler reports
-//! that "the trait bound … `Handler<_, _>` is not satisfied", and does not name the feature.
+//! A service on axum sets `features = ["axum"]` for this crate. Without it, a function that
+//! takes a [`VerifiedKey`] is not a handler: the compiler reports that the trait bound
+//! `Handler<_, _>` is not satisfied, and does not name the feature. For PostgreSQL, it also
+//! sets `features = ["authenticator", "postgres"]` for `keystile-store`.
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
