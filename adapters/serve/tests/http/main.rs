@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod book;
 mod caddy;
 mod document;
 #[path = "../../../tower/tests/shapes/driver.rs"]

@@ -1,0 +1,141 @@
+//! The pages name the routes, codes and metrics that the service has, and the reference names
+//! all of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::service::Running;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The cells of each row of a page's tables, without the marks of code.
+fn rows(page: &str) -> Vec<Vec<String>> {
+    let rows = page.lines().filter(|line| {
+        line.starts_with("| `") || line.starts_with("| 4") || line.starts_with("| 5")
+    });
+    rows.map(|row| {
+        let cells = row.trim_matches('|').split(" | ");
+        cells
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn the_reference_has_every_route_and_no_other() {
+    let running = Running::start().await;
+    let document: Value = serde_json::from_str(&running.document).unwrap();
+    let mut served = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            served.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    let page = read("docs/reference/http.md");
+    let documented: BTreeSet<(String, String)> = rows(&page)
+        .into_iter()
+        .filter(|cells| cells.get(1).is_some_and(|path| path.starts_with('/')))
+        .map(|cells| (cells[0].clone(), cells[1].clone()))
+        .collect();
+    assert_eq!(documented, served);
+    running.stop().await;
+}
+
+/// `row("name", …, 401, 403)` in the source of the core's codes.
+fn denials() -> BTreeSet<(String, String)> {
+    let source = read("src/decision/denial_code.rs");
+    let rows = source.split("=> row(\"").skip(1);
+    rows.map(|row| {
+        let (name, rest) = row.split_once('"').unwrap();
+        let (statuses, _) = rest.split_once("),\n").unwrap();
+        let statuses: Vec<&str> = statuses.rsplit(", ").take(2).collect();
+        (name.to_owned(), format!("{}, {}", statuses[1], statuses[0]))
+    })
+    .collect()
+}
+
+#[test]
+fn the_reference_has_every_denial_with_its_statuses_and_no_other() {
+    let page = read("docs/reference/errors.md");
+    let denials = denials();
+    assert!(denials.len() >= 15, "{denials:?}");
+    let documented: BTreeSet<(String, String)> = rows(&page)
+        .into_iter()
+        .filter(|cells| cells.len() == 5 && cells[1].contains(", "))
+        .map(|cells| (cells[0].clone(), cells[1].clone()))
+        .collect();
+    assert_eq!(documented, denials);
+}
+
+/// The codes that the service's own source gives a problem: the argument after its title.
+#[test]
+fn the_reference_has_every_other_code() {
+    let page = read("docs/reference/errors.md");
+    let documented: BTreeSet<String> = rows(&page)
+        .into_iter()
+        .filter(|cells| cells[0].parse::<u16>().is_ok())
+        .map(|cells| cells[1].clone())
+        .collect();
+    let mut codes = BTreeSet::new();
+    for folder in ["adapters/serve/src", "adapters/http/src"] {
+        let mut folders = vec![root().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let source = fs::read_to_string(&path).unwrap();
+                let source = source.split("mod tests").next().unwrap();
+                for problem in source.split("StatusCode::").skip(1) {
+                    let texts: Vec<&str> = problem.split('"').take(4).collect();
+                    if let [start, _, between, code] = texts[..]
+                        && start.trim_end().ends_with(',')
+                        && between.trim() == ","
+                    {
+                        codes.insert(code.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    assert!(codes.len() >= 12, "{codes:?}");
+    assert_eq!(documented, codes);
+}
+
+#[tokio::test]
+async fn the_page_on_alerts_has_every_metric_and_no_other() {
+    let running = Running::start().await;
+    // So that each counter has a value.
+    let ask = serde_json::json!({ "requires": "read" });
+    running
+        .call("acme_invented", "POST /v1/verify", Some(&ask))
+        .await;
+    let served = running.ask("GET /metrics", &[], None).await.body;
+    let served: BTreeSet<&str> = served
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    let page = read("docs/operations/alerts.md");
+    let documented: BTreeSet<String> = rows(&page)
+        .into_iter()
+        .map(|cells| cells[0].split('{').next().unwrap().to_owned())
+        .filter(|name| name.starts_with("keystile_") && !name.contains(' '))
+        .map(|name| name.trim_end_matches("_total").to_owned())
+        .collect();
+    let documented: BTreeSet<&str> = documented.iter().map(String::as_str).collect();
+    assert_eq!(documented, served);
+    running.stop().await;
+}
