@@ -91,3 +91,8 @@ pub use outcome::{Denied, GateOutcome, Passed};
 pub use rejection::Rejection;
 pub use request_context::RequestContext;
 pub use response_headers::ResponseHeaders;
+
+/// The example of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -94,3 +94,8 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
 pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
+
+/// The example of the README, so that it compiles.
+#[cfg(all(doctest, feature = "authenticator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

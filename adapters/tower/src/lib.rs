@@ -93,3 +93,8 @@ pub use keystile_http::{Connection, InvalidKeyLimit, Rejection};
 pub use layer::{ApiKeyLayer, ApiKeyService};
 pub use require::{RequireFuture, RequireLayer, RequireService, require};
 pub use verified_key::VerifiedKey;
+
+/// The example of the README, so that it compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
