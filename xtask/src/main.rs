@@ -14,6 +14,7 @@ mod fuzz;
 mod golang;
 mod no_std;
 mod postgres;
+mod publish;
 mod ratios;
 mod report;
 mod serve;
@@ -40,7 +41,10 @@ fn main() -> ExitCode {
         Ok(Task::Test(args)) => test(&args),
         Ok(Task::Header) => {
             let workspace = Workspace::here();
-            finish(capi::header(&workspace).and_then(|()| golang::copy_sources(&workspace)))
+            let written = capi::header(&workspace)
+                .and_then(|()| golang::copy_sources(&workspace))
+                .and_then(|()| publish::copy_sources(&workspace));
+            finish(written)
         }
         Ok(Task::Install(prefix)) => finish(capi::install(&Workspace::here(), &prefix)),
         Ok(Task::BenchCapi) => finish(capi::bench(&Workspace::here())),

@@ -1,7 +1,7 @@
 //! The table of steps that `cargo xtask test` runs, in order.
 
 use crate::workspace::{TaskResult, Workspace, run, succeeds};
-use crate::{book, capi, dependencies, fuzz, golang, no_std, postgres, serve};
+use crate::{book, capi, dependencies, fuzz, golang, no_std, postgres, publish, serve};
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
 #[derive(Debug)]
@@ -230,6 +230,13 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         included_in: None,
         run: dependencies::run,
+    },
+    Step {
+        name: "publish",
+        about: "each crate's package is complete, and builds from what is in it",
+        needs: &[],
+        included_in: None,
+        run: publish::run,
     },
     Step {
         name: "c-tests",
