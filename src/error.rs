@@ -3,6 +3,16 @@
 use core::fmt;
 
 /// The kind of an [`Error`], for code to match on.
+///
+/// ```
+/// use keystile::{ErrorKind, PermissionSet};
+/// let advice = match PermissionSet::new(["read", "two words"]).map_err(|error| error.kind()) {
+///     Ok(_) => "granted",
+///     Err(ErrorKind::Permission) => "a permission is malformed",
+///     Err(_) => "another error",
+/// };
+/// assert_eq!(advice, "a permission is malformed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

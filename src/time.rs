@@ -84,6 +84,15 @@ impl UnixMillis {
 }
 
 /// A duration in milliseconds.
+///
+/// ```
+/// use keystile::{Millis, UnixMillis};
+/// assert_eq!(Millis::from_days(7), Millis::new(7 * 86_400_000));
+/// assert_eq!(Millis::new(1_001).secs_ceil(), 2);
+/// let last = UnixMillis::MAX; // the end of the year 9999
+/// assert!(last.plus(Millis::from_secs(1)).is_err());
+/// assert_eq!(UnixMillis::MIN.since(last), Millis::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(u64);
 

@@ -5,6 +5,25 @@ use crate::policy::rate_limit::Quota;
 use crate::time::UnixMillis;
 
 /// Who was allowed, and what is left to them.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(1)?, &mut SysRng, now)?;
+/// # let (key, record) = (issued.key.expose().as_bytes(), Some(&issued.record));
+/// # let verifier = Verifier::new(format);
+/// let mut usage = Usage::of(&issued.record); // the key may be used once
+/// let Decision::Allow(allowed) = verifier.verify(key, record, &Request::new(), &mut usage, now) else {
+///     panic!("it was not used yet");
+/// };
+/// assert_eq!(allowed.key_id, issued.record.id);
+/// assert_eq!(allowed.remaining_uses, Some(0));
+/// assert!(allowed.quota.is_none(), "it has no rate limit");
+/// assert!(!verifier.verify(key, record, &Request::new(), &mut usage, now).is_allow());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Allowed {
@@ -28,6 +47,27 @@ pub struct Allowed {
 }
 
 /// The key that was used has a successor, and ends.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let verifier = Verifier::new(format);
+/// let rotated = issuer.rotate(&issued.record, &[], &RotationPolicy::default(), &mut SysRng, now)?;
+/// let old = &rotated.changed[0];
+/// let verify_old = |now| {
+///     let key = issued.key.expose().as_bytes();
+///     verifier.verify(key, Some(old), &Request::new(), &mut Usage::default(), now)
+/// };
+/// let Decision::Allow(allowed) = verify_old(now) else { panic!("both keys are valid") };
+/// let notice = allowed.notice.expect("a successor");
+/// assert_eq!(notice.replaced_by, rotated.successor.id);
+/// let denied = verify_old(notice.until);
+/// assert_eq!(denied.denial().unwrap().code(), DenialCode::KeyReplaced);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notice {

@@ -3,6 +3,15 @@
 use crate::decision::denial_code::DenialCode;
 
 /// Why a request was refused, in the detail that only an audit may see.
+///
+/// ```
+/// use keystile::{Cause, Denial, DenialCode};
+/// let unknown = Denial::new(Cause::UnknownKey);
+/// let wrong = Denial::new(Cause::WrongSecret);
+/// assert_ne!(unknown.cause(), wrong.cause(), "the audit can distinguish them");
+/// assert_eq!(unknown.code(), DenialCode::InvalidKey);
+/// assert_eq!(wrong.code(), DenialCode::InvalidKey, "the sender cannot");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {

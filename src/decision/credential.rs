@@ -46,6 +46,17 @@ pub struct CredentialExtractor {
 }
 
 /// The bytes of a presented credential, which it never prints.
+///
+/// ```
+/// use keystile::{Cause, CredentialExtractor};
+/// let rules = CredentialExtractor::new().with_header("X-Acme-Key")?;
+/// let credential = rules.extract([(&b"x-acme-key"[..], &b"acme_live_1AbC"[..])]).unwrap();
+/// assert_eq!(credential.as_bytes(), b"acme_live_1AbC");
+/// assert!(!format!("{credential:?}").contains("acme_live"));
+/// let refused = rules.extract([(&b"x-acme-key"[..], &b"two words"[..])]).unwrap_err();
+/// assert_eq!(refused.cause(), Cause::Malformed);
+/// # Ok::<(), keystile::Error>(())
+/// ```
 pub struct Credential<'h>(Bytes<'h>);
 
 #[cfg_attr(

@@ -3,6 +3,15 @@
 use crate::decision::status_policy::StatusPolicy;
 
 /// Why a request was refused, as its sender may know it. The names never change.
+///
+/// ```
+/// use keystile::{DenialCode, StatusPolicy};
+/// let code = DenialCode::RateLimited;
+/// assert_eq!(code.as_str(), "rate_limited");
+/// assert_eq!(code.title(), "Too many requests");
+/// assert_eq!(code.message(), "The rate limit of the API key is spent; try again later.");
+/// assert_eq!(code.status(StatusPolicy::Rfc9110), 429);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialCode {

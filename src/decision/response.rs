@@ -17,6 +17,15 @@ use crate::time::{Millis, UnixMillis};
 const STORE_RETRY: Millis = Millis::from_secs(1);
 
 /// A response to a request that was refused.
+///
+/// ```
+/// use keystile::{respond, Cause, Denial, StatusPolicy};
+/// let denial = Denial::new(Cause::StoreUnavailable);
+/// let response = respond(&denial, StatusPolicy::Rfc9110, None);
+/// assert_eq!(response.status, 503);
+/// assert!(response.headers.contains(&("retry-after", "1".to_owned())));
+/// assert!(response.body.starts_with(r#"{"error":"Key check unavailable","#));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {

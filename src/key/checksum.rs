@@ -36,6 +36,13 @@ pub enum Checksum {
 }
 
 /// The server's key for a keyed checksum, made by [`Checksum::keyed`].
+///
+/// ```
+/// use keystile::{Checksum, ErrorKind};
+/// let Ok(Checksum::Keyed(key)) = Checksum::keyed(&[7; 16]) else { panic!("16 bytes are enough") };
+/// assert_eq!(format!("{key:?}"), "ChecksumKey(..)");
+/// assert_eq!(Checksum::keyed(&[7; 15]).unwrap_err().kind(), ErrorKind::Format);
+/// ```
 #[derive(Clone)]
 pub struct ChecksumKey(Hmac<Sha256>);
 

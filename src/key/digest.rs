@@ -18,6 +18,16 @@ const PEPPER_BYTES_MIN: usize = 32;
 pub const PEPPERS_MAX: usize = 8;
 
 /// How a digest was made.
+///
+/// ```
+/// use keystile::{Digest, DigestKind};
+/// let bytes = "00".repeat(32);
+/// let keyed: Digest = format!("hmac-sha256:2:{bytes}").parse()?;
+/// assert_eq!(keyed.kind(), DigestKind::HmacSha256 { pepper: 2 });
+/// let plain: Digest = format!("sha256:{bytes}").parse()?;
+/// assert_ne!(keyed, plain, "the bytes are equal, the kinds are not");
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DigestKind {
@@ -152,6 +162,15 @@ impl fmt::Debug for Digest {
 
 /// A key that only the server holds and that digests are made under, so that a stolen
 /// table cannot be used to test guesses.
+///
+/// ```
+/// use keystile::{DigestKind, ErrorKind, Pepper, PepperRing};
+/// let ring = PepperRing::new(Pepper::new(1, &[7; 32])?); // 32 random bytes, from the service's secrets
+/// let digest = ring.digest(b"dt_0123456789abcdef");
+/// assert_eq!(digest.kind(), DigestKind::HmacSha256 { pepper: 1 });
+/// assert_eq!(Pepper::new(1, b"too short").unwrap_err().kind(), ErrorKind::Digest);
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Pepper {
     version: u32,

@@ -8,6 +8,21 @@ use crate::key::id::KeyId;
 use crate::key::label::Environment;
 
 /// The result of [`inspect`]. It contains no secret part of the text.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// let issued = issuer.issue(&IssueRequest::new("Acme")?.environment("live")?, &mut SysRng, now)?;
+/// let text = issued.key.expose().as_bytes();
+/// let whole = inspect(&format, text);
+/// assert_eq!(whole.finding, Finding::WellFormed);
+/// assert_eq!(whole.key_id, Some(issued.record.id));
+/// assert_eq!(whole.environment.unwrap().as_str(), "live");
+/// assert_eq!(inspect(&format, &text[..40]).finding, Finding::WrongLength);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -20,6 +35,17 @@ pub struct Inspection {
 }
 
 /// What kind of text was inspected.
+///
+/// ```
+/// use keystile::{inspect, Finding, KeyFormat};
+/// let format = KeyFormat::structured("acme")?;
+/// let find = |text: &str| inspect(&format, text.as_bytes()).finding;
+/// assert_eq!(find(""), Finding::Empty);
+/// assert_eq!(find("globex_live_1AbC"), Finding::Foreign);
+/// assert_eq!(find("acme_live_1AbC"), Finding::WrongLength);
+/// assert!(find("acme_live_1AbC").hint().ends_with("copy it again, whole"));
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Finding {

@@ -101,6 +101,13 @@ impl TemplateName {
     ///
     /// # Errors
     /// [`ErrorKind::Name`] if the text is not a valid template name.
+    ///
+    /// # Examples
+    /// ```
+    /// use keystile::TemplateName;
+    /// assert!(TemplateName::new("read-only").is_ok());
+    /// assert!(TemplateName::new("Read only").is_err());
+    /// ```
     pub fn new(text: &str) -> Result<Self, Error> {
         let legal = text.len() <= 32
             && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())

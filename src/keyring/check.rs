@@ -12,6 +12,25 @@ use crate::key::parts::Parts;
 use crate::time::UnixMillis;
 
 /// The result of a check.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let keyring = Keyring::builder(Verifier::new(format)).build()?;
+/// let key = issued.key.expose().as_bytes();
+/// let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else {
+///     panic!("nothing is cached yet");
+/// };
+/// // The store has no such record, so the key is refused.
+/// let Check::Decided(decision, None) = keyring.admit(ticket, None, now) else {
+///     panic!("nothing was invalidated");
+/// };
+/// assert_eq!(decision.denial().unwrap().cause(), Cause::UnknownKey);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a decision that is not looked at guards nothing"]
 #[expect(

@@ -4,6 +4,25 @@ use super::Keyring;
 use super::sync::atomic::{AtomicU64, Ordering};
 
 /// What the keyring has done so far, and what it holds.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let keyring = Keyring::builder(Verifier::new(format)).build()?;
+/// let key = issued.key.expose().as_bytes();
+/// for _ in 0..3 {
+///     if let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) {
+///         let _ = keyring.admit(ticket, None, now); // the store has no such record
+///     }
+/// }
+/// let stats = keyring.stats();
+/// assert_eq!((stats.fetches, stats.absent_hits), (1, 2), "it was asked for only once");
+/// assert_eq!(stats.entries, 0);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -7,6 +7,25 @@ use crate::key::presented::{Lookup, PresentedKey};
 
 /// A check that waits for its record. It holds the request, and the count of invalidations
 /// from before the fetch.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let keyring = Keyring::builder(Verifier::new(format)).build()?;
+/// # let key = issued.key.expose().as_bytes();
+/// let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else {
+///     panic!("nothing is cached yet");
+/// };
+/// assert!(matches!(ticket.lookup(), Lookup::Id(id) if *id == issued.record.id));
+/// // The key is revoked while its record is fetched: the fetched one may be too old.
+/// keyring.invalidate(&issued.record.id);
+/// let again = keyring.admit(ticket, Some(&issued.record), now);
+/// assert!(matches!(again, Check::NeedsRecord(_)), "not an allow");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Ticket<'a> {
     pub(super) key: PresentedKey<'a>,

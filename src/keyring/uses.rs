@@ -8,6 +8,23 @@ use crate::key::id::KeyId;
 use crate::time::UnixMillis;
 
 /// How often a key was used since the last drain.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let keyring = Keyring::builder(Verifier::new(format)).build()?;
+/// # let key = issued.key.expose().as_bytes();
+/// # let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else { panic!() };
+/// # let _ = keyring.admit(ticket, Some(&issued.record), now);
+/// let _ = keyring.check(key, &Request::new(), now); // the second use
+/// let used = keyring.drain_uses();
+/// assert_eq!((used[0].key_id, used[0].count), (issued.record.id, 2));
+/// assert!(keyring.drain_uses().is_empty(), "each use is returned once");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Use {

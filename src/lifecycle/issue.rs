@@ -16,6 +16,19 @@ use crate::time::{Millis, UnixMillis};
 pub(crate) const LIFETIME: Millis = Millis::from_days(90);
 
 /// A new key: show `key` once, keep `record` and `event`.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// assert!(issued.key.expose().starts_with("acme_1"));
+/// assert_eq!(issued.record.expires_at, Some(now.plus(Millis::from_days(90))?));
+/// assert_eq!(issued.event.kind, EventKind::Issued);
+/// assert!(!format!("{issued:?}").contains(issued.key.expose()), "a log does not get the key");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Issued {

@@ -8,6 +8,20 @@ use crate::record::key_record::{KeyRecord, Status};
 use crate::time::{Millis, UnixMillis};
 
 /// A key, and what is due for it.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// let request = IssueRequest::new("Acme")?;
+/// let soon = issuer.issue(&request.clone().expires_in(Millis::from_days(8))?, &mut SysRng, now)?;
+/// let later = issuer.issue(&request, &mut SysRng, now)?;
+/// let due = plan([&soon.record, &later.record], &RotationPolicy::default(), now);
+/// let due: Vec<KeyId> = due.iter().map(|item| item.key_id).collect();
+/// assert_eq!(due, [soon.record.id], "nothing is due for a key that ends in 90 days");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlanItem {
@@ -18,6 +32,25 @@ pub struct PlanItem {
 }
 
 /// What is due for a key.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let request = IssueRequest::new("Acme")?;
+/// let policy = RotationPolicy::default(); // an overlap of 7 days, records kept for 30
+/// let ends_at = now.plus(Millis::from_days(90))?;
+/// let record = issuer.issue(&request, &mut SysRng, now)?.record;
+/// let due_on = |day| {
+///     let now = now.plus(Millis::from_days(day))?;
+///     Ok::<_, Error>(plan([&record], &policy, now).into_iter().map(|item| item.action).last())
+/// };
+/// assert_eq!(due_on(75)?, None);
+/// assert_eq!(due_on(84)?, Some(PlanAction::Rotate { ends_at }));
+/// assert_eq!(due_on(120)?, Some(PlanAction::CleanUp { ended_at: ends_at }));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanAction {

@@ -137,6 +137,19 @@ impl RotationPolicy {
 }
 
 /// A successor and the changes to its predecessors; a store writes all of them or none.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let rotated = issuer.rotate(&issued.record, &[], &RotationPolicy::default(), &mut SysRng, now)?;
+/// assert_eq!(rotated.successor.digest, Digest::sha256(rotated.key.expose().as_bytes()));
+/// assert_eq!(rotated.changed[0].replaced_by, Some(rotated.successor.id));
+/// assert_eq!(rotated.event.successor, Some(rotated.successor.id));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rotated {

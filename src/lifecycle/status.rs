@@ -13,6 +13,20 @@ use crate::time::UnixMillis;
 ///
 /// The record's version is one higher than before. A store accepts it only if it has the
 /// version before: a stale change is refused.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let change = suspend(&issued.record, now)?;
+/// assert_eq!(change.record.status, Status::Suspended);
+/// assert_eq!(change.record.version, issued.record.version + 1);
+/// assert_eq!(change.event.kind, EventKind::Suspended);
+/// assert_eq!(suspend(&change.record, now).unwrap_err().kind(), ErrorKind::State);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Change {

@@ -47,10 +47,33 @@ pub struct RateLimit {
 }
 
 /// The state of a rate limit between two requests. The default is an unused limit.
+///
+/// ```
+/// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let limit = RateLimit::new(1, Millis::from_hours(1))?;
+/// let spent = limit.admit(RateState::default(), now).unwrap();
+/// let column: u64 = spent.to_bits(); // as a store keeps it
+/// let restored = RateState::from_bits(column);
+/// assert!(limit.admit(restored, now).is_err(), "the only request of this hour was used");
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RateState(u64);
 
 /// A request that was refused because it came too soon.
+///
+/// ```
+/// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let hourly = RateLimit::new(1, Millis::from_hours(1))?;
+/// let spent = hourly.admit(RateState::default(), now).unwrap();
+/// assert_eq!(hourly.admit(spent, now).unwrap_err().retry_after(), Some(Millis::from_hours(1)));
+/// let closed = RateLimit::new(0, Millis::from_hours(1))?;
+/// let refused = closed.admit(RateState::default(), now).unwrap_err();
+/// assert_eq!(refused.retry_after(), None, "no request will pass");
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimited {
     retry_after: Option<Millis>,
@@ -218,6 +241,19 @@ impl RateLimited {
 ///
 /// The values are computed on demand, so a decision whose headers are not read does not
 /// pay for them.
+///
+/// ```
+/// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let limit = RateLimit::new(2, Millis::from_secs(10))?;
+/// let once = limit.admit(RateState::default(), now).unwrap();
+/// let quota = limit.quota(once, now);
+/// assert_eq!((quota.remaining(), quota.retry_after()), (1, Some(Millis::ZERO)));
+/// let spent = limit.quota(limit.admit(once, now).unwrap(), now);
+/// assert_eq!((spent.remaining(), spent.retry_after()), (0, Some(Millis::from_secs(5))));
+/// assert_eq!(spent.reset(), Millis::from_secs(10));
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     limit: RateLimit,

@@ -9,6 +9,13 @@ use crate::time::UnixMillis;
 macro_rules! event_kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
         /// What happened.
+        ///
+        /// ```
+        /// use keystile::EventKind;
+        /// assert_eq!(EventKind::Revoked.as_str(), "revoked");
+        /// assert_eq!(EventKind::from_name("revoked"), Some(EventKind::Revoked));
+        /// assert_eq!(EventKind::from_name("Revoked"), None);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum EventKind {
@@ -57,6 +64,20 @@ event_kinds! {
 
 /// One entry of the audit log: what happened to which key, and when. It never contains
 /// key text.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let event = revoke(&issued.record, "leaked in a log", now)?.event;
+/// assert_eq!((event.kind, event.key_id, event.at), (EventKind::Revoked, issued.record.id, now));
+/// assert_eq!(event.reason.as_deref(), Some("leaked in a log"));
+/// // A reason that could forge a line of the log is refused.
+/// assert!(revoke(&issued.record, "leaked\nkey 7 revoked", now).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {

@@ -35,6 +35,21 @@ const KEY_PREFIX_BYTES_MAX: usize = 40;
 ///
 /// `Debug` prints neither digest nor metadata. To show a record to people, use
 /// [`public`](Self::public).
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// // From a store's columns:
+/// let digest: Digest = issued.record.digest.to_string().parse()?;
+/// let mut record = KeyRecord::new(issued.record.id, digest, "acme_1AbC", "Acme", now)?;
+/// record.permissions = PermissionSet::new(["invoices:read"])?;
+/// record.replaced_by = Some("1AbCdEfGhIjKlMnO".parse()?);
+/// assert_eq!(record.check().unwrap_err().kind(), ErrorKind::Record, "its overlap has no end");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyRecord {
@@ -90,6 +105,20 @@ pub struct KeyRecord {
 }
 
 /// Whether a key may be used at all.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// assert_eq!(issued.record.status, Status::Active);
+/// let revoked = revoke(&issued.record, "leaked in a log", now)?.record;
+/// assert_eq!(revoked.status.as_str(), "revoked");
+/// assert!(matches!(revoked.status, Status::Revoked { at, .. } if at == now));
+/// assert!(suspend(&revoked, now).is_err(), "a revocation is final");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -217,6 +246,19 @@ impl KeyRecord {
 }
 
 /// A record for display; it prints and serialises without the digest.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let shown = format!("{:?}", issued.record.public());
+/// assert!(shown.contains("Acme"));
+/// let digest = issued.record.digest.to_string();
+/// assert!(!shown.contains(digest.trim_start_matches("sha256:")));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct PublicRecord<'r>(pub(crate) &'r KeyRecord);
 

@@ -10,6 +10,24 @@ use crate::time::UnixMillis;
 /// It is kept per [lineage](KeyRecord::lineage), so that a rotation gives no second
 /// allowance. A store writes it back with compare-and-set: two decisions at once must not
 /// spend the same use.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(1)?, &mut SysRng, now)?;
+/// # let verifier = Verifier::new(format);
+/// let mut usage = Usage::of(&issued.record); // or as the store has it, by the record's lineage
+/// let mut verify = || {
+///     let (key, record) = (issued.key.expose().as_bytes(), Some(&issued.record));
+///     verifier.verify(key, record, &Request::new(), &mut usage, now)
+/// };
+/// assert!(verify().is_allow());
+/// assert_eq!(verify().denial().unwrap().code(), DenialCode::UsesSpent);
+/// assert_eq!(usage.remaining, Some(0));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
