@@ -7,6 +7,17 @@ use http::HeaderMap;
 use keystile::Networks;
 
 /// What a server knows of the connection that a request came over.
+///
+/// ```
+/// use keystile::Networks;
+/// use keystile_http::Connection;
+///
+/// let connection = Connection::plain("::ffff:10.0.0.7".parse()?);
+/// assert!(connection.is_from(&Networks::new(["10.0.0.0/8"])?));
+/// assert!(!connection.is_from(&Networks::new(["192.0.2.0/24"])?));
+/// assert!(!connection.is_encrypted);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {

@@ -36,6 +36,21 @@ pub struct CredentialHeaders {
 
 /// Which headers [`CredentialHeaders::extract`] saw, so that
 /// [`CredentialHeaders::remove`] need not look for them again: that costs more.
+///
+/// ```
+/// use http::HeaderMap;
+/// use keystile_http::CredentialHeaders;
+///
+/// let credentials = CredentialHeaders::new();
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-api-key", "acme_live_1".parse()?);
+/// headers.insert("authorization", "Digest username=\"ops\"".parse()?);
+/// let (_, carriers) = credentials.extract(&headers).unwrap();
+/// credentials.remove(&mut headers, carriers);
+/// assert!(!headers.contains_key("x-api-key"));
+/// assert!(headers.contains_key("authorization"), "it carries no key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Carriers {
     has_authorization: bool,

@@ -20,6 +20,33 @@ const INVALID_KEYS_PER_MINUTE: u32 = 60;
 ///
 /// Lookups are throttled for addresses that have sent too many invalid keys; see
 /// [`InvalidKeyLimit`]. The [crate] has an example.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::sync::Arc;
+/// # use http::HeaderMap;
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = Issuer::new(format.clone()).issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile_http::{Gate, RequestContext};
+///
+/// let gate = Gate::new(authenticator);
+/// let mut headers = HeaderMap::new();
+/// let context = RequestContext::new(&headers, Request::new(), None, now);
+/// assert_eq!(gate.check(&context).await.unwrap_err().code(), "missing_credential");
+///
+/// headers.insert("x-api-key", issued.key.expose().parse()?);
+/// let context = RequestContext::new(&headers, Request::new(), None, now);
+/// let passed = gate.check(&context).await.unwrap();
+/// assert_eq!(&*passed.record.client_name, "Acme");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Gate<C> {
     checker: C,
     credentials: CredentialHeaders,

@@ -10,6 +10,42 @@ use crate::credential::Carriers;
 use crate::rejection::{Rejection, TOO_MANY_INVALID_KEYS};
 
 /// What a gate decided from memory.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::sync::Arc;
+/// # use http::HeaderMap;
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = Issuer::new(format.clone()).issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile_http::{Gate, GateOutcome, RequestContext};
+///
+/// let gate = Gate::new(authenticator);
+/// let mut headers = HeaderMap::new();
+/// headers.insert("authorization", format!("Bearer {}", issued.key.expose()).parse()?);
+/// let context = RequestContext::new(&headers, Request::new(), None, now);
+/// let status = match gate.try_check(&context) {
+///     GateOutcome::Passed(_) => 200,
+///     GateOutcome::Denied(_) => 401,
+///     // The first request of a key: its record is not cached yet.
+///     GateOutcome::NeedsStore => match gate.check_with_store(&context).await {
+///         Ok(_) => 200,
+///         Err(_) => 401,
+///     },
+/// };
+/// assert_eq!(status, 200);
+///
+/// let without = HeaderMap::new();
+/// let context = RequestContext::new(&without, Request::new(), None, now);
+/// assert!(matches!(gate.try_check(&context), GateOutcome::Denied(_)), "no store is needed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "an outcome that is not looked at lets every request pass"]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
@@ -23,6 +59,34 @@ pub enum GateOutcome {
 }
 
 /// A request that may pass.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::sync::Arc;
+/// # use http::HeaderMap;
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = Issuer::new(format.clone()).issue(&IssueRequest::new("Acme")?.uses(3)?, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile_http::{Gate, RequestContext};
+///
+/// let gate = Gate::new(authenticator);
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-api-key", issued.key.expose().parse()?);
+/// let context = RequestContext::new(&headers, Request::new(), None, now);
+/// let passed = gate.check(&context).await.unwrap();
+/// assert_eq!(passed.allowed.remaining_uses, Some(2));
+/// assert_eq!(passed.record.id, issued.record.id);
+///
+/// gate.credentials().remove(&mut headers, passed.carriers);
+/// assert!(headers.is_empty(), "the service does not get the key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Passed {
@@ -35,6 +99,35 @@ pub struct Passed {
 }
 
 /// A request that is denied, and what the response to it needs.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::sync::Arc;
+/// # use http::HeaderMap;
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = Issuer::new(format.clone()).issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile::{Requirement, StatusPolicy};
+/// use keystile_http::{Gate, RequestContext};
+///
+/// let gate = Gate::new(authenticator);
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-api-key", issued.key.expose().parse()?);
+/// let write = Requirement::parse("write")?;
+/// let context = RequestContext::new(&headers, Request::new().requires(&write), None, now);
+/// let denied = gate.check(&context).await.unwrap_err();
+/// assert_eq!(denied.code(), "permission_missing");
+/// assert_eq!(denied.denial().missing(&write).collect::<Vec<_>>(), ["write"]);
+/// let rejection = denied.rejection(StatusPolicy::Rfc9110, Some(&write));
+/// assert_eq!(rejection.status(), 403);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a denied request must be answered with its rejection"]
 pub struct Denied {
     denial: Box<Denial>,

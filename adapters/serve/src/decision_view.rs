@@ -8,6 +8,20 @@ use crate::rfc3339::rfc3339;
 
 /// A decision. All fields are always present; what does not apply is null, and `missing` is
 /// empty. Nothing about a key is disclosed before its secret is verified.
+///
+/// ```
+/// use keystile::{Cause, Decision, Denial, StatusPolicy};
+/// use keystile_serve::DecisionView;
+///
+/// let decision = Decision::Deny(Denial::new(Cause::UnknownKey));
+/// let view = DecisionView::new(&decision, None, None, StatusPolicy::Rfc9110);
+/// let json = serde_json::to_value(&view)?;
+/// assert_eq!(json["decision"], "deny");
+/// assert_eq!(json["code"], "invalid_key");
+/// assert_eq!(json["status"], 401);
+/// assert!(json["key_id"].is_null());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DecisionView {
     /// `allow` or `deny`.

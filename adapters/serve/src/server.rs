@@ -28,6 +28,38 @@ use crate::settings::{Limits, Settings};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The HTTP service: all routes for one authenticator.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use keystile::{KeyFormat, Verifier};
+/// use keystile_serve::{Service, Settings};
+/// use keystile_store::{Authenticator, MemoryStore};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::{TcpListener, TcpStream};
+///
+/// let verifier = Verifier::new(KeyFormat::any_structured());
+/// let authenticator = Authenticator::builder(Arc::new(MemoryStore::new()), verifier).build()?;
+/// let service = Service::new(authenticator, Settings::new()?);
+/// assert!(service.document()?.contains("/v1/verify"));
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let address = listener.local_addr()?;
+/// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+/// let served = tokio::spawn(service.serve(listener, async { drop(stopped.await) }));
+///
+/// // The admin API refuses a request without a key.
+/// let mut client = TcpStream::connect(address).await?;
+/// client.write_all(b"GET /v1/keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+/// let mut response = String::new();
+/// client.read_to_string(&mut response).await?;
+/// assert!(response.starts_with("HTTP/1.1 401 "));
+/// assert!(response.contains(r#""code":"missing_credential""#));
+/// drop(stop);
+/// served.await??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Service {
     backend: Arc<dyn Backend>,
     router: Router,

@@ -5,6 +5,18 @@ use core::time::Duration;
 use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 
 /// The settings of the service.
+///
+/// ```
+/// use keystile::{KeyFormat, Millis, Networks, RateLimit};
+/// use keystile_serve::Settings;
+///
+/// let mut settings = Settings::new()?;
+/// settings.format = KeyFormat::structured("acme")?;
+/// settings.trusted_proxies = Networks::new(["10.0.0.0/8"])?;
+/// settings.invalid_keys = Some(RateLimit::new(20, Millis::from_secs(60))?);
+/// assert!(Networks::new(["10.0.0.1/8"]).is_err(), "an address in a network is not the network");
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
@@ -22,6 +34,17 @@ pub struct Settings {
 }
 
 /// Limits on the resources that clients can use.
+///
+/// ```
+/// use core::time::Duration;
+/// use keystile_serve::{Limits, Settings};
+///
+/// let mut settings = Settings::new()?;
+/// settings.limits.connections = 10_000;
+/// settings.limits.request = Duration::from_secs(5);
+/// assert_eq!(settings.limits.body_bytes, Limits::default().body_bytes);
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {

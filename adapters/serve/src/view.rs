@@ -8,6 +8,22 @@ use utoipa::ToSchema;
 use crate::rfc3339::rfc3339;
 
 /// A key, without its text and its digest. Times are RFC 3339 in UTC.
+///
+/// ```
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_serve::KeyView;
+///
+/// let revoked = keystile::revoke(&issued.record, "leaked in a log", now)?.record;
+/// let json = serde_json::to_value(KeyView::new(&revoked, now))?;
+/// assert_eq!(json["status"], "revoked");
+/// assert_eq!(json["live"], false);
+/// assert_eq!(json["revoked_at"], "2026-09-21T14:13:20.000Z");
+/// assert!(json.get("digest").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
     /// The public id.
@@ -69,6 +85,21 @@ enum Metadata {
 }
 
 /// An entry of the audit log.
+///
+/// ```
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_serve::EventView;
+///
+/// let event = keystile::revoke(&issued.record, "leaked in a log", now)?.event;
+/// let json = serde_json::to_value(EventView::new(7, &event))?;
+/// assert_eq!(json["number"], 7);
+/// assert_eq!(json["kind"], "revoked");
+/// assert_eq!(json["reason"], "leaked in a log");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
     number: u64,

@@ -87,6 +87,32 @@ pub struct Authenticator<S> {
 }
 
 /// A decision, and whose key it was made on.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use std::sync::Arc;
+/// use keystile::DenialCode;
+/// use keystile_store::{Authenticator, MemoryStore};
+///
+/// let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
+/// keys.save_issued(&issued).await?;
+/// let key = issued.key.expose().as_bytes();
+/// let answer = keys.check(key, &Request::new(), now).await;
+/// assert!(answer.decision.is_allow());
+/// assert_eq!(&*answer.record.unwrap().client_name, "Acme");
+///
+/// keys.stop().await?; // from now on it decides nothing
+/// let answer = keys.check(key, &Request::new(), now).await;
+/// assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::StoreUnavailable);
+/// assert!(answer.record.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "an answer that is ignored protects nothing"]
 #[non_exhaustive]
@@ -101,11 +127,59 @@ pub struct Answer {
 }
 
 /// Memory cannot answer a check: [`Authenticator::check`] can, with the store.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use std::sync::Arc;
+/// use keystile_store::{Authenticator, MemoryStore};
+///
+/// # let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
+/// # let key = issued.key.expose().as_bytes();
+/// // No store is needed to deny a text that is not a key.
+/// assert!(!keys.try_check(b"acme_invented", &Request::new(), now).unwrap().decision.is_allow());
+/// let answer = match keys.try_check(key, &Request::new(), now) {
+///     Ok(answer) => answer,
+///     Err(_pending) => keys.check(key, &Request::new(), now).await,
+/// };
+/// assert!(!answer.decision.is_allow(), "the store has no such key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "the request is not decided yet"]
 pub struct Pending(());
 
 /// What an authenticator has done, and what is waiting.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use std::sync::Arc;
+/// use keystile_store::{Authenticator, MemoryStore};
+///
+/// # let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
+/// # let key = issued.key.expose().as_bytes();
+/// let answer = keys.check(b"acme_invented", &Request::new(), now).await;
+/// assert!(!answer.decision.is_allow());
+/// assert_eq!(keys.stats().fetches, 0, "a text that is not a key is denied without the store");
+///
+/// let answer = keys.check(key, &Request::new(), now).await;
+/// assert!(!answer.decision.is_allow(), "the store has no such key");
+/// let stats = keys.stats();
+/// assert!(stats.fetches > 0);
+/// assert_eq!(stats.keyring.entries, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthenticatorStats {

@@ -13,6 +13,30 @@ use crate::verbs::TRIES_MAX;
 const LAST_USE_INTERVAL: Millis = Millis::from_secs(60);
 
 /// A decision, and the record that it is based on.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// use keystile_store::{check, save_issued, suspend, MemoryStore};
+///
+/// # let store = MemoryStore::new();
+/// # let verifier = Verifier::new(format);
+/// let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let key = issued.key.expose().as_bytes();
+/// let checked = check(&store, &verifier, key, &Request::new(), now).await?;
+/// assert!(checked.record.is_none(), "it was not saved, so its secret cannot be verified");
+///
+/// save_issued(&store, &issued).await?;
+/// suspend(&store, &issued.record.id, now).await?;
+/// let checked = check(&store, &verifier, key, &Request::new(), now).await?;
+/// assert!(!checked.decision.is_allow());
+/// assert_eq!(&*checked.record.unwrap().client_name, "Acme", "for the log");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Checked {

@@ -4,6 +4,32 @@ use core::error::Error as StdError;
 use core::fmt;
 
 /// Why a store operation failed. Its messages contain no key and no digest.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// use keystile_store::{suspend, MemoryStore, StoreError};
+///
+/// /// The HTTP status for a failure of an admin's request.
+/// fn status(error: &StoreError) -> u16 {
+///     match error {
+///         StoreError::NotFound => 404,
+///         StoreError::Stale | StoreError::Duplicate => 409,
+///         StoreError::Refused(_) => 422,
+///         _ => 503,
+///     }
+/// }
+///
+/// let unknown = "1AbCdEfGhIjKlMnO".parse()?;
+/// let error = suspend(&MemoryStore::new(), &unknown, now).await.unwrap_err();
+/// assert_eq!(status(&error), 404);
+/// assert_eq!(error.to_string(), "there is no such key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -36,6 +62,21 @@ pub enum StoreError {
 }
 
 /// Why a store could not be used.
+///
+/// ```
+/// use std::io;
+/// use keystile_store::{StoreError, UnavailableKind};
+///
+/// let source = io::Error::from(io::ErrorKind::TimedOut);
+/// let error = StoreError::unavailable_because(UnavailableKind::Late, source);
+/// let advice = match error.unavailable_kind() {
+///     Some(UnavailableKind::NoTables) => "create them by migrate()",
+///     Some(UnavailableKind::Late | UnavailableKind::Unreachable) => "try again later",
+///     _ => "ask the operator",
+/// };
+/// assert_eq!(advice, "try again later");
+/// assert_eq!(StoreError::Stale.unavailable_kind(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnavailableKind {
@@ -105,6 +146,34 @@ impl StoreError {
 }
 
 /// Where a stored row is damaged, and what was expected there; not what was found.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # #[cfg(feature = "sqlite")] {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("keys.db");
+/// use keystile_store::{record, save_issued, SqliteStore, StoreError};
+///
+/// let store = SqliteStore::open(&path)?;
+/// store.migrate().await?;
+/// save_issued(&store, &issued).await?;
+/// let other_program = rusqlite::Connection::open(&path)?;
+/// other_program.execute("UPDATE api_keys SET environment = 'Live!'", [])?;
+///
+/// let Err(StoreError::Corrupt(row)) = record(&store, &issued.record.id).await else {
+///     panic!("an environment is lower case letters and digits");
+/// };
+/// assert_eq!((row.row, row.column), (1, "environment"));
+/// assert!(!row.to_string().contains("Live!"), "only what was expected");
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CorruptRow {

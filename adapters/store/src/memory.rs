@@ -11,6 +11,28 @@ use crate::store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
 /// A store in memory. Its records are lost when it is dropped.
 ///
 /// It behaves as a store on disk does. One lock protects all of it.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_store::{check, save_issued, MemoryStore, StoreError};
+///
+/// let store = MemoryStore::new();
+/// save_issued(&store, &issued).await?;
+/// assert!(matches!(save_issued(&store, &issued).await, Err(StoreError::Duplicate)));
+///
+/// let verifier = Verifier::new(format);
+/// let key = issued.key.expose().as_bytes();
+/// assert!(check(&store, &verifier, key, &Request::new(), now).await?.decision.is_allow());
+/// let other = MemoryStore::new(); // knows nothing of it
+/// assert!(!check(&other, &verifier, key, &Request::new(), now).await?.decision.is_allow());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,

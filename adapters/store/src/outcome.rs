@@ -4,6 +4,28 @@ use keystile::KeyRecord;
 
 /// The record of a key after a verb, and whether the verb changed it. In both cases the key
 /// has the requested status.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_store::{revoke, save_issued, MemoryStore, Outcome, StoreError};
+///
+/// let store = MemoryStore::new();
+/// let unknown = revoke(&store, &issued.record.id, "leaked", now).await;
+/// assert!(matches!(unknown, Err(StoreError::NotFound)));
+///
+/// save_issued(&store, &issued).await?;
+/// let first = revoke(&store, &issued.record.id, "leaked", now).await?;
+/// assert!(first.is_changed());
+/// let again = revoke(&store, &issued.record.id, "another reason", now).await?;
+/// assert!(matches!(again, Outcome::Unchanged(record) if record == *first.record()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
 pub enum Outcome {

@@ -15,6 +15,29 @@ pub const PAGE_MAX: usize = 1_000;
 /// call from many tasks and processes at once. Texts are compared byte by byte: case matters,
 /// and there are no wildcards. The `conformance` module tests an implementation for all of
 /// this.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use keystile_store::{Filter, MemoryStore, Page, Store, StoreError};
+///
+/// /// The names of all clients, from any store.
+/// async fn clients(store: &impl Store) -> Result<Vec<String>, StoreError> {
+///     let mut names = Vec::new();
+///     let mut page = Page::first(100);
+///     loop {
+///         let records = store.list(&Filter::default(), page).await?;
+///         names.extend(records.iter().map(|record| record.client_name.to_string()));
+///         match records.last() {
+///             Some(last) => page = page.after(last.id),
+///             None => return Ok(names),
+///         }
+///     }
+/// }
+///
+/// assert!(clients(&MemoryStore::new()).await?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait Store: Send + Sync {
     /// The record for a presented key, with the current `remaining_uses`.
     fn find(
@@ -158,6 +181,29 @@ impl Filter {
 }
 
 /// A part of a list.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_store::{save_issued, Filter, MemoryStore, Page, Store, StoreError};
+///
+/// let store = MemoryStore::new();
+/// save_issued(&store, &issued).await?;
+/// let first = store.list(&Filter::default(), Page::first(10)).await?;
+/// assert_eq!(first.len(), 1);
+/// let next = Page::first(10).after(first[0].id);
+/// assert!(store.list(&Filter::default(), next).await?.is_empty());
+///
+/// let unknown = Page::first(10).after("1AbCdEfGhIjKlMnO".parse()?);
+/// let refused = store.list(&Filter::default(), unknown).await;
+/// assert!(matches!(refused, Err(StoreError::NotFound)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Page {
@@ -185,6 +231,26 @@ impl Page {
 }
 
 /// Changes that are written together or not at all.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_store::{save_issued, Batch, MemoryStore, Store, StoreError};
+///
+/// let store = MemoryStore::new();
+/// save_issued(&store, &issued).await?;
+/// let suspended = Batch::of(&keystile::suspend(&issued.record, now)?);
+/// let revoked = Batch::of(&keystile::revoke(&issued.record, "leaked", now)?);
+/// store.commit(&suspended).await?;
+/// // The revocation was made from the record before that change: read it again first.
+/// assert!(matches!(store.commit(&revoked).await, Err(StoreError::Stale)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Batch {
@@ -232,6 +298,28 @@ impl Batch {
 }
 
 /// A request to spend what a decision requires.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issuer = Issuer::new(format.clone());
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(5)?, &mut SysRng, now)?;
+/// use keystile::Usage;
+/// use keystile_store::{save_issued, MemoryStore, SpendRequest, Store};
+///
+/// let store = MemoryStore::new();
+/// save_issued(&store, &issued).await?;
+/// let before = store.usage(&issued.record.lineage).await?;
+/// let after = Usage::new(before.rate, Some(4));
+/// let request = SpendRequest::new(&issued.record, before, after);
+/// assert!(store.spend(&request).await?);
+/// // Another request that was decided at the same time must be decided again.
+/// assert!(!store.spend(&request).await?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SpendRequest {

@@ -13,6 +13,35 @@ type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 
 pin_project! {
     /// The response of an [`ApiKeyService`](crate::ApiKeyService).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::convert::Infallible;
+    /// # use std::sync::Arc;
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+    /// # use keystile_store::{Authenticator, MemoryStore};
+    /// # use tower::{Layer, ServiceExt, service_fn};
+    /// # let now = UnixMillis::now()?;
+    /// # let format = KeyFormat::structured("acme")?;
+    /// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+    /// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+    /// # authenticator.save_issued(&issued).await?;
+    /// use keystile_tower::{ApiKeyLayer, ResponseFuture};
+    /// use tower::Service;
+    ///
+    /// let hello = service_fn(|_: Request<()>| {
+    ///     core::future::ready(Ok::<_, Infallible>(Response::new(Bytes::from("hello"))))
+    /// });
+    /// let mut service = ApiKeyLayer::new(authenticator).layer(hello);
+    /// let response: ResponseFuture<_, Bytes, Infallible> = service.call(Request::get("/").body(())?);
+    /// assert_eq!(response.await?.status(), 401, "there is no key in the request");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub struct ResponseFuture<F, R, E> {
         // Set if the request went on to the service.
         #[pin]

@@ -69,6 +69,37 @@ impl<S, I> Layer<I> for ApiKeyLayer<S> {
 }
 
 /// A service inside an [`ApiKeyLayer`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::convert::Infallible;
+/// # use std::sync::Arc;
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # let now = UnixMillis::now()?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+/// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile_tower::{ApiKeyLayer, ApiKeyService};
+///
+/// let hello = service_fn(|_: Request<()>| {
+///     core::future::ready(Ok::<_, Infallible>(Response::new(Bytes::from("hello"))))
+/// });
+/// let service: ApiKeyService<_, _> = ApiKeyLayer::new(authenticator).layer(hello);
+///
+/// let request = Request::get("/").header("x-api-key", issued.key.expose()).body(())?;
+/// assert_eq!(service.clone().oneshot(request).await?.status(), 200);
+/// let without_key = Request::get("/").body(())?;
+/// assert_eq!(service.oneshot(without_key).await?.status(), 401);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct ApiKeyService<S, I> {
     inner: I,
     guard: Guard<S>,

@@ -30,6 +30,41 @@ pub fn require(requirement: &str) -> Result<RequireLayer, Error> {
 }
 
 /// See [`require`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::convert::Infallible;
+/// # use std::sync::Arc;
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # let now = UnixMillis::now()?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+/// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile::Requirement;
+/// use keystile_tower::{ApiKeyLayer, RequireLayer};
+///
+/// let hello = service_fn(|_: Request<()>| {
+///     core::future::ready(Ok::<_, Infallible>(Response::new(Bytes::from("hello"))))
+/// });
+/// let keys = ApiKeyLayer::new(authenticator);
+/// let status = async |permission: &str| {
+///     let inner = RequireLayer::new(Requirement::parse(permission)?).layer(hello);
+///     let request = Request::get("/").header("x-api-key", issued.key.expose()).body(())?;
+///     let response = keys.layer(inner).oneshot(request).await?;
+///     Ok::<_, Box<dyn std::error::Error>>(response.status())
+/// };
+/// assert_eq!(status("read").await?, 200);
+/// assert_eq!(status("read AND write").await?, 403);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequireLayer(Arc<Requirement>);
 
@@ -53,6 +88,36 @@ impl<I> Layer<I> for RequireLayer {
 }
 
 /// A service inside a [`RequireLayer`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::convert::Infallible;
+/// # use std::sync::Arc;
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # let now = UnixMillis::now()?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+/// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile_tower::{ApiKeyLayer, require};
+///
+/// let hello = service_fn(|_: Request<()>| {
+///     core::future::ready(Ok::<_, Infallible>(Response::new(Bytes::from("hello"))))
+/// });
+/// // Without an `ApiKeyLayer` around it, no key was verified, so nothing passes.
+/// let service = require("read")?.layer(hello);
+/// let request = Request::get("/").header("x-api-key", issued.key.expose()).body(())?;
+/// assert_eq!(service.oneshot(request).await?.status(), 401);
+/// assert!(require("read and write").is_err(), "the keyword is `AND`");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequireService<I> {
     inner: I,
@@ -98,6 +163,36 @@ where
 
 pin_project! {
     /// The response of a [`RequireService`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::convert::Infallible;
+    /// # use std::sync::Arc;
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+    /// # use keystile_store::{Authenticator, MemoryStore};
+    /// # use tower::{Layer, ServiceExt, service_fn};
+    /// # let now = UnixMillis::now()?;
+    /// # let format = KeyFormat::structured("acme")?;
+    /// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+    /// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+    /// # authenticator.save_issued(&issued).await?;
+    /// use keystile_tower::{RequireFuture, require};
+    ///
+    /// let hello = service_fn(|_: Request<()>| {
+    ///     core::future::ready(Ok::<_, Infallible>(Response::new(Bytes::from("hello"))))
+    /// });
+    /// use tower::Service;
+    ///
+    /// let mut service = require("read")?.layer(hello);
+    /// let response: RequireFuture<_> = service.call(Request::get("/").body(())?);
+    /// assert_eq!(response.await?.status(), 401, "no key was verified");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]

@@ -8,6 +8,43 @@ use keystile_http::{Passed, Rejection};
 /// It has no part of the secret, and can be logged. With the feature `axum` it is an
 /// extractor; so is `Option<VerifiedKey>`, for routes whose layer is
 /// [`optional`](crate::ApiKeyLayer::optional).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::convert::Infallible;
+/// # use std::sync::Arc;
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+/// # use keystile_store::{Authenticator, MemoryStore};
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # let now = UnixMillis::now()?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let request = IssueRequest::new("Acme")?.permissions(["read"])?;
+/// # let issued = Issuer::new(format.clone()).issue(&request, &mut SysRng, now)?;
+/// # let store = Arc::new(MemoryStore::new());
+/// # let authenticator = Authenticator::builder(store, Verifier::new(format)).build()?;
+/// # authenticator.save_issued(&issued).await?;
+/// use keystile::Requirement;
+/// use keystile_tower::{ApiKeyLayer, VerifiedKey};
+///
+/// let write = Arc::new(Requirement::parse("write")?);
+/// let service = ApiKeyLayer::new(authenticator).layer(service_fn(move |request: Request<()>| {
+///     let key: &VerifiedKey = request.extensions().get().expect("the layer sets it");
+///     let response = match (request.uri().path(), key.require(&write)) {
+///         ("/drafts/publish", Err(rejection)) => rejection.into_response(),
+///         _ => Response::new(Bytes::from(format!("hello, {}", key.client_name()))),
+///     };
+///     core::future::ready(Ok::<_, Infallible>(response))
+/// }));
+/// let get = |path: &str| Request::get(path).header("x-api-key", issued.key.expose()).body(());
+/// let response = service.clone().oneshot(get("/drafts")?).await?;
+/// assert_eq!(response.body(), "hello, Acme");
+/// let response = service.oneshot(get("/drafts/publish")?).await?;
+/// assert_eq!(response.status(), 403);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct VerifiedKey {
     passed: Passed,

@@ -26,6 +26,27 @@ const FETCHES_MAX: usize = 65_536;
 
 /// How an [`Authenticator`] is set up: a keyring as [`KeyringBuilder`] has it; 64 fetches
 /// at once, of 5 s at most; changes are read each second, last uses are recorded every 5 s.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use core::time::Duration;
+/// use std::sync::Arc;
+/// use keystile::{KeyFormat, Millis, Verifier};
+/// use keystile_store::{Authenticator, MemoryStore, StoreError};
+///
+/// let verifier = Verifier::new(KeyFormat::structured("acme")?);
+/// let builder = || Authenticator::builder(Arc::new(MemoryStore::new()), verifier.clone());
+/// let keys = builder()
+///     .capacity(1_000_000)
+///     .ttl(Millis::from_secs(60))
+///     .store_timeout(Duration::from_secs(2))
+///     .build()?;
+///
+/// let without_ttl = builder().ttl(Millis::ZERO).build();
+/// assert!(matches!(without_ttl, Err(StoreError::Refused(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "it does nothing until it is built"]
 #[derive(Debug)]
 pub struct AuthenticatorBuilder<S> {

@@ -15,6 +15,20 @@ const TRIES_MAX: u32 = 5;
 /// The limit on a store's connections, and its timeouts.
 ///
 /// A call that exceeds a timeout returns [`StoreError::Unavailable`].
+///
+/// ```
+/// use core::time::Duration;
+/// use keystile_store::{PostgresOptions, PostgresStore, UnavailableKind};
+///
+/// let mut options = PostgresOptions::default();
+/// options.connections_max = 40;
+/// options.statement_timeout = Duration::from_secs(3);
+/// let store = PostgresStore::open_with("postgres://keystile@localhost/keys", &options)?;
+///
+/// let refused = PostgresStore::open_with("mysql://localhost/keys", &options).unwrap_err();
+/// assert_eq!(refused.unavailable_kind(), Some(UnavailableKind::Url));
+/// # Ok::<(), keystile_store::StoreError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PostgresOptions {
