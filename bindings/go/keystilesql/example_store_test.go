@@ -1,0 +1,30 @@
+package keystilesql_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/keystilesql"
+	_ "modernc.org/sqlite"
+)
+
+func ExampleStore() {
+	ctx := context.Background()
+	db := keystile.Must(sql.Open("sqlite", ":memory:"))
+	db.SetMaxOpenConns(1) // the database lasts as long as its connection
+	defer db.Close()
+	var store *keystilesql.Store = keystilesql.SQLite(db)
+	_, err := store.LastEvent(ctx)
+	fmt.Println(err != nil) // there are no tables yet
+
+	fmt.Println(keystile.Must(store.Migrate(ctx)) > 0)
+	fmt.Println(store.Migrate(ctx)) // nothing is left to do
+	fmt.Println(store.LastEvent(ctx))
+	// Output:
+	// true
+	// true
+	// 0 <nil>
+	// 0 <nil>
+}
