@@ -21,7 +21,8 @@ usage: cargo xtask test [--require-all] [--only STEP...]
   --only STEP...  run only these steps
 
   test            runs every check of the project, or the named steps
-  header          writes include/keystile.h from the source of the C crate
+  header          writes include/keystile.h from the source of the C crate, and the copies
+                  of it and of the licences that packages contain
   install         installs the C library and its header under a prefix
   abi-baseline    writes the ABI that later versions are compared with
   bench-capi      measures a cached check from C and from Rust

@@ -65,10 +65,12 @@ pub(crate) fn run(workspace: &Workspace) -> TaskResult {
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    // What a package depends on is taken from a registry in the target folder. The archives
-    // are built in the same target folder as everything else, so that they share the
-    // dependencies that are compiled already.
-    workspace.cargo("fetch --locked")?; // without it, the index would be asked for each package
+    // `cargo publish --workspace --dry-run` does the same, but needs the network: it asks the
+    // registry which versions are taken. Here, packages find each other in a registry in the
+    // target folder, and everything else was fetched. Without `--no-verify`, since only a
+    // build finds a file that was left out, such as a migration. It uses the target folder of
+    // the workspace, so that dependencies are compiled only once.
+    workspace.cargo("fetch --locked")?;
     let mut cargo = workspace.command("cargo");
     cargo.args(["package", "--workspace", "--allow-dirty", "--offline"]);
     for name in others {
@@ -92,7 +94,8 @@ fn members(workspace: &Workspace) -> Result<(Vec<Package>, Vec<String>), String>
     let metadata: Value =
         serde_json::from_str(&metadata).map_err(|error| format!("metadata: {error}"))?;
     let (mut packages, mut others) = (Vec::new(), Vec::new());
-    for member in metadata["packages"].as_array().into_iter().flatten() {
+    let list = metadata.get("packages").and_then(Value::as_array);
+    for member in list.into_iter().flatten() {
         let name = member["name"].as_str().unwrap_or_default().to_owned();
         let manifest = Path::new(member["manifest_path"].as_str().unwrap_or_default());
         // `publish = false` is an empty list of registries.
@@ -146,12 +149,15 @@ fn unexpected_files(list: &str) -> Vec<String> {
 fn missing_metadata(package: &Value) -> Vec<String> {
     let mut faults: Vec<String> = METADATA
         .iter()
-        .filter(|field| package[**field].as_str().is_none_or(str::is_empty))
+        .filter(|field| {
+            let value = package.get(field).and_then(Value::as_str);
+            value.is_none_or(str::is_empty)
+        })
         .map(|field| format!("expected `{field}` in the manifest"))
         .collect();
     for list in ["keywords", "categories"] {
-        let words = package[list].as_array().map_or(&[][..], Vec::as_slice);
-        if !(1..=KEYWORDS_MAX).contains(&words.len()) {
+        let words = package.get(list).and_then(Value::as_array);
+        if !(1..=KEYWORDS_MAX).contains(&words.map_or(0, Vec::len)) {
             faults.push(format!("expected 1 to {KEYWORDS_MAX} {list}"));
         }
     }

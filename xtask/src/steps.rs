@@ -20,6 +20,8 @@ pub(crate) struct Step {
 pub(crate) enum Need {
     /// A subcommand of Cargo, and how to install it.
     Cargo(&'static str, &'static str),
+    /// A minor version of Cargo 1, or a later one.
+    CargoVersion(u32),
     /// A program that accepts `--version`, and its Debian package.
     Program(&'static str, &'static str),
     /// The programs of PostgreSQL's server, in the search path or where Debian installs them.
@@ -44,6 +46,11 @@ impl Need {
                 let found = succeeds(workspace.command("cargo").args([subcommand, "--version"]));
                 (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
             }
+            Self::CargoVersion(minor) => {
+                let version = workspace.cargo_output("--version").unwrap_or_default();
+                (cargo_minor(&version) < Some(*minor))
+                    .then(|| format!("Cargo is older than 1.{minor}; try `rustup update`"))
+            }
             Self::Program(program, package) => {
                 let found = succeeds(workspace.command(program).arg("--version"));
                 (!found)
@@ -63,6 +70,12 @@ impl Need {
             Self::Go => golang::missing(workspace),
         }
     }
+}
+
+/// The minor version in the output of `cargo --version`.
+fn cargo_minor(version: &str) -> Option<u32> {
+    let number = version.split_whitespace().nth(1)?;
+    number.split('.').nth(1)?.parse().ok()
 }
 
 const GCC: Need = Need::Program("gcc", "gcc");
@@ -234,7 +247,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "publish",
         about: "each crate's package is complete, and builds from what is in it",
-        needs: &[],
+        // Earlier ones cannot package crates that depend on each other.
+        needs: &[Need::CargoVersion(90)],
         included_in: None,
         run: publish::run,
     },
@@ -375,6 +389,22 @@ mod tests {
                 step.name
             );
         }
+    }
+
+    #[test]
+    fn the_version_of_cargo_is_read() {
+        assert_eq!(
+            cargo_minor("cargo 1.95.0 (f2d3ce0bd 2026-03-21)\n"),
+            Some(95)
+        );
+        assert_eq!(cargo_minor("cargo 1.97.0-nightly\n"), Some(97));
+        assert_eq!(cargo_minor(""), None);
+        let reason = Need::CargoVersion(9_999).missing(&Workspace::here());
+        assert_eq!(
+            reason.as_deref(),
+            Some("Cargo is older than 1.9999; try `rustup update`")
+        );
+        assert_eq!(Need::CargoVersion(89).missing(&Workspace::here()), None);
     }
 
     #[test]
