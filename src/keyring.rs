@@ -143,6 +143,12 @@ pub use uses::Use;
 /// };
 /// assert!(decision.is_allow());
 /// assert_eq!(tenant.as_deref(), Some("tenant 7"));
+///
+/// let write = Requirement::parse("write")?;
+/// let Check::Decided(decision, tenant) = keyring.check(key, &Request::new().requires(&write), now) else {
+///     panic!("the record is cached");
+/// };
+/// assert!(!decision.is_allow() && tenant.is_none());
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Keyring<T = ()> {

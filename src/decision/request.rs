@@ -14,13 +14,27 @@ use crate::policy::requirement::Requirement;
 /// Setters take a value or an `Option` of it.
 ///
 /// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let wanted = IssueRequest::new("Acme")?.permissions(["read"])?.endpoints(["/api/metrics/*"])?;
+/// # let issued = Issuer::new(format.clone()).issue(&wanted, &mut SysRng, now)?;
+/// # let verifier = Verifier::new(format);
+/// # let verify = |request: &Request| {
+/// #     let (key, record) = (issued.key.expose().as_bytes(), Some(&issued.record));
+/// #     verifier.verify(key, record, request, &mut Usage::default(), now)
+/// # };
 /// use std::net::IpAddr;
-/// use keystile::{Requirement, Request};
 /// let read = Requirement::parse("read")?;
 /// let request = Request::new()
 ///     .requires(&read)
 ///     .endpoint("GET", "/api/metrics/cpu")
 ///     .address(IpAddr::from([192, 0, 2, 7]));
+/// assert!(verify(&request).is_allow());
+///
+/// // The key is restricted to endpoints, and this request has none.
+/// let denied = verify(&Request::new().requires(&read));
+/// assert_eq!(denied.denial().unwrap().code(), DenialCode::EndpointNotAllowed);
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

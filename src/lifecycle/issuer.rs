@@ -22,6 +22,10 @@ use crate::time::UnixMillis;
 /// let policy = RotationPolicy::default();
 /// let rotated = issuer.rotate(&issued.record, &[], &policy, &mut SysRng, now)?;
 /// assert_eq!(rotated.successor.lineage, issued.record.id);
+///
+/// let any = Issuer::new(KeyFormat::any_structured()); // it can read keys, and not write one
+/// let refused = any.issue(&IssueRequest::new("Acme Ltd")?, &mut SysRng, now);
+/// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Format);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -45,6 +45,7 @@ use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 /// let store = PostgresStore::open("postgres://keystile:secret@localhost/keys")?;
 /// store.migrate().await?;
 /// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
+/// assert!(PostgresStore::open("mysql://localhost/keys").is_err());
 ///
 /// let changed = store.subscribe(); // another process revokes a key …
 /// changed.notified().await;
