@@ -85,7 +85,7 @@ fn invocations(text: &str) -> Vec<Vec<&str>> {
     for line in joined {
         for part in line.split(['|', ';', ')', '&', '#', '>']) {
             let words: Vec<&str> = part.split([' ', '(', '"', '\'', '\\']).collect();
-            let at = words.iter().position(|word| *word == "keystile");
+            let at = words.iter().rposition(|word| *word == "keystile");
             // Elsewhere it is a user, a folder or a package.
             let is_run = |at: &usize| words[..*at].iter().all(|word| !is_other(word));
             if let Some(at) = at.filter(is_run) {
@@ -130,19 +130,18 @@ fn commands_in_the_pages_exist() {
 
 /// Programs that take `keystile` as an argument.
 fn is_other(word: &str) -> bool {
-    matches!(
-        word,
-        "install"
-            | "useradd"
-            | "chown"
-            | "cargo"
-            | "cd"
-            | "systemctl"
-            | "journalctl"
-            | "mv"
-            | "psql"
-            | "createdb"
-    )
+    const PROGRAMS: [&str; 9] = [
+        "cargo",
+        "cd",
+        "chown",
+        "createdb",
+        "install",
+        "pkg-config",
+        "psql",
+        "systemctl",
+        "useradd",
+    ];
+    PROGRAMS.contains(&word)
 }
 
 fn is_name(word: &str) -> bool {

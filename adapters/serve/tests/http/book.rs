@@ -77,7 +77,8 @@ fn the_reference_has_every_denial_with_its_statuses_and_no_other() {
     assert_eq!(documented, denials);
 }
 
-/// The codes that the service's own source gives a problem: the argument after its title.
+/// The codes in the source: the argument after the title of a problem, and those in the bodies
+/// of rejections.
 #[test]
 fn the_reference_has_every_other_code() {
     let page = read("docs/reference/errors.md");
@@ -85,8 +86,14 @@ fn the_reference_has_every_other_code() {
         .into_iter()
         .filter(|cells| cells[0].parse::<u16>().is_ok())
         .map(|cells| cells[1].clone())
+        .filter(|code| !code.starts_with("KEYSTILE_"))
         .collect();
     let mut codes = BTreeSet::new();
+    let rejection = read("adapters/http/src/rejection.rs");
+    let rejection = rejection.split("mod tests").next().unwrap();
+    for body in rejection.split(r#""code":""#).skip(1) {
+        codes.insert(body.split('"').next().unwrap().to_owned());
+    }
     for folder in ["adapters/serve/src", "adapters/http/src"] {
         let mut folders = vec![root().join(folder)];
         while let Some(folder) = folders.pop() {
