@@ -12,6 +12,7 @@ mod capi;
 mod dependencies;
 mod fuzz;
 mod golang;
+mod msrv;
 mod no_std;
 mod postgres;
 mod publish;

@@ -1,7 +1,7 @@
 //! The table of steps that `cargo xtask test` runs, in order.
 
 use crate::workspace::{TaskResult, Workspace, run, succeeds};
-use crate::{book, capi, dependencies, fuzz, golang, no_std, postgres, publish, serve};
+use crate::{book, capi, dependencies, fuzz, golang, msrv, no_std, postgres, publish, serve};
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Library(&'static str, &'static str),
     /// The source of the standard library.
     RustSource,
+    /// The oldest Rust version that the workspace names.
+    OldestRust,
     /// The Go toolchain.
     Go,
 }
@@ -67,6 +69,7 @@ impl Need {
                 (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
             }
             Self::RustSource => capi::missing_source(workspace),
+            Self::OldestRust => msrv::missing(workspace),
             Self::Go => golang::missing(workspace),
         }
     }
@@ -236,6 +239,24 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         included_in: None,
         run: no_std::run,
+    },
+    Step {
+        name: "msrv",
+        about: "the oldest supported Rust version compiles the workspace",
+        needs: &[Need::OldestRust],
+        included_in: None,
+        run: msrv::run,
+    },
+    Step {
+        name: "licences",
+        about: "the licences and sources of all dependencies are allowed, and none is banned",
+        needs: &[Need::Cargo("deny", "cargo install --locked cargo-deny")],
+        included_in: None,
+        run: |workspace| {
+            workspace.cargo(
+                "deny --offline --workspace check --hide-inclusion-graph licenses bans sources",
+            )
+        },
     },
     Step {
         name: "dependencies",
