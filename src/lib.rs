@@ -111,7 +111,7 @@ pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSe
 pub use policy::rate_limit::{Quota, RateLimit, RateLimited, RateState};
 pub use policy::requirement::{REQUIREMENT_BYTES_MAX, REQUIREMENT_TERMS_MAX, Requirement};
 pub use policy::template::ScopeTemplate;
-pub use record::event::{Event, EventKind};
+pub use record::event::{Event, EventKind, FieldChange};
 pub use record::key_record::{KeyRecord, METADATA_BYTES_MAX, PublicRecord, Status};
 pub use record::usage::Usage;
 pub use time::{Millis, UnixMillis};

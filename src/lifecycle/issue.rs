@@ -122,7 +122,7 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
     record.expires_at = expires_at;
     Ok(Issued {
         key,
+        event: Event::new(EventKind::Issued, id, now).with_version(record.version),
         record,
-        event: Event::new(EventKind::Issued, id, now),
     })
 }

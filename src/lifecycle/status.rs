@@ -41,8 +41,8 @@ impl Change {
         let mut record = from.clone();
         record.version = record.version.saturating_add(1);
         Self {
+            event: Event::new(kind, from.id, now).with_version(record.version),
             record,
-            event: Event::new(kind, from.id, now),
         }
     }
 }
@@ -110,7 +110,7 @@ pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     if record.ends_at().is_none_or(|end| now < end) {
         return Err(state("a key must have ended for its expiry to be recorded"));
     }
-    Ok(Event::new(EventKind::Expired, record.id, now))
+    Ok(Event::new(EventKind::Expired, record.id, now).with_version(record.version))
 }
 
 /// Gives a key's record a digest under the current pepper. Call it if a decision has

@@ -1,6 +1,7 @@
 //! What happened to a key, for the audit log.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
 use crate::time::UnixMillis;
@@ -60,10 +61,14 @@ event_kinds! {
     Rehashed = "rehashed",
     /// A key that was issued elsewhere was imported.
     Imported = "imported",
+    /// What a key may do, or whom it belongs to, was changed.
+    Changed = "changed",
+    /// A key was removed from the store.
+    Deleted = "deleted",
 }
 
-/// One entry of the audit log: what happened to which key, and when. It never contains
-/// key text.
+/// One entry of the audit log: what happened to which key, when, and who did it. It never
+/// contains key text.
 ///
 /// ```
 /// # use keystile::*;
@@ -83,26 +88,83 @@ event_kinds! {
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
-    /// The key that it happened to.
-    pub key_id: KeyId,
+    /// The key that it happened to. `None` if it happened to more keys at once than have
+    /// events of their own: whoever caches records must then read all of them again.
+    pub key_id: Option<KeyId>,
     /// When it happened.
     pub at: UnixMillis,
+    /// The version of the key's record from then on, if it is known.
+    pub version: Option<u64>,
     /// Why, if a reason was given.
     pub reason: Option<Box<str>>,
     /// The successor, if the key was rotated.
     pub successor: Option<KeyId>,
+    /// Who did it, if it is known: the id of a key, a person, a program, or the user of the
+    /// database that other code wrote as.
+    pub actor: Option<Box<str>>,
+    /// The address or the host that it was done from, if it is known.
+    pub origin: Option<Box<str>>,
+    /// What was changed, if that is known.
+    pub changes: Vec<FieldChange>,
+}
+
+/// A field of a record that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct FieldChange {
+    /// The name of the field. If other code changed a row of a database, it is the name of
+    /// the column.
+    pub field: Box<str>,
 }
 
 impl Event {
-    /// An event without a reason or successor.
+    /// An event of a key; what else is known of it is filled in afterwards.
     #[must_use]
     pub const fn new(kind: EventKind, key_id: KeyId, at: UnixMillis) -> Self {
+        Self::about(kind, Some(key_id), at)
+    }
+
+    /// An event of more keys than have events of their own.
+    #[must_use]
+    pub const fn of_many(kind: EventKind, at: UnixMillis) -> Self {
+        Self::about(kind, None, at)
+    }
+
+    /// The same event, after which the key's record has this version.
+    #[must_use]
+    pub const fn with_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// The same event, with the names of the fields that were changed.
+    #[must_use]
+    pub fn with_changes<'f>(mut self, fields: impl IntoIterator<Item = &'f str>) -> Self {
+        self.changes = fields.into_iter().map(FieldChange::new).collect();
+        self
+    }
+
+    const fn about(kind: EventKind, key_id: Option<KeyId>, at: UnixMillis) -> Self {
         Self {
             kind,
             key_id,
             at,
+            version: None,
             reason: None,
             successor: None,
+            actor: None,
+            origin: None,
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl FieldChange {
+    /// A change of this field.
+    #[must_use]
+    pub fn new(field: &str) -> Self {
+        Self {
+            field: field.into(),
         }
     }
 }

@@ -36,6 +36,7 @@ cross_threads![
     ErrorKind,
     Event,
     EventKind,
+    FieldChange,
     Inspection,
     IssueRequest,
     Issued,

@@ -65,13 +65,26 @@ fn print(number: u64, event: &Event, json: bool, io: &mut Io<'_>) -> Result<(), 
     }
     let reason = event.reason.as_deref();
     let successor = event.successor.as_ref().map(KeyId::as_str);
-    let (kind, key_id) = (event.kind.as_str(), event.key_id.as_str());
+    let kind = event.kind.as_str();
+    let key_id = event.key_id.as_ref().map_or("(many keys)", KeyId::as_str);
     let at = rfc3339::in_seconds(event.at);
-    let detail = match (reason, successor) {
+    let changed: Vec<&str> = event.changes.iter().map(|change| &*change.field).collect();
+    let what = match (reason, successor) {
         (Some(reason), _) => reason.to_owned(),
         (None, Some(successor)) => format!("successor {successor}"),
-        (None, None) => String::new(),
+        (None, None) => changed.join(", "),
     };
-    let line = format!("{number:>6}  {at:<20}  {kind:<9}  {key_id}  {detail}");
+    let by = |(word, who): (&str, &Option<Box<str>>)| {
+        let who = who.as_deref()?;
+        Some(format!("{word} {who}"))
+    };
+    let who = [("by", &event.actor), ("from", &event.origin)];
+    let who: Vec<String> = who.into_iter().filter_map(by).collect();
+    let detail = match (what.is_empty(), who.is_empty()) {
+        (_, true) => what,
+        (true, false) => who.join(" "),
+        (false, false) => format!("{what}; {}", who.join(" ")),
+    };
+    let line = format!("{number:>6}  {at:<20}  {kind:<9}  {key_id:<16}  {detail}");
     io.line(line.trim_end())
 }

@@ -104,12 +104,27 @@ enum Metadata {
 pub struct EventView {
     number: u64,
     at: String,
-    /// `issued`, `rotated`, `revoked`, `suspended`, `resumed`, `expired`, `rehashed` or
-    /// `imported`.
+    /// `issued`, `rotated`, `revoked`, `suspended`, `resumed`, `expired`, `rehashed`,
+    /// `imported`, `changed` or `deleted`.
     kind: &'static str,
-    key_id: String,
+    /// Null if more keys were changed at once than have events of their own.
+    key_id: Option<String>,
+    /// The version of the key from then on.
+    version: Option<u64>,
     reason: Option<String>,
     successor: Option<String>,
+    /// Who did it: the id of a key, a person, a program, or the user of the database.
+    actor: Option<String>,
+    /// The address or the host that it was done from.
+    origin: Option<String>,
+    /// What was changed, if that is known.
+    changes: Vec<FieldChangeView>,
+}
+
+/// A field that was changed.
+#[derive(Debug, Serialize, ToSchema)]
+struct FieldChangeView {
+    field: String,
 }
 
 impl KeyView {
@@ -175,13 +190,24 @@ impl EventView {
     /// An event, and its number in the store.
     #[must_use]
     pub fn new(number: u64, event: &Event) -> Self {
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         Self {
             number,
             at: rfc3339(event.at),
             kind: event.kind.as_str(),
-            key_id: event.key_id.to_string(),
-            reason: event.reason.as_deref().map(str::to_owned),
+            key_id: event.key_id.map(|id| id.to_string()),
+            version: event.version,
+            reason: text(&event.reason),
             successor: event.successor.map(|id| id.to_string()),
+            actor: text(&event.actor),
+            origin: text(&event.origin),
+            changes: event
+                .changes
+                .iter()
+                .map(|change| FieldChangeView {
+                    field: change.field.to_string(),
+                })
+                .collect(),
         }
     }
 }

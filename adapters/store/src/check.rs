@@ -6,7 +6,7 @@ use keystile::{
 };
 
 use crate::error::StoreError;
-use crate::store::{Batch, SpendRequest, Store};
+use crate::store::{Batch, SpendRequest, Store, Upkeep};
 use crate::verbs::TRIES_MAX;
 
 /// A key's last use is recorded at most this often, so that a check rarely writes.
@@ -139,7 +139,7 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
                 return Ok(());
             };
             batch.events.extend(expire(&ended, now));
-            batch.updates.push(ended);
+            batch.upkeep.push(Upkeep::overlap_until(&ended));
             used
         }
         // Its row was deleted: there is nothing to end, and later uses need not try again.
@@ -150,7 +150,8 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
             used
         }
     };
-    batch.updates.push(used.clone());
+    batch.upkeep.push(Upkeep::ends_at_first_use(&used));
+    batch.note_the_rest(now);
     store.commit(&batch).await?;
     *record = used;
     Ok(())
@@ -167,7 +168,7 @@ async fn renew_digest<S: Store + ?Sized>(
     let Ok(change) = rehash(record, key, peppers, now) else {
         return;
     };
-    if store.commit(&Batch::of(&change)).await.is_ok() {
+    if store.commit(&Batch::of_rehash(&change)).await.is_ok() {
         *record = change.record;
     }
 }

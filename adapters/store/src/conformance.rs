@@ -58,6 +58,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             opaque_keys_are_found_by_their_digests
             ids_and_digests_are_taken_once;
         changes: a_batch_is_written_whole_or_not_at_all
+            a_record_without_an_event_is_refused
+            upkeep_writes_one_field
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use

@@ -56,6 +56,9 @@ pub enum StoreError {
     /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
     #[error("a version must be 1 or more, and a count at most 9223372036854775807")]
     OutOfRange,
+    /// A record would be written without an event of it: no other process would be notified.
+    #[error("each record must be written with an event that has its id and its version")]
+    WithoutEvent,
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),

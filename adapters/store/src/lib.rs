@@ -92,7 +92,7 @@ pub use outcome::Outcome;
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
+pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store, Upkeep, UpkeepField};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

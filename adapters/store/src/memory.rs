@@ -116,6 +116,28 @@ impl State {
             ids.insert(record.id, staged.len());
             staged.push((at, record.clone()));
         }
+        for upkeep in &batch.upkeep {
+            let slot = ids.get(&upkeep.key_id).copied();
+            let at = self.by_id.get(&upkeep.key_id).copied();
+            let stored = match slot {
+                Some(slot) => staged.get(slot).cloned(),
+                None => at.and_then(|at| Some((at, self.records.get(at)?.clone()))),
+            };
+            let (at, mut record) = stored.ok_or(StoreError::Stale)?;
+            if record.version.checked_add(1) != Some(upkeep.version)
+                || matches!(record.status, Status::Revoked { .. })
+            {
+                return Err(StoreError::Stale);
+            }
+            upkeep.apply(&mut record);
+            match slot.and_then(|slot| staged.get_mut(slot)) {
+                Some(earlier) => earlier.1 = record,
+                None => {
+                    ids.insert(record.id, staged.len());
+                    staged.push((at, record));
+                }
+            }
+        }
         let mut digests = HashMap::new();
         for (at, record) in &staged {
             let bytes = record.digest.bytes();
@@ -248,7 +270,7 @@ impl Store for MemoryStore {
         let numbered = (1..).zip(&state.events);
         let matching = numbered.filter(|(number, event)| {
             *number > after
-                && key_id.is_none_or(|id| event.key_id == *id || event.successor == Some(*id))
+                && key_id.is_none_or(|id| event.key_id == Some(*id) || event.successor == Some(*id))
         });
         let page = matching.take(limit.min(PAGE_MAX));
         Ok(page

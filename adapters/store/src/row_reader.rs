@@ -2,12 +2,14 @@
 //! error, and never a record that grants more.
 
 use core::str::FromStr;
+use std::borrow::Cow;
 
 use keystile::{
-    Digest, DigestKind, Environment, Event, EventKind, KeyRecord, Millis, RateLimit, Status,
-    TemplateName, UnixMillis,
+    Digest, DigestKind, Environment, Event, EventKind, FieldChange, KeyRecord, Millis, RateLimit,
+    Status, TemplateName, UnixMillis,
 };
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{CorruptRow, StoreError};
 
@@ -172,15 +174,51 @@ pub(crate) trait RowReader: Sized {
     fn event(&self) -> Result<Event, StoreError> {
         let kind = self.text("kind")?.and_then(EventKind::from_name);
         let kind = kind.ok_or_else(|| self.corrupt("kind", "the name of an event kind"))?;
-        let mut event = Event::new(
-            kind,
-            self.required("key_id", self.parsed("key_id"))?,
-            self.required("at", self.time("at"))?,
-        );
+        let at = self.required("at", self.time("at"))?;
+        let mut event = match self.text("key_id")? {
+            Some(MANY_KEYS) => Event::of_many(kind, at),
+            _ => Event::new(kind, self.required("key_id", self.parsed("key_id"))?, at),
+        };
+        event.version = self.count("version")?;
         event.reason = self.text("reason")?.map(Into::into);
         event.successor = self.parsed("successor")?;
+        event.actor = self.text("actor")?.map(Into::into);
+        event.origin = self.text("origin")?.map(Into::into);
+        let changes = self.list::<Vec<ChangeForm<'_>>>("changes", "a JSON array of changes")?;
+        let changes = changes.unwrap_or_default();
+        event.changes = changes
+            .iter()
+            .map(|change| FieldChange::new(&change.field))
+            .collect();
         Ok(event)
     }
+}
+
+/// The key of an event of more keys than have events of their own.
+pub(crate) const MANY_KEYS: &str = "*";
+
+/// A change of a field as events store it. Members that are not known here are ignored: a
+/// later version may have written them.
+#[derive(Serialize, Deserialize)]
+struct ChangeForm<'f> {
+    field: Cow<'f, str>,
+}
+
+/// The column `changes` of an event; nothing if there are none.
+pub(crate) fn changes_text(event: &Event) -> Result<Option<String>, StoreError> {
+    if event.changes.is_empty() {
+        return Ok(None);
+    }
+    let changes: Vec<_> = event
+        .changes
+        .iter()
+        .map(|change| ChangeForm {
+            field: Cow::Borrowed(&*change.field),
+        })
+        .collect();
+    serde_json::to_string(&changes)
+        .map(Some)
+        .map_err(StoreError::unavailable)
 }
 
 /// What is expected of `status` and the columns that must be consistent with it.

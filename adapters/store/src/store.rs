@@ -2,7 +2,7 @@
 
 use core::future::Future;
 
-use keystile::{Change, Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{Change, Digest, Event, EventKind, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::error::StoreError;
 
@@ -68,7 +68,11 @@ pub trait Store: Send + Sync {
     /// An update is accepted only if the stored version is the one before its own, and if it
     /// does not give a revoked record another status, instant or reason; otherwise the result
     /// is [`StoreError::Stale`]. It does not change the lineage, the last use and the
-    /// remaining uses.
+    /// remaining uses. [Upkeep](Batch::upkeep) is accepted as an update is, but never of a
+    /// revoked record, and writes only the fields that it names.
+    ///
+    /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
+    /// processes are notified of changes by their events.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// What a lineage has spent; the default for an unknown lineage.
@@ -258,9 +262,35 @@ pub struct Batch {
     pub inserts: Vec<KeyRecord>,
     /// Changed records, each with the version after the stored one.
     pub updates: Vec<KeyRecord>,
-    /// The events for the audit. Other processes read changes from them: without an event,
-    /// they use a record that they have cached until its TTL is over.
+    /// Changes of single fields that the use of a key brought about.
+    pub upkeep: Vec<Upkeep>,
+    /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
+}
+
+/// A change of one field that the use of a key brought about, made on the version before its
+/// own. A store writes this field and the version; all others stay as they are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upkeep {
+    /// The key.
+    pub key_id: KeyId,
+    /// The version of its record from then on.
+    pub version: u64,
+    /// What changes.
+    pub field: UpkeepField,
+}
+
+/// The field that [`Upkeep`] writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpkeepField {
+    /// The digest, under the current pepper.
+    Digest(Digest),
+    /// The end of a key's overlap.
+    OverlapUntil(Option<UnixMillis>),
+    /// The key that ends when this one is first used.
+    EndsAtFirstUse(Option<KeyId>),
 }
 
 impl Batch {
@@ -273,26 +303,132 @@ impl Batch {
     /// Checks that any store can keep its records; a store calls this before it writes.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] as [`KeyRecord::check`], and [`StoreError::OutOfRange`].
+    /// [`StoreError::Refused`] as [`KeyRecord::check`], [`StoreError::OutOfRange`], and
+    /// [`StoreError::WithoutEvent`].
     pub fn check(&self) -> Result<(), StoreError> {
+        let legal = 1..=i64::MAX.unsigned_abs();
         for record in self.inserts.iter().chain(&self.updates) {
             record.check()?;
-            let legal = 1..=i64::MAX.unsigned_abs();
             let uses = record.remaining_uses.unwrap_or_default();
-            if !legal.contains(&record.version) || uses > *legal.end() {
+            if uses > *legal.end() {
                 return Err(StoreError::OutOfRange);
             }
         }
+        let versions = self.events.iter().filter_map(|event| event.version);
+        let versions = versions.chain(self.written().map(|(_, version)| version));
+        if versions
+            .into_iter()
+            .any(|version| !legal.contains(&version))
+        {
+            return Err(StoreError::OutOfRange);
+        }
+        if self.without_event().next().is_some() {
+            return Err(StoreError::WithoutEvent);
+        }
         Ok(())
+    }
+
+    /// Adds an event of each record that has none.
+    pub(crate) fn note_the_rest(&mut self, now: UnixMillis) {
+        let missing: Vec<_> = self
+            .without_event()
+            .map(|(id, version)| {
+                let event = Event::new(EventKind::Changed, id, now).with_version(version);
+                let upkeep = self.upkeep.iter().find(|upkeep| upkeep.key_id == id);
+                event.with_changes(upkeep.map(|upkeep| upkeep.field.name()))
+            })
+            .collect();
+        self.events.extend(missing);
+    }
+
+    /// The ids and versions that are written.
+    fn written(&self) -> impl Iterator<Item = (KeyId, u64)> {
+        let records = self.inserts.iter().chain(&self.updates);
+        let records = records.map(|record| (record.id, record.version));
+        let upkeep = self.upkeep.iter();
+        records.chain(upkeep.map(|upkeep| (upkeep.key_id, upkeep.version)))
+    }
+
+    fn without_event(&self) -> impl Iterator<Item = (KeyId, u64)> {
+        self.written().filter(|(id, version)| {
+            !self.events.iter().any(|event| {
+                (event.key_id == Some(*id) && event.version == Some(*version))
+                    // A successor is noted with the rotation.
+                    || (event.successor == Some(*id) && *version == 1)
+            })
+        })
     }
 
     /// One changed record and its event.
     #[must_use]
     pub fn of(change: &Change) -> Self {
         Self {
-            inserts: Vec::new(),
             updates: Vec::from([change.record.clone()]),
             events: Vec::from([change.event.clone()]),
+            ..Self::new()
+        }
+    }
+
+    /// The new digest of a record, from [`rehash`](keystile::rehash), and its event.
+    #[must_use]
+    pub fn of_rehash(change: &Change) -> Self {
+        Self {
+            upkeep: Vec::from([Upkeep::digest(&change.record)]),
+            events: Vec::from([change.event.clone()]),
+            ..Self::new()
+        }
+    }
+}
+
+impl Upkeep {
+    /// The digest of a changed record.
+    #[must_use]
+    pub const fn digest(record: &KeyRecord) -> Self {
+        Self::of(record, UpkeepField::Digest(record.digest))
+    }
+
+    /// The end of the overlap of a changed record.
+    #[must_use]
+    pub const fn overlap_until(record: &KeyRecord) -> Self {
+        Self::of(record, UpkeepField::OverlapUntil(record.overlap_until))
+    }
+
+    /// The key that ends when that of a changed record is first used.
+    #[must_use]
+    pub const fn ends_at_first_use(record: &KeyRecord) -> Self {
+        Self::of(
+            record,
+            UpkeepField::EndsAtFirstUse(record.ends_at_first_use),
+        )
+    }
+
+    /// Changes this field of a record, and its version.
+    pub const fn apply(&self, record: &mut KeyRecord) {
+        record.version = self.version;
+        match self.field {
+            UpkeepField::Digest(digest) => record.digest = digest,
+            UpkeepField::OverlapUntil(end) => record.overlap_until = end,
+            UpkeepField::EndsAtFirstUse(key) => record.ends_at_first_use = key,
+        }
+    }
+
+    const fn of(record: &KeyRecord, field: UpkeepField) -> Self {
+        Self {
+            key_id: record.id,
+            version: record.version,
+            field,
+        }
+    }
+}
+
+impl UpkeepField {
+    /// The field's name in a record.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Digest(_) => "digest",
+            Self::OverlapUntil(_) => "overlap_until",
+            Self::EndsAtFirstUse(_) => "ends_at_first_use",
         }
     }
 }

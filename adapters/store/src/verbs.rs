@@ -129,6 +129,7 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         batch
             .events
             .extend(older.filter_map(|record| expire(record, now).ok()));
+        batch.note_the_rest(now);
         match store.commit(&batch).await {
             Ok(()) => return Ok(rotated),
             Err(StoreError::Stale) => {}

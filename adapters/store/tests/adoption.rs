@@ -277,6 +277,7 @@ async fn another_program_may_run_the_files() {
     for sql in [
         include_str!("../migrations/sqlite/0001_tables.sql"),
         include_str!("../migrations/sqlite/0002_guards.sql"),
+        include_str!("../migrations/sqlite/0003_changes.sql"),
     ] {
         database.application.execute_batch(sql).unwrap();
     }
@@ -297,6 +298,6 @@ async fn another_program_may_run_the_files() {
     assert_eq!(kind, UnavailableKind::TooNew);
     assert_eq!(
         reason.to_string(),
-        "the tables are of version 9, and this program knows them up to 2",
+        "the tables are of version 9, and this program knows them up to 3",
     );
 }

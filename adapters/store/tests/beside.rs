@@ -121,8 +121,8 @@ async fn we_see_what_the_application_changes() {
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
     assert_eq!(
         kinds,
-        [EventKind::Imported, EventKind::Revoked],
-        "and leaves its event"
+        [EventKind::Imported, EventKind::Changed, EventKind::Revoked],
+        "and each leaves its event"
     );
 }
 

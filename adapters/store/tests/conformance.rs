@@ -57,6 +57,9 @@ faults! {
     a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` is returned";
     a_store_that_refills_a_lineage_fails: RefillsLineages, "does not restore uses";
     a_store_that_rounds_to_seconds_fails: RoundsToSeconds, "`created_at` is returned";
+    a_store_that_takes_changes_without_events_fails: TakesSilentChanges, "without an event of its id";
+    a_store_that_writes_whole_records_for_upkeep_fails: WidensUpkeep, "after Upkeep";
+    a_store_that_drops_upkeep_fails: DropsUpkeep, "after Upkeep";
     a_store_that_overwrites_fails: Overwrites, "can be inserted only once";
 }
 

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use alternating::Alternating;
 use keystile::{
-    IssueRequest, Issued, KeyFormat, Pepper, PepperRing, RateLimit, Request, RotationPolicy,
-    SysRng, UnixMillis, Verifier, issue,
+    Event, EventKind, IssueRequest, Issued, KeyFormat, Pepper, PepperRing, RateLimit, Request,
+    RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
     Batch, Filter, Page, SqliteStore, Store, StoreError, check, conformance, record, revoke,
@@ -262,7 +262,7 @@ async fn many_can_open_and_migrate_concurrently() {
         }
         assert_eq!(
             steps.iter().sum::<usize>(),
-            2,
+            3,
             "each step is taken once: {steps:?}"
         );
     }
@@ -287,7 +287,7 @@ async fn a_locked_file_is_waited_for() {
         .join()
         .unwrap()
         .expect("it opens when the file is free");
-    assert_eq!(store.migrate().await.unwrap(), 2);
+    assert_eq!(store.migrate().await.unwrap(), 3);
 }
 
 /// The triggers guard against other writers; the store's statements do not need them.
@@ -300,7 +300,7 @@ async fn a_revocation_is_final_without_the_triggers() {
     let raw = Connection::open(&path).unwrap();
     raw.execute_batch(
         "DROP TRIGGER api_keys_revocation_stands; DROP TRIGGER api_keys_version_grows;
-         DROP TRIGGER api_keys_changed_by_others; DROP TRIGGER api_keys_revoked_not_replaced;",
+         DROP TRIGGER api_keys_changed; DROP TRIGGER api_keys_inserting;",
     )
     .unwrap();
     let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
@@ -310,6 +310,8 @@ async fn a_revocation_is_final_without_the_triggers() {
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;
+    let event = Event::new(EventKind::Changed, back.id, at(2)).with_version(back.version);
+    batch.events.push(event);
     batch.updates.push(back);
     let refused = store.commit(&batch).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");

@@ -42,6 +42,10 @@ pub enum keystile_event_kind {
     KEYSTILE_EVENT_REHASHED = 7,
     /// A key that was issued elsewhere was imported.
     KEYSTILE_EVENT_IMPORTED = 8,
+    /// What a key may do, or whom it belongs to, was changed.
+    KEYSTILE_EVENT_CHANGED = 9,
+    /// A key was removed from the store.
+    KEYSTILE_EVENT_DELETED = 10,
     /// An event that has no number in this version.
     KEYSTILE_EVENT_OTHER = 99,
 }
@@ -54,12 +58,14 @@ use keystile_event_kind::*;
 pub struct keystile_event {
     /// A `keystile_event_kind`.
     pub kind: u32,
-    /// The key.
+    /// The key; all zero for an event of more keys than have events of their own.
     pub key_id: keystile_id,
     /// The successor, if the key was rotated; otherwise all zero.
     pub successor: keystile_id,
     /// The instant, in milliseconds since 1970.
     pub at: u64,
+    /// The version of the key's record from then on; 0 if it is not known.
+    pub version: u64,
     /// The reason, if one was given; lent by the change.
     pub reason: keystile_str,
 }
@@ -124,9 +130,10 @@ impl keystile_event {
     pub(crate) fn of(event: &Event) -> Self {
         Self {
             kind: keystile_event_kind::of(event.kind) as u32,
-            key_id: keystile_id::of(&event.key_id),
+            key_id: keystile_id::of_optional(event.key_id.as_ref()),
             successor: keystile_id::of_optional(event.successor.as_ref()),
             at: event.at.get(),
+            version: event.version.unwrap_or_default(),
             reason: keystile_str::of_optional(event.reason.as_deref()),
         }
     }
@@ -143,6 +150,8 @@ impl keystile_event_kind {
             EventKind::Expired => KEYSTILE_EVENT_EXPIRED,
             EventKind::Rehashed => KEYSTILE_EVENT_REHASHED,
             EventKind::Imported => KEYSTILE_EVENT_IMPORTED,
+            EventKind::Changed => KEYSTILE_EVENT_CHANGED,
+            EventKind::Deleted => KEYSTILE_EVENT_DELETED,
             _ => KEYSTILE_EVENT_OTHER,
         }
     }

@@ -266,7 +266,7 @@ fn f6_cve_2024_8365_an_event_or_a_failure_names_a_key_by_its_id_alone() {
         suspend(&issued.record, at(0)).unwrap().event,
     ];
     for event in events {
-        assert_eq!(event.key_id, id);
+        assert_eq!(event.key_id, Some(id));
         let printed = format!("{event:?}");
         assert!(printed.contains(id.as_str()) && !leaks(issued.key.expose(), 27, &printed));
     }

@@ -104,7 +104,7 @@ impl<S: Store + 'static> Shared<S> {
                 let mut record = record.clone();
                 end_predecessor(&*self.store, &mut record, predecessor, now).await
             }
-            Task::Rehash(change) => self.store.commit(&Batch::of(change)).await,
+            Task::Rehash(change) => self.store.commit(&Batch::of_rehash(change)).await,
         }
     }
 }

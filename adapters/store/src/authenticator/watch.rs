@@ -99,7 +99,10 @@ impl<S: Store + 'static> Shared<S> {
     }
 
     fn apply(&self, event: &Event) {
-        self.keyring.invalidate(&event.key_id);
+        match &event.key_id {
+            Some(id) => self.keyring.invalidate(id),
+            None => self.keyring.invalidate_all(),
+        }
         if let Some(successor) = &event.successor {
             self.keyring.invalidate(successor);
         }

@@ -7,7 +7,7 @@ use keystile::{Event, EventKind, UnixMillis};
 use super::fixture::*;
 use crate::store::{Batch, PAGE_MAX, Store};
 
-const KINDS: [EventKind; 8] = [
+const KINDS: [EventKind; 10] = [
     EventKind::Issued,
     EventKind::Rotated,
     EventKind::Revoked,
@@ -16,6 +16,8 @@ const KINDS: [EventKind; 8] = [
     EventKind::Expired,
     EventKind::Rehashed,
     EventKind::Imported,
+    EventKind::Changed,
+    EventKind::Deleted,
 ];
 
 fn batch(events: &[Event]) -> Batch {
@@ -35,6 +37,13 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
     events[3].reason = Some("".into());
     events[4].at = UnixMillis::MIN;
     events[5].at = UnixMillis::MAX;
+    events[6].version = Some(i64::MAX as u64);
+    events[7].actor = Some("a person".into());
+    events[7].origin = Some("2001:db8::7".into());
+    events[8] = events[8]
+        .clone()
+        .with_changes(["owner", "ünïcödé \"quoted\""]);
+    events[9].key_id = None;
     store
         .commit(&batch(&events[..3]))
         .await

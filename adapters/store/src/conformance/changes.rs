@@ -6,7 +6,7 @@ use keystile::{KeyRecord, Status, Usage};
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Store, Upkeep};
 
 /// K3, L4: a batch that fails changes nothing.
 pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<S>) {
@@ -20,6 +20,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
     let mut taken = plain(4);
     taken.digest = first.digest;
 
+    let before = all_events(&*store).await;
     let doomed = [
         Batch {
             inserts: vec![counted.clone(), taken],
@@ -46,6 +47,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
     ];
     for (mut batch, number) in doomed.into_iter().zip(0..) {
         batch.events = vec![event(1), event(2)];
+        let batch = noted(batch);
         let refused = store.commit(&batch).await;
         assert!(
             matches!(refused, Err(StoreError::Stale | StoreError::Duplicate)),
@@ -60,14 +62,15 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
         );
         let usage = store.usage(&counted.lineage).await.unwrap();
         assert_eq!(usage, Usage::default(), "{context}: no usage");
-        assert!(all_events(&*store).await.is_empty(), "{context}: no event");
+        assert_eq!(all_events(&*store).await, before, "{context}: no event");
     }
 
-    let whole = Batch {
+    let whole = noted(Batch {
         inserts: vec![counted.clone()],
         updates: vec![changed.clone()],
         events: vec![event(1), event(2)],
-    };
+        ..Batch::new()
+    });
     store
         .commit(&whole)
         .await
@@ -84,13 +87,118 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
     );
     assert_eq!(
         all_events(&*store).await,
-        whole.events,
+        [before, whole.events].concat(),
         "after a whole batch"
     );
     store
         .commit(&Batch::new())
         .await
         .expect("an empty batch changes nothing, and is not an error");
+}
+
+/// A change without an event would not reach the processes that cache the record.
+pub(super) async fn a_record_without_an_event_is_refused<S: Store>(store: Arc<S>) {
+    let record = plain(1);
+    insert(&*store, [&record]).await;
+    let before = all_events(&*store).await;
+    let mut changed = next(&record);
+    changed.owner = Some("changed".into());
+    let renewed = Upkeep::digest(&changed);
+    let events = [
+        vec![],
+        vec![event(1)],
+        vec![event(2).with_version(2)],
+        vec![event(1).with_version(1)],
+        vec![event(1).with_version(3)],
+    ];
+    let (insert, update, upkeep) = (vec![plain(2)], vec![changed.clone()], vec![renewed]);
+    for events in events {
+        let batches = [
+            (insert.clone(), vec![], vec![]),
+            (vec![], update.clone(), vec![]),
+            (vec![], vec![], upkeep.clone()),
+            (vec![plain(3)], update.clone(), vec![]),
+        ];
+        for (inserts, updates, upkeep) in batches {
+            let batch = Batch {
+                inserts,
+                updates,
+                upkeep,
+                events: events.clone(),
+            };
+            let refused = store.commit(&batch).await;
+            assert!(
+                matches!(refused, Err(StoreError::WithoutEvent)),
+                "a record without an event of its id and version is refused: {refused:?} for {batch:?}",
+            );
+        }
+    }
+    assert_same(
+        find(&*store, &record.id).await.as_ref(),
+        &record,
+        "after changes without events",
+    );
+    for number in [2, 3] {
+        assert!(find(&*store, &id(number)).await.is_none(), "no record");
+    }
+    assert_eq!(all_events(&*store).await, before, "no event");
+}
+
+/// Upkeep writes its field and the version, whatever else its author has read.
+pub(super) async fn upkeep_writes_one_field<S: Store>(store: Arc<S>) {
+    let mut record = full(1);
+    record.status = Status::Active;
+    insert(&*store, [&record]).await;
+    let mut expected = record.clone();
+    for round in 0..4 {
+        // What an older copy of the record, or none at all, would have in the other fields.
+        let mut read = plain(1);
+        read.version = expected.version + 1;
+        read.lineage = expected.lineage;
+        read.digest = digest(7);
+        read.overlap_until = Some(at(77));
+        let upkeep = match round {
+            0 => Upkeep::digest(&read),
+            1 => Upkeep::overlap_until(&read),
+            2 => Upkeep::ends_at_first_use(&read),
+            _ => {
+                read.digest = record.digest;
+                Upkeep::digest(&read)
+            }
+        };
+        upkeep.apply(&mut expected);
+        let mut batch = Batch::new();
+        batch.upkeep.push(upkeep);
+        let batch = noted(batch);
+        store.commit(&batch).await.expect("upkeep is written");
+        let context = format!("after {upkeep:?}");
+        assert_same(
+            find(&*store, &record.id).await.as_ref(),
+            &expected,
+            &context,
+        );
+        let again = store.commit(&batch).await;
+        assert!(
+            matches!(again, Err(StoreError::Stale)),
+            "upkeep on an older version is stale: {again:?}"
+        );
+    }
+    let ended = revoked(&expected, "leaked");
+    store
+        .commit(&updates([&ended]))
+        .await
+        .expect("it is revoked");
+    let mut batch = Batch::new();
+    batch.upkeep.push(Upkeep::digest(&next(&ended)));
+    let refused = store.commit(&noted(batch)).await;
+    assert!(
+        matches!(refused, Err(StoreError::Stale)),
+        "there is no upkeep of a revoked key: {refused:?}"
+    );
+    let mut unknown = Batch::new();
+    unknown.upkeep.push(Upkeep::digest(&plain(9)));
+    let refused = store.commit(&noted(unknown)).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
 }
 
 pub(super) async fn an_update_needs_the_version_before<S: Store>(store: Arc<S>) {
@@ -162,6 +270,7 @@ pub(super) async fn a_revocation_is_final<S: Store>(store: Arc<S>) {
         .commit(&updates([&ended]))
         .await
         .expect("an active key is revoked");
+    let before = all_events(&*store).await;
 
     let mut late = next(&active);
     late.owner = Some("late".into());
@@ -191,7 +300,7 @@ pub(super) async fn a_revocation_is_final<S: Store>(store: Arc<S>) {
         );
         let context = format!("after {what}");
         assert_same(find(&*store, &active.id).await.as_ref(), &ended, &context);
-        assert!(all_events(&*store).await.is_empty(), "{context}: no event");
+        assert_eq!(all_events(&*store).await, before, "{context}: no event");
     }
     let refused = store.commit(&inserts([&active])).await;
     assert!(
@@ -238,6 +347,7 @@ pub(super) async fn an_update_leaves_usage_and_last_use<S: Store>(store: Arc<S>)
 pub(super) async fn one_of_concurrent_changes_wins<S: Store + 'static>(store: Arc<S>) {
     let mut current = plain(1);
     insert(&*store, [&current]).await;
+    let before = all_events(&*store).await.len();
     for round in 0..10 {
         let rivals: Vec<_> = (0..8)
             .map(|rival| {
@@ -276,7 +386,7 @@ pub(super) async fn one_of_concurrent_changes_wins<S: Store + 'static>(store: Ar
         );
         assert_eq!(
             all_events(&*store).await.len(),
-            round + 1,
+            before + 2 * (round + 1),
             "the changes that lose write no event"
         );
     }

@@ -79,17 +79,23 @@ pub(super) fn revoked(record: &KeyRecord, reason: &str) -> KeyRecord {
 }
 
 pub(super) fn inserts<const N: usize>(records: [&KeyRecord; N]) -> Batch {
-    Batch {
+    noted(Batch {
         inserts: records.map(KeyRecord::clone).into(),
         ..Batch::new()
-    }
+    })
 }
 
 pub(super) fn updates<const N: usize>(records: [&KeyRecord; N]) -> Batch {
-    Batch {
+    noted(Batch {
         updates: records.map(KeyRecord::clone).into(),
         ..Batch::new()
-    }
+    })
+}
+
+/// The batch with an event of each record that has none.
+pub(super) fn noted(mut batch: Batch) -> Batch {
+    batch.note_the_rest(at(0));
+    batch
 }
 
 pub(super) fn event(number: u64) -> Event {

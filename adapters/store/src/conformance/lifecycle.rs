@@ -294,10 +294,10 @@ pub(super) async fn the_first_use_ends_the_overlap<S: Store>(store: Arc<S>) {
     );
     let answer = checked(store, &verifier, new.key.expose(), at(40)).await;
     assert_eq!(cause(&answer), None, "the new key stays valid");
-    use EventKind::{Expired, Issued, Rotated};
+    use EventKind::{Changed, Expired, Issued, Rotated};
     assert_eq!(
         kinds(store).await,
-        [Issued, Rotated, Expired],
+        [Issued, Rotated, Expired, Changed],
         "the end of the overlap is written once"
     );
 }

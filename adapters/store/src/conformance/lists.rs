@@ -59,10 +59,10 @@ pub(super) async fn pages_are_complete_and_in_order<S: Store>(store: Arc<S>) {
 
 pub(super) async fn a_page_has_a_limit<S: Store>(store: Arc<S>) {
     let records = backwards(PAGE_MAX as u64 + 1);
-    let batch = Batch {
+    let batch = noted(Batch {
         inserts: records.clone(),
         ..Batch::new()
-    };
+    });
     store.commit(&batch).await.expect("a batch has no limit");
     for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
         let page = store

@@ -7,9 +7,10 @@ use crate::error::StoreError;
 
 /// The files in `migrations/postgres`, in order. Each records its number in
 /// `keystile_migrations`, so that it does not matter which program ran it.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/postgres/0001_tables.sql"),
     include_str!("../../migrations/postgres/0002_guards.sql"),
+    include_str!("../../migrations/postgres/0003_changes.sql"),
 ];
 
 /// Runs the files that are missing and returns their number.

@@ -1,8 +1,8 @@
 //! Records and events as rows, and the columns of a row as the server sends them.
 
 use keystile::{
-    DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
-    Usage,
+    Digest, DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName,
+    UnixMillis, Usage,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
+use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
@@ -24,8 +25,8 @@ pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_has
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
 /// Selects the columns for [`read_event`].
-pub(super) const EVENT: &str =
-    "SELECT number AS row, kind, key_id, at, reason, successor FROM api_key_events";
+pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \
+     changes::text FROM api_key_events";
 
 /// The largest value of the column `rate_limit`, which is an INTEGER.
 const LIMIT_MAX: i64 = i32::MAX as i64;
@@ -70,13 +71,7 @@ pub(super) const NAMES: [(&str, &str); 28] = [
 
 impl Columns {
     pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
-        let pepper = match record.digest.kind() {
-            DigestKind::Sha256 => None,
-            DigestKind::HmacSha256 { pepper } => Some(i64::from(pepper)),
-            _ => return Err(StoreError::OutOfRange),
-        };
-        let digest = record.digest.to_string();
-        let hash = digest.rsplit(':').next().unwrap_or_default().to_owned();
+        let (hash, pepper) = digest(&record.digest)?;
         let limit = record.rate_limit.map(|limit| i64::from(limit.limit()));
         let window = record.rate_limit.map(|limit| signed(limit.window().get()));
         let burst = record
@@ -135,6 +130,50 @@ impl Columns {
             .map(|value| &**value as &(dyn ToSql + Sync))
             .collect()
     }
+}
+
+/// The columns that upkeep writes, with parameters from the third on.
+pub(super) struct UpkeepColumns {
+    pub(super) set: &'static str,
+    pub(super) values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl UpkeepColumns {
+    pub(super) fn of(upkeep: &Upkeep) -> Result<Self, StoreError> {
+        let one = |set, value| Self {
+            set,
+            values: vec![value],
+        };
+        Ok(match upkeep.field {
+            UpkeepField::Digest(new) => {
+                let (hash, pepper) = digest(&new)?;
+                Self {
+                    set: "key_hash = $3::text, digest_pepper = $4::bigint",
+                    values: vec![Box::new(hash), Box::new(pepper)],
+                }
+            }
+            UpkeepField::OverlapUntil(end) => one(
+                "overlap_until = $3::timestamptz",
+                Box::new(end.map(Timestamptz::from)),
+            ),
+            UpkeepField::EndsAtFirstUse(key) => one(
+                "ends_at_first_use = $3::text",
+                Box::new(key.map(|key| key.to_string())),
+            ),
+        })
+    }
+}
+
+/// The digits of a digest, and the version of its pepper.
+fn digest(digest: &Digest) -> Result<(String, Option<i64>), StoreError> {
+    let pepper = match digest.kind() {
+        DigestKind::Sha256 => None,
+        DigestKind::HmacSha256 { pepper } => Some(i64::from(pepper)),
+        _ => return Err(StoreError::OutOfRange),
+    };
+    let written = digest.to_string();
+    let hash = written.rsplit(':').next().unwrap_or_default().to_owned();
+    Ok((hash, pepper))
 }
 
 pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {

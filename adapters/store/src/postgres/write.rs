@@ -5,13 +5,15 @@ use std::sync::LazyLock;
 
 use deadpool_postgres::{Client, Transaction};
 use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
+use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::read::Params;
-use super::row::{Columns, NAMES, signed};
+use super::row::{Columns, NAMES, UpkeepColumns, signed};
 use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
-use crate::store::{Batch, SpendRequest};
+use crate::row_reader::{MANY_KEYS, changes_text};
+use crate::store::{Batch, SpendRequest, Upkeep};
 
 /// A power failure may undo the last moments of what is written with this: a limiter would
 /// then allow a few requests again, and in return no request waits for the disk.
@@ -19,20 +21,41 @@ const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS q
 
 pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fault> {
     let transaction = client.transaction().await?;
+    // First: a change that has no event yet is one by other code, to 0003_changes.sql.
+    for event in &batch.events {
+        append(&transaction, event).await?;
+    }
     for record in &batch.inserts {
         insert(&transaction, record).await?;
     }
     // A stable sort: updates of the same key stay in order.
-    let mut updates: Vec<&KeyRecord> = batch.updates.iter().collect();
-    updates.sort_by_key(|record| record.id);
-    for record in updates {
-        update(&transaction, record).await?;
-    }
-    // Last, since from here to the commit only one transaction can write events.
-    for event in &batch.events {
-        append(&transaction, event).await?;
+    let updates = batch.updates.iter().map(Update::Record);
+    let mut updates: Vec<_> = updates
+        .chain(batch.upkeep.iter().map(Update::Upkeep))
+        .collect();
+    updates.sort_by_key(Update::key_id);
+    for written in updates {
+        match written {
+            Update::Record(record) => update(&transaction, record).await?,
+            Update::Upkeep(upkeep) => keep_up(&transaction, upkeep).await?,
+        }
     }
     Ok(transaction.commit().await?)
+}
+
+/// One of a batch's updates.
+enum Update<'b> {
+    Record(&'b KeyRecord),
+    Upkeep(&'b Upkeep),
+}
+
+impl Update<'_> {
+    const fn key_id(&self) -> KeyId {
+        match self {
+            Self::Record(record) => record.id,
+            Self::Upkeep(upkeep) => upkeep.key_id,
+        }
+    }
 }
 
 pub(super) async fn spend(client: &Client, request: &SpendRequest) -> Result<bool, Fault> {
@@ -100,7 +123,29 @@ async fn insert(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(),
 
 async fn update(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(), Fault> {
     let columns = Columns::of(record)?;
-    match execute(transaction, &UPDATE, &columns.params()).await {
+    one_updated(execute(transaction, &UPDATE, &columns.params()).await)
+}
+
+async fn keep_up(transaction: &Transaction<'_>, upkeep: &Upkeep) -> Result<(), Fault> {
+    let columns = UpkeepColumns::of(upkeep)?;
+    let sql = format!(
+        "UPDATE api_keys SET {}, version = $2::bigint WHERE key_id = $1::text \
+         AND version = $2::bigint - 1 AND status <> 'revoked'",
+        columns.set
+    );
+    let (id, version) = (upkeep.key_id.as_str(), signed(upkeep.version)?);
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&id, &version];
+    params.extend(
+        columns
+            .values
+            .iter()
+            .map(|value| &**value as &(dyn ToSql + Sync)),
+    );
+    one_updated(execute(transaction, &sql, &params).await)
+}
+
+fn one_updated(updated: Result<u64, Fault>) -> Result<(), Fault> {
+    match updated {
         Ok(1) => Ok(()),
         Ok(_) => Err(StoreError::Stale.into()),
         Err(fault) if fault.is_duplicate() => Err(StoreError::Duplicate.into()),
@@ -111,14 +156,19 @@ async fn update(transaction: &Transaction<'_>, record: &KeyRecord) -> Result<(),
 
 async fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), Fault> {
     // A trigger assigns the number.
-    let sql = "INSERT INTO api_key_events (kind, key_id, at, reason, successor) \
-               VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO api_key_events \
+               (kind, key_id, at, version, reason, successor, actor, origin, changes) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb)";
     let params: &Params<'_> = &[
         &event.kind.as_str(),
-        &event.key_id.as_str(),
+        &event.key_id.as_ref().map_or(MANY_KEYS, KeyId::as_str),
         &Timestamptz::from(event.at),
+        &event.version.map(signed).transpose()?,
         &event.reason.as_deref(),
         &event.successor.as_ref().map(KeyId::as_str),
+        &event.actor.as_deref(),
+        &event.origin.as_deref(),
+        &changes_text(event)?,
     ];
     execute(transaction, sql, params).await.map(drop)
 }

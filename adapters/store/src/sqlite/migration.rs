@@ -7,9 +7,10 @@ use crate::sqlite::fault::unavailable;
 
 /// The files in `migrations/sqlite`, in order. Each records its number in
 /// `keystile_migrations`, so that it does not matter which program ran it.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../migrations/sqlite/0002_guards.sql"),
+    include_str!("../../migrations/sqlite/0003_changes.sql"),
 ];
 
 /// The tables are newer than this program.

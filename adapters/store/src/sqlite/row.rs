@@ -1,8 +1,8 @@
 //! Records and events as rows, and the columns of a row as SQLite stores them.
 
 use keystile::{
-    DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName, UnixMillis,
-    Usage,
+    Digest, DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName,
+    UnixMillis, Usage,
 };
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, ToSql};
@@ -11,6 +11,7 @@ use super::instant;
 use crate::error::StoreError;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
+use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -22,8 +23,8 @@ pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
 /// Selects the columns for [`read_event`].
-pub(super) const EVENT: &str =
-    "SELECT number AS row, kind, key_id, at, reason, successor FROM api_key_events";
+pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \
+     changes FROM api_key_events";
 
 /// A record's columns with their parameter names. The last use and the remaining uses are
 /// not among them, since other statements write those.
@@ -38,12 +39,7 @@ pub(super) fn params(columns: &Columns) -> Vec<(&str, &dyn ToSql)> {
 }
 
 pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
-    let pepper = match record.digest.kind() {
-        DigestKind::Sha256 => None,
-        DigestKind::HmacSha256 { pepper } => Some(pepper),
-        _ => return Err(StoreError::OutOfRange),
-    };
-    let digest = record.digest.to_string();
+    let [key_hash, digest_pepper] = digest(&record.digest)?;
     let limit = record.rate_limit;
     let window = limit
         .map(|limit| signed(limit.window().get()))
@@ -60,8 +56,8 @@ pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
     let id = |id: Option<KeyId>| text(id.map(|id| id.to_string()));
     Ok(vec![
         (":key_id", id(Some(record.id))),
-        (":key_hash", text(digest.rsplit(':').next())),
-        (":digest_pepper", number(pepper)),
+        key_hash,
+        digest_pepper,
         (":key_prefix", text(Some(&*record.key_prefix))),
         (":client_name", text(Some(&*record.client_name))),
         (":client_email", text(record.client_email.as_deref())),
@@ -95,6 +91,30 @@ pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
         (":overlap_until", time(record.overlap_until)),
         (":ends_at_first_use", id(record.ends_at_first_use)),
         (":version", number(Some(signed(record.version)?))),
+    ])
+}
+
+/// The columns that upkeep writes.
+pub(super) fn upkeep_columns(upkeep: &Upkeep) -> Result<Columns, StoreError> {
+    Ok(match upkeep.field {
+        UpkeepField::Digest(new) => digest(&new)?.into(),
+        UpkeepField::OverlapUntil(end) => vec![(":overlap_until", time(end))],
+        UpkeepField::EndsAtFirstUse(key) => {
+            vec![(":ends_at_first_use", text(key.map(|key| key.to_string())))]
+        }
+    })
+}
+
+fn digest(digest: &Digest) -> Result<[(&'static str, Value); 2], StoreError> {
+    let pepper = match digest.kind() {
+        DigestKind::Sha256 => None,
+        DigestKind::HmacSha256 { pepper } => Some(pepper),
+        _ => return Err(StoreError::OutOfRange),
+    };
+    let written = digest.to_string();
+    Ok([
+        (":key_hash", text(written.rsplit(':').next())),
+        (":digest_pepper", number(pepper)),
     ])
 }
 

@@ -3,27 +3,32 @@
 
 use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
 use rusqlite::{
-    Connection, ErrorCode, Row, Transaction, TransactionBehavior, ffi, named_params, params,
+    Connection, ErrorCode, Row, ToSql, Transaction, TransactionBehavior, ffi, named_params, params,
 };
 
 use super::instant;
 use super::read::{one, prepared};
-use super::row::{self, columns, read_time, signed};
+use super::row::{self, columns, read_time, signed, upkeep_columns};
 use crate::error::StoreError;
+use crate::row_reader::{MANY_KEYS, changes_text};
 use crate::sqlite::fault::unavailable;
-use crate::store::{Batch, SpendRequest};
+use crate::store::{Batch, SpendRequest, Upkeep};
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;
     let transaction = begin(connection)?;
+    // First: a change that has no event yet is one by other code, to 0003_changes.sql.
+    for event in &batch.events {
+        append(&transaction, event)?;
+    }
     for record in &batch.inserts {
         insert(&transaction, record)?;
     }
     for record in &batch.updates {
         update(&transaction, record)?;
     }
-    for event in &batch.events {
-        append(&transaction, event)?;
+    for upkeep in &batch.upkeep {
+        keep_up(&transaction, upkeep)?;
     }
     transaction.commit().map_err(unavailable)
 }
@@ -124,6 +129,30 @@ fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
          AND revoke_reason = :revoke_reason))";
     let columns = columns(record)?;
     let updated = prepared(connection, sql)?.execute(&*row::params(&columns));
+    one_updated(updated)
+}
+
+fn keep_up(connection: &Connection, upkeep: &Upkeep) -> Result<(), StoreError> {
+    let columns = upkeep_columns(upkeep)?;
+    let set: Vec<_> = columns
+        .iter()
+        .filter_map(|(parameter, _)| {
+            let column = parameter.strip_prefix(':')?;
+            Some(format!("{column} = {parameter}"))
+        })
+        .collect();
+    let sql = format!(
+        "UPDATE api_keys SET {}, version = :version \
+         WHERE key_id = :key_id AND version = :version - 1 AND status <> 'revoked'",
+        set.join(", ")
+    );
+    let (id, version) = (upkeep.key_id.as_str(), signed(upkeep.version)?);
+    let mut values = row::params(&columns);
+    values.extend([(":key_id", &id as &dyn ToSql), (":version", &version)]);
+    one_updated(prepared(connection, &sql)?.execute(&*values))
+}
+
+fn one_updated(updated: rusqlite::Result<usize>) -> Result<(), StoreError> {
     match updated {
         Ok(1) => Ok(()),
         Ok(_) => Err(StoreError::Stale),
@@ -142,14 +171,19 @@ fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError>
 }
 
 fn append(connection: &Connection, event: &Event) -> Result<(), StoreError> {
-    let sql = "INSERT INTO api_key_events (kind, key_id, at, reason, successor) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO api_key_events \
+               (kind, key_id, at, version, reason, successor, actor, origin, changes) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let values = params![
         event.kind.as_str(),
-        event.key_id.as_str(),
+        event.key_id.as_ref().map_or(MANY_KEYS, KeyId::as_str),
         instant::format(event.at),
+        event.version.map(signed).transpose()?,
         event.reason,
         event.successor.as_ref().map(KeyId::as_str),
+        event.actor,
+        event.origin,
+        changes_text(event)?,
     ];
     let written = prepared(connection, sql)?.execute(values);
     written.map(drop).map_err(unavailable)

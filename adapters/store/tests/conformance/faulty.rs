@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use keystile::{EndpointRules, Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{
+    EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage,
+};
 use keystile_store::{Batch, Filter, MemoryStore, PAGE_MAX, Page, SpendRequest, Store, StoreError};
 
 /// What is wrong with the store.
@@ -24,6 +26,12 @@ pub(crate) enum Fault {
     /// Writes inserts and updates one by one.
     WritesHalves,
     ForgetsEvents,
+    /// Accepts a change without an event.
+    TakesSilentChanges,
+    /// Writes the other fields of upkeep, as they were read earlier, too.
+    WidensUpkeep,
+    /// Ignores upkeep.
+    DropsUpkeep,
     /// Reads an empty list as none.
     NowhereIsAnywhere,
     /// Replaces usage without comparing it.
@@ -159,7 +167,53 @@ impl Store for Faulty {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut batch = batch.clone();
         match self.fault {
-            Fault::ForgetsEvents => batch.events.clear(),
+            Fault::ForgetsEvents => {
+                // Only those without which the batch is accepted.
+                let written = batch.inserts.iter().chain(&batch.updates);
+                let mut needed: Vec<_> = written.map(|record| record.id).collect();
+                needed.extend(batch.upkeep.iter().map(|upkeep| upkeep.key_id));
+                batch.events.retain(|event| {
+                    event.version.is_some()
+                        && [event.key_id, event.successor]
+                            .iter()
+                            .flatten()
+                            .any(|id| needed.contains(id))
+                });
+            }
+            Fault::TakesSilentChanges => {
+                let records = batch.inserts.iter().chain(&batch.updates);
+                let records = records.map(|record| (record.id, record.version));
+                let upkeep = batch
+                    .upkeep
+                    .iter()
+                    .map(|field| (field.key_id, field.version));
+                let noted: Vec<_> = records
+                    .chain(upkeep)
+                    .map(|(id, version)| {
+                        Event::new(EventKind::Changed, id, UnixMillis::MIN).with_version(version)
+                    })
+                    .filter(|event| !batch.events.iter().any(|own| own.key_id == event.key_id))
+                    .collect();
+                batch.events.extend(noted);
+            }
+            Fault::WidensUpkeep => {
+                for upkeep in core::mem::take(&mut batch.upkeep) {
+                    let Some(mut record) = self.current(&upkeep.key_id).await else {
+                        return Err(StoreError::Stale);
+                    };
+                    let stored = record.version;
+                    record.owner = None;
+                    upkeep.apply(&mut record);
+                    if stored + 1 != record.version {
+                        return Err(StoreError::Stale);
+                    }
+                    batch.updates.push(record);
+                }
+            }
+            Fault::DropsUpkeep => {
+                batch.check()?;
+                batch.upkeep.clear();
+            }
             Fault::IgnoresVersions => {
                 for update in &mut batch.updates {
                     let Some(current) = self.current(&update.id).await else {
@@ -177,13 +231,24 @@ impl Store for Faulty {
                 }
             }
             Fault::WritesHalves => {
-                let mut halves = Batch::new();
-                halves.inserts = core::mem::take(&mut batch.inserts);
-                self.sound.commit(&halves).await?;
-                halves.inserts.clear();
+                let events = core::mem::take(&mut batch.events);
+                let of = |id: KeyId| {
+                    let own = events.iter().filter(move |event| event.key_id == Some(id));
+                    own.cloned().collect::<Vec<_>>()
+                };
+                let mut half = Batch::new();
+                half.inserts = core::mem::take(&mut batch.inserts);
+                half.events = half
+                    .inserts
+                    .iter()
+                    .flat_map(|record| of(record.id))
+                    .collect();
+                self.sound.commit(&half).await?;
+                half.inserts.clear();
                 for update in core::mem::take(&mut batch.updates) {
-                    halves.updates = vec![update];
-                    self.sound.commit(&halves).await?;
+                    half.events = of(update.id);
+                    half.updates = vec![update];
+                    self.sound.commit(&half).await?;
                 }
             }
             Fault::Unrevokes => {

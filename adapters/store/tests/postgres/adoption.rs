@@ -278,6 +278,7 @@ async fn another_program_may_run_the_files() {
     for sql in [
         include_str!("../../migrations/postgres/0001_tables.sql"),
         include_str!("../../migrations/postgres/0002_guards.sql"),
+        include_str!("../../migrations/postgres/0003_changes.sql"),
     ] {
         assert!(PostgresStore::open_existing(&database.url).await.is_err());
         database.sql(sql).await.unwrap();
@@ -302,7 +303,7 @@ async fn another_program_may_run_the_files() {
         assert_eq!(kind, UnavailableKind::TooNew);
         assert_eq!(
             reason.to_string(),
-            "the tables are of version 9, and this program knows them up to 2",
+            "the tables are of version 9, and this program knows them up to 3",
         );
     }
 }
@@ -321,7 +322,7 @@ async fn tables_are_in_the_first_schema_of_the_search_path() {
         .unwrap();
     let url = format!("{}?options=-c%20search_path%3Dapp", database.url);
     let store = PostgresStore::open(&url).unwrap();
-    assert_eq!(store.migrate().await.unwrap(), 2, "tables of its own");
+    assert_eq!(store.migrate().await.unwrap(), 3, "tables of its own");
     // The guards find their tables for every writer and every search path.
     let insert = format!(
         "INSERT INTO app.api_keys (key_hash, key_prefix, client_name) VALUES ('{}', 'dt_', 'A')",

@@ -1,7 +1,7 @@
 //! An application continues to use a table that was adopted; each sees the changes of the
 //! other; and the guards apply to every writer.
 
-use keystile::{Cause, EventKind, Lookup, PepperRing, RotationPolicy, Status, SysRng};
+use keystile::{Cause, Event, EventKind, Lookup, PepperRing, RotationPolicy, Status, SysRng};
 use keystile_store::{Batch, Store, StoreError, resume, revoke, rotate, suspend};
 
 use crate::adoption::{answer, application, at, cause, hash, row};
@@ -105,10 +105,16 @@ async fn we_see_what_the_application_changes() {
     let delete = "DELETE FROM api_keys WHERE id = 3";
     database.sql(delete).await.unwrap();
     assert_eq!(cause(&store, 3, at(5)).await, Some(Cause::UnknownKey));
-    for id in [first.id, third.id] {
+    for (id, ended, changes) in [
+        (first.id, EventKind::Revoked, 5),
+        (third.id, EventKind::Deleted, 0),
+    ] {
         let events = store.events(Some(&id), 0, 9).await.unwrap();
         let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
-        assert_eq!(kinds, [EventKind::Imported, EventKind::Revoked], "{id:?}");
+        let mut expected = vec![EventKind::Changed; changes];
+        expected.insert(0, EventKind::Imported);
+        expected.push(ended);
+        assert_eq!(kinds, expected, "{id:?}");
     }
 }
 
@@ -177,6 +183,8 @@ async fn a_revocation_is_final_without_the_triggers() {
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;
+    let event = Event::new(EventKind::Changed, back.id, at(2)).with_version(back.version);
+    batch.events.push(event);
     batch.updates.push(back);
     let refused = store.commit(&batch).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");

@@ -13,8 +13,50 @@ use crate::keys::{at, kept, request};
 const APPEND: &str = "INSERT INTO api_key_events (number, kind, key_id, at)
      VALUES (7777, 'issued', '1AbCdEfGhIjKlMnO', now())";
 
-/// A transaction that has its number and does not commit blocks those after it, so that no
-/// reader passes it.
+/// An event gets its number at the commit, so that a transaction that stays open delays no
+/// one else's revocation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_transaction_delays_no_revocation() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let [issued, other] = [
+        kept(&store, &request()).await,
+        kept(&store, &request()).await,
+    ];
+    let seen = store.last_event().await.unwrap();
+    database.sql("BEGIN").await.unwrap();
+    database.sql(APPEND).await.unwrap();
+    let change = format!(
+        "UPDATE api_keys SET client_name = 'changed' WHERE key_id = '{}'",
+        other.record.id
+    );
+    database.sql(&change).await.unwrap();
+
+    let revoking = revoke(&store, &issued.record.id, "leaked", at(1));
+    let revoked = tokio::time::timeout(Duration::from_secs(5), revoking).await;
+    revoked.expect("it does not wait").unwrap();
+    let events = store.events(None, seen, 9).await.unwrap();
+    let [(first, event)] = &events[..] else {
+        panic!("one event is committed: {events:?}")
+    };
+    assert_eq!((*first, event.kind), (seen + 1, EventKind::Revoked));
+    database.sql("COMMIT").await.unwrap();
+    let events = store.events(None, *first, 9).await.unwrap();
+    let kinds: Vec<_> = events.iter().map(|(at, event)| (*at, event.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            (first + 1, EventKind::Issued),
+            (first + 2, EventKind::Changed)
+        ],
+        "in the order of writing, and a number that was given is ignored"
+    );
+}
+
+/// A transaction that has its numbers and has not committed yet blocks those after it, so that
+/// no reader passes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_number_is_not_seen_before_an_earlier_one() {
     let Some(database) = Database::new().await else {
@@ -24,6 +66,7 @@ async fn a_later_number_is_not_seen_before_an_earlier_one() {
     let issued = kept(&store, &request()).await;
     let seen = store.last_event().await.unwrap();
     database.sql("BEGIN").await.unwrap();
+    database.sql("SET CONSTRAINTS ALL IMMEDIATE").await.unwrap();
     database.sql(APPEND).await.unwrap();
 
     let revoking = tokio::spawn({
@@ -114,11 +157,15 @@ async fn a_writer_that_blocks_the_others_is_ended() {
     };
     database.sql("BEGIN").await.unwrap();
     database.sql(APPEND).await.unwrap();
+    assert_eq!(shown().await, "0", "it blocks no one yet");
+    let numbers = "SET CONSTRAINTS ALL IMMEDIATE";
+    database.sql(numbers).await.unwrap();
     assert_eq!(shown().await, "10s");
     database.sql("COMMIT").await.unwrap();
     assert_eq!(shown().await, "0");
     let own = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'";
     database.sql(own).await.unwrap();
     database.sql(APPEND).await.unwrap();
+    database.sql(numbers).await.unwrap();
     assert_eq!(shown().await, "3s", "one that was set stays");
 }

@@ -58,7 +58,8 @@ async fn a_change_notifies_other_stores() {
     notified(&second).await;
     let events = there.events(None, seen, 9).await.unwrap();
     assert_eq!(
-        events[0].1.key_id, issued.record.id,
+        events[0].1.key_id,
+        Some(issued.record.id),
         "the event is visible once its notification arrives"
     );
     quiet(&subscriber, QUIET).await;

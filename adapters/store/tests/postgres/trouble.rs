@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keystile::{Lookup, Millis, RateLimit, Usage};
+use keystile::{Event, EventKind, Lookup, Millis, RateLimit, Usage};
 use keystile_store::{
     PostgresOptions, PostgresStore, SpendRequest, Store, StoreError, UnavailableKind, revoke,
     save_issued,
@@ -265,6 +265,8 @@ async fn a_deadlock_is_tried_again() {
             for mut record in [high, low] {
                 record.version += 1;
                 record.owner = Some("both".into());
+                let event = Event::new(EventKind::Changed, record.id, at(1));
+                batch.events.push(event.with_version(record.version));
                 batch.updates.push(record);
             }
             store.commit(&batch).await
