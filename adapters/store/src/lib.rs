@@ -71,6 +71,8 @@ mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+mod guards;
 mod memory;
 mod outcome;
 #[cfg(feature = "postgres")]

@@ -12,6 +12,9 @@ mod timestamptz;
 mod tls;
 mod write;
 
+#[cfg(all(test, feature = "sqlite"))]
+pub(crate) use self::row::RECORD;
+
 use core::fmt;
 use std::sync::{Arc, OnceLock};
 

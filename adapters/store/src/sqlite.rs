@@ -8,6 +8,9 @@ mod read;
 mod row;
 mod write;
 
+#[cfg(all(test, feature = "postgres"))]
+pub(crate) use self::row::RECORD;
+
 use core::fmt;
 use std::path::Path;
 use std::sync::Arc;

@@ -12,6 +12,9 @@
 
 mod away;
 mod beside;
+#[path = "../../../store/tests/heard/cases.rs"]
+mod cases;
+mod heard;
 mod killed;
 mod life;
 #[cfg(feature = "postgres")]

@@ -14,7 +14,7 @@ use crate::row_reader::RowReader;
 use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
-pub(super) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
+pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
      k.digest_pepper, k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, \
      k.permissions::text, k.allowed_endpoints::text, k.allowed_networks::text, \
      k.rate_limit::bigint, k.rate_limit_wide, k.rate_window_ms, k.rate_burst, \

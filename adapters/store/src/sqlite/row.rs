@@ -14,7 +14,7 @@ use crate::sqlite::fault::unavailable;
 use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
-pub(super) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
+pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
      k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, k.permissions, \
      k.allowed_endpoints, k.allowed_networks, k.rate_limit, k.rate_window_ms, k.rate_burst, \
      u.lineage AS usage_lineage, u.remaining_uses, k.scope_type, k.metadata, k.created_at, \

@@ -15,10 +15,15 @@ mod adoption;
 #[path = "../sqlite/alternating.rs"]
 mod alternating;
 mod beside;
+#[path = "../heard/cases.rs"]
+mod cases;
 mod conformance;
 mod crash;
 mod damage;
 mod database;
+mod heard;
+#[path = "../heard/heard.rs"]
+mod heard_keys;
 mod keys;
 mod open;
 mod order;

@@ -147,6 +147,19 @@ impl Server {
         format!("postgres://keystile@{host}:{port}/{database}")
     }
 
+    /// Runs statements as another program would.
+    #[allow(dead_code, reason = "not by all who use this file")]
+    pub(crate) fn psql(&self, database: &str, sql: &str) {
+        let mut psql = self.command("psql");
+        psql.arg("-h").arg(self.folder.path());
+        psql.args(["-U", "keystile", "-d", database, "-q", "-X"]);
+        let done = psql
+            .args(["-v", "ON_ERROR_STOP=1", "-c", sql])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{sql}: {done:?}");
+    }
+
     fn answers(&self) -> bool {
         let mut ready = self.command("pg_isready");
         let folder = self.folder.path();
