@@ -76,11 +76,7 @@ func maintained(ctx context.Context, store Store, verifier *Verifier, key string
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
 		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {
 			if change, err := EndOverlap(old, record, now); err == nil {
-				batch := change.Batch()
-				if event, err := Expire(change.Record, now); err == nil {
-					batch.Events = append(batch.Events, *event)
-				}
-				if store.Commit(ctx, batch) == nil {
+				if store.Commit(ctx, change.Batch()) == nil {
 					record = change.Records[len(change.Records)-1]
 				}
 			}

@@ -96,6 +96,9 @@ var (
 	ErrNotFound = errors.New("keystile: no such key")
 	// ErrCorrupt means that a stored row does not hold a valid record.
 	ErrCorrupt = errors.New("keystile: a stored row is not a valid record")
+	// ErrWithoutEvent means that a record would be written without an event of it, so that no
+	// other process would be notified.
+	ErrWithoutEvent = errors.New("keystile: each record must be written with an event that has its id and its version")
 	// ErrOutOfRange means that a version or count is too large or too small for a store.
 	ErrOutOfRange = errors.New("keystile: a version must be 1 or more, and a count at most 9223372036854775807")
 )

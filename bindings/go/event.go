@@ -19,6 +19,8 @@ const (
 	EventExpired   EventKind = "expired"
 	EventRehashed  EventKind = "rehashed"
 	EventImported  EventKind = "imported"
+	EventChanged   EventKind = "changed"
+	EventDeleted   EventKind = "deleted"
 	// EventOther is a kind that has no name in this version.
 	EventOther EventKind = "other"
 )
@@ -32,17 +34,37 @@ var eventKinds = map[uint32]EventKind{
 	capi.EventExpired:   EventExpired,
 	capi.EventRehashed:  EventRehashed,
 	capi.EventImported:  EventImported,
+	capi.EventChanged:   EventChanged,
+	capi.EventDeleted:   EventDeleted,
 }
 
 // Event is one entry of an audit. It never contains any part of a key.
 type Event struct {
-	Kind  EventKind `json:"kind"`
-	KeyID KeyID     `json:"key_id"`
+	Kind EventKind `json:"kind"`
+	// KeyID is zero if more keys were changed at once than have events of their own: all
+	// cached records may be out of date.
+	KeyID KeyID `json:"key_id"`
 	// Successor is the new key, if the key was rotated.
 	Successor KeyID     `json:"successor,omitzero"`
 	At        time.Time `json:"at"`
+	// Version is the version of the key's record from then on; 0 if it is not known.
+	Version uint64 `json:"version,omitempty"`
 	// Reason is nil if none was given.
 	Reason *string `json:"reason,omitempty"`
+	// Actor is who did it: the id of a key, a person, a program, or the user of the database
+	// that other code wrote as; nil if it is not known.
+	Actor *string `json:"actor,omitempty"`
+	// Origin is the address or host that it was done from; nil if it is not known.
+	Origin *string `json:"origin,omitempty"`
+	// Changes are the fields that were changed, if that is known.
+	Changes []FieldChange `json:"changes,omitempty"`
+}
+
+// FieldChange is a field of a record that was changed.
+type FieldChange struct {
+	// Field is the name of the field. If other code changed a row of a database, it is the
+	// name of the column.
+	Field string `json:"field"`
 }
 
 func eventOf(event *capi.Event) *Event {
@@ -58,6 +80,7 @@ func eventOf(event *capi.Event) *Event {
 		KeyID:     KeyID{event.KeyID},
 		Successor: KeyID{event.Successor},
 		At:        timeOf(event.At),
+		Version:   event.Version,
 		Reason:    event.Reason,
 	}
 }

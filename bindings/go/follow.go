@@ -35,6 +35,10 @@ func (p *parts) follow(feed EventSource, every time.Duration) {
 			}
 			for _, event := range events {
 				last = max(last, event.Number)
+				if event.KeyID.IsZero() {
+					p.ring.InvalidateAll()
+					continue
+				}
 				p.invalidate(event.KeyID)
 				if !event.Successor.IsZero() {
 					p.invalidate(event.Successor)

@@ -3,6 +3,7 @@ package keystile
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
@@ -70,16 +71,21 @@ type Change struct {
 	Records []*Record
 	// Event is the event for the audit; nil if there is none.
 	Event *Event
+	// upkeep is what a store writes instead of whole records.
+	upkeep []Upkeep
 }
 
 // Batch returns the change as a store writes it: a record with version 1 is new, and any
 // other replaces only the version before it.
 func (c *Change) Batch() Batch {
 	var batch Batch
+	batch.Upkeep = slices.Clone(c.upkeep)
 	for _, record := range c.Records {
-		if record.Version == 1 {
+		switch {
+		case c.upkeep != nil:
+		case record.Version == 1:
 			batch.Inserts = append(batch.Inserts, record)
-		} else {
+		default:
 			batch.Updates = append(batch.Updates, record)
 		}
 	}
@@ -87,12 +93,21 @@ func (c *Change) Batch() Batch {
 		return batch
 	}
 	batch.Events = append(batch.Events, *c.Event)
+	// Each other key that is changed gets a separate event, so that followers of events see
+	// it: an older key that ends with a rotation, and a successor whose first use was noted.
 	for _, record := range batch.Updates {
-		// An older key that ends with a rotation gets a separate event, so that followers
-		// of events see it.
-		if c.Event.Kind == EventRotated && record.ID != c.Event.KeyID && !record.IsLive(c.Event.At) {
-			ended := Event{Kind: EventExpired, KeyID: record.ID, At: c.Event.At}
-			batch.Events = append(batch.Events, ended)
+		if record.ID != c.Event.KeyID {
+			event := Event{Kind: EventChanged, KeyID: record.ID, At: c.Event.At, Version: record.Version}
+			if !record.IsLive(c.Event.At) {
+				event.Kind = EventExpired
+			}
+			batch.Events = append(batch.Events, event)
+		}
+	}
+	for _, upkeep := range c.upkeep {
+		if upkeep.KeyID != c.Event.KeyID {
+			batch.Events = append(batch.Events, Event{Kind: EventChanged, KeyID: upkeep.KeyID, At: c.Event.At,
+				Version: upkeep.Version, Changes: []FieldChange{{upkeep.Field()}}})
 		}
 	}
 	return batch

@@ -52,7 +52,20 @@ func EndOverlap(record, successor *Record, now time.Time) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.EndOverlap(handle, next, millisOf(now)))
+	change, err := changeOf(capi.EndOverlap(handle, next, millisOf(now)))
+	if err != nil || len(change.Records) != 2 {
+		return change, err
+	}
+	ended, used := change.Records[0], change.Records[1]
+	if change.Event, err = Expire(ended, now); err != nil {
+		change.Event = &Event{Kind: EventChanged, KeyID: ended.ID, At: now, Version: ended.Version,
+			Changes: []FieldChange{{"overlap_until"}}}
+	}
+	change.upkeep = []Upkeep{
+		{KeyID: ended.ID, Version: ended.Version, OverlapUntil: &ended.OverlapUntil},
+		{KeyID: used.ID, Version: used.Version, EndsAtFirstUse: &used.EndsAtFirstUse},
+	}
+	return change, nil
 }
 
 // Expire returns the event of a key that has expired; its record does not change. It

@@ -104,8 +104,7 @@ func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error 
 	if err != nil || successor == nil {
 		return err
 	}
-	now := p.clock()
-	change, err := EndOverlap(old, successor, now)
+	change, err := EndOverlap(old, successor, p.clock())
 	if errors.Is(err, ErrState) {
 		p.invalidate(task.id)
 		p.invalidate(task.predecessor)
@@ -114,11 +113,7 @@ func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error 
 	if err != nil {
 		return err
 	}
-	batch := change.Batch()
-	if event, err := Expire(change.Record, now); err == nil {
-		batch.Events = append(batch.Events, *event)
-	}
-	return p.commit(ctx, batch)
+	return p.commit(ctx, change.Batch())
 }
 
 // commit writes changes and invalidates their keys.
@@ -129,6 +124,9 @@ func (p *parts) commit(ctx context.Context, batch Batch) error {
 		for _, record := range records {
 			p.invalidate(record.ID)
 		}
+	}
+	for _, upkeep := range batch.Upkeep {
+		p.invalidate(upkeep.KeyID)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package keystile
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -97,7 +98,8 @@ type Store interface {
 	// lineage's usage with it, unless the lineage has some. An update replaces only the
 	// version before it, and never gives a revoked record another state, instant or reason:
 	// otherwise Commit returns [ErrStale]. An update does not change the stored lineage,
-	// last use and remaining uses.
+	// last use and remaining uses. A record without an event in the batch is
+	// [ErrWithoutEvent]: other processes are notified of changes by their events.
 	Commit(ctx context.Context, batch Batch) error
 }
 
@@ -121,12 +123,41 @@ type Batch struct {
 	Inserts []*Record
 	// Updates are changed records, whose version follows the stored one.
 	Updates []*Record
-	// Events are those for the audit.
+	// Upkeep are changes of single fields that the use of a key brought about.
+	Upkeep []Upkeep
+	// Events are those for the audit: at least one of each record, with its version.
 	Events []Event
 }
 
+// Upkeep is a change of one field that the use of a key brought about. Its version follows
+// the stored one. A store writes only this field and the version, and none of a revoked
+// record. Exactly one of the pointers is set.
+type Upkeep struct {
+	KeyID   KeyID
+	Version uint64
+	// Digest is the digest under the current pepper.
+	Digest *Digest
+	// OverlapUntil is the end of a key's overlap.
+	OverlapUntil *time.Time
+	// EndsAtFirstUse is the key that ends when this one is first used; zero for none.
+	EndsAtFirstUse *KeyID
+}
+
+// Field returns the name of the field in a record.
+func (u *Upkeep) Field() string {
+	switch {
+	case u.Digest != nil:
+		return "digest"
+	case u.OverlapUntil != nil:
+		return "overlap_until"
+	default:
+		return "ends_at_first_use"
+	}
+}
+
 // Check returns an error if a record is not one that every store can hold: [ErrRecord] or
-// [ErrOutOfRange]. A store calls it before it writes.
+// [ErrOutOfRange]; or if it has no event in the batch: [ErrWithoutEvent]. A store calls it
+// before it writes.
 func (b *Batch) Check() error {
 	for _, records := range [][]*Record{b.Inserts, b.Updates} {
 		for _, record := range records {
@@ -139,7 +170,26 @@ func (b *Batch) Check() error {
 			if uses := record.RemainingUses; uses != nil && *uses > math.MaxInt64 {
 				return ErrOutOfRange
 			}
+			if !b.isNoted(record.ID, record.Version) {
+				return ErrWithoutEvent
+			}
+		}
+	}
+	for _, upkeep := range b.Upkeep {
+		if upkeep.Version == 0 || upkeep.Version > math.MaxInt64 {
+			return ErrOutOfRange
+		}
+		if !b.isNoted(upkeep.KeyID, upkeep.Version) {
+			return ErrWithoutEvent
 		}
 	}
 	return nil
+}
+
+// isNoted reports whether the batch has the event of a record. A successor is noted with
+// the rotation.
+func (b *Batch) isNoted(id KeyID, version uint64) bool {
+	return slices.ContainsFunc(b.Events, func(event Event) bool {
+		return (event.KeyID == id && event.Version == version) || (event.Successor == id && version == 1)
+	})
 }

@@ -135,7 +135,12 @@ func (v *Verifier) Rehash(record *Record, key string, now time.Time) (*Change, e
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Rehash(v.verifier, handle, key, millisOf(now)))
+	change, err := changeOf(capi.Rehash(v.verifier, handle, key, millisOf(now)))
+	if err == nil {
+		own := change.Record
+		change.upkeep = []Upkeep{{KeyID: own.ID, Version: own.Version, Digest: &own.Digest}}
+	}
+	return change, err
 }
 
 func (r *Request) raw() capi.Request {

@@ -69,7 +69,7 @@ func TestADamagedRowIsAnError(t *testing.T) {
 		if damage == "rate_window_ms = NULL" {
 			damage = "rate_limit = 7, rate_window_ms = NULL"
 		}
-		for _, statement := range []string{"PRAGMA defer_foreign_keys = ON", "DROP TRIGGER api_keys_changed_by_others", "UPDATE api_keys SET " + damage} {
+		for _, statement := range []string{"PRAGMA defer_foreign_keys = ON", "DROP TRIGGER api_keys_changed", "UPDATE api_keys SET " + damage} {
 			if _, err := transaction.ExecContext(ctx, statement); err != nil {
 				t.Fatalf("%s: %v", damage, err)
 			}

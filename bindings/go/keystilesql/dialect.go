@@ -73,7 +73,7 @@ var sqlite = dialect{
 		rate_window_ms rate_burst scope_type metadata created_at last_used_at expires_at is_active
 		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use version`) +
 		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
-	event:    "number AS row, " + plain("kind key_id at reason successor"),
+	event:    "number AS row, " + plain("kind key_id at reason successor version actor origin changes"),
 	is:       "IS",
 	metadata: []column{{"metadata", ""}},
 	spelling: func(query string) string { return parameter.ReplaceAllString(query, "?$1") },
@@ -104,7 +104,7 @@ var postgres = dialect{
 		`CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit)
 		ELSE k.rate_limit END::bigint AS rate_limit, ` +
 		millis("k", "created_at last_used_at expires_at revoked_at overlap_until"),
-	event:    "number AS row, kind, key_id, reason, successor, " + millis("k", "at"),
+	event:    "number AS row, kind, key_id, reason, successor, version, actor, origin, changes::text AS changes, " + millis("k", "at"),
 	is:       "IS NOT DISTINCT FROM",
 	metadata: []column{{"metadata_text", "bytea"}, {"metadata", "bytea"}, {"rate_limit_wide", "bigint"}},
 	spelling: func(query string) string { return query },

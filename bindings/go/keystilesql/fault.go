@@ -77,7 +77,7 @@ func unavailable(err error) error {
 		return nil
 	case errors.Is(err, keystile.ErrStale), errors.Is(err, keystile.ErrDuplicate),
 		errors.Is(err, keystile.ErrNotFound), errors.Is(err, keystile.ErrCorrupt),
-		errors.Is(err, keystile.ErrOutOfRange), errors.Is(err, keystile.ErrStoreUnavailable):
+		errors.Is(err, keystile.ErrOutOfRange), errors.Is(err, keystile.ErrWithoutEvent), errors.Is(err, keystile.ErrStoreUnavailable):
 		return err
 	}
 	return fmt.Errorf("%w: %w", keystile.ErrStoreUnavailable, err)

@@ -23,7 +23,7 @@ type faulty struct {
 var faults = []string{"stale writes seem to be done", "duplicates seem to be done", "every claim is accepted",
 	"usage is forgotten", "an empty list is no restriction", "the case of owners does not matter", "a page has no bound",
 	"events come backwards", "the first record of a lineage is lost", "a use is not noted", "counts are dropped",
-	"half of a batch stays", "an unknown page is an empty one"}
+	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped"}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := f.Store.Find(ctx, lookup)
@@ -43,13 +43,22 @@ func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	if f.fault == "half of a batch stays" {
 		for _, record := range batch.Inserts {
-			if err := f.Store.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{record}}); err != nil {
+			if err := f.Store.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{record}, Events: batch.Events}); err != nil {
 				return err
 			}
 		}
 		batch.Inserts = nil
 	}
+	if f.fault == "upkeep is dropped" && batch.Check() == nil {
+		batch.Upkeep = nil
+	}
 	err := f.Store.Commit(ctx, batch)
+	if f.fault == "a change without an event is accepted" && errors.Is(err, keystile.ErrWithoutEvent) {
+		for _, record := range slices.Concat(batch.Inserts, batch.Updates) {
+			batch.Events = append(batch.Events, keystile.Event{Kind: keystile.EventChanged, KeyID: record.ID, At: record.CreatedAt, Version: record.Version})
+		}
+		err = f.Store.Commit(ctx, batch)
+	}
 	if (f.fault == "stale writes seem to be done" && errors.Is(err, keystile.ErrStale)) ||
 		(f.fault == "duplicates seem to be done" && errors.Is(err, keystile.ErrDuplicate)) {
 		return nil

@@ -181,3 +181,14 @@ func TestAKeyOfTheRustProgramVerifiesInGoOnPostgreSQL(t *testing.T) {
 	source, at := server.database(t)
 	bothWays(t, at, func(t *testing.T) keystile.Store { return openPostgres(t, source) })
 }
+
+func TestChangesByOtherCodeAreHeardOnPostgreSQL(t *testing.T) {
+	source, _ := startPostgres(t).database(t)
+	other, err := sql.Open("pgx", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	replicated := "SET session_replication_role = replica; UPDATE api_keys SET permissions = '[]' WHERE key_id = '%s'; RESET session_replication_role"
+	heard(t, openPostgres(t, source), other, append([]string{replicated}, deniedBy...))
+}

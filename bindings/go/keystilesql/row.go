@@ -88,18 +88,30 @@ func (c *cells) event() (keystile.NumberedEvent, error) {
 	reader := reader{cells: c}
 	event := keystile.NumberedEvent{Number: uint64(max(c.row, 0)), Event: keystile.Event{
 		Kind:      keystile.EventKind(reader.must("kind")),
-		KeyID:     reader.id("key_id"),
 		At:        reader.instant("at"),
 		Reason:    reader.text("reason"),
 		Successor: reader.id("successor"),
+		Actor:     reader.text("actor"),
+		Origin:    reader.text("origin"),
 	}}
+	if version := reader.count("version"); version != nil {
+		event.Version = *version
+	}
+	if changes := reader.text("changes"); changes != nil && json.Unmarshal([]byte(*changes), &event.Changes) != nil {
+		reader.fail("changes", "a JSON array of changes")
+	}
+	id := reader.must("key_id")
+	if id != manyKeys {
+		event.KeyID = reader.id("key_id")
+	}
 	switch event.Kind {
 	case keystile.EventIssued, keystile.EventRotated, keystile.EventRevoked, keystile.EventSuspended,
-		keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported:
+		keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported,
+		keystile.EventChanged, keystile.EventDeleted:
 	default:
 		reader.fail("kind", "the kind of an event")
 	}
-	if event.KeyID.IsZero() {
+	if event.KeyID.IsZero() && id != manyKeys {
 		reader.fail("key_id", "a value")
 	}
 	if event.At.IsZero() {

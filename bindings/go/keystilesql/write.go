@@ -32,7 +32,16 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 	if s.dialect == &postgres {
 		slices.SortStableFunc(updates, func(a, b *keystile.Record) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	}
+	upkeep := slices.Clone(batch.Upkeep)
+	slices.SortStableFunc(upkeep, func(a, b keystile.Upkeep) int { return strings.Compare(a.KeyID.String(), b.KeyID.String()) })
 	return s.write(ctx, func(tx execer) error {
+		// Events come first: to 0003_changes.sql, a change that has no event yet is one by
+		// other code.
+		for _, event := range batch.Events {
+			if err := s.append(ctx, tx, event); err != nil {
+				return err
+			}
+		}
 		for _, record := range batch.Inserts {
 			if err := s.insert(ctx, tx, record); err != nil {
 				return err
@@ -43,15 +52,17 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 				return err
 			}
 		}
-		// Events come last, because writers of events take turns from here on.
-		for _, event := range batch.Events {
-			if err := s.append(ctx, tx, event); err != nil {
+		for _, one := range upkeep {
+			if err := s.keepUp(ctx, tx, one); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 }
+
+// manyKeys is the key of an event of more keys than have events of their own.
+const manyKeys = "*"
 
 // NoteUses writes last uses in bulk.
 func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
@@ -132,6 +143,32 @@ func (s *Store) update(ctx context.Context, tx execer, record *keystile.Record) 
 	count, err := s.exec(ctx, tx, "UPDATE api_keys SET "+strings.Join(set, ", ")+
 		" WHERE key_id = $1::text AND lineage = $2::text AND version = $3::bigint - 1"+
 		" AND (status <> 'revoked' OR (status = $4::text AND revoked_at = $5::timestamptz AND revoke_reason = $6::text))", params...)
+	return oneUpdated(count, err)
+}
+
+// keepUp writes one field, and the version.
+func (s *Store) keepUp(ctx context.Context, tx execer, upkeep keystile.Upkeep) error {
+	params := []any{upkeep.KeyID.String(), int64(upkeep.Version)}
+	var set string
+	switch {
+	case upkeep.Digest != nil:
+		var pepper any
+		if upkeep.Digest.Kind() == keystile.DigestHMACSHA256 {
+			pepper = int64(upkeep.Digest.Pepper())
+		}
+		set, params = "key_hash = $3::text, digest_pepper = $4::bigint", append(params, hashOf(*upkeep.Digest), pepper)
+	case upkeep.OverlapUntil != nil:
+		set, params = "overlap_until = $3::timestamptz", append(params, s.instant(*upkeep.OverlapUntil))
+	case upkeep.EndsAtFirstUse != nil:
+		set, params = "ends_at_first_use = $3::text", append(params, idOrNull(*upkeep.EndsAtFirstUse))
+	default:
+		return keystile.ErrRecord
+	}
+	return oneUpdated(s.exec(ctx, tx, "UPDATE api_keys SET "+set+", version = $2::bigint"+
+		" WHERE key_id = $1::text AND version = $2::bigint - 1 AND status <> 'revoked'", params...))
+}
+
+func oneUpdated(count int64, err error) error {
 	switch {
 	case isDuplicate(err):
 		return keystile.ErrDuplicate
@@ -151,9 +188,28 @@ func (s *Store) append(ctx context.Context, tx execer, event keystile.Event) err
 	if event.Reason != nil {
 		reason = *event.Reason
 	}
-	_, err := s.exec(ctx, tx, "INSERT INTO api_key_events (kind, key_id, at, reason, successor)"+
-		" VALUES ($1::text, $2::text, $3::timestamptz, $4::text, $5::text)",
-		string(event.Kind), event.KeyID.String(), s.instant(event.At), reason, successor)
+	id := manyKeys
+	if !event.KeyID.IsZero() {
+		id = event.KeyID.String()
+	}
+	var version, changes any
+	if event.Version > math.MaxInt64 {
+		return keystile.ErrOutOfRange
+	}
+	if event.Version != 0 {
+		version = int64(event.Version)
+	}
+	if len(event.Changes) != 0 {
+		text, err := json.Marshal(event.Changes)
+		if err != nil {
+			return err
+		}
+		changes = string(text)
+	}
+	_, err := s.exec(ctx, tx, "INSERT INTO api_key_events (kind, key_id, at, reason, successor, version, actor, origin, changes)"+
+		" VALUES ($1::text, $2::text, $3::timestamptz, $4::text, $5::text, $6::bigint, $7::text, $8::text, $9::text::jsonb)",
+		string(event.Kind), id, s.instant(event.At), reason, successor, version,
+		textOrNull(event.Actor), textOrNull(event.Origin), changes)
 	return err
 }
 

@@ -20,12 +20,17 @@ func eventsInOrder(s *suite) {
 	// Their times run backwards, but the order is that of writing.
 	var events []keystile.Event
 	for number, kind := range []keystile.EventKind{keystile.EventIssued, keystile.EventRotated, keystile.EventRevoked,
-		keystile.EventSuspended, keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported} {
+		keystile.EventSuspended, keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported,
+		keystile.EventChanged, keystile.EventDeleted} {
 		events = append(events, keystile.Event{Kind: kind, KeyID: id(number), At: at(int64(1_000 - number))})
 	}
 	events[1].Successor = id(77)
 	events[2].Reason, events[3].Reason = keystile.Ptr("leaked in a log"), keystile.Ptr("")
 	events[4].At, events[5].At = time.UnixMilli(100_000_000_000).UTC(), time.UnixMilli(253_402_300_799_999).UTC()
+	events[6].Version = math.MaxInt64
+	events[7].Actor, events[7].Origin = keystile.Ptr("a person"), keystile.Ptr("2001:db8::7")
+	events[8].Changes = []keystile.FieldChange{{Field: "owner"}, {Field: "ünïcödé \"quoted\""}}
+	events[9].KeyID = keystile.KeyID{}
 	s.fine(s.store.Commit(ctx, batchOf(events[:3]...)), "events alone are a batch")
 	s.fine(s.store.Commit(ctx, batchOf(events[3:]...)), "and so are these")
 	numbered := s.events(keystile.KeyID{}, 0, 100)

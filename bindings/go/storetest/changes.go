@@ -12,6 +12,8 @@ import (
 
 var changesCases = map[string]func(*suite){
 	"a batch is written whole or not at all": wholeOrNot,
+	"a record without an event is refused":   withoutEvent,
+	"upkeep writes one field":                upkeepOneField,
 	"an update needs the version before":     versionBefore,
 	"a revocation stands":                    revocationStands,
 	"an update leaves usage and last use":    leavesUsage,
@@ -31,6 +33,7 @@ func wholeOrNot(s *suite) {
 	stale.Version = 7
 	taken := plain(4)
 	taken.Digest = first.Digest
+	before := s.allEvents()
 	for number, batch := range []keystile.Batch{
 		{Inserts: []*keystile.Record{counted, taken}},
 		{Inserts: []*keystile.Record{counted}, Updates: []*keystile.Record{stale}},
@@ -39,22 +42,86 @@ func wholeOrNot(s *suite) {
 		{Inserts: []*keystile.Record{counted}, Updates: []*keystile.Record{changed, stale}},
 	} {
 		batch.Events = []keystile.Event{event(1), event(2)}
-		err := s.store.Commit(ctx, batch)
+		err := s.store.Commit(ctx, noted(batch))
 		s.is(errors.Is(err, keystile.ErrStale) || errors.Is(err, keystile.ErrDuplicate), "half of batch %d cannot be written: %v", number, err)
 		context := fmt.Sprintf("after refused batch %d, which changes nothing", number)
 		s.same(s.find(first.ID), first, context)
 		s.same(s.find(second.ID), second, context)
 		s.is(s.find(counted.ID) == nil, "%s: no record", context)
 		s.is(s.usage(counted.Lineage).Equal(keystile.Usage{}), "%s: no usage", context)
-		s.is(len(s.allEvents()) == 0, "%s: no event", context)
+		s.sameEvents(s.allEvents(), before, context+": no event")
 	}
-	whole := keystile.Batch{Inserts: []*keystile.Record{counted}, Updates: []*keystile.Record{changed},
-		Events: []keystile.Event{event(1), event(2)}}
+	whole := noted(keystile.Batch{Inserts: []*keystile.Record{counted}, Updates: []*keystile.Record{changed},
+		Events: []keystile.Event{event(1), event(2)}})
 	s.fine(s.store.Commit(ctx, whole), "without its wrong half it is written")
 	s.same(s.find(first.ID), changed, "after a whole batch")
 	s.same(s.find(counted.ID), counted, "after a whole batch")
-	s.sameEvents(s.allEvents(), whole.Events, "after a whole batch")
+	s.sameEvents(s.allEvents(), append(before, whole.Events...), "after a whole batch")
 	s.fine(s.store.Commit(ctx, keystile.Batch{}), "an empty batch is nothing, and no error")
+}
+
+// A change without an event would not reach the processes that cache the record.
+func withoutEvent(s *suite) {
+	record := plain(1)
+	s.insert(record)
+	before := s.allEvents()
+	changed := next(record)
+	changed.Owner = keystile.Ptr("changed")
+	renewed := keystile.Upkeep{KeyID: record.ID, Version: 2, Digest: keystile.Ptr(digest(7))}
+	versioned := func(number int, version uint64) keystile.Event {
+		event := event(number)
+		event.Version = version
+		return event
+	}
+	for _, events := range [][]keystile.Event{nil, {event(1)}, {versioned(2, 2)}, {versioned(1, 1)}, {versioned(1, 3)}} {
+		for _, batch := range []keystile.Batch{
+			{Inserts: []*keystile.Record{plain(2)}},
+			{Updates: []*keystile.Record{changed}},
+			{Upkeep: []keystile.Upkeep{renewed}},
+			{Inserts: []*keystile.Record{plain(3)}, Updates: []*keystile.Record{changed}},
+		} {
+			batch.Events = events
+			s.refused(s.store.Commit(ctx, batch), keystile.ErrWithoutEvent, "a record without an event of its id and version")
+		}
+	}
+	s.same(s.find(record.ID), record, "after changes without events")
+	s.is(s.find(id(2)) == nil && s.find(id(3)) == nil, "no record")
+	s.sameEvents(s.allEvents(), before, "no event")
+}
+
+// Upkeep writes its field and the version, and leaves all others as they are stored.
+func upkeepOneField(s *suite) {
+	record := full(1)
+	record.State, record.RevokedAt, record.RevokedReason = keystile.StateActive, time.Time{}, ""
+	s.insert(record)
+	expected := record.Clone()
+	until := at(77)
+	for number, upkeep := range []keystile.Upkeep{
+		{Digest: keystile.Ptr(digest(7))},
+		{OverlapUntil: &until},
+		{EndsAtFirstUse: &keystile.KeyID{}},
+		{Digest: &record.Digest},
+	} {
+		upkeep.KeyID, upkeep.Version = record.ID, expected.Version+1
+		batch := noted(keystile.Batch{Upkeep: []keystile.Upkeep{upkeep}})
+		s.fine(s.store.Commit(ctx, batch), "upkeep is written")
+		expected.Version++
+		switch number {
+		case 0, 3:
+			expected.Digest = *upkeep.Digest
+		case 1:
+			expected.OverlapUntil = until
+		case 2:
+			expected.EndsAtFirstUse = keystile.KeyID{}
+		}
+		s.same(s.find(record.ID), expected, "after upkeep of "+upkeep.Field())
+		s.refused(s.store.Commit(ctx, batch), keystile.ErrStale, "upkeep on an older version")
+	}
+	ended := revoked(expected, "leaked")
+	s.fine(s.store.Commit(ctx, updates(ended)), "it is revoked")
+	late := keystile.Upkeep{KeyID: record.ID, Version: ended.Version + 1, Digest: keystile.Ptr(digest(7))}
+	s.refused(s.store.Commit(ctx, noted(keystile.Batch{Upkeep: []keystile.Upkeep{late}})), keystile.ErrStale, "upkeep of a revoked key")
+	s.same(s.find(record.ID), ended, "after upkeep of a revoked key")
 }
 
 func versionBefore(s *suite) {
@@ -90,6 +157,7 @@ func revocationStands(s *suite) {
 	s.insert(active)
 	ended := revoked(active, "leaked")
 	s.fine(s.store.Commit(ctx, updates(ended)), "an active key is revoked")
+	before := s.allEvents()
 	late := next(active)
 	late.Owner = keystile.Ptr("late")
 	resumed, suspended := next(ended), next(ended)
@@ -105,10 +173,10 @@ func revocationStands(s *suite) {
 		"another instant":                         otherInstant,
 	} {
 		batch := updates(record)
-		batch.Events = []keystile.Event{event(1)}
+		batch.Events = append(batch.Events, event(1))
 		s.refused(s.store.Commit(ctx, batch), keystile.ErrStale, what+" does not take the place of a revocation")
 		s.same(s.find(active.ID), ended, "after "+what)
-		s.is(len(s.allEvents()) == 0, "after %s: no event", what)
+		s.sameEvents(s.allEvents(), before, "after "+what+": no event")
 	}
 	s.refused(s.store.Commit(ctx, inserts(active)), keystile.ErrDuplicate, "nor does a new record")
 	s.fine(s.store.NoteUses(ctx, []keystile.Use{{KeyID: active.ID, LastUsedAt: at(9), Count: 1}}), "a use")
@@ -159,7 +227,6 @@ func oneChangeWins(s *suite) {
 		winners := 0
 		for rival, err := range atOnce(len(rivals), func(rival int) error {
 			batch := updates(rivals[rival])
-			batch.Events = []keystile.Event{event(rival)}
 			return s.store.Commit(ctx, batch)
 		}) {
 			if err == nil {
@@ -171,7 +238,7 @@ func oneChangeWins(s *suite) {
 		}
 		s.is(winners == 1, "in round %d, of 8 changes at once %d won", round, winners)
 		s.same(s.find(current.ID), current, "the one that won")
-		s.is(len(s.allEvents()) == round+1, "losers leave no event")
+		s.is(len(s.allEvents()) == round+2, "losers leave no event")
 	}
 }
 

@@ -78,9 +78,29 @@ func revoked(record *keystile.Record, reason string) *keystile.Record {
 	return clone
 }
 
-func inserts(records ...*keystile.Record) keystile.Batch { return keystile.Batch{Inserts: records} }
+func inserts(records ...*keystile.Record) keystile.Batch {
+	return noted(keystile.Batch{Inserts: records})
+}
 
-func updates(records ...*keystile.Record) keystile.Batch { return keystile.Batch{Updates: records} }
+func updates(records ...*keystile.Record) keystile.Batch {
+	return noted(keystile.Batch{Updates: records})
+}
+
+// noted returns the batch with an event of each record that it writes.
+func noted(batch keystile.Batch) keystile.Batch {
+	note := func(id keystile.KeyID, version uint64) {
+		batch.Events = append(batch.Events, keystile.Event{Kind: keystile.EventChanged, KeyID: id, At: at(0), Version: version})
+	}
+	for _, records := range [][]*keystile.Record{batch.Inserts, batch.Updates} {
+		for _, record := range records {
+			note(record.ID, record.Version)
+		}
+	}
+	for _, upkeep := range batch.Upkeep {
+		note(upkeep.KeyID, upkeep.Version)
+	}
+	return batch
+}
 
 func event(number int) keystile.Event {
 	return keystile.Event{Kind: keystile.EventIssued, KeyID: id(number), At: at(int64(number))}

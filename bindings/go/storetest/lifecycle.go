@@ -235,7 +235,7 @@ func firstUse(s *suite) {
 	check(30, fresh.Key.Expose(), 0, "the new key is used")
 	check(30, old.Key.Expose(), keystile.CauseReplaced, "and the old one ends at that instant")
 	check(40, fresh.Key.Expose(), 0, "and the new one goes on")
-	s.kinds(keystile.EventIssued, keystile.EventRotated, keystile.EventExpired)
+	s.kinds(keystile.EventIssued, keystile.EventRotated, keystile.EventExpired, keystile.EventChanged)
 }
 
 func digestRenewed(s *suite) {

@@ -14,6 +14,7 @@ type Event struct {
 	KeyID     ID
 	Successor ID
 	At        uint64
+	Version   uint64
 	Reason    *string
 }
 
@@ -67,6 +68,7 @@ func takeEvent(event *C.keystile_event) *Event {
 		KeyID:     *(*ID)(unsafe.Pointer(&event.key_id)),
 		Successor: *(*ID)(unsafe.Pointer(&event.successor)),
 		At:        uint64(event.at),
+		Version:   uint64(event.version),
 	}
 	if event.reason.data != nil {
 		reason := copied(event.reason)

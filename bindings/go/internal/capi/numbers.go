@@ -58,6 +58,8 @@ const (
 	EventExpired   = C.KEYSTILE_EVENT_EXPIRED
 	EventRehashed  = C.KEYSTILE_EVENT_REHASHED
 	EventImported  = C.KEYSTILE_EVENT_IMPORTED
+	EventChanged   = C.KEYSTILE_EVENT_CHANGED
+	EventDeleted   = C.KEYSTILE_EVENT_DELETED
 )
 
 // The actions of a plan.

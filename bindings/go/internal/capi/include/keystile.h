@@ -421,6 +421,14 @@ enum keystile_event_kind
      */
     KEYSTILE_EVENT_IMPORTED = 8,
     /**
+     * What a key may do, or whom it belongs to, was changed.
+     */
+    KEYSTILE_EVENT_CHANGED = 9,
+    /**
+     * A key was removed from the store.
+     */
+    KEYSTILE_EVENT_DELETED = 10,
+    /**
      * An event that has no number in this version.
      */
     KEYSTILE_EVENT_OTHER = 99,
@@ -978,7 +986,7 @@ typedef struct keystile_event {
      */
     uint32_t kind;
     /**
-     * The key.
+     * The key; all zero for an event of more keys than have events of their own.
      */
     struct keystile_id key_id;
     /**
@@ -989,6 +997,10 @@ typedef struct keystile_event {
      * The instant, in milliseconds since 1970.
      */
     uint64_t at;
+    /**
+     * The version of the key's record from then on; 0 if it is not known.
+     */
+    uint64_t version;
     /**
      * The reason, if one was given; lent by the change.
      */

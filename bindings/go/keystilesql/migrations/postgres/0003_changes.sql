@@ -1,0 +1,431 @@
+-- Changes by other code: each of them increments the version of the record and leaves an
+-- event, so that every process is notified of it.
+--
+-- keystile writes the event of a change before the change, with the version that the record
+-- then has. A change without such an event is by other code. The triggers fire ALWAYS: also
+-- for logical replication, and if session_replication_role is replica. What they do not see:
+-- changes while they are disabled.
+
+ALTER TABLE api_key_events
+    ADD COLUMN version BIGINT,
+    -- Who did it, and from which address or host. Other code is the user of its session.
+    ADD COLUMN actor TEXT,
+    ADD COLUMN origin TEXT,
+    -- What was changed: an array of objects that have a "field".
+    ADD COLUMN changes JSONB;
+
+-- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
+-- continue after the last one, and a revoked key stays revoked.
+CREATE TABLE api_key_deleted (
+    key_id TEXT COLLATE "C" PRIMARY KEY,
+    version BIGINT NOT NULL,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    revoke_reason TEXT
+);
+
+-- The digests that a key had before its current one, and the last digests of revoked keys
+-- whose rows were deleted.
+CREATE TABLE api_key_former_digests (
+    key_hash TEXT COLLATE "C" PRIMARY KEY,
+    key_id TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX api_key_former_digests_key_id ON api_key_former_digests (key_id);
+
+-- The digests in that table of keys that are revoked. A row that is inserted with one of them
+-- is stored as revoked.
+CREATE VIEW api_key_revoked_digests AS
+SELECT former.key_hash,
+    coalesce(deleted.revoked_at, k.revoked_at) AS revoked_at,
+    coalesce(deleted.revoke_reason, k.revoke_reason) AS revoke_reason
+FROM api_key_former_digests former
+LEFT JOIN api_keys k ON k.key_id = former.key_id AND k.status = 'revoked'
+LEFT JOIN api_key_deleted deleted ON deleted.key_id = former.key_id
+WHERE coalesce(deleted.revoked_at, k.revoked_at) IS NOT NULL;
+
+-- Events are numbered when their transaction commits. Until then they have a negative number,
+-- which no reader sees, so that a transaction that stays open delays no event of another.
+CREATE SEQUENCE api_key_event_places AS BIGINT;
+ALTER SEQUENCE api_key_event_places OWNED BY api_key_events.number;
+
+CREATE OR REPLACE FUNCTION keystile_number_event() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.number := -nextval(format('%I.api_key_event_places', TG_TABLE_SCHEMA)::regclass);
+    RETURN NEW;
+END
+$$;
+
+-- Readers continue after the last event number that they have seen. They would miss a
+-- number that was taken early and committed late, so only one transaction at a time numbers
+-- events, and commits.
+CREATE FUNCTION keystile_number_events() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    numbered BOOLEAN;
+BEGIN
+    PERFORM pg_notify('keystile_changes', NEW.key_id);
+    EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %I.api_key_events WHERE number = $1)',
+        TG_TABLE_SCHEMA)
+    INTO numbered USING NEW.number;
+    -- The first event of the transaction numbers all of them.
+    IF numbered THEN
+        RETURN NULL;
+    END IF;
+    -- 1800697188 is "kstd" in ASCII; the second number is the schema, since one database may
+    -- hold many.
+    PERFORM pg_advisory_xact_lock(1800697188, hashtext(TG_TABLE_SCHEMA));
+    -- If the transaction set its constraints to IMMEDIATE, it goes on after this. If its
+    -- machine then failed, it would block the others until the server detects it.
+    IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+        PERFORM set_config('idle_in_transaction_session_timeout', '10s', TRUE);
+    END IF;
+    EXECUTE format('UPDATE %1$I.api_key_events e SET number = numbered.number
+        FROM (
+            SELECT place, nextval(''%1$I.api_key_event_numbers'') AS number
+            FROM (
+                SELECT number AS place FROM %1$I.api_key_events WHERE number < 0
+                ORDER BY number DESC
+            ) AS places
+        ) AS numbered
+        WHERE e.number = numbered.place', TG_TABLE_SCHEMA);
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER api_key_events_numbered AFTER INSERT ON api_key_events
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION keystile_number_events();
+
+-- Writes the event of a change, unless keystile has written it. The first 1,000 of a
+-- transaction are about a key each. All others are one, whose key_id is '*': it invalidates
+-- everything.
+CREATE FUNCTION keystile_note(place TEXT, kind TEXT, key_id TEXT, version BIGINT,
+    reason TEXT, changes JSONB) RETURNS VOID
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    noted BOOLEAN;
+    unnumbered BIGINT;
+    shared BOOLEAN;
+BEGIN
+    EXECUTE format('SELECT key_id = ''*'' FROM %I.api_key_events WHERE number < 0
+        ORDER BY number LIMIT 1', place) INTO noted;
+    IF NOT coalesce(noted, FALSE) THEN
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_events
+            WHERE key_id = $1 AND version = $2)', place) INTO noted USING key_id, version;
+    END IF;
+    IF noted THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %I.api_key_events WHERE number < 0', place)
+    INTO unnumbered;
+    shared := unnumbered >= 1000;
+    EXECUTE format('INSERT INTO %I.api_key_events
+            (kind, key_id, at, version, reason, actor, origin, changes)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)', place)
+    USING kind, CASE WHEN shared THEN '*' ELSE key_id END,
+        date_trunc('milliseconds', clock_timestamp()), CASE WHEN NOT shared THEN version END,
+        CASE WHEN NOT shared THEN reason END, session_user::text,
+        coalesce(host(inet_client_addr()), 'local'), CASE WHEN NOT shared THEN changes END;
+END
+$$;
+REVOKE ALL ON FUNCTION keystile_note FROM PUBLIC;
+
+-- A revoked key stays revoked, with its instant and reason; is_active is true only if the
+-- status is active; and a version never decreases.
+--
+-- A change by other code, which does not change the version, increments it here, so that
+-- a change by keystile on the record before it is refused as stale. Other code revokes by
+-- is_active too, and may omit the time and the reason. A use is not a change: last_used_at is
+-- not among the columns.
+CREATE OR REPLACE FUNCTION keystile_guard_key() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ended BOOLEAN := FALSE;
+BEGIN
+    NEW.revoked_at := date_trunc('milliseconds', NEW.revoked_at);
+    IF (OLD.status = 'revoked' AND (NEW.status IS DISTINCT FROM 'revoked'
+            OR NEW.revoked_at IS DISTINCT FROM OLD.revoked_at
+            OR NEW.revoke_reason IS DISTINCT FROM OLD.revoke_reason))
+        OR (NEW.status <> 'active' AND NEW.is_active IS DISTINCT FROM FALSE)
+        OR (OLD.key_id IS NOT NULL AND NEW.key_id IS NULL)
+    THEN
+        RAISE EXCEPTION 'a revoked key must stay revoked, and is_active must be false unless status is active'
+            USING ERRCODE = 'KS001';
+    END IF;
+    IF NEW.key_hash IS DISTINCT FROM OLD.key_hash AND NEW.status <> 'revoked' THEN
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_revoked_digests
+            WHERE key_hash = $1)', TG_TABLE_SCHEMA) INTO ended USING NEW.key_hash::text;
+        IF ended THEN
+            RAISE EXCEPTION 'a revoked key must stay revoked' USING ERRCODE = 'KS001';
+        END IF;
+    END IF;
+    IF NEW.version < OLD.version THEN
+        -- A publisher does not know what was changed here.
+        IF current_setting('session_replication_role') <> 'replica' THEN
+            RAISE EXCEPTION 'version must not decrease' USING ERRCODE = 'KS002';
+        END IF;
+        NEW.version := OLD.version;
+    END IF;
+    -- Other code changes metadata and does not know metadata_text.
+    IF NEW.metadata IS DISTINCT FROM OLD.metadata
+        AND NEW.metadata_text IS NOT DISTINCT FROM OLD.metadata_text
+    THEN
+        NEW.metadata_text := NULL;
+    END IF;
+    -- A row without a key_id is being adopted.
+    IF OLD.key_id IS NULL THEN
+        RETURN NEW;
+    END IF;
+    IF NEW.version = OLD.version THEN
+        NEW.version := OLD.version + 1;
+        IF NEW.status = 'active' AND NEW.is_active IS NOT TRUE THEN
+            NEW.status := 'revoked';
+            NEW.revoke_reason := coalesce(NEW.revoke_reason, 'is_active was cleared');
+            NEW.is_active := FALSE;
+        END IF;
+    END IF;
+    IF NEW.status = 'revoked' THEN
+        NEW.revoked_at := coalesce(NEW.revoked_at,
+            date_trunc('milliseconds', clock_timestamp()));
+        NEW.revoke_reason := coalesce(NEW.revoke_reason, 'unspecified');
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+DROP TRIGGER api_keys_guard ON api_keys;
+CREATE TRIGGER api_keys_guard BEFORE UPDATE ON api_keys
+FOR EACH ROW WHEN ((
+    OLD.key_id, OLD.key_hash, OLD.digest_pepper, OLD.key_prefix, OLD.client_name,
+    OLD.client_email, OLD.owner, OLD.environment, OLD.permissions, OLD.allowed_endpoints,
+    OLD.allowed_networks, OLD.rate_limit, OLD.rate_window_ms, OLD.rate_burst, OLD.scope_type,
+    OLD.metadata, OLD.created_at, OLD.expires_at, OLD.is_active, OLD.status, OLD.revoked_at,
+    OLD.revoke_reason, OLD.lineage, OLD.replaced_by, OLD.overlap_until, OLD.ends_at_first_use,
+    OLD.rate_limit_wide, OLD.metadata_text, OLD.version
+) IS DISTINCT FROM (
+    NEW.key_id, NEW.key_hash, NEW.digest_pepper, NEW.key_prefix, NEW.client_name,
+    NEW.client_email, NEW.owner, NEW.environment, NEW.permissions, NEW.allowed_endpoints,
+    NEW.allowed_networks, NEW.rate_limit, NEW.rate_window_ms, NEW.rate_burst, NEW.scope_type,
+    NEW.metadata, NEW.created_at, NEW.expires_at, NEW.is_active, NEW.status, NEW.revoked_at,
+    NEW.revoke_reason, NEW.lineage, NEW.replaced_by, NEW.overlap_until, NEW.ends_at_first_use,
+    NEW.rate_limit_wide, NEW.metadata_text, NEW.version
+)) EXECUTE FUNCTION keystile_guard_key();
+
+-- A key that was deleted continues its versions, and a revoked one is stored as revoked.
+CREATE FUNCTION keystile_insert_key() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known RECORD;
+BEGIN
+    EXECUTE format('SELECT version, revoked_at, revoke_reason FROM %I.api_key_deleted
+        WHERE key_id = $1', TG_TABLE_SCHEMA) INTO known USING NEW.key_id;
+    IF known.version >= NEW.version THEN
+        NEW.version := known.version + 1;
+    END IF;
+    IF known.revoked_at IS NULL THEN
+        EXECUTE format('SELECT revoked_at, revoke_reason FROM %I.api_key_revoked_digests
+            WHERE key_hash = $1', TG_TABLE_SCHEMA) INTO known USING NEW.key_hash::text;
+    END IF;
+    IF known.revoked_at IS NOT NULL AND NEW.status IS DISTINCT FROM 'revoked' THEN
+        NEW.status := 'revoked';
+        NEW.is_active := FALSE;
+        NEW.revoked_at := known.revoked_at;
+        NEW.revoke_reason := known.revoke_reason;
+        -- The event of this version is not the one that an insert by keystile has written.
+        NEW.version := NEW.version + 1;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER api_keys_inserting BEFORE INSERT ON api_keys
+FOR EACH ROW EXECUTE FUNCTION keystile_insert_key();
+
+-- A key that other code inserts is adopted in the same way as in the first migration. Its id
+-- is random: a row's number can occur again if the sequence is reset, and an id must not.
+CREATE OR REPLACE FUNCTION keystile_adopt_key() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    random TEXT := upper(gen_random_uuid()::text);
+    -- The middle of a UUID is not entirely random.
+    id TEXT := coalesce(NEW.key_id, '1' || left(random, 8) || right(random, 7));
+BEGIN
+    IF NEW.key_id IS NULL THEN
+        EXECUTE format('INSERT INTO %I.api_key_usage (lineage) VALUES ($1)', TG_TABLE_SCHEMA)
+        USING id;
+        EXECUTE format('UPDATE %I.api_keys SET
+                key_id = $1,
+                lineage = $1,
+                created_at = coalesce(created_at, $2),
+                is_active = coalesce(is_active, FALSE),
+                status = CASE WHEN is_active THEN ''active'' ELSE ''revoked'' END,
+                revoked_at = CASE WHEN NOT coalesce(is_active, FALSE)
+                    THEN coalesce(revoked_at, $2) END,
+                revoke_reason = CASE WHEN NOT coalesce(is_active, FALSE)
+                    THEN coalesce(revoke_reason, ''inactive when it was adopted'') END,
+                rate_limit = coalesce(rate_limit, 1000),
+                rate_window_ms = 3600000
+            WHERE id = $3', TG_TABLE_SCHEMA)
+        USING id, date_trunc('milliseconds', clock_timestamp()), NEW.id;
+    END IF;
+    -- A successor is noted with the rotation.
+    EXECUTE format('SELECT %1$I.keystile_note($1, $2, $3, $4, $5, NULL)
+        WHERE $4 > 1 OR NOT EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE successor = $3)',
+        TG_TABLE_SCHEMA)
+    USING TG_TABLE_SCHEMA, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
+        id, NEW.version, NEW.revoke_reason;
+    EXECUTE format('DELETE FROM %I.api_key_deleted WHERE key_id = $1', TG_TABLE_SCHEMA)
+    USING id;
+    RETURN NULL;
+END
+$$;
+
+DROP TRIGGER api_keys_adopted ON api_keys;
+CREATE TRIGGER api_keys_inserted AFTER INSERT ON api_keys
+FOR EACH ROW EXECUTE FUNCTION keystile_adopt_key();
+
+-- Writes the events of changes by other code.
+CREATE FUNCTION keystile_note_key() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    note TEXT := format('SELECT %I.keystile_note($1, $2, $3, $4, $5, $6)', TG_TABLE_SCHEMA);
+    gone BOOLEAN := TG_OP = 'DELETE';
+    changes JSONB;
+    columns CONSTANT TEXT[] := ARRAY[
+        'key_id', 'key_hash', 'digest_pepper', 'key_prefix', 'client_name', 'client_email',
+        'owner', 'environment', 'permissions', 'allowed_endpoints', 'allowed_networks',
+        'rate_limit', 'rate_window_ms', 'rate_burst', 'scope_type', 'metadata', 'created_at',
+        'expires_at', 'is_active', 'status', 'revoked_at', 'revoke_reason', 'lineage',
+        'replaced_by', 'overlap_until', 'ends_at_first_use', 'rate_limit_wide', 'metadata_text'
+    ];
+BEGIN
+    IF NOT gone THEN
+        IF NEW.key_hash IS DISTINCT FROM OLD.key_hash THEN
+            EXECUTE format('INSERT INTO %I.api_key_former_digests (key_hash, key_id)
+                VALUES ($1, $2) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
+            USING OLD.key_hash::text, NEW.key_id;
+        END IF;
+        gone := NEW.key_id <> OLD.key_id;
+    END IF;
+    IF gone THEN
+        IF OLD.status = 'revoked' THEN
+            EXECUTE format('INSERT INTO %I.api_key_former_digests (key_hash, key_id)
+                VALUES ($1, $2) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
+            USING OLD.key_hash::text, OLD.key_id;
+        END IF;
+        EXECUTE format('INSERT INTO %I.api_key_deleted
+                (key_id, version, revoked_at, revoke_reason)
+            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
+        USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason;
+        EXECUTE note USING TG_TABLE_SCHEMA, 'deleted', OLD.key_id, OLD.version + 1,
+            NULL::text, NULL::jsonb;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN NULL;
+    END IF;
+    SELECT jsonb_agg(jsonb_build_object('field', after.key) ORDER BY after.key)
+    INTO changes
+    FROM jsonb_each(to_jsonb(NEW)) AS after
+    WHERE after.key = ANY (columns)
+        AND after.value IS DISTINCT FROM to_jsonb(OLD) -> after.key;
+    EXECUTE note USING TG_TABLE_SCHEMA,
+        CASE
+            WHEN NEW.status = 'revoked' AND OLD.status <> 'revoked' THEN 'revoked'
+            WHEN NEW.status = 'suspended' AND OLD.status = 'active' THEN 'suspended'
+            WHEN NEW.status = 'active' AND OLD.status = 'suspended' THEN 'resumed'
+            ELSE 'changed'
+        END,
+        NEW.key_id, NEW.version,
+        CASE WHEN OLD.status <> 'revoked' THEN NEW.revoke_reason END, changes;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER api_keys_changed AFTER UPDATE ON api_keys
+FOR EACH ROW WHEN (OLD.key_id IS NOT NULL AND NEW.version <> OLD.version)
+EXECUTE FUNCTION keystile_note_key();
+
+CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys
+FOR EACH ROW WHEN (OLD.key_id IS NOT NULL)
+EXECUTE FUNCTION keystile_note_key();
+
+CREATE FUNCTION keystile_truncate_keys() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_WHEN = 'BEFORE' THEN
+        EXECUTE format('INSERT INTO %1$I.api_key_former_digests (key_hash, key_id)
+            SELECT key_hash, key_id FROM %1$I.api_keys WHERE status = ''revoked''
+            ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
+        EXECUTE format('INSERT INTO %1$I.api_key_deleted
+                (key_id, version, revoked_at, revoke_reason)
+            SELECT key_id, version + 1, revoked_at, revoke_reason FROM %1$I.api_keys
+            WHERE key_id IS NOT NULL
+            ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
+    ELSE
+        EXECUTE format('SELECT %I.keystile_note($1, ''deleted'', ''*'', NULL, NULL, NULL)',
+            TG_TABLE_SCHEMA) USING TG_TABLE_SCHEMA;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER api_keys_truncating BEFORE TRUNCATE ON api_keys
+FOR EACH STATEMENT EXECUTE FUNCTION keystile_truncate_keys();
+
+CREATE TRIGGER api_keys_truncated AFTER TRUNCATE ON api_keys
+FOR EACH STATEMENT EXECUTE FUNCTION keystile_truncate_keys();
+
+-- Whether uses are counted, and that some were added, is a change of each key of the lineage.
+-- Spending one is not. Without the row the keys cannot be read.
+CREATE FUNCTION keystile_note_usage() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    k RECORD;
+BEGIN
+    FOR k IN EXECUTE format('SELECT id, key_id, version + 1 AS version FROM %I.api_keys
+        WHERE lineage = $1 ORDER BY id FOR NO KEY UPDATE', TG_TABLE_SCHEMA) USING OLD.lineage
+    LOOP
+        EXECUTE format('SELECT %I.keystile_note($1, ''changed'', $2, $3, NULL, $4)',
+            TG_TABLE_SCHEMA)
+        USING TG_TABLE_SCHEMA, k.key_id, k.version, '[{"field": "remaining_uses"}]'::jsonb;
+        EXECUTE format('UPDATE %I.api_keys SET version = $1 WHERE id = $2', TG_TABLE_SCHEMA)
+        USING k.version, k.id;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER api_key_usage_changed AFTER UPDATE ON api_key_usage
+FOR EACH ROW WHEN (OLD.rate_state = NEW.rate_state AND (
+    NEW.remaining_uses > OLD.remaining_uses
+    OR (OLD.remaining_uses IS NULL) <> (NEW.remaining_uses IS NULL)))
+EXECUTE FUNCTION keystile_note_usage();
+
+CREATE TRIGGER api_key_usage_deleted AFTER DELETE ON api_key_usage
+FOR EACH ROW EXECUTE FUNCTION keystile_note_usage();
+
+-- What the triggers above replace.
+DROP TRIGGER api_keys_note_adopted ON api_keys;
+DROP TRIGGER api_keys_note_revoked ON api_keys;
+DROP TRIGGER api_keys_note_deleted ON api_keys;
+DROP TRIGGER api_keys_notify_insert_delete ON api_keys;
+DROP TRIGGER api_keys_notify_update ON api_keys;
+DROP FUNCTION keystile_note_others();
+DROP FUNCTION keystile_notify();
+
+ALTER TABLE api_keys
+    ENABLE ALWAYS TRIGGER api_keys_guard,
+    ENABLE ALWAYS TRIGGER api_keys_inserting,
+    ENABLE ALWAYS TRIGGER api_keys_inserted,
+    ENABLE ALWAYS TRIGGER api_keys_changed,
+    ENABLE ALWAYS TRIGGER api_keys_deleted,
+    ENABLE ALWAYS TRIGGER api_keys_truncating,
+    ENABLE ALWAYS TRIGGER api_keys_truncated;
+ALTER TABLE api_key_usage
+    ENABLE ALWAYS TRIGGER api_key_usage_changed,
+    ENABLE ALWAYS TRIGGER api_key_usage_deleted;
+ALTER TABLE api_key_events
+    ENABLE ALWAYS TRIGGER api_key_events_number,
+    ENABLE ALWAYS TRIGGER api_key_events_numbered;
+
+INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');
