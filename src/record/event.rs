@@ -77,7 +77,7 @@ event_kinds! {
 /// # let issuer = Issuer::new(format.clone());
 /// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
 /// let event = revoke(&issued.record, "leaked in a log", now)?.event;
-/// assert_eq!((event.kind, event.key_id, event.at), (EventKind::Revoked, issued.record.id, now));
+/// assert_eq!((event.kind, event.key_id, event.at), (EventKind::Revoked, Some(issued.record.id), now));
 /// assert_eq!(event.reason.as_deref(), Some("leaked in a log"));
 /// // A reason that could forge a line of the log is refused.
 /// assert!(revoke(&issued.record, "leaked\nkey 7 revoked", now).is_err());
