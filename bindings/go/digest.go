@@ -96,6 +96,20 @@ func (r *PepperRing) WithRetired(version uint32, secret []byte) (*PepperRing, er
 	return &PepperRing{ring}, nil
 }
 
+// WithoutCurrent returns the same ring without a current pepper: existing digests are
+// checked as before, new digests are SHA-256, and no digest is reported as outdated. So a
+// first pepper can be known to every process before one of them makes digests with it.
+func (r *PepperRing) WithoutCurrent() (*PepperRing, error) {
+	if r == nil || r.ring == nil {
+		return nil, ErrDigest
+	}
+	ring, status := r.ring.WithoutCurrent()
+	if err := failure(status); err != nil {
+		return nil, err
+	}
+	return &PepperRing{ring}, nil
+}
+
 // Digest computes the digest for a new record of this key.
 func (r *PepperRing) Digest(key string) (Digest, error) {
 	if r.isUninitialized() {

@@ -84,6 +84,9 @@ var (
 	ErrUsesSpent error = statusError(capi.DeniedUsesSpent)
 	// ErrStoreUnavailable means that the store failed or did not answer in time.
 	ErrStoreUnavailable error = statusError(capi.DeniedStoreUnavailable)
+	// ErrPepperUnavailable means that the key's digest was made with a pepper that the ring
+	// does not hold, so whether the key is valid cannot be known.
+	ErrPepperUnavailable error = statusError(capi.DeniedPepperUnavailable)
 )
 
 // Errors of stores. An implementation of [Store] returns these, wrapped or not.

@@ -202,7 +202,7 @@ func digests(t *testing.T) {
 	replay(t, "digests.json", func(t *testing.T, input struct {
 		Text    *string      `json:"text"`
 		TextHex *string      `json:"text_hex"`
-		Peppers []pepperForm `json:"peppers"`
+		Peppers []*pepperForm `json:"peppers"`
 	}) any {
 		ring, err := ringOf(t, input.Peppers)
 		if err != nil {
@@ -231,7 +231,7 @@ func lookups(t *testing.T) {
 	replay(t, "lookups.json", func(t *testing.T, input struct {
 		Format  formatForm   `json:"format"`
 		Text    string       `json:"text"`
-		Peppers []pepperForm `json:"peppers"`
+		Peppers []*pepperForm `json:"peppers"`
 	}) any {
 		ring := must[*keystile.PepperRing](t)(ringOf(t, input.Peppers))
 		verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(ring, input.Format.made(t)))

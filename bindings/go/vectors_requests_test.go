@@ -94,7 +94,7 @@ func headerNames(t *testing.T) {
 // scene is everything that a decision depends on.
 type scene struct {
 	Formats []formatForm
-	Peppers []pepperForm
+	Peppers []*pepperForm
 	Key     string
 	Record  json.RawMessage
 	Usage   struct {

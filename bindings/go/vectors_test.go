@@ -179,12 +179,16 @@ type pepperForm struct {
 	SecretHex string `json:"secret_hex"`
 }
 
-func ringOf(t *testing.T, forms []pepperForm) (*keystile.PepperRing, error) {
+// ringOf makes a ring; nil in the place of the current pepper means that none is current.
+func ringOf(t *testing.T, forms []*pepperForm) (*keystile.PepperRing, error) {
 	t.Helper()
 	var ring *keystile.PepperRing
-	for at, form := range forms {
+	for _, form := range forms {
+		if form == nil {
+			continue
+		}
 		var err error
-		if at == 0 {
+		if ring == nil {
 			ring, err = keystile.NewPepperRing(form.Version, []byte(unhex(t, form.SecretHex)))
 		} else {
 			ring, err = ring.WithRetired(form.Version, []byte(unhex(t, form.SecretHex)))
@@ -192,6 +196,9 @@ func ringOf(t *testing.T, forms []pepperForm) (*keystile.PepperRing, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if len(forms) > 0 && forms[0] == nil {
+		return ring.WithoutCurrent()
 	}
 	return ring, nil
 }

@@ -59,9 +59,8 @@ impl Cause {
         match self {
             Self::MissingCredential => DenialCode::MissingCredential,
             Self::ConflictingCredentials => DenialCode::ConflictingCredentials,
-            Self::Malformed | Self::UnknownKey | Self::WrongSecret | Self::PepperUnavailable => {
-                DenialCode::InvalidKey
-            }
+            Self::Malformed | Self::UnknownKey | Self::WrongSecret => DenialCode::InvalidKey,
+            Self::PepperUnavailable => DenialCode::PepperUnavailable,
             Self::Revoked => DenialCode::KeyRevoked,
             Self::Suspended => DenialCode::KeySuspended,
             Self::Expired => DenialCode::KeyExpired,

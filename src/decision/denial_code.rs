@@ -45,6 +45,8 @@ pub enum DenialCode {
     UsesSpent,
     /// `store_unavailable`
     StoreUnavailable,
+    /// `pepper_unavailable`: whether the key is valid cannot be known.
+    PepperUnavailable,
 }
 
 impl DenialCode {
@@ -110,6 +112,8 @@ impl DenialCode {
                 "The API key has no uses left.", 429, 429),
             Self::StoreUnavailable => row("store_unavailable", "Key check unavailable",
                 "API keys cannot be checked at the moment; try again later.", 503, 503),
+            Self::PepperUnavailable => row("pepper_unavailable", "Key check unavailable",
+                "This API key cannot be checked: the service lacks a secret that it needs.", 503, 503),
         }
     }
 }

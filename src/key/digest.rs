@@ -231,12 +231,18 @@ impl fmt::Debug for Pepper {
 /// let ring = PepperRing::new(Pepper::new(2, &[2; 32])?).with_retired(Pepper::new(1, &[1; 32])?)?;
 /// assert!(Pepper::new(3, b"short").is_err());
 /// assert!(ring.with_retired(Pepper::new(2, &[3; 32])?).is_err(), "version 2 is taken");
+///
+/// // A first pepper is known everywhere before it is current anywhere.
+/// let staged = PepperRing::new(Pepper::new(1, &[1; 32])?).without_current();
+/// assert_eq!(staged.digest(b"key"), PepperRing::none().digest(b"key"));
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PepperRing {
-    /// The current pepper first.
+    /// The current pepper first, if there is one.
     peppers: Vec<Pepper>,
+    /// Whether none of the peppers is the current one.
+    is_staged: bool,
 }
 
 impl PepperRing {
@@ -245,6 +251,7 @@ impl PepperRing {
     pub const fn none() -> Self {
         Self {
             peppers: Vec::new(),
+            is_staged: false,
         }
     }
 
@@ -253,7 +260,24 @@ impl PepperRing {
     pub fn new(current: Pepper) -> Self {
         Self {
             peppers: Vec::from([current]),
+            is_staged: false,
         }
+    }
+
+    /// The same peppers, of which none is the current one: existing digests are checked as
+    /// before, new digests are plain SHA-256, and no digest is reported as outdated.
+    ///
+    /// So a first pepper can be known to every process before one of them makes digests
+    /// with it.
+    #[must_use]
+    pub fn without_current(mut self) -> Self {
+        self.is_staged = true;
+        self
+    }
+
+    /// The versions of the peppers, the current one first if there is one.
+    pub fn versions(&self) -> impl Iterator<Item = u32> {
+        self.peppers.iter().map(|pepper| pepper.version)
     }
 
     /// Adds a retired pepper, under which existing digests were made.
@@ -278,17 +302,21 @@ impl PepperRing {
     /// The digest for a new record.
     #[must_use]
     pub fn digest(&self, text: &[u8]) -> Digest {
-        self.peppers
-            .first()
+        self.current()
             .map_or_else(|| Digest::sha256(text), |pepper| pepper.digest(text))
+    }
+
+    fn current(&self) -> Option<&Pepper> {
+        self.peppers.first().filter(|_| !self.is_staged)
     }
 
     /// Every digest that a stored record of this key may have, the current kind first.
     pub(crate) fn candidates(&self, text: &[u8]) -> impl Iterator<Item = Digest> {
-        self.peppers
-            .iter()
-            .map(|pepper| pepper.digest(text))
-            .chain(core::iter::once_with(|| Digest::sha256(text)))
+        let plain = |now: bool| now.then(|| Digest::sha256(text)).into_iter();
+        let peppered = self.peppers.iter().map(|pepper| pepper.digest(text));
+        plain(self.is_staged)
+            .chain(peppered)
+            .chain(plain(!self.is_staged))
     }
 
     /// Whether `stored` is the digest of `text`.
@@ -313,16 +341,16 @@ impl PepperRing {
 
     /// How new digests are made.
     fn kind(&self) -> DigestKind {
-        self.peppers
-            .first()
+        self.current()
             .map_or(DigestKind::Sha256, |pepper| DigestKind::HmacSha256 {
                 pepper: pepper.version,
             })
     }
 
-    /// Whether a record with this digest should get a new one.
+    /// Whether a record with this digest should get a new one. In a ring without a current
+    /// pepper none should: another process may have its first one already.
     pub(crate) fn is_outdated(&self, stored: &Digest) -> bool {
-        stored.kind != self.kind()
+        !self.is_staged && stored.kind != self.kind()
     }
 
     /// Whether the ring can check digests of this kind at all.

@@ -74,7 +74,13 @@ pub(crate) async fn verify(
     let judged = app.judge("verify", &headers, request, address).await?;
     let (decision, record) = match judged.outcome {
         Ok(passed) => (Decision::Allow(passed.allowed), Some(passed.record)),
-        Err(denied) if denied.denial().code() == DenialCode::StoreUnavailable => {
+        // Whether the key is valid is not known: that is no verdict.
+        Err(denied)
+            if matches!(
+                denied.denial().code(),
+                DenialCode::StoreUnavailable | DenialCode::PepperUnavailable
+            ) =>
+        {
             return Ok(app.reject(&denied, None));
         }
         Err(denied) => (Decision::Deny(denied.into_denial()), None),

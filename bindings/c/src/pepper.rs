@@ -59,6 +59,26 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     })
 }
 
+/// Copies a ring without a current pepper: existing digests are checked as before, new
+/// digests are SHA-256, and no digest is reported as outdated. So a first pepper can be
+/// known to every process before one of them makes digests with it.
+///
+/// `out_peppers`: receives a new handle; `peppers` does not change.
+///
+/// Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_peppers_without_current(
+    peppers: Option<&keystile_peppers>,
+    out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
+) -> keystile_status {
+    guard(|| {
+        let (peppers, out_peppers) = (non_null(peppers)?, non_null(out_peppers)?);
+        let ring = peppers.0.clone().without_current();
+        out_peppers.write(Some(Box::new(keystile_peppers(ring))));
+        Ok(())
+    })
+}
+
 /// Frees a ring; NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_peppers_free(peppers: Option<Box<keystile_peppers>>) {

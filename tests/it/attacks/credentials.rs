@@ -4,9 +4,9 @@
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Cause, Checksum, CredentialExtractor, Decision, EndpointRules, ErrorKind, IssueRequest,
-    KeyFormat, KeyId, Lookup, Pepper, PermissionSet, Request, StatusPolicy, Usage, Verifier,
-    respond, revoke,
+    Cause, Checksum, CredentialExtractor, Decision, Denial, DenialCode, EndpointRules, ErrorKind,
+    IssueRequest, KeyFormat, KeyId, Lookup, Pepper, PermissionSet, Request, StatusPolicy, Usage,
+    Verifier, respond, revoke,
 };
 
 #[test]
@@ -180,18 +180,15 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
     let mut peppered = issued.record.clone();
     peppered.digest = crate::common::service::ring().digest(issued.key.expose().as_bytes());
     // A wrong secret gets the same answer whatever the key's state.
+    let parsed = service.verifier.parse(impostor.expose().as_bytes());
+    let impostor_id = *parsed.unwrap().claimed_id().unwrap();
     let mut wrong = Vec::new();
-    for record in [&issued.record, &revoked, &expired, &peppered] {
+    for record in [&issued.record, &revoked, &expired] {
         let mut record = record.clone();
-        let parsed = service
-            .verifier
-            .parse(impostor.expose().as_bytes())
-            .unwrap();
-        record.id = *parsed.claimed_id().unwrap();
+        record.id = impostor_id;
         wrong.push((impostor.expose().to_string(), Some(record)));
     }
     wrong.push((issued.key.expose().to_string(), None));
-    wrong.push((issued.key.expose().to_string(), Some(peppered)));
     wrong.push((
         issued.key.expose()[1..].to_string(),
         Some(issued.record.clone()),
@@ -217,14 +214,38 @@ fn c8_unknown_wrong_and_malformed_keys_are_one_outcome_outside() {
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));
     // The audit log distinguishes them.
-    let distinct = [
-        Cause::WrongSecret,
-        Cause::UnknownKey,
-        Cause::PepperUnavailable,
-        Cause::Malformed,
-    ];
+    let distinct = [Cause::WrongSecret, Cause::UnknownKey, Cause::Malformed];
     assert!(
         distinct.iter().all(|cause| causes.contains(cause)),
         "{causes:?}"
     );
+
+    // If the pepper is missing, no one can know whether the secret is right: that is no
+    // denial of the key, and the same answer for any secret and state.
+    let mut peppered_and_revoked = peppered.clone();
+    peppered_and_revoked.status = revoked.status.clone();
+    let mut claimed = peppered.clone();
+    claimed.id = impostor_id;
+    let unknown = [
+        (issued.key.expose(), &peppered),
+        (issued.key.expose(), &peppered_and_revoked),
+        (impostor.expose(), &claimed),
+    ];
+    for (text, record) in unknown {
+        let (bytes, request) = (text.as_bytes(), Request::new());
+        let decision = service.ask(bytes, Some(record), &request, &mut usage, at(1));
+        let denial = decision.denial().expect("never allowed");
+        assert_eq!(*denial, Denial::new(Cause::PepperUnavailable));
+        assert_eq!(denial.code(), DenialCode::PepperUnavailable);
+        for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {
+            let response = respond(denial, policy, None);
+            assert_eq!(response.status, 503);
+            assert!(
+                !response
+                    .headers
+                    .iter()
+                    .any(|(name, _)| *name == "retry-after")
+            );
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::vectors::form::{Format, PepperForm, ring, snake, unhex};
 #[serde(deny_unknown_fields)]
 struct Scene {
     formats: Vec<Format>,
-    peppers: Vec<PepperForm>,
+    peppers: Vec<Option<PepperForm>>,
     key: String,
     record: Option<KeyRecord>,
     usage: UsageForm,

@@ -112,15 +112,19 @@ pub(crate) struct PepperForm {
     secret_hex: String,
 }
 
-/// A ring of peppers, the current one first; an empty list means no pepper.
-pub(crate) fn ring(peppers: &[PepperForm]) -> Result<PepperRing, Error> {
+/// A ring of peppers, the current one first; an empty list means no pepper. `None` in the
+/// place of the current one means that none is current.
+pub(crate) fn ring(peppers: &[Option<PepperForm>]) -> Result<PepperRing, Error> {
     let made = |pepper: &PepperForm| Pepper::new(pepper.version, &unhex(&pepper.secret_hex));
-    let Some((current, retired)) = peppers.split_first() else {
+    let mut known = peppers.iter().flatten();
+    let Some(first) = known.next() else {
         return Ok(PepperRing::none());
     };
-    retired
-        .iter()
-        .try_fold(PepperRing::new(made(current)?), |ring, pepper| {
-            ring.with_retired(made(pepper)?)
-        })
+    let ring = known.try_fold(PepperRing::new(made(first)?), |ring, pepper| {
+        ring.with_retired(made(pepper)?)
+    })?;
+    Ok(match peppers.first() {
+        Some(None) => ring.without_current(),
+        _ => ring,
+    })
 }

@@ -207,7 +207,7 @@ fn checksums() {
 struct DigestInput {
     text: Option<String>,
     text_hex: Option<String>,
-    peppers: Vec<PepperForm>,
+    peppers: Vec<Option<PepperForm>>,
 }
 
 #[derive(Deserialize, PartialEq, Debug)]
@@ -259,7 +259,7 @@ fn digest_texts() {
 struct LookupInput {
     format: Format,
     text: String,
-    peppers: Vec<PepperForm>,
+    peppers: Vec<Option<PepperForm>>,
 }
 
 #[derive(Deserialize, PartialEq, Debug)]

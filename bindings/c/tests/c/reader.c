@@ -134,6 +134,9 @@ keystile_status peppers_of(const json_t *list, keystile_peppers **peppers) {
     keystile_status status = KEYSTILE_OK;
     *peppers = NULL;
     json_array_foreach((json_t *)(uintptr_t)list, index, form) {
+        if (json_is_null(form)) {
+            continue;
+        }
         uint32_t version = (uint32_t)number_of(field(form, "version"));
         bytes secret = unhex(text_of(field(form, "secret_hex")));
         keystile_peppers *before = *peppers;
@@ -148,6 +151,12 @@ keystile_status peppers_of(const json_t *list, keystile_peppers **peppers) {
             return status;
         }
         keystile_peppers_free(before);
+    }
+    /* In the place of the current one: none is current. */
+    if (json_is_null(json_array_get(list, 0))) {
+        keystile_peppers *known = *peppers;
+        status = keystile_peppers_without_current(known, peppers);
+        keystile_peppers_free(known);
     }
     return status;
 }

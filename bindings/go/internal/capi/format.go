@@ -141,6 +141,14 @@ func (r *Peppers) WithRetired(version uint32, secret []byte) (*Peppers, Status) 
 	return newPeppers(p, status)
 }
 
+// WithoutCurrent returns the same ring without a current pepper.
+func (r *Peppers) WithoutCurrent() (*Peppers, Status) {
+	var p *C.keystile_peppers
+	status := Status(C.keystile_peppers_without_current(r.p, &p))
+	runtime.KeepAlive(r)
+	return newPeppers(p, status)
+}
+
 func (r *Peppers) pointer() *C.keystile_peppers {
 	if r == nil {
 		return nil

@@ -29,6 +29,7 @@ const (
 	DeniedRateLimited            Status = C.KEYSTILE_DENIED_RATE_LIMITED
 	DeniedUsesSpent              Status = C.KEYSTILE_DENIED_USES_SPENT
 	DeniedStoreUnavailable       Status = C.KEYSTILE_DENIED_STORE_UNAVAILABLE
+	DeniedPepperUnavailable      Status = C.KEYSTILE_DENIED_PEPPER_UNAVAILABLE
 
 	// All refusals are in this range, including those that this version has no name for.
 	deniedFirst Status = 100

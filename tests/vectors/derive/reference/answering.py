@@ -9,7 +9,7 @@ STATUSES = {
     "malformed": (401, 403),
     "unknown_key": (401, 403),
     "wrong_secret": (401, 403),
-    "pepper_unavailable": (401, 403),
+    "pepper_unavailable": (503, 503),
     "revoked": (401, 403),
     "suspended": (401, 403),
     "expired": (401, 403),

@@ -8,7 +8,7 @@ CODES = {
     "malformed": "invalid_key",
     "unknown_key": "invalid_key",
     "wrong_secret": "invalid_key",
-    "pepper_unavailable": "invalid_key",
+    "pepper_unavailable": "pepper_unavailable",
     "revoked": "key_revoked",
     "suspended": "key_suspended",
     "expired": "key_expired",

@@ -8,8 +8,18 @@ PEPPERS_MAX = 8
 PEPPER_BYTES_MIN = 32
 
 
+def known(peppers):
+    """The peppers of a ring: the current one first, or None in its place if there is none."""
+    return [pepper for pepper in peppers if pepper is not None]
+
+
+def is_staged(peppers):
+    return bool(peppers) and peppers[0] is None
+
+
 def is_ring(peppers):
     """Whether a list of peppers, the current one first, can be a ring."""
+    peppers = known(peppers)
     versions = [pepper["version"] for pepper in peppers]
     return (
         len(peppers) <= PEPPERS_MAX
@@ -28,13 +38,14 @@ def plain(text):
 
 
 def digest(text, peppers):
-    """What a new record gets: under the first pepper, or plain without any."""
-    return under(peppers[0], text) if peppers else plain(text)
+    """What a new record gets: under the current pepper, or plain without one."""
+    return under(peppers[0], text) if peppers and not is_staged(peppers) else plain(text)
 
 
 def candidates(text, peppers):
     """What the record of an opaque key may have, the most likely first."""
-    return [under(pepper, text) for pepper in peppers] + [plain(text)]
+    peppered = [under(pepper, text) for pepper in known(peppers)]
+    return [plain(text)] + peppered if is_staged(peppers) else peppered + [plain(text)]
 
 
 def parse(text):
@@ -56,7 +67,7 @@ def prove(text, stored, peppers):
         own = plain(text)
     else:
         version = int(rest.partition(":")[0])
-        held = [pepper for pepper in peppers if pepper["version"] == version]
+        held = [pepper for pepper in known(peppers) if pepper["version"] == version]
         if not held:
             return "unavailable"
         own = under(held[0], text)
@@ -64,5 +75,7 @@ def prove(text, stored, peppers):
 
 
 def is_outdated(stored, peppers):
+    if is_staged(peppers):
+        return False
     wanted = f"hmac-sha256:{peppers[0]['version']}:" if peppers else "sha256:"
     return not stored.startswith(wanted)

@@ -121,6 +121,11 @@ add("pepper-unknown", "a pepper that the ring does not hold: nothing can be prov
 add("pepper-abolished", "a peppered digest and an empty ring", "pepper_unavailable", "D7", peppers=[], digest_peppers=[P1])
 add("pepper-same-version", "another pepper under the same version", "wrong_secret", "D7", peppers=[{**P2, "version": 1}], digest_peppers=[P1])
 add("pepper-unknown-revoked", "without proof, no state is disclosed", "pepper_unavailable", "C8", peppers=[P2], digest_peppers=[P1], status=made.revoked())
+add("pepper-staged-plain", "a first pepper is known and not yet current: a plain digest stays", "allow", "D7", peppers=[None, P1], digest_peppers=[])
+add("pepper-staged", "and a digest that another process made with it proves, and stays too", "allow", "D7", peppers=[None, P1], digest_peppers=[P1])
+add("pepper-staged-second", "any of several", "allow", "D7", peppers=[None, P2, P1], digest_peppers=[P1])
+add("pepper-staged-unknown", "another one is missing", "pepper_unavailable", "D7", peppers=[None, P2], digest_peppers=[P1])
+add("pepper-opaque-staged", "an opaque key under a pepper that is not yet current", "allow", "D7", key=OPAQUE, formats=[made.OPAQUE], environment=None, peppers=[None, P1], digest_peppers=[P1])
 add("pepper-opaque", "an opaque key under a retired pepper", "allow", "D7", key=OPAQUE, formats=[made.OPAQUE], environment=None, peppers=[P2, P1], digest_peppers=[P1])
 
 # Status.
@@ -271,7 +276,7 @@ for cause in answering.STATUSES:
         decision = deciding.deny(cause)
         name = f"response-{cause.replace('_', '-')}-{policy}"
         attack = "C8" if decision["code"] == "invalid_key" else None
-        why = {
+        why = "503 for a key that cannot be checked, and no guess" if cause == "pepper_unavailable" else {
             "rfc9110": "401 for a key that is not valid, 403 for one that may not",
             "express": "403 for an unknown or ended key",
         }[policy]

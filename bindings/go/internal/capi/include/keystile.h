@@ -167,6 +167,10 @@ enum keystile_status
      */
     KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
     /**
+     * The digest of the key was made with a pepper that the ring does not hold.
+     */
+    KEYSTILE_DENIED_PEPPER_UNAVAILABLE = 115,
+    /**
      * Refused for a reason that has no number in this version.
      */
     KEYSTILE_DENIED = 199,
@@ -1533,6 +1537,18 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
                                               const uint8_t *secret,
                                               size_t secret_len,
                                               struct keystile_peppers **out_peppers);
+
+/**
+ * Copies a ring without a current pepper: existing digests are checked as before, new
+ * digests are SHA-256, and no digest is reported as outdated. So a first pepper can be
+ * known to every process before one of them makes digests with it.
+ *
+ * `out_peppers`: receives a new handle; `peppers` does not change.
+ *
+ * Returns `KEYSTILE_OK`.
+ */
+keystile_status keystile_peppers_without_current(const struct keystile_peppers *peppers,
+                                                 struct keystile_peppers **out_peppers);
 
 /**
  * Frees a ring; NULL is allowed.
