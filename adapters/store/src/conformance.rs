@@ -61,6 +61,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_record_without_an_event_is_refused
             upkeep_writes_one_field
             an_update_needs_the_version_before
+            a_batch_after_another_event_is_refused
+            one_of_batches_after_the_same_event_is_written
             a_revocation_is_final
             an_update_leaves_usage_and_last_use
             one_of_concurrent_changes_wins
@@ -76,7 +78,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_page_has_a_limit
             pages_hold_while_records_change
             filters_compare_whole_texts
-            a_lineage_is_complete_and_in_order;
+            a_lineage_is_complete_and_in_order
+            the_peppers_in_use_are_known;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -111,6 +111,8 @@ pub enum UnavailableKind {
     NotADatabase,
     /// The file is a damaged database.
     Damaged,
+    /// The file that should be created exists.
+    FileExists,
     /// Another program has locked the file for too long.
     Locked,
     /// The file is missing or cannot be opened.

@@ -75,6 +75,7 @@ mod error;
 mod guards;
 mod memory;
 mod outcome;
+mod peppers;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -90,10 +91,11 @@ pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
+pub use peppers::{MissingPepper, missing_peppers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store, Upkeep, UpkeepField};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 

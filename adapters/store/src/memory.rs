@@ -223,6 +223,11 @@ impl Store for MemoryStore {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         batch.check()?;
         let mut state = self.state();
+        if let Some(expected) = batch.last_event
+            && u64::try_from(state.events.len()) != Ok(expected)
+        {
+            return Err(StoreError::Stale);
+        }
         let staged = state.stage(batch)?;
         state.write(staged);
         state.events.extend_from_slice(&batch.events);

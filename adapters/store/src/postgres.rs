@@ -239,6 +239,11 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        self.run(async |client| read::pepper_versions(client).await)
+            .await
+    }
+
     async fn last_event(&self) -> Result<u64, StoreError> {
         self.run(async |client| read::last_event(client).await)
             .await

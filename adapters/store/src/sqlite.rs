@@ -1,10 +1,12 @@
 //! A store in a SQLite file.
 
+mod backup;
 mod connection;
 mod fault;
 mod instant;
 mod migration;
 mod read;
+mod restore;
 mod row;
 mod write;
 
@@ -17,7 +19,9 @@ use std::sync::Arc;
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
+pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
+pub use self::restore::{RestoreOptions, Restored};
 use crate::error::StoreError;
 use crate::store::{Batch, Filter, Page, SpendRequest, Store};
 
@@ -86,6 +90,45 @@ impl SqliteStore {
         self.connections
             .write(Writing::Durable, migration::run)
             .await
+    }
+
+    /// Copies the store to a new file, which only its owner may read (mode 0600). Others may
+    /// read and change the store meanwhile: the copy is of the instant at which it began.
+    ///
+    /// `report` is called after each part of the copy. Returns the number of keys in it. If the
+    /// copy fails, it leaves no file.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file exists, if it cannot be written, or if the
+    /// store has no tables.
+    pub async fn backup(
+        &self,
+        path: impl AsRef<Path>,
+        report: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        let (source, path) = (self.connections.path().to_owned(), path.as_ref().to_owned());
+        connection::off_thread(move || backup::run(&source, &path, report)).await
+    }
+
+    /// Replaces the contents of the store at `path` by those of a [`backup`](Self::backup), in
+    /// one step. A missing store is created.
+    ///
+    /// What the present store knows is carried over: keys that were revoked after the backup
+    /// stay revoked, uses that were spent stay spent, and the events remain. Processes may
+    /// use the store meanwhile: each key that changes has a new version and an event, as with
+    /// any other change. A change by a process while this runs is not lost: this begins again.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the backup or the store cannot be read, or is damaged;
+    /// [`StoreError::Stale`] if other processes changed the store during each of many tries.
+    /// In both cases the store is as it was.
+    pub async fn restore(
+        path: impl AsRef<Path>,
+        backup: impl AsRef<Path>,
+        options: RestoreOptions,
+    ) -> Result<Restored, StoreError> {
+        let (path, backup) = (path.as_ref().to_owned(), backup.as_ref().to_owned());
+        connection::off_thread(move || restore::run(&path, &backup, options)).await
     }
 }
 
@@ -160,6 +203,10 @@ impl Store for SqliteStore {
         let key_id = key_id.copied();
         let work = move |connection: &_| read::events(connection, key_id, after, limit);
         self.connections.read(work).await
+    }
+
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        self.connections.read(read::pepper_versions).await
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

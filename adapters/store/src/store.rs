@@ -1,8 +1,12 @@
 //! The trait that a store implements.
 
 use core::future::Future;
+use std::collections::BTreeSet;
 
-use keystile::{Change, Digest, Event, EventKind, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{
+    Change, Digest, DigestKind, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
+    Usage,
+};
 
 use crate::error::StoreError;
 
@@ -73,6 +77,10 @@ pub trait Store: Send + Sync {
     ///
     /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
     /// processes are notified of changes by their events.
+    ///
+    /// If `batch.last_event` is set and another event was written since, the result is
+    /// [`StoreError::Stale`]. Of concurrent batches with the same number, at most one is
+    /// written.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// What a lineage has spent; the default for an unknown lineage.
@@ -106,6 +114,25 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
 
+    /// The versions of the peppers that the digests of keys were made with, ascending, without
+    /// those of revoked keys only.
+    ///
+    /// The default implementation reads all records.
+    fn pepper_versions(&self) -> impl Future<Output = Result<Vec<u32>, StoreError>> + Send {
+        async {
+            let mut versions = BTreeSet::new();
+            let mut page = Page::first(PAGE_MAX);
+            loop {
+                let records = self.list(&Filter::default(), page).await?;
+                let Some(last) = records.last() else {
+                    return Ok(versions.into_iter().collect());
+                };
+                page = page.after(last.id);
+                versions.extend(records.iter().filter_map(pepper_of));
+            }
+        }
+    }
+
     /// The number of the last event; 0 if there is none.
     ///
     /// Callers that need only later events start after it. The default implementation reads
@@ -118,6 +145,16 @@ pub trait Store: Send + Sync {
             }
             Ok(last)
         }
+    }
+}
+
+/// The version of the pepper that a key needs, unless it is revoked.
+pub(crate) fn pepper_of(record: &KeyRecord) -> Option<u32> {
+    match record.digest.kind() {
+        DigestKind::HmacSha256 { pepper } => {
+            (!matches!(record.status, Status::Revoked { .. })).then_some(pepper)
+        }
+        _ => None,
     }
 }
 
@@ -266,6 +303,9 @@ pub struct Batch {
     pub upkeep: Vec<Upkeep>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
+    /// Writes only if this is still the number of the store's last event, for a change that
+    /// depends on more than the records it changes. `None` does not compare it.
+    pub last_event: Option<u64>,
 }
 
 /// A change of one field that the use of a key brought about, made on the version before its

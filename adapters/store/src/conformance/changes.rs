@@ -125,6 +125,7 @@ pub(super) async fn a_record_without_an_event_is_refused<S: Store>(store: Arc<S>
                 updates,
                 upkeep,
                 events: events.clone(),
+                ..Batch::new()
             };
             let refused = store.commit(&batch).await;
             assert!(
@@ -412,6 +413,61 @@ pub(super) async fn one_of_concurrent_inserts_wins<S: Store + 'static>(store: Ar
         }
         assert_eq!(winners, 1, "one of 8 concurrent inserts of an id wins");
     }
+}
+
+pub(super) async fn a_batch_after_another_event_is_refused<S: Store>(store: Arc<S>) {
+    for number in 1..=3 {
+        let last = store.last_event().await.unwrap();
+        for wrong in [last + 1, last.wrapping_sub(1), u64::MAX] {
+            let refused = store.commit(&after(wrong, number)).await;
+            assert!(
+                matches!(refused, Err(StoreError::Stale)),
+                "the last event is {last}, and not {wrong}: {refused:?}",
+            );
+            assert!(
+                find(&*store, &id(number)).await.is_none(),
+                "a batch after another event is not written"
+            );
+        }
+        store
+            .commit(&after(last, number))
+            .await
+            .expect("a batch after the last event is written");
+    }
+}
+
+pub(super) async fn one_of_batches_after_the_same_event_is_written<S: Store + 'static>(
+    store: Arc<S>,
+) {
+    for round in 0..10 {
+        let last = store.last_event().await.unwrap();
+        let tasks: Vec<_> = (1..=8)
+            .map(|rival| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.commit(&after(last, round * 8 + rival)).await })
+            })
+            .collect();
+        let mut winners = 0;
+        for task in tasks {
+            match task.await.expect("a commit does not panic") {
+                Ok(()) => winners += 1,
+                Err(StoreError::Stale) => {}
+                Err(error) => panic!("the batches that lose are stale, not {error:?}"),
+            }
+        }
+        assert_eq!(
+            winners, 1,
+            "one of 8 batches after the same event is written"
+        );
+    }
+}
+
+/// A new record that is inserted only if this is the last event.
+fn after(last_event: u64, number: u64) -> Batch {
+    let mut batch = inserts([&plain(number)]);
+    batch.events.push(event(number));
+    batch.last_event = Some(last_event);
+    batch
 }
 
 /// L4: writers that read the record before its revocation cannot undo it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keystile::{KeyId, KeyRecord};
+use keystile::{Digest, DigestKind, KeyId, KeyRecord};
 
 use super::fixture::*;
 use crate::error::StoreError;
@@ -189,4 +189,28 @@ pub(super) async fn a_lineage_is_complete_and_in_order<S: Store>(store: Arc<S>) 
         store.lineage(&second.id).await.unwrap().is_empty(),
         "a lineage is found only by its first key"
     );
+}
+
+pub(super) async fn the_peppers_in_use_are_known<S: Store>(store: Arc<S>) {
+    assert!(store.pepper_versions().await.unwrap().is_empty());
+    let mut expected = Vec::new();
+    for (number, pepper) in (1..).zip([None, Some(7), Some(0), Some(u32::MAX), Some(7)]) {
+        let mut record = plain(number);
+        if let Some(pepper) = pepper {
+            let kind = DigestKind::HmacSha256 { pepper };
+            record.digest = Digest::new(kind, *digest(number).bytes());
+            expected.push(pepper);
+        }
+        insert(&*store, [&record]).await;
+        expected.sort_unstable();
+        expected.dedup();
+        let used = store.pepper_versions().await.unwrap();
+        assert_eq!(used, expected, "the peppers of all keys, in order");
+    }
+    let last = find(&*store, &id(4)).await.expect("it was inserted");
+    let mut ended = updates([&revoked(&last, "leaked")]);
+    ended.events.push(event(4));
+    store.commit(&ended).await.expect("it can be revoked");
+    let used = store.pepper_versions().await.unwrap();
+    assert_eq!(used, [0, 7], "a revoked key needs no pepper");
 }

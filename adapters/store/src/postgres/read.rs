@@ -117,6 +117,15 @@ pub(super) async fn last_event(client: &Client) -> Result<u64, Fault> {
     Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
 }
 
+pub(super) async fn pepper_versions(client: &Client) -> Result<Vec<u32>, Fault> {
+    let sql = "SELECT DISTINCT digest_pepper FROM api_keys \
+               WHERE digest_pepper IS NOT NULL AND status <> 'revoked' ORDER BY digest_pepper";
+    let versions = all(client, sql, &[], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+    // A number that is no version is a damaged row's, which no key is checked against.
+    let version = |number| u32::try_from(number).ok();
+    Ok(versions.into_iter().filter_map(version).collect())
+}
+
 fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }

@@ -21,6 +21,9 @@ const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS q
 
 pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fault> {
     let transaction = client.transaction().await?;
+    if let Some(expected) = batch.last_event {
+        require_last_event(&transaction, expected).await?;
+    }
     // First: a change that has no event yet is one by other code, to 0003_changes.sql.
     for event in &batch.events {
         append(&transaction, event).await?;
@@ -41,6 +44,23 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
         }
     }
     Ok(transaction.commit().await?)
+}
+
+/// Fails if another event was written. From here to the commit no other transaction can
+/// write one: this takes the lock that `keystile_number_event` takes before it numbers an
+/// event, and all that held it before have committed.
+async fn require_last_event(transaction: &Transaction<'_>, expected: u64) -> Result<(), Fault> {
+    let lock = "SELECT pg_advisory_xact_lock(1800697188, hashtext(current_schema()))";
+    execute(transaction, lock, &[]).await?;
+    // A statement of its own, whose snapshot is taken after the lock.
+    let last = "SELECT coalesce(max(number), 0) FROM api_key_events";
+    let statement = transaction.prepare_cached(last).await?;
+    let last: i64 = transaction.query_one(&statement, &[]).await?.try_get(0)?;
+    if u64::try_from(last) == Ok(expected) {
+        Ok(())
+    } else {
+        Err(StoreError::Stale.into())
+    }
 }
 
 /// One of a batch's updates.

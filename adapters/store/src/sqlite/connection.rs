@@ -106,19 +106,22 @@ impl Connections {
     }
 }
 
-/// Creates an empty database file that only its owner may read, unless the file exists.
+/// Creates an empty database file that only its owner may read, unless the file exists, and
+/// returns whether it did.
 ///
 /// SQLite creates its log files with the same mode.
-pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create(path: &Path) -> Result<bool, StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(
-            StoreError::unavailable_because(UnavailableKind::CannotOpen, error),
-        ),
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(StoreError::unavailable_because(
+            UnavailableKind::CannotOpen,
+            error,
+        )),
     }
 }
 
@@ -131,7 +134,7 @@ fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn reader(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
     connection
         .pragma_update(None, "query_only", true)
@@ -154,7 +157,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 /// Enables the write-ahead log, with which readers and a writer do not wait for each other.
 /// The file keeps this setting.
-fn use_wal(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
     let pause = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     loop {
@@ -180,7 +183,7 @@ fn use_wal(connection: &Connection) -> Result<(), StoreError> {
 #[error("expected a file system that supports SQLite's write-ahead log")]
 struct NoWal;
 
-async fn off_thread<T: Send + 'static>(
+pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {

@@ -21,6 +21,11 @@ struct TooNew {
     known: usize,
 }
 
+/// The database is not a store.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has no tables of keystile")]
+struct NoTables;
+
 /// Runs the files that are missing and returns their number.
 pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     let mut count = 0_usize;
@@ -34,10 +39,7 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
         let known = MIGRATIONS.len();
         let done_count = usize::try_from(done).unwrap_or(usize::MAX);
         if done_count > known {
-            return Err(StoreError::unavailable_because(
-                UnavailableKind::TooNew,
-                TooNew { found: done, known },
-            ));
+            return Err(too_new(done));
         }
         let Some(next) = MIGRATIONS.get(done_count) else {
             return Ok(count);
@@ -48,8 +50,28 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     }
 }
 
+/// Fails if this is not a store, or one that this program does not know.
+pub(super) fn require(connection: &Connection) -> Result<(), StoreError> {
+    let done = version(connection)?;
+    if usize::try_from(done).unwrap_or(usize::MAX) > MIGRATIONS.len() {
+        return Err(too_new(done));
+    }
+    if done == 0 {
+        return Err(StoreError::unavailable_because(
+            UnavailableKind::NoTables,
+            NoTables,
+        ));
+    }
+    Ok(())
+}
+
+fn too_new(found: u32) -> StoreError {
+    let known = MIGRATIONS.len();
+    StoreError::unavailable_because(UnavailableKind::TooNew, TooNew { found, known })
+}
+
 /// The number of the last file that ran, or 0 if none did.
-fn version(connection: &Connection) -> Result<u32, StoreError> {
+pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'";
     let exists = connection.query_row(table, [], |_| Ok(())).optional();
     if exists.map_err(unavailable)?.is_none() {

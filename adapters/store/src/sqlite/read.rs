@@ -1,6 +1,7 @@
 //! Reads from the tables, with one statement each.
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
+use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
 
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
@@ -128,6 +129,21 @@ pub(super) fn last_event(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(max(number), 0) FROM api_key_events";
     let last = prepared(connection, sql)?.query_row([], |row| row.get::<_, i64>(0));
     u64::try_from(last.map_err(unavailable)?).map_err(|_| StoreError::OutOfRange)
+}
+
+pub(super) fn pepper_versions(connection: &Connection) -> Result<Vec<u32>, StoreError> {
+    let sql = "SELECT DISTINCT digest_pepper FROM api_keys \
+               WHERE digest_pepper IS NOT NULL AND status <> 'revoked' ORDER BY digest_pepper";
+    let mut statement = prepared(connection, sql)?;
+    let rows = statement.query_map([], |row| row.get::<_, Value>(0));
+    let versions: Result<Vec<_>, _> = rows.map_err(unavailable)?.collect();
+    // A number that is no version is a damaged row's, which no key is checked against.
+    let version = |value| match value {
+        Value::Integer(number) => u32::try_from(number).ok(),
+        _ => None,
+    };
+    let versions = versions.map_err(unavailable)?;
+    Ok(versions.into_iter().filter_map(version).collect())
 }
 
 fn limited(limit: usize) -> i64 {

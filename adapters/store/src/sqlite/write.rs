@@ -7,7 +7,7 @@ use rusqlite::{
 };
 
 use super::instant;
-use super::read::{one, prepared};
+use super::read::{last_event, one, prepared};
 use super::row::{self, columns, read_time, signed, upkeep_columns};
 use crate::error::StoreError;
 use crate::row_reader::{MANY_KEYS, changes_text};
@@ -17,6 +17,11 @@ use crate::store::{Batch, SpendRequest, Upkeep};
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;
     let transaction = begin(connection)?;
+    if let Some(expected) = batch.last_event
+        && last_event(&transaction)? != expected
+    {
+        return Err(StoreError::Stale);
+    }
     // First: a change that has no event yet is one by other code, to 0003_changes.sql.
     for event in &batch.events {
         append(&transaction, event)?;

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use keystile::{
-    EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage,
+    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
+    Usage,
 };
 use keystile_store::{Batch, Filter, MemoryStore, PAGE_MAX, Page, SpendRequest, Store, StoreError};
 
@@ -52,6 +53,10 @@ pub(crate) enum Fault {
     RoundsToSeconds,
     /// Treats an insert of a known id as an update.
     Overwrites,
+    /// Counts the peppers of revoked keys too.
+    KeepsPeppersOfRevokedKeys,
+    /// Writes a batch whatever the last event is.
+    IgnoresTheLastEvent,
 }
 
 /// The store in memory, with a fault.
@@ -214,6 +219,7 @@ impl Store for Faulty {
                 batch.check()?;
                 batch.upkeep.clear();
             }
+            Fault::IgnoresTheLastEvent => batch.last_event = None,
             Fault::IgnoresVersions => {
                 for update in &mut batch.updates {
                     let Some(current) = self.current(&update.id).await else {
@@ -313,5 +319,21 @@ impl Store for Faulty {
         limit: usize,
     ) -> Result<Vec<(u64, Event)>, StoreError> {
         self.sound.events(key_id, after, limit).await
+    }
+
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        if self.has(Fault::KeepsPeppersOfRevokedKeys) {
+            let all = self.everything().await.into_iter();
+            let mut versions: Vec<_> = all
+                .filter_map(|record| match record.digest.kind() {
+                    DigestKind::HmacSha256 { pepper } => Some(pepper),
+                    _ => None,
+                })
+                .collect();
+            versions.sort_unstable();
+            versions.dedup();
+            return Ok(versions);
+        }
+        self.sound.pepper_versions().await
     }
 }

@@ -1,0 +1,58 @@
+//! Whether every key of a store can be checked with the peppers that a service has.
+
+use std::collections::BTreeMap;
+
+use keystile::{PepperRing, UnixMillis};
+
+use crate::error::StoreError;
+use crate::store::{Filter, PAGE_MAX, Page, Store, pepper_of};
+
+/// A pepper that keys of a store need, and that a ring does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingPepper {
+    /// Its version.
+    pub version: u32,
+    /// How many keys need it that have not ended.
+    pub keys: u64,
+}
+
+/// The peppers that a ring lacks for the keys in a store, in ascending order. A service
+/// should call this at its start: without the pepper, the keys are denied as
+/// [`PepperUnavailable`](keystile::Cause::PepperUnavailable), and opaque keys even as not
+/// known.
+///
+/// Keys that were revoked or have ended at `now` need no pepper. If none is missing, no
+/// record is read.
+///
+/// # Errors
+/// Those of the store.
+pub async fn missing_peppers<S: Store + ?Sized>(
+    store: &S,
+    peppers: &PepperRing,
+    now: UnixMillis,
+) -> Result<Vec<MissingPepper>, StoreError> {
+    let used = store.pepper_versions().await?;
+    let is_missing = |version: &u32| peppers.versions().all(|held| held != *version);
+    if !used.iter().any(is_missing) {
+        return Ok(Vec::new());
+    }
+    let mut missing = BTreeMap::new();
+    let mut page = Page::first(PAGE_MAX);
+    loop {
+        let records = store.list(&Filter::default(), page).await?;
+        let Some(last) = records.last() else { break };
+        page = page.after(last.id);
+        let live = records
+            .iter()
+            .filter(|record| record.ends_at().is_none_or(|end| now < end));
+        for version in live.filter_map(pepper_of).filter(is_missing) {
+            let keys: &mut u64 = missing.entry(version).or_default();
+            *keys = keys.saturating_add(1);
+        }
+    }
+    let missing = missing.into_iter();
+    Ok(missing
+        .map(|(version, keys)| MissingPepper { version, keys })
+        .collect())
+}
