@@ -64,6 +64,10 @@ impl Store for AnyStore {
         each!(self, store => store.events(key_id, after, limit))
     }
 
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        each!(self, store => store.pepper_versions())
+    }
+
     async fn last_event(&self) -> Result<u64, StoreError> {
         each!(self, store => store.last_event())
     }

@@ -2,11 +2,13 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backup::BackupArguments;
 use crate::events::EventsArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
 use crate::plan::PlanArguments;
+use crate::restore::RestoreArguments;
 use crate::revoke::RevokeArguments;
 use crate::rotate::RotateArguments;
 use crate::serve::ServeArguments;
@@ -31,7 +33,8 @@ Environment:
                    password: other users of this machine can see arguments
   KEYSTILE_KEY     the key for verify and inspect, instead of standard input
   KEYSTILE_PEPPER  VERSION:HEX, a secret of at least 32 bytes that digests are keyed
-                   with; add retired peppers after commas";
+                   with; add retired peppers after commas. none,VERSION:HEX is a pepper
+                   that is known, and not yet current";
 
 /// Issue, verify, rotate and revoke API keys.
 ///
@@ -82,6 +85,8 @@ pub(crate) enum Command {
     Events(EventsArguments),
     Template(TemplateArguments),
     Serve(Box<ServeArguments>),
+    Backup(BackupArguments),
+    Restore(RestoreArguments),
     Inspect(InspectArguments),
     /// Show the life of a key, on a store in a temporary directory.
     ///

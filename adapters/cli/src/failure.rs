@@ -112,6 +112,7 @@ const fn advice(kind: UnavailableKind) -> &'static str {
         UnavailableKind::Full => "cannot write to the store: no space left on the device",
         UnavailableKind::NotADatabase => "the store's file is not an SQLite database",
         UnavailableKind::Damaged => "the store's file is a damaged SQLite database",
+        UnavailableKind::FileExists => "the file exists already; name another one",
         UnavailableKind::Locked => "the store is locked by another program; try again",
         UnavailableKind::CannotOpen => {
             "cannot open the store: check that its directory exists and is writable"

@@ -1,4 +1,5 @@
-//! The peppers in `KEYSTILE_PEPPER`: `VERSION:HEX`, the current one first, then retired ones.
+//! The peppers in `KEYSTILE_PEPPER`: `VERSION:HEX`, the current one first, then retired ones;
+//! `none` in place of the first means that no pepper is current.
 
 use std::ffi::OsStr;
 
@@ -11,8 +12,11 @@ use crate::failure::Failure;
 /// The environment variable.
 pub(crate) const VARIABLE: &str = "KEYSTILE_PEPPER";
 
+/// Stands in the place of the current pepper if there is none yet.
+const STAGED: &str = "none,";
+
 const EXPECTED: Failure = Failure::expected(
-    "KEYSTILE_PEPPER must be VERSION:HEX with at least 64 hex digits, such as 1:00ff…; retired peppers follow after commas",
+    "KEYSTILE_PEPPER must be VERSION:HEX with at least 64 hex digits, such as 1:00ff…; retired peppers follow after commas; none,VERSION:HEX is a pepper that is not yet current",
 );
 
 /// The ring that the variable describes; an empty ring if it is unset or empty.
@@ -20,11 +24,17 @@ pub(crate) fn ring(value: Option<&OsStr>) -> Result<PepperRing, Failure> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(PepperRing::none());
     };
-    let mut peppers = value.to_str().ok_or(EXPECTED)?.split(',').map(pepper);
-    let current = peppers.next().ok_or(EXPECTED)??;
-    peppers.try_fold(PepperRing::new(current), |ring, retired| {
+    let text = value.to_str().ok_or(EXPECTED)?;
+    let staged = text.strip_prefix(STAGED);
+    let mut peppers = staged.unwrap_or(text).split(',').map(pepper);
+    let first = peppers.next().ok_or(EXPECTED)??;
+    let ring = peppers.try_fold(PepperRing::new(first), |ring, retired| {
         ring.with_retired(retired?)
             .map_err(|error| Failure::Message(format!("KEYSTILE_PEPPER: {error}").into()))
+    })?;
+    Ok(match staged {
+        Some(_) => ring.without_current(),
+        None => ring,
     })
 }
 
@@ -62,6 +72,9 @@ mod tests {
             read("").unwrap().digest(b"key"),
             PepperRing::none().digest(b"key")
         );
+        let staged = read(&format!("none,2:{two},1:{one}")).unwrap();
+        assert_eq!(staged.digest(b"key"), PepperRing::none().digest(b"key"));
+        assert_eq!(staged.versions().collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]
@@ -80,6 +93,11 @@ mod tests {
             &format!("1:{one},"),
             &format!(",1:{one}"),
             &format!("+1:{one}"),
+            "none",
+            "none,",
+            &format!("none,none,1:{one}"),
+            &format!("1:{one},none"),
+            &format!("None,1:{one}"),
             &format!("1 :{one}"),
             &format!("4294967296:{one}"),
             &format!("1:{one},1:{one}"),

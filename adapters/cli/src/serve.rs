@@ -1,15 +1,17 @@
 //! `keystile serve`: runs the HTTP service.
 
+mod first_key;
 mod log;
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier};
-use keystile_serve::{Service, Settings, first_admin_key, shutdown_signal};
-use keystile_store::{Authenticator, AuthenticatorBuilder, revoke};
+use keystile_serve::{Service, Settings, shutdown_signal};
+use keystile_store::{Authenticator, AuthenticatorBuilder, missing_peppers};
 use tokio::net::TcpListener;
 
 use crate::any_store::AnyStore;
@@ -18,7 +20,6 @@ use crate::duration::{self, LimitOrOff};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::issue::DEFAULT_PREFIX;
-use crate::print_new_key::print_new_key;
 use crate::values;
 
 use self::log::{LogFormat, LogLevel};
@@ -26,8 +27,8 @@ use self::log::{LogFormat, LogLevel};
 /// Run the HTTP service: verification, forward authentication and an admin API.
 ///
 /// If the store has never had an admin key, the first start issues one and prints it on
-/// standard output, once. It may do everything, and never expires. Everything else goes to
-/// standard error.
+/// standard output, once, or writes it to --admin-key-file. It may do everything, and never
+/// expires. Everything else goes to standard error.
 ///
 /// POST /v1/verify checks the key in its header. Gateways call /v1/authorize. Keys are
 /// managed under /v1/keys with an admin key. /openapi.json describes the whole API.
@@ -46,6 +47,15 @@ pub(crate) struct ServeArguments {
     /// in the well-known Express recipe.
     #[arg(long, value_enum, default_value = "rfc9110")]
     status_policy: Policy,
+    /// The file that the first admin key is written to, instead of standard output. It is
+    /// created with mode 0600 before the key is saved; a file that exists is refused if there
+    /// is a key to write.
+    #[arg(long, value_name = "FILE", value_parser = values::file)]
+    admin_key_file: Option<PathBuf>,
+    /// Start even if KEYSTILE_PEPPER lacks a pepper that keys need. Requests with these keys
+    /// get 503.
+    #[arg(long)]
+    allow_missing_peppers: bool,
     /// The prefix of keys that it issues. Keys with any prefix are accepted.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
@@ -108,7 +118,9 @@ pub(crate) async fn run(
     let opened = config.open().await?;
     log::begin(arguments.log_format, arguments.log_level);
     let store = Arc::new(opened.store);
-    print_first_key(&store, &settings.format, config, io).await?;
+    check_peppers(&store, arguments.allow_missing_peppers, config).await?;
+    let key_file = arguments.admin_key_file.as_deref();
+    first_key::issue(&store, &settings.format, key_file, config, io).await?;
     let verifier = Verifier::new(KeyFormat::any_structured())
         .with_format(KeyFormat::any_opaque())
         .with_peppers(config.peppers.clone());
@@ -148,26 +160,25 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// Issues the first admin key if the store has none, and prints it.
-async fn print_first_key(
-    store: &AnyStore,
-    format: &KeyFormat,
-    config: &Config,
-    io: &mut Io<'_>,
-) -> Result<(), Failure> {
-    let now = UnixMillis::now()?;
-    let Some(issued) = first_admin_key(store, format, &config.peppers, now).await? else {
+/// Fails if a pepper is missing, unless that is allowed.
+async fn check_peppers(store: &AnyStore, allowed: bool, config: &Config) -> Result<(), Failure> {
+    let missing = missing_peppers(store, &config.peppers, UnixMillis::now()?).await?;
+    if missing.is_empty() {
         return Ok(());
-    };
-    let (key, record) = (&issued.key, &issued.record);
-    let shown = print_new_key(key, record, None, now, config.json, io);
-    if let Err(lost) = shown {
-        revoke(store, &record.id, "it could not be printed", now).await?;
-        return Err(lost);
     }
-    io.note(&format!("keystile: issued the admin key {}", record.id));
-    io.note("This is the only time it is shown. It may do everything, and never expires.");
-    Ok(())
+    let each = missing.iter().map(|pepper| match pepper.keys {
+        1 => format!("{} (1 key)", pepper.version),
+        keys => format!("{} ({keys} keys)", pepper.version),
+    });
+    let list = each.collect::<Vec<_>>().join(", ");
+    if allowed {
+        tracing::warn!(missing = list, "peppers are missing: their keys get 503");
+        return Ok(());
+    }
+    let text = format!(
+        "KEYSTILE_PEPPER lacks peppers that keys in the store need: {list}; add them, or set --allow-missing-peppers"
+    );
+    Err(Failure::Message(text.into()))
 }
 
 /// Subscribes to changes by other processes, if the store can notify of them.

@@ -1,7 +1,7 @@
 //! `keystile show`: everything that the store keeps about a key, except its digest.
 
 use clap::Args;
-use keystile::{KeyId, KeyRecord, Status, UnixMillis, Usage};
+use keystile::{DigestKind, KeyId, KeyRecord, Status, UnixMillis, Usage};
 use keystile_serve::KeyView;
 use keystile_store::{Store, record};
 
@@ -12,7 +12,8 @@ use crate::io::Io;
 use crate::view::{joined, status_text};
 use crate::{rfc3339, values};
 
-/// Show what the store keeps about a key, except its digest.
+/// Show what the store keeps about a key, except its digest; of that, which pepper it was
+/// made with.
 ///
 /// Example:
 ///   keystile show 1AbCdEfGhIjKlMnO
@@ -115,8 +116,17 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
         "first use ends",
         record.ends_at_first_use.map(|id| id.to_string()),
     );
+    optional("digest", Some(digest_text(record)));
     optional("version", Some(record.version.to_string()));
     rows
+}
+
+/// How the digest was made; not the digest.
+fn digest_text(record: &KeyRecord) -> String {
+    match record.digest.kind() {
+        DigestKind::HmacSha256 { pepper } => format!("HMAC-SHA-256, pepper {pepper}"),
+        _ => "SHA-256, no pepper".to_owned(),
+    }
 }
 
 /// Metadata may contain anything, including control sequences for a terminal.

@@ -4,6 +4,7 @@
 //! was pasted into the wrong place.
 
 use core::net::IpAddr;
+use std::path::PathBuf;
 
 use keystile::{
     EndpointRules, Environment, KeyId, Networks, PermissionSet, Prefix, Requirement, TemplateName,
@@ -143,6 +144,14 @@ fn note(text: &str, expected: &'static str) -> Checked<String> {
         return Err(expected);
     }
     without_key(text)
+}
+
+/// A path of a file.
+pub(crate) fn file(text: &str) -> Checked<PathBuf> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("must be the path of a file");
+    }
+    without_key(text).map(PathBuf::from)
 }
 
 /// The text, unless it contains a whole key: what is stored or printed has many readers.

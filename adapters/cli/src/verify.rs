@@ -56,6 +56,10 @@ pub(crate) struct VerifyArguments {
     /// denied.
     #[arg(long, visible_alias = "environment", value_name = "E", value_parser = values::environment)]
     env: Option<Environment>,
+    /// Renew the digest of an allowed key if it was not made with the current pepper, as
+    /// serve does.
+    #[arg(long)]
+    rehash: bool,
 }
 
 /// Carries out `keystile verify`.
@@ -72,9 +76,14 @@ pub(crate) async fn run(
     if let Some(path) = &arguments.path {
         request = request.endpoint(&arguments.method, path);
     }
+    // Someone who looks at a key should not change what other processes need to check it.
+    let peppers = match arguments.rehash {
+        true => config.peppers.clone(),
+        false => config.peppers.clone().without_current(),
+    };
     let verifier = Verifier::new(KeyFormat::any_structured())
         .with_format(KeyFormat::any_opaque())
-        .with_peppers(config.peppers.clone());
+        .with_peppers(peppers);
 
     let opened = config.open().await?;
     let mut keys = KeyInput::new(io);

@@ -62,7 +62,8 @@ pub(crate) enum Authorized {
     /// came from the client's address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
-    /// The key store is unavailable.
+    /// The key store is unavailable, or the service lacks the pepper of the key:
+    /// `pepper_unavailable`.
     #[response(status = 503)]
     Unavailable(Problem),
 }

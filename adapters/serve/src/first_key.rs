@@ -1,67 +1,117 @@
 //! The first start: issues the first admin key.
 
 use keystile::{
-    IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
+    Error, IssueRequest, Issued, KeyFormat, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
 };
-use keystile_store::{Filter, Page, Store, StoreError, revoke, save_issued};
+use keystile_store::{Batch, Filter, Page, Store, StoreError};
 
 use crate::caller::WRITE;
 
 /// How many records are read at once.
 const PAGE: usize = 500;
+/// Attempts before it fails because other writers are faster.
+const TRIES_MAX: u32 = 64;
 
 /// Issues an admin key, unless the store has, or ever had, one that may write keys.
 ///
 /// It has the permission `*` and never expires: every key of the admin API is derived from it,
 /// and a key never grants more than it has. Show it once.
 ///
-/// Start one process first: if several start at once on an empty store, two of them can each
-/// get a key. The store's order is that of the rows' numbers, which PostgreSQL assigns before
-/// it commits, so each of two processes can see its own key as the first.
+/// Of any number of processes that start at once on an empty store, one gets a key, and no
+/// other key is ever saved.
 ///
 /// # Errors
-/// Those of the store, and those of [`issue`].
+/// Those of the store, and those of [`issue`]; [`StoreError::Stale`] if other keys were
+/// issued or changed during each of many tries.
 pub async fn first_admin_key<S: Store>(
     store: &S,
     format: &KeyFormat,
     peppers: &PepperRing,
     now: UnixMillis,
 ) -> Result<Option<Issued>, StoreError> {
-    if first_admin(store).await?.is_some() {
-        return Ok(None);
+    for _ in 0..TRIES_MAX {
+        let Some(proposed) = ProposedAdminKey::new(store, format, peppers, now).await? else {
+            return Ok(None);
+        };
+        if proposed.save(store).await? {
+            return Ok(Some(proposed.issued));
+        }
     }
-    let request = IssueRequest::new("first admin key")?
-        .permissions(["*"])?
-        .never_expires();
-    let issued = issue(format, peppers, &request, &mut SysRng, now)?;
-    save_issued(store, &issued).await?;
-    let own = issued.record.id;
-    if first_admin(store).await? == Some(own) {
-        return Ok(Some(issued));
-    }
-    // Another process was first: no one has seen this key.
-    revoke(
-        store,
-        &own,
-        "another process issued the first admin key",
-        now,
-    )
-    .await?;
-    Ok(None)
+    Err(StoreError::Stale)
 }
 
-/// The first key that may write keys, whatever its status.
-async fn first_admin<S: Store>(store: &S) -> Result<Option<KeyId>, StoreError> {
-    let may_write = |record: &&KeyRecord| record.permissions.grants(WRITE);
+/// An admin key for a store that has none, which is not saved yet: so its text can be kept
+/// somewhere safe first. [`first_admin_key`] is both steps in one.
+#[derive(Debug)]
+pub struct ProposedAdminKey {
+    issued: Issued,
+    /// The store had no admin key when this was its last event.
+    last_event: u64,
+}
+
+impl ProposedAdminKey {
+    /// Issues a key; `None` if the store has, or ever had, one that may write keys.
+    ///
+    /// # Errors
+    /// Those of the store, and those of [`issue`].
+    pub async fn new<S: Store>(
+        store: &S,
+        format: &KeyFormat,
+        peppers: &PepperRing,
+        now: UnixMillis,
+    ) -> Result<Option<Self>, StoreError> {
+        // Before the keys are read: one that is issued after this has a later event.
+        let last_event = store.last_event().await?;
+        if has_admin(store).await? {
+            return Ok(None);
+        }
+        let issued = issue(format, peppers, &request()?, &mut SysRng, now)?;
+        Ok(Some(Self { issued, last_event }))
+    }
+
+    /// The key and its record.
+    #[must_use]
+    pub const fn issued(&self) -> &Issued {
+        &self.issued
+    }
+
+    /// Saves the key, and returns whether it did. If another key was issued or changed since
+    /// this one was proposed, nothing is saved: propose another one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn save<S: Store>(&self, store: &S) -> Result<bool, StoreError> {
+        // Not by the order of the rows: PostgreSQL numbers them before they are committed, so
+        // that each of two processes can see its own key as the first.
+        let mut batch = Batch::new();
+        batch.inserts.push(self.issued.record.clone());
+        batch.events.push(self.issued.event.clone());
+        batch.last_event = Some(self.last_event);
+        match store.commit(&batch).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Stale) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn request() -> Result<IssueRequest, Error> {
+    let request = IssueRequest::new("first admin key")?.permissions(["*"])?;
+    Ok(request.never_expires())
+}
+
+/// Whether any key may write keys, whatever its status.
+async fn has_admin<S: Store>(store: &S) -> Result<bool, StoreError> {
+    let may_write = |record: &KeyRecord| record.permissions.grants(WRITE);
     let mut page = Page::first(PAGE);
     loop {
         let records = store.list(&Filter::default(), page).await?;
-        if let Some(found) = records.iter().find(may_write) {
-            return Ok(Some(found.id));
+        if records.iter().any(may_write) {
+            return Ok(true);
         }
         match records.last() {
             Some(last) => page = page.after(last.id),
-            None => return Ok(None),
+            None => return Ok(false),
         }
     }
 }

@@ -54,7 +54,7 @@ mod verify;
 mod view;
 
 pub use decision_view::DecisionView;
-pub use first_key::first_admin_key;
+pub use first_key::{ProposedAdminKey, first_admin_key};
 pub use rfc3339::rfc3339;
 pub use server::Service;
 pub use settings::{Limits, Settings};

@@ -154,7 +154,8 @@ pub(crate) enum BadInput {
     /// A value is not valid; the message states what was expected.
     #[response(status = 422)]
     Invalid(Problem),
-    /// The key store is unavailable, or the request timed out.
+    /// The key store is unavailable, the request timed out, or the service lacks the pepper of
+    /// the key: `pepper_unavailable`.
     #[response(status = 503)]
     Unavailable(Problem),
 }
@@ -179,7 +180,8 @@ pub(crate) enum Guarded {
     /// such keys came from its address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
-    /// The key store is unavailable, or the request timed out.
+    /// The key store is unavailable, the request timed out, or the service lacks the pepper of
+    /// the key: `pepper_unavailable`.
     #[response(status = 503)]
     Unavailable(Problem),
 }

@@ -1,6 +1,6 @@
 //! Records and events in JSON, as the service and the command line print them.
 
-use keystile::{Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
+use keystile::{DigestKind, Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -60,6 +60,8 @@ pub struct KeyView {
     overlap_until: Option<String>,
     /// The predecessor that ends when this key is first used.
     ends_at_first_use: Option<String>,
+    /// The version of the pepper that its digest was made with; null without one.
+    pepper: Option<u32>,
     version: u64,
 }
 
@@ -165,6 +167,10 @@ impl KeyView {
             replaced_by: record.replaced_by.map(|id| id.to_string()),
             overlap_until: record.overlap_until.map(rfc3339),
             ends_at_first_use: record.ends_at_first_use.map(|id| id.to_string()),
+            pepper: match record.digest.kind() {
+                DigestKind::HmacSha256 { pepper } => Some(pepper),
+                _ => None,
+            },
             version: record.version,
         }
     }

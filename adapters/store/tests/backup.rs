@@ -62,7 +62,7 @@ async fn all(store: &SqliteStore) -> Vec<KeyId> {
     }
 }
 
-async fn events(store: &SqliteStore) -> Vec<(u64, EventKind, KeyId)> {
+async fn events(store: &SqliteStore) -> Vec<(u64, EventKind, Option<KeyId>)> {
     let (mut all, mut last) = (Vec::new(), 0);
     loop {
         let events = store.events(None, last, PAGE_MAX).await.unwrap();

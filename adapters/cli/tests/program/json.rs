@@ -29,7 +29,7 @@ const ANSWER: [&str; 14] = [
     "retry_after_seconds",
     "status",
 ];
-const RECORD: [&str; 25] = [
+const RECORD: [&str; 26] = [
     "allowed_endpoints",
     "allowed_networks",
     "client_email",
@@ -46,6 +46,7 @@ const RECORD: [&str; 25] = [
     "metadata",
     "overlap_until",
     "owner",
+    "pepper",
     "permissions",
     "rate_limit",
     "remaining_uses",

@@ -14,9 +14,12 @@ mod away;
 mod beside;
 #[path = "../../../store/tests/heard/cases.rs"]
 mod cases;
+mod first_key;
 mod heard;
 mod killed;
 mod life;
+mod peppers;
+mod restored;
 #[cfg(feature = "postgres")]
 #[path = "../../../store/tests/postgres/server.rs"]
 mod server;

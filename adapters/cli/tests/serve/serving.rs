@@ -41,10 +41,25 @@ pub(crate) fn program(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Serving {
+    /// As [`start`](Self::start), for one that prints no key on standard output.
+    pub(crate) fn start_silent(folder: &Path, arguments: &[&str]) -> Self {
+        Self::begin(folder, arguments, "", false)
+    }
+
+    /// As [`start`](Self::start), with these peppers.
+    pub(crate) fn start_with_peppers(folder: &Path, arguments: &[&str], peppers: &str) -> Self {
+        Self::begin(folder, arguments, peppers, true)
+    }
+
     /// Serves the store in this directory on a free port.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::begin(folder, arguments, "", true)
+    }
+
+    fn begin(folder: &Path, arguments: &[&str], peppers: &str, prints: bool) -> Self {
         let serve = ["serve", "--listen", "127.0.0.1:0"];
         let mut process = program(folder, &[&serve, arguments].concat())
+            .env("KEYSTILE_PEPPER", peppers)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap());
@@ -67,7 +82,7 @@ impl Serving {
             }
         });
         let output = BufReader::new(process.stdout.take().unwrap());
-        let is_first = errors.lock().unwrap().contains("issued the admin key");
+        let is_first = prints && errors.lock().unwrap().contains("issued the admin key");
         let mut serving = Self {
             address,
             first: None,
