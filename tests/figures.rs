@@ -1,5 +1,13 @@
 //! Figures in the pages are those of the code.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails in a helper fails its test"
+)]
+
 use std::fs;
 use std::path::Path;
 

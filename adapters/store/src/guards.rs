@@ -2,6 +2,7 @@
 //!
 //! A record is read by the statements `RECORD`, so their columns are the list that the guards
 //! in the migrations are compared with.
+#![allow(clippy::panic, reason = "this module is a test")]
 
 use std::collections::BTreeSet;
 
