@@ -7,6 +7,7 @@ mod expected;
 mod links;
 mod page;
 mod quickstart;
+mod shell;
 mod transcript;
 mod wording;
 
@@ -20,6 +21,7 @@ pub(crate) fn check(workspace: &Workspace) -> TaskResult {
     faults.extend(links::missing_from_summary(&pages));
     faults.extend(wording::faults(&pages));
     faults.extend(quickstart::unmarked(&pages));
+    faults.extend(page::unknown_markers(&pages));
     println!("{} pages, {} faults", pages.len(), faults.len());
     for fault in &faults {
         println!("{fault}");

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::postgres;
 
 const START_TIME_MAX: Duration = Duration::from_secs(60);
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const USER: &str = "keystile";
 
 /// A server on a socket in a temporary folder; it ends when this is dropped.
@@ -83,6 +84,13 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        // A server that is killed does not free its shared memory.
+        let id = self.server.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &id]).status();
+        let start = Instant::now();
+        while start.elapsed() < STOP_TIME_MAX && matches!(self.server.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(20));
+        }
         let _ = self.server.kill();
         let _ = self.server.wait();
     }

@@ -42,6 +42,27 @@ pub(crate) enum Marker {
     Prints,
     /// `<!-- not run: REASON -->`: a test elsewhere covers it, or nothing can.
     NotRun,
+    /// It is written by a command of the project or compared by a test of its own.
+    Derived,
+    /// A comment with another meaning, or a mistake in one of these.
+    Unknown(String),
+}
+
+/// Comments before blocks that are derived.
+const DERIVED: [&str; 2] = ["cargo xtask ratios", "demo transcript"];
+
+/// Each comment before a block that means nothing.
+pub(crate) fn unknown_markers(pages: &[Page]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for page in pages {
+        for block in &page.blocks {
+            if let Marker::Unknown(comment) = &block.marker {
+                let (path, line) = (&page.path, block.line);
+                faults.push(format!("{path}:{line}: {comment:?} is not a marker"));
+            }
+        }
+    }
+    faults
 }
 
 impl Marker {
@@ -49,12 +70,14 @@ impl Marker {
         let inside = comment.trim().strip_prefix("<!--");
         let inside = inside.and_then(|rest| rest.strip_suffix("-->"));
         match inside.unwrap_or_default().trim() {
+            "" => Self::None,
             "run" => Self::Run,
             "prints" => Self::Prints,
+            derived if DERIVED.contains(&derived) => Self::Derived,
             other => match other.split_once(": ") {
                 Some(("file", path)) => Self::File(path.to_owned()),
                 Some(("not run", _)) => Self::NotRun,
-                _ => Self::None,
+                _ => Self::Unknown(other.to_owned()),
             },
         }
     }
@@ -73,7 +96,10 @@ impl Page {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
         for (event, range) in Parser::new_ext(&text, options).into_offset_iter() {
             match event {
-                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::Start(Tag::Heading { .. }) => {
+                    comment.clear();
+                    heading = Some(String::new());
+                }
                 Event::End(TagEnd::Heading(_)) => {
                     let name = anchor(&heading.take().unwrap_or_default());
                     page.anchors.push(unique(name, &mut taken));
@@ -98,7 +124,7 @@ impl Page {
                     page.links.push(dest_url.into_string());
                 }
                 Event::Html(html) => comment.push_str(&html),
-                Event::Start(Tag::Paragraph) => comment.clear(),
+                Event::Start(Tag::Paragraph | Tag::List(_) | Tag::Table(_)) => comment.clear(),
                 Event::Text(words) => {
                     if let Some(block) = &mut block {
                         block.text.push_str(&words);
@@ -173,6 +199,13 @@ mod tests {
         assert_eq!(page.blocks[0].language, "rust");
         assert_eq!(page.blocks[0].text, "fn main() {}\n");
         assert_eq!(page.blocks[0].line, 6);
+    }
+
+    #[test]
+    fn a_marker_with_a_mistake_is_a_fault() {
+        let text = "<!-- print -->\n```text\nx\n```\n<!-- prints -->\n```text\nx\n```\n";
+        let faults = unknown_markers(&[Page::parse("a.md", text.to_owned())]);
+        assert_eq!(faults, ["a.md:2: \"print\" is not a marker"]);
     }
 
     #[test]

@@ -1,64 +1,39 @@
 //! Runs the blocks of a page as they are in the page, in an empty folder beside a checkout.
 
 use core::time::Duration;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Instant;
+use std::fs::{self, DirBuilder};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::Path;
 
 use super::database::Database;
 use super::expected::is_shown;
 use super::page::{Block, Marker, Page};
-use crate::workspace::{TaskResult, Workspace, run as run_command};
+use super::shell::Script;
+use crate::workspace::{TaskResult, Workspace};
 
 /// How long a page may take: it may compile a service with all its dependencies.
 const PAGE_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// Printed between the output of two blocks.
 const SEPARATOR: char = '\u{1e}';
-/// Languages of the blocks that a reader types or copies into a file.
-const TYPED: [&str; 12] = [
-    "sh",
-    "bash",
-    "rust",
-    "rs",
-    "toml",
-    "c",
-    "go",
-    "js",
-    "javascript",
-    "python",
-    "py",
-    "java",
-];
-/// A person starts a service and calls it some seconds later; a script has to wait. Status 7
-/// of curl is a connection that was refused.
-const CURL: &str = "#!/bin/sh
-for attempt in $(seq 2000); do
-    CURL \"$@\"
-    status=$?
-    [ $status -eq 7 ] || exit $status
-    sleep 0.3
-done
-exit 7
-";
+/// Languages of blocks that a reader only reads.
+const SHOWN: [&str; 4] = ["console", "http", "json", "text"];
 
 /// Whether a page has blocks to run.
 pub(crate) fn is_run(page: &Page) -> bool {
     page.blocks.iter().any(|block| block.marker == Marker::Run)
 }
 
-/// Each block of the README or of a quickstart that a reader types, and that no test runs.
+/// Each block of the README or of a page with blocks to run that a reader types or copies, and
+/// that no test runs.
 pub(crate) fn unmarked(pages: &[Page]) -> Vec<String> {
     let mut faults = Vec::new();
     for page in pages {
-        if page.path != "README.md" && !page.path.starts_with("docs/quickstart/") {
+        if !is_run(page) && !page.path.starts_with("docs/quickstart/") {
             continue;
         }
         for block in &page.blocks {
-            if block.marker == Marker::None && TYPED.contains(&block.language.as_str()) {
+            if block.marker == Marker::None && !SHOWN.contains(&block.language.as_str()) {
                 let (path, line) = (&page.path, block.line);
                 faults.push(format!(
                     "{path}:{line}: expected `<!-- run -->` or `<!-- file: … -->`"
@@ -78,6 +53,7 @@ pub(crate) fn run(workspace: &Workspace, page: &Page) -> TaskResult {
     // Files of a run that was interrupted.
     let _ = fs::remove_dir_all(&folder);
     let result = prepare(workspace, &folder).and_then(|()| {
+        are_free(page)?;
         let database = page
             .text
             .contains("DATABASE_URL")
@@ -89,6 +65,21 @@ pub(crate) fn run(workspace: &Workspace, page: &Page) -> TaskResult {
     result
 }
 
+/// The ports that a page names. If another program has one, the page would ask that program.
+fn are_free(page: &Page) -> TaskResult {
+    for host in ["127.0.0.1:", "localhost:"] {
+        for rest in page.text.split(host).skip(1) {
+            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            let Ok(port) = port.parse::<u16>() else {
+                continue;
+            };
+            TcpListener::bind(("127.0.0.1", port))
+                .map_err(|error| format!("the page needs the port {port}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Two checkouts on one machine may be tested at once.
 fn name_of(workspace: &Workspace) -> String {
     let root = workspace.path("");
@@ -97,22 +88,16 @@ fn name_of(workspace: &Workspace) -> String {
 
 fn prepare(workspace: &Workspace, folder: &Path) -> TaskResult {
     let shown = |error| format!("{}: {error}", folder.display());
+    // Its name is known to everyone on the machine, so no one else may have made it.
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    private.create(folder).map_err(shown)?;
     let (work, programs) = (folder.join("work"), folder.join("programs"));
-    fs::create_dir_all(&work).map_err(shown)?;
-    fs::create_dir_all(&programs).map_err(shown)?;
+    private.create(&work).map_err(shown)?;
+    private.create(&programs).map_err(shown)?;
     symlink(workspace.path(""), work.join("keystile")).map_err(shown)?;
     let program = workspace.target_path("debug/keystile");
-    symlink(program, programs.join("keystile")).map_err(shown)?;
-    let curl = programs.join("curl");
-    let real = find("curl").ok_or("curl is not installed")?;
-    fs::write(&curl, CURL.replace("CURL", &real.to_string_lossy())).map_err(shown)?;
-    fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).map_err(shown)
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut files = std::env::split_paths(&path).map(|folder| folder.join(program));
-    files.find(|file| file.exists())
+    symlink(program, programs.join("keystile")).map_err(shown)
 }
 
 fn play(
@@ -121,55 +106,22 @@ fn play(
     folder: &Path,
     database: Option<&Database>,
 ) -> TaskResult {
-    let shown = |error| format!("{}: {error}", folder.display());
-    let (work, log) = (folder.join("work"), folder.join("log"));
-    let script = script(workspace, page);
-    fs::write(folder.join("script"), script).map_err(shown)?;
-    let output = fs::File::create(&log).map_err(shown)?;
-    let errors = output.try_clone().map_err(shown)?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = [folder.join("programs")]
-        .into_iter()
-        .chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(path).map_err(|error| error.to_string())?;
-    let mut bash = Command::new("bash");
-    bash.arg(folder.join("script"))
-        .current_dir(&work)
-        .env("PATH", path)
-        .env("CARGO_TARGET_DIR", workspace.target_path(""))
-        .env_remove("KEYSTILE_STORE")
-        .env_remove("KEYSTILE_PEPPER")
-        .env_remove("KEYSTILE_KEY")
-        .env_remove("DATABASE_URL")
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .process_group(0);
-    if let Some(database) = database {
-        bash.env("DATABASE_URL", database.url());
-    }
-    let mut bash = bash.spawn().map_err(shown)?;
-    let start = Instant::now();
-    let status = loop {
-        match bash.try_wait().map_err(shown)? {
-            Some(status) => break Some(status),
-            None if start.elapsed() > PAGE_TIME_MAX => break None,
-            None => sleep(Duration::from_millis(50)),
-        }
+    let target = workspace.target_path("").to_string_lossy().into_owned();
+    let mut variables = vec![("CARGO_TARGET_DIR", target)];
+    variables.extend(database.map(|database| ("DATABASE_URL", database.url())));
+    let script = Script {
+        text: &script(workspace, page),
+        folder: &folder.join("work"),
+        programs: folder.join("programs"),
+        variables,
+        time_max: PAGE_TIME_MAX,
+        log: folder.join("log"),
     };
-    // What the page started in the background is still running.
-    let group = format!("-{}", bash.id());
-    let _ = run_command(
-        Command::new("kill")
-            .args(["-KILL", "--", &group])
-            .stderr(Stdio::null()),
-    );
-    let printed = fs::read(&log).map_err(shown)?;
-    let printed = String::from_utf8_lossy(&printed).into_owned();
-    let result = match status {
-        None => Err(format!("it took more than {} s", PAGE_TIME_MAX.as_secs())),
-        Some(status) if !status.success() => Err(format!("a command failed: {status}")),
-        Some(_) => compare(page, &printed),
+    let (status, printed) = script.run()?;
+    let result = if status.success() {
+        compare(page, &printed)
+    } else {
+        Err(format!("a command failed: {status}"))
     };
     if result.is_err() {
         println!("{}", printed.replace(SEPARATOR, "--"));
@@ -179,14 +131,14 @@ fn play(
 
 /// All blocks in one script: variables and background processes live on between them.
 fn script(workspace: &Workspace, page: &Page) -> String {
-    let mut script = "set -euo pipefail\nexport LC_ALL=C.UTF-8\nkeystile_root=$PWD\n".to_owned();
+    let mut script = "set -euo pipefail\nkeystile_root=$PWD\n".to_owned();
     for block in &page.blocks {
         match &block.marker {
             Marker::File(path) => script.push_str(&written(workspace, path, block)),
             Marker::Run => {
                 script.push_str(&format!("printf '{SEPARATOR}'\n{}\n", block.text));
             }
-            Marker::None | Marker::Prints | Marker::NotRun => {}
+            _ => {}
         }
     }
     script
@@ -258,7 +210,17 @@ mod tests {
 
     #[test]
     fn a_block_without_a_marker_is_a_fault() {
-        let text = "```sh\ntrue\n```\n```text\nx\n```\n<!-- run -->\n```sh\ntrue\n```\n";
+        let text = "```mjs\ntrue\n```\n```text\nx\n```\n<!-- run -->\n```sh\ntrue\n```\n";
         assert_eq!(unmarked(&[page("README.md", text)]).len(), 1);
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_is_named() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let page = page("port", &format!("curl http://127.0.0.1:{port}/"));
+        assert!(are_free(&page).unwrap_err().contains(&port.to_string()));
+        drop(other);
+        assert_eq!(are_free(&page), Ok(()));
     }
 }

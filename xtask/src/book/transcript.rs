@@ -1,15 +1,16 @@
 //! Replays the terminal sessions of a page: the same commands print what the page shows, with
 //! other ids, dates and digests.
 
-use std::fs;
-use std::process::{Command, Stdio};
+use core::time::Duration;
 
 use super::expected::is_shown;
 use super::page::{Marker, Page};
+use super::shell::Script;
 use crate::workspace::{TaskResult, Workspace};
 
 /// Printed before the output of each command.
 const SEPARATOR: char = '\u{1e}';
+const SESSION_TIME_MAX: Duration = Duration::from_secs(60);
 const ID_LENGTH: usize = 16;
 const DIGEST_LENGTH: usize = 64;
 
@@ -30,27 +31,15 @@ pub(crate) fn replay(workspace: &Workspace, page: &Page) -> TaskResult {
     println!("-- {}", page.path);
     let steps = commands(page);
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let shown = |error| format!("{}: {error}", folder.path().display());
-    let log = folder.path().join("log");
-    let output = fs::File::create(&log).map_err(shown)?;
-    let errors = output.try_clone().map_err(shown)?;
-    let programs = workspace.target_path("debug");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&path)))
-        .map_err(|error| error.to_string())?;
-    let status = Command::new("bash")
-        .args(["-c", &script(&steps)?])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env_remove("KEYSTILE_STORE")
-        .env_remove("KEYSTILE_PEPPER")
-        .env_remove("KEYSTILE_KEY")
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .status()
-        .map_err(shown)?;
-    let printed = fs::read_to_string(&log).map_err(shown)?;
+    let script = Script {
+        text: &script(&steps)?,
+        folder: folder.path(),
+        programs: workspace.target_path("debug"),
+        variables: Vec::new(),
+        time_max: SESSION_TIME_MAX,
+        log: folder.path().join("log"),
+    };
+    let (status, printed) = script.run()?;
     if !status.success() {
         return Err(format!("bash: {status}: {printed}"));
     }

@@ -51,6 +51,53 @@ async fn the_reference_has_every_route_and_no_other() {
     running.stop().await;
 }
 
+/// Each page of the book, and those about the service.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = Vec::new();
+    let mut folders = vec![root().join("docs"), root().join("adapters/serve")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    pages
+}
+
+#[tokio::test]
+async fn the_pages_name_no_other_route() {
+    let running = Running::start().await;
+    let document: Value = serde_json::from_str(&running.document).unwrap();
+    let served: BTreeSet<&String> = document["paths"].as_object().unwrap().keys().collect();
+    let mut count = 0;
+    for (page, text) in pages() {
+        for rest in text.split("/v1/").skip(1) {
+            let is_part = |c: &char| c.is_ascii_alphanumeric() || "/{}$_".contains(*c);
+            let route: String = rest.chars().take_while(is_part).collect();
+            let parts = route.trim_end_matches('/').split('/');
+            // An id, as a placeholder, a variable of a shell or itself.
+            let is_id = |part: &str| part.starts_with(['$', '1']) || part == "ID";
+            let parts: Vec<&str> = parts
+                .map(|part| if is_id(part) { "{id}" } else { part })
+                .collect();
+            let route = format!("/v1/{}", parts.join("/"));
+            let is_served = served
+                .iter()
+                .any(|path| **path == route || path.starts_with(&format!("{route}/")));
+            let is_for_envoy = route.starts_with("/v1/authorize/envoy/");
+            assert!(is_served || is_for_envoy, "{}: {route}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 60, "only {count} routes in the pages");
+    running.stop().await;
+}
+
 /// `row("name", …, 401, 403)` in the source of the core's codes.
 fn denials() -> BTreeSet<(String, String)> {
     let source = read("src/decision/denial_code.rs");
