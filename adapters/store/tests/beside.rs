@@ -174,3 +174,185 @@ async fn no_statement_restores_a_revoked_key() {
         }
     );
 }
+
+/// P2, K10: a re-import of an old dump, by any program.
+#[tokio::test]
+async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {
+    let database = AppDatabase::new();
+    for number in 1..=5 {
+        database.row(number, "is_active", "TRUE");
+    }
+    let store = database.adopted().await;
+    let id = |number: usize| format!("1{number:015}").parse().unwrap();
+    for number in 1..=4 {
+        revoke(&store, &id(number), "leaked", at(0)).await.unwrap();
+    }
+    let insert = |number: usize, columns: &str, values: &str| {
+        database
+            .sql(&format!(
+                "INSERT INTO api_keys (key_hash, key_prefix, client_name, is_active{columns})
+                 VALUES ('{}', 'dt_', 'A', TRUE{values})",
+                hash(number)
+            ))
+            .unwrap();
+    };
+    database.sql("DELETE FROM api_keys").unwrap();
+    // As the application does, then with the id and the version of a dump.
+    insert(1, "", "");
+    insert(
+        2,
+        ", key_id, lineage, version, rate_window_ms",
+        ", '1000000000000002', '1000000000000002', 1, 1000",
+    );
+    // With another digest but the id of a revoked key.
+    database
+        .sql(&format!(
+            "INSERT INTO api_keys (key_hash, key_prefix, client_name, key_id, lineage,
+                 rate_window_ms)
+             VALUES ('{}', 'dt_', 'A', '1000000000000003', '1000000000000003', 1000)",
+            hash(9)
+        ))
+        .unwrap();
+    insert(5, "", "");
+    for (number, expected) in [
+        (1, Some(Cause::Revoked)),
+        (2, Some(Cause::Revoked)),
+        (9, Some(Cause::Revoked)),
+        (5, None),
+    ] {
+        assert_eq!(
+            cause(&store, number, at(1)).await,
+            expected,
+            "key {number}, and only a revoked one"
+        );
+    }
+    let again = answer(&store, 1, at(1)).await.unwrap().record.unwrap();
+    assert_eq!(
+        again.status,
+        Status::Revoked {
+            at: at(0),
+            reason: "leaked".into()
+        }
+    );
+    for id in [again.id, id(2)] {
+        let events = store.events(Some(&id), 0, 99).await.unwrap();
+        let (_, last) = events.last().unwrap();
+        assert_eq!(last.kind, EventKind::Revoked, "{events:?}");
+        let record = store.find(&Lookup::Id(id)).await.unwrap().unwrap();
+        assert_eq!(last.version, Some(record.version));
+    }
+    // No other key can take the digest of a revoked one, and nor can keystile insert it.
+    let taken = format!(
+        "UPDATE api_keys SET key_hash = '{}' WHERE key_hash = '{}'",
+        hash(4),
+        hash(5)
+    );
+    assert!(database.sql(&taken).is_err());
+    let mut record = again.clone();
+    record.id = id(4);
+    record.lineage = record.id;
+    record.digest = keystile::Digest::sha256(app_database::key(4).as_bytes());
+    record.status = Status::Active;
+    record.version = 1;
+    let mut batch = keystile_store::Batch::new();
+    batch
+        .events
+        .push(keystile::Event::new(EventKind::Issued, record.id, at(2)).with_version(1));
+    batch.inserts.push(record);
+    store.commit(&batch).await.unwrap();
+    assert_eq!(cause(&store, 4, at(2)).await, Some(Cause::Revoked));
+    // Deleted and inserted once more.
+    database.sql("DELETE FROM api_keys").unwrap();
+    insert(1, "", "");
+    assert_eq!(cause(&store, 1, at(3)).await, Some(Cause::Revoked));
+}
+
+/// P2: the digest that a key had before its present one is that of the same key.
+#[tokio::test]
+async fn p2_a_former_digest_of_a_revoked_key_stays_revoked() {
+    let database = AppDatabase::new();
+    database.row(1, "is_active", "TRUE");
+    let store = database.adopted().await;
+    let ring = PepperRing::new(keystile::Pepper::new(1, &[7; 32]).unwrap());
+    let format = keystile::KeyFormat::opaque("dt").unwrap();
+    let verifier = keystile::Verifier::new(format).with_peppers(ring);
+    let text = app_database::key(1);
+    let request = keystile::Request::new();
+    let checked = keystile_store::check(&store, &verifier, text.as_bytes(), &request, at(0)).await;
+    let record = checked.unwrap().record.unwrap();
+    assert_ne!(
+        record.digest,
+        keystile::Digest::sha256(text.as_bytes()),
+        "it is renewed"
+    );
+    revoke(&store, &record.id, "leaked", at(1)).await.unwrap();
+    for deleted in [false, true] {
+        if deleted {
+            database.sql("DELETE FROM api_keys").unwrap();
+        }
+        database.row(1, "is_active", "TRUE");
+        assert_eq!(
+            cause(&store, 1, at(2)).await,
+            Some(Cause::Revoked),
+            "deleted: {deleted}"
+        );
+    }
+}
+
+/// Who has cached a later version must not take a restored row for an older copy.
+#[tokio::test]
+async fn a_key_that_is_inserted_again_continues_its_versions() {
+    let database = AppDatabase::new();
+    database.row(1, "permissions", "'[\"read\"]'");
+    let store = database.adopted().await;
+    let id = "1000000000000001".parse().unwrap();
+    suspend(&store, &id, at(0)).await.unwrap();
+    resume(&store, &id, at(1)).await.unwrap();
+    let before = store.find(&Lookup::Id(id)).await.unwrap().unwrap();
+    let mut versions = vec![before.version];
+    let columns = "id, key_hash, key_prefix, client_name, permissions, created_at, is_active,
+         rate_limit, rate_window_ms, key_id, lineage";
+    database
+        .sql(&format!(
+            "CREATE TABLE dump AS SELECT {columns} FROM api_keys"
+        ))
+        .unwrap();
+    for (delete, insert) in [
+        ("DELETE FROM api_keys", "INSERT"),
+        ("SELECT 1 WHERE 0", "INSERT OR REPLACE"),
+    ] {
+        let _ = database.sql(delete);
+        let restore = format!("{insert} INTO api_keys ({columns}) SELECT {columns} FROM dump");
+        database.sql(&restore).unwrap();
+        let found = store.find(&Lookup::Id(id)).await.unwrap().unwrap();
+        assert!(found.permissions.grants("read"), "it is restored");
+        versions.push(found.version);
+    }
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+    let events = store.events(Some(&id), 0, 99).await.unwrap();
+    let last = events.last().unwrap().1.version;
+    assert_eq!(last, versions.last().copied(), "{events:?}");
+}
+
+/// A renewed digest writes nothing else: not even what its author has read.
+#[tokio::test]
+async fn a_renewed_digest_undoes_no_restriction_without_the_guards() {
+    let database = AppDatabase::new();
+    database.row(1, "permissions", "'[\"read\"]'");
+    let store = database.adopted().await;
+    let read = answer(&store, 1, at(0)).await.unwrap().record.unwrap();
+    let restrict = "UPDATE api_keys SET allowed_endpoints = '[]', owner = 'tenant-7'";
+    database.sql("DROP TRIGGER api_keys_changed").unwrap();
+    database.sql(restrict).unwrap();
+    let ring = PepperRing::new(keystile::Pepper::new(1, &[7; 32]).unwrap());
+    let format = keystile::KeyFormat::opaque("dt").unwrap();
+    let text = app_database::key(1);
+    let key = format.parse(text.as_bytes()).unwrap();
+    let renewed = keystile::rehash(&read, &key, &ring, at(1)).unwrap();
+    let batch = keystile_store::Batch::of_rehash(&renewed);
+    store.commit(&batch).await.unwrap();
+    let found = store.find(&Lookup::Id(read.id)).await.unwrap().unwrap();
+    assert_eq!(found.digest, renewed.record.digest);
+    assert_eq!(found.owner.as_deref(), Some("tenant-7"));
+    assert!(found.allowed_endpoints.is_some(), "the restriction stays");
+}

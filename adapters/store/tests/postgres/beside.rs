@@ -218,3 +218,138 @@ async fn the_guards_need_no_rights_of_the_application() {
          VALUES (1, 'resumed', '1000000000000001', now())";
     assert!(database.sql(forged).await.is_err(), "and gains none");
 }
+
+/// P2, K10: a re-import of an old dump, by any program, after DELETE and after TRUNCATE.
+#[tokio::test]
+async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {
+    let Some(database) = application().await else {
+        return;
+    };
+    for number in 1..=3 {
+        row(&database, number, "is_active", "TRUE").await;
+    }
+    let store = database.store().await;
+    let id = |number: usize| format!("1{number:015}").parse().unwrap();
+    for number in 1..=2 {
+        let revoked = revoke(&store, &id(number), "leaked", at(0)).await;
+        revoked.unwrap();
+    }
+    let dump = "CREATE TABLE dump AS SELECT id, key_hash, key_prefix, client_name, permissions,
+         created_at, TRUE AS is_active, rate_limit, rate_window_ms, key_id, lineage FROM api_keys";
+    database.sql(dump).await.unwrap();
+    let columns = "id, key_hash, key_prefix, client_name, permissions, created_at, is_active";
+    for (remove, columns) in [
+        ("DELETE FROM api_keys", columns.to_owned()),
+        ("TRUNCATE api_keys", columns.to_owned()),
+        (
+            "DELETE FROM api_keys",
+            format!("{columns}, rate_limit, rate_window_ms, key_id, lineage"),
+        ),
+        (
+            "TRUNCATE api_keys",
+            format!("{columns}, rate_limit, rate_window_ms, key_id, lineage"),
+        ),
+        (
+            "SET session_replication_role = replica; TRUNCATE api_keys",
+            columns.to_owned(),
+        ),
+    ] {
+        let restore = format!(
+            "{remove}; INSERT INTO api_keys ({columns}) SELECT {columns} FROM dump;
+             RESET session_replication_role"
+        );
+        database.sql(&restore).await.unwrap();
+        for (number, expected) in [
+            (1, Some(Cause::Revoked)),
+            (2, Some(Cause::Revoked)),
+            (3, None),
+        ] {
+            let found = answer(&store, number, at(1)).await.unwrap();
+            let denial = found.decision.denial().map(|denial| denial.cause());
+            assert_eq!(denial, expected, "key {number} after {restore}");
+            let record = found.record.unwrap();
+            let events = store.events(Some(&record.id), 0, 999).await.unwrap();
+            let (_, last) = events.last().unwrap();
+            let kind = match expected {
+                Some(_) => EventKind::Revoked,
+                None => EventKind::Imported,
+            };
+            assert_eq!(
+                (last.kind, last.version),
+                (kind, Some(record.version)),
+                "key {number} after {restore}"
+            );
+        }
+    }
+    let leaked = Status::Revoked {
+        at: at(0),
+        reason: "leaked".into(),
+    };
+    let first = answer(&store, 1, at(2)).await.unwrap().record.unwrap();
+    assert_eq!(first.status, leaked);
+    // No other key can take the digest of one that is revoked and gone.
+    database
+        .sql("DELETE FROM api_keys WHERE key_hash <> (SELECT key_hash FROM dump WHERE id = 3)")
+        .await
+        .unwrap();
+    let taken = "UPDATE api_keys SET key_hash = (SELECT key_hash FROM dump WHERE id = 2)";
+    assert!(database.sql(taken).await.is_err());
+}
+
+/// P2: the digest that a key had before its present one is that of the same key.
+#[tokio::test]
+async fn p2_a_former_digest_of_a_revoked_key_stays_revoked() {
+    let Some(database) = application().await else {
+        return;
+    };
+    row(&database, 1, "is_active", "TRUE").await;
+    let store = database.store().await;
+    let read = answer(&store, 1, at(0)).await.unwrap().record.unwrap();
+    let mut renewed = read.clone();
+    renewed.digest = keystile::Digest::sha256(b"under another pepper");
+    renewed.version += 1;
+    let mut batch = Batch::new();
+    batch.upkeep.push(keystile_store::Upkeep::digest(&renewed));
+    let event = Event::new(EventKind::Rehashed, read.id, at(1));
+    batch.events.push(event.with_version(renewed.version));
+    store.commit(&batch).await.unwrap();
+    revoke(&store, &read.id, "leaked", at(1)).await.unwrap();
+    for remove in ["SELECT 1", "DELETE FROM api_keys"] {
+        database.sql(remove).await.unwrap();
+        row(&database, 1, "is_active", "TRUE").await;
+        let found = cause(&store, 1, at(2)).await;
+        assert_eq!(found, Some(Cause::Revoked), "{remove}");
+        let sql = format!("DELETE FROM api_keys WHERE key_hash = '{}'", hash(1));
+        database.sql(&sql).await.unwrap();
+    }
+}
+
+/// A renewed digest writes nothing else: not even what its author has read.
+#[tokio::test]
+async fn a_renewed_digest_undoes_no_restriction_without_the_guards() {
+    let Some(database) = application().await else {
+        return;
+    };
+    row(&database, 1, "permissions", "'[\"read\"]'").await;
+    let store = database.store().await;
+    let read = answer(&store, 1, at(0)).await.unwrap().record.unwrap();
+    database
+        .sql(
+            "ALTER TABLE api_keys DISABLE TRIGGER USER;
+             UPDATE api_keys SET allowed_endpoints = '[]', owner = 'tenant-7'",
+        )
+        .await
+        .unwrap();
+    let mut renewed = read.clone();
+    renewed.digest = keystile::Digest::sha256(b"under another pepper");
+    renewed.version += 1;
+    let mut batch = Batch::new();
+    batch.upkeep.push(keystile_store::Upkeep::digest(&renewed));
+    let event = Event::new(EventKind::Rehashed, read.id, at(1));
+    batch.events.push(event.with_version(renewed.version));
+    store.commit(&batch).await.unwrap();
+    let found = store.find(&Lookup::Id(read.id)).await.unwrap().unwrap();
+    assert_eq!(found.digest, renewed.digest);
+    assert_eq!(found.owner.as_deref(), Some("tenant-7"));
+    assert!(found.allowed_endpoints.is_some(), "the restriction stays");
+}

@@ -107,8 +107,8 @@ DECLARE
     unnumbered BIGINT;
     shared BOOLEAN;
 BEGIN
-    EXECUTE format('SELECT key_id = ''*'' FROM %I.api_key_events WHERE number < 0
-        ORDER BY number LIMIT 1', place) INTO noted;
+    EXECUTE format('SELECT key_id = ''*'' AND reason IS NULL FROM %I.api_key_events
+        WHERE number < 0 ORDER BY number LIMIT 1', place) INTO noted;
     IF NOT coalesce(noted, FALSE) THEN
         EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_events
             WHERE key_id = $1 AND version = $2)', place) INTO noted USING key_id, version;
@@ -362,8 +362,9 @@ BEGIN
             WHERE key_id IS NOT NULL
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
     ELSE
-        EXECUTE format('SELECT %I.keystile_note($1, ''deleted'', ''*'', NULL, NULL, NULL)',
-            TG_TABLE_SCHEMA) USING TG_TABLE_SCHEMA;
+        -- With a reason, since later rows of the transaction have events of their own.
+        EXECUTE format('SELECT %I.keystile_note($1, ''deleted'', ''*'', NULL, $2, NULL)',
+            TG_TABLE_SCHEMA) USING TG_TABLE_SCHEMA, 'the table was truncated';
     END IF;
     RETURN NULL;
 END
