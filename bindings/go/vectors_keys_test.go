@@ -200,8 +200,8 @@ func checkValue(t *testing.T, covered string, keyHex *string) uint64 {
 
 func digests(t *testing.T) {
 	replay(t, "digests.json", func(t *testing.T, input struct {
-		Text    *string      `json:"text"`
-		TextHex *string      `json:"text_hex"`
+		Text    *string       `json:"text"`
+		TextHex *string       `json:"text_hex"`
 		Peppers []*pepperForm `json:"peppers"`
 	}) any {
 		ring, err := ringOf(t, input.Peppers)
@@ -229,8 +229,8 @@ func digestTexts(t *testing.T) {
 
 func lookups(t *testing.T) {
 	replay(t, "lookups.json", func(t *testing.T, input struct {
-		Format  formatForm   `json:"format"`
-		Text    string       `json:"text"`
+		Format  formatForm    `json:"format"`
+		Text    string        `json:"text"`
 		Peppers []*pepperForm `json:"peppers"`
 	}) any {
 		ring := must[*keystile.PepperRing](t)(ringOf(t, input.Peppers))
