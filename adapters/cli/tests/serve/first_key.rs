@@ -199,6 +199,56 @@ fn a_file_that_exists_is_refused_and_kept() {
     assert_eq!(stored(folder.path(), "sqlite:keystile.db"), 0);
 }
 
+/// The file is whole before the key is saved. A process that is killed in between leaves a
+/// text that is no key, and the next start reports it.
+#[cfg(feature = "postgres")]
+#[test]
+fn the_file_is_written_before_the_key_is_saved() {
+    let Some(server) = crate::server::Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let store = database(&server, "killed");
+    // Creates the tables.
+    assert_eq!(stored(folder, &store), 0);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap();
+    let (blocker, connection) = runtime
+        .block_on(tokio_postgres::connect(&store, tokio_postgres::NoTls))
+        .unwrap();
+    runtime.spawn(connection);
+    // The lock that numbers events: no one can write one.
+    let lock = "SELECT pg_advisory_lock(1800697188, hashtext('public'))";
+    runtime.block_on(blocker.batch_execute(lock)).unwrap();
+
+    let asked = ["serve", "--listen", "127.0.0.1:0", "--store", &store];
+    let asked = [&asked[..], &["--admin-key-file", "admin.key"]].concat();
+    let mut process = program(folder, &asked).spawn().unwrap();
+    let file = folder.join("admin.key");
+    let start = std::time::Instant::now();
+    while !fs::read_to_string(&file).is_ok_and(|key| key.ends_with('\n')) {
+        assert!(start.elapsed() < core::time::Duration::from_secs(10));
+        std::thread::sleep(core::time::Duration::from_millis(5));
+    }
+    assert_eq!(stored(folder, &store), 0, "not saved yet");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    drop(blocker);
+
+    let refused = program(folder, &asked).output().unwrap();
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert!(errors.contains("remove the file first"), "{errors}");
+    assert_eq!(stored(folder, &store), 0);
+    fs::remove_file(&file).unwrap();
+    let options = ["--store", &store, "--admin-key-file", "admin.key"];
+    let serving = Serving::start_silent(folder, &options);
+    let key = fs::read_to_string(&file).unwrap();
+    assert_eq!(serving.decision(key.trim()), "allowed");
+}
+
 /// All name the same file: one creates it, and the others find that there is a key.
 #[test]
 fn six_processes_may_name_the_same_file() {
