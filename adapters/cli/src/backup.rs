@@ -78,6 +78,10 @@ pub(crate) async fn run(
 }
 
 /// The path of the store, if it is an SQLite file.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(unused_variables, reason = "there is no other server")
+)]
 pub(crate) fn sqlite_path(config: &Config, not_postgres: Failure) -> Result<&Path, Failure> {
     match &config.store {
         StoreUrl::Sqlite(path) => Ok(path),
