@@ -167,6 +167,10 @@ enum keystile_status
      */
     KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
     /**
+     * The digest of the key was made with a pepper that the ring does not hold.
+     */
+    KEYSTILE_DENIED_PEPPER_UNAVAILABLE = 115,
+    /**
      * Refused for a reason that has no number in this version.
      */
     KEYSTILE_DENIED = 199,
@@ -420,6 +424,14 @@ enum keystile_event_kind
      * A key that was issued elsewhere was imported.
      */
     KEYSTILE_EVENT_IMPORTED = 8,
+    /**
+     * What a key may do, or whom it belongs to, was changed.
+     */
+    KEYSTILE_EVENT_CHANGED = 9,
+    /**
+     * A key was removed from the store.
+     */
+    KEYSTILE_EVENT_DELETED = 10,
     /**
      * An event that has no number in this version.
      */
@@ -858,7 +870,7 @@ typedef struct keystile_record_parts {
      */
     struct keystile_str client_email;
     /**
-     * Optional: the account or tenant, whose keys can be ended together.
+     * Optional: the account or tenant that the key belongs to.
      */
     struct keystile_str owner;
     /**
@@ -978,7 +990,7 @@ typedef struct keystile_event {
      */
     uint32_t kind;
     /**
-     * The key.
+     * The key; all zero for an event of more keys than have events of their own.
      */
     struct keystile_id key_id;
     /**
@@ -989,6 +1001,10 @@ typedef struct keystile_event {
      * The instant, in milliseconds since 1970.
      */
     uint64_t at;
+    /**
+     * The version of the key's record from then on; 0 if it is not known.
+     */
+    uint64_t version;
     /**
      * The reason, if one was given; lent by the change.
      */
@@ -1521,6 +1537,18 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
                                               const uint8_t *secret,
                                               size_t secret_len,
                                               struct keystile_peppers **out_peppers);
+
+/**
+ * Copies a ring without a current pepper: existing digests are checked as before, new
+ * digests are SHA-256, and no digest is reported as outdated. So a first pepper can be
+ * known to every process before one of them makes digests with it.
+ *
+ * `out_peppers`: receives a new handle; `peppers` does not change.
+ *
+ * Returns `KEYSTILE_OK`.
+ */
+keystile_status keystile_peppers_without_current(const struct keystile_peppers *peppers,
+                                                 struct keystile_peppers **out_peppers);
 
 /**
  * Frees a ring; NULL is allowed.
