@@ -58,6 +58,7 @@ mod sync;
 mod tag;
 mod ticket;
 mod uses;
+mod versions;
 
 use core::fmt;
 use core::hash::BuildHasher;
@@ -69,7 +70,7 @@ use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verifier::Verifier;
 use crate::key::id::KeyId;
 use crate::policy::requirement::Requirement;
-use crate::time::Millis;
+use crate::time::{Millis, UnixMillis};
 
 use count::StripePool;
 use entry::Entry;
@@ -88,6 +89,7 @@ use stats::Counters;
 use sync::atomic::AtomicU64;
 use sync::{Hashing, Mutex, MutexGuard, lock};
 use tag::Tagger;
+use versions::Versions;
 
 pub use builder::KeyringBuilder;
 pub use check::Check;
@@ -107,6 +109,8 @@ pub use uses::Use;
 /// - After [`invalidate`](Self::invalidate) has returned, no call that begins later gets a
 ///   decision from an older record, or its value, even if a fetch of it was under way. Call
 ///   it after each change of a key that was written to the store, and after issuing one.
+///   If a fetch may be answered by a replica that lags, call
+///   [`invalidate_at`](Self::invalidate_at) with the version that was written.
 /// - Records are used for at most the TTL, and never past their expiry.
 /// - Rate limits and counts of uses are kept here, per lineage, and survive a refresh of
 ///   the record. Several processes each keep their own. If the clock is set back by more
@@ -163,6 +167,7 @@ pub struct Keyring<T = ()> {
     /// From an opaque key's tag to its id, since its text carries none.
     aliases: Map<u128, KeyId>,
     invalidations: Invalidations,
+    versions: Versions,
     locks: Box<[Mutex<()>]>,
     negative: NegativeCache<Hashing>,
     slots: SecondChance,
@@ -197,6 +202,33 @@ impl<T> Keyring<T> {
             entry.mark_stale();
         }
         self.negative.forget(id);
+    }
+
+    /// As [`invalidate`](Self::invalidate), and no version before this one is admitted from
+    /// now on: also if the key was not cached, and the next fetch is answered by a replica
+    /// that lags. Call it with the version that was written to the store.
+    ///
+    /// 65,536 versions are remembered, the latest ones. [`Stats::versions_lost`] counts those
+    /// that had to be forgotten before the TTL was over.
+    pub fn invalidate_at(&self, id: &KeyId, version: u64) {
+        let hash = self.hasher.hash_one(id);
+        let lock = self.lock_of(hash);
+        let now = self.latest.load(sync::atomic::Ordering::Relaxed);
+        let now = UnixMillis::new(now).unwrap_or(UnixMillis::MIN);
+        let lost = self.versions.remember(
+            *id,
+            version,
+            self.invalidations.now(),
+            |as_of| self.invalidations.binds_version(as_of),
+            now,
+            self.ttl,
+        );
+        drop(lock);
+        if lost {
+            let lost = &self.counters.versions_lost;
+            lost.fetch_add(1, sync::atomic::Ordering::Relaxed);
+        }
+        self.invalidate(id);
     }
 
     /// Invalidates the cached records of all keys of an owner, at once.

@@ -275,6 +275,15 @@ func (a *Authenticator) Invalidate(id KeyID) {
 	a.ring.Invalidate(&id.id)
 }
 
+// InvalidateAt invalidates the cached record of a key as [Authenticator.Invalidate] does,
+// and accepts no version before this one from now on: also if the key was not cached, and
+// the next fetch is answered by a replica that lags. Call it with the version of the record
+// that the store has accepted. The latest 65,536 versions are remembered; see
+// [Stats.VersionsLost].
+func (a *Authenticator) InvalidateAt(id KeyID, version uint64) {
+	a.ring.InvalidateAt(&id.id, version)
+}
+
 // InvalidateOwner invalidates the cached records of all keys of an owner.
 func (a *Authenticator) InvalidateOwner(owner string) {
 	a.ring.InvalidateOwner(owner)
@@ -301,7 +310,7 @@ func (a *Authenticator) Stats() Stats {
 	ring := a.ring.Stats()
 	waiting, dropped := a.uses.stats()
 	return Stats{ring.Entries, ring.Fetches, a.fetches.stats(), ring.Overtaken, ring.Evictions, ring.Invalidations,
-		ring.AbsentHits, ring.UsesLost, dropped, waiting}
+		ring.AbsentHits, ring.UsesLost, dropped, waiting, ring.VersionsLost}
 }
 
 // Close ends the background work, waits for it, and writes the last uses, unless the

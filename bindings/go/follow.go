@@ -39,7 +39,7 @@ func (p *parts) follow(feed EventSource, every time.Duration) {
 					p.ring.InvalidateAll()
 					continue
 				}
-				p.invalidate(event.KeyID)
+				p.ring.InvalidateAt(&event.KeyID.id, event.Version)
 				if !event.Successor.IsZero() {
 					p.invalidate(event.Successor)
 				}

@@ -2,6 +2,7 @@ package keystile_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,60 @@ func TestTheOlderRecordsOfABackupAreAccepted(t *testing.T) {
 	if allowed, err := check(); !allowed {
 		t.Errorf("refused: %v", err)
 	}
+}
+
+// The key was not cached when it was revoked, and a replica that lags answers the next fetch.
+func TestAnOlderRecordIsNotAcceptedAfterInvalidateAt(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	allowed := func() bool {
+		decision, _ := world.authenticator.Check(context.Background(), world.key, keystile.Request{})
+		return decision.Allowed()
+	}
+	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
+	world.authenticator.InvalidateAt(world.record.ID, suspended.Record.Version)
+	// An event that is read late.
+	world.authenticator.InvalidateAt(world.record.ID, world.record.Version)
+	decision, err := world.authenticator.Check(context.Background(), world.key, keystile.Request{})
+	if decision.Allowed() || !errors.Is(err, keystile.ErrStoreUnavailable) {
+		t.Fatalf("%v, %v", decision, err)
+	}
+	resumed := must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now()))
+	world.store.put(resumed.Record)
+	if !allowed() {
+		t.Error("a newer record")
+	}
+	if lost := world.authenticator.Stats().VersionsLost; lost != 0 {
+		t.Errorf("%d versions are lost", lost)
+	}
+}
+
+// The events of another process have the versions, and one without a key invalidates all.
+func TestEventsBringVersionsAndInvalidateAll(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	store := &feedStore{mapStore: world.store}
+	store.tell(5)
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, world.issuer.Format))
+	authenticator := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{PollInterval: time.Millisecond}))
+	defer func() { _ = authenticator.Close(context.Background()) }()
+	check := func() (bool, error) {
+		decision, err := authenticator.Check(context.Background(), world.key, keystile.Request{})
+		return decision.Allowed(), err
+	}
+	allowed := func() bool { allowed, _ := check(); return allowed }
+	until(t, func() bool { return authenticator.Stats().Invalidations > 0 && allowed() })
+	// For many keys at once.
+	suspended := must[*keystile.Change](t)(keystile.Suspend(world.record, time.Now()))
+	store.put(suspended.Record)
+	store.tell(5, 6)
+	until(t, func() bool { return !allowed() })
+	// For this key, and the store is a replica that lags.
+	store.telling.Lock()
+	event := keystile.Event{Kind: keystile.EventResumed, KeyID: world.record.ID, Version: suspended.Record.Version + 1}
+	store.events = append(store.events, keystile.NumberedEvent{Number: 7, Event: event})
+	store.telling.Unlock()
+	until(t, func() bool { _, err := check(); return errors.Is(err, keystile.ErrStoreUnavailable) })
+	store.put(must[*keystile.Change](t)(keystile.Resume(suspended.Record, time.Now())).Record)
+	until(t, allowed)
 }
 
 func until(t *testing.T, holds func() bool) {

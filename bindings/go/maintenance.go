@@ -119,14 +119,21 @@ func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error 
 // commit writes changes and invalidates their keys.
 func (p *parts) commit(ctx context.Context, batch Batch) error {
 	err := p.store.Commit(ctx, batch)
-	// Invalidate after an error too: the store may have written the change.
+	invalidate := func(id KeyID, version uint64) {
+		if err == nil {
+			p.ring.InvalidateAt(&id.id, version)
+		} else {
+			// The store may have written the change all the same.
+			p.invalidate(id)
+		}
+	}
 	for _, records := range [][]*Record{batch.Inserts, batch.Updates} {
 		for _, record := range records {
-			p.invalidate(record.ID)
+			invalidate(record.ID, record.Version)
 		}
 	}
 	for _, upkeep := range batch.Upkeep {
-		p.invalidate(upkeep.KeyID)
+		invalidate(upkeep.KeyID, upkeep.Version)
 	}
 	return err
 }

@@ -56,4 +56,7 @@ type Stats struct {
 	UsesLost, UsesDropped uint64
 	// UsesWaiting is the number of last uses that are not yet written.
 	UsesWaiting int
+	// VersionsLost counts written versions that were forgotten before the TTL was over,
+	// because there were more than 65,536; see [Authenticator.InvalidateAt].
+	VersionsLost uint64
 }

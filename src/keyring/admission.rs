@@ -184,6 +184,11 @@ impl<T: Clone> Keyring<T> {
         let is_no_older = known.is_none_or(|known| {
             record.version >= known.version || !self.invalidations.binds_version(known.as_of)
         });
+        let written = self.versions.of(&record.id);
+        let is_no_older = is_no_older
+            && written.is_none_or(|(version, as_of)| {
+                record.version >= version || !self.invalidations.binds_version(as_of)
+            });
         is_no_older
             && (planted(Fault::AdmittedUnchecked)
                 || self.invalidations.is_undisturbed(hash, owner, as_of))

@@ -12,6 +12,7 @@ use super::sizes::LOCKS;
 use super::sync::atomic::AtomicU64;
 use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
+use super::versions::Versions;
 use super::{Counters, Keyring};
 use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verifier::Verifier;
@@ -136,6 +137,7 @@ impl KeyringBuilder {
             entries: Map::with_capacity_and_hasher(self.capacity.min(PRESIZED_MAX), hasher.clone()),
             aliases: Map::with_hasher(hasher.clone()),
             invalidations: Invalidations::new(),
+            versions: Versions::new(hasher.clone()),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             negative: NegativeCache::new(hasher.clone(), self.absent_ttl),
             slots: SecondChance::new(self.capacity),

@@ -7,6 +7,8 @@ const fn sized(product: usize, model: usize) -> usize {
 
 /// Locks that fetches and invalidations of one id meet in.
 pub(super) const LOCKS: usize = sized(64, 2);
+/// Keys whose written versions are remembered.
+pub(super) const VERSIONS_MAX: usize = sized(65_536, 2);
 /// Ids that share a count of their last invalidation. Sharing costs a needless second
 /// fetch, never a stale decision.
 pub(super) const ID_SLOTS: usize = sized(4_096, 2);

@@ -40,6 +40,9 @@ pub struct Stats {
     pub absent_hits: u64,
     /// Uses that were lost because they were not drained.
     pub uses_lost: u64,
+    /// Written versions that were forgotten before the TTL was over, because there were more
+    /// than 65,536: see [`Keyring::invalidate_at`].
+    pub versions_lost: u64,
 }
 
 #[derive(Default)]
@@ -49,6 +52,7 @@ pub(super) struct Counters {
     pub(super) evictions: AtomicU64,
     pub(super) absent_hits: AtomicU64,
     pub(super) uses_lost: AtomicU64,
+    pub(super) versions_lost: AtomicU64,
 }
 
 impl<T> Keyring<T> {
@@ -64,6 +68,7 @@ impl<T> Keyring<T> {
             invalidations: self.invalidations.now(),
             absent_hits: count(&self.counters.absent_hits),
             uses_lost: count(&self.counters.uses_lost),
+            versions_lost: count(&self.counters.versions_lost),
         }
     }
 }

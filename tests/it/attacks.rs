@@ -10,6 +10,8 @@ mod endpoints;
 mod headers;
 #[cfg(feature = "keyring")]
 mod invalidation;
+#[cfg(feature = "keyring")]
+mod lagging_replica;
 mod leakage;
 mod lifecycle;
 mod limits;

@@ -91,6 +91,9 @@ pub struct keystile_keyring_stats {
     pub absent_hits: u64,
     /// Uses that were lost because they were not drained in time.
     pub uses_lost: u64,
+    /// Written versions that were forgotten before the TTL was over, because there were more
+    /// than 65,536; see `keystile_keyring_invalidate_at`.
+    pub versions_lost: u64,
 }
 
 begins_with_its_size!(keystile_keyring_stats);
@@ -273,6 +276,25 @@ pub extern "C" fn keystile_keyring_invalidate(
     })
 }
 
+/// As `keystile_keyring_invalidate`, and no version before this one is admitted from now on:
+/// also if the key was not cached, and the next fetch is answered by a replica that lags.
+/// Call it with the version of the record that the store has accepted. The latest 65,536
+/// versions are remembered; `versions_lost` counts those that were forgotten too early.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_keyring_invalidate_at(
+    keyring: Option<&keystile_keyring>,
+    key_id: Option<&keystile_id>,
+    version: u64,
+) -> keystile_status {
+    guard(|| {
+        let (keyring, id) = (non_null(keyring)?, non_null(key_id)?.core()?);
+        keyring.0.core().invalidate_at(&id, version);
+        Ok(())
+    })
+}
+
 /// Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
@@ -332,6 +354,7 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
             invalidations: stats.invalidations,
             absent_hits: stats.absent_hits,
             uses_lost: stats.uses_lost,
+            versions_lost: stats.versions_lost,
         };
         Ok(())
     })

@@ -72,7 +72,7 @@ impl<S: Store + 'static> Shared<S> {
         let work = async move {
             let shared = &*running.shared;
             match shared.in_time(shared.perform(&task, &record, now)).await {
-                // Another process may have done it.
+                // Another process may have done it, and then its events have the versions.
                 Ok(()) | Err(StoreError::Stale) => {
                     shared.keyring.invalidate(&id);
                     if let Task::EndOverlap(predecessor) = task {

@@ -96,7 +96,8 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
     ) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        verbs::revoke(&**self.store(), key_id, reason, now).await
+        let outcome = verbs::revoke(&**self.store(), key_id, reason, now).await?;
+        Ok(self.in_force(outcome))
     }
 
     /// Suspends a key until it is resumed.
@@ -105,7 +106,8 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`suspend`](crate::suspend).
     pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        verbs::suspend(&**self.store(), key_id, now).await
+        let outcome = verbs::suspend(&**self.store(), key_id, now).await?;
+        Ok(self.in_force(outcome))
     }
 
     /// Resumes a suspended key.
@@ -114,7 +116,8 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        verbs::resume(&**self.store(), key_id, now).await
+        let outcome = verbs::resume(&**self.store(), key_id, now).await?;
+        Ok(self.in_force(outcome))
     }
 
     /// Gives a key a successor; its digest is made under the verifier's peppers.
@@ -134,8 +137,15 @@ impl<S: Store + 'static> Authenticator<S> {
         let rotated =
             verbs::rotate(&**self.store(), key_id, policy, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
-        changed.for_each(|record| self.keyring().invalidate(&record.id));
+        changed.for_each(|record| self.keyring().invalidate_at(&record.id, record.version));
         Ok(rotated)
+    }
+
+    /// No older record is admitted from now on, not even from a replica that lags.
+    fn in_force(&self, outcome: Outcome) -> Outcome {
+        let record = outcome.record();
+        self.keyring().invalidate_at(&record.id, record.version);
+        outcome
     }
 
     fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {

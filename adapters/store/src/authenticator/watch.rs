@@ -99,9 +99,10 @@ impl<S: Store + 'static> Shared<S> {
     }
 
     fn apply(&self, event: &Event) {
-        match &event.key_id {
-            Some(id) => self.keyring.invalidate(id),
-            None => self.keyring.invalidate_all(),
+        match (&event.key_id, event.version) {
+            (Some(id), Some(version)) => self.keyring.invalidate_at(id, version),
+            (Some(id), None) => self.keyring.invalidate(id),
+            (None, _) => self.keyring.invalidate_all(),
         }
         if let Some(successor) = &event.successor {
             self.keyring.invalidate(successor);

@@ -255,3 +255,33 @@ async fn a_revocation_through_another_store_on_the_same_file_is_heard_of() {
     here.stop().await.unwrap();
     there.stop().await.unwrap();
 }
+
+/// A replica that lags answers after the revocation, and the key was not cached: A1, G3.
+#[tokio::test(start_paused = true)]
+async fn a_revoked_key_that_was_not_cached_is_not_admitted_from_a_replica_that_lags() {
+    for elsewhere in [false, true] {
+        let store = Scripted::new();
+        let key = issued(&*store).await;
+        let authenticator = over(&store).build().unwrap();
+        tokio::time::sleep(SECOND).await;
+        if elsewhere {
+            revoke(&*store, &key.record.id, "leaked", at(1))
+                .await
+                .unwrap();
+            tokio::time::sleep(SECOND).await;
+        } else {
+            let revoked = authenticator.revoke(&key.record.id, "leaked", at(1)).await;
+            revoked.unwrap();
+        }
+        store.trouble(Trouble::Lags);
+        let lagging = ask(&authenticator, &key).await;
+        assert_eq!(
+            code(&lagging),
+            Some(DenialCode::StoreUnavailable),
+            "by the store's events: {elsewhere}"
+        );
+        store.trouble(Trouble::None);
+        let caught_up = ask(&authenticator, &key).await;
+        assert_eq!(code(&caught_up), Some(DenialCode::KeyRevoked));
+    }
+}

@@ -234,6 +234,17 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     OK(keystile_keyring_value(keyring, &parts.id, NOW, &value));
     CHECK(value == NULL && first == 2);
 
+    /* A version before the one that was written is not admitted, even if nothing was cached. */
+    OK(keystile_keyring_invalidate_at(keyring, &parts.id, 2));
+    EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_invalidate_at(keyring, &none, 2));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         NULL, &untouched, &ticket));
+    EXPECT(KEYSTILE_NEEDS_RECORD,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first,
+                                  NOW, NULL, &untouched, &ticket));
+    CHECK(untouched == &options && first == 2);
+    OK(keystile_keyring_reset(keyring));
+
     /* A fetch that was overtaken keeps nothing of its value. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,

@@ -204,6 +204,14 @@ func (k *Keyring) Invalidate(id *ID) Status {
 	return status
 }
 
+// InvalidateAt invalidates the cached record of a key, and admits none before this version.
+func (k *Keyring) InvalidateAt(id *ID, version uint64) Status {
+	collect()
+	status := Status(C.keystile_keyring_invalidate_at(k.p, (*C.keystile_id)(unsafe.Pointer(id)), C.uint64_t(version)))
+	runtime.KeepAlive(k)
+	return status
+}
+
 // InvalidateOwner invalidates the cached records of all keys of an owner.
 func (k *Keyring) InvalidateOwner(owner string) Status {
 	data, len := borrow(owner)
@@ -230,7 +238,7 @@ func (k *Keyring) Reset() Status {
 
 // KeyringStats is keystile_keyring_stats.
 type KeyringStats struct {
-	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost uint64
+	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost, VersionsLost uint64
 }
 
 // Stats returns the counters so far.
@@ -251,6 +259,7 @@ func (k *Keyring) Stats() KeyringStats {
 		Invalidations: uint64(stats.invalidations),
 		AbsentHits:    uint64(stats.absent_hits),
 		UsesLost:      uint64(stats.uses_lost),
+		VersionsLost:  uint64(stats.versions_lost),
 	}
 }
 
