@@ -7,9 +7,9 @@ use keystile::{Cause, Check, Denial, KeyId, KeyRecord, Request, revoke};
 const TTL: u64 = 300_000;
 
 /// How a fetch is answered that a check begins now.
-fn fetched<'k>(
+fn fetched(
     backed: &KeyringWithStore,
-    text: &'k str,
+    text: &str,
     record: &KeyRecord,
     now: u64,
 ) -> Option<Option<Cause>> {
