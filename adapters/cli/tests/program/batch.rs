@@ -198,3 +198,53 @@ fn inspect_knows_whole_cut_and_mistyped_keys() {
             .count()
     );
 }
+
+/// What other code wrote is printed with who did it and what was changed.
+#[test]
+fn a_change_by_other_code_is_an_event() {
+    let program = Keystile::new();
+    let (_, id) = program.issue(&["--permission", "read"]);
+    let raw = rusqlite::Connection::open(program.folder().join("keystile.db")).unwrap();
+    raw.execute_batch(
+        "UPDATE api_keys SET permissions = '[]', client_name = 'Other Ltd';
+         DELETE FROM api_keys",
+    )
+    .unwrap();
+    let events = program.objects(&["events", "--json"]);
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let (kind, key, who) = (&event["kind"], &event["key_id"], &event["actor"]);
+            (
+                kind.clone(),
+                key == &id,
+                who.clone(),
+                event["changes"].clone(),
+            )
+        })
+        .collect();
+    let changes = serde_json::json!([{ "field": "client_name" }, { "field": "permissions" }]);
+    assert_eq!(
+        told,
+        [
+            (
+                "issued".into(),
+                true,
+                serde_json::Value::Null,
+                serde_json::json!([])
+            ),
+            ("changed".into(), true, "sqlite".into(), changes),
+            (
+                "deleted".into(),
+                true,
+                "sqlite".into(),
+                serde_json::json!([])
+            ),
+        ]
+    );
+    let printed = program.run(&["events"]).output;
+    assert!(
+        printed.contains("client_name, permissions; by sqlite\n"),
+        "{printed}"
+    );
+}

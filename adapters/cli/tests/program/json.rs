@@ -102,7 +102,18 @@ fn objects_have_these_fields() {
     for event in program.objects(&["events", "--json"]) {
         assert_eq!(
             sorted(fields(&event)),
-            ["at", "key_id", "kind", "number", "reason", "successor"]
+            [
+                "actor",
+                "at",
+                "changes",
+                "key_id",
+                "kind",
+                "number",
+                "origin",
+                "reason",
+                "successor",
+                "version"
+            ]
         );
     }
     for template in program.objects(&["template", "list", "--json"]) {
