@@ -36,7 +36,9 @@ const (
 //   - After [Authenticator.Invalidate] or a method that changes keys has returned, no later
 //     check uses an older record. Changes by other processes are in force within about a
 //     second if they write an event and the store is an [EventSource], otherwise when the
-//     TTL has passed.
+//     TTL has passed. The tables of SQLite and PostgreSQL write an event for any program.
+//     A record that is older than such a change is not accepted, not even from a replica
+//     that lags.
 //   - Each process applies rate limits separately. Counted uses are spent in the store if
 //     it is a [UsageStore], otherwise by each process separately.
 //

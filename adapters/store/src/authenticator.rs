@@ -38,8 +38,11 @@ pub use self::builder::AuthenticatorBuilder;
 /// - While the store is down, cached records are used until their TTL is over; all other
 ///   requests are denied as [`Cause::StoreUnavailable`].
 /// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
-///   return. A change by another process is in force within about a second if it writes an
-///   event, as all verbs do, and otherwise when the record's TTL is over.
+///   return. A change that another process writes is in force within about a second, by
+///   the store's events, and at the latest when the record's TTL is over. In SQLite and
+///   PostgreSQL this holds for any program: its changes leave events too.
+/// - A record that is older than a change that this process has made, or has read of, is not
+///   used: not even if a replica that lags still has it.
 /// - If the uses of a key are counted, the store decides about each request, so that the
 ///   count is exact over any number of processes. If the key has only a rate limit, each
 ///   process keeps its own.
