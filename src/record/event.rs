@@ -109,6 +109,15 @@ pub struct Event {
 }
 
 /// A field of a record that was changed.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let id: KeyId = "1AbCdEfGhIjKlMnO".parse()?;
+/// let event = Event::new(EventKind::Changed, id, now).with_changes(["permissions"]);
+/// assert_eq!(event.changes, [FieldChange::new("permissions")]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FieldChange {

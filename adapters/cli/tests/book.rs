@@ -28,8 +28,10 @@ fn help(words: &[&str]) -> String {
 fn listed(help: &str) -> BTreeSet<String> {
     let list = help.split("\nCommands:\n").nth(1).unwrap_or_default();
     let list = list.split("\n\n").next().unwrap();
+    // A line that is indented further continues the one before.
     let names = list
         .lines()
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next());
     names
         .filter(|name| *name != "help")

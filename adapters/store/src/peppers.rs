@@ -8,6 +8,24 @@ use crate::error::StoreError;
 use crate::store::{Filter, PAGE_MAX, Page, Store, pepper_of};
 
 /// A pepper that keys of a store need, and that a ring does not hold.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use keystile::{IssueRequest, KeyFormat, Pepper, PepperRing, SysRng, UnixMillis, issue};
+/// use keystile_store::{MemoryStore, missing_peppers, save_issued};
+///
+/// let (store, now) = (MemoryStore::new(), UnixMillis::new(1_790_000_000_000)?);
+/// let ring = PepperRing::new(Pepper::new(1, &[7; 32])?);
+/// let request = IssueRequest::new("Acme Ltd")?;
+/// let format = KeyFormat::structured("acme")?;
+/// save_issued(&store, &issue(&format, &ring, &request, &mut SysRng, now)?).await?;
+///
+/// assert!(missing_peppers(&store, &ring, now).await?.is_empty());
+/// let missing = missing_peppers(&store, &PepperRing::none(), now).await?;
+/// assert_eq!((missing[0].version, missing[0].keys), (1, 1));
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingPepper {

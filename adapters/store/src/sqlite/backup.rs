@@ -19,6 +19,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How much of a database was copied.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir().unwrap();
+/// use keystile_store::{CopyProgress, SqliteStore};
+///
+/// let store = SqliteStore::open(folder.path().join("keystile.db"))?;
+/// store.migrate().await?;
+/// let print = |done: CopyProgress| println!("{} of {} pages", done.copied, done.total);
+/// let file = folder.path().join("backup.db");
+/// assert_eq!(store.backup(&file, print).await?, 0, "no keys yet");
+/// // An existing file is not overwritten.
+/// assert!(store.backup(&file, print).await.is_err());
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyProgress {

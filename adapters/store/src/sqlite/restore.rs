@@ -158,6 +158,7 @@ fn merge_attached(
     let is_different = is_different(merged)?;
     let columns = shared_columns(merged, "api_key_events", &[])?.join(", ");
     let transaction = merged.transaction().map_err(unavailable)?;
+    let guards = take_guards(&transaction)?;
     let run = |sql: &str| -> Result<u64, StoreError> {
         let changed = transaction.execute(sql, []).map_err(unavailable)?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
@@ -207,7 +208,7 @@ fn merge_attached(
          WHERE p.key_id = api_keys.key_id AND p.version > api_keys.version \
          AND p.key_id NOT IN (SELECT key_id FROM temp.touched)",
     )?;
-    // Above every version that a process may have cached. The guards see no change by others.
+    // Above every version that a process may have cached.
     run(
         "UPDATE main.api_keys SET version = 1 + max(version, coalesce( \
              (SELECT p.version FROM present.api_keys p WHERE p.key_id = api_keys.key_id), 0)), \
@@ -220,10 +221,14 @@ fn merge_attached(
          FROM temp.touched LEFT JOIN temp.ended ON ended.key_id = touched.key_id \
          WHERE touched.key_id = api_keys.key_id",
     )?;
+    keep_deleted(&transaction)?;
     run(
-        "INSERT INTO main.api_key_events (kind, key_id, at, reason) \
-         SELECT kind, key_id, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), reason FROM temp.touched \
-         ORDER BY rowid",
+        "INSERT INTO main.api_key_events (kind, key_id, at, version, reason) \
+         SELECT kind, touched.key_id, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
+             coalesce(k.version, deleted.version), reason \
+         FROM temp.touched LEFT JOIN main.api_keys k ON k.key_id = touched.key_id \
+         LEFT JOIN main.api_key_deleted deleted ON deleted.key_id = touched.key_id \
+         ORDER BY touched.rowid",
     )?;
 
     // A use that was spent stays spent, and a limit that is full stays full.
@@ -233,9 +238,63 @@ fn merge_attached(
          FROM present.api_key_usage p WHERE p.lineage = api_key_usage.lineage")?;
     run("DROP TABLE temp.ended")?;
     run("DROP TABLE temp.touched")?;
+    for guard in guards {
+        run(&guard)?;
+    }
     restored.keys = count(&transaction)?;
     transaction.commit().map_err(unavailable)?;
     Ok(restored)
+}
+
+/// Removes the triggers, and returns the statements that create them. They would take what a
+/// restore writes for changes by other code.
+fn take_guards(merged: &Connection) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' ORDER BY rowid";
+    let mut statement = merged.prepare(sql).map_err(unavailable)?;
+    let found = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    });
+    let found: Result<Vec<_>, _> = found.map_err(unavailable)?.collect();
+    let mut guards = Vec::new();
+    for (name, sql) in found.map_err(unavailable)? {
+        let name = name.replace('"', "\"\"");
+        let drop = format!("DROP TRIGGER main.\"{name}\"");
+        merged.execute(&drop, []).map_err(unavailable)?;
+        guards.push(sql);
+    }
+    Ok(guards)
+}
+
+/// What the present store knows of deleted keys, and of those that the restore loses: if such a
+/// key is inserted again, its versions continue, and a revoked one stays revoked.
+fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
+    let tables = "SELECT count(*) FROM present.sqlite_master WHERE name = 'api_key_deleted'";
+    let is_known: bool = merged
+        .query_row(tables, [], |row| row.get(0))
+        .map_err(unavailable)?;
+    let run = |sql: &str| merged.execute(sql, []).map_err(unavailable);
+    if is_known {
+        run("INSERT OR REPLACE INTO main.api_key_deleted \
+             (key_id, version, revoked_at, revoke_reason) \
+             SELECT key_id, version, revoked_at, revoke_reason FROM present.api_key_deleted \
+             WHERE key_id NOT IN (SELECT key_id FROM main.api_keys WHERE key_id IS NOT NULL)")?;
+        run(
+            "INSERT OR IGNORE INTO main.api_key_former_digests (key_hash, key_id) \
+             SELECT key_hash, key_id FROM present.api_key_former_digests",
+        )?;
+    }
+    let lost = "FROM present.api_keys p WHERE p.key_id IS NOT NULL AND p.key_id NOT IN \
+         (SELECT key_id FROM main.api_keys WHERE key_id IS NOT NULL)";
+    run(&format!(
+        "INSERT OR IGNORE INTO main.api_key_former_digests (key_hash, key_id) \
+         SELECT p.key_hash, p.key_id {lost} AND p.status = 'revoked'"
+    ))?;
+    run(&format!(
+        "INSERT OR REPLACE INTO main.api_key_deleted \
+         (key_id, version, revoked_at, revoke_reason) \
+         SELECT p.key_id, p.version + 1, p.revoked_at, p.revoke_reason {lost}"
+    ))?;
+    Ok(())
 }
 
 /// Numbers that the present store has given are never given again.
