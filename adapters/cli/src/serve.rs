@@ -63,8 +63,8 @@ pub(crate) struct ServeArguments {
     /// trusted. Repeatable [default: loopback only]
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = values::network)]
     trusted_proxies: Vec<String>,
-    /// The limit on invalid keys per client address, or off. Above it, requests get 429;
-    /// valid keys still pass.
+    /// The limit on invalid keys per client address, or off. Above it, unknown keys get 429;
+    /// valid keys still pass, but may have to wait if their records are not cached.
     #[arg(long, value_name = "N/TIME", value_parser = duration::limit_or_off, allow_hyphen_values = true, default_value = "60/1m")]
     invalid_keys: LimitOrOff,
     /// How long a record is cached. Changes made by other processes are normally picked up

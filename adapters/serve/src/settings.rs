@@ -26,8 +26,9 @@ pub struct Settings {
     pub format: KeyFormat,
     /// Peers that are trusted about the address, method and path of a request.
     pub trusted_proxies: Networks,
-    /// The limit on invalid keys per client address; `None` means no limit. Valid keys
-    /// still pass.
+    /// The limit on invalid keys per client address; `None` means no limit. Above it, valid
+    /// keys pass at once if their records are cached, and otherwise wait for one of two
+    /// lookups, for at most 10 s.
     pub invalid_keys: Option<RateLimit>,
     /// Limits on the resources that clients can use.
     pub limits: Limits,

@@ -44,8 +44,7 @@
 //! Keys that are restricted to networks, and the [limit on invalid keys](InvalidKeyLimit),
 //! need the address of the peer. It is taken from a [`Connection`] in the request's
 //! extensions, or from what [`connection_by`](ApiKeyLayerBuilder::connection_by) finds
-//! there. If there is none, invalid keys are not limited, and keys that are restricted to
-//! networks are refused. No header is trusted unless the peer is one of the
+//! there. No header is trusted unless the peer is one of the
 //! [`trusted_proxies`](ApiKeyLayerBuilder::trusted_proxies).
 //!
 //! If no connection is found, invalid keys are not limited, and keys that are restricted to

@@ -9,9 +9,11 @@
  *   service keys.db serve PORT
  *
  * While it serves it reads lines: `revoke KEY-ID` revokes a key at once. An interrupt or SIGTERM
- * stops the service after it has recorded the last uses. */
+ * stops the service after it has recorded the last uses. It listens on loopback only. */
+#include <arpa/inet.h>
 #include <keystile.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -386,10 +388,16 @@ static void hear_signals(sigset_t *while_waiting) {
 static int serve(service *service, const char *port) {
     sigset_t while_waiting;
     int reads = 1;
+    /* Keys are sent in clear text, so only this machine may connect. */
+    uint16_t number = (uint16_t)strtoul(port, NULL, 10);
+    struct sockaddr_in address = {0};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(number);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     hear_signals(&while_waiting);
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION,
-        (uint16_t)strtoul(port, NULL, 10), NULL, NULL, answer, service, MHD_OPTION_END);
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, number, NULL, NULL,
+        answer, service, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_END);
     if (daemon == NULL) {
         fprintf(stderr, "cannot listen on port %s\n", port);
         return 1;
