@@ -200,7 +200,8 @@ impl IssueRequest {
         Ok(self)
     }
 
-    /// How long the key lives.
+    /// How long the key lives. Its successor lives as long as the
+    /// [`RotationPolicy`](crate::RotationPolicy) allows, which can be longer.
     ///
     /// # Errors
     /// [`ErrorKind::Time`] if the lifetime is zero.

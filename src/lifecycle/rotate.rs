@@ -51,7 +51,8 @@ impl Default for RotationPolicy {
 }
 
 impl RotationPolicy {
-    /// How long a successor lives.
+    /// How long a successor lives, whatever the lifetime of its predecessor was. If your keys
+    /// live shorter than 90 days, set this too, or a rotation gives a longer life.
     ///
     /// # Errors
     /// [`ErrorKind::Time`] outside 1 hour to 90 days, or if the overlap is longer.

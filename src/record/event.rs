@@ -55,7 +55,8 @@ event_kinds! {
     Suspended = "suspended",
     /// A suspended key was resumed.
     Resumed = "resumed",
-    /// A key reached its expiry or the end of its overlap.
+    /// The overlap of a replaced key was ended early. A key that reaches its expiry leaves no
+    /// event, since nothing has to run at that instant.
     Expired = "expired",
     /// A key's digest was computed again, under the current pepper.
     Rehashed = "rehashed",

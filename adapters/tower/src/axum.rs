@@ -9,8 +9,8 @@ use keystile_http::Rejection;
 
 use crate::verified_key::VerifiedKey;
 
-/// The key of the request. Without a layer in front of the handler there is none, and the
-/// request is refused.
+/// The key of the request. If the route has no layer, there is none, and every request is
+/// refused with 401, also one with a valid key: add the layer to the route.
 impl<S: Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = Rejection;
 

@@ -38,7 +38,8 @@ impl<S: Store + 'static> ApiKeyLayer<S> {
 }
 
 impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
-    /// Reads this header too.
+    /// Reads this header too. `X-API-Key` and `Authorization: Bearer` are read in any case; if
+    /// they must not be, remove them before the layer.
     ///
     /// # Errors
     /// As [`CredentialExtractor::with_header`](keystile::CredentialExtractor::with_header).
@@ -61,7 +62,8 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
         self
     }
 
-    /// Which status a denial is answered with.
+    /// Which status a denial is answered with. The policy of the authenticator's builder does
+    /// not count here.
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
         self.settings.policy = policy;
         self

@@ -1356,6 +1356,11 @@ typedef struct keystile_keyring_stats {
      * Uses that were lost because they were not drained in time.
      */
     uint64_t uses_lost;
+    /**
+     * Written versions that were forgotten before the TTL was over, because there were more
+     * than 65,536; see `keystile_keyring_invalidate_at`.
+     */
+    uint64_t versions_lost;
 } keystile_keyring_stats;
 
 /**
@@ -2563,6 +2568,18 @@ keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
  */
 keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyring,
                                             const struct keystile_id *key_id);
+
+/**
+ * As `keystile_keyring_invalidate`, and no version before this one is admitted from now on:
+ * also if the key was not cached, and the next fetch is answered by a replica that lags.
+ * Call it with the version of the record that the store has accepted. The latest 65,536
+ * versions are remembered; `versions_lost` counts those that were forgotten too early.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
+ */
+keystile_status keystile_keyring_invalidate_at(const struct keystile_keyring *keyring,
+                                               const struct keystile_id *key_id,
+                                               uint64_t version);
 
 /**
  * Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.

@@ -97,8 +97,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
-    /// The statuses of denials; see
-    /// [`Keyring::respond`](keystile::Keyring::respond).
+    /// The statuses of responses that [`Keyring::respond`](keystile::Keyring::respond) makes.
+    /// The layer of `keystile-tower` makes its own, with the policy of its own builder.
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
         self.keyring = self.keyring.status_policy(policy);
         self
