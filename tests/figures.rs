@@ -1,5 +1,6 @@
 //! Figures in the pages are those of the code.
 
+#![cfg(all(feature = "std", feature = "getrandom"))]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

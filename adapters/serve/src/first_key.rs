@@ -42,6 +42,24 @@ pub async fn first_admin_key<S: Store>(
 
 /// An admin key for a store that has none, which is not saved yet: so its text can be kept
 /// somewhere safe first. [`first_admin_key`] is both steps in one.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use keystile::{KeyFormat, PepperRing, UnixMillis};
+/// use keystile_serve::ProposedAdminKey;
+/// use keystile_store::MemoryStore;
+///
+/// let (store, peppers) = (MemoryStore::new(), PepperRing::none());
+/// let (format, now) = (KeyFormat::structured("acme")?, UnixMillis::now()?);
+/// let first = ProposedAdminKey::new(&store, &format, &peppers, now).await?.unwrap();
+/// let second = ProposedAdminKey::new(&store, &format, &peppers, now).await?.unwrap();
+/// // Only one of them becomes a key.
+/// assert!(first.save(&store).await?);
+/// assert!(!second.save(&store).await?);
+/// assert!(ProposedAdminKey::new(&store, &format, &peppers, now).await?.is_none());
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct ProposedAdminKey {
     issued: Issued,

@@ -310,6 +310,23 @@ pub struct Batch {
 
 /// A change of one field that the use of a key brought about, made on the version before its
 /// own. A store writes this field and the version; all others stay as they are stored.
+///
+/// ```
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let mut stored = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?.record;
+/// use keystile_store::Upkeep;
+///
+/// let mut read = stored.clone();
+/// read.overlap_until = Some(now);
+/// read.version += 1;
+/// // Meanwhile another program has changed the owner: that stays.
+/// stored.owner = Some("tenant-7".into());
+/// Upkeep::overlap_until(&read).apply(&mut stored);
+/// assert_eq!((stored.overlap_until, stored.owner.as_deref()), (Some(now), Some("tenant-7")));
+/// # Ok::<(), keystile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Upkeep {
@@ -322,6 +339,12 @@ pub struct Upkeep {
 }
 
 /// The field that [`Upkeep`] writes.
+///
+/// ```
+/// use keystile_store::UpkeepField;
+///
+/// assert_eq!(UpkeepField::OverlapUntil(None).name(), "overlap_until");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpkeepField {

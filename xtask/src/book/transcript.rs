@@ -160,7 +160,7 @@ fn words(text: &str) -> Vec<&str> {
     text.split(|c| !is_part(c)).collect()
 }
 
-/// The shape of a [`KeyId`]; its first character is the version of the format.
+/// The shape of an id; its first character is the version of the format.
 fn is_id(word: &str) -> bool {
     let is_base62 = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     word.len() == ID_LENGTH && word.starts_with('1') && is_base62

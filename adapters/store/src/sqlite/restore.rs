@@ -19,6 +19,28 @@ use crate::error::StoreError;
 const TRIES_MAX: u32 = 16;
 
 /// What a restore does with what the present store knows and the backup does not.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("keystile.db");
+/// use keystile_store::{RestoreOptions, SqliteStore};
+///
+/// let store = SqliteStore::open(&path)?;
+/// store.migrate().await?;
+/// let backup = folder.path().join("backup.db");
+/// store.backup(&backup, |_| {}).await?;
+///
+/// let mut options = RestoreOptions::new();
+/// options.dry_run = true;
+/// let restored = SqliteStore::restore(&path, &backup, options).await?;
+/// assert_eq!((restored.keys, restored.lost), (0, 0));
+/// // What is no backup is refused, and the store stays as it was.
+/// let missing = folder.path().join("missing.db");
+/// assert!(SqliteStore::restore(&path, &missing, options).await.is_err());
+/// # Ok::<(), keystile_store::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct RestoreOptions {
@@ -37,6 +59,13 @@ impl RestoreOptions {
 }
 
 /// What a restore changed.
+///
+/// ```
+/// use keystile_store::Restored;
+///
+/// let nothing = Restored::default();
+/// assert_eq!((nothing.changed, nothing.revocations_carried), (0, 0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restored {
