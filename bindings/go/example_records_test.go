@@ -67,10 +67,31 @@ func ExampleBatch() {
 	batch := keystile.Batch{Updates: []*keystile.Record{changed}}
 	fmt.Println(errors.Is(batch.Check(), keystile.ErrRecord))
 	changed.ClientName = "Acme Limited"
+	fmt.Println(errors.Is(batch.Check(), keystile.ErrWithoutEvent))
+	batch.Events = []keystile.Event{{
+		Kind:    keystile.EventChanged,
+		KeyID:   changed.ID,
+		At:      now,
+		Version: changed.Version,
+		Changes: []keystile.FieldChange{{Field: "client_name"}},
+	}}
 	fmt.Println(batch.Check())
 	// Output:
 	// true
+	// true
 	// <nil>
+}
+
+func ExampleUpkeep() {
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	record := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, now)).Record
+	upkeep := keystile.Upkeep{KeyID: record.ID, Version: record.Version + 1, OverlapUntil: &now}
+	fmt.Println(upkeep.Field())
+	batch := keystile.Batch{Upkeep: []keystile.Upkeep{upkeep}}
+	fmt.Println(errors.Is(batch.Check(), keystile.ErrWithoutEvent))
+	// Output:
+	// overlap_until
+	// true
 }
 
 func ExampleEvent() {
