@@ -619,3 +619,47 @@ async fn a_restored_store_keeps_its_guards_and_what_they_remember() {
         Status::Revoked { .. }
     ));
 }
+
+/// More rows than have events of their own: their deletion is remembered elsewhere.
+#[tokio::test]
+async fn keys_that_were_deleted_in_bulk_stay_ended() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..1_100 {
+        ids.push(issued(&world.store).await.record.id);
+    }
+    let backup = world.backup("backup.db").await;
+    Connection::open(world.path("keys.db"))
+        .unwrap()
+        .execute_batch("UPDATE api_keys SET is_active = 0; DELETE FROM api_keys;")
+        .unwrap();
+    world.restore(&backup, RestoreOptions::new()).await;
+    for id in &ids {
+        assert!(matches!(world.status(id).await, Status::Revoked { .. }));
+        let version = record(&world.store, id).await.unwrap().version;
+        assert!(
+            version > 3,
+            "above those of the revocation and the deletion: {version}"
+        );
+    }
+}
+
+/// A restore replaces the whole file.
+#[tokio::test]
+async fn a_database_of_another_program_is_not_overwritten() {
+    let world = World::new().await;
+    let backup = world.backup("backup.db").await;
+    let path = world.path("app.db");
+    let app = Connection::open(&path).unwrap();
+    app.execute_batch("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('Ada')")
+        .unwrap();
+    let refused = SqliteStore::restore(&path, &backup, RestoreOptions::new()).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let users: u32 = app
+        .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(users, 1);
+}

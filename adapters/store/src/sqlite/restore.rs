@@ -117,7 +117,14 @@ fn attempt(
     connection::create(path)?;
     let mut present = open(path)?;
     if migration::version(&present)? == 0 {
-        // It has no keys: there is nothing to carry over.
+        // It has no keys: there is nothing to carry over. A restore replaces the whole file, so
+        // it must not have anything else either.
+        let entries: i64 = present
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .map_err(unavailable)?;
+        if entries > 0 {
+            return Err(StoreError::unavailable(NotAStore));
+        }
         if !options.dry_run {
             copy_all(&merged, &mut present, |_| {})?;
         }
@@ -200,6 +207,11 @@ fn merge_attached(
     ))?;
     raise_sequences(&transaction)?;
 
+    // The versions of each key that a process may have read of.
+    run("CREATE TEMP TABLE seen (key_id TEXT, version INTEGER)")?;
+    run("INSERT INTO temp.seen SELECT key_id, version FROM present.api_keys")?;
+    // Its own events are those of the present store by now.
+    run("INSERT INTO temp.seen SELECT key_id, version FROM main.api_key_events")?;
     run("CREATE TEMP TABLE ended (key_id TEXT PRIMARY KEY, at TEXT, reason TEXT)")?;
     // A row that was deleted has left an event.
     run("INSERT OR IGNORE INTO temp.ended \
@@ -208,6 +220,20 @@ fn merge_attached(
         "INSERT OR IGNORE INTO temp.ended SELECT key_id, at, reason \
          FROM present.api_key_events WHERE kind IN ('revoked', 'deleted') ORDER BY number",
     )?;
+    // Not every change has an event of its own, and events can be pruned. A key that an earlier
+    // restore lost was not deleted by anyone: its event is of the version noted here.
+    if remembers_deleted(&transaction)? {
+        run(
+            "INSERT OR IGNORE INTO temp.ended SELECT key_id, revoked_at, revoke_reason \
+             FROM present.api_key_deleted d WHERE revoked_at IS NOT NULL OR NOT EXISTS ( \
+                 SELECT 1 FROM present.api_key_events e WHERE e.key_id = d.key_id \
+                 AND e.kind = 'expired' AND e.version = d.version)",
+        )?;
+        run("INSERT OR IGNORE INTO temp.ended \
+             SELECT m.key_id, r.revoked_at, r.revoke_reason FROM main.api_keys m \
+             JOIN present.api_key_revoked_digests r ON r.key_hash = m.key_hash")?;
+        run("INSERT INTO temp.seen SELECT key_id, version FROM present.api_key_deleted")?;
+    }
     run(
         "DELETE FROM temp.ended WHERE key_id IS NULL OR key_id NOT IN \
          (SELECT key_id FROM main.api_keys WHERE status <> 'revoked')",
@@ -237,10 +263,11 @@ fn merge_attached(
          WHERE p.key_id = api_keys.key_id AND p.version > api_keys.version \
          AND p.key_id NOT IN (SELECT key_id FROM temp.touched)",
     )?;
+    run("CREATE INDEX temp.seen_key ON seen (key_id)")?;
     // Above every version that a process may have cached.
     run(
         "UPDATE main.api_keys SET version = 1 + max(version, coalesce( \
-             (SELECT p.version FROM present.api_keys p WHERE p.key_id = api_keys.key_id), 0)), \
+             (SELECT max(s.version) FROM temp.seen s WHERE s.key_id = api_keys.key_id), 0)), \
          status = CASE WHEN ended.key_id IS NULL THEN api_keys.status ELSE 'revoked' END, \
          is_active = CASE WHEN ended.key_id IS NULL THEN api_keys.is_active ELSE 0 END, \
          revoked_at = CASE WHEN ended.key_id IS NULL THEN api_keys.revoked_at \
@@ -266,6 +293,7 @@ fn merge_attached(
              THEN p.remaining_uses ELSE api_key_usage.remaining_uses END \
          FROM present.api_key_usage p WHERE p.lineage = api_key_usage.lineage")?;
     run("DROP TABLE temp.ended")?;
+    run("DROP TABLE temp.seen")?;
     run("DROP TABLE temp.touched")?;
     for guard in guards {
         run(&guard)?;
@@ -294,15 +322,19 @@ fn take_guards(merged: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(guards)
 }
 
+/// Whether the present store has the tables of deleted keys; a dry run does not add them.
+fn remembers_deleted(merged: &Connection) -> Result<bool, StoreError> {
+    let tables = "SELECT count(*) FROM present.sqlite_master WHERE name = 'api_key_deleted'";
+    merged
+        .query_row(tables, [], |row| row.get(0))
+        .map_err(unavailable)
+}
+
 /// What the present store knows of deleted keys, and of those that the restore loses: if such a
 /// key is inserted again, its versions continue, and a revoked one stays revoked.
 fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
-    let tables = "SELECT count(*) FROM present.sqlite_master WHERE name = 'api_key_deleted'";
-    let is_known: bool = merged
-        .query_row(tables, [], |row| row.get(0))
-        .map_err(unavailable)?;
     let run = |sql: &str| merged.execute(sql, []).map_err(unavailable);
-    if is_known {
+    if remembers_deleted(merged)? {
         run("INSERT OR REPLACE INTO main.api_key_deleted \
              (key_id, version, revoked_at, revoke_reason) \
              SELECT key_id, version, revoked_at, revoke_reason FROM present.api_key_deleted \
@@ -374,6 +406,10 @@ fn only(merged: &Connection) -> Result<Restored, StoreError> {
         ..Restored::default()
     })
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store must be a database of keystile or an empty one; this one has other tables")]
+struct NotAStore;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the path of the store must be UTF-8")]
