@@ -5,8 +5,9 @@ use keystile::{
     UnixMillis, Usage, Verifier, end_overlap, expire, rehash, verify,
 };
 
+use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
-use crate::store::{Batch, SpendRequest, Store, Upkeep};
+use crate::store::{SpendRequest, Store};
 use crate::verbs::TRIES_MAX;
 
 /// A key's last use is recorded at most this often, so that a check rarely writes.

@@ -67,12 +67,14 @@
 
 #[cfg(feature = "authenticator")]
 mod authenticator;
+mod batch;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
+mod list;
 mod memory;
 mod outcome;
 mod peppers;
@@ -87,8 +89,10 @@ mod verbs;
 
 #[cfg(feature = "authenticator")]
 pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending};
+pub use batch::{Batch, Upkeep, UpkeepField};
 pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
+pub use list::{Filter, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
@@ -96,7 +100,7 @@ pub use peppers::{MissingPepper, missing_peppers};
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
-pub use store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store, Upkeep, UpkeepField};
+pub use store::{SpendRequest, Store};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

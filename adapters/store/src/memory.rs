@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
+use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::store::{Batch, Filter, PAGE_MAX, Page, SpendRequest, Store};
+use crate::list::{Filter, PAGE_MAX, Page};
+use crate::store::{SpendRequest, Store};
 
 /// A store in memory. Its records are lost when it is dropped.
 ///

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use keystile::{PepperRing, UnixMillis};
+use keystile::{DigestKind, KeyRecord, PepperRing, Status, UnixMillis};
 
 use crate::error::StoreError;
-use crate::store::{Filter, PAGE_MAX, Page, Store, pepper_of};
+use crate::list::{Filter, PAGE_MAX, Page};
+use crate::store::Store;
 
 /// A pepper that keys of a store need, and that a ring does not hold.
 ///
@@ -73,4 +74,14 @@ pub async fn missing_peppers<S: Store + ?Sized>(
     Ok(missing
         .map(|(version, keys)| MissingPepper { version, keys })
         .collect())
+}
+
+/// The version of the pepper that a key needs, unless it is revoked.
+pub(crate) fn pepper_of(record: &KeyRecord) -> Option<u32> {
+    match record.digest.kind() {
+        DigestKind::HmacSha256 { pepper } => {
+            (!matches!(record.status, Status::Revoked { .. })).then_some(pepper)
+        }
+        _ => None,
+    }
 }

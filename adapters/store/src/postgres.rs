@@ -27,8 +27,10 @@ use self::connections::Connections;
 pub use self::connections::PostgresOptions;
 use self::fault::Fault;
 use self::target::Target;
+use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::store::{Batch, Filter, Page, SpendRequest, Store};
+use crate::list::{Filter, Page};
+use crate::store::{SpendRequest, Store};
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///

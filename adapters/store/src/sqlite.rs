@@ -22,8 +22,10 @@ use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
 pub use self::restore::{RestoreOptions, Restored};
+use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::store::{Batch, Filter, Page, SpendRequest, Store};
+use crate::list::{Filter, Page};
+use crate::store::{SpendRequest, Store};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///

@@ -6,9 +6,10 @@ use keystile::{
     RotationPolicy, Status, TryCryptoRng, UnixMillis, expire,
 };
 
+use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
-use crate::store::{Batch, Store};
+use crate::store::Store;
 
 /// Attempts before a change fails because other writers are faster. An attempt fails only if
 /// another one succeeds, so this many others must have changed the same key in that time.

@@ -537,6 +537,31 @@ async fn a_running_process_notices_a_restore() {
     process.stop().await.unwrap();
 }
 
+/// With SQLite's own means, no event shows it, and the numbers of events begin again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_process_notices_a_restore_by_other_means() {
+    let world = World::new().await;
+    let key = issued(&world.store).await;
+    let backup = world.backup("backup.db").await;
+    for _ in 0..3 {
+        issued(&world.store).await;
+    }
+    let process = running(&world).await;
+    until(&process, &key, None).await;
+    let source = Connection::open(&backup).unwrap();
+    let mut present = Connection::open(world.path("keys.db")).unwrap();
+    rusqlite::backup::Backup::new(&source, &mut present)
+        .unwrap()
+        .step(-1)
+        .unwrap();
+    // Its number is one that the process has read already.
+    revoke(&world.store, &key.record.id, "leaked", now())
+        .await
+        .unwrap();
+    until(&process, &key, Some(DenialCode::KeyRevoked)).await;
+    process.stop().await.unwrap();
+}
+
 /// No revocation that was acknowledged is lost to a restore that runs at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_revocation_during_a_restore_is_not_lost() {

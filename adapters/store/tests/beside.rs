@@ -175,6 +175,32 @@ async fn no_statement_restores_a_revoked_key() {
     );
 }
 
+/// P2: a row can be removed by another one that takes its number, digest or id.
+#[tokio::test]
+async fn p2_no_row_takes_the_place_of_a_revoked_one() {
+    let database = AppDatabase::new();
+    for number in 1..=2 {
+        database.row(number, "is_active", "TRUE");
+    }
+    let store = database.adopted().await;
+    let revoked = "1000000000000001".parse().unwrap();
+    revoke(&store, &revoked, "leaked", at(0)).await.unwrap();
+    for set in [
+        "id = 1",
+        "rowid = 1",
+        "oid = 1",
+        "key_hash = (SELECT key_hash FROM api_keys WHERE id = 1)",
+        "key_id = '1000000000000001'",
+        "key_hash = (SELECT key_hash FROM api_keys WHERE id = 1), version = version + 1",
+        "id = 1, version = version + 1",
+    ] {
+        let sql = format!("UPDATE OR REPLACE api_keys SET {set} WHERE id = 2");
+        assert!(database.sql(&sql).is_err(), "{sql}");
+        assert_eq!(cause(&store, 1, at(1)).await, Some(Cause::Revoked), "{sql}");
+        assert_eq!(cause(&store, 2, at(1)).await, None, "{sql}");
+    }
+}
+
 /// P2, K10: a re-import of an old dump, by any program.
 #[tokio::test]
 async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {

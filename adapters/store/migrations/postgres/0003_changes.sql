@@ -6,6 +6,9 @@
 -- for logical replication, and if session_replication_role is replica. What they do not see:
 -- changes while they are disabled.
 
+-- In the order in which writers lock them, so that a running one is waited for.
+LOCK TABLE api_key_usage, api_keys, api_key_events IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE api_key_events
     ADD COLUMN version BIGINT,
     -- Who did it, and from which address or host. Other code is the user of its session.
@@ -211,6 +214,28 @@ FOR EACH ROW WHEN ((
     NEW.rate_limit_wide, NEW.metadata_text, NEW.version
 )) EXECUTE FUNCTION keystile_guard_key();
 
+-- A transaction that keeps its snapshot cannot see that a key with this digest was revoked and
+-- deleted since. If it was, writing the same digest fails here, and the transaction has to be
+-- repeated.
+CREATE FUNCTION keystile_settle_digest(place TEXT, digest TEXT, id TEXT) RETURNS VOID
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    written BIGINT;
+BEGIN
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        RETURN;
+    END IF;
+    EXECUTE format('INSERT INTO %I.api_key_former_digests (key_hash, key_id)
+        VALUES ($1, $2) ON CONFLICT DO NOTHING', place) USING digest, id;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written > 0 THEN
+        EXECUTE format('DELETE FROM %I.api_key_former_digests WHERE key_hash = $1', place)
+        USING digest;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION keystile_settle_digest FROM PUBLIC;
+
 -- A key that was deleted continues its versions, and a revoked one is stored as revoked.
 CREATE FUNCTION keystile_insert_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -249,6 +274,7 @@ DECLARE
     random TEXT := upper(gen_random_uuid()::text);
     -- The middle of a UUID is not entirely random.
     id TEXT := coalesce(NEW.key_id, '1' || left(random, 8) || right(random, 7));
+    known RECORD;
 BEGIN
     IF NEW.key_id IS NULL THEN
         EXECUTE format('INSERT INTO %I.api_key_usage (lineage) VALUES ($1)', TG_TABLE_SCHEMA)
@@ -274,6 +300,33 @@ BEGIN
         TG_TABLE_SCHEMA)
     USING TG_TABLE_SCHEMA, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
         id, NEW.version, NEW.revoke_reason;
+
+    -- The insert may have waited for a transaction that deleted the key. What that transaction
+    -- left was not yet visible to api_keys_inserting, so it is looked up again.
+    EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
+    USING TG_TABLE_SCHEMA, NEW.key_hash::text, id;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        EXECUTE format('INSERT INTO %I.api_key_deleted (key_id, version)
+            VALUES ($1, 0) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA) USING id;
+    END IF;
+    EXECUTE format('SELECT max(version) AS version, max(revoked_at) AS revoked_at,
+            max(revoke_reason) AS revoke_reason
+        FROM (
+            SELECT version, revoked_at, revoke_reason FROM %1$I.api_key_deleted
+            WHERE key_id = $1
+            UNION ALL
+            SELECT NULL, revoked_at, revoke_reason FROM %1$I.api_key_revoked_digests
+            WHERE key_hash = $2
+        ) AS ended', TG_TABLE_SCHEMA) INTO known USING id, NEW.key_hash::text;
+    IF known.revoked_at IS NOT NULL THEN
+        EXECUTE format('UPDATE %I.api_keys SET status = ''revoked'', is_active = FALSE,
+                revoked_at = $1, revoke_reason = $2,
+                version = greatest(version, coalesce($3, 0)) + 1
+            WHERE id = $4 AND status <> ''revoked''', TG_TABLE_SCHEMA)
+        USING known.revoked_at, known.revoke_reason, known.version, NEW.id;
+    END IF;
+    EXECUTE format('UPDATE %I.api_keys SET version = $1 + 1 WHERE id = $2 AND version <= $1',
+        TG_TABLE_SCHEMA) USING known.version, NEW.id;
     EXECUTE format('DELETE FROM %I.api_key_deleted WHERE key_id = $1', TG_TABLE_SCHEMA)
     USING id;
     RETURN NULL;
@@ -304,6 +357,15 @@ BEGIN
             EXECUTE format('INSERT INTO %I.api_key_former_digests (key_hash, key_id)
                 VALUES ($1, $2) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
             USING OLD.key_hash::text, NEW.key_id;
+            -- Again, since the update may have waited for the transaction that deleted the
+            -- revoked key.
+            EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
+            USING TG_TABLE_SCHEMA, NEW.key_hash::text, NEW.key_id;
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_revoked_digests
+                WHERE key_hash = $1)', TG_TABLE_SCHEMA) INTO gone USING NEW.key_hash::text;
+            IF gone AND NEW.status <> 'revoked' THEN
+                RAISE EXCEPTION 'a revoked key must stay revoked' USING ERRCODE = 'KS001';
+            END IF;
         END IF;
         gone := NEW.key_id <> OLD.key_id;
     END IF;

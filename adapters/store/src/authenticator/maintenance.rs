@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use keystile::{Allowed, Change, KeyId, KeyRecord, UnixMillis, rehash};
 
 use super::Shared;
+use crate::batch::Batch;
 use crate::check::end_predecessor;
 use crate::error::StoreError;
-use crate::store::{Batch, Store};
+use crate::store::Store;
 
 /// Tasks at once; for a key beyond these the next use tries again.
 const TASKS_MAX: usize = 256;

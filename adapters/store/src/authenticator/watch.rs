@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::error::StoreError;
-use crate::store::{PAGE_MAX, Store};
+use crate::list::PAGE_MAX;
+use crate::store::Store;
 
 /// Pages of events that are read in one go. If there are more, everything is invalidated.
 const PAGES_MAX: u32 = 16;
@@ -120,12 +121,9 @@ impl<S: Store + 'static> Shared<S> {
         Ok(())
     }
 
-    /// After a failed poll, checks for a restored backup, which has fewer events and other
-    /// records.
+    /// If no event is new, checks for a backup that was restored by other means than keystile's:
+    /// it has fewer events and other records, and the numbers of later events were read before.
     async fn check_for_restore(&self, read: &mut Read) -> Result<(), StoreError> {
-        if read.stale_since.is_none() {
-            return Ok(());
-        }
         let last = self.in_time(self.store.last_event()).await?;
         if read.last.is_none_or(|known| last < known) {
             self.keyring.reset();

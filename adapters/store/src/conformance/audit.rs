@@ -5,7 +5,9 @@ use std::sync::Arc;
 use keystile::{Event, EventKind, UnixMillis};
 
 use super::fixture::*;
-use crate::store::{Batch, PAGE_MAX, Store};
+use crate::batch::Batch;
+use crate::list::PAGE_MAX;
+use crate::store::Store;
 
 const KINDS: [EventKind; 10] = [
     EventKind::Issued,

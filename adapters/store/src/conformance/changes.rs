@@ -5,8 +5,9 @@ use std::sync::Arc;
 use keystile::{KeyRecord, Status, Usage};
 
 use super::fixture::*;
+use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
-use crate::store::{Batch, Store, Upkeep};
+use crate::store::Store;
 
 /// K3, L4: a batch that fails changes nothing.
 pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<S>) {

@@ -6,7 +6,8 @@ use keystile::{
     UnixMillis,
 };
 
-use crate::store::{Batch, Store};
+use crate::batch::Batch;
+use crate::store::Store;
 
 /// An instant in 2026, plus this many milliseconds.
 pub(super) fn at(millis: u64) -> UnixMillis {

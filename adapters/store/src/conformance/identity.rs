@@ -6,7 +6,8 @@ use keystile::{Digest, DigestKind, Event, EventKind, Pepper, PepperRing, Status,
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::store::{Filter, Page, SpendRequest, Store};
+use crate::list::{Filter, Page};
+use crate::store::{SpendRequest, Store};
 
 /// L1: ids and digests that differ in case are different.
 pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {

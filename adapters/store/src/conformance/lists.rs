@@ -5,8 +5,10 @@ use std::sync::Arc;
 use keystile::{Digest, DigestKind, KeyId, KeyRecord};
 
 use super::fixture::*;
+use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::store::{Batch, Filter, PAGE_MAX, Page, Store};
+use crate::list::{Filter, PAGE_MAX, Page};
+use crate::store::Store;
 
 /// Records whose ids and times decrease in the order of insertion.
 fn backwards(count: u64) -> Vec<KeyRecord> {

@@ -9,7 +9,8 @@ use keystile::{
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::store::{Filter, Page, SpendRequest, Store};
+use crate::list::{Filter, Page};
+use crate::store::{SpendRequest, Store};
 
 pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) {
     assert!(find(&*store, &id(1)).await.is_none(), "no record by an id");

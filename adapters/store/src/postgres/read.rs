@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::fault::Fault;
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
 use crate::error::StoreError;
-use crate::store::{Filter, PAGE_MAX, Page};
+use crate::list::{Filter, PAGE_MAX, Page};
 
 /// Parameters of a statement.
 pub(super) type Params<'p> = [&'p (dyn ToSql + Sync)];

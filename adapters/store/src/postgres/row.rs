@@ -9,9 +9,9 @@ use tokio_postgres::types::{FromSql, ToSql};
 
 use super::fault::Fault;
 use super::timestamptz::Timestamptz;
+use crate::batch::{Upkeep, UpkeepField};
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
-use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \

@@ -11,9 +11,10 @@ use super::fault::Fault;
 use super::read::Params;
 use super::row::{Columns, NAMES, UpkeepColumns, signed};
 use super::timestamptz::Timestamptz;
+use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
 use crate::row_reader::{MANY_KEYS, changes_text};
-use crate::store::{Batch, SpendRequest, Upkeep};
+use crate::store::SpendRequest;
 
 /// A power failure may undo the last moments of what is written with this: a limiter would
 /// then allow a few requests again, and in return no request waits for the disk.

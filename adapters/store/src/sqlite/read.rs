@@ -6,8 +6,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, name
 
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
 use crate::error::StoreError;
+use crate::list::{Filter, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
-use crate::store::{Filter, PAGE_MAX, Page};
 
 pub(super) fn find(
     connection: &Connection,

@@ -8,10 +8,10 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, ToSql};
 
 use super::instant;
+use crate::batch::{Upkeep, UpkeepField};
 use crate::error::StoreError;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
-use crate::store::{Upkeep, UpkeepField};
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \

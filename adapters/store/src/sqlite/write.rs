@@ -9,10 +9,11 @@ use rusqlite::{
 use super::instant;
 use super::read::{last_event, one, prepared};
 use super::row::{self, columns, read_time, signed, upkeep_columns};
+use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
 use crate::row_reader::{MANY_KEYS, changes_text};
 use crate::sqlite::fault::unavailable;
-use crate::store::{Batch, SpendRequest, Upkeep};
+use crate::store::SpendRequest;
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;

@@ -296,6 +296,88 @@ async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {
     assert!(database.sql(taken).await.is_err());
 }
 
+/// P2: the insert waits for the delete, and sees only afterwards what it left.
+#[tokio::test]
+async fn p2_a_revoked_key_stays_revoked_if_it_is_deleted_and_inserted_at_once() {
+    let columns = "id, key_hash, key_prefix, client_name, permissions, created_at, is_active";
+    let insert =
+        format!("INSERT INTO api_keys ({columns}) SELECT {columns} FROM dump WHERE id = 1");
+    let whole = format!("{columns}, rate_limit, rate_window_ms, key_id, lineage, version");
+    let whole = format!("INSERT INTO api_keys ({whole}) SELECT {whole} FROM dump WHERE id = 1");
+    let taken = "UPDATE api_keys SET key_hash = (SELECT key_hash FROM dump WHERE id = 1)
+         WHERE id = 2";
+    for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        for statement in [insert.as_str(), whole.as_str(), taken] {
+            let Some(database) = application().await else {
+                return;
+            };
+            for number in 1..=2 {
+                row(&database, number, "is_active", "TRUE").await;
+            }
+            let store = database.store().await;
+            let dump = "CREATE TABLE dump AS SELECT id, key_hash, key_prefix, client_name,
+                 permissions, created_at, TRUE AS is_active, rate_limit, rate_window_ms, key_id,
+                 lineage, version FROM api_keys";
+            database.sql(dump).await.unwrap();
+            let id = "1000000000000001".parse().unwrap();
+            revoke(&store, &id, "leaked", at(0)).await.unwrap();
+
+            let delete = "BEGIN; DELETE FROM api_keys WHERE id = 1";
+            database.sql(delete).await.unwrap();
+            let second = Database::at(database.url.clone()).await;
+            let begin = format!("BEGIN ISOLATION LEVEL {isolation}; SELECT count(*) FROM dump");
+            second.sql(&begin).await.unwrap();
+            let sql = statement.to_owned();
+            let waiting = tokio::spawn(async move {
+                second.sql(&sql).await?;
+                second.sql("COMMIT").await
+            });
+            while !is_waiting(&database).await {
+                tokio::time::sleep(core::time::Duration::from_millis(5)).await;
+            }
+            database.sql("COMMIT").await.unwrap();
+            let done = waiting.await.unwrap();
+            let is_refused = isolation != "READ COMMITTED" || statement == taken;
+            assert_eq!(
+                done.is_err(),
+                is_refused,
+                "{isolation}: {statement}: {done:?}"
+            );
+            let found = answer(&store, 1, at(1)).await.unwrap();
+            assert!(!found.decision.is_allow(), "{isolation}: {statement}");
+            let Some(record) = found.record else {
+                assert!(is_refused);
+                continue;
+            };
+            assert!(
+                matches!(record.status, Status::Revoked { .. }),
+                "{record:?}"
+            );
+            let events = store.events(Some(&record.id), 0, 99).await.unwrap();
+            let (_, last) = events.last().unwrap();
+            assert_eq!(
+                (last.kind, last.version),
+                (EventKind::Revoked, Some(record.version))
+            );
+            // Nor is it forgotten.
+            database
+                .sql("DELETE FROM api_keys WHERE id = 1")
+                .await
+                .unwrap();
+            database.sql(&insert).await.unwrap();
+            assert_eq!(cause(&store, 1, at(2)).await, Some(Cause::Revoked));
+        }
+    }
+}
+
+/// Whether a statement waits for another transaction.
+async fn is_waiting(database: &Database) -> bool {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let row = database.other.query_one(sql, &[]).await.unwrap();
+    row.get::<_, i64>(0) > 0
+}
+
 /// P2: the digest that a key had before its present one is that of the same key.
 #[tokio::test]
 async fn p2_a_former_digest_of_a_revoked_key_stays_revoked() {

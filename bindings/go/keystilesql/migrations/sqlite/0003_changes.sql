@@ -212,18 +212,23 @@ BEGIN
     INSERT INTO api_key_former_digests (key_hash, key_id)
     SELECT OLD.key_hash, NEW.key_id
     WHERE NOT EXISTS (SELECT 1 FROM api_key_former_digests WHERE key_hash = OLD.key_hash);
-    INSERT INTO api_key_deleted (key_id, version)
-    SELECT OLD.key_id, OLD.version + 1
+    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason)
+    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason
     WHERE NEW.key_id <> OLD.key_id
         AND NOT EXISTS (SELECT 1 FROM api_key_deleted WHERE key_id = OLD.key_id);
 END;
 
--- UPDATE OR REPLACE would remove another key without an event.
-CREATE TRIGGER api_keys_not_taken BEFORE UPDATE OF key_hash, key_id ON api_keys
-WHEN NEW.version = OLD.version AND EXISTS (SELECT 1 FROM api_keys
-    WHERE rowid <> OLD.rowid AND (key_hash = NEW.key_hash OR key_id = NEW.key_id))
+-- UPDATE OR REPLACE would remove another key without an event. keystile gets a conflict from the
+-- constraint itself. A row's number has more names than id, so no columns are named.
+CREATE TRIGGER api_keys_not_taken BEFORE UPDATE ON api_keys
+WHEN (NEW.rowid <> OLD.rowid OR NEW.key_hash COLLATE BINARY IS NOT OLD.key_hash
+        OR NEW.key_id COLLATE BINARY IS NOT OLD.key_id)
+    AND (NEW.version = OLD.version OR NOT EXISTS (SELECT 1 FROM api_key_events
+        WHERE key_id = NEW.key_id AND version = NEW.version))
+    AND EXISTS (SELECT 1 FROM api_keys WHERE rowid <> OLD.rowid
+        AND (rowid = NEW.rowid OR key_hash = NEW.key_hash OR key_id = NEW.key_id))
 BEGIN
-    SELECT RAISE(ABORT, 'another key has this key_hash or key_id');
+    SELECT RAISE(ABORT, 'another key has this number, key_hash or key_id');
 END;
 
 CREATE TRIGGER api_keys_digest_stays_revoked BEFORE UPDATE OF key_hash ON api_keys
