@@ -20,6 +20,7 @@ mod ratios;
 mod report;
 mod serve;
 mod steps;
+mod together;
 mod workspace;
 
 use std::process::ExitCode;

@@ -1,7 +1,9 @@
 //! The table of steps that `cargo xtask test` runs, in order.
 
 use crate::workspace::{TaskResult, Workspace, run, succeeds};
-use crate::{book, capi, dependencies, fuzz, golang, msrv, no_std, postgres, publish, serve};
+use crate::{
+    book, capi, dependencies, fuzz, golang, msrv, no_std, postgres, publish, serve, together,
+};
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
 #[derive(Debug)]
@@ -264,6 +266,13 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         included_in: None,
         run: dependencies::run,
+    },
+    Step {
+        name: "together",
+        about: "keystile-store can be in one program with what its users have beside it",
+        needs: &[],
+        included_in: None,
+        run: together::run,
     },
     Step {
         name: "publish",

@@ -51,12 +51,12 @@
 //!
 //! # Features
 //!
-//! A service over PostgreSQL sets `features = ["authenticator", "postgres"]`, and
-//! `default-features = false` to leave SQLite out.
+//! Without features, there is the trait and [`MemoryStore`]. A service over PostgreSQL sets
+//! `features = ["authenticator", "postgres"]`, one over SQLite `["authenticator", "sqlite"]`.
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `sqlite` | yes | [`SqliteStore`]; compiles the SQLite library |
+//! | `sqlite` | no | [`SqliteStore`]; compiles the SQLite library |
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
 //! | `postgres-tls` | no | TLS to the server, set in its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
