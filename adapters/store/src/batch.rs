@@ -1,6 +1,6 @@
 //! Changes of records that a store writes together.
 
-use keystile::{Change, Digest, Event, EventKind, KeyId, KeyRecord, UnixMillis};
+use keystile::{Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, UnixMillis};
 
 use crate::error::StoreError;
 
@@ -153,6 +153,16 @@ impl Batch {
                     || (event.successor == Some(*id) && *version == 1)
             })
         })
+    }
+
+    /// A newly issued key and its event.
+    #[must_use]
+    pub fn of_issued(issued: &Issued) -> Self {
+        Self {
+            inserts: Vec::from([issued.record.clone()]),
+            events: Vec::from([issued.event.clone()]),
+            ..Self::new()
+        }
     }
 
     /// One changed record and its event.

@@ -69,11 +69,15 @@
 mod authenticator;
 mod batch;
 mod check;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod instant;
 mod list;
 mod memory;
 mod outcome;
@@ -84,6 +88,10 @@ mod postgres;
 mod row_reader;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod statement;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod statements;
 mod store;
 mod verbs;
 
@@ -100,6 +108,8 @@ pub use peppers::{MissingPepper, missing_peppers};
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use statement::Statement;
 pub use store::{SpendRequest, Store};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 

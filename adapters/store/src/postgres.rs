@@ -6,6 +6,7 @@ mod fault;
 mod migration;
 mod read;
 mod row;
+mod statements;
 mod target;
 mod timestamptz;
 #[cfg(feature = "postgres-tls")]

@@ -8,6 +8,7 @@ mod migration;
 mod read;
 mod restore;
 mod row;
+mod statements;
 mod write;
 
 #[cfg(all(test, feature = "postgres"))]

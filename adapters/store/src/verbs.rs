@@ -29,10 +29,7 @@ pub async fn record<S: Store + ?Sized>(store: &S, key_id: &KeyId) -> Result<KeyR
 /// # Errors
 /// [`StoreError::Duplicate`] if a key with its id or digest already exists.
 pub async fn save_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Result<(), StoreError> {
-    let mut batch = Batch::new();
-    batch.inserts.push(issued.record.clone());
-    batch.events.push(issued.event.clone());
-    store.commit(&batch).await
+    store.commit(&Batch::of_issued(issued)).await
 }
 
 /// Revokes a key, for good. A key that is revoked already keeps its instant and reason.

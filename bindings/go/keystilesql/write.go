@@ -27,6 +27,23 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 	if err := batch.Check(); err != nil {
 		return err
 	}
+	return s.write(ctx, func(tx execer) error { return s.commit(ctx, tx, batch) })
+}
+
+// CommitIn is Commit in a transaction of the caller's, so that a key is issued or revoked
+// together with rows of the application, or not at all. After an error, roll back.
+//
+// Other processes are notified when the transaction commits. In SQLite, a transaction that
+// has read before it writes can fail because of another writer: call CommitIn first, or set
+// _txlock=immediate in the data source name.
+func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) error {
+	if err := batch.Check(); err != nil {
+		return err
+	}
+	return unavailable(s.commit(ctx, tx, batch))
+}
+
+func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) error {
 	// All writers lock rows in the same order; updates of the same key stay in their order.
 	updates := slices.Clone(batch.Updates)
 	if s.dialect == &postgres {
@@ -34,31 +51,29 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 	}
 	upkeep := slices.Clone(batch.Upkeep)
 	slices.SortStableFunc(upkeep, func(a, b keystile.Upkeep) int { return strings.Compare(a.KeyID.String(), b.KeyID.String()) })
-	return s.write(ctx, func(tx execer) error {
-		// Events come first: to 0003_changes.sql, a change that has no event yet is one by
-		// other code.
-		for _, event := range batch.Events {
-			if err := s.append(ctx, tx, event); err != nil {
-				return err
-			}
+	// Events come first: to 0003_changes.sql, a change that has no event yet is one by
+	// other code.
+	for _, event := range batch.Events {
+		if err := s.append(ctx, tx, event); err != nil {
+			return err
 		}
-		for _, record := range batch.Inserts {
-			if err := s.insert(ctx, tx, record); err != nil {
-				return err
-			}
+	}
+	for _, record := range batch.Inserts {
+		if err := s.insert(ctx, tx, record); err != nil {
+			return err
 		}
-		for _, record := range updates {
-			if err := s.update(ctx, tx, record); err != nil {
-				return err
-			}
+	}
+	for _, record := range updates {
+		if err := s.update(ctx, tx, record); err != nil {
+			return err
 		}
-		for _, one := range upkeep {
-			if err := s.keepUp(ctx, tx, one); err != nil {
-				return err
-			}
+	}
+	for _, one := range upkeep {
+		if err := s.keepUp(ctx, tx, one); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // manyKeys is the key of an event of more keys than have events of their own.

@@ -1,15 +1,11 @@
 //! Records and events as rows, and the columns of a row as the server sends them.
 
-use keystile::{
-    Digest, DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName,
-    UnixMillis, Usage,
-};
+use keystile::{Event, KeyRecord, RateState, UnixMillis, Usage};
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::types::FromSql;
 
 use super::fault::Fault;
 use super::timestamptz::Timestamptz;
-use crate::batch::{Upkeep, UpkeepField};
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
 
@@ -31,151 +27,6 @@ pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version,
 /// The largest value of the column `rate_limit`, which is an INTEGER.
 const LIMIT_MAX: i64 = i32::MAX as i64;
 
-/// A record's columns, in the order of [`NAMES`]. The last use and the remaining uses are not
-/// among them, since other statements write those.
-pub(super) struct Columns {
-    values: Vec<Box<dyn ToSql + Sync + Send>>,
-}
-
-/// The names of [`Columns`], and the cast to each column's type.
-pub(super) const NAMES: [(&str, &str); 28] = [
-    ("key_id", "text"),
-    ("lineage", "text"),
-    ("version", "bigint"),
-    ("status", "text"),
-    ("revoked_at", "timestamptz"),
-    ("revoke_reason", "text"),
-    ("is_active", "boolean"),
-    ("key_hash", "text"),
-    ("digest_pepper", "bigint"),
-    ("key_prefix", "text"),
-    ("client_name", "text"),
-    ("client_email", "text"),
-    ("owner", "text"),
-    ("environment", "text"),
-    ("permissions", "text::jsonb"),
-    ("allowed_endpoints", "text::jsonb"),
-    ("allowed_networks", "text::jsonb"),
-    ("rate_limit", "bigint"),
-    ("rate_limit_wide", "bigint"),
-    ("rate_window_ms", "bigint"),
-    ("rate_burst", "bigint"),
-    ("scope_type", "text"),
-    ("metadata_text", "bytea"),
-    ("created_at", "timestamptz"),
-    ("expires_at", "timestamptz"),
-    ("replaced_by", "text"),
-    ("overlap_until", "timestamptz"),
-    ("ends_at_first_use", "text"),
-];
-
-impl Columns {
-    pub(super) fn of(record: &KeyRecord) -> Result<Self, StoreError> {
-        let (hash, pepper) = digest(&record.digest)?;
-        let limit = record.rate_limit.map(|limit| i64::from(limit.limit()));
-        let window = record.rate_limit.map(|limit| signed(limit.window().get()));
-        let burst = record
-            .rate_limit
-            .filter(|limit| limit.burst() != limit.limit())
-            .map(|limit| i64::from(limit.burst()));
-        let (status, revoked) = match &record.status {
-            Status::Active => ("active", None),
-            Status::Suspended => ("suspended", None),
-            Status::Revoked { at, reason } => ("revoked", Some((*at, reason))),
-            _ => return Err(StoreError::OutOfRange),
-        };
-        let time = |instant: Option<UnixMillis>| Box::new(instant.map(Timestamptz::from));
-        let text = |text: Option<&str>| Box::new(text.map(str::to_owned));
-        let id = |id: Option<KeyId>| Box::new(id.map(|id| id.to_string()));
-        let metadata = record.metadata.as_ref();
-        let values: [Box<dyn ToSql + Sync + Send>; NAMES.len()] = [
-            id(Some(record.id)),
-            id(Some(record.lineage)),
-            Box::new(signed(record.version)?),
-            Box::new(status),
-            time(revoked.map(|(at, _)| at)),
-            text(revoked.map(|(_, reason)| &**reason)),
-            Box::new(record.status == Status::Active),
-            Box::new(hash),
-            Box::new(pepper),
-            text(Some(&*record.key_prefix)),
-            text(Some(&*record.client_name)),
-            text(record.client_email.as_deref()),
-            text(record.owner.as_deref()),
-            text(record.environment.as_ref().map(Environment::as_str)),
-            Box::new(json(Some(&record.permissions))?),
-            Box::new(json(record.allowed_endpoints.as_ref())?),
-            Box::new(json(record.allowed_networks.as_ref())?),
-            Box::new(limit.map(|limit| limit.min(LIMIT_MAX))),
-            Box::new(limit.filter(|limit| *limit > LIMIT_MAX)),
-            Box::new(window.transpose()?),
-            Box::new(burst),
-            text(record.scope_type.as_ref().map(TemplateName::as_str)),
-            Box::new(metadata.map(|text| text.as_bytes().to_vec())),
-            time(Some(record.created_at)),
-            time(record.expires_at),
-            id(record.replaced_by),
-            time(record.overlap_until),
-            id(record.ends_at_first_use),
-        ];
-        Ok(Self {
-            values: values.into(),
-        })
-    }
-
-    /// The parameters of a statement, borrowed.
-    pub(super) fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let values = self.values.iter();
-        values
-            .map(|value| &**value as &(dyn ToSql + Sync))
-            .collect()
-    }
-}
-
-/// The columns that upkeep writes, with parameters from the third on.
-pub(super) struct UpkeepColumns {
-    pub(super) set: &'static str,
-    pub(super) values: Vec<Box<dyn ToSql + Sync + Send>>,
-}
-
-impl UpkeepColumns {
-    pub(super) fn of(upkeep: &Upkeep) -> Result<Self, StoreError> {
-        let one = |set, value| Self {
-            set,
-            values: vec![value],
-        };
-        Ok(match upkeep.field {
-            UpkeepField::Digest(new) => {
-                let (hash, pepper) = digest(&new)?;
-                Self {
-                    set: "key_hash = $3::text, digest_pepper = $4::bigint",
-                    values: vec![Box::new(hash), Box::new(pepper)],
-                }
-            }
-            UpkeepField::OverlapUntil(end) => one(
-                "overlap_until = $3::timestamptz",
-                Box::new(end.map(Timestamptz::from)),
-            ),
-            UpkeepField::EndsAtFirstUse(key) => one(
-                "ends_at_first_use = $3::text",
-                Box::new(key.map(|key| key.to_string())),
-            ),
-        })
-    }
-}
-
-/// The digits of a digest, and the version of its pepper.
-fn digest(digest: &Digest) -> Result<(String, Option<i64>), StoreError> {
-    let pepper = match digest.kind() {
-        DigestKind::Sha256 => None,
-        DigestKind::HmacSha256 { pepper } => Some(i64::from(pepper)),
-        _ => return Err(StoreError::OutOfRange),
-    };
-    let written = digest.to_string();
-    let hash = written.rsplit(':').next().unwrap_or_default().to_owned();
-    Ok((hash, pepper))
-}
-
 pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {
     Ok(PostgresRow::of(row)?.record()?)
 }
@@ -196,11 +47,6 @@ pub(super) fn read_usage(row: &Row) -> Result<Usage, Fault> {
 
 pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(|_| StoreError::OutOfRange)
-}
-
-fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Option<String>, StoreError> {
-    let list = list.map(serde_json::to_string).transpose();
-    list.map_err(StoreError::unavailable)
 }
 
 /// A row whose values have the types of their columns, as PostgreSQL guarantees.

@@ -1,14 +1,10 @@
 //! Records and events as rows, and the columns of a row as SQLite stores them.
 
-use keystile::{
-    Digest, DigestKind, Environment, Event, KeyId, KeyRecord, RateState, Status, TemplateName,
-    UnixMillis, Usage,
-};
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Row, ToSql};
+use keystile::{Event, KeyRecord, RateState, UnixMillis, Usage};
+use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use super::instant;
-use crate::batch::{Upkeep, UpkeepField};
 use crate::error::StoreError;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
@@ -25,98 +21,6 @@ pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.
 /// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \
      changes FROM api_key_events";
-
-/// A record's columns with their parameter names. The last use and the remaining uses are
-/// not among them, since other statements write those.
-pub(super) type Columns = Vec<(&'static str, Value)>;
-
-/// The parameters of a statement, borrowed from [`Columns`].
-pub(super) fn params(columns: &Columns) -> Vec<(&str, &dyn ToSql)> {
-    columns
-        .iter()
-        .map(|(name, value)| (*name, value as &dyn ToSql))
-        .collect()
-}
-
-pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
-    let [key_hash, digest_pepper] = digest(&record.digest)?;
-    let limit = record.rate_limit;
-    let window = limit
-        .map(|limit| signed(limit.window().get()))
-        .transpose()?;
-    let burst = limit
-        .map(|limit| limit.burst())
-        .filter(|burst| Some(*burst) != limit.map(|l| l.limit()));
-    let (status, revoked) = match &record.status {
-        Status::Active => ("active", None),
-        Status::Suspended => ("suspended", None),
-        Status::Revoked { at, reason } => ("revoked", Some((*at, reason))),
-        _ => return Err(StoreError::OutOfRange),
-    };
-    let id = |id: Option<KeyId>| text(id.map(|id| id.to_string()));
-    Ok(vec![
-        (":key_id", id(Some(record.id))),
-        key_hash,
-        digest_pepper,
-        (":key_prefix", text(Some(&*record.key_prefix))),
-        (":client_name", text(Some(&*record.client_name))),
-        (":client_email", text(record.client_email.as_deref())),
-        (":owner", text(record.owner.as_deref())),
-        (
-            ":environment",
-            text(record.environment.as_ref().map(Environment::as_str)),
-        ),
-        (":permissions", json(Some(&record.permissions))?),
-        (
-            ":allowed_endpoints",
-            json(record.allowed_endpoints.as_ref())?,
-        ),
-        (":allowed_networks", json(record.allowed_networks.as_ref())?),
-        (":rate_limit", number(limit.map(|limit| limit.limit()))),
-        (":rate_window_ms", number(window)),
-        (":rate_burst", number(burst)),
-        (
-            ":scope_type",
-            text(record.scope_type.as_ref().map(TemplateName::as_str)),
-        ),
-        (":metadata", verbatim(record.metadata.as_deref())),
-        (":created_at", time(Some(record.created_at))),
-        (":expires_at", time(record.expires_at)),
-        (":is_active", number(Some(record.status == Status::Active))),
-        (":status", text(Some(status))),
-        (":revoked_at", time(revoked.map(|(at, _)| at))),
-        (":revoke_reason", text(revoked.map(|(_, reason)| &**reason))),
-        (":lineage", id(Some(record.lineage))),
-        (":replaced_by", id(record.replaced_by)),
-        (":overlap_until", time(record.overlap_until)),
-        (":ends_at_first_use", id(record.ends_at_first_use)),
-        (":version", number(Some(signed(record.version)?))),
-    ])
-}
-
-/// The columns that upkeep writes.
-pub(super) fn upkeep_columns(upkeep: &Upkeep) -> Result<Columns, StoreError> {
-    Ok(match upkeep.field {
-        UpkeepField::Digest(new) => digest(&new)?.into(),
-        UpkeepField::OverlapUntil(end) => vec![(":overlap_until", time(end))],
-        UpkeepField::EndsAtFirstUse(key) => {
-            vec![(":ends_at_first_use", text(key.map(|key| key.to_string())))]
-        }
-    })
-}
-
-fn digest(digest: &Digest) -> Result<[(&'static str, Value); 2], StoreError> {
-    let pepper = match digest.kind() {
-        DigestKind::Sha256 => None,
-        DigestKind::HmacSha256 { pepper } => Some(pepper),
-        _ => return Err(StoreError::OutOfRange),
-    };
-    let written = digest.to_string();
-    Ok([
-        (":key_hash", text(written.rsplit(':').next())),
-        (":digest_pepper", number(pepper)),
-    ])
-}
 
 pub(super) fn read_record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
     SqliteRow::of(row)?.record()
@@ -148,36 +52,6 @@ pub(super) fn read_time(
 
 pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(|_| StoreError::OutOfRange)
-}
-
-fn text<T: Into<String>>(text: Option<T>) -> Value {
-    text.map_or(Value::Null, |text| Value::Text(text.into()))
-}
-
-fn number<N: Into<Value>>(number: Option<N>) -> Value {
-    number.map_or(Value::Null, Into::into)
-}
-
-pub(super) fn time(instant: Option<UnixMillis>) -> Value {
-    text(instant.map(instant::format))
-}
-
-fn json<T: serde::Serialize>(list: Option<&T>) -> Result<Value, StoreError> {
-    let list = list.map(serde_json::to_string).transpose();
-    list.map(text).map_err(StoreError::unavailable)
-}
-
-/// A value that SQLite stores unchanged. In a column of type JSONB it would convert the text
-/// `1.0` to a number; it never converts a blob.
-fn verbatim(json: Option<&str>) -> Value {
-    let as_number = |json: &str| {
-        json.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b')
-            .starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
-    };
-    match json {
-        Some(json) if as_number(json) => Value::Blob(json.into()),
-        json => text(json),
-    }
 }
 
 /// A row in which each value has its own type, as SQLite allows.

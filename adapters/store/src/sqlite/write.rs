@@ -1,40 +1,30 @@
 //! Writes to the tables. A batch is one transaction, and each transaction takes the write
 //! lock at its start, so that none fails halfway because of what it read.
 
-use keystile::{Event, KeyId, KeyRecord, RateState, UnixMillis};
+use keystile::{KeyId, RateState, UnixMillis};
 use rusqlite::{
-    Connection, ErrorCode, Row, ToSql, Transaction, TransactionBehavior, ffi, named_params, params,
+    Connection, Row, Transaction, TransactionBehavior, ffi, named_params, params, params_from_iter,
 };
 
-use super::instant;
 use super::read::{last_event, one, prepared};
-use super::row::{self, columns, read_time, signed, upkeep_columns};
-use crate::batch::{Batch, Upkeep};
+use super::row::{read_time, signed};
+use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::row_reader::{MANY_KEYS, changes_text};
+use crate::instant;
 use crate::sqlite::fault::unavailable;
+use crate::statement::Statement;
 use crate::store::SpendRequest;
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
-    batch.check()?;
+    let statements = batch.sqlite_statements()?;
     let transaction = begin(connection)?;
     if let Some(expected) = batch.last_event
         && last_event(&transaction)? != expected
     {
         return Err(StoreError::Stale);
     }
-    // First: a change that has no event yet is one by other code, to 0003_changes.sql.
-    for event in &batch.events {
-        append(&transaction, event)?;
-    }
-    for record in &batch.inserts {
-        insert(&transaction, record)?;
-    }
-    for record in &batch.updates {
-        update(&transaction, record)?;
-    }
-    for upkeep in &batch.upkeep {
-        keep_up(&transaction, upkeep)?;
+    for statement in statements {
+        execute(&transaction, &statement)?;
     }
     transaction.commit().map_err(unavailable)
 }
@@ -90,107 +80,23 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
         .map_err(unavailable)
 }
 
-fn insert(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
-    let usage = "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
-                 VALUES (?1, 0, ?2) ON CONFLICT (lineage) DO NOTHING";
-    let remaining = record.remaining_uses.map(signed).transpose()?;
-    prepared(connection, usage)?
-        .execute(params![record.lineage.as_str(), remaining])
-        .map_err(unavailable)?;
-    let key = "INSERT INTO api_keys (key_id, key_hash, digest_pepper, key_prefix, client_name, \
-         client_email, owner, environment, permissions, allowed_endpoints, allowed_networks, \
-         rate_limit, rate_window_ms, rate_burst, scope_type, metadata, created_at, expires_at, \
-         is_active, status, revoked_at, revoke_reason, lineage, replaced_by, overlap_until, \
-         ends_at_first_use, version, last_used_at) \
-         VALUES (:key_id, :key_hash, :digest_pepper, :key_prefix, :client_name, \
-         :client_email, :owner, :environment, :permissions, :allowed_endpoints, \
-         :allowed_networks, :rate_limit, :rate_window_ms, :rate_burst, :scope_type, :metadata, \
-         :created_at, :expires_at, :is_active, :status, :revoked_at, :revoke_reason, :lineage, \
-         :replaced_by, :overlap_until, :ends_at_first_use, :version, :last_used_at)";
-    let mut columns = columns(record)?;
-    columns.push((":last_used_at", row::time(record.last_used_at)));
-    let inserted = prepared(connection, key)?.execute(&*row::params(&columns));
-    inserted
-        .map(drop)
-        .map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate,
-            _ => unavailable(error),
-        })
-}
-
-fn update(connection: &Connection, record: &KeyRecord) -> Result<(), StoreError> {
-    // The uses that were spent and the last use do not change: other statements write them.
-    let sql = "UPDATE api_keys SET key_hash = :key_hash, digest_pepper = :digest_pepper, \
-         key_prefix = :key_prefix, client_name = :client_name, client_email = :client_email, \
-         owner = :owner, environment = :environment, permissions = :permissions, \
-         allowed_endpoints = :allowed_endpoints, allowed_networks = :allowed_networks, \
-         rate_limit = :rate_limit, rate_window_ms = :rate_window_ms, rate_burst = :rate_burst, \
-         scope_type = :scope_type, metadata = :metadata, created_at = :created_at, \
-         expires_at = :expires_at, is_active = :is_active, status = :status, \
-         revoked_at = :revoked_at, revoke_reason = :revoke_reason, \
-         replaced_by = :replaced_by, overlap_until = :overlap_until, \
-         ends_at_first_use = :ends_at_first_use, version = :version \
-         WHERE key_id = :key_id AND lineage = :lineage AND version = :version - 1 \
-         AND (status <> 'revoked' OR (status = :status AND revoked_at = :revoked_at \
-         AND revoke_reason = :revoke_reason))";
-    let columns = columns(record)?;
-    let updated = prepared(connection, sql)?.execute(&*row::params(&columns));
-    one_updated(updated)
-}
-
-fn keep_up(connection: &Connection, upkeep: &Upkeep) -> Result<(), StoreError> {
-    let columns = upkeep_columns(upkeep)?;
-    let set: Vec<_> = columns
-        .iter()
-        .filter_map(|(parameter, _)| {
-            let column = parameter.strip_prefix(':')?;
-            Some(format!("{column} = {parameter}"))
-        })
-        .collect();
-    let sql = format!(
-        "UPDATE api_keys SET {}, version = :version \
-         WHERE key_id = :key_id AND version = :version - 1 AND status <> 'revoked'",
-        set.join(", ")
-    );
-    let (id, version) = (upkeep.key_id.as_str(), signed(upkeep.version)?);
-    let mut values = row::params(&columns);
-    values.extend([(":key_id", &id as &dyn ToSql), (":version", &version)]);
-    one_updated(prepared(connection, &sql)?.execute(&*values))
-}
-
-fn one_updated(updated: rusqlite::Result<usize>) -> Result<(), StoreError> {
-    match updated {
+fn execute(connection: &Connection, statement: &Statement) -> Result<(), StoreError> {
+    let values = params_from_iter(&statement.values);
+    let changed = prepared(connection, statement.sql)?.execute(values);
+    match changed {
         Ok(1) => Ok(()),
-        Ok(_) => Err(StoreError::Stale),
-        Err(rusqlite::Error::SqliteFailure(error, _))
-            if error.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE =>
-        {
-            Err(StoreError::Duplicate)
-        }
-        Err(rusqlite::Error::SqliteFailure(error, _))
-            if error.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER =>
-        {
-            Err(StoreError::Stale)
-        }
-        Err(error) => Err(unavailable(error)),
+        Ok(_) if statement.must_change_a_row => Err(StoreError::Stale),
+        Ok(_) => Ok(()),
+        Err(error) => Err(
+            match error.sqlite_error().map(|error| error.extended_code) {
+                Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => StoreError::Duplicate,
+                // A guard of an id that is taken, or of a record that is not to be changed.
+                Some(ffi::SQLITE_CONSTRAINT_TRIGGER) if statement.must_change_a_row => {
+                    StoreError::Stale
+                }
+                Some(ffi::SQLITE_CONSTRAINT_TRIGGER) => StoreError::Duplicate,
+                _ => unavailable(error),
+            },
+        ),
     }
-}
-
-fn append(connection: &Connection, event: &Event) -> Result<(), StoreError> {
-    let sql = "INSERT INTO api_key_events \
-               (kind, key_id, at, version, reason, successor, actor, origin, changes) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let values = params![
-        event.kind.as_str(),
-        event.key_id.as_ref().map_or(MANY_KEYS, KeyId::as_str),
-        instant::format(event.at),
-        event.version.map(signed).transpose()?,
-        event.reason,
-        event.successor.as_ref().map(KeyId::as_str),
-        event.actor,
-        event.origin,
-        changes_text(event)?,
-    ];
-    let written = prepared(connection, sql)?.execute(values);
-    written.map(drop).map_err(unavailable)
 }

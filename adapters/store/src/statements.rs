@@ -1,0 +1,174 @@
+//! The SQL of a batch, for a database's spelling of parameters and casts.
+
+use keystile::KeyRecord;
+
+use crate::batch::{Batch, Upkeep, UpkeepField};
+use crate::columns::{self, EVENT, Kind, RECORD};
+use crate::error::StoreError;
+use crate::statement::Statement;
+
+/// How a database spells a parameter that is text, as a value of a column.
+pub(crate) trait Spelling {
+    /// The value of a column from its parameter.
+    fn value(kind: Kind, number: usize) -> String;
+
+    /// A text that is kept to the byte, as the parameter holds it.
+    fn verbatim(text: String) -> String {
+        text
+    }
+
+    /// The columns that are written for one of a record, and their values.
+    fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
+        vec![(name, Self::value(kind, number))]
+    }
+}
+
+/// The statements' texts, made once for each database.
+pub(crate) struct Texts {
+    usage: String,
+    insert: String,
+    update: String,
+    digest: String,
+    overlap_until: String,
+    ends_at_first_use: String,
+    event: String,
+}
+
+impl Texts {
+    pub(crate) fn new<S: Spelling>() -> Self {
+        let (text, count) = (
+            |number| S::value(Kind::Text, number),
+            |number| S::value(Kind::Number, number),
+        );
+        let upkeep = |columns: &[(&str, Kind)]| {
+            let set = columns.iter().zip(3..);
+            let set: Vec<_> = set
+                .map(|((name, kind), number)| format!("{name} = {}", S::value(*kind, number)))
+                .collect();
+            format!(
+                "UPDATE api_keys SET {}, version = {} WHERE key_id = {} AND version = {} - 1 \
+                 AND status <> 'revoked'",
+                set.join(", "),
+                count(2),
+                text(1),
+                count(2)
+            )
+        };
+        Self {
+            usage: format!(
+                "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
+                 VALUES ({}, 0, {}) ON CONFLICT (lineage) DO NOTHING",
+                text(1),
+                count(2)
+            ),
+            insert: insert::<S>(),
+            update: update::<S>(),
+            digest: upkeep(&[("key_hash", Kind::Text), ("digest_pepper", Kind::Number)]),
+            overlap_until: upkeep(&[("overlap_until", Kind::Instant)]),
+            ends_at_first_use: upkeep(&[("ends_at_first_use", Kind::Text)]),
+            event: event::<S>(),
+        }
+    }
+
+    /// What a batch writes, in order. It does not check [`Batch::last_event`].
+    pub(crate) fn of<S: Spelling>(
+        &'static self,
+        batch: &Batch,
+    ) -> Result<Vec<Statement>, StoreError> {
+        batch.check()?;
+        let mut statements = Vec::new();
+        // First: a change that has no event yet is one by other code, to 0003_changes.sql.
+        for event in &batch.events {
+            statements.push(Statement::new(&self.event, columns::of_event(event)?));
+        }
+        for record in &batch.inserts {
+            let remaining = record.remaining_uses.map(columns::number).transpose()?;
+            let usage = vec![Some(record.lineage.to_string()), remaining];
+            statements.push(Statement::new(&self.usage, usage));
+            let mut values = values::<S>(record)?;
+            values.push(record.last_used_at.map(crate::instant::format));
+            statements.push(Statement::new(&self.insert, values));
+        }
+        let mut updates = Vec::new();
+        for record in &batch.updates {
+            let statement = Statement::new(&self.update, values::<S>(record)?);
+            updates.push((record.id, statement.changes_a_row()));
+        }
+        for upkeep in &batch.upkeep {
+            updates.push((upkeep.key_id, self.upkeep(upkeep)?.changes_a_row()));
+        }
+        // All transactions lock rows in the same order, so that deadlocks are rare. A stable
+        // sort: updates of the same key stay in order.
+        updates.sort_by_key(|(id, _)| *id);
+        statements.extend(updates.into_iter().map(|(_, statement)| statement));
+        Ok(statements)
+    }
+
+    fn upkeep(&'static self, upkeep: &Upkeep) -> Result<Statement, StoreError> {
+        let sql = match upkeep.field {
+            UpkeepField::Digest(_) => &self.digest,
+            UpkeepField::OverlapUntil(_) => &self.overlap_until,
+            UpkeepField::EndsAtFirstUse(_) => &self.ends_at_first_use,
+        };
+        let version = columns::number(upkeep.version)?;
+        let mut values = vec![Some(upkeep.key_id.to_string()), Some(version)];
+        values.extend(columns::of_upkeep(upkeep)?);
+        Ok(Statement::new(sql, values))
+    }
+}
+
+fn values<S: Spelling>(record: &KeyRecord) -> Result<Vec<Option<String>>, StoreError> {
+    let values = columns::of_record(record)?.into_iter().zip(RECORD);
+    let values = values.map(|(value, (_, kind))| match kind {
+        Kind::Verbatim => value.map(S::verbatim),
+        _ => value,
+    });
+    Ok(values.collect())
+}
+
+/// Each column of a record with its value, from the first parameter on.
+fn record<S: Spelling>() -> impl Iterator<Item = (&'static str, String)> {
+    (1..)
+        .zip(RECORD)
+        .flat_map(|(number, (name, kind))| S::record(name, kind, number))
+}
+
+fn insert<S: Spelling>() -> String {
+    let last_used = S::value(Kind::Instant, RECORD.len().saturating_add(1));
+    let (names, values): (Vec<_>, Vec<_>) =
+        record::<S>().chain([("last_used_at", last_used)]).unzip();
+    format!(
+        "INSERT INTO api_keys ({}) VALUES ({})",
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+fn update<S: Spelling>() -> String {
+    let set: Vec<_> = record::<S>()
+        .filter(|(name, _)| !matches!(*name, "key_id" | "lineage"))
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    let [id, lineage, version, status, at, reason] = [1, 2, 3, 4, 5, 6].map(|number: usize| {
+        let kind = RECORD.get(number.saturating_sub(1));
+        kind.map_or_else(String::new, |(_, kind)| S::value(*kind, number))
+    });
+    format!(
+        "UPDATE api_keys SET {} WHERE key_id = {id} AND lineage = {lineage} \
+         AND version = {version} - 1 AND (status <> 'revoked' OR (status = {status} \
+         AND revoked_at = {at} AND revoke_reason = {reason}))",
+        set.join(", ")
+    )
+}
+
+fn event<S: Spelling>() -> String {
+    let columns = (1..).zip(EVENT);
+    let (names, values): (Vec<_>, Vec<_>) = columns
+        .map(|(number, (name, kind))| (name, S::value(kind, number)))
+        .unzip();
+    format!(
+        "INSERT INTO api_key_events ({}) VALUES ({})",
+        names.join(", "),
+        values.join(", ")
+    )
+}
