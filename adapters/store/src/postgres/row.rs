@@ -144,9 +144,18 @@ impl UpkeepColumns {
             set,
             values: vec![value],
         };
-        Ok(match upkeep.field {
+        let status = |name: &'static str, at: Option<UnixMillis>, reason: Option<&str>| Self {
+            set: "status = $3::text, is_active = FALSE, revoked_at = $4::timestamptz, \
+                  revoke_reason = $5::text",
+            values: vec![
+                Box::new(name),
+                Box::new(at.map(Timestamptz::from)),
+                Box::new(reason.map(str::to_owned)),
+            ],
+        };
+        Ok(match &upkeep.field {
             UpkeepField::Digest(new) => {
-                let (hash, pepper) = digest(&new)?;
+                let (hash, pepper) = digest(new)?;
                 Self {
                     set: "key_hash = $3::text, digest_pepper = $4::bigint",
                     values: vec![Box::new(hash), Box::new(pepper)],
@@ -160,6 +169,8 @@ impl UpkeepColumns {
                 "ends_at_first_use = $3::text",
                 Box::new(key.map(|key| key.to_string())),
             ),
+            UpkeepField::Suspended => status("suspended", None, None),
+            UpkeepField::Revoked { at, reason } => status("revoked", Some(*at), Some(reason)),
         })
     }
 }

@@ -96,13 +96,25 @@ pub(super) fn columns(record: &KeyRecord) -> Result<Columns, StoreError> {
 
 /// The columns that upkeep writes.
 pub(super) fn upkeep_columns(upkeep: &Upkeep) -> Result<Columns, StoreError> {
-    Ok(match upkeep.field {
-        UpkeepField::Digest(new) => digest(&new)?.into(),
-        UpkeepField::OverlapUntil(end) => vec![(":overlap_until", time(end))],
+    Ok(match &upkeep.field {
+        UpkeepField::Digest(new) => digest(new)?.into(),
+        UpkeepField::OverlapUntil(end) => vec![(":overlap_until", time(*end))],
         UpkeepField::EndsAtFirstUse(key) => {
             vec![(":ends_at_first_use", text(key.map(|key| key.to_string())))]
         }
+        UpkeepField::Suspended => status("suspended", None).into(),
+        UpkeepField::Revoked { at, reason } => status("revoked", Some((*at, reason))).into(),
     })
+}
+
+/// The columns of a status other than active.
+fn status(name: &str, revoked: Option<(UnixMillis, &Box<str>)>) -> [(&'static str, Value); 4] {
+    [
+        (":status", text(Some(name))),
+        (":is_active", number(Some(false))),
+        (":revoked_at", time(revoked.map(|(at, _)| at))),
+        (":revoke_reason", text(revoked.map(|(_, reason)| &**reason))),
+    ]
 }
 
 fn digest(digest: &Digest) -> Result<[(&'static str, Value); 2], StoreError> {
