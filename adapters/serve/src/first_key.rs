@@ -68,7 +68,8 @@ pub struct ProposedAdminKey {
 }
 
 impl ProposedAdminKey {
-    /// Issues a key; `None` if the store has, or ever had, one that may write keys.
+    /// Issues a key; `None` if the store has, or ever had, one that may write keys. A row that
+    /// cannot be read may be one, and so none is issued beside it either.
     ///
     /// # Errors
     /// Those of the store, and those of [`issue`].
@@ -118,17 +119,17 @@ fn request() -> Result<IssueRequest, Error> {
     Ok(request.never_expires())
 }
 
-/// Whether any key may write keys, whatever its status.
+/// Whether any key may write keys, whatever its status. A row that cannot be read may be one.
 async fn has_admin<S: Store>(store: &S) -> Result<bool, StoreError> {
     let may_write = |record: &KeyRecord| record.permissions.grants(WRITE);
     let mut page = Page::first(PAGE);
     loop {
-        let records = store.list(&Filter::default(), page).await?;
-        if records.iter().any(may_write) {
+        let listed = store.list(&Filter::default(), page).await?;
+        if listed.records.iter().any(may_write) || !listed.damaged.is_empty() {
             return Ok(true);
         }
-        match records.last() {
-            Some(last) => page = page.after(last.id),
+        match listed.next {
+            Some(next) => page = page.after(next),
             None => return Ok(false),
         }
     }
