@@ -111,15 +111,20 @@ func (s *Store) rowOf(ctx context.Context, cursor keystile.Cursor) (int64, error
 	if row, known := cursor.Row(); known {
 		return row, nil
 	}
-	rows, err := s.cells(ctx, s.db, "SELECT "+s.dialect.rowID+" AS row FROM api_keys WHERE key_id = $1::text"+
-		" UNION ALL SELECT place FROM api_key_deleted WHERE key_id = $1::text AND place IS NOT NULL", cursor.KeyID().String())
-	if err != nil {
-		return 0, err
+	// One after the other: a role may have no right to the second table.
+	for _, sql := range []string{
+		"SELECT " + s.dialect.rowID + " AS row FROM api_keys WHERE key_id = $1::text",
+		"SELECT place AS row FROM api_key_deleted WHERE key_id = $1::text AND place IS NOT NULL",
+	} {
+		rows, err := s.cells(ctx, s.db, sql, cursor.KeyID().String())
+		if err != nil {
+			return 0, err
+		}
+		if len(rows) > 0 {
+			return rows[0].row, nil
+		}
 	}
-	if len(rows) == 0 {
-		return 0, keystile.ErrNotFound
-	}
-	return rows[0].row, nil
+	return 0, keystile.ErrNotFound
 }
 
 // listed returns the records of a page of this size, and its damaged rows.

@@ -212,7 +212,8 @@ fn an_owner_sees_and_ends_only_its_own_damaged_keys() {
     assert_eq!((status, &answer["status"]), (200, &json!("revoked")));
 }
 
-/// A key that cannot be read may be an admin key: no other one is issued beside it.
+/// A key that cannot be read may be an admin key: no first one is issued beside it, and the
+/// service says so.
 #[test]
 fn no_admin_key_is_issued_beside_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,6 +223,23 @@ fn no_admin_key_is_issued_beside_a_damaged_one() {
     let raw = rusqlite::Connection::open(folder.path().join("keystile.db")).unwrap();
     let sql = "UPDATE api_keys SET permissions = 'not json'";
     assert_eq!(raw.execute(sql, []).unwrap(), 1);
-    let serving = Serving::start(folder.path(), &[]);
-    assert!(serving.first.is_none());
+    for arguments in [&[][..], &["--admin-key-file", "key.txt"]] {
+        let serving = Serving::start(folder.path(), arguments);
+        assert!(serving.first.is_none());
+        let errors = serving.errors();
+        assert!(errors.contains("row 1, key "), "{errors}");
+        assert!(errors.contains("issued no admin key, because that row may be one"), "{errors}");
+        assert_eq!(serving.call("", "GET /readyz", None).0, 200, "it serves");
+    }
+    assert!(!folder.path().join("key.txt").exists());
+    // Another admin key is enough to go on.
+    let output = crate::serving::program(
+        folder.path(),
+        &["issue", "--client", "Admin", "--permission", "*"],
+    )
+    .output()
+    .unwrap();
+    assert!(output.status.success());
+    let errors = Serving::start(folder.path(), &[]).errors();
+    assert!(!errors.contains("damaged"), "{errors}");
 }

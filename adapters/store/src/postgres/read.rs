@@ -72,14 +72,21 @@ pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result
 
 /// The number of the row that a cursor names.
 async fn row_of(client: &Client, cursor: &Cursor) -> Result<i64, Fault> {
-    let sql = "SELECT id::bigint FROM api_keys WHERE key_id = $1 \
-         UNION ALL SELECT place FROM api_key_deleted WHERE key_id = $1 AND place IS NOT NULL";
-    let found = match (cursor.row(), cursor.key_id()) {
-        (Some(row), _) => Some(row),
-        (None, Some(id)) => one(client, sql, &[&id.as_str()], |row| Ok(row.try_get(0)?)).await?,
-        (None, None) => None,
-    };
-    found.ok_or(Fault::Store(StoreError::NotFound))
+    if let Some(row) = cursor.row() {
+        return Ok(row);
+    }
+    // One after the other: a role may have no right to the second table.
+    for sql in [
+        "SELECT id::bigint FROM api_keys WHERE key_id = $1",
+        "SELECT place FROM api_key_deleted WHERE key_id = $1 AND place IS NOT NULL",
+    ] {
+        let id = cursor.key_id().map_or("", KeyId::as_str);
+        let found = one(client, sql, &[&id], |row| Ok(row.try_get(0)?)).await?;
+        if let Some(row) = found {
+            return Ok(row);
+        }
+    }
+    Err(StoreError::NotFound.into())
 }
 
 /// The records, and the damaged rows, of a page of this size.
