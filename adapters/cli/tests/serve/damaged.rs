@@ -228,7 +228,10 @@ fn no_admin_key_is_issued_beside_a_damaged_one() {
         assert!(serving.first.is_none());
         let errors = serving.errors();
         assert!(errors.contains("row 1, key "), "{errors}");
-        assert!(errors.contains("issued no admin key, because that row may be one"), "{errors}");
+        assert!(
+            errors.contains("issued no admin key, because that row may be one"),
+            "{errors}"
+        );
         assert_eq!(serving.call("", "GET /readyz", None).0, 200, "it serves");
     }
     assert!(!folder.path().join("key.txt").exists());

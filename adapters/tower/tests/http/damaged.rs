@@ -32,7 +32,11 @@ async fn a_damaged_record_is_a_denial_of_its_own() {
     for _ in 0..3 {
         let answer = running.profile(bad.key.expose()).await;
         assert_eq!(answer.status, 500);
-        assert!(answer.body.contains(r#""code":"record_damaged""#), "{}", answer.body);
+        assert!(
+            answer.body.contains(r#""code":"record_damaged""#),
+            "{}",
+            answer.body
+        );
         assert!(!answer.body.contains("permissions"), "{}", answer.body);
         assert!(!answer.head.contains("retry-after"), "to wait is of no use");
         assert_eq!(running.profile(sound.key.expose()).await.status, 200);
