@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use keystile::{DenialCode, ErrorKind};
+use keystile::ErrorKind;
 use keystile_http::ErrorChain;
 use keystile_store::{CorruptRow, StoreError};
 use serde::Serialize;
@@ -92,7 +92,7 @@ impl Problem {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Key record damaged",
-            DenialCode::RecordDamaged.as_str(),
+            "record_damaged",
             format!(
                 "The stored record cannot be read: {place}column {column}: expected {expected}."
             ),

@@ -218,7 +218,7 @@ impl keystile_decision {
     }
 }
 
-const CAUSES: [(keystile_cause, Cause); 18] = [
+const CAUSES: [(keystile_cause, Cause); 19] = [
     (KEYSTILE_CAUSE_MISSING_CREDENTIAL, Cause::MissingCredential),
     (
         KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS,
