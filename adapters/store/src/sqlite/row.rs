@@ -113,7 +113,7 @@ fn status(name: &str, revoked: Option<(UnixMillis, &Box<str>)>) -> [(&'static st
         (":status", text(Some(name))),
         (":is_active", number(Some(false))),
         (":revoked_at", time(revoked.map(|(at, _)| at))),
-        (":revoke_reason", text(revoked.map(|(_, reason)| &**reason))),
+        (":revoke_reason", text(revoked.map(|(_, reason)| reason))),
     ]
 }
 
