@@ -171,6 +171,10 @@ enum keystile_status
      */
     KEYSTILE_DENIED_PEPPER_UNAVAILABLE = 115,
     /**
+     * The stored record of the key cannot be read.
+     */
+    KEYSTILE_DENIED_RECORD_DAMAGED = 116,
+    /**
      * Refused for a reason that has no number in this version.
      */
     KEYSTILE_DENIED = 199,
@@ -584,6 +588,10 @@ enum keystile_cause
      * The store is unavailable.
      */
     KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
+    /**
+     * The store has a record of the key, and it cannot be read.
+     */
+    KEYSTILE_CAUSE_RECORD_DAMAGED = 19,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

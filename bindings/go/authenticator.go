@@ -33,6 +33,7 @@ const (
 //     not fail the others.
 //   - While the store is down, requests with a cached record are still answered. All others
 //     are refused, with [ErrStoreUnavailable].
+//   - If the row of a key is damaged, its requests are refused, with [ErrRecordDamaged].
 //   - After [Authenticator.Invalidate] or a method that changes keys has returned, no later
 //     check uses an older record. Changes by other processes are in force within about a
 //     second if they write an event and the store is an [EventSource], otherwise when the
@@ -138,7 +139,8 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 //
 // Only the decision says whether the request may go on. It also refuses if there is an
 // error, which says why no decision about the key was made: for example
-// [ErrStoreUnavailable], joined with the error of the store or of the context.
+// [ErrStoreUnavailable], joined with the error of the store or of the context, or
+// [ErrRecordDamaged], joined with the [CorruptRow].
 func (a *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
 	var decision Decision
 	if a.closed.Load() {
@@ -180,12 +182,12 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		}
 		fetched, err := a.fetches.fetch(ctx, lookup, asOf, round > 0)
 		if err != nil {
-			return Refuse(CauseStoreUnavailable), unavailable(err)
+			return refusedBecause(err)
 		}
 		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
 			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record, now)
 			if err != nil {
-				return Refuse(CauseStoreUnavailable), unavailable(err)
+				return refusedBecause(err)
 			}
 			if !decision.Allowed() && fetched.asOf < asOf && round == 0 {
 				// The refusal is based on a fetch from before an invalidation.
@@ -262,7 +264,8 @@ func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	defer cancel()
 	record, err := a.finder.Find(ctx, Lookup{KeyID: id})
 	if err != nil {
-		return nil, unavailable(err)
+		_, err = refusedBecause(err)
+		return nil, err
 	}
 	if record == nil {
 		return nil, ErrNotFound

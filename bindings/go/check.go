@@ -2,6 +2,7 @@ package keystile
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -25,9 +26,14 @@ type Checked struct {
 // and records the last use, at most once a minute. If any of these fails, the decision
 // stays.
 //
-// An error means that no decision about the key was made; the returned decision refuses.
+// An error means that no decision about the key was made; the returned decision refuses. If the
+// key's row cannot be read, it is [ErrRecordDamaged], joined with the [CorruptRow].
 func Check(ctx context.Context, store Store, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
 	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
+	because := func(err error) (Checked, error) {
+		decision, err := refusedBecause(err)
+		return Checked{Decision: decision}, err
+	}
 	lookup, err := verifier.LookUp(key)
 	if err != nil {
 		return Checked{Decision: Refuse(CauseMalformed)}, nil
@@ -35,12 +41,12 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 	for range triesMax {
 		record, err := store.Find(ctx, lookup)
 		if err != nil {
-			return refused, unavailable(err)
+			return because(err)
 		}
 		var before Usage
 		if record != nil && (record.RateLimit != nil || record.RemainingUses != nil) {
 			if before, err = store.Usage(ctx, record.lineage()); err != nil {
-				return refused, unavailable(err)
+				return because(err)
 			}
 		}
 		after := before
@@ -74,7 +80,14 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 // record.
 func maintained(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
-		if old, err := store.Find(ctx, Lookup{KeyID: id}); err == nil && old != nil {
+		old, err := store.Find(ctx, Lookup{KeyID: id})
+		var row *CorruptRow
+		if errors.As(err, &row) {
+			if batch, err := endDamagedPredecessor(row, record, now); err == nil && store.Commit(ctx, batch) == nil {
+				record = record.Clone()
+				record.EndsAtFirstUse, record.Version = KeyID{}, record.Version+1
+			}
+		} else if err == nil && old != nil {
 			if change, err := EndOverlap(old, record, now); err == nil {
 				if store.Commit(ctx, change.Batch()) == nil {
 					record = change.Records[len(change.Records)-1]

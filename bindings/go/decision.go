@@ -31,6 +31,7 @@ const (
 	CauseRateLimit              Cause = capi.CauseRateLimit
 	CauseUsesSpent              Cause = capi.CauseUsesSpent
 	CauseStoreUnavailable       Cause = capi.CauseStoreUnavailable
+	CauseRecordDamaged          Cause = capi.CauseRecordDamaged
 )
 
 var causes = map[Cause]string{
@@ -52,6 +53,7 @@ var causes = map[Cause]string{
 	CauseRateLimit:              "rate_limit",
 	CauseUsesSpent:              "uses_spent",
 	CauseStoreUnavailable:       "store_unavailable",
+	CauseRecordDamaged:          "record_damaged",
 }
 
 // String returns the cause as a word, such as "wrong_secret". Never send it in a response.

@@ -87,6 +87,9 @@ var (
 	// ErrPepperUnavailable means that the key's digest was made with a pepper that the ring
 	// does not hold, so whether the key is valid cannot be known.
 	ErrPepperUnavailable error = statusError(capi.DeniedPepperUnavailable)
+	// ErrRecordDamaged means that the stored record of the key cannot be read. To try again
+	// is of no use.
+	ErrRecordDamaged error = statusError(capi.DeniedRecordDamaged)
 )
 
 // Errors of stores. An implementation of [Store] returns these, wrapped or not.

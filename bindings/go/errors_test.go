@@ -27,6 +27,7 @@ func TestEachErrorHasTheNumberAndTheNameOfItsStatus(t *testing.T) {
 		{ErrUsesSpent, 113, "uses_spent"},
 		{ErrStoreUnavailable, 114, "store_unavailable"},
 		{ErrPepperUnavailable, 115, "pepper_unavailable"},
+		{ErrRecordDamaged, 116, "record_damaged"},
 		{ErrName, 200, "name"},
 		{ErrFormat, 201, "format"},
 		{ErrKeyID, 202, "key_id"},
@@ -79,6 +80,7 @@ func TestEachCauseHasItsNumberItsWordAndItsError(t *testing.T) {
 		{CauseRateLimit, "rate_limit", ErrRateLimited},
 		{CauseUsesSpent, "uses_spent", ErrUsesSpent},
 		{CauseStoreUnavailable, "store_unavailable", ErrStoreUnavailable},
+		{CauseRecordDamaged, "record_damaged", ErrRecordDamaged},
 	}
 	for at, expected := range causes {
 		decision := Refuse(expected.cause)

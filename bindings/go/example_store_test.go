@@ -28,18 +28,20 @@ func ExampleStore() {
 	}
 	page := keystile.Page{Limit: 2}
 	for {
-		records := keystile.Must(store.List(ctx, keystile.Filter{}, page))
-		if len(records) == 0 {
-			break
-		}
-		for _, record := range records {
+		listed := keystile.Must(store.List(ctx, keystile.Filter{}, page))
+		for _, record := range listed.Records {
 			fmt.Println(record.ClientName)
 		}
-		page.After = records[len(records)-1].ID
+		for _, row := range listed.Damaged { // one damaged row does not stop the list
+			fmt.Println(row.KeyID, row.Column, row.Expected)
+		}
+		if page.After = listed.Next; page.After.IsZero() {
+			break
+		}
 	}
 	some := keystile.Filter{ClientName: keystile.Ptr("ACME LTD")} // case matters
-	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2}))))
-	page.After = keystile.Must(keystile.ParseKeyID("1QJ4bo0RE6F7ptpH"))
+	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2})).Records))
+	page.After = keystile.Must(keystile.ParseCursor("1QJ4bo0RE6F7ptpH"))
 	_, err := store.List(ctx, keystile.Filter{}, page)
 	fmt.Println(errors.Is(err, keystile.ErrNotFound))
 	// Output:

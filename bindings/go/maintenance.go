@@ -97,12 +97,20 @@ func (p *parts) perform(task maintenanceTask) error {
 // endPredecessor ends the overlap of the key that another one replaced.
 func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error {
 	old, err := p.finder.Find(ctx, Lookup{KeyID: task.predecessor})
-	if err != nil || old == nil {
+	var row *CorruptRow
+	if isDamaged := errors.As(err, &row); !isDamaged && (err != nil || old == nil) {
 		return err
 	}
 	successor, err := p.finder.Find(ctx, Lookup{KeyID: task.id})
 	if err != nil || successor == nil {
 		return err
+	}
+	if row != nil {
+		batch, err := endDamagedPredecessor(row, successor, p.clock())
+		if err != nil || successor.EndsAtFirstUse != task.predecessor {
+			return err
+		}
+		return p.commit(ctx, batch)
 	}
 	change, err := EndOverlap(old, successor, p.clock())
 	if errors.Is(err, ErrState) {

@@ -14,7 +14,7 @@ const PageMax = 1000
 //
 // Find returns the record that a lookup names, with its current remaining uses, or nil and
 // no error if there is none. An error means that the store is unavailable, and never allows
-// a request. Ids and digests are compared byte by byte. Many goroutines call Find at once.
+// a request; a [CorruptRow], that the record cannot be read. Ids and digests are compared byte by byte. Many goroutines call Find at once.
 type RecordFinder interface {
 	Find(ctx context.Context, lookup Lookup) (*Record, error)
 }
@@ -66,7 +66,8 @@ func SpendRequestOf(record *Record, before, after Usage) SpendRequest {
 type EventSource interface {
 	// Events returns events with numbers above after; at most limit and [PageMax] of them.
 	// If key is not zero, these are only its own events, and the rotation that it came
-	// from. An event must not become visible after one with a higher number.
+	// from. An event must not become visible after one with a higher number. An event that
+	// cannot be read has only its number and Damaged, and is no error.
 	Events(ctx context.Context, key KeyID, after uint64, limit int) ([]NumberedEvent, error)
 	// LastEvent returns the number of the last event; 0 if there is none.
 	LastEvent(ctx context.Context) (uint64, error)
@@ -76,6 +77,9 @@ type EventSource interface {
 type NumberedEvent struct {
 	Number uint64
 	Event
+	// Damaged is why the event cannot be read; nil if it can be. What it changed is then not
+	// known: a cache must invalidate everything.
+	Damaged *CorruptRow
 }
 
 // Store is a [RecordFinder] that can be written to. The methods of an authenticator that
@@ -88,11 +92,12 @@ type Store interface {
 	UsageStore
 	EventSource
 	// Lineage returns every record of a lineage, the oldest first, all as they were at one
-	// instant.
-	Lineage(ctx context.Context, lineage KeyID) ([]*Record, error)
-	// List returns records in the order of their insertion, starting after page.After;
-	// [ErrNotFound] if there is no such record.
-	List(ctx context.Context, filter Filter, page Page) ([]*Record, error)
+	// instant. It is not limited, and has no next page.
+	Lineage(ctx context.Context, lineage KeyID) (Listed, error)
+	// List returns records in the order of their insertion, starting after page.After. A row
+	// that cannot be read is named, and is no error. It returns [ErrNotFound] if there never
+	// was a key page.After.
+	List(ctx context.Context, filter Filter, page Page) (Listed, error)
 	// Commit inserts and updates records and appends events, all or nothing. It returns
 	// [ErrDuplicate] for an id or digest that already exists. An inserted record brings its
 	// lineage's usage with it, unless the lineage has some. An update replaces only the
@@ -103,35 +108,22 @@ type Store interface {
 	Commit(ctx context.Context, batch Batch) error
 }
 
-// Filter selects the records of a list. A nil field selects all.
-type Filter struct {
-	Owner      *string
-	ClientName *string
-}
-
-// Page is a part of a list.
-type Page struct {
-	// After is the record before the page; zero for the start.
-	After KeyID
-	// Limit is the maximum number of records; never more than [PageMax] are returned.
-	Limit int
-}
-
 // Batch holds changes that are written all or not at all.
 type Batch struct {
 	// Inserts are new records. The first record of a lineage brings its usage with it.
 	Inserts []*Record
 	// Updates are changed records, whose version follows the stored one.
 	Updates []*Record
-	// Upkeep are changes of single fields that the use of a key brought about.
+	// Upkeep are changes of single fields.
 	Upkeep []Upkeep
 	// Events are those for the audit: at least one of each record, with its version.
 	Events []Event
 }
 
-// Upkeep is a change of one field that the use of a key brought about. Its version follows
-// the stored one. A store writes only this field and the version, and none of a revoked
-// record. Exactly one of the pointers is set.
+// Upkeep is a change of one field: one that the use of a key brought about, or one of a row
+// that cannot be read. Its version follows the stored one. A store writes only this field and
+// the version, and none of a revoked record; the rest of the row need not be readable. Exactly
+// one of the pointers is set.
 type Upkeep struct {
 	KeyID   KeyID
 	Version uint64
@@ -141,6 +133,16 @@ type Upkeep struct {
 	OverlapUntil *time.Time
 	// EndsAtFirstUse is the key that ends when this one is first used; zero for none.
 	EndsAtFirstUse *KeyID
+	// Status ends or suspends the key.
+	Status *UpkeepStatus
+}
+
+// UpkeepStatus is a state that [Upkeep] writes: [StateSuspended], or [StateRevoked] with its
+// instant and reason. Upkeep never resumes a key.
+type UpkeepStatus struct {
+	State         State
+	RevokedAt     time.Time
+	RevokedReason string
 }
 
 // Field returns the name of the field in a record.
@@ -150,6 +152,8 @@ func (u *Upkeep) Field() string {
 		return "digest"
 	case u.OverlapUntil != nil:
 		return "overlap_until"
+	case u.Status != nil:
+		return "status"
 	default:
 		return "ends_at_first_use"
 	}
@@ -178,6 +182,9 @@ func (b *Batch) Check() error {
 	for _, upkeep := range b.Upkeep {
 		if upkeep.Version == 0 || upkeep.Version > math.MaxInt64 {
 			return ErrOutOfRange
+		}
+		if status := upkeep.Status; status != nil && status.State != StateSuspended && status.State != StateRevoked {
+			return ErrRecord
 		}
 		if !b.isNoted(upkeep.KeyID, upkeep.Version) {
 			return ErrWithoutEvent

@@ -26,7 +26,8 @@ func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request Issue
 }
 
 // Revoke revokes a key for good. A key that is already revoked is not changed, and keeps its
-// first reason. It returns [ErrNotFound], or the errors of [Revoke].
+// first reason. If its row cannot be read, only its state is written. It returns [ErrNotFound],
+// the errors of [Revoke], or a [CorruptRow] if not even the key's id and version can be read.
 func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Outcome, error) {
 	return a.change(ctx, id, StateRevoked, func(record *Record) (*Change, error) {
 		return Revoke(record, reason, a.clock())
@@ -34,7 +35,8 @@ func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Ou
 }
 
 // Suspend suspends a key until it is resumed. A key that is already suspended is not changed.
-// It returns [ErrNotFound], or the errors of [Suspend].
+// If its row cannot be read, only its state is written. It returns [ErrNotFound], the errors of
+// [Suspend], or a [CorruptRow] as [Authenticator.Revoke] does.
 func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (Outcome, error) {
 	return a.change(ctx, id, StateSuspended, func(record *Record) (*Change, error) {
 		return Suspend(record, a.clock())
@@ -42,7 +44,7 @@ func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (Outcome, error) 
 }
 
 // Resume resumes a suspended key. A key that is already active is not changed. It returns
-// [ErrNotFound], or the errors of [Resume].
+// [ErrNotFound], the errors of [Resume], or a [CorruptRow]: mend the row first.
 func (a *Authenticator) Resume(ctx context.Context, id KeyID) (Outcome, error) {
 	return a.change(ctx, id, StateActive, func(record *Record) (*Change, error) {
 		return Resume(record, a.clock())
@@ -52,6 +54,9 @@ func (a *Authenticator) Resume(ctx context.Context, id KeyID) (Outcome, error) {
 // Rotate issues a successor of a key in one step. It returns [ErrNotFound], or the errors
 // of [Issuer.Rotate]. If the issuer has no format, the successor has the format of the key,
 // but never a keyed checksum.
+//
+// A sibling whose row cannot be read is refused anyway; unless it is revoked, its overlap ends
+// with this rotation, so that it cannot become a third live key when the row is mended.
 func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
 	if err := a.writable(); err != nil {
 		return nil, err
@@ -69,7 +74,7 @@ func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 		}
 		var record *Record
 		var siblings []*Record
-		for _, one := range lineage {
+		for _, one := range lineage.Records {
 			if one.ID == id {
 				record = one
 			} else {
@@ -88,7 +93,13 @@ func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 		if err != nil {
 			return nil, err
 		}
-		if err = a.commit(ctx, change.Batch()); !errors.Is(err, ErrStale) {
+		batch := change.Batch()
+		for _, sibling := range lineage.Damaged {
+			if err := batch.endDamaged(sibling, a.clock()); err != nil {
+				return nil, err
+			}
+		}
+		if err = a.commit(ctx, batch); !errors.Is(err, ErrStale) {
 			return change, err
 		}
 	}
@@ -111,6 +122,14 @@ func (a *Authenticator) change(ctx context.Context, id KeyID, state State, verb 
 	}
 	for range triesMax {
 		record, err := a.find(ctx, id)
+		var row *CorruptRow
+		if errors.As(err, &row) && state != StateActive {
+			outcome, err := a.changeDamaged(ctx, row, id, state, verb)
+			if errors.Is(err, ErrStale) {
+				continue
+			}
+			return outcome, err
+		}
 		if err != nil {
 			return Outcome{}, err
 		}

@@ -51,6 +51,8 @@ pub enum Cause {
     UsesSpent,
     /// The store is unavailable.
     StoreUnavailable,
+    /// The store has a record of the key, and it cannot be read.
+    RecordDamaged,
 }
 
 impl Cause {
@@ -73,6 +75,7 @@ impl Cause {
             Self::RateLimit => DenialCode::RateLimited,
             Self::UsesSpent => DenialCode::UsesSpent,
             Self::StoreUnavailable => DenialCode::StoreUnavailable,
+            Self::RecordDamaged => DenialCode::RecordDamaged,
         }
     }
 }

@@ -47,6 +47,8 @@ pub enum DenialCode {
     StoreUnavailable,
     /// `pepper_unavailable`: whether the key is valid cannot be known.
     PepperUnavailable,
+    /// `record_damaged`: the stored record of the key cannot be read. To try again is of no use.
+    RecordDamaged,
 }
 
 impl DenialCode {
@@ -114,6 +116,8 @@ impl DenialCode {
                 "API keys cannot be checked at the moment; try again later.", 503, 503),
             Self::PepperUnavailable => row("pepper_unavailable", "Key check unavailable",
                 "This API key cannot be checked: the service lacks a secret that it needs.", 503, 503),
+            Self::RecordDamaged => row("record_damaged", "Key check failed",
+                "This API key cannot be checked: its stored record is damaged; ask its issuer.", 500, 500),
         }
     }
 }

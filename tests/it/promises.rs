@@ -138,6 +138,7 @@ fn p1_default_deny_no_cause_is_answered_with_a_success() {
         Cause::RateLimit,
         Cause::UsesSpent,
         Cause::StoreUnavailable,
+        Cause::RecordDamaged,
     ];
     for cause in causes {
         for policy in [StatusPolicy::Rfc9110, StatusPolicy::Express] {

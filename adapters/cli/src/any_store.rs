@@ -1,10 +1,11 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, Filter, MemoryStore, Page, SpendRequest, SqliteStore, Store, StoreError,
+    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, SpendRequest, SqliteStore, Store,
+    StoreError,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -31,11 +32,11 @@ impl Store for AnyStore {
         each!(self, store => store.find(lookup))
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         each!(self, store => store.lineage(lineage))
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         each!(self, store => store.list(filter, page))
     }
 
@@ -60,7 +61,7 @@ impl Store for AnyStore {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         each!(self, store => store.events(key_id, after, limit))
     }
 

@@ -3,9 +3,10 @@
 use clap::Args;
 use keystile::{Event, KeyId};
 use keystile_serve::EventView;
-use keystile_store::{Store, record};
+use keystile_store::{Store, StoreError, record};
 
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::list::PAGE;
@@ -14,6 +15,7 @@ use crate::{rfc3339, values};
 /// Show the audit log: when keys were issued, rotated, revoked and so on.
 ///
 /// With --json, each event is an object with number, at, kind, key_id, reason and successor.
+/// A damaged event is named as list names a damaged row; its row is the event's number.
 ///
 /// Example:
 ///   keystile events 1AbCdEfGhIjKlMnO
@@ -36,27 +38,31 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     if let Some(id) = &arguments.id {
-        record(&opened.store, id).await?;
+        match record(&opened.store, id).await {
+            // Its events are in other rows.
+            Ok(_) | Err(StoreError::Corrupt(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if !config.json {
         io.line("NUMBER  AT                    EVENT      ID                DETAIL")?;
     }
     let mut after = arguments.after.unwrap_or(0);
+    let mut damage = Damage::default();
     loop {
-        let events = opened
-            .store
-            .events(arguments.id.as_ref(), after, PAGE)
-            .await?;
-        let Some((last, _)) = events.last() else {
+        let id = arguments.id.as_ref();
+        let listed = opened.store.events(id, after, PAGE).await?;
+        let Some(last) = listed.last() else {
             break;
         };
-        after = *last;
-        for (number, event) in &events {
+        after = last;
+        for (number, event) in &listed.events {
             print(*number, event, config.json, io)?;
         }
+        damage.add(listed.damaged);
     }
     opened.note_if_new(io);
-    Ok(Exit::Done)
+    damage.report(config, io)
 }
 
 fn print(number: u64, event: &Event, json: bool, io: &mut Io<'_>) -> Result<(), Failure> {

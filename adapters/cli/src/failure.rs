@@ -13,13 +13,15 @@ pub(crate) enum Exit {
     Done,
     /// A key was denied.
     Denied,
+    /// It did its work, but rows of the store are damaged.
+    Damaged,
 }
 
 impl Exit {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Denied => 1,
+            Self::Denied | Self::Damaged => 1,
         }
     }
 }

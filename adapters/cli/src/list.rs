@@ -6,6 +6,7 @@ use keystile_serve::KeyView;
 use keystile_store::{Filter, Page, Store};
 
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::view::{joined, status_text};
@@ -15,6 +16,9 @@ use crate::{rfc3339, values};
 ///
 /// STATUS is active, retiring (replaced, but still in its overlap), replaced, expired,
 /// suspended or revoked. With --json, each line is one key as an object.
+///
+/// A damaged row is named on standard error, and with --json in a last line, an object with only
+/// "damaged". The exit code is then 1.
 ///
 /// Example:
 ///   keystile list --owner acme
@@ -53,12 +57,13 @@ pub(crate) async fn run(
         io.line(HEADING)?;
     }
     let mut page = Page::first(PAGE);
+    let mut damage = Damage::default();
     while left > 0 {
-        let records = opened.store.list(&filter, page).await?;
-        let Some(last) = records.last() else { break };
-        page = page.after(last.id);
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        for record in records.iter().take(most) {
+        page.limit = PAGE.min(most);
+        let listed = opened.store.list(&filter, page).await?;
+        damage.add(listed.damaged);
+        for record in &listed.records {
             if config.json {
                 io.json(&KeyView::new(record, now))?;
             } else {
@@ -66,9 +71,11 @@ pub(crate) async fn run(
             }
             left = left.saturating_sub(1);
         }
+        let Some(next) = listed.next else { break };
+        page = page.after(next);
     }
     opened.note_if_new(io);
-    Ok(Exit::Done)
+    damage.report(config, io)
 }
 
 const HEADING: &str = "ID                STATUS     EXPIRES               ENV           CLIENT                    PERMISSIONS";

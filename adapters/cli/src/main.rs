@@ -11,6 +11,7 @@ mod arg_errors;
 mod arguments;
 mod backup;
 mod config;
+mod damage;
 mod demo;
 mod duration;
 mod events;

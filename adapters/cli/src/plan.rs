@@ -6,6 +6,7 @@ use keystile_store::{Filter, Page, Store};
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::list::PAGE;
@@ -20,6 +21,8 @@ use crate::{duration, rfc3339};
 /// With --json, each line is an object with key_id, client_name, client_email, action
 /// (notice, rotate or clean_up), at (when the key ends or ended) and lead (for a notice: the
 /// lead time that was reached, such as 7d; send one notice per key and lead).
+///
+/// What is due for a key whose row is damaged is not known: it is named as list does it.
 ///
 /// Example:
 ///   keystile plan --within 30d
@@ -57,18 +60,20 @@ pub(crate) async fn run(
         io.line("ID                ACTION    AT                    CLIENT")?;
     }
     let mut page = Page::first(PAGE);
+    let mut damage = Damage::default();
     loop {
-        let records = opened.store.list(&Filter::default(), page).await?;
-        let Some(last) = records.last() else { break };
-        page = page.after(last.id);
-        for record in &records {
+        let listed = opened.store.list(&Filter::default(), page).await?;
+        damage.add(listed.damaged);
+        for record in &listed.records {
             for due in keystile::plan([record], &policy, now) {
                 print(record, due.action, config.json, io)?;
             }
         }
+        let Some(next) = listed.next else { break };
+        page = page.after(next);
     }
     opened.note_if_new(io);
-    Ok(Exit::Done)
+    damage.report(config, io)
 }
 
 fn print(

@@ -2,17 +2,18 @@
 
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
-use keystile_serve::KeyView;
 use keystile_store::revoke;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
+use crate::suspend::show_outcome;
 use crate::values;
 
 /// Revoke a key permanently: it is refused from now on.
 ///
-/// A key that is already revoked keeps its first reason.
+/// A key that is already revoked keeps its first reason. A key whose row is damaged can be revoked
+/// too: only its status is written.
 ///
 /// Example:
 ///   keystile revoke 1AbCdEfGhIjKlMnO --reason 'found in a public repository'
@@ -41,11 +42,5 @@ pub(crate) async fn run(
     } else {
         "already revoked:"
     };
-    let record = outcome.record();
-    if config.json {
-        io.json(&KeyView::new(record, now))?;
-    } else {
-        io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
-    }
-    Ok(Exit::Done)
+    show_outcome(&outcome, done, now, config, io)
 }

@@ -1,15 +1,17 @@
 //! `keystile suspend` and `keystile resume`: disables a key for a while.
 
 use clap::Args;
-use keystile::{KeyId, KeyRecord, UnixMillis};
-use keystile_serve::KeyView;
+use keystile::{KeyId, UnixMillis};
+use keystile_serve::{DamageView, DamagedKeyView, KeyView};
+use keystile_store::Outcome;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::values;
+use crate::{damage, values};
 
-/// Suspend a key: it is refused until it is resumed. Its expiry does not change.
+/// Suspend a key: it is refused until it is resumed. Its expiry does not change. A key whose row
+/// is damaged can be suspended too; mend the row before you resume it.
 ///
 /// Example:
 ///   keystile suspend 1AbCdEfGhIjKlMnO
@@ -47,7 +49,7 @@ pub(crate) async fn suspend(
     } else {
         "already suspended:"
     };
-    show(outcome.record(), done, now, config, io)
+    show_outcome(&outcome, done, now, config, io)
 }
 
 /// Carries out `keystile resume`.
@@ -64,20 +66,33 @@ pub(crate) async fn resume(
     } else {
         "already active:"
     };
-    show(outcome.record(), done, now, config, io)
+    show_outcome(&outcome, done, now, config, io)
 }
 
-fn show(
-    record: &KeyRecord,
+/// Prints what a verb did to a key. If its row is damaged, only its id and status are known.
+pub(crate) fn show_outcome(
+    outcome: &Outcome,
     done: &str,
     now: UnixMillis,
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    if config.json {
-        io.json(&KeyView::new(record, now))?;
-    } else {
-        io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
+    match outcome {
+        Outcome::Changed(record) | Outcome::Unchanged(record) if config.json => {
+            io.json(&KeyView::new(record, now))?;
+        }
+        Outcome::Changed(record) | Outcome::Unchanged(record) => {
+            io.line(&format!("{done} {}  {}", record.id, record.client_name))?;
+        }
+        Outcome::Damaged { row, .. } => {
+            if config.json {
+                io.json(&DamagedKeyView::new(row, DamageView::new(row)))?;
+            } else {
+                let id = row.key_id.map(|id| id.to_string()).unwrap_or_default();
+                io.line(&format!("{done} {id}"))?;
+            }
+            io.note(&damage::note(row));
+        }
     }
     Ok(Exit::Done)
 }

@@ -8,13 +8,13 @@ use keystile::{
     UnixMillis, Verifier,
 };
 use keystile_serve::DecisionView;
-use keystile_store::{Checked, check};
+use keystile_store::check;
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::key_input::KeyInput;
-use crate::{answer, values};
+use crate::{answer, damage, values};
 
 /// Decide whether keys are allowed. An allowed request counts towards the key's limits.
 ///
@@ -95,11 +95,12 @@ pub(crate) async fn run(
         } else {
             check(&opened.store, &verifier, key, &request, UnixMillis::now()?)
                 .await
-                .map(
-                    |Checked {
-                         decision, record, ..
-                     }| (decision, record),
-                )
+                .map(|checked| {
+                    if let Some(row) = &checked.damage {
+                        io.note(&damage::note(row));
+                    }
+                    (checked.decision, checked.record)
+                })
         };
         // Deny this key, and go on with the others: a caller that reads only the answers must
         // neither see an allow nor attribute an answer to the wrong key.

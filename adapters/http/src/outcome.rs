@@ -133,7 +133,7 @@ pub struct Denied {
     denial: Box<Denial>,
     /// How long until one more invalid key is taken from the address, if it is over the limit.
     invalid_key_wait: Option<Millis>,
-    /// What the store reported, if it is unavailable.
+    /// What the store reported, if it is unavailable or the key's row is damaged.
     failure: Option<Arc<StoreError>>,
 }
 
@@ -177,7 +177,8 @@ impl Denied {
         *self.denial
     }
 
-    /// What the store reported if it is unavailable; for the log.
+    /// What the store reported if it is unavailable, or if the key's row is damaged; for the log.
+    /// Of a damaged row it is there once a minute: see [`Answer::failure`](keystile_store::Answer).
     #[must_use]
     pub fn failure(&self) -> Option<&StoreError> {
         self.failure.as_deref()

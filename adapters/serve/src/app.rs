@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keystile::{Request, Requirement, UnixMillis};
 use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
+use keystile_store::StoreError;
 
 use crate::backend::{Backend, Checker};
 use crate::problem::Problem;
@@ -96,9 +97,15 @@ fn log(route: &'static str, code: &'static str, outcome: &Result<Passed, Denied>
             tracing::debug!(route, code, key_id, "decided");
         }
         Err(denied) => {
-            if let Some(failure) = denied.failure() {
-                let failure = ErrorChain(failure);
-                tracing::warn!(%failure, "the key store is unavailable");
+            match denied.failure() {
+                Some(StoreError::Corrupt(damage)) => {
+                    tracing::error!(%damage, "a row of the key store is damaged");
+                }
+                Some(failure) => {
+                    let failure = ErrorChain(failure);
+                    tracing::warn!(%failure, "the key store is unavailable");
+                }
+                None => {}
             }
             let denial = denied.denial();
             let (cause, key_id) = (denial.cause(), denial.key_id().map(|id| id.as_str()));

@@ -62,6 +62,9 @@ pub(crate) enum Authorized {
     /// came from the client's address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
+    /// The stored record of the key is damaged: `record_damaged`.
+    #[response(status = 500)]
+    Damaged(Problem),
     /// The key store is unavailable, or the service lacks the pepper of the key:
     /// `pepper_unavailable`.
     #[response(status = 503)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use keystile::{
-    Event, Issued, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
-    UnixMillis, Verifier,
+    Issued, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng, UnixMillis,
+    Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Filter, Outcome, Page, Pending, Store, StoreError,
-    record,
+    Answer, Authenticator, AuthenticatorStats, Filter, Listed, ListedEvents, Outcome, Page,
+    Pending, Store, StoreError, record,
 };
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -34,13 +34,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// A small query that checks that the store responds.
     fn ping(&self) -> Soon<'_, ()>;
     fn record<'a>(&'a self, id: &'a KeyId) -> Soon<'a, KeyRecord>;
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Vec<KeyRecord>>;
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Listed>;
     fn events<'a>(
         &'a self,
         id: Option<&'a KeyId>,
         after: u64,
         limit: usize,
-    ) -> Soon<'a, Vec<(u64, Event)>>;
+    ) -> Soon<'a, ListedEvents>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
     fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
@@ -112,7 +112,7 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(record(&**self.store(), id))
     }
 
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Vec<KeyRecord>> {
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Listed> {
         Box::pin(self.store().list(filter, page))
     }
 
@@ -121,7 +121,7 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         id: Option<&'a KeyId>,
         after: u64,
         limit: usize,
-    ) -> Soon<'a, Vec<(u64, Event)>> {
+    ) -> Soon<'a, ListedEvents> {
         Box::pin(self.store().events(id, after, limit))
     }
 

@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use keystile::{KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
 use keystile_http::ResponseHeaders;
-use keystile_store::Filter;
+use keystile_store::{CorruptRow, Filter, StoreError};
 
 use crate::app::App;
 use crate::client::client;
+use crate::damage_view::DamageView;
 use crate::problem::Problem;
 
 /// Permits reading records, events and plans.
@@ -91,6 +92,50 @@ impl Caller {
             Ok(record)
         } else {
             Err(Problem::not_found())
+        }
+    }
+
+    /// Whether the caller may know of a damaged row. If the owner cannot be read, only callers
+    /// that may see all.
+    pub(crate) fn sees_damage(&self, damage: &CorruptRow) -> bool {
+        let is_own = damage.owner.is_some() && self.record.owner == damage.owner;
+        self.has_every_owner() || is_own
+    }
+
+    /// The record if the caller may see it, or the damage of its row, otherwise `not_found`.
+    pub(crate) fn found(
+        &self,
+        found: Result<KeyRecord, StoreError>,
+    ) -> Result<Result<KeyRecord, CorruptRow>, Problem> {
+        match found {
+            Ok(record) => self.seen(record).map(Ok),
+            Err(StoreError::Corrupt(damage)) if self.sees_damage(&damage) => Ok(Err(damage)),
+            Err(StoreError::Corrupt(_)) => Err(Problem::not_found()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The record if the caller may see it. If its row is damaged, the problem says where.
+    pub(crate) fn readable(
+        &self,
+        found: Result<KeyRecord, StoreError>,
+    ) -> Result<KeyRecord, Problem> {
+        let found = self.found(found)?;
+        found.map_err(|damage| Problem::damaged(&damage, self.has_every_owner()))
+    }
+
+    /// The damaged rows that the caller may know of.
+    pub(crate) fn damage(&self, rows: &[CorruptRow]) -> Vec<DamageView> {
+        let seen = rows.iter().filter(|row| self.sees_damage(row));
+        seen.map(|row| self.damage_view(row)).collect()
+    }
+
+    /// A damaged row, without its number if the caller may not see all rows.
+    pub(crate) fn damage_view(&self, row: &CorruptRow) -> DamageView {
+        let view = DamageView::new(row);
+        match self.has_every_owner() {
+            true => view,
+            false => view.without_row(),
         }
     }
 

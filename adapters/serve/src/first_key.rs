@@ -22,7 +22,8 @@ const TRIES_MAX: u32 = 64;
 ///
 /// # Errors
 /// Those of the store, and those of [`issue`]; [`StoreError::Stale`] if other keys were
-/// issued or changed during each of many tries.
+/// issued or changed during each of many tries; [`StoreError::Corrupt`] if no such key is found,
+/// and a row that cannot be read may be one.
 pub async fn first_admin_key<S: Store>(
     store: &S,
     format: &KeyFormat,
@@ -71,7 +72,8 @@ impl ProposedAdminKey {
     /// Issues a key; `None` if the store has, or ever had, one that may write keys.
     ///
     /// # Errors
-    /// Those of the store, and those of [`issue`].
+    /// Those of the store, and those of [`issue`]; [`StoreError::Corrupt`] if no such key is
+    /// found, and a row that cannot be read may be one.
     pub async fn new<S: Store>(
         store: &S,
         format: &KeyFormat,
@@ -118,18 +120,21 @@ fn request() -> Result<IssueRequest, Error> {
     Ok(request.never_expires())
 }
 
-/// Whether any key may write keys, whatever its status.
+/// Whether any key may write keys, whatever its status. A row that cannot be read may be one: if
+/// no other is found, the damage of the first such row is the error.
 async fn has_admin<S: Store>(store: &S) -> Result<bool, StoreError> {
     let may_write = |record: &KeyRecord| record.permissions.grants(WRITE);
     let mut page = Page::first(PAGE);
+    let mut damage = None;
     loop {
-        let records = store.list(&Filter::default(), page).await?;
-        if records.iter().any(may_write) {
+        let listed = store.list(&Filter::default(), page).await?;
+        if listed.records.iter().any(may_write) {
             return Ok(true);
         }
-        match records.last() {
-            Some(last) => page = page.after(last.id),
-            None => return Ok(false),
+        damage = damage.or(listed.damaged.into_iter().next());
+        match listed.next {
+            Some(next) => page = page.after(next),
+            None => return damage.map_or(Ok(false), |row| Err(StoreError::Corrupt(row))),
         }
     }
 }

@@ -36,6 +36,7 @@ mod authorize;
 mod backend;
 mod caller;
 mod client;
+mod damage_view;
 mod decision_view;
 mod extract;
 mod first_key;
@@ -53,6 +54,7 @@ mod text;
 mod verify;
 mod view;
 
+pub use damage_view::{DamageView, DamagedKeyView};
 pub use decision_view::DecisionView;
 pub use first_key::{ProposedAdminKey, first_admin_key};
 pub use rfc3339::rfc3339;

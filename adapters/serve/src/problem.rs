@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keystile::ErrorKind;
 use keystile_http::ErrorChain;
-use keystile_store::StoreError;
+use keystile_store::{CorruptRow, StoreError};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -81,6 +81,24 @@ impl Problem {
         )
     }
 
+    /// The stored record of a key cannot be read. The number of its row is only for callers that
+    /// may see all rows: it tells how many there are.
+    pub(crate) fn damaged(damage: &CorruptRow, has_every_owner: bool) -> Self {
+        let place = match has_every_owner {
+            true => format!("row {}, ", damage.row),
+            false => String::new(),
+        };
+        let (column, expected) = (damage.column, damage.expected);
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Key record damaged",
+            "record_damaged",
+            format!(
+                "The stored record cannot be read: {place}column {column}: expected {expected}."
+            ),
+        )
+    }
+
     pub(crate) fn unavailable(message: &'static str) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -119,6 +137,10 @@ impl From<StoreError> for Problem {
                 "The key was modified concurrently; try again.",
             ),
             StoreError::OutOfRange => Self::invalid(error.to_string()),
+            StoreError::Corrupt(damage) => {
+                tracing::error!(%damage, "a row of the key store is damaged");
+                Self::damaged(&damage, false)
+            }
             other => {
                 tracing::error!(failure = %ErrorChain(&other), "the store failed");
                 Self::unavailable("The key store is unavailable; try again later.")
@@ -154,6 +176,9 @@ pub(crate) enum BadInput {
     /// A value is not valid; the message states what was expected.
     #[response(status = 422)]
     Invalid(Problem),
+    /// The stored record of a key is damaged: `record_damaged`.
+    #[response(status = 500)]
+    Damaged(Problem),
     /// The key store is unavailable, the request timed out, or the service lacks the pepper of
     /// the key: `pepper_unavailable`.
     #[response(status = 503)]
@@ -180,6 +205,9 @@ pub(crate) enum Guarded {
     /// such keys came from its address: `too_many_invalid_keys`.
     #[response(status = 429)]
     Limited(Problem),
+    /// The stored record of a key is damaged: `record_damaged`.
+    #[response(status = 500)]
+    Damaged(Problem),
     /// The key store is unavailable, the request timed out, or the service lacks the pepper of
     /// the key: `pepper_unavailable`.
     #[response(status = 503)]

@@ -5,14 +5,11 @@ use keystile::UnixMillis;
 
 /// An instant in UTC as RFC 3339, always with milliseconds, as the JSON views have it.
 ///
-/// The calendar has no last day of the year 9999, so that every instant exists in every time
-/// zone: an instant on that day is `@` and its milliseconds since 1970.
-///
 /// ```
 /// use keystile::UnixMillis;
 /// use keystile_serve::rfc3339;
 /// assert_eq!(rfc3339(UnixMillis::new(1_790_000_000_000)?), "2026-09-21T14:13:20.000Z");
-/// assert_eq!(rfc3339(UnixMillis::MAX), "@253402300799999ms");
+/// assert_eq!(rfc3339(UnixMillis::MAX), "9999-12-31T23:59:59.999Z");
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[must_use]
@@ -21,7 +18,47 @@ pub fn rfc3339(instant: UnixMillis) -> String {
         .ok()
         .and_then(|millis| Timestamp::from_millisecond(millis).ok());
     time.map_or_else(
-        || format!("@{}ms", instant.get()),
+        || on_the_last_days(instant.get()),
         |time| format!("{time:.3}"),
     )
+}
+
+/// The calendar ends on 30 December 9999 at 22:00, so that each of its instants exists in every
+/// time zone.
+fn on_the_last_days(millis: u64) -> String {
+    /// 31 December 9999, in days since 1970.
+    const LAST_DAY: u64 = 2_932_896;
+    let date = match millis.div_euclid(86_400_000) {
+        LAST_DAY => "9999-12-31",
+        _ => "9999-12-30",
+    };
+    let in_day = millis.rem_euclid(86_400_000);
+    let (seconds, millis) = (in_day.div_euclid(1_000), in_day.rem_euclid(1_000));
+    let (minutes, second) = (seconds.div_euclid(60), seconds.rem_euclid(60));
+    let (hour, minute) = (minutes.div_euclid(60), minutes.rem_euclid(60));
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the first and the last instant of the two days, and of those around the calendar's end.
+    #[test]
+    fn the_last_days_are_spelled() {
+        let last = UnixMillis::MAX.get();
+        for (before_the_end, expected) in [
+            (0, "9999-12-31T23:59:59.999Z"),
+            (86_399_999, "9999-12-31T00:00:00.000Z"),
+            (86_400_000, "9999-12-30T23:59:59.999Z"),
+            (93_598_999, "9999-12-30T22:00:01.000Z"),
+            (93_599_999, "9999-12-30T22:00:00.000Z"),
+            (93_600_000, "9999-12-30T21:59:59.999Z"),
+            (172_799_999, "9999-12-30T00:00:00.000Z"),
+            (172_800_000, "9999-12-29T23:59:59.999Z"),
+        ] {
+            let instant = UnixMillis::new(last - before_the_end).unwrap();
+            assert_eq!(rfc3339(instant), expected);
+        }
+    }
 }

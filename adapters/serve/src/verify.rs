@@ -78,7 +78,9 @@ pub(crate) async fn verify(
         Err(denied)
             if matches!(
                 denied.denial().code(),
-                DenialCode::StoreUnavailable | DenialCode::PepperUnavailable
+                DenialCode::StoreUnavailable
+                    | DenialCode::PepperUnavailable
+                    | DenialCode::RecordDamaged
             ) =>
         {
             return Ok(app.reject(&denied, None));

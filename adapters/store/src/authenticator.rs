@@ -2,6 +2,7 @@
 
 mod builder;
 mod check;
+mod damage_log;
 mod flush;
 mod maintenance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -22,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::damage_log::DamageLog;
 use self::flush::PendingUses;
 use self::maintenance::InFlight;
 use self::singleflight::Group;
@@ -37,6 +39,7 @@ pub use self::builder::AuthenticatorBuilder;
 /// - Requests that wait for the same key share one fetch.
 /// - While the store is down, cached records are used until their TTL is over; all other
 ///   requests are denied as [`Cause::StoreUnavailable`].
+/// - If the row of a key is damaged, its requests are denied as [`Cause::RecordDamaged`].
 /// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
 ///   return. A change that another process writes is in force within about a second, by
 ///   the store's events, and at the latest when the record's TTL is over. In SQLite and
@@ -125,7 +128,9 @@ pub struct Answer {
     /// The key's record, if the request is allowed. Its last use and its remaining uses are
     /// as they were when it was read.
     pub record: Option<Arc<KeyRecord>>,
-    /// What the store reported, if it is unavailable; for the log.
+    /// What the store reported, if it is unavailable; for the log. If the key's row is damaged,
+    /// it is [`StoreError::Corrupt`] for the first denial of the row in each minute, so that the
+    /// log has one line of it and not one of each request.
     pub failure: Option<Arc<StoreError>>,
 }
 
@@ -213,6 +218,7 @@ struct Shared<S> {
     fetches: Group<S>,
     uses: PendingUses,
     in_flight: InFlight,
+    damage_log: DamageLog,
     position: Position,
     store_timeout: Duration,
     stopped: AtomicBool,
@@ -242,7 +248,13 @@ impl<S: Store + 'static> Authenticator<S> {
         }
         match shared.check(credential, request, now).await {
             Ok(answer) => answer,
-            Err(failure) => Answer::unavailable(Some(failure)),
+            Err(failure) => match &*failure {
+                StoreError::Corrupt(row) => {
+                    let is_due = shared.damage_log.is_due(row);
+                    Answer::damaged(is_due.then_some(failure))
+                }
+                _ => Answer::unavailable(Some(failure)),
+            },
         }
     }
 
@@ -354,6 +366,13 @@ impl Answer {
         Self {
             failure,
             ..Self::denied(Denial::new(Cause::StoreUnavailable))
+        }
+    }
+
+    fn damaged(failure: Option<Arc<StoreError>>) -> Self {
+        Self {
+            failure,
+            ..Self::denied(Denial::new(Cause::RecordDamaged))
         }
     }
 }

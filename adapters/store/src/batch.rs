@@ -1,6 +1,6 @@
 //! Changes of records that a store writes together.
 
-use keystile::{Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, UnixMillis};
+use keystile::{Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis};
 
 use crate::error::StoreError;
 
@@ -32,7 +32,7 @@ pub struct Batch {
     pub inserts: Vec<KeyRecord>,
     /// Changed records, each with the version after the stored one.
     pub updates: Vec<KeyRecord>,
-    /// Changes of single fields that the use of a key brought about.
+    /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
@@ -41,8 +41,9 @@ pub struct Batch {
     pub last_event: Option<u64>,
 }
 
-/// A change of one field that the use of a key brought about, made on the version before its
-/// own. A store writes this field and the version; all others stay as they are stored.
+/// A change of one field, made on the version before its own: one that the use of a key
+/// brought about, or one of a row that cannot be read. A store writes this field and the
+/// version; all others stay as they are stored.
 ///
 /// ```
 /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
@@ -60,7 +61,7 @@ pub struct Batch {
 /// assert_eq!((stored.overlap_until, stored.owner.as_deref()), (Some(now), Some("tenant-7")));
 /// # Ok::<(), keystile::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Upkeep {
     /// The key.
@@ -78,7 +79,7 @@ pub struct Upkeep {
 ///
 /// assert_eq!(UpkeepField::OverlapUntil(None).name(), "overlap_until");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpkeepField {
     /// The digest, under the current pepper.
@@ -87,6 +88,15 @@ pub enum UpkeepField {
     OverlapUntil(Option<UnixMillis>),
     /// The key that ends when this one is first used.
     EndsAtFirstUse(Option<KeyId>),
+    /// The key is suspended.
+    Suspended,
+    /// The key is revoked.
+    Revoked {
+        /// When.
+        at: UnixMillis,
+        /// Why.
+        reason: Box<str>,
+    },
 }
 
 impl Batch {
@@ -209,13 +219,35 @@ impl Upkeep {
     }
 
     /// Changes this field of a record, and its version.
-    pub const fn apply(&self, record: &mut KeyRecord) {
+    pub fn apply(&self, record: &mut KeyRecord) {
         record.version = self.version;
-        match self.field {
-            UpkeepField::Digest(digest) => record.digest = digest,
-            UpkeepField::OverlapUntil(end) => record.overlap_until = end,
-            UpkeepField::EndsAtFirstUse(key) => record.ends_at_first_use = key,
+        match &self.field {
+            UpkeepField::Digest(digest) => record.digest = *digest,
+            UpkeepField::OverlapUntil(end) => record.overlap_until = *end,
+            UpkeepField::EndsAtFirstUse(key) => record.ends_at_first_use = *key,
+            UpkeepField::Suspended => record.status = Status::Suspended,
+            UpkeepField::Revoked { at, reason } => {
+                record.status = Status::Revoked {
+                    at: *at,
+                    reason: reason.clone(),
+                };
+            }
         }
+    }
+
+    /// The status of a changed record, if that is one that ends or suspends it: upkeep never
+    /// resumes a key.
+    #[must_use]
+    pub fn status(record: &KeyRecord) -> Option<Self> {
+        let field = match &record.status {
+            Status::Suspended => UpkeepField::Suspended,
+            Status::Revoked { at, reason } => UpkeepField::Revoked {
+                at: *at,
+                reason: reason.clone(),
+            },
+            _ => return None,
+        };
+        Some(Self::of(record, field))
     }
 
     const fn of(record: &KeyRecord, field: UpkeepField) -> Self {
@@ -235,6 +267,7 @@ impl UpkeepField {
             Self::Digest(_) => "digest",
             Self::OverlapUntil(_) => "overlap_until",
             Self::EndsAtFirstUse(_) => "ends_at_first_use",
+            Self::Suspended | Self::Revoked { .. } => "status",
         }
     }
 }

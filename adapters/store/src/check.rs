@@ -1,12 +1,13 @@
 //! Checks a presented key against a store: find, decide, spend.
 
 use keystile::{
-    Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
+    Cause, Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
     UnixMillis, Usage, Verifier, end_overlap, expire, rehash, verify,
 };
 
 use crate::batch::{Batch, Upkeep};
-use crate::error::StoreError;
+use crate::damaged;
+use crate::error::{CorruptRow, StoreError};
 use crate::store::{SpendRequest, Store};
 use crate::verbs::TRIES_MAX;
 
@@ -45,6 +46,9 @@ pub struct Checked {
     pub decision: Decision,
     /// The key's record if its secret was verified; otherwise nothing about it is disclosed.
     pub record: Option<KeyRecord>,
+    /// Where the key's row is damaged, if the decision is a denial with
+    /// [`Cause::RecordDamaged`]; for the log.
+    pub damage: Option<CorruptRow>,
 }
 
 /// Checks a presented key, and spends what an allowed request costs.
@@ -58,9 +62,12 @@ pub struct Checked {
 /// use, renews an outdated digest, and records the last use, at most once a minute. If one of
 /// these fails, the decision stays as it is, and the key's next use tries again.
 ///
+/// If the row of the key cannot be read, the decision is a denial, and
+/// [`damage`](Checked::damage) names it.
+///
 /// # Errors
-/// [`StoreError::Unavailable`] or [`StoreError::Corrupt`], which never allow the request:
-/// answer it with a denial for [`StoreUnavailable`](keystile::Cause::StoreUnavailable).
+/// [`StoreError::Unavailable`], which never allows the request: answer it with a denial for
+/// [`StoreUnavailable`](keystile::Cause::StoreUnavailable).
 /// [`StoreError::Stale`] if other requests changed the usage at each of many tries.
 pub async fn check<S: Store + ?Sized>(
     store: &S,
@@ -75,9 +82,18 @@ pub async fn check<S: Store + ?Sized>(
     };
     let lookup = verifier.lookup(&key);
     for _ in 0..TRIES_MAX {
-        let found = store.find(&lookup).await?;
+        let found = match store.find(&lookup).await {
+            Err(StoreError::Corrupt(row)) => return Ok(Checked::damaged(row)),
+            found => found?,
+        };
         let before = match &found {
-            Some(record) if is_counted(record) => store.usage(&record.lineage).await?,
+            Some(record) if is_counted(record) => match store.usage(&record.lineage).await {
+                Err(StoreError::Corrupt(row)) => {
+                    let key_id = Some(record.id);
+                    return Ok(Checked::damaged(CorruptRow { key_id, ..row }));
+                }
+                usage => usage?,
+            },
             _ => Usage::default(),
         };
         let mut after = before;
@@ -107,6 +123,7 @@ pub async fn check<S: Store + ?Sized>(
         return Ok(Checked {
             decision,
             record: Some(record),
+            damage: None,
         });
     }
     Err(StoreError::Stale)
@@ -118,6 +135,15 @@ impl Checked {
         Self {
             decision: Decision::Deny(denial),
             record: found.filter(|_| proved),
+            damage: None,
+        }
+    }
+
+    const fn damaged(row: CorruptRow) -> Self {
+        Self {
+            decision: Decision::Deny(Denial::new(Cause::RecordDamaged)),
+            record: None,
+            damage: Some(row),
         }
     }
 }
@@ -134,7 +160,15 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let mut batch = Batch::new();
-    let used = match store.find(&Lookup::Id(*predecessor)).await? {
+    let found = match store.find(&Lookup::Id(*predecessor)).await {
+        // It is refused as it is, and must not be valid again when its row is mended.
+        Err(StoreError::Corrupt(row)) => {
+            damaged::end_overlap(&mut batch, &row, now)?;
+            None
+        }
+        found => found?,
+    };
+    let used = match found {
         Some(old) => {
             let Some([ended, used]) = end_overlap(&old, record, now) else {
                 return Ok(());
@@ -143,7 +177,8 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
             batch.upkeep.push(Upkeep::overlap_until(&ended));
             used
         }
-        // Its row was deleted: there is nothing to end, and later uses need not try again.
+        // There is no more to end than that, and later uses need not try again. The row may
+        // have been deleted.
         None => {
             let mut used = record.clone();
             used.ends_at_first_use = None;

@@ -1,6 +1,8 @@
 //! Records, upkeep and events as columns, whose values are text for every database.
 
-use keystile::{Digest, DigestKind, Environment, Event, KeyId, KeyRecord, Status, TemplateName};
+use keystile::{
+    Digest, DigestKind, Environment, Event, KeyId, KeyRecord, Status, TemplateName, UnixMillis,
+};
 
 use crate::batch::{Upkeep, UpkeepField};
 use crate::error::StoreError;
@@ -113,11 +115,23 @@ pub(crate) fn of_record(record: &KeyRecord) -> Result<Vec<Option<String>>, Store
 
 /// The columns that upkeep writes, and their values.
 pub(crate) fn of_upkeep(upkeep: &Upkeep) -> Result<Vec<Option<String>>, StoreError> {
-    Ok(match upkeep.field {
-        UpkeepField::Digest(new) => of_digest(&new)?.into(),
+    Ok(match &upkeep.field {
+        UpkeepField::Digest(new) => of_digest(new)?.into(),
         UpkeepField::OverlapUntil(end) => vec![end.map(instant::format)],
-        UpkeepField::EndsAtFirstUse(key) => vec![of_id(key)],
+        UpkeepField::EndsAtFirstUse(key) => vec![of_id(*key)],
+        UpkeepField::Suspended => of_status("suspended", None),
+        UpkeepField::Revoked { at, reason } => of_status("revoked", Some((*at, reason))),
     })
+}
+
+/// The values of the columns of a status other than active.
+fn of_status(name: &str, revoked: Option<(UnixMillis, &str)>) -> Vec<Option<String>> {
+    vec![
+        Some(name.to_owned()),
+        Some("0".to_owned()),
+        revoked.map(|(at, _)| instant::format(at)),
+        revoked.map(|(_, reason)| reason.to_owned()),
+    ]
 }
 
 /// The values of [`EVENT`].

@@ -3,6 +3,8 @@
 use core::error::Error as StdError;
 use core::fmt;
 
+use keystile::KeyId;
+
 /// Why a store operation failed. Its messages contain no key and no digest.
 ///
 /// ```
@@ -19,6 +21,7 @@ use core::fmt;
 ///         StoreError::NotFound => 404,
 ///         StoreError::Stale | StoreError::Duplicate => 409,
 ///         StoreError::Refused(_) => 422,
+///         StoreError::Corrupt(_) => 500,
 ///         _ => 503,
 ///     }
 /// }
@@ -50,7 +53,8 @@ pub enum StoreError {
     /// There is no such key.
     #[error("there is no such key")]
     NotFound,
-    /// A stored row is not a valid record. It is never read as a record that grants more.
+    /// A stored row is not a valid record. It is never read as a record that grants more; the
+    /// response to a request with its key is then 500.
     #[error("a stored row is damaged: {0}")]
     Corrupt(CorruptRow),
     /// A number is beyond what stores can keep: a version of 0, or a count past `i64::MAX`.
@@ -173,7 +177,7 @@ impl StoreError {
 /// let Err(StoreError::Corrupt(row)) = record(&store, &issued.record.id).await else {
 ///     panic!("an environment is lower case letters and digits");
 /// };
-/// assert_eq!((row.row, row.column), (1, "environment"));
+/// assert_eq!((row.row, row.key_id, row.column), (1, Some(issued.record.id), "environment"));
 /// assert!(!row.to_string().contains("Live!"), "only what was expected");
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -184,18 +188,42 @@ impl StoreError {
 pub struct CorruptRow {
     /// The row's number in its table.
     pub row: i64,
+    /// The key, if its id can be read.
+    pub key_id: Option<KeyId>,
     /// The column.
     pub column: &'static str,
     /// What was expected in it.
     pub expected: &'static str,
+    /// The key's owner, if that can be read: who may see the key may know of the damage.
+    pub owner: Option<Box<str>>,
+    /// The name of the key's status, if that can be read; it may be the damage.
+    pub status: Option<&'static str>,
+    /// The key's version, if that can be read. With it, the key can be revoked and suspended.
+    pub version: Option<u64>,
+}
+
+impl CorruptRow {
+    /// Damage in a row of which nothing else is known.
+    #[must_use]
+    pub const fn new(row: i64, column: &'static str, expected: &'static str) -> Self {
+        Self {
+            row,
+            key_id: None,
+            column,
+            expected,
+            owner: None,
+            status: None,
+            version: None,
+        }
+    }
 }
 
 impl fmt::Display for CorruptRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "row {}, column {}: expected {}",
-            self.row, self.column, self.expected
-        )
+        write!(f, "row {}", self.row)?;
+        if let Some(id) = &self.key_id {
+            write!(f, ", key {id}")?;
+        }
+        write!(f, ", column {}: expected {}", self.column, self.expected)
     }
 }

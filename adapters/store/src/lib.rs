@@ -43,9 +43,13 @@
 //! A change and its audit event are written together or not at all. A change that is based
 //! on an older record fails, and nothing undoes a revocation. Usage is replaced only if it is
 //! still the usage of the decision, so that concurrent clients share a limit and do not
-//! multiply it. A store that fails, or holds a row that cannot be read, returns an error and
-//! never a decision: answer such a request with
-//! [`Cause::StoreUnavailable`](keystile::Cause::StoreUnavailable).
+//! multiply it.
+//!
+//! If the store fails, a check returns an error: answer the request with
+//! [`Cause::StoreUnavailable`](keystile::Cause::StoreUnavailable). If the key's row cannot be
+//! read, the decision is a denial with [`Cause::RecordDamaged`](keystile::Cause::RecordDamaged).
+//! One damaged row costs one row: lists go on and name it, and it can be revoked and suspended
+//! by the key's id.
 //!
 //! Test a custom implementation with the `conformance` module.
 //!
@@ -73,6 +77,7 @@ mod check;
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod damaged;
 mod error;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
@@ -100,7 +105,7 @@ pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, Authenticat
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
-pub use list::{Filter, PAGE_MAX, Page};
+pub use list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};

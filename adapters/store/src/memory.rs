@@ -7,7 +7,7 @@ use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
 
 /// A store in memory. Its records are lost when it is dropped.
@@ -67,6 +67,15 @@ struct State {
 impl State {
     fn by_id(&self, id: &KeyId) -> Option<&KeyRecord> {
         self.by_id.get(id).and_then(|&at| self.records.get(at))
+    }
+
+    /// The position after the one that a cursor names.
+    fn after(&self, cursor: &Cursor) -> Option<usize> {
+        let at = match cursor.row() {
+            Some(row) => usize::try_from(row).ok(),
+            None => cursor.key_id().and_then(|id| self.by_id.get(id).copied()),
+        };
+        at.map(|at| at.saturating_add(1))
     }
 
     /// The record as a reader gets it, with the current remaining uses.
@@ -195,31 +204,32 @@ impl Store for MemoryStore {
         Ok(found.map(|record| state.with_usage(record)))
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let state = self.state();
         let members = state
             .records
             .iter()
             .filter(|record| record.lineage == *lineage);
-        Ok(members.map(|record| state.with_usage(record)).collect())
+        let members = members.map(|record| state.with_usage(record)).collect();
+        Ok(Listed::of(members, None))
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let state = self.state();
         let start = match page.after {
             None => 0,
-            Some(id) => state
-                .by_id
-                .get(&id)
-                .ok_or(StoreError::NotFound)?
-                .saturating_add(1),
+            Some(cursor) => state.after(&cursor).ok_or(StoreError::NotFound)?,
         };
-        let rest = state.records.iter().skip(start);
-        let listed = rest.filter(|record| filter.shows(record));
-        Ok(listed
-            .take(page.limit.min(PAGE_MAX))
-            .map(|record| state.with_usage(record))
-            .collect())
+        let limit = page.limit.min(PAGE_MAX);
+        let numbered = (0_i64..).zip(&state.records).skip(start);
+        let shown: Vec<_> = numbered
+            .filter(|(_, record)| filter.shows(record))
+            .take(limit)
+            .collect();
+        let last = shown.last().filter(|_| shown.len() == limit);
+        let next = last.map(|(row, record)| Cursor::new(*row, Some(record.id)));
+        let records = shown.iter().map(|(_, record)| state.with_usage(record));
+        Ok(Listed::of(records.collect(), next))
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -272,7 +282,7 @@ impl Store for MemoryStore {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         let state = self.state();
         let numbered = (1..).zip(&state.events);
         let matching = numbered.filter(|(number, event)| {
@@ -280,9 +290,8 @@ impl Store for MemoryStore {
                 && key_id.is_none_or(|id| event.key_id == Some(*id) || event.successor == Some(*id))
         });
         let page = matching.take(limit.min(PAGE_MAX));
-        Ok(page
-            .map(|(number, event)| (number, event.clone()))
-            .collect())
+        let page = page.map(|(number, event)| (number, event.clone()));
+        Ok(ListedEvents::of(page.collect()))
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

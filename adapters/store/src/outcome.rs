@@ -1,8 +1,10 @@
 //! What a verb did: it changed the record, or there was nothing to change.
 
-use keystile::KeyRecord;
+use keystile::{KeyId, KeyRecord};
 
-/// The record of a key after a verb, and whether the verb changed it. In both cases the key
+use crate::error::CorruptRow;
+
+/// The record of a key after a verb, and whether the verb changed it. In each case the key
 /// has the requested status.
 ///
 /// ```
@@ -22,39 +24,73 @@ use keystile::KeyRecord;
 /// let first = revoke(&store, &issued.record.id, "leaked", now).await?;
 /// assert!(first.is_changed());
 /// let again = revoke(&store, &issued.record.id, "another reason", now).await?;
-/// assert!(matches!(again, Outcome::Unchanged(record) if record == *first.record()));
+/// assert!(matches!(&again, Outcome::Unchanged(record) if Some(record) == first.record()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth outcome")]
 pub enum Outcome {
     /// The record was changed, and an event was written.
     Changed(KeyRecord),
     /// The key already had the requested status; nothing was written.
     Unchanged(KeyRecord),
+    /// The row cannot be read, and so the key is refused in any case.
+    Damaged {
+        /// Where it is damaged. It has the key's id, and its status and version from now on.
+        row: CorruptRow,
+        /// Whether the status was changed, and an event written.
+        is_changed: bool,
+    },
 }
 
 impl Outcome {
-    /// The record as it is now.
+    /// The record as it is now, unless its row cannot be read.
     #[must_use]
-    pub const fn record(&self) -> &KeyRecord {
+    pub const fn record(&self) -> Option<&KeyRecord> {
         match self {
-            Self::Changed(record) | Self::Unchanged(record) => record,
+            Self::Changed(record) | Self::Unchanged(record) => Some(record),
+            Self::Damaged { .. } => None,
         }
     }
 
-    /// The record as it is now.
+    /// The record as it is now, unless its row cannot be read.
     #[must_use]
-    pub fn into_record(self) -> KeyRecord {
+    pub fn into_record(self) -> Option<KeyRecord> {
         match self {
-            Self::Changed(record) | Self::Unchanged(record) => record,
+            Self::Changed(record) | Self::Unchanged(record) => Some(record),
+            Self::Damaged { .. } => None,
         }
     }
 
-    /// Whether the record was changed.
+    /// Where the row is damaged, if it cannot be read.
+    #[must_use]
+    pub const fn damage(&self) -> Option<&CorruptRow> {
+        match self {
+            Self::Changed(_) | Self::Unchanged(_) => None,
+            Self::Damaged { row, .. } => Some(row),
+        }
+    }
+
+    /// The key, and its version from now on.
+    #[must_use]
+    pub const fn version(&self) -> Option<(KeyId, u64)> {
+        match self {
+            Self::Changed(record) | Self::Unchanged(record) => Some((record.id, record.version)),
+            Self::Damaged { row, .. } => match (row.key_id, row.version) {
+                (Some(id), Some(version)) => Some((id, version)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether the key was changed.
     #[must_use]
     pub const fn is_changed(&self) -> bool {
-        matches!(self, Self::Changed(_))
+        match self {
+            Self::Changed(_) => true,
+            Self::Unchanged(_) => false,
+            Self::Damaged { is_changed, .. } => *is_changed,
+        }
     }
 }

@@ -41,8 +41,8 @@ pub struct MissingPepper {
 /// [`PepperUnavailable`](keystile::Cause::PepperUnavailable), and opaque keys even as not
 /// known.
 ///
-/// Keys that were revoked or have ended at `now` need no pepper. If none is missing, no
-/// record is read.
+/// Keys that were revoked or have ended at `now` need no pepper, and neither do damaged rows,
+/// which are not checked. If none is missing, no record is read.
 ///
 /// # Errors
 /// Those of the store.
@@ -59,16 +59,17 @@ pub async fn missing_peppers<S: Store + ?Sized>(
     let mut missing = BTreeMap::new();
     let mut page = Page::first(PAGE_MAX);
     loop {
-        let records = store.list(&Filter::default(), page).await?;
-        let Some(last) = records.last() else { break };
-        page = page.after(last.id);
-        let live = records
+        let listed = store.list(&Filter::default(), page).await?;
+        let live = listed
+            .records
             .iter()
             .filter(|record| record.ends_at().is_none_or(|end| now < end));
         for version in live.filter_map(pepper_of).filter(is_missing) {
             let keys: &mut u64 = missing.entry(version).or_default();
             *keys = keys.saturating_add(1);
         }
+        let Some(next) = listed.next else { break };
+        page = page.after(next);
     }
     let missing = missing.into_iter();
     Ok(missing

@@ -20,7 +20,7 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -30,7 +30,7 @@ use self::fault::Fault;
 use self::target::Target;
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, Page};
+use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
@@ -194,13 +194,13 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let lineage = *lineage;
         self.run(async move |client| read::lineage(client, &lineage).await)
             .await
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
         self.run(async move |client| read::list(client, &filter, page).await)
             .await
@@ -236,7 +236,7 @@ impl Store for PostgresStore {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         let key_id = key_id.copied();
         self.run(async move |client| read::events(client, key_id.as_ref(), after, limit).await)
             .await

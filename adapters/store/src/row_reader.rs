@@ -36,11 +36,7 @@ pub(crate) trait RowReader: Sized {
     }
 
     fn corrupt(&self, column: &'static str, expected: &'static str) -> StoreError {
-        StoreError::Corrupt(CorruptRow {
-            row: self.row(),
-            column,
-            expected,
-        })
+        StoreError::Corrupt(CorruptRow::new(self.row(), column, expected))
     }
 
     fn required<T>(
@@ -130,8 +126,22 @@ pub(crate) trait RowReader: Sized {
         }
     }
 
-    /// The record in a row that is joined with its lineage's usage.
+    /// The record in a row that is joined with its lineage's usage. An error about the row has
+    /// what can be read of it without the damaged column.
     fn record(&self) -> Result<KeyRecord, StoreError> {
+        self.whole_record().map_err(|error| match error {
+            StoreError::Corrupt(damaged) => StoreError::Corrupt(CorruptRow {
+                key_id: self.parsed("key_id").ok().flatten(),
+                owner: self.text("owner").ok().flatten().map(Into::into),
+                status: self.text("status").ok().flatten().and_then(status_name),
+                version: self.count("version").ok().flatten(),
+                ..damaged
+            }),
+            other => other,
+        })
+    }
+
+    fn whole_record(&self) -> Result<KeyRecord, StoreError> {
         let digest = self.digest()?;
         let mut record = KeyRecord::new(
             self.required("key_id", self.parsed("key_id"))?,
@@ -167,7 +177,7 @@ pub(crate) trait RowReader: Sized {
         record.version = self.required("version", self.count("version"))?;
         record
             .check()
-            .map_err(|error| self.corrupt("any", error.message()))?;
+            .map_err(|error| self.corrupt(column_of(error.message()), error.message()))?;
         Ok(record)
     }
 
@@ -192,6 +202,28 @@ pub(crate) trait RowReader: Sized {
             .collect();
         Ok(event)
     }
+}
+
+/// The column that a message of [`KeyRecord::check`] is about.
+fn column_of(message: &str) -> &'static str {
+    let columns = [
+        ("a client name", "client_name"),
+        ("an e-mail address", "client_email"),
+        ("an owner", "owner"),
+        ("a key prefix", "key_prefix"),
+        ("metadata", "metadata"),
+        ("a reason", "revoke_reason"),
+        ("overlap_until", "overlap_until"),
+    ];
+    let found = columns
+        .iter()
+        .find(|(subject, _)| message.starts_with(subject));
+    found.map_or("replaced_by", |(_, column)| column)
+}
+
+fn status_name(text: &str) -> Option<&'static str> {
+    let names = ["active", "suspended", "revoked"];
+    names.into_iter().find(|name| *name == text)
 }
 
 /// The key of an event of more keys than have events of their own.

@@ -18,14 +18,14 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
 pub use self::restore::{RestoreOptions, Restored};
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, Page};
+use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
 
 /// A store in a SQLite file, which several processes may use at once.
@@ -45,7 +45,7 @@ use crate::store::{SpendRequest, Store};
 /// let store = SqliteStore::open(&path)?;
 /// assert!(store.list(&Filter::default(), Page::first(10)).await.is_err(), "no tables yet");
 /// store.migrate().await?;
-/// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
+/// assert!(store.list(&Filter::default(), Page::first(10)).await?.records.is_empty());
 /// # Ok::<(), keystile_store::StoreError>(())
 /// # }).unwrap();
 /// ```
@@ -151,14 +151,14 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let lineage = *lineage;
         self.connections
             .read(move |connection| read::lineage(connection, &lineage))
             .await
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
         self.connections
             .read(move |connection| read::list(connection, &filter, page))
@@ -202,7 +202,7 @@ impl Store for SqliteStore {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         let key_id = key_id.copied();
         let work = move |connection: &_| read::events(connection, key_id, after, limit);
         self.connections.read(work).await

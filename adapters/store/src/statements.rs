@@ -31,6 +31,7 @@ pub(crate) struct Texts {
     digest: String,
     overlap_until: String,
     ends_at_first_use: String,
+    status: String,
     event: String,
 }
 
@@ -66,6 +67,12 @@ impl Texts {
             digest: upkeep(&[("key_hash", Kind::Text), ("digest_pepper", Kind::Number)]),
             overlap_until: upkeep(&[("overlap_until", Kind::Instant)]),
             ends_at_first_use: upkeep(&[("ends_at_first_use", Kind::Text)]),
+            status: upkeep(&[
+                ("status", Kind::Text),
+                ("is_active", Kind::Flag),
+                ("revoked_at", Kind::Instant),
+                ("revoke_reason", Kind::Text),
+            ]),
             event: event::<S>(),
         }
     }
@@ -109,6 +116,7 @@ impl Texts {
             UpkeepField::Digest(_) => &self.digest,
             UpkeepField::OverlapUntil(_) => &self.overlap_until,
             UpkeepField::EndsAtFirstUse(_) => &self.ends_at_first_use,
+            UpkeepField::Suspended | UpkeepField::Revoked { .. } => &self.status,
         };
         let version = columns::number(upkeep.version)?;
         let mut values = vec![Some(upkeep.key_id.to_string()), Some(version)];

@@ -3,11 +3,11 @@
 use core::future::Future;
 use std::collections::BTreeSet;
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::list::{Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 
 /// A store of records, usage and events.
@@ -26,10 +26,10 @@ use crate::peppers::pepper_of;
 ///     let mut names = Vec::new();
 ///     let mut page = Page::first(100);
 ///     loop {
-///         let records = store.list(&Filter::default(), page).await?;
-///         names.extend(records.iter().map(|record| record.client_name.to_string()));
-///         match records.last() {
-///             Some(last) => page = page.after(last.id),
+///         let listed = store.list(&Filter::default(), page).await?;
+///         names.extend(listed.records.iter().map(|record| record.client_name.to_string()));
+///         match listed.next {
+///             Some(next) => page = page.after(next),
 ///             None => return Ok(names),
 ///         }
 ///     }
@@ -41,25 +41,26 @@ use crate::peppers::pepper_of;
 /// ```
 pub trait Store: Send + Sync {
     /// The record for a presented key, with the current `remaining_uses`.
+    ///
+    /// [`StoreError::Corrupt`] if its row cannot be read.
     fn find(
         &self,
         lookup: &Lookup,
     ) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
 
-    /// Every record of a lineage, the oldest first, all read at the same instant.
-    fn lineage(
-        &self,
-        lineage: &KeyId,
-    ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
+    /// Every record of a lineage, the oldest first, all read at the same instant. It is not
+    /// limited, and has no next page.
+    fn lineage(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send;
 
-    /// Records in the order of their insertion, starting after `page.after`.
+    /// Records in the order of their insertion, starting after `page.after`. A row that cannot
+    /// be read is named, and is no error.
     ///
-    /// [`StoreError::NotFound`] if there is no record `page.after`.
+    /// [`StoreError::NotFound`] if there never was a key `page.after`.
     fn list(
         &self,
         filter: &Filter,
         page: Page,
-    ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Listed, StoreError>> + Send;
 
     /// Inserts and updates records and appends events, all or nothing.
     ///
@@ -70,7 +71,8 @@ pub trait Store: Send + Sync {
     /// does not give a revoked record another status, instant or reason; otherwise the result
     /// is [`StoreError::Stale`]. It does not change the lineage, the last use and the
     /// remaining uses. [Upkeep](Batch::upkeep) is accepted as an update is, but never of a
-    /// revoked record, and writes only the fields that it names.
+    /// revoked record, and writes only the fields that it names. The rest of the row need not
+    /// be readable.
     ///
     /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
     /// processes are notified of changes by their events.
@@ -103,13 +105,14 @@ pub trait Store: Send + Sync {
     /// With a `key_id`, only the events of that key, and the rotation that created it.
     ///
     /// Events become visible in the order of their numbers: a caller that continues after
-    /// the last number that it read misses none.
+    /// the last number that it read misses none. A row that cannot be read is named, and is no
+    /// error.
     fn events(
         &self,
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<ListedEvents, StoreError>> + Send;
 
     /// The versions of the peppers that the digests of keys were made with, ascending, without
     /// those of revoked keys only.
@@ -120,12 +123,12 @@ pub trait Store: Send + Sync {
             let mut versions = BTreeSet::new();
             let mut page = Page::first(PAGE_MAX);
             loop {
-                let records = self.list(&Filter::default(), page).await?;
-                let Some(last) = records.last() else {
+                let listed = self.list(&Filter::default(), page).await?;
+                versions.extend(listed.records.iter().filter_map(pepper_of));
+                let Some(next) = listed.next else {
                     return Ok(versions.into_iter().collect());
                 };
-                page = page.after(last.id);
-                versions.extend(records.iter().filter_map(pepper_of));
+                page = page.after(next);
             }
         }
     }
@@ -137,8 +140,8 @@ pub trait Store: Send + Sync {
     fn last_event(&self) -> impl Future<Output = Result<u64, StoreError>> + Send {
         async {
             let mut last = 0;
-            while let Some((number, _)) = self.events(None, last, PAGE_MAX).await?.last() {
-                last = *number;
+            while let Some(number) = self.events(None, last, PAGE_MAX).await?.last() {
+                last = number;
             }
             Ok(last)
         }

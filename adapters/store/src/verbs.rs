@@ -7,6 +7,7 @@ use keystile::{
 };
 
 use crate::batch::Batch;
+use crate::damaged;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::store::Store;
@@ -18,7 +19,8 @@ pub(crate) const TRIES_MAX: u32 = 256;
 /// The record of a key.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] if there is none.
+/// [`StoreError::NotFound`] if there is none, and [`StoreError::Corrupt`] if its row cannot be
+/// read.
 pub async fn record<S: Store + ?Sized>(store: &S, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
     let found = store.find(&Lookup::Id(*key_id)).await?;
     found.ok_or(StoreError::NotFound)
@@ -34,8 +36,12 @@ pub async fn save_issued<S: Store + ?Sized>(store: &S, issued: &Issued) -> Resul
 
 /// Revokes a key, for good. A key that is revoked already keeps its instant and reason.
 ///
+/// If the row cannot be read, only its status is written: the outcome is then
+/// [`Outcome::Damaged`].
+///
 /// # Errors
-/// As [`keystile::revoke`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+/// As [`keystile::revoke`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if not even the key's id and version can be read.
 pub async fn revoke<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
@@ -43,32 +49,36 @@ pub async fn revoke<S: Store + ?Sized>(
     now: UnixMillis,
 ) -> Result<Outcome, StoreError> {
     let is_done = |status: &Status| matches!(status, Status::Revoked { .. });
-    change(store, key_id, is_done, |record| {
-        keystile::revoke(record, reason, now)
-    })
-    .await
+    let verb = |record: &KeyRecord| keystile::revoke(record, reason, now);
+    match change(store, key_id, is_done, verb).await {
+        Err(StoreError::Corrupt(_)) => damaged::change(store, key_id, is_done, verb, now).await,
+        outcome => outcome,
+    }
 }
 
-/// Suspends a key until it is resumed.
+/// Suspends a key until it is resumed, also if its row cannot be read, as [`revoke`] does.
 ///
 /// # Errors
-/// As [`keystile::suspend`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+/// As [`keystile::suspend`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if not even the key's id and version can be read.
 pub async fn suspend<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     now: UnixMillis,
 ) -> Result<Outcome, StoreError> {
     let is_done = |status: &Status| *status == Status::Suspended;
-    change(store, key_id, is_done, |record| {
-        keystile::suspend(record, now)
-    })
-    .await
+    let verb = |record: &KeyRecord| keystile::suspend(record, now);
+    match change(store, key_id, is_done, verb).await {
+        Err(StoreError::Corrupt(_)) => damaged::change(store, key_id, is_done, verb, now).await,
+        outcome => outcome,
+    }
 }
 
 /// Resumes a suspended key.
 ///
 /// # Errors
-/// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::NotFound`].
+/// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if its row cannot be read: mend the row first.
 pub async fn resume<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
@@ -87,9 +97,13 @@ pub async fn resume<S: Store + ?Sized>(
 /// [`KeyFormat::like`] can know it: that is not so for a keyed check, so services with keyed
 /// checks pass their format.
 ///
+/// A sibling whose row cannot be read is refused anyway; unless it is revoked, its overlap ends
+/// with this rotation, so that it cannot become a third live key when the row is mended.
+///
 /// # Errors
 /// As [`keystile::rotate`](keystile::rotate()), in [`StoreError::Refused`];
-/// [`StoreError::NotFound`].
+/// [`StoreError::NotFound`]; [`StoreError::Corrupt`] if the key's own row cannot be read, or
+/// not even the id and the version of such a sibling.
 pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     store: &S,
     key_id: &KeyId,
@@ -102,9 +116,9 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     for _ in 0..TRIES_MAX {
         // The key and its siblings from one read, so that they fit together.
         let found = record(store, key_id).await?;
-        let (own, siblings): (Vec<_>, Vec<_>) = store
-            .lineage(&found.lineage)
-            .await?
+        let lineage = store.lineage(&found.lineage).await?;
+        let (own, siblings): (Vec<_>, Vec<_>) = lineage
+            .records
             .into_iter()
             .partition(|sibling| sibling.id == *key_id);
         let key = own.first().ok_or(StoreError::NotFound)?;
@@ -127,6 +141,9 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         batch
             .events
             .extend(older.filter_map(|record| expire(record, now).ok()));
+        for sibling in &lineage.damaged {
+            damaged::end_overlap(&mut batch, sibling, now)?;
+        }
         batch.note_the_rest(now);
         match store.commit(&batch).await {
             Ok(()) => return Ok(rotated),

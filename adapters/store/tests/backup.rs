@@ -53,19 +53,19 @@ async fn issued(store: &SqliteStore) -> Issued {
 async fn all(store: &SqliteStore) -> Vec<KeyId> {
     let (mut all, mut page) = (Vec::new(), Page::first(PAGE_MAX));
     loop {
-        let records = store.list(&Filter::default(), page).await.unwrap();
-        let Some(last) = records.last() else {
+        let listed = store.list(&Filter::default(), page).await.unwrap();
+        all.extend(listed.records.iter().map(|record| record.id));
+        let Some(next) = listed.next else {
             return all;
         };
-        page = page.after(last.id);
-        all.extend(records.iter().map(|record| record.id));
+        page = page.after(next);
     }
 }
 
 async fn events(store: &SqliteStore) -> Vec<(u64, EventKind, Option<KeyId>)> {
     let (mut all, mut last) = (Vec::new(), 0);
     loop {
-        let events = store.events(None, last, PAGE_MAX).await.unwrap();
+        let events = store.events(None, last, PAGE_MAX).await.unwrap().events;
         let Some((number, _)) = events.last() else {
             return all;
         };

@@ -117,7 +117,7 @@ async fn we_see_what_the_application_changes() {
         matches!(lost, Err(StoreError::Stale)),
         "which no stale change undoes: {lost:?}"
     );
-    let events = store.events(Some(&first.id), 0, 9).await.unwrap();
+    let events = store.events(Some(&first.id), 0, 9).await.unwrap().events;
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
     assert_eq!(
         kinds,
@@ -261,7 +261,7 @@ async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {
         }
     );
     for id in [again.id, id(2)] {
-        let events = store.events(Some(&id), 0, 99).await.unwrap();
+        let events = store.events(Some(&id), 0, 99).await.unwrap().events;
         let (_, last) = events.last().unwrap();
         assert_eq!(last.kind, EventKind::Revoked, "{events:?}");
         let record = store.find(&Lookup::Id(id)).await.unwrap().unwrap();
@@ -355,7 +355,7 @@ async fn a_key_that_is_inserted_again_continues_its_versions() {
         versions.push(found.version);
     }
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
-    let events = store.events(Some(&id), 0, 99).await.unwrap();
+    let events = store.events(Some(&id), 0, 99).await.unwrap().events;
     let last = events.last().unwrap().1.version;
     assert_eq!(last, versions.last().copied(), "{events:?}");
 }

@@ -377,6 +377,6 @@ async fn a_keyed_check_is_kept_through_a_rotation() {
         .await
         .unwrap();
     assert!(checked.decision.is_allow());
-    let events = store.events(None, 0, 10).await.unwrap();
+    let events = store.events(None, 0, 10).await.unwrap().events;
     assert_eq!(events.len(), 2);
 }

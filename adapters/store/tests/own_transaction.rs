@@ -72,7 +72,7 @@ async fn a_key_is_issued_and_revoked_with_the_rows_of_the_application() {
     let text = key.key.expose().as_bytes();
     let checked = check(&store, &verifier, text, &Request::new(), at(1)).await;
     assert!(checked.unwrap().decision.is_allow());
-    let events = store.events(None, 0, 9).await.unwrap();
+    let events = store.events(None, 0, 9).await.unwrap().events;
     assert_eq!(events.len(), 1);
     assert_eq!(events.first().unwrap().1, key.event);
 

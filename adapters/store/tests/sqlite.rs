@@ -181,10 +181,11 @@ async fn everything_is_there_after_a_restart() {
             .list(&Filter::default(), Page::first(9))
             .await
             .unwrap()
+            .records
             .len(),
         2
     );
-    assert_eq!(store.events(None, 0, 9).await.unwrap().len(), 3);
+    assert_eq!(store.events(None, 0, 9).await.unwrap().events.len(), 3);
 }
 
 /// A transaction that did not commit, like one of a killed process, has no effect.
@@ -223,7 +224,7 @@ async fn an_unfinished_transaction_has_no_effect() {
         record(&copied, &issued.record.id).await.unwrap(),
         issued.record
     );
-    assert_eq!(copied.events(None, 0, 1_000).await.unwrap().len(), 1);
+    assert_eq!(copied.events(None, 0, 1_000).await.unwrap().events.len(), 1);
 }
 
 /// Two handles, as two processes have: what one writes, the other reads next.
@@ -306,7 +307,8 @@ async fn a_revocation_is_final_without_the_triggers() {
     let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
         .await
         .unwrap()
-        .into_record();
+        .into_record()
+        .unwrap();
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;

@@ -2,6 +2,8 @@
 
 use keystile::KeyId;
 use keystile_http::Denied;
+#[cfg(feature = "tracing")]
+use keystile_store::StoreError;
 
 /// A request may pass.
 pub(crate) fn allowed(key_id: &KeyId) {
@@ -21,6 +23,9 @@ pub(crate) fn denied(denied: &Denied) {
         let (cause, key_id) = (denial.cause(), denial.key_id().map(KeyId::as_str));
         match denied.failure() {
             None => tracing::info!(target: "keystile", code, ?cause, key_id, "refused"),
+            Some(StoreError::Corrupt(damage)) => {
+                tracing::error!(target: "keystile", code, %damage, "a row of the key store is damaged");
+            }
             Some(failure) => {
                 let failure = keystile_http::ErrorChain(failure);
                 tracing::warn!(target: "keystile", code, %failure, "the key store is unavailable");

@@ -63,6 +63,8 @@ pub enum keystile_cause {
     KEYSTILE_CAUSE_USES_SPENT = 17,
     /// The store is unavailable.
     KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
+    /// The store has a record of the key, and it cannot be read.
+    KEYSTILE_CAUSE_RECORD_DAMAGED = 19,
 }
 
 use keystile_cause::*;
@@ -216,7 +218,7 @@ impl keystile_decision {
     }
 }
 
-const CAUSES: [(keystile_cause, Cause); 18] = [
+const CAUSES: [(keystile_cause, Cause); 19] = [
     (KEYSTILE_CAUSE_MISSING_CREDENTIAL, Cause::MissingCredential),
     (
         KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS,
@@ -238,6 +240,7 @@ const CAUSES: [(keystile_cause, Cause); 18] = [
     (KEYSTILE_CAUSE_RATE_LIMIT, Cause::RateLimit),
     (KEYSTILE_CAUSE_USES_SPENT, Cause::UsesSpent),
     (KEYSTILE_CAUSE_STORE_UNAVAILABLE, Cause::StoreUnavailable),
+    (KEYSTILE_CAUSE_RECORD_DAMAGED, Cause::RecordDamaged),
 ];
 
 fn core_cause(number: u32) -> Option<Cause> {

@@ -48,6 +48,8 @@ pub enum keystile_status {
     KEYSTILE_DENIED_STORE_UNAVAILABLE = 114,
     /// The digest of the key was made with a pepper that the ring does not hold.
     KEYSTILE_DENIED_PEPPER_UNAVAILABLE = 115,
+    /// The stored record of the key cannot be read.
+    KEYSTILE_DENIED_RECORD_DAMAGED = 116,
     /// Refused for a reason that has no number in this version.
     KEYSTILE_DENIED = 199,
 
@@ -151,6 +153,7 @@ impl From<&Denial> for keystile_status {
             DenialCode::UsesSpent => KEYSTILE_DENIED_USES_SPENT,
             DenialCode::StoreUnavailable => KEYSTILE_DENIED_STORE_UNAVAILABLE,
             DenialCode::PepperUnavailable => KEYSTILE_DENIED_PEPPER_UNAVAILABLE,
+            DenialCode::RecordDamaged => KEYSTILE_DENIED_RECORD_DAMAGED,
             _ => KEYSTILE_DENIED,
         }
     }
@@ -187,6 +190,7 @@ table! {
     KEYSTILE_DENIED_USES_SPENT: c"uses_spent", c"the count of uses is spent";
     KEYSTILE_DENIED_STORE_UNAVAILABLE: c"store_unavailable", c"the store is unavailable";
     KEYSTILE_DENIED_PEPPER_UNAVAILABLE: c"pepper_unavailable", c"the digest of the key was made with a pepper that the ring does not hold";
+    KEYSTILE_DENIED_RECORD_DAMAGED: c"record_damaged", c"the stored record of the key cannot be read";
     KEYSTILE_DENIED: c"denied", c"refused for a reason without a number in this version";
     KEYSTILE_ERROR_NAME: c"name", c"a prefix must be 1 to 16 characters of a-z, 0-9 or _, start with a letter and not end with _; an environment must be 1 to 12 characters of a-z or 0-9; a template name must be 1 to 32 characters of a-z, 0-9, _ or -, and start with a letter; a key header must be 1 to 64 token characters, and not Authorization or Cookie";
     KEYSTILE_ERROR_FORMAT: c"format", c"a checksum key must have 16 bytes or more; a checksum must be set on a structured format; opaque keys have none; the number of random bytes must be 16 to 64, and set on an opaque format; a format that issues keys must have a prefix; this one reads any";

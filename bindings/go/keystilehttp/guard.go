@@ -64,6 +64,7 @@ type Options struct {
 type Guard struct {
 	authenticator *keystile.Authenticator
 	options       Options
+	damage        *damageLog
 }
 
 // New returns a guard that checks keys with an authenticator.
@@ -93,7 +94,7 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	return &Guard{authenticator, options}, nil
+	return &Guard{authenticator, options, newDamageLog()}, nil
 }
 
 // Handler allows requests with any valid key.
@@ -150,7 +151,7 @@ func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keyst
 		Environment: g.options.Environment,
 		Address:     g.options.Peer(r),
 	})
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && r.Context().Err() == nil && g.damage.isDue(err, g.options.Clock()) {
 		g.options.Logger.ErrorContext(r.Context(), "a key could not be checked", "error", err)
 	}
 	return decision
@@ -163,8 +164,13 @@ func (g *Guard) satisfies(w http.ResponseWriter, r *http.Request, key *VerifiedK
 	}
 	record, err := key.Record(r.Context())
 	if err != nil {
-		g.options.Logger.ErrorContext(r.Context(), "a key's record could not be read", "key_id", key.ID().String(), "error", err)
 		decision := keystile.Refuse(keystile.CauseStoreUnavailable)
+		if errors.Is(err, keystile.ErrCorrupt) {
+			decision = keystile.Refuse(keystile.CauseRecordDamaged)
+		}
+		if g.damage.isDue(err, g.options.Clock()) {
+			g.options.Logger.ErrorContext(r.Context(), "a key's record could not be read", "key_id", key.ID().String(), "error", err)
+		}
 		g.refuse(w, r, &decision)
 		return false
 	}

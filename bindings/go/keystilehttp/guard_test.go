@@ -34,18 +34,21 @@ type service struct {
 	server        *httptest.Server
 	mux           *http.ServeMux
 	log           *bytes.Buffer
-	// down makes the store fail.
-	down atomic.Bool
+	// down makes the store fail, and damaged that it cannot read the record.
+	down, damaged atomic.Bool
 }
 
 type flaky struct {
 	*keystilesql.Store
-	down *atomic.Bool
+	down, damaged *atomic.Bool
 }
 
 func (f flaky) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	if f.down.Load() {
 		return nil, errors.New("the database is away")
+	}
+	if f.damaged.Load() {
+		return nil, &keystile.CorruptRow{Row: 7, KeyID: lookup.KeyID, Column: "permissions", Expected: "a list"}
 	}
 	return f.Store.Find(ctx, lookup)
 }
@@ -63,7 +66,7 @@ func newService(t *testing.T, options keystilehttp.Options) *service {
 	}
 	own.issuer = &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
 	verifier := keystile.Must(keystile.NewVerifier(nil, own.issuer.Format))
-	own.authenticator = keystile.Must(keystile.NewAuthenticator(flaky{store, &own.down}, verifier, keystile.Options{}))
+	own.authenticator = keystile.Must(keystile.NewAuthenticator(flaky{store, &own.down, &own.damaged}, verifier, keystile.Options{}))
 	options.Logger = slog.New(slog.NewJSONHandler(own.log, nil))
 	if own.guard, err = keystilehttp.New(own.authenticator, options); err != nil {
 		t.Fatal(err)
@@ -289,6 +292,36 @@ func TestAStoreThatIsAwayIs503(t *testing.T) {
 	if !strings.Contains(s.log.String(), "the database is away") {
 		t.Error("why is in the log")
 	}
+}
+
+// A damaged row is logged once a minute, and not for each request.
+func TestADamagedRecordIs500(t *testing.T) {
+	var passed atomic.Int64
+	start := time.Now()
+	clock := func() time.Time { return start.Add(time.Duration(passed.Load())) }
+	s := newService(t, keystilehttp.Options{Clock: clock}).start()
+	s.mux.Handle("/", s.guard.Handler(http.HandlerFunc(done)))
+	change := s.issue(keystile.IssueRequest{})
+	s.damaged.Store(true)
+	logged := func(expected int) {
+		t.Helper()
+		for range 5 {
+			s.status(500, "record_damaged", "GET", "/", "X-API-Key", change.Key.Expose())
+		}
+		if lines := strings.Count(s.log.String(), "row 7, key "+change.Record.ID.String()+", column permissions: expected a list"); lines != expected {
+			t.Errorf("%d lines, expected %d: %s", lines, expected, s.log)
+		}
+	}
+	logged(1)
+	passed.Store(int64(59 * time.Second))
+	logged(1)
+	passed.Store(int64(60 * time.Second))
+	logged(2)
+	if response, _ := s.send("GET", "/", "X-API-Key", change.Key.Expose()); response.Header.Get("Retry-After") != "" {
+		t.Error("to wait is of no use")
+	}
+	s.damaged.Store(false)
+	s.status(200, "", "GET", "/", "X-API-Key", change.Key.Expose())
 }
 
 func TestNetworksAndEnvironments(t *testing.T) {

@@ -88,7 +88,8 @@ func TestADamagedRowIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	decision, err := authenticator.Check(ctx, change.Key.Expose(), keystile.Request{Method: "GET", Path: "/api/x"})
-	if decision.Allowed() || !errors.Is(err, keystile.ErrStoreUnavailable) || !errors.Is(err, keystile.ErrCorrupt) {
+	if decision.Cause() != keystile.CauseRecordDamaged || !errors.Is(err, keystile.ErrRecordDamaged) || !errors.Is(err, keystile.ErrCorrupt) ||
+		errors.Is(err, keystile.ErrStoreUnavailable) {
 		t.Errorf("%v, %v", decision, err)
 	}
 }

@@ -128,6 +128,11 @@ var postgres = dialect{
 
 var parameter = regexp.MustCompile(`\$(\d+)(::[a-z]+)*`)
 
+// records selects records with the usage of their lineages.
+func (d *dialect) records() string {
+	return "SELECT " + d.record + " FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "
+}
+
 // spell converts a query to the dialect, only once for each query.
 func (d *dialect) spell(query string) string {
 	if known, is := d.spelled.Load(query); is {

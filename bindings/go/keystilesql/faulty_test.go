@@ -85,34 +85,38 @@ func (f faulty) NoteUses(ctx context.Context, uses []keystile.Use) error {
 	return f.Store.NoteUses(ctx, uses)
 }
 
-func (f faulty) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
-	records, err := f.Store.Lineage(ctx, lineage)
-	if f.fault == "the first record of a lineage is lost" && len(records) > 0 {
-		records = records[1:]
+func (f faulty) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.Listed, error) {
+	listed, err := f.Store.Lineage(ctx, lineage)
+	if f.fault == "the first record of a lineage is lost" && len(listed.Records) > 0 {
+		listed.Records = listed.Records[1:]
 	}
-	return records, err
+	return listed, err
 }
 
-func (f faulty) List(ctx context.Context, filter keystile.Filter, page keystile.Page) ([]*keystile.Record, error) {
+func (f faulty) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
 	switch f.fault {
 	case "the case of owners does not matter":
 		if filter.Owner != nil {
 			filter.Owner = keystile.Ptr(strings.ToLower(*filter.Owner))
 		}
 	case "a page has no bound":
-		records, err := f.Store.List(ctx, filter, page)
-		if page.Limit > keystile.PageMax && len(records) == keystile.PageMax {
-			page.After = records[len(records)-1].ID
+		listed, err := f.Store.List(ctx, filter, page)
+		if page.Limit > keystile.PageMax && len(listed.Records) == keystile.PageMax {
+			page.After = listed.Next
 			rest, _ := f.Store.List(ctx, filter, page)
-			records = append(records, rest...)
+			listed.Records, listed.Next = append(listed.Records, rest.Records...), rest.Next
 		}
-		return records, err
+		return listed, err
+	case "a full page is the last one":
+		listed, err := f.Store.List(ctx, filter, page)
+		listed.Next = keystile.Cursor{}
+		return listed, err
 	case "an unknown page is an empty one":
-		records, err := f.Store.List(ctx, filter, page)
+		listed, err := f.Store.List(ctx, filter, page)
 		if errors.Is(err, keystile.ErrNotFound) {
 			err = nil
 		}
-		return records, err
+		return listed, err
 	}
 	return f.Store.List(ctx, filter, page)
 }

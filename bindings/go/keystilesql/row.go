@@ -2,7 +2,7 @@ package keystilesql
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -22,10 +22,31 @@ type cells struct {
 // damage returns an error with the row, the column and what was expected there; never what
 // was found.
 func (c *cells) damage(column, expected string) error {
-	return fmt.Errorf("%w: row %d, column %s: expected %s", keystile.ErrCorrupt, c.row, column, expected)
+	return &keystile.CorruptRow{Row: c.row, Column: column, Expected: expected}
 }
 
+// record returns the record of a row. An error about the row has what can be read of it
+// without the damaged column.
 func (c *cells) record() (*keystile.Record, error) {
+	record, err := c.wholeRecord()
+	var row *keystile.CorruptRow
+	if errors.As(err, &row) {
+		if id := (&reader{cells: c}).must("key_id"); id != "" {
+			row.KeyID, _ = keystile.ParseKeyID(id)
+		}
+		row.Owner = (&reader{cells: c}).text("owner")
+		switch state := keystile.State((&reader{cells: c}).must("status")); state {
+		case keystile.StateActive, keystile.StateSuspended, keystile.StateRevoked:
+			row.State = state
+		}
+		if version := (&reader{cells: c}).count("version"); version != nil {
+			row.Version = *version
+		}
+	}
+	return record, err
+}
+
+func (c *cells) wholeRecord() (*keystile.Record, error) {
 	reader := reader{cells: c}
 	record := &keystile.Record{
 		ID:             reader.id("key_id"),
@@ -67,10 +88,41 @@ func (c *cells) record() (*keystile.Record, error) {
 	if reader.err != nil {
 		return nil, reader.err
 	}
-	if err := record.Check(); err != nil {
-		return nil, c.damage("key_id", "a row that is a record")
+	if record.Check() != nil {
+		return nil, c.damage(invalidColumn(record))
 	}
 	return record, nil
+}
+
+// fields are what the library checks when the values of all columns have been read, with
+// what it expects, and how to leave one out.
+var fields = []struct {
+	column, expected string
+	leaveOut         func(*keystile.Record)
+}{
+	{"environment", "1 to 12 characters of a-z or 0-9", func(r *keystile.Record) { r.Environment = nil }},
+	{"scope_type", "the name of a template", func(r *keystile.Record) { r.ScopeType = nil }},
+	{"client_name", "1 to 255 bytes without control characters", func(r *keystile.Record) { r.ClientName = "-" }},
+	{"client_email", "at most 255 bytes without control characters", func(r *keystile.Record) { r.ClientEmail = nil }},
+	{"owner", "at most 255 bytes without control characters", func(r *keystile.Record) { r.Owner = nil }},
+	{"key_prefix", "at most 40 bytes without control characters", func(r *keystile.Record) { r.KeyPrefix = "-" }},
+	{"metadata", "at most 16 KiB", func(r *keystile.Record) { r.Metadata = nil }},
+	{"revoke_reason", "at most 255 bytes without control characters", func(r *keystile.Record) { r.RevokedReason = "" }},
+	{"ends_at_first_use", "the id of another key", func(r *keystile.Record) { r.EndsAtFirstUse = keystile.KeyID{} }},
+	{"overlap_until", "a value exactly if replaced_by has one, which is the id of another key",
+		func(r *keystile.Record) { r.ReplacedBy, r.OverlapUntil = keystile.KeyID{}, time.Time{} }},
+}
+
+// invalidColumn returns a column without which a record would be valid, and what is expected
+// in it.
+func invalidColumn(record *keystile.Record) (column, expected string) {
+	known := record.Clone()
+	for _, field := range fields {
+		if field.leaveOut(known); known.Check() == nil {
+			return field.column, field.expected
+		}
+	}
+	return "key_id", "a row that is a record"
 }
 
 func (c *cells) usage() (keystile.Usage, error) {

@@ -82,22 +82,18 @@ func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 }
 
 // Lineage returns every record of a lineage, the oldest first.
-func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) ([]*keystile.Record, error) {
-	return s.records(ctx, s.db, "WHERE k.lineage = $1::text ORDER BY k."+s.dialect.rowID, lineage.String())
+func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.Listed, error) {
+	return s.listed(ctx, math.MaxInt64, "WHERE k.lineage = $1::text ORDER BY k."+s.dialect.rowID, lineage.String())
 }
 
 // List returns records in the order of their insertion.
-func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) ([]*keystile.Record, error) {
+func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
 	after := int64(math.MinInt64)
 	if !page.After.IsZero() {
-		numbers, err := s.cells(ctx, s.db, "SELECT "+s.dialect.rowID+" AS row FROM api_keys k WHERE key_id = $1::text", page.After.String())
-		if err != nil {
-			return nil, err
+		var err error
+		if after, err = s.rowOf(ctx, page.After); err != nil {
+			return keystile.Listed{}, err
 		}
-		if len(numbers) == 0 {
-			return nil, keystile.ErrNotFound
-		}
-		after = numbers[0].row
 	}
 	where := "WHERE k." + s.dialect.rowID + " > $1::bigint"
 	params := []any{after, limited(page.Limit)}
@@ -107,7 +103,55 @@ func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.
 			where += fmt.Sprintf(" AND k.%s = $%d::text", column, len(params))
 		}
 	}
-	return s.records(ctx, s.db, where+" ORDER BY k."+s.dialect.rowID+" LIMIT $2::bigint", params...)
+	return s.listed(ctx, limited(page.Limit), where+" ORDER BY k."+s.dialect.rowID+" LIMIT $2::bigint", params...)
+}
+
+// rowOf returns the number of the row that a cursor names, also if the row was deleted.
+func (s *Store) rowOf(ctx context.Context, cursor keystile.Cursor) (int64, error) {
+	if row, known := cursor.Row(); known {
+		return row, nil
+	}
+	// One after the other: a role may have no right to the second table.
+	for _, sql := range []string{
+		"SELECT " + s.dialect.rowID + " AS row FROM api_keys WHERE key_id = $1::text",
+		"SELECT place AS row FROM api_key_deleted WHERE key_id = $1::text AND place IS NOT NULL",
+	} {
+		rows, err := s.cells(ctx, s.db, sql, cursor.KeyID().String())
+		if err != nil {
+			return 0, err
+		}
+		if len(rows) > 0 {
+			return rows[0].row, nil
+		}
+	}
+	return 0, keystile.ErrNotFound
+}
+
+// listed returns the records of a page of this size, and its damaged rows.
+func (s *Store) listed(ctx context.Context, limit int64, where string, params ...any) (keystile.Listed, error) {
+	var listed keystile.Listed
+	rows, err := s.cells(ctx, s.db, s.dialect.records()+where, params...)
+	if err != nil {
+		return listed, err
+	}
+	for at := range rows {
+		record, err := rows[at].record()
+		var damaged *keystile.CorruptRow
+		switch {
+		case err == nil:
+			listed.Records = append(listed.Records, record)
+			listed.Next = keystile.CursorAt(rows[at].row, record.ID)
+		case errors.As(err, &damaged):
+			listed.Damaged = append(listed.Damaged, damaged)
+			listed.Next = keystile.CursorAt(rows[at].row, damaged.KeyID)
+		default:
+			return keystile.Listed{}, err
+		}
+	}
+	if int64(len(rows)) < limit {
+		listed.Next = keystile.Cursor{}
+	}
+	return listed, nil
 }
 
 // Usage returns what a lineage has spent.
@@ -159,7 +203,10 @@ func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, li
 	events := make([]keystile.NumberedEvent, 0, len(found))
 	for _, row := range found {
 		event, err := row.event()
-		if err != nil {
+		var damaged *keystile.CorruptRow
+		if errors.As(err, &damaged) {
+			event = keystile.NumberedEvent{Number: event.Number, Damaged: damaged}
+		} else if err != nil {
 			return nil, err
 		}
 		events = append(events, event)
@@ -177,8 +224,7 @@ func (s *Store) LastEvent(ctx context.Context) (uint64, error) {
 }
 
 func (s *Store) records(ctx context.Context, from querier, where string, params ...any) ([]*keystile.Record, error) {
-	found, err := s.cells(ctx, from, "SELECT "+s.dialect.record+
-		" FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "+where, params...)
+	found, err := s.cells(ctx, from, s.dialect.records()+where, params...)
 	if err != nil {
 		return nil, err
 	}

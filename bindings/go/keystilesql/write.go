@@ -115,7 +115,8 @@ func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
 			reader := reader{cells: &found[0]}
 			noted := reader.instant("last_used_at")
 			if reader.err != nil {
-				return reader.err
+				// A damaged row must not prevent the update of all others.
+				continue
 			}
 			if !use.LastUsedAt.After(noted) {
 				continue
@@ -174,6 +175,13 @@ func (s *Store) keepUp(ctx context.Context, tx execer, upkeep keystile.Upkeep) e
 		set, params = "key_hash = $3::text, digest_pepper = $4::bigint", append(params, hashOf(*upkeep.Digest), pepper)
 	case upkeep.OverlapUntil != nil:
 		set, params = "overlap_until = $3::timestamptz", append(params, s.instant(*upkeep.OverlapUntil))
+	case upkeep.Status != nil:
+		var reason any
+		if upkeep.Status.State == keystile.StateRevoked {
+			reason = upkeep.Status.RevokedReason
+		}
+		set = "status = $3::text, is_active = $4::boolean, revoked_at = $5::timestamptz, revoke_reason = $6::text"
+		params = append(params, string(upkeep.Status.State), s.dialect.flag(false), s.instant(upkeep.Status.RevokedAt), reason)
 	case upkeep.EndsAtFirstUse != nil:
 		set, params = "ends_at_first_use = $3::text", append(params, idOrNull(*upkeep.EndsAtFirstUse))
 	default:

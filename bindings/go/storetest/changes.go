@@ -101,6 +101,8 @@ func upkeepOneField(s *suite) {
 		{OverlapUntil: &until},
 		{EndsAtFirstUse: &keystile.KeyID{}},
 		{Digest: &record.Digest},
+		{Status: &keystile.UpkeepStatus{State: keystile.StateSuspended}},
+		{Status: &keystile.UpkeepStatus{State: keystile.StateRevoked, RevokedAt: at(7), RevokedReason: "leaked"}},
 	} {
 		upkeep.KeyID, upkeep.Version = record.ID, expected.Version+1
 		batch := noted(keystile.Batch{Upkeep: []keystile.Upkeep{upkeep}})
@@ -113,15 +115,20 @@ func upkeepOneField(s *suite) {
 			expected.OverlapUntil = until
 		case 2:
 			expected.EndsAtFirstUse = keystile.KeyID{}
+		default:
+			status := upkeep.Status
+			expected.State, expected.RevokedAt, expected.RevokedReason = status.State, status.RevokedAt, status.RevokedReason
 		}
 		s.same(s.find(record.ID), expected, "after upkeep of "+upkeep.Field())
 		s.refused(s.store.Commit(ctx, batch), keystile.ErrStale, "upkeep on an older version")
 	}
-	ended := revoked(expected, "leaked")
-	s.fine(s.store.Commit(ctx, updates(ended)), "it is revoked")
-	late := keystile.Upkeep{KeyID: record.ID, Version: ended.Version + 1, Digest: keystile.Ptr(digest(7))}
-	s.refused(s.store.Commit(ctx, noted(keystile.Batch{Upkeep: []keystile.Upkeep{late}})), keystile.ErrStale, "upkeep of a revoked key")
-	s.same(s.find(record.ID), ended, "after upkeep of a revoked key")
+	for _, late := range []keystile.Upkeep{{Digest: keystile.Ptr(digest(7))}, {Status: &keystile.UpkeepStatus{State: keystile.StateSuspended}}} {
+		late.KeyID, late.Version = record.ID, expected.Version+1
+		s.refused(s.store.Commit(ctx, noted(keystile.Batch{Upkeep: []keystile.Upkeep{late}})), keystile.ErrStale, "upkeep of a revoked key")
+		s.same(s.find(record.ID), expected, "after upkeep of a revoked key")
+	}
+	resumed := keystile.Upkeep{KeyID: record.ID, Version: expected.Version + 1, Status: &keystile.UpkeepStatus{State: keystile.StateActive}}
+	s.refused(s.store.Commit(ctx, noted(keystile.Batch{Upkeep: []keystile.Upkeep{resumed}})), keystile.ErrRecord, "upkeep resumes no key")
 }
 
 func versionBefore(s *suite) {

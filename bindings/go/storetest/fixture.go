@@ -134,16 +134,21 @@ func (s *suite) spend(request keystile.SpendRequest) bool {
 
 func (s *suite) list(filter keystile.Filter, page keystile.Page) []*keystile.Record {
 	s.Helper()
-	records, err := s.store.List(ctx, filter, page)
+	return s.listed(filter, page).Records
+}
+
+func (s *suite) listed(filter keystile.Filter, page keystile.Page) keystile.Listed {
+	s.Helper()
+	listed, err := s.store.List(ctx, filter, page)
 	s.fine(err, "a list can be read")
-	return records
+	return listed
 }
 
 func (s *suite) lineage(id keystile.KeyID) []*keystile.Record {
 	s.Helper()
-	records, err := s.store.Lineage(ctx, id)
+	lineage, err := s.store.Lineage(ctx, id)
 	s.fine(err, "a lineage can be read")
-	return records
+	return lineage.Records
 }
 
 func (s *suite) events(key keystile.KeyID, after uint64, limit int) []keystile.NumberedEvent {

@@ -163,7 +163,7 @@ func oneLives(s *suite) {
 	failures := atOnceUntil(done, 2, func() error {
 		lineage, err := s.store.Lineage(ctx, first.ID)
 		live := 0
-		for _, record := range lineage {
+		for _, record := range lineage.Records {
 			if record.IsLive(at(1)) {
 				live++
 			}

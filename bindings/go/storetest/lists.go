@@ -28,13 +28,13 @@ func (s *suite) allPages(filter keystile.Filter, size int) []keystile.KeyID {
 	s.Helper()
 	var found []keystile.KeyID
 	for page := (keystile.Page{Limit: size}); ; {
-		records := s.list(filter, page)
-		s.is(len(records) <= size, "a page of %d holds no more", size)
-		if len(records) == 0 {
+		listed := s.listed(filter, page)
+		s.is(len(listed.Records) <= size, "a page of %d holds no more", size)
+		s.is(len(listed.Records) < size || !listed.Next.IsZero(), "a full page of %d has a next one", size)
+		found = append(found, ids(listed.Records)...)
+		if page.After = listed.Next; page.After.IsZero() {
 			return found
 		}
-		found = append(found, ids(records)...)
-		page.After = records[len(records)-1].ID
 	}
 }
 
@@ -46,7 +46,7 @@ func completePages(s *suite) {
 	for _, size := range []int{1, 3, 7, 24, 25, 26} {
 		s.sameIDs(s.allPages(keystile.Filter{}, size), ids(records), "in pages of %d", size)
 	}
-	_, err := s.store.List(ctx, keystile.Filter{}, keystile.Page{After: id(9_999), Limit: 9})
+	_, err := s.store.List(ctx, keystile.Filter{}, keystile.Page{After: keystile.CursorOf(id(9_999)), Limit: 9})
 	s.refused(err, keystile.ErrNotFound, "a list behind a record that is not there says so")
 }
 
@@ -65,13 +65,18 @@ func steadyPages(s *suite) {
 	for _, record := range records {
 		s.insert(record)
 	}
-	first := s.list(keystile.Filter{}, keystile.Page{Limit: 3})
+	first := s.listed(keystile.Filter{}, keystile.Page{Limit: 3})
 	s.fine(s.store.Commit(ctx, updates(next(records[0]), next(records[4]))), "updates")
 	s.fine(s.store.NoteUses(ctx, []keystile.Use{{KeyID: records[2].ID, LastUsedAt: at(5)}, {KeyID: records[5].ID, LastUsedAt: at(5)}}), "uses")
 	late := plain(1)
 	s.insert(late)
-	second := s.list(keystile.Filter{}, keystile.Page{After: first[2].ID, Limit: 9})
-	s.sameIDs(append(ids(first), ids(second)...), append(ids(records), late.ID), "changes move no record; new ones come at the end")
+	s.is(first.Next.String() == records[2].ID.String(), "a cursor is written as the id of the last key")
+	parsed, err := keystile.ParseCursor(first.Next.String())
+	s.fine(err, "and read again")
+	for _, after := range []keystile.Cursor{first.Next, parsed} {
+		second := s.list(keystile.Filter{}, keystile.Page{After: after, Limit: 9})
+		s.sameIDs(append(ids(first.Records), ids(second)...), append(ids(records), late.ID), "changes move no record; new ones come at the end")
+	}
 }
 
 // L3, K8: an owner's list has only that owner's keys.

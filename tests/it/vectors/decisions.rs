@@ -209,7 +209,7 @@ struct Answer {
     missing: Vec<String>,
 }
 
-const CAUSES: [Cause; 18] = [
+const CAUSES: [Cause; 19] = [
     Cause::MissingCredential,
     Cause::ConflictingCredentials,
     Cause::Malformed,
@@ -228,6 +228,7 @@ const CAUSES: [Cause; 18] = [
     Cause::RateLimit,
     Cause::UsesSpent,
     Cause::StoreUnavailable,
+    Cause::RecordDamaged,
 ];
 
 #[test]

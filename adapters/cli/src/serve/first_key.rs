@@ -11,6 +11,7 @@ use keystile_store::{StoreError, revoke};
 
 use crate::any_store::AnyStore;
 use crate::config::Config;
+use crate::damage;
 use crate::failure::Failure;
 use crate::io::Io;
 use crate::print_new_key::print_new_key;
@@ -36,6 +37,21 @@ pub(super) async fn issue(
     }
 }
 
+/// None if a row that cannot be read may be an admin key: all other keys are served meanwhile.
+fn unless_damaged<T>(
+    found: Result<Option<T>, StoreError>,
+    io: &mut Io<'_>,
+) -> Result<Option<T>, Failure> {
+    match found {
+        Err(StoreError::Corrupt(row)) => {
+            io.note(&damage::note(&row));
+            io.note("keystile: issued no admin key, because that row may be one: correct it first");
+            Ok(None)
+        }
+        found => Ok(found?),
+    }
+}
+
 async fn print(
     store: &AnyStore,
     format: &KeyFormat,
@@ -43,7 +59,8 @@ async fn print(
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     let now = UnixMillis::now()?;
-    let Some(issued) = first_admin_key(store, format, &config.peppers, now).await? else {
+    let issued = first_admin_key(store, format, &config.peppers, now).await;
+    let Some(issued) = unless_damaged(issued, io)? else {
         return Ok(());
     };
     let (key, record) = (&issued.key, &issued.record);
@@ -69,8 +86,8 @@ async fn write(
     let mut waited = Duration::ZERO;
     for _ in 0..TRIES_MAX {
         let now = UnixMillis::now()?;
-        let proposed = ProposedAdminKey::new(store, format, &config.peppers, now).await?;
-        let Some(proposed) = proposed else {
+        let proposed = ProposedAdminKey::new(store, format, &config.peppers, now).await;
+        let Some(proposed) = unless_damaged(proposed, io)? else {
             return Ok(());
         };
         let file = match KeyFile::create(path, proposed.issued()) {

@@ -145,7 +145,7 @@ async fn by_order_of_rows(
     let issued = issue(format, &PepperRing::none(), &request, &mut SysRng, now).unwrap();
     save_issued(store, &issued).await.unwrap();
     let rows = store.list(&Filter::default(), Page::first(1)).await;
-    rows.unwrap()[0].id == issued.record.id
+    rows.unwrap().records[0].id == issued.record.id
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod away;
 mod beside;
 #[path = "../../../store/tests/heard/cases.rs"]
 mod cases;
+mod damaged;
 mod first_key;
 mod heard;
 mod killed;

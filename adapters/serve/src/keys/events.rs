@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::list::size;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::damage_view::DamageView;
 use crate::extract::{Form, Id, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::EventView;
@@ -34,6 +35,8 @@ impl Form for EventsQuery {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EventPage {
     events: Vec<EventView>,
+    /// The events of the page that cannot be read; `row` is the number of the event.
+    damaged: Vec<DamageView>,
     /// The `after` of the next page; null on the last page.
     next: Option<u64>,
 }
@@ -50,7 +53,7 @@ pub(crate) async fn all(
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     caller.may_see_all()?;
-    page(&app, None, &query).await
+    page(&app, &caller, None, &query).await
 }
 
 /// List the events of one key.
@@ -70,12 +73,13 @@ pub(crate) async fn of_key(
     Id(id): Id,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    caller.seen(app.backend().record(&id).await?)?;
-    page(&app, Some(&id), &query).await
+    let _ = caller.found(app.backend().record(&id).await)?;
+    page(&app, &caller, Some(&id), &query).await
 }
 
 async fn page(
     app: &App,
+    caller: &Caller,
     id: Option<&keystile::KeyId>,
     query: &EventsQuery,
 ) -> Result<Json<EventPage>, Problem> {
@@ -84,11 +88,13 @@ async fn page(
     if after > i64::MAX.unsigned_abs() {
         return Err(Problem::invalid("after must be below 2^63."));
     }
-    let events = app.backend().events(id, after, limit).await?;
-    let next = events.last().filter(|_| events.len() == limit);
+    let listed = app.backend().events(id, after, limit).await?;
+    let damaged = listed.damaged.iter();
     Ok(Json(EventPage {
-        next: next.map(|(number, _)| *number),
-        events: events
+        next: listed.last().filter(|_| listed.rows() == limit),
+        damaged: damaged.map(|row| caller.damage_view(row)).collect(),
+        events: listed
+            .events
             .iter()
             .map(|(number, event)| EventView::new(*number, event))
             .collect(),

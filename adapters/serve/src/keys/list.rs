@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile::KeyId;
-use keystile_store::{Filter, Page};
+use keystile_store::{Cursor, Filter, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::damage_view::DamageView;
 use crate::extract::{Form, Id, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::view::KeyView;
@@ -42,6 +42,8 @@ impl Form for ListQuery {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     keys: Vec<KeyView>,
+    /// The rows of the page that cannot be read.
+    damaged: Vec<DamageView>,
     /// The `after` of the next page; null on the last page.
     next: Option<String>,
 }
@@ -66,11 +68,12 @@ pub(crate) async fn list(
     if let Some(after) = &query.after {
         page = page.after(cursor(after)?);
     }
-    let records = app.backend().list(&filter, page).await?;
-    let next = records.last().filter(|_| records.len() == limit);
+    let listed = app.backend().list(&filter, page).await?;
     Ok(Json(KeyPage {
-        next: next.map(|record| record.id.to_string()),
-        keys: records
+        next: listed.next.map(|next| next.to_string()),
+        damaged: caller.damage(&listed.damaged),
+        keys: listed
+            .records
             .iter()
             .filter(|record| caller.sees(record))
             .map(|record| KeyView::new(record, caller.now))
@@ -94,7 +97,7 @@ pub(crate) async fn show(
     caller: Caller,
     Id(id): Id,
 ) -> Result<Json<KeyView>, Problem> {
-    let record = caller.seen(app.backend().record(&id).await?)?;
+    let record = caller.readable(app.backend().record(&id).await)?;
     Ok(Json(KeyView::new(&record, caller.now)))
 }
 
@@ -106,7 +109,8 @@ pub(crate) fn size(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-fn cursor(text: &str) -> Result<KeyId, Problem> {
+/// Where a page starts.
+pub(crate) fn cursor(text: &str) -> Result<Cursor, Problem> {
     let expected = "after must be a key's id, such as the `next` of the previous page.";
     text.parse().map_err(|_| Problem::invalid(expected))
 }

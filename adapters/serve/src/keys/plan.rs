@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::issue::millis;
-use super::list::{PAGE_MAX, size};
+use super::list::{PAGE_MAX, cursor, size};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::damage_view::DamageView;
 use crate::extract::{Form, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::rfc3339::rfc3339;
@@ -42,6 +43,8 @@ impl Form for PlanQuery {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PlanPage {
     due: Vec<DueView>,
+    /// The rows of the page that cannot be read: what is due for those keys is not known.
+    damaged: Vec<DamageView>,
     /// The `after` of the next page; null on the last page.
     next: Option<String>,
 }
@@ -84,16 +87,16 @@ pub(crate) async fn plan(
     let limit = size(query.limit.or(Some(PAGE_MAX)))?;
     let mut page = Page::first(limit);
     if let Some(after) = &query.after {
-        let expected = "after must be a key's id, such as the `next` of the previous page.";
-        page = page.after(after.parse().map_err(|_| Problem::invalid(expected))?);
+        page = page.after(cursor(after)?);
     }
     let mut filter = Filter::default();
     caller.restrict(&mut filter)?;
-    let records = app.backend().list(&filter, page).await?;
-    let next = records.last().filter(|_| records.len() == limit);
+    let listed = app.backend().list(&filter, page).await?;
     Ok(Json(PlanPage {
-        next: next.map(|record| record.id.to_string()),
-        due: records
+        next: listed.next.map(|next| next.to_string()),
+        damaged: caller.damage(&listed.damaged),
+        due: listed
+            .records
             .iter()
             .filter(|record| caller.sees(record))
             .flat_map(|record| due(record, &policy, caller.now))

@@ -59,7 +59,7 @@ pub(crate) async fn rotate(
     Id(id): Id,
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
-    let record = caller.seen(app.backend().record(&id).await?)?;
+    let record = caller.readable(app.backend().record(&id).await)?;
     let usual = RotationPolicy::default();
     let max_age = match body.max_age_seconds.map(millis).transpose()? {
         Some(asked) => asked,

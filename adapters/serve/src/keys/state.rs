@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::damage_view::{DamagedKeyView, KeyOrDamage};
 use crate::extract::{Body, Form, Id};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::text::without_key;
@@ -38,12 +39,14 @@ impl Form for NoBody {
 /// Revoke a key permanently. When this returns, the key is refused in this process, and within
 /// about a second in others.
 ///
-/// Revoking a revoked key changes nothing: it keeps its first time and reason.
+/// Revoking a revoked key changes nothing: it keeps its first time and reason. A key whose
+/// stored record is damaged can be revoked too: only its status is written, and the response has
+/// `damaged`.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 200, description = "The key as it is now", body = KeyOrDamage),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "The key was modified concurrently", body = Problem),
         BadInput, Guarded,
@@ -55,19 +58,20 @@ pub(crate) async fn revoke(
     caller: Caller,
     Id(id): Id,
     Body(body): Body<RevokeBody>,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Json<KeyOrDamage>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
-    caller.seen(app.backend().record(&id).await?)?;
+    let _ = caller.found(app.backend().record(&id).await)?;
     let outcome = app.backend().revoke(&id, reason, caller.now).await?;
-    Ok(finish(&caller, &outcome, "revoked"))
+    Ok(finish(&caller, outcome, "revoked"))
 }
 
-/// Suspend a key until it is resumed. Suspending a suspended key changes nothing.
+/// Suspend a key until it is resumed. Suspending a suspended key changes nothing. A key whose
+/// stored record is damaged can be suspended too, as it can be revoked.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = NoBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyView),
+        (status = 200, description = "The key as it is now", body = KeyOrDamage),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "It is revoked", body = Problem),
         BadInput, Guarded,
@@ -79,10 +83,10 @@ pub(crate) async fn suspend(
     caller: Caller,
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
-) -> Result<Json<KeyView>, Problem> {
-    caller.seen(app.backend().record(&id).await?)?;
+) -> Result<Json<KeyOrDamage>, Problem> {
+    let _ = caller.found(app.backend().record(&id).await)?;
     let outcome = app.backend().suspend(&id, caller.now).await?;
-    Ok(finish(&caller, &outcome, "suspended"))
+    Ok(finish(&caller, outcome, "suspended"))
 }
 
 /// Resume a suspended key, if it may do no more than the caller's own. Resuming an active key
@@ -103,19 +107,25 @@ pub(crate) async fn resume(
     caller: Caller,
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
-) -> Result<Json<KeyView>, Problem> {
-    let record = caller.seen(app.backend().record(&id).await?)?;
+) -> Result<Json<KeyOrDamage>, Problem> {
+    let record = caller.readable(app.backend().record(&id).await)?;
     caller.covers(&record, None)?;
     let outcome = app.backend().resume(&id, caller.now).await?;
-    Ok(finish(&caller, &outcome, "resumed"))
+    Ok(finish(&caller, outcome, "resumed"))
 }
 
 /// The key as it is now. A key that has the wanted status already is not an error, and is
 /// not logged again.
-fn finish(caller: &Caller, outcome: &Outcome, verb: &'static str) -> Json<KeyView> {
-    let record = outcome.record();
-    if outcome.is_changed() {
-        tracing::info!(key_id = record.id.as_str(), by = caller.id(), "{verb}");
+fn finish(caller: &Caller, outcome: Outcome, verb: &'static str) -> Json<KeyOrDamage> {
+    if let (true, Some((id, _))) = (outcome.is_changed(), outcome.version()) {
+        tracing::info!(key_id = id.as_str(), by = caller.id(), "{verb}");
     }
-    Json(KeyView::new(record, caller.now))
+    Json(match &outcome {
+        Outcome::Changed(record) | Outcome::Unchanged(record) => {
+            KeyOrDamage::Key(Box::new(KeyView::new(record, caller.now)))
+        }
+        Outcome::Damaged { row, .. } => {
+            KeyOrDamage::Damage(DamagedKeyView::new(row, caller.damage_view(row)))
+        }
+    })
 }

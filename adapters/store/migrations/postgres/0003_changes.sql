@@ -18,12 +18,14 @@ ALTER TABLE api_key_events
     ADD COLUMN changes JSONB;
 
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
--- continue after the last one, and a revoked key stays revoked.
+-- continue after the last one, and a revoked key stays revoked. place is the number of the row:
+-- a list that ended with it continues there.
 CREATE TABLE api_key_deleted (
     key_id TEXT COLLATE "C" PRIMARY KEY,
     version BIGINT NOT NULL,
     revoked_at TIMESTAMP WITH TIME ZONE,
-    revoke_reason TEXT
+    revoke_reason TEXT,
+    place BIGINT
 );
 
 -- The digests that a key had before its current one, and the last digests of revoked keys
@@ -376,9 +378,9 @@ BEGIN
             USING OLD.key_hash::text, OLD.key_id;
         END IF;
         EXECUTE format('INSERT INTO %I.api_key_deleted
-                (key_id, version, revoked_at, revoke_reason)
-            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
-        USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason;
+                (key_id, version, revoked_at, revoke_reason, place)
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
+        USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.id;
         EXECUTE note USING TG_TABLE_SCHEMA, 'deleted', OLD.key_id, OLD.version + 1,
             NULL::text, NULL::jsonb;
     END IF;
@@ -419,8 +421,8 @@ BEGIN
             SELECT key_hash, key_id FROM %1$I.api_keys WHERE status = ''revoked''
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
         EXECUTE format('INSERT INTO %1$I.api_key_deleted
-                (key_id, version, revoked_at, revoke_reason)
-            SELECT key_id, version + 1, revoked_at, revoke_reason FROM %1$I.api_keys
+                (key_id, version, revoked_at, revoke_reason, place)
+            SELECT key_id, version + 1, revoked_at, revoke_reason, id FROM %1$I.api_keys
             WHERE key_id IS NOT NULL
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
     ELSE

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::damage_log::DamageLog;
 use super::flush::PendingUses;
 use super::maintenance::InFlight;
 use super::singleflight::Group;
@@ -162,6 +163,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             // Room for the cached keys, and for as many that were evicted.
             uses: PendingUses::new(self.capacity.saturating_mul(2)),
             in_flight: InFlight::default(),
+            damage_log: DamageLog::default(),
             position: Position::default(),
             store: self.store,
             verifier: self.verifier,

@@ -103,6 +103,9 @@ impl<S: Store + 'static> Shared<S> {
     ) -> Result<Answer, Arc<StoreError>> {
         let checked = check(&*self.store, &self.verifier, credential, request, now);
         let checked = self.fetches.run(checked).await?;
+        if let Some(row) = checked.damage {
+            return Err(Arc::new(StoreError::Corrupt(row)));
+        }
         let record = match &checked.decision {
             Decision::Allow(allowed) => {
                 if let Some(predecessor) = &allowed.ends_overlap_of {

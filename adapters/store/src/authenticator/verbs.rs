@@ -143,8 +143,9 @@ impl<S: Store + 'static> Authenticator<S> {
 
     /// No older record is admitted from now on, not even from a replica that lags.
     fn in_force(&self, outcome: Outcome) -> Outcome {
-        let record = outcome.record();
-        self.keyring().invalidate_at(&record.id, record.version);
+        if let Some((id, version)) = outcome.version() {
+            self.keyring().invalidate_at(&id, version);
+        }
         outcome
     }
 

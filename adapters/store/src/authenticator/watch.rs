@@ -77,22 +77,26 @@ impl<S: Store + 'static> Shared<S> {
             return self.start_at_the_end(read).await;
         };
         for _ in 0..PAGES_MAX {
-            let page = self.in_time(self.store.events(None, last, PAGE_MAX)).await;
-            let page = match page {
+            let page = self.store.events(None, last, PAGE_MAX);
+            let page = match self.in_time(page).await {
                 Ok(page) => page,
                 // It would fail each time: skip it.
                 Err(StoreError::Corrupt(_)) => return self.start_at_the_end(read).await,
                 Err(error) => return Err(error),
             };
-            let Some((number, _)) = page.last() else {
+            let Some(number) = page.last() else {
                 return self.check_for_restore(read).await;
             };
-            last = *number;
-            for (_, event) in &page {
+            last = number;
+            for (_, event) in &page.events {
                 self.apply(event);
             }
+            // What a damaged event changed is not known.
+            if !page.damaged.is_empty() {
+                self.keyring.invalidate_all();
+            }
             read.last = Some(last);
-            if page.len() < PAGE_MAX {
+            if page.rows() < PAGE_MAX {
                 return Ok(());
             }
         }

@@ -52,7 +52,7 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
         .expect("a batch may contain only events");
     store.commit(&batch(&events[3..])).await.unwrap();
 
-    let numbered = store.events(None, 0, 100).await.unwrap();
+    let numbered = store.events(None, 0, 100).await.unwrap().events;
     let (numbers, found): (Vec<_>, Vec<_>) = numbered.into_iter().unzip();
     assert_eq!(
         found, events,
@@ -69,7 +69,7 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
 
     let (mut read, mut after) = (Vec::new(), 0);
     loop {
-        let page = store.events(None, after, 3).await.unwrap();
+        let page = store.events(None, after, 3).await.unwrap().events;
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             break;
         };
@@ -79,7 +79,7 @@ pub(super) async fn events_come_back_in_order<S: Store>(store: Arc<S>) {
     }
     assert_eq!(read, events, "pages of 3 contain each event once");
     for after in [after, after + 1, i64::MAX as u64, u64::MAX] {
-        let rest = store.events(None, after, 9).await.unwrap();
+        let rest = store.events(None, after, 9).await.unwrap().events;
         assert!(rest.is_empty(), "no event follows the last one");
     }
 }
@@ -97,8 +97,9 @@ pub(super) async fn events_of_one_key<S: Store>(store: Arc<S>) {
     store.commit(&batch(&own[1..])).await.unwrap();
 
     let of = async |key, after, limit| {
-        let events = store.events(Some(&id(key)), after, limit).await.unwrap();
-        events
+        let listed = store.events(Some(&id(key)), after, limit).await.unwrap();
+        listed
+            .events
             .into_iter()
             .map(|(_, event)| event)
             .collect::<Vec<_>>()
@@ -112,7 +113,7 @@ pub(super) async fn events_of_one_key<S: Store>(store: Arc<S>) {
     assert_eq!(of(3, 0, 9).await, [event(3)], "no events of other keys");
     assert!(of(4, 0, 9).await.is_empty(), "an unknown key has no events");
     assert_eq!(of(2, 0, 1).await, own[1..2], "a page of a key's events");
-    let first = store.events(Some(&id(2)), 0, 1).await.unwrap()[0].0;
+    let first = store.events(Some(&id(2)), 0, 1).await.unwrap().events[0].0;
     assert_eq!(of(2, first, 9).await, own[2..], "the page after it");
 }
 
@@ -122,9 +123,9 @@ pub(super) async fn the_last_event_is_known<S: Store>(store: Arc<S>) {
     for count in [1, PAGE_MAX + 1] {
         store.commit(&batch(&vec![event(1); count])).await.unwrap();
         let last = store.last_event().await.unwrap();
-        let rest = store.events(None, last, 9).await.unwrap();
+        let rest = store.events(None, last, 9).await.unwrap().events;
         assert!(rest.is_empty(), "no event follows the last one");
-        let page = store.events(None, last - 1, 9).await.unwrap();
+        let page = store.events(None, last - 1, 9).await.unwrap().events;
         assert_eq!(page, [(last, event(1))], "an event has the last number");
     }
 }
@@ -134,7 +135,7 @@ pub(super) async fn a_page_of_events_has_a_limit<S: Store>(store: Arc<S>) {
     store.commit(&batch(&events)).await.unwrap();
     for (limit, expected) in [(0, 0), (1, 1), (PAGE_MAX, PAGE_MAX), (usize::MAX, PAGE_MAX)] {
         for key in [None, Some(&id(1))] {
-            let page = store.events(key, 0, limit).await.unwrap();
+            let page = store.events(key, 0, limit).await.unwrap().events;
             assert_eq!(
                 page.len(),
                 expected,

@@ -152,7 +152,7 @@ pub(super) async fn upkeep_writes_one_field<S: Store>(store: Arc<S>) {
     record.status = Status::Active;
     insert(&*store, [&record]).await;
     let mut expected = record.clone();
-    for round in 0..4 {
+    for round in 0..6 {
         // What an older copy of the record, or none at all, would have in the other fields.
         let mut read = plain(1);
         read.version = expected.version + 1;
@@ -163,17 +163,26 @@ pub(super) async fn upkeep_writes_one_field<S: Store>(store: Arc<S>) {
             0 => Upkeep::digest(&read),
             1 => Upkeep::overlap_until(&read),
             2 => Upkeep::ends_at_first_use(&read),
-            _ => {
+            3 => {
                 read.digest = record.digest;
                 Upkeep::digest(&read)
             }
+            4 => {
+                read.status = Status::Suspended;
+                Upkeep::status(&read).expect("a suspension can be upkeep")
+            }
+            _ => {
+                read = revoked(&expected, "leaked");
+                read.owner = None;
+                Upkeep::status(&read).expect("a revocation can be upkeep")
+            }
         };
+        let context = format!("after {upkeep:?}");
         upkeep.apply(&mut expected);
         let mut batch = Batch::new();
         batch.upkeep.push(upkeep);
         let batch = noted(batch);
         store.commit(&batch).await.expect("upkeep is written");
-        let context = format!("after {upkeep:?}");
         assert_same(
             find(&*store, &record.id).await.as_ref(),
             &expected,
@@ -185,18 +194,22 @@ pub(super) async fn upkeep_writes_one_field<S: Store>(store: Arc<S>) {
             "upkeep on an older version is stale: {again:?}"
         );
     }
-    let ended = revoked(&expected, "leaked");
-    store
-        .commit(&updates([&ended]))
-        .await
-        .expect("it is revoked");
-    let mut batch = Batch::new();
-    batch.upkeep.push(Upkeep::digest(&next(&ended)));
-    let refused = store.commit(&noted(batch)).await;
     assert!(
-        matches!(refused, Err(StoreError::Stale)),
-        "there is no upkeep of a revoked key: {refused:?}"
+        Upkeep::status(&record).is_none(),
+        "upkeep does not resume a key"
     );
+    let mut later = next(&expected);
+    later.status = Status::Suspended;
+    let status = Upkeep::status(&later).expect("a suspension can be upkeep");
+    for upkeep in [Upkeep::digest(&later), status] {
+        let mut batch = Batch::new();
+        batch.upkeep.push(upkeep);
+        let refused = store.commit(&noted(batch)).await;
+        assert!(
+            matches!(refused, Err(StoreError::Stale)),
+            "there is no upkeep of a revoked key: {refused:?}"
+        );
+    }
     let mut unknown = Batch::new();
     unknown.upkeep.push(Upkeep::digest(&plain(9)));
     let refused = store.commit(&noted(unknown)).await;

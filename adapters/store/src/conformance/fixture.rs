@@ -121,7 +121,8 @@ pub(super) async fn all_events(store: &impl Store) -> Vec<Event> {
     let events = store
         .events(None, 0, usize::MAX)
         .await
-        .expect("reading events does not fail");
+        .expect("reading events does not fail")
+        .events;
     events.into_iter().map(|(_, event)| event).collect()
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
         "an id in another case is not found"
     );
     assert!(
-        store.lineage(&upper.id).await.unwrap().is_empty(),
+        store.lineage(&upper.id).await.unwrap().records.is_empty(),
         "a lineage in another case is not found"
     );
     assert!(
@@ -38,6 +38,7 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
             .events(Some(&upper.id), 0, 9)
             .await
             .unwrap()
+            .events
             .is_empty(),
         "events of an id in another case are not found"
     );
@@ -54,7 +55,12 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
         client_name: None,
     };
     assert!(
-        store.list(&owned, Page::first(9)).await.unwrap().is_empty(),
+        store
+            .list(&owned, Page::first(9))
+            .await
+            .unwrap()
+            .records
+            .is_empty(),
         "an owner in another case is not found"
     );
     insert(&*store, [&upper]).await;

@@ -66,7 +66,7 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
         .await
         .expect("an active key is suspended");
     assert!(suspended.is_changed(), "and was not before");
-    let suspended = suspended.into_record();
+    let suspended = suspended.into_record().expect("its row is sound");
     assert_eq!(suspended.status, Status::Suspended);
     let answer = checked(store, &verifier, key, at(201)).await;
     assert_eq!(
@@ -135,7 +135,8 @@ pub(super) async fn a_key_lives_and_ends<S: Store>(store: Arc<S>) {
     let revoked = revoke(store, key_id, "old", at(500))
         .await
         .expect("a replaced key is revoked")
-        .into_record();
+        .into_record()
+        .expect("its row is sound");
     let answer = checked(store, &verifier, key, at(501)).await;
     assert_eq!(
         cause(&answer),
@@ -223,7 +224,7 @@ pub(super) async fn a_lineage_always_has_a_valid_key_during_rotations<S: Store +
             let (store, done) = (Arc::clone(&store), Arc::clone(&done));
             tokio::spawn(async move {
                 while !done.load(Ordering::Relaxed) {
-                    let lineage = store.lineage(&first.id).await.unwrap();
+                    let lineage = store.lineage(&first.id).await.unwrap().records;
                     let live = lineage.iter().filter(|key| key.is_live(at(1))).count();
                     assert!(
                         (1..=2).contains(&live),
@@ -249,7 +250,7 @@ pub(super) async fn a_lineage_always_has_a_valid_key_during_rotations<S: Store +
             .expect("a reader always sees one or two valid keys");
     }
     assert_eq!(
-        store.lineage(&first.id).await.unwrap().len(),
+        store.lineage(&first.id).await.unwrap().records.len(),
         31,
         "no key of the lineage is lost"
     );

@@ -24,14 +24,19 @@ fn backwards(count: u64) -> Vec<KeyRecord> {
 async fn all_pages(store: &impl Store, filter: &Filter, size: usize) -> Vec<KeyId> {
     let (mut page, mut ids) = (Page::first(size), Vec::new());
     loop {
-        let records = store
+        let listed = store
             .list(filter, page)
             .await
             .expect("the next page of a list can be read");
+        let records = listed.records;
         assert!(records.len() <= size, "a page has at most {size} records");
+        assert!(
+            listed.next.is_some() || records.len() < size,
+            "a full page has a next one"
+        );
         ids.extend(records.iter().map(|record| record.id));
-        match records.last() {
-            Some(last) => page = page.after(last.id),
+        match listed.next {
+            Some(next) => page = page.after(next),
             None => return ids,
         }
     }
@@ -51,7 +56,7 @@ pub(super) async fn pages_are_complete_and_in_order<S: Store>(store: Arc<S>) {
         );
     }
     let unknown = store
-        .list(&Filter::default(), Page::first(9).after(id(9_999)))
+        .list(&Filter::default(), Page::first(9).after(id(9_999).into()))
         .await;
     assert!(
         matches!(unknown, Err(StoreError::NotFound)),
@@ -70,7 +75,8 @@ pub(super) async fn a_page_has_a_limit<S: Store>(store: Arc<S>) {
         let page = store
             .list(&Filter::default(), Page::first(limit))
             .await
-            .unwrap();
+            .unwrap()
+            .records;
         assert_eq!(
             page.len(),
             expected,
@@ -102,22 +108,32 @@ pub(super) async fn pages_hold_while_records_change<S: Store>(store: Arc<S>) {
     let late = plain(1);
     insert(&*store, [&late]).await;
 
-    let page = Page::first(9).after(first[2].id);
-    let second = store.list(&Filter::default(), page).await.unwrap();
-    let listed: Vec<_> = first
-        .iter()
-        .chain(&second)
-        .map(|record| record.id)
-        .collect();
+    let next = first.next.expect("a full page has a next one");
+    let text = next.to_string();
+    assert_eq!(
+        text,
+        records[2].id.as_str(),
+        "a cursor is written as the id of the last key"
+    );
     let expected: Vec<_> = records
         .iter()
         .chain([&late])
         .map(|record| record.id)
         .collect();
-    assert_eq!(
-        listed, expected,
-        "changes do not move records, and new ones are last"
-    );
+    for cursor in [next, text.parse().unwrap()] {
+        let page = Page::first(9).after(cursor);
+        let second = store.list(&Filter::default(), page).await.unwrap();
+        let listed: Vec<_> = first
+            .records
+            .iter()
+            .chain(&second.records)
+            .map(|record| record.id)
+            .collect();
+        assert_eq!(
+            listed, expected,
+            "changes do not move records, and new ones are last"
+        );
+    }
 }
 
 /// L3, K8: an owner's list contains no other owner's keys.
@@ -180,7 +196,7 @@ pub(super) async fn a_lineage_is_complete_and_in_order<S: Store>(store: Arc<S>) 
     for record in [&first, &plain(6), &second, &plain(4), &third] {
         insert(&*store, [record]).await;
     }
-    let lineage = store.lineage(&first.id).await.unwrap();
+    let lineage = store.lineage(&first.id).await.unwrap().records;
     let ids: Vec<_> = lineage.iter().map(|record| record.id).collect();
     assert_eq!(
         ids,
@@ -188,7 +204,7 @@ pub(super) async fn a_lineage_is_complete_and_in_order<S: Store>(store: Arc<S>) 
         "a lineage, the oldest first"
     );
     assert!(
-        store.lineage(&second.id).await.unwrap().is_empty(),
+        store.lineage(&second.id).await.unwrap().records.is_empty(),
         "a lineage is found only by its first key"
     );
 }

@@ -20,13 +20,14 @@ pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) 
         "no record by a digest"
     );
     assert!(
-        store.lineage(&id(1)).await.unwrap().is_empty(),
+        store.lineage(&id(1)).await.unwrap().records.is_empty(),
         "no record in a lineage"
     );
     let listed = store
         .list(&Filter::default(), Page::first(10))
         .await
-        .unwrap();
+        .unwrap()
+        .records;
     assert!(listed.is_empty(), "no record in a list");
     assert!(all_events(&*store).await.is_empty(), "no events");
     assert_eq!(
@@ -112,7 +113,8 @@ pub(super) async fn records_come_back_as_they_were<S: Store>(store: Arc<S>) {
     let listed = store
         .list(&Filter::default(), Page::first(100))
         .await
-        .unwrap();
+        .unwrap()
+        .records;
     assert_eq!(listed.len(), records.len(), "the list has each record once");
     for (record, listed) in records.iter().zip(&listed) {
         assert_same(
@@ -121,7 +123,7 @@ pub(super) async fn records_come_back_as_they_were<S: Store>(store: Arc<S>) {
             "found by its id",
         );
         assert_same(Some(listed), record, "listed");
-        let lineage = store.lineage(&record.lineage).await.unwrap();
+        let lineage = store.lineage(&record.lineage).await.unwrap().records;
         assert_same(lineage.first(), record, "in its lineage");
     }
 }
@@ -200,7 +202,7 @@ pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
                 owner: owner.map(Into::into),
                 client_name: client_name.map(Into::into),
             };
-            let listed = store.list(&filter, Page::first(100)).await.unwrap();
+            let listed = store.list(&filter, Page::first(100)).await.unwrap().records;
             assert_eq!(
                 listed.len(),
                 1,

@@ -1,14 +1,14 @@
 //! Reads from the tables, with one statement each.
 
 use deadpool_postgres::Client;
-use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, Usage};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 
 /// Parameters of a statement.
 pub(super) type Params<'p> = [&'p (dyn ToSql + Sync)];
@@ -37,25 +37,18 @@ pub(super) async fn find(client: &Client, lookup: &Lookup) -> Result<Option<KeyR
     }
 }
 
-pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Vec<KeyRecord>, Fault> {
+pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = $1 ORDER BY k.id");
-    all(client, &sql, &[&lineage.as_str()], read_record).await
+    listed(client, &sql, &[&lineage.as_str()], usize::MAX).await
 }
 
-pub(super) async fn list(
-    client: &Client,
-    filter: &Filter,
-    page: Page,
-) -> Result<Vec<KeyRecord>, Fault> {
+pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
     let after = match page.after {
         None => i64::MIN,
-        Some(id) => {
-            let sql = "SELECT id::bigint FROM api_keys WHERE key_id = $1";
-            let row = one(client, sql, &[&id.as_str()], |row| Ok(row.try_get(0)?)).await?;
-            row.ok_or(StoreError::NotFound)?
-        }
+        Some(cursor) => row_of(client, &cursor).await?,
     };
-    let limit = limited(page.limit);
+    let size = page.limit.min(PAGE_MAX);
+    let limit = limited(size);
     let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
     // One statement for each kind of filter, so that each is planned for its index.
     let rest = match (&filter.owner, &filter.client_name) {
@@ -74,7 +67,58 @@ pub(super) async fn list(
              ORDER BY k.id LIMIT $2"
         }
     };
-    all(client, &concat_sql(RECORD, rest), &params, read_record).await
+    listed(client, &concat_sql(RECORD, rest), &params, size).await
+}
+
+/// The number of the row that a cursor names.
+async fn row_of(client: &Client, cursor: &Cursor) -> Result<i64, Fault> {
+    if let Some(row) = cursor.row() {
+        return Ok(row);
+    }
+    // One after the other: a role may have no right to the second table.
+    for sql in [
+        "SELECT id::bigint FROM api_keys WHERE key_id = $1",
+        "SELECT place FROM api_key_deleted WHERE key_id = $1 AND place IS NOT NULL",
+    ] {
+        let id = cursor.key_id().map_or("", KeyId::as_str);
+        let found = one(client, sql, &[&id], |row| Ok(row.try_get(0)?)).await?;
+        if let Some(row) = found {
+            return Ok(row);
+        }
+    }
+    Err(StoreError::NotFound.into())
+}
+
+/// The records, and the damaged rows, of a page of this size.
+async fn listed(
+    client: &Client,
+    sql: &str,
+    params: &Params<'_>,
+    limit: usize,
+) -> Result<Listed, Fault> {
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, params).await?;
+    let mut listed = Listed::default();
+    for row in &rows {
+        match read_record(row) {
+            Ok(record) => listed.records.push(record),
+            Err(Fault::Store(StoreError::Corrupt(damaged))) => listed.damaged.push(damaged),
+            Err(fault) => return Err(fault),
+        }
+    }
+    if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
+        let number = last.try_get("row")?;
+        let key_id = match listed
+            .damaged
+            .last()
+            .filter(|damaged| damaged.row == number)
+        {
+            Some(damaged) => damaged.key_id,
+            None => listed.records.last().map(|record| record.id),
+        };
+        listed.next = Some(Cursor::new(number, key_id));
+    }
+    Ok(listed)
 }
 
 pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<Usage, Fault> {
@@ -90,25 +134,42 @@ pub(super) async fn events(
     key_id: Option<&KeyId>,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, Event)>, Fault> {
+) -> Result<ListedEvents, Fault> {
     // There is no event after a number that no event can have.
     let Ok(after) = signed(after) else {
-        return Ok(Vec::new());
+        return Ok(ListedEvents::default());
     };
     let limit = limited(limit);
     match key_id {
         None => {
             let sql = concat_sql(EVENT, "WHERE number > $1 ORDER BY number LIMIT $2");
-            all(client, &sql, &[&after, &limit], read_event).await
+            listed_events(client, &sql, &[&after, &limit]).await
         }
         Some(id) => {
             let sql = concat_sql(
                 EVENT,
                 "WHERE number > $1 AND (key_id = $3 OR successor = $3) ORDER BY number LIMIT $2",
             );
-            all(client, &sql, &[&after, &limit, &id.as_str()], read_event).await
+            listed_events(client, &sql, &[&after, &limit, &id.as_str()]).await
         }
     }
+}
+
+async fn listed_events(
+    client: &Client,
+    sql: &str,
+    params: &Params<'_>,
+) -> Result<ListedEvents, Fault> {
+    let statement = client.prepare_cached(sql).await?;
+    let mut listed = ListedEvents::default();
+    for row in &client.query(&statement, params).await? {
+        match read_event(row) {
+            Ok(event) => listed.events.push(event),
+            Err(Fault::Store(StoreError::Corrupt(damaged))) => listed.damaged.push(damaged),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(listed)
 }
 
 pub(super) async fn last_event(client: &Client) -> Result<u64, Fault> {

@@ -1,12 +1,12 @@
 //! Reads from the tables, with one statement each.
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, Usage};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
 
 use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
 
 pub(super) fn find(
@@ -37,15 +37,12 @@ pub(super) fn find(
     }
 }
 
-pub(super) fn lineage(
-    connection: &Connection,
-    lineage: &KeyId,
-) -> Result<Vec<KeyRecord>, StoreError> {
+pub(super) fn lineage(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = ?1 ORDER BY k.rowid");
-    all(
+    listed(
         &mut prepared(connection, &sql)?,
         [lineage.as_str()],
-        read_record,
+        usize::MAX,
     )
 }
 
@@ -53,18 +50,12 @@ pub(super) fn list(
     connection: &Connection,
     filter: &Filter,
     page: Page,
-) -> Result<Vec<KeyRecord>, StoreError> {
+) -> Result<Listed, StoreError> {
     let after = match page.after {
         None => i64::MIN,
-        Some(id) => {
-            let sql = "SELECT rowid FROM api_keys WHERE key_id = ?1";
-            let mut statement = prepared(connection, sql)?;
-            let row = statement
-                .query_row([id.as_str()], |row| row.get(0))
-                .optional();
-            row.map_err(unavailable)?.ok_or(StoreError::NotFound)?
-        }
+        Some(cursor) => row_of(connection, &cursor)?,
     };
+    let limit = page.limit.min(PAGE_MAX);
     let sql = concat_sql(
         RECORD,
         "WHERE k.rowid > :after AND (:owner IS NULL OR k.owner = :owner) \
@@ -75,9 +66,54 @@ pub(super) fn list(
         ":after": after,
         ":owner": filter.owner,
         ":client_name": filter.client_name,
-        ":limit": limited(page.limit),
+        ":limit": limited(limit),
     };
-    all(&mut prepared(connection, &sql)?, params, read_record)
+    listed(&mut prepared(connection, &sql)?, params, limit)
+}
+
+/// The number of the row that a cursor names.
+fn row_of(connection: &Connection, cursor: &Cursor) -> Result<i64, StoreError> {
+    let sql = "SELECT rowid FROM api_keys WHERE key_id = ?1 \
+         UNION ALL SELECT place FROM api_key_deleted WHERE key_id = ?1 AND place IS NOT NULL";
+    match (cursor.row(), cursor.key_id()) {
+        (Some(row), _) => Ok(row),
+        (None, Some(id)) => {
+            let mut statement = prepared(connection, sql)?;
+            let row = statement
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional();
+            row.map_err(unavailable)?.ok_or(StoreError::NotFound)
+        }
+        (None, None) => Err(StoreError::NotFound),
+    }
+}
+
+/// The records, and the damaged rows, of a page of this size.
+fn listed(
+    statement: &mut CachedStatement<'_>,
+    params: impl Params,
+    limit: usize,
+) -> Result<Listed, StoreError> {
+    let mut rows = statement.query(params).map_err(unavailable)?;
+    let mut listed = Listed::default();
+    let (mut count, mut last) = (0_usize, None);
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        count = count.saturating_add(1);
+        let number = row.get("row").map_err(unavailable)?;
+        match read_record(row) {
+            Ok(record) => {
+                last = Some(Cursor::new(number, Some(record.id)));
+                listed.records.push(record);
+            }
+            Err(StoreError::Corrupt(damaged)) => {
+                last = Some(Cursor::new(number, damaged.key_id));
+                listed.damaged.push(damaged);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    listed.next = last.filter(|_| count == limit);
+    Ok(listed)
 }
 
 pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<Usage, StoreError> {
@@ -96,33 +132,42 @@ pub(super) fn events(
     key_id: Option<KeyId>,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, Event)>, StoreError> {
+) -> Result<ListedEvents, StoreError> {
     // There is no event after a number that no event can have.
     let Ok(after) = signed(after) else {
-        return Ok(Vec::new());
+        return Ok(ListedEvents::default());
     };
     let limit = limited(limit);
     match key_id {
         None => {
             let sql = concat_sql(EVENT, "WHERE number > ?1 ORDER BY number LIMIT ?2");
-            all(
-                &mut prepared(connection, &sql)?,
-                params![after, limit],
-                read_event,
-            )
+            listed_events(&mut prepared(connection, &sql)?, params![after, limit])
         }
         Some(id) => {
             let sql = concat_sql(
                 EVENT,
                 "WHERE number > ?1 AND (key_id = ?3 OR successor = ?3) ORDER BY number LIMIT ?2",
             );
-            all(
-                &mut prepared(connection, &sql)?,
-                params![after, limit, id.as_str()],
-                read_event,
-            )
+            let params = params![after, limit, id.as_str()];
+            listed_events(&mut prepared(connection, &sql)?, params)
         }
     }
+}
+
+fn listed_events(
+    statement: &mut CachedStatement<'_>,
+    params: impl Params,
+) -> Result<ListedEvents, StoreError> {
+    let mut rows = statement.query(params).map_err(unavailable)?;
+    let mut listed = ListedEvents::default();
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        match read_event(row) {
+            Ok(event) => listed.events.push(event),
+            Err(StoreError::Corrupt(damaged)) => listed.damaged.push(damaged),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listed)
 }
 
 pub(super) fn last_event(connection: &Connection) -> Result<u64, StoreError> {

@@ -336,8 +336,9 @@ fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
     let run = |sql: &str| merged.execute(sql, []).map_err(unavailable);
     if remembers_deleted(merged)? {
         run("INSERT OR REPLACE INTO main.api_key_deleted \
-             (key_id, version, revoked_at, revoke_reason) \
-             SELECT key_id, version, revoked_at, revoke_reason FROM present.api_key_deleted \
+             (key_id, version, revoked_at, revoke_reason, place) \
+             SELECT key_id, version, revoked_at, revoke_reason, place \
+             FROM present.api_key_deleted \
              WHERE key_id NOT IN (SELECT key_id FROM main.api_keys WHERE key_id IS NOT NULL)")?;
         run(
             "INSERT OR IGNORE INTO main.api_key_former_digests (key_hash, key_id) \
@@ -352,8 +353,8 @@ fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
     ))?;
     run(&format!(
         "INSERT OR REPLACE INTO main.api_key_deleted \
-         (key_id, version, revoked_at, revoke_reason) \
-         SELECT p.key_id, p.version + 1, p.revoked_at, p.revoke_reason {lost}"
+         (key_id, version, revoked_at, revoke_reason, place) \
+         SELECT p.key_id, p.version + 1, p.revoked_at, p.revoke_reason, p.rowid {lost}"
     ))?;
     Ok(())
 }

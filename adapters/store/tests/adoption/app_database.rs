@@ -8,7 +8,7 @@
     reason = "a fixture of two tests"
 )]
 
-use keystile::{Cause, KeyFormat, Request, UnixMillis, Verifier};
+use keystile::{Cause, Decision, KeyFormat, Request, UnixMillis, Verifier};
 use keystile_store::{Checked, SqliteStore, StoreError, check};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -133,10 +133,14 @@ pub(crate) async fn cause(store: &SqliteStore, number: usize, now: UnixMillis) -
     checked.decision.denial().map(|denial| denial.cause())
 }
 
-/// The column of the error for a key's damaged row.
+/// The column that is named with the denial of a key whose row is damaged.
 pub(crate) async fn damage(store: &SqliteStore, number: usize) -> &'static str {
     match answer(store, number, at(0)).await {
-        Err(StoreError::Corrupt(damage)) => damage.column,
-        other => panic!("expected an error for the damaged row, not a decision: {other:?}"),
+        Ok(Checked {
+            decision: Decision::Deny(denial),
+            damage: Some(damage),
+            ..
+        }) if denial.cause() == Cause::RecordDamaged => damage.column,
+        other => panic!("expected a denial of the damaged row: {other:?}"),
     }
 }

@@ -92,7 +92,12 @@ async fn a_second_rotation_elsewhere_ends_the_oldest_key_here_too() {
     let denial = decision.denial().expect("two keys live, not three");
     assert_eq!(denial.code(), DenialCode::KeyReplaced);
     let told = store.events(Some(&oldest.record.id), 0, PAGE_MAX).await;
-    let kinds: Vec<_> = told.unwrap().iter().map(|(_, event)| event.kind).collect();
+    let kinds: Vec<_> = told
+        .unwrap()
+        .events
+        .iter()
+        .map(|(_, event)| event.kind)
+        .collect();
     assert_eq!(
         kinds,
         [EventKind::Issued, EventKind::Rotated, EventKind::Expired]

@@ -72,7 +72,7 @@ async fn a_key_is_issued_and_saved_or_neither() {
     let failed = issue(&request).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })));
     let kept = store.store.list(&Filter::default(), Page::first(9)).await;
-    assert_eq!(kept.unwrap(), [issued.record]);
+    assert_eq!(kept.unwrap().records, [issued.record]);
 }
 
 /// G4: a change whose end its caller did not see may have been written.

@@ -12,6 +12,7 @@
 
 mod after_a_use;
 mod changes;
+mod damaged;
 mod fetches;
 mod lifecycle;
 mod scripted;

@@ -3,8 +3,10 @@
 
 use std::sync::Mutex;
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Filter, MemoryStore, Page, SpendRequest, Store, StoreError, revoke};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile_store::{
+    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, SpendRequest, Store, StoreError, revoke,
+};
 
 /// How often each method was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,12 +95,12 @@ impl Store for Watched {
         self.store.find(lookup).await
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         self.count(|calls| &mut calls.lineage);
         self.store.lineage(lineage).await
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         self.store.list(filter, page).await
     }
 
@@ -148,7 +150,7 @@ impl Store for Watched {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         self.store.events(key_id, after, limit).await
     }
 }

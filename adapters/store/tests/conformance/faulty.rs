@@ -12,7 +12,10 @@ use keystile::{
     DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
     Usage,
 };
-use keystile_store::{Batch, Filter, MemoryStore, PAGE_MAX, Page, SpendRequest, Store, StoreError};
+use keystile_store::{
+    Batch, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, SpendRequest, Store,
+    StoreError,
+};
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(crate) enum Fault {
     /// Returns pages of any size.
     HasNoBound,
     SortsByTime,
+    /// Takes a page that is full for the last one.
+    ForgetsNextPages,
     /// Lets a successor replace the number of remaining uses.
     RefillsLineages,
     RoundsToSeconds,
@@ -109,9 +114,9 @@ impl Faulty {
         let (mut all, mut page) = (Vec::new(), Page::first(usize::MAX));
         loop {
             let more = self.sound.list(&Filter::default(), page).await.unwrap();
-            let Some(last) = more.last() else { return all };
-            page = page.after(last.id);
-            all.extend(more);
+            all.extend(more.records);
+            let Some(next) = more.next else { return all };
+            page = page.after(next);
         }
     }
 
@@ -130,13 +135,19 @@ impl Store for Faulty {
         Ok(found.map(|record| self.read(record)))
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
-        let found = self.sound.lineage(lineage).await?;
-        Ok(found.into_iter().map(|record| self.read(record)).collect())
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        let found = self.sound.lineage(lineage).await?.records.into_iter();
+        let found = found.map(|record| self.read(record));
+        Ok(Listed::of(found.collect(), None))
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
-        let mut listed = self.sound.list(filter, page).await?;
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
+        let Listed {
+            records: mut listed,
+            mut next,
+            ..
+        } = self.sound.list(filter, page).await?;
+        let after = page.after.and_then(|cursor| cursor.key_id().copied());
         if let (Fault::SearchesPatterns, Some(owner)) = (self.fault, &filter.owner) {
             let stem = owner.trim_end_matches('%');
             let like = |record: &KeyRecord| {
@@ -145,13 +156,13 @@ impl Store for Faulty {
                 })
             };
             let all = self.everything().await.into_iter();
-            let behind = all.skip_while(|record| page.after.is_some_and(|id| record.id != id));
-            let behind = behind.skip(page.after.iter().len());
+            let behind = all.skip_while(|record| after.is_some_and(|id| record.id != id));
+            let behind = behind.skip(after.iter().len());
             listed = behind.filter(like).take(page.limit).collect();
+            let last = listed.last().filter(|_| listed.len() == page.limit);
+            next = last.map(|record| record.id.into());
         }
-        if let (Fault::RepeatsRecords, Some(after), true) =
-            (self.fault, page.after, listed.len() > 1)
-        {
+        if let (Fault::RepeatsRecords, Some(after), true) = (self.fault, after, listed.len() > 1) {
             listed.insert(0, self.current(&after).await.unwrap());
             listed.pop();
         }
@@ -166,7 +177,11 @@ impl Store for Faulty {
         if self.has(Fault::SortsByTime) {
             listed.sort_by_key(|record| record.created_at);
         }
-        Ok(listed.into_iter().map(|record| self.read(record)).collect())
+        if self.has(Fault::ForgetsNextPages) && listed.len() < PAGE_MAX {
+            next = None;
+        }
+        let listed = listed.into_iter().map(|record| self.read(record));
+        Ok(Listed::of(listed.collect(), next))
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -317,7 +332,7 @@ impl Store for Faulty {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         self.sound.events(key_id, after, limit).await
     }
 

@@ -94,7 +94,7 @@ impl Keys {
     pub(crate) async fn have_events(&self, store: &impl Store) {
         for key in &self.0 {
             let id = key.issued.record.id;
-            let events = store.events(Some(&id), 0, 99).await.unwrap();
+            let events = store.events(Some(&id), 0, 99).await.unwrap().events;
             let [(_, issued), (_, event), ..] = &events[..] else {
                 panic!("{}: no event of it: {events:?}", key.name)
             };

@@ -109,7 +109,7 @@ async fn we_see_what_the_application_changes() {
         (first.id, EventKind::Revoked, 5),
         (third.id, EventKind::Deleted, 0),
     ] {
-        let events = store.events(Some(&id), 0, 9).await.unwrap();
+        let events = store.events(Some(&id), 0, 9).await.unwrap().events;
         let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
         let mut expected = vec![EventKind::Changed; changes];
         expected.insert(0, EventKind::Imported);
@@ -179,7 +179,8 @@ async fn a_revocation_is_final_without_the_triggers() {
     let revoked = revoke(&store, &issued.record.id, "leaked", at(1))
         .await
         .unwrap()
-        .into_record();
+        .into_record()
+        .unwrap();
     let mut batch = Batch::new();
     let mut back = issued.record.clone();
     back.version = revoked.version + 1;
@@ -268,7 +269,7 @@ async fn p2_a_revoked_key_stays_revoked_if_its_row_is_inserted_again() {
             let denial = found.decision.denial().map(|denial| denial.cause());
             assert_eq!(denial, expected, "key {number} after {restore}");
             let record = found.record.unwrap();
-            let events = store.events(Some(&record.id), 0, 999).await.unwrap();
+            let events = store.events(Some(&record.id), 0, 999).await.unwrap().events;
             let (_, last) = events.last().unwrap();
             let kind = match expected {
                 Some(_) => EventKind::Revoked,
@@ -353,7 +354,7 @@ async fn p2_a_revoked_key_stays_revoked_if_it_is_deleted_and_inserted_at_once() 
                 matches!(record.status, Status::Revoked { .. }),
                 "{record:?}"
             );
-            let events = store.events(Some(&record.id), 0, 99).await.unwrap();
+            let events = store.events(Some(&record.id), 0, 99).await.unwrap().events;
             let (_, last) = events.last().unwrap();
             assert_eq!(
                 (last.kind, last.version),

@@ -99,7 +99,7 @@ async fn acknowledged_writes_survive_a_kill() {
         let found = until(async || record(&store, &doubtful).await).await;
         let events = until(async || store.events(Some(&doubtful), 0, 9).await).await;
         let is_revoked = !found.is_live(at(0));
-        let noted = events.last().unwrap().1.kind == EventKind::Revoked;
+        let noted = events.events.last().unwrap().1.kind == EventKind::Revoked;
         assert_eq!(is_revoked, noted, "cycle {cycle}: a change and its event");
         assert!(
             is_revoked || !acknowledged,

@@ -1,11 +1,12 @@
 //! A damaged row is an error, never a grant, and the error does not contain the damaged
 //! value.
 
-use keystile::{Event, EventKind, KeyId, Lookup, Millis, RateLimit};
-use keystile_store::{Batch, Store, StoreError};
+use keystile::{DenialCode, KeyId, Lookup, Millis, RateLimit};
+use keystile_store::{Store, StoreError};
 
 use crate::database::Database;
-use crate::keys::{answer, at, issued, kept, request};
+use crate::keys::{answer, issued, kept, request};
+use crate::one_row;
 
 /// Each is an error that names the column and does not contain its value.
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn damage_is_an_error_and_never_a_grant() {
         ("expires_at = 'infinity'", "expires_at"),
         ("created_at = NULL", "created_at"),
         ("overlap_until = '-infinity'", "overlap_until"),
-        ("overlap_until = '2026-01-01'", "any"),
+        ("overlap_until = '2026-01-01'", "overlap_until"),
         ("replaced_by = '7'", "replaced_by"),
         ("ends_at_first_use = ''", "ends_at_first_use"),
         ("is_active = FALSE", "status"),
@@ -54,10 +55,10 @@ async fn damage_is_an_error_and_never_a_grant() {
         let id = issued.record.id.as_str();
         let sql = format!("UPDATE api_keys SET {damage} WHERE key_id = '{id}'");
         database.sql(&sql).await.unwrap();
-        let failed = answer(&store, issued.key.expose()).await;
-        let Err(StoreError::Corrupt(found)) = failed else {
-            panic!("{damage}: {failed:?}")
-        };
+        let checked = answer(&store, issued.key.expose()).await.unwrap();
+        let denial = checked.decision.denial().expect(damage);
+        assert_eq!(denial.code(), DenialCode::RecordDamaged, "{damage}");
+        let found = checked.damage.expect(damage);
         assert_eq!((found.column, found.row), (expected, number), "{damage}");
         let text = format!("{found} {found:?}").to_lowercase();
         let hash = issued.record.digest.to_string();
@@ -91,33 +92,115 @@ async fn missing_usage_is_an_error() {
     assert!(matches!(failed, Err(StoreError::Corrupt(_))), "{failed:?}");
 }
 
+async fn change(database: &Database, id: &KeyId, set: &str) {
+    let sql = format!("UPDATE api_keys SET {set} WHERE key_id = '{id}'");
+    database.sql(&sql).await.expect(set);
+}
+
+/// The triggers are there: each damage is a change by other code.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_damaged_row_costs_one_row() {
+    for (damage, column) in [
+        ("key_hash = upper(key_hash)", "key_hash"),
+        ("digest_pepper = -1", "digest_pepper"),
+        ("permissions = '7'", "permissions"),
+        ("permissions = '[\"read users\"]'", "permissions"),
+        ("permissions = '{\"read\": true}'", "permissions"),
+        ("allowed_endpoints = 'null'", "allowed_endpoints"),
+        ("allowed_networks = '[\"10.0.0.1/8\"]'", "allowed_networks"),
+        ("rate_limit = -5", "rate_limit"),
+        ("environment = 'Live'", "environment"),
+        ("client_name = ''", "client_name"),
+        ("client_email = E'a\\nb'", "client_email"),
+        ("metadata_text = '\\xff'", "metadata_text"),
+        ("created_at = NULL", "created_at"),
+        ("created_at = '1970-01-01'", "created_at"),
+        ("expires_at = 'infinity'", "expires_at"),
+        ("overlap_until = '-infinity'", "overlap_until"),
+        ("overlap_until = '2026-01-01'", "overlap_until"),
+        ("replaced_by = '7'", "replaced_by"),
+    ] {
+        let Some(database) = Database::new().await else {
+            return;
+        };
+        let store = database.store().await;
+        let make = async |id: &KeyId| change(&database, id, damage).await;
+        one_row::one_damaged_row_costs_one_row(&store, make, column, damage).await;
+    }
+}
+
+/// An adopted table may allow what a new one does not.
 #[tokio::test]
-async fn a_damaged_event_is_an_error() {
+async fn a_row_without_a_client_costs_one_row() {
     let Some(database) = Database::new().await else {
         return;
     };
     let store = database.store().await;
-    let id: KeyId = "1AbCdEfGhIjKlMnO".parse().unwrap();
-    let mut batch = Batch::new();
-    batch.events.push(Event::new(EventKind::Issued, id, at(0)));
-    store.commit(&batch).await.unwrap();
+    let lax = "ALTER TABLE api_keys ALTER COLUMN client_name DROP NOT NULL";
+    database.sql(lax).await.unwrap();
+    let damage = async |id: &KeyId| change(&database, id, "client_name = NULL").await;
+    one_row::one_damaged_row_costs_one_row(&store, damage, "client_name", "no client").await;
+}
+
+#[tokio::test]
+async fn a_damaged_sibling_ends_with_a_rotation() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let damage = async |id: &KeyId| change(&database, id, "permissions = '7'").await;
+    let mend = async |id: &KeyId| change(&database, id, "permissions = '[]'").await;
+    one_row::a_damaged_sibling_ends_with_a_rotation(&store, damage, mend).await;
+}
+
+#[tokio::test]
+async fn a_cursor_survives_a_deleted_row() {
+    for delete in [
+        "DELETE FROM api_keys WHERE key_id = '%'",
+        // Of a key that another row takes over, too.
+        "UPDATE api_keys SET key_id = '1AbCdEfGhIjKlMn9' WHERE key_id = '%';
+         DELETE FROM api_keys WHERE key_id = '1AbCdEfGhIjKlMn9'",
+    ] {
+        let Some(database) = Database::new().await else {
+            return;
+        };
+        let store = database.store().await;
+        let delete = async |id: &KeyId| {
+            let sql = delete.replace('%', id.as_str());
+            database.sql(&sql).await.unwrap();
+        };
+        one_row::a_cursor_survives_a_deleted_row(&store, delete).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_passes_a_row_without_an_id() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let damage = async |id: &KeyId| change(&database, id, "key_id = 'x'").await;
+    one_row::a_list_passes_a_row_without_an_id(&store, damage).await;
+}
+
+#[tokio::test]
+async fn a_list_of_events_passes_a_damaged_one() {
     for damage in [
         "kind = 'forged'",
         "at = 'infinity'",
         "key_id = ''",
         "successor = 'x'",
+        "changes = '{}'",
     ] {
-        let whole = "UPDATE api_key_events SET kind = 'issued', at = '2026-01-01',
-             key_id = '1AbCdEfGhIjKlMnO', successor = NULL";
-        database.sql(whole).await.unwrap();
-        assert_eq!(store.events(None, 0, 9).await.unwrap().len(), 1);
-        let sql = format!("UPDATE api_key_events SET {damage}");
-        database.sql(&sql).await.unwrap();
-        let failed = store.events(None, 0, 9).await;
-        assert!(
-            matches!(failed, Err(StoreError::Corrupt(_))),
-            "{damage}: {failed:?}"
-        );
+        let Some(database) = Database::new().await else {
+            return;
+        };
+        let store = database.store().await;
+        let make = async |number: u64| {
+            let sql = format!("UPDATE api_key_events SET {damage} WHERE number = {number}");
+            database.sql(&sql).await.unwrap();
+        };
+        one_row::a_list_of_events_passes_a_damaged_one(&store, make).await;
     }
 }
 

@@ -34,9 +34,9 @@ async fn each_change_by_other_code_is_in_force_within_2_s() {
     let all = "UPDATE api_keys SET allowed_endpoints = '[]' WHERE status = 'active'";
     database.sql(all).await.unwrap();
     heard.all_are_in_force(&many).await;
-    let noted = store.events(None, last, 1_000).await.unwrap();
+    let noted = store.events(None, last, 1_000).await.unwrap().events;
     assert!(noted.iter().all(|(_, event)| event.key_id.is_some()));
-    let rest = store.events(None, last + 1_000, 9).await.unwrap();
+    let rest = store.events(None, last + 1_000, 9).await.unwrap().events;
     let [(_, shared)] = &rest[..] else {
         panic!("1,000 events and one for all others: {rest:?}")
     };

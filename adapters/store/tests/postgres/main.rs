@@ -25,6 +25,8 @@ mod heard;
 #[path = "../heard/heard.rs"]
 mod heard_keys;
 mod keys;
+#[path = "../damage/one_row.rs"]
+mod one_row;
 mod open;
 mod order;
 mod own_transaction;

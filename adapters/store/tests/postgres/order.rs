@@ -37,13 +37,13 @@ async fn an_open_transaction_delays_no_revocation() {
     let revoking = revoke(&store, &issued.record.id, "leaked", at(1));
     let revoked = tokio::time::timeout(Duration::from_secs(5), revoking).await;
     revoked.expect("it does not wait").unwrap();
-    let events = store.events(None, seen, 9).await.unwrap();
+    let events = store.events(None, seen, 9).await.unwrap().events;
     let [(first, event)] = &events[..] else {
         panic!("one event is committed: {events:?}")
     };
     assert_eq!((*first, event.kind), (seen + 1, EventKind::Revoked));
     database.sql("COMMIT").await.unwrap();
-    let events = store.events(None, *first, 9).await.unwrap();
+    let events = store.events(None, *first, 9).await.unwrap().events;
     let kinds: Vec<_> = events.iter().map(|(at, event)| (*at, event.kind)).collect();
     assert_eq!(
         kinds,
@@ -84,10 +84,10 @@ async fn a_later_number_is_not_seen_before_an_earlier_one() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!revoking.is_finished());
-    assert!(store.events(None, seen, 9).await.unwrap().is_empty());
+    assert!(store.events(None, seen, 9).await.unwrap().events.is_empty());
     database.sql("COMMIT").await.unwrap();
     revoking.await.unwrap().unwrap();
-    let events = store.events(None, seen, 9).await.unwrap();
+    let events = store.events(None, seen, 9).await.unwrap().events;
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
     assert_eq!(kinds, [EventKind::Issued, EventKind::Revoked]);
     assert_eq!(
@@ -112,7 +112,7 @@ async fn a_reader_misses_no_event() {
             let (mut after, mut read) = (0, 0);
             loop {
                 let last_round = done.load(Ordering::Acquire);
-                let page = store.events(None, after, 9).await.unwrap();
+                let page = store.events(None, after, 9).await.unwrap().events;
                 read += page.len();
                 match page.last() {
                     Some((number, _)) => after = *number,

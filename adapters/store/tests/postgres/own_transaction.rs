@@ -55,7 +55,7 @@ async fn a_key_is_issued_and_revoked_with_the_rows_of_the_application() {
         Some(key.record.clone())
     );
     assert_eq!(cause(&store, key.key.expose()).await, None);
-    let events = store.events(None, 0, 9).await.unwrap();
+    let events = store.events(None, 0, 9).await.unwrap().events;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].1, key.event);
 

@@ -56,7 +56,7 @@ async fn a_change_notifies_other_stores() {
         .unwrap();
     notified(&subscriber).await;
     notified(&second).await;
-    let events = there.events(None, seen, 9).await.unwrap();
+    let events = there.events(None, seen, 9).await.unwrap().events;
     assert_eq!(
         events[0].1.key_id,
         Some(issued.record.id),

@@ -63,7 +63,7 @@ async fn one_of_concurrent_rotations_wins() {
         let lost =
             |done: &Result<_, StoreError>| matches!(done, Ok(_) | Err(StoreError::Refused(_)));
         assert!(done.iter().all(lost), "and the others are told: {done:?}");
-        let lineage = stores[1].lineage(&issued.record.id).await.unwrap();
+        let lineage = stores[1].lineage(&issued.record.id).await.unwrap().records;
         assert_eq!(lineage.len(), 2);
         assert_eq!(lineage[0].replaced_by, Some(lineage[1].id));
         assert_eq!(cause(&stores[1], won[0].key.expose()).await, None);
@@ -90,7 +90,7 @@ async fn a_revocation_is_final_among_many_writers() {
             });
         }
         let revoked = revoke(&stores[1], &id, "leaked", at(5)).await.unwrap();
-        let revoked = revoked.into_record();
+        let revoked = revoked.into_record().unwrap();
         let seen = record(&stores[0], &id).await.unwrap();
         assert_eq!(seen.status, revoked.status, "the other sees it at once");
         working.join_all().await;
@@ -99,7 +99,7 @@ async fn a_revocation_is_final_among_many_writers() {
             (&end.status, end.version),
             (&revoked.status, revoked.version)
         );
-        let events = stores[0].events(Some(&id), 0, 1_000).await.unwrap();
+        let events = stores[0].events(Some(&id), 0, 1_000).await.unwrap().events;
         let (_, last) = events.last().unwrap();
         assert_eq!(last.kind, EventKind::Revoked, "after it nothing happened");
     }

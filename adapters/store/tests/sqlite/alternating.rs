@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Filter, Page, SpendRequest, Store, StoreError};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile_store::{Batch, Filter, Listed, ListedEvents, Page, SpendRequest, Store, StoreError};
 
 #[derive(Debug)]
 pub(crate) struct Alternating<S> {
@@ -35,11 +35,11 @@ impl<S: Store> Store for Alternating<S> {
         self.next().find(lookup).await
     }
 
-    async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         self.next().lineage(lineage).await
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         self.next().list(filter, page).await
     }
 
@@ -64,7 +64,7 @@ impl<S: Store> Store for Alternating<S> {
         key_id: Option<&KeyId>,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
+    ) -> Result<ListedEvents, StoreError> {
         self.next().events(key_id, after, limit).await
     }
 }

@@ -15,6 +15,7 @@ mod keys;
 mod service;
 
 mod attacks;
+mod damaged;
 mod invalid_keys;
 mod layer;
 mod shapes;

@@ -6,7 +6,7 @@ static const char *const causes[] = {
     "unknown_key", "wrong_secret",      "pepper_unavailable",      "revoked",
     "suspended",  "expired",            "replaced",                "environment",
     "network",    "path_not_canonical", "endpoint",                "permission",
-    "rate_limit", "uses_spent",         "store_unavailable",
+    "rate_limit", "uses_spent",         "store_unavailable",       "record_damaged",
 };
 
 static const char *cause_name(uint32_t cause) {

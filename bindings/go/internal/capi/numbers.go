@@ -46,6 +46,7 @@ const (
 	CauseRateLimit              = C.KEYSTILE_CAUSE_RATE_LIMIT
 	CauseUsesSpent              = C.KEYSTILE_CAUSE_USES_SPENT
 	CauseStoreUnavailable       = C.KEYSTILE_CAUSE_STORE_UNAVAILABLE
+	CauseRecordDamaged          = C.KEYSTILE_CAUSE_RECORD_DAMAGED
 )
 
 // The kinds of events.

@@ -30,6 +30,7 @@ const (
 	DeniedUsesSpent              Status = C.KEYSTILE_DENIED_USES_SPENT
 	DeniedStoreUnavailable       Status = C.KEYSTILE_DENIED_STORE_UNAVAILABLE
 	DeniedPepperUnavailable      Status = C.KEYSTILE_DENIED_PEPPER_UNAVAILABLE
+	DeniedRecordDamaged          Status = C.KEYSTILE_DENIED_RECORD_DAMAGED
 
 	// All refusals are in this range, including those that this version has no name for.
 	deniedFirst Status = 100

@@ -23,6 +23,7 @@ STATUSES = {
     "rate_limit": (429, 429),
     "uses_spent": (429, 429),
     "store_unavailable": (503, 503),
+    "record_damaged": (500, 500),
 }
 
 

@@ -21,6 +21,7 @@ CODES = {
     "rate_limit": "rate_limited",
     "uses_spent": "uses_spent",
     "store_unavailable": "store_unavailable",
+    "record_damaged": "record_damaged",
 }
 
 

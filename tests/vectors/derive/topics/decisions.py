@@ -276,7 +276,11 @@ for cause in answering.STATUSES:
         decision = deciding.deny(cause)
         name = f"response-{cause.replace('_', '-')}-{policy}"
         attack = "C8" if decision["code"] == "invalid_key" else None
-        why = "503 for a key that cannot be checked, and no guess" if cause == "pepper_unavailable" else {
+        of_cause = {
+            "pepper_unavailable": "503 for a key that cannot be checked, and no guess",
+            "record_damaged": "500 for a row that cannot be read: to try again is of no use",
+        }
+        why = of_cause[cause] if cause in of_cause else {
             "rfc9110": "401 for a key that is not valid, 403 for one that may not",
             "express": "403 for an unknown or ended key",
         }[policy]

@@ -13,12 +13,14 @@ ALTER TABLE api_key_events ADD COLUMN origin TEXT;
 ALTER TABLE api_key_events ADD COLUMN changes TEXT;
 
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
--- continue after the last one, and a revoked key stays revoked.
+-- continue after the last one, and a revoked key stays revoked. place is the number of the row:
+-- a list that ended with it continues there.
 CREATE TABLE api_key_deleted (
     key_id TEXT PRIMARY KEY NOT NULL,
     version INTEGER NOT NULL,
     revoked_at TEXT,
-    revoke_reason TEXT
+    revoke_reason TEXT,
+    place INTEGER
 );
 
 -- The digests that a key had before its current one, and the last digests of revoked keys
@@ -212,8 +214,8 @@ BEGIN
     INSERT INTO api_key_former_digests (key_hash, key_id)
     SELECT OLD.key_hash, NEW.key_id
     WHERE NOT EXISTS (SELECT 1 FROM api_key_former_digests WHERE key_hash = OLD.key_hash);
-    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason)
-    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason
+    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place)
+    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid
     WHERE NEW.key_id <> OLD.key_id
         AND NOT EXISTS (SELECT 1 FROM api_key_deleted WHERE key_id = OLD.key_id);
 END;
@@ -245,8 +247,8 @@ BEGIN
     SELECT OLD.key_hash, OLD.key_id
     WHERE OLD.status = 'revoked'
         AND NOT EXISTS (SELECT 1 FROM api_key_former_digests WHERE key_hash = OLD.key_hash);
-    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason)
-    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason
+    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place)
+    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid
     WHERE NOT EXISTS (SELECT 1 FROM api_key_deleted WHERE key_id = OLD.key_id);
     INSERT INTO api_key_notes (kind, key_id, version)
     SELECT 'deleted', OLD.key_id, OLD.version + 1
@@ -259,7 +261,8 @@ END;
 -- afterwards were removed.
 CREATE TABLE api_key_replaced (
     key_id TEXT NOT NULL,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    place INTEGER NOT NULL
 );
 
 DROP TRIGGER api_keys_revoked_not_replaced;
@@ -271,8 +274,8 @@ BEGIN
         WHERE (key_hash = NEW.key_hash OR key_id = NEW.key_id OR rowid = NEW.rowid)
             AND status = 'revoked');
     DELETE FROM api_key_replaced;
-    INSERT INTO api_key_replaced (key_id, version)
-    SELECT key_id, version FROM api_keys
+    INSERT INTO api_key_replaced (key_id, version, place)
+    SELECT key_id, version, rowid FROM api_keys
     WHERE key_hash = NEW.key_hash OR key_id = NEW.key_id OR rowid = NEW.rowid;
 END;
 
@@ -286,8 +289,8 @@ BEGIN
     SELECT 'deleted', key_id, version + 1 FROM api_key_replaced replaced
     WHERE NOT EXISTS (SELECT 1 FROM api_keys k WHERE k.key_id = replaced.key_id)
         AND NOT EXISTS (SELECT 1 FROM api_key_deleted d WHERE d.key_id = replaced.key_id);
-    INSERT INTO api_key_deleted (key_id, version)
-    SELECT key_id, version + 1 FROM api_key_replaced replaced
+    INSERT INTO api_key_deleted (key_id, version, place)
+    SELECT key_id, version + 1, place FROM api_key_replaced replaced
     WHERE NOT EXISTS (SELECT 1 FROM api_key_deleted d WHERE d.key_id = replaced.key_id);
 
     UPDATE api_keys SET lineage = '1' || substr(hex(randomblob(8)), 1, 15)
