@@ -45,6 +45,7 @@ mod evaluate;
 mod evicted_uses;
 mod eviction;
 mod fault;
+mod found;
 mod invalidation;
 mod limits;
 mod lineages;
@@ -95,6 +96,7 @@ pub use builder::KeyringBuilder;
 pub use check::Check;
 #[cfg(keystile_loom)]
 pub use fault::{Fault, plant};
+pub use found::Found;
 pub use stats::Stats;
 pub use ticket::Ticket;
 pub use uses::Use;
@@ -141,7 +143,7 @@ pub use uses::Use;
 /// let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else {
 ///     panic!("nothing is cached yet");
 /// };
-/// let found = Some((&issued.record, Arc::from("tenant 7")));
+/// let found = Some(Found::new(&issued.record).with_value(Arc::from("tenant 7")));
 /// let Check::Decided(decision, tenant) = keyring.admit_with(ticket, found, now) else {
 ///     panic!("nothing was invalidated");
 /// };

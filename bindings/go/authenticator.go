@@ -198,7 +198,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
-		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, fetched.record, now, &decision.raw)
+		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, nil, fetched.record, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}

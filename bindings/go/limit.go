@@ -51,6 +51,32 @@ func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
 	}
 }
 
+// Hold holds a state to a full burst, if it lies more than that and a minute ahead: then it was
+// written by a wrong reading of the clock, or before the clock was set back, or by another
+// limit. Call it only with the clock that the state is kept by, before [RateLimit.Admit], and
+// keep the state even if the request is then refused. If several processes share the state,
+// that clock is the store's: a process whose own clock is behind would give away what the
+// others have spent.
+func (l RateLimit) Hold(state *RateState, now time.Time) error {
+	return failure(capi.HoldRate(&l.limit, (*uint64)(state), millisOf(now)))
+}
+
+// Clamp is as [RateLimit.Hold] without the minute: for a state that another limit left, of
+// which at most a full burst of this limit counts as spent.
+func (l RateLimit) Clamp(state *RateState, now time.Time) error {
+	return failure(capi.ClampRate(&l.limit, (*uint64)(state), millisOf(now)))
+}
+
+// Move moves a state to another clock, which shows to when the clock of this state shows from:
+// exactly, unless it saturates at an end of the range. An unused state stays unused.
+func (s *RateState) Move(from, to time.Time) error {
+	return failure(capi.MoveRate((*uint64)(s), millisOf(from), millisOf(to)))
+}
+
+// FullAt returns when the full burst is available again; not before is there nothing to
+// remember of the state. It is the zero time if the limit is unused.
+func (s RateState) FullAt() time.Time { return timeOf(capi.RateFullAt(uint64(s))) }
+
 // Quota is what was left of a limit at an instant.
 type Quota struct{ quota capi.Quota }
 

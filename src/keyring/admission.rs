@@ -12,11 +12,12 @@ use super::negative_cache::NegativeCause;
 use super::sizes::slot_of;
 use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
-use super::{Check, Keyring, Ticket};
+use super::{Check, Found, Keyring, Ticket};
 use crate::decision::cause::Cause;
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::RateState;
 use crate::record::key_record::KeyRecord;
+use crate::record::usage::Usage;
 use crate::time::UnixMillis;
 
 /// Locks that are held.
@@ -35,27 +36,25 @@ impl Keyring {
         record: Option<&KeyRecord>,
         now: UnixMillis,
     ) -> Check<'a> {
-        self.admit_with(ticket, record.map(|record| (record, ())), now)
+        self.admit_with(ticket, record.map(Found::new), now)
     }
 }
 
 impl<T: Clone> Keyring<T> {
-    /// As [`admit`](Keyring::admit), with the value that later decisions on this record
-    /// come with.
+    /// As [`admit`](Keyring::admit), with what the lineage has spent, and with the value that
+    /// later decisions on this record come with.
     pub fn admit_with<'a>(
         &self,
         ticket: Ticket<'a>,
-        found: Option<(&KeyRecord, T)>,
+        found: Option<Found<'_, T>>,
         now: UnixMillis,
     ) -> Check<'a, T> {
-        let (record, value) = found.unzip();
         // The digest first, without a lock: it is what costs.
-        match self.verifier.prove(&ticket.key, record) {
-            Ok(record) => match value {
-                Some(value) => self.admit_proved(ticket, record, value, now),
-                None => self.admit_refused(ticket, Cause::UnknownKey, now),
-            },
-            Err(cause) => self.admit_refused(ticket, cause, now),
+        let record = found.as_ref().map(|found| found.record);
+        match (self.verifier.prove(&ticket.key, record), found) {
+            (Ok(_), Some(found)) => self.admit_proved(ticket, found, now),
+            (Ok(_), None) => self.admit_refused(ticket, Cause::UnknownKey, now),
+            (Err(cause), _) => self.admit_refused(ticket, cause, now),
         }
     }
 
@@ -87,10 +86,14 @@ impl<T: Clone> Keyring<T> {
     fn admit_proved<'a>(
         &self,
         ticket: Ticket<'a>,
-        record: &KeyRecord,
-        value: T,
+        found: Found<'_, T>,
         now: UnixMillis,
     ) -> Check<'a, T> {
+        let Found {
+            record,
+            usage,
+            value,
+        } = found;
         let id = record.id;
         let proof = self.tagger.proof(&ticket.key);
         let owner = record.owner.as_deref();
@@ -117,7 +120,7 @@ impl<T: Clone> Keyring<T> {
         if let Some(known) = known {
             known.mark_stale();
         }
-        let (rate, meter) = self.meter(record, known, now);
+        let (rate, meter) = self.meter(record, &usage, known, now);
         let as_of = if planted(Fault::AsOfAdmission) {
             self.invalidations.now()
         } else {
@@ -220,6 +223,7 @@ impl<T: Clone> Keyring<T> {
     fn meter(
         &self,
         record: &KeyRecord,
+        usage: &Usage,
         known: Option<&Entry<T>>,
         now: UnixMillis,
     ) -> (RateState, Option<Arc<SharedMeter>>) {
@@ -229,9 +233,13 @@ impl<T: Clone> Keyring<T> {
         };
         let is_first = record.lineage == record.id;
         let limit = record.rate_limit.as_ref();
-        let shares = record.remaining_uses.is_some() || !is_first || record.replaced_by.is_some();
-        if !shares || (limit.is_none() && record.remaining_uses.is_none()) {
-            return (own.unwrap_or_default(), None);
+        let remaining = usage.remaining.or(record.remaining_uses);
+        let stored = limit.map_or(usage.rate, |limit| {
+            limit.clamped(usage.rate, self.not_before(now))
+        });
+        let shares = remaining.is_some() || !is_first || record.replaced_by.is_some();
+        if !shares || (limit.is_none() && remaining.is_none()) {
+            return (own.unwrap_or_default().max(stored), None);
         }
         let apart = if is_first || planted(Fault::LineageApart) {
             None
@@ -245,9 +253,8 @@ impl<T: Clone> Keyring<T> {
             now,
         );
         let lineage = record.lineage;
-        let (meter, is_new_meter) =
-            self.lineages
-                .join(lineage, limit, spent, record.remaining_uses, now);
+        let (meter, is_new_meter) = self.lineages.join(lineage, limit, spent, remaining, now);
+        meter.rate().raise_to(stored);
         if is_new_meter && !is_first && !planted(Fault::FirstNotInvalidated) {
             // A fetch of the first key that began before its rotation would give it a
             // meter of its own again.

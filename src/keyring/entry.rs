@@ -234,6 +234,21 @@ impl<T> Entry<T> {
         self.extras.as_deref()?.meter.as_deref()
     }
 
+    /// The state of its limit, if it has one and its meter was not taken over.
+    pub(super) fn rate_now(&self) -> Option<RateState> {
+        self.rate_limit.as_ref()?;
+        self.shared_meter()
+            .map_or(&self.rate, SharedMeter::rate)
+            .state()
+    }
+
+    /// How far ahead of the clock its limit can move a state.
+    pub(super) fn reach(&self) -> Millis {
+        self.rate_limit
+            .as_ref()
+            .map_or(Millis::ZERO, |limit| limit.reach())
+    }
+
     /// Until when a meter in this state remembers something; `None` if it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
         let limit = self

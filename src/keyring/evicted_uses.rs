@@ -42,6 +42,8 @@ impl EvictedUses {
         if let Some(known) = kept.uses.get_mut(&used.key_id) {
             known.count = known.count.saturating_add(used.count);
             known.last_used_at = known.last_used_at.max(used.last_used_at);
+            known.rate = known.rate.max(used.rate);
+            known.reach = used.reach;
             return 0;
         }
         if kept.uses.len() >= self.capacity {

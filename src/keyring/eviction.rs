@@ -38,8 +38,10 @@ impl<T> Keyring<T> {
             entry.mark_stale();
             self.aliases.pin().remove(&entry.tag().to_bits());
             self.slots.leave(entry.slot, &id);
+            // Before its debt is taken over, which closes its meter.
+            let used = Use::of(id, entry, 0);
             self.keep_debt(id, entry, now);
-            self.keep_uses(id, entry);
+            self.keep_uses(used, entry);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -82,9 +84,9 @@ impl<T> Keyring<T> {
         }
     }
 
-    fn keep_uses(&self, id: KeyId, entry: &Entry<T>) {
+    fn keep_uses(&self, used: Use, entry: &Entry<T>) {
         let (count, stripes) = entry.count.close(&self.stripes);
-        self.leave_over(Use::of(id, entry, count), stripes);
+        self.leave_over(Use { count, ..used }, stripes);
     }
 
     fn leave_over(&self, used: Use, stripes: Stripes) {

@@ -38,7 +38,13 @@ pub(super) enum SpendError {
 
 impl RateMeter {
     pub(super) fn new(state: RateState) -> Self {
-        Self(AtomicU64::new(state.to_bits()))
+        Self(AtomicU64::new(open(state)))
+    }
+
+    /// Takes over what a store knows to be spent, if that is more.
+    pub(super) fn raise_to(&self, stored: RateState) {
+        // A closed meter is the greatest number, and stays closed.
+        self.0.fetch_max(open(stored), Ordering::AcqRel);
     }
 
     /// Spends one request. `reach` is how far ahead of the clock a state may lie, if the
@@ -111,6 +117,11 @@ impl RateMeter {
         let bits = self.0.swap(CLOSED, Ordering::AcqRel);
         (bits != CLOSED).then_some(RateState::from_bits(bits))
     }
+}
+
+/// A state as an open meter has it: a store may bring any number.
+fn open(state: RateState) -> u64 {
+    state.to_bits().min(CLOSED.saturating_sub(1))
 }
 
 /// A state that lies too far ahead of the clock, brought back; `None` if it does not.

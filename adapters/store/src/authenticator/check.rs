@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Check, Decision, KeyRecord, Request, UnixMillis, Usage, verify};
+use keystile::{Check, Decision, Found, KeyRecord, Request, UnixMillis, Usage, verify};
 use tokio::time::timeout;
 
 use super::{Answer, Shared};
@@ -53,7 +53,8 @@ impl<S: Store + 'static> Shared<S> {
             let as_of = ticket.as_of().min(fetched.as_of);
             check = match self.keyring.ticket(credential, request, as_of) {
                 Ok(ticket) => {
-                    let found = record.map(|record| (&**record, Arc::clone(record)));
+                    let found =
+                        record.map(|record| Found::new(record).with_value(Arc::clone(record)));
                     self.keyring.admit_with(ticket, found, now)
                 }
                 Err(denial) => return Ok(Answer::denied(denial)),
