@@ -85,6 +85,7 @@ mod row_reader;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod stored_usage;
 mod verbs;
 
 #[cfg(feature = "authenticator")]
@@ -101,6 +102,7 @@ pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 pub use store::{SpendRequest, Store};
+pub use stored_usage::{RateNote, StoredUsage};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

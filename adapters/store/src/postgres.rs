@@ -19,7 +19,7 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -31,6 +31,7 @@ use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Filter, Page};
 use crate::store::{SpendRequest, Store};
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///
@@ -193,6 +194,15 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        let lookup = *lookup;
+        self.run(async move |client| read::find_with_usage(client, &lookup).await)
+            .await
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
         let lineage = *lineage;
         self.run(async move |client| read::lineage(client, &lineage).await)
@@ -212,7 +222,7 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         let lineage = *lineage;
         self.run(async move |client| read::usage(client, &lineage).await)
             .await
@@ -221,6 +231,12 @@ impl Store for PostgresStore {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let request = *request;
         self.run(async move |client| write::spend(client, &request).await)
+            .await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        let rates = rates.to_vec();
+        self.run(async move |client| write::note_rates(client, &rates, now).await)
             .await
     }
 

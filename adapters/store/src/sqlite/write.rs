@@ -8,12 +8,13 @@ use rusqlite::{
 
 use super::instant;
 use super::read::{last_event, one, prepared};
-use super::row::{self, columns, read_time, signed, upkeep_columns};
+use super::row::{self, columns, read_time, read_usage, signed, upkeep_columns};
 use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
 use crate::row_reader::{MANY_KEYS, changes_text};
 use crate::sqlite::fault::unavailable;
 use crate::store::SpendRequest;
+use crate::stored_usage::RateNote;
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;
@@ -57,6 +58,40 @@ pub(super) fn spend(connection: &Connection, request: &SpendRequest) -> Result<b
     };
     let written = prepared(connection, sql)?.execute(values);
     Ok(written.map_err(unavailable)? == 1)
+}
+
+pub(super) fn note_rates(
+    connection: &mut Connection,
+    rates: &[RateNote],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let transaction = begin(connection)?;
+    for note in rates {
+        // Compared here, since a state is an unsigned number, and SQLite has signed ones.
+        let sql = "SELECT rowid AS row, rate_state, remaining_uses FROM api_key_usage \
+             WHERE lineage = ?1";
+        let stored = match one(
+            &mut prepared(&transaction, sql)?,
+            [note.lineage.as_str()],
+            read_usage,
+        ) {
+            Ok(Some(stored)) => stored.rate,
+            // A damaged row must not prevent the update of all others.
+            Ok(None) | Err(StoreError::Corrupt(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let merged = note.merged(stored, now, now);
+        if merged != stored {
+            let sql = "UPDATE api_key_usage SET rate_state = ?2 WHERE lineage = ?1";
+            prepared(&transaction, sql)?
+                .execute(params![
+                    note.lineage.as_str(),
+                    merged.to_bits().cast_signed()
+                ])
+                .map_err(unavailable)?;
+        }
+    }
+    transaction.commit().map_err(unavailable)
 }
 
 pub(super) fn note_uses(

@@ -12,7 +12,10 @@ use keystile::{
     DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
     Usage,
 };
-use keystile_store::{Batch, Filter, MemoryStore, PAGE_MAX, Page, SpendRequest, Store, StoreError};
+use keystile_store::{
+    Batch, Filter, MemoryStore, PAGE_MAX, Page, RateNote, SpendRequest, Store, StoreError,
+    StoredUsage,
+};
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +281,7 @@ impl Store for Faulty {
             .iter()
             .filter(|_| self.has(Fault::RefillsLineages))
         {
-            let before = self.usage(&record.lineage).await?;
+            let before = self.usage(&record.lineage).await?.usage;
             let after = Usage::of(record);
             self.sound
                 .spend(&SpendRequest::new(record, before, after))
@@ -287,14 +290,14 @@ impl Store for Faulty {
         Ok(())
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.sound.usage(lineage).await
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let mut request = *request;
         if self.has(Fault::SpendsBlindly) {
-            request.before = self.usage(&request.lineage).await?;
+            request.before = self.usage(&request.lineage).await?.usage;
         }
         if let (Fault::SpendsForStaleDecisions, Some(current)) =
             (self.fault, self.current(&request.key_id).await)
@@ -302,6 +305,10 @@ impl Store for Faulty {
             request.version = current.version;
         }
         self.sound.spend(&request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.sound.note_rates(rates, now).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

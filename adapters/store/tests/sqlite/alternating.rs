@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Filter, Page, SpendRequest, Store, StoreError};
+use keystile::{Event, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile_store::{Batch, Filter, Page, RateNote, SpendRequest, Store, StoreError, StoredUsage};
 
 #[derive(Debug)]
 pub(crate) struct Alternating<S> {
@@ -35,6 +35,13 @@ impl<S: Store> Store for Alternating<S> {
         self.next().find(lookup).await
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        self.next().find_with_usage(lookup).await
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Vec<KeyRecord>, StoreError> {
         self.next().lineage(lineage).await
     }
@@ -47,12 +54,16 @@ impl<S: Store> Store for Alternating<S> {
         self.next().commit(batch).await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.next().usage(lineage).await
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.next().spend(request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.next().note_rates(rates, now).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
