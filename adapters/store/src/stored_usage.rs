@@ -172,34 +172,3 @@ pub(crate) const SLACK: u64 = units(Millis::from_secs(60));
 pub(crate) const fn is_counted(record: &KeyRecord) -> bool {
     record.rate_limit.is_some() || record.remaining_uses.is_some()
 }
-
-/// TEMPORARY
-trait Moves: Sized {
-    fn moved(self, from: UnixMillis, to: UnixMillis) -> Self;
-}
-impl Moves for RateState {
-    fn moved(self, from: UnixMillis, to: UnixMillis) -> Self {
-        let bits = self.to_bits();
-        if bits == 0 {
-            return self;
-        }
-        let by = i128::from(to.get()) - i128::from(from.get());
-        let moved = (i128::from(bits) + (by << 20)).clamp(0, i128::from(u64::MAX));
-        Self::from_bits(moved as u64)
-    }
-}
-trait Holds {
-    fn held(&self, state: RateState, now: UnixMillis) -> RateState;
-}
-impl Holds for RateLimit {
-    fn held(&self, state: RateState, now: UnixMillis) -> RateState {
-        let reach = (u128::from(self.burst()) * u128::from(self.window().get()))
-            .div_ceil(u128::from(self.limit().max(1))) as u64;
-        let full = (now.get() + reach) << 20;
-        if state.to_bits() > full + (60_000 << 20) {
-            RateState::from_bits(full)
-        } else {
-            state
-        }
-    }
-}

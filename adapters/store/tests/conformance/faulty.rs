@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use keystile::{
-    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
-    Usage,
+    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
+    UnixMillis, Usage,
 };
 use keystile_store::{
     Batch, Filter, MemoryStore, PAGE_MAX, Page, RateNote, SpendRequest, Store, StoreError,
@@ -60,6 +60,16 @@ pub(crate) enum Fault {
     KeepsPeppersOfRevokedKeys,
     /// Writes a batch whatever the last event is.
     IgnoresTheLastEvent,
+    /// Forgets what a process has counted against a limit.
+    DropsRates,
+    /// Replaces the state of a limit by a lower one.
+    LowersRates,
+    /// Keeps a state that is a year ahead until then.
+    KeepsWrongRates,
+    /// Has a clock of its own, three minutes behind, and writes states by the caller's.
+    IgnoresItsClock,
+    /// Finds a record without what its lineage has spent.
+    FindsNoUsage,
 }
 
 /// The store in memory, with a fault.
@@ -116,6 +126,16 @@ impl Faulty {
             page = page.after(last.id);
             all.extend(more);
         }
+    }
+
+    async fn replace_rate(&self, lineage: &KeyId, rate: RateState) -> Result<(), StoreError> {
+        let Some(record) = self.current(lineage).await else {
+            return Ok(());
+        };
+        let before = self.sound.usage(lineage).await?.usage;
+        let after = Usage::new(rate, before.remaining);
+        let request = SpendRequest::new(&record, before, after);
+        self.sound.spend(&request).await.map(drop)
     }
 
     async fn current(&self, id: &KeyId) -> Option<KeyRecord> {
@@ -291,7 +311,25 @@ impl Store for Faulty {
     }
 
     async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
-        self.sound.usage(lineage).await
+        let mut usage = self.sound.usage(lineage).await?;
+        if self.has(Fault::IgnoresItsClock) {
+            usage.clock = Some(UnixMillis::new(1_790_000_000_000 - 180_000).unwrap());
+        }
+        Ok(usage)
+    }
+
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        let Some(record) = self.find(lookup).await? else {
+            return Ok(None);
+        };
+        let usage = match self.fault {
+            Fault::FindsNoUsage => StoredUsage::default(),
+            _ => self.usage(&record.lineage).await?,
+        };
+        Ok(Some((record, usage)))
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
@@ -308,7 +346,24 @@ impl Store for Faulty {
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
-        self.sound.note_rates(rates, now).await
+        match self.fault {
+            Fault::DropsRates => return Ok(()),
+            Fault::LowersRates => {
+                for note in rates {
+                    self.replace_rate(&note.lineage, note.state).await?;
+                }
+            }
+            Fault::KeepsWrongRates => {
+                for note in rates {
+                    let stored = self.usage(&note.lineage).await?.usage.rate;
+                    self.sound.note_rates(&[*note], now).await?;
+                    let noted = self.usage(&note.lineage).await?.usage.rate;
+                    self.replace_rate(&note.lineage, noted.max(stored)).await?;
+                }
+            }
+            _ => self.sound.note_rates(rates, now).await?,
+        }
+        Ok(())
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
