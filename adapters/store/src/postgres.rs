@@ -169,6 +169,14 @@ impl PostgresStore {
         self.shared.connections.run(work).await
     }
 
+    /// As [`run`](Self::run), for work that writes.
+    async fn write<T>(
+        &self,
+        work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.shared.connections.run_write(work).await
+    }
+
     fn of(connections: Connections, target: Option<Target>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -218,7 +226,7 @@ impl Store for PostgresStore {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         batch.check()?;
         let batch = batch.clone();
-        self.run(async move |client| write::commit(client, &batch).await)
+        self.write(async move |client| write::commit(client, &batch).await)
             .await
     }
 
@@ -230,19 +238,19 @@ impl Store for PostgresStore {
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let request = *request;
-        self.run(async move |client| write::spend(client, &request).await)
+        self.write(async move |client| write::spend(client, &request).await)
             .await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
         let rates = rates.to_vec();
-        self.run(async move |client| write::note_rates(client, &rates, now).await)
+        self.write(async move |client| write::note_rates(client, &rates, now).await)
             .await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
         let uses = uses.to_vec();
-        self.run(async move |client| write::note_uses(client, &uses).await)
+        self.write(async move |client| write::note_uses(client, &uses).await)
             .await
     }
 

@@ -1,6 +1,7 @@
 //! A store in a SQLite file.
 
 mod backup;
+mod busy;
 mod connection;
 mod fault;
 mod instant;

@@ -134,17 +134,16 @@ impl RateNote {
         } else {
             stored.to_bits()
         };
-        let counted = match self.ahead(now) {
-            0 => 0, // an unused limit
-            ahead => start(clock).saturating_add(ahead),
-        };
+        let counted = self.state.moved(now, clock).to_bits().min(full);
         RateState::from_bits(held.max(counted))
     }
 
-    /// How far the state is ahead of the process's clock, in the units of a state.
-    pub(crate) fn ahead(&self, now: UnixMillis) -> u64 {
-        let ahead = self.state.to_bits().saturating_sub(start(now));
-        ahead.min(self.burst())
+    /// How far the state is ahead of the process's clock, in the units of a state; `None` if
+    /// it is not, and so is that of an unused limit.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn ahead(&self, now: UnixMillis) -> Option<u64> {
+        let ahead = self.state.to_bits().checked_sub(start(now))?;
+        Some(ahead.min(self.burst()))
     }
 
     /// How far the limit can move a state ahead of the clock, in the units of a state.

@@ -4,8 +4,10 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Check, Decision, Found, KeyRecord, Request, UnixMillis, Usage, verify};
-use tokio::time::timeout;
+use keystile::{
+    Check, Decision, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
+};
+use tokio::time::{Instant, timeout};
 
 use super::{Answer, Shared};
 use crate::check::check;
@@ -25,6 +27,7 @@ impl<S: Store + 'static> Shared<S> {
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
         let mut check = self.keyring.check(credential, request, now);
+        let mut begun = None;
         let mut rounds = 0..ROUNDS_MAX;
         loop {
             let ticket = match check {
@@ -33,6 +36,7 @@ impl<S: Store + 'static> Shared<S> {
                 }
                 Check::NeedsRecord(ticket) => ticket,
             };
+            let begun = *begun.get_or_insert_with(Instant::now);
             let round = rounds.next().ok_or(StoreError::Stale)?;
             if round > 1 {
                 tokio::time::sleep(ROUND_PAUSE).await;
@@ -46,15 +50,22 @@ impl<S: Store + 'static> Shared<S> {
                 && record.remaining_uses.is_some()
                 && self.is_proved(credential, record, now)
             {
-                return self.check_counted(credential, request, now).await;
+                let lineage = record.lineage;
+                return self.check_counted(lineage, credential, request, now).await;
             }
             // A check that joined a fetch answers for what was invalidated since that began,
             // which was before its own ticket.
             let as_of = ticket.as_of().min(fetched.as_of);
             check = match self.keyring.ticket(credential, request, as_of) {
                 Ok(ticket) => {
-                    let found =
-                        record.map(|record| Found::new(record).with_value(Arc::clone(record)));
+                    // The store read its clock after `now` was read, and before this instant.
+                    // The later one counts, since nothing that was spent may be given back.
+                    let read = after(now, begun.elapsed());
+                    let found = record.map(|record| {
+                        let usage = fetched.usage.seen_at(record.rate_limit.as_ref(), read);
+                        let found = Found::new(record).with_usage(usage);
+                        found.with_value(Arc::clone(record))
+                    });
                     self.keyring.admit_with(ticket, found, now)
                 }
                 Err(denial) => return Ok(Answer::denied(denial)),
@@ -98,12 +109,13 @@ impl<S: Store + 'static> Shared<S> {
     /// The store's own decision on a key whose uses are counted.
     async fn check_counted(
         &self,
+        lineage: KeyId,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
         let checked = check(&*self.store, &self.verifier, credential, request, now);
-        let checked = self.fetches.run(checked).await?;
+        let checked = self.claims.run(lineage, checked).await?;
         let record = match &checked.decision {
             Decision::Allow(allowed) => {
                 if let Some(predecessor) = &allowed.ends_overlap_of {
@@ -119,4 +131,9 @@ impl<S: Store + 'static> Shared<S> {
             failure: None,
         })
     }
+}
+
+fn after(now: UnixMillis, span: Duration) -> UnixMillis {
+    let span = Millis::new(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    now.plus(span).unwrap_or(UnixMillis::MAX)
 }

@@ -136,9 +136,7 @@ pub(super) async fn note_rates(
     );
     let (mut lineages, mut ahead, mut bursts) = (Vec::new(), Vec::new(), Vec::new());
     for note in rates {
-        // A state that is not ahead is that of an unused limit.
-        let by = note.ahead(now);
-        if by > 0 {
+        if let Some(by) = note.ahead(now) {
             lineages.push(note.lineage.as_str());
             ahead.push(signed(by)?);
             bursts.push(signed(note.burst())?);
