@@ -148,12 +148,15 @@ impl<S: Store + 'static> Shared<S> {
         } else {
             FREE_SOON
         };
-        waiting.retain(|_, note| {
+        let free_in = |note: &RateNote| {
             let free_at = note.state.full_at();
-            free_at.is_some_and(|free_at| free_at.since(now) > soon)
-        });
+            free_at.map_or(Millis::ZERO, |free_at| free_at.since(now))
+        };
+        // Those that are free soon wait, since the process may stop before.
+        waiting.retain(|_, note| free_in(note) > Millis::ZERO);
+        let due = waiting.values().filter(|note| free_in(note) > soon);
         // In one order, so that processes that record the same lineages do not deadlock.
-        let mut rates: Vec<_> = waiting.values().copied().collect();
+        let mut rates: Vec<_> = due.copied().collect();
         rates.sort_unstable_by_key(|note| note.lineage);
         for batch in rates.chunks(BATCH) {
             // A reading for each batch, since a store compares it with its own clock.

@@ -51,16 +51,19 @@ pub(super) fn waiting_for<T>(
     work()
 }
 
-/// SQLite's busy handler: whether to try again, after a pause.
+/// SQLite's busy handler: waits, and returns whether to try again.
 pub(super) fn wait(tries: i32) -> bool {
-    let goes_on = WRITE.with_borrow(|write| {
-        write.as_ref().is_some_and(|write| {
-            !write.gone.load(Ordering::Acquire) && write.begun.elapsed() < BUSY_TIMEOUT
+    let goes_on = || {
+        WRITE.with_borrow(|write| {
+            write.as_ref().is_some_and(|write| {
+                !write.gone.load(Ordering::Acquire) && write.begun.elapsed() < BUSY_TIMEOUT
+            })
         })
-    });
-    if goes_on {
+    };
+    if goes_on() {
         let [first, later] = PAUSES;
         std::thread::sleep(if tries < 10 { first } else { later });
     }
-    goes_on
+    // The caller may have gone meanwhile, and the lock may be free now.
+    goes_on()
 }

@@ -12,8 +12,10 @@
 
 mod after_a_use;
 mod changes;
+mod claims;
 mod fetches;
 mod lifecycle;
+mod limits;
 mod scripted;
 mod try_check;
 mod uses;
