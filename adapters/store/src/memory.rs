@@ -260,7 +260,7 @@ impl Store for MemoryStore {
         let mut state = self.state();
         for note in rates {
             if let Some(usage) = state.usage.get_mut(&note.lineage) {
-                usage.rate = note.merged(usage.rate, now, now);
+                usage.rate = note.merged(usage.rate, now);
             }
         }
         Ok(())

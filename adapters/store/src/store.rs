@@ -121,8 +121,9 @@ pub trait Store: Send + Sync {
     /// converts them.
     ///
     /// A state is only raised, so that nothing that was spent is given back, with one
-    /// exception: a stored state that [`RateLimit::held`](keystile::RateLimit::held) brings
-    /// back, by the store's clock, is replaced by that. Of several states of a lineage, the
+    /// exception: a stored state that lies further ahead of the store's clock than
+    /// [`RateNote::reach`] is brought back to that. A store without a clock of its own, for
+    /// which `now` is the clock, tolerates a minute more. Of several states of a lineage, the
     /// latest counts. One of an unknown lineage changes nothing. Remaining uses do not change.
     fn note_rates(
         &self,

@@ -83,16 +83,19 @@ impl StoredUsage {
 
     /// The usage for a decision by a clock that shows `now`.
     ///
-    /// A state that lies further ahead of the store's clock than `limit` can move it is one
-    /// from a wrong reading of the clock, or from a limit that has changed. It is held to one
-    /// full burst: after that, requests become free as they always do.
+    /// A state that lies further ahead of the store's clock than `limit` can move it is from a
+    /// wrong reading of the clock, or from a limit that has changed. It counts as one full
+    /// burst that is spent, and requests become free from there. If the store has no clock of
+    /// its own, a minute is tolerated, as in [`RateLimit::held`]: another process may have read
+    /// the common clock later.
     #[must_use]
     pub fn seen_at(&self, limit: Option<&RateLimit>, now: UnixMillis) -> Usage {
-        let Some(limit) = limit else {
-            return self.usage;
+        let stored = self.usage.rate;
+        let rate = match (limit, self.clock) {
+            (None, _) => stored,
+            (Some(limit), None) => limit.held(stored, now),
+            (Some(limit), Some(clock)) => limit.clamped(stored, clock).moved(clock, now),
         };
-        let clock = self.clock.unwrap_or(now);
-        let rate = limit.held(self.usage.rate, clock).moved(clock, now);
         Usage::new(rate, self.usage.remaining)
     }
 
@@ -119,23 +122,16 @@ impl RateNote {
         }
     }
 
-    /// The state that a store keeps: the later one of what it has, held as
-    /// [`RateLimit::held`] does, and what was counted here. `now` is the caller's clock, and
-    /// `clock` the store's.
-    pub(crate) fn merged(
-        &self,
-        stored: RateState,
-        now: UnixMillis,
-        clock: UnixMillis,
-    ) -> RateState {
-        let full = start(clock).saturating_add(self.burst());
+    /// The state that a store without a clock of its own keeps: the later one of what was
+    /// counted and what it has, held as [`RateLimit::held`] does.
+    pub(crate) fn merged(&self, stored: RateState, now: UnixMillis) -> RateState {
+        let full = start(now).saturating_add(self.burst());
         let held = if stored.to_bits() > full.saturating_add(SLACK) {
             full
         } else {
             stored.to_bits()
         };
-        let counted = self.state.moved(now, clock).to_bits().min(full);
-        RateState::from_bits(held.max(counted))
+        RateState::from_bits(held.max(self.state.to_bits().min(full)))
     }
 
     /// How far the state is ahead of the process's clock, in the units of a state; `None` if
@@ -165,7 +161,7 @@ const fn units(span: Millis) -> u64 {
 const FRACTION_BITS: u32 = 20;
 /// How much further ahead than a full burst a state may be before it is held, in the units of a
 /// state: the minute of [`RateLimit::held`].
-pub(crate) const SLACK: u64 = units(Millis::from_secs(60));
+const SLACK: u64 = units(Millis::from_secs(60));
 
 /// Whether a decision on this record spends anything.
 pub(crate) const fn is_counted(record: &KeyRecord) -> bool {

@@ -1,5 +1,6 @@
 //! Rate limits: what processes have counted is kept, by the store's clock, and never lowered.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
@@ -233,4 +234,37 @@ pub(super) async fn a_wrong_clock_costs_one_burst<S: Store>(store: Arc<S>) {
         (1..=11).contains(&(at_once + later)),
         "requests pass again: {all} did"
     );
+}
+
+/// A5: a limit that was raised is in force at once, and what was spent of the earlier one costs
+/// at most one burst: also for counted keys, and for all keys of a lineage.
+pub(super) async fn a_raised_limit_is_in_force<S: Store>(store: Arc<S>) {
+    let format = KeyFormat::structured("acme").unwrap();
+    let yearly = RateLimit::new(24, Millis::from_days(366)).unwrap();
+    let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(yearly);
+    let request = request.uses(1_000).unwrap();
+    let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, at(0)).unwrap();
+    save_issued(&*store, &issued).await.unwrap();
+    let verifier = Verifier::new(format);
+    let key = (issued, verifier);
+    assert_eq!(allowed(&*store, &key, &[at(0); 30]).await, 24);
+    let mut raised = find(&*store, &key.0.record.id).await.unwrap();
+    raised.rate_limit = Some(RateLimit::new(100, Millis::from_secs(10)).unwrap());
+    raised.version += 1;
+    store.commit(&updates([&raised])).await.unwrap();
+    assert_eq!(
+        allowed(&*store, &key, &[at(0)]).await,
+        0,
+        "a full burst of the new limit counts as spent"
+    );
+    // A tenth of a second later, by the clock of the processes or by the store's own, one is
+    // free.
+    for millis in (0..1_000).map(|tries| 100 + tries * 10) {
+        if allowed(&*store, &key, &[at(millis)]).await == 1 {
+            return;
+        }
+        // Not tokio's: a runtime for this suite needs no timer.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the raised limit is not in force");
 }

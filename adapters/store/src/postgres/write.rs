@@ -15,7 +15,7 @@ use crate::batch::{Batch, Upkeep};
 use crate::error::StoreError;
 use crate::row_reader::{MANY_KEYS, changes_text};
 use crate::store::SpendRequest;
-use crate::stored_usage::{RateNote, SLACK};
+use crate::stored_usage::RateNote;
 
 /// A power failure may undo the last moments of what is written with this: a limiter would
 /// then allow a few requests again, and in return no request waits for the disk.
@@ -128,11 +128,9 @@ pub(super) async fn note_rates(
                  GROUP BY lineage) AS counted ON counted.lineage = u.lineage \
              ORDER BY u.lineage FOR NO KEY UPDATE OF u) \
          UPDATE api_key_usage u SET rate_state = {SIGN} # greatest(now + ahead # {SIGN}, \
-             CASE WHEN u.rate_state # {SIGN} > (now + burst + $4::bigint) # {SIGN} \
-             THEN (now + burst) # {SIGN} ELSE u.rate_state # {SIGN} END) \
+             least(u.rate_state # {SIGN}, now + burst # {SIGN})) \
          FROM due, clock, {QUICK} WHERE u.lineage = due.lineage \
-         AND u.rate_state # {SIGN} NOT BETWEEN now + ahead # {SIGN} \
-             AND (now + burst + $4::bigint) # {SIGN}"
+         AND u.rate_state # {SIGN} NOT BETWEEN now + ahead # {SIGN} AND now + burst # {SIGN}"
     );
     let (mut lineages, mut ahead, mut bursts) = (Vec::new(), Vec::new(), Vec::new());
     for note in rates {
@@ -143,7 +141,7 @@ pub(super) async fn note_rates(
         }
     }
     let statement = client.prepare_cached(&sql).await?;
-    let params: &Params<'_> = &[&lineages, &ahead, &bursts, &signed(SLACK)?];
+    let params: &Params<'_> = &[&lineages, &ahead, &bursts];
     client.execute(&statement, params).await?;
     Ok(())
 }

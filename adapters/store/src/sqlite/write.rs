@@ -80,7 +80,7 @@ pub(super) fn note_rates(
             Ok(None) | Err(StoreError::Corrupt(_)) => continue,
             Err(error) => return Err(error),
         };
-        let merged = note.merged(stored, now, now);
+        let merged = note.merged(stored, now);
         if merged != stored {
             let sql = "UPDATE api_key_usage SET rate_state = ?2 WHERE lineage = ?1";
             prepared(&transaction, sql)?

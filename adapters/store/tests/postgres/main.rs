@@ -25,6 +25,7 @@ mod heard;
 #[path = "../heard/heard.rs"]
 mod heard_keys;
 mod keys;
+mod limits;
 mod open;
 mod order;
 mod server;
