@@ -53,12 +53,14 @@ mod map;
 mod meter;
 mod negative_cache;
 mod second_chance;
+mod shared_meter;
 mod sizes;
 mod stats;
 mod sync;
 mod tag;
 mod ticket;
 mod uses;
+mod uses_left;
 mod versions;
 
 use core::fmt;
@@ -177,7 +179,11 @@ pub struct Keyring<T = ()> {
     limits: Limits,
     lineages: Lineages,
     evicted_uses: EvictedUses,
+    /// The latest time of the limits, and by how much that is ahead of the caller's clock.
     latest: AtomicU64,
+    set_back: AtomicU64,
+    /// How many times the uses were drained.
+    drains: AtomicU64,
     counters: Counters,
 }
 

@@ -147,6 +147,8 @@ impl KeyringBuilder {
             evicted_uses: EvictedUses::new(self.capacity),
             hasher,
             latest: AtomicU64::new(0),
+            set_back: AtomicU64::new(0),
+            drains: AtomicU64::new(0),
             counters: Counters::default(),
         })
     }

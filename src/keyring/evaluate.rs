@@ -21,11 +21,11 @@ pub(super) enum EntryDenial {
 impl EntryDenial {
     /// The denial; `None` if another entry has taken over.
     #[cold]
-    pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<Denial> {
+    pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, clock: Clock) -> Option<Denial> {
         match self {
             Self::Terms(reason) => Some(reason.denial(id)),
             Self::Spending(SpendError::Exhausted(exhausted, state)) => {
-                Some(exhausted.denial(id, entry.quota(state, now)))
+                Some(exhausted.denial(id, entry.quota(state, clock)))
             }
             Self::Spending(SpendError::Closed) => None,
         }
@@ -57,12 +57,12 @@ impl<T> Keyring<T> {
     ) -> Option<Check<'a, V>> {
         match self.evaluate(id, entry, entry.extras(), request, clock) {
             Ok(spent) => {
-                let allowed = entry.allowed(id, entry.extras(), spent, clock.now);
+                let allowed = entry.allowed(id, entry.extras(), spent, clock);
                 let value = view(entry.value());
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
             Err(denied) => {
-                let denial = denied.denial(id, entry, clock.now)?;
+                let denial = denied.denial(id, entry, clock)?;
                 Some(Check::Decided(Decision::Deny(denial), None))
             }
         }
