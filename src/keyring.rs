@@ -51,6 +51,7 @@ mod limits;
 mod lineages;
 mod map;
 mod meter;
+mod monotonic;
 mod negative_cache;
 mod second_chance;
 mod shared_meter;
@@ -85,6 +86,7 @@ use invalidation::Invalidations;
 use limits::Limits;
 use lineages::Lineages;
 use map::Map;
+use monotonic::Monotonic;
 use negative_cache::NegativeCache;
 use second_chance::SecondChance;
 use sizes::by_hash;
@@ -165,6 +167,7 @@ pub struct Keyring<T = ()> {
     ttl: Millis,
     absent_ttl: Millis,
     clock_skew: Millis,
+    monotonic: Option<Monotonic>,
     tagger: Tagger,
     hasher: Hashing,
     entries: Map<KeyId, Entry<T>>,

@@ -125,6 +125,10 @@ impl<T: Clone> Keyring<T> {
             self.evict(now);
             return self.overtaken(ticket);
         };
+        if let Some(monotonic) = &self.monotonic {
+            // So that a later reading can be compared.
+            let _ = monotonic.confirms(now);
+        }
         let is_new = known.is_none();
         let limit = record.rate_limit.map(|limit| self.limits.share(limit));
         let at = self.clock(now).limits;
@@ -161,6 +165,11 @@ impl<T: Clone> Keyring<T> {
                 None => Count::new(self.evicted_uses.reclaim(&id)),
             },
             last_used_at: known.and_then(Entry::last_used_at),
+            is_ended: known.is_some_and(|known| {
+                known.is_ended()
+                    && known.version == record.version
+                    && self.invalidations.binds_version(known.as_of)
+            }),
             share,
             value,
         };

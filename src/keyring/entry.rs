@@ -10,7 +10,7 @@ use super::count::Count;
 use super::invalidation::OwnerSlot;
 use super::meter::{RateMeter, SpendError, Spent};
 use super::shared_meter::{Share, owes_until};
-use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 
 use crate::decision::allowed::{Allowed, Notice};
@@ -43,8 +43,8 @@ pub(super) struct Entry<T> {
     status: StatusKind,
     pub(super) owner: Option<OwnerSlot>,
     needs_rehash: bool,
-    /// Cleared when the key is invalidated or gets another entry, and never set again.
-    live: AtomicBool,
+    /// [`STALE`] and [`ENDED`], which are never cleared.
+    marks: AtomicU8,
     /// Set by a use, cleared by the hand that looks for a key to evict.
     used: AtomicBool,
     rate_limit: Option<Arc<RateLimit>>,
@@ -79,6 +79,7 @@ pub(super) struct Admission<T> {
     pub(super) rate: RateMeter,
     pub(super) count: Count,
     pub(super) last_used_at: Option<UnixMillis>,
+    pub(super) is_ended: bool,
     pub(super) share: Option<Share>,
     pub(super) value: T,
 }
@@ -109,7 +110,7 @@ impl<T> Entry<T> {
             status,
             owner: admission.owner,
             needs_rehash: admission.needs_rehash,
-            live: AtomicBool::new(true),
+            marks: AtomicU8::new(if admission.is_ended { ENDED } else { 0 }),
             used: AtomicBool::new(true),
             rate_limit: admission.rate_limit,
             rate: admission.rate,
@@ -269,12 +270,23 @@ impl<T> Entry<T> {
 
     #[inline]
     pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        self.marks.load(Ordering::Acquire) & STALE == 0
     }
 
     /// Ends the entry: a check that begins later asks the store.
     pub(super) fn mark_stale(&self) {
-        self.live.store(false, Ordering::Release);
+        self.marks.fetch_or(STALE, Ordering::Release);
+    }
+
+    /// Whether it was seen to have ended.
+    #[inline]
+    pub(super) fn is_ended(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & ENDED != 0
+    }
+
+    /// Notes that it has ended.
+    pub(super) fn mark_ended(&self) {
+        self.marks.fetch_or(ENDED, Ordering::Relaxed);
     }
 
     /// Notes a use, writing only if that changes something.
@@ -300,6 +312,10 @@ impl<T> Entry<T> {
     }
 }
 
+/// The key was invalidated, or has another entry.
+const STALE: u8 = 1;
+/// The key was seen to have ended.
+const ENDED: u8 = 2;
 /// A last use is noted to the second: otherwise each decision would write to a busy key.
 const LAST_USE_MILLIS: u64 = 1_000;
 

@@ -6,6 +6,7 @@ use super::entry::{Entry, Extras};
 use super::meter::{SpendError, Spent};
 use super::{Check, Keyring};
 use crate::decision::answer::Decision;
+use crate::decision::cause::Cause;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
 use crate::decision::terms::DenyReason;
@@ -79,12 +80,29 @@ impl<T> Keyring<T> {
         clock: Clock,
     ) -> Result<Spent, EntryDenial> {
         let terms = entry.terms(id, extras);
-        terms
-            .check(request, clock.not_before)
-            .map_err(EntryDenial::Terms)?;
+        let mut at = clock.not_before;
+        if entry.is_ended() {
+            at = at.max(terms.ends_at().unwrap_or(at));
+        }
+        if let Err(reason) = terms.check(request, at) {
+            self.note_end(&reason, entry, clock);
+            return Err(EntryDenial::Terms(reason));
+        }
         let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
         self.count(id, entry, clock.now);
         Ok(spent)
+    }
+
+    /// Notes that a key was seen to have ended, if the reading of the clock can be believed.
+    #[cold]
+    fn note_end(&self, reason: &DenyReason, entry: &Entry<T>, clock: Clock) {
+        if matches!(reason, DenyReason::Cause(Cause::Expired | Cause::Replaced))
+            && !entry.is_ended()
+            && let Some(monotonic) = &self.monotonic
+            && monotonic.confirms(clock.now)
+        {
+            entry.mark_ended();
+        }
     }
 
     /// Notes a use of a key.
