@@ -51,14 +51,17 @@ mod limits;
 mod lineages;
 mod map;
 mod meter;
+mod monotonic;
 mod negative_cache;
 mod second_chance;
+mod shared_meter;
 mod sizes;
 mod stats;
 mod sync;
 mod tag;
 mod ticket;
 mod uses;
+mod uses_left;
 mod versions;
 
 use core::fmt;
@@ -83,6 +86,7 @@ use invalidation::Invalidations;
 use limits::Limits;
 use lineages::Lineages;
 use map::Map;
+use monotonic::Monotonic;
 use negative_cache::NegativeCache;
 use second_chance::SecondChance;
 use sizes::by_hash;
@@ -163,6 +167,7 @@ pub struct Keyring<T = ()> {
     ttl: Millis,
     absent_ttl: Millis,
     clock_skew: Millis,
+    monotonic: Option<Monotonic>,
     tagger: Tagger,
     hasher: Hashing,
     entries: Map<KeyId, Entry<T>>,
@@ -177,7 +182,11 @@ pub struct Keyring<T = ()> {
     limits: Limits,
     lineages: Lineages,
     evicted_uses: EvictedUses,
+    /// The latest time of the limits, and by how much that is ahead of the caller's clock.
     latest: AtomicU64,
+    set_back: AtomicU64,
+    /// How many times the uses were drained.
+    drains: AtomicU64,
     counters: Counters,
 }
 

@@ -4,6 +4,7 @@ use std::vec::Vec;
 
 use super::Keyring;
 use super::entry::Entry;
+use super::sync::atomic::Ordering;
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::RateState;
 use crate::time::{Millis, UnixMillis};
@@ -58,10 +59,16 @@ impl<T> Keyring<T> {
     /// last call is named, with the state of its limit.
     #[must_use = "the uses are returned once"]
     pub fn drain_uses(&self) -> Vec<Use> {
+        let before = self.drains.fetch_add(1, Ordering::Relaxed);
         let mut uses = self.evicted_uses.drain(&self.stripes);
         let entries = self.entries.pin();
         for id in self.slots.marked() {
             uses.extend(entries.get(&id).and_then(|entry| self.use_of(id, entry)));
+        }
+        for used in &mut uses {
+            used.rate = used.rate.map(|state| self.state_out(state));
+            let drains = before.saturating_add(1);
+            self.lineages.returned(&used.lineage, used.count, drains);
         }
         uses
     }

@@ -17,7 +17,7 @@ const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
 const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
 /// By how much further ahead than a full burst a state has to lie at least to be brought back:
 /// those who read a clock one after the other may come in another order.
-const HELD_SLACK: Millis = Millis::from_secs(60);
+pub(crate) const HELD_SLACK: Millis = Millis::from_secs(60);
 /// The longest time that a full burst may take to become available again: ten years.
 const BURST_MILLIS_MAX: u64 = 3_653 * 86_400_000;
 
@@ -415,12 +415,6 @@ impl Quota {
 }
 
 impl RateState {
-    /// The state, or the one at `end` if the state is later.
-    #[cfg(feature = "keyring")]
-    pub(crate) fn no_later_than(self, end: UnixMillis) -> Self {
-        Self(self.0.min(FixedPoint::at(end).0))
-    }
-
     const fn read(self, parts: u32) -> FixedPoint {
         // A state that another limit left may have more parts than this limit uses.
         let (millis, fraction) = FixedPoint(self.0).split();
