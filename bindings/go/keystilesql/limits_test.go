@@ -98,7 +98,10 @@ func TestWhatIsSpentIsWrittenWhileAProcessRuns(t *testing.T) {
 	if passed := passes(t, crashes, key, 8); passed != 8 {
 		t.Fatal(passed)
 	}
-	eventually(t, "the state is written", func() bool { return store.rates.Load() > 0 })
+	eventually(t, "the state is written", func() bool {
+		stored := must[keystile.StoredUsage](t)(store.Usage(context.Background(), key.Record.ID))
+		return stored.Rate.FullAt().After(time.Now().Add(45 * time.Minute)) // each request is six
+	})
 	next := process(t, store, 0, keystile.Options{})
 	if passed := passes(t, next, key, 10); passed != 2 {
 		t.Errorf("%d pass after a crash, of the 2 that were left", passed)
