@@ -205,7 +205,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
-		usage, err := a.spentOf(fetched, timeOf(now).Add(time.Since(begun)))
+		usage, err := a.spentOf(ctx, fetched, timeOf(now).Add(time.Since(begun)))
 		if err != nil {
 			return Refuse(CauseStoreUnavailable), unavailable(err)
 		}
@@ -226,11 +226,19 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 //
 // The store read its clock before the fetch ended, so the end is the reading of this clock
 // to compare it with: nothing that was spent may be given back.
-func (p *parts) spentOf(fetched fetchResult, now time.Time) (*capi.Usage, error) {
+func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time) (*capi.Usage, error) {
 	if p.usage == nil || fetched.record == nil {
 		return nil, nil
 	}
-	seen, err := fetched.usage.SeenAt(fetched.record.RateLimit, now)
+	limit := fetched.record.RateLimit
+	seen, err := fetched.usage.SeenAt(limit, now)
+	if err == nil && limit != nil && fetched.usage.isHeld(*limit, now) {
+		// What it counts as is recorded: otherwise each fetch would find a full burst spent
+		// again, and a limit that takes longer than a TTL to be free would never be. If it
+		// fails, the next fetch tries again.
+		note := RateNote{fetched.record.lineage(), seen.Rate, limit.reach()}
+		_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
+	}
 	raw := seen.raw()
 	return &raw, err
 }

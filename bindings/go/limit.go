@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
@@ -31,6 +32,18 @@ func (l RateLimit) Burst() uint32 { return l.limit.Burst }
 // Window returns the window.
 func (l RateLimit) Window() time.Duration { return spanOf(l.limit.WindowMillis) }
 
+// reach returns how far ahead of the clock the limit can move a state, rounded up.
+func (l RateLimit) reach() time.Duration {
+	if l.limit.Limit == 0 {
+		return 0
+	}
+	high, low := bits.Mul64(uint64(l.limit.Burst), l.limit.WindowMillis)
+	low, carry := bits.Add64(low, uint64(l.limit.Limit)-1, 0)
+	// A legal burst is free again within ten years, so the quotient fits.
+	millis, _ := bits.Div64(high+carry, low, uint64(l.limit.Limit))
+	return spanOf(millis)
+}
+
 // RateState is the state of a limit; the zero value is the start. Its bits are private to
 // the library. Keep one for each key, and change it under a lock or with compare-and-swap.
 type RateState uint64
@@ -38,11 +51,11 @@ type RateState uint64
 // Admit admits one request at an instant, or refuses it at no cost: the state changes only
 // if the request is admitted. The quota is what is left in both cases.
 func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
-	bits := uint64(*state)
-	quota, status := capi.AdmitRate(&l.limit, &bits, millisOf(now))
+	next := uint64(*state)
+	quota, status := capi.AdmitRate(&l.limit, &next, millisOf(now))
 	switch {
 	case status == capi.OK:
-		*state = RateState(bits)
+		*state = RateState(next)
 		return Quota{quota}, true, nil
 	case status.IsRefusal():
 		return Quota{quota}, false, nil

@@ -46,6 +46,15 @@ func (s StoredUsage) SeenAt(limit *RateLimit, now time.Time) (Usage, error) {
 	return seen, seen.Rate.Move(s.Clock, now)
 }
 
+// isHeld reports whether [StoredUsage.SeenAt] returns an earlier state than the stored one.
+func (s StoredUsage) isHeld(limit RateLimit, now time.Time) bool {
+	state := s.Rate
+	if s.Clock.IsZero() {
+		return limit.Hold(&state, now) == nil && state != s.Rate
+	}
+	return limit.Clamp(&state, s.Clock) == nil && state != s.Rate
+}
+
 // WrittenAt returns the usage for the store, after a decision by a clock that shows now on
 // what [StoredUsage.SeenAt] returned for the same limit and instant.
 func (s StoredUsage) WrittenAt(limit *RateLimit, after Usage, now time.Time) (Usage, error) {

@@ -69,7 +69,9 @@ async fn measure<S: Store + 'static>(store: S) -> Result<(), Box<dyn Error>> {
         let left = keys.store().usage(&issued.record.lineage).await?.usage;
         let spent = 1_000_000_u64.saturating_sub(left.remaining.unwrap_or_default());
         let each_second = allowed.checked_div(TIME.as_secs()).unwrap_or_default();
-        println!("{at_once:>3} at once: {each_second:>6}/s, {refused} refused, {spent} of {allowed} spent");
+        println!(
+            "{at_once:>3} at once: {each_second:>6}/s, {refused} refused, {spent} of {allowed} spent"
+        );
     }
     keys.stop().await?;
     Ok(())

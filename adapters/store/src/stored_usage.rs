@@ -99,6 +99,16 @@ impl StoredUsage {
         Usage::new(rate, self.usage.remaining)
     }
 
+    /// Whether [`seen_at`](Self::seen_at) returns an earlier state than the stored one.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn is_held(&self, limit: &RateLimit, now: UnixMillis) -> bool {
+        let stored = self.usage.rate;
+        match self.clock {
+            None => limit.held(stored, now) != stored,
+            Some(clock) => limit.clamped(stored, clock) != stored,
+        }
+    }
+
     /// The usage for the store, after a decision by a clock that shows `now` on what
     /// [`seen_at`](Self::seen_at) returned for the same limit and instant.
     #[must_use]
@@ -124,7 +134,8 @@ impl RateNote {
 
     /// The state that a store without a clock of its own keeps: the later one of what was
     /// counted and what it has, held as [`RateLimit::held`] does.
-    pub(crate) fn merged(&self, stored: RateState, now: UnixMillis) -> RateState {
+    #[must_use]
+    pub fn merged(&self, stored: RateState, now: UnixMillis) -> RateState {
         let full = start(now).saturating_add(self.burst());
         let held = if stored.to_bits() > full.saturating_add(SLACK) {
             full

@@ -182,3 +182,33 @@ func TestAForeignWriteLockDelaysOnlyWrites(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A state that a wrong clock has left costs one burst, also if the record is fetched again
+// before that is free.
+func TestAWrongStateInTheStoreCostsOneBurst(t *testing.T) {
+	ctx, store, begin := context.Background(), ledger(t), time.Now()
+	daily := keystile.Must(keystile.NewRateLimit(1, 24*time.Hour))
+	key := kept(t, store, keystile.IssueRequest{RateLimit: &daily})
+	var far keystile.RateState
+	if _, _, err := daily.Admit(&far, begin.AddDate(1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	request := keystile.SpendRequestOf(key.Record, keystile.Usage{}, keystile.Usage{Rate: far})
+	if spent, err := store.Spend(ctx, request); !spent {
+		t.Fatal(err)
+	}
+	var hours atomic.Int64
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, acme.Format))
+	options := keystile.Options{Clock: func() time.Time { return begin.Add(time.Duration(hours.Load()) * time.Hour) }}
+	own := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
+	defer func() { _ = own.Close(ctx) }()
+	for _, step := range []struct {
+		hours int64
+		want  int
+	}{{0, 0}, {12, 0}, {23, 0}, {24, 1}, {25, 0}} {
+		hours.Store(step.hours)
+		if passed := passes(t, own, key, 1); passed != step.want {
+			t.Errorf("%d pass after %d hours", passed, step.hours)
+		}
+	}
+}

@@ -13,6 +13,7 @@ use super::{Answer, Shared};
 use crate::check::check;
 use crate::error::{StoreError, UnavailableKind};
 use crate::store::Store;
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// Rounds after which a check gives up on invalidations that overtake it.
 const ROUNDS_MAX: u32 = 8;
@@ -61,6 +62,9 @@ impl<S: Store + 'static> Shared<S> {
                     // The store read its clock after `now` was read, and before this instant.
                     // The later one counts, since nothing that was spent may be given back.
                     let read = after(now, begun.elapsed());
+                    if let Some(record) = record {
+                        self.store_what_is_held(record, &fetched.usage, read).await;
+                    }
                     let found = record.map(|record| {
                         let usage = fetched.usage.seen_at(record.rate_limit.as_ref(), read);
                         let found = Found::new(record).with_usage(usage);
@@ -70,6 +74,20 @@ impl<S: Store + 'static> Shared<S> {
                 }
                 Err(denial) => return Ok(Answer::denied(denial)),
             };
+        }
+    }
+
+    /// Records the state of a limit that was further ahead than it can be as what it counts as.
+    /// Otherwise each fetch would find a full burst spent again, and a limit that takes longer
+    /// than a TTL to be free would never be. If it fails, the next fetch tries again.
+    async fn store_what_is_held(&self, record: &KeyRecord, stored: &StoredUsage, now: UnixMillis) {
+        let Some(limit) = &record.rate_limit else {
+            return;
+        };
+        if stored.is_held(limit, now) {
+            let held = stored.seen_at(Some(limit), now).rate;
+            let note = RateNote::new(record.lineage, held, limit.reach());
+            let _ = self.in_time(self.store.note_rates(&[note], now)).await;
         }
     }
 

@@ -15,7 +15,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(2
 
 /// A write on this thread.
 struct Write {
-    begun: Instant,
+    /// Since when it waits for the lock.
+    since: Instant,
     /// Whether its caller has stopped waiting for it.
     gone: Arc<AtomicBool>,
 }
@@ -45,8 +46,8 @@ pub(super) fn waiting_for<T>(
     if gone.load(Ordering::Acquire) {
         return Err(StoreError::unavailable_because(UnavailableKind::Late, Gone));
     }
-    let begun = Instant::now();
-    WRITE.set(Some(Write { begun, gone }));
+    let since = Instant::now();
+    WRITE.set(Some(Write { since, gone }));
     let _done = Done;
     work()
 }
@@ -56,10 +57,18 @@ pub(super) fn wait(tries: i32) -> bool {
     let goes_on = || {
         WRITE.with_borrow(|write| {
             write.as_ref().is_some_and(|write| {
-                !write.gone.load(Ordering::Acquire) && write.begun.elapsed() < BUSY_TIMEOUT
+                !write.gone.load(Ordering::Acquire) && write.since.elapsed() < BUSY_TIMEOUT
             })
         })
     };
+    if tries == 0 {
+        // Work of several transactions may wait for each.
+        WRITE.with_borrow_mut(|write| {
+            if let Some(write) = write {
+                write.since = Instant::now();
+            }
+        });
+    }
     if goes_on() {
         let [first, later] = PAUSES;
         std::thread::sleep(if tries < 10 { first } else { later });

@@ -4,9 +4,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    DenialCode, Error, IssueRequest, Issued, Millis, RateLimit, Request, UnixMillis, Usage,
+    DenialCode, Error, IssueRequest, Issued, Millis, RateLimit, RateState, Request, UnixMillis,
+    Usage,
 };
-use keystile_store::{Authenticator, SqliteStore, Store};
+use keystile_store::{Authenticator, SpendRequest, SqliteStore, Store};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, issued_as, over};
 
@@ -136,6 +137,31 @@ async fn a_limit_that_is_free_again_soon_is_recorded_only_at_the_end() {
     process.stop().await.unwrap();
     let process = over(&store).clock(clock).build().unwrap();
     assert_eq!(passed(&process, &key, 100).await, 20);
+}
+
+/// A state that a wrong clock has left costs one burst, also if the record is fetched again
+/// before that is free.
+#[tokio::test]
+async fn a_wrong_state_in_the_store_costs_one_burst() {
+    let store = Scripted::new();
+    let daily = limit(1, Millis::from_days(1)).never_expires();
+    let key = issued_as(&*store, daily).await;
+    let year = at(1_000).plus(Millis::from_days(365)).unwrap();
+    let far = RateState::default();
+    let far = key.record.rate_limit.unwrap().admit(far, year).unwrap();
+    let request = SpendRequest::new(&key.record, Usage::default(), Usage::new(far, None));
+    assert!(store.spend(&request).await.unwrap());
+    let process = over(&store).clock(clock).build().unwrap();
+    let hour = 3_600_000;
+    let mut allowed = Vec::new();
+    for hours in [0, 12, 23, 24, 25] {
+        let now = at(1_000 + hours * hour);
+        let text = key.key.expose().as_bytes();
+        let answer = process.check(text, &Request::new(), now).await;
+        allowed.push(code(&answer).is_none());
+    }
+    assert_eq!(allowed, [false, false, false, true, false]);
+    assert_eq!(store.calls().find, 5, "each of them fetched the record");
 }
 
 #[tokio::test]
