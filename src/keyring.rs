@@ -45,19 +45,23 @@ mod evaluate;
 mod evicted_uses;
 mod eviction;
 mod fault;
+mod found;
 mod invalidation;
 mod limits;
 mod lineages;
 mod map;
 mod meter;
+mod monotonic;
 mod negative_cache;
 mod second_chance;
+mod shared_meter;
 mod sizes;
 mod stats;
 mod sync;
 mod tag;
 mod ticket;
 mod uses;
+mod uses_left;
 mod versions;
 
 use core::fmt;
@@ -82,6 +86,7 @@ use invalidation::Invalidations;
 use limits::Limits;
 use lineages::Lineages;
 use map::Map;
+use monotonic::Monotonic;
 use negative_cache::NegativeCache;
 use second_chance::SecondChance;
 use sizes::by_hash;
@@ -95,6 +100,7 @@ pub use builder::KeyringBuilder;
 pub use check::Check;
 #[cfg(keystile_loom)]
 pub use fault::{Fault, plant};
+pub use found::Found;
 pub use stats::Stats;
 pub use ticket::Ticket;
 pub use uses::Use;
@@ -141,7 +147,7 @@ pub use uses::Use;
 /// let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else {
 ///     panic!("nothing is cached yet");
 /// };
-/// let found = Some((&issued.record, Arc::from("tenant 7")));
+/// let found = Some(Found::new(&issued.record).with_value(Arc::from("tenant 7")));
 /// let Check::Decided(decision, tenant) = keyring.admit_with(ticket, found, now) else {
 ///     panic!("nothing was invalidated");
 /// };
@@ -161,6 +167,7 @@ pub struct Keyring<T = ()> {
     ttl: Millis,
     absent_ttl: Millis,
     clock_skew: Millis,
+    monotonic: Option<Monotonic>,
     tagger: Tagger,
     hasher: Hashing,
     entries: Map<KeyId, Entry<T>>,
@@ -175,7 +182,11 @@ pub struct Keyring<T = ()> {
     limits: Limits,
     lineages: Lineages,
     evicted_uses: EvictedUses,
+    /// The latest time of the limits, and by how much that is ahead of the caller's clock.
     latest: AtomicU64,
+    set_back: AtomicU64,
+    /// How many times the uses were drained.
+    drains: AtomicU64,
     counters: Counters,
 }
 

@@ -93,7 +93,7 @@ pub use key::label::{Environment, Prefix, TemplateName};
 pub use key::presented::{Candidates, Lookup, PresentedKey};
 pub use key::text::ApiKey;
 #[cfg(feature = "keyring")]
-pub use keyring::{Check, Keyring, KeyringBuilder, Stats, Ticket, Use};
+pub use keyring::{Check, Found, Keyring, KeyringBuilder, Stats, Ticket, Use};
 #[cfg(all(feature = "keyring", keystile_loom))]
 pub use keyring::{Fault, plant};
 pub use lifecycle::delegate::delegate;

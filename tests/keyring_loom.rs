@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::common::service::{Service, at, client};
 use crate::common::test_rng::TestRng;
 use keystile::{
-    Cause, Check, Decision, Denial, Fault, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
+    Cause, Check, Decision, Denial, Fault, Found, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
     PepperRing, RateLimit, Request, Requirement, RotationPolicy, plant, revoke, rotate,
 };
 use loom::sync::Mutex;
@@ -85,7 +85,8 @@ impl KeyringWithStore {
                 Check::Decided(decision, value) => return matched(decision, value),
                 Check::NeedsRecord(ticket) => {
                     let record = self.fetch(key);
-                    let found = record.as_ref().map(|record| (record, record.version));
+                    let found = record.as_ref();
+                    let found = found.map(|record| Found::new(record).with_value(record.version));
                     check = self.keyring.admit_with(ticket, found, at(1));
                 }
             }

@@ -40,11 +40,16 @@ const (
 //     TTL has passed. The tables of SQLite and PostgreSQL write an event for any program.
 //     A record that is older than such a change is not accepted, not even from a replica
 //     that lags.
-//   - Each process applies rate limits separately. Counted uses are spent in the store if
-//     it is a [UsageStore], otherwise by each process separately.
+//   - Each process applies rate limits separately: with n processes a key passes at most n
+//     times its limit. Counted uses are spent in the store if it is a [UsageStore],
+//     otherwise by each process separately.
+//   - Rate limits survive a restart if the store is a [UsageStore]. What is spent is
+//     recorded each second, except for limits that are free again within two seconds, and
+//     is read with the record.
 //
-// Call [Authenticator.Close] to write the last uses and to end the background work. An
-// authenticator that is not closed only loses the uses that are not yet written.
+// Call [Authenticator.Close] to write the last uses and what was spent, and to end the
+// background work. An authenticator that is not closed loses the uses that are not yet
+// written, and gives away what was spent of rate limits in the last second.
 type Authenticator struct{ *parts }
 
 // parts are what the background work needs. They must not refer to the Authenticator
@@ -60,6 +65,7 @@ type parts struct {
 	log         *slog.Logger
 	timeout     time.Duration
 	fetches     *group
+	claims      *claims
 	uses        uses
 	maintenance *maintenance
 	closed      atomic.Bool
@@ -115,9 +121,10 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	shared.store, _ = store.(Store)
 	shared.stopped, shared.stop = context.WithCancel(context.Background())
 	shared.fetches = newGroup(shared, orDefault(options.Fetches, 64))
+	shared.claims = newClaims()
 	shared.uses.most = capacity
 	shared.maintenance = newMaintenance()
-	if shared.noter != nil {
+	if shared.noter != nil || shared.usage != nil {
 		shared.run(func() { shared.noteUses(orDefault(options.FlushInterval, 5*time.Second)) })
 	}
 	if shared.store != nil {
@@ -175,7 +182,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	asked := request.raw()
+	asked, begun := request.raw(), time.Now()
 	for round := range roundsMax {
 		if round > 1 && !pause(ctx, roundPause) {
 			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
@@ -185,7 +192,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			return refusedBecause(err)
 		}
 		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
-			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record, now)
+			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
 			if err != nil {
 				return refusedBecause(err)
 			}
@@ -200,7 +207,11 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
-		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, fetched.record, now, &decision.raw)
+		usage, err := a.spentOf(ctx, fetched, timeOf(now).Add(time.Since(begun)))
+		if err != nil {
+			return Refuse(CauseStoreUnavailable), unavailable(err)
+		}
+		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, usage, fetched.record, now, &decision.raw)
 		if decision.status == capi.NeedsRecord {
 			continue
 		}
@@ -212,42 +223,62 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
 }
 
+// spentOf returns what the lineage of a fetched record has spent, by a clock that shows now;
+// nil if the store does not hold that.
+//
+// The store read its clock before the fetch ended, so the end is the reading of this clock
+// to compare it with: nothing that was spent may be given back.
+func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time) (*capi.Usage, error) {
+	if p.usage == nil || fetched.record == nil {
+		return nil, nil
+	}
+	limit := fetched.record.RateLimit
+	seen, err := fetched.usage.SeenAt(limit, now)
+	if err == nil && limit != nil && fetched.usage.isHeld(*limit, now) {
+		// What it counts as is recorded: otherwise each fetch would find a full burst spent
+		// again, and a limit that takes longer than a TTL to be free would never be. If it
+		// fails, the next fetch tries again.
+		note := RateNote{fetched.record.lineage(), seen.Rate, limit.reach()}
+		_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
+	}
+	raw := seen.raw()
+	return &raw, err
+}
+
 // checkCounted decides about a key with counted uses, by what the store says is spent. If
 // its secret is wrong, proved is false, and the keyring must remember that.
-func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, record *Record, now uint64) (decision Decision, proved bool, err error) {
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, proved bool, err error) {
 	at := timeOf(now)
-	for range triesMax {
-		if record == nil {
-			return Decision{}, false, nil
-		}
-		usage, err := a.usage.Usage(ctx, record.lineage())
-		if err != nil {
-			return Decision{}, false, err
-		}
-		before := usage
-		if decision, err = a.verifier.Verify(key, record, request, &usage, at); err != nil {
-			return Decision{}, false, err
-		}
-		if !decision.Allowed() {
-			return decision, !decision.KeyID().IsZero(), nil
-		}
-		spent, err := a.usage.Spend(ctx, SpendRequestOf(record, before, usage))
-		if err != nil {
-			return Decision{}, false, err
-		}
-		if spent {
-			a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
-			if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
-				a.schedule(&decision, key)
+	err = a.claims.run(ctx, lineage, func() error {
+		for range triesMax {
+			record, stored, err := findWithUsage(ctx, a.finder, a.usage, lookup)
+			if err != nil || record == nil {
+				return err
 			}
-			return decision, true, nil
+			var again bool
+			decision, _, again, err = a.verifier.claim(ctx, a.usage, key, record, stored, request, at)
+			if err != nil {
+				return err
+			}
+			if again {
+				// Another process was faster.
+				continue
+			}
+			proved = decision.Allowed() || !decision.KeyID().IsZero()
+			if decision.Allowed() {
+				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
+				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
+					a.schedule(&decision, key)
+				}
+			}
+			return nil
 		}
-		// Another request was faster: read everything again and decide again.
-		if record, err = a.finder.Find(ctx, lookup); err != nil {
-			return Decision{}, false, err
-		}
+		return ErrStale
+	})
+	if err != nil {
+		return Decision{}, false, err
 	}
-	return Decision{}, false, ErrStale
+	return decision, proved, nil
 }
 
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
@@ -318,8 +349,8 @@ func (a *Authenticator) Stats() Stats {
 		ring.AbsentHits, ring.UsesLost, dropped, waiting, ring.VersionsLost}
 }
 
-// Close ends the background work, waits for it, and writes the last uses, unless the
-// context ends first. From now on each check is refused, because changes are no longer
+// Close ends the background work, waits for it, and writes the last uses and what was spent
+// of rate limits, unless the context ends first. From now on each check is refused, because changes are no longer
 // followed. Call it again to write what could not be written before.
 func (a *Authenticator) Close(ctx context.Context) error {
 	a.closed.Store(true)
@@ -334,10 +365,7 @@ func (a *Authenticator) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if a.noter == nil {
-		return nil
-	}
-	return a.flushUses(ctx)
+	return a.flush(ctx, flushRest)
 }
 
 // Format shows nothing of what the authenticator holds.

@@ -21,7 +21,8 @@ type Checked struct {
 // an allowed request costs. It is for programs that check a key now and then.
 //
 // Rate limits and counted uses are spent in the store by compare-and-set: if another writer
-// was faster, Check reads everything again and decides again. An allowed request also ends
+// was faster, Check reads everything again and decides again. A rate limit is decided by the
+// store's clock if it has one, and otherwise by now. An allowed request also ends
 // the overlap of a predecessor that was to end at the first use, renews an outdated digest,
 // and records the last use, at most once a minute. If any of these fails, the decision
 // stays.
@@ -39,20 +40,16 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 		return Checked{Decision: Refuse(CauseMalformed)}, nil
 	}
 	for range triesMax {
-		record, err := store.Find(ctx, lookup)
+		record, stored, err := findWithUsage(ctx, store, store, lookup)
 		if err != nil {
 			return because(err)
 		}
-		var before Usage
-		if record != nil && (record.RateLimit != nil || record.RemainingUses != nil) {
-			if before, err = store.Usage(ctx, record.lineage()); err != nil {
-				return because(err)
-			}
-		}
-		after := before
-		decision, err := verifier.Verify(key, record, request, &after, now)
+		decision, left, again, err := verifier.claim(ctx, store, key, record, stored, request, now)
 		if err != nil {
 			return refused, unavailable(err)
+		}
+		if again {
+			continue
 		}
 		if !decision.Allowed() {
 			if decision.KeyID().IsZero() {
@@ -60,17 +57,8 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 			}
 			return Checked{decision, record}, nil
 		}
-		if !after.Equal(before) {
-			spent, err := store.Spend(ctx, SpendRequestOf(record, before, after))
-			if err != nil {
-				return refused, unavailable(err)
-			}
-			if !spent {
-				continue
-			}
-		}
 		record = record.Clone()
-		record.RemainingUses = after.Remaining
+		record.RemainingUses = left
 		return Checked{decision, maintained(ctx, store, verifier, key, &decision, record, now)}, nil
 	}
 	return refused, unavailable(ErrStale)

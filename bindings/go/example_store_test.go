@@ -101,7 +101,7 @@ func ExampleSpendRequest() {
 	fmt.Println(store.Commit(ctx, issued.Batch()))
 
 	var usages keystile.UsageStore = store
-	before := keystile.Must(usages.Usage(ctx, issued.Record.ID))
+	before := keystile.Must(usages.Usage(ctx, issued.Record.ID)).Usage
 	var request keystile.SpendRequest = keystile.SpendRequestOf(issued.Record, before, keystile.Usage{Remaining: keystile.Ptr(uint64(4))})
 	fmt.Println(usages.Spend(ctx, request))
 	fmt.Println(usages.Spend(ctx, request)) // another request was faster: decide again
@@ -109,6 +109,51 @@ func ExampleSpendRequest() {
 	// <nil>
 	// true <nil>
 	// false <nil>
+}
+
+func ExampleStoredUsage() {
+	limit := keystile.Must(keystile.NewRateLimit(2, time.Second))
+	here := now.Add(3 * time.Minute) // the clock of this process is ahead of the server's
+	stored := keystile.StoredUsage{Clock: now}
+
+	usage := keystile.Must(stored.SeenAt(&limit, here))
+	_, admitted, err := limit.Admit(&usage.Rate, here)
+	fmt.Println(admitted, err)
+	written := keystile.Must(stored.WrittenAt(&limit, usage, here))
+	fmt.Println(written.Rate.FullAt().Sub(now)) // in the server's time
+	// Output:
+	// true <nil>
+	// 500ms
+}
+
+func ExampleRateNote() {
+	ctx := context.Background()
+	db := keystile.Must(sql.Open("sqlite", ":memory:"))
+	db.SetMaxOpenConns(1)
+	defer db.Close()
+	store := keystilesql.SQLite(db)
+	keystile.Must(store.Migrate(ctx))
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	issued := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, now))
+	fmt.Println(store.Commit(ctx, issued.Batch()))
+
+	limit := keystile.Must(keystile.NewRateLimit(10, time.Hour))
+	var once, twice keystile.RateState
+	_, _, _ = limit.Admit(&once, now)
+	twice = once
+	_, _, _ = limit.Admit(&twice, now)
+	for _, state := range []keystile.RateState{twice, once} {
+		note := keystile.RateNote{Lineage: issued.Record.ID, State: state, Reach: time.Hour}
+		fmt.Println(store.NoteRates(ctx, []keystile.RateNote{note}, now))
+	}
+	var finder keystile.UsageFinder = store
+	_, stored, err := finder.FindWithUsage(ctx, keystile.Lookup{KeyID: issued.Record.ID})
+	fmt.Println(stored.Rate == twice, err) // nothing that was spent is given back
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// true <nil>
 }
 
 func ExampleChecked() {

@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
@@ -31,6 +32,18 @@ func (l RateLimit) Burst() uint32 { return l.limit.Burst }
 // Window returns the window.
 func (l RateLimit) Window() time.Duration { return spanOf(l.limit.WindowMillis) }
 
+// reach returns how far ahead of the clock the limit can move a state, rounded up.
+func (l RateLimit) reach() time.Duration {
+	if l.limit.Limit == 0 {
+		return 0
+	}
+	high, low := bits.Mul64(uint64(l.limit.Burst), l.limit.WindowMillis)
+	low, carry := bits.Add64(low, uint64(l.limit.Limit)-1, 0)
+	// A legal burst is free again within ten years, so the quotient fits.
+	millis, _ := bits.Div64(high+carry, low, uint64(l.limit.Limit))
+	return spanOf(millis)
+}
+
 // RateState is the state of a limit; the zero value is the start. Its bits are private to
 // the library. Keep one for each key, and change it under a lock or with compare-and-swap.
 type RateState uint64
@@ -38,11 +51,11 @@ type RateState uint64
 // Admit admits one request at an instant, or refuses it at no cost: the state changes only
 // if the request is admitted. The quota is what is left in both cases.
 func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
-	bits := uint64(*state)
-	quota, status := capi.AdmitRate(&l.limit, &bits, millisOf(now))
+	next := uint64(*state)
+	quota, status := capi.AdmitRate(&l.limit, &next, millisOf(now))
 	switch {
 	case status == capi.OK:
-		*state = RateState(bits)
+		*state = RateState(next)
 		return Quota{quota}, true, nil
 	case status.IsRefusal():
 		return Quota{quota}, false, nil
@@ -50,6 +63,32 @@ func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
 		return Quota{}, false, failure(status)
 	}
 }
+
+// Hold holds a state to a full burst, if it lies more than that and a minute ahead: then it was
+// written by a wrong reading of the clock, or before the clock was set back, or by another
+// limit. Call it only with the clock that the state is kept by, before [RateLimit.Admit], and
+// keep the state even if the request is then refused. If several processes share the state,
+// that clock is the store's: a process whose own clock is behind would give away what the
+// others have spent.
+func (l RateLimit) Hold(state *RateState, now time.Time) error {
+	return failure(capi.HoldRate(&l.limit, (*uint64)(state), millisOf(now)))
+}
+
+// Clamp is as [RateLimit.Hold] without the minute: for a state that another limit left, of
+// which at most a full burst of this limit counts as spent.
+func (l RateLimit) Clamp(state *RateState, now time.Time) error {
+	return failure(capi.ClampRate(&l.limit, (*uint64)(state), millisOf(now)))
+}
+
+// Move moves a state to another clock, which shows to when the clock of this state shows from:
+// exactly, unless it saturates at an end of the range. An unused state stays unused.
+func (s *RateState) Move(from, to time.Time) error {
+	return failure(capi.MoveRate((*uint64)(s), millisOf(from), millisOf(to)))
+}
+
+// FullAt returns when the full burst is available again; not before is there nothing to
+// remember of the state. It is the zero time if the limit is unused.
+func (s RateState) FullAt() time.Time { return timeOf(capi.RateFullAt(uint64(s))) }
 
 // Quota is what was left of a limit at an instant.
 type Quota struct{ quota capi.Quota }

@@ -25,7 +25,8 @@ type Options struct {
 	// 64.
 	Fetches int
 	// FlushInterval is how often last uses are written, if the store is a [UseNoter]; by
-	// default every 5 s.
+	// default every 5 s. If it is a [UsageStore], what was spent of rate limits is written
+	// each second, or as often as last uses if that is more often.
 	FlushInterval time.Duration
 	// PollInterval is how often changes by other processes are fetched, if the store is an
 	// [EventSource]; by default every second. A negative value turns this off.

@@ -40,6 +40,8 @@ type fetchResult struct {
 	asOf   uint64
 	record *Record
 	handle *capi.Record
+	// usage is what the record's lineage has spent.
+	usage StoredUsage
 }
 
 func newGroup(parts *parts, most int) *group {
@@ -128,9 +130,9 @@ func (g *group) run(ctx context.Context, what callKey, lookup Lookup, own *call)
 		<-g.permits
 		close(own.done)
 	}()
-	record, err := g.parts.finder.Find(ctx, lookup)
+	record, usage, err := findWithUsage(ctx, g.parts.finder, g.parts.usage, lookup)
 	if err == nil && record != nil {
 		own.result.handle, err = record.handle()
 	}
-	own.result.record, own.err = record, err
+	own.result.record, own.result.usage, own.err = record, usage, err
 }

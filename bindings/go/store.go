@@ -38,13 +38,29 @@ type Use struct {
 
 // UsageStore is a [RecordFinder] that holds what lineages have spent. With one, an
 // authenticator checks keys with counted uses against the store each time: this is exact
-// with any number of processes.
+// with any number of processes. Rate limits survive a restart: what is spent is recorded
+// each second, and read with the record.
 type UsageStore interface {
-	// Usage returns what a lineage has spent; the zero value if there is no such lineage.
-	Usage(ctx context.Context, lineage KeyID) (Usage, error)
+	// Usage returns what a lineage has spent, and the store's clock; the zero usage if there
+	// is no such lineage.
+	Usage(ctx context.Context, lineage KeyID) (StoredUsage, error)
 	// Spend writes usage back if it still is request.Before and the key's record still has
 	// the version that the decision was made on. It reports whether it did.
 	Spend(ctx context.Context, request SpendRequest) (bool, error)
+	// NoteRates records what a process has counted against rate limits, whose clock shows
+	// now; at most 1,000 states at a time. A store with a clock of its own converts them. A
+	// state is only raised, with one exception: one that lies further ahead of the store's
+	// clock than [RateNote.Reach] is brought back to that; a store without a clock of its
+	// own tolerates a minute more. Of several states of a lineage, the latest counts. One of
+	// an unknown lineage changes nothing. Remaining uses do not change.
+	NoteRates(ctx context.Context, rates []RateNote, now time.Time) error
+}
+
+// UsageFinder is a [UsageStore] that finds a record and what its lineage has spent with one
+// query. Without it, an authenticator makes two.
+type UsageFinder interface {
+	// FindWithUsage is as Find of [RecordFinder], with what the key's lineage has spent.
+	FindWithUsage(ctx context.Context, lookup Lookup) (*Record, StoredUsage, error)
 }
 
 // SpendRequest is what a decision spends.
@@ -52,8 +68,10 @@ type SpendRequest struct {
 	KeyID   KeyID
 	Version uint64
 	Lineage KeyID
-	Before  Usage
-	After   Usage
+	// Before is the usage before the decision, as it is stored.
+	Before Usage
+	// After is the usage after it, in the time of the store's clock.
+	After Usage
 }
 
 // SpendRequestOf returns what a decision about a record spends.

@@ -3,13 +3,21 @@ package keystile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 )
 
-// useBatch is the number of last uses in one write.
-const useBatch = 1000
+const (
+	// useBatch is the number of last uses or states in one write.
+	useBatch = 1000
+	// ratesInterval is how often states are written, unless uses are written more often.
+	ratesInterval = time.Second
+	// freeSoon is the time within which a limit must be free again for its state to be
+	// written only at the end.
+	freeSoon = 2 * time.Second
+)
 
 // uses are last uses that are not yet written: only the latest of each key, and of a
 // limited number of keys, because a lost last use does no harm.
@@ -18,6 +26,8 @@ type uses struct {
 	waiting map[KeyID]Use
 	dropped uint64
 	most    int
+	// rates belong to the flush that goes on.
+	rates rates
 	// flushing allows one flush at a time.
 	flushing sync.Mutex
 }
@@ -60,23 +70,73 @@ func (u *uses) stats() (waiting int, dropped uint64) {
 	return len(u.waiting), u.dropped
 }
 
-// noteUses writes uses until the authenticator is closed; closing writes the last of them.
+// The parts of what is written: limits that are not free again soon; these and the last
+// uses; all last uses and all limits that are not free.
+const (
+	flushRates = iota
+	flushAll
+	flushRest
+)
+
+// noteUses writes the states of limits each second, and uses every few seconds, until the
+// authenticator is closed; closing writes the last of them.
 func (p *parts) noteUses(every time.Duration) {
-	for pause(p.stopped, every) {
-		if err := p.flushUses(p.stopped); err != nil && p.stopped.Err() == nil {
-			p.log.Warn("cannot write last uses; trying again later", "error", err)
+	written := time.Now()
+	for pause(p.stopped, min(every, ratesInterval)) {
+		what := flushRates
+		if time.Since(written) >= every {
+			what, written = flushAll, time.Now()
+		}
+		if err := p.flush(p.stopped, what); err != nil && p.stopped.Err() == nil {
+			p.log.Warn("cannot write last uses and limits; trying again later", "error", err)
 		}
 	}
 }
 
-// flushUses writes all uses so far. Those that cannot be written stay for the next time.
-func (p *parts) flushUses(ctx context.Context) error {
+// flush writes what was used so far. What cannot be written stays for the next time.
+func (p *parts) flush(ctx context.Context, what int) error {
 	p.uses.flushing.Lock()
 	defer p.uses.flushing.Unlock()
 	for _, use := range p.ring.DrainUses() {
 		p.uses.note(Use{KeyID: KeyID{use.KeyID}, Lineage: KeyID{use.Lineage},
 			LastUsedAt: timeOf(use.LastUsedAt), Count: use.Count})
+		if use.RateState != 0 && p.usage != nil {
+			p.uses.noteRate(RateNote{KeyID{use.Lineage}, RateState(use.RateState), spanOf(use.ReachMillis)})
+		}
 	}
+	err := p.flushRates(ctx, what)
+	if what == flushRates || p.noter == nil {
+		return err
+	}
+	return errors.Join(err, p.flushUses(ctx))
+}
+
+// flushRates writes the states of limits. Those that are free again soon wait, since the
+// process may end before.
+func (p *parts) flushRates(ctx context.Context, what int) error {
+	due := p.uses.rates.due(p.clock(), what)
+	for len(due) > 0 {
+		batch := due[:min(useBatch, len(due))]
+		due = due[len(batch):]
+		if err := p.noteRates(ctx, batch); err != nil {
+			return err
+		}
+		for _, note := range batch {
+			delete(p.uses.rates, note.Lineage)
+		}
+	}
+	return nil
+}
+
+func (p *parts) noteRates(ctx context.Context, batch []RateNote) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	// A reading for each batch, since a store compares it with its own clock.
+	return p.usage.NoteRates(ctx, batch, p.clock())
+}
+
+// flushUses writes all uses that wait.
+func (p *parts) flushUses(ctx context.Context) error {
 	left := p.uses.take()
 	for len(left) > 0 {
 		batch := left[:min(useBatch, len(left))]
@@ -95,4 +155,43 @@ func (p *parts) noteBatch(ctx context.Context, batch []Use) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	return p.noter.NoteUses(ctx, batch)
+}
+
+// rates are the states of limits that are not yet written, by lineage.
+type rates map[KeyID]RateNote
+
+// noteRate keeps the latest state of a lineage. Only the flush that goes on calls it.
+func (u *uses) noteRate(note RateNote) {
+	if u.rates == nil {
+		u.rates = rates{}
+	}
+	known, waits := u.rates[note.Lineage]
+	switch {
+	case !waits && len(u.rates) >= u.most:
+		u.mutex.Lock()
+		u.dropped++
+		u.mutex.Unlock()
+	case !waits || known.State <= note.State:
+		u.rates[note.Lineage] = note
+	}
+}
+
+// due returns the states to write, in one order, so that processes that write the same
+// lineages do not deadlock; and forgets those of limits that are free.
+func (r rates) due(now time.Time, what int) []RateNote {
+	soon := now.Add(freeSoon)
+	if what == flushRest {
+		soon = now
+	}
+	var due []RateNote
+	for lineage, note := range r {
+		freeAt := note.State.FullAt()
+		if !freeAt.After(now) {
+			delete(r, lineage)
+		} else if freeAt.After(soon) {
+			due = append(due, note)
+		}
+	}
+	slices.SortFunc(due, func(a, b RateNote) int { return cmp.Compare(a.Lineage.String(), b.Lineage.String()) })
+	return due
 }

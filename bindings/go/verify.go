@@ -111,10 +111,7 @@ func (v *Verifier) Verify(key string, record *Record, request Request, usage *Us
 			return Refuse(CauseStoreUnavailable), err
 		}
 	}
-	spent := capi.Usage{RateState: uint64(usage.Rate)}
-	if usage.Remaining != nil {
-		spent.RemainingUses, spent.HasRemainingUses = *usage.Remaining, 1
-	}
+	spent := usage.raw()
 	decision := Decision{requirement: request.Requirement}
 	asked := request.raw()
 	decision.status = v.verifier.Verify(key, handle, &asked, &spent, millisOf(now), &decision.raw)

@@ -73,6 +73,13 @@ impl<'r> Terms<'r> {
         }
     }
 
+    /// The earliest instant that ends the key.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn ends_at(&self) -> Option<UnixMillis> {
+        let ends = [self.expires_at, self.overlap_until];
+        ends.into_iter().flatten().min()
+    }
+
     /// All checks between the proof of the secret and the limits.
     #[inline(always)]
     pub(crate) fn check(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), DenyReason> {

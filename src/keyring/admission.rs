@@ -7,17 +7,28 @@ use super::count::Count;
 use super::entry::{Admission, Entry};
 use super::fault::{Fault, planted};
 use super::invalidation;
-use super::meter::{RateMeter, SharedMeter, both};
+use super::lineages::Debt;
+use super::meter::RateMeter;
 use super::negative_cache::NegativeCause;
+use super::shared_meter::Share;
 use super::sizes::slot_of;
 use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
-use super::{Check, Keyring, Ticket};
+use super::{Check, Found, Keyring, Ticket};
+use crate::decision::answer::Decision;
 use crate::decision::cause::Cause;
+use crate::decision::denial::Denial;
 use crate::key::id::KeyId;
-use crate::policy::rate_limit::RateState;
+use crate::policy::rate_limit::{RateLimit, RateState};
 use crate::record::key_record::KeyRecord;
+use crate::record::usage::Usage;
 use crate::time::UnixMillis;
+
+/// There is no room for the meter of another lineage.
+struct NoRoom;
+
+/// A state that was spent by a limit.
+type Spending = (Option<Arc<RateLimit>>, RateState);
 
 /// Locks that are held.
 type Held<'k> = Option<MutexGuard<'k, ()>>;
@@ -35,27 +46,25 @@ impl Keyring {
         record: Option<&KeyRecord>,
         now: UnixMillis,
     ) -> Check<'a> {
-        self.admit_with(ticket, record.map(|record| (record, ())), now)
+        self.admit_with(ticket, record.map(Found::new), now)
     }
 }
 
 impl<T: Clone> Keyring<T> {
-    /// As [`admit`](Keyring::admit), with the value that later decisions on this record
-    /// come with.
+    /// As [`admit`](Keyring::admit), with what the lineage has spent, and with the value that
+    /// later decisions on this record come with.
     pub fn admit_with<'a>(
         &self,
         ticket: Ticket<'a>,
-        found: Option<(&KeyRecord, T)>,
+        found: Option<Found<'_, T>>,
         now: UnixMillis,
     ) -> Check<'a, T> {
-        let (record, value) = found.unzip();
         // The digest first, without a lock: it is what costs.
-        match self.verifier.prove(&ticket.key, record) {
-            Ok(record) => match value {
-                Some(value) => self.admit_proved(ticket, record, value, now),
-                None => self.admit_refused(ticket, Cause::UnknownKey, now),
-            },
-            Err(cause) => self.admit_refused(ticket, cause, now),
+        let record = found.as_ref().map(|found| found.record);
+        match (self.verifier.prove(&ticket.key, record), found) {
+            (Ok(_), Some(found)) => self.admit_proved(ticket, found, now),
+            (Ok(_), None) => self.admit_refused(ticket, Cause::UnknownKey, now),
+            (Err(cause), _) => self.admit_refused(ticket, cause, now),
         }
     }
 
@@ -87,10 +96,14 @@ impl<T: Clone> Keyring<T> {
     fn admit_proved<'a>(
         &self,
         ticket: Ticket<'a>,
-        record: &KeyRecord,
-        value: T,
+        found: Found<'_, T>,
         now: UnixMillis,
     ) -> Check<'a, T> {
+        let Found {
+            record,
+            usage,
+            value,
+        } = found;
         let id = record.id;
         let proof = self.tagger.proof(&ticket.key);
         let owner = record.owner.as_deref();
@@ -112,12 +125,27 @@ impl<T: Clone> Keyring<T> {
             self.evict(now);
             return self.overtaken(ticket);
         };
+        if let Some(monotonic) = &self.monotonic {
+            // So that a later reading can be compared.
+            let _ = monotonic.confirms(now);
+        }
         let is_new = known.is_none();
+        let limit = record.rate_limit.map(|limit| self.limits.share(limit));
+        let at = self.clock(now).limits;
+        let Ok(share) = self.share(record, &usage, limit.as_ref(), at) else {
+            if is_new {
+                self.slots.leave(slot, &id);
+            }
+            let refused = &self.counters.lineages_refused;
+            refused.fetch_add(1, Ordering::Relaxed);
+            let denial = Denial::of(Cause::StoreUnavailable, id);
+            return Check::Decided(Decision::Deny(denial), None);
+        };
         // From here on a thread that has the old entry sees that it is stale.
         if let Some(known) = known {
             known.mark_stale();
         }
-        let (rate, meter) = self.meter(record, known, now);
+        let rate = self.spent(record, &usage, known, share.as_ref(), at);
         let as_of = if planted(Fault::AsOfAdmission) {
             self.invalidations.now()
         } else {
@@ -130,14 +158,19 @@ impl<T: Clone> Keyring<T> {
             slot,
             owner,
             needs_rehash: self.verifier.peppers().is_outdated(&record.digest),
-            rate_limit: record.rate_limit.map(|limit| self.limits.share(limit)),
+            rate_limit: limit,
             rate: RateMeter::new(rate),
             count: match known {
                 Some(known) => known.count.hand_over(),
                 None => Count::new(self.evicted_uses.reclaim(&id)),
             },
             last_used_at: known.and_then(Entry::last_used_at),
-            meter,
+            is_ended: known.is_some_and(|known| {
+                known.is_ended()
+                    && known.version == record.version
+                    && self.invalidations.binds_version(known.as_of)
+            }),
+            share,
             value,
         };
         if ticket.key.claimed_id().is_none() {
@@ -216,58 +249,99 @@ impl<T: Clone> Keyring<T> {
         }
     }
 
-    /// What was spent so far, for a new entry: a state of its own, or its lineage's meter.
-    fn meter(
+    /// A key's share of its lineage's meter, if it spends from one: it does if it was rotated or
+    /// its uses are counted. The error is that there is no room for one.
+    fn share(
         &self,
         record: &KeyRecord,
-        known: Option<&Entry<T>>,
+        usage: &Usage,
+        limit: Option<&Arc<RateLimit>>,
         now: UnixMillis,
-    ) -> (RateState, Option<Arc<SharedMeter>>) {
-        let own = match known {
-            Some(known) => known.rate().close(),
-            None => self.lineages.take_debt(&record.id),
-        };
+    ) -> Result<Option<Share>, NoRoom> {
         let is_first = record.lineage == record.id;
-        let limit = record.rate_limit.as_ref();
-        let shares = record.remaining_uses.is_some() || !is_first || record.replaced_by.is_some();
-        if !shares || (limit.is_none() && record.remaining_uses.is_none()) {
-            return (own.unwrap_or_default(), None);
+        let remaining = usage.remaining.or(record.remaining_uses);
+        let shares = remaining.is_some() || !is_first || record.replaced_by.is_some();
+        if !shares || (limit.is_none() && remaining.is_none()) {
+            return Ok(None);
         }
-        let apart = if is_first || planted(Fault::LineageApart) {
-            None
-        } else {
-            self.close_first(&record.lineage)
-        };
-        let spent = both(
-            limit,
-            own.unwrap_or_default(),
-            apart.unwrap_or_default(),
-            now,
-        );
-        let lineage = record.lineage;
-        let (meter, is_new_meter) =
-            self.lineages
-                .join(lineage, limit, spent, record.remaining_uses, now);
+        let (lineage, drains) = (record.lineage, self.drains.load(Ordering::Relaxed));
+        let joined = self.lineages.join(lineage, limit, remaining, drains, now);
+        let (share, is_new_meter) = joined.ok_or(NoRoom)?;
+        let uses = share.meter.uses();
+        uses.follow(record.id, record.version, remaining, drains);
         if is_new_meter && !is_first && !planted(Fault::FirstNotInvalidated) {
             // A fetch of the first key that began before its rotation would give it a
             // meter of its own again.
             self.invalidations.id(self.hasher.hash_one(lineage));
         }
-        (RateState::default(), Some(meter))
+        Ok(Some(share))
+    }
+
+    /// What a new entry goes on from: the state of its own meter, unless it has a share.
+    fn spent(
+        &self,
+        record: &KeyRecord,
+        usage: &Usage,
+        known: Option<&Entry<T>>,
+        share: Option<&Share>,
+        now: UnixMillis,
+    ) -> RateState {
+        let own = match known {
+            Some(known) => known
+                .rate()
+                .close()
+                .map(|state| (known.limit().cloned(), state)),
+            None => self.lineages.take_debt(&record.id).map(Debt::parts),
+        };
+        let own = own.filter(|(_, state)| *state != RateState::default());
+        let limit = record.rate_limit.as_ref();
+        let stored = self.state_in(usage.rate);
+        // What lies too far ahead is of a wrong clock or of another limit, and who knows what
+        // was spent here need not believe it.
+        let is_known = known.is_some() || own.is_some();
+        let strays = limit.is_some_and(|limit| limit.held(stored, now) != stored);
+        let stored = if is_known && strays {
+            RateState::default()
+        } else {
+            stored
+        };
+        if let Some(share) = share {
+            let is_first = record.lineage == record.id;
+            let apart = if is_first || planted(Fault::LineageApart) {
+                None
+            } else {
+                self.close_first(&record.lineage)
+            };
+            for (limit, state) in [own, apart].into_iter().flatten() {
+                share.meter.add(limit.as_deref(), state, now);
+            }
+            share.meter.raise_to(stored, now);
+            return RateState::default();
+        }
+        let clamped = |state| limit.map_or(state, |limit| limit.clamped(state, now));
+        let own = own.map_or(RateState::default(), |(before, state)| {
+            if before.as_deref() == limit {
+                state
+            } else {
+                clamped(state)
+            }
+        });
+        own.max(clamped(stored))
     }
 
     /// Takes what the first key of a lineage has spent, if it has an entry from before it
     /// was rotated, with a meter of its own, or was evicted as such.
-    fn close_first(&self, first: &KeyId) -> Option<RateState> {
+    fn close_first(&self, first: &KeyId) -> Option<Spending> {
         let entries = self.entries.pin();
         let Some(entry) = entries.get(first) else {
-            return self.lineages.take_debt(first);
+            return self.lineages.take_debt(first).map(Debt::parts);
         };
-        if entry.shared_meter().is_some() {
+        if entry.share().is_some() {
             return None;
         }
         entry.mark_stale();
-        entry.rate().close()
+        let state = entry.rate().close()?;
+        Some((entry.limit().cloned(), state))
     }
 
     /// The locks of a key and of the first of its lineage, always taken in one order.

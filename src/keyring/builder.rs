@@ -6,6 +6,7 @@ use super::invalidation::Invalidations;
 use super::limits::Limits;
 use super::lineages::Lineages;
 use super::map::Map;
+use super::monotonic::Monotonic;
 use super::negative_cache::NegativeCache;
 use super::second_chance::SecondChance;
 use super::sizes::LOCKS;
@@ -49,6 +50,7 @@ pub struct KeyringBuilder {
     absent_ttl: Millis,
     status_policy: StatusPolicy,
     clock_skew: Millis,
+    monotonic: Option<fn() -> Millis>,
 }
 
 impl KeyringBuilder {
@@ -60,10 +62,19 @@ impl KeyringBuilder {
             absent_ttl: Millis::from_secs(10),
             status_policy: StatusPolicy::Rfc9110,
             clock_skew: Millis::from_secs(60),
+            monotonic: None,
         }
     }
 
     /// Records that are cached at most: 1 to 100,000,000.
+    ///
+    /// What evicted keys have spent is remembered for twice as many lineages, and for twice as
+    /// many single keys with a rate limit. If more lineages have made uses that are counted and
+    /// that were not drained twice since, a key of a further lineage whose uses are counted, or
+    /// that was rotated, is refused with [`Cause::StoreUnavailable`](crate::Cause): no use is
+    /// given twice. [`Stats::lineages_refused`](super::Stats::lineages_refused) counts these. If
+    /// more keys owe a rate limit something, the state of some is forgotten, which gives such a
+    /// key one burst more; [`Stats::limits_lost`](super::Stats::limits_lost) counts these.
     #[must_use]
     pub fn capacity(self, capacity: usize) -> Self {
         Self { capacity, ..self }
@@ -96,6 +107,25 @@ impl KeyringBuilder {
     #[must_use]
     pub fn clock_skew(self, clock_skew: Millis) -> Self {
         Self { clock_skew, ..self }
+    }
+
+    /// A clock that is never set, such as the time since the machine was started. With one,
+    /// what was seen to end stays ended for that version of the record, as long as it is
+    /// cached and however far the clock is set back; without one, only within
+    /// [`clock_skew`](Self::clock_skew).
+    ///
+    /// A reading of `now` that this clock contradicts by more than a minute ends nothing: a
+    /// single wrong one must not end all keys. A clock that was set is believed once its
+    /// readings have agreed with this one for a minute; so is the first one.
+    ///
+    /// It is read when a record is admitted and when a key is found to have ended, not with
+    /// each decision.
+    #[must_use]
+    pub fn monotonic_clock(self, read: fn() -> Millis) -> Self {
+        Self {
+            monotonic: Some(read),
+            ..self
+        }
     }
 
     /// The keyring.
@@ -133,6 +163,7 @@ impl KeyringBuilder {
             ttl: self.ttl,
             absent_ttl: self.absent_ttl,
             clock_skew: self.clock_skew,
+            monotonic: self.monotonic.map(Monotonic::new),
             tagger: Tagger::random()?,
             entries: Map::with_capacity_and_hasher(self.capacity.min(PRESIZED_MAX), hasher.clone()),
             aliases: Map::with_hasher(hasher.clone()),
@@ -147,6 +178,8 @@ impl KeyringBuilder {
             evicted_uses: EvictedUses::new(self.capacity),
             hasher,
             latest: AtomicU64::new(0),
+            set_back: AtomicU64::new(0),
+            drains: AtomicU64::new(0),
             counters: Counters::default(),
         })
     }

@@ -114,12 +114,12 @@ impl<T> Keyring<T> {
                 match self.evaluate(id, entry, None, request, clock) {
                     Ok(spent) => {
                         // store-forwarding stall: build in place (see ARCHITECTURE.md)
-                        let allowed = entry.allowed(id, None, spent, now);
+                        let allowed = entry.allowed(id, None, spent, clock);
                         let value = view(entry.value());
                         return Check::Decided(Decision::Allow(allowed), Some(value));
                     }
                     Err(refused) => {
-                        if let Some(denial) = refused.denial(id, entry, now) {
+                        if let Some(denial) = refused.denial(id, entry, clock) {
                             return Check::Decided(Decision::Deny(denial), None);
                         }
                     }

@@ -8,8 +8,9 @@ use std::vec::Vec;
 use super::clock::Clock;
 use super::count::Count;
 use super::invalidation::OwnerSlot;
-use super::meter::{RateMeter, SharedMeter, SpendError, Spent};
-use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::meter::{RateMeter, SpendError, Spent};
+use super::shared_meter::{Share, owes_until};
+use super::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use super::tag::{Proof, Tag, Tagger};
 
 use crate::decision::allowed::{Allowed, Notice};
@@ -42,8 +43,8 @@ pub(super) struct Entry<T> {
     status: StatusKind,
     pub(super) owner: Option<OwnerSlot>,
     needs_rehash: bool,
-    /// Cleared when the key is invalidated or gets another entry, and never set again.
-    live: AtomicBool,
+    /// [`STALE`] and [`ENDED`], which are never cleared.
+    marks: AtomicU8,
     /// Set by a use, cleared by the hand that looks for a key to evict.
     used: AtomicBool,
     rate_limit: Option<Arc<RateLimit>>,
@@ -62,8 +63,8 @@ pub(super) struct Extras {
     overlap_until: Option<UnixMillis>,
     ends_at_first_use: Option<KeyId>,
     lineage: KeyId,
-    /// The meter of the lineage, if it is not the entry's own.
-    meter: Option<Arc<SharedMeter>>,
+    /// Its share of the lineage's meter, if the meter is not the entry's own.
+    share: Option<Share>,
 }
 
 /// What an entry needs that is not in its record.
@@ -78,7 +79,8 @@ pub(super) struct Admission<T> {
     pub(super) rate: RateMeter,
     pub(super) count: Count,
     pub(super) last_used_at: Option<UnixMillis>,
-    pub(super) meter: Option<Arc<SharedMeter>>,
+    pub(super) is_ended: bool,
+    pub(super) share: Option<Share>,
     pub(super) value: T,
 }
 
@@ -108,14 +110,14 @@ impl<T> Entry<T> {
             status,
             owner: admission.owner,
             needs_rehash: admission.needs_rehash,
-            live: AtomicBool::new(true),
+            marks: AtomicU8::new(if admission.is_ended { ENDED } else { 0 }),
             used: AtomicBool::new(true),
             rate_limit: admission.rate_limit,
             rate: admission.rate,
             count: admission.count,
             last_used_at: AtomicU64::new(last_used_at.map_or(0, UnixMillis::get)),
             version: record.version,
-            extras: Extras::of(record, admission.meter),
+            extras: Extras::of(record, admission.share),
             value: admission.value,
         }
     }
@@ -185,11 +187,11 @@ impl<T> Entry<T> {
     #[inline(always)]
     pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, SpendError> {
         let limit = self.rate_limit.as_deref();
-        match (extras.and_then(|extras| extras.meter.as_deref()), limit) {
-            (Some(meter), limit) => meter.spend(limit, clock),
+        match (extras.and_then(|extras| extras.share.as_ref()), limit) {
+            (Some(share), limit) => share.spend(limit, clock.limits),
             (None, None) => Ok(Spent::default()),
             (None, Some(limit)) => Ok(Spent {
-                rate: self.rate.spend(limit, None, clock)?,
+                rate: self.rate.spend(limit, clock.limits)?,
                 remaining: None,
             }),
         }
@@ -202,13 +204,13 @@ impl<T> Entry<T> {
         id: KeyId,
         extras: Option<&Extras>,
         spent: Spent,
-        now: UnixMillis,
+        clock: Clock,
     ) -> Allowed {
         Allowed {
             key_id: id,
             version: self.version,
             lineage: Extras::lineage(extras, id),
-            quota: self.quota(spent.rate, now),
+            quota: self.quota(spent.rate, clock),
             remaining_uses: spent.remaining,
             notice: extras.and_then(Extras::notice),
             ends_overlap_of: extras.and_then(|extras| extras.ends_at_first_use),
@@ -218,10 +220,10 @@ impl<T> Entry<T> {
 
     /// What is left of the limit in a state, if there is a limit.
     #[inline(always)]
-    pub(super) fn quota(&self, state: RateState, now: UnixMillis) -> Option<Quota> {
+    pub(super) fn quota(&self, state: RateState, clock: Clock) -> Option<Quota> {
         self.rate_limit
             .as_ref()
-            .map(|limit| limit.quota(state, now))
+            .map(|limit| limit.quota(clock.state_out(state), clock.now))
     }
 
     /// The entry's own meter, to be taken over.
@@ -229,29 +231,62 @@ impl<T> Entry<T> {
         &self.rate
     }
 
-    /// The meter of its lineage, if it spends from that.
-    pub(super) fn shared_meter(&self) -> Option<&SharedMeter> {
-        self.extras.as_deref()?.meter.as_deref()
+    /// Its limit, as it is shared with other entries.
+    pub(super) const fn limit(&self) -> Option<&Arc<RateLimit>> {
+        self.rate_limit.as_ref()
+    }
+
+    /// Its share of its lineage's meter, if it spends from that.
+    pub(super) fn share(&self) -> Option<&Share> {
+        self.extras.as_deref()?.share.as_ref()
+    }
+
+    /// The state of its limit, if it has one and its meter was not taken over.
+    pub(super) fn rate_now(&self) -> Option<RateState> {
+        self.rate_limit.as_ref()?;
+        match self.share() {
+            Some(share) => share.rate()?.state(),
+            None => self.rate.state(),
+        }
+    }
+
+    /// Whether its uses are counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.share()
+            .is_some_and(|share| share.meter.uses().get().is_some())
+    }
+
+    /// How far ahead of the clock its limit can move a state.
+    pub(super) fn reach(&self) -> Millis {
+        self.rate_limit
+            .as_ref()
+            .map_or(Millis::ZERO, |limit| limit.reach())
     }
 
     /// Until when a meter in this state remembers something; `None` if it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
-        let limit = self
-            .rate_limit
-            .as_deref()
-            .filter(|_| state != RateState::default())?;
-        let reset = limit.quota(state, now).reset();
-        (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
+        owes_until(self.rate_limit.as_deref()?, state, now)
     }
 
     #[inline]
     pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        self.marks.load(Ordering::Acquire) & STALE == 0
     }
 
     /// Ends the entry: a check that begins later asks the store.
     pub(super) fn mark_stale(&self) {
-        self.live.store(false, Ordering::Release);
+        self.marks.fetch_or(STALE, Ordering::Release);
+    }
+
+    /// Whether it was seen to have ended.
+    #[inline]
+    pub(super) fn is_ended(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & ENDED != 0
+    }
+
+    /// Notes that it has ended.
+    pub(super) fn mark_ended(&self) {
+        self.marks.fetch_or(ENDED, Ordering::Relaxed);
     }
 
     /// Notes a use, writing only if that changes something.
@@ -277,6 +312,10 @@ impl<T> Entry<T> {
     }
 }
 
+/// The key was invalidated, or has another entry.
+const STALE: u8 = 1;
+/// The key was seen to have ended.
+const ENDED: u8 = 2;
 /// A last use is noted to the second: otherwise each decision would write to a busy key.
 const LAST_USE_MILLIS: u64 = 1_000;
 
@@ -291,13 +330,13 @@ impl Extras {
         Notice::of(self.replaced_by, self.overlap_until)
     }
 
-    fn of(record: &KeyRecord, meter: Option<Arc<SharedMeter>>) -> Option<Box<Self>> {
+    fn of(record: &KeyRecord, share: Option<Share>) -> Option<Box<Self>> {
         let usual = record.allowed_networks.is_none()
             && record.replaced_by.is_none()
             && record.overlap_until.is_none()
             && record.ends_at_first_use.is_none()
             && record.lineage == record.id
-            && meter.is_none();
+            && share.is_none();
         (!usual).then(|| {
             Box::new(Self {
                 networks: record.allowed_networks.clone(),
@@ -305,7 +344,7 @@ impl Extras {
                 overlap_until: record.overlap_until,
                 ends_at_first_use: record.ends_at_first_use,
                 lineage: record.lineage,
-                meter,
+                share,
             })
         })
     }

@@ -6,6 +6,7 @@ use super::entry::{Entry, Extras};
 use super::meter::{SpendError, Spent};
 use super::{Check, Keyring};
 use crate::decision::answer::Decision;
+use crate::decision::cause::Cause;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
 use crate::decision::terms::DenyReason;
@@ -21,11 +22,11 @@ pub(super) enum EntryDenial {
 impl EntryDenial {
     /// The denial; `None` if another entry has taken over.
     #[cold]
-    pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<Denial> {
+    pub(super) fn denial<T>(self, id: KeyId, entry: &Entry<T>, clock: Clock) -> Option<Denial> {
         match self {
             Self::Terms(reason) => Some(reason.denial(id)),
             Self::Spending(SpendError::Exhausted(exhausted, state)) => {
-                Some(exhausted.denial(id, entry.quota(state, now)))
+                Some(exhausted.denial(id, entry.quota(state, clock)))
             }
             Self::Spending(SpendError::Closed) => None,
         }
@@ -57,12 +58,12 @@ impl<T> Keyring<T> {
     ) -> Option<Check<'a, V>> {
         match self.evaluate(id, entry, entry.extras(), request, clock) {
             Ok(spent) => {
-                let allowed = entry.allowed(id, entry.extras(), spent, clock.now);
+                let allowed = entry.allowed(id, entry.extras(), spent, clock);
                 let value = view(entry.value());
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
             Err(denied) => {
-                let denial = denied.denial(id, entry, clock.now)?;
+                let denial = denied.denial(id, entry, clock)?;
                 Some(Check::Decided(Decision::Deny(denial), None))
             }
         }
@@ -79,12 +80,29 @@ impl<T> Keyring<T> {
         clock: Clock,
     ) -> Result<Spent, EntryDenial> {
         let terms = entry.terms(id, extras);
-        terms
-            .check(request, clock.not_before)
-            .map_err(EntryDenial::Terms)?;
+        let mut at = clock.not_before;
+        if entry.is_ended() {
+            at = at.max(terms.ends_at().unwrap_or(at));
+        }
+        if let Err(reason) = terms.check(request, at) {
+            self.note_end(&reason, entry, clock);
+            return Err(EntryDenial::Terms(reason));
+        }
         let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
         self.count(id, entry, clock.now);
         Ok(spent)
+    }
+
+    /// Notes that a key was seen to have ended, if the reading of the clock can be believed.
+    #[cold]
+    fn note_end(&self, reason: &DenyReason, entry: &Entry<T>, clock: Clock) {
+        if matches!(reason, DenyReason::Cause(Cause::Expired | Cause::Replaced))
+            && !entry.is_ended()
+            && let Some(monotonic) = &self.monotonic
+            && monotonic.confirms(clock.now)
+        {
+            entry.mark_ended();
+        }
     }
 
     /// Notes a use of a key.

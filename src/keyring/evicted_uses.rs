@@ -8,7 +8,8 @@ use super::count::{StripePool, Stripes};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
 
-/// The uses of evicted keys, of as many as can be cached at most.
+/// The uses of evicted keys, of as many as can be cached at most; of keys whose uses are counted
+/// four times as many, since their lineages' meters wait for them.
 pub(super) struct EvictedUses {
     capacity: usize,
     kept: Mutex<Kept>,
@@ -31,7 +32,7 @@ impl EvictedUses {
 
     /// Keeps the uses of an evicted key; the answer is how many are lost for want of room.
     #[must_use]
-    pub(super) fn keep(&self, used: Use, stripes: Stripes) -> u64 {
+    pub(super) fn keep(&self, used: Use, is_counted: bool, stripes: Stripes) -> u64 {
         let mut kept = lock(&self.kept);
         if stripes != Stripes::NONE {
             kept.striped.push((used, stripes));
@@ -42,9 +43,16 @@ impl EvictedUses {
         if let Some(known) = kept.uses.get_mut(&used.key_id) {
             known.count = known.count.saturating_add(used.count);
             known.last_used_at = known.last_used_at.max(used.last_used_at);
+            known.rate = known.rate.max(used.rate);
+            known.reach = used.reach;
             return 0;
         }
-        if kept.uses.len() >= self.capacity {
+        let most = if is_counted {
+            self.capacity.saturating_mul(4)
+        } else {
+            self.capacity
+        };
+        if kept.uses.len() >= most {
             return used.count;
         }
         kept.uses.insert(used.key_id, used);

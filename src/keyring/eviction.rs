@@ -5,6 +5,7 @@ use core::hash::BuildHasher;
 use super::count::{Raised, Stripes};
 use super::entry::Entry;
 use super::fault::{Fault, planted};
+use super::lineages::Debt;
 use super::sync::atomic::Ordering;
 use super::{Keyring, Use};
 use crate::key::id::KeyId;
@@ -16,6 +17,7 @@ const LOOKS: usize = 64;
 impl<T> Keyring<T> {
     /// Evicts until the keys fit again.
     pub(super) fn evict(&self, now: UnixMillis) {
+        let now = self.clock(now).limits;
         loop {
             let entries = self.entries.pin();
             // Used since the hand passed last, or with a rate limit in debt: not now.
@@ -38,8 +40,10 @@ impl<T> Keyring<T> {
             entry.mark_stale();
             self.aliases.pin().remove(&entry.tag().to_bits());
             self.slots.leave(entry.slot, &id);
+            // Before its debt is taken over, which closes its meter.
+            let used = Use::of(id, entry, 0);
             self.keep_debt(id, entry, now);
-            self.keep_uses(id, entry);
+            self.keep_uses(used, entry);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -57,16 +61,20 @@ impl<T> Keyring<T> {
             next.note_use(now);
             self.slots.mark(next.slot);
         } else {
-            self.leave_over(Use::of(id, late, 1), Stripes::NONE);
+            let mut used = Use::of(id, late, 1);
+            if used.rate.is_none() && late.limit().is_some() {
+                // Its meter was closed when it was evicted.
+                used.rate = self.lineages.debt(&id);
+            }
+            self.leave_over(used, late, Stripes::NONE);
         }
     }
 
     fn keep_debt(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
-        if let Some(meter) = entry.shared_meter() {
+        if let Some(share) = entry.share() {
             // Long enough for the uses to be drained and written, and for what is owed.
             let written = now.plus(self.ttl).unwrap_or(UnixMillis::MAX);
-            let state = meter.rate().state();
-            let owes_until = state.and_then(|state| entry.owes_until(state, now));
+            let owes_until = share.meter.owes_until(now);
             let until = owes_until.map_or(written, |until| until.max(written));
             self.lineages.keep(&entry.lineage(id), until);
         }
@@ -76,19 +84,26 @@ impl<T> Keyring<T> {
             entry.rate().close()
         };
         if let Some(state) = state
+            && let Some(limit) = entry.limit().cloned()
             && let Some(until) = entry.owes_until(state, now)
         {
-            self.lineages.owe(id, state, until, now);
+            self.lineages.owe(id, Debt { limit, state }, until, now);
         }
     }
 
-    fn keep_uses(&self, id: KeyId, entry: &Entry<T>) {
+    fn keep_uses(&self, used: Use, entry: &Entry<T>) {
         let (count, stripes) = entry.count.close(&self.stripes);
-        self.leave_over(Use::of(id, entry, count), stripes);
+        self.leave_over(Use { count, ..used }, entry, stripes);
     }
 
-    fn leave_over(&self, used: Use, stripes: Stripes) {
-        let lost = self.evicted_uses.keep(used, stripes);
+    fn leave_over(&self, used: Use, entry: &Entry<T>, stripes: Stripes) {
+        let is_counted = entry.is_counted();
+        let lost = self.evicted_uses.keep(used, is_counted, stripes);
+        if lost > 0 {
+            // No drain will return them: the lineage's meter must not wait for it.
+            let drains = self.drains.load(Ordering::Relaxed);
+            self.lineages.returned(&used.lineage, lost, drains);
+        }
         self.counters.uses_lost.fetch_add(lost, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,8 @@ use core::hash::Hash;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::meter::SharedMeter;
+use super::shared_meter::{Share, SharedMeter};
+use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::{RateLimit, RateState};
@@ -15,7 +16,22 @@ use crate::time::UnixMillis;
 /// most.
 pub(super) struct Lineages {
     meters: Mutex<ExpiringMap<KeyId, (Arc<SharedMeter>, u64)>>,
-    debts: Mutex<ExpiringMap<KeyId, (RateState, u64)>>,
+    debts: Mutex<ExpiringMap<KeyId, (Debt, u64)>>,
+    /// States of rate limits that were forgotten for lack of room.
+    lost: AtomicU64,
+}
+
+/// What a key has spent of its limit.
+#[derive(Clone)]
+pub(super) struct Debt {
+    pub(super) limit: Arc<RateLimit>,
+    pub(super) state: RateState,
+}
+
+impl Debt {
+    pub(super) fn parts(self) -> (Option<Arc<RateLimit>>, RateState) {
+        (Some(self.limit), self.state)
+    }
 }
 
 impl Lineages {
@@ -24,41 +40,61 @@ impl Lineages {
         Self {
             meters: Mutex::new(ExpiringMap::new(most)),
             debts: Mutex::new(ExpiringMap::new(most)),
+            lost: AtomicU64::new(0),
         }
     }
 
-    /// The meter of a lineage, with what was spent before added to it; and whether it is a
-    /// new one.
+    /// A key's share of its lineage's meter, and whether that is a new one; `None` if there is
+    /// no room for one, because the store does not know yet what other lineages have used.
     pub(super) fn join(
         &self,
         lineage: KeyId,
-        limit: Option<&RateLimit>,
-        spent: RateState,
+        limit: Option<&Arc<RateLimit>>,
         remaining: Option<u64>,
+        drains: u64,
         now: UnixMillis,
-    ) -> (Arc<SharedMeter>, bool) {
+    ) -> Option<(Share, bool)> {
         let mut meters = lock(&self.meters);
-        if let Some((meter, _)) = meters.map.get(&lineage) {
-            meter.lower_to(remaining);
-            meter.serve(limit);
-            meter.rate().add(limit, spent, now);
-            return (Arc::clone(meter), false);
+        if let Some((meter, _)) = meters.map.get_mut(&lineage) {
+            if SharedMeter::share(meter, limit).is_none()
+                && let Some(limit) = limit
+            {
+                *meter = Arc::new(meter.with_limit(limit, now));
+            }
+            return Some((SharedMeter::share(meter, limit)?, false));
         }
         // A meter that a cached key spends from has another owner than this map.
-        let is_held = |meter: &Arc<SharedMeter>| Arc::strong_count(meter) > 1;
+        let is_held = |meter: &Arc<SharedMeter>| {
+            Arc::strong_count(meter) > 1 || meter.uses().is_ahead(drains)
+        };
         let is_needed =
-            |(meter, until): &(Arc<SharedMeter>, u64)| is_held(meter) || *until > now.get();
+            |(meter, until): &(Arc<SharedMeter>, u64)| *until > now.get() || is_held(meter);
         meters.sweep_if_due(is_needed);
         if !meters.has_room() {
             meters.sweep(is_needed);
             if meters.is_nearly_full() {
-                meters.sweep(|(meter, _)| is_held(meter));
+                meters.sweep(|(meter, _)| {
+                    let is_held = is_held(meter);
+                    if !is_held && meter.owes_until(now).is_some() {
+                        self.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                    is_held
+                });
+            }
+            if !meters.has_room() {
+                return None;
             }
         }
-        let meter = Arc::new(SharedMeter::new(spent, remaining));
-        meter.serve(limit);
+        let meter = Arc::new(SharedMeter::new(limit, remaining));
         meters.map.insert(lineage, (Arc::clone(&meter), 0));
-        (meter, true)
+        Some((SharedMeter::share(&meter, limit)?, true))
+    }
+
+    /// Notes that a drain returned uses of a lineage.
+    pub(super) fn returned(&self, lineage: &KeyId, count: u64, drains: u64) {
+        if let Some((meter, _)) = lock(&self.meters).map.get(lineage) {
+            meter.uses().returned(count, drains);
+        }
     }
 
     /// Keeps a lineage's meter though no cached key may hold it.
@@ -69,17 +105,29 @@ impl Lineages {
     }
 
     /// Remembers what a key owes, and until when.
-    pub(super) fn owe(&self, id: KeyId, state: RateState, until: UnixMillis, now: UnixMillis) {
+    pub(super) fn owe(&self, id: KeyId, debt: Debt, until: UnixMillis, now: UnixMillis) {
         let mut debts = lock(&self.debts);
         debts.sweep_if_due(|(_, until)| *until > now.get());
         if debts.has_room() {
-            debts.map.insert(id, (state, until.get()));
+            debts.map.insert(id, (debt, until.get()));
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Takes what a key owes.
-    pub(super) fn take_debt(&self, id: &KeyId) -> Option<RateState> {
-        lock(&self.debts).map.remove(id).map(|(state, _)| state)
+    pub(super) fn take_debt(&self, id: &KeyId) -> Option<Debt> {
+        lock(&self.debts).map.remove(id).map(|(debt, _)| debt)
+    }
+
+    /// What a key owes.
+    pub(super) fn debt(&self, id: &KeyId) -> Option<RateState> {
+        lock(&self.debts).map.get(id).map(|(debt, _)| debt.state)
+    }
+
+    /// How many states were forgotten for lack of room before they were as new.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -134,8 +182,10 @@ impl<K: Eq + Hash, V> ExpiringMap<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::meter::SpendError;
     use super::*;
     use crate::time::Millis;
+    use std::vec::Vec;
 
     fn id(number: u64) -> KeyId {
         std::format!("1{number:015}").parse().unwrap()
@@ -148,27 +198,41 @@ mod tests {
             .unwrap()
     }
 
+    fn per_hour(limit: u32) -> Arc<RateLimit> {
+        Arc::new(RateLimit::new(limit, Millis::from_hours(1)).unwrap())
+    }
+
+    fn debt() -> Debt {
+        let limit = per_hour(1);
+        let state = limit.admit(RateState::default(), at(0)).unwrap();
+        Debt { limit, state }
+    }
+
+    fn join(lineages: &Lineages, number: u64, uses: u64, now: u64) -> Option<(Share, bool)> {
+        lineages.join(id(number), None, Some(uses), 0, at(now))
+    }
+
     #[test]
     fn a_debt_is_given_back_once() {
         let lineages = Lineages::new(4);
-        let state = RateState::from_bits(7);
-        lineages.owe(id(1), state, at(10), at(0));
-        assert_eq!(lineages.take_debt(&id(1)), Some(state));
-        assert_eq!(lineages.take_debt(&id(1)), None);
+        lineages.owe(id(1), debt(), at(10), at(0));
+        assert_eq!(lineages.debt(&id(1)), Some(debt().state));
+        let taken = lineages.take_debt(&id(1)).map(Debt::parts);
+        assert_eq!(taken, Some((Some(per_hour(1)), debt().state)));
+        assert!(lineages.take_debt(&id(1)).is_none() && lineages.debt(&id(1)).is_none());
     }
 
     #[test]
     fn debts_and_meters_are_bounded_and_what_is_needed_stays() {
         let lineages = Lineages::new(4);
-        let state = RateState::from_bits(7);
-        let (held, is_new) = lineages.join(id(0), None, state, Some(3), at(0));
-        assert!(is_new && held.remaining() == Some(3));
+        let (held, is_new) = join(&lineages, 0, 3, 0).unwrap();
+        assert!(is_new && held.meter.uses().get() == Some(3));
         for number in 1..1_000_u64 {
             let until = at(number.saturating_add(3));
-            lineages.owe(id(number), state, until, at(number));
-            let (meter, is_new) = lineages.join(id(number), None, state, None, at(number));
+            lineages.owe(id(number), debt(), until, at(number));
+            let (share, is_new) = join(&lineages, number, 3, number).unwrap();
             assert!(is_new);
-            drop(meter);
+            drop(share);
             lineages.keep(&id(number), until);
             assert!(lock(&lineages.debts).map.len() <= 8);
             assert!(lock(&lineages.meters).map.len() <= 8);
@@ -182,25 +246,26 @@ mod tests {
                 "{number}: to be kept"
             );
         }
-        let (again, is_new) = lineages.join(id(0), None, state, Some(9), at(2_000));
-        assert!(!is_new && Arc::ptr_eq(&held, &again));
-        assert_eq!(again.remaining(), Some(3), "the count never rises");
+        assert_eq!(lineages.lost(), 0);
+        let (again, is_new) = join(&lineages, 0, 9, 2_000).unwrap();
+        assert!(!is_new && Arc::ptr_eq(&held.meter, &again.meter));
+        assert_eq!(again.meter.uses().get(), Some(3));
     }
 
     #[test]
-    fn a_time_with_more_debts_than_fit_is_got_over() {
+    fn a_time_with_more_debts_than_fit_is_got_over_and_counted() {
         for capacity in [4, 64] {
             let lineages = Lineages::new(capacity);
-            let state = RateState::from_bits(7);
             let many = u64::try_from(capacity * 4).unwrap();
             for number in 1..=many {
-                lineages.owe(id(number), state, at(1_000), at(number / many));
+                lineages.owe(id(number), debt(), at(1_000), at(number / many));
                 assert!(lock(&lineages.debts).map.len() <= 2 * capacity);
             }
+            assert_eq!(lineages.lost(), many / 2);
             // All are paid. What is owed now is remembered, but for a few that make way.
             let later = many + 1..=2 * many;
             let remembered = later.filter(|&number| {
-                lineages.owe(id(number), state, at(3_000), at(2_000));
+                lineages.owe(id(number), debt(), at(3_000), at(2_000));
                 lineages.take_debt(&id(number)).is_some()
             });
             let remembered = remembered.count();
@@ -214,32 +279,108 @@ mod tests {
     #[test]
     fn meters_that_are_over_go_before_those_that_are_not() {
         let lineages = Lineages::new(4);
-        let state = RateState::from_bits(7);
         for number in 0..8 {
-            drop(lineages.join(id(number), None, state, Some(3), at(0)));
+            drop(join(&lineages, number, 3, 0));
             lineages.keep(&id(number), at(if number == 0 { 5_000 } else { 1_000 }));
         }
-        drop(lineages.join(id(9), None, state, Some(3), at(2_000)));
-        let (_, is_new) = lineages.join(id(0), None, state, Some(3), at(2_000));
+        drop(join(&lineages, 9, 3, 2_000));
+        let (_, is_new) = join(&lineages, 0, 3, 2_000).unwrap();
         assert!(!is_new, "it was to be kept");
     }
 
     #[test]
+    fn a14_a_meter_whose_uses_the_store_does_not_know_is_never_forgotten() {
+        let lineages = Lineages::new(4);
+        for number in 0..8 {
+            let (share, _) = join(&lineages, number, 3, 0).unwrap();
+            assert!(share.spend(None, at(0)).is_ok());
+        }
+        assert!(join(&lineages, 8, 3, 0).is_none(), "refused");
+        for number in 0..8 {
+            let (share, is_new) = join(&lineages, number, 3, 0).unwrap();
+            assert!(!is_new);
+            assert_eq!(share.meter.uses().get(), Some(2));
+        }
+        // The uses of one are drained, and with the next drain they are taken for written.
+        lineages.returned(&id(5), 1, 1);
+        assert!(lineages.join(id(8), None, Some(3), 1, at(0)).is_none());
+        assert!(lineages.join(id(8), None, Some(3), 2, at(0)).is_some());
+        let (_, is_new) = lineages.join(id(5), None, Some(2), 3, at(0)).unwrap();
+        assert!(is_new);
+    }
+
+    #[test]
+    fn a_rate_that_is_forgotten_for_lack_of_room_is_counted() {
+        let lineages = Lineages::new(1);
+        let hourly = per_hour(1);
+        for number in 0..3 {
+            let (share, _) = lineages
+                .join(id(number), Some(&hourly), None, 0, at(0))
+                .unwrap();
+            assert!(share.spend(Some(&hourly), at(0)).is_ok());
+            drop(share);
+            lineages.keep(&id(number), at(3_600_000));
+        }
+        assert!(lineages.lost() > 0);
+    }
+
+    #[test]
+    fn a5_what_was_spent_by_another_limit_is_one_burst_at_most() {
+        let lineages = Lineages::new(4);
+        let yearly = Arc::new(RateLimit::new(24, Millis::from_days(366)).unwrap());
+        let share = |limit: &Arc<RateLimit>, now| {
+            let (share, _) = lineages.join(id(1), Some(limit), None, 0, at(now)).unwrap();
+            share
+        };
+        let before = share(&yearly, 0);
+        for _ in 0..24 {
+            assert!(before.spend(Some(&yearly), at(0)).is_ok());
+        }
+        let fast = per_hour(1_000);
+        let after = share(&fast, 0);
+        assert!(
+            matches!(before.spend(Some(&yearly), at(0)), Err(SpendError::Closed)),
+            "it was taken over"
+        );
+        assert!(
+            after.spend(Some(&fast), at(0)).is_err(),
+            "nothing is granted"
+        );
+        let spend = |_: &u32| after.spend(Some(&fast), at(3_600_000)).is_ok();
+        assert_eq!((0..2_000).filter(spend).count(), 1_000);
+        // The key that has the old limit still gets nothing back, and all counts by both.
+        let old = share(&yearly, 3_600_000);
+        assert!(Arc::ptr_eq(&old.meter, &after.meter));
+        assert!(old.spend(Some(&yearly), at(3_600_000)).is_err());
+        let limits: Vec<_> = (1..9).map(per_hour).collect();
+        for limit in &limits {
+            drop(share(limit, 3_600_000));
+        }
+        assert!(after.spend(Some(&fast), at(9_000_000)).is_err(), "closed");
+    }
+
+    #[test]
     fn what_was_spent_in_two_meters_adds_up() {
-        let limit = RateLimit::new(4, Millis::from_secs(4)).unwrap();
+        let limit = Arc::new(RateLimit::new(4, Millis::from_secs(4)).unwrap());
         let one = limit.admit(RateState::default(), at(0)).unwrap();
         let two = limit.admit(one, at(0)).unwrap();
         let lineages = Lineages::new(4);
-        let (meter, _) = lineages.join(id(1), Some(&limit), one, None, at(0));
-        let (_, is_new) = lineages.join(id(1), Some(&limit), two, None, at(0));
-        assert!(!is_new);
-        let left = |now| limit.quota(meter.rate().state().unwrap(), now).remaining();
-        assert_eq!(left(at(0)), 1);
+        let (share, _) = lineages.join(id(1), Some(&limit), None, 0, at(0)).unwrap();
+        share.meter.add(Some(&limit), one, at(0));
+        share.meter.add(Some(&limit), two, at(0));
+        let state = || share.rate().unwrap().state().unwrap();
+        assert_eq!(limit.quota(state(), at(0)).remaining(), 1);
         // Nothing to add changes nothing, also after the clock has stepped back.
         let earlier = UnixMillis::new(1_789_999_940_000).unwrap();
-        let before = meter.rate().state();
-        let nothing = RateState::default();
-        drop(lineages.join(id(1), Some(&limit), nothing, None, earlier));
-        assert_eq!(meter.rate().state(), before);
+        let before = state();
+        share.meter.add(Some(&limit), RateState::default(), earlier);
+        share.meter.raise_to(RateState::default(), earlier);
+        assert_eq!(state(), before);
+        // What a store knows counts if it is more.
+        share.meter.raise_to(one, at(0));
+        assert_eq!(state(), before);
+        let all = (0..4).try_fold(RateState::default(), |state, _| limit.admit(state, at(0)));
+        share.meter.raise_to(all.unwrap(), at(0));
+        assert_eq!(limit.quota(state(), at(0)).remaining(), 0);
     }
 }

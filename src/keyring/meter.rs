@@ -1,19 +1,13 @@
-//! What a lineage has spent, as threads share it.
+//! What a key has spent of its rate limit, as threads share it.
 
-use super::clock::Clock;
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::policy::rate_limit::{RateLimit, RateState};
 use crate::record::usage::Exhausted;
-use crate::time::{Millis, UnixMillis};
+use crate::time::UnixMillis;
 
 /// No rate state: the limiter refuses before it gets there.
 const CLOSED: u64 = u64::MAX;
-/// By how much a clock is set back at least for that to be believed: threads that read it one
-/// after the other may ask in another order.
-const SET_BACK_MIN: Millis = Millis::from_secs(60);
-/// Uses that are not counted.
-const UNCOUNTED: u64 = u64::MAX;
 
 /// A rate limit's memory in an entry, until another entry takes it over.
 ///
@@ -38,21 +32,15 @@ pub(super) enum SpendError {
 
 impl RateMeter {
     pub(super) fn new(state: RateState) -> Self {
-        Self(AtomicU64::new(state.to_bits()))
+        Self(AtomicU64::new(open(state)))
     }
 
-    /// Spends one request. `reach` is how far ahead of the clock a state may lie, if the
-    /// meter is that of other limits too.
-    ///
-    /// A state further ahead than that was left before the clock was set back, or by a limit
-    /// that is no more. It counts as a burst that is spent: nothing is granted, and what comes
-    /// back from now on comes back in time.
+    /// Spends one request.
     #[inline(always)]
     pub(super) fn spend(
         &self,
         limit: &RateLimit,
-        reach: Option<Millis>,
-        clock: Clock,
+        now: UnixMillis,
     ) -> Result<RateState, SpendError> {
         let mut bits = self.0.load(Ordering::Acquire);
         loop {
@@ -60,13 +48,10 @@ impl RateMeter {
                 return Err(SpendError::Closed);
             }
             let state = RateState::from_bits(bits);
-            let (next, passes) = match limit.admit(state, clock.now) {
+            let (next, passes) = match limit.admit(state, now) {
                 Ok(next) => (next, true),
-                // One that never lets anything pass takes no debt off another either.
-                Err(refused) => match refused
-                    .retry_after()
-                    .and_then(|_| held(state, reach.unwrap_or(limit.reach()), clock))
-                {
+                // After a reading that is not remembered.
+                Err(_) => match held(limit, state, now) {
                     Some(held) => (held, false),
                     None => return Err(SpendError::Exhausted(Exhausted::RateLimit, state)),
                 },
@@ -84,17 +69,31 @@ impl RateMeter {
         }
     }
 
-    /// Adds what was spent elsewhere.
-    pub(super) fn add(&self, limit: Option<&RateLimit>, spent: RateState, now: UnixMillis) {
-        if spent == RateState::default() {
-            return;
-        }
-        let sum = |bits| both(limit, RateState::from_bits(bits), spent, now).to_bits();
-        let add = |bits| (bits != CLOSED).then(|| sum(bits));
+    /// Adds what was spent elsewhere under the same limit.
+    pub(super) fn add(&self, limit: &RateLimit, spent: RateState, now: UnixMillis) {
+        let sum = |bits| both(limit, RateState::from_bits(bits), spent, now);
+        let add = |bits| (bits != CLOSED).then(|| open(sum(bits)));
         // A closed meter's state was taken over by the meter that this is added to as well.
         let _ = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+    }
+
+    /// Counts a request that passed by another limit, as far as a burst goes.
+    pub(super) fn charge(&self, limit: &RateLimit, now: UnixMillis) {
+        let next = |bits| {
+            let state = (bits != CLOSED).then_some(RateState::from_bits(bits))?;
+            limit.admit(state, now).ok().map(RateState::to_bits)
+        };
+        let _ = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    }
+
+    /// Takes over what is known to be spent, if that is more.
+    pub(super) fn raise_to(&self, state: RateState) {
+        // A closed meter is the greatest number, and stays closed.
+        self.0.fetch_max(open(state), Ordering::AcqRel);
     }
 
     /// The state as it is, or `None` once it was closed.
@@ -113,122 +112,26 @@ impl RateMeter {
     }
 }
 
-/// A state that lies too far ahead of the clock, brought back; `None` if it does not.
+/// A state as an open meter has it: a store may bring any number.
+fn open(state: RateState) -> u64 {
+    state.to_bits().min(CLOSED.saturating_sub(1))
+}
+
+/// A state that lies too far ahead, brought back; `None` if it does not.
 #[cold]
-fn held(state: RateState, reach: Millis, clock: Clock) -> Option<RateState> {
-    let after = |instant: UnixMillis, span| instant.plus(span).unwrap_or(UnixMillis::MAX);
-    let end = after(clock.not_before, reach);
-    let is_beyond = state.no_later_than(after(end, SET_BACK_MIN)) != state;
-    is_beyond.then(|| state.no_later_than(end))
+fn held(limit: &RateLimit, state: RateState, now: UnixMillis) -> Option<RateState> {
+    let held = limit.held(state, now);
+    (held != state).then_some(held)
 }
 
 /// One state for what was spent in two meters under a limit.
-pub(super) fn both(
-    limit: Option<&RateLimit>,
-    a: RateState,
-    b: RateState,
-    now: UnixMillis,
-) -> RateState {
+fn both(limit: &RateLimit, a: RateState, b: RateState, now: UnixMillis) -> RateState {
     // If there is nothing to add, nothing changes, whatever the clock says.
-    match limit {
-        _ if a == RateState::default() => b,
-        Some(limit) if b != RateState::default() => limit.combine(a, b, now),
-        _ => a,
-    }
-}
-
-/// One meter for a lineage of several keys, or of a key whose uses are counted.
-pub(super) struct SharedMeter {
-    rate: RateMeter,
-    /// The longest reach, in milliseconds, of the limits that spend from it.
-    reach: AtomicU64,
-    remaining: AtomicU64,
-}
-
-impl SharedMeter {
-    pub(super) fn new(rate: RateState, remaining: Option<u64>) -> Self {
-        Self {
-            rate: RateMeter::new(rate),
-            reach: AtomicU64::new(0),
-            remaining: AtomicU64::new(remaining.unwrap_or(UNCOUNTED)),
-        }
-    }
-
-    /// Uses that are left, if they are counted.
-    pub(super) fn remaining(&self) -> Option<u64> {
-        let remaining = self.remaining.load(Ordering::Acquire);
-        (remaining != UNCOUNTED).then_some(remaining)
-    }
-
-    pub(super) fn rate(&self) -> &RateMeter {
-        &self.rate
-    }
-
-    /// Takes a limit into account that spends from it from now on.
-    pub(super) fn serve(&self, limit: Option<&RateLimit>) {
-        if let Some(limit) = limit {
-            self.reach.fetch_max(limit.reach().get(), Ordering::AcqRel);
-        }
-    }
-
-    /// Holds the count down to what a store says is left; it never rises.
-    pub(super) fn lower_to(&self, remaining: Option<u64>) {
-        if let Some(remaining) = remaining {
-            self.remaining.fetch_min(remaining, Ordering::AcqRel);
-        }
-    }
-
-    /// Spends one request and one use, both or neither.
-    pub(super) fn spend(
-        &self,
-        limit: Option<&RateLimit>,
-        clock: Clock,
-    ) -> Result<Spent, SpendError> {
-        let reach = Millis::new(self.reach.load(Ordering::Acquire));
-        // The rate's refusal comes first, as in the core, and costs no use.
-        if let (Some(limit), Some(state)) = (limit, self.rate.state())
-            && limit.admit(state, clock.now).is_err()
-            && held(state, reach, clock).is_none()
-        {
-            return Err(SpendError::Exhausted(Exhausted::RateLimit, state));
-        }
-        let state = RateState::default();
-        self.take_use()
-            .ok_or(SpendError::Exhausted(Exhausted::Uses, state))?;
-        let spend = |limit| self.rate.spend(limit, Some(reach), clock);
-        match limit.map(spend).transpose() {
-            Ok(rate) => Ok(Spent {
-                rate: rate.unwrap_or_default(),
-                remaining: self.remaining(),
-            }),
-            Err(refused) => {
-                self.give_use_back();
-                Err(refused)
-            }
-        }
-    }
-
-    fn take_use(&self) -> Option<()> {
-        if planted(Fault::UseTakenInTwo) {
-            let left = self.remaining.load(Ordering::Acquire).checked_sub(1)?;
-            self.remaining.store(left, Ordering::Release);
-            return Some(());
-        }
-        let take = |left| match left {
-            UNCOUNTED => Some(UNCOUNTED),
-            left => u64::checked_sub(left, 1),
-        };
-        self.remaining
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
-            .ok()
-            .map(drop)
-    }
-
-    fn give_use_back(&self) {
-        let give = |left: u64| (left != UNCOUNTED).then(|| left.saturating_add(1));
-        // If uses are not counted, there is none to give back.
-        let _ = self
-            .remaining
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, give);
+    if a == RateState::default() {
+        b
+    } else if b == RateState::default() {
+        a
+    } else {
+        limit.combine(a, b, now)
     }
 }

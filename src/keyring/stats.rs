@@ -43,6 +43,13 @@ pub struct Stats {
     /// Written versions that were forgotten before the TTL was over, because there were more
     /// than 65,536: see [`Keyring::invalidate_at`].
     pub versions_lost: u64,
+    /// States of rate limits that were forgotten before their limits were full again, because
+    /// there were more than twice the capacity: each of these keys may be given one burst more,
+    /// unless the store knows the state.
+    pub limits_lost: u64,
+    /// Checks that were refused because the uses of twice as many lineages as the capacity were
+    /// not drained and written yet; see [`KeyringBuilder::capacity`](super::KeyringBuilder::capacity).
+    pub lineages_refused: u64,
 }
 
 #[derive(Default)]
@@ -53,6 +60,7 @@ pub(super) struct Counters {
     pub(super) absent_hits: AtomicU64,
     pub(super) uses_lost: AtomicU64,
     pub(super) versions_lost: AtomicU64,
+    pub(super) lineages_refused: AtomicU64,
 }
 
 impl<T> Keyring<T> {
@@ -69,6 +77,8 @@ impl<T> Keyring<T> {
             absent_hits: count(&self.counters.absent_hits),
             uses_lost: count(&self.counters.uses_lost),
             versions_lost: count(&self.counters.versions_lost),
+            limits_lost: self.lineages.lost(),
+            lineages_refused: count(&self.counters.lineages_refused),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::vec::Vec;
 
 use super::Keyring;
 use super::entry::Entry;
+use super::sync::atomic::Ordering;
 use crate::key::id::KeyId;
-use crate::time::UnixMillis;
+use crate::policy::rate_limit::RateState;
+use crate::time::{Millis, UnixMillis};
 
 /// How often a key was used since the last drain.
 ///
@@ -22,6 +24,7 @@ use crate::time::UnixMillis;
 /// let _ = keyring.check(key, &Request::new(), now); // the second use
 /// let used = keyring.drain_uses();
 /// assert_eq!((used[0].key_id, used[0].count), (issued.record.id, 2));
+/// assert_eq!(used[0].rate, None, "it has no rate limit");
 /// assert!(keyring.drain_uses().is_empty(), "each use is returned once");
 /// # Ok::<(), Error>(())
 /// ```
@@ -36,19 +39,36 @@ pub struct Use {
     pub last_used_at: Option<UnixMillis>,
     /// How often.
     pub count: u64,
+    /// The state of its rate limit, which all keys of the lineage share; `None` if it has no
+    /// limit. [`RateState::full_at`] returns whether it is worth writing: a limit that is full
+    /// again within two seconds is as new before a program has started again.
+    ///
+    /// Of this and the state that the store has, the store keeps the greater one, unless that
+    /// lies further ahead of the store's clock than [`reach`](Self::reach) and a minute: then
+    /// it is of another limit or of a wrong clock, and is replaced.
+    pub rate: Option<RateState>,
+    /// How far ahead of the clock a state of its limit can lie; zero if it has none.
+    pub reach: Millis,
 }
 
 impl<T> Keyring<T> {
     /// The uses since the last call, for a store to note in bulk.
     ///
     /// Each use is returned once, and a key that was evicted meanwhile may be named twice.
-    /// Call it every few seconds, and once before stopping.
+    /// Call it every few seconds, and once before stopping: every key that was used since the
+    /// last call is named, with the state of its limit.
     #[must_use = "the uses are returned once"]
     pub fn drain_uses(&self) -> Vec<Use> {
+        let before = self.drains.fetch_add(1, Ordering::Relaxed);
         let mut uses = self.evicted_uses.drain(&self.stripes);
         let entries = self.entries.pin();
         for id in self.slots.marked() {
             uses.extend(entries.get(&id).and_then(|entry| self.use_of(id, entry)));
+        }
+        for used in &mut uses {
+            used.rate = used.rate.map(|state| self.state_out(state));
+            let drains = before.saturating_add(1);
+            self.lineages.returned(&used.lineage, used.count, drains);
         }
         uses
     }
@@ -67,6 +87,8 @@ impl Use {
             lineage: entry.lineage(id),
             last_used_at: entry.last_used_at(),
             count,
+            rate: entry.rate_now(),
+            reach: entry.reach(),
         }
     }
 }

@@ -15,6 +15,9 @@ const FRACTION_MASK: u64 = (1 << FRACTION_BITS) - 1;
 const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
 /// The longest window: a leap year.
 const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
+/// By how much further ahead than a full burst a state has to lie at least to be brought back:
+/// those who read a clock one after the other may come in another order.
+pub(crate) const HELD_SLACK: Millis = Millis::from_secs(60);
 /// The longest time that a full burst may take to become available again: ten years.
 const BURST_MILLIS_MAX: u64 = 3_653 * 86_400_000;
 
@@ -48,6 +51,10 @@ pub struct RateLimit {
 
 /// The state of a rate limit between two requests. The default is an unused limit.
 ///
+/// It is an instant of the clock that it was spent by, and of two states of a limit by one
+/// clock, the greater one is that in which more is spent. So a store that writes a state may
+/// keep the greater of its own and the new one.
+///
 /// ```
 /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
 /// let now = UnixMillis::new(1_790_000_000_000)?;
@@ -58,7 +65,7 @@ pub struct RateLimit {
 /// assert!(limit.admit(restored, now).is_err(), "the only request of this hour was used");
 /// # Ok::<(), keystile::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RateState(u64);
 
 /// A request that was refused because it came too soon.
@@ -146,8 +153,8 @@ impl RateLimit {
     ///
     /// If the clock was set back, nothing that was spent is given back. A state that is
     /// further ahead than it can be blocks requests until the clock has caught up, since
-    /// it may come from a server whose clock is ahead. A `Keyring`, which has one clock,
-    /// waits for at most a minute and then continues.
+    /// it may come from a server whose clock is ahead. Only the owner of the state, by whose
+    /// clock it is read and written, can know better: see [`held`](Self::held).
     ///
     /// # Errors
     /// [`RateLimited`] with the time after which one more request would pass. The state is
@@ -171,6 +178,58 @@ impl RateLimit {
         Ok(RateState(next.0))
     }
 
+    /// The state, or one in which a full burst is spent if it lies more than that and a
+    /// minute ahead of `now`: then it was written by a wrong reading of the clock, or before
+    /// the clock was set back, or by another limit. So none of these costs more than a burst.
+    ///
+    /// Call it only with the clock that the state is kept by, and before
+    /// [`admit`](Self::admit); keep what it returns even if the request is then refused, since
+    /// otherwise the next call finds a full burst spent again. If several processes share the
+    /// state, that clock is the store's: a process whose own clock is behind would give away
+    /// what the others have spent. The minute is for readers of one clock that come in another
+    /// order than they read it.
+    ///
+    /// A limit of 0 changes nothing.
+    ///
+    /// ```
+    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+    /// let now = UnixMillis::new(1_790_000_000_000)?;
+    /// let ten = RateLimit::new(10, Millis::from_hours(1))?;
+    /// let next_year = now.plus(Millis::from_days(365))?;
+    /// let wrong = ten.admit(RateState::default(), next_year).unwrap();
+    /// assert!(ten.admit(wrong, now).is_err(), "for a year");
+    /// let held = ten.held(wrong, now);
+    /// assert_eq!(ten.admit(held, now).unwrap_err().retry_after(), Some(Millis::from_secs(360)));
+    /// assert_eq!(ten.held(held, now), held);
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn held(&self, state: RateState, now: UnixMillis) -> RateState {
+        let slack = now.plus(HELD_SLACK).unwrap_or(UnixMillis::MAX);
+        if self.clamped(state, slack) == state {
+            state
+        } else {
+            self.clamped(state, now)
+        }
+    }
+
+    /// As [`held`](Self::held), without the minute: for a state that another limit left, of
+    /// which at most a full burst of this limit counts as spent.
+    #[must_use]
+    pub fn clamped(&self, state: RateState, now: UnixMillis) -> RateState {
+        match self.full(now) {
+            Some(full) if state.read(self.parts) > full => RateState(full.0),
+            _ => state,
+        }
+    }
+
+    /// How far ahead of the clock this limit can move a state: the time that a full burst
+    /// takes to become available again, rounded up.
+    #[must_use]
+    pub const fn reach(&self) -> Millis {
+        self.tolerance.millis_ceil()
+    }
+
     /// The furthest instant at which a state may be at `now`, or `None` if nothing may
     /// pass.
     #[inline]
@@ -187,12 +246,6 @@ impl RateLimit {
             state,
             now,
         }
-    }
-
-    /// How far ahead of the clock this limit can move a state.
-    #[cfg(feature = "keyring")]
-    pub(crate) const fn reach(&self) -> Millis {
-        self.tolerance.millis_ceil()
     }
 
     /// Merges two states into one: what was spent under them adds up.
@@ -226,6 +279,52 @@ impl RateState {
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// The same state by another clock, which shows `to` when the clock of this one shows
+    /// `from`. It is exact, and moved back it is the same, unless it saturates at an end of
+    /// the range. An unused state stays unused.
+    ///
+    /// ```
+    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+    /// let store = UnixMillis::new(1_790_000_000_000)?;
+    /// let own = UnixMillis::new(1_790_000_180_000)?; // three minutes ahead
+    /// let hourly = RateLimit::new(1, Millis::from_hours(1))?;
+    /// let spent = hourly.admit(RateState::default(), store).unwrap();
+    /// let moved = spent.moved(store, own);
+    /// assert_eq!(hourly.admit(moved, own).unwrap_err().retry_after(), Some(Millis::from_hours(1)));
+    /// assert_eq!(moved.moved(own, store), spent);
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn moved(self, from: UnixMillis, to: UnixMillis) -> Self {
+        if self.0 == 0 {
+            return self;
+        }
+        let on = FixedPoint::join(to.since(from).get(), 0);
+        let back = FixedPoint::join(from.since(to).get(), 0);
+        Self(self.0.saturating_add(on.0).saturating_sub(back.0))
+    }
+
+    /// When the full burst is available again: not before this instant is there nothing to
+    /// remember of the state. `None` if the limit is unused.
+    ///
+    /// ```
+    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+    /// let now = UnixMillis::new(1_790_000_000_000)?;
+    /// let fast = RateLimit::new(100, Millis::from_secs(1))?;
+    /// let spent = fast.admit(RateState::default(), now).unwrap();
+    /// assert_eq!(spent.full_at(), Some(now.plus(Millis::new(10))?)); // not worth writing
+    /// assert_eq!(RateState::default().full_at(), None);
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn full_at(self) -> Option<UnixMillis> {
+        match UnixMillis::new(FixedPoint(self.0).millis_ceil().get()) {
+            Ok(instant) => Some(instant),
+            // Nothing that was spent so long ago is remembered.
+            Err(_) => None,
+        }
     }
 }
 
@@ -316,12 +415,6 @@ impl Quota {
 }
 
 impl RateState {
-    /// The state, or the one at `end` if the state is later.
-    #[cfg(feature = "keyring")]
-    pub(crate) fn no_later_than(self, end: UnixMillis) -> Self {
-        Self(self.0.min(FixedPoint::at(end).0))
-    }
-
     const fn read(self, parts: u32) -> FixedPoint {
         // A state that another limit left may have more parts than this limit uses.
         let (millis, fraction) = FixedPoint(self.0).split();

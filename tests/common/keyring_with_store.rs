@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile::{
-    Cause, Check, Decision, Denial, KeyId, KeyRecord, Keyring, KeyringBuilder, Lookup, Request,
-    Ticket, UnixMillis,
+    Cause, Check, Decision, Denial, Found, KeyId, KeyRecord, Keyring, KeyringBuilder, Lookup,
+    Request, Ticket, UnixMillis,
 };
 
 use crate::common::service::Service;
@@ -91,7 +91,7 @@ impl KeyringWithStore {
         record: Option<&KeyRecord>,
         now: UnixMillis,
     ) -> Check<'a, Arc<KeyRecord>> {
-        let found = record.map(|record| (record, Arc::new(record.clone())));
+        let found = record.map(|record| Found::new(record).with_value(Arc::new(record.clone())));
         self.keyring.admit_with(ticket, found, now)
     }
 

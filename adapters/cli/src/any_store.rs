@@ -1,11 +1,11 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, SpendRequest, SqliteStore, Store,
-    StoreError,
+    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest, SqliteStore,
+    Store, StoreError, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -32,6 +32,13 @@ impl Store for AnyStore {
         each!(self, store => store.find(lookup))
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        each!(self, store => store.find_with_usage(lookup))
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         each!(self, store => store.lineage(lineage))
     }
@@ -44,12 +51,16 @@ impl Store for AnyStore {
         each!(self, store => store.commit(batch))
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         each!(self, store => store.usage(lineage))
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         each!(self, store => store.spend(request))
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        each!(self, store => store.note_rates(rates, now))
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

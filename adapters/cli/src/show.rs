@@ -38,6 +38,7 @@ pub(crate) async fn run(
         io.json(&KeyView::new(&record, now))?;
     } else {
         let usage = opened.store.usage(&record.lineage).await?;
+        let usage = usage.seen_at(record.rate_limit.as_ref(), now);
         for (name, value) in rows(&record, &usage, now) {
             io.line(&format!("{name:<14}  {value}"))?;
         }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod check;
+mod claims;
 mod damage_log;
 mod flush;
 mod maintenance;
@@ -17,14 +18,15 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Cause, Check, Decision, Denial, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
+    Cause, Check, Decision, Denial, Error, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::claims::Claims;
 use self::damage_log::DamageLog;
-use self::flush::PendingUses;
+use self::flush::{Flush, PendingUses};
 use self::maintenance::InFlight;
 use self::singleflight::Group;
 use self::watch::Position;
@@ -48,7 +50,11 @@ pub use self::builder::AuthenticatorBuilder;
 ///   used: not even if a replica that lags still has it.
 /// - If the uses of a key are counted, the store decides about each request, so that the
 ///   count is exact over any number of processes. If the key has only a rate limit, each
-///   process keeps its own.
+///   process counts for itself: with n processes a key passes at most n times its limit.
+/// - Rate limits survive a restart. What is spent is recorded each second, except for limits
+///   that are free again within two seconds, and is read with the record. [`stop`](Self::stop)
+///   records the rest, and then nothing is given back; after a crash, at most what was spent
+///   since the last time it was recorded.
 /// - Last uses are recorded every few seconds. [`stop`](Self::stop) records the last of them.
 ///
 /// It is a handle: a clone shares the same keyring. Its tasks end when the last one is
@@ -197,8 +203,8 @@ pub struct AuthenticatorStats {
     pub fetches: u64,
     /// Last uses that wait to be recorded.
     pub uses_waiting: usize,
-    /// Last uses that were dropped because too many waited; those of later requests take
-    /// their place.
+    /// Last uses, and states of rate limits, that were dropped because too many waited; those
+    /// of later requests take their place.
     pub uses_dropped: u64,
     /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
@@ -216,11 +222,13 @@ struct Shared<S> {
     verifier: Verifier,
     keyring: Keyring<Arc<KeyRecord>>,
     fetches: Group<S>,
+    claims: Claims,
     uses: PendingUses,
     in_flight: InFlight,
     damage_log: DamageLog,
     position: Position,
     store_timeout: Duration,
+    clock: fn() -> Result<UnixMillis, Error>,
     stopped: AtomicBool,
     handle: Handle,
     ended: CancellationToken,
@@ -315,20 +323,20 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
-    /// Ends the tasks, and records the last uses. Call it after the last request was served:
+    /// Ends the tasks, and records the last uses and what was spent of rate limits. Call it after the last request was served:
     /// from now on each check is denied, because changes are no longer read.
     ///
     /// It may be called again, and then records what could not be recorded before.
     ///
     /// # Errors
-    /// The store's, if the last uses could not be recorded.
+    /// The store's, if these could not be recorded.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let shared = &self.inner.shared;
         shared.stopped.store(true, Ordering::Release);
         shared.ended.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
-        shared.flush_uses().await
+        shared.flush(Flush::Rest).await
     }
 }
 

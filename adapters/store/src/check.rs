@@ -2,7 +2,7 @@
 
 use keystile::{
     Cause, Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
-    UnixMillis, Usage, Verifier, end_overlap, expire, rehash, verify,
+    UnixMillis, Verifier, end_overlap, expire, rehash, verify,
 };
 
 use crate::batch::{Batch, Upkeep};
@@ -58,6 +58,10 @@ pub struct Checked {
 /// changed the usage first, the check starts again. If nothing is counted, nothing is spent,
 /// and a check reads one record.
 ///
+/// A rate limit is decided by the store's clock if it has one, and otherwise by `now`, which
+/// must then be the clock of the machine for all processes that use the store. A single wrong
+/// reading, or a limit that was changed, costs at most one burst.
+///
 /// An allowed request also ends the overlap of a predecessor that should end at the first
 /// use, renews an outdated digest, and records the last use, at most once a minute. If one of
 /// these fails, the decision stays as it is, and the key's next use tries again.
@@ -82,31 +86,37 @@ pub async fn check<S: Store + ?Sized>(
     };
     let lookup = verifier.lookup(&key);
     for _ in 0..TRIES_MAX {
-        let found = match store.find(&lookup).await {
+        let (found, stored) = match store.find_with_usage(&lookup).await {
             Err(StoreError::Corrupt(row)) => return Ok(Checked::damaged(row)),
-            found => found?,
+            found => found?.unzip(),
         };
-        let before = match &found {
-            Some(record) if is_counted(record) => match store.usage(&record.lineage).await {
-                Err(StoreError::Corrupt(row)) => {
-                    let key_id = Some(record.id);
-                    return Ok(Checked::damaged(CorruptRow { key_id, ..row }));
-                }
-                usage => usage?,
-            },
-            _ => Usage::default(),
-        };
-        let mut after = before;
+        let stored = stored.unwrap_or_default();
+        let limit = found.as_ref().and_then(|record| record.rate_limit);
+        let seen = stored.seen_at(limit.as_ref(), now);
+        let mut after = seen;
         let decision = verify(verifier, &key, found.as_ref(), request, &mut after, now);
+        let written = stored.written_at(limit.as_ref(), after, now);
         let (allowed, mut record) = match (decision, found) {
             (Decision::Allow(allowed), Some(record)) => (allowed, record),
-            (Decision::Deny(denial), found) => return Ok(Checked::refused(denial, found)),
+            (Decision::Deny(denial), found) => {
+                if let Some(record) = &found
+                    && denial.cause() == Cause::RateLimit
+                    && written.rate.to_bits() < stored.usage.rate.to_bits()
+                {
+                    // What was held must be stored: otherwise it would be held to a later
+                    // instant at each check, and nothing would ever become free. A failure
+                    // does not change the decision: the next check tries again.
+                    let held = SpendRequest::new(record, stored.usage, written);
+                    let _ = store.spend(&held).await;
+                }
+                return Ok(Checked::refused(denial, found));
+            }
             // The core allows nothing without a record.
             (Decision::Allow(_), None) => return Err(StoreError::NotFound),
         };
-        if after != before
+        if after != seen
             && !store
-                .spend(&SpendRequest::new(&record, before, after))
+                .spend(&SpendRequest::new(&record, stored.usage, written))
                 .await?
         {
             continue;
@@ -146,10 +156,6 @@ impl Checked {
             damage: Some(row),
         }
     }
-}
-
-const fn is_counted(record: &KeyRecord) -> bool {
-    record.rate_limit.is_some() || record.remaining_uses.is_some()
 }
 
 /// Ends the overlap of the key that `record` replaces.

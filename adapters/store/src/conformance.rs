@@ -25,6 +25,7 @@ mod changes;
 mod fixture;
 mod identity;
 mod lifecycle;
+mod limits;
 mod lists;
 mod records;
 mod usage;
@@ -74,6 +75,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             one_use_is_spent_once
             a_limit_is_never_exceeded
             the_latest_use_is_recorded;
+        limits: states_are_only_raised
+            a_state_far_ahead_is_held
+            a_record_is_found_with_its_usage
+            clocks_that_differ_share_a_limit
+            a_wrong_clock_costs_one_burst
+            a_raised_limit_is_in_force;
         lists: pages_are_complete_and_in_order
             a_page_has_a_limit
             pages_hold_while_records_change

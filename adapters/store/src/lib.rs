@@ -98,6 +98,7 @@ mod statement;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod statements;
 mod store;
+mod stored_usage;
 mod verbs;
 
 #[cfg(feature = "authenticator")]
@@ -116,6 +117,7 @@ pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use statement::Statement;
 pub use store::{SpendRequest, Store};
+pub use stored_usage::{RateNote, StoredUsage};
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// A store in memory. Its records are lost when it is dropped.
 ///
@@ -246,8 +247,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
-        Ok(self.state().usage.get(lineage).copied().unwrap_or_default())
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
+        let usage = self.state().usage.get(lineage).copied();
+        Ok(StoredUsage::new(usage.unwrap_or_default(), None))
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
@@ -262,6 +264,16 @@ impl Store for MemoryStore {
             }
             _ => Ok(false),
         }
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for note in rates {
+            if let Some(usage) = state.usage.get_mut(&note.lineage) {
+                usage.rate = note.merged(usage.rate, now);
+            }
+        }
+        Ok(())
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -32,6 +32,7 @@ use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///
@@ -169,6 +170,14 @@ impl PostgresStore {
         self.shared.connections.run(work).await
     }
 
+    /// As [`run`](Self::run), for work that writes.
+    async fn write<T>(
+        &self,
+        work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.shared.connections.run_write(work).await
+    }
+
     fn of(connections: Connections, target: Option<Target>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -194,6 +203,15 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        let lookup = *lookup;
+        self.run(async move |client| read::find_with_usage(client, &lookup).await)
+            .await
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let lineage = *lineage;
         self.run(async move |client| read::lineage(client, &lineage).await)
@@ -209,11 +227,11 @@ impl Store for PostgresStore {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         batch.check()?;
         let batch = batch.clone();
-        self.run(async move |client| write::commit(client, &batch).await)
+        self.write(async move |client| write::commit(client, &batch).await)
             .await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         let lineage = *lineage;
         self.run(async move |client| read::usage(client, &lineage).await)
             .await
@@ -221,13 +239,19 @@ impl Store for PostgresStore {
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let request = *request;
-        self.run(async move |client| write::spend(client, &request).await)
+        self.write(async move |client| write::spend(client, &request).await)
+            .await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        let rates = rates.to_vec();
+        self.write(async move |client| write::note_rates(client, &rates, now).await)
             .await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
         let uses = uses.to_vec();
-        self.run(async move |client| write::note_uses(client, &uses).await)
+        self.write(async move |client| write::note_uses(client, &uses).await)
             .await
     }
 

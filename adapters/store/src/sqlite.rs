@@ -1,6 +1,7 @@
 //! A store in a SQLite file.
 
 mod backup;
+mod busy;
 mod connection;
 mod fault;
 mod instant;
@@ -18,7 +19,7 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
@@ -27,6 +28,7 @@ use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
@@ -151,6 +153,16 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        let lookup = *lookup;
+        self.connections
+            .read(move |connection| read::find_with_usage(connection, &lookup))
+            .await
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let lineage = *lineage;
         self.connections
@@ -171,7 +183,7 @@ impl Store for SqliteStore {
         self.connections.write(Writing::Durable, work).await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         let lineage = *lineage;
         self.connections
             .read(move |connection| read::usage(connection, &lineage))
@@ -189,6 +201,12 @@ impl Store for SqliteStore {
         };
         let work = move |connection: &mut _| write::spend(connection, &request);
         self.connections.write(writing, work).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        let rates = rates.to_vec();
+        let work = move |connection: &mut _| write::note_rates(connection, &rates, now);
+        self.connections.write(Writing::Quick, work).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::batch::Batch;
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
 use crate::list::{Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
+use crate::stored_usage::{RateNote, StoredUsage, is_counted};
 
 /// A store of records, usage and events.
 ///
@@ -48,6 +49,35 @@ pub trait Store: Send + Sync {
         lookup: &Lookup,
     ) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
 
+    /// As [`find`](Self::find), with what the key's lineage has spent; of a record without a
+    /// rate limit and a count of uses, that may be left out.
+    ///
+    /// The default implementation reads twice. A store that can do it with one query should.
+    fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> impl Future<Output = Result<Option<(KeyRecord, StoredUsage)>, StoreError>> + Send {
+        async {
+            let Some(record) = self.find(lookup).await? else {
+                return Ok(None);
+            };
+            let usage = if is_counted(&record) {
+                self.usage(&record.lineage)
+                    .await
+                    .map_err(|error| match error {
+                        StoreError::Corrupt(row) => StoreError::Corrupt(CorruptRow {
+                            key_id: Some(record.id),
+                            ..row
+                        }),
+                        error => error,
+                    })?
+            } else {
+                StoredUsage::default()
+            };
+            Ok(Some((record, usage)))
+        }
+    }
+
     /// Every record of a lineage, the oldest first, all read at the same instant. It is not
     /// limited, and has no next page.
     fn lineage(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send;
@@ -82,8 +112,12 @@ pub trait Store: Send + Sync {
     /// written.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// What a lineage has spent; the default for an unknown lineage.
-    fn usage(&self, lineage: &KeyId) -> impl Future<Output = Result<Usage, StoreError>> + Send;
+    /// What a lineage has spent, and the store's clock; the default usage for an unknown
+    /// lineage.
+    fn usage(
+        &self,
+        lineage: &KeyId,
+    ) -> impl Future<Output = Result<StoredUsage, StoreError>> + Send;
 
     /// Replaces usage if it is still `request.before` and the key's record still has the
     /// version of the decision; returns whether it did.
@@ -91,6 +125,21 @@ pub trait Store: Send + Sync {
         &self,
         request: &SpendRequest,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Records in bulk what a process has counted against rate limits. `now` is the clock of
+    /// the process, which the states are in the time of; a store with a clock of its own
+    /// converts them.
+    ///
+    /// A state is only raised, so that nothing that was spent is given back, with one
+    /// exception: a stored state that lies further ahead of the store's clock than
+    /// [`RateNote::reach`] is brought back to that. A store without a clock of its own, for
+    /// which `now` is the clock, tolerates a minute more. Of several states of a lineage, the
+    /// latest counts. One of an unknown lineage changes nothing. Remaining uses do not change.
+    fn note_rates(
+        &self,
+        rates: &[RateNote],
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Records last uses in bulk. A use that is older than the stored one changes nothing;
     /// neither does a use of an unknown key. Versions do not change.
@@ -162,7 +211,7 @@ pub trait Store: Send + Sync {
 ///
 /// let store = MemoryStore::new();
 /// save_issued(&store, &issued).await?;
-/// let before = store.usage(&issued.record.lineage).await?;
+/// let before = store.usage(&issued.record.lineage).await?.usage;
 /// let after = Usage::new(before.rate, Some(4));
 /// let request = SpendRequest::new(&issued.record, before, after);
 /// assert!(store.spend(&request).await?);
@@ -180,9 +229,9 @@ pub struct SpendRequest {
     pub version: u64,
     /// The lineage of the usage.
     pub lineage: KeyId,
-    /// The usage before the decision.
+    /// The usage before the decision, as it is stored.
     pub before: Usage,
-    /// The usage after the decision.
+    /// The usage after the decision, in the time of the store's clock.
     pub after: Usage,
 }
 

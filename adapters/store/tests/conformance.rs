@@ -64,6 +64,11 @@ faults! {
     a_store_that_overwrites_fails: Overwrites, "can be inserted only once";
     a_store_that_keeps_peppers_of_revoked_keys_fails: KeepsPeppersOfRevokedKeys, "a revoked key needs no pepper";
     a_store_that_ignores_the_last_event_fails: IgnoresTheLastEvent, "the last event is";
+    a_store_that_drops_rates_fails: DropsRates, "a first state";
+    a_store_that_lowers_rates_fails: LowersRates, "the latest of several";
+    a_store_that_keeps_wrong_rates_fails: KeepsWrongRates, "held to one burst";
+    a_store_that_ignores_its_clock_fails: IgnoresItsClock, "a first state";
+    a_store_that_finds_no_usage_fails: FindsNoUsage, "a check does not fail: Stale";
 }
 
 /// The suite's failure for a store with this fault.

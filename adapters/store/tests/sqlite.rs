@@ -169,7 +169,7 @@ async fn everything_is_there_after_a_restart() {
             .remaining_uses,
         Some(47)
     );
-    let usage = store.usage(&first.record.lineage).await.unwrap();
+    let usage = store.usage(&first.record.lineage).await.unwrap().usage;
     assert!(
         usage.rate.to_bits() > at(1).get() << 20,
         "the limit remembers, {usage:?}"

@@ -224,7 +224,7 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
             break;
         }
         status = keystile_keyring_admit(service->keyring, &ticket, key.text, key.len, &request,
-                                        record, NULL, at, decision, NULL, &ticket);
+                                        record, NULL, NULL, at, decision, NULL, &ticket);
         keystile_record_free(record);
     }
     keystile_credential_wipe(&key);

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
-use keystile::{Check, Decision, Keyring, Millis, Ticket};
+use keystile::{Check, Decision, Found, Keyring, Millis, Ticket, Usage};
 
 use crate::boundary::{
     CallResult, Callback, Callbacks, Out, Value, ValuedKeyring, begins_with_its_size, bytes, guard,
@@ -12,7 +12,7 @@ use crate::boundary::{
 };
 use crate::decision::{keystile_decision, write_decision};
 use crate::key::keystile_lookup;
-use crate::record::keystile_record;
+use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
@@ -192,6 +192,9 @@ pub unsafe extern "C" fn keystile_keyring_check(
 /// struct as `out_ticket`.
 /// `key`, `key_len`, `request`, `now`: as for the check.
 /// `record`: what the store has now; NULL if it has none.
+/// `usage`: what the lineage has spent, as the store has it, so that a limit survives a
+/// restart; its rate state is by the clock of `now`, see `keystile_rate_state_move`. NULL if
+/// the store knows of none. Not used without a record.
 /// `value`: what later checks by this record hand out, or NULL. The keyring adds its own
 /// reference, and never looks at the value. Not used without a record.
 /// `out_decision`, `out_value`, `out_ticket`: as for the check.
@@ -207,6 +210,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     key_len: usize,
     request: *const keystile_request<'_>,
     record: Option<&keystile_record>,
+    usage: Option<&keystile_usage>,
     value: *mut c_void,
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
@@ -227,7 +231,11 @@ pub unsafe extern "C" fn keystile_keyring_admit(
                 Ok(ticket) => ticket,
                 Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
             };
-            let found = record.map(|record| (&record.0, value));
+            let found = record.map(|record| {
+                let usage = usage.map_or_else(|| Usage::of(&record.0), keystile_usage::core);
+                let found = Found::new(&record.0).with_usage(usage);
+                found.with_value(value)
+            });
             let mut check = keyring.core().admit_with(ticket, found, now);
             write(&mut check, out_decision, out_value, out_ticket)
         })

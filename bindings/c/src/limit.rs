@@ -6,7 +6,7 @@ use keystile::{Millis, Quota, RateLimit, RateState};
 
 use crate::boundary::{guard, non_null, write_out};
 use crate::status::keystile_status::{self, *};
-use crate::text::instant;
+use crate::text::{instant, millis};
 
 /// At most `limit` requests in each window, and `burst` of them at once.
 #[repr(C)]
@@ -69,6 +69,79 @@ pub extern "C" fn keystile_rate_limit_admit(
         let quota = limit.quota(RateState::from_bits(*state), now);
         write_out(out_quota, keystile_quota::of(Some(&quota)));
         admitted.map_or(Err(KEYSTILE_DENIED_RATE_LIMITED), |_| Ok(()))
+    })
+}
+
+/// Holds a state to a full burst, if it lies more than that and a minute ahead: then it was
+/// written by a wrong reading of the clock, or before the clock was set back, or by another
+/// limit. Call it only with the clock that the state is kept by, before
+/// `keystile_rate_limit_admit` or `keystile_verify`, and keep the result even if the request
+/// is then refused. If several processes share the state, that clock is the store's.
+///
+/// `state`: in and out. `now`: milliseconds since 1970.
+///
+/// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_limit_hold(
+    limit: Option<&keystile_rate_limit>,
+    state: Option<&mut u64>,
+    now: u64,
+) -> keystile_status {
+    guard(|| {
+        let (limit, state, now) = (non_null(limit)?.core()?, non_null(state)?, instant(now)?);
+        *state = limit.held(RateState::from_bits(*state), now).to_bits();
+        Ok(())
+    })
+}
+
+/// As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
+/// which at most a full burst of this limit counts as spent.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_limit_clamp(
+    limit: Option<&keystile_rate_limit>,
+    state: Option<&mut u64>,
+    now: u64,
+) -> keystile_status {
+    guard(|| {
+        let (limit, state, now) = (non_null(limit)?.core()?, non_null(state)?, instant(now)?);
+        *state = limit.clamped(RateState::from_bits(*state), now).to_bits();
+        Ok(())
+    })
+}
+
+/// Moves a state to another clock, which shows `to` when the clock of this state shows `from`:
+/// exactly, unless it saturates at an end of the range. An unused state stays unused.
+///
+/// `state`: in and out. `from`, `to`: milliseconds since 1970.
+///
+/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_state_move(
+    state: Option<&mut u64>,
+    from: u64,
+    to: u64,
+) -> keystile_status {
+    guard(|| {
+        let (state, from, to) = (non_null(state)?, instant(from)?, instant(to)?);
+        *state = RateState::from_bits(*state).moved(from, to).to_bits();
+        Ok(())
+    })
+}
+
+/// Computes when the full burst is available again; not before is there nothing to remember of
+/// a state.
+///
+/// `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
+/// `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_rate_state_full_at(
+    rate_state: u64,
+    out_full_at: Option<&mut MaybeUninit<u64>>,
+) -> keystile_status {
+    guard(|| {
+        let full_at = RateState::from_bits(rate_state).full_at();
+        non_null(out_full_at)?.write(millis(full_at));
+        Ok(())
     })
 }
 

@@ -26,10 +26,19 @@ pub struct keystile_use {
     pub last_used_at: u64,
     /// The number of uses.
     pub count: u64,
+    /// The state of its rate limit, which the lineage shares; 0 if it has no limit. It is not
+    /// worth writing if `keystile_rate_state_full_at` is less than two seconds away.
+    ///
+    /// Of this and the state that the store has, the store keeps the greater one, unless that
+    /// lies further ahead of the store's clock than `reach_millis` and a minute: then it is of
+    /// another limit or of a wrong clock, and is replaced.
+    pub rate_state: u64,
+    /// How far ahead of the clock a state of its limit can lie; 0 if it has no limit.
+    pub reach_millis: u64,
 }
 
 /// Drains the uses since the last call. Each is returned only once: call this every few
-/// seconds, and once before the program ends.
+/// seconds, and once before the program ends; every key that was used since is named.
 ///
 /// `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
 /// `KEYSTILE_OK`.
@@ -67,6 +76,8 @@ pub extern "C" fn keystile_uses_at(
             lineage: keystile_id::of(&used.lineage),
             last_used_at: millis(used.last_used_at),
             count: used.count,
+            rate_state: used.rate.unwrap_or_default().to_bits(),
+            reach_millis: used.reach.get(),
         });
         Ok(())
     })

@@ -28,13 +28,16 @@ type dialect struct {
 	flag    func(bool) any
 	// begin begins a transaction that will write.
 	begin []string
-	// noteUses is one statement for many uses; if it is empty, uses are written one by one.
-	noteUses string
-	files    embed.FS
-	folder   string
-	lock     string
-	hasTable string
-	spelled  sync.Map
+	// clock is the database's own clock in milliseconds, or NULL if it has none.
+	clock string
+	// noteUses and noteRates are one statement for many uses and states; if they are empty,
+	// these are written one by one.
+	noteUses, noteRates string
+	files               embed.FS
+	folder              string
+	lock                string
+	hasTable            string
+	spelled             sync.Map
 }
 
 // column is a column, and how a parameter is cast to it.
@@ -63,6 +66,9 @@ var columns = []column{
 	{"ends_at_first_use", "text"},
 }
 
+// postgresClock goes on inside a transaction, as now() does not.
+const postgresClock = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
 // If a column is selected only for its value, a "+" before it keeps drivers from converting
 // the value to the column's type.
 var sqlite = dialect{
@@ -84,6 +90,7 @@ var sqlite = dialect{
 		}
 		return int64(0)
 	},
+	clock:    "NULL",
 	begin:    []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
 	files:    sqliteFiles,
 	folder:   "migrations/sqlite",
@@ -110,7 +117,22 @@ var postgres = dialect{
 	spelling: func(query string) string { return query },
 	instant:  func(at time.Time) any { return at },
 	flag:     func(flag bool) any { return flag },
+	clock:    postgresClock,
 	begin:    []string{"BEGIN"},
+	// In the server's time: what a process has counted is ahead of its own clock by so much,
+	// and then the state is as far ahead of the server's. States are unsigned, so the
+	// comparisons invert the sign.
+	noteRates: strings.ReplaceAll(`WITH clock AS MATERIALIZED (SELECT `+postgresClock+` << 20 AS now),
+		due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst
+			FROM api_key_usage u JOIN (SELECT lineage, max(ahead) AS ahead, max(burst) AS burst
+				FROM jsonb_to_recordset($1::text::jsonb) AS c (lineage text, ahead bigint, burst bigint)
+				GROUP BY lineage) AS counted ON counted.lineage = u.lineage
+			ORDER BY u.lineage FOR NO KEY UPDATE OF u)
+		UPDATE api_key_usage u SET rate_state = {sign} # greatest(now + ahead # {sign},
+			least(u.rate_state # {sign}, now + burst # {sign}))
+		FROM due, clock WHERE u.lineage = due.lineage
+		AND u.rate_state # {sign} NOT BETWEEN now + ahead # {sign} AND now + burst # {sign}`,
+		"{sign}", "(-9223372036854775808)"),
 	noteUses: `UPDATE api_keys k SET last_used_at = due.at
 		FROM (SELECT k.id, used.at FROM api_keys k
 			JOIN (SELECT key_id, max(to_timestamp(at / 1000.0)) AS at

@@ -11,5 +11,6 @@ var ReadInstant = readInstant
 
 // FindIn looks a record up in a transaction of SQLite.
 func FindIn(ctx context.Context, from querier, lookup keystile.Lookup) (*keystile.Record, error) {
-	return first((&Store{nil, &sqlite}).records(ctx, from, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
+	record, _, err := (&Store{nil, &sqlite}).found(ctx, from, "WHERE k.key_id = $1::text", lookup.KeyID.String())
+	return record, err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
 	"github.com/keystile/keystile/bindings/go/storetest"
@@ -23,7 +24,8 @@ type faulty struct {
 var faults = []string{"stale writes seem to be done", "duplicates seem to be done", "every claim is accepted",
 	"usage is forgotten", "an empty list is no restriction", "the case of owners does not matter", "a page has no bound",
 	"events come backwards", "the first record of a lineage is lost", "a use is not noted", "counts are dropped",
-	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped"}
+	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped",
+	"states are dropped", "states are lowered", "a wrong state is kept", "the clock of the store is ignored"}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := f.Store.Find(ctx, lookup)
@@ -71,11 +73,40 @@ func (f faulty) Spend(ctx context.Context, request keystile.SpendRequest) (bool,
 	return done || f.fault == "every claim is accepted", err
 }
 
-func (f faulty) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usage, error) {
+func (f faulty) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.StoredUsage, error) {
 	if f.fault == "usage is forgotten" {
-		return keystile.Usage{}, nil
+		return keystile.StoredUsage{}, nil
 	}
-	return f.Store.Usage(ctx, lineage)
+	usage, err := f.Store.Usage(ctx, lineage)
+	if f.fault == "the clock of the store is ignored" {
+		usage.Clock = time.UnixMilli(1_790_000_000_000 - 180_000)
+	}
+	return usage, err
+}
+
+func (f faulty) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
+	for _, note := range rates {
+		before, err := f.Store.Usage(ctx, note.Lineage)
+		record, _ := f.Store.Find(ctx, keystile.Lookup{KeyID: note.Lineage})
+		if err != nil || record == nil {
+			continue
+		}
+		after := before.Usage
+		switch f.fault {
+		case "states are dropped":
+			return nil
+		case "states are lowered":
+			after.Rate = note.State
+		case "a wrong state is kept":
+			after.Rate = max(before.Rate, note.State)
+		default:
+			return f.Store.NoteRates(ctx, rates, now)
+		}
+		if _, err := f.Store.Spend(ctx, keystile.SpendRequestOf(record, before.Usage, after)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f faulty) NoteUses(ctx context.Context, uses []keystile.Use) error {

@@ -125,15 +125,20 @@ func invalidColumn(record *keystile.Record) (column, expected string) {
 	return "key_id", "a row that is a record"
 }
 
-func (c *cells) usage() (keystile.Usage, error) {
+func (c *cells) usage() (keystile.StoredUsage, error) {
 	reader := reader{cells: c}
 	// Any 64 bits are a valid state of the limit.
 	rate, err := c.number("rate_state")
 	if err != nil {
-		return keystile.Usage{}, err
+		return keystile.StoredUsage{}, err
 	}
 	usage := keystile.Usage{Rate: keystile.RateState(uint64(rate)), Remaining: reader.count("remaining_uses")}
-	return usage, reader.err
+	stored := keystile.StoredUsage{Usage: usage}
+	// NULL in SQLite: all processes read the clock of its machine.
+	if clock := reader.count("clock"); clock != nil {
+		stored.Clock = time.UnixMilli(int64(*clock)).UTC()
+	}
+	return stored, reader.err
 }
 
 func (c *cells) event() (keystile.NumberedEvent, error) {

@@ -37,7 +37,10 @@ type Store struct {
 	dialect *dialect
 }
 
-var _ keystile.Store = (*Store)(nil)
+var (
+	_ keystile.Store       = (*Store)(nil)
+	_ keystile.UsageFinder = (*Store)(nil)
+)
 
 // SQLite returns a store in a SQLite database, 3.39 or later. The caller closes the handle.
 func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
@@ -64,21 +67,44 @@ func SQLiteDSN(path string) string {
 
 // Find returns the record that a lookup names, or nil.
 func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
+	record, _, err := s.FindWithUsage(ctx, lookup)
+	return record, err
+}
+
+// FindWithUsage returns the record that a lookup names, or nil, and what its lineage has
+// spent.
+func (s *Store) FindWithUsage(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, keystile.StoredUsage, error) {
 	if !lookup.KeyID.IsZero() {
-		return first(s.records(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
+		return s.found(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String())
 	}
 	for _, digest := range lookup.Digests {
 		// Compare again: the pepper is a separate column, and an adopted column may compare
 		// without regard to case.
-		record, err := first(s.records(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest)))
+		record, usage, err := s.found(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest))
 		if err != nil {
-			return nil, err
+			return nil, usage, err
 		}
 		if record != nil && record.Digest.Equal(digest) {
-			return record, nil
+			return record, usage, nil
 		}
 	}
-	return nil, nil
+	return nil, keystile.StoredUsage{}, nil
+}
+
+// found returns the first record, and what its lineage has spent.
+func (s *Store) found(ctx context.Context, from querier, where string, params ...any) (*keystile.Record, keystile.StoredUsage, error) {
+	found, err := s.cells(ctx, from, "SELECT "+s.dialect.clock+" AS clock, "+s.dialect.record+
+		", u.rate_state AS rate_state FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "+where, params...)
+	if err != nil || len(found) == 0 {
+		return nil, keystile.StoredUsage{}, err
+	}
+	// The record first: it is an error if its lineage has no usage.
+	record, err := found[0].record()
+	if err != nil {
+		return nil, keystile.StoredUsage{}, err
+	}
+	usage, err := found[0].usage()
+	return record, usage, err
 }
 
 // Lineage returns every record of a lineage, the oldest first.
@@ -154,11 +180,13 @@ func (s *Store) listed(ctx context.Context, limit int64, where string, params ..
 	return listed, nil
 }
 
-// Usage returns what a lineage has spent.
-func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Usage, error) {
-	found, err := s.cells(ctx, s.db, "SELECT 0 AS row, rate_state, remaining_uses FROM api_key_usage WHERE lineage = $1::text", lineage.String())
+// Usage returns what a lineage has spent, and the server's clock in PostgreSQL.
+func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.StoredUsage, error) {
+	// The outer join has a row with the clock in any case.
+	found, err := s.cells(ctx, s.db, "SELECT 0 AS row, "+s.dialect.clock+" AS clock, coalesce(rate_state, 0) AS rate_state, remaining_uses"+
+		" FROM (SELECT $1::text AS asked) AS a LEFT JOIN api_key_usage ON lineage = asked", lineage.String())
 	if err != nil || len(found) == 0 {
-		return keystile.Usage{}, err
+		return keystile.StoredUsage{}, err
 	}
 	return found[0].usage()
 }
@@ -286,13 +314,6 @@ func (s *Store) exec(ctx context.Context, on execer, statement string, params ..
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-func first(records []*keystile.Record, err error) (*keystile.Record, error) {
-	if err != nil || len(records) == 0 {
-		return nil, err
-	}
-	return records[0], nil
 }
 
 func limited(limit int) int64 { return int64(min(max(limit, 0), keystile.PageMax)) }

@@ -120,6 +120,11 @@ func (s *suite) find(id keystile.KeyID) *keystile.Record {
 
 func (s *suite) usage(lineage keystile.KeyID) keystile.Usage {
 	s.Helper()
+	return s.stored(lineage).Usage
+}
+
+func (s *suite) stored(lineage keystile.KeyID) keystile.StoredUsage {
+	s.Helper()
 	usage, err := s.store.Usage(ctx, lineage)
 	s.fine(err, "asking for usage does not fail")
 	return usage

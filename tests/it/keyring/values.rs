@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::common::service::{Service, at, client};
-use keystile::{Cause, Check, Decision, Issued, Keyring, Request, Requirement, revoke};
+use keystile::{Cause, Check, Decision, Found, Issued, Keyring, Request, Requirement, revoke};
 
 /// How long a record is used, by default, in milliseconds.
 const TTL: u64 = 300_000;
@@ -71,7 +71,8 @@ impl Carrying {
                     return value.map(|value| value.number);
                 }
                 Check::NeedsRecord(ticket) => {
-                    let found = (&issued.record, Counted::new(fetch(), &self.living));
+                    let value = Counted::new(fetch(), &self.living);
+                    let found = Found::new(&issued.record).with_value(value);
                     check = self.keyring.admit_with(ticket, Some(found), at(1));
                 }
             }
@@ -175,18 +176,22 @@ fn a_value_whose_fetch_was_overtaken_or_refused_is_never_returned() {
     };
     carrying.keyring.invalidate(&issued.record.id);
     let value = Counted::new(1, &carrying.living);
-    let check = carrying
-        .keyring
-        .admit_with(ticket, Some((&issued.record, value)), at(1));
+    let check = carrying.keyring.admit_with(
+        ticket,
+        Some(Found::new(&issued.record).with_value(value)),
+        at(1),
+    );
     let Check::NeedsRecord(ticket) = check else {
         panic!("the fetch was overtaken");
     };
     assert_eq!(carrying.living(), 0, "overtaken");
     // Another key's record proves nothing.
     let value = Counted::new(2, &carrying.living);
-    let check = carrying
-        .keyring
-        .admit_with(ticket, Some((&other.record, value)), at(1));
+    let check = carrying.keyring.admit_with(
+        ticket,
+        Some(Found::new(&other.record).with_value(value)),
+        at(1),
+    );
     let Check::Decided(Decision::Deny(denial), None) = check else {
         panic!("it is another key's record");
     };

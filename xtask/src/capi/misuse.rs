@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 15] = [
+const OPTIONAL: [&str; 16] = [
     "peppers",
     "options",
     "out_decision",
@@ -16,6 +16,7 @@ const OPTIONAL: [&str; 15] = [
     "out_key_id",
     "keystile_verify.record",
     "keystile_keyring_admit.record",
+    "keystile_keyring_admit.usage",
     "keystile_keyring_admit.value",
     "keystile_respond.requirement",
     "keystile_template_new.endpoints",

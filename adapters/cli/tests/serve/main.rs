@@ -19,6 +19,7 @@ mod first_key;
 mod heard;
 mod killed;
 mod life;
+mod limits;
 mod peppers;
 mod restored;
 #[cfg(feature = "postgres")]

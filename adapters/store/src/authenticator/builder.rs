@@ -3,12 +3,13 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Keyring, KeyringBuilder, Millis, StatusPolicy, Verifier};
+use keystile::{Error, Keyring, KeyringBuilder, Millis, StatusPolicy, UnixMillis, Verifier};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::claims::Claims;
 use super::damage_log::DamageLog;
 use super::flush::PendingUses;
 use super::maintenance::InFlight;
@@ -22,11 +23,14 @@ use crate::store::Store;
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// Time before a task that panicked is run again.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// Claims on counted uses at once, each of another lineage.
+const CLAIMS: usize = 16;
 /// The limit on fetches at once.
 const FETCHES_MAX: usize = 65_536;
 
 /// How an [`Authenticator`] is set up: a keyring as [`KeyringBuilder`] has it; 64 fetches
-/// at once, of 5 s at most; changes are read each second, last uses are recorded every 5 s.
+/// at once, of 5 s at most; changes are read each second, last uses are recorded every 5 s,
+/// and what is spent of rate limits each second.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -60,6 +64,7 @@ pub struct AuthenticatorBuilder<S> {
     poll_interval: Duration,
     flush_interval: Duration,
     change_signal: Option<Arc<Notify>>,
+    clock: fn() -> Result<UnixMillis, Error>,
 }
 
 impl<S: Store + 'static> AuthenticatorBuilder<S> {
@@ -75,6 +80,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             poll_interval: Duration::from_secs(1),
             flush_interval: Duration::from_secs(5),
             change_signal: None,
+            clock: UnixMillis::now,
         }
     }
 
@@ -113,7 +119,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 
     /// How many fetches run at once, at least 1; further ones wait, within
-    /// [`store_timeout`](Self::store_timeout).
+    /// [`store_timeout`](Self::store_timeout). Claims on counted uses have places of their own.
     pub fn fetches_at_once(mut self, fetches: usize) -> Self {
         self.fetches = fetches.clamp(1, FETCHES_MAX);
         self
@@ -125,9 +131,18 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
-    /// How often last uses are recorded.
+    /// How often last uses are recorded. What is spent of rate limits is recorded as often, or
+    /// each second if this is longer.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval.max(TIME_MIN);
+        self
+    }
+
+    /// The clock that `now` is read from in checks, for what is recorded between them; without
+    /// this, [`UnixMillis::now`]. If a test passes invented times, it needs a clock that shows
+    /// these: otherwise it appears that each limit was free again long ago.
+    pub fn clock(mut self, clock: fn() -> Result<UnixMillis, Error>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -160,6 +175,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 ended.clone(),
                 tasks.clone(),
             ),
+            claims: Claims::new(self.store_timeout, CLAIMS),
             // Room for the cached keys, and for as many that were evicted.
             uses: PendingUses::new(self.capacity.saturating_mul(2)),
             in_flight: InFlight::default(),
@@ -168,6 +184,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             store: self.store,
             verifier: self.verifier,
             store_timeout: self.store_timeout,
+            clock: self.clock,
             stopped: false.into(),
             ended: ended.clone(),
             tasks: tasks.clone(),

@@ -4,13 +4,16 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Check, Decision, KeyRecord, Request, UnixMillis, Usage, verify};
-use tokio::time::timeout;
+use keystile::{
+    Check, Decision, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
+};
+use tokio::time::{Instant, timeout};
 
 use super::{Answer, Shared};
 use crate::check::check;
 use crate::error::{StoreError, UnavailableKind};
 use crate::store::Store;
+use crate::stored_usage::{RateNote, StoredUsage};
 
 /// Rounds after which a check gives up on invalidations that overtake it.
 const ROUNDS_MAX: u32 = 8;
@@ -25,6 +28,7 @@ impl<S: Store + 'static> Shared<S> {
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
         let mut check = self.keyring.check(credential, request, now);
+        let mut begun = None;
         let mut rounds = 0..ROUNDS_MAX;
         loop {
             let ticket = match check {
@@ -33,6 +37,7 @@ impl<S: Store + 'static> Shared<S> {
                 }
                 Check::NeedsRecord(ticket) => ticket,
             };
+            let begun = *begun.get_or_insert_with(Instant::now);
             let round = rounds.next().ok_or(StoreError::Stale)?;
             if round > 1 {
                 tokio::time::sleep(ROUND_PAUSE).await;
@@ -46,18 +51,43 @@ impl<S: Store + 'static> Shared<S> {
                 && record.remaining_uses.is_some()
                 && self.is_proved(credential, record, now)
             {
-                return self.check_counted(credential, request, now).await;
+                let lineage = record.lineage;
+                return self.check_counted(lineage, credential, request, now).await;
             }
             // A check that joined a fetch answers for what was invalidated since that began,
             // which was before its own ticket.
             let as_of = ticket.as_of().min(fetched.as_of);
             check = match self.keyring.ticket(credential, request, as_of) {
                 Ok(ticket) => {
-                    let found = record.map(|record| (&**record, Arc::clone(record)));
+                    // The store read its clock after `now` was read, and before this instant.
+                    // The later one counts, since nothing that was spent may be given back.
+                    let read = after(now, begun.elapsed());
+                    if let Some(record) = record {
+                        self.store_what_is_held(record, &fetched.usage, read).await;
+                    }
+                    let found = record.map(|record| {
+                        let usage = fetched.usage.seen_at(record.rate_limit.as_ref(), read);
+                        let found = Found::new(record).with_usage(usage);
+                        found.with_value(Arc::clone(record))
+                    });
                     self.keyring.admit_with(ticket, found, now)
                 }
                 Err(denial) => return Ok(Answer::denied(denial)),
             };
+        }
+    }
+
+    /// Records the state of a limit that was further ahead than it can be as what it counts as.
+    /// Otherwise each fetch would find a full burst spent again, and a limit that takes longer
+    /// than a TTL to be free would never be. If it fails, the next fetch tries again.
+    async fn store_what_is_held(&self, record: &KeyRecord, stored: &StoredUsage, now: UnixMillis) {
+        let Some(limit) = &record.rate_limit else {
+            return;
+        };
+        if stored.is_held(limit, now) {
+            let held = stored.seen_at(Some(limit), now).rate;
+            let note = RateNote::new(record.lineage, held, limit.reach());
+            let _ = self.in_time(self.store.note_rates(&[note], now)).await;
         }
     }
 
@@ -97,12 +127,13 @@ impl<S: Store + 'static> Shared<S> {
     /// The store's own decision on a key whose uses are counted.
     async fn check_counted(
         &self,
+        lineage: KeyId,
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
         let checked = check(&*self.store, &self.verifier, credential, request, now);
-        let checked = self.fetches.run(checked).await?;
+        let checked = self.claims.run(lineage, checked).await?;
         if let Some(row) = checked.damage {
             return Err(Arc::new(StoreError::Corrupt(row)));
         }
@@ -121,4 +152,9 @@ impl<S: Store + 'static> Shared<S> {
             failure: None,
         })
     }
+}
+
+fn after(now: UnixMillis, span: Duration) -> UnixMillis {
+    let span = Millis::new(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    now.plus(span).unwrap_or(UnixMillis::MAX)
 }

@@ -14,12 +14,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{StoreError, UnavailableKind};
 use crate::store::Store;
+use crate::stored_usage::StoredUsage;
 
 /// The result of a fetch, and the count of invalidations from before it began.
 #[derive(Clone, Debug)]
 pub(super) struct FetchResult {
     pub(super) as_of: u64,
     pub(super) record: Option<Arc<KeyRecord>>,
+    /// What the record's lineage has spent.
+    pub(super) usage: StoredUsage,
 }
 
 type FetchOutcome = Result<FetchResult, Arc<StoreError>>;
@@ -118,21 +121,6 @@ impl<S: Store + 'static> Group<S> {
             .unwrap_or_else(|_| Err(late()))
     }
 
-    /// Runs work on the store as one of the fetches, and within their time.
-    pub(super) async fn run<T>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, Arc<StoreError>> {
-        let permitted = async {
-            let _permit = self.permit().await?;
-            self.begun.fetch_add(1, Ordering::Relaxed);
-            work.await.map_err(Arc::new)
-        };
-        timeout(self.limit, permitted)
-            .await
-            .unwrap_or_else(|_| Err(late()))
-    }
-
     async fn join_or_begin(
         &self,
         lookup: &Lookup,
@@ -196,14 +184,18 @@ async fn run_call<S: Store>(
     limit: Duration,
 ) {
     let found = tokio::select! {
-        found = timeout(limit, store.find(&lookup)) => found,
+        found = timeout(limit, store.find_with_usage(&lookup)) => found,
         () = ended.cancelled() => return,
     };
     let result = match found {
-        Ok(Ok(record)) => Ok(FetchResult {
-            as_of,
-            record: record.map(Arc::new),
-        }),
+        Ok(Ok(found)) => {
+            let (record, usage) = found.unzip();
+            Ok(FetchResult {
+                as_of,
+                record: record.map(Arc::new),
+                usage: usage.unwrap_or_default(),
+            })
+        }
         Ok(Err(error)) => Err(Arc::new(error)),
         Err(_) => Err(late()),
     };

@@ -61,7 +61,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all<S: Store>(store: Arc<
             find(&*store, &counted.id).await.is_none(),
             "{context}: no record"
         );
-        let usage = store.usage(&counted.lineage).await.unwrap();
+        let usage = store.usage(&counted.lineage).await.unwrap().usage;
         assert_eq!(usage, Usage::default(), "{context}: no usage");
         assert_eq!(all_events(&*store).await, before, "{context}: no event");
     }
@@ -355,7 +355,7 @@ pub(super) async fn an_update_leaves_usage_and_last_use<S: Store>(store: Arc<S>)
         &stale,
         "after an update",
     );
-    let usage = store.usage(&record.lineage).await.unwrap();
+    let usage = store.usage(&record.lineage).await.unwrap().usage;
     assert_eq!(usage.remaining, Some(3), "an update does not restore uses");
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) 
     assert!(listed.is_empty(), "no record in a list");
     assert!(all_events(&*store).await.is_empty(), "no events");
     assert_eq!(
-        store.usage(&id(1)).await.unwrap(),
+        store.usage(&id(1)).await.unwrap().usage,
         Usage::default(),
         "no usage"
     );

@@ -18,7 +18,7 @@ pub(super) async fn usage_is_replaced_only_if_unchanged<S: Store>(store: Arc<S>)
     insert(&*store, [&record]).await;
     let mut usage = Usage::of(&record);
     assert_eq!(
-        store.usage(&record.lineage).await.unwrap(),
+        store.usage(&record.lineage).await.unwrap().usage,
         usage,
         "a new record creates its usage"
     );
@@ -56,7 +56,7 @@ pub(super) async fn usage_is_replaced_only_if_unchanged<S: Store>(store: Arc<S>)
                 "usage {before:?} must not be replaced: it is {usage:?}"
             );
             assert_eq!(
-                store.usage(&record.lineage).await.unwrap(),
+                store.usage(&record.lineage).await.unwrap().usage,
                 usage,
                 "nothing was spent"
             );
@@ -68,7 +68,7 @@ pub(super) async fn usage_is_replaced_only_if_unchanged<S: Store>(store: Arc<S>)
         assert!(spent, "unchanged usage is replaced");
         usage = after;
         assert_eq!(
-            store.usage(&record.lineage).await.unwrap(),
+            store.usage(&record.lineage).await.unwrap().usage,
             usage,
             "every bit of the limiter's state is kept"
         );
@@ -109,7 +109,7 @@ pub(super) async fn a_spend_request_for_an_older_record_fails<S: Store>(store: A
             "the key does not have that version: {request:?}"
         );
         assert_eq!(
-            store.usage(&record.lineage).await.unwrap(),
+            store.usage(&record.lineage).await.unwrap().usage,
             Usage::default(),
             "a failed spend changes nothing"
         );
@@ -147,12 +147,12 @@ pub(super) async fn a_lineage_has_one_usage<S: Store>(store: Arc<S>) {
     successor.remaining_uses = Some(5);
     insert(&*store, [&successor]).await;
     assert_eq!(
-        store.usage(&first.id).await.unwrap(),
+        store.usage(&first.id).await.unwrap().usage,
         after,
         "the insert of a successor does not restore uses"
     );
     assert_eq!(
-        store.usage(&successor.id).await.unwrap(),
+        store.usage(&successor.id).await.unwrap().usage,
         Usage::default(),
         "the successor has no usage of its own"
     );

@@ -1,8 +1,10 @@
 //! Connections to a server, and the timeouts of work on them.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use deadpool_postgres::{Client, Hook, HookError, Pool, Runtime};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::fault::{Fault, Reason};
@@ -60,15 +62,35 @@ pub(super) struct Connections {
     /// Time for the pool to return a connection, which it may have to make first.
     get_timeout: Duration,
     statement_timeout: Duration,
+    /// Places for writes: fewer than connections, since a write may wait for a lock that
+    /// another program holds, and reads must go on.
+    writes: Arc<Semaphore>,
+}
+
+/// A connection that work uses. It goes back to the pool when the work is done. If it is not,
+/// because it took too long or because its caller is gone, its statement may still be running:
+/// then it is closed, so that no other work waits for that statement.
+struct InUse(Option<Client>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Client::take(client));
+        }
+    }
 }
 
 impl Connections {
-    pub(super) const fn of(pool: Pool, options: &PostgresOptions) -> Self {
+    pub(super) fn of(pool: Pool, options: &PostgresOptions) -> Self {
         let get_timeout = options.wait_timeout.saturating_add(options.connect_timeout);
+        let connections = pool.status().max_size;
+        let for_reads = connections.div_ceil(4);
+        let writes = connections.saturating_sub(for_reads).max(1);
         Self {
             pool,
             get_timeout,
             statement_timeout: options.statement_timeout,
+            writes: Arc::new(Semaphore::new(writes.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -110,11 +132,14 @@ impl Connections {
         &self,
         mut work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let mut client = self.take().await?;
+        let mut in_use = InUse(Some(self.take().await?));
+        let Some(client) = &mut in_use.0 else {
+            return Err(StoreError::from(Reason::Closed));
+        };
         let finished = timeout(self.statement_timeout, async {
             let mut tries = 1_u32;
             loop {
-                match work(&mut client).await {
+                match work(client).await {
                     Err(fault) if fault.is_passing() && tries < TRIES_MAX => {
                         tries = tries.saturating_add(1);
                     }
@@ -123,11 +148,24 @@ impl Connections {
             }
         });
         if let Ok(result) = finished.await {
+            drop(in_use.0.take());
             return Ok(result?);
         }
-        // Its statement may still be running, so the connection is closed instead.
-        drop(Client::take(client));
         Err(StoreError::from(Reason::Late(self.statement_timeout)))
+    }
+
+    /// Runs `work` that writes, in one of the places for it. If the caller is gone before there
+    /// is one, it is not begun.
+    pub(super) async fn run_write<T>(
+        &self,
+        work: impl AsyncFnMut(&mut Client) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let waited = self.get_timeout;
+        match timeout(waited, self.writes.acquire()).await {
+            Ok(Ok(_place)) => self.run(work).await,
+            Ok(Err(_)) => Err(StoreError::from(Reason::Closed)),
+            Err(_) => Err(StoreError::from(Reason::Busy(waited))),
+        }
     }
 }
 

@@ -1,36 +1,47 @@
 //! Reads from the tables, with one statement each.
 
 use deadpool_postgres::Client;
-use keystile::{KeyId, KeyRecord, Lookup, Usage};
+use keystile::{KeyId, KeyRecord, Lookup};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
-use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
+use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
 use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::stored_usage::StoredUsage;
 
 /// Parameters of a statement.
 pub(super) type Params<'p> = [&'p (dyn ToSql + Sync)];
 
 pub(super) async fn find(client: &Client, lookup: &Lookup) -> Result<Option<KeyRecord>, Fault> {
+    let found = find_with_usage(client, lookup).await?;
+    Ok(found.map(|(record, _)| record))
+}
+
+pub(super) async fn find_with_usage(
+    client: &Client,
+    lookup: &Lookup,
+) -> Result<Option<(KeyRecord, StoredUsage)>, Fault> {
+    let select =
+        |rest: &str| format!("SELECT {CLOCK} AS clock, found.* FROM ({RECORD} {rest}) AS found");
     match lookup {
         Lookup::Id(id) => {
-            let sql = concat_sql(RECORD, "WHERE k.key_id = $1");
-            one(client, &sql, &[&id.as_str()], read_record).await
+            let sql = select("WHERE k.key_id = $1");
+            one(client, &sql, &[&id.as_str()], read_found).await
         }
         Lookup::Digests(digests) => {
-            let sql = concat_sql(RECORD, "WHERE k.key_hash = ANY ($1::text[])");
+            let sql = select("WHERE k.key_hash = ANY ($1::text[])");
             let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
             let hexes: Vec<&str> = texts
                 .iter()
                 .filter_map(|text| text.rsplit(':').next())
                 .collect();
-            let found = all(client, &sql, &[&hexes], read_record).await?;
+            let found = all(client, &sql, &[&hexes], read_found).await?;
             // The pepper is in a separate column, and the first digest that matches counts.
             Ok(digests
                 .iter()
-                .find_map(|digest| found.iter().find(|record| record.digest == *digest))
+                .find_map(|digest| found.iter().find(|(record, _)| record.digest == *digest))
                 .cloned())
         }
         _ => Ok(None),
@@ -121,11 +132,14 @@ async fn listed(
     Ok(listed)
 }
 
-pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<Usage, Fault> {
-    // Usage rows have no number.
-    let sql = "SELECT 0::bigint AS row, rate_state, remaining_uses \
-         FROM api_key_usage WHERE lineage = $1";
-    let usage = one(client, sql, &[&lineage.as_str()], read_usage).await?;
+pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<StoredUsage, Fault> {
+    // Usage rows have no number. The outer join has a row with the clock in any case.
+    let sql = format!(
+        "SELECT 0::bigint AS row, {CLOCK} AS clock, coalesce(rate_state, 0) AS rate_state, \
+         remaining_uses FROM (SELECT $1::text AS asked) AS a \
+         LEFT JOIN api_key_usage ON lineage = asked"
+    );
+    let usage = one(client, &sql, &[&lineage.as_str()], read_usage).await?;
     Ok(usage.unwrap_or_default())
 }
 

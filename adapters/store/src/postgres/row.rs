@@ -8,17 +8,21 @@ use super::fault::Fault;
 use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
+use crate::stored_usage::StoredUsage;
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
      k.digest_pepper, k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, \
      k.permissions::text, k.allowed_endpoints::text, k.allowed_networks::text, \
      k.rate_limit::bigint, k.rate_limit_wide, k.rate_window_ms, k.rate_burst, \
-     u.lineage AS usage_lineage, u.remaining_uses, k.scope_type, k.metadata_text, \
+     u.lineage AS usage_lineage, u.rate_state, u.remaining_uses, k.scope_type, k.metadata_text, \
      k.metadata::text, k.created_at, k.last_used_at, k.expires_at, k.is_active, k.status, \
      k.revoked_at, k.revoke_reason, k.lineage, k.replaced_by, k.overlap_until, \
      k.ends_at_first_use, k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
+
+/// The server's clock, in milliseconds. It goes on inside a transaction, as `now()` does not.
+pub(super) const CLOCK: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \
@@ -31,18 +35,38 @@ pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {
     Ok(PostgresRow::of(row)?.record()?)
 }
 
+/// The record, and what its lineage has spent; of a row that has the column `clock`, too.
+pub(super) fn read_found(row: &Row) -> Result<(KeyRecord, StoredUsage), Fault> {
+    // The record first: it is an error if its lineage has no usage.
+    let record = read_record(row)?;
+    Ok((record, read_usage(row)?))
+}
+
 pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
     let row = PostgresRow::of(row)?;
     let number = row.required("row", row.count("row"))?;
     Ok((number, row.event()?))
 }
 
-pub(super) fn read_usage(row: &Row) -> Result<Usage, Fault> {
+pub(super) fn read_usage(row: &Row) -> Result<StoredUsage, Fault> {
+    let clock = read_clock(row)?;
     let row = PostgresRow::of(row)?;
     // Any 64 bits are a valid state of the limiter.
     let rate = row.required("rate_state", row.cell::<i64>("rate_state"))?;
     let rate = RateState::from_bits(rate.cast_unsigned());
-    Ok(Usage::new(rate, row.count("remaining_uses")?))
+    let usage = Usage::new(rate, row.count("remaining_uses")?);
+    Ok(StoredUsage::new(usage, Some(clock)))
+}
+
+/// The server's clock, from the column `clock`.
+pub(super) fn read_clock(row: &Row) -> Result<UnixMillis, Fault> {
+    let millis: i64 = row.try_get("clock")?;
+    let clock = u64::try_from(millis).ok().map(UnixMillis::new);
+    match clock {
+        Some(Ok(clock)) => Ok(clock),
+        // A server whose clock shows a year before 1970 or after 9999.
+        _ => Err(StoreError::OutOfRange.into()),
+    }
 }
 
 pub(super) fn signed(count: u64) -> Result<i64, StoreError> {

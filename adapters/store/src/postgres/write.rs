@@ -7,16 +7,20 @@ use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::read::Params;
-use super::row::signed;
+use super::row::{CLOCK, signed};
 use super::timestamptz::Timestamptz;
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::statement::Statement;
 use crate::store::SpendRequest;
+use crate::stored_usage::RateNote;
 
 /// A power failure may undo the last moments of what is written with this: a limiter would
 /// then allow a few requests again, and in return no request waits for the disk.
 const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS quick";
+
+/// The sign of a number: inverted, signed numbers are in the order of unsigned ones.
+const SIGN: &str = "(-9223372036854775808)";
 
 pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fault> {
     let statements = batch.postgres_statements()?;
@@ -75,6 +79,40 @@ pub(super) async fn spend(client: &Client, request: &SpendRequest) -> Result<boo
         &signed(request.version)?,
     ];
     Ok(client.execute(&statement, params).await? == 1)
+}
+
+/// In the server's time: what each process has counted is ahead of its own clock by so much, and
+/// then the state is as far ahead of the server's. States are unsigned, so the comparisons
+/// invert the sign.
+pub(super) async fn note_rates(
+    client: &Client,
+    rates: &[RateNote],
+    now: UnixMillis,
+) -> Result<(), Fault> {
+    let sql = format!(
+        "WITH clock AS MATERIALIZED (SELECT {CLOCK} << 20 AS now), \
+         due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst \
+             FROM api_key_usage u JOIN (SELECT lineage, max(ahead) AS ahead, max(burst) AS burst \
+                 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (lineage, ahead, burst) \
+                 GROUP BY lineage) AS counted ON counted.lineage = u.lineage \
+             ORDER BY u.lineage FOR NO KEY UPDATE OF u) \
+         UPDATE api_key_usage u SET rate_state = {SIGN} # greatest(now + ahead # {SIGN}, \
+             least(u.rate_state # {SIGN}, now + burst # {SIGN})) \
+         FROM due, clock, {QUICK} WHERE u.lineage = due.lineage \
+         AND u.rate_state # {SIGN} NOT BETWEEN now + ahead # {SIGN} AND now + burst # {SIGN}"
+    );
+    let (mut lineages, mut ahead, mut bursts) = (Vec::new(), Vec::new(), Vec::new());
+    for note in rates {
+        if let Some(by) = note.ahead(now) {
+            lineages.push(note.lineage.as_str());
+            ahead.push(signed(by)?);
+            bursts.push(signed(note.burst())?);
+        }
+    }
+    let statement = client.prepare_cached(&sql).await?;
+    let params: &Params<'_> = &[&lineages, &ahead, &bursts];
+    client.execute(&statement, params).await?;
+    Ok(())
 }
 
 pub(super) async fn note_uses(client: &Client, uses: &[(KeyId, UnixMillis)]) -> Result<(), Fault> {

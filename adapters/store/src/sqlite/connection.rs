@@ -1,6 +1,6 @@
 //! Connections to a database file, and work on them outside the async threads.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -8,21 +8,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::Mutex as AsyncMutex;
 
+use super::busy;
 use crate::error::{StoreError, UnavailableKind};
 use crate::sqlite::fault::unavailable;
 
 /// How long a statement waits for other processes to release the file's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The connections that can read at the same time.
 const READERS: usize = 4;
 /// The limit on a connection's prepared statements; the store has fewer.
 const STATEMENTS: usize = 32;
 
 /// The connections to one file. Writers take turns; readers do not wait for them.
+///
+/// A writer waits for its turn outside the threads for blocking work, which readers need too:
+/// if another program holds the write lock, one thread waits for it and no more.
 pub(super) struct Connections {
     path: PathBuf,
-    writers: Mutex<Writers>,
+    writers: Arc<AsyncMutex<Writers>>,
     readers: [Mutex<Option<Connection>>; READERS],
     next_reader: AtomicUsize,
 }
@@ -30,6 +35,18 @@ pub(super) struct Connections {
 struct Writers {
     durable: Connection,
     quick: Connection,
+}
+
+/// Whoever waits for a write; it is gone when this is dropped.
+#[derive(Default)]
+struct Caller {
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Release);
+    }
 }
 
 /// What a power failure may undo of an acknowledged write.
@@ -51,7 +68,7 @@ impl Connections {
         let quick = writer(&path, "NORMAL")?;
         Ok(Self {
             path,
-            writers: Mutex::new(Writers { durable, quick }),
+            writers: Arc::new(AsyncMutex::new(Writers { durable, quick })),
             readers: [const { Mutex::new(None) }; READERS],
             next_reader: AtomicUsize::new(0),
         })
@@ -62,22 +79,23 @@ impl Connections {
     }
 
     /// Runs `work` on a connection that may write.
+    ///
+    /// If the caller stops waiting, work that has not begun to write never does.
     pub(super) async fn write<T: Send + 'static>(
         self: &Arc<Self>,
         writing: Writing,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connections = Arc::clone(self);
+        let mut writers = Arc::clone(&self.writers).lock_owned().await;
+        let caller = Caller::default();
+        let gone = Arc::clone(&caller.gone);
         off_thread(move || {
             // A panic in `work` rolls its transaction back, so the connection stays usable.
-            let mut writers = connections
-                .writers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            work(match writing {
+            let connection = match writing {
                 Writing::Durable => &mut writers.durable,
                 Writing::Quick => &mut writers.quick,
-            })
+            };
+            busy::waiting_for(gone, || work(connection))
         })
         .await
     }
@@ -126,8 +144,11 @@ pub(super) fn create(path: &Path) -> Result<bool, StoreError> {
 }
 
 fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
-    let connection = connect(path)?;
+    let mut connection = connect(path)?;
     use_wal(&connection)?;
+    // Instead of the timeout, which does not end when the caller is gone.
+    let handler = connection.busy_handler(Some(busy::wait));
+    handler.map_err(unavailable)?;
     connection
         .pragma_update(None, "synchronous", synchronous)
         .map_err(unavailable)?;
@@ -211,14 +232,14 @@ mod tests {
         let path = folder.path().join("keys.db");
         create(&path).unwrap();
         let connections = Connections::open(&path).unwrap();
-        let writers = connections.writers.lock().unwrap();
+        let writers = connections.writers.try_lock().unwrap();
         assert_eq!(pragma(&writers.durable, "synchronous"), 2, "FULL");
         assert_eq!(pragma(&writers.quick, "synchronous"), 1, "NORMAL");
         let reader = reader(&path).unwrap();
         for connection in [&writers.durable, &writers.quick, &reader] {
             assert_eq!(pragma(connection, "foreign_keys"), 1);
-            assert_eq!(pragma(connection, "busy_timeout"), 5_000);
         }
+        assert_eq!(pragma(&reader, "busy_timeout"), 5_000);
         assert!(writers.durable.execute_batch("CREATE TABLE t (i)").is_ok());
         assert!(reader.execute_batch("INSERT INTO t VALUES (1)").is_err());
     }

@@ -1,22 +1,31 @@
 //! Reads from the tables, with one statement each.
 
-use keystile::{KeyId, KeyRecord, Lookup, Usage};
+use keystile::{KeyId, KeyRecord, Lookup};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
 
-use super::row::{EVENT, RECORD, read_event, read_record, read_usage, signed};
+use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
 use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
+use crate::stored_usage::StoredUsage;
 
 pub(super) fn find(
     connection: &Connection,
     lookup: &Lookup,
 ) -> Result<Option<KeyRecord>, StoreError> {
+    let found = find_with_usage(connection, lookup)?;
+    Ok(found.map(|(record, _)| record))
+}
+
+pub(super) fn find_with_usage(
+    connection: &Connection,
+    lookup: &Lookup,
+) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
     match lookup {
         Lookup::Id(id) => {
             let sql = concat_sql(RECORD, "WHERE k.key_id = ?1");
-            one(&mut prepared(connection, &sql)?, [id.as_str()], read_record)
+            one(&mut prepared(connection, &sql)?, [id.as_str()], read_found)
         }
         Lookup::Digests(digests) => {
             let sql = concat_sql(RECORD, "WHERE k.key_hash = ?1");
@@ -26,9 +35,9 @@ pub(super) fn find(
                 let hex = text.rsplit(':').next();
                 // Compared again: the pepper is in a separate column, and an adopted column
                 // may ignore case when it compares.
-                let found = one(&mut statement, [hex], read_record)?;
-                if let Some(record) = found.filter(|record| record.digest == *digest) {
-                    return Ok(Some(record));
+                let found = one(&mut statement, [hex], read_found)?;
+                if let Some(found) = found.filter(|(record, _)| record.digest == *digest) {
+                    return Ok(Some(found));
                 }
             }
             Ok(None)
@@ -116,7 +125,7 @@ fn listed(
     Ok(listed)
 }
 
-pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<Usage, StoreError> {
+pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
     let sql =
         "SELECT rowid AS row, rate_state, remaining_uses FROM api_key_usage WHERE lineage = ?1";
     let usage = one(
@@ -124,7 +133,7 @@ pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<Usage, S
         [lineage.as_str()],
         read_usage,
     )?;
-    Ok(usage.unwrap_or_default())
+    Ok(StoredUsage::new(usage.unwrap_or_default(), None))
 }
 
 pub(super) fn events(

@@ -8,12 +8,13 @@ use super::instant;
 use crate::error::StoreError;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
+use crate::stored_usage::StoredUsage;
 
-/// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
+/// Selects the columns for [`read_found`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
      k.key_prefix, k.client_name, k.client_email, k.owner, k.environment, k.permissions, \
      k.allowed_endpoints, k.allowed_networks, k.rate_limit, k.rate_window_ms, k.rate_burst, \
-     u.lineage AS usage_lineage, u.remaining_uses, k.scope_type, k.metadata, k.created_at, \
+     u.lineage AS usage_lineage, u.rate_state, u.remaining_uses, k.scope_type, k.metadata, k.created_at, \
      k.last_used_at, k.expires_at, k.is_active, k.status, k.revoked_at, k.revoke_reason, \
      k.lineage, k.replaced_by, k.overlap_until, k.ends_at_first_use, k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
@@ -26,6 +27,13 @@ pub(super) fn read_record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
     SqliteRow::of(row)?.record()
 }
 
+/// The record, and what its lineage has spent.
+pub(super) fn read_found(row: &Row<'_>) -> Result<(KeyRecord, StoredUsage), StoreError> {
+    // The record first: it is an error if its lineage has no usage.
+    let record = read_record(row)?;
+    Ok((record, StoredUsage::new(read_usage(row)?, None)))
+}
+
 pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
     let row = SqliteRow::of(row)?;
     let event = row.event()?;
@@ -33,13 +41,13 @@ pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
 }
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
+    let row = SqliteRow::of(row)?;
     // Any 64 bits are a valid state of the limiter.
-    let rate: i64 = row.get("rate_state").map_err(unavailable)?;
+    let ValueRef::Integer(rate) = row.cell("rate_state")? else {
+        return Err(row.corrupt("rate_state", "an integer"));
+    };
     let rate = RateState::from_bits(rate.cast_unsigned());
-    Ok(Usage::new(
-        rate,
-        SqliteRow::of(row)?.count("remaining_uses")?,
-    ))
+    Ok(Usage::new(rate, row.count("remaining_uses")?))
 }
 
 /// The time in one column, for a comparison without the whole record.

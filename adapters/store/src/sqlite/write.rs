@@ -7,13 +7,14 @@ use rusqlite::{
 };
 
 use super::read::{last_event, one, prepared};
-use super::row::{read_time, signed};
+use super::row::{read_time, read_usage, signed};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::instant;
 use crate::sqlite::fault::unavailable;
 use crate::statement::Statement;
 use crate::store::SpendRequest;
+use crate::stored_usage::RateNote;
 
 pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     let statements = batch.sqlite_statements()?;
@@ -47,6 +48,40 @@ pub(super) fn spend(connection: &Connection, request: &SpendRequest) -> Result<b
     };
     let written = prepared(connection, sql)?.execute(values);
     Ok(written.map_err(unavailable)? == 1)
+}
+
+pub(super) fn note_rates(
+    connection: &mut Connection,
+    rates: &[RateNote],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let transaction = begin(connection)?;
+    for note in rates {
+        // Compared here, since a state is an unsigned number, and SQLite has signed ones.
+        let sql = "SELECT rowid AS row, rate_state, remaining_uses FROM api_key_usage \
+             WHERE lineage = ?1";
+        let stored = match one(
+            &mut prepared(&transaction, sql)?,
+            [note.lineage.as_str()],
+            read_usage,
+        ) {
+            Ok(Some(stored)) => stored.rate,
+            // A damaged row must not prevent the update of all others.
+            Ok(None) | Err(StoreError::Corrupt(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let merged = note.merged(stored, now);
+        if merged != stored {
+            let sql = "UPDATE api_key_usage SET rate_state = ?2 WHERE lineage = ?1";
+            prepared(&transaction, sql)?
+                .execute(params![
+                    note.lineage.as_str(),
+                    merged.to_bits().cast_signed()
+                ])
+                .map_err(unavailable)?;
+        }
+    }
+    transaction.commit().map_err(unavailable)
 }
 
 pub(super) fn note_uses(

@@ -12,9 +12,11 @@
 
 mod after_a_use;
 mod changes;
+mod claims;
 mod damaged;
 mod fetches;
 mod lifecycle;
+mod limits;
 mod scripted;
 mod try_check;
 mod uses;

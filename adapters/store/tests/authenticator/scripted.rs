@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use keystile::{
     DenialCode, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Request,
-    SysRng, UnixMillis, Usage, Verifier, issue,
+    SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
     Answer, Authenticator, AuthenticatorBuilder, Batch, CorruptRow, Filter, Listed, ListedEvents,
-    MemoryStore, Page, SpendRequest, Store, StoreError,
+    MemoryStore, Page, RateNote, SpendRequest, Store, StoreError, StoredUsage,
 };
 use tokio::sync::watch;
 
@@ -31,6 +31,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Calls {
     pub(crate) find: u32,
     pub(crate) commit: u32,
+    pub(crate) note_rates: u32,
     pub(crate) note_uses: u32,
     pub(crate) events: u32,
     pub(crate) last_event: u32,
@@ -163,7 +164,7 @@ impl Store for Scripted {
         result
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.sound()?;
         self.store.usage(lineage).await
     }
@@ -171,6 +172,12 @@ impl Store for Scripted {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.sound()?;
         self.store.spend(request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.call(|calls| calls.note_rates += 1);
+        self.sound()?;
+        self.store.note_rates(rates, now).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

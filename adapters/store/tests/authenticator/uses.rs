@@ -102,7 +102,7 @@ async fn a_rate_limit_alone_is_kept_here() {
         codes.push(code(&ask(&authenticator, &key).await));
     }
     assert_eq!(codes, [None, None, None, Some(DenialCode::RateLimited)]);
-    let usage = store.usage(&key.record.lineage).await.unwrap();
+    let usage = store.usage(&key.record.lineage).await.unwrap().usage;
     assert_eq!(usage, keystile::Usage::default(), "nothing was written");
 }
 

@@ -3,9 +3,10 @@
 
 use std::sync::Mutex;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, SpendRequest, Store, StoreError, revoke,
+    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest, Store,
+    StoreError, StoredUsage, revoke,
 };
 
 /// How often each method was called.
@@ -115,7 +116,7 @@ impl Store for Watched {
         self.store.commit(batch).await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.count(|calls| &mut calls.usage);
         if self.is_in(Trouble::UsageFails) {
             return failure();
@@ -135,6 +136,10 @@ impl Store for Watched {
             revoke(&self.store, &request.key_id, "leaked", UnixMillis::MAX).await?;
         }
         self.store.spend(request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.store.note_rates(rates, now).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

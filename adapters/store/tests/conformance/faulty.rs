@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use keystile::{
-    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis,
-    Usage,
+    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
+    UnixMillis, Usage,
 };
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, SpendRequest, Store,
-    StoreError,
+    Batch, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote, SpendRequest,
+    Store, StoreError, StoredUsage,
 };
 
 /// What is wrong with the store.
@@ -62,6 +62,16 @@ pub(crate) enum Fault {
     KeepsPeppersOfRevokedKeys,
     /// Writes a batch whatever the last event is.
     IgnoresTheLastEvent,
+    /// Forgets what a process has counted against a limit.
+    DropsRates,
+    /// Replaces the state of a limit by a lower one.
+    LowersRates,
+    /// Keeps a state that is a year ahead until then.
+    KeepsWrongRates,
+    /// Has a clock of its own, three minutes behind, and writes states by the caller's.
+    IgnoresItsClock,
+    /// Finds a record without what its lineage has spent.
+    FindsNoUsage,
 }
 
 /// The store in memory, with a fault.
@@ -118,6 +128,16 @@ impl Faulty {
             let Some(next) = more.next else { return all };
             page = page.after(next);
         }
+    }
+
+    async fn replace_rate(&self, lineage: &KeyId, rate: RateState) -> Result<(), StoreError> {
+        let Some(record) = self.current(lineage).await else {
+            return Ok(());
+        };
+        let before = self.sound.usage(lineage).await?.usage;
+        let after = Usage::new(rate, before.remaining);
+        let request = SpendRequest::new(&record, before, after);
+        self.sound.spend(&request).await.map(drop)
     }
 
     async fn current(&self, id: &KeyId) -> Option<KeyRecord> {
@@ -293,7 +313,7 @@ impl Store for Faulty {
             .iter()
             .filter(|_| self.has(Fault::RefillsLineages))
         {
-            let before = self.usage(&record.lineage).await?;
+            let before = self.usage(&record.lineage).await?.usage;
             let after = Usage::of(record);
             self.sound
                 .spend(&SpendRequest::new(record, before, after))
@@ -302,14 +322,32 @@ impl Store for Faulty {
         Ok(())
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
-        self.sound.usage(lineage).await
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
+        let mut usage = self.sound.usage(lineage).await?;
+        if self.has(Fault::IgnoresItsClock) {
+            usage.clock = Some(UnixMillis::new(1_790_000_000_000 - 180_000).unwrap());
+        }
+        Ok(usage)
+    }
+
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        let Some(record) = self.find(lookup).await? else {
+            return Ok(None);
+        };
+        let usage = match self.fault {
+            Fault::FindsNoUsage => StoredUsage::default(),
+            _ => self.usage(&record.lineage).await?,
+        };
+        Ok(Some((record, usage)))
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let mut request = *request;
         if self.has(Fault::SpendsBlindly) {
-            request.before = self.usage(&request.lineage).await?;
+            request.before = self.usage(&request.lineage).await?.usage;
         }
         if let (Fault::SpendsForStaleDecisions, Some(current)) =
             (self.fault, self.current(&request.key_id).await)
@@ -317,6 +355,27 @@ impl Store for Faulty {
             request.version = current.version;
         }
         self.sound.spend(&request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        match self.fault {
+            Fault::DropsRates => return Ok(()),
+            Fault::LowersRates => {
+                for note in rates {
+                    self.replace_rate(&note.lineage, note.state).await?;
+                }
+            }
+            Fault::KeepsWrongRates => {
+                for note in rates {
+                    let stored = self.usage(&note.lineage).await?.usage.rate;
+                    self.sound.note_rates(&[*note], now).await?;
+                    let noted = self.usage(&note.lineage).await?.usage.rate;
+                    self.replace_rate(&note.lineage, noted.max(stored)).await?;
+                }
+            }
+            _ => self.sound.note_rates(rates, now).await?,
+        }
+        Ok(())
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

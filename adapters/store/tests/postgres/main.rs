@@ -25,6 +25,7 @@ mod heard;
 #[path = "../heard/heard.rs"]
 mod heard_keys;
 mod keys;
+mod limits;
 #[path = "../damage/one_row.rs"]
 mod one_row;
 mod open;

@@ -2,8 +2,11 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
-use keystile_store::{Batch, Filter, Listed, ListedEvents, Page, SpendRequest, Store, StoreError};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile_store::{
+    Batch, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store, StoreError,
+    StoredUsage,
+};
 
 #[derive(Debug)]
 pub(crate) struct Alternating<S> {
@@ -35,6 +38,13 @@ impl<S: Store> Store for Alternating<S> {
         self.next().find(lookup).await
     }
 
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        self.next().find_with_usage(lookup).await
+    }
+
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         self.next().lineage(lineage).await
     }
@@ -47,12 +57,16 @@ impl<S: Store> Store for Alternating<S> {
         self.next().commit(batch).await
     }
 
-    async fn usage(&self, lineage: &KeyId) -> Result<Usage, StoreError> {
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.next().usage(lineage).await
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.next().spend(request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.next().note_rates(rates, now).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {

@@ -75,7 +75,7 @@ static void tour(void) {
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          &decision, NULL, &ticket));
     EXPECT(KEYSTILE_DENIED_PERMISSION,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                                   &decision, NULL, &ticket));
     OK(keystile_respond(&decision, 0, requirement, NOW, &response));
     OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated));

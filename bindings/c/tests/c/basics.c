@@ -196,10 +196,10 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(without, key.data, key.len, &request, NOW,
                                                          NULL, &untouched, &ticket));
     EXPECT(KEYSTILE_ERROR_NULL_POINTER,
-           keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, &first,
+           keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
     CHECK(untouched == &options);
-    OK(keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, NOW,
+    OK(keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               NULL, &untouched, &ticket));
     CHECK(untouched == NULL);
     keystile_keyring_free(without);
@@ -209,7 +209,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     OK(keystile_keyring_new(verifier, &options, &keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          NULL, &value, &ticket));
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first, NOW,
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first, NOW,
                               NULL, &value, &ticket));
     CHECK(value == &first && first == 3);
     release(value);
@@ -240,7 +240,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          NULL, &untouched, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
     CHECK(untouched == &options && first == 2);
     OK(keystile_keyring_reset(keyring));
@@ -251,10 +251,10 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
                                                          NULL, &untouched, &ticket));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &first,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
     CHECK(untouched == &options && first == 2);
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, &second, NOW,
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &second, NOW,
                               NULL, &value, &ticket));
     CHECK(value == &second && second == 3);
     keystile_keyring_free(keyring);
@@ -285,7 +285,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
                                                          NOW, &decision, NULL, &ticket));
     CHECK(memcmp(&ticket.lookup.key_id, &parts.id, sizeof parts.id) == 0);
     CHECK(ticket.lookup.digest_count == 0);
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               &decision, NULL, &ticket));
     OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL, &ticket));
     CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
@@ -304,11 +304,11 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                                   &decision, NULL, &ticket));
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                                  keystile_change_record_at(revoked, 0), NULL, NOW, &decision,
+                                  keystile_change_record_at(revoked, 0), NULL, NULL, NOW, &decision,
                                   NULL, &ticket));
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED,
            keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL,
@@ -319,12 +319,12 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          &decision, NULL, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                                   &decision, NULL, &ticket));
     OK(keystile_keyring_reset(keyring));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          &decision, NULL, &ticket));
-    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NOW,
+    OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               &decision, NULL, &ticket));
     memset(&stats, 0, sizeof stats);
     stats.struct_size = sizeof stats;

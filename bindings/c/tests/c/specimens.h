@@ -23,6 +23,9 @@
 
 /* Numbers, by the names of their parameters. */
 #define S_now NOW
+#define S_from NOW
+#define S_to NOW
+#define S_rate_state 1
 #define S_index 0
 #define S_version 1
 #define S_policy 0

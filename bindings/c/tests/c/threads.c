@@ -74,7 +74,7 @@ static void ask(unsigned number) {
                                                     &decision, &value, &ticket);
     while (status == KEYSTILE_NEEDS_RECORD) {
         known *own = fetched(number);
-        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, own,
+        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, own,
                                         NOW, &decision, &value, &ticket);
         release(own);
     }

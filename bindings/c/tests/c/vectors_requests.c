@@ -160,7 +160,7 @@ static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key
     keystile_status status = keystile_keyring_check(keyring, key.data, key.len, request,
                                                     expected->now, &decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
-        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record, NULL,
+        status = keystile_keyring_admit(keyring, &ticket, key.data, key.len, request, record, NULL, NULL,
                                         expected->now, &decision, NULL, &ticket);
     }
     EXPECT(expected->status, status);

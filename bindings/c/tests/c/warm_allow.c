@@ -106,7 +106,7 @@ int main(int argc, char **argv) {
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          &decision, NULL, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request,
-                              keystile_change_record_at(change, 0), NULL, NOW, &decision, NULL, &ticket));
+                              keystile_change_record_at(change, 0), NULL, NULL, NOW, &decision, NULL, &ticket));
     /* The first allow may allocate what a thread needs. */
     OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL, &ticket));
 

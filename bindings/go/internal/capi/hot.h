@@ -59,8 +59,8 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
                                        size_t method_len, const char *path, size_t path_len,
                                        const char *environment, size_t environment_len,
                                        uint32_t family, const uint8_t *address,
-                                       const keystile_record *record, void *value,
-                                       uint64_t now, keystile_decision *decision,
+                                       const keystile_record *record, const keystile_usage *usage,
+                                       void *value, uint64_t now, keystile_decision *decision,
                                        uint64_t *as_of) {
     keystile_request request;
     keystile_ticket ticket;
@@ -69,7 +69,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status = keystile_keyring_admit(keyring, &ticket, key, key_len, &request,
-                                                    record, value, now, decision, NULL, &ticket);
+                                                    record, usage, value, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         *as_of = ticket.as_of;
     }

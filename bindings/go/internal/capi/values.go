@@ -70,10 +70,12 @@ type Lookup struct {
 
 // Use is keystile_use.
 type Use struct {
-	KeyID      ID
-	Lineage    ID
-	LastUsedAt uint64
-	Count      uint64
+	KeyID       ID
+	Lineage     ID
+	LastUsedAt  uint64
+	Count       uint64
+	RateState   uint64
+	ReachMillis uint64
 }
 
 // PlanItem is keystile_plan_item.
@@ -121,6 +123,8 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Lineage)-unsafe.Offsetof(C.keystile_use{}.lineage)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.LastUsedAt)-unsafe.Offsetof(C.keystile_use{}.last_used_at)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Count)-unsafe.Offsetof(C.keystile_use{}.count)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.RateState)-unsafe.Offsetof(C.keystile_use{}.rate_state)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.ReachMillis)-unsafe.Offsetof(C.keystile_use{}.reach_millis)]
 	_ = [1]struct{}{}[unsafe.Sizeof(PlanItem{})-unsafe.Sizeof(C.keystile_plan_item{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(PlanItem{}.Action)-unsafe.Offsetof(C.keystile_plan_item{}.action)]
 	_ = [1]struct{}{}[unsafe.Offsetof(PlanItem{}.At)-unsafe.Offsetof(C.keystile_plan_item{}.at)]
@@ -181,6 +185,32 @@ func AdmitRate(limit *RateLimit, state *uint64, now uint64) (Quota, Status) {
 	var quota Quota
 	return quota, Status(C.keystile_rate_limit_admit((*C.keystile_rate_limit)(unsafe.Pointer(limit)),
 		(*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(now), (*C.keystile_quota)(unsafe.Pointer(&quota))))
+}
+
+// HoldRate holds a state that lies too far ahead to a full burst.
+func HoldRate(limit *RateLimit, state *uint64, now uint64) Status {
+	return Status(C.keystile_rate_limit_hold((*C.keystile_rate_limit)(unsafe.Pointer(limit)),
+		(*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(now)))
+}
+
+// ClampRate holds a state to a full burst.
+func ClampRate(limit *RateLimit, state *uint64, now uint64) Status {
+	return Status(C.keystile_rate_limit_clamp((*C.keystile_rate_limit)(unsafe.Pointer(limit)),
+		(*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(now)))
+}
+
+// MoveRate moves a state to another clock.
+func MoveRate(state *uint64, from, to uint64) Status {
+	return Status(C.keystile_rate_state_move((*C.uint64_t)(unsafe.Pointer(state)), C.uint64_t(from), C.uint64_t(to)))
+}
+
+// RateFullAt returns when the full burst is available again; 0 if the limit is unused.
+func RateFullAt(state uint64) uint64 {
+	var fullAt C.uint64_t
+	if Status(C.keystile_rate_state_full_at(C.uint64_t(state), &fullAt)) != OK {
+		return 0
+	}
+	return uint64(fullAt)
 }
 
 // Remaining returns how many requests would pass at once.

@@ -170,9 +170,10 @@ func (k *Keyring) Check(key string, request *Request, now uint64, decision *Deci
 	return uint64(before), status
 }
 
-// Admit decides by a fetched record, nil for none, and caches it with a value. NeedsRecord
-// means that an invalidation overtook the fetch.
-func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, value any, now uint64, decision *Decision) (asOf uint64, status Status) {
+// Admit decides by a fetched record, nil for none, and what its lineage has spent, nil if that
+// is not known, and caches it with a value. NeedsRecord means that an invalidation overtook the
+// fetch.
+func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, usage *Usage, value any, now uint64, decision *Decision) (asOf uint64, status Status) {
 	address := AddressOf(request.Address)
 	var after C.uint64_t
 	var carried unsafe.Pointer
@@ -188,7 +189,7 @@ func (k *Keyring) Admit(before uint64, key string, request *Request, record *Rec
 	status = Status(C.ks_admit(k.p, C.uint64_t(before), data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
 		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
-		record.pointer(), carried, C.uint64_t(now),
+		record.pointer(), (*C.keystile_usage)(unsafe.Pointer(usage)), carried, C.uint64_t(now),
 		(*C.keystile_decision)(unsafe.Pointer(decision)), &after))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(record)

@@ -1391,6 +1391,19 @@ typedef struct keystile_use {
      * The number of uses.
      */
     uint64_t count;
+    /**
+     * The state of its rate limit, which the lineage shares; 0 if it has no limit. It is not
+     * worth writing if `keystile_rate_state_full_at` is less than two seconds away.
+     *
+     * Of this and the state that the store has, the store keeps the greater one, unless that
+     * lies further ahead of the store's clock than `reach_millis` and a minute: then it is of
+     * another limit or of a wrong clock, and is replaced.
+     */
+    uint64_t rate_state;
+    /**
+     * How far ahead of the clock a state of its limit can lie; 0 if it has no limit.
+     */
+    uint64_t reach_millis;
 } keystile_use;
 
 #ifdef __cplusplus
@@ -1968,6 +1981,51 @@ keystile_status keystile_rate_limit_admit(const struct keystile_rate_limit *limi
                                           struct keystile_quota *out_quota);
 
 /**
+ * Holds a state to a full burst, if it lies more than that and a minute ahead: then it was
+ * written by a wrong reading of the clock, or before the clock was set back, or by another
+ * limit. Call it only with the clock that the state is kept by, before
+ * `keystile_rate_limit_admit` or `keystile_verify`, and keep the result even if the request
+ * is then refused. If several processes share the state, that clock is the store's.
+ *
+ * `state`: in and out. `now`: milliseconds since 1970.
+ *
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
+ */
+keystile_status keystile_rate_limit_hold(const struct keystile_rate_limit *limit,
+                                         uint64_t *state,
+                                         uint64_t now);
+
+/**
+ * As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
+ * which at most a full burst of this limit counts as spent.
+ */
+keystile_status keystile_rate_limit_clamp(const struct keystile_rate_limit *limit,
+                                          uint64_t *state,
+                                          uint64_t now);
+
+/**
+ * Moves a state to another clock, which shows `to` when the clock of this state shows `from`:
+ * exactly, unless it saturates at an end of the range. An unused state stays unused.
+ *
+ * `state`: in and out. `from`, `to`: milliseconds since 1970.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+ */
+keystile_status keystile_rate_state_move(uint64_t *state,
+                                         uint64_t from,
+                                         uint64_t to);
+
+/**
+ * Computes when the full burst is available again; not before is there nothing to remember of
+ * a state.
+ *
+ * `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
+ * `KEYSTILE_OK`.
+ */
+keystile_status keystile_rate_state_full_at(uint64_t rate_state,
+                                            uint64_t *out_full_at);
+
+/**
  * Computes how many requests would pass at once.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
@@ -2531,6 +2589,9 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
  * struct as `out_ticket`.
  * `key`, `key_len`, `request`, `now`: as for the check.
  * `record`: what the store has now; NULL if it has none.
+ * `usage`: what the lineage has spent, as the store has it, so that a limit survives a
+ * restart; its rate state is by the clock of `now`, see `keystile_rate_state_move`. NULL if
+ * the store knows of none. Not used without a record.
  * `value`: what later checks by this record hand out, or NULL. The keyring adds its own
  * reference, and never looks at the value. Not used without a record.
  * `out_decision`, `out_value`, `out_ticket`: as for the check.
@@ -2545,6 +2606,7 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
                                        size_t key_len,
                                        const struct keystile_request *request,
                                        const struct keystile_record *record,
+                                       const struct keystile_usage *usage,
                                        void *value,
                                        uint64_t now,
                                        struct keystile_decision *out_decision,
@@ -2628,7 +2690,7 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
 
 /**
  * Drains the uses since the last call. Each is returned only once: call this every few
- * seconds, and once before the program ends.
+ * seconds, and once before the program ends; every key that was used since is named.
  *
  * `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
  * `KEYSTILE_OK`.

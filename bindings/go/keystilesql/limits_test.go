@@ -1,0 +1,214 @@
+package keystilesql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/keystilesql"
+)
+
+var acme = &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+
+// process returns an authenticator whose clock is ahead.
+func process(t *testing.T, store keystile.RecordFinder, ahead time.Duration, options keystile.Options) *keystile.Authenticator {
+	t.Helper()
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, acme.Format))
+	options.Clock = func() time.Time { return time.Now().Add(ahead) }
+	return must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
+}
+
+// kept returns the text of a new key in a store.
+func kept(t *testing.T, store keystile.Store, request keystile.IssueRequest) *keystile.Change {
+	t.Helper()
+	request.ClientName = "Acme Ltd"
+	change := must[*keystile.Change](t)(acme.Issue(request, time.Now()))
+	if err := store.Commit(context.Background(), change.Batch()); err != nil {
+		t.Fatal(err)
+	}
+	return change
+}
+
+func tenAnHour() keystile.IssueRequest {
+	return keystile.IssueRequest{RateLimit: keystile.Ptr(keystile.Must(keystile.NewRateLimit(10, time.Hour)))}
+}
+
+func passes(t *testing.T, authenticator *keystile.Authenticator, key *keystile.Change, requests int) (passed int) {
+	t.Helper()
+	for range requests {
+		decision := must[keystile.Decision](t)(authenticator.Check(context.Background(), key.Key.Expose(), keystile.Request{}))
+		if decision.Allowed() {
+			passed++
+		} else if decision.Cause() != keystile.CauseRateLimit {
+			t.Fatal(decision)
+		}
+	}
+	return passed
+}
+
+// A limit survives restarts, on machines with other clocks too if the store has its own.
+func TestALimitSurvivesRestarts(t *testing.T) {
+	restarts := func(t *testing.T, store keystile.Store, clocks ...time.Duration) {
+		key, all := kept(t, store, tenAnHour()), 0
+		for _, ahead := range clocks {
+			own := process(t, store, ahead, keystile.Options{})
+			all += passes(t, own, key, 6)
+			if err := own.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if all != 10 {
+			t.Errorf("a limit of 10 an hour passes %d over restarts", all)
+		}
+	}
+	t.Run("SQLite", func(t *testing.T) { restarts(t, ledger(t), 0, 0, 0, 0) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		source, _ := startPostgres(t).database(t)
+		restarts(t, openPostgres(t, source), 3*time.Minute, 0, 24*time.Hour, 3*time.Minute)
+	})
+}
+
+// counting records how often states are written.
+type counting struct {
+	*keystilesql.Store
+	rates atomic.Int64
+	fails atomic.Bool
+}
+
+func (c *counting) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
+	if c.fails.Load() {
+		return errors.New("not now")
+	}
+	c.rates.Add(1)
+	return c.Store.NoteRates(ctx, rates, now)
+}
+
+// A process that ends without closing gives away only what was not written yet.
+func TestWhatIsSpentIsWrittenWhileAProcessRuns(t *testing.T) {
+	store := &counting{Store: ledger(t)}
+	key := kept(t, store, tenAnHour())
+	crashes := process(t, store, 0, keystile.Options{FlushInterval: 5 * time.Millisecond})
+	defer func() { _ = crashes.Close(context.Background()) }()
+	if passed := passes(t, crashes, key, 8); passed != 8 {
+		t.Fatal(passed)
+	}
+	eventually(t, "the state is written", func() bool {
+		stored := must[keystile.StoredUsage](t)(store.Usage(context.Background(), key.Record.ID))
+		return stored.Rate.FullAt().After(time.Now().Add(45 * time.Minute)) // each request is six
+	})
+	next := process(t, store, 0, keystile.Options{})
+	if passed := passes(t, next, key, 10); passed != 2 {
+		t.Errorf("%d pass after a crash, of the 2 that were left", passed)
+	}
+	store.fails.Store(true)
+	if err := next.Close(context.Background()); err == nil {
+		t.Error("states that cannot be written must be reported")
+	}
+	store.fails.Store(false)
+	if err := next.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if passed := passes(t, process(t, store, 0, keystile.Options{}), key, 5); passed != 0 {
+		t.Errorf("%d pass", passed)
+	}
+}
+
+// A limit that is free again within two seconds is written only at the end.
+func TestALimitThatIsFreeSoonIsWrittenAtTheEnd(t *testing.T) {
+	store := &counting{Store: ledger(t)}
+	fast := keystile.IssueRequest{RateLimit: keystile.Ptr(keystile.Must(keystile.NewRateLimit(1_000, time.Second)))}
+	key := kept(t, store, fast)
+	own := process(t, store, 0, keystile.Options{FlushInterval: time.Millisecond})
+	passes(t, own, key, 900)
+	time.Sleep(20 * time.Millisecond) // many intervals
+	if store.rates.Load() != 0 {
+		t.Error("a write that would be too late")
+	}
+	passes(t, own, key, 900)
+	if err := own.Close(context.Background()); err != nil || store.rates.Load() != 1 {
+		t.Errorf("%v, %d writes", err, store.rates.Load())
+	}
+}
+
+// A foreign write lock delays only writes, and none is written after its caller is gone.
+func TestAForeignWriteLockDelaysOnlyWrites(t *testing.T) {
+	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
+	store := openSQLite(t, path)
+	var counted, plain []*keystile.Change
+	for range 30 {
+		counted = append(counted, kept(t, store, keystile.IssueRequest{Uses: keystile.Ptr(uint64(10))}))
+		plain = append(plain, kept(t, store, keystile.IssueRequest{}))
+	}
+	own := process(t, store, 0, keystile.Options{StoreTimeout: 2 * time.Second, Fetches: 4})
+	other := must[*sql.DB](t)(sql.Open("sqlite", keystilesql.SQLiteDSN(path)))
+	defer other.Close()
+	lock := must[*sql.Conn](t)(other.Conn(ctx))
+	defer lock.Close()
+	if _, err := lock.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	var claims sync.WaitGroup
+	for _, key := range append(counted, counted...) {
+		claims.Add(1)
+		go func() {
+			defer claims.Done()
+			if decision, err := own.Check(ctx, key.Key.Expose(), keystile.Request{}); err == nil {
+				t.Error("a claim passes a lock:", decision)
+			}
+		}()
+	}
+	for _, key := range plain {
+		if decision, err := own.Check(ctx, key.Key.Expose(), keystile.Request{}); err != nil || !decision.Allowed() {
+			t.Error(decision, err)
+		}
+	}
+	claims.Wait()
+	if _, err := lock.ExecContext(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	kept(t, store, keystile.IssueRequest{})
+	for _, key := range counted {
+		if left := must[keystile.StoredUsage](t)(store.Usage(ctx, key.Record.ID)).Remaining; *left != 10 {
+			t.Errorf("%d are left of 10: a write that no one waits for", *left)
+		}
+	}
+	if err := own.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// A state that a wrong clock has left costs one burst, also if the record is fetched again
+// before that is free.
+func TestAWrongStateInTheStoreCostsOneBurst(t *testing.T) {
+	ctx, store, begin := context.Background(), ledger(t), time.Now()
+	daily := keystile.Must(keystile.NewRateLimit(1, 24*time.Hour))
+	key := kept(t, store, keystile.IssueRequest{RateLimit: &daily})
+	var far keystile.RateState
+	if _, _, err := daily.Admit(&far, begin.AddDate(1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	request := keystile.SpendRequestOf(key.Record, keystile.Usage{}, keystile.Usage{Rate: far})
+	if spent, err := store.Spend(ctx, request); !spent {
+		t.Fatal(err)
+	}
+	var hours atomic.Int64
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, acme.Format))
+	options := keystile.Options{Clock: func() time.Time { return begin.Add(time.Duration(hours.Load()) * time.Hour) }}
+	own := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, options))
+	defer func() { _ = own.Close(ctx) }()
+	for _, step := range []struct {
+		hours int64
+		want  int
+	}{{0, 0}, {12, 0}, {23, 0}, {24, 1}, {25, 0}} {
+		hours.Store(step.hours)
+		if passed := passes(t, own, key, 1); passed != step.want {
+			t.Errorf("%d pass after %d hours", passed, step.hours)
+		}
+	}
+}

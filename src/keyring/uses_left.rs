@@ -1,0 +1,160 @@
+//! How many uses a lineage has left, and which of those that were made the store knows of.
+
+use super::fault::{Fault, planted};
+use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Mutex, lock};
+use crate::key::id::KeyId;
+
+/// Uses that are not counted.
+const UNCOUNTED: u64 = u64::MAX;
+/// Keys of a lineage whose versions are remembered: two of them are live at most.
+const KEYS_MAX: usize = 4;
+
+/// A count of uses that many threads take from.
+pub(super) struct UsesLeft {
+    left: AtomicU64,
+    /// Taken by admissions and drains, never by a decision.
+    ledger: Mutex<Ledger>,
+}
+
+/// What the count is made of, so that a raise in the store adds what it raised, and no use that
+/// the store does not know of yet.
+#[derive(Default)]
+struct Ledger {
+    /// What is left, and what was taken.
+    granted: u64,
+    /// Uses that drains returned, and how many of them the store has: those of all drains but
+    /// the last one.
+    returned: u64,
+    written: u64,
+    last_drain: u64,
+    /// The versions of the records that the count followed.
+    versions: [Option<(KeyId, u64)>; KEYS_MAX],
+}
+
+impl UsesLeft {
+    pub(super) fn new(stored: Option<u64>) -> Self {
+        Self {
+            left: AtomicU64::new(counted(stored)),
+            ledger: Mutex::new(Ledger {
+                granted: stored.unwrap_or_default(),
+                ..Ledger::default()
+            }),
+        }
+    }
+
+    /// Uses that are left, if they are counted.
+    pub(super) fn get(&self) -> Option<u64> {
+        let left = self.left.load(Ordering::Acquire);
+        (left != UNCOUNTED).then_some(left)
+    }
+
+    /// Takes a use, and returns how many are left; `None` if there was none.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Option<u64>> {
+        if planted(Fault::UseTakenInTwo) {
+            let left = self.left.load(Ordering::Acquire).checked_sub(1)?;
+            self.left.store(left, Ordering::Release);
+            return Some(Some(left));
+        }
+        let take = |left| match left {
+            UNCOUNTED => Some(UNCOUNTED),
+            left => u64::checked_sub(left, 1),
+        };
+        match self
+            .left
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+        {
+            Ok(UNCOUNTED) => Some(None),
+            Ok(left) => Some(Some(left.saturating_sub(1))),
+            Err(_) => None,
+        }
+    }
+
+    /// Follows a record of a store: down always, and up if its version rose or is the first of
+    /// its key, which is never so for a replica that lags behind what was seen.
+    pub(super) fn follow(&self, id: KeyId, version: u64, stored: Option<u64>, drains: u64) {
+        let mut ledger = lock(&self.ledger);
+        ledger.settle(drains);
+        let before = ledger.see(id, version);
+        let rose = before.is_none_or(|before| before < version);
+        let Some(stored) = stored else {
+            if before.is_some_and(|before| before < version) {
+                self.left.store(UNCOUNTED, Ordering::Release);
+            }
+            return;
+        };
+        if self.get().is_none() {
+            // Counted from now on; what was taken before was not.
+            ledger.granted = stored;
+            self.left.store(stored, Ordering::Release);
+            return;
+        }
+        if rose {
+            let more = ledger.raise(stored, self.get().unwrap_or_default());
+            // What is taken meanwhile is taken off the sum too.
+            self.left.fetch_add(more, Ordering::AcqRel);
+        }
+        let before = self.left.fetch_min(stored, Ordering::AcqRel);
+        let lowered = before.saturating_sub(stored);
+        ledger.granted = ledger.granted.saturating_sub(lowered);
+    }
+
+    /// Notes that a drain returned uses of the lineage.
+    pub(super) fn returned(&self, count: u64, drains: u64) {
+        let mut ledger = lock(&self.ledger);
+        ledger.settle(drains);
+        ledger.last_drain = drains;
+        ledger.returned = ledger.returned.saturating_add(count);
+    }
+
+    /// Whether uses were made that the store may not know of.
+    pub(super) fn is_ahead(&self, drains: u64) -> bool {
+        let mut ledger = lock(&self.ledger);
+        ledger.settle(drains);
+        self.get()
+            .is_some_and(|left| ledger.granted.saturating_sub(left) > ledger.written)
+    }
+}
+
+impl Ledger {
+    /// What drains before the last one returned was written.
+    fn settle(&mut self, drains: u64) {
+        if drains > self.last_drain {
+            self.written = self.returned;
+        }
+    }
+
+    /// The version of a key that was seen last. The greater one is remembered.
+    fn see(&mut self, id: KeyId, version: u64) -> Option<u64> {
+        if let Some((_, seen)) = self
+            .versions
+            .iter_mut()
+            .flatten()
+            .find(|(key, _)| *key == id)
+        {
+            let before = *seen;
+            *seen = before.max(version);
+            return Some(before);
+        }
+        self.versions.rotate_right(1);
+        if let Some(first) = self.versions.first_mut() {
+            *first = Some((id, version));
+        }
+        None
+    }
+
+    /// By how much the count is raised if the store has `stored` left.
+    fn raise(&mut self, stored: u64, left: u64) -> u64 {
+        let taken = self.granted.saturating_sub(left);
+        let granted = stored.saturating_add(self.written.min(taken));
+        let granted = granted.min(UNCOUNTED.saturating_sub(1));
+        let more = granted.saturating_sub(self.granted);
+        self.granted = self.granted.saturating_add(more);
+        more
+    }
+}
+
+fn counted(stored: Option<u64>) -> u64 {
+    stored.map_or(UNCOUNTED, |left| left.min(UNCOUNTED.saturating_sub(1)))
+}
