@@ -2,7 +2,9 @@
 
 mod builder;
 mod check;
+mod clock;
 mod flush;
+mod lease;
 mod maintenance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod open;
@@ -19,10 +21,12 @@ use keystile::{
     Cause, Check, Decision, Denial, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::flush::PendingUses;
+use self::lease::Lease;
 use self::maintenance::InFlight;
 use self::singleflight::Group;
 use self::watch::Position;
@@ -30,6 +34,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 pub use self::builder::AuthenticatorBuilder;
+pub use self::lease::AfterBound;
 
 /// A [`Keyring`] over a store: it fetches what is not cached, picks up changes that other
 /// processes make, and batches last uses.
@@ -197,6 +202,21 @@ pub struct AuthenticatorStats {
     pub uses_dropped: u64,
     /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
+    /// The [revocation bound](AuthenticatorBuilder::revocation_bound).
+    pub revocation_bound: Duration,
+    /// How long ago the last read of changes was sent that found no further one: what was
+    /// committed before it is in force. Cached records are used while this is at most the
+    /// bound.
+    pub lease_age: Duration,
+    /// Whether the age is beyond the bound.
+    pub bound_exceeded: bool,
+    /// Requests beyond the bound whose records were read again.
+    pub revalidated: u64,
+    /// Requests beyond the bound that were denied at once, because the store did not answer.
+    pub refused_beyond_bound: u64,
+    /// Requests beyond the bound that cached records could decide: see
+    /// [`AfterBound::ServeStale`].
+    pub served_stale: u64,
 }
 
 /// What ends with the last handle.
@@ -214,6 +234,9 @@ struct Shared<S> {
     uses: PendingUses,
     in_flight: InFlight,
     position: Position,
+    lease: Lease,
+    /// Asks for a read of changes before it is due.
+    read_changes: Notify,
     store_timeout: Duration,
     stopped: AtomicBool,
     handle: Handle,
@@ -264,6 +287,10 @@ impl<S: Store + 'static> Authenticator<S> {
         if shared.stopped.load(Ordering::Acquire) {
             return Ok(Answer::unavailable(None));
         }
+        // Before the cache is read.
+        if !shared.lease.holds() {
+            return Err(Pending(()));
+        }
         match shared.keyring.check(credential, request, now) {
             Check::Decided(decision, record) => {
                 Ok(shared.answer(decision, record, credential, now))
@@ -294,12 +321,19 @@ impl<S: Store + 'static> Authenticator<S> {
     #[must_use]
     pub fn stats(&self) -> AuthenticatorStats {
         let shared = &*self.inner.shared;
+        let lease = shared.lease.stats();
         AuthenticatorStats {
             keyring: shared.keyring.stats(),
             fetches: shared.fetches.begun(),
             uses_waiting: shared.uses.waiting(),
             uses_dropped: shared.uses.dropped(),
             stale_for: shared.position.stale_for(),
+            revocation_bound: lease.bound,
+            lease_age: lease.age,
+            bound_exceeded: lease.is_exceeded,
+            revalidated: lease.revalidated,
+            refused_beyond_bound: lease.refused,
+            served_stale: lease.served_stale,
         }
     }
 

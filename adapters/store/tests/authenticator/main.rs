@@ -13,6 +13,7 @@
 mod after_a_use;
 mod changes;
 mod fetches;
+mod lease;
 mod lifecycle;
 mod scripted;
 mod try_check;
