@@ -27,6 +27,7 @@ mod heard_keys;
 mod keys;
 mod open;
 mod order;
+mod schedules;
 mod server;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]
