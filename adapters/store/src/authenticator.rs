@@ -40,12 +40,17 @@ pub use self::lease::AfterBound;
 /// processes make, and batches last uses.
 ///
 /// - Requests that wait for the same key share one fetch.
-/// - While the store is down, cached records are used until their TTL is over; all other
+/// - While the store is down, cached records are used until the
+///   [revocation bound](AuthenticatorBuilder::revocation_bound), 60 s by default; all other
 ///   requests are denied as [`Cause::StoreUnavailable`].
 /// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
 ///   return. A change that another process writes is in force within about a second, by
-///   the store's events, and at the latest when the record's TTL is over. In SQLite and
-///   PostgreSQL this holds for any program: its changes leave events too.
+///   the store's events. No request that is sent later than the revocation bound after it
+///   is decided without it, even if this process is cut off from the store or the machine
+///   slept. In SQLite and PostgreSQL this holds for any program: its changes leave events
+///   too.
+/// - The bound is judged by [`check`](Self::check) and [`try_check`](Self::try_check), and
+///   not by what [`keyring`](Self::keyring) returns.
 /// - A record that is older than a change that this process has made, or has read of, is not
 ///   used: not even if a replica that lags still has it.
 /// - If the uses of a key are counted, the store decides about each request, so that the
