@@ -31,13 +31,16 @@ const (
 //     nothing.
 //   - Requests that wait for the same key share one fetch. A request that is cancelled does
 //     not fail the others.
-//   - While the store is down, requests with a cached record are still answered. All others
-//     are refused, with [ErrStoreUnavailable].
+//   - While the store is down, requests with a cached record are still answered, for as long
+//     as [Options.RevocationBound] allows. All others are refused, with
+//     [ErrStoreUnavailable].
 //   - If the row of a key is damaged, its requests are refused, with [ErrRecordDamaged].
 //   - After [Authenticator.Invalidate] or a method that changes keys has returned, no later
 //     check uses an older record. Changes by other processes are in force within about a
-//     second if they write an event and the store is an [EventSource], otherwise when the
-//     TTL has passed. The tables of SQLite and PostgreSQL write an event for any program.
+//     second if they write an event and the store is an [EventSource]: no request that is
+//     sent later than the RevocationBound after a change is decided without it, even if
+//     this process is cut off. Without an EventSource they are in force when the TTL has
+//     passed. The tables of SQLite and PostgreSQL write an event for any program.
 //     A record that is older than such a change is not accepted, not even from a replica
 //     that lags.
 //   - Each process applies rate limits separately: with n processes a key passes at most n
@@ -66,6 +69,7 @@ type parts struct {
 	timeout     time.Duration
 	fetches     *group
 	claims      *claims
+	lease       *lease
 	uses        uses
 	maintenance *maintenance
 	closed      atomic.Bool
@@ -101,6 +105,12 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if err := failure(status); err != nil {
 		return nil, err
 	}
+	feed, follows := store.(EventSource)
+	follows = follows && options.PollInterval >= 0
+	lease, pollInterval, err := newLease(&options, follows)
+	if err != nil {
+		return nil, err
+	}
 	capacity := orDefault(options.Capacity, 100_000)
 	shared := &parts{
 		ring:     ring,
@@ -109,6 +119,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		clock:    options.Clock,
 		log:      options.Logger,
 		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
+		lease:    lease,
 	}
 	if shared.clock == nil {
 		shared.clock = time.Now
@@ -130,8 +141,8 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if shared.store != nil {
 		shared.run(shared.maintain)
 	}
-	if feed, follows := store.(EventSource); follows && options.PollInterval >= 0 {
-		shared.run(func() { shared.follow(feed, orDefault(options.PollInterval, time.Second)) })
+	if follows {
+		shared.run(func() { shared.follow(feed, pollInterval) })
 	}
 	authenticator := &Authenticator{shared}
 	runtime.AddCleanup(authenticator, func(shared *parts) {
@@ -159,7 +170,16 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 	now := uint64(a.clock().UnixMilli())
 	asked := request.raw()
 	decision.requirement = request.Requirement
-	asOf, status := a.ring.Check(key, &asked, now, &decision.raw)
+	asOf, status := a.ring.Check(key, &asked, now, a.lease.window(), &decision.raw)
+	if status == capi.LeaseEnded {
+		if a.lease.usable > a.lease.bound {
+			asOf, status = a.ring.Check(key, &asked, now, a.lease.windowOf(a.lease.usable), &decision.raw)
+		}
+		if status == capi.LeaseEnded {
+			return a.revalidate(ctx, key, request, now)
+		}
+		a.lease.servedStale.Add(1)
+	}
 	decision.status = status
 	if status == capi.OK {
 		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
@@ -168,13 +188,37 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 		return decision, nil
 	}
 	if status == capi.NeedsRecord {
-		return a.fetchAndAdmit(ctx, key, request, now, asOf)
+		return a.fetchAndAdmit(ctx, key, request, now, asOf, 0)
 	}
 	return decision.orMisuse()
 }
 
-// fetchAndAdmit checks a key whose record is not cached.
-func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf uint64) (Decision, error) {
+// revalidate decides by a record that is read for this request, because what is cached may
+// be too old.
+func (a *Authenticator) revalidate(ctx context.Context, key string, request Request, now uint64) (Decision, error) {
+	earliest := a.lease.earliestFetch(a.lease.now())
+	asOf := a.ring.Stats().Invalidations
+	if _, err := a.verifier.LookUp(key); err != nil {
+		return Refuse(CauseMalformed), nil
+	}
+	a.lease.requestRead()
+	turn, permitted := a.lease.turn()
+	if !permitted {
+		return Refuse(CauseStoreUnavailable), unavailable(errBoundExceeded)
+	}
+	defer a.lease.ends(turn)
+	decision, err := a.fetchAndAdmit(ctx, key, request, now, asOf, earliest)
+	// A request that was cancelled has learned nothing.
+	if ctx.Err() == nil {
+		answered := err == nil || errors.Is(err, ErrStale) || errors.Is(err, ErrCorrupt)
+		a.lease.answered(turn, answered)
+	}
+	return decision, err
+}
+
+// fetchAndAdmit checks a key whose record is not cached, or may not be used, by fetches that
+// began at this reading of the lease's clock, or later.
+func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf, earliest uint64) (Decision, error) {
 	defer runtime.KeepAlive(a)
 	lookup, err := a.verifier.LookUp(key)
 	if err != nil {
@@ -187,7 +231,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		if round > 1 && !pause(ctx, roundPause) {
 			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
 		}
-		fetched, err := a.fetches.fetch(ctx, lookup, asOf, round > 0)
+		fetched, err := a.fetches.fetch(ctx, lookup, wanted{asOf, round > 0, earliest})
 		if err != nil {
 			return refusedBecause(err)
 		}
@@ -345,8 +389,13 @@ func (a *Authenticator) Reset() {
 func (a *Authenticator) Stats() Stats {
 	ring := a.ring.Stats()
 	waiting, dropped := a.uses.stats()
-	return Stats{ring.Entries, ring.Fetches, a.fetches.stats(), ring.Overtaken, ring.Evictions, ring.Invalidations,
-		ring.AbsentHits, ring.UsesLost, dropped, waiting, ring.VersionsLost}
+	stats := Stats{
+		Entries: ring.Entries, Fetches: ring.Fetches, Shared: a.fetches.stats(), Overtaken: ring.Overtaken,
+		Evictions: ring.Evictions, Invalidations: ring.Invalidations, AbsentHits: ring.AbsentHits,
+		UsesLost: ring.UsesLost, UsesDropped: dropped, UsesWaiting: waiting, VersionsLost: ring.VersionsLost,
+	}
+	a.lease.addTo(&stats)
+	return stats
 }
 
 // Close ends the background work, waits for it, and writes the last uses and what was spent

@@ -5,61 +5,90 @@ import (
 	"time"
 )
 
-// follow polls for changes by other processes and invalidates their keys. After polls that
-// failed it invalidates all keys.
+// follow polls for changes by other processes and invalidates their keys. When it has begun,
+// and after a restored backup, it invalidates all keys.
 func (p *parts) follow(feed EventSource, every time.Duration) {
-	var last uint64
-	known, restored := false, false
-	for ok := true; ok; ok = pause(p.stopped, every) {
-		if !known {
-			number, err := p.lastEvent(feed)
-			if err != nil {
-				p.pollFailed(err)
-				continue
-			}
-			// What was cached before this number was read may be out of date.
-			last, known = number, true
-			if restored {
-				p.ring.Reset()
-				restored = false
-			} else {
-				p.ring.InvalidateAll()
-			}
-			continue
-		}
-		for {
-			events, err := p.eventsAfter(feed, last)
-			if err != nil {
-				p.pollFailed(err)
-				break
-			}
-			for _, event := range events {
-				last = max(last, event.Number)
-				if event.KeyID.IsZero() {
-					p.ring.InvalidateAll()
-					continue
-				}
-				p.ring.InvalidateAt(&event.KeyID.id, event.Version)
-				if !event.Successor.IsZero() {
-					p.invalidate(event.Successor)
-				}
-			}
-			if len(events) == 0 && p.wasRestored(feed, last) {
-				// The store was restored from a backup: later changes are undone, and event
-				// numbers repeat.
-				known, restored = false, true
-			}
-			if len(events) < PageMax {
-				break
-			}
+	position := position{}
+	for ok := true; ok; ok = p.untilNextPoll(every) {
+		err := p.catchUp(feed, &position)
+		p.lease.hasRead(err == nil)
+		if err != nil {
+			p.pollFailed(err)
 		}
 	}
 }
 
-// wasRestored reports whether the last event that was read no longer exists.
-func (p *parts) wasRestored(feed EventSource, last uint64) bool {
+// position is how far the events were read.
+type position struct {
+	last            uint64
+	known, restored bool
+}
+
+// catchUp reads the changes since the last one, and renews the lease after they are in
+// force.
+func (p *parts) catchUp(feed EventSource, at *position) error {
+	for at.known {
+		sent := p.lease.reads()
+		events, err := p.eventsAfter(feed, at.last)
+		if err != nil {
+			return err
+		}
+		for _, event := range events {
+			at.last = max(at.last, event.Number)
+			if event.KeyID.IsZero() {
+				p.ring.InvalidateAll()
+				continue
+			}
+			p.ring.InvalidateAt(&event.KeyID.id, event.Version)
+			if !event.Successor.IsZero() {
+				p.invalidate(event.Successor)
+			}
+		}
+		if len(events) == 0 {
+			number, err := p.lastEvent(feed)
+			if err != nil {
+				return err
+			}
+			if number < at.last {
+				// The store was restored from a backup: later changes are undone, and event
+				// numbers repeat.
+				at.known, at.restored = false, true
+				break
+			}
+		}
+		if len(events) < PageMax {
+			p.lease.renew(sent)
+			return nil
+		}
+	}
+	sent := p.lease.reads()
 	number, err := p.lastEvent(feed)
-	return err == nil && number < last
+	if err != nil {
+		return err
+	}
+	// What was cached before this number was read may be out of date.
+	if at.restored {
+		p.ring.Reset()
+	} else {
+		p.ring.InvalidateAll()
+	}
+	*at = position{last: number, known: true}
+	p.lease.renew(sent)
+	return nil
+}
+
+// untilNextPoll waits until the changes are to be read again, and reports whether they are.
+func (p *parts) untilNextPoll(every time.Duration) bool {
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.lease.requested():
+		return true
+	case <-p.stopped.Done():
+		return false
+	}
 }
 
 func (p *parts) lastEvent(feed EventSource) (uint64, error) {
@@ -76,6 +105,6 @@ func (p *parts) eventsAfter(feed EventSource, last uint64) ([]NumberedEvent, err
 
 func (p *parts) pollFailed(err error) {
 	if p.stopped.Err() == nil {
-		p.log.Warn("cannot read changes by other processes; cached records expire by their TTL", "error", err)
+		p.log.Warn("cannot read changes by other processes; cached records are used until the revocation bound", "error", err)
 	}
 }

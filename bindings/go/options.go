@@ -29,13 +29,31 @@ type Options struct {
 	// each second, or as often as last uses if that is more often.
 	FlushInterval time.Duration
 	// PollInterval is how often changes by other processes are fetched, if the store is an
-	// [EventSource]; by default every second. A negative value turns this off.
+	// [EventSource]; by default every second, or four times within the RevocationBound if
+	// that is more often. A negative value turns this off.
 	PollInterval time.Duration
+	// RevocationBound is how long cached records are used if the changes by other processes
+	// cannot be read: 1 s to a day, and at least twice the PollInterval; by default 60 s.
+	// After that, each record is read again, and if the store does not answer, one request
+	// at a time tries it and all others are refused at once.
+	//
+	// No request that is sent later than this after a revocation was committed is allowed
+	// by its key, even if this process is cut off from the store, or was suspended. This
+	// holds if the records and the changes are read from the server that commits, if that
+	// server loses no commit, and if ServeStale is not set. Without an [EventSource] that is
+	// polled there is no such bound, but the TTL.
+	RevocationBound time.Duration
+	// ServeStale is how long cached records are used instead of the RevocationBound, which
+	// is shorter; at most a day. A revoked key may be accepted for as long. By default there
+	// is no such time.
+	ServeStale time.Duration
 	// Clock returns the current time; by default [time.Now].
 	Clock func() time.Time
 	// Logger logs failures in the background; by default nothing is logged. Logs never
 	// contain any part of a key.
 	Logger *slog.Logger
+	// leaseClock is the clock of the RevocationBound in tests, in nanoseconds.
+	leaseClock func() uint64
 }
 
 // Stats are counters of an authenticator.
@@ -60,4 +78,17 @@ type Stats struct {
 	// VersionsLost counts written versions that were forgotten before the TTL was over,
 	// because there were more than 65,536; see [Authenticator.InvalidateAt].
 	VersionsLost uint64
+	// RevocationBound is that of the options; 0 if changes by other processes are not
+	// followed.
+	RevocationBound time.Duration
+	// LeaseAge is how long ago the last read of changes was sent that found no further one:
+	// what was committed before it is in force. Cached records are used while this is at
+	// most the RevocationBound.
+	LeaseAge time.Duration
+	// BoundExceeded reports whether the LeaseAge is beyond the RevocationBound.
+	BoundExceeded bool
+	// Revalidated counts requests beyond the bound whose records were read again,
+	// RefusedBeyondBound those that were refused at once because the store did not answer,
+	// and ServedStale those that cached records could decide.
+	Revalidated, RefusedBeyondBound, ServedStale uint64
 }

@@ -29,10 +29,23 @@ type callKey struct {
 
 // call is a fetch; its result and err are valid after done is closed.
 type call struct {
-	asOf   uint64
+	asOf uint64
+	// begun is a reading of the lease's clock from before it began; 0 without a lease.
+	begun  uint64
 	done   chan struct{}
 	result fetchResult
 	err    error
+}
+
+// wanted is what a caller needs of a fetch.
+type wanted struct {
+	// asOf is the number of invalidations before the caller asked; if again is set, fetches
+	// that began before that are not joined.
+	asOf  uint64
+	again bool
+	// earliest is the earliest reading of the lease's clock that a fetch which is joined may
+	// have begun at.
+	earliest uint64
 }
 
 // fetchResult is what a fetch found, and the number of invalidations before it began.
@@ -53,11 +66,8 @@ func newGroup(parts *parts, most int) *group {
 }
 
 // fetch returns what the store has, from a fetch in progress or from a new one.
-//
-// asOf is the number of invalidations before the caller asked; if again is set, fetches that
-// began before that are not joined.
-func (g *group) fetch(ctx context.Context, lookup Lookup, asOf uint64, again bool) (fetchResult, error) {
-	own, err := g.joinOrStart(ctx, lookup, asOf, again)
+func (g *group) fetch(ctx context.Context, lookup Lookup, wanted wanted) (fetchResult, error) {
+	own, err := g.joinOrStart(ctx, lookup, wanted)
 	if err != nil {
 		return fetchResult{}, err
 	}
@@ -69,13 +79,18 @@ func (g *group) fetch(ctx context.Context, lookup Lookup, asOf uint64, again boo
 	}
 }
 
-func (g *group) joinOrStart(ctx context.Context, lookup Lookup, asOf uint64, again bool) (*call, error) {
+func (g *group) joinOrStart(ctx context.Context, lookup Lookup, wanted wanted) (*call, error) {
+	var begun uint64
+	if g.parts.lease != nil {
+		begun = g.parts.lease.now()
+	}
 	what := callKey{id: lookup.KeyID}
 	if len(lookup.Digests) > 0 {
 		what.digest = lookup.Digests[0]
 	}
 	joined := func() *call {
-		if other := g.calls[what]; other != nil && (!again || other.asOf >= asOf) {
+		other := g.calls[what]
+		if other != nil && (!wanted.again || other.asOf >= wanted.asOf) && other.begun >= wanted.earliest {
 			g.shared++
 			return other
 		}
@@ -98,7 +113,7 @@ func (g *group) joinOrStart(ctx context.Context, lookup Lookup, asOf uint64, aga
 		<-g.permits
 		return other, nil
 	}
-	own := &call{asOf: asOf, done: make(chan struct{})}
+	own := &call{asOf: wanted.asOf, begun: begun, done: make(chan struct{})}
 	g.calls[what] = own
 	// The fetch keeps the values of the request, such as a trace, but does not end with it.
 	go g.run(context.WithoutCancel(ctx), what, lookup, own)

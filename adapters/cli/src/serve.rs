@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier};
 use keystile_serve::{Service, Settings, shutdown_signal};
-use keystile_store::{Authenticator, AuthenticatorBuilder, missing_peppers};
+use keystile_store::{AfterBound, Authenticator, AuthenticatorBuilder, missing_peppers};
 use tokio::net::TcpListener;
 
 use crate::any_store::AnyStore;
@@ -68,9 +68,17 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "N/TIME", value_parser = duration::limit_or_off, allow_hyphen_values = true, default_value = "60/1m")]
     invalid_keys: LimitOrOff,
     /// How long a record is cached. Changes made by other processes are normally picked up
-    /// within a second; this is the limit if they cannot be read.
+    /// within a second; see --revocation-bound if they cannot be read.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "5m")]
     cache_ttl: Millis,
+    /// How long cached records are used if the changes made by other processes cannot be read.
+    /// After that, each record is read again, and requests get 503 while the store is away.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "60s")]
+    revocation_bound: Millis,
+    /// While changes cannot be read, go on with cached records for this long, instead of
+    /// --revocation-bound: a revoked key may be accepted for as long.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    serve_stale: Option<Millis>,
     /// The maximum number of open connections; further ones wait.
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true, default_value = "1024")]
     connections: u64,
@@ -99,6 +107,9 @@ enum Policy {
 
 /// The highest value of --connections.
 const CONNECTIONS_MAX: u64 = 1_000_000;
+/// The limits of --revocation-bound.
+const BOUND_MIN: Millis = Millis::from_secs(1);
+const BOUND_MAX: Millis = Millis::from_hours(24);
 
 /// Carries out `keystile serve`.
 pub(crate) async fn run(
@@ -107,6 +118,7 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
+    let after_bound = after_bound(arguments)?;
     // From here on, a signal no longer ends the process by itself.
     let stop = shutdown_signal().map_err(|_| Failure::expected("cannot listen for signals"))?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|_| {
@@ -126,6 +138,8 @@ pub(crate) async fn run(
         .with_peppers(config.peppers.clone());
     let builder = Authenticator::builder(Arc::clone(&store), verifier)
         .ttl(arguments.cache_ttl)
+        .revocation_bound(time(arguments.revocation_bound))
+        .after_bound(after_bound)
         .status_policy(settings.status_policy);
     let authenticator = woken(builder, &store).build()?;
     tracing::info!(%address, "serving");
@@ -138,7 +152,6 @@ pub(crate) async fn run(
 }
 
 fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
-    let time = |time: Millis| Duration::from_millis(time.get().max(1));
     let mut settings = Settings::new()?;
     settings.status_policy = match arguments.status_policy {
         Policy::Rfc9110 => StatusPolicy::Rfc9110,
@@ -158,6 +171,27 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     settings.limits.header_read = time(arguments.header_timeout);
     settings.limits.grace = time(arguments.grace);
     Ok(settings)
+}
+
+/// What follows the revocation bound, before anything is opened.
+fn after_bound(arguments: &ServeArguments) -> Result<AfterBound, Failure> {
+    let bound = arguments.revocation_bound;
+    if !(BOUND_MIN..=BOUND_MAX).contains(&bound) {
+        return Err(Failure::expected("--revocation-bound: must be 1s to 1d"));
+    }
+    match arguments.serve_stale {
+        None => Ok(AfterBound::Revalidate),
+        Some(limit) if limit > bound && limit <= BOUND_MAX => {
+            Ok(AfterBound::ServeStale(time(limit)))
+        }
+        Some(_) => Err(Failure::expected(
+            "--serve-stale: must be longer than --revocation-bound, and at most 1d",
+        )),
+    }
+}
+
+fn time(time: Millis) -> Duration {
+    Duration::from_millis(time.get().max(1))
 }
 
 /// Fails if a pepper is missing, unless that is allowed.

@@ -115,12 +115,28 @@ impl Collector for AuthenticatorMetrics {
                 "Last uses dropped because the queue was full",
                 stats.uses_dropped,
             ),
+            (
+                "revalidated",
+                "Requests beyond the revocation bound whose records were read again",
+                stats.revalidated,
+            ),
+            (
+                "refused_beyond_bound",
+                "Requests beyond the revocation bound that were denied at once",
+                stats.refused_beyond_bound,
+            ),
+            (
+                "served_stale",
+                "Requests beyond the revocation bound that cached records could decide",
+                stats.served_stale,
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(to.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         let gauges = [
             ("cache_entries", "Records cached", count(keyring.entries)),
             (
@@ -131,7 +147,17 @@ impl Collector for AuthenticatorMetrics {
             (
                 "stale_seconds",
                 "How long changes by other processes could not be read",
-                i64::try_from(stats.stale_for.as_secs()).unwrap_or(i64::MAX),
+                seconds(stats.stale_for),
+            ),
+            (
+                "revocation_bound_seconds",
+                "How long cached records are used after the changes were read",
+                seconds(stats.revocation_bound),
+            ),
+            (
+                "lease_age_seconds",
+                "How long ago the read of changes was sent that found no further one",
+                seconds(stats.lease_age),
             ),
         ];
         for (name, help, value) in gauges {

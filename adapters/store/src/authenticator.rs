@@ -3,8 +3,10 @@
 mod builder;
 mod check;
 mod claims;
+mod clock;
 mod damage_log;
 mod flush;
+mod lease;
 mod maintenance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod open;
@@ -21,12 +23,14 @@ use keystile::{
     Cause, Check, Decision, Denial, Error, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::claims::Claims;
 use self::damage_log::DamageLog;
 use self::flush::{Flush, PendingUses};
+use self::lease::Lease;
 use self::maintenance::InFlight;
 use self::singleflight::Group;
 use self::watch::Position;
@@ -34,18 +38,24 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 pub use self::builder::AuthenticatorBuilder;
+pub use self::lease::AfterBound;
 
 /// A [`Keyring`] over a store: it fetches what is not cached, picks up changes that other
 /// processes make, and batches last uses.
 ///
 /// - Requests that wait for the same key share one fetch.
-/// - While the store is down, cached records are used until their TTL is over; all other
+/// - While the store is down, cached records are used until the
+///   [revocation bound](AuthenticatorBuilder::revocation_bound), 60 s by default; all other
 ///   requests are denied as [`Cause::StoreUnavailable`].
 /// - If the row of a key is damaged, its requests are denied as [`Cause::RecordDamaged`].
 /// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
 ///   return. A change that another process writes is in force within about a second, by
-///   the store's events, and at the latest when the record's TTL is over. In SQLite and
-///   PostgreSQL this holds for any program: its changes leave events too.
+///   the store's events. No request that is sent later than the revocation bound after it
+///   is decided without it, even if this process is cut off from the store or the machine
+///   slept. In SQLite and PostgreSQL this holds for any program: its changes leave events
+///   too.
+/// - The bound is judged by [`check`](Self::check) and [`try_check`](Self::try_check), and
+///   not by what [`keyring`](Self::keyring) returns.
 /// - A record that is older than a change that this process has made, or has read of, is not
 ///   used: not even if a replica that lags still has it.
 /// - If the uses of a key are counted, the store decides about each request, so that the
@@ -208,6 +218,21 @@ pub struct AuthenticatorStats {
     pub uses_dropped: u64,
     /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
+    /// The [revocation bound](AuthenticatorBuilder::revocation_bound).
+    pub revocation_bound: Duration,
+    /// How long ago the last read of changes was sent that found no further one: what was
+    /// committed before it is in force. Cached records are used while this is at most the
+    /// bound.
+    pub lease_age: Duration,
+    /// Whether the age is beyond the bound.
+    pub bound_exceeded: bool,
+    /// Requests beyond the bound whose records were read again.
+    pub revalidated: u64,
+    /// Requests beyond the bound that were denied at once, because the store did not answer.
+    pub refused_beyond_bound: u64,
+    /// Requests beyond the bound that cached records could decide: see
+    /// [`AfterBound::ServeStale`].
+    pub served_stale: u64,
 }
 
 /// What ends with the last handle.
@@ -227,6 +252,9 @@ struct Shared<S> {
     in_flight: InFlight,
     damage_log: DamageLog,
     position: Position,
+    lease: Lease,
+    /// Asks for a read of changes before it is due.
+    read_changes: Notify,
     store_timeout: Duration,
     clock: fn() -> Result<UnixMillis, Error>,
     stopped: AtomicBool,
@@ -284,6 +312,10 @@ impl<S: Store + 'static> Authenticator<S> {
         if shared.stopped.load(Ordering::Acquire) {
             return Ok(Answer::unavailable(None));
         }
+        // Before the cache is read.
+        if !shared.lease.holds() {
+            return Err(Pending(()));
+        }
         match shared.keyring.check(credential, request, now) {
             Check::Decided(decision, record) => {
                 Ok(shared.answer(decision, record, credential, now))
@@ -314,12 +346,19 @@ impl<S: Store + 'static> Authenticator<S> {
     #[must_use]
     pub fn stats(&self) -> AuthenticatorStats {
         let shared = &*self.inner.shared;
+        let lease = shared.lease.stats();
         AuthenticatorStats {
             keyring: shared.keyring.stats(),
             fetches: shared.fetches.begun(),
             uses_waiting: shared.uses.waiting(),
             uses_dropped: shared.uses.dropped(),
             stale_for: shared.position.stale_for(),
+            revocation_bound: lease.bound,
+            lease_age: lease.age,
+            bound_exceeded: lease.is_exceeded,
+            revalidated: lease.revalidated,
+            refused_beyond_bound: lease.refused,
+            served_stale: lease.served_stale,
         }
     }
 

@@ -63,6 +63,9 @@ pub enum StoreError {
     /// A record would be written without an event of it: no other process would be notified.
     #[error("each record must be written with an event that has its id and its version")]
     WithoutEvent,
+    /// A setting of an authenticator is out of its range; the text states what was expected.
+    #[error("{0}")]
+    Setting(&'static str),
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),

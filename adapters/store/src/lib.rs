@@ -102,7 +102,9 @@ mod stored_usage;
 mod verbs;
 
 #[cfg(feature = "authenticator")]
-pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending};
+pub use authenticator::{
+    AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
+};
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};

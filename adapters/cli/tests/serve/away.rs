@@ -1,4 +1,5 @@
-//! An unavailable store: cached keys are decided, and no other key is allowed.
+//! An unavailable store: cached keys are decided until the revocation bound, and no other key
+//! is allowed.
 
 #[cfg(feature = "postgres")]
 #[test]
@@ -69,4 +70,49 @@ fn without_its_store_it_allows_no_key_that_it_does_not_know() {
     }
     assert_eq!(ready(), 200);
     assert_eq!(serving.stop("-TERM").0.code(), Some(0));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn after_the_revocation_bound_it_allows_no_key_unless_it_serves_stale_records() {
+    use core::time::Duration;
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use crate::serving::Serving;
+
+    let Some(mut server) = crate::server::Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.url("postgres");
+    let options = ["--store", &url, "--revocation-bound", "1s"];
+    let bounded = Serving::start(folder.path(), &options);
+    let stale = [&options[..], &["--serve-stale", "1h"]].concat();
+    let stale = Serving::start_silent(folder.path(), &stale);
+    let admin = bounded.first.clone().unwrap();
+    let asked = json!({ "client_name": "Acme" });
+    let (_, issued) = bounded.call(&admin, "POST /v1/keys", Some(&asked));
+    let key = issued["key"].as_str().unwrap();
+    // The event of its issue arrives through the store as well, and invalidates it once more.
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(bounded.decision(key), "allowed");
+    assert_eq!(stale.decision(key), "allowed");
+
+    server.kill();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while bounded.decision(key) == "allowed" {
+        assert!(Instant::now() < deadline, "the bound is never over");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(bounded.decision(key), "store_unavailable");
+    assert_eq!(stale.decision(key), "allowed");
+
+    server.run();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while bounded.decision(key) != "allowed" {
+        assert!(Instant::now() < deadline, "it came back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

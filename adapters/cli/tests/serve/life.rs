@@ -190,6 +190,10 @@ fn bad_arguments_are_said_in_a_line_and_leave_no_file() {
         &["--connections", "0"],
         &["--invalid-keys", "60"],
         &["--request-timeout", "soon"],
+        &["--revocation-bound", "999ms"],
+        &["--revocation-bound", "2d"],
+        &["--serve-stale", "60s"],
+        &["--serve-stale", "2d"],
     ] {
         let ran = program(folder.path(), &[&["serve"], arguments].concat());
         let ran = { ran }.output().unwrap();

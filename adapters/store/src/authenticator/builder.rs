@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::claims::Claims;
+use super::clock::Clock;
 use super::damage_log::DamageLog;
 use super::flush::PendingUses;
+use super::lease::{AfterBound, Lease};
 use super::maintenance::InFlight;
 use super::singleflight::Group;
 use super::watch::Position;
@@ -23,6 +25,11 @@ use crate::store::Store;
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// Time before a task that panicked is run again.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// How often changes are read, unless the revocation bound is short.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The limits of the revocation bound; a record is cached for at most a day.
+const BOUND_MIN: Duration = Duration::from_secs(1);
+const BOUND_MAX: Duration = Duration::from_secs(86_400);
 /// Claims on counted uses at once, each of another lineage.
 const CLAIMS: usize = 16;
 /// The limit on fetches at once.
@@ -61,7 +68,10 @@ pub struct AuthenticatorBuilder<S> {
     capacity: usize,
     store_timeout: Duration,
     fetches: usize,
-    poll_interval: Duration,
+    poll_interval: Option<Duration>,
+    revocation_bound: Duration,
+    after_bound: AfterBound,
+    lease_clock: Clock,
     flush_interval: Duration,
     change_signal: Option<Arc<Notify>>,
     clock: fn() -> Result<UnixMillis, Error>,
@@ -77,7 +87,10 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             capacity,
             store_timeout: Duration::from_secs(5),
             fetches: 64,
-            poll_interval: Duration::from_secs(1),
+            poll_interval: None,
+            revocation_bound: Duration::from_secs(60),
+            after_bound: AfterBound::default(),
+            lease_clock: Clock::default(),
             flush_interval: Duration::from_secs(5),
             change_signal: None,
             clock: UnixMillis::now,
@@ -125,9 +138,38 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
-    /// How often the changes that other processes made are read.
+    /// How often the changes that other processes made are read. The default is each second,
+    /// or four times within the [`revocation_bound`](Self::revocation_bound) if that is more
+    /// often.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval.max(TIME_MIN);
+        self.poll_interval = Some(interval.max(TIME_MIN));
+        self
+    }
+
+    /// How long cached records are used if the changes of other processes cannot be read: 1 s
+    /// to a day, and at least twice the [`poll_interval`](Self::poll_interval), so that the
+    /// read has as long again for its way to the store and back. The default is 60 s.
+    ///
+    /// No request that is sent later than this after a revocation was committed is allowed
+    /// by its key, even if this process is cut off from the store, or was suspended. This
+    /// holds if the records and the changes are read from the server that commits, if that
+    /// server loses no commit, and if [`after_bound`](Self::after_bound) is not set.
+    pub fn revocation_bound(mut self, bound: Duration) -> Self {
+        self.revocation_bound = bound;
+        self
+    }
+
+    /// What is done after the [`revocation_bound`](Self::revocation_bound) as long as the
+    /// changes cannot be read; by default [`AfterBound::Revalidate`].
+    pub fn after_bound(mut self, policy: AfterBound) -> Self {
+        self.after_bound = policy;
+        self
+    }
+
+    /// The clock that the revocation bound is measured by, for tests.
+    #[doc(hidden)]
+    pub fn lease_clock(mut self, read: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.lease_clock = Clock::Scripted(Arc::new(read));
         self
     }
 
@@ -160,9 +202,11 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     /// runtime needs its timer.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] as [`KeyringBuilder::build`], and
+    /// [`StoreError::Refused`] as [`KeyringBuilder::build`], [`StoreError::Setting`] if the
+    /// revocation bound or what follows it is out of its range, and
     /// [`StoreError::Unavailable`] outside of a runtime.
     pub fn build(self) -> Result<Authenticator<S>, StoreError> {
+        let poll_interval = self.checked_poll_interval()?;
         let handle = Handle::try_current().map_err(StoreError::unavailable)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
@@ -181,6 +225,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             in_flight: InFlight::default(),
             damage_log: DamageLog::default(),
             position: Position::default(),
+            lease: Lease::new(self.lease_clock, self.revocation_bound, self.after_bound),
+            read_changes: Notify::new(),
             store: self.store,
             verifier: self.verifier,
             store_timeout: self.store_timeout,
@@ -191,7 +237,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             handle: handle.clone(),
         });
         let (watching, signal) = (Arc::clone(&shared), self.change_signal);
-        let watch = move || Arc::clone(&watching).watch_changes(self.poll_interval, signal.clone());
+        let watch = move || Arc::clone(&watching).watch_changes(poll_interval, signal.clone());
         tasks.spawn_on(supervise(watch), &handle);
         let flushing = Arc::clone(&shared);
         let flush = move || Arc::clone(&flushing).flush_every(self.flush_interval);
@@ -202,6 +248,26 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 _ends_tasks: ended.drop_guard(),
             }),
         })
+    }
+}
+
+impl<S> AuthenticatorBuilder<S> {
+    /// How often changes are read, if that suits the revocation bound.
+    fn checked_poll_interval(&self) -> Result<Duration, StoreError> {
+        let bound = self.revocation_bound;
+        let expected = if !(BOUND_MIN..=BOUND_MAX).contains(&bound) {
+            "the revocation bound must be 1 s to a day"
+        } else if (self.poll_interval).is_some_and(|interval| interval.saturating_mul(2) > bound) {
+            "the revocation bound must be at least twice the poll interval"
+        } else if let AfterBound::ServeStale(limit) = self.after_bound
+            && !(limit > bound && limit <= BOUND_MAX)
+        {
+            "stale records must be served for longer than the revocation bound, and at most a day"
+        } else {
+            let quarter = bound.checked_div(4).unwrap_or(bound);
+            return Ok(self.poll_interval.unwrap_or(POLL_INTERVAL.min(quarter)));
+        };
+        Err(StoreError::Setting(expected))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A check that memory cannot answer, in rounds: fetch, admit, and again if an invalidation
-//! overtook the fetch.
+//! A check that memory cannot answer, or no longer may, in rounds: fetch, admit, and again if
+//! an invalidation overtook the fetch.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use keystile::{
 };
 use tokio::time::{Instant, timeout};
 
+use super::singleflight::Wanted;
 use super::{Answer, Shared};
 use crate::check::check;
 use crate::error::{StoreError, UnavailableKind};
@@ -20,6 +21,10 @@ const ROUNDS_MAX: u32 = 8;
 /// Time between the later rounds: a replica may lag behind what was cached.
 const ROUND_PAUSE: Duration = Duration::from_millis(5);
 
+#[derive(Debug, thiserror::Error)]
+#[error("changes were not read within the revocation bound, and the store does not answer")]
+struct BoundExceeded;
+
 impl<S: Store + 'static> Shared<S> {
     pub(super) async fn check(
         self: &Arc<Self>,
@@ -27,7 +32,51 @@ impl<S: Store + 'static> Shared<S> {
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
-        let mut check = self.keyring.check(credential, request, now);
+        // Before the cache is read.
+        if !self.lease.holds() {
+            return self.revalidate(credential, request, now).await;
+        }
+        let check = self.keyring.check(credential, request, now);
+        self.settle(check, 0, credential, request, now).await
+    }
+
+    /// Decides by a record that is read for this request, because what is cached may be too
+    /// old.
+    async fn revalidate(
+        self: &Arc<Self>,
+        credential: &[u8],
+        request: &Request<'_>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        let earliest = self.lease.earliest_fetch(self.lease.now());
+        let as_of = self.keyring.stats().invalidations;
+        let ticket = match self.keyring.ticket(credential, request, as_of) {
+            Ok(ticket) => ticket,
+            Err(denial) => return Ok(Answer::denied(denial)),
+        };
+        self.read_changes.notify_one();
+        let turn = self.lease.turn(self.position.is_stale());
+        let turn = turn
+            .ok_or_else(|| StoreError::unavailable_because(UnavailableKind::Late, BoundExceeded))?;
+        let check = Check::NeedsRecord(ticket);
+        let answer = self.settle(check, earliest, credential, request, now).await;
+        let answered = (answer.as_ref())
+            .err()
+            .is_none_or(|error| error.unavailable_kind().is_none());
+        turn.ends(answered);
+        answer
+    }
+
+    /// Fetches and admits until there is a decision, from fetches that began at the reading
+    /// `earliest` of the lease's clock, or later.
+    async fn settle<'a>(
+        self: &Arc<Self>,
+        mut check: Check<'a, Arc<KeyRecord>>,
+        earliest: u64,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
         let mut begun = None;
         let mut rounds = 0..ROUNDS_MAX;
         loop {
@@ -42,10 +91,13 @@ impl<S: Store + 'static> Shared<S> {
             if round > 1 {
                 tokio::time::sleep(ROUND_PAUSE).await;
             }
-            let fetched = self
-                .fetches
-                .fetch(ticket.lookup(), ticket.as_of(), round > 0)
-                .await?;
+            let wanted = Wanted {
+                as_of: ticket.as_of(),
+                fresh_only: round > 0,
+                now: self.lease.now(),
+                earliest,
+            };
+            let fetched = self.fetches.fetch(ticket.lookup(), wanted).await?;
             let record = fetched.record.as_ref();
             if let Some(record) = record
                 && record.remaining_uses.is_some()

@@ -25,6 +25,19 @@ pub(super) struct FetchResult {
     pub(super) usage: StoredUsage,
 }
 
+/// What a caller needs of a fetch.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// The count of invalidations from before the caller asked.
+    pub(super) as_of: u64,
+    /// Leaves out fetches that began before that.
+    pub(super) fresh_only: bool,
+    /// A reading of the lease's clock from before this call.
+    pub(super) now: u64,
+    /// The earliest reading that a fetch which is joined may have begun at.
+    pub(super) earliest: u64,
+}
+
 type FetchOutcome = Result<FetchResult, Arc<StoreError>>;
 
 /// The fetches that are under way.
@@ -55,6 +68,8 @@ struct Calls(Mutex<HashMap<Key, Call>>);
 #[derive(Clone)]
 struct Call {
     as_of: u64,
+    /// A reading of the lease's clock from before it began.
+    begun: u64,
     result: watch::Receiver<Option<FetchOutcome>>,
 }
 
@@ -100,17 +115,9 @@ impl<S: Store + 'static> Group<S> {
     }
 
     /// What the store has, by a fetch that is under way or by a new one.
-    ///
-    /// `as_of` is the count of invalidations from before the caller asked. `fresh_only` leaves
-    /// out fetches that began before that.
-    pub(super) async fn fetch(
-        &self,
-        lookup: &Lookup,
-        as_of: u64,
-        fresh_only: bool,
-    ) -> FetchOutcome {
+    pub(super) async fn fetch(&self, lookup: &Lookup, wanted: Wanted) -> FetchOutcome {
         let wait = async {
-            let mut result = self.join_or_begin(lookup, as_of, fresh_only).await?;
+            let mut result = self.join_or_begin(lookup, wanted).await?;
             match result.wait_for(Option::is_some).await {
                 Ok(result) => result.clone().unwrap_or_else(|| Err(given_up())),
                 Err(_) => Err(given_up()),
@@ -124,13 +131,13 @@ impl<S: Store + 'static> Group<S> {
     async fn join_or_begin(
         &self,
         lookup: &Lookup,
-        as_of: u64,
-        fresh_only: bool,
+        wanted: Wanted,
     ) -> Result<watch::Receiver<Option<FetchOutcome>>, Arc<StoreError>> {
         let key = Key::of(lookup).ok_or_else(given_up)?;
         let joined = |calls: &HashMap<_, Call>| {
             let call = calls.get(&key)?;
-            (!fresh_only || call.as_of >= as_of).then(|| call.result.clone())
+            let is_fresh = !wanted.fresh_only || call.as_of >= wanted.as_of;
+            (is_fresh && call.begun >= wanted.earliest).then(|| call.result.clone())
         };
         if let Some(result) = joined(&self.calls.lock()) {
             return Ok(result);
@@ -141,8 +148,10 @@ impl<S: Store + 'static> Group<S> {
             return Ok(result);
         }
         let (sender, result) = watch::channel(None);
+        let as_of = wanted.as_of;
         let call = Call {
             as_of,
+            begun: wanted.now,
             result: result.clone(),
         };
         calls.insert(key, call);

@@ -33,6 +33,11 @@ impl Position {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Whether the last attempt to read has failed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.read().stale_since.is_some()
+    }
+
     fn read(&self) -> Read {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,14 +64,21 @@ impl<S: Store + 'static> Shared<S> {
                 result = self.catch_up(&mut read) => result,
                 () = self.ended.cancelled() => return,
             };
+            self.lease.has_read();
             read.stale_since = match result {
                 Ok(()) => None,
                 Err(_) => read.stale_since.or_else(|| Some(Instant::now())),
             };
             self.position.set(read);
+            // While reads fail, requests do not make them more frequent.
+            let requested = async || match read.stale_since {
+                None => self.read_changes.notified().await,
+                Some(_) => core::future::pending().await,
+            };
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = signalled() => {}
+                () = requested() => {}
                 () = self.ended.cancelled() => return,
             }
         }
@@ -77,6 +89,7 @@ impl<S: Store + 'static> Shared<S> {
             return self.start_at_the_end(read).await;
         };
         for _ in 0..PAGES_MAX {
+            let sent = self.lease.reads();
             let page = self.store.events(None, last, PAGE_MAX);
             let page = match self.in_time(page).await {
                 Ok(page) => page,
@@ -85,7 +98,9 @@ impl<S: Store + 'static> Shared<S> {
                 Err(error) => return Err(error),
             };
             let Some(number) = page.last() else {
-                return self.check_for_restore(read).await;
+                self.check_for_restore(read).await?;
+                self.lease.renew(sent);
+                return Ok(());
             };
             last = number;
             for (_, event) in &page.events {
@@ -97,6 +112,7 @@ impl<S: Store + 'static> Shared<S> {
             }
             read.last = Some(last);
             if page.rows() < PAGE_MAX {
+                self.lease.renew(sent);
                 return Ok(());
             }
         }
@@ -117,11 +133,13 @@ impl<S: Store + 'static> Shared<S> {
     /// Begins after the last event. What happened before is not known: everything is
     /// invalidated.
     async fn start_at_the_end(&self, read: &mut Read) -> Result<(), StoreError> {
+        let sent = self.lease.reads();
         let last = self.in_time(self.store.last_event()).await?;
         if read.last != Some(last) {
             self.keyring.invalidate_all();
         }
         read.last = Some(last);
+        self.lease.renew(sent);
         Ok(())
     }
 

@@ -111,6 +111,7 @@ async fn who_is_woken_reads_at_once() {
     let wake = Arc::new(Notify::new());
     let authenticator = over(&store)
         .poll_interval(Duration::from_hours(1))
+        .revocation_bound(Duration::from_hours(2))
         .change_signal(Arc::clone(&wake))
         .build()
         .unwrap();

@@ -15,6 +15,7 @@ mod changes;
 mod claims;
 mod damaged;
 mod fetches;
+mod lease;
 mod lifecycle;
 mod limits;
 mod scripted;

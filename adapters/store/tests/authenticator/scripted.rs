@@ -22,6 +22,10 @@ pub(crate) enum Trouble {
     /// Events cannot be read, for a damaged one.
     Damaged,
     CommitFails,
+    /// Events cannot be read.
+    EventsFail,
+    /// The number of the last event cannot be read.
+    LastEventFails,
     /// Finds answer the version before.
     Lags,
 }
@@ -37,7 +41,8 @@ pub(crate) struct Calls {
     pub(crate) last_event: u32,
 }
 
-/// The store in memory, with a gate: finds and commits wait at it before they return.
+/// The store in memory, with a gate: finds and commits, or only reads of events, wait at it
+/// before they return.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     pub(crate) store: MemoryStore,
@@ -46,6 +51,7 @@ pub(crate) struct Scripted {
     gate: watch::Sender<bool>,
     waiting: watch::Sender<usize>,
     holds_finds: AtomicBool,
+    holds_events: AtomicBool,
 }
 
 impl Scripted {
@@ -57,6 +63,7 @@ impl Scripted {
             gate: watch::Sender::new(true),
             waiting: watch::Sender::new(0),
             holds_finds: AtomicBool::new(true),
+            holds_events: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +74,19 @@ impl Scripted {
     /// Closes the gate only for commits.
     pub(crate) fn hold_commits(&self) {
         self.holds_finds.store(false, Ordering::SeqCst);
+        self.gate.send_replace(false);
+    }
+
+    /// Closes the gate only for reads of events.
+    pub(crate) fn hold_events(&self) {
+        self.holds_finds.store(false, Ordering::SeqCst);
+        self.holds_events.store(true, Ordering::SeqCst);
+        self.gate.send_replace(false);
+    }
+
+    /// Closes the gate for finds too.
+    pub(crate) fn hold_finds(&self) {
+        self.holds_finds.store(true, Ordering::SeqCst);
         self.gate.send_replace(false);
     }
 
@@ -194,10 +214,19 @@ impl Store for Scripted {
     ) -> Result<ListedEvents, StoreError> {
         self.call(|calls| calls.events += 1);
         self.sound()?;
+        if *self.trouble.lock().unwrap() == Trouble::EventsFail {
+            return Err(StoreError::unavailable(std::io::Error::other("no right")));
+        }
         let page = self.store.events(key_id, after, limit).await?;
+        if self.holds_events.load(Ordering::SeqCst) {
+            self.pass().await;
+        }
         if *self.trouble.lock().unwrap() == Trouble::Damaged && page.rows() > 0 {
-            let damage = CorruptRow::new(1, "kind", "the name of an event kind");
-            return Err(StoreError::Corrupt(damage));
+            return Err(StoreError::Corrupt(CorruptRow::new(
+                1,
+                "kind",
+                "the name of an event kind",
+            )));
         }
         Ok(page)
     }
@@ -205,6 +234,9 @@ impl Store for Scripted {
     async fn last_event(&self) -> Result<u64, StoreError> {
         self.call(|calls| calls.last_event += 1);
         self.sound()?;
+        if *self.trouble.lock().unwrap() == Trouble::LastEventFails {
+            return Err(StoreError::unavailable(std::io::Error::other("late")));
+        }
         self.store.last_event().await
     }
 }

@@ -5,6 +5,7 @@
 
 #include <keystile.h>
 #include <string.h>
+#include <time.h>
 
 #if KEYSTILE_ABI_VERSION != 1
 #error "keystile.h has another ABI than this Go module; use both from the same release"
@@ -33,16 +34,42 @@ static inline void ks_request(keystile_request *request, const keystile_requirem
     }
 }
 
+/* No status of the library: the cache must not be used. */
+#define KS_LEASE_ENDED ((keystile_status)-1)
+
+/* Nanoseconds on a clock that runs on while the machine sleeps; 0 if it cannot be read. On
+ * Linux CLOCK_MONOTONIC stops in suspend, elsewhere it runs on. */
+static inline uint64_t ks_boot_nanos(void) {
+    struct timespec time;
+#ifdef CLOCK_BOOTTIME
+    const clockid_t clock = CLOCK_BOOTTIME;
+#else
+    const clockid_t clock = CLOCK_MONOTONIC;
+#endif
+    if (clock_gettime(clock, &time) != 0) {
+        return 0;
+    }
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 /* keystile_key_lookup returns what to fetch; only the as_of of the ticket is kept. */
 static inline keystile_status ks_check(const keystile_keyring *keyring, const char *key,
                                        size_t key_len, const keystile_requirement *requirement,
                                        const char *method, size_t method_len, const char *path,
                                        size_t path_len, const char *environment,
                                        size_t environment_len, uint32_t family,
-                                       const uint8_t *address, uint64_t now,
-                                       keystile_decision *decision, uint64_t *as_of) {
+                                       const uint8_t *address, uint64_t now, uint64_t begun,
+                                       uint64_t span, keystile_decision *decision,
+                                       uint64_t *as_of) {
     keystile_request request;
     keystile_ticket ticket;
+    if (span != 0) {
+        /* Before the cache is read. A clock that has gone back proves nothing. */
+        uint64_t clock = ks_boot_nanos();
+        if (clock < begun || clock - begun > span) {
+            return KS_LEASE_ENDED;
+        }
+    }
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address);
     keystile_status status =

@@ -2,6 +2,8 @@ package capi
 
 /*
 #include "hot.h"
+#cgo noescape ks_boot_nanos
+#cgo nocallback ks_boot_nanos
 #cgo noescape ks_check
 #cgo nocallback ks_check
 #cgo noescape ks_admit
@@ -147,9 +149,19 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 	return keyring, OK
 }
 
+// LeaseEnded is no status of the library: the window has ended.
+const LeaseEnded Status = C.KS_LEASE_ENDED
+
+// Window is when the cache may be used: for a span from a reading of the clock; in
+// nanoseconds. A span of 0 is no limit.
+type Window struct{ Begun, Span uint64 }
+
+// BootNanos reads the clock of windows, which runs on while the machine sleeps.
+func BootNanos() uint64 { return uint64(C.ks_boot_nanos()) }
+
 // Check decides by a cached record, or returns NeedsRecord and as of which invalidation the
-// record must be fetched.
-func (k *Keyring) Check(key string, request *Request, now uint64, decision *Decision) (asOf uint64, status Status) {
+// record must be fetched. It returns LeaseEnded outside of the window.
+func (k *Keyring) Check(key string, request *Request, now uint64, window Window, decision *Decision) (asOf uint64, status Status) {
 	var family C.uint32_t
 	var bytes [16]byte
 	if request.Address.IsValid() {
@@ -163,7 +175,7 @@ func (k *Keyring) Check(key string, request *Request, now uint64, decision *Deci
 	environment, environmentLen := borrow(request.Environment)
 	status = Status(C.ks_check(k.p, data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
-		family, (*C.uint8_t)(&bytes[0]), C.uint64_t(now),
+		family, (*C.uint8_t)(&bytes[0]), C.uint64_t(now), C.uint64_t(window.Begun), C.uint64_t(window.Span),
 		(*C.keystile_decision)(unsafe.Pointer(decision)), &before))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(request.Requirement)
