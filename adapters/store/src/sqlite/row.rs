@@ -108,7 +108,7 @@ pub(super) fn upkeep_columns(upkeep: &Upkeep) -> Result<Columns, StoreError> {
 }
 
 /// The columns of a status other than active.
-fn status(name: &str, revoked: Option<(UnixMillis, &Box<str>)>) -> [(&'static str, Value); 4] {
+fn status(name: &str, revoked: Option<(UnixMillis, &str)>) -> [(&'static str, Value); 4] {
     [
         (":status", text(Some(name))),
         (":is_active", number(Some(false))),
