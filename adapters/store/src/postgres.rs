@@ -49,7 +49,7 @@ use crate::store::{SpendRequest, Store};
 ///
 /// let store = PostgresStore::open("postgres://keystile:secret@localhost/keys")?;
 /// store.migrate().await?;
-/// assert!(store.list(&Filter::default(), Page::first(10)).await?.is_empty());
+/// assert!(store.list(&Filter::default(), Page::first(10)).await?.records.is_empty());
 /// assert!(PostgresStore::open("mysql://localhost/keys").is_err());
 ///
 /// let changed = store.subscribe(); // another process revokes a key …
