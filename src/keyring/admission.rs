@@ -185,6 +185,9 @@ impl<T: Clone> Keyring<T> {
             // A drain may have come by while the count was in neither entry.
             self.slots.mark(slot);
         }
+        if let Some(share) = known.and_then(Entry::share) {
+            share.meter.uses().release();
+        }
         let entry = entries.get(&id);
         drop(locks);
         let check = entry

@@ -72,6 +72,7 @@ fn a5_a_raise_of_one_key_of_a_pair_is_in_force_and_gives_the_other_nothing() {
     let texts: Vec<_> = pair.iter().map(|(text, _)| text.clone()).collect();
     assert_eq!(exhaust(&backed, &texts, 0), 24);
     set_limit(&backed, &mut pair[1].1, per(60, Millis::from_hours(1)));
+    assert_eq!(backed.refuses(&texts[1], at(0)), Some(Cause::RateLimit));
     for now in [0, SECOND, HOUR] {
         assert_eq!(backed.refuses(&texts[0], at(now)), Some(Cause::RateLimit));
     }
@@ -137,6 +138,7 @@ fn t23_a_raised_count_of_uses_is_followed_when_the_version_rose() {
     record.version += 1;
     backed.change(&record);
     assert_eq!(exhaust(&backed, &text, 3), 1_000);
+    assert_eq!(backed.drained() + backed.drained(), 1_007);
     record.remaining_uses = Some(3);
     record.version += 1;
     backed.change(&record);

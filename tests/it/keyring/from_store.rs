@@ -150,7 +150,7 @@ fn a14_a_keyring_that_has_to_forget_refuses_rather_than_grants() {
             let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
             records.iter().for_each(|record| backed.put(record));
             let mut allowed = [0; 9];
-            for turn in 0..400_usize {
+            for turn in 0..1_500_usize {
                 let key = turn * 5 % 9;
                 let now = at(u64::try_from(turn).unwrap() * HOUR / 50);
                 match backed.refuses(keys[key].key.expose(), now) {
@@ -178,7 +178,7 @@ fn a14_a_keyring_that_has_to_forget_refuses_rather_than_grants() {
             if drains {
                 assert_eq!(allowed, [7; 9], "{capacity}: what is written makes room");
             } else {
-                assert_eq!(stats.lineages_refused > 0, capacity < 4, "{stats:?}");
+                assert!(stats.lineages_refused > 0, "{stats:?}");
                 assert!(allowed.iter().filter(|allowed| **allowed == 7).count() >= capacity);
             }
         }
