@@ -109,7 +109,11 @@ impl UsesLeft {
     pub(super) fn close(&self, drains: u64) -> bool {
         let mut ledger = lock(&self.ledger);
         ledger.settle(drains);
-        let left = self.left.swap(CLOSED, Ordering::AcqRel);
+        let left = if planted(Fault::ForgottenMeterOpen) {
+            self.left.load(Ordering::Acquire)
+        } else {
+            self.left.swap(CLOSED, Ordering::AcqRel)
+        };
         let is_ahead = left <= COUNTED_MAX && ledger.granted.saturating_sub(left) > ledger.written;
         if is_ahead {
             // A thread that found it closed asks again.
@@ -186,6 +190,9 @@ impl Ledger {
 
     /// By how much the count is raised if the store has `stored` left.
     fn raise(&mut self, stored: u64, left: u64) -> u64 {
+        if planted(Fault::CountAsStored) {
+            return stored.saturating_sub(left);
+        }
         let taken = self.granted.saturating_sub(left);
         let granted = stored.saturating_add(self.written.min(taken));
         let granted = granted.min(COUNTED_MAX);
