@@ -9,7 +9,8 @@ use super::shared_meter::{Share, SharedMeter};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::time::UnixMillis;
 
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at

@@ -5,7 +5,8 @@ use std::vec::Vec;
 
 use super::meter::{RateMeter, SpendError, Spent};
 use super::uses_left::{Taken, UsesLeft};
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::usage::Exhausted;
 use crate::time::{Millis, UnixMillis};
 

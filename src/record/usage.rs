@@ -1,7 +1,8 @@
 //! What a lineage has spent: one rate limit and one count of uses, shared by all its
 //! keys.
 
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
