@@ -119,10 +119,14 @@ pub use uses::Use;
 ///   [`invalidate_at`](Self::invalidate_at) with the version that was written.
 /// - Records are used for at most the TTL, and never past their expiry.
 /// - Rate limits and counts of uses are kept here, per lineage, and survive a refresh of
-///   the record. Several processes each keep their own. If the clock is set back by more
-///   than a minute and the skew, what was spent counts as a whole burst at most. The same
-///   holds if a key gets another limit, unless it spends together with others or has its
-///   uses counted.
+///   the record. Several processes each keep their own; what a store knows to be spent can be
+///   given with the record, see [`Found`]. If the clock is set back, what was free at the
+///   latest reading passes, and what becomes free after a step of up to a minute or the skew
+///   waits until the clock has caught up. If a key gets another limit, what was spent counts as
+///   one burst of it at most.
+/// - A count of uses follows the store down, and up when the version of the record rose, less
+///   the uses that the store does not know yet: those that were not drained, and those of the
+///   last drain. Write the uses of a drain before the next one.
 /// - Memory is limited by the capacity. Only keys that were proved take up room; a flood
 ///   of invented ones evicts nothing.
 ///

@@ -351,6 +351,78 @@ fn redeemed_by_two(mut service: Service) {
     });
 }
 
+model!(a_raise_grants_what_it_raised, raised_while_spent,
+    finds: CountAsStored a_count_set_to_the_stores_is_found);
+
+fn raised_while_spent(mut service: Service) {
+    let key = key(&mut service, &client().uses(2).unwrap());
+    let mut raised = key.record.clone();
+    raised.remaining_uses = Some(3);
+    raised.version += 1;
+    explore(move || {
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
+        };
+        backed.put(&[&raised]);
+        backed.keyring.invalidate(&key.record.id);
+        let all = before + backed.allows(&key) + asking.join().unwrap();
+        let all = all + backed.allows(&key) + backed.allows(&key);
+        assert_eq!(all, 3, "model: {all} uses of 3");
+    });
+}
+
+model!(a_changed_limit_gives_no_second_allowance, limited_while_spent,
+    finds: MeterCopied a_copied_meter_of_an_old_limit_is_found);
+
+fn limited_while_spent(mut service: Service) {
+    let request = client().rate_limit(at_most(2)).uses(100).unwrap();
+    let key = key(&mut service, &request);
+    let mut changed = key.record.clone();
+    changed.rate_limit = RateLimit::with_burst(4, Millis::from_hours(2), 2).ok();
+    changed.version += 1;
+    explore(move || {
+        let backed = KeyringWithStore::new(&service, 4, &[&key.record]);
+        let before = backed.allows(&key);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
+        };
+        backed.put(&[&changed]);
+        backed.keyring.invalidate(&key.record.id);
+        let all = before + backed.allows(&key) + asking.join().unwrap();
+        let all = all + backed.allows(&key);
+        assert!(all <= 2, "model: {all} passed two limits with a burst of 2");
+    });
+}
+
+model!(a_late_thread_takes_no_use_of_a_forgotten_meter, forgotten_while_spent,
+    finds: ForgottenMeterOpen a_forgotten_meter_that_is_open_is_found);
+
+fn forgotten_while_spent(mut service: Service) {
+    let counted = key(&mut service, &client().uses(1).unwrap());
+    let others = [(); 2].map(|()| key(&mut service, &client().uses(1).unwrap()));
+    explore(move || {
+        let records = [&counted.record, &others[0].record, &others[1].record];
+        let backed = KeyringWithStore::new(&service, 1, &records);
+        // Cached but nothing spent: the key lacks the permission.
+        let more = Requirement::parse("payroll:pay").unwrap();
+        let request = Request::new().requires(&more);
+        assert!(!backed.ask_for(&counted, &request).is_allow());
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), counted.clone());
+            thread::spawn(move || backed.cached_allows(&key))
+        };
+        for other in &others {
+            assert!(!backed.ask_for(other, &request).is_allow());
+        }
+        let all = backed.allows(&counted) + asking.join().unwrap();
+        assert!(all <= 1, "model: {all} uses of 1");
+    });
+}
+
 model!(uses_are_told_once_though_the_record_is_refreshed, counted_while_refreshed,
     finds: CountCopied a_copied_count_is_found);
 

@@ -22,7 +22,10 @@ use crate::time::UnixMillis;
 /// unless everything before it passed. A key is valid while `now < expires_at`.
 ///
 /// `usage` changes only if the decision is [`Decision::Allow`]; the store then writes it
-/// back.
+/// back. Its rate state is taken as it is, however far ahead of `now` it lies, since only who
+/// has the clock that it is kept by can tell a wrong one: such a caller passes the state
+/// through [`RateLimit::held`](crate::RateLimit::held) first, and writes it back even if the
+/// request is then refused.
 ///
 /// [`Verifier::verify`] reads the credential and does this in one call.
 ///

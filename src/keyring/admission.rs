@@ -19,7 +19,8 @@ use crate::decision::answer::Decision;
 use crate::decision::cause::Cause;
 use crate::decision::denial::Denial;
 use crate::key::id::KeyId;
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::key_record::KeyRecord;
 use crate::record::usage::Usage;
 use crate::time::UnixMillis;
@@ -184,6 +185,9 @@ impl<T: Clone> Keyring<T> {
         if !planted(Fault::CountUnmarked) {
             // A drain may have come by while the count was in neither entry.
             self.slots.mark(slot);
+        }
+        if let Some(share) = known.and_then(Entry::share) {
+            share.meter.uses().release();
         }
         let entry = entries.get(&id);
         drop(locks);

@@ -103,7 +103,8 @@ impl KeyringBuilder {
     }
 
     /// By how much the clock may step back without reviving what was seen expired. After
-    /// a larger step the new time is used: the clock was wrong before.
+    /// a larger step the new time is used: the clock was wrong before. See also
+    /// [`monotonic_clock`](Self::monotonic_clock).
     #[must_use]
     pub fn clock_skew(self, clock_skew: Millis) -> Self {
         Self { clock_skew, ..self }

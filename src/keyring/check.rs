@@ -194,3 +194,95 @@ impl<T> Check<'_, T> {
         Self::Decided(Decision::Deny(Denial::new(cause)), None)
     }
 }
+
+#[cfg(all(test, not(keystile_loom)))]
+mod tests {
+    use super::super::Found;
+    use super::*;
+    use crate::key::digest::{Digest, PepperRing};
+    use crate::key::format::KeyFormat;
+    use crate::lifecycle::issue::{Issued, issue};
+    use crate::lifecycle::issue_request::IssueRequest;
+    use crate::record::key_record::KeyRecord;
+    use std::vec::Vec;
+
+    fn now() -> UnixMillis {
+        UnixMillis::new(1_790_000_000_000).unwrap()
+    }
+
+    fn keys(format: &KeyFormat, count: usize) -> Vec<Issued> {
+        let (none, request) = (PepperRing::none(), IssueRequest::new("Acme").unwrap());
+        let issue = |_| issue(format, &none, &request, &mut crate::SysRng, now()).unwrap();
+        (0..count).map(issue).collect()
+    }
+
+    fn keyring(format: KeyFormat, capacity: usize) -> Keyring {
+        let builder = Keyring::builder(crate::Verifier::new(format));
+        builder.capacity(capacity).build().unwrap()
+    }
+
+    fn ask(keyring: &Keyring, text: &str, record: Option<&KeyRecord>) -> bool {
+        let mut check = keyring.check(text.as_bytes(), &Request::new(), now());
+        loop {
+            match check {
+                Check::Decided(decision, _) => return decision.is_allow(),
+                Check::NeedsRecord(ticket) => {
+                    check = keyring.admit_with(ticket, record.map(Found::new), now());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cached_key_with_more_text_is_another_key() {
+        let format = KeyFormat::structured("acme").unwrap();
+        let keyring = keyring(format.clone(), 8);
+        let issued = &keys(&format, 1)[0];
+        let text = issued.key.expose();
+        assert!(ask(&keyring, text, Some(&issued.record)));
+        assert!(ask(&keyring, text, None), "it is cached");
+        for at in 0..=text.len() {
+            for more in ["x", "_", &text[..at], &text[at..]] {
+                let longer = std::format!("{}{more}{}", &text[..at], &text[at..]);
+                let is_allowed = ask(&keyring, &longer, Some(&issued.record));
+                assert_eq!(is_allowed, longer == text, "{more:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_opaque_key_is_compared_with_the_entry_that_its_tag_leads_to() {
+        let format = KeyFormat::opaque("dt").unwrap();
+        let keyring = keyring(format.clone(), 8);
+        let [one, other] = &keys(&format, 2)[..] else {
+            panic!("two keys")
+        };
+        assert!(ask(&keyring, one.key.expose(), Some(&one.record)));
+        let tag = keyring.tagger.tag(other.key.expose().as_bytes());
+        keyring.aliases.pin().insert(tag.to_bits(), one.record.id);
+        assert!(!ask(&keyring, other.key.expose(), None));
+    }
+
+    #[test]
+    fn an_opaque_key_leaves_nothing_behind_when_its_digest_changes_or_it_is_evicted() {
+        let format = KeyFormat::opaque("dt").unwrap();
+        let ring = keyring(format.clone(), 2);
+        let keys = keys(&format, 16);
+        let mut record = keys[0].record.clone();
+        for key in &keys {
+            record.digest = Digest::sha256(key.key.expose().as_bytes());
+            record.version += 1;
+            assert!(ask(&ring, key.key.expose(), Some(&record)));
+            assert_eq!(ring.aliases.len(), 1);
+        }
+        assert!(
+            !ask(&ring, keys[0].key.expose(), None),
+            "its digest is no more"
+        );
+        for key in &keys[1..] {
+            assert!(ask(&ring, key.key.expose(), Some(&key.record)));
+            assert!(ring.aliases.len() <= 2);
+        }
+        assert!(ring.stats().evictions > 8);
+    }
+}

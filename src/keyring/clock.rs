@@ -2,7 +2,8 @@
 
 use super::Keyring;
 use super::sync::atomic::Ordering;
-use crate::policy::rate_limit::{HELD_SLACK, RateState};
+use crate::policy::rate_limit::HELD_SLACK;
+use crate::policy::rate_state::RateState;
 use crate::time::{Millis, UnixMillis};
 
 /// Readings after this year, 2500, are judged by and not remembered: the range of a rate limit

@@ -21,7 +21,8 @@ use crate::key::parts::Parts;
 use crate::policy::endpoint::{EndpointRules, Rules};
 use crate::policy::network::Networks;
 use crate::policy::permission::Granted;
-use crate::policy::rate_limit::{Quota, RateLimit, RateState};
+use crate::policy::rate_limit::{Quota, RateLimit};
+use crate::policy::rate_state::RateState;
 use crate::record::key_record::KeyRecord;
 use crate::time::{Millis, UnixMillis};
 

@@ -77,6 +77,7 @@ impl<T> Keyring<T> {
             let owes_until = share.meter.owes_until(now);
             let until = owes_until.map_or(written, |until| until.max(written));
             self.lineages.keep(&entry.lineage(id), until);
+            share.meter.uses().release();
         }
         let state = if planted(Fault::EvictedMeterOpen) {
             entry.rate().state()

@@ -39,6 +39,10 @@ pub enum Fault {
     EvictedCountOpen,
     /// A use is looked for before it is taken, in two steps.
     UseTakenInTwo,
+    /// A raised count is what the store has, though it does not know of all uses.
+    CountAsStored,
+    /// A meter is forgotten and left open.
+    ForgottenMeterOpen,
 }
 
 /// Whether a fault was planted: never, outside of a model.

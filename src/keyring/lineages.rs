@@ -9,7 +9,8 @@ use super::shared_meter::{Share, SharedMeter};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::time::UnixMillis;
 
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at
@@ -44,7 +45,7 @@ impl Lineages {
         }
     }
 
-    /// A key's share of its lineage's meter, and whether that is a new one; `None` if there is
+    /// A key's share of its lineage's meter, which has to be released, and whether that is a new one; `None` if there is
     /// no room for one, because the store does not know yet what other lineages have used.
     pub(super) fn join(
         &self,
@@ -61,24 +62,21 @@ impl Lineages {
             {
                 *meter = Arc::new(meter.with_limit(limit, now));
             }
+            meter.uses().hold();
             return Some((SharedMeter::share(meter, limit)?, false));
         }
-        // A meter that a cached key spends from has another owner than this map.
-        let is_held = |meter: &Arc<SharedMeter>| {
-            Arc::strong_count(meter) > 1 || meter.uses().is_ahead(drains)
-        };
         let is_needed =
-            |(meter, until): &(Arc<SharedMeter>, u64)| *until > now.get() || is_held(meter);
+            |(meter, until): &(Arc<SharedMeter>, u64)| *until > now.get() || !meter.close(drains);
         meters.sweep_if_due(is_needed);
         if !meters.has_room() {
             meters.sweep(is_needed);
             if meters.is_nearly_full() {
                 meters.sweep(|(meter, _)| {
-                    let is_held = is_held(meter);
-                    if !is_held && meter.owes_until(now).is_some() {
-                        self.lost.fetch_add(1, Ordering::Relaxed);
-                    }
-                    is_held
+                    let owes = meter.owes_until(now).is_some();
+                    let is_closed = meter.close(drains);
+                    self.lost
+                        .fetch_add(u64::from(owes && is_closed), Ordering::Relaxed);
+                    !is_closed
                 });
             }
             if !meters.has_room() {
@@ -86,6 +84,7 @@ impl Lineages {
             }
         }
         let meter = Arc::new(SharedMeter::new(limit, remaining));
+        meter.uses().hold();
         meters.map.insert(lineage, (Arc::clone(&meter), 0));
         Some((SharedMeter::share(&meter, limit)?, true))
     }
@@ -208,6 +207,11 @@ mod tests {
         Debt { limit, state }
     }
 
+    /// As a key that is cached, and evicted again.
+    fn pass(share: &Share) {
+        share.meter.uses().release();
+    }
+
     fn join(lineages: &Lineages, number: u64, uses: u64, now: u64) -> Option<(Share, bool)> {
         lineages.join(id(number), None, Some(uses), 0, at(now))
     }
@@ -232,7 +236,7 @@ mod tests {
             lineages.owe(id(number), debt(), until, at(number));
             let (share, is_new) = join(&lineages, number, 3, number).unwrap();
             assert!(is_new);
-            drop(share);
+            pass(&share);
             lineages.keep(&id(number), until);
             assert!(lock(&lineages.debts).map.len() <= 8);
             assert!(lock(&lineages.meters).map.len() <= 8);
@@ -280,7 +284,7 @@ mod tests {
     fn meters_that_are_over_go_before_those_that_are_not() {
         let lineages = Lineages::new(4);
         for number in 0..8 {
-            drop(join(&lineages, number, 3, 0));
+            pass(&join(&lineages, number, 3, 0).unwrap().0);
             lineages.keep(&id(number), at(if number == 0 { 5_000 } else { 1_000 }));
         }
         drop(join(&lineages, 9, 3, 2_000));
@@ -294,19 +298,23 @@ mod tests {
         for number in 0..8 {
             let (share, _) = join(&lineages, number, 3, 0).unwrap();
             assert!(share.spend(None, at(0)).is_ok());
+            pass(&share);
         }
         assert!(join(&lineages, 8, 3, 0).is_none(), "refused");
         for number in 0..8 {
             let (share, is_new) = join(&lineages, number, 3, 0).unwrap();
             assert!(!is_new);
             assert_eq!(share.meter.uses().get(), Some(2));
+            pass(&share);
         }
+        let (late, _) = join(&lineages, 5, 3, 0).unwrap();
+        pass(&late);
         // The uses of one are drained, and with the next drain they are taken for written.
         lineages.returned(&id(5), 1, 1);
         assert!(lineages.join(id(8), None, Some(3), 1, at(0)).is_none());
         assert!(lineages.join(id(8), None, Some(3), 2, at(0)).is_some());
-        let (_, is_new) = lineages.join(id(5), None, Some(2), 3, at(0)).unwrap();
-        assert!(is_new);
+        // It is in nobody's way if a late thread still has it.
+        assert!(matches!(late.spend(None, at(0)), Err(SpendError::Closed)));
     }
 
     #[test]
@@ -318,7 +326,7 @@ mod tests {
                 .join(id(number), Some(&hourly), None, 0, at(0))
                 .unwrap();
             assert!(share.spend(Some(&hourly), at(0)).is_ok());
-            drop(share);
+            pass(&share);
             lineages.keep(&id(number), at(3_600_000));
         }
         assert!(lineages.lost() > 0);

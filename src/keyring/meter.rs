@@ -2,7 +2,8 @@
 
 use super::fault::{Fault, planted};
 use super::sync::atomic::{AtomicU64, Ordering};
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::usage::Exhausted;
 use crate::time::UnixMillis;
 

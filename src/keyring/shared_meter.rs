@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::meter::{RateMeter, SpendError, Spent};
-use super::uses_left::UsesLeft;
-use crate::policy::rate_limit::{RateLimit, RateState};
+use super::uses_left::{Taken, UsesLeft};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::usage::Exhausted;
 use crate::time::{Millis, UnixMillis};
 
@@ -67,6 +68,18 @@ impl SharedMeter {
                 .collect(),
             uses: Arc::clone(&self.uses),
         }
+    }
+
+    /// Closes the meter, so that it can be forgotten, unless a cached key spends from it or its
+    /// uses were not written; returns whether it is closed.
+    pub(super) fn close(&self, drains: u64) -> bool {
+        let is_closed = !self.uses.is_held() && self.uses.close(drains);
+        if is_closed {
+            for (_, rate) in &self.rates {
+                let _ = rate.close();
+            }
+        }
+        is_closed
     }
 
     pub(super) fn uses(&self) -> &UsesLeft {
@@ -134,9 +147,11 @@ impl Share {
     }
 
     fn take_use(&self, rate: RateState) -> Result<Spent, SpendError> {
-        let taken = self.meter.uses.take();
-        let remaining = taken.ok_or(SpendError::Exhausted(Exhausted::Uses, rate))?;
-        Ok(Spent { rate, remaining })
+        match self.meter.uses.take() {
+            Taken::Left(remaining) => Ok(Spent { rate, remaining }),
+            Taken::Spent => Err(SpendError::Exhausted(Exhausted::Uses, rate)),
+            Taken::Closed => Err(SpendError::Closed),
+        }
     }
 
     /// The meter of the key's limit.

@@ -6,7 +6,7 @@ use super::Keyring;
 use super::entry::Entry;
 use super::sync::atomic::Ordering;
 use crate::key::id::KeyId;
-use crate::policy::rate_limit::RateState;
+use crate::policy::rate_state::RateState;
 use crate::time::{Millis, UnixMillis};
 
 /// How often a key was used since the last drain.

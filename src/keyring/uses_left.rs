@@ -7,12 +7,17 @@ use crate::key::id::KeyId;
 
 /// Uses that are not counted.
 const UNCOUNTED: u64 = u64::MAX;
+/// No count: its lineage has another one, or will get one.
+const CLOSED: u64 = UNCOUNTED - 1;
+const COUNTED_MAX: u64 = CLOSED - 1;
 /// Keys of a lineage whose versions are remembered: two of them are live at most.
 const KEYS_MAX: usize = 4;
 
 /// A count of uses that many threads take from.
 pub(super) struct UsesLeft {
     left: AtomicU64,
+    /// How many cached keys take from it.
+    holders: AtomicU64,
     /// Taken by admissions and drains, never by a decision.
     ledger: Mutex<Ledger>,
 }
@@ -32,12 +37,24 @@ struct Ledger {
     versions: [Option<(KeyId, u64)>; KEYS_MAX],
 }
 
+/// What became of a use that was to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was taken, and so many are left if they are counted.
+    Left(Option<u64>),
+    /// There was none.
+    Spent,
+    /// The lineage has another count.
+    Closed,
+}
+
 impl UsesLeft {
     pub(super) fn new(stored: Option<u64>) -> Self {
         Self {
-            left: AtomicU64::new(counted(stored)),
+            left: AtomicU64::new(stored.map_or(UNCOUNTED, |left| left.min(COUNTED_MAX))),
+            holders: AtomicU64::new(0),
             ledger: Mutex::new(Ledger {
-                granted: stored.unwrap_or_default(),
+                granted: stored.unwrap_or_default().min(COUNTED_MAX),
                 ..Ledger::default()
             }),
         }
@@ -46,29 +63,63 @@ impl UsesLeft {
     /// Uses that are left, if they are counted.
     pub(super) fn get(&self) -> Option<u64> {
         let left = self.left.load(Ordering::Acquire);
-        (left != UNCOUNTED).then_some(left)
+        (left <= COUNTED_MAX).then_some(left)
     }
 
-    /// Takes a use, and returns how many are left; `None` if there was none.
+    /// Takes a use.
     #[inline]
-    pub(super) fn take(&self) -> Option<Option<u64>> {
+    pub(super) fn take(&self) -> Taken {
         if planted(Fault::UseTakenInTwo) {
-            let left = self.left.load(Ordering::Acquire).checked_sub(1)?;
+            let left = self.left.load(Ordering::Acquire).saturating_sub(1);
             self.left.store(left, Ordering::Release);
-            return Some(Some(left));
+            return Taken::Left(Some(left));
         }
         let take = |left| match left {
             UNCOUNTED => Some(UNCOUNTED),
+            CLOSED => None,
             left => u64::checked_sub(left, 1),
         };
         match self
             .left
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
         {
-            Ok(UNCOUNTED) => Some(None),
-            Ok(left) => Some(Some(left.saturating_sub(1))),
-            Err(_) => None,
+            Ok(UNCOUNTED) => Taken::Left(None),
+            Ok(left) => Taken::Left(Some(left.saturating_sub(1))),
+            Err(CLOSED) => Taken::Closed,
+            Err(_) => Taken::Spent,
         }
+    }
+
+    /// Notes that one more cached key takes from it. Only then may a record be followed.
+    pub(super) fn hold(&self) {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a cached key takes from it no more, but for threads that are late.
+    pub(super) fn release(&self) {
+        self.holders.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.holders.load(Ordering::Relaxed) > 0
+    }
+
+    /// Closes it for threads that are late, unless uses were made that the store may not know
+    /// of; returns whether it is closed.
+    pub(super) fn close(&self, drains: u64) -> bool {
+        let mut ledger = lock(&self.ledger);
+        ledger.settle(drains);
+        let left = if planted(Fault::ForgottenMeterOpen) {
+            self.left.load(Ordering::Acquire)
+        } else {
+            self.left.swap(CLOSED, Ordering::AcqRel)
+        };
+        let is_ahead = left <= COUNTED_MAX && ledger.granted.saturating_sub(left) > ledger.written;
+        if is_ahead {
+            // A thread that found it closed asks again.
+            self.left.store(left, Ordering::Release);
+        }
+        !is_ahead
     }
 
     /// Follows a record of a store: down always, and up if its version rose or is the first of
@@ -86,6 +137,7 @@ impl UsesLeft {
         };
         if self.get().is_none() {
             // Counted from now on; what was taken before was not.
+            let stored = stored.min(COUNTED_MAX);
             ledger.granted = stored;
             self.left.store(stored, Ordering::Release);
             return;
@@ -106,14 +158,6 @@ impl UsesLeft {
         ledger.settle(drains);
         ledger.last_drain = drains;
         ledger.returned = ledger.returned.saturating_add(count);
-    }
-
-    /// Whether uses were made that the store may not know of.
-    pub(super) fn is_ahead(&self, drains: u64) -> bool {
-        let mut ledger = lock(&self.ledger);
-        ledger.settle(drains);
-        self.get()
-            .is_some_and(|left| ledger.granted.saturating_sub(left) > ledger.written)
     }
 }
 
@@ -146,15 +190,14 @@ impl Ledger {
 
     /// By how much the count is raised if the store has `stored` left.
     fn raise(&mut self, stored: u64, left: u64) -> u64 {
+        if planted(Fault::CountAsStored) {
+            return stored.saturating_sub(left);
+        }
         let taken = self.granted.saturating_sub(left);
         let granted = stored.saturating_add(self.written.min(taken));
-        let granted = granted.min(UNCOUNTED.saturating_sub(1));
+        let granted = granted.min(COUNTED_MAX);
         let more = granted.saturating_sub(self.granted);
         self.granted = self.granted.saturating_add(more);
         more
     }
-}
-
-fn counted(stored: Option<u64>) -> u64 {
-    stored.map_or(UNCOUNTED, |left| left.min(UNCOUNTED.saturating_sub(1)))
 }

@@ -5,14 +5,10 @@
 //! A). A request passes if that instant is no further ahead than the burst allows.
 
 use crate::error::{Error, ErrorKind};
+use crate::policy::fixed_point::{FRACTION_BITS, FixedPoint};
+use crate::policy::rate_state::RateState;
 use crate::time::{Millis, UnixMillis};
 
-/// Bits of a [`RateState`] that hold the fraction of a millisecond.
-const FRACTION_BITS: u32 = 20;
-const FRACTION_MASK: u64 = (1 << FRACTION_BITS) - 1;
-/// Instants from the year 2527 on leave no room for the fraction. They are refused, and
-/// so are earlier ones if a full burst would reach past this limit.
-const MILLIS_END: u64 = 1 << (u64::BITS - FRACTION_BITS);
 /// The longest window: a leap year.
 const WINDOW_MILLIS_MAX: u64 = 366 * 86_400_000;
 /// By how much further ahead than a full burst a state has to lie at least to be brought back:
@@ -48,25 +44,6 @@ pub struct RateLimit {
     interval: FixedPoint,
     tolerance: FixedPoint,
 }
-
-/// The state of a rate limit between two requests. The default is an unused limit.
-///
-/// It is an instant of the clock that it was spent by, and of two states of a limit by one
-/// clock, the greater one is that in which more is spent. So a store that writes a state may
-/// keep the greater of its own and the new one.
-///
-/// ```
-/// use keystile::{Millis, RateLimit, RateState, UnixMillis};
-/// let now = UnixMillis::new(1_790_000_000_000)?;
-/// let limit = RateLimit::new(1, Millis::from_hours(1))?;
-/// let spent = limit.admit(RateState::default(), now).unwrap();
-/// let column: u64 = spent.to_bits(); // as a store keeps it
-/// let restored = RateState::from_bits(column);
-/// assert!(limit.admit(restored, now).is_err(), "the only request of this hour was used");
-/// # Ok::<(), keystile::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RateState(u64);
 
 /// A request that was refused because it came too soon.
 ///
@@ -175,7 +152,7 @@ impl RateLimit {
                 retry_after: Some(wait),
             });
         }
-        Ok(RateState(next.0))
+        Ok(RateState::at(next))
     }
 
     /// The state, or one in which a full burst is spent if it lies more than that and a
@@ -218,7 +195,7 @@ impl RateLimit {
     #[must_use]
     pub fn clamped(&self, state: RateState, now: UnixMillis) -> RateState {
         match self.full(now) {
-            Some(full) if state.read(self.parts) > full => RateState(full.0),
+            Some(full) if state.read(self.parts) > full => RateState::at(full),
             _ => state,
         }
     }
@@ -254,7 +231,7 @@ impl RateLimit {
         let (parts, now) = (self.parts, FixedPoint::at(now));
         let full = now.plus(self.tolerance, parts);
         let [a, b] = [a, b].map(|state| state.read(parts).clamp(now, full));
-        RateState(a.plus(b.minus(now, parts), parts).min(full).0)
+        RateState::at(a.plus(b.minus(now, parts), parts).min(full))
     }
 
     /// Whether this limit never admits more than `other`, neither in a burst nor over
@@ -264,67 +241,6 @@ impl RateLimit {
             |own: &Self, window: Millis| u128::from(own.limit).saturating_mul(window.get().into());
         self.limit == 0
             || (self.burst <= other.burst && rate(self, other.window) <= rate(other, self.window))
-    }
-}
-
-impl RateState {
-    /// The state as a number, for a store.
-    #[must_use]
-    pub const fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// The state from a number that [`to_bits`](Self::to_bits) returned. Every number is
-    /// valid.
-    #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The same state by another clock, which shows `to` when the clock of this one shows
-    /// `from`. It is exact, and moved back it is the same, unless it saturates at an end of
-    /// the range. An unused state stays unused.
-    ///
-    /// ```
-    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
-    /// let store = UnixMillis::new(1_790_000_000_000)?;
-    /// let own = UnixMillis::new(1_790_000_180_000)?; // three minutes ahead
-    /// let hourly = RateLimit::new(1, Millis::from_hours(1))?;
-    /// let spent = hourly.admit(RateState::default(), store).unwrap();
-    /// let moved = spent.moved(store, own);
-    /// assert_eq!(hourly.admit(moved, own).unwrap_err().retry_after(), Some(Millis::from_hours(1)));
-    /// assert_eq!(moved.moved(own, store), spent);
-    /// # Ok::<(), keystile::Error>(())
-    /// ```
-    #[must_use]
-    pub const fn moved(self, from: UnixMillis, to: UnixMillis) -> Self {
-        if self.0 == 0 {
-            return self;
-        }
-        let on = FixedPoint::join(to.since(from).get(), 0);
-        let back = FixedPoint::join(from.since(to).get(), 0);
-        Self(self.0.saturating_add(on.0).saturating_sub(back.0))
-    }
-
-    /// When the full burst is available again: not before this instant is there nothing to
-    /// remember of the state. `None` if the limit is unused.
-    ///
-    /// ```
-    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
-    /// let now = UnixMillis::new(1_790_000_000_000)?;
-    /// let fast = RateLimit::new(100, Millis::from_secs(1))?;
-    /// let spent = fast.admit(RateState::default(), now).unwrap();
-    /// assert_eq!(spent.full_at(), Some(now.plus(Millis::new(10))?)); // not worth writing
-    /// assert_eq!(RateState::default().full_at(), None);
-    /// # Ok::<(), keystile::Error>(())
-    /// ```
-    #[must_use]
-    pub const fn full_at(self) -> Option<UnixMillis> {
-        match UnixMillis::new(FixedPoint(self.0).millis_ceil().get()) {
-            Ok(instant) => Some(instant),
-            // Nothing that was spent so long ago is remembered.
-            Err(_) => None,
-        }
     }
 }
 
@@ -414,91 +330,6 @@ impl Quota {
     }
 }
 
-impl RateState {
-    const fn read(self, parts: u32) -> FixedPoint {
-        // A state that another limit left may have more parts than this limit uses.
-        let (millis, fraction) = FixedPoint(self.0).split();
-        let most = (parts as u64).saturating_sub(1);
-        FixedPoint::join(millis, if fraction < most { fraction } else { most })
-    }
-}
-
-/// Milliseconds in the upper 44 bits, parts of a millisecond in the lower 20. Ordered as
-/// numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct FixedPoint(u64);
-
-impl FixedPoint {
-    /// The value that sums saturate at; it is later than any instant.
-    const END: Self = Self(u64::MAX);
-
-    const fn at(instant: UnixMillis) -> Self {
-        Self::join(instant.get(), 0)
-    }
-
-    const fn from_parts(count: u64, parts: u64) -> Self {
-        match (count.checked_div(parts), count.checked_rem(parts)) {
-            (Some(millis), Some(fraction)) => Self::join(millis, fraction),
-            // A limit of 0, which refuses before it counts.
-            _ => Self(0),
-        }
-    }
-
-    const fn to_parts(self, parts: u32) -> u64 {
-        let (millis, fraction) = self.split();
-        millis.saturating_mul(parts as u64).saturating_add(fraction)
-    }
-
-    /// The sum. It saturates, and everything is refused at the end of the range.
-    const fn plus(self, other: Self, parts: u32) -> Self {
-        let fraction = (self.0 & FRACTION_MASK).saturating_add(other.0 & FRACTION_MASK);
-        let sum = self.0.saturating_add(other.0);
-        Self(if fraction < parts as u64 {
-            sum
-        } else {
-            sum.saturating_add(Self::gap(parts))
-        })
-    }
-
-    /// The difference; `other` must not be greater.
-    const fn minus(self, other: Self, parts: u32) -> Self {
-        let difference = self.0.saturating_sub(other.0);
-        Self(if self.0 & FRACTION_MASK >= other.0 & FRACTION_MASK {
-            difference
-        } else {
-            difference.saturating_sub(Self::gap(parts))
-        })
-    }
-
-    /// The unused numbers between the last part of a millisecond and the next
-    /// millisecond.
-    const fn gap(parts: u32) -> u64 {
-        (1u64 << FRACTION_BITS).saturating_sub(parts as u64)
-    }
-
-    const fn millis_ceil(self) -> Millis {
-        let (millis, fraction) = self.split();
-        Millis::new(if fraction == 0 {
-            millis
-        } else {
-            millis.saturating_add(1)
-        })
-    }
-
-    const fn split(self) -> (u64, u64) {
-        (self.0 >> FRACTION_BITS, self.0 & FRACTION_MASK)
-    }
-
-    /// Saturates at the end of the range, where everything is refused.
-    const fn join(millis: u64, fraction: u64) -> Self {
-        if millis >= MILLIS_END {
-            Self::END
-        } else {
-            Self(millis << FRACTION_BITS | fraction)
-        }
-    }
-}
-
 const fn gcd(a: u64, b: u64) -> u64 {
     let (mut a, mut b) = (a, b);
     while let Some(rest) = a.checked_rem(b) {
@@ -510,6 +341,7 @@ const fn gcd(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::fixed_point::MILLIS_END;
 
     #[test]
     fn at_the_end_of_the_range_everything_is_refused() {
@@ -524,5 +356,35 @@ mod tests {
         let now = UnixMillis::new(end.get().saturating_sub(3_600_001)).unwrap();
         let gone = hourly.admit(RateState::default(), now).unwrap();
         assert!(hourly.admit(gone, now).is_err());
+    }
+
+    #[test]
+    fn a_state_is_held_only_if_it_lies_more_than_a_burst_and_a_minute_ahead() {
+        let limit = RateLimit::new(10, Millis::from_secs(100)).unwrap();
+        let now = UnixMillis::new(1_790_000_000_000).unwrap();
+        let ahead = |millis| RateState::at(FixedPoint::at(now.plus(Millis::new(millis)).unwrap()));
+        for (millis, held, clamped) in [
+            (0, 0, 0),
+            (100_000, 100_000, 100_000),
+            (100_001, 100_001, 100_000),
+            (160_000, 160_000, 100_000),
+            (160_001, 100_000, 100_000),
+            (86_400_000, 100_000, 100_000),
+        ] {
+            assert_eq!(limit.held(ahead(millis), now), ahead(held), "{millis}");
+            assert_eq!(
+                limit.clamped(ahead(millis), now),
+                ahead(clamped),
+                "{millis}"
+            );
+        }
+        // Nothing is granted, and one interval later one passes.
+        let held = limit.held(RateState::from_bits(u64::MAX), now);
+        assert_eq!(limit.quota(held, now).remaining(), 0);
+        let later = now.plus(Millis::from_secs(10)).unwrap();
+        assert_eq!(limit.quota(held, later).remaining(), 1);
+        let closed = RateLimit::new(0, Millis::from_secs(100)).unwrap();
+        assert_eq!(closed.held(ahead(86_400_000), now), ahead(86_400_000));
+        assert_eq!(limit.reach(), Millis::from_secs(100));
     }
 }

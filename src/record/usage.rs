@@ -1,7 +1,8 @@
 //! What a lineage has spent: one rate limit and one count of uses, shared by all its
 //! keys.
 
-use crate::policy::rate_limit::{RateLimit, RateState};
+use crate::policy::rate_limit::RateLimit;
+use crate::policy::rate_state::RateState;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
@@ -9,7 +10,9 @@ use crate::time::UnixMillis;
 ///
 /// It is kept per [lineage](KeyRecord::lineage), so that a rotation gives no second
 /// allowance. A store writes it back with compare-and-set: two decisions at once must not
-/// spend the same use.
+/// spend the same use. If several processes share it, its rate state is read and written by
+/// the store's clock, and moved to that of the caller: see
+/// [`RateState::moved`](crate::RateState::moved).
 ///
 /// ```
 /// # use keystile::*;

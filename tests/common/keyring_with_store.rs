@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile::{
     Cause, Check, Decision, Denial, Found, KeyId, KeyRecord, Keyring, KeyringBuilder, Lookup,
-    Request, Ticket, UnixMillis,
+    Request, Ticket, UnixMillis, Usage,
 };
 
 use crate::common::service::Service;
@@ -21,6 +21,8 @@ pub(crate) type Carrying = Keyring<Arc<KeyRecord>>;
 pub(crate) struct KeyringWithStore {
     pub(crate) keyring: Carrying,
     records: Mutex<HashMap<KeyId, KeyRecord>>,
+    /// What lineages have spent, if the store keeps it.
+    usages: Mutex<HashMap<KeyId, Usage>>,
     fetches: AtomicU64,
 }
 
@@ -38,6 +40,7 @@ impl KeyringWithStore {
         Self {
             keyring: set_up(builder).build_with_values().unwrap(),
             records: Mutex::new(HashMap::new()),
+            usages: Mutex::new(HashMap::new()),
             fetches: AtomicU64::new(0),
         }
     }
@@ -49,6 +52,11 @@ impl KeyringWithStore {
     /// Writes to the store only.
     pub(crate) fn put(&self, record: &KeyRecord) {
         self.records().insert(record.id, record.clone());
+    }
+
+    /// Writes what a lineage has spent to the store only.
+    pub(crate) fn put_usage(&self, lineage: &KeyId, usage: Usage) {
+        self.usages.lock().unwrap().insert(*lineage, usage);
     }
 
     /// Writes to the store and notifies the keyring.
@@ -91,7 +99,13 @@ impl KeyringWithStore {
         record: Option<&KeyRecord>,
         now: UnixMillis,
     ) -> Check<'a, Arc<KeyRecord>> {
-        let found = record.map(|record| Found::new(record).with_value(Arc::new(record.clone())));
+        let usages = self.usages.lock().unwrap().clone();
+        let found = record.map(|record| {
+            let usage = usages.get(&record.lineage).copied();
+            Found::new(record)
+                .with_usage(usage.unwrap_or(Usage::of(record)))
+                .with_value(Arc::new(record.clone()))
+        });
         self.keyring.admit_with(ticket, found, now)
     }
 

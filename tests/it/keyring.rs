@@ -3,7 +3,13 @@
 #[cfg(feature = "keyring")]
 mod cache;
 #[cfg(feature = "keyring")]
+mod changed_limits;
+#[cfg(feature = "keyring")]
+mod clock_steps;
+#[cfg(feature = "keyring")]
 mod differential;
+#[cfg(feature = "keyring")]
+mod from_store;
 #[cfg(feature = "keyring")]
 mod limits;
 #[cfg(feature = "keyring")]

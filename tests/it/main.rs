@@ -31,6 +31,7 @@ mod promises;
 mod promises_in_and_out;
 mod readme;
 mod requirement_oracle;
+mod rotation_records;
 mod rotation_states;
 mod send_sync;
 #[cfg(feature = "serde")]

@@ -73,6 +73,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_spend_request_for_an_older_record_fails
             a_lineage_has_one_usage
             one_use_is_spent_once
+            counted_uses_are_exact
             a_limit_is_never_exceeded
             the_latest_use_is_recorded;
         limits: states_are_only_raised

@@ -3,6 +3,8 @@
 use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use keystile::{Check, Decision, Found, Keyring, Millis, Ticket, Usage};
 
@@ -56,6 +58,11 @@ pub struct keystile_keyring_options {
     /// time after the record was replaced, invalidated or evicted, and at the latest in
     /// `keystile_keyring_free`.
     pub release_value: Option<unsafe extern "C" fn(value: *mut c_void)>,
+    /// 1: the library also reads the system's monotonic clock, not with each decision. Then
+    /// what was seen to end stays ended for that version of the record, as long as it is
+    /// cached and however far the clock of `now` is set back; a reading that the monotonic
+    /// clock contradicts by more than a minute ends nothing.
+    pub monotonic_clock: u8,
 }
 
 begins_with_its_size!(keystile_keyring_options);
@@ -94,6 +101,13 @@ pub struct keystile_keyring_stats {
     /// Written versions that were forgotten before the TTL was over, because there were more
     /// than 65,536; see `keystile_keyring_invalidate_at`.
     pub versions_lost: u64,
+    /// States of rate limits that were forgotten before their limits were full again, because
+    /// there were more than twice the capacity: each of these keys may be given one burst more,
+    /// unless the store knows the state.
+    pub limits_lost: u64,
+    /// Checks that were refused with `KEYSTILE_CAUSE_STORE_UNAVAILABLE` because the uses of
+    /// twice as many lineages as the capacity were not drained and written yet.
+    pub lineages_refused: u64,
 }
 
 begins_with_its_size!(keystile_keyring_stats);
@@ -130,6 +144,9 @@ pub unsafe extern "C" fn keystile_keyring_new(
             }
             if let Some(skew) = default_for_0(options.clock_skew_millis) {
                 builder = builder.clock_skew(millis_or_zero(skew));
+            }
+            if options.monotonic_clock != 0 {
+                builder = builder.monotonic_clock(monotonic_clock);
             }
             callbacks = both_or_none(options.retain_value, options.release_value)?;
         }
@@ -363,6 +380,8 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
             absent_hits: stats.absent_hits,
             uses_lost: stats.uses_lost,
             versions_lost: stats.versions_lost,
+            limits_lost: stats.limits_lost,
+            lineages_refused: stats.lineages_refused,
         };
         Ok(())
     })
@@ -412,6 +431,13 @@ fn both_or_none(
             release: non_null(release)?,
         })),
     }
+}
+
+/// The time since this was called first.
+fn monotonic_clock() -> Millis {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let gone = START.get_or_init(Instant::now).elapsed();
+    Millis::new(u64::try_from(gone.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Writes what to fetch.

@@ -12,6 +12,7 @@ var usageCases = map[string]func(*suite){
 	"a claim on an older record loses":             olderLoses,
 	"a lineage has one usage":                      oneUsage,
 	"one use is redeemed once":                     redeemedOnce,
+	"counted uses are exact":                       exactUses,
 	"a limit admits no more than it says":          noMoreThanItSays,
 	"the latest use is noted":                      latestUse,
 }
@@ -95,6 +96,13 @@ func redeemedOnce(s *suite) {
 	allowed, others := s.rush(keystile.IssueRequest{ClientName: "Acme Ltd", Uses: keystile.Ptr(uint64(1))}, 64)
 	s.is(allowed == 1, "one use is redeemed %d times", allowed)
 	s.is(others[keystile.CauseUsesSpent] == 63 && len(others) == 1, "the others: %v", others)
+}
+
+// Of many clients at once, exactly as many pass as there are uses.
+func exactUses(s *suite) {
+	allowed, others := s.rush(keystile.IssueRequest{ClientName: "Acme Ltd", Uses: keystile.Ptr(uint64(7))}, 40)
+	s.is(allowed == 7, "seven uses are redeemed %d times", allowed)
+	s.is(others[keystile.CauseUsesSpent] == 33 && len(others) == 1, "the others: %v", others)
 }
 
 // I2: checks at the same instant cannot exceed the limit.

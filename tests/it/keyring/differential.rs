@@ -1,6 +1,6 @@
 //! The keyring compared with the core: whatever happens to keys, in whatever order, a
 //! request is decided as `verify` decides it with the same record and usage.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::common::forged::with_wrong_secret;
 use crate::common::keyring_with_store::KeyringWithStore;
@@ -18,7 +18,11 @@ const KEYS: usize = 4;
 enum Step {
     /// The key, and bits that select the request.
     Ask(usize, u16),
+    /// The same by a clock that is behind for a moment.
+    AskBehind(usize, u16, u64),
     AskWrong(usize),
+    RaiseUses(usize),
+    RaiseLimit(usize),
     Later(u64),
     Revoke(usize),
     Suspend(usize),
@@ -36,7 +40,11 @@ fn step() -> impl Strategy<Value = Step> {
     let key = 0..2 * KEYS;
     prop_oneof![
         24 => (key.clone(), any::<u16>()).prop_map(|(key, bits)| Step::Ask(key, bits)),
+        3 => (key.clone(), any::<u16>(), 1..60_000u64)
+            .prop_map(|(key, bits, millis)| Step::AskBehind(key, bits, millis)),
         2 => key.clone().prop_map(Step::AskWrong),
+        1 => key.clone().prop_map(Step::RaiseUses),
+        1 => key.clone().prop_map(Step::RaiseLimit),
         4 => prop_oneof![1..3_000u64, 1..400_000u64].prop_map(Step::Later),
         1 => key.clone().prop_map(Step::Revoke),
         1 => key.clone().prop_map(Step::Suspend),
@@ -57,6 +65,9 @@ struct Harness {
     keys: Vec<(String, KeyId)>,
     /// What each lineage has spent, as a store used with the core would keep it.
     usage: HashMap<KeyId, Usage>,
+    /// Lineages whose limit was raised: once, since a keyring remembers what was spent by a
+    /// limit that comes back.
+    raised: HashSet<KeyId>,
     now: u64,
 }
 
@@ -66,6 +77,7 @@ impl Harness {
         let mut harness = Self {
             keys: Vec::new(),
             usage: HashMap::new(),
+            raised: HashSet::new(),
             now: 1,
             backed,
             service: Service::structured(),
@@ -110,7 +122,10 @@ impl Harness {
     fn take(&mut self, step: &Step) {
         let now = at(self.now);
         match *step {
-            Step::Ask(key, bits) => self.ask(key, bits),
+            Step::Ask(key, bits) => self.ask(key, bits, 0),
+            Step::AskBehind(key, bits, millis) => self.ask(key, bits, millis.min(self.now)),
+            Step::RaiseUses(key) => self.raise_uses(key),
+            Step::RaiseLimit(key) => self.raise_limit(key),
             Step::AskWrong(key) => {
                 let text = with_wrong_secret(&self.keys[key % self.keys.len()].0);
                 let record = self.record(key);
@@ -211,7 +226,56 @@ impl Harness {
         }
     }
 
-    fn ask(&mut self, key: usize, bits: u16) {
+    /// The keys of a key's lineage, and itself first.
+    fn lineage(&self, key: usize) -> Vec<usize> {
+        let key = key % self.keys.len();
+        let lineage = self.record(key).lineage;
+        let others = (0..self.keys.len()).filter(|other| *other != key);
+        let others = others.filter(|other| self.record(*other).lineage == lineage);
+        core::iter::once(key).chain(others).collect()
+    }
+
+    /// Raises the count in the store, which knows of all uses, and shows it to the keyring.
+    fn raise_uses(&mut self, key: usize) {
+        self.write_uses();
+        self.write_uses();
+        for (at, key) in self.lineage(key).into_iter().enumerate() {
+            let mut record = self.record(key);
+            let Some(left) = record.remaining_uses else {
+                return;
+            };
+            record.remaining_uses = Some(left + 3);
+            if at == 0 {
+                record.version += 1;
+                self.usage.get_mut(&record.lineage).unwrap().remaining = record.remaining_uses;
+                self.change(Some(record));
+            } else {
+                self.backed.put(&record);
+            }
+        }
+        self.ask(key, 0, 0);
+    }
+
+    fn raise_limit(&mut self, key: usize) {
+        let lineage = self.record(key).lineage;
+        if !self.raised.insert(lineage) {
+            return;
+        }
+        let limit = RateLimit::new(8, Millis::from_secs(9)).unwrap();
+        for key in self.lineage(key) {
+            let mut record = self.record(key);
+            if record.rate_limit.is_some() {
+                record.rate_limit = Some(limit);
+                record.version += 1;
+                self.change(Some(record));
+                let usage = self.usage.get_mut(&lineage).unwrap();
+                usage.rate = limit.clamped(usage.rate, at(self.now));
+                self.ask(key, 0, 0);
+            }
+        }
+    }
+
+    fn ask(&mut self, key: usize, bits: u16, behind: u64) {
         let (text, id) = &self.keys[key % self.keys.len()];
         let record = self.backed.record(id);
         let read = Requirement::parse(if bits & 1 > 0 { "read" } else { "invoices:pay" }).unwrap();
@@ -236,7 +300,18 @@ impl Harness {
         let expected = self
             .service
             .ask(text.as_bytes(), Some(&record), &request, usage, now);
-        assert_eq!(self.backed.ask(text, &request, now), expected);
+        if behind > 0 {
+            // The later reading has to be seen first, by a check that spends nothing.
+            let more = Requirement::parse("payroll:pay").unwrap();
+            let more = Request::new().requires(&more);
+            let _ = self.backed.keyring.check(text.as_bytes(), &more, now);
+        }
+        let decision = self.backed.ask(text, &request, at(self.now - behind));
+        if behind == 0 {
+            assert_eq!(decision, expected);
+        } else {
+            assert_eq!(outline(&decision), outline(&expected));
+        }
     }
 
     /// Writes the uses back, as a service does every few seconds, and compares their
@@ -260,6 +335,22 @@ impl Harness {
                 record.remaining_uses, usage.remaining,
                 "uses were lost or counted twice"
             );
+        }
+    }
+}
+
+/// A decision without the instant that it was made at.
+fn outline(decision: &Decision) -> String {
+    match decision {
+        Decision::Allow(allowed) => {
+            let quota = allowed
+                .quota
+                .map(|quota| (quota.remaining(), quota.reset()));
+            format!("{quota:?} {:?}", allowed.remaining_uses)
+        }
+        Decision::Deny(denial) => {
+            let quota = denial.quota().map(|quota| quota.retry_after());
+            format!("{:?} {quota:?}", denial.cause())
         }
     }
 }

@@ -13,7 +13,7 @@ const INTERVAL: u64 = MINUTE;
 
 /// Keys with a limit of 60 an hour that spend from one meter: a single key, and a pair in
 /// rotation.
-fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
+pub(super) fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
     let mut service = Service::structured();
     let limit = RateLimit::new(60, Millis::new(HOUR)).unwrap();
     let request = client().rate_limit(limit);
@@ -41,7 +41,7 @@ fn meters(clock_skew: Millis) -> [(KeyringWithStore, Vec<String>); 2] {
 }
 
 /// Checks each key in turn until none passes; returns how many passed.
-fn exhaust(backed: &KeyringWithStore, texts: &[String], now: u64) -> usize {
+pub(super) fn exhaust(backed: &KeyringWithStore, texts: &[String], now: u64) -> usize {
     let turns = texts.iter().cycle().take(1_000);
     turns.filter(|text| backed.allows(text, at(now))).count()
 }

@@ -185,6 +185,17 @@ pub(super) async fn one_use_is_spent_once<S: Store + 'static>(store: Arc<S>) {
     );
 }
 
+/// Of many concurrent clients, exactly as many pass as there are uses.
+pub(super) async fn counted_uses_are_exact<S: Store + 'static>(store: Arc<S>) {
+    let request = IssueRequest::new("Acme Ltd").unwrap().uses(7).unwrap();
+    let (allowed, causes) = rush(store, request, 40).await;
+    assert_eq!(allowed, 7, "seven uses are spent");
+    assert!(
+        causes.iter().all(|cause| *cause == Cause::UsesSpent),
+        "the others: {causes:?}"
+    );
+}
+
 /// I2: concurrent checks cannot exceed a limit.
 pub(super) async fn a_limit_is_never_exceeded<S: Store + 'static>(store: Arc<S>) {
     let limit = RateLimit::new(10, Millis::from_hours(1)).unwrap();

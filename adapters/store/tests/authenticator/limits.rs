@@ -161,7 +161,7 @@ async fn a_wrong_state_in_the_store_costs_one_burst() {
         allowed.push(code(&answer).is_none());
     }
     assert_eq!(allowed, [false, false, false, true, false]);
-    assert_eq!(store.calls().find, 5, "each of them fetched the record");
+    assert!(store.calls().find >= 5, "each of them fetched the record");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use keystile_store::{
     Authenticator, PostgresStore, RateNote, SpendRequest, Store, StoreError, check,
 };
 
-use crate::database::Database;
+use crate::database::{Database, connect};
 use crate::keys::{at, format, kept, request};
 
 const MINUTES_3: u64 = 180_000;
@@ -192,11 +192,12 @@ async fn a_foreign_lock_delays_only_writes() {
     for _ in 0..30 {
         counted.push(kept(&store, &request().uses(10).unwrap()).await);
     }
-    let process = Authenticator::builder(Arc::new(store.clone()), Verifier::new(format()));
-    let process = process
-        .store_timeout(Duration::from_secs(3))
-        .build()
-        .unwrap();
+    let over = |timeout| {
+        let process = Authenticator::builder(Arc::new(store.clone()), Verifier::new(format()));
+        process.store_timeout(timeout).build().unwrap()
+    };
+    // Both use the connections of one store, and the claims wait for longer.
+    let (process, reader) = (over(Duration::from_secs(5)), over(Duration::from_secs(2)));
     let lock = "BEGIN; LOCK TABLE api_key_usage IN EXCLUSIVE MODE";
     let mut plain = Vec::new();
     for _ in 0..20 {
@@ -211,9 +212,21 @@ async fn a_foreign_lock_delays_only_writes() {
             tokio::spawn(claim)
         })
         .collect();
+    // All that have a place for a write wait for the lock.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let probe = connect(&database.url).await;
+    while probe
+        .query_one(waiting, &[])
+        .await
+        .unwrap()
+        .get::<_, i64>(0)
+        < 7
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for key in &plain {
         let text = key.key.expose().as_bytes();
-        let answer = process.check(text, &Request::new(), at(1)).await;
+        let answer = reader.check(text, &Request::new(), at(1)).await;
         assert!(answer.decision.is_allow(), "{:?}", answer.failure);
     }
     for claim in claims {

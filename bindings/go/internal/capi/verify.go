@@ -132,6 +132,7 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 		ttl_millis:        C.uint64_t(options.TTLMillis),
 		absent_ttl_millis: C.uint64_t(options.AbsentTTLMillis),
 		clock_skew_millis: C.uint64_t(options.ClockSkewMillis),
+		monotonic_clock:   1,
 	}
 	own.struct_size = C.size_t(unsafe.Sizeof(own))
 	carryValues(&own)
@@ -251,7 +252,7 @@ func (k *Keyring) Reset() Status {
 
 // KeyringStats is keystile_keyring_stats.
 type KeyringStats struct {
-	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost, VersionsLost uint64
+	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost, VersionsLost, LimitsLost, LineagesRefused uint64
 }
 
 // Stats returns the counters so far.
@@ -265,14 +266,16 @@ func (k *Keyring) Stats() KeyringStats {
 		return KeyringStats{}
 	}
 	return KeyringStats{
-		Entries:       uint64(stats.entries),
-		Fetches:       uint64(stats.fetches),
-		Overtaken:     uint64(stats.overtaken),
-		Evictions:     uint64(stats.evictions),
-		Invalidations: uint64(stats.invalidations),
-		AbsentHits:    uint64(stats.absent_hits),
-		UsesLost:      uint64(stats.uses_lost),
-		VersionsLost:  uint64(stats.versions_lost),
+		Entries:         uint64(stats.entries),
+		Fetches:         uint64(stats.fetches),
+		Overtaken:       uint64(stats.overtaken),
+		Evictions:       uint64(stats.evictions),
+		Invalidations:   uint64(stats.invalidations),
+		AbsentHits:      uint64(stats.absent_hits),
+		UsesLost:        uint64(stats.uses_lost),
+		VersionsLost:    uint64(stats.versions_lost),
+		LimitsLost:      uint64(stats.limits_lost),
+		LineagesRefused: uint64(stats.lineages_refused),
 	}
 }
 
