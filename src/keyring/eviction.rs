@@ -100,11 +100,6 @@ impl<T> Keyring<T> {
     fn leave_over(&self, used: Use, entry: &Entry<T>, stripes: Stripes) {
         let is_counted = entry.is_counted();
         let lost = self.evicted_uses.keep(used, is_counted, stripes);
-        if lost > 0 {
-            // No drain will return them: the lineage's meter must not wait for it.
-            let drains = self.drains.load(Ordering::Relaxed);
-            self.lineages.returned(&used.lineage, lost, drains);
-        }
         self.counters.uses_lost.fetch_add(lost, Ordering::Relaxed);
     }
 }
