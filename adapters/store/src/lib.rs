@@ -65,6 +65,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod adoption;
 #[cfg(feature = "authenticator")]
 mod authenticator;
 mod batch;
@@ -85,8 +87,15 @@ mod row_reader;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tables;
 mod verbs;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use adoption::{
+    AdoptOptions, AdoptionPlan, AdoptionProgress, AdoptionRefusal, AdoptionStep, Findings,
+    MetadataEndpoints, TableProblem,
+};
 #[cfg(feature = "authenticator")]
 pub use authenticator::{Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending};
 pub use batch::{Batch, Upkeep, UpkeepField};
@@ -101,6 +110,8 @@ pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 pub use store::{SpendRequest, Store};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use tables::Tables;
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{StoreError, UnavailableKind};
-use crate::sqlite::fault::unavailable;
+use crate::sqlite::{fault::unavailable, migration};
+use crate::tables::Tables;
 
 /// How long a statement waits for other processes to release the file's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +50,9 @@ impl Connections {
         let path = Path::new(".").join(path);
         let durable = writer(&path, "FULL")?;
         let quick = writer(&path, "NORMAL")?;
+        if is_own(&durable)? {
+            use_wal(&durable)?;
+        }
         Ok(Self {
             path,
             writers: Mutex::new(Writers { durable, quick }),
@@ -125,9 +129,13 @@ pub(super) fn create(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// What the file at the path holds; it must exist.
+pub(super) fn tables(path: &Path) -> Result<Tables, StoreError> {
+    migration::tables(&reader(&Path::new(".").join(path))?)
+}
+
 fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
     let connection = connect(path)?;
-    use_wal(&connection)?;
     connection
         .pragma_update(None, "synchronous", synchronous)
         .map_err(unavailable)?;
@@ -153,6 +161,17 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         Ok(connection)
     };
     open().map_err(unavailable)
+}
+
+/// Whether the file is empty or has keystile's tables. Opening another program's file must
+/// not change it.
+fn is_own(connection: &Connection) -> Result<bool, StoreError> {
+    let tables = migration::tables(connection);
+    match tables {
+        Ok(tables) => Ok(!matches!(tables, Tables::Others | Tables::NotAdopted)),
+        Err(error) if error.unavailable_kind() == Some(UnavailableKind::TooNew) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Enables the write-ahead log, with which readers and a writer do not wait for each other.
