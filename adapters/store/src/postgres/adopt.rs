@@ -206,7 +206,7 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
                  DISABLE TRIGGER api_key_events_number, DISABLE TRIGGER api_key_events_numbered"
         );
         transaction.batch_execute(&quiet).await?;
-        let next = "SELECT id::bigint FROM api_keys WHERE key_id IS NULL AND id > $1
+        let next = "SELECT id::bigint FROM api_keys WHERE key_id IS NULL AND id > $1::bigint
              ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";
         let rows = transaction
             .query(next, &[&after, &i64::from(BATCH_ROWS)])
@@ -218,12 +218,12 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         };
         transaction.execute(&update(plan), &[&ids]).await?;
         let lineages = "INSERT INTO api_key_usage (lineage)
-             SELECT key_id FROM api_keys WHERE id = ANY ($1)";
+             SELECT key_id FROM api_keys WHERE id = ANY ($1::bigint[])";
         transaction.execute(lineages, &[&ids]).await?;
         let events = "INSERT INTO api_key_events (number, kind, key_id, at)
              SELECT nextval('api_key_event_numbers'), 'imported', key_id,
                  date_trunc('milliseconds', now())
-             FROM (SELECT key_id FROM api_keys WHERE id = ANY ($1) ORDER BY id) AS adopted";
+             FROM (SELECT key_id FROM api_keys WHERE id = ANY ($1::bigint[]) ORDER BY id) AS adopted";
         transaction.execute(events, &[&ids]).await?;
         let again = "ALTER TABLE api_key_events ENABLE ALWAYS TRIGGER api_key_events_number, \
              ENABLE ALWAYS TRIGGER api_key_events_numbered";
@@ -288,7 +288,7 @@ fn update(plan: &AdoptionPlan) -> String {
              scope_type = CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"
         ));
     }
-    sql.push_str(" WHERE id = ANY ($1)");
+    sql.push_str(" WHERE id = ANY ($1::bigint[])");
     sql
 }
 

@@ -146,7 +146,7 @@ async fn scan(client: &Client, plan: &mut AdoptionPlan) -> Result<(), Fault> {
         _ => "",
     };
     let sql = format!(
-        "{} WHERE id > $1 {filter} ORDER BY id LIMIT $2",
+        "{} WHERE id > $1::bigint {filter} ORDER BY id LIMIT $2",
         as_adopted(&missing, plan.options)
     );
     let statement = client.prepare(&sql).await?;

@@ -50,6 +50,15 @@ pub(super) async fn run(client: &mut Client) -> Result<usize, Fault> {
 
 /// What the first schema of `search_path` holds. Tables of a later version are an error.
 pub(super) async fn tables(client: &impl GenericClient) -> Result<Tables, Fault> {
+    // First the names, then the version: if another program creates the tables in between, they
+    // do not appear to be without one. What belongs to an extension is no table of anyone.
+    let sql = "SELECT c.relname::text FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                AND d.objid = c.oid AND d.deptype = 'e')
+        ORDER BY c.relname NOT IN ('api_keys', 'keystile_migrations') LIMIT 2";
+    let rows = client.query(sql, &[]).await?;
     let found = version(client).await?;
     let known = MIGRATIONS.len();
     let done = usize::try_from(found).unwrap_or(usize::MAX);
@@ -62,14 +71,6 @@ pub(super) async fn tables(client: &impl GenericClient) -> Result<Tables, Fault>
     if done > 0 {
         return Ok(Tables::Old);
     }
-    // What belongs to an extension is no table of anyone.
-    let sql = "SELECT c.relname::text FROM pg_class c
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                AND d.objid = c.oid AND d.deptype = 'e')
-        ORDER BY c.relname NOT IN ('api_keys', 'keystile_migrations') LIMIT 2";
-    let rows = client.query(sql, &[]).await?;
     let has = |name: &str| rows.iter().any(|row| row.try_get::<_, &str>(0).is_ok_and(|found| found == name));
     Ok(if has("api_keys") {
         // An adoption creates the other table in its first step, and fills it in its last.
