@@ -55,7 +55,6 @@ pub(crate) async fn run(
             print(*number, event, config.json, io)?;
         }
     }
-    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 

@@ -67,7 +67,6 @@ pub(crate) async fn run(
             left = left.saturating_sub(1);
         }
     }
-    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 

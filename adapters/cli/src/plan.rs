@@ -67,7 +67,6 @@ pub(crate) async fn run(
             }
         }
     }
-    opened.note_if_new(io);
     Ok(Exit::Done)
 }
 

@@ -136,8 +136,8 @@ impl PostgresStore {
             .await
     }
 
-    /// Creates the tables or updates them, and returns the number of migrations that ran. They
-    /// may be beside an application's other tables.
+    /// Creates the tables or updates them, in one transaction, and returns the number of
+    /// migrations that ran. They may be beside an application's other tables.
     ///
     /// A table `api_keys` that is not keystile's is an error, and is not changed:
     /// [`adopt`](Self::adopt) it. Other programs may run the files in `migrations/postgres`

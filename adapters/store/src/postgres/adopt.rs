@@ -4,13 +4,13 @@ use core::time::Duration;
 
 use deadpool_postgres::{Client, ClientWrapper};
 use tokio::time::sleep;
+use tokio_postgres::Row;
 
 use super::adoption::{KEY_ID, OPTIONAL, SCOPE_TYPE, columns, missing};
 use super::fault::{Fault, Reason};
 use super::migration::{self, MIGRATIONS};
 use crate::adoption::{
-    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, METADATA_ENDPOINTS,
-    MetadataEndpoints,
+    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, METADATA_ENDPOINTS, MetadataEndpoints,
 };
 use crate::error::StoreError;
 use crate::tables::Tables;
@@ -206,25 +206,31 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
                  DISABLE TRIGGER api_key_events_number, DISABLE TRIGGER api_key_events_numbered"
         );
         transaction.batch_execute(&quiet).await?;
-        let next = "SELECT id::bigint FROM api_keys WHERE key_id IS NULL AND id > $1::bigint
-             ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";
-        let rows = transaction
-            .query(next, &[&after, &i64::from(BATCH_ROWS)])
-            .await?;
-        let ids = rows.iter().map(|row| row.try_get::<_, i64>(0));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        // By the numbers alone, for which there is an index: the server does not know yet how
+        // many rows have no key_id.
+        let next = "SELECT id::bigint FROM api_keys WHERE id > $1::bigint ORDER BY id LIMIT $2";
+        let limit = i64::from(BATCH_ROWS);
+        let ids = numbers(transaction.query(next, &[&after, &limit]).await?)?;
         let Some(last) = ids.last().copied() else {
             return Ok(None);
         };
-        transaction.execute(&update(plan), &[&ids]).await?;
-        let lineages = "INSERT INTO api_key_usage (lineage)
-             SELECT key_id FROM api_keys WHERE id = ANY ($1::bigint[])";
-        transaction.execute(lineages, &[&ids]).await?;
+        let lock = "SELECT id::bigint FROM api_keys
+             WHERE id = ANY ($1::bigint[]) AND key_id IS NULL FOR NO KEY UPDATE SKIP LOCKED";
+        let ids = numbers(transaction.query(lock, &[&ids]).await?)?;
+        let updated = transaction.query(&update(plan), &[&ids]).await?;
+        let updated = updated
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let mut keys = updated.collect::<Result<Vec<(i64, &str)>, Fault>>()?;
+        keys.sort_unstable();
+        let keys: Vec<&str> = keys.into_iter().map(|(_, key)| key).collect();
+        let lineages = "INSERT INTO api_key_usage (lineage) SELECT unnest($1::text[])";
+        transaction.execute(lineages, &[&keys]).await?;
         let events = "INSERT INTO api_key_events (number, kind, key_id, at)
              SELECT nextval('api_key_event_numbers'), 'imported', key_id,
                  date_trunc('milliseconds', now())
-             FROM (SELECT key_id FROM api_keys WHERE id = ANY ($1::bigint[]) ORDER BY id) AS adopted";
-        transaction.execute(events, &[&ids]).await?;
+             FROM unnest($1::text[]) AS key_id";
+        transaction.execute(events, &[&keys]).await?;
         let again = "ALTER TABLE api_key_events ENABLE ALWAYS TRIGGER api_key_events_number, \
              ENABLE ALWAYS TRIGGER api_key_events_numbered";
         transaction.batch_execute(again).await?;
@@ -246,6 +252,11 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         }
         Ok(self.client.batch_execute(create).await?)
     }
+}
+
+fn numbers(rows: Vec<Row>) -> Result<Vec<i64>, Fault> {
+    let numbers = rows.iter().map(|row| row.try_get(0));
+    Ok(numbers.collect::<Result<_, _>>()?)
 }
 
 /// Creates everything but the rows. From then on, triggers adopt what other code inserts.
@@ -288,7 +299,7 @@ fn update(plan: &AdoptionPlan) -> String {
              scope_type = CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"
         ));
     }
-    sql.push_str(" WHERE id = ANY ($1::bigint[])");
+    sql.push_str(" WHERE id = ANY ($1::bigint[]) RETURNING id::bigint, key_id");
     sql
 }
 

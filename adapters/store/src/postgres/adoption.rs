@@ -278,7 +278,11 @@ async fn problems(client: &Client, columns: &Columns) -> Result<Vec<TableProblem
     }
     for name in OTHERS {
         let sql = "SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL";
-        if client.query_one(sql, &[&name]).await?.try_get::<_, bool>(0)? {
+        if client
+            .query_one(sql, &[&name])
+            .await?
+            .try_get::<_, bool>(0)?
+        {
             let expected = "no table or view of this name, since keystile creates one";
             found.push(TableProblem::of_table(name, "the application's", expected));
         }

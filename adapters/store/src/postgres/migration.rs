@@ -23,29 +23,25 @@ pub(super) const MIGRATIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// Runs the files that are missing and returns their number. A table `api_keys` that is not
+/// Runs the files that are missing, in one transaction, and returns their number. A table `api_keys` that is not
 /// keystile's is an error, and is not changed.
 pub(super) async fn run(client: &mut Client) -> Result<usize, Fault> {
     // Also before the lock, which an adoption holds until its end.
     tables(client).await?.require_own()?;
-    let mut count = 0_usize;
-    loop {
-        let transaction = client.transaction().await?;
-        // Prevents two programs that start together from running the same file. The first
-        // number is "kstm" in ASCII; the second is the schema, since one database may hold
-        // many.
-        let lock = "SET LOCAL statement_timeout = 0; \
-             SELECT pg_advisory_xact_lock(1802728557, hashtext(current_schema()))";
-        transaction.batch_execute(lock).await?;
-        tables(&transaction).await?.require_own()?;
-        let done = usize::try_from(version(&transaction).await?).unwrap_or(usize::MAX);
-        let Some((_, next)) = MIGRATIONS.get(done) else {
-            return Ok(count);
-        };
-        transaction.batch_execute(next).await?;
-        transaction.commit().await?;
-        count = count.saturating_add(1);
+    let transaction = client.transaction().await?;
+    // Prevents two programs that start together from running the same files. The first number
+    // is "kstm" in ASCII; the second is the schema, since one database may hold many.
+    let lock = "SET LOCAL statement_timeout = 0; \
+         SELECT pg_advisory_xact_lock(1802728557, hashtext(current_schema()))";
+    transaction.batch_execute(lock).await?;
+    tables(&transaction).await?.require_own()?;
+    let done = usize::try_from(version(&transaction).await?).unwrap_or(usize::MAX);
+    let missing = MIGRATIONS.get(done..).unwrap_or_default();
+    for (_, file) in missing {
+        transaction.batch_execute(file).await?;
     }
+    transaction.commit().await?;
+    Ok(missing.len())
 }
 
 /// What the first schema of `search_path` holds. Tables of a later version are an error.
@@ -71,7 +67,10 @@ pub(super) async fn tables(client: &impl GenericClient) -> Result<Tables, Fault>
     if done > 0 {
         return Ok(Tables::Old);
     }
-    let has = |name: &str| rows.iter().any(|row| row.try_get::<_, &str>(0).is_ok_and(|found| found == name));
+    let has = |name: &str| {
+        rows.iter()
+            .any(|row| row.try_get::<_, &str>(0).is_ok_and(|found| found == name))
+    };
     Ok(if has("api_keys") {
         // An adoption creates the other table in its first step, and fills it in its last.
         match has("keystile_migrations") {

@@ -138,7 +138,9 @@ fn batch(
             "UPDATE api_keys SET lineage = '1' || substr(hex(randomblob(8)), 1, 15)
              WHERE {in_batch} AND lineage IS NULL AND {IS_LONG}"
         ),
-        format!("INSERT INTO api_key_usage (lineage) SELECT {KEY_ID} FROM api_keys WHERE {in_batch}"),
+        format!(
+            "INSERT INTO api_key_usage (lineage) SELECT {KEY_ID} FROM api_keys WHERE {in_batch}"
+        ),
         format!(
             "INSERT INTO api_key_events (kind, key_id, at)
              SELECT 'imported', {KEY_ID}, {NOW} FROM api_keys WHERE {in_batch} ORDER BY rowid"

@@ -190,7 +190,11 @@ fn problems(
         found.push(TableProblem::of_table("api_keys", "not a table", "a table"));
     } else if without_rowid {
         let expected = "a table with row numbers";
-        found.push(TableProblem::of_table("api_keys", "WITHOUT ROWID", expected));
+        found.push(TableProblem::of_table(
+            "api_keys",
+            "WITHOUT ROWID",
+            expected,
+        ));
     }
     for (name, kind) in REQUIRED.iter().filter(|(name, _)| !columns.contains(*name)) {
         found.push(TableProblem::of(name, "missing", *kind));
@@ -212,10 +216,17 @@ fn problems(
     let bare = "SELECT lower(name) FROM pragma_table_info('api_keys')
         WHERE \"notnull\" AND dflt_value IS NULL AND pk = 0";
     for name in names(connection, bare)? {
-        let known = REQUIRED.iter().chain(&OPTIONAL).any(|(own, _)| *own == name);
+        let known = REQUIRED
+            .iter()
+            .chain(&OPTIONAL)
+            .any(|(own, _)| *own == name);
         if !known {
             let expected = "a default or NULL, since keystile inserts rows without it";
-            found.push(TableProblem::of(&name, "NOT NULL without a default", expected));
+            found.push(TableProblem::of(
+                &name,
+                "NOT NULL without a default",
+                expected,
+            ));
         }
     }
     let taken = names(connection, "SELECT lower(name) FROM sqlite_schema")?;

@@ -32,7 +32,7 @@ struct TooNew {
     known: usize,
 }
 
-/// Runs the files that are missing and returns their number. A table `api_keys` that is not
+/// Runs the files that are missing, in one transaction, and returns their number. A table `api_keys` that is not
 /// keystile's is an error, and is not changed.
 pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     let before = tables(connection)?;
@@ -40,22 +40,19 @@ pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
     if before != Tables::Current {
         connection::use_wal(connection)?;
     }
-    let mut count = 0_usize;
-    loop {
-        // An immediate transaction prevents two programs that start together from running
-        // the same file.
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(unavailable)?;
-        tables(&transaction)?.require_own()?;
-        let done = usize::try_from(version(&transaction)?).unwrap_or(usize::MAX);
-        let Some((_, next)) = MIGRATIONS.get(done) else {
-            return Ok(count);
-        };
-        transaction.execute_batch(next).map_err(unavailable)?;
-        transaction.commit().map_err(unavailable)?;
-        count = count.saturating_add(1);
+    // An immediate transaction prevents two programs that start together from running the same
+    // files.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(unavailable)?;
+    tables(&transaction)?.require_own()?;
+    let done = usize::try_from(version(&transaction)?).unwrap_or(usize::MAX);
+    let missing = MIGRATIONS.get(done..).unwrap_or_default();
+    for (_, file) in missing {
+        transaction.execute_batch(file).map_err(unavailable)?;
     }
+    transaction.commit().map_err(unavailable)?;
+    Ok(missing.len())
 }
 
 /// Fails if this is not a store, or one that this program does not know.

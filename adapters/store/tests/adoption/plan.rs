@@ -149,7 +149,11 @@ async fn what_cannot_be_adopted_is_named() {
             "table api_keys: column key_prefix is missing; expected VARCHAR(10)",
         ),
         (
-            TABLE.split_inclusive(");").take(1).collect::<String>().replace(hash_column, "hash TEXT"),
+            TABLE
+                .split_inclusive(");")
+                .take(1)
+                .collect::<String>()
+                .replace(hash_column, "hash TEXT"),
             "table api_keys: column key_hash is missing; expected VARCHAR(64)",
         ),
         (
@@ -207,7 +211,11 @@ async fn what_cannot_be_adopted_is_named() {
 async fn rows_that_cannot_be_read_are_named_with_their_column() {
     let rows = [
         ("expires_at", "'2030-01-01'", Some("expires_at")),
-        ("expires_at", "'2030-01-01T00:00:00+0000'", Some("expires_at")),
+        (
+            "expires_at",
+            "'2030-01-01T00:00:00+0000'",
+            Some("expires_at"),
+        ),
         ("expires_at", "''", Some("expires_at")),
         ("expires_at", "1893456000000", Some("expires_at")),
         ("expires_at", "'Tue Jan 01 2030'", Some("expires_at")),
@@ -262,7 +270,10 @@ async fn only_the_first_hundred_are_named_and_all_are_counted() {
     }
     database.row(121, "permissions, is_active", "'[\"*\"]', FALSE");
     let plan = plan(&database.open(), |_| ()).await;
-    assert_eq!((plan.wildcards.count, plan.wildcards.first.len()), (120, 100));
+    assert_eq!(
+        (plan.wildcards.count, plan.wildcards.first.len()),
+        (120, 100)
+    );
     assert_eq!((plan.rows, plan.inactive), (121, 1));
 }
 

@@ -197,7 +197,10 @@ async fn what_cannot_be_adopted_is_named() {
                  DEFAULT gen_random_uuid() PRIMARY KEY",
             "column id is uuid; expected INTEGER or BIGINT",
         ),
-        (drop_unique, "column key_hash is not unique; expected UNIQUE"),
+        (
+            drop_unique,
+            "column key_hash is not unique; expected UNIQUE",
+        ),
         (&partial, "column key_hash is not unique; expected UNIQUE"),
         (
             "ALTER TABLE api_keys DROP CONSTRAINT api_keys_pkey",
