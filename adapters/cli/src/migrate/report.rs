@@ -9,7 +9,7 @@ use crate::io::Io;
 use crate::view::joined;
 
 /// The output of `keystile migrate`.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Report {
     dry_run: bool,
     /// What the database held.
@@ -47,7 +47,7 @@ struct Found<T> {
     first: Vec<T>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Damage {
     row: i64,
     column: &'static str,
@@ -70,17 +70,7 @@ impl Report {
             dry_run: true,
             tables: tables_name(Tables::Empty),
             steps: vec!["create the file and its tables".to_owned()],
-            problems: Vec::new(),
-            rows: 0,
-            inactive: 0,
-            expired: 0,
-            unreadable: Found::default(),
-            wildcards: Found::default(),
-            metadata_endpoints: Found::default(),
-            infinite: Found::default(),
-            refusals: Vec::new(),
-            adopted: None,
-            is_done: false,
+            ..Self::default()
         }
     }
 
@@ -136,6 +126,9 @@ impl Report {
         }
         for step in &self.steps {
             io.line(&format!("  {step}"))?;
+        }
+        if self.rows > 0 {
+            io.line(&format!("of {} rows:", self.rows))?;
         }
         for (count, text) in [
             (
