@@ -121,14 +121,20 @@ fn may_migrate(tables: Tables, create: Create) -> Result<bool, Failure> {
     }
 }
 
+const NOT_A_FILE: Failure = Failure::expected("the store's path must be that of a regular file");
+
 /// Fails if there is no file: its path may have been mistyped.
 pub(crate) fn require_file(path: &Path) -> Result<(), Failure> {
-    match path.try_exists() {
-        Ok(false) => Err(Failure::expected(
-            "the store does not exist: check --store; keystile issue and keystile migrate create it",
-        )),
-        _ => Ok(()),
+    if path.is_file() {
+        return Ok(());
     }
+    // A dangling link is there, too.
+    Err(match path.symlink_metadata() {
+        Ok(_) => NOT_A_FILE,
+        Err(_) => Failure::expected(
+            "the store does not exist: check --store; keystile issue and keystile migrate create it",
+        ),
+    })
 }
 
 /// Creates the file with access for its owner only, unless it exists. Returns whether it
@@ -146,9 +152,7 @@ pub(crate) fn reserve(path: &Path) -> Result<bool, Failure> {
         Err(error) => match error.kind() {
             // SQLite would create the target of a dangling link.
             ErrorKind::AlreadyExists if path.is_file() => Ok(false),
-            ErrorKind::AlreadyExists => Err(Failure::expected(
-                "the store's path must be that of a regular file",
-            )),
+            ErrorKind::AlreadyExists => Err(NOT_A_FILE),
             ErrorKind::NotFound => Err(Failure::expected(
                 "cannot create the store: its directory does not exist",
             )),
