@@ -229,6 +229,8 @@ pub struct AdoptionPlan {
     /// The rows whose `expires_at` is `infinity`.
     pub infinite: Findings<i64>,
     now: UnixMillis,
+    /// The columns that the table lacks.
+    pub(crate) missing: Vec<&'static str>,
 }
 
 impl AdoptionPlan {
@@ -258,6 +260,7 @@ impl AdoptionPlan {
                 first: Vec::new(),
             },
             now,
+            missing: Vec::new(),
         }
     }
 

@@ -126,9 +126,7 @@ impl SqliteStore {
         options: AdoptOptions,
         now: UnixMillis,
     ) -> Result<AdoptionPlan, StoreError> {
-        self.connections
-            .read(move |connection| adoption::plan(connection, options, now))
-            .await
+        adoption::plan(&self.connections, options, now).await
     }
 
     /// Carries out a plan: adopts an application's table `api_keys`, and returns the number of

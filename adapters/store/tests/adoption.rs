@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test's fixtures"
 )]
 

@@ -140,14 +140,14 @@ async fn scan(client: &Client, plan: &mut AdoptionPlan) -> Result<(), Fault> {
     if !plan.problems.is_empty() {
         return Ok(());
     }
-    let missing = missing(&columns);
+    plan.missing = missing(&columns);
     let filter = match plan.tables {
         Tables::HalfAdopted => "AND key_id IS NULL",
         _ => "",
     };
     let sql = format!(
         "{} WHERE id > $1::bigint {filter} ORDER BY id LIMIT $2",
-        as_adopted(&missing, plan.options)
+        as_adopted(&plan.missing, plan.options)
     );
     let statement = client.prepare(&sql).await?;
     let mut last = i64::MIN;
@@ -162,13 +162,14 @@ async fn scan(client: &Client, plan: &mut AdoptionPlan) -> Result<(), Fault> {
             break;
         }
     }
-    steps(&missing, plan);
+    steps(plan);
     Ok(())
 }
 
-fn steps(missing: &[&str], plan: &mut AdoptionPlan) {
+fn steps(plan: &mut AdoptionPlan) {
     let (rows, inactive) = (plan.rows, plan.inactive);
     if plan.tables == Tables::NotAdopted {
+        let missing = core::mem::take(&mut plan.missing);
         for (name, _, kind) in OPTIONAL.iter().filter(|(name, ..)| missing.contains(name)) {
             plan.steps
                 .push(format!("add the missing column {name} {kind} to api_keys"));

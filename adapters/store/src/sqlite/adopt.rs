@@ -1,12 +1,11 @@
 //! Adopts an application's table, in short transactions.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::adoption::{IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, Scope, columns};
-use super::connection::{self, Connections, Writing, off_thread};
+use super::connection::{self, Connections, Writing, pause};
 use super::migration::{self, MIGRATIONS};
 use crate::adoption::{
     AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, MetadataEndpoints,
@@ -16,9 +15,6 @@ use crate::sqlite::fault::unavailable;
 use crate::tables::Tables;
 
 const BEGIN: &str = include_str!("adoption/begin.sql");
-
-/// Between two transactions, so that other writers get the lock: SQLite has no queue for it.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tries of a step while another program keeps the file locked; each waits for five seconds.
 const TRIES_MAX: u32 = 12;
@@ -53,11 +49,7 @@ pub(super) async fn run(
         rows = rows.saturating_add(adopted);
         after = next;
         at(AdoptionStep::Rows, rows);
-        off_thread(|| {
-            std::thread::sleep(PAUSE);
-            Ok(())
-        })
-        .await?;
+        pause().await?;
     }
     at(AdoptionStep::Indexes, rows);
     step(connections, &mut at, rows, index).await?;

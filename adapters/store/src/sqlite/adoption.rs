@@ -1,11 +1,13 @@
 //! What adopting an application's table would do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use keystile::{KeyRecord, UnixMillis};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
+use super::connection::{Connections, pause};
 use super::migration::{self, MIGRATIONS};
 use super::row::read_record;
 use crate::adoption::{
@@ -78,17 +80,40 @@ pub(super) const IS_LONG: &str = "rowid NOT BETWEEN 0 AND 999999999999999";
 pub(super) const IS_ACTIVE: &str = "coalesce(is_active, 0)";
 pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-pub(super) fn plan(
-    connection: &Connection,
+/// The rows that are read at once. Without a write-ahead log, writers wait for a reader, and
+/// other readers for the writer: so no statement may read for long, and there is a pause
+/// after it.
+const ROWS_AT_ONCE: i64 = 200;
+
+pub(super) async fn plan(
+    connections: &Arc<Connections>,
     options: AdoptOptions,
     now: UnixMillis,
 ) -> Result<AdoptionPlan, StoreError> {
+    let work = move |connection: &Connection| begin(connection, options, now);
+    let (mut plan, sql) = connections.read(work).await?;
+    let mut last = Some(i64::MIN);
+    while let (Some(sql), Some(after)) = (&sql, last) {
+        let sql = sql.clone();
+        let work = move |connection: &Connection| rows(connection, plan, &sql, after);
+        (plan, last) = connections.read(work).await?;
+        pause().await?;
+    }
+    Ok(plan)
+}
+
+/// The plan without its rows, and the statement that reads them, if there are any.
+fn begin(
+    connection: &Connection,
+    options: AdoptOptions,
+    now: UnixMillis,
+) -> Result<(AdoptionPlan, Option<String>), StoreError> {
     // One snapshot of the file.
     let connection = connection.unchecked_transaction().map_err(unavailable)?;
     let tables = migration::tables(&connection)?;
     let mut plan = AdoptionPlan::new(tables, options, now);
     match tables {
-        Tables::Current => return Ok(plan),
+        Tables::Current => {}
         Tables::Empty | Tables::Others => plan.steps.push("create the tables".to_owned()),
         Tables::Old => {
             let done = migration::version(&connection)?;
@@ -96,42 +121,57 @@ pub(super) fn plan(
             let step = format!("update the tables from version {done} to {known}");
             plan.steps.push(step);
         }
-        Tables::NotAdopted | Tables::HalfAdopted => scan(&connection, &mut plan)?,
+        Tables::NotAdopted | Tables::HalfAdopted => {
+            let columns = columns(&connection)?;
+            if tables == Tables::NotAdopted {
+                problems(&connection, &columns, &mut plan)?;
+            }
+            if plan.problems.is_empty() {
+                let names = OPTIONAL.iter().map(|(name, _)| *name);
+                let missing: Vec<&str> = names.filter(|name| !columns.contains(*name)).collect();
+                let filter = match tables {
+                    Tables::HalfAdopted => "AND key_id IS NULL",
+                    _ => "",
+                };
+                let sql = format!(
+                    "{} WHERE rowid > ?1 {filter} ORDER BY rowid LIMIT ?2",
+                    as_adopted(&missing)
+                );
+                plan.missing = missing;
+                return Ok((plan, Some(sql)));
+            }
+        }
     }
-    Ok(plan)
+    Ok((plan, None))
 }
 
-fn scan(connection: &Connection, plan: &mut AdoptionPlan) -> Result<(), StoreError> {
-    let columns = columns(connection)?;
-    if plan.tables == Tables::NotAdopted {
-        problems(connection, &columns, plan)?;
-    }
-    if !plan.problems.is_empty() {
-        return Ok(());
-    }
-    let missing: Vec<&str> = OPTIONAL
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !columns.contains(*name))
-        .collect();
-    let filter = match plan.tables {
-        Tables::HalfAdopted => "WHERE key_id IS NULL",
-        _ => "",
-    };
-    let sql = format!("{} {filter} ORDER BY row", as_adopted(&missing));
-    let mut statement = connection.prepare(&sql).map_err(unavailable)?;
-    let mut rows = statement.query([]).map_err(unavailable)?;
-    while let Some(row) = rows.next().map_err(unavailable)? {
+/// Notes the next rows after this one. Returns the last of them, unless there are no more.
+fn rows(
+    connection: &Connection,
+    mut plan: AdoptionPlan,
+    sql: &str,
+    after: i64,
+) -> Result<(AdoptionPlan, Option<i64>), StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
+    let mut found = statement
+        .query(params![after, ROWS_AT_ONCE])
+        .map_err(unavailable)?;
+    let mut last = None;
+    while let Some(row) = found.next().map_err(unavailable)? {
         let (facts, record) = read(row, plan.options)?;
+        last = Some(facts.row);
         plan.note(facts, record)?;
     }
-    steps(&missing, plan);
-    Ok(())
+    if last.is_none() {
+        steps(&mut plan);
+    }
+    Ok((plan, last))
 }
 
-fn steps(missing: &[&str], plan: &mut AdoptionPlan) {
+fn steps(plan: &mut AdoptionPlan) {
     let (rows, inactive) = (plan.rows, plan.inactive);
     if plan.tables == Tables::NotAdopted {
+        let missing = core::mem::take(&mut plan.missing);
         for (name, kind) in OPTIONAL.iter().filter(|(name, _)| missing.contains(name)) {
             plan.steps
                 .push(format!("add the missing column {name} {kind} to api_keys"));

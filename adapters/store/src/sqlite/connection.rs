@@ -15,6 +15,8 @@ use crate::tables::Tables;
 
 /// How long a statement waits for other processes to release the file's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The length of a [`pause`].
+const PAUSE: Duration = Duration::from_millis(5);
 /// The connections that can read at the same time.
 const READERS: usize = 4;
 /// The limit on a connection's prepared statements; the store has fewer.
@@ -201,6 +203,15 @@ pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
 #[derive(Debug, thiserror::Error)]
 #[error("expected a file system that supports SQLite's write-ahead log")]
 struct NoWal;
+
+/// Waits for a moment, so that others get the file's lock: SQLite has no queue for it.
+pub(super) async fn pause() -> Result<(), StoreError> {
+    off_thread(|| {
+        std::thread::sleep(PAUSE);
+        Ok(())
+    })
+    .await
+}
 
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,

@@ -1,6 +1,10 @@
 //! An adoption that is interrupted is continued, and the application works meanwhile.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
 
 use keystile_store::{
     AdoptOptions, AdoptionPlan, AdoptionProgress, SqliteStore, Store, Tables, UnavailableKind,
@@ -12,12 +16,15 @@ use crate::app_database::{AppDatabase, at, cause};
 
 const ROWS: i64 = 7_000;
 
-fn with_rows() -> AppDatabase {
+/// The longest that a reader of the application may wait.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+fn with_rows(rows: i64) -> AppDatabase {
     let database = AppDatabase::new();
     database.row(1, "is_active", "TRUE");
     let fill = format!(
         "INSERT INTO api_keys (key_hash, key_prefix, client_name)
-         WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+         WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
          SELECT printf('%064x', i), 'dt_', 'Acme Ltd' FROM n"
     );
     database.sql(&fill).unwrap();
@@ -63,7 +70,7 @@ async fn an_adopted_file_has_the_tables_of_a_new_one() {
 
 #[tokio::test]
 async fn an_interrupted_adoption_is_continued() {
-    let database = with_rows();
+    let database = with_rows(ROWS);
     let store = database.open();
     let first = plan(&store).await;
     assert_eq!(first.rows, 7_000);
@@ -121,4 +128,45 @@ async fn an_interrupted_adoption_is_continued() {
         assert_eq!(cause(&store, number, at(0)).await, None);
     }
     assert_eq!(store.events(None, 0, 10).await.unwrap().len(), 10);
+}
+
+/// The application reads all the time, and writes: no statement waits for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_rows_are_adopted_while_the_application_works() {
+    let rows = 100_000;
+    let database = with_rows(rows);
+    let path = database.folder.path().join("app.db");
+    let done = Arc::new(AtomicBool::new(false));
+    let working = |sql: &'static str| {
+        let (path, done) = (path.clone(), Arc::clone(&done));
+        std::thread::spawn(move || {
+            let application = Connection::open(path).unwrap();
+            application.busy_timeout(WAIT_MAX).unwrap();
+            let mut longest = Duration::ZERO;
+            while !done.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                application.execute_batch(sql).unwrap();
+                longest = longest.max(start.elapsed());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            longest
+        })
+    };
+    let reader = working("SELECT * FROM api_keys WHERE key_hash = printf('%064x', 99)");
+    let writer = working("UPDATE api_keys SET last_used_at = CURRENT_TIMESTAMP WHERE id = 99");
+    let store = database.open();
+    let start = Instant::now();
+    let plan = plan(&store).await;
+    let planned = start.elapsed();
+    let adopted = store.adopt(&plan, |_| ()).await.unwrap();
+    let took = start.elapsed();
+    done.store(true, Ordering::Relaxed);
+    let (reader, writer) = (reader.join().unwrap(), writer.join().unwrap());
+    println!(
+        "{rows} rows: planned in {planned:?}, adopted in {took:?}; \
+         longest read {reader:?}, update {writer:?}"
+    );
+    assert_eq!(adopted, 100_000);
+    assert!(reader <= WAIT_MAX, "a reader waited for {reader:?}");
+    assert_eq!(cause(&store, 1, at(0)).await, None);
 }

@@ -50,7 +50,7 @@ fn working(url: &str, sql: String, done: &Arc<AtomicBool>) -> JoinHandle<Duratio
             let start = Instant::now();
             application.batch_execute(&sql).await.unwrap();
             longest = longest.max(start.elapsed());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         longest
     })
@@ -63,10 +63,12 @@ async fn adopted_while_the_application_works(rows: u32) {
     fill(&database, rows).await;
     let done = Arc::new(AtomicBool::new(false));
     let read = format!("SELECT * FROM api_keys WHERE key_hash = '{}'", hash(1));
-    let write = "UPDATE api_keys SET last_used_at = now() WHERE id = 1 + floor(random() * 1000)";
+    let write = "UPDATE api_keys SET last_used_at = now()
+         WHERE id = (SELECT 1 + floor(random() * 1000)::int)";
+    // Its transaction stays open for a moment, with its locks.
     let insert = "INSERT INTO api_keys (key_hash, key_prefix, client_name)
          VALUES (encode(sha256(gen_random_uuid()::text::bytea), 'hex'), 'dt_', 'Later');
-         SELECT pg_sleep(0.05)";
+         SELECT pg_sleep(0.02)";
     let reader = working(&database.url, read, &done);
     let writer = working(&database.url, write.to_owned(), &done);
     let inserter = working(&database.url, insert.to_owned(), &done);
