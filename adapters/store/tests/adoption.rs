@@ -240,6 +240,14 @@ async fn another_program_may_run_the_files() {
         include_str!("../migrations/sqlite/0003_changes.sql"),
     ] {
         database.application.execute_batch(sql).unwrap();
+        let opened = SqliteStore::open_existing(database.folder.path().join("app.db"));
+        match sql.contains("0003_changes'") {
+            true => assert!(opened.is_ok()),
+            false => assert_eq!(
+                opened.unwrap_err().unavailable_kind(),
+                Some(UnavailableKind::OldTables)
+            ),
+        }
     }
     let store = database.open();
     assert_eq!(store.migrate().await.unwrap(), 0, "nothing is left to do");

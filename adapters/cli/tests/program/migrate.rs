@@ -109,6 +109,42 @@ fn another_programs_tables_are_left_alone() {
     }
 }
 
+/// Tables of an earlier version are updated by `migrate` and `serve`, and by nothing else.
+#[test]
+fn old_tables_are_updated_only_if_that_is_asked_for() {
+    let program = Keystile::new().with("KEYSTILE_STORE", "sqlite:app.db");
+    let first = include_str!("../../../store/migrations/sqlite/0001_tables.sql");
+    let connection = application(&program, first);
+    let version = || -> i64 {
+        let sql = "SELECT max(version) FROM keystile_migrations";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    for command in COMMANDS {
+        if ["serve", "backup"].contains(&command[0]) {
+            continue;
+        }
+        let ran = program.run(command);
+        assert_eq!(ran.code, 2, "{command:?}");
+        assert!(
+            ran.errors.contains("of an earlier version"),
+            "{}",
+            ran.errors
+        );
+        assert_eq!(version(), 1);
+    }
+    assert_eq!(program.run(&["backup", "copy.db"]).code, 0);
+    let planned = program.run(&["migrate", "--dry-run"]);
+    assert!(
+        planned
+            .output
+            .contains("update the tables from version 1 to 3")
+    );
+    assert_eq!(version(), 1);
+    assert_eq!(program.run(&["migrate"]).code, 0);
+    assert_eq!(version(), 3);
+    assert_eq!(program.run(&["list"]).code, 0);
+}
+
 #[test]
 fn what_was_found_has_to_be_accepted_by_name() {
     let program = Keystile::new().with("KEYSTILE_STORE", "sqlite:app.db");

@@ -175,7 +175,7 @@ fn steps(plan: &mut AdoptionPlan) {
                 .push(format!("add the missing column {name} {kind} to api_keys"));
         }
         plan.steps.push(format!(
-            "add {} columns and the triggers to api_keys, and create keystile's other tables; \
+            "add {} columns and the triggers to api_keys, and create the other tables; \
              this needs a lock on api_keys for a moment",
             ADDED.len()
         ));

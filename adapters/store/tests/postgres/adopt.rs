@@ -109,6 +109,12 @@ async fn an_adopted_table_is_as_a_new_one() {
         assert_eq!((plan.rows, plan.inactive), (2, 1));
         assert_eq!(store.adopt(&plan, |_| ()).await.unwrap(), 2);
         assert_eq!(schema(&database).await, new);
+        let notified = "SELECT is_called::text FROM api_key_event_places";
+        assert_eq!(
+            texts(&database, notified).await,
+            BTreeSet::from(["false".to_owned()]),
+            "no process is notified of each row"
+        );
         assert_eq!(cause(&store, 1, at(0)).await, None);
         assert_eq!(cause(&store, 2, at(0)).await, Some(Cause::Revoked));
         row(&database, 3, "is_active", "TRUE").await;

@@ -234,7 +234,15 @@ async fn another_program_may_run_the_files() {
         include_str!("../../migrations/postgres/0002_guards.sql"),
         include_str!("../../migrations/postgres/0003_changes.sql"),
     ] {
-        assert!(PostgresStore::open_existing(&database.url).await.is_err());
+        let refused = PostgresStore::open_existing(&database.url)
+            .await
+            .unwrap_err();
+        let is_first = sql.contains("(1, '0001_tables')");
+        let expected = match is_first {
+            true => UnavailableKind::NotAdopted,
+            false => UnavailableKind::OldTables,
+        };
+        assert_eq!(refused.unavailable_kind(), Some(expected));
         database.sql(sql).await.unwrap();
     }
     let store = PostgresStore::open_existing(&database.url).await.unwrap();
