@@ -24,8 +24,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// For about five minutes.
 const TRIES_MAX: u32 = 100;
 
-/// The indexes of 0001_tables.sql, which are built while the application writes.
-const INDEXES: [(&str, &str); 4] = [
+/// The indexes of 0001_tables.sql, which are built while the application writes. The triggers
+/// need the first two, so these are built before the rows are adopted.
+const FIRST_INDEXES: [(&str, &str); 2] = [
     (
         "api_keys_key_id",
         "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS api_keys_key_id ON api_keys (key_id)",
@@ -34,6 +35,8 @@ const INDEXES: [(&str, &str); 4] = [
         "api_keys_lineage",
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_lineage ON api_keys (lineage)",
     ),
+];
+const LAST_INDEXES: [(&str, &str); 2] = [
     (
         "api_keys_owner",
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_owner ON api_keys (owner) \
@@ -44,6 +47,10 @@ const INDEXES: [(&str, &str); 4] = [
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_api_keys_client ON api_keys (client_name)",
     ),
 ];
+
+/// Without statistics of tables that were empty a moment ago, the server reads all of their rows
+/// for the statements of the triggers.
+const ANALYZE: &str = "ANALYZE api_keys, api_key_usage, api_key_events";
 
 const REFERENCE: &str = "DO $$
     BEGIN
@@ -107,21 +114,17 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         if tables == Tables::NotAdopted {
             self.locked(&begin(&missing)).await?;
         }
+        self.indexes(FIRST_INDEXES).await?;
         self.at(AdoptionStep::Rows);
         self.adopt_rows().await?;
-        self.at(AdoptionStep::Indexes);
-        for (name, create) in INDEXES {
-            self.index(name, create).await?;
-        }
+        self.indexes(LAST_INDEXES).await?;
         self.at(AdoptionStep::Constraints);
         self.locked(REFERENCE).await?;
         for name in CONSTRAINTS {
             let validate = format!("ALTER TABLE api_keys VALIDATE CONSTRAINT {name}");
             self.client.batch_execute(&validate).await?;
         }
-        self.client
-            .batch_execute("ANALYZE api_keys, api_key_usage, api_key_events")
-            .await?;
+        self.client.batch_execute(ANALYZE).await?;
         self.locked(&finish()).await
     }
 
@@ -176,6 +179,7 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
     async fn adopt_rows(&mut self) -> Result<(), Fault> {
         let is_done = "SELECT NOT EXISTS (SELECT 1 FROM api_keys WHERE key_id IS NULL)";
         let mut tries = 0;
+        let mut analyzed = 0_u64;
         loop {
             let mut last = Some(i64::MIN);
             while let Some(after) = last {
@@ -183,6 +187,10 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
                     Ok(next) => last = next,
                     Err(fault) if fault.is_lock() => self.pause(&mut tries).await?,
                     Err(fault) => return Err(fault),
+                }
+                if self.rows > analyzed.saturating_mul(2) {
+                    self.client.batch_execute(ANALYZE).await?;
+                    analyzed = self.rows;
                 }
                 self.at(AdoptionStep::Rows);
             }
@@ -240,17 +248,21 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         Ok(Some(last))
     }
 
-    async fn index(&mut self, name: &str, create: &str) -> Result<(), Fault> {
-        // One that was interrupted is there, and is not used.
-        let invalid = "SELECT EXISTS (SELECT 1 FROM pg_index
-            WHERE indexrelid = to_regclass(format('%I.%I', current_schema(), $1::text))
-                AND NOT indisvalid)";
-        let found = self.client.query_one(invalid, &[&name]).await?;
-        if found.try_get(0)? {
-            let drop = format!("DROP INDEX CONCURRENTLY {name}");
-            self.client.batch_execute(&drop).await?;
+    async fn indexes(&mut self, indexes: [(&str, &str); 2]) -> Result<(), Fault> {
+        self.at(AdoptionStep::Indexes);
+        for (name, create) in indexes {
+            // One that was interrupted is there, and is not used.
+            let invalid = "SELECT EXISTS (SELECT 1 FROM pg_index
+                WHERE indexrelid = to_regclass(format('%I.%I', current_schema(), $1::text))
+                    AND NOT indisvalid)";
+            let found = self.client.query_one(invalid, &[&name]).await?;
+            if found.try_get(0)? {
+                let drop = format!("DROP INDEX CONCURRENTLY {name}");
+                self.client.batch_execute(&drop).await?;
+            }
+            self.client.batch_execute(create).await?;
         }
-        Ok(self.client.batch_execute(create).await?)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a plan finds, what has to be accepted, and that it changes nothing.
 
-use std::fmt::Write;
+use core::fmt::Write;
 
 use keystile::{Cause, Request, UnixMillis, Verifier};
 use keystile_store::{

@@ -205,7 +205,7 @@ async fn a_row_that_is_locked_is_adopted_later() {
             assert_eq!(progress.rows, 9);
             waits.notify_one();
         }
-        AdoptionStep::Indexes => assert!(is_free.load(Ordering::Relaxed)),
+        AdoptionStep::Constraints => assert!(is_free.load(Ordering::Relaxed)),
         _ => {}
     };
     let second = plan(&store).await;
