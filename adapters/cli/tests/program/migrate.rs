@@ -1,8 +1,8 @@
 //! `migrate`: what it prints and when it refuses; and that no other command changes the tables
 //! of another program.
 
+use core::time::Duration;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
