@@ -7,6 +7,7 @@ use crate::events::EventsArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
+use crate::migrate::MigrateArguments;
 use crate::plan::PlanArguments;
 use crate::restore::RestoreArguments;
 use crate::revoke::RevokeArguments;
@@ -25,7 +26,8 @@ Example:
 
 Exit codes:
   0  done; every key was allowed
-  1  a key was denied (verify), or a text is not a well-formed key (inspect)
+  1  a key was denied (verify), a text is not a well-formed key (inspect), or what was
+     found has to be accepted or corrected first (migrate)
   2  any other failure; one line on standard error explains it
 
 Environment:
@@ -54,8 +56,8 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
     /// Where the records are: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: for a
-    /// store that lasts as long as the command. Created on first use; only its owner can
-    /// read the file.
+    /// store that lasts as long as the command. issue creates a file that does not exist,
+    /// serve also tables in an empty database; only its owner can read the file.
     #[arg(
         long,
         global = true,
@@ -85,6 +87,7 @@ pub(crate) enum Command {
     Events(EventsArguments),
     Template(TemplateArguments),
     Serve(Box<ServeArguments>),
+    Migrate(MigrateArguments),
     Backup(BackupArguments),
     Restore(RestoreArguments),
     Inspect(InspectArguments),

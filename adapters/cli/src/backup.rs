@@ -9,7 +9,7 @@ use clap::Args;
 use keystile_store::SqliteStore;
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Config, require_file};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::store_url::StoreUrl;
@@ -50,7 +50,9 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let path = sqlite_path(config, NOT_POSTGRES)?;
-    let store = SqliteStore::open_existing(path)?;
+    require_file(path)?;
+    // Also if its tables are of an earlier version: a backup comes before their update.
+    let store = SqliteStore::open(path)?;
     let copied = Arc::new(AtomicU64::new(0));
     let so_far = Arc::clone(&copied);
     let copy = store.backup(&arguments.file, move |progress| {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use keystile::PepperRing;
-use keystile_store::{MemoryStore, SqliteStore};
+use keystile_store::{MemoryStore, SqliteStore, Tables};
 
 use crate::any_store::AnyStore;
 use crate::failure::Failure;
@@ -25,32 +25,73 @@ pub(crate) struct Opened {
     pub(crate) is_new: bool,
 }
 
+/// What a command may create.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Create {
+    Nothing,
+    /// An SQLite file, with its tables.
+    File,
+    /// An SQLite file, and tables in an empty database. Tables of an earlier version are
+    /// updated.
+    Tables,
+}
+
 impl Config {
-    /// Opens the store, and creates it if it does not exist.
+    /// Opens a store that exists, and changes none of its tables.
+    pub(crate) async fn open(&self) -> Result<Opened, Failure> {
+        self.open_or(Create::Nothing).await
+    }
+
+    /// Opens the store to issue a key. If there is no SQLite file, one is created.
     ///
     /// Commands check their arguments first, so that wrong arguments never create a file.
-    pub(crate) async fn open(&self) -> Result<Opened, Failure> {
+    pub(crate) async fn open_to_issue(&self) -> Result<Opened, Failure> {
+        self.open_or(Create::File).await
+    }
+
+    /// Opens the store to serve from it.
+    pub(crate) async fn open_to_serve(&self) -> Result<Opened, Failure> {
+        self.open_or(Create::Tables).await
+    }
+
+    async fn open_or(&self, create: Create) -> Result<Opened, Failure> {
         match &self.store {
             StoreUrl::Memory => Ok(Opened {
                 store: AnyStore::Memory(MemoryStore::new()),
                 is_new: false,
             }),
             StoreUrl::Sqlite(path) => {
-                let is_new = reserve(path)?;
-                let store = SqliteStore::open_existing(path)?;
-                store.migrate().await?;
+                let is_new = match create {
+                    Create::Nothing => {
+                        require_file(path)?;
+                        false
+                    }
+                    Create::File | Create::Tables => reserve(path)?,
+                };
+                // An existing file may be empty: another command has just created it.
+                if create != Create::Nothing {
+                    let store = SqliteStore::open(path)?;
+                    let tables = store.tables().await?;
+                    if may_migrate(tables, create)? {
+                        store.migrate().await?;
+                    }
+                }
                 Ok(Opened {
-                    store: AnyStore::Sqlite(store),
+                    store: AnyStore::Sqlite(SqliteStore::open_existing(path)?),
                     is_new: is_new && !self.json,
                 })
             }
             #[cfg(feature = "postgres")]
             StoreUrl::Postgres(url) => {
-                let store = url.open()?;
-                let steps = store.migrate().await?;
+                if create == Create::Tables {
+                    let store = url.open()?;
+                    if may_migrate(store.tables().await?, create)? {
+                        store.migrate().await?;
+                    }
+                }
                 Ok(Opened {
-                    store: AnyStore::Postgres(store),
-                    is_new: steps > 0 && !self.json,
+                    store: AnyStore::Postgres(url.open_existing().await?),
+                    is_new: false,
                 })
             }
         }
@@ -66,12 +107,42 @@ impl Opened {
     }
 }
 
+/// Whether tables have to be created or updated, and this may do it.
+fn may_migrate(tables: Tables, create: Create) -> Result<bool, Failure> {
+    match tables {
+        Tables::Empty => Ok(true),
+        Tables::Old => Ok(create == Create::Tables),
+        Tables::Others => Err(Failure::expected(
+            "the database has tables of another program, and none of keystile: check --store, or \
+             create the tables beside them with keystile migrate",
+        )),
+        // What opens it has the message.
+        _ => Ok(false),
+    }
+}
+
+const NOT_A_FILE: Failure = Failure::expected("the store's path must be that of a regular file");
+
+/// Fails if there is no file: its path may have been mistyped.
+pub(crate) fn require_file(path: &Path) -> Result<(), Failure> {
+    if path.is_file() {
+        return Ok(());
+    }
+    // A dangling link is there, too.
+    Err(match path.symlink_metadata() {
+        Ok(_) => NOT_A_FILE,
+        Err(_) => Failure::expected(
+            "the store does not exist: check --store; keystile issue and keystile migrate create it",
+        ),
+    })
+}
+
 /// Creates the file with access for its owner only, unless it exists. Returns whether it
 /// was created.
 ///
 /// SQLite would create it with the default mode. It gives its journal files the mode of the
 /// database file.
-fn reserve(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn reserve(path: &Path) -> Result<bool, Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -81,9 +152,7 @@ fn reserve(path: &Path) -> Result<bool, Failure> {
         Err(error) => match error.kind() {
             // SQLite would create the target of a dangling link.
             ErrorKind::AlreadyExists if path.is_file() => Ok(false),
-            ErrorKind::AlreadyExists => Err(Failure::expected(
-                "the store's path must be that of a regular file",
-            )),
+            ErrorKind::AlreadyExists => Err(NOT_A_FILE),
             ErrorKind::NotFound => Err(Failure::expected(
                 "cannot create the store: its directory does not exist",
             )),

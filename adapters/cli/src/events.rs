@@ -61,7 +61,6 @@ pub(crate) async fn run(
         }
         damage.add(listed.damaged);
     }
-    opened.note_if_new(io);
     damage.report(config, io)
 }
 

@@ -15,13 +15,15 @@ pub(crate) enum Exit {
     Denied,
     /// It did its work, but rows of the store are damaged.
     Damaged,
+    /// A migration was not carried out, because of what it found.
+    Refused,
 }
 
 impl Exit {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Denied | Self::Damaged => 1,
+            Self::Denied | Self::Damaged | Self::Refused => 1,
         }
     }
 }
@@ -103,7 +105,11 @@ const fn advice(kind: UnavailableKind) -> &'static str {
             "the PostgreSQL user needs the privileges to create the store's tables, or to use them"
         }
         UnavailableKind::NotAdoptable => {
-            "cannot adopt the existing table api_keys: a column is missing or has another type"
+            "cannot adopt the table api_keys as it is: keystile migrate --dry-run shows why"
+        }
+        UnavailableKind::NotAdopted => {
+            "the table api_keys is another program's, and is not adopted, or not entirely: \
+             keystile migrate --dry-run shows what adopting it would do"
         }
         UnavailableKind::TooNew => {
             "the store was migrated by a newer version of keystile: upgrade this program"
@@ -120,7 +126,12 @@ const fn advice(kind: UnavailableKind) -> &'static str {
             "cannot open the store: check that its directory exists and is writable"
         }
         UnavailableKind::Io => "cannot read or write the store: disk I/O error",
-        UnavailableKind::NoTables => "the store's tables are missing or not up to date",
+        UnavailableKind::NoTables => {
+            "the store has no tables of keystile: check --store, or create them with keystile migrate"
+        }
+        UnavailableKind::OldTables => {
+            "the store's tables are of an earlier version of keystile: update them with keystile migrate"
+        }
         _ => "the store is unavailable",
     }
 }

@@ -102,7 +102,7 @@ pub(crate) async fn run(
     // Whatever can be refused is refused before the store is opened, and so created.
     let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now)?;
 
-    let opened = config.open().await?;
+    let opened = config.open_to_issue().await?;
     save_issued(&opened.store, &issued).await?;
     print_new_key(&issued.key, &issued.record, None, now, config.json, io)?;
     if !config.json {

@@ -74,7 +74,6 @@ pub(crate) async fn run(
         let Some(next) = listed.next else { break };
         page = page.after(next);
     }
-    opened.note_if_new(io);
     damage.report(config, io)
 }
 

@@ -21,6 +21,7 @@ mod io;
 mod issue;
 mod key_input;
 mod list;
+mod migrate;
 mod pepper;
 mod plan;
 mod print_new_key;

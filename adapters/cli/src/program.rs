@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::Io;
 use crate::{
-    arg_errors, backup, demo, events, inspect, issue, list, pepper, plan, restore, revoke, rotate,
-    serve, show, suspend, template, verify,
+    arg_errors, backup, demo, events, inspect, issue, list, migrate, pepper, plan, restore, revoke,
+    rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -68,6 +68,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Plan(plan) => plan::run(plan, config, io).await,
         Command::Events(events) => events::run(events, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
+        Command::Migrate(migrate) => migrate::run(migrate, config, io).await,
         Command::Backup(backup) => backup::run(backup, config, io).await,
         Command::Restore(restore) => restore::run(restore, config, io).await,
         Command::Template(_) | Command::Inspect(_) | Command::Demo => Ok(Exit::Done),

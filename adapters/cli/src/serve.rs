@@ -127,7 +127,7 @@ pub(crate) async fn run(
     let address = listener
         .local_addr()
         .map_err(|_| Failure::expected("--listen: cannot listen on this address"))?;
-    let opened = config.open().await?;
+    let opened = config.open_to_serve().await?;
     log::begin(arguments.log_format, arguments.log_level);
     let store = Arc::new(opened.store);
     check_peppers(&store, arguments.allow_missing_peppers, config).await?;

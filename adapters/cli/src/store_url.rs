@@ -75,6 +75,10 @@ impl ServerUrl {
     pub(crate) fn open(&self) -> Result<PostgresStore, StoreError> {
         PostgresStore::open(&self.0)
     }
+
+    pub(crate) async fn open_existing(&self) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open_existing(&self.0).await
+    }
 }
 
 #[cfg(feature = "postgres")]

@@ -113,7 +113,6 @@ pub(crate) async fn run(
         }
         print(&decision, record.as_ref(), requirement, config.json, io)?;
     }
-    opened.note_if_new(io);
     match failed {
         Some(error) => Err(Failure::from(error)),
         None => Ok(exit),

@@ -104,10 +104,15 @@ pub enum UnavailableKind {
     NoDatabase,
     /// The server's user lacks a privilege.
     NoRight,
-    /// An existing table cannot be adopted.
+    /// The table `api_keys` of an application cannot be adopted as it is, or not with these
+    /// options.
     NotAdoptable,
-    /// The tables are missing or not up to date.
+    /// The table `api_keys` is an application's, and is not adopted, or not entirely.
+    NotAdopted,
+    /// The database has no tables of keystile.
     NoTables,
+    /// The tables are of an earlier version of this program.
+    OldTables,
     /// The tables are of a later version of this program.
     TooNew,
     /// The file, or the folder that it is in, is read-only.

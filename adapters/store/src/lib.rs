@@ -69,6 +69,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod adoption;
 #[cfg(feature = "authenticator")]
 mod authenticator;
 mod batch;
@@ -99,8 +101,15 @@ mod statement;
 mod statements;
 mod store;
 mod stored_usage;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tables;
 mod verbs;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use adoption::{
+    AdoptOptions, AdoptionPlan, AdoptionProgress, AdoptionRefusal, AdoptionStep, Findings,
+    MetadataEndpoints, TableProblem,
+};
 #[cfg(feature = "authenticator")]
 pub use authenticator::{
     AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
@@ -120,6 +129,8 @@ pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 pub use statement::Statement;
 pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use tables::Tables;
 pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

@@ -1,5 +1,7 @@
 //! A store on a PostgreSQL server.
 
+mod adopt;
+mod adoption;
 mod change_notifier;
 mod connections;
 mod fault;
@@ -28,11 +30,13 @@ use self::connections::Connections;
 pub use self::connections::PostgresOptions;
 use self::fault::Fault;
 use self::target::Target;
+use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::tables::Tables;
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///
@@ -108,8 +112,9 @@ impl PostgresStore {
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
         let store = Self::open(url)?;
         store
-            .run(async |client| migration::check(client).await)
-            .await?;
+            .run(async |client| migration::tables(client).await)
+            .await?
+            .require()?;
         Ok(store)
     }
 
@@ -123,19 +128,71 @@ impl PostgresStore {
         Self::of(Connections::of(pool, options), None)
     }
 
-    /// Creates the tables or updates them, and returns the number of migrations that ran.
-    ///
-    /// An existing table `api_keys` of an application is adopted: see
-    /// `migrations/postgres/0001_tables.sql`. Other programs may run the files there instead;
-    /// each is one transaction. This has no timeout, since a large table may have to be
-    /// rewritten; several processes may call it at the same time.
+    /// What the database holds of keystile's tables, in the first schema of `search_path`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, or if the
-    /// tables are newer than this program.
+    /// [`StoreError::Unavailable`] if the server cannot be used, or if the tables are newer than
+    /// this program.
+    pub async fn tables(&self) -> Result<Tables, StoreError> {
+        self.run(async |client| migration::tables(client).await)
+            .await
+    }
+
+    /// Creates the tables or updates them, in one transaction, and returns the number of
+    /// migrations that ran. They may be beside an application's other tables.
+    ///
+    /// A table `api_keys` that is not keystile's is an error, and is not changed:
+    /// [`adopt`](Self::adopt) it. Other programs may run the files in `migrations/postgres`
+    /// instead; each is one transaction. Several processes may call this at the same time. It
+    /// has no timeout.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, if the
+    /// tables are newer than this program, or if the table `api_keys` is not keystile's.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         let mut client = self.shared.connections.take().await?;
         Ok(migration::run(&mut client).await?)
+    }
+
+    /// What [`adopt`](Self::adopt) would do with these options, and what it would refuse. Reads
+    /// each row, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server cannot be used, or if the tables are newer than
+    /// this program.
+    pub async fn plan_adoption(
+        &self,
+        options: AdoptOptions,
+        now: UnixMillis,
+    ) -> Result<AdoptionPlan, StoreError> {
+        let client = self.shared.connections.take().await?;
+        Ok(adoption::plan(&client, options, now).await?)
+    }
+
+    /// Carries out a plan: adopts an application's table `api_keys`, and returns the number of
+    /// rows. If there is no such table, the tables are created or updated, as by
+    /// [`migrate`](Self::migrate).
+    ///
+    /// The application may go on working. A lock that its readers or writers wait for is waited
+    /// for at most a second at a time, and held for a moment; each transaction adopts at most
+    /// 2,000 rows; indexes and constraints are made while others write. Rows that the application
+    /// inserts meanwhile are adopted by a trigger, and are not in the plan.
+    ///
+    /// If this ends before it is finished, also because the future is dropped, a second call
+    /// continues; until then no program can use the table as a store. It uses a connection of
+    /// its own, which must be a session of its own: not one of a pooler that shares sessions
+    /// between transactions.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), if other
+    /// transactions keep locks for minutes, or if a statement fails.
+    pub async fn adopt(
+        &self,
+        plan: &AdoptionPlan,
+        report: impl FnMut(AdoptionProgress) + Send,
+    ) -> Result<u64, StoreError> {
+        let client = self.shared.connections.take().await?;
+        Ok(adopt::run(client, plan, report).await?)
     }
 
     /// Notifies at each change of a key by any process; the events show what changed.

@@ -1,5 +1,7 @@
 //! A store in a SQLite file.
 
+mod adopt;
+mod adoption;
 mod backup;
 mod busy;
 mod connection;
@@ -24,11 +26,13 @@ use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
 pub use self::restore::{RestoreOptions, Restored};
+use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::list::{Filter, Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::tables::Tables;
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
@@ -60,41 +64,92 @@ impl SqliteStore {
     /// Opens a database file. If there is none, it creates an empty one that only its owner
     /// may read (mode 0600). An existing file keeps its mode.
     ///
-    /// This does not create the tables: [`migrate`](Self::migrate) does. It accesses the
-    /// disk, so it blocks for a moment.
+    /// This does not create the tables: [`migrate`](Self::migrate) does, and
+    /// [`adopt`](Self::adopt) takes over an application's. It accesses the disk, so it blocks
+    /// for a moment. A file with another program's tables is not changed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the file cannot be opened or is not a database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         connection::create(path.as_ref())?;
-        Self::open_existing(path)
+        Self::at(path.as_ref())
     }
 
-    /// As [`open`](Self::open), but a missing file is an error: a service with a wrong path
-    /// should not start with an empty store.
+    /// As [`open`](Self::open), but the file must exist, and its tables must be up to date: a
+    /// service with a wrong path should not start with an empty store. It creates and changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the file is missing, cannot be opened or is not a
-    /// database.
+    /// database, or if its tables are missing or of another version.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        connection::tables(path.as_ref())?.require()?;
+        Self::at(path.as_ref())
+    }
+
+    fn at(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            connections: Arc::new(Connections::open(path.as_ref())?),
+            connections: Arc::new(Connections::open(path)?),
         })
     }
 
-    /// Creates the tables or updates them, and returns the number of migrations that ran.
-    ///
-    /// An existing table `api_keys` of an application is adopted: see
-    /// `migrations/sqlite/0001_tables.sql`. Other programs may run the files there instead;
-    /// each is one transaction.
+    /// What the file holds of keystile's tables.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, or if the
-    /// tables are newer than this program.
+    /// [`StoreError::Unavailable`] if the file cannot be read, or if its tables are newer than
+    /// this program.
+    pub async fn tables(&self) -> Result<Tables, StoreError> {
+        self.connections.read(migration::tables).await
+    }
+
+    /// Creates the tables or updates them, in one transaction, and returns the number of
+    /// migrations that ran. They may be beside an application's other tables.
+    ///
+    /// A table `api_keys` that is not keystile's is an error, and is not changed:
+    /// [`adopt`](Self::adopt) it. Other programs may run the files in `migrations/sqlite`
+    /// instead; each is one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if a migration fails, which is then rolled back, if the
+    /// tables are newer than this program, or if the table `api_keys` is not keystile's.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         self.connections
             .write(Writing::Durable, migration::run)
             .await
+    }
+
+    /// What [`adopt`](Self::adopt) would do with these options, and what it would refuse. Reads
+    /// each row, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file cannot be read, or if its tables are newer than
+    /// this program.
+    pub async fn plan_adoption(
+        &self,
+        options: AdoptOptions,
+        now: UnixMillis,
+    ) -> Result<AdoptionPlan, StoreError> {
+        adoption::plan(&self.connections, options, now).await
+    }
+
+    /// Carries out a plan: adopts an application's table `api_keys`, and returns the number of
+    /// rows. If there is no such table, the tables are created or updated, as by
+    /// [`migrate`](Self::migrate).
+    ///
+    /// The application may go on working: each transaction adopts at most 2,000 rows. Rows that
+    /// it inserts meanwhile are adopted by a trigger, and are not in the plan. If this ends
+    /// before it is finished, a second call continues; until then no program can use the table
+    /// as a store. The file is set to WAL mode, and keeps it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), or if a
+    /// statement fails.
+    pub async fn adopt(
+        &self,
+        plan: &AdoptionPlan,
+        report: impl FnMut(AdoptionProgress) + Send,
+    ) -> Result<u64, StoreError> {
+        adopt::run(&self.connections, plan, report).await
     }
 
     /// Copies the store to a new file, which only its owner may read (mode 0600). Others may

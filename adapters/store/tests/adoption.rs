@@ -5,13 +5,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test's fixtures"
 )]
 
 #[path = "adoption/app_database.rs"]
 mod app_database;
+#[path = "adoption/plan.rs"]
+mod plan;
+#[path = "adoption/resumed.rs"]
+mod resumed;
 
-use app_database::{AppDatabase, NOON, TABLE, answer, at, cause, damage, hash, key};
+use app_database::{AppDatabase, NOON, TABLE, adopt, answer, at, cause, damage, hash, key};
 use keystile::{Cause, Decision, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};
 use keystile_store::{
     Filter, Page, SqliteStore, Store, StoreError, UnavailableKind, check, resume,
@@ -218,56 +224,10 @@ async fn a_digest_in_another_case_or_of_another_kind_is_refused() {
         application.execute(sql, [value]).unwrap();
     }
     let store = SqliteStore::open(&path).unwrap();
-    store.migrate().await.unwrap();
+    adopt(&store).await.unwrap();
     assert_eq!(damage(&store, 1).await, "key_hash");
     assert_eq!(cause(&store, 2, at(0)).await, None);
     assert_eq!(cause(&store, 3, at(0)).await, Some(Cause::UnknownKey));
-}
-
-/// A migration is atomic.
-#[tokio::test]
-async fn a_table_that_cannot_be_adopted_is_left_as_it_was() {
-    let without = |column: &str| {
-        let lines = TABLE
-            .lines()
-            .filter(|line| !line.trim_start().starts_with(column));
-        lines
-            .take_while(|line| !line.starts_with("CREATE INDEX"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    let table = TABLE.to_owned();
-    let odd = "INSERT INTO api_keys (key_hash, key_prefix, client_name, is_active)
-         VALUES ('00', 'dt_', 'A', 'maybe');";
-    let taken = "CREATE TABLE api_key_events (id INTEGER);";
-    for sql in [
-        table.clone() + odd,
-        table + taken,
-        without("expires_at"),
-        without("key_prefix"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("app.db");
-        let application = Connection::open(&path).unwrap();
-        application.execute_batch(&sql).unwrap();
-        let schema = || {
-            let mut statement = application
-                .prepare("SELECT sql FROM sqlite_schema")
-                .unwrap();
-            let rows = statement
-                .query_map([], |row| row.get::<_, Option<String>>(0))
-                .unwrap();
-            rows.map(Result::unwrap).collect::<Vec<_>>()
-        };
-        let before = schema();
-        let store = SqliteStore::open(&path).unwrap();
-        let failed = store.migrate().await;
-        assert!(
-            matches!(failed, Err(StoreError::Unavailable { .. })),
-            "{failed:?}"
-        );
-        assert_eq!(schema(), before);
-    }
 }
 
 /// The files are plain SQL, and record that they were run.
@@ -281,6 +241,14 @@ async fn another_program_may_run_the_files() {
         include_str!("../migrations/sqlite/0003_changes.sql"),
     ] {
         database.application.execute_batch(sql).unwrap();
+        let opened = SqliteStore::open_existing(database.folder.path().join("app.db"));
+        match sql.contains("0003_changes'") {
+            true => assert!(opened.is_ok()),
+            false => assert_eq!(
+                opened.unwrap_err().unavailable_kind(),
+                Some(UnavailableKind::OldTables)
+            ),
+        }
     }
     let store = database.open();
     assert_eq!(store.migrate().await.unwrap(), 0, "nothing is left to do");

@@ -37,6 +37,7 @@ type dialect struct {
 	folder              string
 	lock                string
 	hasTable            string
+	hasKeys             string
 	spelled             sync.Map
 }
 
@@ -95,6 +96,7 @@ var sqlite = dialect{
 	files:    sqliteFiles,
 	folder:   "migrations/sqlite",
 	hasTable: "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
+	hasKeys:  "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
 }
 
 var postgres = dialect{
@@ -146,6 +148,7 @@ var postgres = dialect{
 	// "kstm" in ASCII, and the schema: programs that start together take turns.
 	lock:     "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(1802728557, hashtext(current_schema()))",
 	hasTable: "SELECT CASE WHEN to_regclass('keystile_migrations') IS NULL THEN 0 ELSE 1 END AS row",
+	hasKeys:  "SELECT CASE WHEN to_regclass(format('%I.api_keys', current_schema())) IS NULL THEN 0 ELSE 1 END AS row",
 }
 
 var parameter = regexp.MustCompile(`\$(\d+)(::[a-z]+)*`)

@@ -18,14 +18,13 @@ func ExampleStore() {
 	db.SetMaxOpenConns(1) // the database lasts as long as its connection
 	defer db.Close()
 	var store *keystilesql.Store = keystilesql.SQLite(db)
-	_, err := store.LastEvent(ctx)
-	fmt.Println(err != nil) // there are no tables yet
+	fmt.Println(store.RequireTables(ctx)) // it creates none
 
 	fmt.Println(keystile.Must(store.Migrate(ctx)) > 0)
 	fmt.Println(store.Migrate(ctx)) // nothing is left to do
 	fmt.Println(store.LastEvent(ctx))
 	// Output:
-	// true
+	// keystile: the database has no tables of keystile
 	// true
 	// 0 <nil>
 	// 0 <nil>

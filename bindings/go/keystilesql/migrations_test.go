@@ -3,6 +3,7 @@ package keystilesql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,8 +60,8 @@ func TestNewerTablesAreNotTouched(t *testing.T) {
 	}
 }
 
-// The table of the Express recipe is adopted, and its keys verify from then on.
-func TestTheExpressRecipesTableIsAdopted(t *testing.T) {
+// The table of the Express recipe is left as it is. When it is adopted, its keys verify.
+func TestTheExpressRecipesTableIsAdoptedOnlyIfThatIsAskedFor(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
 	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
 	if err != nil {
@@ -82,5 +83,56 @@ func TestTheExpressRecipesTableIsAdopted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expectAdopted(t, openSQLite(t, path))
+	store := keystilesql.SQLite(db)
+	if count, err := store.Migrate(ctx); count != 0 || !errors.Is(err, keystilesql.ErrNotAdopted) {
+		t.Errorf("%d, %v", count, err)
+	}
+	if err := store.RequireTables(ctx); !errors.Is(err, keystilesql.ErrNotAdopted) {
+		t.Error(err)
+	}
+	var columns int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info('api_keys')").Scan(&columns); columns != 12 || err != nil {
+		t.Errorf("%d columns, %v", columns, err)
+	}
+	for version, name := range []string{"0001_tables", "0002_guards", "0003_changes"} {
+		if err := store.RequireTables(ctx); version > 0 && !errors.Is(err, keystilesql.ErrTablesOld) {
+			t.Errorf("version %d: %v", version, err)
+		}
+		text, err := os.ReadFile(filepath.Join("migrations", "sqlite", name+".sql"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(ctx, string(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.RequireTables(ctx); err != nil {
+		t.Error(err)
+	}
+	expectAdopted(t, store)
+}
+
+// Tables are created beside those of an application, if that is asked for.
+func TestRequiringTablesCreatesNone(t *testing.T) {
+	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")
+	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, "CREATE TABLE users (id INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	store := keystilesql.SQLite(db)
+	for range 2 {
+		if err := store.RequireTables(ctx); !errors.Is(err, keystilesql.ErrTablesMissing) {
+			t.Error(err)
+		}
+	}
+	if count, err := store.Migrate(ctx); count != 3 || err != nil {
+		t.Errorf("%d, %v", count, err)
+	}
+	if err := store.RequireTables(ctx); err != nil {
+		t.Error(err)
+	}
 }

@@ -3,6 +3,7 @@ package keystilesql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -166,6 +167,29 @@ func openPostgres(t *testing.T, source string) *keystilesql.Store {
 		t.Fatal(err)
 	}
 	return store
+}
+
+func TestAnApplicationsTableIsLeftAloneOnPostgreSQL(t *testing.T) {
+	ctx := context.Background()
+	source, _ := startPostgres(t).database(t)
+	db, err := sql.Open("pgx", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store := keystilesql.PostgreSQL(db)
+	if err := store.RequireTables(ctx); !errors.Is(err, keystilesql.ErrTablesMissing) {
+		t.Error(err)
+	}
+	if _, err := db.ExecContext(ctx, "CREATE TABLE api_keys (key_hash TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	if count, err := store.Migrate(ctx); count != 0 || !errors.Is(err, keystilesql.ErrNotAdopted) {
+		t.Errorf("%d, %v", count, err)
+	}
+	if err := store.RequireTables(ctx); !errors.Is(err, keystilesql.ErrNotAdopted) {
+		t.Error(err)
+	}
 }
 
 func TestPostgreSQLIsALedger(t *testing.T) {

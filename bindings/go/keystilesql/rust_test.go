@@ -78,7 +78,8 @@ func bothWays(t *testing.T, url string, open func(*testing.T) keystile.Store) {
 		return out
 	}
 
-	// Rust issues, and creates the tables; Go reads.
+	// Rust creates the tables and issues; Go reads.
+	must(call("", "migrate"))
 	for _, format := range []string{"structured", "opaque"} {
 		issued := must(call("", "issue", "--json", "--client", "Ünïcode Ltd", "--email", "ops@acme.example", "--owner", "tenant-7",
 			"--permission", "read", "--permission", "invoices:*", "--endpoint", "GET /api/data/*", "--network", "192.0.2.0/24",

@@ -4,8 +4,9 @@
 // The tables are the same as for keystile in other languages: a key that the program
 // keystile, or a Rust or C service, issued verifies here on the same database, and vice
 // versa. The numbered files in the folder migrations create them; run [Store.Migrate], or
-// any other program that runs SQL files. An existing table "api_keys" of an application is
-// adopted: see 0001_tables.sql.
+// any other program that runs SQL files. A service that must not create tables calls
+// [Store.RequireTables]. An existing table "api_keys" of an application is adopted by the
+// program keystile, with `keystile migrate`, and never by this package.
 //
 //	db, err := sql.Open("sqlite", keystilesql.SQLiteDSN("keys.db")) // modernc.org/sqlite
 //	store := keystilesql.SQLite(db)

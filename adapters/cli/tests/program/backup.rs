@@ -77,7 +77,7 @@ fn a_backup_is_restored_and_what_was_revoked_stays_revoked() {
 fn what_cannot_be_backed_up_or_restored_is_refused() {
     let program = Keystile::new();
     let errors = refused(&program, &["backup", "backup.db"]);
-    assert!(errors.contains("cannot open the store"), "{errors}");
+    assert!(errors.contains("the store does not exist"), "{errors}");
     assert!(
         program.files().is_empty(),
         "neither a store nor a backup was made"

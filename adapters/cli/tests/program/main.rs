@@ -18,6 +18,7 @@ mod files;
 mod json;
 mod keystile;
 mod life;
+mod migrate;
 mod pages;
 mod parallel;
 #[cfg(all(unix, feature = "postgres"))]

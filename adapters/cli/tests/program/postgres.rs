@@ -12,13 +12,12 @@ fn a_key_lives_and_ends_on_a_server() {
     };
     let url = server.url("postgres");
     let program = Keystile::new().with("KEYSTILE_STORE", &url);
+    let early = program.run(&["issue", "--client", "Acme Ltd"]);
+    assert_eq!((early.code, early.output.as_str()), (2, ""));
+    assert!(early.errors.contains("no tables of keystile"));
+    assert_eq!(program.run(&["migrate"]).code, 0);
     let first = program.run(&["issue", "--client", "Acme Ltd", "--uses", "1"]);
     assert_eq!(first.code, 0, "{}", first.errors);
-    assert!(
-        first
-            .errors
-            .contains("The store did not exist and was created")
-    );
     let once = first.output.trim();
     assert_eq!(program.decision(once, &[]), "allow");
     assert_eq!(program.decision(once, &[]), "uses_spent");
@@ -45,6 +44,45 @@ fn a_key_lives_and_ends_on_a_server() {
     assert_eq!(given.output.lines().count(), 4);
 }
 
+/// A8: a table of an application is adopted by `migrate`, and by nothing else.
+#[test]
+fn another_programs_tables_are_left_alone() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let table = "CREATE TABLE api_keys (id SERIAL PRIMARY KEY, key_hash VARCHAR(64) UNIQUE,
+        key_prefix TEXT, client_name TEXT, permissions JSONB DEFAULT '[\"read\"]',
+        created_at TIMESTAMPTZ, last_used_at TIMESTAMPTZ, is_active BOOLEAN DEFAULT TRUE,
+        rate_limit INTEGER DEFAULT 1000);
+        INSERT INTO api_keys (key_hash, key_prefix, client_name) VALUES (repeat('0', 64), 'dt_', 'A')";
+    for (name, sql, said) in [
+        ("app", table, "the table api_keys is another program's"),
+        ("other", "CREATE TABLE users (id INT)", "keystile migrate"),
+    ] {
+        server.psql("postgres", &format!("CREATE DATABASE {name}"));
+        server.psql(name, sql);
+        let program = Keystile::new().with("KEYSTILE_STORE", &server.url(name));
+        for command in [
+            &["list"][..],
+            &["issue", "--client", "x"],
+            &["serve", "--listen", "127.0.0.1:0"],
+            &["migrate", "--dry-run"],
+            &["list"],
+        ] {
+            let ran = program.run(command);
+            if command[0] == "migrate" {
+                assert_eq!(ran.code, 0, "{}", ran.errors);
+            } else {
+                assert_eq!((ran.code, ran.output.as_str()), (2, ""));
+                assert!(ran.errors.contains(said), "{command:?}: {}", ran.errors);
+            }
+        }
+        assert_eq!(program.run(&["migrate"]).code, 0);
+        let keys = usize::from(name == "app");
+        assert_eq!(program.objects(&["list", "--json"]).len(), keys);
+    }
+}
+
 /// All of them find the tables missing, and one creates them.
 #[test]
 fn many_may_be_the_first() {
@@ -54,10 +92,10 @@ fn many_may_be_the_first() {
     let program = Keystile::new().with("KEYSTILE_STORE", &server.url("postgres"));
     std::thread::scope(|scope| {
         for _ in 0..6 {
-            scope.spawn(|| program.issue(&[]));
+            scope.spawn(|| assert_eq!(program.run(&["migrate"]).code, 0));
         }
     });
-    assert_eq!(program.objects(&["list", "--json"]).len(), 6);
+    assert!(program.objects(&["list", "--json"]).is_empty());
 }
 
 #[test]
@@ -123,6 +161,7 @@ fn a_server_that_cannot_be_used_is_reported_in_one_line() {
 
     server.run();
     let program = Keystile::new().with("KEYSTILE_STORE", &url);
+    assert_eq!(program.run(&["migrate"]).code, 0);
     let (key, _) = program.issue(&[]);
     assert_eq!(program.decision(&key, &[]), "allow", "when it is back");
 }

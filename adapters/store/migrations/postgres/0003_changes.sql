@@ -493,4 +493,20 @@ ALTER TABLE api_key_events
     ENABLE ALWAYS TRIGGER api_key_events_number,
     ENABLE ALWAYS TRIGGER api_key_events_numbered;
 
+-- The keys that are live, for code that knows only the columns of the application's table: not
+-- revoked, suspended, expired, or replaced and past the overlap. What it does not check:
+-- endpoints, networks, environments, limits and uses.
+CREATE VIEW api_keys_live AS
+SELECT id, key_hash, key_prefix, client_name, client_email, permissions, created_at,
+    last_used_at, expires_at, is_active, rate_limit, metadata
+FROM api_keys
+WHERE key_id IS NOT NULL AND status = 'active' AND is_active
+    -- An infinite instant cannot be read.
+    AND (expires_at IS NULL
+        OR (expires_at > statement_timestamp() AND expires_at < '10000-01-01 00:00:00+00'))
+    AND CASE
+        WHEN overlap_until IS NULL THEN replaced_by IS NULL
+        ELSE overlap_until > statement_timestamp()
+    END;
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');

@@ -31,6 +31,11 @@ impl Fault {
         self.state().is_some_and(|state| passing.contains(&state))
     }
 
+    /// Whether a lock was not free in time.
+    pub(super) fn is_lock(&self) -> bool {
+        self.is_passing() || self.state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether another row has the id or the digest.
     pub(super) fn is_duplicate(&self) -> bool {
         self.state() == Some(&SqlState::UNIQUE_VIOLATION)
@@ -78,8 +83,8 @@ pub(super) enum Reason {
     Busy(Duration),
     #[error("the pool of connections to the PostgreSQL server is closed")]
     Closed,
-    #[error("the tables are not there, or not up to date: migrate first")]
-    NoTables,
+    #[error("other programs keep rows or tables locked for too long: try again, to continue")]
+    Locked,
     #[error("the tables are of version {found}, and this program knows them up to {known}")]
     TooNew { found: i32, known: usize },
     #[error("{0}")]
@@ -118,7 +123,7 @@ impl Reason {
             Self::Answered { code, .. } => kind_of_state(code),
             Self::Unreachable(_) | Self::Closed => UnavailableKind::Unreachable,
             Self::Late(_) | Self::Busy(_) => UnavailableKind::Late,
-            Self::NoTables => UnavailableKind::NoTables,
+            Self::Locked => UnavailableKind::Locked,
             Self::TooNew { .. } => UnavailableKind::TooNew,
             Self::Url(_) => UnavailableKind::Url,
             Self::RootCertificates(_) => UnavailableKind::RootCertificates,
@@ -142,8 +147,6 @@ fn kind_of_state(code: &str) -> UnavailableKind {
         "42501" => UnavailableKind::NoRight,
         "42P01" => UnavailableKind::NoTables,
         "57014" => UnavailableKind::Late,
-        // What the first migration raises.
-        "P0001" => UnavailableKind::NotAdoptable,
         _ if code.starts_with("28") => UnavailableKind::Credentials,
         _ => UnavailableKind::Other,
     }

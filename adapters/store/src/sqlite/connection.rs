@@ -12,10 +12,13 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::busy;
 use crate::error::{StoreError, UnavailableKind};
-use crate::sqlite::fault::unavailable;
+use crate::sqlite::{fault::unavailable, migration};
+use crate::tables::Tables;
 
 /// How long a statement waits for other processes to release the file's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The length of a [`pause`].
+const PAUSE: Duration = Duration::from_millis(5);
 /// The connections that can read at the same time.
 const READERS: usize = 4;
 /// The limit on a connection's prepared statements; the store has fewer.
@@ -66,6 +69,9 @@ impl Connections {
         let path = Path::new(".").join(path);
         let durable = writer(&path, "FULL")?;
         let quick = writer(&path, "NORMAL")?;
+        if is_own(&durable)? {
+            use_wal(&durable)?;
+        }
         Ok(Self {
             path,
             writers: Arc::new(AsyncMutex::new(Writers { durable, quick })),
@@ -143,9 +149,13 @@ pub(super) fn create(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// What the file at the path holds; it must exist.
+pub(super) fn tables(path: &Path) -> Result<Tables, StoreError> {
+    migration::tables(&reader(&Path::new(".").join(path))?)
+}
+
 fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
     let mut connection = connect(path)?;
-    use_wal(&connection)?;
     // Instead of the timeout, which does not end when the caller is gone.
     let handler = connection.busy_handler(Some(busy::wait));
     handler.map_err(unavailable)?;
@@ -176,6 +186,17 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(unavailable)
 }
 
+/// Whether the file is empty or has keystile's tables. Opening another program's file must
+/// not change it.
+fn is_own(connection: &Connection) -> Result<bool, StoreError> {
+    let tables = migration::tables(connection);
+    match tables {
+        Ok(tables) => Ok(!matches!(tables, Tables::Others | Tables::NotAdopted)),
+        Err(error) if error.unavailable_kind() == Some(UnavailableKind::TooNew) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Enables the write-ahead log, with which readers and a writer do not wait for each other.
 /// The file keeps this setting.
 pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
@@ -203,6 +224,15 @@ pub(super) fn use_wal(connection: &Connection) -> Result<(), StoreError> {
 #[derive(Debug, thiserror::Error)]
 #[error("expected a file system that supports SQLite's write-ahead log")]
 struct NoWal;
+
+/// Waits for a moment, so that others get the file's lock: SQLite has no queue for it.
+pub(super) async fn pause() -> Result<(), StoreError> {
+    off_thread(|| {
+        std::thread::sleep(PAUSE);
+        Ok(())
+    })
+    .await
+}
 
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,

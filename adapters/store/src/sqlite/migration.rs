@@ -1,16 +1,27 @@
-//! Updates the tables, one numbered file after the other.
+//! Creates and updates the tables, one numbered file after the other.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::connection;
 use crate::error::{StoreError, UnavailableKind};
 use crate::sqlite::fault::unavailable;
+use crate::tables::Tables;
 
-/// The files in `migrations/sqlite`, in order. Each records its number in
+/// The files in `migrations/sqlite` with their names, in order. Each records its number in
 /// `keystile_migrations`, so that it does not matter which program ran it.
-const MIGRATIONS: [&str; 3] = [
-    include_str!("../../migrations/sqlite/0001_tables.sql"),
-    include_str!("../../migrations/sqlite/0002_guards.sql"),
-    include_str!("../../migrations/sqlite/0003_changes.sql"),
+pub(super) const MIGRATIONS: [(&str, &str); 3] = [
+    (
+        "0001_tables",
+        include_str!("../../migrations/sqlite/0001_tables.sql"),
+    ),
+    (
+        "0002_guards",
+        include_str!("../../migrations/sqlite/0002_guards.sql"),
+    ),
+    (
+        "0003_changes",
+        include_str!("../../migrations/sqlite/0003_changes.sql"),
+    ),
 ];
 
 /// The tables are newer than this program.
@@ -21,53 +32,76 @@ struct TooNew {
     known: usize,
 }
 
-/// The database is not a store.
-#[derive(Debug, thiserror::Error)]
-#[error("the database has no tables of keystile")]
-struct NoTables;
-
-/// Runs the files that are missing and returns their number.
+/// Runs the files that are missing, in one transaction, and returns their number. A table `api_keys` that is not
+/// keystile's is an error, and is not changed.
 pub(super) fn run(connection: &mut Connection) -> Result<usize, StoreError> {
-    let mut count = 0_usize;
-    loop {
-        // An immediate transaction prevents two programs that start together from running
-        // the same file.
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(unavailable)?;
-        let done = version(&transaction)?;
-        let known = MIGRATIONS.len();
-        let done_count = usize::try_from(done).unwrap_or(usize::MAX);
-        if done_count > known {
-            return Err(too_new(done));
-        }
-        let Some(next) = MIGRATIONS.get(done_count) else {
-            return Ok(count);
-        };
-        transaction.execute_batch(next).map_err(unavailable)?;
-        transaction.commit().map_err(unavailable)?;
-        count = count.saturating_add(1);
+    let before = tables(connection)?;
+    before.require_own()?;
+    if before != Tables::Current {
+        connection::use_wal(connection)?;
     }
+    // An immediate transaction prevents two programs that start together from running the same
+    // files.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(unavailable)?;
+    tables(&transaction)?.require_own()?;
+    let done = usize::try_from(version(&transaction)?).unwrap_or(usize::MAX);
+    let missing = MIGRATIONS.get(done..).unwrap_or_default();
+    for (_, file) in missing {
+        transaction.execute_batch(file).map_err(unavailable)?;
+    }
+    transaction.commit().map_err(unavailable)?;
+    Ok(missing.len())
 }
 
 /// Fails if this is not a store, or one that this program does not know.
 pub(super) fn require(connection: &Connection) -> Result<(), StoreError> {
-    let done = version(connection)?;
-    if usize::try_from(done).unwrap_or(usize::MAX) > MIGRATIONS.len() {
-        return Err(too_new(done));
+    match tables(connection)? {
+        Tables::Old => Ok(()),
+        tables => tables.require(),
     }
-    if done == 0 {
-        return Err(StoreError::unavailable_because(
-            UnavailableKind::NoTables,
-            NoTables,
-        ));
-    }
-    Ok(())
 }
 
-fn too_new(found: u32) -> StoreError {
+/// What the file holds. Tables of a later version are an error.
+pub(super) fn tables(connection: &Connection) -> Result<Tables, StoreError> {
+    let version = version(connection)?;
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
     let known = MIGRATIONS.len();
-    StoreError::unavailable_because(UnavailableKind::TooNew, TooNew { found, known })
+    if done > known {
+        let too_new = TooNew {
+            found: version,
+            known,
+        };
+        return Err(StoreError::unavailable_because(
+            UnavailableKind::TooNew,
+            too_new,
+        ));
+    }
+    let has = |name: &str| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
+             WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE)";
+        let found = connection.query_row(sql, [name], |row| row.get::<_, bool>(0));
+        found.map_err(unavailable)
+    };
+    Ok(if done == known {
+        Tables::Current
+    } else if done > 0 {
+        Tables::Old
+    } else if has("api_keys")? {
+        // An adoption creates the other table in its first step, and fills it in its last.
+        match has("keystile_migrations")? {
+            true => Tables::HalfAdopted,
+            false => Tables::NotAdopted,
+        }
+    } else {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!')";
+        let others = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        match others.map_err(unavailable)? {
+            true => Tables::Others,
+            false => Tables::Empty,
+        }
+    })
 }
 
 /// The number of the last file that ran, or 0 if none did.

@@ -3,7 +3,8 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 
-use keystile_store::PostgresStore;
+use keystile::UnixMillis;
+use keystile_store::{AdoptOptions, PostgresStore};
 use tokio_postgres::{Client, NoTls};
 
 use crate::server::Server;
@@ -37,10 +38,15 @@ impl Database {
         PostgresStore::open(&self.url).unwrap()
     }
 
-    /// A store that is migrated.
+    /// A store with up-to-date tables. An application's table is adopted, also if rows cannot
+    /// be read.
     pub(crate) async fn store(&self) -> PostgresStore {
         let store = self.open();
-        store.migrate().await.expect("tables are made");
+        let mut options = AdoptOptions::default();
+        options.accept_unreadable = true;
+        let now = UnixMillis::new(1_782_043_200_000).unwrap();
+        let plan = store.plan_adoption(options, now).await.expect("a plan");
+        store.adopt(&plan, |_| ()).await.expect("it is adopted");
         store
     }
 

@@ -11,6 +11,8 @@
     reason = "tests and their fixtures"
 )]
 
+mod adopt;
+mod adopt_large;
 mod adoption;
 #[path = "../sqlite/alternating.rs"]
 mod alternating;

@@ -371,4 +371,20 @@ BEGIN
     WHERE lineage = NEW.lineage AND key_id IS NOT NULL;
 END;
 
+-- The keys that are live, for code that knows only the columns of the application's table: not
+-- revoked, suspended, expired, or replaced and past the overlap. An instant that cannot be read
+-- is not in the future. What it does not check: endpoints, networks, environments, limits and
+-- uses.
+CREATE VIEW api_keys_live AS
+SELECT rowid AS id, key_hash, key_prefix, client_name, client_email, permissions, created_at,
+    last_used_at, expires_at, is_active, rate_limit, metadata
+FROM api_keys
+WHERE key_id IS NOT NULL AND status = 'active' AND is_active = 1
+    AND (expires_at IS NULL OR (typeof(expires_at) = 'text'
+        AND julianday(expires_at) > julianday('now')))
+    AND CASE
+        WHEN overlap_until IS NULL THEN replaced_by IS NULL
+        ELSE typeof(overlap_until) = 'text' AND julianday(overlap_until) > julianday('now')
+    END;
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');

@@ -1,0 +1,213 @@
+//! Adopts an application's table, in short transactions.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::adoption::{IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, Scope, columns};
+use super::connection::{self, Connections, Writing, pause};
+use super::migration::{self, MIGRATIONS};
+use crate::adoption::{
+    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, MetadataEndpoints,
+};
+use crate::error::{StoreError, UnavailableKind};
+use crate::sqlite::fault::unavailable;
+use crate::tables::Tables;
+
+const BEGIN: &str = include_str!("adoption/begin.sql");
+
+/// Tries of a step while another program keeps the file locked; each waits for five seconds.
+const TRIES_MAX: u32 = 12;
+
+/// Each step is a call of its own, so that the caller can stop between two.
+pub(super) async fn run(
+    connections: &Arc<Connections>,
+    plan: &AdoptionPlan,
+    mut report: impl FnMut(AdoptionProgress) + Send,
+) -> Result<u64, StoreError> {
+    plan.require_accepted()?;
+    let mut rows = 0_u64;
+    let mut at = |step, rows| {
+        report(AdoptionProgress {
+            step,
+            rows,
+            total: plan.rows,
+        });
+    };
+    at(AdoptionStep::Tables, rows);
+    let tables = connections.read(migration::tables).await?;
+    if tables.require_own().is_ok() {
+        connections.write(Writing::Durable, migration::run).await?;
+        return Ok(0);
+    }
+    step(connections, &mut at, rows, begin).await?;
+    let endpoints = plan.options.metadata_endpoints;
+    let mut after = Some(i64::MIN);
+    while let Some(last) = after {
+        let work = move |connection: &mut Connection| batch(connection, last, endpoints);
+        let (adopted, next) = step(connections, &mut at, rows, work).await?;
+        rows = rows.saturating_add(adopted);
+        after = next;
+        at(AdoptionStep::Rows, rows);
+        pause().await?;
+    }
+    at(AdoptionStep::Indexes, rows);
+    step(connections, &mut at, rows, index).await?;
+    step(connections, &mut at, rows, finish).await?;
+    Ok(rows)
+}
+
+/// Runs a step, again if another program keeps the file locked.
+async fn step<T: Send + 'static>(
+    connections: &Arc<Connections>,
+    at: &mut (impl FnMut(AdoptionStep, u64) + Send),
+    rows: u64,
+    work: impl Fn(&mut Connection) -> Result<T, StoreError> + Copy + Send + 'static,
+) -> Result<T, StoreError> {
+    let mut tries = 1_u32;
+    loop {
+        let done = connections.write(Writing::Durable, work).await;
+        match done {
+            Err(error)
+                if error.unavailable_kind() == Some(UnavailableKind::Locked)
+                    && tries < TRIES_MAX =>
+            {
+                tries = tries.saturating_add(1);
+                at(AdoptionStep::Waiting, rows);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Creates everything but the rows. From then on, triggers adopt what other code inserts.
+fn begin(connection: &mut Connection) -> Result<(), StoreError> {
+    connection::use_wal(connection)?;
+    let transaction = immediate(connection)?;
+    if migration::tables(&transaction)? != Tables::NotAdopted {
+        return Ok(());
+    }
+    let there = columns(&transaction)?;
+    let mut sql = String::new();
+    for (name, kind) in OPTIONAL.iter().filter(|(name, _)| !there.contains(*name)) {
+        sql.push_str(&format!("ALTER TABLE api_keys ADD COLUMN {name} {kind};\n"));
+    }
+    sql.push_str(BEGIN);
+    for (_, file) in MIGRATIONS.iter().skip(1) {
+        sql.push_str(file);
+    }
+    // Without a version, no program takes the table for a store.
+    sql.push_str("DELETE FROM keystile_migrations;");
+    transaction.execute_batch(&sql).map_err(unavailable)?;
+    transaction.commit().map_err(unavailable)
+}
+
+/// Adopts the next rows after this one. Returns their number, and the last of them unless there
+/// are no more.
+fn batch(
+    connection: &mut Connection,
+    after: i64,
+    endpoints: MetadataEndpoints,
+) -> Result<(u64, Option<i64>), StoreError> {
+    let transaction = immediate(connection)?;
+    let sql = "SELECT count(*), max(rowid) FROM (SELECT rowid FROM api_keys
+         WHERE key_id IS NULL AND rowid > ?1 ORDER BY rowid LIMIT ?2)";
+    let (count, last) = transaction
+        .query_row(sql, params![after, BATCH_ROWS], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+        })
+        .map_err(unavailable)?;
+    let Some(last) = last else {
+        return Ok((0, None));
+    };
+    if endpoints == MetadataEndpoints::Enforce {
+        copy_endpoints(&transaction, after, last)?;
+    }
+    let in_batch = "key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
+    // As the UPDATE in 0001_tables.sql, which has the reasons.
+    let statements = [
+        format!(
+            "UPDATE api_keys SET lineage = '1' || substr(hex(randomblob(8)), 1, 15)
+             WHERE {in_batch} AND lineage IS NULL AND {IS_LONG}"
+        ),
+        format!(
+            "INSERT INTO api_key_usage (lineage) SELECT {KEY_ID} FROM api_keys WHERE {in_batch}"
+        ),
+        format!(
+            "INSERT INTO api_key_events (kind, key_id, at)
+             SELECT 'imported', {KEY_ID}, {NOW} FROM api_keys WHERE {in_batch} ORDER BY rowid"
+        ),
+        format!(
+            "UPDATE api_keys SET
+                 key_id = {KEY_ID},
+                 lineage = {KEY_ID},
+                 created_at = coalesce(created_at, {NOW}),
+                 is_active = {IS_ACTIVE},
+                 status = CASE {IS_ACTIVE} WHEN 0 THEN 'revoked' ELSE 'active' END,
+                 revoked_at = CASE {IS_ACTIVE} WHEN 0 THEN {NOW} END,
+                 revoke_reason = CASE {IS_ACTIVE} WHEN 0 THEN 'inactive when it was adopted' END,
+                 rate_limit = coalesce(rate_limit, 1000),
+                 rate_window_ms = 3600000
+             WHERE {in_batch}"
+        ),
+    ];
+    for sql in statements {
+        transaction
+            .execute(&sql, params![after, last])
+            .map_err(unavailable)?;
+    }
+    transaction.commit().map_err(unavailable)?;
+    Ok((u64::try_from(count).unwrap_or(0), Some(last)))
+}
+
+fn copy_endpoints(transaction: &Transaction<'_>, after: i64, last: i64) -> Result<(), StoreError> {
+    let sql = "SELECT rowid, metadata FROM api_keys
+         WHERE key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
+    let mut statement = transaction.prepare(sql).map_err(unavailable)?;
+    let mut found = Vec::new();
+    let mut rows = statement.query(params![after, last]).map_err(unavailable)?;
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        let metadata = row.get_ref(1).map_err(unavailable)?;
+        if let Some(scope) = Scope::in_metadata(metadata) {
+            found.push((row.get::<_, i64>(0).map_err(unavailable)?, scope));
+        }
+    }
+    let sql = "UPDATE api_keys SET allowed_endpoints = ?2, scope_type = ?3 WHERE rowid = ?1";
+    for (row, scope) in found {
+        transaction
+            .execute(sql, params![row, scope.endpoints, scope.template])
+            .map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+fn index(connection: &mut Connection) -> Result<(), StoreError> {
+    let sql = "CREATE INDEX IF NOT EXISTS idx_api_keys_client ON api_keys (client_name)";
+    connection.execute_batch(sql).map_err(unavailable)
+}
+
+/// Records the version, so that the table is a store.
+fn finish(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = immediate(connection)?;
+    if migration::tables(&transaction)? != Tables::HalfAdopted {
+        return Ok(());
+    }
+    let sql = "INSERT INTO keystile_migrations (version, name) VALUES (?1, ?2)";
+    for ((name, _), number) in MIGRATIONS.iter().zip(1_i64..) {
+        transaction
+            .execute(sql, params![number, name])
+            .map_err(unavailable)?;
+    }
+    transaction.commit().map_err(unavailable)
+}
+
+fn immediate(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(unavailable)?;
+    // A lineage may be set before its usage.
+    transaction
+        .pragma_update(None, "defer_foreign_keys", true)
+        .map_err(unavailable)?;
+    Ok(transaction)
+}
