@@ -7,11 +7,12 @@ use std::time::Instant;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use keystile::{Request, Requirement, UnixMillis};
+use keystile::{DenialCode, Request, Requirement, UnixMillis};
 use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
 use keystile_store::StoreError;
 
 use crate::backend::{Backend, Checker};
+use crate::failed_response::LoggedElsewhere;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
@@ -86,7 +87,11 @@ impl App {
     /// The response to a request that was denied by its own key.
     pub(crate) fn reject(&self, denied: &Denied, requirement: Option<&Requirement>) -> Response {
         let rejection = denied.rejection(self.settings().status_policy, requirement);
-        rejection.into_response()
+        let mut response = rejection.into_response();
+        if denied.denial().code() == DenialCode::RecordDamaged {
+            response.extensions_mut().insert(LoggedElsewhere);
+        }
+        response
     }
 }
 

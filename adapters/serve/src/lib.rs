@@ -39,6 +39,7 @@ mod client;
 mod damage_view;
 mod decision_view;
 mod extract;
+mod failed_response;
 mod first_key;
 mod health;
 mod keys;

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tower::ServiceBuilder;
 use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::classify::SharedClassifier;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi as _;
@@ -23,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::caller::guard;
+use crate::failed_response::FailedResponses;
 use crate::keys::{events, issue, list, plan, rotate, state};
 use crate::problem::Problem;
 use crate::{authorize, health, verify};
@@ -80,7 +82,7 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(in_time)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new(SharedClassifier::new(FailedResponses)).make_span_with(span))
         .with_state(app);
     let router = SECURITY.into_iter().fold(router, |router, (name, value)| {
         let value = HeaderValue::from_static(value);

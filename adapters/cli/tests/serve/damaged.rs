@@ -105,7 +105,7 @@ fn a_damaged_key_is_denied_and_named_in_the_log_once() {
     let errors = serving.errors();
     let lines: Vec<_> = errors
         .lines()
-        .filter(|line| line.contains("damaged"))
+        .filter(|line| line.contains("ERROR") || line.contains("damaged"))
         .collect();
     assert_eq!(lines.len(), 1, "{errors}");
     let named = format!(

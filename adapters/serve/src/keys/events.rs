@@ -73,6 +73,7 @@ pub(crate) async fn of_key(
     Id(id): Id,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
+    // The events of a key are in other rows than a damaged one.
     let _ = caller.found(app.backend().record(&id).await)?;
     page(&app, &caller, Some(&id), &query).await
 }

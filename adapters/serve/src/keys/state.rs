@@ -60,6 +60,7 @@ pub(crate) async fn revoke(
     Body(body): Body<RevokeBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
+    // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
     let outcome = app.backend().revoke(&id, reason, caller.now).await?;
     Ok(finish(&caller, outcome, "revoked"))
@@ -84,6 +85,7 @@ pub(crate) async fn suspend(
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
+    // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
     let outcome = app.backend().suspend(&id, caller.now).await?;
     Ok(finish(&caller, outcome, "suspended"))
