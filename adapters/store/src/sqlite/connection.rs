@@ -72,6 +72,11 @@ impl Connections {
         if is_own(&durable)? {
             use_wal(&durable)?;
         }
+        for writer in [&durable, &quick] {
+            // From now on instead of the timeout, which does not end when the caller is gone.
+            let handler = writer.busy_handler(Some(busy::wait));
+            handler.map_err(unavailable)?;
+        }
         Ok(Self {
             path,
             writers: Arc::new(AsyncMutex::new(Writers { durable, quick })),
@@ -155,10 +160,7 @@ pub(super) fn tables(path: &Path) -> Result<Tables, StoreError> {
 }
 
 fn writer(path: &Path, synchronous: &str) -> Result<Connection, StoreError> {
-    let mut connection = connect(path)?;
-    // Instead of the timeout, which does not end when the caller is gone.
-    let handler = connection.busy_handler(Some(busy::wait));
-    handler.map_err(unavailable)?;
+    let connection = connect(path)?;
     connection
         .pragma_update(None, "synchronous", synchronous)
         .map_err(unavailable)?;

@@ -256,7 +256,7 @@ async fn rows_that_cannot_be_read_are_named_with_their_column() {
     for ((column, value, expected), number) in rows.iter().zip(1..) {
         match (answer(&store, number, at(0)).await, expected) {
             (Ok(checked), None) => assert!(checked.decision.is_allow(), "{column} {value}"),
-            (Err(StoreError::Corrupt(_)), Some(_)) => {}
+            (Ok(checked), Some(_)) => assert!(checked.damage.is_some(), "{column} {value}"),
             (other, _) => panic!("{column} {value}: {other:?}"),
         }
     }
@@ -333,8 +333,8 @@ async fn endpoints_in_metadata_that_are_no_rules_are_refused() {
     });
     store.adopt(&accepted.await, |_| ()).await.unwrap();
     for number in [1, 2] {
-        let answered = answer(&store, number, at(0)).await;
-        assert!(matches!(answered, Err(StoreError::Corrupt(_))));
+        let answered = answer(&store, number, at(0)).await.unwrap();
+        assert!(answered.damage.is_some() && !answered.decision.is_allow());
     }
 }
 
@@ -354,7 +354,10 @@ async fn any_row_number_has_an_id() {
     let mut ids = Vec::new();
     for number in 1..=4 {
         let record = answer(&store, number, at(0)).await.unwrap().record.unwrap();
-        assert_eq!(store.lineage(&record.lineage).await.unwrap().records.len(), 1);
+        assert_eq!(
+            store.lineage(&record.lineage).await.unwrap().records.len(),
+            1
+        );
         ids.push(record.id.to_string());
     }
     assert_eq!(ids[2], "1999999999999999");

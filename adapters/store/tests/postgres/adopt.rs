@@ -280,8 +280,8 @@ async fn rows_that_cannot_be_read_are_named_with_their_column() {
     let store = database.store().await;
     assert_eq!(cause(&store, 3, at(0)).await, None, "the last day is kept");
     for number in [1, 2] {
-        let answered = answer(&store, number, at(0)).await;
-        assert!(matches!(answered, Err(StoreError::Corrupt(_))));
+        let answered = answer(&store, number, at(0)).await.unwrap();
+        assert!(answered.damage.is_some() && !answered.decision.is_allow());
     }
 }
 
