@@ -5,7 +5,7 @@ use core::hash::BuildHasher;
 use super::count::{Raised, Stripes};
 use super::entry::Entry;
 use super::fault::{Fault, planted};
-use super::lineages::Debt;
+use super::shared_meter::Debt;
 use super::sync::atomic::Ordering;
 use super::{Keyring, Use};
 use crate::key::id::KeyId;

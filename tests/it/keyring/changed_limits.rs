@@ -221,3 +221,28 @@ fn a_key_without_uses_left_spends_nothing_of_its_limit() {
     assert!(backed.allows(text, at(0)));
     assert_eq!(backed.refuses(text, at(0)), Some(Cause::RateLimit));
 }
+
+#[test]
+fn a_limit_stays_spent_when_uses_are_counted_no_more() {
+    for capacity in [1, 8] {
+        let mut service = Service::structured();
+        let limit = per(2, Millis::from_hours(1));
+        let issued = service.issue(&client().rate_limit(limit).uses(9).unwrap());
+        let other = service.issue(&client());
+        let text = [issued.key.expose().to_owned()];
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
+        backed.put(&issued.record);
+        backed.put(&other.record);
+        assert_eq!(exhaust(&backed, &text, 0), 2);
+        assert!(
+            backed.allows(other.key.expose(), at(0)),
+            "evicts it, if there is no room"
+        );
+        let mut record = issued.record;
+        record.remaining_uses = None;
+        record.version += 1;
+        backed.change(&record);
+        assert_eq!(exhaust(&backed, &text, 0), 0, "{capacity}");
+        assert_eq!(exhaust(&backed, &text, HOUR), 2);
+    }
+}
