@@ -7,10 +7,9 @@ use super::count::Count;
 use super::entry::{Admission, Entry};
 use super::fault::{Fault, planted};
 use super::invalidation;
-use super::lineages::Debt;
 use super::meter::RateMeter;
 use super::negative_cache::NegativeCause;
-use super::shared_meter::Share;
+use super::shared_meter::{Debt, Share};
 use super::sizes::slot_of;
 use super::sync::atomic::Ordering;
 use super::sync::{MutexGuard, lock};
@@ -133,7 +132,7 @@ impl<T: Clone> Keyring<T> {
         let is_new = known.is_none();
         let limit = record.rate_limit.map(|limit| self.limits.share(limit));
         let at = self.clock(now).limits;
-        let Ok(share) = self.share(record, &usage, limit.as_ref(), at) else {
+        let Ok(joined) = self.share(record, &usage, limit.as_ref(), at) else {
             if is_new {
                 self.slots.leave(slot, &id);
             }
@@ -146,7 +145,7 @@ impl<T: Clone> Keyring<T> {
         if let Some(known) = known {
             known.mark_stale();
         }
-        let rate = self.spent(record, &usage, known, share.as_ref(), at);
+        let rate = self.spent(record, &usage, known, joined.as_ref(), at);
         let as_of = if planted(Fault::AsOfAdmission) {
             self.invalidations.now()
         } else {
@@ -171,7 +170,7 @@ impl<T: Clone> Keyring<T> {
                     && known.version == record.version
                     && self.invalidations.binds_version(known.as_of)
             }),
-            share,
+            share: joined.map(|(share, _)| share),
             value,
         };
         if ticket.key.claimed_id().is_none() {
@@ -253,15 +252,15 @@ impl<T: Clone> Keyring<T> {
         }
     }
 
-    /// A key's share of its lineage's meter, if it spends from one: it does if it was rotated or
-    /// its uses are counted. The error is that there is no room for one.
+    /// A key's share of its lineage's meter, if it spends from one, and whether that is new: it
+    /// does if it was rotated or its uses are counted. The error is that there is no room for one.
     fn share(
         &self,
         record: &KeyRecord,
         usage: &Usage,
         limit: Option<&Arc<RateLimit>>,
         now: UnixMillis,
-    ) -> Result<Option<Share>, NoRoom> {
+    ) -> Result<Option<(Share, bool)>, NoRoom> {
         let is_first = record.lineage == record.id;
         let remaining = usage.remaining.or(record.remaining_uses);
         let shares = remaining.is_some() || !is_first || record.replaced_by.is_some();
@@ -278,7 +277,7 @@ impl<T: Clone> Keyring<T> {
             // meter of its own again.
             self.invalidations.id(self.hasher.hash_one(lineage));
         }
-        Ok(Some(share))
+        Ok(Some((share, is_new_meter)))
     }
 
     /// What a new entry goes on from: the state of its own meter, unless it has a share.
@@ -287,7 +286,7 @@ impl<T: Clone> Keyring<T> {
         record: &KeyRecord,
         usage: &Usage,
         known: Option<&Entry<T>>,
-        share: Option<&Share>,
+        joined: Option<&(Share, bool)>,
         now: UnixMillis,
     ) -> RateState {
         let own = match known {
@@ -299,17 +298,24 @@ impl<T: Clone> Keyring<T> {
         };
         let own = own.filter(|(_, state)| *state != RateState::default());
         let limit = record.rate_limit.as_ref();
+        // Its uses may have been counted before, and are no more.
+        let own = if own.is_none() && limit.is_some() && joined.is_none() {
+            self.lineages.spent(&record.lineage).map(Debt::parts)
+        } else {
+            own
+        };
         let stored = self.state_in(usage.rate);
         // What lies too far ahead is of a wrong clock or of another limit, and who knows what
         // was spent here need not believe it.
-        let is_known = known.is_some() || own.is_some();
+        let is_met = joined.is_some_and(|(_, is_new)| !is_new);
+        let is_known = is_met || known.is_some() || own.is_some();
         let strays = limit.is_some_and(|limit| limit.held(stored, now) != stored);
         let stored = if is_known && strays {
             RateState::default()
         } else {
             stored
         };
-        if let Some(share) = share {
+        if let Some((share, _)) = joined {
             let is_first = record.lineage == record.id;
             let apart = if is_first || planted(Fault::LineageApart) {
                 None

@@ -195,7 +195,8 @@ impl<T> Check<'_, T> {
     }
 }
 
-#[cfg(all(test, not(keystile_loom)))]
+#[cfg(not(keystile_loom))]
+#[cfg(test)]
 mod tests {
     use super::super::Found;
     use super::*;

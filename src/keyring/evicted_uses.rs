@@ -8,8 +8,8 @@ use super::count::{StripePool, Stripes};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
 
-/// The uses of evicted keys, of as many as can be cached at most; of keys whose uses are counted
-/// four times as many, since their lineages' meters wait for them.
+/// The uses of evicted keys, of as many as can be cached at most. Of keys whose uses are counted
+/// there are four times as many besides: two live keys of each lineage that has a meter.
 pub(super) struct EvictedUses {
     capacity: usize,
     kept: Mutex<Kept>,
@@ -48,7 +48,7 @@ impl EvictedUses {
             return 0;
         }
         let most = if is_counted {
-            self.capacity.saturating_mul(4)
+            self.capacity.saturating_mul(5)
         } else {
             self.capacity
         };

@@ -5,7 +5,7 @@ use core::hash::BuildHasher;
 use super::count::{Raised, Stripes};
 use super::entry::Entry;
 use super::fault::{Fault, planted};
-use super::lineages::Debt;
+use super::shared_meter::Debt;
 use super::sync::atomic::Ordering;
 use super::{Keyring, Use};
 use crate::key::id::KeyId;
@@ -100,11 +100,6 @@ impl<T> Keyring<T> {
     fn leave_over(&self, used: Use, entry: &Entry<T>, stripes: Stripes) {
         let is_counted = entry.is_counted();
         let lost = self.evicted_uses.keep(used, is_counted, stripes);
-        if lost > 0 {
-            // No drain will return them: the lineage's meter must not wait for it.
-            let drains = self.drains.load(Ordering::Relaxed);
-            self.lineages.returned(&used.lineage, lost, drains);
-        }
         self.counters.uses_lost.fetch_add(lost, Ordering::Relaxed);
     }
 }

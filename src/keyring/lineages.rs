@@ -5,7 +5,7 @@ use core::hash::Hash;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::shared_meter::{Share, SharedMeter};
+use super::shared_meter::{Debt, Share, SharedMeter};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
@@ -20,19 +20,6 @@ pub(super) struct Lineages {
     debts: Mutex<ExpiringMap<KeyId, (Debt, u64)>>,
     /// States of rate limits that were forgotten for lack of room.
     lost: AtomicU64,
-}
-
-/// What a key has spent of its limit.
-#[derive(Clone)]
-pub(super) struct Debt {
-    pub(super) limit: Arc<RateLimit>,
-    pub(super) state: RateState,
-}
-
-impl Debt {
-    pub(super) fn parts(self) -> (Option<Arc<RateLimit>>, RateState) {
-        (Some(self.limit), self.state)
-    }
 }
 
 impl Lineages {
@@ -101,6 +88,12 @@ impl Lineages {
         if let Some((_, kept)) = lock(&self.meters).map.get_mut(lineage) {
             *kept = until.get().max(*kept);
         }
+    }
+
+    /// What a lineage has spent by the limit that it has had last.
+    pub(super) fn spent(&self, lineage: &KeyId) -> Option<Debt> {
+        let meters = lock(&self.meters);
+        meters.map.get(lineage)?.0.spent()
     }
 
     /// Remembers what a key owes, and until when.

@@ -33,6 +33,19 @@ pub(super) struct Share {
     at: usize,
 }
 
+/// What was spent by a limit.
+#[derive(Clone)]
+pub(super) struct Debt {
+    pub(super) limit: Arc<RateLimit>,
+    pub(super) state: RateState,
+}
+
+impl Debt {
+    pub(super) fn parts(self) -> (Option<Arc<RateLimit>>, RateState) {
+        (Some(self.limit), self.state)
+    }
+}
+
 impl SharedMeter {
     pub(super) fn new(limit: Option<&Arc<RateLimit>>, stored: Option<u64>) -> Self {
         let unused = |limit| (Arc::clone(limit), RateMeter::new(RateState::default()));
@@ -80,6 +93,13 @@ impl SharedMeter {
             }
         }
         is_closed
+    }
+
+    /// What was spent by the newest limit.
+    pub(super) fn spent(&self) -> Option<Debt> {
+        let (limit, rate) = self.rates.last()?;
+        let (limit, state) = (Arc::clone(limit), rate.state()?);
+        Some(Debt { limit, state })
     }
 
     pub(super) fn uses(&self) -> &UsesLeft {

@@ -1303,6 +1303,13 @@ typedef struct keystile_keyring_options {
      * `keystile_keyring_free`.
      */
     void (*release_value)(void *value);
+    /**
+     * 1: the library also reads the system's monotonic clock, not with each decision. Then
+     * what was seen to end stays ended for that version of the record, as long as it is
+     * cached and however far the clock of `now` is set back; a reading that the monotonic
+     * clock contradicts by more than a minute ends nothing.
+     */
+    uint8_t monotonic_clock;
 } keystile_keyring_options;
 
 /**
@@ -1361,6 +1368,17 @@ typedef struct keystile_keyring_stats {
      * than 65,536; see `keystile_keyring_invalidate_at`.
      */
     uint64_t versions_lost;
+    /**
+     * States of rate limits that were forgotten before their limits were full again, because
+     * there were more than twice the capacity: each of these keys may be given one burst more,
+     * unless the store knows the state.
+     */
+    uint64_t limits_lost;
+    /**
+     * Checks that were refused with `KEYSTILE_CAUSE_STORE_UNAVAILABLE` because the uses of
+     * twice as many lineages as the capacity were not drained and written yet.
+     */
+    uint64_t lineages_refused;
 } keystile_keyring_stats;
 
 /**

@@ -165,3 +165,84 @@ fn t23_the_count_of_a_pair_is_raised_through_either_key() {
         assert_eq!(exhaust(&backed, &texts[raised..=raised], 1), 8, "{raised}");
     }
 }
+
+#[test]
+fn a5_a_debt_of_less_than_a_minute_is_one_burst_at_most_too() {
+    let mut service = Service::structured();
+    let old = per(10, Millis::from_secs(50));
+    for (kind, mut keys) in kinds(&mut service, old).into_iter().enumerate() {
+        let backed = KeyringWithStore::new(&service);
+        keys.iter().for_each(|(_, record)| backed.put(record));
+        let texts: Vec<_> = keys.iter().map(|(text, _)| text.clone()).collect();
+        assert_eq!(exhaust(&backed, &texts, 0), 10, "{kind}");
+        for (_, record) in &mut keys {
+            set_limit(&backed, record, per(10, Millis::from_secs(1)));
+        }
+        assert_eq!(exhaust(&backed, &texts, 0), 0, "{kind}");
+        assert_eq!(exhaust(&backed, &texts, SECOND), 10, "{kind}");
+    }
+}
+
+#[test]
+fn keys_of_a_pair_with_different_limits_count_for_each_other() {
+    let mut service = Service::structured();
+    let [_, _, mut pair] = kinds(&mut service, per(10, Millis::from_hours(1)));
+    set_limit(
+        &KeyringWithStore::new(&service),
+        &mut pair[1].1,
+        per(1_000, Millis::from_hours(1)),
+    );
+    let backed = KeyringWithStore::new(&service);
+    pair.iter().for_each(|(_, record)| backed.put(record));
+    assert!(backed.allows(&pair[0].0, at(0)));
+    for _ in 0..9 {
+        assert!(backed.allows(&pair[1].0, at(0)));
+    }
+    assert_eq!(backed.refuses(&pair[0].0, at(0)), Some(Cause::RateLimit));
+    assert!(backed.allows(&pair[1].0, at(0)));
+}
+
+#[test]
+fn a_key_without_uses_left_spends_nothing_of_its_limit() {
+    let mut service = Service::structured();
+    let limit = per(2, Millis::from_hours(1));
+    let issued = service.issue(&client().rate_limit(limit).uses(1).unwrap());
+    let text = issued.key.expose();
+    let backed = KeyringWithStore::new(&service);
+    let mut record = issued.record;
+    backed.put(&record);
+    assert!(backed.allows(text, at(0)));
+    for _ in 0..5 {
+        assert_eq!(backed.refuses(text, at(0)), Some(Cause::UsesSpent));
+    }
+    record.remaining_uses = Some(5);
+    record.version += 1;
+    backed.change(&record);
+    assert!(backed.allows(text, at(0)));
+    assert_eq!(backed.refuses(text, at(0)), Some(Cause::RateLimit));
+}
+
+#[test]
+fn a_limit_stays_spent_when_uses_are_counted_no_more() {
+    for capacity in [1, 8] {
+        let mut service = Service::structured();
+        let limit = per(2, Millis::from_hours(1));
+        let issued = service.issue(&client().rate_limit(limit).uses(9).unwrap());
+        let other = service.issue(&client());
+        let text = [issued.key.expose().to_owned()];
+        let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
+        backed.put(&issued.record);
+        backed.put(&other.record);
+        assert_eq!(exhaust(&backed, &text, 0), 2);
+        assert!(
+            backed.allows(other.key.expose(), at(0)),
+            "evicts it, if there is no room"
+        );
+        let mut record = issued.record;
+        record.remaining_uses = None;
+        record.version += 1;
+        backed.change(&record);
+        assert_eq!(exhaust(&backed, &text, 0), 0, "{capacity}");
+        assert_eq!(exhaust(&backed, &text, HOUR), 2);
+    }
+}

@@ -59,6 +59,30 @@ fn a6_a_fast_limit_is_not_closed_by_a_step_back() {
 }
 
 #[test]
+fn a4_a_wrong_reading_closes_no_limit_whatever_year_it_shows() {
+    let mut service = Service::structured();
+    let limit = RateLimit::new(60, Millis::new(HOUR)).unwrap();
+    let request = client().rate_limit(limit).never_expires();
+    let single = service.issue(&request);
+    let counted = service.issue(&request.clone().uses(10_000).unwrap());
+    for issued in [single, counted] {
+        let text = [issued.key.expose().to_owned()];
+        for years in [1, 400, 480, 489, 499, 520, 7_000] {
+            let backed = KeyringWithStore::new(&service);
+            backed.put(&issued.record);
+            assert!(backed.allows(&text[0], at(0)));
+            let _ = backed.allows(&text[0], at(years * YEAR));
+            let passed = exhaust(&backed, &text, SECOND);
+            assert!(passed <= 60, "{years}: {passed}");
+            for minute in 1..=3 {
+                let passed = exhaust(&backed, &text, SECOND + minute * MINUTE);
+                assert_eq!(passed, 1, "{years}: one a minute from now on");
+            }
+        }
+    }
+}
+
+#[test]
 fn a4_a_single_wrong_reading_costs_at_most_one_burst() {
     for ahead in [
         2 * MINUTE,

@@ -168,7 +168,8 @@ fn a14_a_keyring_that_has_to_forget_refuses_rather_than_grants() {
                         record.remaining_uses = record
                             .remaining_uses
                             .map(|left| left.checked_sub(used.count).unwrap());
-                        backed.put(record);
+                        // It is fetched again, which must not hold its meter twice.
+                        backed.change(record);
                     }
                 }
             }
@@ -190,14 +191,14 @@ fn a_pair_that_was_evicted_comes_back_with_its_debt() {
     let mut service = Service::structured();
     let (format, none) = (service.format.clone(), PepperRing::none());
     let mut pairs = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let first = service.issue(&client().rate_limit(per_hour(2)));
         let policy = RotationPolicy::default();
         let rng = &mut service.rng;
         let rotated = rotate(&first.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
         pairs.push((first.key.expose().to_owned(), rotated));
     }
-    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(1));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
     for (_, rotated) in &pairs {
         backed.put(&rotated.changed[0]);
         backed.put(&rotated.successor);
@@ -210,4 +211,77 @@ fn a_pair_that_was_evicted_comes_back_with_its_debt() {
         }
     }
     assert!(backed.keyring.stats().evictions > 4);
+}
+
+#[test]
+fn a_state_of_a_store_is_taken_by_the_callers_clock_after_a_step_back() {
+    let mut service = Service::structured();
+    let limit = per_hour(60);
+    let first = service.issue(&client().rate_limit(limit));
+    let backed = KeyringWithStore::new(&service);
+    backed.put(&first.record);
+    assert!(backed.allows(first.key.expose(), at(3 * HOUR)));
+    assert!(backed.allows(first.key.expose(), at(HOUR)));
+    let other = service.issue(&client().rate_limit(limit));
+    let half = (0..30).try_fold(RateState::default(), |state, _| {
+        limit.admit(state, at(HOUR))
+    });
+    backed.put(&other.record);
+    backed.put_usage(&other.record.id, Usage::new(half.unwrap(), None));
+    let text = [other.key.expose().to_owned()];
+    assert_eq!(exhaust(&backed, &text, HOUR), 30);
+}
+
+#[test]
+fn a_stale_record_makes_room_before_one_that_is_used() {
+    let mut service = Service::structured();
+    let [used, stale, new] = [(); 3].map(|()| service.issue(&client()));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
+    for issued in [&used, &stale] {
+        backed.put(&issued.record);
+        assert!(backed.allows(issued.key.expose(), at(0)));
+    }
+    backed.keyring.invalidate(&stale.record.id);
+    backed.put(&new.record);
+    assert!(backed.allows(new.key.expose(), at(0)));
+    assert!(backed.cached(used.key.expose(), at(0)).is_some());
+}
+
+#[test]
+fn a_key_that_owes_its_limit_something_stays_longer() {
+    let mut service = Service::structured();
+    let owing = service.issue(&client().rate_limit(per_hour(2)));
+    let [plain, new] = [(); 2].map(|()| service.issue(&client()));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
+    for issued in [&owing, &plain, &new] {
+        backed.put(&issued.record);
+        assert!(backed.allows(issued.key.expose(), at(0)));
+    }
+    assert!(backed.cached(owing.key.expose(), at(0)).is_some());
+    assert!(backed.cached(plain.key.expose(), at(0)).is_none());
+}
+
+#[test]
+fn a_record_that_was_fetched_again_holds_its_meter_once() {
+    let mut service = Service::structured();
+    let request = client().uses(3).unwrap();
+    let keys: Vec<_> = (0..3).map(|_| service.issue(&request)).collect();
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(1));
+    let mut record = keys[0].record.clone();
+    for _ in 0..3 {
+        backed.change(&record);
+        assert!(backed.allows(keys[0].key.expose(), at(0)));
+    }
+    assert_eq!(backed.drained(), 3);
+    assert_eq!(backed.drained(), 0);
+    record.remaining_uses = Some(0);
+    backed.put(&record);
+    for key in &keys[1..] {
+        backed.put(&key.record);
+        assert_eq!(exhaust(&backed, &[key.key.expose().to_owned()], 0), 3);
+    }
+    assert_eq!(
+        backed.refuses(keys[0].key.expose(), at(0)),
+        Some(Cause::StoreUnavailable)
+    );
 }
