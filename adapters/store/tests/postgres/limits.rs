@@ -126,7 +126,9 @@ async fn a_limit_survives_restarts_with_other_clocks() {
         }
         process.stop().await.unwrap();
     }
-    assert_eq!(all, 10, "of 16 requests with a limit of 10 an hour");
+    // The time that a query takes counts as spent, so that nothing is given away: that may cost
+    // the last request.
+    assert!((9..=10).contains(&all), "{all} of 16 with a limit of 10");
 }
 
 /// States of any bits are compared as unsigned numbers, as the core does.
