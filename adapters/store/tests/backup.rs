@@ -113,7 +113,7 @@ impl World {
 }
 
 async fn open(path: &Path) -> SqliteStore {
-    let store = SqliteStore::open_existing(path).unwrap();
+    let store = SqliteStore::open(path).unwrap();
     store.migrate().await.unwrap();
     store
 }

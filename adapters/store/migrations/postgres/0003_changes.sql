@@ -345,6 +345,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     note TEXT := format('SELECT %I.keystile_note($1, $2, $3, $4, $5, $6)', TG_TABLE_SCHEMA);
     gone BOOLEAN := TG_OP = 'DELETE';
+    shared BOOLEAN;
     changes JSONB;
     columns CONSTANT TEXT[] := ARRAY[
         'key_id', 'key_hash', 'digest_pepper', 'key_prefix', 'client_name', 'client_email',
@@ -385,6 +386,12 @@ BEGIN
             NULL::text, NULL::jsonb;
     END IF;
     IF TG_OP = 'DELETE' THEN
+        RETURN NULL;
+    END IF;
+    -- If the further changes of the transaction share an event, their fields are not needed.
+    EXECUTE format('SELECT key_id = ''*'' AND reason IS NULL FROM %I.api_key_events
+        WHERE number < 0 ORDER BY number LIMIT 1', TG_TABLE_SCHEMA) INTO shared;
+    IF shared THEN
         RETURN NULL;
     END IF;
     SELECT jsonb_agg(jsonb_build_object('field', after.key) ORDER BY after.key)
