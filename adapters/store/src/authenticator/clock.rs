@@ -4,8 +4,6 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
-use std::sync::{Mutex, PoisonError};
-#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 use std::time::{Instant, SystemTime};
 
 /// Where the time comes from. Readings are compared only with each other.
@@ -58,6 +56,7 @@ fn unsigned(part: impl TryInto<u64>) -> u64 {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn boot_nanos() -> u64 {
+    use std::sync::{Mutex, PoisonError};
     static ELAPSED: Mutex<Option<Elapsed>> = Mutex::new(None);
     let mut elapsed = ELAPSED.lock().unwrap_or_else(PoisonError::into_inner);
     elapsed
