@@ -58,6 +58,7 @@ fn unsigned(part: impl TryInto<u64>) -> u64 {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn boot_nanos() -> u64 {
+    use std::sync::{Mutex, PoisonError};
     static ELAPSED: Mutex<Option<Elapsed>> = Mutex::new(None);
     let mut elapsed = ELAPSED.lock().unwrap_or_else(PoisonError::into_inner);
     elapsed
