@@ -67,12 +67,12 @@ impl Connections {
         // The path must always name a file: to SQLite the bare name `:memory:` and an empty
         // one mean something else.
         let path = Path::new(".").join(path);
-        let durable = writer(&path, "FULL")?;
-        let quick = writer(&path, "NORMAL")?;
+        let mut durable = writer(&path, "FULL")?;
+        let mut quick = writer(&path, "NORMAL")?;
         if is_own(&durable)? {
             use_wal(&durable)?;
         }
-        for writer in [&durable, &quick] {
+        for writer in [&mut durable, &mut quick] {
             // From now on instead of the timeout, which does not end when the caller is gone.
             let handler = writer.busy_handler(Some(busy::wait));
             handler.map_err(unavailable)?;
