@@ -88,9 +88,6 @@ func (n RateNote) Merged(stored RateState, now time.Time) RateState {
 // findWithUsage returns the record that a lookup names, and what its lineage has spent if
 // anything of it is counted.
 func findWithUsage(ctx context.Context, finder RecordFinder, usages UsageStore, lookup Lookup) (*Record, StoredUsage, error) {
-	if both, is := finder.(UsageFinder); is {
-		return both.FindWithUsage(ctx, lookup)
-	}
 	record, err := finder.Find(ctx, lookup)
 	if err != nil || record == nil || usages == nil || (record.RateLimit == nil && record.RemainingUses == nil) {
 		return record, StoredUsage{}, err
