@@ -200,6 +200,7 @@ impl<T> Check<'_, T> {
 mod tests {
     use super::super::Found;
     use super::*;
+    use crate::decision::verifier::Verifier;
     use crate::key::digest::{Digest, PepperRing};
     use crate::key::format::KeyFormat;
     use crate::lifecycle::issue::{Issued, issue};
@@ -213,12 +214,12 @@ mod tests {
 
     fn keys(format: &KeyFormat, count: usize) -> Vec<Issued> {
         let (none, request) = (PepperRing::none(), IssueRequest::new("Acme").unwrap());
-        let issue = |_| issue(format, &none, &request, &mut crate::SysRng, now()).unwrap();
+        let issue = |_| issue(format, &none, &request, &mut getrandom::SysRng, now()).unwrap();
         (0..count).map(issue).collect()
     }
 
     fn keyring(format: KeyFormat, capacity: usize) -> Keyring {
-        let builder = Keyring::builder(crate::Verifier::new(format));
+        let builder = Keyring::builder(Verifier::new(format));
         builder.capacity(capacity).build().unwrap()
     }
 

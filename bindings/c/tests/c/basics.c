@@ -297,6 +297,21 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     EXPECT(KEYSTILE_ERROR_INDEX, keystile_uses_at(uses, 1, &used));
     keystile_uses_free(uses);
 
+    /* A state from a wrong clock is held to one burst, and moved to another clock. */
+    keystile_rate_limit hourly = {1, 1, 3600000};
+    uint64_t state = 0, full_at = 0;
+    OK(keystile_rate_state_full_at(state, &full_at));
+    CHECK(full_at == 0);
+    OK(keystile_rate_limit_admit(&hourly, &state, NOW + 365 * UINT64_C(86400000), NULL));
+    OK(keystile_rate_limit_hold(&hourly, &state, NOW));
+    OK(keystile_rate_state_move(&state, NOW, NOW + 60000));
+    OK(keystile_rate_limit_hold(&hourly, &state, NOW));
+    OK(keystile_rate_state_full_at(state, &full_at));
+    CHECK(full_at == NOW + 3600000 + 60000);
+    OK(keystile_rate_limit_clamp(&hourly, &state, NOW));
+    OK(keystile_rate_state_full_at(state, &full_at));
+    CHECK(full_at == NOW + 3600000);
+
     /* A fetch that an invalidation overtakes must be repeated, and the revocation holds. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
