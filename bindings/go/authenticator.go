@@ -267,64 +267,6 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
 }
 
-// spentOf returns what the lineage of a fetched record has spent, by a clock that shows now;
-// nil if the store does not hold that.
-//
-// The store read its clock before the fetch ended, so the end is the reading of this clock
-// to compare it with: nothing that was spent may be given back.
-func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time) (*capi.Usage, error) {
-	if p.usage == nil || fetched.record == nil {
-		return nil, nil
-	}
-	limit := fetched.record.RateLimit
-	seen, err := fetched.usage.SeenAt(limit, now)
-	if err == nil && limit != nil && fetched.usage.isHeld(*limit, now) {
-		// What it counts as is recorded: otherwise each fetch would find a full burst spent
-		// again, and a limit that takes longer than a TTL to be free would never be. If it
-		// fails, the next fetch tries again.
-		note := RateNote{fetched.record.lineage(), seen.Rate, limit.reach()}
-		_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
-	}
-	raw := seen.raw()
-	return &raw, err
-}
-
-// checkCounted decides about a key with counted uses, by what the store says is spent. If
-// its secret is wrong, proved is false, and the keyring must remember that.
-func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, proved bool, err error) {
-	at := timeOf(now)
-	err = a.claims.run(ctx, lineage, func() error {
-		for range triesMax {
-			record, stored, err := findWithUsage(ctx, a.finder, a.usage, lookup)
-			if err != nil || record == nil {
-				return err
-			}
-			var again bool
-			decision, _, again, err = a.verifier.claim(ctx, a.usage, key, record, stored, request, at)
-			if err != nil {
-				return err
-			}
-			if again {
-				// Another process was faster.
-				continue
-			}
-			proved = decision.Allowed() || !decision.KeyID().IsZero()
-			if decision.Allowed() {
-				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
-				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
-					a.schedule(&decision, key)
-				}
-			}
-			return nil
-		}
-		return ErrStale
-	})
-	if err != nil {
-		return Decision{}, false, err
-	}
-	return decision, proved, nil
-}
-
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
 // store's. Its last use and remaining uses are as they were when it was read. That of a key
 // whose uses are counted in the store is read at each call.

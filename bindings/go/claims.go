@@ -81,3 +81,39 @@ func (c *claims) leave(lineage KeyID, queue *claimQueue) {
 		delete(c.queues, lineage)
 	}
 }
+
+// checkCounted decides about a key with counted uses, by what the store says is spent. If
+// its secret is wrong, proved is false, and the keyring must remember that.
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, proved bool, err error) {
+	at := timeOf(now)
+	err = a.claims.run(ctx, lineage, func() error {
+		for range triesMax {
+			record, stored, err := findWithUsage(ctx, a.finder, a.usage, lookup)
+			if err != nil || record == nil {
+				return err
+			}
+			var again bool
+			decision, _, again, err = a.verifier.claim(ctx, a.usage, key, record, stored, request, at)
+			if err != nil {
+				return err
+			}
+			if again {
+				// Another process was faster.
+				continue
+			}
+			proved = decision.Allowed() || !decision.KeyID().IsZero()
+			if decision.Allowed() {
+				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
+				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
+					a.schedule(&decision, key)
+				}
+			}
+			return nil
+		}
+		return ErrStale
+	})
+	if err != nil {
+		return Decision{}, false, err
+	}
+	return decision, proved, nil
+}

@@ -146,8 +146,7 @@ func ExampleRateNote() {
 		note := keystile.RateNote{Lineage: issued.Record.ID, State: state, Reach: time.Hour}
 		fmt.Println(store.NoteRates(ctx, []keystile.RateNote{note}, now))
 	}
-	var finder keystile.UsageFinder = store
-	_, stored, err := finder.FindWithUsage(ctx, keystile.Lookup{KeyID: issued.Record.ID})
+	stored, err := store.Usage(ctx, issued.Record.ID)
 	fmt.Println(stored.Rate == twice, err) // nothing that was spent is given back
 	// Output:
 	// <nil>

@@ -56,13 +56,6 @@ type UsageStore interface {
 	NoteRates(ctx context.Context, rates []RateNote, now time.Time) error
 }
 
-// UsageFinder is a [UsageStore] that finds a record and what its lineage has spent with one
-// query. Without it, an authenticator makes two.
-type UsageFinder interface {
-	// FindWithUsage is as Find of [RecordFinder], with what the key's lineage has spent.
-	FindWithUsage(ctx context.Context, lookup Lookup) (*Record, StoredUsage, error)
-}
-
 // SpendRequest is what a decision spends.
 type SpendRequest struct {
 	KeyID   KeyID

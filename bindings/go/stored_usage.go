@@ -88,9 +88,6 @@ func (n RateNote) Merged(stored RateState, now time.Time) RateState {
 // findWithUsage returns the record that a lookup names, and what its lineage has spent if
 // anything of it is counted.
 func findWithUsage(ctx context.Context, finder RecordFinder, usages UsageStore, lookup Lookup) (*Record, StoredUsage, error) {
-	if both, is := finder.(UsageFinder); is {
-		return both.FindWithUsage(ctx, lookup)
-	}
 	record, err := finder.Find(ctx, lookup)
 	if err != nil || record == nil || usages == nil || (record.RateLimit == nil && record.RemainingUses == nil) {
 		return record, StoredUsage{}, err
@@ -134,6 +131,28 @@ func (v *Verifier) claim(ctx context.Context, usages UsageStore, key string, rec
 		}
 	}
 	return decision, after.Remaining, false, nil
+}
+
+// spentOf returns what the lineage of a fetched record has spent, by a clock that shows now;
+// nil if the store does not hold that.
+//
+// The store read its clock before the fetch ended, so the end is the reading of this clock
+// to compare it with: nothing that was spent may be given back.
+func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time) (*capi.Usage, error) {
+	if p.usage == nil || fetched.record == nil {
+		return nil, nil
+	}
+	limit := fetched.record.RateLimit
+	seen, err := fetched.usage.SeenAt(limit, now)
+	if err == nil && limit != nil && fetched.usage.isHeld(*limit, now) {
+		// What it counts as is recorded: otherwise each fetch would find a full burst spent
+		// again, and a limit that takes longer than a TTL to be free would never be. If it
+		// fails, the next fetch tries again.
+		note := RateNote{fetched.record.lineage(), seen.Rate, limit.reach()}
+		_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
+	}
+	raw := seen.raw()
+	return &raw, err
 }
 
 // raw returns the usage for the library.

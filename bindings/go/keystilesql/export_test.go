@@ -11,6 +11,5 @@ var ReadInstant = readInstant
 
 // FindIn looks a record up in a transaction of SQLite.
 func FindIn(ctx context.Context, from querier, lookup keystile.Lookup) (*keystile.Record, error) {
-	record, _, err := (&Store{nil, &sqlite}).found(ctx, from, "WHERE k.key_id = $1::text", lookup.KeyID.String())
-	return record, err
+	return first((&Store{nil, &sqlite}).records(ctx, from, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
 }

@@ -38,10 +38,7 @@ type Store struct {
 	dialect *dialect
 }
 
-var (
-	_ keystile.Store       = (*Store)(nil)
-	_ keystile.UsageFinder = (*Store)(nil)
-)
+var _ keystile.Store = (*Store)(nil)
 
 // SQLite returns a store in a SQLite database, 3.39 or later. The caller closes the handle.
 func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
@@ -68,44 +65,21 @@ func SQLiteDSN(path string) string {
 
 // Find returns the record that a lookup names, or nil.
 func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
-	record, _, err := s.FindWithUsage(ctx, lookup)
-	return record, err
-}
-
-// FindWithUsage returns the record that a lookup names, or nil, and what its lineage has
-// spent.
-func (s *Store) FindWithUsage(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, keystile.StoredUsage, error) {
 	if !lookup.KeyID.IsZero() {
-		return s.found(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String())
+		return first(s.records(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
 	}
 	for _, digest := range lookup.Digests {
 		// Compare again: the pepper is a separate column, and an adopted column may compare
 		// without regard to case.
-		record, usage, err := s.found(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest))
+		record, err := first(s.records(ctx, s.db, "WHERE k.key_hash = $1::text", hashOf(digest)))
 		if err != nil {
-			return nil, usage, err
+			return nil, err
 		}
 		if record != nil && record.Digest.Equal(digest) {
-			return record, usage, nil
+			return record, nil
 		}
 	}
-	return nil, keystile.StoredUsage{}, nil
-}
-
-// found returns the first record, and what its lineage has spent.
-func (s *Store) found(ctx context.Context, from querier, where string, params ...any) (*keystile.Record, keystile.StoredUsage, error) {
-	found, err := s.cells(ctx, from, "SELECT "+s.dialect.clock+" AS clock, "+s.dialect.record+
-		", u.rate_state AS rate_state FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "+where, params...)
-	if err != nil || len(found) == 0 {
-		return nil, keystile.StoredUsage{}, err
-	}
-	// The record first: it is an error if its lineage has no usage.
-	record, err := found[0].record()
-	if err != nil {
-		return nil, keystile.StoredUsage{}, err
-	}
-	usage, err := found[0].usage()
-	return record, usage, err
+	return nil, nil
 }
 
 // Lineage returns every record of a lineage, the oldest first.
@@ -315,6 +289,13 @@ func (s *Store) exec(ctx context.Context, on execer, statement string, params ..
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+func first(records []*keystile.Record, err error) (*keystile.Record, error) {
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	return records[0], nil
 }
 
 func limited(limit int) int64 { return int64(min(max(limit, 0), keystile.PageMax)) }

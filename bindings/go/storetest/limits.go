@@ -10,7 +10,6 @@ import (
 var limitsCases = map[string]func(*suite){
 	"states are only raised":             onlyRaised,
 	"a state far ahead is held":          farAheadIsHeld,
-	"a record is found with its usage":   foundWithUsage,
 	"clocks that differ share a limit":   clocksThatDiffer,
 	"a wrong clock costs one burst":      wrongClock,
 	"a raised limit is in force at once": raisedLimit,
@@ -89,29 +88,6 @@ func farAheadIsHeld(s *suite) {
 		s.is(s.spend(keystile.SpendRequestOf(record, stored.Usage, keystile.Usage{Rate: far})), "any state is kept")
 		s.noted([]keystile.RateNote{rateNote(record, spent(1, now))}, record, now, spent(10, now), "held to one burst")
 	}
-}
-
-// What a lookup finds with a record is what its lineage has spent.
-func foundWithUsage(s *suite) {
-	finder, is := s.store.(keystile.UsageFinder)
-	if !is {
-		return
-	}
-	first, successor := plain(1), plain(2)
-	first.RateLimit, first.RemainingUses = keystile.Ptr(ten()), keystile.Ptr(uint64(5))
-	successor.Lineage, successor.RemainingUses = first.ID, keystile.Ptr(uint64(5))
-	s.insert(first, successor)
-	after := keystile.Usage{Rate: 1<<63 | 77, Remaining: keystile.Ptr(uint64(2))}
-	s.is(s.spend(keystile.SpendRequestOf(first, keystile.UsageOf(first), after)), "it is spent")
-	for _, id := range []keystile.KeyID{first.ID, successor.ID} {
-		record, usage, err := finder.FindWithUsage(ctx, keystile.Lookup{KeyID: id})
-		s.fine(err, "a lookup by id does not fail")
-		s.same(record, s.find(id), "with its usage")
-		s.is(usage.Equal(after), "what its lineage has spent")
-		s.is(usage.Clock.IsZero() == s.stored(first.ID).Clock.IsZero(), "by the store's clock, if it has one")
-	}
-	record, _, err := finder.FindWithUsage(ctx, keystile.Lookup{KeyID: id(9)})
-	s.is(record == nil && err == nil, "an unknown key has none")
 }
 
 // limited issues a key, and returns a function that tells how many checks pass, one by each
