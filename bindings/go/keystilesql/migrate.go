@@ -78,6 +78,8 @@ func (s *Store) RequireTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Before the version: another program may create the tables in between.
+	foreign := s.withoutKeys(ctx, s.db)
 	last, err := s.version(ctx, s.db)
 	switch {
 	case err != nil:
@@ -88,9 +90,8 @@ func (s *Store) RequireTables(ctx context.Context) error {
 		return nil
 	case last > 0:
 		return ErrTablesOld
-	}
-	if err := s.withoutKeys(ctx, s.db); err != nil {
-		return unavailable(err)
+	case foreign != nil:
+		return unavailable(foreign)
 	}
 	return ErrTablesMissing
 }

@@ -65,6 +65,16 @@ pub(super) fn require(connection: &Connection) -> Result<(), StoreError> {
 
 /// What the file holds. Tables of a later version are an error.
 pub(super) fn tables(connection: &Connection) -> Result<Tables, StoreError> {
+    let has = |condition: &str| {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE {condition})");
+        let found = connection.query_row(&sql, [], |row| row.get::<_, bool>(0));
+        found.map_err(unavailable)
+    };
+    // First the names, then the version: if another program creates the tables in between, they
+    // do not appear to be without one.
+    let has_keys = has("type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE")?;
+    let has_migrations = has("type = 'table' AND name = 'keystile_migrations'")?;
+    let has_any = has("name NOT LIKE 'sqlite!_%' ESCAPE '!'")?;
     let version = version(connection)?;
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     let known = MIGRATIONS.len();
@@ -78,29 +88,14 @@ pub(super) fn tables(connection: &Connection) -> Result<Tables, StoreError> {
             too_new,
         ));
     }
-    let has = |name: &str| {
-        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
-             WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE)";
-        let found = connection.query_row(sql, [name], |row| row.get::<_, bool>(0));
-        found.map_err(unavailable)
-    };
-    Ok(if done == known {
-        Tables::Current
-    } else if done > 0 {
-        Tables::Old
-    } else if has("api_keys")? {
+    Ok(match (done, has_keys, has_any) {
+        (done, ..) if done == known => Tables::Current,
+        (1.., ..) => Tables::Old,
         // An adoption creates the other table in its first step, and fills it in its last.
-        match has("keystile_migrations")? {
-            true => Tables::HalfAdopted,
-            false => Tables::NotAdopted,
-        }
-    } else {
-        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!')";
-        let others = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
-        match others.map_err(unavailable)? {
-            true => Tables::Others,
-            false => Tables::Empty,
-        }
+        (0, true, _) if has_migrations => Tables::HalfAdopted,
+        (0, true, _) => Tables::NotAdopted,
+        (0, false, true) => Tables::Others,
+        (0, false, false) => Tables::Empty,
     })
 }
 
