@@ -27,7 +27,6 @@ mod heard_keys;
 mod keys;
 mod open;
 mod order;
-mod schedules;
 mod server;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]
