@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -208,4 +209,27 @@ func (l *lease) addTo(stats *Stats) {
 	stats.Revalidated = l.revalidated.Load()
 	stats.RefusedBeyondBound = l.refused.Load()
 	stats.ServedStale = l.servedStale.Load()
+}
+
+// revalidate decides by a record that is read for this request, because what is cached may
+// be too old.
+func (a *Authenticator) revalidate(ctx context.Context, key string, request Request, now uint64) (Decision, error) {
+	earliest := a.lease.earliestFetch(a.lease.now())
+	asOf := a.ring.Stats().Invalidations
+	if _, err := a.verifier.LookUp(key); err != nil {
+		return Refuse(CauseMalformed), nil
+	}
+	a.lease.requestRead()
+	turn, permitted := a.lease.turn()
+	if !permitted {
+		return Refuse(CauseStoreUnavailable), unavailable(errBoundExceeded)
+	}
+	defer a.lease.ends(turn)
+	decision, err := a.fetchAndAdmit(ctx, key, request, now, asOf, earliest)
+	// A request that was cancelled has learned nothing.
+	if ctx.Err() == nil {
+		answered := err == nil || errors.Is(err, ErrStale) || errors.Is(err, ErrCorrupt)
+		a.lease.answered(turn, answered)
+	}
+	return decision, err
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::claims::Claims;
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::damage_log::DamageLog;
 use super::flush::PendingUses;
 use super::lease::{AfterBound, Lease};
@@ -82,7 +82,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         let capacity = 100_000;
         Self {
             store,
-            keyring: Keyring::builder(verifier.clone()).capacity(capacity),
+            keyring: Keyring::builder(verifier.clone())
+                .capacity(capacity)
+                .monotonic_clock(clock::since_boot),
             verifier,
             capacity,
             store_timeout: Duration::from_secs(5),

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
+
+use keystile::Millis;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use std::sync::{Mutex, PoisonError};
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
@@ -32,6 +34,11 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// The time since the machine was started, or a later start, for a keyring.
+pub(super) fn since_boot() -> Millis {
+    Millis::new(boot_nanos().div_euclid(1_000_000))
 }
 
 /// A duration in nanoseconds; 584 years at most.

@@ -33,7 +33,6 @@ mod one_row;
 mod open;
 mod order;
 mod own_transaction;
-mod schedules;
 mod server;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]

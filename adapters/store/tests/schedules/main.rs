@@ -5,8 +5,26 @@
 //! `KEYSTILE_SCHEDULES=1000` runs that many of them, and `KEYSTILE_SCHEDULES_FROM=SEED`
 //! begins with another seed than 1.
 
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    dead_code,
+    reason = "tests, and fixtures of other tests"
+)]
+
+#[path = "../postgres/database.rs"]
+mod database;
+#[path = "../postgres/keys.rs"]
+mod keys;
 mod process;
 mod proxy;
+#[path = "../postgres/server.rs"]
+mod server;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use keystile::{Issued, Request, UnixMillis, Verifier};
 use keystile_store::{Authenticator, PostgresStore};
 use tokio::time::sleep;
 
-use super::LIMIT;
+use crate::LIMIT;
 use crate::keys::format;
 
 /// The URL and the bound in milliseconds that make this program such a process.
@@ -137,7 +137,7 @@ impl Drop for Process {
 fn spawn(settings: &str, answers: &Answers) -> (Child, ChildStdin) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
-        .arg("schedules::process::answers_on_standard_output")
+        .arg("process::answers_on_standard_output")
         .env(SETTINGS, settings)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
