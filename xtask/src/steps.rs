@@ -255,6 +255,8 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[Need::Cargo("deny", "cargo install --locked cargo-deny")],
         included_in: None,
         run: |workspace| {
+            // Those of other platforms too, which no build downloads.
+            workspace.cargo("fetch --locked")?;
             workspace.cargo(
                 "deny --offline --workspace check --hide-inclusion-graph licenses bans sources",
             )
