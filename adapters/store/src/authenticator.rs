@@ -1,5 +1,6 @@
 //! A keyring over a store, for services on tokio.
 
+mod answer;
 mod builder;
 mod check;
 mod claims;
@@ -11,6 +12,7 @@ mod maintenance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod open;
 mod singleflight;
+mod stats;
 mod verbs;
 mod watch;
 
@@ -19,9 +21,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{
-    Cause, Check, Decision, Denial, Error, KeyRecord, Keyring, Request, Stats, UnixMillis, Verifier,
-};
+use keystile::{Check, Decision, Error, KeyRecord, Keyring, Request, UnixMillis, Verifier};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,8 +37,10 @@ use self::watch::Position;
 use crate::error::StoreError;
 use crate::store::Store;
 
+pub use self::answer::{Answer, Pending};
 pub use self::builder::AuthenticatorBuilder;
 pub use self::lease::AfterBound;
+pub use self::stats::AuthenticatorStats;
 
 /// A [`Keyring`] over a store: it fetches what is not cached, picks up changes that other
 /// processes make, and batches last uses.
@@ -106,133 +108,6 @@ pub use self::lease::AfterBound;
 /// ```
 pub struct Authenticator<S> {
     inner: Arc<Inner<S>>,
-}
-
-/// A decision, and whose key it was made on.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
-/// # let now = UnixMillis::new(1_790_000_000_000)?;
-/// # let format = KeyFormat::structured("acme")?;
-/// # let issuer = Issuer::new(format.clone());
-/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
-/// use std::sync::Arc;
-/// use keystile::DenialCode;
-/// use keystile_store::{Authenticator, MemoryStore};
-///
-/// let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
-/// keys.save_issued(&issued).await?;
-/// let key = issued.key.expose().as_bytes();
-/// let answer = keys.check(key, &Request::new(), now).await;
-/// assert!(answer.decision.is_allow());
-/// assert_eq!(&*answer.record.unwrap().client_name, "Acme");
-///
-/// keys.stop().await?; // from now on it decides nothing
-/// let answer = keys.check(key, &Request::new(), now).await;
-/// assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::StoreUnavailable);
-/// assert!(answer.record.is_none());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "an answer that is ignored protects nothing"]
-#[non_exhaustive]
-pub struct Answer {
-    /// The decision.
-    pub decision: Decision,
-    /// The key's record, if the request is allowed. Its last use and its remaining uses are
-    /// as they were when it was read.
-    pub record: Option<Arc<KeyRecord>>,
-    /// What the store reported, if it is unavailable; for the log. If the key's row is damaged,
-    /// it is [`StoreError::Corrupt`] for the first denial of the row in each minute, so that the
-    /// log has one line of it and not one of each request.
-    pub failure: Option<Arc<StoreError>>,
-}
-
-/// Memory cannot answer a check: [`Authenticator::check`] can, with the store.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
-/// # let now = UnixMillis::new(1_790_000_000_000)?;
-/// # let format = KeyFormat::structured("acme")?;
-/// # let issuer = Issuer::new(format.clone());
-/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
-/// use std::sync::Arc;
-/// use keystile_store::{Authenticator, MemoryStore};
-///
-/// # let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
-/// # let key = issued.key.expose().as_bytes();
-/// // No store is needed to deny a text that is not a key.
-/// assert!(!keys.try_check(b"acme_invented", &Request::new(), now).unwrap().decision.is_allow());
-/// let answer = match keys.try_check(key, &Request::new(), now) {
-///     Ok(answer) => answer,
-///     Err(_pending) => keys.check(key, &Request::new(), now).await,
-/// };
-/// assert!(!answer.decision.is_allow(), "the store has no such key");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Debug)]
-#[must_use = "the request is not decided yet"]
-pub struct Pending(());
-
-/// What an authenticator has done, and what is waiting.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
-/// # let now = UnixMillis::new(1_790_000_000_000)?;
-/// # let format = KeyFormat::structured("acme")?;
-/// # let issuer = Issuer::new(format.clone());
-/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
-/// use std::sync::Arc;
-/// use keystile_store::{Authenticator, MemoryStore};
-///
-/// # let keys = Authenticator::builder(Arc::new(MemoryStore::new()), Verifier::new(format)).build()?;
-/// # let key = issued.key.expose().as_bytes();
-/// let answer = keys.check(b"acme_invented", &Request::new(), now).await;
-/// assert!(!answer.decision.is_allow());
-/// assert_eq!(keys.stats().fetches, 0, "a text that is not a key is denied without the store");
-///
-/// let answer = keys.check(key, &Request::new(), now).await;
-/// assert!(!answer.decision.is_allow(), "the store has no such key");
-/// let stats = keys.stats();
-/// assert!(stats.fetches > 0);
-/// assert_eq!(stats.keyring.entries, 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AuthenticatorStats {
-    /// What the keyring has done, and what it holds.
-    pub keyring: Stats,
-    /// Fetches that were begun: requests that wait for the same key share one.
-    pub fetches: u64,
-    /// Last uses that wait to be recorded.
-    pub uses_waiting: usize,
-    /// Last uses, and states of rate limits, that were dropped because too many waited; those
-    /// of later requests take their place.
-    pub uses_dropped: u64,
-    /// How long the changes of other processes could not be read; zero if they can be.
-    pub stale_for: Duration,
-    /// The [revocation bound](AuthenticatorBuilder::revocation_bound).
-    pub revocation_bound: Duration,
-    /// How long ago the last read of changes was sent that found no further one: what was
-    /// committed before it is in force. Cached records are used while this is at most the
-    /// bound.
-    pub lease_age: Duration,
-    /// Whether the age is beyond the bound.
-    pub bound_exceeded: bool,
-    /// Requests beyond the bound whose records were read again.
-    pub revalidated: u64,
-    /// Requests beyond the bound that were denied at once, because the store did not answer.
-    pub refused_beyond_bound: u64,
-    /// Requests beyond the bound that cached records could decide: see
-    /// [`AfterBound::ServeStale`].
-    pub served_stale: u64,
 }
 
 /// What ends with the last handle.
@@ -396,30 +271,6 @@ impl<S: Store + 'static> Shared<S> {
             decision,
             record,
             failure: None,
-        }
-    }
-}
-
-impl Answer {
-    fn denied(denial: Denial) -> Self {
-        Self {
-            decision: Decision::Deny(denial),
-            record: None,
-            failure: None,
-        }
-    }
-
-    fn unavailable(failure: Option<Arc<StoreError>>) -> Self {
-        Self {
-            failure,
-            ..Self::denied(Denial::new(Cause::StoreUnavailable))
-        }
-    }
-
-    fn damaged(failure: Option<Arc<StoreError>>) -> Self {
-        Self {
-            failure,
-            ..Self::denied(Denial::new(Cause::RecordDamaged))
         }
     }
 }

@@ -22,6 +22,7 @@
 
 mod audit;
 mod changes;
+mod concurrent;
 mod fixture;
 mod identity;
 mod lifecycle;
@@ -62,12 +63,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_record_without_an_event_is_refused
             upkeep_writes_one_field
             an_update_needs_the_version_before
+            a_revocation_is_final
+            an_update_leaves_usage_and_last_use;
+        concurrent: one_of_concurrent_changes_wins
+            one_of_concurrent_inserts_wins
             a_batch_after_another_event_is_refused
             one_of_batches_after_the_same_event_is_written
-            a_revocation_is_final
-            an_update_leaves_usage_and_last_use
-            one_of_concurrent_changes_wins
-            one_of_concurrent_inserts_wins
             a_revocation_is_final_among_many_writers;
         usage: usage_is_replaced_only_if_unchanged
             a_spend_request_for_an_older_record_fails

@@ -299,7 +299,7 @@ async fn a_restart_heals() {
     let usage = Usage::default();
     // A process that the killed server had started may answer for a moment.
     while store.find(&Lookup::Id(id)).await.is_ok() {
-        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for failed in [
         answer(&store, issued.key.expose()).await.map(drop),
