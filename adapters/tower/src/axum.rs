@@ -17,6 +17,7 @@ impl<S: Sync> FromRequestParts<S> for VerifiedKey {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
         let key = parts.extensions.get::<Self>().cloned();
         key.ok_or_else(|| {
+            crate::telemetry::no_layer(parts.uri.path());
             let denial = Denial::new(Cause::MissingCredential);
             Rejection::of(&denial, StatusPolicy::Rfc9110, None)
         })

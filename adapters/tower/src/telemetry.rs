@@ -42,6 +42,19 @@ pub(crate) fn refused(code: &'static str) {
     count(code);
 }
 
+/// A handler takes the key of a request on a route without the layer.
+#[cfg(feature = "axum")]
+pub(crate) fn no_layer(path: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "keystile",
+        path,
+        "refused: the route has no ApiKeyLayer, so no request has a VerifiedKey"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = path;
+}
+
 /// The limit on invalid keys has no effect.
 pub(crate) fn invalid_keys_not_limited() {
     #[cfg(feature = "tracing")]

@@ -417,7 +417,7 @@ enum keystile_event_kind
      */
     KEYSTILE_EVENT_RESUMED = 5,
     /**
-     * A key expired, or its overlap ended.
+     * The overlap of a replaced key was ended early.
      */
     KEYSTILE_EVENT_EXPIRED = 6,
     /**

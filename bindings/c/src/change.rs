@@ -36,7 +36,7 @@ pub enum keystile_event_kind {
     KEYSTILE_EVENT_SUSPENDED = 4,
     /// A suspended key was resumed.
     KEYSTILE_EVENT_RESUMED = 5,
-    /// A key expired, or its overlap ended.
+    /// The overlap of a replaced key was ended early.
     KEYSTILE_EVENT_EXPIRED = 6,
     /// A key's digest was renewed with the current pepper.
     KEYSTILE_EVENT_REHASHED = 7,

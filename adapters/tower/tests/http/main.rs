@@ -18,4 +18,5 @@ mod attacks;
 mod damaged;
 mod invalid_keys;
 mod layer;
+mod no_layer;
 mod shapes;
