@@ -210,18 +210,22 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		}
 		fetched, err := a.fetches.fetch(ctx, lookup, wanted{asOf, round > 0, earliest})
 		if err != nil {
-			return refusedBecause(err)
+			return a.verifier.refusedBecause(err, key, timeOf(now))
 		}
 		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
-			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
+			decision, found, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
 			if err != nil {
-				return refusedBecause(err)
+				return a.verifier.refusedBecause(err, key, timeOf(now))
+			}
+			if found == countedGone {
+				// Its row was deleted since the fetch.
+				continue
 			}
 			if !decision.Allowed() && fetched.asOf < asOf && round == 0 {
 				// The refusal is based on a fetch from before an invalidation.
 				continue
 			}
-			if proved {
+			if found == countedProved {
 				return decision, nil
 			}
 		}
@@ -258,7 +262,7 @@ func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	defer cancel()
 	record, err := a.finder.Find(ctx, Lookup{KeyID: id})
 	if err != nil {
-		_, err = refusedBecause(err)
+		_, err = unreadable(err)
 		return nil, err
 	}
 	if record == nil {

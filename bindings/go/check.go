@@ -32,7 +32,7 @@ type Checked struct {
 func Check(ctx context.Context, store Store, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
 	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
 	because := func(err error) (Checked, error) {
-		decision, err := refusedBecause(err)
+		decision, err := verifier.refusedBecause(err, key, now)
 		return Checked{Decision: decision}, err
 	}
 	lookup, err := verifier.LookUp(key)

@@ -82,15 +82,28 @@ func (c *claims) leave(lineage KeyID, queue *claimQueue) {
 	}
 }
 
+// counted is what the store has of a key with counted uses.
+type counted int
+
+const (
+	countedGone counted = iota
+	countedWrongSecret
+	countedProved
+)
+
 // checkCounted decides about a key with counted uses, by what the store says is spent. If
-// its secret is wrong, proved is false, and the keyring must remember that.
-func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, proved bool, err error) {
+// its secret is wrong, the keyring must remember that.
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, found counted, err error) {
 	at := timeOf(now)
 	err = a.claims.run(ctx, lineage, func() error {
 		for range triesMax {
 			record, stored, err := findWithUsage(ctx, a.finder, a.usage, lookup)
-			if err != nil || record == nil {
+			if err != nil {
 				return err
+			}
+			if record == nil {
+				found = countedGone
+				return nil
 			}
 			var again bool
 			decision, _, again, err = a.verifier.claim(ctx, a.usage, key, record, stored, request, at)
@@ -101,7 +114,10 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 				// Another process was faster.
 				continue
 			}
-			proved = decision.Allowed() || !decision.KeyID().IsZero()
+			found = countedWrongSecret
+			if decision.Allowed() || !decision.KeyID().IsZero() {
+				found = countedProved
+			}
 			if decision.Allowed() {
 				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
 				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
@@ -113,7 +129,7 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 		return ErrStale
 	})
 	if err != nil {
-		return Decision{}, false, err
+		return Decision{}, countedGone, err
 	}
-	return decision, proved, nil
+	return decision, found, nil
 }

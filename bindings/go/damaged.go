@@ -24,6 +24,9 @@ type CorruptRow struct {
 	// Version is the key's version; 0 if it cannot be read. With it, the key can be revoked and
 	// suspended.
 	Version uint64
+	// Digest is the key's digest; zero if it cannot be read. With it, a text with another
+	// secret is refused as for any other key, and nothing is disclosed.
+	Digest Digest
 }
 
 // Error names the row, the key, the column and what was expected.
@@ -120,8 +123,35 @@ func endDamagedPredecessor(row *CorruptRow, successor *Record, now time.Time) (B
 }
 
 // refusedBecause returns the refusal of a request because of an error of the store, and the
-// error of the check.
-func refusedBecause(err error) (Decision, error) {
+// error of the check. A text that is not the key of a damaged row is refused without an error,
+// as for any other key.
+func (v *Verifier) refusedBecause(err error, key string, now time.Time) (Decision, error) {
+	var row *CorruptRow
+	if errors.As(err, &row) {
+		if decision, refuses := v.refusesAnother(row, key, now); refuses {
+			return decision, nil
+		}
+	}
+	return unreadable(err)
+}
+
+// refusesAnother returns the refusal of a text that is not the key of a damaged row; false if
+// it is, or if that cannot be known.
+func (v *Verifier) refusesAnother(row *CorruptRow, key string, now time.Time) (Decision, bool) {
+	if row.KeyID.IsZero() || row.Digest.Kind() == 0 {
+		return Decision{}, false
+	}
+	known, err := standIn(&CorruptRow{State: StateActive, Version: 1}, row.KeyID, now)
+	if err != nil {
+		return Decision{}, false
+	}
+	known.Digest = row.Digest
+	var usage Usage
+	decision, err := v.Verify(key, known, Request{}, &usage, now)
+	return decision, err == nil && !decision.Allowed() && decision.KeyID().IsZero()
+}
+
+func unreadable(err error) (Decision, error) {
 	if errors.Is(err, ErrCorrupt) {
 		return Refuse(CauseRecordDamaged), errors.Join(ErrRecordDamaged, err)
 	}

@@ -87,7 +87,12 @@ pub async fn check<S: Store + ?Sized>(
     let lookup = verifier.lookup(&key);
     for _ in 0..TRIES_MAX {
         let (found, stored) = match store.find_with_usage(&lookup).await {
-            Err(StoreError::Corrupt(row)) => return Ok(Checked::damaged(row)),
+            Err(StoreError::Corrupt(row)) => {
+                return Ok(match row.denies(verifier, &key, now) {
+                    Some(denial) => Checked::refused(denial, None),
+                    None => Checked::damaged(row),
+                });
+            }
             found => found?.unzip(),
         };
         let stored = stored.unwrap_or_default();

@@ -3,7 +3,10 @@
 use core::error::Error as StdError;
 use core::fmt;
 
-use keystile::KeyId;
+use keystile::{
+    Decision, Denial, Digest, KeyId, KeyRecord, PresentedKey, Request, UnixMillis, Usage, Verifier,
+    verify,
+};
 
 /// Why a store operation failed. Its messages contain no key and no digest.
 ///
@@ -208,6 +211,9 @@ pub struct CorruptRow {
     pub status: Option<&'static str>,
     /// The key's version, if that can be read. With it, the key can be revoked and suspended.
     pub version: Option<u64>,
+    /// The key's digest, if that can be read. With it, a text with another secret is denied as
+    /// for any other key, and nothing is disclosed.
+    pub digest: Option<Box<Digest>>,
 }
 
 impl CorruptRow {
@@ -222,6 +228,36 @@ impl CorruptRow {
             owner: None,
             status: None,
             version: None,
+            digest: None,
+        }
+    }
+
+    /// The same damage in a row that belongs to a record that could be read.
+    pub(crate) fn beside(self, record: &KeyRecord) -> Self {
+        Self {
+            key_id: Some(record.id),
+            owner: record.owner.clone(),
+            status: Some(record.status.as_str()),
+            version: Some(record.version),
+            digest: Some(Box::new(record.digest)),
+            ..self
+        }
+    }
+
+    /// The denial of a text that is not this key, as if its row were not damaged; `None` if it
+    /// is the key, or if that cannot be known.
+    pub(crate) fn denies(
+        &self,
+        verifier: &Verifier,
+        key: &PresentedKey<'_>,
+        now: UnixMillis,
+    ) -> Option<Denial> {
+        let (id, digest) = (self.key_id?, **self.digest.as_ref()?);
+        let stand_in = KeyRecord::new(id, digest, "-", "-", now).ok()?;
+        let (nothing, mut usage) = (Request::new(), Usage::default());
+        match verify(verifier, key, Some(&stand_in), &nothing, &mut usage, now) {
+            Decision::Deny(denial) if denial.key_id().is_none() => Some(denial),
+            _ => None,
         }
     }
 }

@@ -135,6 +135,7 @@ pub(crate) trait RowReader: Sized {
                 owner: self.text("owner").ok().flatten().map(Into::into),
                 status: self.text("status").ok().flatten().and_then(status_name),
                 version: self.count("version").ok().flatten(),
+                digest: self.digest().ok().map(Box::new),
                 ..damaged
             }),
             other => other,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::batch::Batch;
-use crate::error::{CorruptRow, StoreError};
+use crate::error::StoreError;
 use crate::list::{Filter, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
@@ -65,10 +65,7 @@ pub trait Store: Send + Sync {
                 self.usage(&record.lineage)
                     .await
                     .map_err(|error| match error {
-                        StoreError::Corrupt(row) => StoreError::Corrupt(CorruptRow {
-                            key_id: Some(record.id),
-                            ..row
-                        }),
+                        StoreError::Corrupt(row) => StoreError::Corrupt(row.beside(&record)),
                         error => error,
                     })?
             } else {

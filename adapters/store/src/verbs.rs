@@ -50,10 +50,7 @@ pub async fn revoke<S: Store + ?Sized>(
 ) -> Result<Outcome, StoreError> {
     let is_done = |status: &Status| matches!(status, Status::Revoked { .. });
     let verb = |record: &KeyRecord| keystile::revoke(record, reason, now);
-    match change(store, key_id, is_done, verb).await {
-        Err(StoreError::Corrupt(_)) => damaged::change(store, key_id, is_done, verb, now).await,
-        outcome => outcome,
-    }
+    end(store, key_id, is_done, verb, now).await
 }
 
 /// Suspends a key until it is resumed, also if its row cannot be read, as [`revoke`] does.
@@ -68,10 +65,7 @@ pub async fn suspend<S: Store + ?Sized>(
 ) -> Result<Outcome, StoreError> {
     let is_done = |status: &Status| *status == Status::Suspended;
     let verb = |record: &KeyRecord| keystile::suspend(record, now);
-    match change(store, key_id, is_done, verb).await {
-        Err(StoreError::Corrupt(_)) => damaged::change(store, key_id, is_done, verb, now).await,
-        outcome => outcome,
-    }
+    end(store, key_id, is_done, verb, now).await
 }
 
 /// Resumes a suspended key.
@@ -113,6 +107,20 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     now: UnixMillis,
 ) -> Result<Rotated, StoreError> {
+    let rotated = rotate_all(store, key_id, policy, format, peppers, rng, now).await;
+    rotated.map(|(rotated, _)| rotated)
+}
+
+/// As [`rotate`], with the id and version of each damaged sibling that ends by it.
+pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    policy: &RotationPolicy,
+    format: Option<&KeyFormat>,
+    peppers: &PepperRing,
+    rng: &mut R,
+    now: UnixMillis,
+) -> Result<(Rotated, Vec<(KeyId, u64)>), StoreError> {
     for _ in 0..TRIES_MAX {
         // The key and its siblings from one read, so that they fit together.
         let found = record(store, key_id).await?;
@@ -146,9 +154,37 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         }
         batch.note_the_rest(now);
         match store.commit(&batch).await {
-            Ok(()) => return Ok(rotated),
+            Ok(()) => {
+                let ended = batch.upkeep.iter();
+                let ended = ended
+                    .map(|upkeep| (upkeep.key_id, upkeep.version))
+                    .collect();
+                return Ok((rotated, ended));
+            }
             Err(StoreError::Stale) => {}
             Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Stale)
+}
+
+/// Changes the status of a record, or only that of a row that cannot be read.
+async fn end<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    is_done: impl Fn(&Status) -> bool,
+    verb: impl Fn(&KeyRecord) -> Result<Change, Error>,
+    now: UnixMillis,
+) -> Result<Outcome, StoreError> {
+    for _ in 0..TRIES_MAX {
+        match change(store, key_id, &is_done, &verb).await {
+            Err(StoreError::Corrupt(_)) => {}
+            outcome => return outcome,
+        }
+        match damaged::change(store, key_id, &is_done, &verb, now).await {
+            // Its row was mended in between.
+            Err(StoreError::Stale) => {}
+            outcome => return outcome,
         }
     }
     Err(StoreError::Stale)

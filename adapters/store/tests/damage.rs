@@ -18,7 +18,7 @@ use keystile::{
     Decision, DenialCode, IssueRequest, Issued, KeyFormat, KeyId, Lookup, Millis, PepperRing,
     RateLimit, Request, RotationPolicy, SysRng, UnixMillis, Verifier, issue,
 };
-use keystile_store::{SqliteStore, Store, StoreError, check, revoke, rotate, save_issued};
+use keystile_store::{SqliteStore, Store, StoreError, check, revoke, rotate, save_issued, suspend};
 use rusqlite::Connection;
 
 fn at(millis: u64) -> UnixMillis {
@@ -214,6 +214,36 @@ async fn beside(folder: &tempfile::TempDir) -> (SqliteStore, Connection) {
 fn change(other: &Connection, id: &KeyId, set: &str) {
     let sql = format!("UPDATE api_keys SET {set} WHERE key_id = '{id}'");
     assert_eq!(other.execute(&sql, []).unwrap(), 1, "{set}");
+}
+
+async fn answer(store: &SqliteStore, key: &Issued) -> Option<DenialCode> {
+    let (verifier, text) = (Verifier::new(structured()), key.key.expose().as_bytes());
+    let checked = check(store, &verifier, text, &Request::new(), at(9)).await;
+    let checked = checked.unwrap();
+    checked.decision.denial().map(|denial| denial.code())
+}
+
+/// A key whose usage cannot be read is denied, and can be ended by its id.
+#[tokio::test]
+async fn a_key_with_a_damaged_usage_can_be_ended() {
+    for damage in ["rate_state = 'x'", "remaining_uses = 0.5"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) = beside(&folder).await;
+        let [key, sound] = [kept(&store).await, kept(&store).await];
+        let id = key.record.id;
+        let sql = format!("UPDATE api_key_usage SET {damage} WHERE lineage = '{id}'");
+        assert_eq!(other.execute(&sql, []).unwrap(), 1);
+        let denied = answer(&store, &key).await;
+        assert_eq!(denied, Some(DenialCode::RecordDamaged), "{damage}");
+        assert_eq!(answer(&store, &sound).await, None, "{damage}");
+        assert!(suspend(&store, &id, at(1)).await.unwrap().is_changed());
+        let revoked = revoke(&store, &id, "leaked", at(2)).await.unwrap();
+        assert!(revoked.is_changed(), "{damage}");
+        let mended = "UPDATE api_key_usage SET rate_state = 0, remaining_uses = 9";
+        other.execute_batch(mended).unwrap();
+        let denied = answer(&store, &key).await;
+        assert_eq!(denied, Some(DenialCode::KeyRevoked), "{damage}");
+    }
 }
 
 /// The triggers are there: each damage is a change by other code.

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,43 @@ func TestOneDamagedRowCostsOneRowOnPostgreSQL(t *testing.T) {
 	}
 }
 
+// withAnotherSecret returns the same id with another secret, and the check of both.
+func withAnotherSecret(key string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	text := []byte(key[:len(key)-6])
+	slices.Reverse(text[len(text)-43:])
+	rest, check := crc32.ChecksumIEEE(text), make([]byte, 6)
+	for at := range check {
+		check[len(check)-1-at] = digits[rest%62]
+		rest /= 62
+	}
+	return string(append(text, check...))
+}
+
+// A damaged state costs the limit of one key.
+func TestADamagedRateStateStopsNoOther(t *testing.T) {
+	ctx, b := context.Background(), besideSQLite(t)
+	keys := b.authenticator()
+	bad, sound := b.issue(keys), b.issue(keys)
+	b.sql("UPDATE api_key_usage SET rate_state = 'x' WHERE lineage = '%s'", bad.Record.ID)
+	now := time.Now()
+	limit, state := must[keystile.RateLimit](t)(keystile.NewRateLimit(9, time.Hour)), keystile.RateState(0)
+	if _, passes, err := limit.Admit(&state, now); !passes || err != nil {
+		t.Fatal(err)
+	}
+	var notes []keystile.RateNote
+	for _, change := range []*keystile.Change{bad, sound} {
+		notes = append(notes, keystile.RateNote{Lineage: change.Record.ID, State: state, Reach: time.Hour})
+	}
+	if err := b.store.NoteRates(ctx, notes, now); err != nil {
+		t.Error(err)
+	}
+	stored := must[keystile.StoredUsage](t)(b.store.Usage(ctx, sound.Record.ID))
+	if stored.Usage.Rate != state {
+		t.Errorf("%v is not recorded: %v", state, stored.Usage)
+	}
+}
+
 func costsOneRow(b beside, damage, column string) {
 	ctx, keys := context.Background(), b.authenticator()
 	first, bad, last := b.issue(keys), b.issue(keys), b.issue(keys)
@@ -156,6 +195,14 @@ func costsOneRow(b beside, damage, column string) {
 	var row *keystile.CorruptRow
 	if _, err := b.store.Find(ctx, keystile.Lookup{KeyID: id}); !errors.As(err, &row) || strings.Contains(err.Error(), "acme_") {
 		b.Fatalf("%s: %v", damage, err)
+	}
+	// Nothing is disclosed before the secret is verified, if the digest can be read.
+	wrong, err := keys.Check(ctx, withAnotherSecret(bad.Key.Expose()), keystile.Request{})
+	if isTold := row.Digest.Kind() == 0; wrong.Allowed() || errors.Is(err, keystile.ErrRecordDamaged) != isTold || (wrong.Code() == "invalid_key") == isTold {
+		b.Errorf("%s: another secret: %v, %v", damage, wrong, err)
+	}
+	if isHash := column == "key_hash" || column == "digest_pepper"; isHash != (row.Digest.Kind() == 0) {
+		b.Errorf("%s: %v", damage, row.Digest)
 	}
 	suspended := must[keystile.Outcome](b.T)(keys.Suspend(ctx, id))
 	if !suspended.Changed || suspended.Record != nil || suspended.Damaged.State != keystile.StateSuspended || suspended.Damaged.Version != row.Version+1 {

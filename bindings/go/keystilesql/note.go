@@ -49,7 +49,8 @@ func (s *Store) NoteRates(ctx context.Context, rates []keystile.RateNote, now ti
 			}
 			stored, err := found[0].number("rate_state")
 			if err != nil {
-				return err
+				// A damaged row must not prevent the update of all others.
+				continue
 			}
 			merged := int64(note.Merged(keystile.RateState(uint64(stored)), now))
 			if merged == stored {

@@ -42,6 +42,10 @@ func (c *cells) record() (*keystile.Record, error) {
 		if version := (&reader{cells: c}).count("version"); version != nil {
 			row.Version = *version
 		}
+		digests := &reader{cells: c}
+		if digest := digests.digest(); digests.err == nil {
+			row.Digest = digest
+		}
 	}
 	return record, err
 }

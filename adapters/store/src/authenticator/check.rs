@@ -5,10 +5,11 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Check, Decision, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
+    Check, Decision, Denial, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
 };
 use tokio::time::{Instant, timeout};
 
+use super::lease::Turn;
 use super::singleflight::Wanted;
 use super::{Answer, Shared};
 use crate::check::check;
@@ -37,7 +38,7 @@ impl<S: Store + 'static> Shared<S> {
             return self.revalidate(credential, request, now).await;
         }
         let check = self.keyring.check(credential, request, now);
-        self.settle(check, 0, credential, request, now).await
+        self.settle(check, 0, None, credential, request, now).await
     }
 
     /// Decides by a record that is read for this request, because what is cached may be too
@@ -59,20 +60,17 @@ impl<S: Store + 'static> Shared<S> {
         let turn = turn
             .ok_or_else(|| StoreError::unavailable_because(UnavailableKind::Late, BoundExceeded))?;
         let check = Check::NeedsRecord(ticket);
-        let answer = self.settle(check, earliest, credential, request, now).await;
-        let answered = (answer.as_ref())
-            .err()
-            .is_none_or(|error| error.unavailable_kind().is_none());
-        turn.ends(answered);
-        answer
+        self.settle(check, earliest, Some(turn), credential, request, now)
+            .await
     }
 
     /// Fetches and admits until there is a decision, from fetches that began at the reading
-    /// `earliest` of the lease's clock, or later.
+    /// `earliest` of the lease's clock, or later. A turn ends with the first of them.
     async fn settle<'a>(
         self: &Arc<Self>,
         mut check: Check<'a, Arc<KeyRecord>>,
         earliest: u64,
+        mut turn: Option<Turn<'_>>,
         credential: &'a [u8],
         request: &Request<'a>,
         now: UnixMillis,
@@ -97,7 +95,18 @@ impl<S: Store + 'static> Shared<S> {
                 now: self.lease.now(),
                 earliest,
             };
-            let fetched = self.fetches.fetch(ticket.lookup(), wanted).await?;
+            let fetched = self.fetches.fetch(ticket.lookup(), wanted).await;
+            if let Some(turn) = turn.take() {
+                let failed = fetched.as_ref().err();
+                turn.ends(failed.is_none_or(|error| error.unavailable_kind().is_none()));
+            }
+            let fetched = match fetched {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    let denial = self.not_the_damaged_key(&error, credential, now);
+                    return denial.map(Answer::denied).ok_or(error);
+                }
+            };
             let record = fetched.record.as_ref();
             if let Some(record) = record
                 && record.remaining_uses.is_some()
@@ -152,6 +161,20 @@ impl<S: Store + 'static> Shared<S> {
         answer.unwrap_or_else(|late| {
             Err(StoreError::unavailable_because(UnavailableKind::Late, late))
         })
+    }
+
+    /// The denial of a text that is not the key of a row that could not be read.
+    fn not_the_damaged_key(
+        &self,
+        error: &StoreError,
+        credential: &[u8],
+        now: UnixMillis,
+    ) -> Option<Denial> {
+        let StoreError::Corrupt(row) = error else {
+            return None;
+        };
+        let key = self.verifier.parse(credential).ok()?;
+        row.denies(&self.verifier, &key, now)
     }
 
     /// Whether a credential is the key of this record; the keyring remembers those that

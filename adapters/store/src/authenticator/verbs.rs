@@ -134,10 +134,14 @@ impl<S: Store + 'static> Authenticator<S> {
     ) -> Result<Rotated, StoreError> {
         let _guard = self.invalidates(key_id);
         let peppers = self.verifier().peppers();
-        let rotated =
-            verbs::rotate(&**self.store(), key_id, policy, format, peppers, rng, now).await?;
+        let store = &**self.store();
+        let (rotated, ended) =
+            verbs::rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
-        changed.for_each(|record| self.keyring().invalidate_at(&record.id, record.version));
+        let changed = changed.map(|record| (record.id, record.version));
+        for (id, version) in changed.chain(ended) {
+            self.keyring().invalidate_at(&id, version);
+        }
         Ok(rotated)
     }
 

@@ -39,7 +39,13 @@ pub(super) fn read_record(row: &Row) -> Result<KeyRecord, Fault> {
 pub(super) fn read_found(row: &Row) -> Result<(KeyRecord, StoredUsage), Fault> {
     // The record first: it is an error if its lineage has no usage.
     let record = read_record(row)?;
-    Ok((record, read_usage(row)?))
+    match read_usage(row) {
+        Ok(usage) => Ok((record, usage)),
+        Err(Fault::Store(StoreError::Corrupt(damage))) => {
+            Err(StoreError::Corrupt(damage.beside(&record)).into())
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {

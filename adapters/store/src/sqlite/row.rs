@@ -31,7 +31,11 @@ pub(super) fn read_record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
 pub(super) fn read_found(row: &Row<'_>) -> Result<(KeyRecord, StoredUsage), StoreError> {
     // The record first: it is an error if its lineage has no usage.
     let record = read_record(row)?;
-    Ok((record, StoredUsage::new(read_usage(row)?, None)))
+    match read_usage(row) {
+        Ok(usage) => Ok((record, StoredUsage::new(usage, None))),
+        Err(StoreError::Corrupt(damage)) => Err(StoreError::Corrupt(damage.beside(&record))),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {

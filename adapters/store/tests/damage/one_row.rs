@@ -55,6 +55,27 @@ async fn listed(store: &impl Store, size: usize, after: Option<Cursor>) -> Liste
         .unwrap()
 }
 
+/// The same id with another secret, and the check of both.
+fn with_another_secret(key: &str) -> String {
+    let (head, secret) = key[..key.len() - 6].split_at(key.len() - 49);
+    let turned: String = secret.chars().rev().collect();
+    let text = format!("{head}{turned}");
+    let mut sum = u32::MAX;
+    for byte in text.bytes() {
+        sum ^= u32::from(byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg());
+        }
+    }
+    let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let (mut rest, mut check) = (!sum, ['0'; 6]);
+    for digit in check.iter_mut().rev() {
+        *digit = char::from(digits[(rest % 62) as usize]);
+        rest /= 62;
+    }
+    text + &check.iter().collect::<String>()
+}
+
 /// All pages of this size, read on from the cursor itself or from its text.
 async fn pages(store: &impl Store, size: usize, by_text: bool) -> (Vec<KeyId>, Vec<CorruptRow>) {
     let (mut sound, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
@@ -115,6 +136,18 @@ pub(crate) async fn one_damaged_row_costs_one_row(
     let Err(StoreError::Corrupt(row)) = record(store, &bad).await else {
         panic!("{context}: it is damaged")
     };
+    // Nothing is disclosed before the secret is verified, if the digest can be read.
+    let wrong = code(store, &with_another_secret(keys[2].key.expose())).await;
+    let expected = match row.digest {
+        Some(_) => DenialCode::InvalidKey,
+        None => DenialCode::RecordDamaged,
+    };
+    assert_eq!(wrong, Some(expected), "{context}");
+    assert_eq!(
+        row.digest.is_none(),
+        matches!(column, "key_hash" | "digest_pepper"),
+        "{context}"
+    );
     assert_eq!((row.key_id, row.column), (Some(bad), column), "{context}");
     assert!(
         missing_peppers(store, &PepperRing::none(), at(9))
