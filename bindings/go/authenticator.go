@@ -201,6 +201,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	if err != nil {
 		return Refuse(CauseMalformed), nil
 	}
+	asker := ctx
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	asked, begun := request.raw(), time.Now()
@@ -213,7 +214,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			return a.verifier.refusedBecause(err, key, timeOf(now))
 		}
 		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
-			decision, found, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
+			decision, found, err := a.checkCounted(asker, key, request, lookup, fetched.record.lineage(), now)
 			if err != nil {
 				return a.verifier.refusedBecause(err, key, timeOf(now))
 			}

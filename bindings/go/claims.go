@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // claimPlaces is how many claims run at once, each of another lineage; claimsPerLineage and
@@ -40,21 +41,37 @@ func newClaims() *claims {
 
 // run runs a claim when it has its turn and a place. It is not begun if the context ends
 // before.
-func (c *claims) run(ctx context.Context, lineage KeyID, claim func() error) error {
+//
+// It may wait for its turn as long as a request waits for the store, and then take as long
+// again. With one limit on both, an overloaded queue would begin each claim when nothing of
+// its time is left, and cut it off after its write was sent: it would spend uses, and answer
+// no one. For the same reason the wait takes at most half of the time that the context has.
+func (c *claims) run(ctx context.Context, limit time.Duration, lineage KeyID, claim func(context.Context) error) error {
 	queue, err := c.join(lineage)
 	if err != nil {
 		return err
 	}
 	defer c.leave(lineage, queue)
+	patience := limit
+	if end, ends := ctx.Deadline(); ends {
+		patience = min(patience, time.Until(end)/2)
+	}
+	waiting, stop := context.WithTimeout(ctx, patience)
+	defer stop()
 	for _, free := range []chan struct{}{queue.turn, c.places} {
 		select {
 		case free <- struct{}{}:
 			defer func() { <-free }()
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-waiting.Done():
+			return waiting.Err()
 		}
 	}
-	return claim()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	claiming, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return claim(claiming)
 }
 
 func (c *claims) join(lineage KeyID) (*claimQueue, error) {
@@ -95,7 +112,7 @@ const (
 // its secret is wrong, the keyring must remember that.
 func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, found counted, err error) {
 	at := timeOf(now)
-	err = a.claims.run(ctx, lineage, func() error {
+	err = a.claims.run(ctx, a.timeout, lineage, func(ctx context.Context) error {
 		for range triesMax {
 			record, stored, err := findWithUsage(ctx, a.finder, a.usage, lookup)
 			if err != nil {

@@ -19,7 +19,8 @@ type Options struct {
 	// ClockSkew is by how much the clock may go back before an expired key could be
 	// accepted again; by default 60 s. A negative value turns this off.
 	ClockSkew time.Duration
-	// StoreTimeout is how long a check waits for the store; by default 5 s.
+	// StoreTimeout is how long a check waits for the store; by default 5 s. With a key whose
+	// uses are counted in the store, it waits as long for its turn, and then as long again.
 	StoreTimeout time.Duration
 	// Fetches is the maximum number of concurrent fetches; further ones wait. By default
 	// 64.

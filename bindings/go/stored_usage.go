@@ -70,8 +70,21 @@ type RateNote struct {
 	// Lineage is the first key of the key's lineage.
 	Lineage KeyID
 	State   RateState
-	// Reach is how far ahead of the clock the limit can move a state.
+	// Reach is how far ahead of the clock a state may be: one that is further ahead, counted
+	// or stored, is brought back to that. It is at least how far the limits of all live keys
+	// of the lineage can move a state; otherwise what the slowest of them has counted is lost.
 	Reach time.Duration
+}
+
+// reachMax is the longest reach of any limit: ten years.
+const reachMax = 3_653 * 24 * time.Hour
+
+// thatOnlyRaises returns the same, held to its own reach by a clock that shows now, and with
+// one that brings nothing back in the store: a process does not know which limits the other
+// keys of the lineage have.
+func (n RateNote) thatOnlyRaises(now time.Time) RateNote {
+	full := RateState((millisOf(now) + spanMillis(n.Reach)) * rateUnit)
+	return RateNote{n.Lineage, min(n.State, full), reachMax}
 }
 
 // Merged returns the state that a store without a clock of its own keeps: the later one of
@@ -116,11 +129,13 @@ func (v *Verifier) claim(ctx context.Context, usages UsageStore, key string, rec
 		return Refuse(CauseStoreUnavailable), nil, false, err
 	}
 	if !decision.Allowed() {
-		if decision.Cause() == CauseRateLimit && written.Rate < stored.Rate {
-			// What was held must be stored: otherwise it would be held to a later instant at
-			// each check, and nothing would ever become free. A failure does not change the
-			// decision: the next check tries again.
-			_, _ = usages.Spend(ctx, SpendRequestOf(record, stored.Usage, written))
+		if decision.Cause() == CauseRateLimit {
+			if limit, held := longestLimit(ctx, usages, record, stored, now); held {
+				// What was held must be stored: otherwise it would be held to a later instant
+				// at each check, and nothing would ever become free. A failure does not
+				// change the decision: the next check tries again.
+				hold(ctx, usages, record, stored, limit, now)
+			}
 		}
 		return decision, nil, false, nil
 	}
@@ -131,6 +146,17 @@ func (v *Verifier) claim(ctx context.Context, usages UsageStore, key string, rec
 		}
 	}
 	return decision, after.Remaining, false, nil
+}
+
+// hold writes the state that a limit holds the stored one to.
+func hold(ctx context.Context, usages UsageStore, record *Record, stored StoredUsage, limit RateLimit, now time.Time) {
+	held, err := stored.SeenAt(&limit, now)
+	if err == nil {
+		held, err = stored.WrittenAt(&limit, held, now)
+	}
+	if err == nil {
+		_, _ = usages.Spend(ctx, SpendRequestOf(record, stored.Usage, held))
+	}
 }
 
 // spentOf returns what the lineage of a fetched record has spent, by a clock that shows now;
@@ -144,12 +170,14 @@ func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time)
 	}
 	limit := fetched.record.RateLimit
 	seen, err := fetched.usage.SeenAt(limit, now)
-	if err == nil && limit != nil && fetched.usage.isHeld(*limit, now) {
+	if longest, isHeld := longestLimit(ctx, p.usage, fetched.record, fetched.usage, now); isHeld {
 		// What it counts as is recorded: otherwise each fetch would find a full burst spent
 		// again, and a limit that takes longer than a TTL to be free would never be. If it
 		// fails, the next fetch tries again.
-		note := RateNote{fetched.record.lineage(), seen.Rate, limit.reach()}
-		_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
+		if held, err := fetched.usage.SeenAt(&longest, now); err == nil {
+			note := RateNote{fetched.record.lineage(), held.Rate, longest.reach()}
+			_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
+		}
 	}
 	raw := seen.raw()
 	return &raw, err

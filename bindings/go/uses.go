@@ -132,7 +132,12 @@ func (p *parts) noteRates(ctx context.Context, batch []RateNote) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	// A reading for each batch, since a store compares it with its own clock.
-	return p.usage.NoteRates(ctx, batch, p.clock())
+	now := p.clock()
+	notes := make([]RateNote, len(batch))
+	for at, note := range batch {
+		notes[at] = note.thatOnlyRaises(now)
+	}
+	return p.usage.NoteRates(ctx, notes, now)
 }
 
 // flushUses writes all uses that wait.

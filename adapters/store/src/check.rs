@@ -8,6 +8,7 @@ use keystile::{
 use crate::batch::{Batch, Upkeep};
 use crate::damaged;
 use crate::error::{CorruptRow, StoreError};
+use crate::held::longest_limit;
 use crate::store::{SpendRequest, Store};
 use crate::verbs::TRIES_MAX;
 
@@ -106,12 +107,14 @@ pub async fn check<S: Store + ?Sized>(
             (Decision::Deny(denial), found) => {
                 if let Some(record) = &found
                     && denial.cause() == Cause::RateLimit
-                    && written.rate.to_bits() < stored.usage.rate.to_bits()
+                    && let Some(limit) = longest_limit(store, record, &stored, now).await
                 {
                     // What was held must be stored: otherwise it would be held to a later
                     // instant at each check, and nothing would ever become free. A failure
                     // does not change the decision: the next check tries again.
-                    let held = SpendRequest::new(record, stored.usage, written);
+                    let held = stored.seen_at(Some(&limit), now);
+                    let held = stored.written_at(Some(&limit), held, now);
+                    let held = SpendRequest::new(record, stored.usage, held);
                     let _ = store.spend(&held).await;
                 }
                 return Ok(Checked::refused(denial, found));

@@ -82,7 +82,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_record_is_found_with_its_usage
             clocks_that_differ_share_a_limit
             a_wrong_clock_costs_one_burst
-            a_raised_limit_is_in_force;
+            a_raised_limit_is_in_force
+            a_slower_limit_of_a_lineage_is_not_lowered;
         lists: pages_are_complete_and_in_order
             a_page_has_a_limit
             pages_hold_while_records_change

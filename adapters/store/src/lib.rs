@@ -83,6 +83,7 @@ mod damaged;
 mod error;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
+mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
 mod list;

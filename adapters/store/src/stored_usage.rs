@@ -70,7 +70,9 @@ pub struct RateNote {
     pub lineage: KeyId,
     /// The state, in the time of the process.
     pub state: RateState,
-    /// How far ahead of the clock the limit can move a state.
+    /// How far ahead of the clock a state may be: one that is further ahead, counted or stored,
+    /// is brought back to that. It is at least how far the limits of all live keys of the
+    /// lineage can move a state; otherwise what the slowest of them has counted is lost.
     pub reach: Millis,
 }
 
@@ -100,7 +102,6 @@ impl StoredUsage {
     }
 
     /// Whether [`seen_at`](Self::seen_at) returns an earlier state than the stored one.
-    #[cfg(feature = "authenticator")]
     pub(crate) fn is_held(&self, limit: &RateLimit, now: UnixMillis) -> bool {
         let stored = self.usage.rate;
         match self.clock {
@@ -130,6 +131,16 @@ impl RateNote {
             state,
             reach,
         }
+    }
+
+    /// The same, held to its own reach by a clock that shows `now`, and with one that brings
+    /// nothing back in the store: a process does not know which limits the other keys of the
+    /// lineage have.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn that_only_raises(&self, now: UnixMillis) -> Self {
+        let full = start(now).saturating_add(self.burst());
+        let state = RateState::from_bits(self.state.to_bits().min(full));
+        Self::new(self.lineage, state, REACH_MAX)
     }
 
     /// The state that a store without a clock of its own keeps: the later one of what was
@@ -170,6 +181,9 @@ const fn units(span: Millis) -> u64 {
 
 /// The bits of a state below those of its milliseconds, as CHANGELOG.md documents it.
 const FRACTION_BITS: u32 = 20;
+/// The longest reach of any limit: ten years.
+#[cfg(feature = "authenticator")]
+const REACH_MAX: Millis = Millis::from_days(3_653);
 /// How much further ahead than a full burst a state may be before it is held, in the units of a
 /// state: the minute of [`RateLimit::held`].
 const SLACK: u64 = units(Millis::from_secs(60));

@@ -70,6 +70,9 @@ var columns = []column{
 // postgresClock goes on inside a transaction, as now() does not.
 const postgresClock = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
+// postgresArrival is when the statement arrived, by the same clock.
+const postgresArrival = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
+
 // If a column is selected only for its value, a "+" before it keeps drivers from converting
 // the value to the column's type.
 var sqlite = dialect{
@@ -124,16 +127,20 @@ var postgres = dialect{
 	// In the server's time: what a process has counted is ahead of its own clock by so much,
 	// and then the state is as far ahead of the server's. States are unsigned, so the
 	// comparisons invert the sign.
-	noteRates: strings.ReplaceAll(`WITH clock AS MATERIALIZED (SELECT `+postgresClock+` << 20 AS now),
-		due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst
+	// What was counted is ahead of the arrival of the statement, so that a wait for locked rows
+	// makes no state later. What is stored is held by the clock as it is once they are locked:
+	// by an earlier one, what another process has written meanwhile would be brought back.
+	noteRates: strings.ReplaceAll(`WITH due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst
 			FROM api_key_usage u JOIN (SELECT lineage, max(ahead) AS ahead, max(burst) AS burst
 				FROM jsonb_to_recordset($1::text::jsonb) AS c (lineage text, ahead bigint, burst bigint)
 				GROUP BY lineage) AS counted ON counted.lineage = u.lineage
-			ORDER BY u.lineage FOR NO KEY UPDATE OF u)
-		UPDATE api_key_usage u SET rate_state = {sign} # greatest(now + ahead # {sign},
+			ORDER BY u.lineage FOR NO KEY UPDATE OF u),
+		clock AS MATERIALIZED (SELECT `+postgresArrival+` << 20 AS arrival, `+postgresClock+` << 20 AS now
+			FROM (SELECT count(*) FROM due) AS locked)
+		UPDATE api_key_usage u SET rate_state = {sign} # greatest(arrival + ahead # {sign},
 			least(u.rate_state # {sign}, now + burst # {sign}))
 		FROM due, clock WHERE u.lineage = due.lineage
-		AND u.rate_state # {sign} NOT BETWEEN now + ahead # {sign} AND now + burst # {sign}`,
+		AND u.rate_state # {sign} NOT BETWEEN arrival + ahead # {sign} AND now + burst # {sign}`,
 		"{sign}", "(-9223372036854775808)"),
 	noteUses: `UPDATE api_keys k SET last_used_at = due.at
 		FROM (SELECT k.id, used.at FROM api_keys k

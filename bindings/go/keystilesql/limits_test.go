@@ -137,6 +137,94 @@ func TestALimitThatIsFreeSoonIsWrittenAtTheEnd(t *testing.T) {
 	}
 }
 
+// gated holds the first claim, and reports until when the second one may go on.
+type gated struct {
+	*keystilesql.Store
+	claims  atomic.Int64
+	arrived chan struct{}
+	gate    chan struct{}
+	ends    chan time.Time
+}
+
+func (g *gated) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.StoredUsage, error) {
+	// Each of the two requests reads it once for the record, before it claims.
+	switch g.claims.Add(1) {
+	case 2:
+		g.arrived <- struct{}{}
+		<-g.gate
+	case 4:
+		end, _ := ctx.Deadline()
+		g.ends <- end
+	}
+	return g.Store.Usage(ctx, lineage)
+}
+
+// A claim that has waited for its turn has as long as any other: otherwise it would be cut off
+// after its write was sent.
+func TestAClaimHasTimeOfItsOwn(t *testing.T) {
+	ctx, limit := context.Background(), time.Minute
+	store := &gated{Store: ledger(t), arrived: make(chan struct{}), gate: make(chan struct{}), ends: make(chan time.Time, 1)}
+	key := kept(t, store.Store, keystile.IssueRequest{Uses: keystile.Ptr(uint64(10))})
+	own := process(t, store, 0, keystile.Options{StoreTimeout: limit})
+	defer func() { _ = own.Close(ctx) }()
+	var asking sync.WaitGroup
+	ask := func() {
+		defer asking.Done()
+		if decision, err := own.Check(ctx, key.Key.Expose(), keystile.Request{}); err != nil || !decision.Allowed() {
+			t.Error(decision, err)
+		}
+	}
+	asking.Add(2)
+	go ask()
+	<-store.arrived
+	go ask()
+	for store.claims.Load() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	// The second one waits, or is about to.
+	time.Sleep(20 * time.Millisecond)
+	begun := time.Now()
+	close(store.gate)
+	if end := <-store.ends; end.Before(begun.Add(limit)) {
+		t.Errorf("it is cut off %s too early", begun.Add(limit).Sub(end))
+	}
+	asking.Wait()
+}
+
+// A process that has only the key with the higher limit gives the other one nothing back:
+// neither when it reads what was spent, nor when it writes its own.
+func TestASlowerLimitOfALineageIsKept(t *testing.T) {
+	ctx, store := context.Background(), ledger(t)
+	key := kept(t, store, tenAnHour())
+	rotated := must[*keystile.Change](t)(acme.Rotate(key.Record, nil, keystile.DefaultRotationPolicy(), time.Now()))
+	fast := rotated.Record
+	fast.RateLimit = keystile.Ptr(keystile.Must(keystile.NewRateLimit(1000, time.Second)))
+	if err := store.Commit(ctx, rotated.Batch()); err != nil {
+		t.Fatal(err)
+	}
+	own := process(t, store, 0, keystile.Options{})
+	if passed := passes(t, own, key, 12); passed != 10 {
+		t.Fatal(passed)
+	}
+	if err := own.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	before := must[keystile.StoredUsage](t)(store.Usage(ctx, key.Record.ID))
+	own = process(t, store, 0, keystile.Options{})
+	for passes(t, own, rotated, 1) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	// Its limit of this process is free again only after the close.
+	passes(t, own, rotated, 900)
+	if err := own.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	after := must[keystile.StoredUsage](t)(store.Usage(ctx, key.Record.ID))
+	if !after.Usage.Equal(before.Usage) {
+		t.Errorf("%+v, and was %+v", after.Usage, before.Usage)
+	}
+}
+
 // A foreign write lock delays only writes, and none is written after its caller is gone.
 func TestAForeignWriteLockDelaysOnlyWrites(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")

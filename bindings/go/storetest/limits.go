@@ -13,6 +13,7 @@ var limitsCases = map[string]func(*suite){
 	"clocks that differ share a limit":   clocksThatDiffer,
 	"a wrong clock costs one burst":      wrongClock,
 	"a raised limit is in force at once": raisedLimit,
+	"a slower limit is not lowered":      slowerLimit,
 }
 
 func ten() keystile.RateLimit { return keystile.Must(keystile.NewRateLimit(10, time.Hour)) }
@@ -153,4 +154,41 @@ func raisedLimit(s *suite) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.Fatal("the raised limit is not in force")
+}
+
+// What a key of a slower limit has counted is not given back by requests with another key of
+// its lineage, though these may not pass.
+func slowerLimit(s *suite) {
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	issuer, verifier := &keystile.Issuer{Format: format}, keystile.Must(keystile.NewVerifier(nil, format))
+	slow := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd", RateLimit: keystile.Ptr(ten())}, at(0)))
+	s.fine(s.store.Commit(ctx, slow.Batch()), "a new key is kept")
+	rotated := keystile.Must(issuer.Rotate(slow.Record, nil, keystile.DefaultRotationPolicy(), at(0)))
+	s.fine(s.store.Commit(ctx, rotated.Batch()), "a rotation")
+	raised := next(rotated.Record)
+	raised.RateLimit = keystile.Ptr(keystile.Must(keystile.NewRateLimit(100, time.Second)))
+	s.fine(s.store.Commit(ctx, updates(raised)), "a change")
+	passed := func(key *keystile.Change, count int) (passed int) {
+		for range count {
+			checked, err := keystile.Check(ctx, s.store, verifier, key.Key.Expose(), keystile.Request{}, at(0))
+			s.fine(err, "a check is answered")
+			if checked.Decision.Allowed() {
+				passed++
+			}
+		}
+		return passed
+	}
+	s.is(passed(slow, 11) == 10, "the slower limit")
+	before, count := s.usage(raised.Lineage), 0
+	for range 3 {
+		passed(rotated, 2)
+		count += passed(slow, 10)
+	}
+	s.is(count == 0, "%d requests more than the slower limit", count)
+	s.is(s.usage(raised.Lineage).Equal(before), "the state is that of the slower limit")
+
+	// Once it is revoked, nothing is held for it.
+	s.fine(s.store.Commit(ctx, updates(revoked(s.find(slow.Record.ID), "left"))), "a revocation")
+	passed(rotated, 1)
+	s.is(s.usage(raised.Lineage).Rate < before.Rate, "one burst of the other limit is spent")
 }

@@ -127,7 +127,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 
     /// How long a request waits for the store before it is denied as
-    /// [`StoreUnavailable`](keystile::Cause::StoreUnavailable).
+    /// [`StoreUnavailable`](keystile::Cause::StoreUnavailable). If the uses of its key are
+    /// counted, it waits as long for its turn, and then as long again for its claim.
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit.max(TIME_MIN);
         self

@@ -14,6 +14,7 @@ use super::singleflight::Wanted;
 use super::{Answer, Shared};
 use crate::check::check;
 use crate::error::{StoreError, UnavailableKind};
+use crate::held::longest_limit;
 use crate::store::Store;
 use crate::stored_usage::{RateNote, StoredUsage};
 
@@ -142,14 +143,16 @@ impl<S: Store + 'static> Shared<S> {
     /// Otherwise each fetch would find a full burst spent again, and a limit that takes longer
     /// than a TTL to be free would never be. If it fails, the next fetch tries again.
     async fn store_what_is_held(&self, record: &KeyRecord, stored: &StoredUsage, now: UnixMillis) {
-        let Some(limit) = &record.rate_limit else {
-            return;
+        let store = &*self.store;
+        let held = async {
+            if let Some(limit) = longest_limit(store, record, stored, now).await {
+                let held = stored.seen_at(Some(&limit), now).rate;
+                let note = RateNote::new(record.lineage, held, limit.reach());
+                store.note_rates(&[note], now).await?;
+            }
+            Ok(())
         };
-        if stored.is_held(limit, now) {
-            let held = stored.seen_at(Some(limit), now).rate;
-            let note = RateNote::new(record.lineage, held, limit.reach());
-            let _ = self.in_time(self.store.note_rates(&[note], now)).await;
-        }
+        let _ = self.in_time(held).await;
     }
 
     /// The store's answer, unless it takes too long.

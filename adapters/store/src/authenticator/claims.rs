@@ -64,8 +64,13 @@ impl Claims {
         }
     }
 
-    /// Runs a claim when it has its turn and a place, all within the time of a request. It is
-    /// not begun if the caller stops waiting before.
+    /// Runs a claim when it has its turn and a place. It is not begun if the caller stops
+    /// waiting before.
+    ///
+    /// It may wait for its turn as long as a request waits for the store, and then take as long
+    /// again. With one limit on both, an overloaded queue would begin each claim when nothing of
+    /// its time is left, and cut it off after its write was sent: it would spend uses, and
+    /// answer no one.
     pub(super) async fn run<T>(
         &self,
         lineage: KeyId,
@@ -73,12 +78,9 @@ impl Claims {
     ) -> Result<T, Arc<StoreError>> {
         let late = |_| StoreError::unavailable_because(UnavailableKind::Late, Late);
         let (turn, _waiting) = self.join(lineage)?;
-        let in_turn = async {
-            let _turn = turn.lock().await;
-            let _place = self.places.acquire().await;
-            claim.await
-        };
-        let claimed = timeout(self.limit, in_turn).await;
+        let in_turn = async { (turn.lock().await, self.places.acquire().await) };
+        let _in_turn = timeout(self.limit, in_turn).await.map_err(late)?;
+        let claimed = timeout(self.limit, claim).await;
         claimed.map_err(late).flatten().map_err(Arc::new)
     }
 
@@ -162,6 +164,64 @@ mod tests {
         assert_eq!(late.unavailable_kind(), Some(UnavailableKind::Late));
         drop(first);
         assert!(!begun.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_was_begun_has_time_to_end() {
+        let claims = Claims::new(Duration::from_secs(5), 2);
+        let begun = core::cell::Cell::new(0);
+        // Each takes 0.9 s, so the sixth begins when the limit of the queue is nearly over.
+        let claim = || {
+            claims.run(lineage(1), async {
+                begun.set(begun.get() + 1);
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                Ok(())
+            })
+        };
+        let (mut allowed, mut late) = (0, 0);
+        let mut asking: Vec<_> = (0..20).map(|_| Box::pin(claim())).collect();
+        for asked in futures_of(&mut asking).await {
+            match asked {
+                Ok(()) => allowed += 1,
+                Err(error) => {
+                    assert_eq!(error.unavailable_kind(), Some(UnavailableKind::Late));
+                    late += 1;
+                }
+            }
+        }
+        assert_eq!((begun.get(), allowed, late), (6, 6, 14));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_does_not_end_is_cut_off() {
+        let claims = Claims::new(Duration::from_secs(5), 2);
+        let never = claims.run(lineage(1), core::future::pending::<Result<(), _>>());
+        let late = never.await.unwrap_err();
+        assert_eq!(late.unavailable_kind(), Some(UnavailableKind::Late));
+        let done = claims.run(lineage(1), async { Ok(7) }).await;
+        assert_eq!(done.unwrap(), 7, "its turn is over");
+    }
+
+    /// What all of these return, polled together.
+    async fn futures_of<F: Future + Unpin>(futures: &mut [F]) -> Vec<F::Output> {
+        let mut outputs: Vec<_> = futures.iter().map(|_| None).collect();
+        core::future::poll_fn(|context| {
+            for (future, output) in futures.iter_mut().zip(&mut outputs) {
+                if output.is_none()
+                    && let core::task::Poll::Ready(ready) =
+                        core::pin::Pin::new(future).poll(context)
+                {
+                    *output = Some(ready);
+                }
+            }
+            if outputs.iter().all(Option::is_some) {
+                core::task::Poll::Ready(())
+            } else {
+                core::task::Poll::Pending
+            }
+        })
+        .await;
+        outputs.into_iter().flatten().collect()
     }
 
     async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {

@@ -4,15 +4,15 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Cause, IssueRequest, Issued, KeyFormat, KeyRecord, Lookup, Millis, PepperRing, RateLimit,
-    RateState, Request, SysRng, UnixMillis, Usage, Verifier, issue,
+    ApiKey, Cause, IssueRequest, Issued, KeyFormat, KeyRecord, Lookup, Millis, PepperRing, RateLimit,
+    RateState, Request, RotationPolicy, SysRng, UnixMillis, Usage, Verifier, issue,
 };
 
 use super::fixture::*;
 use crate::check::check;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::RateNote;
-use crate::verbs::save_issued;
+use crate::verbs::{revoke, rotate, save_issued};
 
 /// Ten an hour.
 fn ten() -> RateLimit {
@@ -194,7 +194,16 @@ async fn allowed<S: Store>(
     (issued, verifier): &(Issued, Verifier),
     clocks: &[UnixMillis],
 ) -> usize {
-    let key = issued.key.expose().as_bytes();
+    passed(store, &issued.key, verifier, clocks).await
+}
+
+async fn passed<S: Store>(
+    store: &S,
+    key: &ApiKey,
+    verifier: &Verifier,
+    clocks: &[UnixMillis],
+) -> usize {
+    let key = key.expose().as_bytes();
     let mut allowed = 0;
     for now in clocks {
         let checked = check(store, verifier, key, &Request::new(), *now).await;
@@ -267,4 +276,34 @@ pub(super) async fn a_raised_limit_is_in_force<S: Store>(store: Arc<S>) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the raised limit is not in force");
+}
+
+/// A5: what a key of a slower limit has counted is not given back by requests with another key of
+/// its lineage, though these may not pass.
+pub(super) async fn a_slower_limit_of_a_lineage_is_not_lowered<S: Store>(store: Arc<S>) {
+    let slow = limited(&*store).await;
+    let id = slow.0.record.id;
+    let (policy, peppers) = (RotationPolicy::default(), PepperRing::none());
+    let rotated = rotate(&*store, &id, &policy, None, &peppers, &mut SysRng, at(0)).await;
+    let rotated = rotated.unwrap();
+    let mut raised = rotated.successor.clone();
+    raised.rate_limit = Some(RateLimit::new(100, Millis::from_secs(1)).unwrap());
+    raised.version += 1;
+    store.commit(&updates([&raised])).await.unwrap();
+    assert_eq!(allowed(&*store, &slow, &[at(0); 11]).await, 10);
+    let before = store.usage(&raised.lineage).await.unwrap().usage;
+    let mut again = 0;
+    for _ in 0..3 {
+        passed(&*store, &rotated.key, &slow.1, &[at(0); 2]).await;
+        again += allowed(&*store, &slow, &[at(0); 10]).await;
+    }
+    assert_eq!(again, 0, "the slower limit is spent");
+    let after = store.usage(&raised.lineage).await.unwrap().usage;
+    assert_eq!(after, before, "the state is that of the slower limit");
+
+    // Once it is revoked, nothing is held for it.
+    revoke(&*store, &slow.0.record.id, "left", at(0)).await.unwrap();
+    passed(&*store, &rotated.key, &slow.1, &[at(0)]).await;
+    let after = store.usage(&raised.lineage).await.unwrap().usage;
+    assert!(after.rate < before.rate, "one burst of the other limit is spent");
 }

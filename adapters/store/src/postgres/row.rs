@@ -24,6 +24,10 @@ pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_has
 /// The server's clock, in milliseconds. It goes on inside a transaction, as `now()` does not.
 pub(super) const CLOCK: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// When the statement arrived, by the same clock.
+pub(super) const ARRIVAL: &str =
+    "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
+
 /// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \
      changes::text FROM api_key_events";

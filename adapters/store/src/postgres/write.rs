@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::read::Params;
-use super::row::{CLOCK, signed};
+use super::row::{ARRIVAL, CLOCK, signed};
 use super::timestamptz::Timestamptz;
 use crate::batch::Batch;
 use crate::error::StoreError;
@@ -84,22 +84,29 @@ pub(super) async fn spend(client: &Client, request: &SpendRequest) -> Result<boo
 /// In the server's time: what each process has counted is ahead of its own clock by so much, and
 /// then the state is as far ahead of the server's. States are unsigned, so the comparisons
 /// invert the sign.
+///
+/// The statement may wait for rows that another one has locked. What was counted is ahead of the
+/// instant at which it arrived, so the wait makes no state later. What is stored is held by the
+/// clock as it is once the rows are locked: by an earlier one, what another process has written
+/// during the wait would be brought back. Counting the locked rows is what makes the server read
+/// that clock after it has locked them.
 pub(super) async fn note_rates(
     client: &Client,
     rates: &[RateNote],
     now: UnixMillis,
 ) -> Result<(), Fault> {
     let sql = format!(
-        "WITH clock AS MATERIALIZED (SELECT {CLOCK} << 20 AS now), \
-         due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst \
+        "WITH due AS MATERIALIZED (SELECT u.lineage, counted.ahead, counted.burst \
              FROM api_key_usage u JOIN (SELECT lineage, max(ahead) AS ahead, max(burst) AS burst \
                  FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (lineage, ahead, burst) \
                  GROUP BY lineage) AS counted ON counted.lineage = u.lineage \
-             ORDER BY u.lineage FOR NO KEY UPDATE OF u) \
-         UPDATE api_key_usage u SET rate_state = {SIGN} # greatest(now + ahead # {SIGN}, \
+             ORDER BY u.lineage FOR NO KEY UPDATE OF u), \
+         clock AS MATERIALIZED (SELECT {ARRIVAL} << 20 AS arrival, {CLOCK} << 20 AS now \
+             FROM (SELECT count(*) FROM due) AS locked) \
+         UPDATE api_key_usage u SET rate_state = {SIGN} # greatest(arrival + ahead # {SIGN}, \
              least(u.rate_state # {SIGN}, now + burst # {SIGN})) \
          FROM due, clock, {QUICK} WHERE u.lineage = due.lineage \
-         AND u.rate_state # {SIGN} NOT BETWEEN now + ahead # {SIGN} AND now + burst # {SIGN}"
+         AND u.rate_state # {SIGN} NOT BETWEEN arrival + ahead # {SIGN} AND now + burst # {SIGN}"
     );
     let (mut lineages, mut ahead, mut bursts) = (Vec::new(), Vec::new(), Vec::new());
     for note in rates {

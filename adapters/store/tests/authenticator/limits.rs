@@ -4,10 +4,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    DenialCode, Error, IssueRequest, Issued, Millis, RateLimit, RateState, Request, UnixMillis,
+    DenialCode, Error, Event, EventKind, IssueRequest, Issued, Millis, RateLimit, RateState, Request, UnixMillis,
     Usage,
 };
-use keystile_store::{Authenticator, SpendRequest, SqliteStore, Store};
+use keystile_store::{Authenticator, Batch, SpendRequest, SqliteStore, Store};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, issued_as, over};
 
@@ -87,6 +87,45 @@ async fn a_rotated_key_keeps_its_limit_over_a_restart() {
         all += usize::from(code(&answer).is_none());
     }
     assert_eq!(all, 4, "of the lineage's 10, 6 were spent");
+}
+
+/// A process that has only the key with the higher limit gives the other one nothing back:
+/// neither when it reads what was spent, nor when it records its own.
+#[tokio::test]
+async fn a_slower_limit_of_a_lineage_is_kept() {
+    let store = Scripted::new();
+    let key = issued_as(&*store, ten_an_hour()).await;
+    let process = over(&store).clock(clock).build().unwrap();
+    let policy = keystile::RotationPolicy::default();
+    let rotated = process
+        .rotate(&key.record.id, &policy, None, &mut keystile::SysRng, at(1_000))
+        .await
+        .unwrap();
+    assert_eq!(passed(&process, &key, 10).await, 10);
+    process.stop().await.unwrap();
+    let mut batch = Batch::new();
+    let mut fast = rotated.successor.clone();
+    fast.rate_limit = Some(RateLimit::new(100, Millis::from_secs(1)).unwrap());
+    fast.version += 1;
+    let event = Event::new(EventKind::Changed, fast.id, at(1_000)).with_version(fast.version);
+    batch.events.push(event);
+    batch.updates.push(fast.clone());
+    store.commit(&batch).await.unwrap();
+
+    let before = store.usage(&fast.lineage).await.unwrap().usage;
+    let process = over(&store).clock(clock).build().unwrap();
+    let text = rotated.key.expose().as_bytes();
+    let mut allowed = Vec::new();
+    for millis in [1_000, 3_000, 60_000] {
+        let answer = process.check(text, &Request::new(), at(millis)).await;
+        allowed.push(code(&answer).is_none());
+    }
+    assert_eq!(allowed, [false, true, true], "its own limit is that of this process");
+    process.stop().await.unwrap();
+    let after = store.usage(&fast.lineage).await.unwrap().usage;
+    assert_eq!(after, before, "what the slower limit has counted");
+    let process = over(&store).clock(clock).build().unwrap();
+    assert_eq!(passed(&process, &key, 3).await, 0);
 }
 
 /// A process that ends without a stop, as by SIGKILL, gives away what it spent since the last

@@ -183,6 +183,45 @@ async fn states_are_recorded_in_any_order() {
     noting.join_all().await;
 }
 
+/// What another process writes while a note waits for its row is not brought back, though it is
+/// further ahead of the clock at which the note arrived than the limit can move a state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_note_that_waits_for_a_lock_lowers_nothing() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    let key = limited(&store, ten()).await;
+    let lock = format!("BEGIN; SELECT 1 FROM api_key_usage WHERE lineage = '{}' FOR UPDATE", key.record.id);
+    database.sql(&lock).await.unwrap();
+    let once = ten().admit(RateState::default(), at(0)).unwrap();
+    let note = RateNote::new(key.record.id, once, ten().reach());
+    let noting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.note_rates(&[note], at(0)).await })
+    };
+    let probe = connect(&database.url).await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while probe.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // So that the clock has moved on.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let full = format!(
+        "UPDATE api_key_usage SET rate_state = \
+         (floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + {}) << 20 \
+         WHERE lineage = '{}' RETURNING rate_state",
+        ten().reach().get(),
+        key.record.id
+    );
+    let written = database.other.query_one(&full, &[]).await.unwrap();
+    let written = written.get::<_, i64>(0).cast_unsigned();
+    database.sql("COMMIT").await.unwrap();
+    noting.await.unwrap().unwrap();
+    let found = store.usage(&key.record.id).await.unwrap().usage;
+    assert_eq!(found.rate, RateState::from_bits(written));
+}
+
 /// A9: claims that wait for a lock leave connections to the reads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_foreign_lock_delays_only_writes() {
