@@ -19,6 +19,8 @@ import (
 const (
 	roundsMax  = 8
 	roundPause = 5 * time.Millisecond
+	// panicPause is the time before background work that panicked begins again.
+	panicPause = time.Second
 	// absentTTL is the default of [Options.AbsentTTL].
 	absentTTL = 10 * time.Second
 )
@@ -73,6 +75,7 @@ type parts struct {
 	uses        uses
 	maintenance *maintenance
 	closed      atomic.Bool
+	position    position
 	stop        context.CancelFunc
 	stopped     context.Context
 	running     sync.WaitGroup
@@ -183,7 +186,7 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 	decision.status = status
 	if status == capi.OK {
 		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
-			a.schedule(&decision, key)
+			a.schedule(&decision, key, nil)
 		}
 		return decision, nil
 	}
@@ -235,18 +238,12 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		if err != nil {
 			return refusedBecause(err)
 		}
-		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
-			decision, proved, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
+		if a.usage != nil && a.isCountedKey(key, fetched.record, now) {
+			decision, err := a.checkCounted(ctx, key, request, lookup, fetched.record.lineage(), now)
 			if err != nil {
 				return refusedBecause(err)
 			}
-			if !decision.Allowed() && fetched.asOf < asOf && round == 0 {
-				// The refusal is based on a fetch from before an invalidation.
-				continue
-			}
-			if proved {
-				return decision, nil
-			}
+			return decision, nil
 		}
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
@@ -260,7 +257,7 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			continue
 		}
 		if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
-			a.schedule(&decision, key)
+			a.schedule(&decision, key, fetched.record)
 		}
 		return decision.orMisuse()
 	}
@@ -289,9 +286,19 @@ func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time)
 	return &raw, err
 }
 
-// checkCounted decides about a key with counted uses, by what the store says is spent. If
-// its secret is wrong, proved is false, and the keyring must remember that.
-func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, proved bool, err error) {
+// isCountedKey reports whether a text is the key of a record whose uses are counted. The
+// keyring remembers those that are not: guesses must not wait in the queue of the key.
+func (p *parts) isCountedKey(key string, record *Record, now uint64) bool {
+	if record == nil || record.RemainingUses == nil {
+		return false
+	}
+	usage := Usage{Remaining: record.RemainingUses}
+	decision, err := p.verifier.Verify(key, record, Request{}, &usage, timeOf(now))
+	return err == nil && (decision.Allowed() || !decision.KeyID().IsZero())
+}
+
+// checkCounted decides about a key with counted uses, by what the store says is spent.
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, err error) {
 	at := timeOf(now)
 	err = a.claims.run(ctx, lineage, func() error {
 		for range triesMax {
@@ -308,11 +315,10 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 				// Another process was faster.
 				continue
 			}
-			proved = decision.Allowed() || !decision.KeyID().IsZero()
 			if decision.Allowed() {
 				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
 				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
-					a.schedule(&decision, key)
+					a.schedule(&decision, key, record)
 				}
 			}
 			return nil
@@ -320,9 +326,9 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 		return ErrStale
 	})
 	if err != nil {
-		return Decision{}, false, err
+		return Decision{}, err
 	}
-	return decision, proved, nil
+	return decision, nil
 }
 
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
@@ -422,12 +428,27 @@ func (a *Authenticator) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte("keystile.Authenticator"))
 }
 
+// run runs background work until it returns, and again if the store made it panic: otherwise
+// no one would notice that changes are no longer read.
 func (p *parts) run(work func()) {
 	p.running.Add(1)
 	go func() {
 		defer p.running.Done()
-		work()
+		for !p.returns(work) && pause(p.stopped, panicPause) {
+		}
 	}()
+}
+
+// returns reports whether work returns, and does not panic. What it panics with may hold
+// anything, and is not logged.
+func (p *parts) returns(work func()) (returned bool) {
+	defer func() {
+		if recover() != nil {
+			p.log.Error("the store panicked in background work, which begins again")
+		}
+	}()
+	work()
+	return true
 }
 
 // unavailable returns the error of a check that made no decision about a key.

@@ -54,6 +54,10 @@ func (c *claims) run(ctx context.Context, lineage KeyID, claim func() error) err
 			return ctx.Err()
 		}
 	}
+	// A place and the end may have come together.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return claim()
 }
 
