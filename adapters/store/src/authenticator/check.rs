@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keystile::{
     Check, Decision, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
 };
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::singleflight::Wanted;
@@ -67,9 +68,28 @@ impl<S: Store + 'static> Shared<S> {
         answer
     }
 
+    /// The decision of a check from memory, otherwise of its rounds, which together take at most
+    /// the store's timeout.
+    async fn settle<'a>(
+        self: &Arc<Self>,
+        check: Check<'a, Arc<KeyRecord>>,
+        earliest: u64,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Result<Answer, Arc<StoreError>> {
+        if let Check::Decided(decision, record) = check {
+            return Ok(self.answer(decision, record, credential, now));
+        }
+        let rounds = self.rounds(check, earliest, credential, request, now);
+        timeout(self.store_timeout, rounds)
+            .await
+            .unwrap_or_else(|late| Err(Arc::new(unanswered(late))))
+    }
+
     /// Fetches and admits until there is a decision, from fetches that began at the reading
     /// `earliest` of the lease's clock, or later.
-    async fn settle<'a>(
+    async fn rounds<'a>(
         self: &Arc<Self>,
         mut check: Check<'a, Arc<KeyRecord>>,
         earliest: u64,
@@ -149,9 +169,7 @@ impl<S: Store + 'static> Shared<S> {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let answer = timeout(self.store_timeout, call).await;
-        answer.unwrap_or_else(|late| {
-            Err(StoreError::unavailable_because(UnavailableKind::Late, late))
-        })
+        answer.unwrap_or_else(|late| Err(unanswered(late)))
     }
 
     /// Whether a credential is the key of this record; the keyring remembers those that
@@ -204,6 +222,10 @@ impl<S: Store + 'static> Shared<S> {
             failure: None,
         })
     }
+}
+
+fn unanswered(late: Elapsed) -> StoreError {
+    StoreError::unavailable_because(UnavailableKind::Late, late)
 }
 
 fn after(now: UnixMillis, span: Duration) -> UnixMillis {
