@@ -234,7 +234,7 @@ func TestAStoreThatPanicsDoesNotEndTheReader(t *testing.T) {
 		decision, _ := authenticator.Check(context.Background(), issued.Key.Expose(), keystile.Request{})
 		return decision.Allowed()
 	}
-	until(t, allowed)
+	until(t, func() bool { return store.paging.Load() > 0 && allowed() })
 	store.set(t, "panics")
 	before := store.paging.Load()
 	until(t, func() bool { return store.paging.Load() > before })
