@@ -19,6 +19,8 @@ import (
 const (
 	roundsMax  = 8
 	roundPause = 5 * time.Millisecond
+	// panicPause is the time before background work that panicked begins again.
+	panicPause = time.Second
 	// absentTTL is the default of [Options.AbsentTTL].
 	absentTTL = 10 * time.Second
 )
@@ -73,6 +75,7 @@ type parts struct {
 	uses        uses
 	maintenance *maintenance
 	closed      atomic.Bool
+	position    position
 	stop        context.CancelFunc
 	stopped     context.Context
 	running     sync.WaitGroup
@@ -183,7 +186,7 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 	decision.status = status
 	if status == capi.OK {
 		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
-			a.schedule(&decision, key)
+			a.schedule(&decision, key, nil)
 		}
 		return decision, nil
 	}
@@ -213,22 +216,16 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 		if err != nil {
 			return a.verifier.refusedBecause(err, key, timeOf(now))
 		}
-		if fetched.record != nil && fetched.record.RemainingUses != nil && a.usage != nil {
-			decision, found, err := a.checkCounted(asker, key, request, lookup, fetched.record.lineage(), now)
+		if a.usage != nil && a.isCountedKey(key, fetched.record, now) {
+			decision, isGone, err := a.checkCounted(asker, key, request, lookup, fetched.record.lineage(), now)
 			if err != nil {
 				return a.verifier.refusedBecause(err, key, timeOf(now))
 			}
-			if found == countedGone {
+			if isGone {
 				// Its row was deleted since the fetch.
 				continue
 			}
-			if !decision.Allowed() && fetched.asOf < asOf && round == 0 {
-				// The refusal is based on a fetch from before an invalidation.
-				continue
-			}
-			if found == countedProved {
-				return decision, nil
-			}
+			return decision, nil
 		}
 		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
@@ -242,11 +239,22 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			continue
 		}
 		if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
-			a.schedule(&decision, key)
+			a.schedule(&decision, key, fetched.record)
 		}
 		return decision.orMisuse()
 	}
 	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
+}
+
+// isCountedKey reports whether a text is the key of a record whose uses are counted. The
+// keyring remembers those that are not: guesses must not wait in the queue of the key.
+func (p *parts) isCountedKey(key string, record *Record, now uint64) bool {
+	if record == nil || record.RemainingUses == nil {
+		return false
+	}
+	usage := Usage{Remaining: record.RemainingUses}
+	decision, err := p.verifier.Verify(key, record, Request{}, &usage, timeOf(now))
+	return err == nil && (decision.Allowed() || !decision.KeyID().IsZero())
 }
 
 // Record returns the record of a key that a decision allowed: the cached one, otherwise the
@@ -346,12 +354,27 @@ func (a *Authenticator) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte("keystile.Authenticator"))
 }
 
+// run runs background work until it returns, and again if the store made it panic: otherwise
+// no one would notice that changes are no longer read.
 func (p *parts) run(work func()) {
 	p.running.Add(1)
 	go func() {
 		defer p.running.Done()
-		work()
+		for !p.returns(work) && pause(p.stopped, panicPause) {
+		}
 	}()
+}
+
+// returns reports whether work returns, and does not panic. What it panics with may hold
+// anything, and is not logged.
+func (p *parts) returns(work func()) (returned bool) {
+	defer func() {
+		if recover() != nil {
+			p.log.Error("the store panicked in background work, which begins again")
+		}
+	}()
+	work()
+	return true
 }
 
 // unavailable returns the error of a check that made no decision about a key.

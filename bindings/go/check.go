@@ -70,12 +70,12 @@ func maintained(ctx context.Context, store Store, verifier *Verifier, key string
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
 		old, err := store.Find(ctx, Lookup{KeyID: id})
 		var row *CorruptRow
-		if errors.As(err, &row) {
-			if batch, err := endDamagedPredecessor(row, record, now); err == nil && store.Commit(ctx, batch) == nil {
+		if errors.As(err, &row) || (err == nil && old == nil) {
+			if batch, err := endUnreadPredecessor(row, record, now); err == nil && store.Commit(ctx, batch) == nil {
 				record = record.Clone()
 				record.EndsAtFirstUse, record.Version = KeyID{}, record.Version+1
 			}
-		} else if err == nil && old != nil {
+		} else if err == nil {
 			if change, err := EndOverlap(old, record, now); err == nil {
 				if store.Commit(ctx, change.Batch()) == nil {
 					record = change.Records[len(change.Records)-1]

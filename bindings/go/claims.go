@@ -99,18 +99,9 @@ func (c *claims) leave(lineage KeyID, queue *claimQueue) {
 	}
 }
 
-// counted is what the store has of a key with counted uses.
-type counted int
-
-const (
-	countedGone counted = iota
-	countedWrongSecret
-	countedProved
-)
-
-// checkCounted decides about a key with counted uses, by what the store says is spent. If
-// its secret is wrong, the keyring must remember that.
-func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, found counted, err error) {
+// checkCounted decides about a key with counted uses, by what the store says is spent; isGone
+// is set if its row was deleted since it was fetched.
+func (a *Authenticator) checkCounted(ctx context.Context, key string, request Request, lookup Lookup, lineage KeyID, now uint64) (decision Decision, isGone bool, err error) {
 	at := timeOf(now)
 	err = a.claims.run(ctx, a.timeout, lineage, func(ctx context.Context) error {
 		for range triesMax {
@@ -119,7 +110,7 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 				return err
 			}
 			if record == nil {
-				found = countedGone
+				isGone = true
 				return nil
 			}
 			var again bool
@@ -131,14 +122,10 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 				// Another process was faster.
 				continue
 			}
-			found = countedWrongSecret
-			if decision.Allowed() || !decision.KeyID().IsZero() {
-				found = countedProved
-			}
 			if decision.Allowed() {
 				a.uses.note(Use{KeyID: record.ID, Lineage: record.lineage(), LastUsedAt: at, Count: 1})
 				if decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero() {
-					a.schedule(&decision, key)
+					a.schedule(&decision, key, record)
 				}
 			}
 			return nil
@@ -146,7 +133,7 @@ func (a *Authenticator) checkCounted(ctx context.Context, key string, request Re
 		return ErrStale
 	})
 	if err != nil {
-		return Decision{}, countedGone, err
+		return Decision{}, false, err
 	}
-	return decision, found, nil
+	return decision, isGone, nil
 }

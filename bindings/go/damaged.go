@@ -109,11 +109,14 @@ func (b *Batch) endDamaged(row *CorruptRow, now time.Time) error {
 	return nil
 }
 
-// endDamagedPredecessor notes the first use of a successor whose predecessor cannot be read.
-func endDamagedPredecessor(row *CorruptRow, successor *Record, now time.Time) (Batch, error) {
+// endUnreadPredecessor notes the first use of a successor whose predecessor cannot be read, or
+// is gone if row is nil: then there is nothing more to end, and later uses need not try again.
+func endUnreadPredecessor(row *CorruptRow, successor *Record, now time.Time) (Batch, error) {
 	var batch Batch
-	if err := batch.endDamaged(row, now); err != nil {
-		return batch, err
+	if row != nil {
+		if err := batch.endDamaged(row, now); err != nil {
+			return batch, err
+		}
 	}
 	upkeep := Upkeep{KeyID: successor.ID, Version: successor.Version + 1, EndsAtFirstUse: &KeyID{}}
 	batch.Upkeep = append(batch.Upkeep, upkeep)

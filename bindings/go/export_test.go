@@ -1,7 +1,54 @@
 package keystile
 
+import (
+	"context"
+	"time"
+)
+
 // WithLeaseClock sets the clock of the revocation bound.
 func WithLeaseClock(options Options, clock func() uint64) Options {
 	options.leaseClock = clock
 	return options
+}
+
+// Poll reads the changes by other processes once.
+func Poll(a *Authenticator) { a.poll(a.finder.(EventSource)) }
+
+// Flush writes last uses and what was spent of limits.
+func Flush(a *Authenticator) error { return a.flush(context.Background(), flushAll) }
+
+// IsSettled reports whether no write that a use asked for waits or is in progress.
+func IsSettled(a *Authenticator) bool {
+	a.maintenance.mutex.Lock()
+	defer a.maintenance.mutex.Unlock()
+	for _, next := range a.maintenance.scheduled {
+		if next.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// Queue returns what waits for the background worker.
+func Queue(a *Authenticator) []any {
+	var tasks []any
+	for {
+		select {
+		case task := <-a.maintenance.queue:
+			tasks = append(tasks, task)
+		default:
+			return tasks
+		}
+	}
+}
+
+// Claims are the requests for counted uses that are under way.
+type Claims = claims
+
+// NewClaims returns an empty queue.
+func NewClaims() *Claims { return newClaims() }
+
+// Run runs a claim in its turn.
+func (c *claims) Run(ctx context.Context, lineage KeyID, claim func() error) error {
+	return c.run(ctx, time.Minute, lineage, func(context.Context) error { return claim() })
 }

@@ -2,24 +2,37 @@ package keystile
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 )
+
+// pagesMax is the maximum number of pages of events that are read in one go. If there are
+// more, everything is invalidated.
+const pagesMax = 16
 
 // follow polls for changes by other processes and invalidates their keys. When it has begun,
 // and after a restored backup, it invalidates all keys.
 func (p *parts) follow(feed EventSource, every time.Duration) {
-	position := position{}
 	for ok := true; ok; ok = p.untilNextPoll(every) {
-		err := p.catchUp(feed, &position)
-		p.lease.hasRead(err == nil)
-		if err != nil {
-			p.pollFailed(err)
-		}
+		p.poll(feed)
+	}
+}
+
+// poll reads the changes once; one read at a time.
+func (p *parts) poll(feed EventSource) {
+	p.position.mutex.Lock()
+	defer p.position.mutex.Unlock()
+	err := p.catchUp(feed, &p.position)
+	p.lease.hasRead(err == nil)
+	if err != nil {
+		p.pollFailed(err)
 	}
 }
 
 // position is how far the events were read.
 type position struct {
+	mutex           sync.Mutex
 	last            uint64
 	known, restored bool
 }
@@ -27,15 +40,20 @@ type position struct {
 // catchUp reads the changes since the last one, and renews the lease after they are in
 // force.
 func (p *parts) catchUp(feed EventSource, at *position) error {
-	for at.known {
+	for page := 0; at.known && page < pagesMax; page++ {
 		sent := p.lease.reads()
 		events, err := p.eventsAfter(feed, at.last)
+		if errors.Is(err, ErrCorrupt) {
+			// It would fail each time: skip it.
+			break
+		}
 		if err != nil {
 			return err
 		}
 		for _, event := range events {
 			at.last = max(at.last, event.Number)
-			if event.KeyID.IsZero() {
+			// What a damaged event changed is not known.
+			if event.KeyID.IsZero() || event.Damaged != nil {
 				p.ring.InvalidateAll()
 				continue
 			}
@@ -72,7 +90,7 @@ func (p *parts) catchUp(feed EventSource, at *position) error {
 	} else {
 		p.ring.InvalidateAll()
 	}
-	*at = position{last: number, known: true}
+	at.last, at.known, at.restored = number, true, false
 	p.lease.renew(sent)
 	return nil
 }

@@ -140,6 +140,10 @@ func (v *Verifier) claim(ctx context.Context, usages UsageStore, key string, rec
 		return decision, nil, false, nil
 	}
 	if !after.Equal(seen) {
+		// A late write is not begun, even if the store does not look at the context.
+		if err := ctx.Err(); err != nil {
+			return Refuse(CauseStoreUnavailable), nil, false, err
+		}
 		spent, err := usages.Spend(ctx, SpendRequestOf(record, stored.Usage, written))
 		if err != nil || !spent {
 			return Refuse(CauseStoreUnavailable), nil, err == nil, err

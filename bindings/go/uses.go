@@ -143,12 +143,15 @@ func (p *parts) noteRates(ctx context.Context, batch []RateNote) error {
 // flushUses writes all uses that wait.
 func (p *parts) flushUses(ctx context.Context) error {
 	left := p.uses.take()
+	// What is not written waits, even if the store panics.
+	defer func() {
+		for _, use := range left {
+			p.uses.note(use)
+		}
+	}()
 	for len(left) > 0 {
 		batch := left[:min(useBatch, len(left))]
 		if err := p.noteBatch(ctx, batch); err != nil {
-			for _, use := range left {
-				p.uses.note(use)
-			}
 			return err
 		}
 		left = left[len(batch):]

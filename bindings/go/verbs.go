@@ -61,6 +61,8 @@ func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 	if err := a.writable(); err != nil {
 		return nil, err
 	}
+	// However it ends: a change that failed may have been written.
+	defer a.Invalidate(id)
 	like := *issuer
 	for range triesMax {
 		found, err := a.find(ctx, id)
@@ -120,6 +122,9 @@ func (a *Authenticator) change(ctx context.Context, id KeyID, state State, verb 
 	if err := a.writable(); err != nil {
 		return Outcome{}, err
 	}
+	// However it ends: a change that failed may have been written, and one that another
+	// process has made may not be in force here.
+	defer a.Invalidate(id)
 	for range triesMax {
 		record, err := a.find(ctx, id)
 		var row *CorruptRow

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keystile::{
     Check, Decision, Denial, Found, KeyId, KeyRecord, Millis, Request, UnixMillis, Usage, verify,
 };
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::lease::Turn;
@@ -26,6 +27,13 @@ const ROUND_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 #[error("changes were not read within the revocation bound, and the store does not answer")]
 struct BoundExceeded;
+
+/// What the rounds of a check come to.
+enum Settled {
+    Answer(Answer),
+    /// The uses of the key are counted, under this lineage.
+    Counted(KeyId),
+}
 
 impl<S: Store + 'static> Shared<S> {
     pub(super) async fn check(
@@ -65,23 +73,53 @@ impl<S: Store + 'static> Shared<S> {
             .await
     }
 
-    /// Fetches and admits until there is a decision, from fetches that began at the reading
-    /// `earliest` of the lease's clock, or later. A turn ends with the first of them.
+    /// The decision of a check from memory, otherwise of its rounds, which together take at most
+    /// the store's timeout. A claim of counted uses has time of its own.
     async fn settle<'a>(
         self: &Arc<Self>,
-        mut check: Check<'a, Arc<KeyRecord>>,
+        check: Check<'a, Arc<KeyRecord>>,
         earliest: u64,
         mut turn: Option<Turn<'_>>,
         credential: &'a [u8],
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
+        if let Check::Decided(decision, record) = check {
+            return Ok(self.answer(decision, record, credential, now));
+        }
+        let rounds = self.rounds(check, earliest, &mut turn, credential, request, now);
+        let settled = timeout(self.store_timeout, rounds).await;
+        if let Some(turn) = turn {
+            turn.ends(false);
+        }
+        match settled {
+            Ok(Ok(Settled::Answer(answer))) => Ok(answer),
+            Ok(Ok(Settled::Counted(lineage))) => {
+                self.check_counted(lineage, credential, request, now).await
+            }
+            Ok(Err(error)) => Err(error),
+            Err(late) => Err(Arc::new(unanswered(late))),
+        }
+    }
+
+    /// Fetches and admits until there is a decision, from fetches that began at the reading
+    /// `earliest` of the lease's clock, or later. A turn ends with the first of them.
+    async fn rounds<'a>(
+        self: &Arc<Self>,
+        mut check: Check<'a, Arc<KeyRecord>>,
+        earliest: u64,
+        turn: &mut Option<Turn<'_>>,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Result<Settled, Arc<StoreError>> {
         let mut begun = None;
         let mut rounds = 0..ROUNDS_MAX;
         loop {
             let ticket = match check {
                 Check::Decided(decision, record) => {
-                    return Ok(self.answer(decision, record, credential, now));
+                    let answer = self.answer(decision, record, credential, now);
+                    return Ok(Settled::Answer(answer));
                 }
                 Check::NeedsRecord(ticket) => ticket,
             };
@@ -105,7 +143,8 @@ impl<S: Store + 'static> Shared<S> {
                 Ok(fetched) => fetched,
                 Err(error) => {
                     let denial = self.not_the_damaged_key(&error, credential, now);
-                    return denial.map(Answer::denied).ok_or(error);
+                    let answer = denial.map(Answer::denied).ok_or(error);
+                    return answer.map(Settled::Answer);
                 }
             };
             let record = fetched.record.as_ref();
@@ -114,7 +153,7 @@ impl<S: Store + 'static> Shared<S> {
                 && self.is_proved(credential, record, now)
             {
                 let lineage = record.lineage;
-                return self.check_counted(lineage, credential, request, now).await;
+                return Ok(Settled::Counted(lineage));
             }
             // A check that joined a fetch answers for what was invalidated since that began,
             // which was before its own ticket.
@@ -134,7 +173,7 @@ impl<S: Store + 'static> Shared<S> {
                     });
                     self.keyring.admit_with(ticket, found, now)
                 }
-                Err(denial) => return Ok(Answer::denied(denial)),
+                Err(denial) => return Ok(Settled::Answer(Answer::denied(denial))),
             };
         }
     }
@@ -161,9 +200,7 @@ impl<S: Store + 'static> Shared<S> {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let answer = timeout(self.store_timeout, call).await;
-        answer.unwrap_or_else(|late| {
-            Err(StoreError::unavailable_because(UnavailableKind::Late, late))
-        })
+        answer.unwrap_or_else(|late| Err(unanswered(late)))
     }
 
     /// The denial of a text that is not the key of a row that could not be read.
@@ -230,6 +267,10 @@ impl<S: Store + 'static> Shared<S> {
             failure: None,
         })
     }
+}
+
+fn unanswered(late: Elapsed) -> StoreError {
+    StoreError::unavailable_because(UnavailableKind::Late, late)
 }
 
 fn after(now: UnixMillis, span: Duration) -> UnixMillis {

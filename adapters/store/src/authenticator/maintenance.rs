@@ -72,18 +72,18 @@ impl<S: Store + 'static> Shared<S> {
         let record = Arc::clone(record);
         let work = async move {
             let shared = &*running.shared;
-            match shared.in_time(shared.perform(&task, &record, now)).await {
-                // Another process may have done it, and then its events have the versions.
-                Ok(()) | Err(StoreError::Stale) => {
-                    shared.keyring.invalidate(&id);
-                    if let Task::EndOverlap(predecessor) = task {
-                        shared.keyring.invalidate(&predecessor);
-                    }
-                }
-                Err(_) => tokio::select! {
+            let done = shared.in_time(shared.perform(&task, &record, now)).await;
+            // A change that failed may have been written. If it is stale, another process may
+            // have done it, and then its events have the versions.
+            shared.keyring.invalidate(&id);
+            if let Task::EndOverlap(predecessor) = task {
+                shared.keyring.invalidate(&predecessor);
+            }
+            if !matches!(done, Ok(()) | Err(StoreError::Stale)) {
+                tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = shared.ended.cancelled() => {}
-                },
+                }
             }
         };
         self.tasks.spawn_on(work, &self.handle);

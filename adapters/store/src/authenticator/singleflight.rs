@@ -114,18 +114,14 @@ impl<S: Store + 'static> Group<S> {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// What the store has, by a fetch that is under way or by a new one.
+    /// What the store has, by a fetch that is under way or by a new one. The caller limits how
+    /// long it waits.
     pub(super) async fn fetch(&self, lookup: &Lookup, wanted: Wanted) -> FetchOutcome {
-        let wait = async {
-            let mut result = self.join_or_begin(lookup, wanted).await?;
-            match result.wait_for(Option::is_some).await {
-                Ok(result) => result.clone().unwrap_or_else(|| Err(given_up())),
-                Err(_) => Err(given_up()),
-            }
-        };
-        timeout(self.limit, wait)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        let mut result = self.join_or_begin(lookup, wanted).await?;
+        match result.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or_else(|| Err(given_up())),
+            Err(_) => Err(given_up()),
+        }
     }
 
     async fn join_or_begin(

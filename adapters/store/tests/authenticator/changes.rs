@@ -197,6 +197,26 @@ async fn what_happened_while_events_could_not_be_read_is_caught_up_with() {
     assert_eq!(authenticator.stats().stale_for, Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_does_not_end_the_reader() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    store.trouble(Trouble::Panics);
+    tokio::time::sleep(10 * SECOND).await;
+    store.trouble(Trouble::None);
+    revoke(&store.store, &key.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyRevoked)
+    );
+}
+
 /// A service may start before its store does.
 #[tokio::test(start_paused = true)]
 async fn what_happened_before_the_first_reading_is_not_missed() {

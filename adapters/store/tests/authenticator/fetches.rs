@@ -269,3 +269,30 @@ async fn an_unknown_key_is_refused_and_not_asked_for_again_at_once() {
     authenticator.save_issued(&key).await.unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
 }
+
+/// Each round is overtaken by an invalidation, and the store is slow.
+#[tokio::test(start_paused = true)]
+async fn all_rounds_of_a_check_share_one_timeout() {
+    let store = Scripted::new();
+    let issued = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    has_begun(&authenticator).await;
+    store.trouble(Trouble::Slow);
+    let began = tokio::time::Instant::now();
+    let asking = {
+        let (authenticator, key) = (authenticator.clone(), issued.key.expose().to_owned());
+        tokio::spawn(async move {
+            let request = Request::new();
+            authenticator
+                .check(key.as_bytes(), &request, at(1_000))
+                .await
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    authenticator.keyring().invalidate(&issued.record.id);
+    let answer = asking.await.unwrap();
+    assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+    assert_eq!(store.calls().find, 2);
+}

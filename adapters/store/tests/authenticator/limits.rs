@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    DenialCode, Error, Event, EventKind, IssueRequest, Issued, Millis, RateLimit, RateState, Request, UnixMillis,
-    Usage,
+    DenialCode, Error, Event, EventKind, IssueRequest, Issued, Millis, RateLimit, RateState,
+    Request, UnixMillis, Usage,
 };
 use keystile_store::{Authenticator, Batch, SpendRequest, SqliteStore, Store};
 
@@ -98,7 +98,13 @@ async fn a_slower_limit_of_a_lineage_is_kept() {
     let process = over(&store).clock(clock).build().unwrap();
     let policy = keystile::RotationPolicy::default();
     let rotated = process
-        .rotate(&key.record.id, &policy, None, &mut keystile::SysRng, at(1_000))
+        .rotate(
+            &key.record.id,
+            &policy,
+            None,
+            &mut keystile::SysRng,
+            at(1_000),
+        )
         .await
         .unwrap();
     assert_eq!(passed(&process, &key, 10).await, 10);
@@ -120,7 +126,11 @@ async fn a_slower_limit_of_a_lineage_is_kept() {
         let answer = process.check(text, &Request::new(), at(millis)).await;
         allowed.push(code(&answer).is_none());
     }
-    assert_eq!(allowed, [false, true, true], "its own limit is that of this process");
+    assert_eq!(
+        allowed,
+        [false, true, true],
+        "its own limit is that of this process"
+    );
     process.stop().await.unwrap();
     let after = store.usage(&fast.lineage).await.unwrap().usage;
     assert_eq!(after, before, "what the slower limit has counted");

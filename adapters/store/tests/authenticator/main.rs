@@ -21,3 +21,4 @@ mod limits;
 mod scripted;
 mod try_check;
 mod uses;
+mod vectors;

@@ -28,6 +28,8 @@ pub(crate) enum Trouble {
     LastEventFails,
     /// Finds answer the version before.
     Lags,
+    /// Finds take 3 s.
+    Slow,
 }
 
 /// How often each method was called.
@@ -152,6 +154,9 @@ impl Store for Scripted {
         let found = self.store.find(lookup).await;
         if self.holds_finds.load(Ordering::SeqCst) {
             self.pass().await;
+        }
+        if *self.trouble.lock().unwrap() == Trouble::Slow {
+            tokio::time::sleep(core::time::Duration::from_secs(3)).await;
         }
         self.sound()?;
         let lags = *self.trouble.lock().unwrap() == Trouble::Lags;
