@@ -71,6 +71,7 @@ type parts struct {
 	claims      *claims
 	lease       *lease
 	uses        uses
+	noted       noted
 	maintenance *maintenance
 	closed      atomic.Bool
 	stop        context.CancelFunc

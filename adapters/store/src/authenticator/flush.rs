@@ -161,8 +161,13 @@ impl<S: Store + 'static> Shared<S> {
         for batch in rates.chunks(BATCH) {
             // A reading for each batch, since a store compares it with its own clock.
             let now = (self.clock)()?;
-            let notes: Vec<_> = batch.iter().map(|note| note.that_only_raises(now)).collect();
+            let notes: Vec<_> = batch
+                .iter()
+                .map(|note| note.that_only_raises(now))
+                .collect();
+            let begun = Instant::now();
             self.in_time(self.store.note_rates(&notes, now)).await?;
+            self.noted.add(&notes, begun.elapsed(), now);
             for note in batch {
                 waiting.remove(&note.lineage);
             }

@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    ApiKey, Cause, IssueRequest, Issued, KeyFormat, KeyRecord, Lookup, Millis, PepperRing, RateLimit,
-    RateState, Request, RotationPolicy, SysRng, UnixMillis, Usage, Verifier, issue,
+    ApiKey, Cause, IssueRequest, Issued, KeyFormat, KeyRecord, Lookup, Millis, PepperRing,
+    RateLimit, RateState, Request, RotationPolicy, SysRng, UnixMillis, Usage, Verifier, issue,
 };
 
 use super::fixture::*;
@@ -302,8 +302,13 @@ pub(super) async fn a_slower_limit_of_a_lineage_is_not_lowered<S: Store>(store: 
     assert_eq!(after, before, "the state is that of the slower limit");
 
     // Once it is revoked, nothing is held for it.
-    revoke(&*store, &slow.0.record.id, "left", at(0)).await.unwrap();
+    revoke(&*store, &slow.0.record.id, "left", at(0))
+        .await
+        .unwrap();
     passed(&*store, &rotated.key, &slow.1, &[at(0)]).await;
     let after = store.usage(&raised.lineage).await.unwrap().usage;
-    assert!(after.rate < before.rate, "one burst of the other limit is spent");
+    assert!(
+        after.rate < before.rate,
+        "one burst of the other limit is spent"
+    );
 }

@@ -25,8 +25,7 @@ pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_has
 pub(super) const CLOCK: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// When the statement arrived, by the same clock.
-pub(super) const ARRIVAL: &str =
-    "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
+pub(super) const ARRIVAL: &str = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
 
 /// Selects the columns for [`read_event`].
 pub(super) const EVENT: &str = "SELECT number AS row, kind, key_id, at, version, reason, successor, actor, origin, \

@@ -192,7 +192,10 @@ async fn a_note_that_waits_for_a_lock_lowers_nothing() {
     };
     let store = database.store().await;
     let key = limited(&store, ten()).await;
-    let lock = format!("BEGIN; SELECT 1 FROM api_key_usage WHERE lineage = '{}' FOR UPDATE", key.record.id);
+    let lock = format!(
+        "BEGIN; SELECT 1 FROM api_key_usage WHERE lineage = '{}' FOR UPDATE",
+        key.record.id
+    );
     database.sql(&lock).await.unwrap();
     let once = ten().admit(RateState::default(), at(0)).unwrap();
     let note = RateNote::new(key.record.id, once, ten().reach());
@@ -202,7 +205,13 @@ async fn a_note_that_waits_for_a_lock_lowers_nothing() {
     };
     let probe = connect(&database.url).await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    while probe.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+    while probe
+        .query_one(waiting, &[])
+        .await
+        .unwrap()
+        .get::<_, i64>(0)
+        == 0
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // So that the clock has moved on.
