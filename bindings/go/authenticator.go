@@ -73,6 +73,7 @@ type parts struct {
 	claims      *claims
 	lease       *lease
 	uses        uses
+	noted       noted
 	maintenance *maintenance
 	closed      atomic.Bool
 	position    position

@@ -134,32 +134,23 @@ func (s *scripted) seen(record *keystile.Record) *keystile.Record {
 }
 
 func (s *scripted) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
-	if err := s.sound("finds"); err != nil {
-		return nil, err
-	}
 	record, err := s.tables().Find(ctx, lookup)
-	return s.seen(record), err
-}
-
-// FindWithUsage is what checks call.
-func (s *scripted) FindWithUsage(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, keystile.StoredUsage, error) {
-	record, usage, err := s.tables().(keystile.UsageFinder).FindWithUsage(ctx, lookup)
 	s.mutex.Lock()
 	gate := s.gate
 	s.mutex.Unlock()
-	s.finds.Add(1)
 	select {
 	case <-gate:
 	case <-ctx.Done():
-		return nil, keystile.StoredUsage{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	if err == nil {
 		err = s.sound("finds")
 	}
 	if err != nil {
-		return nil, keystile.StoredUsage{}, err
+		return nil, err
 	}
-	return s.seen(record), usage, nil
+	s.finds.Add(1)
+	return s.seen(record), nil
 }
 
 func (s *scripted) Commit(ctx context.Context, batch keystile.Batch) error {

@@ -3,6 +3,7 @@ package keystile
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
@@ -55,6 +56,8 @@ type fetchResult struct {
 	handle *capi.Record
 	// usage is what the record's lineage has spent.
 	usage StoredUsage
+	// begun is when the store was asked.
+	begun time.Time
 }
 
 func newGroup(parts *parts, most int) *group {
@@ -129,7 +132,7 @@ func (g *group) stats() uint64 {
 func (g *group) run(ctx context.Context, what callKey, lookup Lookup, own *call) {
 	ctx, cancel := context.WithTimeout(ctx, g.parts.timeout)
 	defer cancel()
-	own.result.asOf = own.asOf
+	own.result.asOf, own.result.begun = own.asOf, time.Now()
 	// If the store panics, neither the process nor the waiting requests end.
 	own.err = ErrInternal
 	defer func() {

@@ -183,6 +183,7 @@ func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time)
 			_ = p.usage.NoteRates(ctx, []RateNote{note}, now)
 		}
 	}
+	seen.Rate = p.noted.exact(fetched.record.lineage(), fetched.usage, seen.Rate, time.Since(fetched.begun))
 	raw := seen.raw()
 	return &raw, err
 }

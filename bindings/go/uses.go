@@ -137,7 +137,12 @@ func (p *parts) noteRates(ctx context.Context, batch []RateNote) error {
 	for at, note := range batch {
 		notes[at] = note.thatOnlyRaises(now)
 	}
-	return p.usage.NoteRates(ctx, notes, now)
+	begun := time.Now()
+	err := p.usage.NoteRates(ctx, notes, now)
+	if err == nil {
+		p.noted.add(notes, time.Since(begun), now, p.uses.most)
+	}
+	return err
 }
 
 // flushUses writes all uses that wait.

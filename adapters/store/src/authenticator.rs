@@ -9,6 +9,7 @@ mod damage_log;
 mod flush;
 mod lease;
 mod maintenance;
+mod noted;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod open;
 mod singleflight;
@@ -32,6 +33,7 @@ use self::damage_log::DamageLog;
 use self::flush::{Flush, PendingUses};
 use self::lease::Lease;
 use self::maintenance::InFlight;
+use self::noted::Noted;
 use self::singleflight::Group;
 use self::watch::Position;
 use crate::error::StoreError;
@@ -124,6 +126,7 @@ struct Shared<S> {
     fetches: Group<S>,
     claims: Claims,
     uses: PendingUses,
+    noted: Noted,
     in_flight: InFlight,
     damage_log: DamageLog,
     position: Position,

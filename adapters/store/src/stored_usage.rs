@@ -175,7 +175,7 @@ fn start(now: UnixMillis) -> u64 {
     now.get().saturating_mul(1 << FRACTION_BITS)
 }
 
-const fn units(span: Millis) -> u64 {
+pub(crate) const fn units(span: Millis) -> u64 {
     span.get().saturating_mul(1 << FRACTION_BITS)
 }
 

@@ -225,6 +225,107 @@ func TestASlowerLimitOfALineageIsKept(t *testing.T) {
 	}
 }
 
+// What another process writes while a note waits for its row is not brought back, though it is
+// further ahead of the clock at which the note arrived than the limit can move a state.
+func TestANoteThatWaitsForALockLowersNothing(t *testing.T) {
+	ctx := context.Background()
+	source, _ := startPostgres(t).database(t)
+	store := openPostgres(t, source)
+	key, now := kept(t, store, tenAnHour()), time.Now()
+	other := must[*sql.DB](t)(sql.Open("pgx", source))
+	defer other.Close()
+	lock := must[*sql.Tx](t)(other.BeginTx(ctx, nil))
+	if _, err := lock.ExecContext(ctx, "SELECT 1 FROM api_key_usage FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	var state keystile.RateState
+	if _, _, err := key.Record.RateLimit.Admit(&state, now); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- store.NoteRates(ctx, []keystile.RateNote{{Lineage: key.Record.ID, State: state, Reach: time.Hour}}, now)
+	}()
+	for waiting := 0; waiting == 0; {
+		row := other.QueryRowContext(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+		if err := row.Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	// So that the clock has moved on.
+	time.Sleep(50 * time.Millisecond)
+	var written int64
+	full := lock.QueryRowContext(ctx, "UPDATE api_key_usage SET rate_state ="+
+		" (floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 3600000) << 20 RETURNING rate_state")
+	if err := errors.Join(full.Scan(&written), lock.Commit(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	if stored := must[keystile.StoredUsage](t)(store.Usage(ctx, key.Record.ID)); stored.Rate != keystile.RateState(written) {
+		t.Errorf("%d was written, and %d is stored", written, stored.Rate)
+	}
+}
+
+// distant is a store with a clock of its own, as far away as a message takes.
+type distant struct {
+	*keystilesql.Store
+	clock   func() time.Time
+	latency time.Duration
+	// free is when what was written last is free again, by the clock of the process.
+	free atomic.Pointer[time.Time]
+}
+
+func (d *distant) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.StoredUsage, error) {
+	stored, err := d.Store.Usage(ctx, lineage)
+	stored.Clock = d.clock()
+	time.Sleep(d.latency)
+	return stored, err
+}
+
+func (d *distant) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
+	time.Sleep(d.latency)
+	clock := d.clock()
+	var moved []keystile.RateNote
+	for _, note := range rates {
+		free := note.State.FullAt()
+		defer d.free.Store(&free)
+		if err := note.State.Move(now, clock); err != nil {
+			return err
+		}
+		moved = append(moved, note)
+	}
+	return d.Store.NoteRates(ctx, moved, clock)
+}
+
+// Steady traffic at the limit passes though the record is fetched again, from a store that is
+// far away and has a clock of its own.
+func TestAFetchMakesNoStateLater(t *testing.T) {
+	ctx := context.Background()
+	// By how much the clocks of the process and of the store were moved.
+	var moved atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
+	store := &distant{Store: ledger(t), latency: 40 * time.Millisecond,
+		clock: func() time.Time { return now().Add(time.Hour) }}
+	minutely := keystile.Must(keystile.NewRateLimit(1, time.Minute))
+	key := kept(t, store, keystile.IssueRequest{RateLimit: &minutely})
+	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(nil, acme.Format))
+	own := must[*keystile.Authenticator](t)(keystile.NewAuthenticator(store, verifier, keystile.Options{Clock: now}))
+	defer func() { _ = own.Close(ctx) }()
+	if passed := passes(t, own, key, 1); passed != 1 {
+		t.Fatal(passed)
+	}
+	for store.free.Load() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	// The process knows what it has written once it has read the answer.
+	time.Sleep(100 * time.Millisecond)
+	own.Invalidate(key.Record.ID)
+	moved.Store(int64(time.Until(*store.free.Load())))
+	if passed := passes(t, own, key, 1); passed != 1 {
+		t.Error("a request at the limit is refused after a fetch")
+	}
+}
+
 // A foreign write lock delays only writes, and none is written after its caller is gone.
 func TestAForeignWriteLockDelaysOnlyWrites(t *testing.T) {
 	ctx, path := context.Background(), filepath.Join(t.TempDir(), "keys.db")

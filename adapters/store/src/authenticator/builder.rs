@@ -15,6 +15,7 @@ use super::damage_log::DamageLog;
 use super::flush::PendingUses;
 use super::lease::{AfterBound, Lease};
 use super::maintenance::InFlight;
+use super::noted::Noted;
 use super::singleflight::Group;
 use super::watch::Position;
 use super::{Authenticator, Inner, Shared};
@@ -225,6 +226,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             claims: Claims::new(self.store_timeout, CLAIMS),
             // Room for the cached keys, and for as many that were evicted.
             uses: PendingUses::new(self.capacity.saturating_mul(2)),
+            noted: Noted::new(self.capacity.saturating_mul(2)),
             in_flight: InFlight::default(),
             damage_log: DamageLog::default(),
             position: Position::default(),

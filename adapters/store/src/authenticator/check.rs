@@ -167,7 +167,9 @@ impl<S: Store + 'static> Shared<S> {
                         self.store_what_is_held(record, &fetched.usage, read).await;
                     }
                     let found = record.map(|record| {
-                        let usage = fetched.usage.seen_at(record.rate_limit.as_ref(), read);
+                        let mut usage = fetched.usage.seen_at(record.rate_limit.as_ref(), read);
+                        let (stored, took) = (&fetched.usage, fetched.begun.elapsed());
+                        usage.rate = self.noted.exact(&record.lineage, stored, usage.rate, took);
                         let found = Found::new(record).with_usage(usage);
                         found.with_value(Arc::clone(record))
                     });

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use keystile::{KeyId, KeyRecord, Lookup};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,8 @@ pub(super) struct FetchResult {
     pub(super) record: Option<Arc<KeyRecord>>,
     /// What the record's lineage has spent.
     pub(super) usage: StoredUsage,
+    /// When the store was asked.
+    pub(super) begun: Instant,
 }
 
 /// What a caller needs of a fetch.
@@ -188,6 +190,7 @@ async fn run_call<S: Store>(
     ended: CancellationToken,
     limit: Duration,
 ) {
+    let begun = Instant::now();
     let found = tokio::select! {
         found = timeout(limit, store.find_with_usage(&lookup)) => found,
         () = ended.cancelled() => return,
@@ -199,6 +202,7 @@ async fn run_call<S: Store>(
                 as_of,
                 record: record.map(Arc::new),
                 usage: usage.unwrap_or_default(),
+                begun,
             })
         }
         Ok(Err(error)) => Err(Arc::new(error)),

@@ -1,13 +1,14 @@
 //! Rate limits that survive a restart: what is spent is recorded while the process runs.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keystile::{
     DenialCode, Error, Event, EventKind, IssueRequest, Issued, Millis, RateLimit, RateState,
     Request, UnixMillis, Usage,
 };
 use keystile_store::{Authenticator, Batch, SpendRequest, SqliteStore, Store};
+use tokio::time::Instant;
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, issued_as, over};
 
@@ -136,6 +137,38 @@ async fn a_slower_limit_of_a_lineage_is_kept() {
     assert_eq!(after, before, "what the slower limit has counted");
     let process = over(&store).clock(clock).build().unwrap();
     assert_eq!(passed(&process, &key, 3).await, 0);
+}
+
+/// Steady traffic at the limit passes though the record is fetched again, from a store that is
+/// far away and has a clock of its own.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_makes_no_state_later() {
+    let store = Scripted::new();
+    store.is_at(Duration::from_millis(40));
+    let key = issued_as(&*store, limit(1, Millis::from_secs(60)).never_expires()).await;
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    let begun = *BEGUN.get_or_init(Instant::now);
+    let clock = || {
+        let millis = BEGUN.get().unwrap().elapsed().as_millis();
+        Ok(at(u64::try_from(millis).unwrap()))
+    };
+    let process = over(&store).clock(clock).build().unwrap();
+    for minute in 0..4 {
+        tokio::time::sleep_until(begun + Duration::from_secs(60 * minute)).await;
+        process.keyring().invalidate(&key.record.id);
+        let now = clock().unwrap();
+        let text = key.key.expose().as_bytes();
+        let answer = process.check(text, &Request::new(), now).await;
+        assert_eq!(code(&answer), None, "minute {minute}");
+    }
+    process.stop().await.unwrap();
+
+    // A process that does not know it takes the state as it is stored, and gives nothing away.
+    let process = over(&store).clock(clock).build().unwrap();
+    let text = key.key.expose().as_bytes();
+    let now = clock().unwrap();
+    let answer = process.check(text, &Request::new(), now).await;
+    assert_eq!(code(&answer), Some(DenialCode::RateLimited));
 }
 
 /// A process that ends without a stop, as by SIGKILL, gives away what it spent since the last

@@ -1,6 +1,7 @@
 //! A store that fails, waits or lags as a test requires, and keys to look up in it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use keystile::{
@@ -12,6 +13,7 @@ use keystile_store::{
     MemoryStore, Page, RateNote, SpendRequest, Store, StoreError, StoredUsage,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,21 @@ pub(crate) struct Scripted {
     waiting: watch::Sender<usize>,
     holds_finds: AtomicBool,
     holds_events: AtomicBool,
+    server: Mutex<Option<Server>>,
+}
+
+/// A clock of the store's own, and how long a message takes to it or from it.
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    begun: Instant,
+    latency: Duration,
+}
+
+impl Server {
+    fn clock(self) -> UnixMillis {
+        let millis = self.begun.elapsed().as_millis();
+        at(90_000_000 + u64::try_from(millis).unwrap())
+    }
 }
 
 impl Scripted {
@@ -66,11 +83,18 @@ impl Scripted {
             waiting: watch::Sender::new(0),
             holds_finds: AtomicBool::new(true),
             holds_events: AtomicBool::new(false),
+            server: Mutex::default(),
         })
     }
 
     pub(crate) fn trouble(&self, trouble: Trouble) {
         *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// Gives the store a clock of its own, which is as far away.
+    pub(crate) fn is_at(&self, latency: Duration) {
+        let begun = Instant::now();
+        *self.server.lock().unwrap() = Some(Server { begun, latency });
     }
 
     /// Closes the gate only for commits.
@@ -191,7 +215,13 @@ impl Store for Scripted {
 
     async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
         self.sound()?;
-        self.store.usage(lineage).await
+        let server = *self.server.lock().unwrap();
+        let mut stored = self.store.usage(lineage).await?;
+        if let Some(server) = server {
+            stored.clock = Some(server.clock());
+            tokio::time::sleep(server.latency).await;
+        }
+        Ok(stored)
     }
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
@@ -202,7 +232,16 @@ impl Store for Scripted {
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
         self.call(|calls| calls.note_rates += 1);
         self.sound()?;
-        self.store.note_rates(rates, now).await
+        let Some(server) = *self.server.lock().unwrap() else {
+            return self.store.note_rates(rates, now).await;
+        };
+        tokio::time::sleep(server.latency).await;
+        let clock = server.clock();
+        let mut rates = rates.to_vec();
+        for note in &mut rates {
+            note.state = note.state.moved(now, clock);
+        }
+        self.store.note_rates(&rates, clock).await
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
