@@ -283,7 +283,9 @@ async fn all_rounds_of_a_check_share_one_timeout() {
         let (authenticator, key) = (authenticator.clone(), issued.key.expose().to_owned());
         tokio::spawn(async move {
             let request = Request::new();
-            authenticator.check(key.as_bytes(), &request, at(1_000)).await
+            authenticator
+                .check(key.as_bytes(), &request, at(1_000))
+                .await
         })
     };
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -299,8 +299,7 @@ impl World {
             Step::Begin { key, name } => {
                 let (authenticator, at) = (self.process(1).clone(), now());
                 let text = self.keys[&key].text.clone().into_bytes();
-                let check =
-                    async move { authenticator.check(&text, &Request::new(), at).await };
+                let check = async move { authenticator.check(&text, &Request::new(), at).await };
                 self.begun.insert(name, tokio::spawn(check));
                 idle().await;
             }
@@ -482,9 +481,10 @@ fn each_rule_names_tests_that_exist() {
     }
     let (mut rules, mut named, mut missing) = (0, BTreeSet::new(), Vec::new());
     for rule in page.split("\n\n").flat_map(|part| part.split("\n")) {
-        rules += usize::from(rule.split_once(". **").is_some_and(|(number, _)| {
-            number.chars().all(|digit| digit.is_ascii_digit())
-        }));
+        rules += usize::from(
+            rule.split_once(". **")
+                .is_some_and(|(number, _)| number.chars().all(|digit| digit.is_ascii_digit())),
+        );
     }
     for name in page.split('`').skip(1).step_by(2) {
         let is_missing = if let Some(scenario) = name.strip_prefix("authenticator.json: ") {
