@@ -74,7 +74,8 @@ pub extern "C" fn keystile_resume(
 }
 
 /// Renews the digest of a key's record with the current pepper. Call it after a
-/// decision with `needs_rehash`.
+/// decision with `needs_rehash`, while the key's text is at hand: if the change is
+/// written later, only the change has to wait, which has no key text.
 ///
 /// `verifier`: the one that made the decision, for its formats and peppers.
 /// `key`, `key_len`: the key's text as it was presented.

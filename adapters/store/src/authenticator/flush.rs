@@ -165,10 +165,7 @@ impl<S: Store + 'static> Shared<S> {
                 .iter()
                 .map(|note| note.that_only_raises(now))
                 .collect();
-<<<<<<< HEAD
-=======
             let begun = Instant::now();
->>>>>>> mlimits
             self.in_time(self.store.note_rates(&notes, now)).await?;
             self.noted.add(&notes, begun.elapsed(), now);
             for note in batch {
