@@ -59,7 +59,8 @@ pub enum MetadataEndpoints {
     #[default]
     Refuse,
     /// They are copied to `allowed_endpoints`, and so enforced. A valid `scopeType` is copied
-    /// to `scope_type`.
+    /// to `scope_type`. Rules that cannot be read, or metadata that is not JSON, make a row
+    /// that cannot be read.
     Enforce,
     /// They stay in the metadata, which keystile does not read: the key may be used for each
     /// endpoint.
@@ -224,7 +225,8 @@ pub struct AdoptionPlan {
     pub unreadable: Findings<CorruptRow>,
     /// The active keys whose permissions have a `*`, by row.
     pub wildcards: Findings<i64>,
-    /// The active keys with endpoint rules in their metadata, by row.
+    /// The active keys with endpoint rules in their metadata, or with metadata that is not JSON,
+    /// by row. A text in JSON counts as such: it may be an object that was written twice.
     pub metadata_endpoints: Findings<i64>,
     /// The rows whose `expires_at` is `infinity`.
     pub infinite: Findings<i64>,
@@ -329,7 +331,7 @@ pub enum AdoptionRefusal {
     Unreadable,
     /// Active keys have a `*` in their permissions, which would be a wildcard.
     Wildcards,
-    /// Active keys have endpoint rules in their metadata.
+    /// Active keys have endpoint rules in their metadata, or metadata that is not JSON.
     MetadataEndpoints,
     /// Rows have an `expires_at` of `infinity`.
     Infinity,
@@ -341,7 +343,9 @@ impl fmt::Display for AdoptionRefusal {
             Self::Table => "the table cannot be adopted",
             Self::Unreadable => "rows cannot be read",
             Self::Wildcards => "active keys have a * in their permissions",
-            Self::MetadataEndpoints => "active keys have endpoint rules in their metadata",
+            Self::MetadataEndpoints => {
+                "active keys have endpoint rules in their metadata, or metadata that is not JSON"
+            }
             Self::Infinity => "rows have an expires_at of infinity",
         })
     }

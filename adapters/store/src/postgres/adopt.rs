@@ -6,11 +6,11 @@ use deadpool_postgres::{Client, ClientWrapper};
 use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::adoption::{KEY_ID, OPTIONAL, SCOPE_TYPE, columns, missing};
+use super::adoption::{KEY_ID, OPTIONAL, SCOPE_TYPE, columns, missing, rules};
 use super::fault::{Fault, Reason};
 use super::migration::{self, MIGRATIONS};
 use crate::adoption::{
-    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, METADATA_ENDPOINTS, MetadataEndpoints,
+    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, MetadataEndpoints,
 };
 use crate::error::StoreError;
 use crate::tables::Tables;
@@ -305,10 +305,10 @@ fn update(plan: &AdoptionPlan) -> String {
         sql.push_str(", expires_at = nullif(expires_at, 'infinity')");
     }
     if plan.options.metadata_endpoints == MetadataEndpoints::Enforce {
-        let rules = format!("nullif(metadata->'{METADATA_ENDPOINTS}', 'null')");
+        let rules = rules("metadata");
         sql.push_str(&format!(
             ", allowed_endpoints = {rules},
-             scope_type = CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"
+             scope_type = CASE WHEN ({rules}) IS NOT NULL THEN {SCOPE_TYPE} END"
         ));
     }
     sql.push_str(" WHERE id = ANY ($1::bigint[]) RETURNING id::bigint, key_id");

@@ -111,6 +111,15 @@ pub(super) const KEY_ID: &str = "CASE WHEN id BETWEEN 0 AND 999999999999999 \
 pub(super) const SCOPE_TYPE: &str =
     "substring(metadata->>'scopeType' FROM '^[a-z][a-z0-9_-]{0,31}$')";
 
+/// The endpoint rules in this column; NULL only if there are none. A text in JSON, which may be
+/// an object that was written twice, is no list of rules: a key with it is refused.
+pub(super) fn rules(column: &str) -> String {
+    format!(
+        "CASE WHEN jsonb_typeof({column}) = 'string' THEN '\"text\"'::jsonb \
+         ELSE nullif({column}->'{METADATA_ENDPOINTS}', 'null') END"
+    )
+}
+
 pub(super) async fn plan(
     client: &Client,
     options: AdoptOptions,
@@ -322,13 +331,13 @@ fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
         false => "FALSE",
     };
     let rules = match has("metadata") {
-        true => format!("nullif(metadata->'{METADATA_ENDPOINTS}', 'null')"),
+        true => rules("metadata"),
         false => "NULL::jsonb".to_owned(),
     };
     let (endpoints, scope) = match options.metadata_endpoints {
         MetadataEndpoints::Enforce if has("metadata") => (
             rules.as_str(),
-            format!("CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"),
+            format!("CASE WHEN ({rules}) IS NOT NULL THEN {SCOPE_TYPE} END"),
         ),
         _ => ("NULL", "NULL".to_owned()),
     };
@@ -347,7 +356,7 @@ fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
          CASE WHEN NOT coalesce(is_active, FALSE) THEN 'inactive' END AS revoke_reason, \
          '1000000000000000' AS lineage, NULL AS replaced_by, \
          NULL::timestamptz AS overlap_until, NULL AS ends_at_first_use, 1::bigint AS version, \
-         {rules} IS NOT NULL AS has_endpoints, {is_infinite} AS is_infinite FROM api_keys"
+         ({rules}) IS NOT NULL AS has_endpoints, {is_infinite} AS is_infinite FROM api_keys"
     )
 }
 

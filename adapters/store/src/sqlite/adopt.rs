@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::adoption::{IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, Scope, columns};
+use super::adoption::{IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, columns, metadata};
 use super::connection::{self, Connections, Writing, pause};
 use super::migration::{self, MIGRATIONS};
 use crate::adoption::{
@@ -120,10 +120,20 @@ fn batch(
     let Some(last) = last else {
         return Ok((0, None));
     };
-    if endpoints == MetadataEndpoints::Enforce {
-        copy_endpoints(&transaction, after, last)?;
-    }
     let in_batch = "key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
+    if endpoints == MetadataEndpoints::Enforce {
+        let (rules, name) = (
+            metadata::rules("metadata"),
+            metadata::scope_type("metadata"),
+        );
+        let sql = format!(
+            "UPDATE api_keys SET allowed_endpoints = {rules}, scope_type = {name}
+             WHERE {in_batch}"
+        );
+        transaction
+            .execute(&sql, params![after, last])
+            .map_err(unavailable)?;
+    }
     // As the UPDATE in 0001_tables.sql, which has the reasons.
     let statements = [
         format!(
@@ -158,27 +168,6 @@ fn batch(
     }
     transaction.commit().map_err(unavailable)?;
     Ok((u64::try_from(count).unwrap_or(0), Some(last)))
-}
-
-fn copy_endpoints(transaction: &Transaction<'_>, after: i64, last: i64) -> Result<(), StoreError> {
-    let sql = "SELECT rowid, metadata FROM api_keys
-         WHERE key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
-    let mut statement = transaction.prepare(sql).map_err(unavailable)?;
-    let mut found = Vec::new();
-    let mut rows = statement.query(params![after, last]).map_err(unavailable)?;
-    while let Some(row) = rows.next().map_err(unavailable)? {
-        let metadata = row.get_ref(1).map_err(unavailable)?;
-        if let Some(scope) = Scope::in_metadata(metadata) {
-            found.push((row.get::<_, i64>(0).map_err(unavailable)?, scope));
-        }
-    }
-    let sql = "UPDATE api_keys SET allowed_endpoints = ?2, scope_type = ?3 WHERE rowid = ?1";
-    for (row, scope) in found {
-        transaction
-            .execute(sql, params![row, scope.endpoints, scope.template])
-            .map_err(unavailable)?;
-    }
-    Ok(())
 }
 
 fn index(connection: &mut Connection) -> Result<(), StoreError> {
