@@ -1,6 +1,7 @@
 //! Adopting a table `api_keys` that an application created: what would change, and what has to
 //! be accepted first.
 
+mod check;
 mod progress;
 mod scan;
 
@@ -8,6 +9,7 @@ use core::fmt;
 
 use keystile::UnixMillis;
 
+pub(crate) use self::check::Planned;
 pub use self::progress::{AdoptionProgress, AdoptionStep};
 pub(crate) use self::scan::RowFacts;
 use crate::error::{CorruptRow, StoreError, UnavailableKind};
@@ -15,9 +17,6 @@ use crate::tables::Tables;
 
 /// The limit on the rows that a plan names for each finding. It counts all of them.
 pub(crate) const NAMED_ROWS_MAX: usize = 100;
-
-/// The rows that are adopted in one transaction.
-pub(crate) const BATCH_ROWS: u32 = 2_000;
 
 /// The name of the endpoint rules in the metadata of the well-known example's scoped keys.
 pub(crate) const METADATA_ENDPOINTS: &str = "allowedEndpoints";
@@ -35,7 +34,8 @@ pub(crate) const METADATA_ENDPOINTS: &str = "allowedEndpoints";
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct AdoptOptions {
-    /// Adopt keys whose permissions have a `*`, which is a wildcard from then on.
+    /// Adopt keys whose permissions have a `*`, which is a wildcard from then on. In rows that
+    /// other code inserts later it is one in any case.
     pub accept_wildcards: bool,
     /// Adopt rows that cannot be read. Their keys are refused, with an error.
     pub accept_unreadable: bool,
@@ -55,7 +55,8 @@ pub struct AdoptOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MetadataEndpoints {
-    /// The table is not adopted if an active key has some.
+    /// The table is not adopted if an active key has some. Those of rows that other code inserts
+    /// or changes later are enforced.
     #[default]
     Refuse,
     /// They are copied to `allowed_endpoints`, and so enforced. A valid `scopeType` is copied
@@ -63,7 +64,7 @@ pub enum MetadataEndpoints {
     /// that cannot be read.
     Enforce,
     /// They stay in the metadata, which keystile does not read: the key may be used for each
-    /// endpoint.
+    /// endpoint, and so may those that other code inserts later.
     Ignore,
 }
 
@@ -305,9 +306,12 @@ impl AdoptionPlan {
             Some(problem) => problem.to_string(),
             None => refusal.to_string(),
         };
-        let kind = UnavailableKind::NotAdoptable;
-        Err(StoreError::unavailable_because(kind, Refused(reason)))
+        Err(refused(reason))
     }
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError::unavailable_because(UnavailableKind::NotAdoptable, Refused(reason))
 }
 
 /// A table was not adopted.

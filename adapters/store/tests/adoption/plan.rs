@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::app_database::{AppDatabase, TABLE, answer, at, cause, hash, key};
+use crate::metadata::enforce;
 
 /// The columns of the example's first table.
 pub(crate) fn first_table() -> String {
@@ -51,7 +52,10 @@ pub(crate) fn dump(connection: &Connection) -> String {
     text
 }
 
-async fn plan(store: &SqliteStore, change: impl FnOnce(&mut AdoptOptions)) -> AdoptionPlan {
+pub(crate) async fn plan(
+    store: &SqliteStore,
+    change: impl FnOnce(&mut AdoptOptions),
+) -> AdoptionPlan {
     let mut options = AdoptOptions::default();
     change(&mut options);
     store.plan_adoption(options, at(0)).await.unwrap()
@@ -333,78 +337,6 @@ async fn endpoints_in_metadata_that_are_no_rules_are_refused() {
     for number in [1, 2] {
         let answered = answer(&store, number, at(0)).await.unwrap();
         assert!(answered.damage.is_some() && !answered.decision.is_allow());
-    }
-}
-
-/// Rules beside a value that not every program reads are found, and what cannot be read is never
-/// "no rules".
-#[tokio::test]
-async fn metadata_that_may_have_endpoints_is_never_without_rules() {
-    let database = AppDatabase::new();
-    let rows = may_have_endpoints();
-    for ((metadata, _), number) in rows.iter().zip(1..) {
-        database.row(number, "metadata", metadata);
-    }
-    let store = database.open();
-    let refused = plan(&store, |options| options.accept_unreadable = true).await;
-    assert_eq!(refused.refusals(), [AdoptionRefusal::MetadataEndpoints]);
-    let found = refused.metadata_endpoints.count + refused.unreadable.count;
-    assert_eq!(found, 13);
-
-    let refused = plan(&store, enforce).await;
-    assert_eq!(refused.refusals(), [AdoptionRefusal::Unreadable]);
-    let found = refused.unreadable.first.iter();
-    let found: Vec<_> = found.map(|row| (row.row, row.column)).collect();
-    let expected: Vec<_> = (6..=13).map(|row| (row, "metadata")).collect();
-    assert_eq!(found, expected);
-    let accepted = plan(&store, |options| {
-        enforce(options);
-        options.accept_unreadable = true;
-    });
-    store.adopt(&accepted.await, |_| ()).await.unwrap();
-    expect_endpoints(&store, &rows).await;
-}
-
-fn enforce(options: &mut AdoptOptions) {
-    options.metadata_endpoints = MetadataEndpoints::Enforce;
-}
-
-/// Metadata in SQL, and whether its rules can be read. There are 13.
-fn may_have_endpoints() -> Vec<(String, bool)> {
-    let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let rules = r#""allowedEndpoints":["/api/metrics/*"]"#;
-    let escaped = r#"'{"allowed\u0045ndpoints":["/api/metrics/*"]}'"#;
-    let twice = r#"json_quote('{"allowedEndpoints":["/api/metrics/*"]}')"#;
-    vec![
-        (format!(r#"'{{"note":"cut \ud83d",{rules}}}'"#), true),
-        (format!(r#"'{{"limit":1e999,{rules}}}'"#), true),
-        (format!(r#"'{{"deep":{},{rules}}}'"#, nested(200)), true),
-        (escaped.to_owned(), true),
-        (format!("CAST('{{{rules}}}' AS BLOB)"), true),
-        (format!(r#"'{{"deep":{},{rules}}}'"#, nested(1_100)), false),
-        (format!("'{{{rules}'"), false),
-        (format!(r#"'{{"allowedEndpoints":null,{rules}}}'"#), false),
-        (format!("jsonb('{{{rules}}}')"), false),
-        (twice.to_owned(), false),
-        (
-            r#"'{"allowedEndpoints":["/api/\ud83d"]}'"#.to_owned(),
-            false,
-        ),
-        ("'not json'".to_owned(), false),
-        ("''".to_owned(), false),
-    ]
-}
-
-async fn expect_endpoints(store: &SqliteStore, rows: &[(String, bool)]) {
-    let verifier = Verifier::new(keystile::KeyFormat::opaque("dt").unwrap());
-    for ((metadata, has_rules), number) in rows.iter().zip(1..) {
-        for (path, expected) in [("/api/profile", false), ("/api/metrics/cpu", *has_rules)] {
-            let request = Request::new().endpoint("GET", path);
-            let text = key(number);
-            let checked = check(store, &verifier, text.as_bytes(), &request, at(0));
-            let is_allow = checked.await.unwrap().decision.is_allow();
-            assert_eq!(is_allow, expected, "{metadata:.60} {path}");
-        }
     }
 }
 

@@ -63,8 +63,14 @@ pub(crate) async fn schema(database: &Database) -> BTreeSet<String> {
     ] {
         found.extend(texts(database, &sql).await);
     }
-    // Only the application has these.
-    found.retain(|text| !text.contains("idx_api_keys_hash") && !text.contains("_inactive"));
+    // Only the application has the first two; the other ones copy its endpoint rules.
+    let others = [
+        "idx_api_keys_hash",
+        "_inactive",
+        "api_keys_endpoints_",
+        "_copy_endpoints",
+    ];
+    found.retain(|text| !others.iter().any(|other| text.contains(other)));
     found
 }
 
@@ -81,7 +87,10 @@ async fn dump(database: &Database) -> BTreeSet<String> {
     found
 }
 
-async fn plan(store: &PostgresStore, change: impl FnOnce(&mut AdoptOptions)) -> AdoptionPlan {
+pub(crate) async fn plan(
+    store: &PostgresStore,
+    change: impl FnOnce(&mut AdoptOptions),
+) -> AdoptionPlan {
     let mut options = AdoptOptions::default();
     change(&mut options);
     store.plan_adoption(options, at(0)).await.unwrap()
