@@ -74,6 +74,17 @@ impl From<io::Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
+            // Its message has only numbers of rows, and names and types of columns.
+            StoreError::Unavailable {
+                kind: UnavailableKind::NotAdoptable,
+                source,
+            } => Self::Message(
+                format!(
+                    "cannot adopt the table api_keys: {source}; keystile migrate --dry-run \
+                     shows all findings"
+                )
+                .into(),
+            ),
             StoreError::Unavailable { kind, .. } => Self::expected(advice(kind)),
             StoreError::NotFound => Self::expected("the store has no key with this id"),
             StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
@@ -104,9 +115,6 @@ const fn advice(kind: UnavailableKind) -> &'static str {
         UnavailableKind::NoRight => {
             "the PostgreSQL user needs the privileges to create the store's tables, or to use them"
         }
-        UnavailableKind::NotAdoptable => {
-            "cannot adopt the table api_keys as it is: keystile migrate --dry-run shows why"
-        }
         UnavailableKind::NotAdopted => {
             "the table api_keys is another program's, and is not adopted, or not entirely: \
              keystile migrate --dry-run shows what adopting it would do"
@@ -133,5 +141,19 @@ const fn advice(kind: UnavailableKind) -> &'static str {
             "the store's tables are of an earlier version of keystile: update them with keystile migrate"
         }
         _ => "the store is unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adoption_that_stops_names_the_row_and_the_reason() {
+        let kind = UnavailableKind::NotAdoptable;
+        let reason = io::Error::other("row 7: active keys have a * in their permissions");
+        let failure = Failure::from(StoreError::unavailable_because(kind, reason));
+        let said = failure.to_string();
+        assert!(said.contains("row 7: active keys have a *"), "{said}");
     }
 }

@@ -1,6 +1,7 @@
 //! Adopting a table `api_keys` that an application created: what would change, and what has to
 //! be accepted first.
 
+mod check;
 mod progress;
 mod scan;
 
@@ -8,6 +9,7 @@ use core::fmt;
 
 use keystile::UnixMillis;
 
+pub(crate) use self::check::Planned;
 pub use self::progress::{AdoptionProgress, AdoptionStep};
 pub(crate) use self::scan::RowFacts;
 use crate::error::{CorruptRow, StoreError, UnavailableKind};
@@ -15,9 +17,6 @@ use crate::tables::Tables;
 
 /// The limit on the rows that a plan names for each finding. It counts all of them.
 pub(crate) const NAMED_ROWS_MAX: usize = 100;
-
-/// The rows that are adopted in one transaction.
-pub(crate) const BATCH_ROWS: u32 = 2_000;
 
 /// The name of the endpoint rules in the metadata of the well-known example's scoped keys.
 pub(crate) const METADATA_ENDPOINTS: &str = "allowedEndpoints";
@@ -35,7 +34,8 @@ pub(crate) const METADATA_ENDPOINTS: &str = "allowedEndpoints";
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct AdoptOptions {
-    /// Adopt keys whose permissions have a `*`, which is a wildcard from then on.
+    /// Adopt keys whose permissions have a `*`, which is a wildcard from then on. In rows that
+    /// other code inserts later it is one in any case.
     pub accept_wildcards: bool,
     /// Adopt rows that cannot be read. Their keys are refused, with an error.
     pub accept_unreadable: bool,
@@ -55,14 +55,16 @@ pub struct AdoptOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MetadataEndpoints {
-    /// The table is not adopted if an active key has some.
+    /// The table is not adopted if an active key has some. Those of rows that other code inserts
+    /// or changes later are enforced.
     #[default]
     Refuse,
     /// They are copied to `allowed_endpoints`, and so enforced. A valid `scopeType` is copied
-    /// to `scope_type`.
+    /// to `scope_type`. Rules that cannot be read, or metadata that is not JSON, make a row
+    /// that cannot be read.
     Enforce,
     /// They stay in the metadata, which keystile does not read: the key may be used for each
-    /// endpoint.
+    /// endpoint, and so may those that other code inserts later.
     Ignore,
 }
 
@@ -224,7 +226,8 @@ pub struct AdoptionPlan {
     pub unreadable: Findings<CorruptRow>,
     /// The active keys whose permissions have a `*`, by row.
     pub wildcards: Findings<i64>,
-    /// The active keys with endpoint rules in their metadata, by row.
+    /// The active keys with endpoint rules in their metadata, or with metadata that is not JSON,
+    /// by row. A text in JSON counts as such: it may be an object that was written twice.
     pub metadata_endpoints: Findings<i64>,
     /// The rows whose `expires_at` is `infinity`.
     pub infinite: Findings<i64>,
@@ -303,9 +306,12 @@ impl AdoptionPlan {
             Some(problem) => problem.to_string(),
             None => refusal.to_string(),
         };
-        let kind = UnavailableKind::NotAdoptable;
-        Err(StoreError::unavailable_because(kind, Refused(reason)))
+        Err(refused(reason))
     }
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError::unavailable_because(UnavailableKind::NotAdoptable, Refused(reason))
 }
 
 /// A table was not adopted.
@@ -329,7 +335,7 @@ pub enum AdoptionRefusal {
     Unreadable,
     /// Active keys have a `*` in their permissions, which would be a wildcard.
     Wildcards,
-    /// Active keys have endpoint rules in their metadata.
+    /// Active keys have endpoint rules in their metadata, or metadata that is not JSON.
     MetadataEndpoints,
     /// Rows have an `expires_at` of `infinity`.
     Infinity,
@@ -341,7 +347,9 @@ impl fmt::Display for AdoptionRefusal {
             Self::Table => "the table cannot be adopted",
             Self::Unreadable => "rows cannot be read",
             Self::Wildcards => "active keys have a * in their permissions",
-            Self::MetadataEndpoints => "active keys have endpoint rules in their metadata",
+            Self::MetadataEndpoints => {
+                "active keys have endpoint rules in their metadata, or metadata that is not JSON"
+            }
             Self::Infinity => "rows have an expires_at of infinity",
         })
     }

@@ -184,8 +184,10 @@ impl PostgresStore {
     /// between transactions.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), if other
-    /// transactions keep locks for minutes, or if a statement fails.
+    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), if others
+    /// have changed a row so that it has a finding which the plan does not accept (rows that were
+    /// adopted before it stay so), if the tables are not those of the plan, if
+    /// other transactions keep locks for minutes, or if a statement fails.
     pub async fn adopt(
         &self,
         plan: &AdoptionPlan,

@@ -136,14 +136,16 @@ impl SqliteStore {
     /// rows. If there is no such table, the tables are created or updated, as by
     /// [`migrate`](Self::migrate).
     ///
-    /// The application may go on working: each transaction adopts at most 2,000 rows. Rows that
+    /// The application may go on working: each transaction adopts at most 500 rows. Rows that
     /// it inserts meanwhile are adopted by a trigger, and are not in the plan. If this ends
     /// before it is finished, a second call continues; until then no program can use the table
     /// as a store. The file is set to WAL mode, and keeps it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), or if a
-    /// statement fails.
+    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), if others
+    /// have changed a row so that it has a finding which the plan does not accept (rows that were
+    /// adopted before it stay so), if the tables are not those of the plan, or
+    /// if a statement fails.
     pub async fn adopt(
         &self,
         plan: &AdoptionPlan,

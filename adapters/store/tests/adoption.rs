@@ -12,10 +12,14 @@
 
 #[path = "adoption/app_database.rs"]
 mod app_database;
+#[path = "adoption/metadata.rs"]
+mod metadata;
 #[path = "adoption/plan.rs"]
 mod plan;
 #[path = "adoption/resumed.rs"]
 mod resumed;
+#[path = "adoption/since.rs"]
+mod since;
 
 use app_database::{AppDatabase, NOON, TABLE, adopt, answer, at, cause, damage, hash, key};
 use keystile::{Cause, Decision, EventKind, KeyFormat, Request, Requirement, UnixMillis, Verifier};

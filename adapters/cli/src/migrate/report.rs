@@ -179,8 +179,8 @@ impl Report {
             ),
             (
                 &self.metadata_endpoints,
-                "have endpoint rules in their metadata (--map-metadata enforces them, \
-                 --ignore-metadata does not)",
+                "have endpoint rules in their metadata, or metadata that is not JSON \
+                 (--map-metadata enforces them, --ignore-metadata does not)",
             ),
             (
                 &self.infinite,

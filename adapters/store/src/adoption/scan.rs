@@ -3,13 +3,16 @@
 use keystile::{KeyRecord, Status};
 
 use super::AdoptionPlan;
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
+
+const RULES_EXPECTED: &str =
+    "JSON, with an array of endpoint rules as allowedEndpoints or without this member";
 
 /// What a row has besides its record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowFacts {
     pub(crate) row: i64,
-    /// Its metadata has endpoint rules.
+    /// Its metadata has endpoint rules, or it is not known whether it has some.
     pub(crate) has_endpoints: bool,
     /// Its `expires_at` is `infinity`; the record is read as if it never expires.
     pub(crate) is_infinite: bool,
@@ -29,7 +32,11 @@ impl AdoptionPlan {
         let record = match record {
             Ok(record) => record,
             Err(StoreError::Corrupt(damage)) => {
-                self.unreadable.add(damage);
+                self.unreadable.add(match damage.column {
+                    // It is copied from the metadata.
+                    "allowed_endpoints" => CorruptRow::new(facts.row, "metadata", RULES_EXPECTED),
+                    _ => damage,
+                });
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -6,16 +6,17 @@ use deadpool_postgres::{Client, ClientWrapper};
 use tokio::time::sleep;
 use tokio_postgres::Row;
 
-use super::adoption::{KEY_ID, OPTIONAL, SCOPE_TYPE, columns, missing};
+use super::adoption::{KEY_ID, OPTIONAL, as_adopted, columns, metadata, missing, problems, read};
 use super::fault::{Fault, Reason};
 use super::migration::{self, MIGRATIONS};
-use crate::adoption::{
-    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, METADATA_ENDPOINTS, MetadataEndpoints,
-};
+use crate::adoption::{AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned};
 use crate::error::StoreError;
 use crate::tables::Tables;
 
 const BEGIN: &str = include_str!("adoption/begin.sql");
+
+/// The rows that are adopted in one transaction.
+const BATCH_ROWS: u32 = 2_000;
 
 /// Others wait in a queue behind a lock that is waited for, readers too: so it is given up after
 /// a second, and tried again after a pause.
@@ -85,7 +86,9 @@ pub(super) async fn run(
     report: impl FnMut(AdoptionProgress) + Send,
 ) -> Result<u64, Fault> {
     plan.require_accepted()?;
-    if migration::tables(&client).await?.require_own().is_ok() {
+    let tables = migration::tables(&client).await?;
+    plan.planned().require_tables(tables)?;
+    if tables.require_own().is_ok() {
         migration::run(&mut client).await?;
         return Ok(0);
     }
@@ -109,10 +112,27 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         self.at(AdoptionStep::Tables);
         let snapshot = self.client.transaction().await?;
         let tables = migration::tables(&snapshot).await?;
-        let missing = missing(&columns(&snapshot).await?);
-        drop(snapshot);
-        if tables == Tables::NotAdopted {
-            self.locked(&begin(&missing)).await?;
+        let columns = columns(&snapshot).await?;
+        self.plan.planned().require_tables(tables)?;
+        let endpoints = self.plan.options.metadata_endpoints;
+        let later = metadata::keep(endpoints);
+        match tables {
+            Tables::NotAdopted => {
+                Planned::require_no_problem(&problems(&snapshot, &columns).await?)?;
+                drop(snapshot);
+                let begin = begin(&missing(&columns));
+                self.locked(&format!("{begin}; {later}")).await?;
+            }
+            Tables::HalfAdopted => {
+                // Changing a trigger needs the table's lock.
+                let are_kept = metadata::are_kept(&snapshot, endpoints).await?;
+                drop(snapshot);
+                if !are_kept {
+                    self.locked(&later).await?;
+                }
+            }
+            // Another adoption was finished while this one waited.
+            _ => return Ok(()),
         }
         self.indexes(FIRST_INDEXES).await?;
         self.at(AdoptionStep::Rows);
@@ -225,6 +245,18 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         let lock = "SELECT id::bigint FROM api_keys
              WHERE id = ANY ($1::bigint[]) AND key_id IS NULL FOR NO KEY UPDATE SKIP LOCKED";
         let ids = numbers(transaction.query(lock, &[&ids]).await?)?;
+        // The plan may have read these rows before they were changed or inserted. From here on
+        // no other transaction can change them.
+        let again = format!(
+            "{} WHERE id = ANY ($1::bigint[]) ORDER BY id",
+            as_adopted(&[], plan.options)
+        );
+        let mut found = plan.planned().rows();
+        for row in transaction.query(&again, &[&ids]).await? {
+            let (facts, record) = read(&row)?;
+            found.note(facts, record)?;
+        }
+        found.require_accepted_rows()?;
         let updated = transaction.query(&update(plan), &[&ids]).await?;
         let updated = updated
             .iter()
@@ -305,10 +337,11 @@ fn update(plan: &AdoptionPlan) -> String {
         sql.push_str(", expires_at = nullif(expires_at, 'infinity')");
     }
     if plan.options.metadata_endpoints == MetadataEndpoints::Enforce {
-        let rules = format!("nullif(metadata->'{METADATA_ENDPOINTS}', 'null')");
+        let rules = metadata::rules("metadata");
         sql.push_str(&format!(
             ", allowed_endpoints = {rules},
-             scope_type = CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"
+             scope_type = CASE WHEN ({rules}) IS NOT NULL THEN {} END",
+            metadata::SCOPE_TYPE
         ));
     }
     sql.push_str(" WHERE id = ANY ($1::bigint[]) RETURNING id::bigint, key_id");

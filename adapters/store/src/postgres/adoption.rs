@@ -1,5 +1,7 @@
 //! What adopting an application's table would do.
 
+pub(super) mod metadata;
+
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{Client, GenericClient};
@@ -9,9 +11,7 @@ use tokio_postgres::Row;
 use super::fault::Fault;
 use super::migration::{self, MIGRATIONS};
 use super::row::read_record;
-use crate::adoption::{
-    AdoptOptions, AdoptionPlan, METADATA_ENDPOINTS, MetadataEndpoints, RowFacts, TableProblem,
-};
+use crate::adoption::{AdoptOptions, AdoptionPlan, MetadataEndpoints, RowFacts, TableProblem};
 use crate::error::StoreError;
 use crate::tables::Tables;
 
@@ -106,10 +106,6 @@ const ROWS_AT_ONCE: i64 = 5_000;
 pub(super) const KEY_ID: &str = "CASE WHEN id BETWEEN 0 AND 999999999999999 \
      THEN '1' || lpad(id::text, 15, '0') \
      ELSE '1' || left(upper(md5(gen_random_uuid()::text)), 15) END";
-
-/// The template's name in the metadata, if it is a valid one.
-pub(super) const SCOPE_TYPE: &str =
-    "substring(metadata->>'scopeType' FROM '^[a-z][a-z0-9_-]{0,31}$')";
 
 pub(super) async fn plan(
     client: &Client,
@@ -236,7 +232,10 @@ pub(super) fn missing(columns: &Columns) -> Vec<&'static str> {
     names.filter(|name| !columns.contains_key(*name)).collect()
 }
 
-async fn problems(client: &Client, columns: &Columns) -> Result<Vec<TableProblem>, Fault> {
+pub(super) async fn problems(
+    client: &impl GenericClient,
+    columns: &Columns,
+) -> Result<Vec<TableProblem>, Fault> {
     let mut found = Vec::new();
     let kind = "SELECT relkind = 'r' FROM pg_class WHERE oid = 'api_keys'::regclass";
     if !client.query_one(kind, &[]).await?.try_get::<_, bool>(0)? {
@@ -296,7 +295,7 @@ fn is_known(name: &str) -> bool {
     known.any(|(own, ..)| *own == name)
 }
 
-async fn is_unique(client: &Client, column: &str) -> Result<bool, Fault> {
+async fn is_unique(client: &impl GenericClient, column: &str) -> Result<bool, Fault> {
     let sql = "SELECT EXISTS (SELECT 1 FROM pg_index i
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
         WHERE i.indrelid = 'api_keys'::regclass AND i.indisunique AND i.indisvalid
@@ -307,7 +306,7 @@ async fn is_unique(client: &Client, column: &str) -> Result<bool, Fault> {
 
 /// Selects the columns that `read_record` reads, as they are after the adoption, and what
 /// [`RowFacts`] has besides.
-fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
+pub(super) fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
     let has = |name: &str| !missing.contains(&name);
     let or_null = |name: &str, column: &str, kind: &str| match has(name) {
         true => column.to_owned(),
@@ -322,13 +321,16 @@ fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
         false => "FALSE",
     };
     let rules = match has("metadata") {
-        true => format!("nullif(metadata->'{METADATA_ENDPOINTS}', 'null')"),
+        true => metadata::rules("metadata"),
         false => "NULL::jsonb".to_owned(),
     };
     let (endpoints, scope) = match options.metadata_endpoints {
         MetadataEndpoints::Enforce if has("metadata") => (
             rules.as_str(),
-            format!("CASE WHEN {rules} IS NOT NULL THEN {SCOPE_TYPE} END"),
+            format!(
+                "CASE WHEN ({rules}) IS NOT NULL THEN {} END",
+                metadata::SCOPE_TYPE
+            ),
         ),
         _ => ("NULL", "NULL".to_owned()),
     };
@@ -347,11 +349,11 @@ fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
          CASE WHEN NOT coalesce(is_active, FALSE) THEN 'inactive' END AS revoke_reason, \
          '1000000000000000' AS lineage, NULL AS replaced_by, \
          NULL::timestamptz AS overlap_until, NULL AS ends_at_first_use, 1::bigint AS version, \
-         {rules} IS NOT NULL AS has_endpoints, {is_infinite} AS is_infinite FROM api_keys"
+         ({rules}) IS NOT NULL AS has_endpoints, {is_infinite} AS is_infinite FROM api_keys"
     )
 }
 
-fn read(row: &Row) -> Result<(RowFacts, Result<KeyRecord, StoreError>), Fault> {
+pub(super) fn read(row: &Row) -> Result<(RowFacts, Result<KeyRecord, StoreError>), Fault> {
     let facts = RowFacts {
         row: row.try_get("row")?,
         has_endpoints: row.try_get("has_endpoints")?,

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::adoption::{IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, Scope, columns};
+use super::adoption::{
+    IS_ACTIVE, IS_LONG, KEY_ID, NOW, OPTIONAL, as_adopted, columns, metadata, problems, read,
+};
 use super::connection::{self, Connections, Writing, pause};
 use super::migration::{self, MIGRATIONS};
-use crate::adoption::{
-    AdoptionPlan, AdoptionProgress, AdoptionStep, BATCH_ROWS, MetadataEndpoints,
-};
+use crate::adoption::{AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned};
 use crate::error::{StoreError, UnavailableKind};
 use crate::sqlite::fault::unavailable;
 use crate::tables::Tables;
 
 const BEGIN: &str = include_str!("adoption/begin.sql");
+
+/// The rows that are adopted in one transaction: no other program can write meanwhile.
+const BATCH_ROWS: u32 = 500;
 
 /// Tries of a step while another program keeps the file locked; each waits for five seconds.
 const TRIES_MAX: u32 = 12;
@@ -35,16 +38,18 @@ pub(super) async fn run(
         });
     };
     at(AdoptionStep::Tables, rows);
+    let planned = plan.planned();
     let tables = connections.read(migration::tables).await?;
+    planned.require_tables(tables)?;
     if tables.require_own().is_ok() {
         connections.write(Writing::Durable, migration::run).await?;
         return Ok(0);
     }
-    step(connections, &mut at, rows, begin).await?;
-    let endpoints = plan.options.metadata_endpoints;
+    let work = move |connection: &mut Connection| begin(connection, planned);
+    step(connections, &mut at, rows, work).await?;
     let mut after = Some(i64::MIN);
     while let Some(last) = after {
-        let work = move |connection: &mut Connection| batch(connection, last, endpoints);
+        let work = move |connection: &mut Connection| batch(connection, last, planned);
         let (adopted, next) = step(connections, &mut at, rows, work).await?;
         rows = rows.saturating_add(adopted);
         after = next;
@@ -81,13 +86,21 @@ async fn step<T: Send + 'static>(
 }
 
 /// Creates everything but the rows. From then on, triggers adopt what other code inserts.
-fn begin(connection: &mut Connection) -> Result<(), StoreError> {
+fn begin(connection: &mut Connection, planned: Planned) -> Result<(), StoreError> {
     connection::use_wal(connection)?;
     let transaction = immediate(connection)?;
-    if migration::tables(&transaction)? != Tables::NotAdopted {
+    let tables = migration::tables(&transaction)?;
+    planned.require_tables(tables)?;
+    let endpoints = planned.options.metadata_endpoints;
+    if tables == Tables::HalfAdopted {
+        metadata::keep(&transaction, endpoints)?;
+        return transaction.commit().map_err(unavailable);
+    }
+    if tables != Tables::NotAdopted {
         return Ok(());
     }
     let there = columns(&transaction)?;
+    Planned::require_no_problem(&problems(&transaction, &there)?)?;
     let mut sql = String::new();
     for (name, kind) in OPTIONAL.iter().filter(|(name, _)| !there.contains(*name)) {
         sql.push_str(&format!("ALTER TABLE api_keys ADD COLUMN {name} {kind};\n"));
@@ -99,15 +112,17 @@ fn begin(connection: &mut Connection) -> Result<(), StoreError> {
     // Without a version, no program takes the table for a store.
     sql.push_str("DELETE FROM keystile_migrations;");
     transaction.execute_batch(&sql).map_err(unavailable)?;
+    metadata::keep(&transaction, endpoints)?;
     transaction.commit().map_err(unavailable)
 }
 
 /// Adopts the next rows after this one. Returns their number, and the last of them unless there
-/// are no more.
+/// are no more. The rows are read again, since the plan may have read them before they were
+/// changed or inserted.
 fn batch(
     connection: &mut Connection,
     after: i64,
-    endpoints: MetadataEndpoints,
+    planned: Planned,
 ) -> Result<(u64, Option<i64>), StoreError> {
     let transaction = immediate(connection)?;
     let sql = "SELECT count(*), max(rowid) FROM (SELECT rowid FROM api_keys
@@ -120,10 +135,21 @@ fn batch(
     let Some(last) = last else {
         return Ok((0, None));
     };
-    if endpoints == MetadataEndpoints::Enforce {
-        copy_endpoints(&transaction, after, last)?;
-    }
     let in_batch = "key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
+    require_accepted(&transaction, planned, after, last)?;
+    if planned.options.metadata_endpoints == MetadataEndpoints::Enforce {
+        let (rules, name) = (
+            metadata::rules("metadata"),
+            metadata::scope_type("metadata"),
+        );
+        let sql = format!(
+            "UPDATE api_keys SET allowed_endpoints = {rules}, scope_type = {name}
+             WHERE {in_batch}"
+        );
+        transaction
+            .execute(&sql, params![after, last])
+            .map_err(unavailable)?;
+    }
     // As the UPDATE in 0001_tables.sql, which has the reasons.
     let statements = [
         format!(
@@ -160,25 +186,26 @@ fn batch(
     Ok((u64::try_from(count).unwrap_or(0), Some(last)))
 }
 
-fn copy_endpoints(transaction: &Transaction<'_>, after: i64, last: i64) -> Result<(), StoreError> {
-    let sql = "SELECT rowid, metadata FROM api_keys
-         WHERE key_id IS NULL AND rowid > ?1 AND rowid <= ?2";
-    let mut statement = transaction.prepare(sql).map_err(unavailable)?;
-    let mut found = Vec::new();
+/// An error if one of these rows has a finding that the plan does not accept. No other program
+/// can change them until the end of the transaction.
+fn require_accepted(
+    transaction: &Transaction<'_>,
+    planned: Planned,
+    after: i64,
+    last: i64,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "{} WHERE key_id IS NULL AND rowid > ?1 AND rowid <= ?2 ORDER BY rowid",
+        as_adopted(&[], planned.options)
+    );
+    let mut statement = transaction.prepare_cached(&sql).map_err(unavailable)?;
     let mut rows = statement.query(params![after, last]).map_err(unavailable)?;
+    let mut found = planned.rows();
     while let Some(row) = rows.next().map_err(unavailable)? {
-        let metadata = row.get_ref(1).map_err(unavailable)?;
-        if let Some(scope) = Scope::in_metadata(metadata) {
-            found.push((row.get::<_, i64>(0).map_err(unavailable)?, scope));
-        }
+        let (facts, record) = read(row)?;
+        found.note(facts, record)?;
     }
-    let sql = "UPDATE api_keys SET allowed_endpoints = ?2, scope_type = ?3 WHERE rowid = ?1";
-    for (row, scope) in found {
-        transaction
-            .execute(sql, params![row, scope.endpoints, scope.template])
-            .map_err(unavailable)?;
-    }
-    Ok(())
+    found.require_accepted_rows()
 }
 
 fn index(connection: &mut Connection) -> Result<(), StoreError> {

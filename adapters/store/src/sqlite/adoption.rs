@@ -1,18 +1,17 @@
 //! What adopting an application's table would do.
 
+pub(super) mod metadata;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keystile::{KeyRecord, UnixMillis};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
 use super::connection::{Connections, pause};
 use super::migration::{self, MIGRATIONS};
 use super::row::read_record;
-use crate::adoption::{
-    AdoptOptions, AdoptionPlan, METADATA_ENDPOINTS, MetadataEndpoints, RowFacts, TableProblem,
-};
+use crate::adoption::{AdoptOptions, AdoptionPlan, MetadataEndpoints, RowFacts, TableProblem};
 use crate::error::StoreError;
 use crate::sqlite::fault::unavailable;
 use crate::tables::Tables;
@@ -124,7 +123,7 @@ fn begin(
         Tables::NotAdopted | Tables::HalfAdopted => {
             let columns = columns(&connection)?;
             if tables == Tables::NotAdopted {
-                problems(&connection, &columns, &mut plan)?;
+                plan.problems = problems(&connection, &columns)?;
             }
             if plan.problems.is_empty() {
                 let names = OPTIONAL.iter().map(|(name, _)| *name);
@@ -135,7 +134,7 @@ fn begin(
                 };
                 let sql = format!(
                     "{} WHERE rowid > ?1 {filter} ORDER BY rowid LIMIT ?2",
-                    as_adopted(&missing)
+                    as_adopted(&missing, options)
                 );
                 plan.missing = missing;
                 return Ok((plan, Some(sql)));
@@ -158,7 +157,7 @@ fn rows(
         .map_err(unavailable)?;
     let mut last = None;
     while let Some(row) = found.next().map_err(unavailable)? {
-        let (facts, record) = read(row, plan.options)?;
+        let (facts, record) = read(row)?;
         last = Some(facts.row);
         plan.note(facts, record)?;
     }
@@ -213,11 +212,10 @@ fn names(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, StoreEr
     rows.collect::<Result<_, _>>().map_err(unavailable)
 }
 
-fn problems(
+pub(super) fn problems(
     connection: &Connection,
     columns: &BTreeSet<String>,
-    plan: &mut AdoptionPlan,
-) -> Result<(), StoreError> {
+) -> Result<Vec<TableProblem>, StoreError> {
     let sql = "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' \
                AND name = 'api_keys' COLLATE NOCASE";
     let (kind, without_rowid) = connection
@@ -274,21 +272,29 @@ fn problems(
         let expected = "no table or view of this name, since keystile creates one";
         found.push(TableProblem::of_table(name, "the application's", expected));
     }
-    plan.problems = found;
-    Ok(())
+    Ok(found)
 }
 
-/// Selects the columns that `read_record` reads, as they are after the adoption.
-fn as_adopted(missing: &[&str]) -> String {
+/// Selects the columns that `read_record` reads, as they are after the adoption, and what
+/// [`RowFacts`] has besides.
+pub(super) fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
     let or_null = |name: &'static str| match missing.contains(&name) {
         true => format!("NULL AS {name}"),
         false => name.to_owned(),
+    };
+    let rules = match missing.contains(&"metadata") {
+        true => "NULL".to_owned(),
+        false => metadata::rules("metadata"),
+    };
+    let endpoints = match options.metadata_endpoints {
+        MetadataEndpoints::Enforce => rules.as_str(),
+        _ => "NULL",
     };
     let [email, expires, metadata] = OPTIONAL.map(|(name, _)| or_null(name));
     format!(
         "SELECT rowid AS row, '1000000000000000' AS key_id, key_hash, NULL AS digest_pepper, \
          key_prefix, client_name, {email}, NULL AS owner, NULL AS environment, permissions, \
-         NULL AS allowed_endpoints, NULL AS allowed_networks, \
+         {endpoints} AS allowed_endpoints, NULL AS allowed_networks, \
          coalesce(rate_limit, 1000) AS rate_limit, 3600000 AS rate_window_ms, \
          NULL AS rate_burst, '1000000000000000' AS usage_lineage, NULL AS remaining_uses, \
          NULL AS scope_type, {metadata}, coalesce(created_at, {NOW}) AS created_at, \
@@ -297,56 +303,16 @@ fn as_adopted(missing: &[&str]) -> String {
          CASE {IS_ACTIVE} WHEN 0 THEN {NOW} END AS revoked_at, \
          CASE {IS_ACTIVE} WHEN 0 THEN 'inactive' END AS revoke_reason, \
          '1000000000000000' AS lineage, NULL AS replaced_by, NULL AS overlap_until, \
-         NULL AS ends_at_first_use, 1 AS version FROM api_keys"
+         NULL AS ends_at_first_use, 1 AS version, ({rules}) IS NOT NULL AS has_endpoints \
+         FROM api_keys"
     )
 }
 
-fn read(
-    row: &Row<'_>,
-    options: AdoptOptions,
-) -> Result<(RowFacts, Result<KeyRecord, StoreError>), StoreError> {
-    let mut record = read_record(row);
-    let number = row.get("row").map_err(unavailable)?;
-    let metadata = row.get_ref("metadata").map_err(unavailable)?;
-    let scope = Scope::in_metadata(metadata);
-    if let (Some(scope), MetadataEndpoints::Enforce) = (&scope, options.metadata_endpoints) {
-        record = record.and_then(|mut record| {
-            let rules = serde_json::from_str(&scope.endpoints);
-            record.allowed_endpoints = Some(rules.map_err(|_| {
-                let expected = "a JSON array of endpoint rules as allowedEndpoints";
-                StoreError::Corrupt(crate::CorruptRow::new(number, "metadata", expected))
-            })?);
-            Ok(record)
-        });
-    }
+pub(super) fn read(row: &Row<'_>) -> Result<(RowFacts, Result<KeyRecord, StoreError>), StoreError> {
     let facts = RowFacts {
-        row: number,
-        has_endpoints: scope.is_some(),
+        row: row.get("row").map_err(unavailable)?,
+        has_endpoints: row.get("has_endpoints").map_err(unavailable)?,
         is_infinite: false,
     };
-    Ok((facts, record))
-}
-
-/// What the metadata of the well-known example's scoped keys restricts.
-pub(super) struct Scope {
-    /// The endpoint rules, as JSON.
-    pub(super) endpoints: String,
-    /// The template's name, if it is a valid one.
-    pub(super) template: Option<String>,
-}
-
-impl Scope {
-    pub(super) fn in_metadata(cell: ValueRef<'_>) -> Option<Self> {
-        let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = cell else {
-            return None;
-        };
-        let metadata: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-        let endpoints = metadata.get(METADATA_ENDPOINTS)?;
-        let template = metadata.get("scopeType").and_then(|name| name.as_str());
-        let valid = |name: &&str| keystile::TemplateName::new(name).is_ok();
-        (!endpoints.is_null()).then(|| Self {
-            endpoints: endpoints.to_string(),
-            template: template.filter(valid).map(str::to_owned),
-        })
-    }
+    Ok((facts, read_record(row)))
 }

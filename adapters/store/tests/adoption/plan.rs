@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::app_database::{AppDatabase, TABLE, answer, at, cause, hash, key};
+use crate::metadata::enforce;
 
 /// The columns of the example's first table.
 pub(crate) fn first_table() -> String {
@@ -51,7 +52,10 @@ pub(crate) fn dump(connection: &Connection) -> String {
     text
 }
 
-async fn plan(store: &SqliteStore, change: impl FnOnce(&mut AdoptOptions)) -> AdoptionPlan {
+pub(crate) async fn plan(
+    store: &SqliteStore,
+    change: impl FnOnce(&mut AdoptOptions),
+) -> AdoptionPlan {
     let mut options = AdoptOptions::default();
     change(&mut options);
     store.plan_adoption(options, at(0)).await.unwrap()
@@ -288,7 +292,7 @@ async fn endpoints_in_metadata_are_enforced_or_ignored_but_never_lost_silently()
         let database = AppDatabase::new();
         database.row(1, "metadata", scoped);
         database.row(2, "metadata", r#"'{"allowedEndpoints":null}'"#);
-        database.row(3, "metadata", "'not json'");
+        database.row(3, "metadata", "'[1]'");
         let store = database.open();
         let refused = plan(&store, |_| ()).await;
         assert_eq!(refused.refusals(), [AdoptionRefusal::MetadataEndpoints]);
@@ -321,8 +325,6 @@ async fn endpoints_in_metadata_that_are_no_rules_are_refused() {
     let database = AppDatabase::new();
     database.row(1, "metadata", r#"'{"allowedEndpoints":["api/metrics"]}'"#);
     database.row(2, "metadata", r#"'{"allowedEndpoints":"/api"}'"#);
-    let enforce =
-        |options: &mut AdoptOptions| options.metadata_endpoints = MetadataEndpoints::Enforce;
     let store = database.open();
     let refused = plan(&store, enforce).await;
     assert_eq!(refused.refusals(), [AdoptionRefusal::Unreadable]);

@@ -36,17 +36,19 @@ async fn plan(store: &SqliteStore) -> AdoptionPlan {
     store.plan_adoption(options, at(0)).await.unwrap()
 }
 
-/// Columns, indexes, triggers and views, without what only the application has.
+/// Columns, indexes, triggers and views, without what only the application has, and the triggers
+/// that copy its endpoint rules.
 fn schema(connection: &Connection) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for sql in [
         "SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema
-         WHERE name NOT LIKE 'sqlite_%' AND name NOT IN ('idx_api_keys_hash', 'idx_api_keys_inactive')",
+         WHERE name NOT LIKE 'sqlite_%' AND name NOT LIKE 'api_keys_endpoints_%' AND name NOT IN ('idx_api_keys_hash', 'idx_api_keys_inactive')",
         "SELECT s.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' '
              || iif(c.name = 'created_at', '', coalesce(c.dflt_value, '-'))
          FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type = 'table'
              AND s.name NOT LIKE 'sqlite_%'",
-        "SELECT name || ' ' || sql FROM sqlite_schema WHERE type IN ('trigger', 'view')",
+        "SELECT name || ' ' || sql FROM sqlite_schema WHERE type IN ('trigger', 'view')
+             AND name NOT LIKE 'api_keys_endpoints_%'",
     ] {
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get::<_, String>(0));
@@ -102,7 +104,7 @@ async fn an_interrupted_adoption_is_continued() {
         assert_eq!(database.sql(sql).unwrap(), 2);
     }
     let second = plan(&store).await;
-    assert!(second.rows <= 4_999, "what is left: {}", second.rows);
+    assert!(second.rows <= 6_499, "what is left: {}", second.rows);
     let rows = store.adopt(&second, |_| ()).await.unwrap();
     assert_eq!(rows, second.rows);
     assert_eq!(store.tables().await.unwrap(), Tables::Current);

@@ -13,6 +13,7 @@
 
 mod adopt;
 mod adopt_large;
+mod adopt_since;
 mod adoption;
 #[path = "../sqlite/alternating.rs"]
 mod alternating;
