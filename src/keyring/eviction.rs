@@ -41,7 +41,7 @@ impl<T> Keyring<T> {
             self.aliases.pin().remove(&entry.tag().to_bits());
             self.slots.leave(entry.slot, &id);
             // Before its debt is taken over, which closes its meter.
-            let used = Use::of(id, entry, 0);
+            let used = self.use_with_rate(id, entry, 0);
             self.keep_debt(id, entry, now);
             self.keep_uses(used, entry);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,7 @@ impl<T> Keyring<T> {
             next.note_use(now);
             self.slots.mark(next.slot);
         } else {
-            let mut used = Use::of(id, late, 1);
+            let mut used = self.use_with_rate(id, late, 1);
             if used.rate.is_none() && late.limit().is_some() {
                 // Its meter was closed when it was evicted.
                 used.rate = self.lineages.debt(&id);

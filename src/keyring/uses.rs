@@ -76,7 +76,20 @@ impl<T> Keyring<T> {
     /// The uses of a cached key since they were last taken.
     fn use_of(&self, id: KeyId, entry: &Entry<T>) -> Option<Use> {
         let count = entry.count.take(&self.stripes);
-        (count > 0).then(|| Use::of(id, entry, count))
+        (count > 0).then(|| self.use_with_rate(id, entry, count))
+    }
+
+    /// A use with the state of its limit, also if the key's own meter was taken over by its
+    /// lineage's: no other key of that may be used before the state has to be recorded.
+    pub(super) fn use_with_rate(&self, id: KeyId, entry: &Entry<T>, count: u64) -> Use {
+        let mut used = Use::of(id, entry, count);
+        if used.rate.is_none()
+            && entry.limit().is_some()
+            && let Some(debt) = self.lineages.spent(&used.lineage)
+        {
+            (used.rate, used.reach) = (Some(debt.state), debt.limit.reach());
+        }
+        used
     }
 }
 

@@ -2,7 +2,7 @@
 
 use keystile::{
     Cause, Decision, Denial, KeyId, KeyRecord, Lookup, Millis, PepperRing, PresentedKey, Request,
-    UnixMillis, Verifier, end_overlap, expire, rehash, verify,
+    Status, UnixMillis, Verifier, end_overlap, expire, rehash, verify,
 };
 
 use crate::batch::{Batch, Upkeep};
@@ -183,7 +183,7 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
         found => found?,
     };
     let used = match found {
-        Some(old) => {
+        Some(old) if !matches!(old.status, Status::Revoked { .. }) => {
             let Some([ended, used]) = end_overlap(&old, record, now) else {
                 return Ok(());
             };
@@ -192,8 +192,8 @@ pub(crate) async fn end_predecessor<S: Store + ?Sized>(
             used
         }
         // There is no more to end than that, and later uses need not try again. The row may
-        // have been deleted.
-        None => {
+        // have been deleted, and a revoked one is not written.
+        _ => {
             let mut used = record.clone();
             used.ends_at_first_use = None;
             used.version = used.version.saturating_add(1);

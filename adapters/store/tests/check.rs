@@ -200,6 +200,37 @@ async fn no_decision_without_the_store() {
     );
 }
 
+/// There is no overlap to end, and the next use need not try.
+#[tokio::test]
+async fn the_first_use_after_the_predecessor_was_revoked_is_the_last_that_writes() {
+    let store = Watched::new();
+    let old = kept(&store, &request()).await;
+    let policy = RotationPolicy::default().with_end_on_first_use(true);
+    let none = PepperRing::none();
+    let new = rotate(
+        &store,
+        &old.record.id,
+        &policy,
+        None,
+        &none,
+        &mut SysRng,
+        at(1),
+    )
+    .await
+    .unwrap();
+    revoke(&store, &old.record.id, "leaked", at(2))
+        .await
+        .unwrap();
+    for (now, commits) in [(3, 1), (4, 0)] {
+        store.calls();
+        let checked = answer(&store, new.key.expose(), at(now)).await.unwrap();
+        assert!(checked.decision.is_allow());
+        assert_eq!(store.calls().commit, commits, "at {now}");
+    }
+    let found = record(&store, &new.successor.id).await.unwrap();
+    assert_eq!(found.ends_at_first_use, None);
+}
+
 #[tokio::test]
 async fn a_decision_stays_if_later_writes_fail() {
     let store = Watched::new();

@@ -171,6 +171,35 @@ async fn a_fetch_makes_no_state_later() {
     assert_eq!(code(&answer), Some(DenialCode::RateLimited));
 }
 
+/// The lineage's meter takes over from that of the key, and what the key has spent is recorded
+/// though its successor was not used yet.
+#[tokio::test]
+async fn what_a_key_spent_before_it_was_rotated_elsewhere_is_recorded() {
+    let store = Scripted::new();
+    let key = issued_as(&*store, ten_an_hour()).await;
+    let process = over(&store).clock(clock).build().unwrap();
+    assert_eq!(passed(&process, &key, 6).await, 6);
+    let rotated = keystile_store::rotate(
+        &*store,
+        &key.record.id,
+        &keystile::RotationPolicy::default(),
+        None,
+        &keystile::PepperRing::none(),
+        &mut keystile::SysRng,
+        at(1_000),
+    )
+    .await
+    .unwrap();
+    let successor = rotated.key.expose().as_bytes();
+    let requirement = keystile::Requirement::parse("write").unwrap();
+    let request = Request::new().requires(&requirement);
+    let answer = process.check(successor, &request, at(1_000)).await;
+    assert_eq!(code(&answer), Some(DenialCode::PermissionMissing));
+    process.stop().await.unwrap();
+    let process = over(&store).clock(clock).build().unwrap();
+    assert_eq!(passed(&process, &key, 10).await, 4);
+}
+
 /// A process that ends without a stop, as by SIGKILL, gives away what it spent since the last
 /// second began, and no more.
 #[tokio::test(start_paused = true)]
