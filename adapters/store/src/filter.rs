@@ -143,7 +143,7 @@ impl Filter {
     /// Whether the list contains this record. Texts are compared byte by byte.
     #[must_use]
     pub fn shows(&self, record: &KeyRecord) -> bool {
-        let shows = |wanted: Option<UnixMillis>, compare: fn(UnixMillis, UnixMillis) -> bool| {
+        let issued = |wanted: Option<UnixMillis>, compare: fn(UnixMillis, UnixMillis) -> bool| {
             wanted.is_none_or(|instant| compare(record.created_at, instant))
         };
         is(&self.owner, &record.owner)
@@ -168,8 +168,8 @@ impl Filter {
             && self.unused_since.is_none_or(|since| {
                 record.created_at < since && record.last_used_at.is_none_or(|used| used < since)
             })
-            && shows(self.issued_from, |issued, from| issued >= from)
-            && shows(self.issued_before, |issued, before| issued < before)
+            && issued(self.issued_from, |at, from| at >= from)
+            && issued(self.issued_before, |at, before| at < before)
     }
 
     /// Whether a column of a row decides less than all of it, so that rows have to be read.
