@@ -41,6 +41,8 @@ func ExampleStore() {
 	}
 	some := keystile.Filter{ClientName: keystile.Ptr("ACME LTD")} // case matters
 	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2})).Records))
+	some = keystile.Filter{Status: keystile.KeyStatus("active"), EndsBefore: time.Now().AddDate(0, 0, 30)}
+	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2})).Records))
 	page.After = keystile.Must(keystile.ParseCursor("1QJ4bo0RE6F7ptpH"))
 	_, err := store.List(ctx, keystile.Filter{}, page)
 	fmt.Println(errors.Is(err, keystile.ErrNotFound))
@@ -51,6 +53,7 @@ func ExampleStore() {
 	// Acme Ltd
 	// Globex
 	// Initech
+	// 0
 	// 0
 	// true
 }

@@ -5,12 +5,6 @@ import (
 	"strings"
 )
 
-// Filter selects the records of a list. A nil field selects all.
-type Filter struct {
-	Owner      *string
-	ClientName *string
-}
-
 // Page is a part of a list.
 type Page struct {
 	// After is where the page before it ended: the Next of its [Listed]; zero for the start.
@@ -27,8 +21,8 @@ type Listed struct {
 	// Damaged are the rows that cannot be read, in the same order. They count towards the
 	// limit of the page.
 	Damaged []*CorruptRow
-	// Next is where the next page starts; zero if this is the last one. The next page can be
-	// empty.
+	// Next is where the next page starts; zero if this is the last one. A page with a
+	// next one can be shorter than its limit, and the next page can be empty.
 	Next Cursor
 }
 

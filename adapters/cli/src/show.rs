@@ -3,13 +3,13 @@
 use clap::Args;
 use keystile::{DigestKind, KeyId, KeyRecord, Status, UnixMillis, Usage};
 use keystile_serve::KeyView;
-use keystile_store::{Store, record};
+use keystile_store::{KeyStatus, Store, record};
 
 use crate::config::Config;
 use crate::duration::spell_rate;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::view::{joined, status_text};
+use crate::view::joined;
 use crate::{rfc3339, values};
 
 /// Show what the store keeps about a key, except its digest; of that, which pepper it was
@@ -59,7 +59,7 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
         "environment",
         record.environment.map(|name| name.to_string()),
     );
-    optional("status", Some(status_text(record, now).to_owned()));
+    optional("status", Some(KeyStatus::of(record, now).to_string()));
     if let Status::Revoked { at, reason } = &record.status {
         optional(
             "revoked",

@@ -4,13 +4,15 @@
 //! was pasted into the wrong place.
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use keystile::{
-    EndpointRules, Environment, KeyId, Networks, PermissionSet, Prefix, Requirement, TemplateName,
-    is_method,
+    EndpointRules, Environment, KeyFormat, KeyId, Lookup, Networks, PepperRing, PermissionSet,
+    Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
-use keystile_serve::contains_key;
+use keystile_serve::{contains_key, parse_rfc3339};
+use keystile_store::KeyStatus;
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
@@ -18,6 +20,7 @@ use crate::duration::whole;
 type Checked<T> = Result<T, &'static str>;
 
 const TEXT_BYTES_MAX: usize = 255;
+const ID_BYTES: usize = 16;
 const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control characters";
 
 /// A client's name.
@@ -108,9 +111,42 @@ pub(crate) fn requirement(text: &str) -> Checked<Requirement> {
     without_key(text).and_then(|text| said(Requirement::parse(&text)))
 }
 
-/// The public id of a key.
-pub(crate) fn id(text: &str) -> Checked<KeyId> {
-    said(text.parse())
+/// The public id of a key. If it is a whole key, the message has the id that is in it.
+pub(crate) fn id(text: &str) -> Result<KeyId, Cow<'static, str>> {
+    text.parse().map_err(|error: keystile::Error| {
+        let key = KeyFormat::any_structured().parse(text.as_bytes());
+        match key.map(|key| key.lookup(&PepperRing::none())) {
+            Some(Lookup::Id(id)) => {
+                format!("this is a whole key, and an id was expected; its id is {id}").into()
+            }
+            _ if contains_key(text) => {
+                "this is a whole key, and an id was expected; verify prints its id".into()
+            }
+            _ => error.message().into(),
+        }
+    })
+}
+
+/// The first characters of a key's id.
+pub(crate) fn id_prefix(text: &str) -> Checked<String> {
+    let is_part = (1..=ID_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_part
+        .then(|| text.to_owned())
+        .ok_or("must be the first 1 to 16 characters of an id, of A-Z a-z 0-9")
+}
+
+/// A word that lists show as the status of a key.
+pub(crate) fn status(text: &str) -> Checked<KeyStatus> {
+    KeyStatus::from_name(text)
+        .ok_or("must be active, retiring, replaced, expired, suspended or revoked")
+}
+
+/// A date, which is its start in UTC, or an instant.
+pub(crate) fn instant(text: &str) -> Checked<UnixMillis> {
+    parse_rfc3339(text).ok_or(
+        "must be a date or an instant as RFC 3339, such as 2026-09-21 or 2026-09-21T14:13:20Z",
+    )
 }
 
 /// An HTTP method, as in endpoint rules.
@@ -165,7 +201,7 @@ pub(crate) fn without_key(text: &str) -> Checked<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keystile::{IssueRequest, KeyFormat, PepperRing, SysRng, UnixMillis, issue};
+    use keystile::{IssueRequest, SysRng, issue};
 
     #[test]
     fn keys_are_not_taken_into_notes() {

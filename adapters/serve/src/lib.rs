@@ -58,7 +58,7 @@ mod view;
 pub use damage_view::{DamageView, DamagedKeyView};
 pub use decision_view::DecisionView;
 pub use first_key::{ProposedAdminKey, first_admin_key};
-pub use rfc3339::rfc3339;
+pub use rfc3339::{parse_rfc3339, rfc3339};
 pub use server::Service;
 pub use settings::{Limits, Settings};
 pub use stop::shutdown_signal;

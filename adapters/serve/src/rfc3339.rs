@@ -1,4 +1,4 @@
-//! Instants formatted as RFC 3339.
+//! Instants as RFC 3339.
 
 use jiff::Timestamp;
 use keystile::UnixMillis;
@@ -23,6 +23,31 @@ pub fn rfc3339(instant: UnixMillis) -> String {
     )
 }
 
+/// An instant from its text in RFC 3339, or the start of a day in UTC from its date. `None` if
+/// the text is neither, or is before 1973 or after 9999. Fractions of a millisecond are
+/// ignored.
+///
+/// ```
+/// use keystile_serve::{parse_rfc3339, rfc3339};
+/// let instant = parse_rfc3339("2026-09-21T16:13:20+02:00").map(rfc3339);
+/// assert_eq!(instant.as_deref(), Some("2026-09-21T14:13:20.000Z"));
+/// let day = parse_rfc3339("2026-09-21").map(rfc3339);
+/// assert_eq!(day.as_deref(), Some("2026-09-21T00:00:00.000Z"));
+/// assert_eq!(parse_rfc3339("2026-02-30"), None);
+/// assert_eq!(parse_rfc3339("2026-09-21T16:13:20"), None, "of no time zone");
+/// ```
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
+    const DATE_BYTES: usize = "2026-09-21".len();
+    let time: Timestamp = if text.len() == DATE_BYTES {
+        format!("{text}T00:00:00Z").parse().ok()?
+    } else {
+        text.parse().ok()?
+    };
+    let millis = u64::try_from(time.as_millisecond()).ok()?;
+    UnixMillis::new(millis).ok()
+}
+
 /// The calendar ends on 30 December 9999 at 22:00, so that each of its instants exists in every
 /// time zone.
 fn on_the_last_days(millis: u64) -> String {
@@ -42,6 +67,30 @@ fn on_the_last_days(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_texts_are_no_instants() {
+        for text in [
+            "",
+            "never",
+            "1790000000",
+            "2026-9-21",
+            "20260921",
+            "2026-09-21T",
+            "2026-13-01",
+            "1972-01-01",
+            "9999-12-31T23:59:60Z",
+            "+002026-09",
+            "2026-09-21 ",
+            "0000000000",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+        for text in ["2026-09-21T14:13:20.987Z", "2026-09-21T14:13:20.9879Z"] {
+            let instant = parse_rfc3339(text).unwrap();
+            assert_eq!(instant.get(), 1_790_000_000_987, "{text}");
+        }
+    }
 
     /// Of the first and the last instant of the two days, and of those around the calendar's end.
     #[test]

@@ -1,6 +1,7 @@
 //! Records and events in JSON, as the service and the command line print them.
 
 use keystile::{DigestKind, Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
+use keystile_store::KeyStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -35,7 +36,8 @@ pub struct KeyView {
     /// The account or tenant that it belongs to.
     owner: Option<String>,
     environment: Option<String>,
-    /// `active`, `suspended` or `revoked`.
+    /// `active`, `retiring` (replaced, but still in its overlap), `replaced`, `expired`,
+    /// `suspended` or `revoked`.
     status: &'static str,
     /// Whether it would be allowed now.
     live: bool,
@@ -146,7 +148,7 @@ impl KeyView {
             client_email: text(&record.client_email),
             owner: text(&record.owner),
             environment: record.environment.map(|name| name.to_string()),
-            status: record.status.as_str(),
+            status: KeyStatus::of(record, now).as_str(),
             live: record.is_live(now),
             permissions: record.permissions.iter().map(str::to_owned).collect(),
             allowed_endpoints: record.allowed_endpoints.as_ref().map(texts),

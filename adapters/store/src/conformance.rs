@@ -23,6 +23,7 @@
 mod audit;
 mod changes;
 mod concurrent;
+mod filters;
 mod fixture;
 mod identity;
 mod lifecycle;
@@ -90,6 +91,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             filters_compare_whole_texts
             a_lineage_is_complete_and_in_order
             the_peppers_in_use_are_known;
+        filters: each_filter_selects
+            filters_apply_together
+            a_match_after_many_rows_is_found;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -81,6 +81,7 @@ mod columns;
 pub mod conformance;
 mod damaged;
 mod error;
+mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
 mod held;
@@ -118,7 +119,8 @@ pub use authenticator::{
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
-pub use list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
+pub use filter::{Filter, KeyStatus};
+pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};

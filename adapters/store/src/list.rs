@@ -1,4 +1,4 @@
-//! A list of records: which ones, and which part of them.
+//! A part of a list, and what it contains.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,69 +9,6 @@ use crate::error::CorruptRow;
 
 /// The limit on the records or events in one page.
 pub const PAGE_MAX: usize = 1_000;
-
-/// Which records a list contains. A field that is `None` does not restrict it; the default
-/// lists all.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use keystile::{issue, IssueRequest, KeyFormat, PepperRing, SysRng, UnixMillis};
-/// use keystile_store::{Filter, MemoryStore, Page, Store, save_issued};
-///
-/// let store = MemoryStore::new();
-/// let format = KeyFormat::structured("acme")?;
-/// let now = UnixMillis::new(1_790_000_000_000)?;
-/// let request = IssueRequest::new("Acme Ltd")?.owner("account-7")?;
-/// let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-/// save_issued(&store, &issued).await?;
-///
-/// let page = Page::first(100);
-/// assert_eq!(store.list(&Filter::of_owner("account-7"), page).await?.records.len(), 1);
-/// assert_eq!(store.list(&Filter::of_client("Acme Ltd"), page).await?.records.len(), 1);
-/// assert!(store.list(&Filter::of_owner("account"), page).await?.records.is_empty());
-/// # Ok::<(), keystile_store::StoreError>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Filter {
-    /// Only records of this owner.
-    pub owner: Option<Box<str>>,
-    /// Only records of this client.
-    pub client_name: Option<Box<str>>,
-}
-
-impl Filter {
-    /// The records of this owner.
-    #[must_use]
-    pub fn of_owner(owner: &str) -> Self {
-        Self {
-            owner: Some(owner.into()),
-            client_name: None,
-        }
-    }
-
-    /// The records of this client.
-    #[must_use]
-    pub fn of_client(client_name: &str) -> Self {
-        Self {
-            owner: None,
-            client_name: Some(client_name.into()),
-        }
-    }
-
-    /// Whether the list contains this record. Names are compared in full, byte by byte.
-    #[must_use]
-    pub fn shows(&self, record: &KeyRecord) -> bool {
-        self.owner
-            .as_ref()
-            .is_none_or(|owner| record.owner.as_ref() == Some(owner))
-            && self
-                .client_name
-                .as_ref()
-                .is_none_or(|name| record.client_name == *name)
-    }
-}
 
 /// A part of a list.
 ///
@@ -242,7 +179,8 @@ pub struct Listed {
     pub records: Vec<KeyRecord>,
     /// The rows that cannot be read, in the same order. They count towards the limit of a page.
     pub damaged: Vec<CorruptRow>,
-    /// Where the next page starts; `None` if this is the last one. The next page can be empty.
+    /// Where the next page starts; `None` if this is the last one. A page with a next one can
+    /// be shorter than its limit, and the next page can be empty.
     pub next: Option<Cursor>,
 }
 
@@ -255,6 +193,12 @@ impl Listed {
             damaged: Vec::new(),
             next,
         }
+    }
+
+    /// How many rows the page has, damaged ones included.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.records.len().saturating_add(self.damaged.len())
     }
 }
 

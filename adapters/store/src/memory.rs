@@ -7,7 +7,8 @@ use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::filter::Filter;
+use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 

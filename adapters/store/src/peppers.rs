@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use keystile::{DigestKind, KeyRecord, PepperRing, Status, UnixMillis};
 
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::filter::Filter;
+use crate::list::{PAGE_MAX, Page};
 use crate::store::Store;
 
 /// A pepper that keys of a store need, and that a ring does not hold.

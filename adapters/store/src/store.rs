@@ -7,7 +7,8 @@ use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::filter::Filter;
+use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
 

@@ -52,6 +52,12 @@ faults! {
     a_store_that_spends_for_the_revoked_fails: SpendsForStaleDecisions, "the key does not have that version";
     a_store_that_notes_any_use_fails: NotesAnyUse, "the latest use";
     a_store_that_searches_patterns_fails: SearchesPatterns, "a filter matches only the record";
+    a_store_that_ignores_a_status_fails: IgnoresStatus, "status active";
+    a_store_that_ignores_labels_fails: IgnoresLabels, "of an environment";
+    a_store_that_ignores_a_prefix_fails: IgnoresIdPrefixes, "with a prefix of its id";
+    a_store_that_ignores_ends_fails: IgnoresEnds, "ends before an instant";
+    a_store_that_ignores_last_uses_fails: IgnoresLastUses, "not used since";
+    a_store_that_ignores_issue_times_fails: IgnoresIssueTimes, "issued from an instant on";
     a_store_that_repeats_a_record_fails: RepeatsRecords, "each record once";
     a_store_without_bound_fails: HasNoBound, "in a page with a limit of";
     a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` is returned";

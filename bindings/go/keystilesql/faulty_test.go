@@ -25,7 +25,8 @@ var faults = []string{"stale writes seem to be done", "duplicates seem to be don
 	"usage is forgotten", "an empty list is no restriction", "the case of owners does not matter", "a page has no bound",
 	"events come backwards", "the first record of a lineage is lost", "a use is not noted", "counts are dropped",
 	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped",
-	"states are dropped", "states are lowered", "a wrong state is kept", "the clock of the store is ignored"}
+	"states are dropped", "states are lowered", "a wrong state is kept", "the clock of the store is ignored", "a status is ignored",
+	"a prefix is ignored", "an end is ignored", "a last use is ignored"}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := f.Store.Find(ctx, lookup)
@@ -126,6 +127,14 @@ func (f faulty) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.L
 
 func (f faulty) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
 	switch f.fault {
+	case "a status is ignored":
+		filter.Status = ""
+	case "a prefix is ignored":
+		filter.IDPrefix = ""
+	case "an end is ignored":
+		filter.EndsBefore = time.Time{}
+	case "a last use is ignored":
+		filter.UnusedSince = time.Time{}
 	case "the case of owners does not matter":
 		if filter.Owner != nil {
 			filter.Owner = keystile.Ptr(strings.ToLower(*filter.Owner))

@@ -115,6 +115,18 @@ fn a_key_in_the_wrong_place_is_refused_without_an_echo() {
         row(&["list", "--limit", &key]);
         row(&["list", "--owner", &key]);
         row(&["list", "--client", &key]);
+        for option in [
+            "--status",
+            "--env",
+            "--template",
+            "--id-prefix",
+            "--expires-within",
+            "--unused-for",
+            "--issued-since",
+            "--issued-until",
+        ] {
+            row(&["list", option, &key]);
+        }
         row(&["inspect", "--prefix", &key]);
         assert!(rows.len() > 250);
         for row in rows {

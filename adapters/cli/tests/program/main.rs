@@ -18,6 +18,7 @@ mod files;
 mod json;
 mod keystile;
 mod life;
+mod lists;
 mod migrate;
 mod pages;
 mod parallel;

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile_store::{Cursor, Filter, Page};
+use keystile::{Environment, TemplateName, UnixMillis};
+use keystile_store::{Cursor, Filter, KeyStatus, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,11 +12,14 @@ use crate::caller::Caller;
 use crate::damage_view::DamageView;
 use crate::extract::{Form, Id, StrictQuery};
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::rfc3339::parse_rfc3339;
 use crate::view::KeyView;
 
 /// How many keys a page has by default, and at most.
 pub(crate) const PAGE: usize = 100;
 pub(crate) const PAGE_MAX: usize = 500;
+
+const ID_BYTES: usize = 16;
 
 /// Selects keys.
 #[derive(Deserialize, IntoParams)]
@@ -31,14 +35,86 @@ pub(crate) struct ListQuery {
     owner: Option<String>,
     /// Only keys of this client.
     client_name: Option<String>,
+    /// Only keys with this status now.
+    #[param(pattern = "^(active|retiring|replaced|expired|suspended|revoked)$")]
+    status: Option<String>,
+    /// Only keys of this environment.
+    environment: Option<String>,
+    /// Only keys that were issued from a template with this name.
+    template: Option<String>,
+    /// Only keys whose id begins with this text.
+    id_prefix: Option<String>,
+    /// Only keys that have not ended, and end before this instant.
+    ends_before: Option<String>,
+    /// Only keys that were issued before this instant, and were not used at it or later.
+    unused_since: Option<String>,
+    /// Only keys that were issued at this instant or later.
+    issued_from: Option<String>,
+    /// Only keys that were issued before this instant.
+    issued_before: Option<String>,
 }
 
 impl Form for ListQuery {
-    const EXPECTED: &str =
-        "The query must have only after, limit, owner and client_name, each at most once.";
+    const EXPECTED: &str = "The query must have only after, limit, owner, client_name, status, environment, template, \
+         id_prefix, ends_before, unused_since, issued_from and issued_before, each at most once.";
 }
 
-/// A page of keys, in the order in which they were issued.
+impl ListQuery {
+    fn filter(self, now: UnixMillis) -> Result<Filter, Problem> {
+        let mut filter = Filter::default();
+        filter.owner = self.owner.map(Box::from);
+        filter.client_name = self.client_name.map(Box::from);
+        if let Some(name) = &self.status {
+            let status = KeyStatus::from_name(name).ok_or_else(|| {
+                Problem::invalid(
+                    "status must be active, retiring, replaced, expired, suspended or revoked.",
+                )
+            })?;
+            filter = filter.status(status, now);
+        }
+        filter.environment = self
+            .environment
+            .as_deref()
+            .map(Environment::new)
+            .transpose()?;
+        filter.template = self
+            .template
+            .as_deref()
+            .map(TemplateName::new)
+            .transpose()?;
+        if let Some(prefix) = &self.id_prefix {
+            if !is_id_prefix(prefix) {
+                let expected = "id_prefix must be 1 to 16 of A-Z a-z 0-9.";
+                return Err(Problem::invalid(expected));
+            }
+            filter = filter.id_prefix(prefix);
+        }
+        let before = instant("ends_before", self.ends_before)?;
+        filter.ending = before.map(|before| (now, before));
+        filter.unused_since = instant("unused_since", self.unused_since)?;
+        filter.issued_from = instant("issued_from", self.issued_from)?;
+        filter.issued_before = instant("issued_before", self.issued_before)?;
+        Ok(filter)
+    }
+}
+
+fn is_id_prefix(text: &str) -> bool {
+    (1..=ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn instant(name: &str, text: Option<String>) -> Result<Option<UnixMillis>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let instant = parse_rfc3339(&text).ok_or_else(|| {
+        Problem::invalid(format!(
+            "{name} must be a date or an instant as RFC 3339, such as 2026-09-21 or \
+             2026-09-21T14:13:20Z."
+        ))
+    })?;
+    Ok(Some(instant))
+}
+
+/// A page of keys, in the order in which they were issued. With a filter by status or time it
+/// can have fewer keys than `limit`, or none, and a next page.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     keys: Vec<KeyView>,
@@ -60,14 +136,12 @@ pub(crate) async fn list(
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<KeyPage>, Problem> {
     let limit = size(query.limit)?;
-    let mut filter = Filter::default();
-    filter.owner = query.owner.map(Box::from);
-    filter.client_name = query.client_name.map(Box::from);
-    caller.restrict(&mut filter)?;
     let mut page = Page::first(limit);
     if let Some(after) = &query.after {
         page = page.after(cursor(after)?);
     }
+    let mut filter = query.filter(caller.now)?;
+    caller.restrict(&mut filter)?;
     let listed = app.backend().list(&filter, page).await?;
     Ok(Json(KeyPage {
         next: listed.next.map(|next| next.to_string()),

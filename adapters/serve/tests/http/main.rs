@@ -21,6 +21,7 @@ mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
 mod keys;
 mod limits;
+mod lists;
 mod nginx;
 mod service;
 mod shapes;

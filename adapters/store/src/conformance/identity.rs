@@ -6,7 +6,8 @@ use keystile::{Digest, DigestKind, Event, EventKind, Pepper, PepperRing, Status,
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::list::{Filter, Page};
+use crate::filter::Filter;
+use crate::list::Page;
 use crate::store::{SpendRequest, Store};
 
 /// L1: ids and digests that differ in case are different.
@@ -52,7 +53,7 @@ pub(super) async fn ids_differ_in_case<S: Store>(store: Arc<S>) {
     );
     let owned = Filter {
         owner: upper.owner.clone(),
-        client_name: None,
+        ..Filter::default()
     };
     assert!(
         store

@@ -7,7 +7,8 @@ use keystile::{Digest, DigestKind, KeyId, KeyRecord};
 use super::fixture::*;
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::list::{Filter, PAGE_MAX, Page};
+use crate::filter::Filter;
+use crate::list::{PAGE_MAX, Page};
 use crate::store::Store;
 
 /// Records whose ids and times decrease in the order of insertion.
@@ -21,7 +22,7 @@ fn backwards(count: u64) -> Vec<KeyRecord> {
         .collect()
 }
 
-async fn all_pages(store: &impl Store, filter: &Filter, size: usize) -> Vec<KeyId> {
+pub(super) async fn all_pages(store: &impl Store, filter: &Filter, size: usize) -> Vec<KeyId> {
     let (mut page, mut ids) = (Page::first(size), Vec::new());
     loop {
         let listed = store
@@ -166,6 +167,7 @@ pub(super) async fn filters_compare_whole_texts<S: Store>(store: Arc<S>) {
     let filter = |owner: Option<&str>, client_name: Option<&str>| Filter {
         owner: owner.map(Into::into),
         client_name: client_name.map(Into::into),
+        ..Filter::default()
     };
     for (owner, number) in owners.into_iter().zip(1..).skip(1) {
         let listed = all_pages(&*store, &filter(owner, None), 1).await;

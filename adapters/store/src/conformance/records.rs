@@ -9,7 +9,8 @@ use keystile::{
 
 use super::fixture::*;
 use crate::error::StoreError;
-use crate::list::{Filter, Page};
+use crate::filter::Filter;
+use crate::list::Page;
 use crate::store::{SpendRequest, Store};
 
 pub(super) async fn nothing_is_found_in_an_empty_store<S: Store>(store: Arc<S>) {
@@ -201,6 +202,7 @@ pub(super) async fn text_is_data<S: Store>(store: Arc<S>) {
             let filter = Filter {
                 owner: owner.map(Into::into),
                 client_name: client_name.map(Into::into),
+                ..Filter::default()
             };
             let listed = store.list(&filter, Page::first(100)).await.unwrap().records;
             assert_eq!(

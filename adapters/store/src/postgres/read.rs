@@ -8,7 +8,8 @@ use tokio_postgres::types::ToSql;
 use super::fault::Fault;
 use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
-use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::filter::{Filter, rows_to_read};
+use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::stored_usage::StoredUsage;
 
 /// Parameters of a statement.
@@ -50,7 +51,12 @@ pub(super) async fn find_with_usage(
 
 pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = $1 ORDER BY k.id");
-    listed(client, &sql, &[&lineage.as_str()], usize::MAX).await
+    let all = Part {
+        filter: &Filter::default(),
+        limit: usize::MAX,
+        rows: usize::MAX,
+    };
+    listed(client, &sql, &[&lineage.as_str()], &all).await
 }
 
 pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
@@ -58,27 +64,31 @@ pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result
         None => i64::MIN,
         Some(cursor) => row_of(client, &cursor).await?,
     };
-    let size = page.limit.min(PAGE_MAX);
-    let limit = limited(size);
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
+    let limit = page.limit.min(PAGE_MAX);
+    let rows = rows_to_read(filter, limit);
+    let count = limited(rows);
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &count];
     // One statement for each kind of filter, so that each is planned for its index.
-    let rest = match (&filter.owner, &filter.client_name) {
-        (None, None) => "WHERE k.id > $1::bigint ORDER BY k.id LIMIT $2",
-        (Some(owner), None) => {
-            params.push(owner);
-            "WHERE k.id > $1::bigint AND k.owner = $3::text ORDER BY k.id LIMIT $2"
-        }
-        (None, Some(name)) => {
-            params.push(name);
-            "WHERE k.id > $1::bigint AND k.client_name = $3::text ORDER BY k.id LIMIT $2"
-        }
-        (Some(owner), Some(name)) => {
-            params.extend([owner as &(dyn ToSql + Sync), name]);
-            "WHERE k.id > $1::bigint AND k.owner = $3::text AND k.client_name = $4::text \
-             ORDER BY k.id LIMIT $2"
-        }
+    let mut sql = concat_sql(RECORD, "WHERE k.id > $1::bigint");
+    let columns = filter.columns();
+    for (column, text) in &columns {
+        params.push(text);
+        sql.push_str(&format!(" AND k.{column} = ${}::text", params.len()));
+    }
+    if let Some(prefix) = &filter.id_prefix {
+        params.push(prefix);
+        sql.push_str(&format!(
+            " AND starts_with(k.key_id, ${}::text)",
+            params.len()
+        ));
+    }
+    sql.push_str(" ORDER BY k.id LIMIT $2");
+    let part = Part {
+        filter,
+        limit,
+        rows,
     };
-    listed(client, &concat_sql(RECORD, rest), &params, size).await
+    listed(client, &sql, &params, &part).await
 }
 
 /// The number of the row that a cursor names.
@@ -100,35 +110,47 @@ async fn row_of(client: &Client, cursor: &Cursor) -> Result<i64, Fault> {
     Err(StoreError::NotFound.into())
 }
 
-/// The records, and the damaged rows, of a page of this size.
+/// What to take from the rows of a statement.
+struct Part<'f> {
+    /// Compared with each record again: an adopted column may ignore case.
+    filter: &'f Filter,
+    /// The size of the page.
+    limit: usize,
+    /// The limit of the statement.
+    rows: usize,
+}
+
+/// The records, and the damaged rows, of a page.
 async fn listed(
     client: &Client,
     sql: &str,
     params: &Params<'_>,
-    limit: usize,
+    part: &Part<'_>,
 ) -> Result<Listed, Fault> {
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, params).await?;
     let mut listed = Listed::default();
+    let mut last = None;
     for row in &rows {
+        let number = row.try_get("row")?;
         match read_record(row) {
-            Ok(record) => listed.records.push(record),
-            Err(Fault::Store(StoreError::Corrupt(damaged))) => listed.damaged.push(damaged),
+            Ok(record) => {
+                last = Some(Cursor::new(number, Some(record.id)));
+                if part.filter.shows(&record) {
+                    listed.records.push(record);
+                }
+            }
+            Err(Fault::Store(StoreError::Corrupt(damaged))) => {
+                last = Some(Cursor::new(number, damaged.key_id));
+                listed.damaged.push(damaged);
+            }
             Err(fault) => return Err(fault),
         }
+        if listed.rows() == part.limit {
+            break;
+        }
     }
-    if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
-        let number = last.try_get("row")?;
-        let key_id = match listed
-            .damaged
-            .last()
-            .filter(|damaged| damaged.row == number)
-        {
-            Some(damaged) => damaged.key_id,
-            None => listed.records.last().map(|record| record.id),
-        };
-        listed.next = Some(Cursor::new(number, key_id));
-    }
+    listed.next = last.filter(|_| rows.len() == part.rows || listed.rows() == part.limit);
     Ok(listed)
 }
 

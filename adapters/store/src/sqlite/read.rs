@@ -2,11 +2,14 @@
 
 use keystile::{KeyId, KeyRecord, Lookup};
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, named_params, params};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Params, Row, params, params_from_iter,
+};
 
 use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
-use crate::list::{Cursor, Filter, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::filter::{Filter, rows_to_read};
+use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
 use crate::stored_usage::StoredUsage;
 
@@ -48,11 +51,12 @@ pub(super) fn find_with_usage(
 
 pub(super) fn lineage(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = ?1 ORDER BY k.rowid");
-    listed(
-        &mut prepared(connection, &sql)?,
-        [lineage.as_str()],
-        usize::MAX,
-    )
+    let all = Part {
+        filter: &Filter::default(),
+        limit: usize::MAX,
+        rows: usize::MAX,
+    };
+    listed(&mut prepared(connection, &sql)?, [lineage.as_str()], &all)
 }
 
 pub(super) fn list(
@@ -65,19 +69,28 @@ pub(super) fn list(
         Some(cursor) => row_of(connection, &cursor)?,
     };
     let limit = page.limit.min(PAGE_MAX);
-    let sql = concat_sql(
-        RECORD,
-        "WHERE k.rowid > :after AND (:owner IS NULL OR k.owner = :owner) \
-         AND (:client_name IS NULL OR k.client_name = :client_name) \
-         ORDER BY k.rowid LIMIT :limit",
-    );
-    let params = named_params! {
-        ":after": after,
-        ":owner": filter.owner,
-        ":client_name": filter.client_name,
-        ":limit": limited(limit),
+    let rows = rows_to_read(filter, limit);
+    let mut sql = concat_sql(RECORD, "WHERE k.rowid > ?1");
+    let mut params = vec![Value::Integer(after), Value::Integer(limited(rows))];
+    for (column, text) in filter.columns() {
+        params.push(Value::Text(text.to_owned()));
+        sql.push_str(&format!(" AND k.{column} = ?{}", params.len()));
+    }
+    if let Some(prefix) = &filter.id_prefix {
+        params.push(Value::Text(prefix.to_string()));
+        let number = params.len();
+        sql.push_str(&format!(
+            " AND substr(k.key_id, 1, length(?{number})) = ?{number}"
+        ));
+    }
+    sql.push_str(" ORDER BY k.rowid LIMIT ?2");
+    let part = Part {
+        filter,
+        limit,
+        rows,
     };
-    listed(&mut prepared(connection, &sql)?, params, limit)
+    let params = params_from_iter(params);
+    listed(&mut prepared(connection, &sql)?, params, &part)
 }
 
 /// The number of the row that a cursor names.
@@ -97,11 +110,21 @@ fn row_of(connection: &Connection, cursor: &Cursor) -> Result<i64, StoreError> {
     }
 }
 
-/// The records, and the damaged rows, of a page of this size.
+/// What to take from the rows of a statement.
+struct Part<'f> {
+    /// Compared with each record again: an adopted column may ignore case.
+    filter: &'f Filter,
+    /// The size of the page.
+    limit: usize,
+    /// The limit of the statement.
+    rows: usize,
+}
+
+/// The records, and the damaged rows, of a page.
 fn listed(
     statement: &mut CachedStatement<'_>,
     params: impl Params,
-    limit: usize,
+    part: &Part<'_>,
 ) -> Result<Listed, StoreError> {
     let mut rows = statement.query(params).map_err(unavailable)?;
     let mut listed = Listed::default();
@@ -112,7 +135,9 @@ fn listed(
         match read_record(row) {
             Ok(record) => {
                 last = Some(Cursor::new(number, Some(record.id)));
-                listed.records.push(record);
+                if part.filter.shows(&record) {
+                    listed.records.push(record);
+                }
             }
             Err(StoreError::Corrupt(damaged)) => {
                 last = Some(Cursor::new(number, damaged.key_id));
@@ -120,8 +145,11 @@ fn listed(
             }
             Err(error) => return Err(error),
         }
+        if listed.rows() == part.limit {
+            break;
+        }
     }
-    listed.next = last.filter(|_| count == limit);
+    listed.next = last.filter(|_| count == part.rows || listed.rows() == part.limit);
     Ok(listed)
 }
 

@@ -46,6 +46,18 @@ pub(crate) enum Fault {
     NotesAnyUse,
     /// Treats `%` in a filter as a wildcard.
     SearchesPatterns,
+    /// Lists keys of any status.
+    IgnoresStatus,
+    /// Lists keys of any environment and template.
+    IgnoresLabels,
+    /// Lists keys with any id.
+    IgnoresIdPrefixes,
+    /// Lists keys that end at any time.
+    IgnoresEnds,
+    /// Lists keys whatever their last use is.
+    IgnoresLastUses,
+    /// Lists keys that were issued at any time.
+    IgnoresIssueTimes,
     /// Starts a page with the record that it should start after.
     RepeatsRecords,
     /// Returns pages of any size.
@@ -120,6 +132,21 @@ impl Faulty {
         record
     }
 
+    /// The parts of a filter that the fault leaves.
+    fn read_filter(&self, filter: &Filter) -> Filter {
+        let mut filter = filter.clone();
+        match self.fault {
+            Fault::IgnoresStatus => filter.status = None,
+            Fault::IgnoresLabels => (filter.environment, filter.template) = (None, None),
+            Fault::IgnoresIdPrefixes => filter.id_prefix = None,
+            Fault::IgnoresEnds => filter.ending = None,
+            Fault::IgnoresLastUses => filter.unused_since = None,
+            Fault::IgnoresIssueTimes => (filter.issued_from, filter.issued_before) = (None, None),
+            _ => {}
+        }
+        filter
+    }
+
     async fn everything(&self) -> Vec<KeyRecord> {
         let (mut all, mut page) = (Vec::new(), Page::first(usize::MAX));
         loop {
@@ -166,7 +193,7 @@ impl Store for Faulty {
             records: mut listed,
             mut next,
             ..
-        } = self.sound.list(filter, page).await?;
+        } = self.sound.list(&self.read_filter(filter), page).await?;
         let after = page.after.and_then(|cursor| cursor.key_id().copied());
         if let (Fault::SearchesPatterns, Some(owner)) = (self.fault, &filter.owner) {
             let stem = owner.trim_end_matches('%');
