@@ -180,7 +180,7 @@ impl Store for Scripted {
             self.pass().await;
         }
         if *self.trouble.lock().unwrap() == Trouble::Slow {
-            tokio::time::sleep(core::time::Duration::from_secs(3)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
         }
         self.sound()?;
         let lags = *self.trouble.lock().unwrap() == Trouble::Lags;
