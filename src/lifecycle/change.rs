@@ -7,8 +7,7 @@ use crate::lifecycle::key_change::{Edit, KeyChange};
 use crate::lifecycle::status::{Change, state};
 use crate::policy::permission::PermissionSet;
 use crate::policy::template::ScopeTemplate;
-use crate::record::event::EventKind;
-use crate::record::field_changes::field_changes;
+use crate::record::event::{EventKind, FieldChange};
 use crate::record::key_record::{KeyRecord, Status};
 use crate::record::within::is_narrower;
 use crate::time::UnixMillis;
@@ -49,7 +48,7 @@ use crate::time::UnixMillis;
 /// ```
 pub fn change(record: &KeyRecord, requested: &KeyChange, now: UnixMillis) -> Result<Change, Error> {
     let changed = requested.apply(record, now)?;
-    let changes = field_changes(record, &changed);
+    let changes = FieldChange::between(record, &changed);
     if changes.is_empty() {
         return Err(state("a change must change a field of the key"));
     }

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
+use crate::record::field_changes::field_changes;
+use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
 /// Writes the kinds and their names from one list.
@@ -187,6 +189,14 @@ impl FieldChange {
             from: None,
             to: None,
         }
+    }
+
+    /// The fields that a [`change`](crate::change()) can change and that differ between two
+    /// versions of a record, with their values; of the e-mail address and the metadata only
+    /// that they differ.
+    #[must_use]
+    pub fn between(from: &KeyRecord, to: &KeyRecord) -> Vec<Self> {
+        field_changes(from, to)
     }
 
     /// The same change, with the values before and after it; `None` is a field that is not

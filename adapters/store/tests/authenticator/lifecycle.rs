@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use keystile::{DenialCode, IssueRequest, Issuer, PermissionSet, RotationPolicy};
+use keystile::{
+    DenialCode, IssueRequest, Issuer, KeyChange, Networks, PermissionSet, RotationPolicy,
+};
 use keystile::{ScopeTemplate, SysRng, TemplateName};
 use keystile_store::{Filter, Page, Store, StoreError};
 
@@ -21,6 +23,16 @@ async fn each_verb_is_in_force_when_it_returns() {
         Some(DenialCode::KeySuspended)
     );
     authenticator.resume(&id, at(2)).await.unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    let unlike = KeyChange::new().networks(Networks::new(["192.0.2.0/24"]).unwrap());
+    let outcome = authenticator.change(&id, &unlike, at(2)).await.unwrap();
+    assert_eq!(outcome.version().map(|(_, version)| version), Some(4));
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::NetworkNotAllowed)
+    );
+    let anywhere = KeyChange::new().networks(None);
+    authenticator.change(&id, &anywhere, at(2)).await.unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
     let at_once = RotationPolicy::default()
         .with_overlap(keystile::Millis::ZERO)
