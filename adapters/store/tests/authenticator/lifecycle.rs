@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use keystile::{
-    DenialCode, IssueRequest, Issuer, KeyChange, Networks, PermissionSet, RotationPolicy,
+    DenialCode, IssueRequest, Issued, Issuer, KeyChange, Millis, Networks, PermissionSet,
+    RateLimit, RotationPolicy,
 };
 use keystile::{ScopeTemplate, SysRng, TemplateName};
 use keystile_store::{Filter, Page, Store, StoreError};
@@ -167,4 +168,58 @@ async fn nobody_is_allowed_once_a_revocation_returned() {
             asked.await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_raise_of_uses_or_of_the_limit_is_in_force_when_the_change_returns() {
+    let store = Scripted::new();
+    let authenticator = over(&store).build().unwrap();
+    let hourly = |count| RateLimit::new(count, Millis::from_hours(1)).unwrap();
+    let request = IssueRequest::new("Acme Ltd").unwrap().uses(1).unwrap();
+    let issuer = Issuer::new(format());
+    let issue = authenticator.issue(&issuer, &request, &mut SysRng, at(0));
+    let counted = issue.await.unwrap();
+    let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(hourly(1));
+    let issue = authenticator.issue(&issuer, &request, &mut SysRng, at(0));
+    let limited = issue.await.unwrap();
+    let ask = async |key: &Issued| {
+        code(&{
+            let text = key.key.expose().as_bytes();
+            authenticator
+                .check(text, &keystile::Request::new(), at(9))
+                .await
+        })
+    };
+    let raises = [
+        (
+            &counted,
+            KeyChange::new().uses(2).unwrap(),
+            DenialCode::UsesSpent,
+        ),
+        (
+            &limited,
+            KeyChange::new().rate_limit(None),
+            DenialCode::RateLimited,
+        ),
+    ];
+    for (key, raise, refused) in raises {
+        assert_eq!(ask(key).await, None);
+        assert_eq!(ask(key).await, Some(refused));
+        let id = &key.record.id;
+        authenticator.change(id, &raise, at(9)).await.unwrap();
+        assert_eq!(ask(key).await, None);
+        assert_eq!(ask(key).await, None);
+    }
+    assert_eq!(ask(&counted).await, Some(DenialCode::UsesSpent));
+    // A cut is in force too.
+    let less = KeyChange::new()
+        .permissions(PermissionSet::default())
+        .uses(1)
+        .unwrap();
+    authenticator
+        .change(&counted.record.id, &less, at(9))
+        .await
+        .unwrap();
+    assert_eq!(ask(&counted).await, None);
+    assert_eq!(ask(&counted).await, Some(DenialCode::UsesSpent));
 }
