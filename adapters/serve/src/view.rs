@@ -127,9 +127,13 @@ pub struct EventView {
 #[derive(Debug, Serialize, ToSchema)]
 struct FieldChangeView {
     field: String,
-    /// The value before, as text; null if there was none, or if it is not known.
+    /// The value before, as text; left out if there was none, or if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     from: Option<String>,
-    /// The value after, as text; null if there is none, or if it is not known.
+    /// The value after, as text; left out if there is none, or if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     to: Option<String>,
 }
 

@@ -33,11 +33,11 @@ fn a_key_is_changed_and_the_output_has_the_values() {
     assert!(!ran.output.contains("new@acme.example"));
     assert_eq!(program.decision(&key, &write), "allow");
 
-    let shown = program.object(&["show", &id]);
+    let shown = program.object(&["--json", "show", &id]);
     assert_eq!(shown["rate_limit"]["limit"], 5000);
     assert_eq!(shown["expires_at"], json!(null));
     assert_eq!(shown["version"], 2);
-    let events = program.objects(&["events", &id]);
+    let events = program.objects(&["--json", "events", &id]);
     let event = events.last().unwrap();
     assert_eq!(text(event, "kind"), "changed");
     let changed = event["changes"].as_array().unwrap();
@@ -49,7 +49,13 @@ fn a_key_is_changed_and_the_output_has_the_values() {
         .unwrap();
     assert!(end["from"].as_str().unwrap().ends_with('Z'), "{end}");
 
-    let cleared = program.object(&["change", &id, "--clear-rate-limit", "--clear-uses"]);
+    let cleared = program.object(&[
+        "--json",
+        "change",
+        &id,
+        "--clear-rate-limit",
+        "--clear-uses",
+    ]);
     assert_eq!(cleared["rate_limit"], json!(null));
     assert_eq!(cleared["remaining_uses"], json!(null));
     let again = program.run(&["change", &id, "--clear-rate-limit"]);
