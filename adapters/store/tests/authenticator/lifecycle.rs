@@ -36,7 +36,7 @@ async fn each_verb_is_in_force_when_it_returns() {
     authenticator.change(&id, &anywhere, at(2)).await.unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
     let at_once = RotationPolicy::default()
-        .with_overlap(keystile::Millis::ZERO)
+        .with_overlap(Millis::ZERO)
         .unwrap();
     let rotated = authenticator
         .rotate(&id, &at_once, None, &mut SysRng, at(3))
@@ -177,11 +177,16 @@ async fn a_raise_of_uses_or_of_the_limit_is_in_force_when_the_change_returns() {
     let hourly = |count| RateLimit::new(count, Millis::from_hours(1)).unwrap();
     let request = IssueRequest::new("Acme Ltd").unwrap().uses(1).unwrap();
     let issuer = Issuer::new(format());
-    let issue = authenticator.issue(&issuer, &request, &mut SysRng, at(0));
-    let counted = issue.await.unwrap();
+    let mut rng = SysRng;
+    let counted = authenticator
+        .issue(&issuer, &request, &mut rng, at(0))
+        .await;
+    let counted = counted.unwrap();
     let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(hourly(1));
-    let issue = authenticator.issue(&issuer, &request, &mut SysRng, at(0));
-    let limited = issue.await.unwrap();
+    let limited = authenticator
+        .issue(&issuer, &request, &mut rng, at(0))
+        .await;
+    let limited = limited.unwrap();
     let ask = async |key: &Issued| {
         code(&{
             let text = key.key.expose().as_bytes();
