@@ -96,10 +96,12 @@ pub use key::text::ApiKey;
 pub use keyring::{Check, Found, Keyring, KeyringBuilder, Stats, Ticket, Use};
 #[cfg(all(feature = "keyring", keystile_loom))]
 pub use keyring::{Fault, plant};
+pub use lifecycle::change::change;
 pub use lifecycle::delegate::delegate;
 pub use lifecycle::issue::{Issued, issue};
 pub use lifecycle::issue_request::IssueRequest;
 pub use lifecycle::issuer::Issuer;
+pub use lifecycle::key_change::KeyChange;
 pub use lifecycle::plan::{PlanAction, PlanItem, plan};
 pub use lifecycle::rotate::{Rotated, RotationPolicy, end_overlap, rotate};
 pub use lifecycle::status::{Change, expire, rehash, resume, revoke, suspend};

@@ -1,9 +1,11 @@
-//! How a record changes: issuing, rotating, delegating, revoking, suspending, planning.
+//! How a record changes: issuing, changing, rotating, delegating, revoking, suspending, planning.
 
+pub(crate) mod change;
 pub(crate) mod delegate;
 pub(crate) mod issue;
 pub(crate) mod issue_request;
 pub(crate) mod issuer;
+pub(crate) mod key_change;
 pub(crate) mod plan;
 pub(crate) mod rotate;
 #[cfg(feature = "serde")]

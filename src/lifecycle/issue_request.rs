@@ -187,16 +187,7 @@ impl IssueRequest {
     /// # Errors
     /// [`ErrorKind::Limit`] for 0 and for more than `i64::MAX`, the largest integer in SQL.
     pub fn uses(mut self, uses: impl Into<Option<u64>>) -> Result<Self, Error> {
-        self.uses = uses.into();
-        if self
-            .uses
-            .is_some_and(|uses| !(1..=USES_MAX).contains(&uses))
-        {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                "a count of uses must be 1 to 9223372036854775807",
-            ));
-        }
+        self.uses = uses_in_range(uses.into())?;
         Ok(self)
     }
 
@@ -235,4 +226,14 @@ impl IssueRequest {
         self.metadata = json.map(Box::from);
         Ok(self)
     }
+}
+
+pub(crate) fn uses_in_range(uses: Option<u64>) -> Result<Option<u64>, Error> {
+    if uses.is_some_and(|uses| !(1..=USES_MAX).contains(&uses)) {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            "a count of uses must be 1 to 9223372036854775807",
+        ));
+    }
+    Ok(uses)
 }

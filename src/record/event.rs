@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
+use crate::record::field_changes::field_changes;
+use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
 /// Writes the kinds and their names from one list.
@@ -117,6 +119,9 @@ pub struct Event {
 /// # let id: KeyId = "1AbCdEfGhIjKlMnO".parse()?;
 /// let event = Event::new(EventKind::Changed, id, now).with_changes(["permissions"]);
 /// assert_eq!(event.changes, [FieldChange::new("permissions")]);
+///
+/// let raised = FieldChange::new("remaining_uses").with_values(Some("5"), Some("100"));
+/// assert_eq!(raised.to.as_deref(), Some("100"));
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,6 +130,12 @@ pub struct FieldChange {
     /// The name of the field. If other code changed a row of a database, it is the name of
     /// the column.
     pub field: Box<str>,
+    /// The value before the change as text. `None` if the field was not set, or if the value is
+    /// not known: it never is for the e-mail address, the metadata, and changes by other code.
+    pub from: Option<Box<str>>,
+    /// The value after the change as text. `None` if the field is not set, or if the value is
+    /// not known.
+    pub to: Option<Box<str>>,
 }
 
 impl Event {
@@ -175,6 +186,27 @@ impl FieldChange {
     pub fn new(field: &str) -> Self {
         Self {
             field: field.into(),
+            from: None,
+            to: None,
+        }
+    }
+
+    /// The fields that a [`change`](crate::change()) can change and that differ between two
+    /// versions of a record, with their values; of the e-mail address and the metadata only
+    /// that they differ.
+    #[must_use]
+    pub fn between(from: &KeyRecord, to: &KeyRecord) -> Vec<Self> {
+        field_changes(from, to)
+    }
+
+    /// The same change, with the values before and after it; `None` is a field that is not
+    /// set. Instants are in milliseconds since 1970.
+    #[must_use]
+    pub fn with_values(self, from: Option<&str>, to: Option<&str>) -> Self {
+        Self {
+            from: from.map(Box::from),
+            to: to.map(Box::from),
+            ..self
         }
     }
 }

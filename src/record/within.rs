@@ -45,7 +45,11 @@ impl KeyRecord {
 }
 
 /// Whether a restriction is as narrow as the source's; `None` does not restrict.
-fn is_narrower<T>(own: &Option<T>, held: &Option<T>, within: impl Fn(&T, &T) -> bool) -> bool {
+pub(crate) fn is_narrower<T>(
+    own: &Option<T>,
+    held: &Option<T>,
+    within: impl Fn(&T, &T) -> bool,
+) -> bool {
     match (own, held) {
         (_, None) => true,
         (None, Some(_)) => false,

@@ -16,6 +16,7 @@
 mod common;
 
 mod attacks;
+mod change;
 mod delegate_subset;
 mod endpoint_exhaustive;
 #[cfg(all(feature = "basic", feature = "serde"))]

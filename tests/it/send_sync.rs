@@ -40,6 +40,7 @@ cross_threads![
     Inspection,
     IssueRequest,
     Issued,
+    KeyChange,
     KeyFormat,
     KeyId,
     KeyRecord,

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::backup::BackupArguments;
+use crate::change::ChangeArguments;
 use crate::events::EventsArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
@@ -38,7 +39,7 @@ Environment:
                    with; add retired peppers after commas. none,VERSION:HEX is a pepper
                    that is known, and not yet current";
 
-/// Issue, verify, rotate and revoke API keys.
+/// Issue, verify, change, rotate and revoke API keys.
 ///
 /// A key is shown once, when it is issued. The store keeps only its digest and what it may
 /// do.
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     List(ListArguments),
     Show(ShowArguments),
+    Change(Box<ChangeArguments>),
     Revoke(RevokeArguments),
     Suspend(SuspendArguments),
     Resume(ResumeArguments),

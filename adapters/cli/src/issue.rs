@@ -113,12 +113,7 @@ pub(crate) async fn run(
 }
 
 fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
-    let template = arguments.template.as_ref().map(|name| {
-        ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
-            let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
-            Failure::Message(format!("--template: must be one of {known}").into())
-        })
-    });
+    let template = arguments.template.as_ref().map(preset);
     let mut request = IssueRequest::new(&arguments.client)?
         .email(arguments.email.as_deref())?
         .owner(arguments.owner.as_deref())?
@@ -133,6 +128,14 @@ fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
     Ok(match arguments.expires_in {
         Lifetime::For(span) => request.expires_in(span)?,
         Lifetime::Ever => request.never_expires(),
+    })
+}
+
+/// The template with this name.
+pub(crate) fn preset(name: &TemplateName) -> Result<ScopeTemplate, Failure> {
+    ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
+        let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
+        Failure::Message(format!("--template: must be one of {known}").into())
     })
 }
 

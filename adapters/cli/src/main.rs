@@ -10,6 +10,7 @@ mod any_store;
 mod arg_errors;
 mod arguments;
 mod backup;
+mod change;
 mod config;
 mod damage;
 mod demo;

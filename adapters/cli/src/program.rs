@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::Io;
 use crate::{
-    arg_errors, backup, demo, events, inspect, issue, list, migrate, pepper, plan, restore, revoke,
-    rotate, serve, show, suspend, template, verify,
+    arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan, restore,
+    revoke, rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -61,6 +61,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Verify(verify) => verify::run(verify, config, io).await,
         Command::List(list) => list::run(list, config, io).await,
         Command::Show(show) => show::run(show, config, io).await,
+        Command::Change(change) => change::run(change, config, io).await,
         Command::Revoke(revoke) => revoke::run(revoke, config, io).await,
         Command::Suspend(key) => suspend::suspend(key, config, io).await,
         Command::Resume(key) => suspend::resume(key, config, io).await,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use keystile::{
-    Issued, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng, UnixMillis,
-    Verifier,
+    Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
+    UnixMillis, Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
@@ -13,7 +13,13 @@ use keystile_store::{
     Pending, Store, StoreError, record,
 };
 
+use crate::problem::Problem;
+
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Whether a change is permitted, by the record before and after it.
+pub(crate) type Permit<'a> =
+    dyn Fn(&KeyRecord, &KeyRecord) -> Result<(), Problem> + Send + Sync + 'a;
 
 /// What the routes need of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -45,6 +51,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
     fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
+    fn change_if<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
     fn rotate<'a>(
         &'a self,
         id: &'a KeyId,
@@ -139,6 +152,16 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
 
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
         Box::pin(Self::resume(self, id, now))
+    }
+
+    fn change_if<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+        Box::pin(Self::change_if(self, id, requested, now, permit))
     }
 
     fn rotate<'a>(

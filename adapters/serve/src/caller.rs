@@ -17,7 +17,7 @@ use crate::problem::Problem;
 
 /// Permits reading records, events and plans.
 pub(crate) const READ: &str = "keystile:keys:read";
-/// Permits issuing, rotating, suspending, resuming and revoking keys.
+/// Permits issuing, changing, rotating, suspending, resuming and revoking keys.
 pub(crate) const WRITE: &str = "keystile:keys:write";
 /// Permits this for the keys of every owner and environment.
 pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
@@ -219,6 +219,35 @@ impl Caller {
                 "The key may do more than the caller's own.",
             ))
         }
+    }
+}
+
+impl Caller {
+    /// Refuses a change of a key that may do more than the caller's own, before the change or
+    /// after it, P4. Its own key may get less, and never more.
+    pub(crate) fn may_change(&self, before: &KeyRecord, after: &KeyRecord) -> Result<(), Problem> {
+        if !self.sees(before) {
+            return Err(Problem::not_found());
+        }
+        // The record as it is now, since that of the caller may be cached.
+        let own = before.id == self.record.id;
+        let mut source = if own { before } else { &*self.record }.clone();
+        for (key, problem) in [
+            (before, "The key may do more than the caller's own."),
+            (
+                after,
+                "A change must give no more than the caller's own key has.",
+            ),
+        ] {
+            if self.has_every_owner() {
+                source.owner.clone_from(&key.owner);
+                source.environment = key.environment;
+            }
+            if !key.is_within(&source) {
+                return Err(Problem::exceeds(problem));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The admin API: manages keys for callers whose own key permits it.
 
+pub(crate) mod change;
 pub(crate) mod events;
 pub(crate) mod issue;
 pub(crate) mod list;

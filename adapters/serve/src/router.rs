@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::caller::guard;
 use crate::failed_response::FailedResponses;
-use crate::keys::{events, issue, list, plan, rotate, state};
+use crate::keys::{change, events, issue, list, plan, rotate, state};
 use crate::problem::Problem;
 use crate::{authorize, health, verify};
 
@@ -48,7 +48,7 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .routes(routes!(list::list, issue::issue))
         .routes(routes!(events::all))
         .routes(routes!(plan::plan))
-        .routes(routes!(list::show))
+        .routes(routes!(list::show, change::change))
         .routes(routes!(events::of_key))
         .routes(routes!(state::revoke))
         .routes(routes!(state::suspend))

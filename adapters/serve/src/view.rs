@@ -1,6 +1,6 @@
 //! Records and events in JSON, as the service and the command line print them.
 
-use keystile::{DigestKind, Event, KeyRecord, Millis, RateLimit, Status, UnixMillis};
+use keystile::{DigestKind, Event, FieldChange, KeyRecord, Millis, RateLimit, Status, UnixMillis};
 use keystile_store::KeyStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -129,6 +129,14 @@ pub struct EventView {
 #[derive(Debug, Serialize, ToSchema)]
 struct FieldChangeView {
     field: String,
+    /// The value before, as text; left out if there was none, or if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    from: Option<String>,
+    /// The value after, as text; left out if there is none, or if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    to: Option<String>,
 }
 
 impl KeyView {
@@ -209,15 +217,29 @@ impl EventView {
             successor: event.successor.map(|id| id.to_string()),
             actor: text(&event.actor),
             origin: text(&event.origin),
-            changes: event
-                .changes
-                .iter()
-                .map(|change| FieldChangeView {
-                    field: change.field.to_string(),
-                })
-                .collect(),
+            changes: event.changes.iter().map(FieldChangeView::new).collect(),
         }
     }
+}
+
+impl FieldChangeView {
+    fn new(change: &FieldChange) -> Self {
+        let shown = |value: &Option<Box<str>>| match value.as_deref() {
+            Some(millis) if &*change.field == "expires_at" => Some(instant(millis)),
+            value => value.map(str::to_owned),
+        };
+        Self {
+            field: change.field.to_string(),
+            from: shown(&change.from),
+            to: shown(&change.to),
+        }
+    }
+}
+
+/// An instant of an event in RFC 3339, or the text if it is not one.
+fn instant(millis: &str) -> String {
+    let instant = millis.parse().ok().and_then(|it| UnixMillis::new(it).ok());
+    instant.map_or_else(|| millis.to_owned(), rfc3339)
 }
 
 fn metadata(text: &str) -> Metadata {

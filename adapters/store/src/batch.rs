@@ -32,6 +32,9 @@ pub struct Batch {
     pub inserts: Vec<KeyRecord>,
     /// Changed records, each with the version after the stored one.
     pub updates: Vec<KeyRecord>,
+    /// Those of `updates` whose remaining uses are written too, for all keys of the lineage.
+    /// The uses of others stay: what was spent since the record was read is not given back.
+    pub set_uses: Vec<KeyId>,
     /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,
     /// The events for the audit: at least one of each record, with its version.
@@ -110,7 +113,7 @@ impl Batch {
     ///
     /// # Errors
     /// [`StoreError::Refused`] as [`KeyRecord::check`], [`StoreError::OutOfRange`], and
-    /// [`StoreError::WithoutEvent`].
+    /// [`StoreError::WithoutEvent`], also if uses are set of a key that is not updated.
     pub fn check(&self) -> Result<(), StoreError> {
         let legal = 1..=i64::MAX.unsigned_abs();
         for record in self.inserts.iter().chain(&self.updates) {
@@ -128,7 +131,8 @@ impl Batch {
         {
             return Err(StoreError::OutOfRange);
         }
-        if self.without_event().next().is_some() {
+        let is_update = |id: &KeyId| self.updates.iter().any(|record| record.id == *id);
+        if self.without_event().next().is_some() || !self.set_uses.iter().all(is_update) {
             return Err(StoreError::WithoutEvent);
         }
         Ok(())
@@ -145,6 +149,17 @@ impl Batch {
             })
             .collect();
         self.events.extend(missing);
+    }
+
+    /// The updates whose remaining uses are written, in the order of their lineages.
+    pub(crate) fn uses(&self) -> Vec<&KeyRecord> {
+        let updates = self.updates.iter();
+        let mut set: Vec<_> = updates
+            .filter(|record| self.set_uses.contains(&record.id))
+            .collect();
+        // A stable sort: of updates of the same lineage the last one is written last.
+        set.sort_by_key(|record| record.lineage);
+        set
     }
 
     /// The ids and versions that are written.

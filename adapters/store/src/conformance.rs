@@ -21,6 +21,7 @@
 )]
 
 mod audit;
+mod change;
 mod changes;
 mod concurrent;
 mod filters;
@@ -66,6 +67,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use;
+        change: a_key_is_changed_with_an_event
+            a_change_of_other_fields_leaves_uses
+            a_raise_by_a_change_is_in_force;
         concurrent: one_of_concurrent_changes_wins
             one_of_concurrent_inserts_wins
             a_batch_after_another_event_is_refused

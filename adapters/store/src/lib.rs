@@ -134,7 +134,7 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
-pub use verbs::{record, resume, revoke, rotate, save_issued, suspend};
+pub use verbs::{change, change_if, record, resume, revoke, rotate, save_issued, suspend};
 
 /// The example of the README, so that it compiles.
 #[cfg(all(doctest, feature = "authenticator"))]

@@ -244,6 +244,11 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.write(staged);
+        for record in batch.uses() {
+            if let Some(usage) = state.usage.get_mut(&record.lineage) {
+                usage.remaining = record.remaining_uses;
+            }
+        }
         state.events.extend_from_slice(&batch.events);
         Ok(())
     }

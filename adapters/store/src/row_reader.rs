@@ -199,7 +199,10 @@ pub(crate) trait RowReader: Sized {
         let changes = changes.unwrap_or_default();
         event.changes = changes
             .iter()
-            .map(|change| FieldChange::new(&change.field))
+            .map(|change| {
+                let (from, to) = (change.from.as_deref(), change.to.as_deref());
+                FieldChange::new(&change.field).with_values(from, to)
+            })
             .collect();
         Ok(event)
     }
@@ -235,6 +238,10 @@ pub(crate) const MANY_KEYS: &str = "*";
 #[derive(Serialize, Deserialize)]
 struct ChangeForm<'f> {
     field: Cow<'f, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Cow<'f, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<Cow<'f, str>>,
 }
 
 /// The column `changes` of an event; nothing if there are none.
@@ -247,6 +254,8 @@ pub(crate) fn changes_text(event: &Event) -> Result<Option<String>, StoreError> 
         .iter()
         .map(|change| ChangeForm {
             field: Cow::Borrowed(&*change.field),
+            from: change.from.as_deref().map(Cow::Borrowed),
+            to: change.to.as_deref().map(Cow::Borrowed),
         })
         .collect();
     serde_json::to_string(&changes)

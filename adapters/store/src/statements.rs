@@ -26,6 +26,7 @@ pub(crate) trait Spelling {
 /// The statements' texts, made once for each database.
 pub(crate) struct Texts {
     usage: String,
+    uses: String,
     insert: String,
     update: String,
     digest: String,
@@ -62,6 +63,11 @@ impl Texts {
                 text(1),
                 count(2)
             ),
+            uses: format!(
+                "UPDATE api_key_usage SET remaining_uses = {} WHERE lineage = {}",
+                count(2),
+                text(1)
+            ),
             insert: insert::<S>(),
             update: update::<S>(),
             digest: upkeep(&[("key_hash", Kind::Text), ("digest_pepper", Kind::Number)]),
@@ -95,6 +101,13 @@ impl Texts {
             let mut values = values::<S>(record)?;
             values.push(record.last_used_at.map(crate::instant::format));
             statements.push(Statement::new(&self.insert, values));
+        }
+        // Before the keys, as all other code locks the two. The trigger on this table finds the
+        // event of the next version, and leaves the versions to the updates.
+        for record in batch.uses() {
+            let remaining = record.remaining_uses.map(columns::number).transpose()?;
+            let values = vec![Some(record.lineage.to_string()), remaining];
+            statements.push(Statement::new(&self.uses, values).changes_a_row());
         }
         let mut updates = Vec::new();
         for record in &batch.updates {

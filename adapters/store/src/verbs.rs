@@ -2,8 +2,8 @@
 //! writer was faster.
 
 use keystile::{
-    Change, Error, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Rotated,
-    RotationPolicy, Status, TryCryptoRng, UnixMillis, expire,
+    Change, Error, Event, EventKind, Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Lookup,
+    PepperRing, Rotated, RotationPolicy, Status, TryCryptoRng, UnixMillis, expire,
 };
 
 use crate::batch::Batch;
@@ -79,10 +79,124 @@ pub async fn resume<S: Store + ?Sized>(
     now: UnixMillis,
 ) -> Result<Outcome, StoreError> {
     let is_done = |status: &Status| *status == Status::Active;
-    change(store, key_id, is_done, |record| {
+    change_status(store, key_id, is_done, |record| {
         keystile::resume(record, now)
     })
     .await
+}
+
+/// Changes what a key may do, or whom it belongs to.
+///
+/// Remaining uses that are set apply to the other keys of the lineage too, so these get a new
+/// version and an event as well. Uses that are not set stay as they are, whatever is spent
+/// meanwhile.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// use keystile::{KeyChange, Millis, RateLimit};
+/// use keystile_store::{change, record, save_issued, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(10)?, &mut SysRng, now)?;
+/// save_issued(&store, &issued).await?;
+/// let upgrade = KeyChange::new()
+///     .rate_limit(RateLimit::new(5_000, Millis::from_hours(1))?)
+///     .uses(1_000)?;
+/// let id = &issued.record.id;
+/// assert!(change(&store, id, &upgrade, now).await?.is_changed());
+/// assert_eq!(record(&store, id).await?.remaining_uses, Some(1_000));
+/// assert!(!change(&store, id, &upgrade, now).await?.is_changed(), "nothing is left to change");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// As [`keystile::change`](keystile::change()), in [`StoreError::Refused`], but a change of
+/// nothing is [`Outcome::Unchanged`]; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if
+/// its row cannot be read: mend the row first.
+pub async fn change<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    now: UnixMillis,
+) -> Result<Outcome, StoreError> {
+    change_if(store, key_id, requested, now, |_, _| Ok(())).await
+}
+
+/// As [`change`], if `permit` agrees. It gets the record before and after the change, which are
+/// the same if nothing would change. What it agrees to is what is written, even if others change
+/// the key meanwhile: it is then asked again.
+///
+/// # Errors
+/// Those of `permit`, and as [`change`].
+pub async fn change_if<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Outcome, E> {
+    let written = write_change(store, key_id, requested, now, permit).await?;
+    Ok(written.outcome)
+}
+
+/// A change, and the other keys that it concerns.
+pub(crate) struct Written {
+    pub(crate) outcome: Outcome,
+    /// The other keys of the lineage that have a new version.
+    pub(crate) others: Vec<KeyRecord>,
+}
+
+pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Written, E> {
+    for _ in 0..TRIES_MAX {
+        let found = record(store, key_id).await?;
+        if !requested.alters(&found, now).map_err(StoreError::from)? {
+            permit(&found, &found)?;
+            return Ok(Written {
+                outcome: Outcome::Unchanged(found),
+                others: Vec::new(),
+            });
+        }
+        let change = keystile::change(&found, requested, now).map_err(StoreError::from)?;
+        permit(&found, &change.record)?;
+        let mut batch = Batch::of(&change);
+        let mut others = Vec::new();
+        if requested.sets_uses() && found.remaining_uses != change.record.remaining_uses {
+            batch.set_uses.push(*key_id);
+            let lineage = store.lineage(&found.lineage).await?;
+            let live = |sibling: &KeyRecord| {
+                sibling.id != *key_id
+                    && !matches!(sibling.status, Status::Revoked { .. })
+                    && sibling.ends_at().is_none_or(|end| now < end)
+            };
+            for mut sibling in lineage.records.into_iter().filter(live) {
+                sibling.version = sibling.version.saturating_add(1);
+                let event = Event::new(EventKind::Changed, sibling.id, now);
+                let event = event.with_version(sibling.version);
+                batch.events.push(event.with_changes(["remaining_uses"]));
+                batch.updates.push(sibling.clone());
+                others.push(sibling);
+            }
+        }
+        match store.commit(&batch).await {
+            Ok(()) => {
+                let outcome = Outcome::Changed(change.record);
+                return Ok(Written { outcome, others });
+            }
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Stale.into())
 }
 
 /// Gives a key a successor; all that changes is written in one step.
@@ -177,7 +291,7 @@ async fn end<S: Store + ?Sized>(
     now: UnixMillis,
 ) -> Result<Outcome, StoreError> {
     for _ in 0..TRIES_MAX {
-        match change(store, key_id, &is_done, &verb).await {
+        match change_status(store, key_id, &is_done, &verb).await {
             Err(StoreError::Corrupt(_)) => {}
             outcome => return outcome,
         }
@@ -191,7 +305,7 @@ async fn end<S: Store + ?Sized>(
 }
 
 /// Reads, changes and writes a record until no other writer changes it in between.
-async fn change<S: Store + ?Sized>(
+async fn change_status<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     is_done: impl Fn(&Status) -> bool,

@@ -67,6 +67,7 @@ faults! {
     a_store_that_takes_changes_without_events_fails: TakesSilentChanges, "without an event of its id";
     a_store_that_writes_whole_records_for_upkeep_fails: WidensUpkeep, "after Upkeep";
     a_store_that_drops_upkeep_fails: DropsUpkeep, "after Upkeep";
+    a_store_that_does_not_set_uses_fails: DropsSetUses, "the record of the outcome";
     a_store_that_overwrites_fails: Overwrites, "can be inserted only once";
     a_store_that_keeps_peppers_of_revoked_keys_fails: KeepsPeppersOfRevokedKeys, "a revoked key needs no pepper";
     a_store_that_ignores_the_last_event_fails: IgnoresTheLastEvent, "the last event is";

@@ -3,9 +3,9 @@
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Denial, DenialCode, EndpointRules, ErrorKind, IssueRequest, KeyRecord, Millis, PepperRing,
-    PermissionSet, RateLimit, Request, Requirement, ScopeTemplate, TemplateName, delegate, revoke,
-    suspend,
+    Denial, DenialCode, EndpointRules, ErrorKind, IssueRequest, KeyChange, KeyRecord, Millis,
+    PepperRing, PermissionSet, RateLimit, Request, Requirement, ScopeTemplate, TemplateName,
+    change, delegate, revoke, suspend,
 };
 
 fn set(permissions: &[&str]) -> PermissionSet {
@@ -250,5 +250,40 @@ fn j13_thmenu_560_a_wildcard_is_a_whole_word_or_an_error() {
     for text in ["*", "*:*", "a:*", "*:a", "a:*:b"] {
         assert!(PermissionSet::new([text]).is_ok(), "{text:?}");
         assert!(Requirement::parse(text).is_err(), "asked for: {text:?}");
+    }
+}
+
+/// P4: the template of a key is a limit that a change of other fields does not lift.
+#[test]
+fn j3_a_key_of_a_template_gets_no_more_by_a_change() {
+    let mut service = Service::structured();
+    let monitoring = || ScopeTemplate::preset("monitoring").unwrap();
+    let record = service.issue(&blank().template(monitoring())).record;
+    let limit = |count| RateLimit::new(count, Millis::from_hours(1)).unwrap();
+    let new = KeyChange::new;
+    let more = [
+        new().permissions(set(&["*"])),
+        new().add_permissions(set(&["write"])),
+        new().endpoints(None),
+        new().endpoints(EndpointRules::new(["/*"]).unwrap()),
+        new().rate_limit(None),
+        new().rate_limit(limit(101)),
+    ];
+    for asked in more {
+        for asked in [asked.clone(), asked.clone().template(monitoring())] {
+            let refused = change(&record, &asked, at(1)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Exceeds, "{asked:?}");
+        }
+        // To clear the name in the same change says that the template no longer holds.
+        assert!(change(&record, &asked.template(None), at(1)).is_ok());
+    }
+    for less in [
+        new().permissions(set(&[])),
+        new().endpoints(EndpointRules::new(["GET /api/metrics/x"]).unwrap()),
+        new().rate_limit(limit(99)),
+    ] {
+        assert!(change(&record, &less.clone(), at(1)).is_ok());
+        let again = less.client_name("x").unwrap().template(monitoring());
+        assert!(change(&record, &again, at(1)).is_ok());
     }
 }

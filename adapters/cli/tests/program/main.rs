@@ -13,6 +13,7 @@ mod backup;
 mod bad_input;
 mod batch;
 mod canary;
+mod change;
 mod damaged;
 mod files;
 mod json;

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use keystile::{Environment, TemplateName, UnixMillis};
 use keystile_store::{Cursor, Filter, KeyStatus, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::change::etag;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::damage_view::DamageView;
@@ -160,7 +162,8 @@ pub(crate) async fn list(
     get, path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key", body = KeyView),
+        (status = 200, description = "The key", body = KeyView,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
         (status = 404, description = "The caller can see no key with this id", body = Problem),
         Guarded,
     ),
@@ -170,9 +173,10 @@ pub(crate) async fn show(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Response, Problem> {
     let record = caller.readable(app.backend().record(&id).await)?;
-    Ok(Json(KeyView::new(&record, caller.now)))
+    let view = Json(KeyView::new(&record, caller.now));
+    Ok((etag(&record)?, view).into_response())
 }
 
 /// The size of a page.

@@ -175,7 +175,8 @@ async fn each_route_asks_for_a_permission_of_its_own() {
     let read_one = ["", "/events"].map(|path| format!("GET /v1/keys/{id}{path}"));
     let write_one =
         ["revoke", "suspend", "resume", "rotate"].map(|verb| format!("POST /v1/keys/{id}/{verb}"));
-    let write = core::iter::once("POST /v1/keys".to_owned()).chain(write_one);
+    let write = ["POST /v1/keys".to_owned(), format!("PATCH /v1/keys/{id}")];
+    let write = write.into_iter().chain(write_one);
     let requests = read.into_iter().chain(read_one).map(|r| (r, "read"));
     for (request, needed) in requests.chain(write.map(|r| (r, "write"))) {
         let missing = running.ask(&request, &[], None).await;

@@ -13,6 +13,7 @@
 mod admin;
 mod book;
 mod caddy;
+mod change;
 mod document;
 #[path = "../../../tower/tests/shapes/driver.rs"]
 mod driver;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keystile::{
-    IssueRequest, Issued, Issuer, KeyFormat, KeyId, KeyRecord, Keyring, Rotated, RotationPolicy,
-    TryCryptoRng, UnixMillis,
+    IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, Rotated,
+    RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
@@ -118,6 +118,39 @@ impl<S: Store + 'static> Authenticator<S> {
         let _guard = self.invalidates(key_id);
         let outcome = verbs::resume(&**self.store(), key_id, now).await?;
         Ok(self.in_force(outcome))
+    }
+
+    /// Changes what a key may do, or whom it belongs to. After this returns, each check that
+    /// begins in this process is decided by the changed record.
+    ///
+    /// # Errors
+    /// As [`change`](crate::change).
+    pub async fn change(
+        &self,
+        key_id: &KeyId,
+        requested: &KeyChange,
+        now: UnixMillis,
+    ) -> Result<Outcome, StoreError> {
+        self.change_if(key_id, requested, now, |_, _| Ok(())).await
+    }
+
+    /// As [`change`](Self::change), if `permit` agrees.
+    ///
+    /// # Errors
+    /// As [`change_if`](crate::change_if).
+    pub async fn change_if<E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        requested: &KeyChange,
+        now: UnixMillis,
+        permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
+        let _guard = self.invalidates(key_id);
+        let written = verbs::write_change(&**self.store(), key_id, requested, now, permit).await?;
+        for other in &written.others {
+            self.keyring().invalidate_at(&other.id, other.version);
+        }
+        Ok(self.in_force(written.outcome))
     }
 
     /// Gives a key a successor; its digest is made under the verifier's peppers.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use keystile::{DenialCode, IssueRequest, Issuer, PermissionSet, RotationPolicy};
+use keystile::{
+    DenialCode, IssueRequest, Issued, Issuer, KeyChange, Millis, Networks, PermissionSet,
+    RateLimit, RotationPolicy,
+};
 use keystile::{ScopeTemplate, SysRng, TemplateName};
 use keystile_store::{Filter, Page, Store, StoreError};
 
@@ -22,8 +25,18 @@ async fn each_verb_is_in_force_when_it_returns() {
     );
     authenticator.resume(&id, at(2)).await.unwrap();
     assert_eq!(code(&ask(&authenticator, &key).await), None);
+    let unlike = KeyChange::new().networks(Networks::new(["192.0.2.0/24"]).unwrap());
+    let outcome = authenticator.change(&id, &unlike, at(2)).await.unwrap();
+    assert_eq!(outcome.version().map(|(_, version)| version), Some(4));
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::NetworkNotAllowed)
+    );
+    let anywhere = KeyChange::new().networks(None);
+    authenticator.change(&id, &anywhere, at(2)).await.unwrap();
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
     let at_once = RotationPolicy::default()
-        .with_overlap(keystile::Millis::ZERO)
+        .with_overlap(Millis::ZERO)
         .unwrap();
     let rotated = authenticator
         .rotate(&id, &at_once, None, &mut SysRng, at(3))
@@ -155,4 +168,63 @@ async fn nobody_is_allowed_once_a_revocation_returned() {
             asked.await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_raise_of_uses_or_of_the_limit_is_in_force_when_the_change_returns() {
+    let store = Scripted::new();
+    let authenticator = over(&store).build().unwrap();
+    let hourly = |count| RateLimit::new(count, Millis::from_hours(1)).unwrap();
+    let request = IssueRequest::new("Acme Ltd").unwrap().uses(1).unwrap();
+    let issuer = Issuer::new(format());
+    let mut rng = SysRng;
+    let counted = authenticator
+        .issue(&issuer, &request, &mut rng, at(0))
+        .await;
+    let counted = counted.unwrap();
+    let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(hourly(1));
+    let limited = authenticator
+        .issue(&issuer, &request, &mut rng, at(0))
+        .await;
+    let limited = limited.unwrap();
+    let ask = async |key: &Issued| {
+        code(&{
+            let text = key.key.expose().as_bytes();
+            authenticator
+                .check(text, &keystile::Request::new(), at(9))
+                .await
+        })
+    };
+    let raises = [
+        (
+            &counted,
+            KeyChange::new().uses(2).unwrap(),
+            DenialCode::UsesSpent,
+        ),
+        (
+            &limited,
+            KeyChange::new().rate_limit(None),
+            DenialCode::RateLimited,
+        ),
+    ];
+    for (key, raise, refused) in raises {
+        assert_eq!(ask(key).await, None);
+        assert_eq!(ask(key).await, Some(refused));
+        let id = &key.record.id;
+        authenticator.change(id, &raise, at(9)).await.unwrap();
+        assert_eq!(ask(key).await, None);
+        assert_eq!(ask(key).await, None);
+    }
+    assert_eq!(ask(&counted).await, Some(DenialCode::UsesSpent));
+    // A cut is in force too.
+    let less = KeyChange::new()
+        .permissions(PermissionSet::default())
+        .uses(1)
+        .unwrap();
+    authenticator
+        .change(&counted.record.id, &less, at(9))
+        .await
+        .unwrap();
+    assert_eq!(ask(&counted).await, None);
+    assert_eq!(ask(&counted).await, Some(DenialCode::UsesSpent));
 }

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     WidensUpkeep,
     /// Ignores upkeep.
     DropsUpkeep,
+    /// Does not set uses with an update.
+    DropsSetUses,
     /// Reads an empty list as none.
     NowhereIsAnywhere,
     /// Replaces usage without comparing it.
@@ -280,6 +282,10 @@ impl Store for Faulty {
             Fault::DropsUpkeep => {
                 batch.check()?;
                 batch.upkeep.clear();
+            }
+            Fault::DropsSetUses => {
+                batch.check()?;
+                batch.set_uses.clear();
             }
             Fault::IgnoresTheLastEvent => batch.last_event = None,
             Fault::IgnoresVersions => {

@@ -453,7 +453,18 @@ CREATE FUNCTION keystile_note_usage() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     k RECORD;
+    noted BOOLEAN := FALSE;
 BEGIN
+    -- keystile writes the events and the versions itself: before this, it has written the event
+    -- of the next version of one of the keys.
+    IF TG_OP = 'UPDATE' THEN
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_keys k JOIN %1$I.api_key_events e
+            ON e.key_id = k.key_id AND e.version = k.version + 1 WHERE k.lineage = $1)',
+            TG_TABLE_SCHEMA) INTO noted USING OLD.lineage;
+    END IF;
+    IF noted THEN
+        RETURN NULL;
+    END IF;
     FOR k IN EXECUTE format('SELECT id, key_id, version + 1 AS version FROM %I.api_keys
         WHERE lineage = $1 ORDER BY id FOR NO KEY UPDATE', TG_TABLE_SCHEMA) USING OLD.lineage
     LOOP

@@ -342,10 +342,13 @@ BEGIN
 END;
 
 -- Whether uses are counted, and that some were added, is a change of each key of the lineage.
--- Spending one is not.
+-- Spending one is not. keystile writes the events and the versions itself: before this, it has
+-- written the event of the next version of one of the keys.
 CREATE TRIGGER api_key_usage_changed AFTER UPDATE OF remaining_uses ON api_key_usage
 WHEN OLD.rate_state = NEW.rate_state AND (NEW.remaining_uses > OLD.remaining_uses
     OR (OLD.remaining_uses IS NULL) <> (NEW.remaining_uses IS NULL))
+    AND NOT EXISTS (SELECT 1 FROM api_keys k JOIN api_key_events e
+        ON e.key_id = k.key_id AND e.version = k.version + 1 WHERE k.lineage = NEW.lineage)
 BEGIN
     INSERT INTO api_key_notes (kind, key_id, version, changes)
     SELECT 'changed', key_id, version + 1, '[{"field":"remaining_uses"}]'
