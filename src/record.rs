@@ -1,7 +1,7 @@
 //! What a store keeps: the record of a key, its usage, the events of its life.
 
 pub(crate) mod event;
-pub(crate) mod field_changes;
+pub(crate) mod field_change;
 pub(crate) mod key_record;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_form;

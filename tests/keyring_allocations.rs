@@ -187,12 +187,15 @@ fn counting_contended_uses_does_not_allocate_either() {
         .endpoint("GET", "/api/data/1")
         .address("192.0.2.7".parse::<core::net::IpAddr>().unwrap());
     let text = issued.key.expose();
+    // While a record is admitted again, a check may ask for it.
+    let admitted = std::sync::Barrier::new(4);
     let asked: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
                     let decision = backed.ask(text, &request, at(1));
                     assert!(decision.denial().map(Denial::cause).is_none());
+                    admitted.wait();
                     let check = || backed.keyring.check(text.as_bytes(), &request, at(1));
                     let (asked, allowed) = asked_by(|| {
                         (0..100_000)

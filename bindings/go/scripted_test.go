@@ -138,6 +138,7 @@ func (s *scripted) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.
 	s.mutex.Lock()
 	gate := s.gate
 	s.mutex.Unlock()
+	s.finds.Add(1)
 	select {
 	case <-gate:
 	case <-ctx.Done():
@@ -149,7 +150,6 @@ func (s *scripted) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.
 	if err != nil {
 		return nil, err
 	}
-	s.finds.Add(1)
 	return s.seen(record), nil
 }
 

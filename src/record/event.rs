@@ -4,8 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
-use crate::record::field_changes::field_changes;
-use crate::record::key_record::KeyRecord;
+use crate::record::field_change::FieldChange;
 use crate::time::UnixMillis;
 
 /// Writes the kinds and their names from one list.
@@ -111,33 +110,6 @@ pub struct Event {
     pub changes: Vec<FieldChange>,
 }
 
-/// A field of a record that was changed.
-///
-/// ```
-/// # use keystile::*;
-/// # let now = UnixMillis::new(1_790_000_000_000)?;
-/// # let id: KeyId = "1AbCdEfGhIjKlMnO".parse()?;
-/// let event = Event::new(EventKind::Changed, id, now).with_changes(["permissions"]);
-/// assert_eq!(event.changes, [FieldChange::new("permissions")]);
-///
-/// let raised = FieldChange::new("remaining_uses").with_values(Some("5"), Some("100"));
-/// assert_eq!(raised.to.as_deref(), Some("100"));
-/// # Ok::<(), Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct FieldChange {
-    /// The name of the field. If other code changed a row of a database, it is the name of
-    /// the column.
-    pub field: Box<str>,
-    /// The value before the change as text. `None` if the field was not set, or if the value is
-    /// not known: it never is for the e-mail address, the metadata, and changes by other code.
-    pub from: Option<Box<str>>,
-    /// The value after the change as text. `None` if the field is not set, or if the value is
-    /// not known.
-    pub to: Option<Box<str>>,
-}
-
 impl Event {
     /// An event of a key; what else is known of it is filled in afterwards.
     #[must_use]
@@ -176,37 +148,6 @@ impl Event {
             actor: None,
             origin: None,
             changes: Vec::new(),
-        }
-    }
-}
-
-impl FieldChange {
-    /// A change of this field.
-    #[must_use]
-    pub fn new(field: &str) -> Self {
-        Self {
-            field: field.into(),
-            from: None,
-            to: None,
-        }
-    }
-
-    /// The fields that a [`change`](crate::change()) can change and that differ between two
-    /// versions of a record, with their values; of the e-mail address and the metadata only
-    /// that they differ.
-    #[must_use]
-    pub fn between(from: &KeyRecord, to: &KeyRecord) -> Vec<Self> {
-        field_changes(from, to)
-    }
-
-    /// The same change, with the values before and after it; `None` is a field that is not
-    /// set. Instants are in milliseconds since 1970.
-    #[must_use]
-    pub fn with_values(self, from: Option<&str>, to: Option<&str>) -> Self {
-        Self {
-            from: from.map(Box::from),
-            to: to.map(Box::from),
-            ..self
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What changed between two versions of a record, for the audit log.
+//! A field that was changed, and what changed between two versions of a record.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,12 +10,69 @@ use crate::policy::endpoint::EndpointRules;
 use crate::policy::network::Networks;
 use crate::policy::permission::PermissionSet;
 use crate::policy::rate_limit::RateLimit;
-use crate::record::event::FieldChange;
 use crate::record::key_record::KeyRecord;
+
+/// A field of a record that was changed.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let id: KeyId = "1AbCdEfGhIjKlMnO".parse()?;
+/// let event = Event::new(EventKind::Changed, id, now).with_changes(["permissions"]);
+/// assert_eq!(event.changes, [FieldChange::new("permissions")]);
+///
+/// let raised = FieldChange::new("remaining_uses").with_values(Some("5"), Some("100"));
+/// assert_eq!(raised.to.as_deref(), Some("100"));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct FieldChange {
+    /// The name of the field. If other code changed a row of a database, it is the name of
+    /// the column.
+    pub field: Box<str>,
+    /// The value before the change as text. `None` if the field was not set, or if the value is
+    /// not known: it never is for the e-mail address, the metadata, and changes by other code.
+    pub from: Option<Box<str>>,
+    /// The value after the change as text. `None` if the field is not set, or if the value is
+    /// not known.
+    pub to: Option<Box<str>>,
+}
+
+impl FieldChange {
+    /// A change of this field.
+    #[must_use]
+    pub fn new(field: &str) -> Self {
+        Self {
+            field: field.into(),
+            from: None,
+            to: None,
+        }
+    }
+
+    /// The fields that a [`change`](crate::change()) can change and that differ between two
+    /// versions of a record, with their values; of the e-mail address and the metadata only
+    /// that they differ.
+    #[must_use]
+    pub fn between(from: &KeyRecord, to: &KeyRecord) -> Vec<Self> {
+        field_changes(from, to)
+    }
+
+    /// The same change, with the values before and after it; `None` is a field that is not
+    /// set. Instants are in milliseconds since 1970.
+    #[must_use]
+    pub fn with_values(self, from: Option<&str>, to: Option<&str>) -> Self {
+        Self {
+            from: from.map(Box::from),
+            to: to.map(Box::from),
+            ..self
+        }
+    }
+}
 
 /// The fields that a change of a key can change, in the order of a record. Of the e-mail
 /// address and the metadata only that they changed: they can be personal data.
-pub(crate) fn field_changes(from: &KeyRecord, to: &KeyRecord) -> Vec<FieldChange> {
+fn field_changes(from: &KeyRecord, to: &KeyRecord) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let mut note = |field, changed: bool, value: &dyn Fn(&KeyRecord) -> Option<String>| {
         if changed {
