@@ -50,8 +50,9 @@ pub use self::stats::AuthenticatorStats;
 /// - Requests that wait for the same key share one fetch.
 /// - While the store is down, cached records are used until the
 ///   [revocation bound](AuthenticatorBuilder::revocation_bound), 60 s by default; all other
-///   requests are denied as [`Cause::StoreUnavailable`].
-/// - If the row of a key is damaged, its requests are denied as [`Cause::RecordDamaged`].
+///   requests are denied as [`Cause::StoreUnavailable`](keystile::Cause::StoreUnavailable).
+/// - If the row of a key is damaged, its requests are denied as
+///   [`Cause::RecordDamaged`](keystile::Cause::RecordDamaged).
 /// - The verbs here, such as [`revoke`](Self::revoke), are in force in this process when they
 ///   return. A change that another process writes is in force within about a second, by
 ///   the store's events. No request that is sent later than the revocation bound after it

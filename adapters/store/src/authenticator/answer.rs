@@ -48,7 +48,7 @@ pub struct Answer {
     pub failure: Option<Arc<StoreError>>,
 }
 
-/// Memory cannot answer a check: [`Authenticator::check`] can, with the store.
+/// Memory cannot answer a check: [`Authenticator::check`](crate::Authenticator::check) can, with the store.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {

@@ -44,7 +44,7 @@ pub struct AuthenticatorStats {
     pub uses_dropped: u64,
     /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
-    /// The [revocation bound](AuthenticatorBuilder::revocation_bound).
+    /// The [revocation bound](crate::AuthenticatorBuilder::revocation_bound).
     pub revocation_bound: Duration,
     /// How long ago the last read of changes was sent that found no further one: what was
     /// committed before it is in force. Cached records are used while this is at most the
@@ -57,6 +57,6 @@ pub struct AuthenticatorStats {
     /// Requests beyond the bound that were denied at once, because the store did not answer.
     pub refused_beyond_bound: u64,
     /// Requests beyond the bound that cached records could decide: see
-    /// [`AfterBound::ServeStale`].
+    /// [`AfterBound::ServeStale`](crate::AfterBound::ServeStale).
     pub served_stale: u64,
 }
