@@ -106,7 +106,8 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         ("KEYSTILE_REQUIRE_GO", "1"),
         ("GODEBUG", "cgocheck=1"),
     ];
-    go.run(MODULE, "test -race ./...", &full)?;
+    // The SQLite driver in Go is slow under the race detector.
+    go.run(MODULE, "test -race -timeout 25m ./...", &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
     // Tests that take long or measure memory, without the race detector.
     let line = "test -run Million|Allocates|Suite . ./keystilesql";
