@@ -105,7 +105,7 @@ func (s *suite) limited(request keystile.IssueRequest) (keystile.KeyID, func(clo
 			if checked.Decision.Allowed() {
 				passed++
 			} else {
-				s.is(checked.Decision.Cause() == keystile.CauseRateLimit, "refused by the limit alone: %v", checked.Decision)
+				s.is(checked.Decision.Cause() == keystile.CauseRateLimit, "refused only by the limit: %v", checked.Decision)
 			}
 		}
 		return passed

@@ -37,7 +37,7 @@ pub(super) async fn a_key_is_changed_with_an_event<S: Store>(store: Arc<S>) {
     assert_eq!(found.remaining_uses, Some(70));
     assert_eq!(&*found.client_name, "Acme Pro");
     let events = all_events(&*store).await;
-    assert_eq!(events.len(), before + 1, "one event, of the key alone");
+    assert_eq!(events.len(), before + 1, "one event, of this key only");
     let event = events.last().unwrap();
     assert_eq!(event.kind, EventKind::Changed);
     assert_eq!(event.version, Some(found.version));

@@ -234,7 +234,7 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
                  DISABLE TRIGGER api_key_events_number, DISABLE TRIGGER api_key_events_numbered"
         );
         transaction.batch_execute(&quiet).await?;
-        // By the numbers alone, for which there is an index: the server does not know yet how
+        // By the numbers only, for which there is an index: the server does not know yet how
         // many rows have no key_id.
         let next = "SELECT id::bigint FROM api_keys WHERE id > $1::bigint ORDER BY id LIMIT $2";
         let limit = i64::from(BATCH_ROWS);

@@ -83,7 +83,7 @@ async fn a_backup_is_of_one_instant_while_others_write() {
     }
 }
 
-/// What a backup is for: a copy of the file alone lacks what is in the log.
+/// What a backup is for: a copy of only the file lacks what is in the log.
 #[tokio::test]
 async fn a_copy_of_the_file_alone_is_no_backup() {
     let world = World::new().await;
