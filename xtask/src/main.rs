@@ -13,6 +13,7 @@ mod dependencies;
 mod fuzz;
 mod golang;
 mod msrv;
+mod need;
 mod no_std;
 mod postgres;
 mod publish;
@@ -20,11 +21,12 @@ mod ratios;
 mod report;
 mod serve;
 mod steps;
+mod tests_run;
 mod together;
 mod workspace;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use args::{Args, Task};
 use report::{Outcome, Report};
@@ -80,12 +82,9 @@ fn test(args: &Args) -> ExitCode {
         println!("\n== {}: {}", step.name, step.about);
         let start = Instant::now();
         let outcome = run(step, &workspace, &report);
-        println!(
-            "== {} {outcome} ({:.1} s)",
-            step.name,
-            start.elapsed().as_secs_f64()
-        );
-        report.add(step.name, outcome);
+        let took = start.elapsed();
+        println!("== {} {outcome} ({:.1} s)", step.name, took.as_secs_f64());
+        report.add(step.name, outcome, took);
     }
     print!("\n{}", report.closing(args.require_all));
     if report.is_good(args.require_all) {
@@ -135,7 +134,7 @@ mod tests {
         let after = |whole: Option<Outcome>| {
             let mut report = Report::default();
             if let Some(outcome) = whole {
-                report.add("whole", outcome);
+                report.add("whole", outcome, Duration::ZERO);
             }
             run(&PART, &workspace, &report)
         };

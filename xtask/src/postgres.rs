@@ -4,7 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::workspace::{TaskResult, Workspace, run};
+use crate::tests_run::run_tests;
+use crate::workspace::{TaskResult, Workspace};
 
 const REQUIRED: &str = "KEYSTILE_REQUIRE_POSTGRES";
 /// The programs that the tests start a server with.
@@ -43,5 +44,5 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     let line = "test --workspace --all-features --test postgres --test program";
     let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    run(cargo.env(REQUIRED, "1"))
+    run_tests(cargo.env(REQUIRED, "1"))
 }

@@ -1,6 +1,8 @@
 //! The outcome of each step, and the summary at the end of a run.
 
+use core::cmp::Reverse;
 use core::fmt;
+use core::time::Duration;
 
 /// The outcome of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,33 +25,34 @@ impl fmt::Display for Outcome {
 /// The outcomes so far, in the order of the steps.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    outcomes: Vec<(&'static str, Outcome)>,
+    outcomes: Vec<(&'static str, Outcome, Duration)>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, step: &'static str, outcome: Outcome) {
-        self.outcomes.push((step, outcome));
+    pub(crate) fn add(&mut self, step: &'static str, outcome: Outcome, took: Duration) {
+        self.outcomes.push((step, outcome, took));
     }
 
     pub(crate) fn has_passed(&self, step: &str) -> bool {
         self.outcomes
             .iter()
-            .any(|(name, outcome)| *name == step && *outcome == Outcome::Passed)
+            .any(|(name, outcome, _)| *name == step && *outcome == Outcome::Passed)
     }
 
     pub(crate) fn is_good(&self, require_all: bool) -> bool {
-        self.outcomes.iter().all(|(_, outcome)| match outcome {
+        self.outcomes.iter().all(|(_, outcome, _)| match outcome {
             Outcome::Passed => true,
             Outcome::Failed(_) => false,
             Outcome::Skipped(_) => !require_all,
         })
     }
 
-    /// The last lines of a run: what passed, each failure and each skip with its reason,
-    /// and on the last line only `N passed, N failed, N skipped`.
+    /// The last lines of a run: how long the steps took, the longest first, what passed, each
+    /// failure and each skip with its reason, and on the last line only
+    /// `N passed, N failed, N skipped`.
     pub(crate) fn closing(&self, require_all: bool) -> String {
         let (mut passed, mut failed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for (step, outcome) in &self.outcomes {
+        for (step, outcome, _) in &self.outcomes {
             match outcome {
                 Outcome::Passed => passed.push(*step),
                 Outcome::Failed(reason) => failed.push(format!("failed: {step}: {reason}\n")),
@@ -67,13 +70,30 @@ impl Report {
             ""
         };
         format!(
-            "passed: {names}\n{}{}{refused}{} passed, {} failed, {} skipped\n",
+            "{}passed: {names}\n{}{}{refused}{} passed, {} failed, {} skipped\n",
+            self.times(),
             failed.concat(),
             skipped.concat(),
             passed.len(),
             failed.len(),
             skipped.len(),
         )
+    }
+
+    /// A line of the steps that took a second or more, or nothing if there is none.
+    fn times(&self) -> String {
+        let mut times: Vec<_> = self.outcomes.iter().collect();
+        times.sort_by_key(|(_, _, took)| Reverse(*took));
+        let times: Vec<_> = times
+            .iter()
+            .filter(|(_, _, took)| took.as_secs() > 0)
+            .map(|(step, _, took)| format!("{step} {} s", took.as_secs()))
+            .collect();
+        if times.is_empty() {
+            String::new()
+        } else {
+            format!("took: {}\n", times.join(", "))
+        }
     }
 }
 
@@ -82,9 +102,11 @@ mod tests {
     use super::*;
 
     fn report(outcomes: &[(&'static str, Outcome)]) -> Report {
-        Report {
-            outcomes: outcomes.to_vec(),
+        let mut report = Report::default();
+        for (step, outcome) in outcomes {
+            report.add(step, outcome.clone(), Duration::ZERO);
         }
+        report
     }
 
     #[test]
@@ -144,5 +166,18 @@ mod tests {
             "passed: nothing\nfailed: tests: exit status: 101\n0 passed, 1 failed, 0 skipped\n"
         );
         assert!(!report.is_good(false) && !report.is_good(true));
+    }
+
+    #[test]
+    fn the_longest_steps_come_first() {
+        let mut report = Report::default();
+        for (step, seconds) in [("fmt", 0.4), ("docs", 3.9), ("tests", 400.0)] {
+            report.add(step, Outcome::Passed, Duration::from_secs_f64(seconds));
+        }
+        let closing = report.closing(false);
+        assert!(
+            closing.starts_with("took: tests 400 s, docs 3 s\npassed: "),
+            "{closing}"
+        );
     }
 }

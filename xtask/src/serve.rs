@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::tests_run::run_tests;
 use crate::workspace::{TaskResult, Workspace, run};
 
 /// Where Debian installs system programs; a user's search path may not contain it.
@@ -47,7 +48,7 @@ pub(crate) fn gateways(workspace: &Workspace) -> TaskResult {
     let line = "test --workspace --all-features --test http -- nginx caddy";
     let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    run(cargo.envs(GATEWAYS.map(|(_, variable)| (variable, "1"))))
+    run_tests(cargo.envs(GATEWAYS.map(|(_, variable)| (variable, "1"))))
 }
 
 /// Sends requests that the OpenAPI document allows and others that it does not, for at most

@@ -1,6 +1,8 @@
 //! The table of steps that `cargo xtask test` runs, in order.
 
-use crate::workspace::{TaskResult, Workspace, run, succeeds};
+use crate::need::Need;
+use crate::tests_run::run_tests;
+use crate::workspace::{TaskResult, Workspace, run};
 use crate::{
     book, capi, dependencies, fuzz, golang, msrv, no_std, postgres, publish, serve, together,
 };
@@ -15,72 +17,6 @@ pub(crate) struct Step {
     /// one are met. If that step has passed, this one has nothing left to run.
     pub(crate) included_in: Option<&'static str>,
     pub(crate) run: fn(&Workspace) -> TaskResult,
-}
-
-/// Something that a machine may lack.
-#[derive(Debug)]
-pub(crate) enum Need {
-    /// A subcommand of Cargo, and how to install it.
-    Cargo(&'static str, &'static str),
-    /// A minor version of Cargo 1, or a later one.
-    CargoVersion(u32),
-    /// A program that accepts `--version`, and its Debian package.
-    Program(&'static str, &'static str),
-    /// The programs of PostgreSQL's server, in the search path or where Debian installs them.
-    Postgres,
-    /// A gateway, in the search path or where Debian installs it, and its Debian package.
-    Gateway(&'static str, &'static str),
-    /// A program that accepts `--version`, and how to install it.
-    Tool(&'static str, &'static str),
-    /// A C library that pkg-config knows, and its Debian package.
-    Library(&'static str, &'static str),
-    /// The source of the standard library.
-    RustSource,
-    /// The oldest Rust version that the workspace names.
-    OldestRust,
-    /// The Go toolchain.
-    Go,
-}
-
-impl Need {
-    /// Why the need is not met, or `None` if it is.
-    pub(crate) fn missing(&self, workspace: &Workspace) -> Option<String> {
-        match self {
-            Self::Cargo(subcommand, install) => {
-                let found = succeeds(workspace.command("cargo").args([subcommand, "--version"]));
-                (!found).then(|| format!("`cargo {subcommand}` is not installed; try `{install}`"))
-            }
-            Self::CargoVersion(minor) => {
-                let version = workspace.cargo_output("--version").unwrap_or_default();
-                (cargo_minor(&version) < Some(*minor))
-                    .then(|| format!("Cargo is older than 1.{minor}; try `rustup update`"))
-            }
-            Self::Program(program, package) => {
-                let found = succeeds(workspace.command(program).arg("--version"));
-                (!found)
-                    .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
-            }
-            Self::Postgres => postgres::missing(),
-            Self::Gateway(program, package) => serve::missing_gateway(program, package),
-            Self::Tool(program, install) => {
-                let found = succeeds(workspace.command(program).arg("--version"));
-                (!found).then(|| format!("`{program}` is not installed; try `{install}`"))
-            }
-            Self::Library(library, package) => {
-                let found = succeeds(workspace.command("pkg-config").args(["--exists", library]));
-                (!found).then(|| format!("{library} is not installed; try `apt install {package}`"))
-            }
-            Self::RustSource => capi::missing_source(workspace),
-            Self::OldestRust => msrv::missing(workspace),
-            Self::Go => golang::missing(workspace),
-        }
-    }
-}
-
-/// The minor version in the output of `cargo --version`.
-fn cargo_minor(version: &str) -> Option<u32> {
-    let number = version.split_whitespace().nth(1)?;
-    number.split('.').nth(1)?.parse().ok()
 }
 
 const GCC: Need = Need::Program("gcc", "gcc");
@@ -121,10 +57,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: |workspace| {
             let line = "test --workspace --all-features --all-targets --no-fail-fast";
             let mut cargo = workspace.command("cargo");
-            run(cargo
-                .args(line.split_whitespace())
-                .envs(postgres::required())
-                .envs(serve::required()))
+            run_tests(
+                cargo
+                    .args(line.split_whitespace())
+                    .envs(postgres::required())
+                    .envs(serve::required()),
+            )
         },
     },
     Step {
@@ -133,7 +71,7 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         included_in: None,
         run: |workspace| {
-            workspace.cargo("test --package keystile --no-default-features --lib --tests")
+            workspace.cargo_tests("test --package keystile --no-default-features --lib --tests")
         },
     },
     Step {
@@ -185,7 +123,7 @@ pub(crate) const STEPS: &[Step] = &[
                 .env("CARGO_TARGET_DIR", workspace.target_path("loom"))
                 .env("CARGO_PROFILE_RELEASE_LTO", "off")
                 .env("RUSTFLAGS", "--cfg keystile_loom");
-            run(command)
+            run_tests(command)
         },
     },
     Step {
@@ -193,7 +131,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the examples in the documentation",
         needs: &[],
         included_in: None,
-        run: |workspace| workspace.cargo("test --workspace --all-features --doc"),
+        run: |workspace| workspace.cargo_tests("test --workspace --all-features --doc"),
     },
     Step {
         name: "docs",
@@ -421,31 +359,5 @@ mod tests {
                 step.name
             );
         }
-    }
-
-    #[test]
-    fn the_version_of_cargo_is_read() {
-        assert_eq!(
-            cargo_minor("cargo 1.95.0 (f2d3ce0bd 2026-03-21)\n"),
-            Some(95)
-        );
-        assert_eq!(cargo_minor("cargo 1.97.0-nightly\n"), Some(97));
-        assert_eq!(cargo_minor(""), None);
-        let reason = Need::CargoVersion(9_999).missing(&Workspace::here());
-        assert_eq!(
-            reason.as_deref(),
-            Some("Cargo is older than 1.9999; try `rustup update`")
-        );
-        assert_eq!(Need::CargoVersion(89).missing(&Workspace::here()), None);
-    }
-
-    #[test]
-    fn a_missing_subcommand_is_named_with_how_to_install_it() {
-        let need = Need::Cargo("no-such-subcommand", "cargo install it");
-        let reason = need.missing(&Workspace::here()).expect("found");
-        assert_eq!(
-            reason,
-            "`cargo no-such-subcommand` is not installed; try `cargo install it`"
-        );
     }
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::tests_run::run_tests;
+
 /// The result of a task or of a step; the error is one line for the reader of the report.
 pub(crate) type TaskResult = Result<(), String>;
 
@@ -51,6 +53,12 @@ impl Workspace {
         run(self.command("cargo").args(line.split_whitespace()))
     }
 
+    /// Runs `cargo` with the words of `line`, which executes tests; the error names those that
+    /// failed.
+    pub(crate) fn cargo_tests(&self, line: &str) -> TaskResult {
+        run_tests(self.command("cargo").args(line.split_whitespace()))
+    }
+
     /// Runs `cargo` with the words of `line` and returns what it printed.
     pub(crate) fn cargo_output(&self, line: &str) -> Result<String, String> {
         output(self.command("cargo").args(line.split_whitespace()))
@@ -87,7 +95,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 }
 
 /// The command as a person would type it: the program's name without its folder.
-fn shown(command: &Command) -> String {
+pub(crate) fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
         let value = value.unwrap_or_default().to_string_lossy();
