@@ -26,7 +26,7 @@ mod together;
 mod workspace;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use args::{Args, Task};
 use report::{Outcome, Report};
@@ -118,6 +118,8 @@ fn help() -> String {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     const PART: Step = Step {
