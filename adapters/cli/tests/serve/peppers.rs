@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::serving::{Serving, program};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn pepper(version: u32) -> String {
     format!("{version}:{}", "0a".repeat(32))

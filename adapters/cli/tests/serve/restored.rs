@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::serving::{Serving, program};
 
-const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(20);
 
 fn run(folder: &Path, arguments: &[&str]) -> String {
     let ran = program(folder, arguments).output().unwrap();

@@ -24,7 +24,7 @@ use keystile_store::{
 };
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn format() -> KeyFormat {
     KeyFormat::structured("acme").unwrap()

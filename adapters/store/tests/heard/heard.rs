@@ -13,8 +13,11 @@ use tokio::sync::Notify;
 
 use crate::cases::{CASES, Case, statement};
 
-/// A change by other code is in force within this time.
-const WITHIN: Duration = Duration::from_secs(2);
+/// A change by other code is in force within 2 s. A machine that is busy with other tests may take
+/// longer, so only the end of this time is a failure; without the change's event it would be 300 s.
+const WITHIN: Duration = Duration::from_secs(20);
+/// What is not heard of in this time would have been.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// A key for each of some changes.
 pub(crate) struct Keys(Vec<Key>);
@@ -160,11 +163,12 @@ impl<S: Store + 'static> Heard<S> {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        println!("in force after {:?}", start.elapsed());
     }
 
     /// Waits for longer than that, and no change is in force.
     pub(crate) async fn none_is_in_force(&self, keys: &Keys) {
-        tokio::time::sleep(WITHIN).await;
+        tokio::time::sleep(QUIET).await;
         for key in &keys.0 {
             let answer = self.ask(key).await;
             assert!(!is_in_force(key, &answer), "{}: {answer:?}", key.name);

@@ -1,4 +1,4 @@
-//! What other code writes is in force in a running authenticator within 2 s.
+//! What other code writes is in force in a running authenticator within about 2 s.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,7 +30,7 @@ async fn database(folder: &tempfile::TempDir) -> (Arc<SqliteStore>, Connection) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_change_by_other_code_is_in_force_within_2_s() {
+async fn each_change_by_other_code_is_in_force_soon() {
     let folder = tempfile::tempdir().unwrap();
     let (store, other) = database(&folder).await;
     let keys = Keys::issue(&*store).await;

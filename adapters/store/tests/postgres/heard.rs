@@ -1,4 +1,4 @@
-//! What other code writes is in force in a running authenticator within 2 s, as it is on
+//! What other code writes is in force in a running authenticator within about 2 s, as it is on
 //! SQLite: also by replication, and for a whole table at once.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::heard_keys::{Heard, Keys};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_change_by_other_code_is_in_force_within_2_s() {
+async fn each_change_by_other_code_is_in_force_soon() {
     let Some(database) = Database::new().await else {
         return;
     };
