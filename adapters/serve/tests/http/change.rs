@@ -127,9 +127,10 @@ async fn p4_a_caller_gives_no_more_than_it_holds_by_a_change() {
     };
     let held = ["keystile:keys:write", "invoices:*"];
     let (caller, own) = running.issue(limited(&held)).await;
-    let (_, lesser) = running
-        .issue(limited(&["invoices:read"]).uses(5).unwrap())
-        .await;
+    let lesser = limited(&["invoices:read"]).uses(5).unwrap();
+    // It is issued later, and must not end later.
+    let lesser = lesser.expires_in(Millis::from_days(29)).unwrap();
+    let (_, lesser) = running.issue(lesser).await;
     let more = [
         json!({ "permissions": ["*"] }),
         json!({ "add_permissions": ["keystile:owners:any"] }),
