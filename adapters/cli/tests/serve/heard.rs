@@ -97,5 +97,4 @@ fn heard(folder: &Path, store: &[&str], sql: impl Fn(&Case) -> &'static str, run
         );
         std::thread::sleep(Duration::from_millis(20));
     }
-    println!("in force after {:?}", start.elapsed());
 }

@@ -163,7 +163,6 @@ impl<S: Store + 'static> Heard<S> {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        println!("in force after {:?}", start.elapsed());
     }
 
     /// Waits for longer than that, and no change is in force.

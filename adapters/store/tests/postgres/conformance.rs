@@ -2,11 +2,11 @@
 //! a custom pool.
 
 use deadpool_postgres::{Manager, Pool, Runtime};
-use keystile_store::{PostgresOptions, PostgresStore, conformance};
+use keystile_store::{PostgresStore, conformance};
 use tokio_postgres::NoTls;
 
 use crate::alternating::Alternating;
-use crate::database::Database;
+use crate::database::{Database, patient};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_postgres_conforms() {
@@ -33,7 +33,7 @@ async fn two_handles_on_one_database_conform_together() {
         let database = Database::new().await.unwrap();
         let pool = Pool::builder(Manager::new(database.url.parse().unwrap(), NoTls));
         let pool = pool.runtime(Runtime::Tokio1).max_size(3).build().unwrap();
-        let theirs = PostgresStore::from_pool(pool, &PostgresOptions::default());
+        let theirs = PostgresStore::from_pool(pool, &patient());
         Alternating::new(database.store().await, theirs)
     })
     .await;

@@ -1,10 +1,11 @@
 //! Databases for the tests, on one server.
 
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use std::sync::OnceLock;
 
 use keystile::UnixMillis;
-use keystile_store::{AdoptOptions, PostgresStore};
+use keystile_store::{AdoptOptions, PostgresOptions, PostgresStore};
 use tokio_postgres::{Client, NoTls};
 
 use crate::server::Server;
@@ -35,7 +36,7 @@ impl Database {
     }
 
     pub(crate) fn open(&self) -> PostgresStore {
-        PostgresStore::open(&self.url).unwrap()
+        PostgresStore::open_with(&self.url, &patient()).unwrap()
     }
 
     /// A store with up-to-date tables. An application's table is adopted, also if rows cannot
@@ -60,4 +61,11 @@ pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// The machine may be busy with other tests.
+pub(crate) fn patient() -> PostgresOptions {
+    let mut options = PostgresOptions::default();
+    options.statement_timeout = Duration::from_secs(60);
+    options
 }
