@@ -28,6 +28,9 @@ pub(crate) struct Possible {
     pub(crate) cause: Option<Cause>,
     pub(crate) meter: Option<Meter>,
     pub(crate) uses_left: Option<u64>,
+    /// Whether it carries what is left of a limit.
+    pub(crate) has_quota: bool,
+    /// How many requests are left of it, if this is certain.
     pub(crate) requests_left: Option<u128>,
     pub(crate) retry_after: Option<u64>,
     pub(crate) notice: Option<(KeyId, u64)>,
@@ -40,6 +43,7 @@ impl Possible {
         self.cause == seen.cause
             && self.uses_left == seen.uses_left
             && self.notice == seen.notice
+            && self.has_quota == seen.requests_left.is_some()
             && fits(self.requests_left, seen.requests_left.map(u128::from))
             && fits(
                 self.retry_after.map(u128::from),
@@ -49,10 +53,11 @@ impl Possible {
 
     pub(crate) fn text(&self) -> String {
         format!(
-            "{:?} by version {}, uses left {:?}, requests left {:?}, retry after {:?}, notice {:?}",
+            "{:?} by version {}, uses left {:?}, quota: {}, requests left {:?}, retry after {:?}, notice {:?}",
             self.cause,
             self.version,
             self.uses_left,
+            self.has_quota,
             self.requests_left,
             self.retry_after,
             self.notice

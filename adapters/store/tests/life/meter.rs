@@ -48,6 +48,8 @@ pub(crate) struct Meter {
     /// How far the clock was behind its latest reading at most since a request was counted: a
     /// process records a state once, by its caller's clock.
     pub(crate) behind: u64,
+    /// Whether a request was counted since the state was last recorded for certain.
+    pub(crate) is_due: bool,
 }
 
 /// The times that a counter may judge a request by: its caller's clock, up to the latest reading
@@ -128,6 +130,7 @@ impl Meter {
             low: before.low.max(earliest) + interval,
             high: before.high.max(latest).min(latest + reach - interval) + interval,
             behind: clock.behind,
+            is_due: true,
             ..before
         });
         let refused = (!must_pass).then(|| Self {
@@ -155,6 +158,7 @@ impl Meter {
             limit: self.limit.filter(|_| is_same),
             is_mixed: self.is_mixed || other.is_mixed || !is_same,
             behind: self.behind.max(other.behind),
+            is_due: self.is_due && other.is_due,
         }
     }
 

@@ -10,6 +10,11 @@
 //! - A limit may be known only to an interval: after a crash, which may give back what was not
 //!   recorded, while the clock is behind its latest reading, after the limit was changed, and if
 //!   several processes count for themselves: [`Meter`].
+//! - A process records what it has spent once. While it spends nothing more, it may record the
+//!   state again or not, and the store's may have been brought back since:
+//!   [`Oracle::has_recorded`].
+//! - A request that the store decides about may show a process a later reading of the clock
+//!   than the one that the limits in its memory go by: [`Oracle::answered`].
 //! - After a limit was lowered, a state in the store counts as it is if it is at most a minute
 //!   further ahead than the new limit allows: that minute is for readers of one clock.
 
@@ -153,11 +158,12 @@ impl Oracle {
             let [Some(stored), ..] = lineage.meters else {
                 continue;
             };
-            if let Some(own) = lineage.meters[who]
+            if let Some(own) = lineage.meters[who].as_mut()
                 && own.high > 0
             {
-                let is_certain = own.low > parts(peak + own.behind + soon);
-                let noted = stored.noted(&own, is_certain, now);
+                let is_certain = own.is_due && own.low > parts(peak + own.behind + soon);
+                let noted = stored.noted(own, is_certain, now);
+                own.is_due &= !is_certain;
                 lineage.meters[STORE] = Some(noted);
             }
         }
@@ -237,6 +243,7 @@ impl Oracle {
                 cause: Some(cause),
                 meter: None,
                 uses_left: None,
+                has_quota: false,
                 requests_left: None,
                 retry_after: None,
                 notice: None,
@@ -281,6 +288,7 @@ impl Oracle {
                 if let Some(passed) = judged.passed {
                     possible.push(spent(Possible {
                         meter: Some(passed),
+                        has_quota: true,
                         requests_left: judged.left,
                         ..allowed
                     }));
@@ -319,7 +327,10 @@ impl Oracle {
         seen: &Seen,
     ) -> Result<Option<(KeyId, bool)>, String> {
         self.reads_usage(who, id);
-        self.peaks[who] = self.peaks[who].max(self.now);
+        // "Uses stay in SQL": what the store decides about need not reach the counters in memory.
+        if self.uses(id).is_none() {
+            self.peaks[who] = self.peaks[who].max(self.now);
+        }
         let possible = self.possible(who, id, presented, asked);
         let accepted: Vec<_> = possible.iter().filter(|own| own.accepts(seen)).collect();
         let Some(first) = accepted.first() else {
@@ -402,8 +413,13 @@ impl Oracle {
         let Some(stored) = &lineage.meters[STORE] else {
             return;
         };
-        let stored = *stored;
-        let high = stored.high + parts(behind);
+        // What others have spent is not this process's to record.
+        let stored = Meter {
+            is_due: false,
+            ..*stored
+        };
+        let is_unused = stored.high == 0;
+        let high = stored.high + if is_unused { 0 } else { parts(behind) };
         lineage.meters[who] = Some(match lineage.meters[who] {
             None => Meter { high, ..stored },
             Some(own) if stored.high > own.high => Meter {
