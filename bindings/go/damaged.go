@@ -105,7 +105,7 @@ func (b *Batch) endDamaged(row *CorruptRow, now time.Time) error {
 	upkeep := Upkeep{KeyID: row.KeyID, Version: row.Version + 1, OverlapUntil: &end}
 	b.Upkeep = append(b.Upkeep, upkeep)
 	b.Events = append(b.Events, Event{Kind: EventChanged, KeyID: row.KeyID, At: end, Version: upkeep.Version,
-		Changes: []FieldChange{{upkeep.Field()}}})
+		Changes: []FieldChange{{Field: upkeep.Field()}}})
 	return nil
 }
 
@@ -121,7 +121,7 @@ func endUnreadPredecessor(row *CorruptRow, successor *Record, now time.Time) (Ba
 	upkeep := Upkeep{KeyID: successor.ID, Version: successor.Version + 1, EndsAtFirstUse: &KeyID{}}
 	batch.Upkeep = append(batch.Upkeep, upkeep)
 	batch.Events = append(batch.Events, Event{Kind: EventChanged, KeyID: successor.ID, At: timeOf(millisOf(now)),
-		Version: upkeep.Version, Changes: []FieldChange{{upkeep.Field()}}})
+		Version: upkeep.Version, Changes: []FieldChange{{Field: upkeep.Field()}}})
 	return batch, nil
 }
 

@@ -17,8 +17,8 @@
 // # Types
 //
 //   - [KeyFormat], [PepperRing], [Digest]: the text of a key, and what a store holds of it
-//   - [Issuer], [Revoke], [Suspend], [Resume], [Plan]: pure functions that change a
-//     [Record]; [Authenticator] has them as methods over a [Store]
+//   - [Issuer], [ChangeKey], [Revoke], [Suspend], [Resume], [Plan]: pure functions that change
+//     a [Record]; [Authenticator] has them as methods over a [Store]
 //   - [PermissionSet], [Requirement], [EndpointRules], [Networks], [RateLimit],
 //     [ScopeTemplate]: what a key may do
 //   - [Verifier], [Authenticator], [Check]: decide about a request, with a [Decision]

@@ -65,6 +65,13 @@ type FieldChange struct {
 	// Field is the name of the field. If other code changed a row of a database, it is the
 	// name of the column.
 	Field string `json:"field"`
+	// From is the value before the change as text. It is nil if the field was not set, or if
+	// the value is not known: it never is for the e-mail address, the metadata, and changes by
+	// other code.
+	From *string `json:"from,omitempty"`
+	// To is the value after the change as text. It is nil if the field is not set, or if the
+	// value is not known.
+	To *string `json:"to,omitempty"`
 }
 
 func eventOf(event *capi.Event) *Event {
@@ -75,7 +82,7 @@ func eventOf(event *capi.Event) *Event {
 	if !known {
 		kind = EventOther
 	}
-	return &Event{
+	own := &Event{
 		Kind:      kind,
 		KeyID:     KeyID{event.KeyID},
 		Successor: KeyID{event.Successor},
@@ -83,4 +90,8 @@ func eventOf(event *capi.Event) *Event {
 		Version:   event.Version,
 		Reason:    event.Reason,
 	}
+	for _, change := range event.Changes {
+		own.Changes = append(own.Changes, FieldChange{change.Field, change.From, change.To})
+	}
+	return own
 }

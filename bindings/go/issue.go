@@ -73,13 +73,15 @@ type Change struct {
 	Event *Event
 	// upkeep is what a store writes instead of whole records.
 	upkeep []Upkeep
+	// setUses are the keys whose remaining uses are written.
+	setUses []KeyID
 }
 
 // Batch returns the change as a store writes it: a record with version 1 is new, and any
 // other replaces only the version before it.
 func (c *Change) Batch() Batch {
 	var batch Batch
-	batch.Upkeep = slices.Clone(c.upkeep)
+	batch.Upkeep, batch.SetUses = slices.Clone(c.upkeep), slices.Clone(c.setUses)
 	for _, record := range c.Records {
 		switch {
 		case c.upkeep != nil:
@@ -107,7 +109,7 @@ func (c *Change) Batch() Batch {
 	for _, upkeep := range c.upkeep {
 		if upkeep.KeyID != c.Event.KeyID {
 			batch.Events = append(batch.Events, Event{Kind: EventChanged, KeyID: upkeep.KeyID, At: c.Event.At,
-				Version: upkeep.Version, Changes: []FieldChange{{upkeep.Field()}}})
+				Version: upkeep.Version, Changes: []FieldChange{{Field: upkeep.Field()}}})
 		}
 	}
 	return batch

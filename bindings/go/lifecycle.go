@@ -59,7 +59,7 @@ func EndOverlap(record, successor *Record, now time.Time) (*Change, error) {
 	ended, used := change.Records[0], change.Records[1]
 	if change.Event, err = Expire(ended, now); err != nil {
 		change.Event = &Event{Kind: EventChanged, KeyID: ended.ID, At: now, Version: ended.Version,
-			Changes: []FieldChange{{"overlap_until"}}}
+			Changes: []FieldChange{{Field: "overlap_until"}}}
 	}
 	change.upkeep = []Upkeep{
 		{KeyID: ended.ID, Version: ended.Version, OverlapUntil: &ended.OverlapUntil},

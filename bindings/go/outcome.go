@@ -1,7 +1,7 @@
 package keystile
 
-// Outcome is what [Authenticator.Revoke], [Authenticator.Suspend] or [Authenticator.Resume]
-// did: either way, the key now has the requested state.
+// Outcome is what [Authenticator.Revoke], [Authenticator.Suspend], [Authenticator.Resume]
+// or [Authenticator.Change] did: either way, the key is now as requested.
 type Outcome struct {
 	// Record is the record as it is now; nil if its row cannot be read.
 	Record *Record
@@ -9,6 +9,6 @@ type Outcome struct {
 	// case. It has the key's state and version from now on.
 	Damaged *CorruptRow
 	// Changed reports whether the key was changed and an event was written. It is false
-	// if the key already had the state.
+	// if the key was as requested already.
 	Changed bool
 }

@@ -113,8 +113,8 @@ type Store interface {
 	// [ErrDuplicate] for an id or digest that already exists. An inserted record brings its
 	// lineage's usage with it, unless the lineage has some. An update replaces only the
 	// version before it, and never gives a revoked record another state, instant or reason:
-	// otherwise Commit returns [ErrStale]. An update does not change the stored lineage,
-	// last use and remaining uses. A record without an event in the batch is
+	// otherwise Commit returns [ErrStale]. An update does not change the stored lineage and
+	// last use, nor the remaining uses unless batch.SetUses names it. A record without an event in the batch is
 	// [ErrWithoutEvent]: other processes are notified of changes by their events.
 	Commit(ctx context.Context, batch Batch) error
 }
@@ -125,6 +125,10 @@ type Batch struct {
 	Inserts []*Record
 	// Updates are changed records, whose version follows the stored one.
 	Updates []*Record
+	// SetUses are those of Updates whose remaining uses are written too, for all keys of the
+	// lineage. The uses of others stay: what was spent since the record was read is not given
+	// back.
+	SetUses []KeyID
 	// Upkeep are changes of single fields.
 	Upkeep []Upkeep
 	// Events are those for the audit: at least one of each record, with its version.
@@ -171,8 +175,8 @@ func (u *Upkeep) Field() string {
 }
 
 // Check returns an error if a record is not one that every store can hold: [ErrRecord] or
-// [ErrOutOfRange]; or if it has no event in the batch: [ErrWithoutEvent]. A store calls it
-// before it writes.
+// [ErrOutOfRange]; or if it has no event in the batch, or uses are set of a key that is not
+// updated: [ErrWithoutEvent]. A store calls it before it writes.
 func (b *Batch) Check() error {
 	for _, records := range [][]*Record{b.Inserts, b.Updates} {
 		for _, record := range records {
@@ -188,6 +192,11 @@ func (b *Batch) Check() error {
 			if !b.isNoted(record.ID, record.Version) {
 				return ErrWithoutEvent
 			}
+		}
+	}
+	for _, id := range b.SetUses {
+		if !slices.ContainsFunc(b.Updates, func(record *Record) bool { return record.ID == id }) {
+			return ErrWithoutEvent
 		}
 	}
 	for _, upkeep := range b.Upkeep {

@@ -101,7 +101,7 @@ func TestEveryVectorFileIsReplayed(t *testing.T) {
 var replays = map[string]func(*testing.T){}
 
 func init() {
-	for _, own := range []map[string]func(*testing.T){keysReplays, rightsReplays, requestsReplays, livesReplays, authenticatorReplays} {
+	for _, own := range []map[string]func(*testing.T){keysReplays, rightsReplays, requestsReplays, livesReplays, changeReplays, authenticatorReplays} {
 		for name, test := range own {
 			replays[name] = test
 		}

@@ -3,6 +3,7 @@
 mod case;
 mod form;
 
+mod change;
 mod decisions;
 mod grants;
 mod keys;
@@ -15,7 +16,8 @@ mod rights;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every file that a module here replays; a new file must be added to both.
-const FILES: [&str; 27] = [
+const FILES: [&str; 28] = [
+    "change.json",
     "checksums.json",
     "credential_sweeps.json",
     "credentials.json",

@@ -24,13 +24,16 @@ pub(crate) use package::run_package as package;
 pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+/// Programs without arguments, each of which uses a part of the interface.
+const TOURS: [&str; 2] = ["basics", "changes"];
 const SOURCES: &str = "bindings/c/tests/c";
-const VECTORS: [&str; 6] = [
+const VECTORS: [&str; 7] = [
     "vectors.c",
     "vectors_keys.c",
     "vectors_rights.c",
     "vectors_requests.c",
     "vectors_lives.c",
+    "vectors_change.c",
     "reader.c",
 ];
 /// The system libraries that a Rust archive needs.
@@ -57,8 +60,11 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         ("g++", "c++11"),
         ("clang++", "c++11"),
     ] {
-        let program = bench.compile(compiler, standard, "basics", &["basics.c"], &[])?;
-        run(&mut workspace.command(&program))?;
+        for tour in TOURS {
+            let source = format!("{tour}.c");
+            let program = bench.compile(compiler, standard, tour, &[&source], &[])?;
+            run(&mut workspace.command(&program))?;
+        }
     }
     for compiler in ["gcc", "clang"] {
         let program = bench.vectors(compiler, &[])?;
@@ -89,8 +95,11 @@ pub(crate) fn sanitizers(workspace: &Workspace) -> TaskResult {
         "-fno-sanitize-recover=all",
         "-fno-omit-frame-pointer",
     ];
-    let tour = bench.compile("gcc", "c99", "basics-asan", &["basics.c"], &flags)?;
-    run(&mut workspace.command(&tour))?;
+    for tour in TOURS {
+        let (name, source) = (format!("{tour}-asan"), format!("{tour}.c"));
+        let program = bench.compile("gcc", "c99", &name, &[&source], &flags)?;
+        run(&mut workspace.command(&program))?;
+    }
     run(&mut workspace.command(&bench.matrix(&header, "gcc", &flags)?))?;
     let vectors = bench.vectors("gcc", &flags)?;
     run(workspace
@@ -102,10 +111,13 @@ pub(crate) fn sanitizers(workspace: &Workspace) -> TaskResult {
 pub(crate) fn valgrind(workspace: &Workspace) -> TaskResult {
     let header = Header::read(workspace)?;
     let bench = Bench::new(workspace, Library::release(workspace)?)?;
-    let tour = bench.compile("gcc", "c99", "basics", &["basics.c"], &[])?;
     let matrix = bench.matrix(&header, "gcc", &[])?;
     let vectors = bench.vectors("gcc", &[])?;
-    run(memcheck(workspace).arg(tour))?;
+    for tour in TOURS {
+        let source = format!("{tour}.c");
+        let program = bench.compile("gcc", "c99", tour, &[&source], &[])?;
+        run(memcheck(workspace).arg(program))?;
+    }
     run(memcheck(workspace).arg(matrix))?;
     run(memcheck(workspace)
         .arg(vectors)

@@ -52,6 +52,9 @@ pub(crate) struct ChangeArguments {
     /// All permissions of the key. Repeatable.
     #[arg(long = "permission", value_name = "P", value_parser = values::permission)]
     permissions: Vec<String>,
+    /// Take all permissions away.
+    #[arg(long, conflicts_with_all = ["permissions", "added", "removed"])]
+    no_permissions: bool,
     /// A permission that the key gets in addition. Repeatable.
     #[arg(long = "add-permission", value_name = "P", value_parser = values::permission)]
     added: Vec<String>,
@@ -172,7 +175,7 @@ fn requested(arguments: &ChangeArguments) -> Result<KeyChange, Failure> {
     if arguments.template.is_some() || arguments.clear_template {
         change = change.template(arguments.template.as_ref().map(preset).transpose()?);
     }
-    if !arguments.permissions.is_empty() {
+    if !arguments.permissions.is_empty() || arguments.no_permissions {
         change = change.permissions(PermissionSet::new(&arguments.permissions)?);
     }
     if !arguments.added.is_empty() {

@@ -3,7 +3,7 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{ApiKey, Change, Event, EventKind, Issued, KeyRecord, Rotated};
+use keystile::{ApiKey, Change, Event, EventKind, FieldChange, Issued, KeyRecord, Rotated};
 
 use crate::boundary::{guard, guard_or, non_null, release};
 use crate::record::keystile_record;
@@ -158,6 +158,11 @@ impl keystile_event_kind {
 }
 
 impl keystile_change {
+    /// The fields that the event names.
+    pub(crate) fn fields(&self) -> &[FieldChange] {
+        self.event.as_ref().map_or(&[], |event| &event.changes)
+    }
+
     fn boxed(key: Option<ApiKey>, records: Vec<KeyRecord>, event: Option<Event>) -> Box<Self> {
         let records = records.into_iter().map(keystile_record).collect();
         Box::new(Self {

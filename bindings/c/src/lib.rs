@@ -60,10 +60,14 @@ pub mod record;
 
 pub mod change;
 
+pub mod field_change;
+
 // The life of a key.
 pub mod issue;
 
 pub mod lifecycle;
+
+pub mod key_change;
 
 pub mod rotate;
 

@@ -26,7 +26,8 @@ var faults = []string{"stale writes seem to be done", "duplicates seem to be don
 	"events come backwards", "the first record of a lineage is lost", "a use is not noted", "counts are dropped",
 	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped",
 	"states are dropped", "states are lowered", "a wrong state is kept", "the clock of the store is ignored", "a status is ignored",
-	"a prefix is ignored", "an end is ignored", "a last use is ignored"}
+	"a prefix is ignored", "an end is ignored", "a last use is ignored",
+	"uses that are set are dropped", "each update sets the uses", "values of changes are dropped"}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := f.Store.Find(ctx, lookup)
@@ -54,6 +55,23 @@ func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	}
 	if f.fault == "upkeep is dropped" && batch.Check() == nil {
 		batch.Upkeep = nil
+	}
+	switch f.fault {
+	case "uses that are set are dropped":
+		batch.SetUses = nil
+	case "each update sets the uses":
+		for _, record := range batch.Updates {
+			batch.SetUses = append(batch.SetUses, record.ID)
+		}
+	case "values of changes are dropped":
+		batch.Events = slices.Clone(batch.Events)
+		for at := range batch.Events {
+			changes := slices.Clone(batch.Events[at].Changes)
+			for one := range changes {
+				changes[one] = keystile.FieldChange{Field: changes[one].Field}
+			}
+			batch.Events[at].Changes = changes
+		}
 	}
 	err := f.Store.Commit(ctx, batch)
 	if f.fault == "a change without an event is accepted" && errors.Is(err, keystile.ErrWithoutEvent) {

@@ -63,6 +63,11 @@ func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) err
 			return err
 		}
 	}
+	// Before the keys, as all other code locks the two. The trigger on this table finds the
+	// event of the next version, and leaves the versions to the updates.
+	if err := s.setUses(ctx, tx, batch); err != nil {
+		return err
+	}
 	for _, record := range updates {
 		if err := s.update(ctx, tx, record); err != nil {
 			return err
@@ -70,6 +75,23 @@ func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) err
 	}
 	for _, one := range upkeep {
 		if err := s.keepUp(ctx, tx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setUses writes the remaining uses of the updates that the batch names, in the order of
+// their lineages. Of updates of the same lineage the last one is written last.
+func (s *Store) setUses(ctx context.Context, tx execer, batch keystile.Batch) error {
+	set := slices.DeleteFunc(slices.Clone(batch.Updates), func(record *keystile.Record) bool {
+		return !slices.Contains(batch.SetUses, record.ID)
+	})
+	slices.SortStableFunc(set, func(a, b *keystile.Record) int { return strings.Compare(lineageOf(a), lineageOf(b)) })
+	for _, record := range set {
+		err := oneUpdated(s.exec(ctx, tx, "UPDATE api_key_usage SET remaining_uses = $2::bigint WHERE lineage = $1::text",
+			lineageOf(record), orNull(record.RemainingUses)))
+		if err != nil {
 			return err
 		}
 	}

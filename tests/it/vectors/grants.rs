@@ -34,7 +34,7 @@ struct Ask {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Template {
+pub(crate) enum Template {
     Preset(String),
     Own(ScopeTemplate),
 }
@@ -94,10 +94,7 @@ impl Input {
 impl Ask {
     fn made(&self) -> Result<IssueRequest, Error> {
         let mut request = IssueRequest::new("Acme Ltd")?
-            .template(self.template.as_ref().map(|template| match template {
-                Template::Preset(name) => ScopeTemplate::preset(name).unwrap(),
-                Template::Own(template) => template.clone(),
-            }))
+            .template(self.template.as_ref().map(Template::made))
             .owner(self.owner.as_deref())?
             .environment(self.environment.as_deref())?
             .rate_limit(self.rate_limit)
@@ -118,6 +115,15 @@ impl Ask {
             Some(true) => request.never_expires(),
             _ => request,
         })
+    }
+}
+
+impl Template {
+    pub(crate) fn made(&self) -> ScopeTemplate {
+        match self {
+            Self::Preset(name) => ScopeTemplate::preset(name).unwrap(),
+            Self::Own(template) => template.clone(),
+        }
     }
 }
 

@@ -34,6 +34,16 @@ pub(crate) fn run(workspace: &Workspace) -> TaskResult {
             "the new key ok",
         ],
     )?;
+    says(
+        workspace,
+        &example(&bench, "change", &[])?,
+        &[
+            "owner: \"tenant-1\" -> \"\"",
+            "permissions: \"\" -> \"read, write\"",
+            "remaining_uses: \"5\" -> \"1000\"",
+            "again: state",
+        ],
+    )?;
     let program = example(&bench, "service", &["-lmicrohttpd", "-lsqlite3"])?;
     let database = bench.folder.join("service.db");
     let _ = fs::remove_file(&database);

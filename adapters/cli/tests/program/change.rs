@@ -58,6 +58,9 @@ fn a_key_is_changed_and_the_output_has_the_values() {
     ]);
     assert_eq!(cleared["rate_limit"], json!(null));
     assert_eq!(cleared["remaining_uses"], json!(null));
+    let none = program.object(&["--json", "change", &id, "--no-permissions"]);
+    assert_eq!(none["permissions"], json!([]));
+    assert_eq!(program.decision(&key, &write), "permission_missing");
     let again = program.run(&["change", &id, "--clear-rate-limit"]);
     assert_eq!(again.code, 0);
     assert!(again.output.starts_with("nothing to change:"));
@@ -69,6 +72,10 @@ fn what_cannot_be_changed_is_refused_with_what_was_expected() {
     let (_, id) = program.issue(&["--template", "monitoring"]);
     for (arguments, expected) in [
         (&["--uses", "5", "--clear-uses"][..], "--clear-uses"),
+        (
+            &["--no-permissions", "--add-permission", "a"],
+            "--no-permissions",
+        ),
         (
             &["--remove-permission", "other"],
             "must be one of the key's",

@@ -224,3 +224,30 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) 
 LIST_OF(permissions)
 LIST_OF(endpoints)
 LIST_OF(networks)
+
+keystile_template *template_of(const json_t *form) {
+    keystile_template *template = NULL;
+    if (form == NULL || json_is_null(form)) {
+        return NULL;
+    }
+    if (json_is_string(form)) {
+        keystile_str name = text_of(form);
+        OK(keystile_template_preset(name.data, name.len, &template));
+        return template;
+    }
+    keystile_str name = text_of(field(form, "name"));
+    const json_t *limited = field(form, "rate_limit");
+    keystile_rate_limit limit = {0, 0, 0};
+    keystile_permissions *permissions;
+    keystile_endpoints *endpoints;
+    OK(permissions_of(field(form, "permissions"), &permissions));
+    OK(endpoints_of(field(form, "allowed_endpoints"), &endpoints));
+    if (!json_is_null(limited)) {
+        limit = limit_of(limited);
+    }
+    OK(keystile_template_new(name.data, name.len, permissions, endpoints,
+                             json_is_null(limited) ? NULL : &limit, &template));
+    keystile_permissions_free(permissions);
+    keystile_endpoints_free(endpoints);
+    return template;
+}

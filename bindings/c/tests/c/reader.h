@@ -21,7 +21,7 @@ typedef struct topic {
     player play;
 } topic;
 
-extern const topic KEYS[], RIGHTS[], REQUESTS[], LIVES[];
+extern const topic KEYS[], RIGHTS[], REQUESTS[], LIVES[], CHANGES[];
 
 const json_t *field(const json_t *object, const char *name);
 keystile_str text_of(const json_t *value);
@@ -43,5 +43,7 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy);
 keystile_status permissions_of(const json_t *list, keystile_permissions **permissions);
 keystile_status endpoints_of(const json_t *list, keystile_endpoints **endpoints);
 keystile_status networks_of(const json_t *list, keystile_networks **networks);
+/* A template with its fields, or the preset of a name. */
+keystile_template *template_of(const json_t *form);
 
 #endif

@@ -76,6 +76,7 @@ static struct {
     keystile_response *response;
     keystile_request request;
     keystile_issue_request issue_request;
+    keystile_key_change key_change;
     keystile_record_parts record_parts;
     keystile_rotation_policy rotation_policy;
     keystile_keyring_options keyring_options;
@@ -122,6 +123,8 @@ static void prepare(void) {
     S.request.struct_size = sizeof S.request;
     S.issue_request.struct_size = sizeof S.issue_request;
     S.issue_request.client_name = str("Acme");
+    S.key_change.struct_size = sizeof S.key_change;
+    S.key_change.owner = str("tenant-7");
     S.keyring_options.struct_size = sizeof S.keyring_options;
     S.rotation_policy.struct_size = sizeof S.rotation_policy;
     S.rate_limit.limit = S.rate_limit.burst = 9;

@@ -36,7 +36,7 @@ static int play(const char *directory, const topic *topic) {
 }
 
 int main(int argc, char **argv) {
-    const topic *groups[] = {KEYS, RIGHTS, REQUESTS, LIVES};
+    const topic *groups[] = {KEYS, RIGHTS, REQUESTS, LIVES, CHANGES};
     int wrong = 0;
     CHECK(argc == 2);
     CHECK(keystile_abi_version() == KEYSTILE_ABI_VERSION);

@@ -16,6 +16,8 @@ type Event struct {
 	At        uint64
 	Version   uint64
 	Reason    *string
+	// Changes are the fields that were changed.
+	Changes []FieldChange
 }
 
 // Changed is a keystile_change, copied to Go's memory.
@@ -55,6 +57,9 @@ func take(p *C.keystile_change, status Status) (*Changed, Status) {
 	switch status := Status(C.keystile_change_event(p, &event)); status {
 	case OK:
 		changed.Event = takeEvent(&event)
+		if changed.Event.Changes, status = takeFields(p); status != OK {
+			return nil, status
+		}
 	case ErrorAbsent:
 	default:
 		return nil, status
