@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod actor;
 mod answer;
 mod any_store;
 mod arg_errors;

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::Io;
 use crate::{
-    arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan, restore,
-    revoke, rotate, serve, show, suspend, template, verify,
+    actor, arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan,
+    restore, revoke, rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -41,6 +41,11 @@ fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
     }
     let config = Config {
         store: arguments.common.store.clone(),
+        by: arguments
+            .common
+            .actor
+            .clone()
+            .unwrap_or_else(actor::of_this_process),
         peppers: pepper::ring(io.pepper.as_deref())?,
         json,
     };

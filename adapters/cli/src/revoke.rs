@@ -2,7 +2,7 @@
 
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
-use keystile_store::revoke;
+use keystile_store::{Store, revoke};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -23,9 +23,9 @@ pub(crate) struct RevokeArguments {
     /// The key's public id, as printed by issue and list.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
-    /// Why the key is revoked, for the audit log.
+    /// Why the key is revoked, for the audit log [default: unspecified]
     #[arg(long, value_name = "TEXT", value_parser = values::reason)]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// Carries out `keystile revoke`.
@@ -36,7 +36,9 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = revoke(&opened.store, &arguments.id, &arguments.reason, now).await?;
+    let store = opened.store.acting_as(&config.by);
+    let reason = arguments.reason.as_deref().unwrap_or(keystile::UNSPECIFIED);
+    let outcome = revoke(&store, &arguments.id, reason, now).await?;
     let done = if outcome.is_changed() {
         "revoked"
     } else {

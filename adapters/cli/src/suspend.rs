@@ -3,24 +3,27 @@
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_serve::{DamageView, DamagedKeyView, KeyView};
-use keystile_store::Outcome;
+use keystile_store::{Outcome, Store};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::{damage, values};
+use crate::{actor, damage, values};
 
 /// Suspend a key: it is refused until it is resumed. Its expiry does not change. A key whose row
 /// is damaged can be suspended too; mend the row before you resume it.
 ///
 /// Example:
-///   keystile suspend 1AbCdEfGhIjKlMnO
+///   keystile suspend 1AbCdEfGhIjKlMnO --reason 'unpaid invoice'
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SuspendArguments {
     /// The key's public id, as issue and list print it.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    reason: Option<String>,
 }
 
 /// Resume a suspended key.
@@ -33,6 +36,9 @@ pub(crate) struct ResumeArguments {
     /// The key's public id, as issue and list print it.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    reason: Option<String>,
 }
 
 /// Carries out `keystile suspend`.
@@ -43,7 +49,9 @@ pub(crate) async fn suspend(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::suspend(&opened.store, &arguments.id, now).await?;
+    let by = actor::because(&config.by, arguments.reason.as_deref())?;
+    let store = opened.store.acting_as(&by);
+    let outcome = keystile_store::suspend(&store, &arguments.id, now).await?;
     let done = if outcome.is_changed() {
         "suspended"
     } else {
@@ -60,7 +68,9 @@ pub(crate) async fn resume(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::resume(&opened.store, &arguments.id, now).await?;
+    let by = actor::because(&config.by, arguments.reason.as_deref())?;
+    let store = opened.store.acting_as(&by);
+    let outcome = keystile_store::resume(&store, &arguments.id, now).await?;
     let done = if outcome.is_changed() {
         "resumed"
     } else {

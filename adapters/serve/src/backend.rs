@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use keystile::{
-    Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
+    By, Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
     UnixMillis, Verifier,
 };
 use keystile_http::KeyChecker;
@@ -47,6 +47,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
         after: u64,
         limit: usize,
     ) -> Soon<'a, ListedEvents>;
+    /// The same keys, for what this actor does to them.
+    fn acting_as(&self, by: By) -> Arc<dyn Backend>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
     fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
@@ -136,6 +138,10 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         limit: usize,
     ) -> Soon<'a, ListedEvents> {
         Box::pin(self.store().events(id, after, limit))
+    }
+
+    fn acting_as(&self, by: By) -> Arc<dyn Backend> {
+        Arc::new(Self::acting_as(self, by))
     }
 
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {

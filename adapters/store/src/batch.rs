@@ -1,6 +1,8 @@
 //! Changes of records that a store writes together.
 
-use keystile::{Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis};
+use keystile::{
+    By, Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis,
+};
 
 use crate::error::StoreError;
 
@@ -178,6 +180,14 @@ impl Batch {
                     || (event.successor == Some(*id) && *version == 1)
             })
         })
+    }
+
+    /// The same batch, with who writes it on each event that does not say so itself.
+    #[must_use]
+    pub fn by(mut self, by: &By) -> Self {
+        let events = self.events.into_iter();
+        self.events = events.map(|event| event.by(by)).collect();
+        self
     }
 
     /// A newly issued key and its event.

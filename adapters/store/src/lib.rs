@@ -69,6 +69,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acting;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod adoption;
 #[cfg(feature = "authenticator")]
@@ -107,6 +108,7 @@ mod stored_usage;
 mod tables;
 mod verbs;
 
+pub use acting::ActingStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use adoption::{
     AdoptOptions, AdoptionPlan, AdoptionProgress, AdoptionRefusal, AdoptionStep, Findings,

@@ -3,8 +3,9 @@
 use core::future::Future;
 use std::collections::BTreeSet;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
+use crate::acting::ActingStore;
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::filter::Filter;
@@ -160,6 +161,11 @@ pub trait Store: Send + Sync {
         after: u64,
         limit: usize,
     ) -> impl Future<Output = Result<ListedEvents, StoreError>> + Send;
+
+    /// This store, for what this actor writes: see [`ActingStore`].
+    fn acting_as<'s>(&'s self, by: &'s By) -> ActingStore<'s, Self> {
+        ActingStore::new(self, by)
+    }
 
     /// The versions of the peppers that the digests of keys were made with, ascending, without
     /// those of revoked keys only.
