@@ -4,6 +4,7 @@ use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
@@ -91,6 +92,25 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
         self.store.events(key_id, after, limit).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        self.store.list_events(filter, after, limit).await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let by = if by.actor().is_some() { by } else { self.by };
+        self.store.prune_events(before, limit, by).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

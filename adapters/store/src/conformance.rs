@@ -101,6 +101,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit
+            events_are_selected
+            old_events_are_removed
+            a_revocation_outlasts_its_events
             the_last_event_is_known;
         lifecycle: a_key_lives_and_ends
             nothing_is_disclosed_before_the_secret_is_verified

@@ -82,6 +82,7 @@ mod columns;
 pub mod conformance;
 mod damaged;
 mod error;
+mod event_filter;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
@@ -94,6 +95,7 @@ mod outcome;
 mod peppers;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod prune;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
 #[cfg(feature = "sqlite")]
@@ -121,6 +123,7 @@ pub use authenticator::{
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use check::{Checked, check};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
+pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
@@ -128,6 +131,7 @@ pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use prune::{count_events_before, prune_events};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

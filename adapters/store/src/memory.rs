@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
@@ -63,7 +64,9 @@ struct State {
     by_id: HashMap<KeyId, usize>,
     by_digest: HashMap<[u8; 32], usize>,
     usage: HashMap<KeyId, Usage>,
-    events: Vec<Event>,
+    /// With their numbers, which increase.
+    events: Vec<(u64, Event)>,
+    last_event: u64,
 }
 
 impl State {
@@ -238,7 +241,7 @@ impl Store for MemoryStore {
         batch.check()?;
         let mut state = self.state();
         if let Some(expected) = batch.last_event
-            && u64::try_from(state.events.len()) != Ok(expected)
+            && state.last_event != expected
         {
             return Err(StoreError::Stale);
         }
@@ -249,7 +252,11 @@ impl Store for MemoryStore {
                 usage.remaining = record.remaining_uses;
             }
         }
-        state.events.extend_from_slice(&batch.events);
+        for event in &batch.events {
+            state.last_event = state.last_event.saturating_add(1);
+            let number = state.last_event;
+            state.events.push((number, event.clone()));
+        }
         Ok(())
     }
 
@@ -301,18 +308,61 @@ impl Store for MemoryStore {
         after: u64,
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
+        let filter = EventFilter {
+            key_id: key_id.copied(),
+            ..EventFilter::default()
+        };
+        self.list_events(&filter, after, limit).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
         let state = self.state();
-        let numbered = (1..).zip(&state.events);
-        let matching = numbered.filter(|(number, event)| {
-            *number > after
-                && key_id.is_none_or(|id| event.key_id == Some(*id) || event.successor == Some(*id))
-        });
-        let page = matching.take(limit.min(PAGE_MAX));
-        let page = page.map(|(number, event)| (number, event.clone()));
+        let start = state.events.partition_point(|(number, _)| *number <= after);
+        let is_owned = |event: &Event| {
+            let key = event.key_id.and_then(|id| state.by_id(&id));
+            filter.owner.is_none() || key.is_some_and(|key| key.owner == filter.owner)
+        };
+        let matching = state.events.iter().skip(start);
+        let matching = matching.filter(|(_, event)| filter.shows(event) && is_owned(event));
+        let page = matching.take(limit.min(PAGE_MAX)).cloned();
         Ok(ListedEvents::of(page.collect()))
     }
 
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let due = state.events.iter().filter(|(_, event)| event.at < before);
+        let due: Vec<_> = due.take(limit.min(PAGE_MAX)).collect();
+        let removed = due
+            .iter()
+            .filter(|(_, event)| event.kind != EventKind::Pruned);
+        let removed = removed.count();
+        let Some(last) = due
+            .last()
+            .map(|(number, _)| *number)
+            .filter(|_| removed > 0)
+        else {
+            return Ok(0);
+        };
+        state
+            .events
+            .retain(|(number, event)| *number >= last || event.at >= before);
+        if let Some((_, event)) = state.events.iter_mut().find(|(number, _)| *number == last) {
+            *event = Event::of_many(EventKind::Pruned, event.at).by(by);
+        }
+        u64::try_from(removed).map_err(|_| StoreError::OutOfRange)
+    }
+
     async fn last_event(&self) -> Result<u64, StoreError> {
-        u64::try_from(self.state().events.len()).map_err(|_| StoreError::OutOfRange)
+        Ok(self.state().last_event)
     }
 }

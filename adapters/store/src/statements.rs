@@ -17,6 +17,9 @@ pub(crate) trait Spelling {
         text
     }
 
+    /// A column of text, to be compared byte by byte.
+    fn exact(column: &str) -> String;
+
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
         vec![(name, Self::value(kind, number))]
