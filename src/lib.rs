@@ -105,7 +105,7 @@ pub use lifecycle::issuer::Issuer;
 pub use lifecycle::key_change::KeyChange;
 pub use lifecycle::plan::{PlanAction, PlanItem, plan};
 pub use lifecycle::rotate::{Rotated, RotationPolicy, end_overlap, rotate};
-pub use lifecycle::status::{Change, expire, rehash, resume, revoke, suspend};
+pub use lifecycle::status::{Change, delete, expire, rehash, resume, revoke, suspend};
 pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
 pub use policy::method::is_method;
 pub use policy::network::{NETWORKS_MAX, Networks};

@@ -12,6 +12,7 @@ use crate::issue::IssueArguments;
 use crate::list::ListArguments;
 use crate::migrate::MigrateArguments;
 use crate::plan::PlanArguments;
+use crate::prune::PruneArguments;
 use crate::restore::RestoreArguments;
 use crate::revoke::RevokeArguments;
 use crate::rotate::RotateArguments;
@@ -99,7 +100,8 @@ pub(crate) enum Command {
     Resume(ResumeArguments),
     Rotate(RotateArguments),
     Plan(PlanArguments),
-    Events(EventsArguments),
+    Prune(PruneArguments),
+    Events(Box<EventsArguments>),
     Template(TemplateArguments),
     Serve(Box<ServeArguments>),
     Migrate(MigrateArguments),

@@ -10,7 +10,7 @@ use crate::failure::{Exit, FAILED, Failure};
 use crate::io::Io;
 use crate::{
     actor, arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan,
-    restore, revoke, rotate, serve, show, suspend, template, verify,
+    prune, restore, revoke, rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -72,6 +72,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Resume(key) => suspend::resume(key, config, io).await,
         Command::Rotate(rotate) => rotate::run(rotate, config, io).await,
         Command::Plan(plan) => plan::run(plan, config, io).await,
+        Command::Prune(prune) => prune::run(prune, config, io).await,
         Command::Events(events) => events::run(events, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,

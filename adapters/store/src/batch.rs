@@ -39,6 +39,8 @@ pub struct Batch {
     pub set_uses: Vec<KeyId>,
     /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,
+    /// Keys that are removed, each with the version after its stored one.
+    pub deletes: Vec<(KeyId, u64)>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
     /// Writes only if this is still the number of the store's last event, for a change that
@@ -169,7 +171,8 @@ impl Batch {
         let records = self.inserts.iter().chain(&self.updates);
         let records = records.map(|record| (record.id, record.version));
         let upkeep = self.upkeep.iter();
-        records.chain(upkeep.map(|upkeep| (upkeep.key_id, upkeep.version)))
+        let upkeep = upkeep.map(|upkeep| (upkeep.key_id, upkeep.version));
+        records.chain(upkeep).chain(self.deletes.iter().copied())
     }
 
     fn without_event(&self) -> impl Iterator<Item = (KeyId, u64)> {
@@ -198,6 +201,19 @@ impl Batch {
             events: Vec::from([issued.event.clone()]),
             ..Self::new()
         }
+    }
+
+    /// The removal of a key that has ended, and its event.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] as [`keystile::delete`].
+    pub fn of_delete(record: &KeyRecord, now: UnixMillis) -> Result<Self, StoreError> {
+        let event = keystile::delete(record, now)?;
+        Ok(Self {
+            deletes: Vec::from([(record.id, record.version.saturating_add(1))]),
+            events: Vec::from([event]),
+            ..Self::new()
+        })
     }
 
     /// One changed record and its event.

@@ -64,6 +64,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         changes: a_batch_is_written_whole_or_not_at_all
             a_record_without_an_event_is_refused
             upkeep_writes_one_field
+            a_key_is_removed
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use;

@@ -75,12 +75,14 @@ mod adoption;
 #[cfg(feature = "authenticator")]
 mod authenticator;
 mod batch;
+mod bulk;
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod damaged;
+mod delete;
 mod error;
 mod event_filter;
 mod filter;
@@ -121,7 +123,9 @@ pub use authenticator::{
     AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
+pub use bulk::Selection;
 pub use check::{Checked, check};
+pub use delete::{count_ended_before, delete, prune_keys};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};

@@ -1,6 +1,6 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
@@ -63,6 +63,10 @@ struct State {
     records: Vec<KeyRecord>,
     by_id: HashMap<KeyId, usize>,
     by_digest: HashMap<[u8; 32], usize>,
+    /// The places of removed records, which stay in `records` so that no other place changes.
+    gone: HashMap<KeyId, usize>,
+    /// The digests of revoked keys that were removed.
+    ended: HashSet<[u8; 32]>,
     usage: HashMap<KeyId, Usage>,
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
@@ -78,7 +82,10 @@ impl State {
     fn after(&self, cursor: &Cursor) -> Option<usize> {
         let at = match cursor.row() {
             Some(row) => usize::try_from(row).ok(),
-            None => cursor.key_id().and_then(|id| self.by_id.get(id).copied()),
+            None => cursor.key_id().and_then(|id| {
+                let gone = || self.gone.get(id);
+                self.by_id.get(id).or_else(gone).copied()
+            }),
         };
         at.map(|at| at.saturating_add(1))
     }
@@ -99,6 +106,9 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
+            if self.gone.contains_key(&record.id) || self.ended.contains(record.digest.bytes()) {
+                return Err(StoreError::Duplicate);
+            }
             if self.by_id.contains_key(&record.id) || ids.insert(record.id, staged.len()).is_some()
             {
                 return Err(StoreError::Duplicate);
@@ -154,6 +164,12 @@ impl State {
                 }
             }
         }
+        for (id, version) in &batch.deletes {
+            let stored = self.by_id(id).ok_or(StoreError::Stale)?;
+            if ids.contains_key(id) || stored.version.checked_add(1) != Some(*version) {
+                return Err(StoreError::Stale);
+            }
+        }
         let mut digests = HashMap::new();
         for (at, record) in &staged {
             let bytes = record.digest.bytes();
@@ -165,6 +181,24 @@ impl State {
             }
         }
         Ok(staged)
+    }
+
+    fn delete(&mut self, id: &KeyId) {
+        let Some(at) = self.by_id.remove(id) else {
+            return;
+        };
+        self.gone.insert(*id, at);
+        if let Some(record) = self.records.get(at) {
+            let digest = *record.digest.bytes();
+            self.by_digest.remove(&digest);
+            if matches!(record.status, Status::Revoked { .. }) {
+                self.ended.insert(digest);
+            }
+        }
+    }
+
+    fn is_there(&self, record: &KeyRecord) -> bool {
+        self.by_id.contains_key(&record.id)
     }
 
     fn write(&mut self, staged: Vec<(usize, KeyRecord)>) {
@@ -214,7 +248,7 @@ impl Store for MemoryStore {
         let members = state
             .records
             .iter()
-            .filter(|record| record.lineage == *lineage);
+            .filter(|record| record.lineage == *lineage && state.is_there(record));
         let members = members.map(|record| state.with_usage(record)).collect();
         Ok(Listed::of(members, None))
     }
@@ -228,7 +262,7 @@ impl Store for MemoryStore {
         let limit = page.limit.min(PAGE_MAX);
         let numbered = (0_i64..).zip(&state.records).skip(start);
         let shown: Vec<_> = numbered
-            .filter(|(_, record)| filter.shows(record))
+            .filter(|(_, record)| state.is_there(record) && filter.shows(record))
             .take(limit)
             .collect();
         let last = shown.last().filter(|_| shown.len() == limit);
@@ -247,6 +281,9 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.write(staged);
+        for (id, _) in &batch.deletes {
+            state.delete(id);
+        }
         for record in batch.uses() {
             if let Some(usage) = state.usage.get_mut(&record.lineage) {
                 usage.remaining = record.remaining_uses;

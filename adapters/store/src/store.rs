@@ -105,6 +105,11 @@ pub trait Store: Send + Sync {
     /// revoked record, and writes only the fields that it names. The rest of the row need not
     /// be readable.
     ///
+    /// A [removal](Batch::deletes) is accepted as an update is, whatever the status. The usage of
+    /// the lineage stays, and so does the place of the key, so that a list continues after it.
+    /// A digest or an id of a key that was revoked and removed is never that of a live key again:
+    /// a store refuses it as [`StoreError::Duplicate`], or stores the record as revoked.
+    ///
     /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
     /// processes are notified of changes by their events.
     ///

@@ -9,6 +9,7 @@ use keystile::{
 
 use super::Authenticator;
 use crate::acting::ActingStore;
+use crate::bulk::Selection;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::store::Store;
@@ -143,6 +144,46 @@ impl<S: Store + 'static> Authenticator<S> {
         Ok(self.in_force(outcome))
     }
 
+    /// Revokes the keys of a selection, each as [`revoke`](Self::revoke) does, and returns the
+    /// ids of those that were not revoked by others meanwhile.
+    ///
+    /// # Errors
+    /// As [`Selection::revoke`].
+    pub async fn revoke_selected(
+        &self,
+        selection: &Selection,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let _guards: Vec<_> = self.invalidates_each(selection);
+        selection.revoke(&self.acting_store(), reason, now).await
+    }
+
+    /// Suspends the keys of a selection, each as [`suspend`](Self::suspend) does.
+    ///
+    /// # Errors
+    /// As [`Selection::suspend`].
+    pub async fn suspend_selected(
+        &self,
+        selection: &Selection,
+        now: UnixMillis,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let _guards: Vec<_> = self.invalidates_each(selection);
+        selection.suspend(&self.acting_store(), now).await
+    }
+
+    /// Removes a key that has ended.
+    ///
+    /// # Errors
+    /// As [`delete`](crate::delete).
+    pub async fn delete(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+        let _guard = self.invalidates(key_id);
+        let deleted = crate::delete::delete(&self.acting_store(), key_id, now).await?;
+        self.keyring()
+            .invalidate_at(key_id, deleted.version.saturating_add(1));
+        Ok(deleted)
+    }
+
     /// Suspends a key until it is resumed.
     ///
     /// # Errors
@@ -232,6 +273,11 @@ impl<S: Store + 'static> Authenticator<S> {
 
     fn acting_store(&self) -> ActingStore<'_, S> {
         self.store().acting_as(&self.by)
+    }
+
+    fn invalidates_each(&self, selection: &Selection) -> Vec<InvalidateOnDrop<'_>> {
+        let keys = selection.keys.iter();
+        keys.map(|key| self.invalidates(&key.id)).collect()
     }
 
     fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {
