@@ -158,6 +158,11 @@ impl Caller {
         }
     }
 
+    /// Whether this is the caller's own owner.
+    pub(crate) fn owns(&self, owner: Option<&str>) -> bool {
+        owner.is_some() && self.record.owner.as_deref() == owner
+    }
+
     /// Refuses a caller that may not see the keys of every owner, as a list of all events does.
     pub(crate) fn may_see_all(&self) -> Result<(), Problem> {
         if self.has_every_owner() {
