@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod lists;
 mod records;
+mod removal;
 mod usage;
 
 use std::sync::Arc;
@@ -64,10 +65,10 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         changes: a_batch_is_written_whole_or_not_at_all
             a_record_without_an_event_is_refused
             upkeep_writes_one_field
-            a_key_is_removed
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use;
+        removal: a_key_is_removed;
         change: a_key_is_changed_with_an_event
             a_change_of_other_fields_leaves_uses
             a_raise_by_a_change_is_in_force;

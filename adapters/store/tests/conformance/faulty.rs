@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     IgnoresEventTimes,
     /// Lists events of any owner.
     IgnoresEventOwners,
+    /// Keeps keys that are removed.
+    KeepsRemovedKeys,
     /// Removes events that are not old enough.
     PrunesLaterEvents,
     /// Removes events so that a reader does not notice it.
@@ -252,6 +254,7 @@ impl Store for Faulty {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut batch = batch.clone();
         match self.fault {
+            Fault::KeepsRemovedKeys => batch.deletes.clear(),
             Fault::ForgetsEvents => {
                 // Only those without which the batch is accepted.
                 let written = batch.inserts.iter().chain(&batch.updates);
