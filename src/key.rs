@@ -3,6 +3,7 @@
 
 pub(crate) mod base62;
 pub(crate) mod checksum;
+pub(crate) mod contains_key;
 pub(crate) mod digest;
 pub(crate) mod format;
 pub(crate) mod id;

@@ -21,6 +21,8 @@ const (
 	EventImported  EventKind = "imported"
 	EventChanged   EventKind = "changed"
 	EventDeleted   EventKind = "deleted"
+	// EventPruned is in the place of events that were removed: see [EventPruner].
+	EventPruned EventKind = "pruned"
 	// EventOther is a kind that has no name in this version.
 	EventOther EventKind = "other"
 )

@@ -121,7 +121,7 @@ func (p *parts) maintain() {
 }
 
 func (p *parts) perform(task maintenanceTask) (err error) {
-	ctx, cancel := context.WithTimeout(p.stopped, p.timeout)
+	ctx, cancel := context.WithTimeout(asKeystile(p.stopped), p.timeout)
 	defer cancel()
 	defer func() {
 		if recover() != nil {
@@ -172,6 +172,11 @@ func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error 
 func (p *parts) commit(ctx context.Context, batch Batch) error {
 	// If the store panics, it may have written them too.
 	err := ErrInternal
+	if by, ok := ActorOf(ctx); ok {
+		if err := batch.By(by); err != nil {
+			return err
+		}
+	}
 	defer func() { p.putInForce(&batch, err) }()
 	err = p.store.Commit(ctx, batch)
 	return err

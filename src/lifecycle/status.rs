@@ -113,6 +113,33 @@ pub fn expire(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
     Ok(Event::new(EventKind::Expired, record.id, now).with_version(record.version))
 }
 
+/// The event of a key that is removed from a store: with the version after its last.
+///
+/// # Errors
+/// [`ErrorKind::State`] if the key has not ended: it is neither revoked, nor expired, nor past
+/// its overlap. A suspended key has not ended by that.
+///
+/// ```
+/// # use keystile::*;
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// assert_eq!(delete(&issued.record, now).unwrap_err().kind(), ErrorKind::State);
+/// let revoked = revoke(&issued.record, "leaked", now)?.record;
+/// assert_eq!(delete(&revoked, now)?.version, Some(3));
+/// # Ok::<(), Error>(())
+/// ```
+pub fn delete(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
+    let revoked = matches!(record.status, Status::Revoked { .. });
+    if !revoked && record.ends_at().is_none_or(|end| now < end) {
+        return Err(state(
+            "a key must have ended to be deleted: revoke it first",
+        ));
+    }
+    let version = record.version.saturating_add(1);
+    Ok(Event::new(EventKind::Deleted, record.id, now).with_version(version))
+}
+
 /// Gives a key's record a digest under the current pepper. Call it if a decision has
 /// [`needs_rehash`](crate::Allowed::needs_rehash).
 ///

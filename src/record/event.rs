@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
+use crate::record::by::By;
 use crate::record::field_change::FieldChange;
 use crate::time::UnixMillis;
 
@@ -67,6 +68,9 @@ event_kinds! {
     Changed = "changed",
     /// A key was removed from the store.
     Deleted = "deleted",
+    /// The events up to this one were removed. It is about no key, so a reader that has not
+    /// seen those events invalidates everything.
+    Pruned = "pruned",
 }
 
 /// One entry of the audit log: what happened to which key, when, and who did it. It never
@@ -134,6 +138,20 @@ impl Event {
     #[must_use]
     pub fn with_changes<'f>(mut self, fields: impl IntoIterator<Item = &'f str>) -> Self {
         self.changes = fields.into_iter().map(FieldChange::new).collect();
+        self
+    }
+
+    /// The same event, with who did it, from where and why. What the event has already stays:
+    /// an actor with its origin, and a reason.
+    #[must_use]
+    pub fn by(mut self, by: &By) -> Self {
+        if self.actor.is_none() && self.origin.is_none() {
+            self.actor = by.actor().map(Box::from);
+            self.origin = by.origin().map(Box::from);
+        }
+        if self.reason.is_none() {
+            self.reason = by.reason().map(Box::from);
+        }
         self
     }
 

@@ -1,11 +1,11 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest, SqliteStore,
-    Store, StoreError, StoredUsage,
+    Batch, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest,
+    SqliteStore, Store, StoreError, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -74,6 +74,24 @@ impl Store for AnyStore {
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
         each!(self, store => store.events(key_id, after, limit))
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        each!(self, store => store.list_events(filter, after, limit))
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        each!(self, store => store.prune_events(before, limit, by))
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

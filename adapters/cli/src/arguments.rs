@@ -1,7 +1,9 @@
 //! The command line: the commands, and the options that all of them share.
 
 use clap::{Args, Parser, Subcommand};
+use keystile::By;
 
+use crate::actor;
 use crate::backup::BackupArguments;
 use crate::change::ChangeArguments;
 use crate::events::EventsArguments;
@@ -10,6 +12,7 @@ use crate::issue::IssueArguments;
 use crate::list::ListArguments;
 use crate::migrate::MigrateArguments;
 use crate::plan::PlanArguments;
+use crate::prune::PruneArguments;
 use crate::restore::RestoreArguments;
 use crate::revoke::RevokeArguments;
 use crate::rotate::RotateArguments;
@@ -34,6 +37,7 @@ Exit codes:
 Environment:
   KEYSTILE_STORE   the store, if --store is not given. Use it for a URL that contains a
                    password: other users of this machine can see arguments
+  KEYSTILE_ACTOR   who you are, if --actor is not given
   KEYSTILE_KEY     the key for verify and inspect, instead of standard input
   KEYSTILE_PEPPER  VERSION:HEX, a secret of at least 32 bytes that digests are keyed
                    with; add retired peppers after commas. none,VERSION:HEX is a pepper
@@ -68,6 +72,16 @@ pub(crate) struct Common {
     )]
     #[arg(default_value = "sqlite:keystile.db", value_parser = StoreUrl::parse)]
     pub(crate) store: StoreUrl,
+    /// Who you are, for the audit log [default: user@host, or KEYSTILE_ACTOR].
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = actor::VARIABLE,
+        hide_env = true,
+        value_parser = actor::parse
+    )]
+    pub(crate) actor: Option<By>,
     /// Write JSON, one object per line. Times are RFC 3339 in UTC.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -86,7 +100,8 @@ pub(crate) enum Command {
     Resume(ResumeArguments),
     Rotate(RotateArguments),
     Plan(PlanArguments),
-    Events(EventsArguments),
+    Prune(PruneArguments),
+    Events(Box<EventsArguments>),
     Template(TemplateArguments),
     Serve(Box<ServeArguments>),
     Migrate(MigrateArguments),

@@ -8,7 +8,7 @@ use keystile::{
     TemplateName, UnixMillis,
 };
 use keystile_serve::KeyView;
-use keystile_store::{StoreError, change_if};
+use keystile_store::{Store, StoreError, change_if};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime};
@@ -117,7 +117,8 @@ pub(crate) async fn run(
         before.replace(Some(record.clone()));
         Ok::<(), StoreError>(())
     };
-    let outcome = change_if(&opened.store, &arguments.id, &requested, now, keep).await?;
+    let store = opened.store.acting_as(&config.by);
+    let outcome = change_if(&store, &arguments.id, &requested, now, keep).await?;
     let record = outcome.record().ok_or(StoreError::NotFound)?;
     if config.json {
         io.json(&KeyView::new(record, now))?;

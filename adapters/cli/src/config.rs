@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use keystile::PepperRing;
+use keystile::{By, PepperRing};
 use keystile_store::{MemoryStore, SqliteStore, Tables};
 
 use crate::any_store::AnyStore;
@@ -15,6 +15,8 @@ use crate::store_url::StoreUrl;
 /// The configuration of a command that uses a store.
 pub(crate) struct Config {
     pub(crate) store: StoreUrl,
+    /// Who runs the command.
+    pub(crate) by: By,
     pub(crate) peppers: PepperRing,
     pub(crate) json: bool,
 }

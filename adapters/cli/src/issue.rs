@@ -5,7 +5,7 @@ use keystile::{
     EndpointRules, Environment, IssueRequest, KeyFormat, KeyRecord, Networks, PermissionSet,
     Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName, UnixMillis,
 };
-use keystile_store::save_issued;
+use keystile_store::{Store, save_issued};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime, spell_rate};
@@ -103,7 +103,7 @@ pub(crate) async fn run(
     let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now)?;
 
     let opened = config.open_to_issue().await?;
-    save_issued(&opened.store, &issued).await?;
+    save_issued(&opened.store.acting_as(&config.by), &issued).await?;
     print_new_key(&issued.key, &issued.record, None, now, config.json, io)?;
     if !config.json {
         describe(&issued.record, io);

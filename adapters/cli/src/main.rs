@@ -5,11 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+mod actor;
 mod answer;
 mod any_store;
 mod arg_errors;
 mod arguments;
 mod backup;
+mod bulk;
 mod change;
 mod config;
 mod damage;
@@ -27,6 +29,7 @@ mod pepper;
 mod plan;
 mod print_new_key;
 mod program;
+mod prune;
 mod restore;
 mod revoke;
 mod rfc3339;

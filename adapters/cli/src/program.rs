@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::Io;
 use crate::{
-    arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan, restore,
-    revoke, rotate, serve, show, suspend, template, verify,
+    actor, arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan,
+    prune, restore, revoke, rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -41,6 +41,11 @@ fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
     }
     let config = Config {
         store: arguments.common.store.clone(),
+        by: arguments
+            .common
+            .actor
+            .clone()
+            .unwrap_or_else(actor::of_this_process),
         peppers: pepper::ring(io.pepper.as_deref())?,
         json,
     };
@@ -67,6 +72,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Resume(key) => suspend::resume(key, config, io).await,
         Command::Rotate(rotate) => rotate::run(rotate, config, io).await,
         Command::Plan(plan) => plan::run(plan, config, io).await,
+        Command::Prune(prune) => prune::run(prune, config, io).await,
         Command::Events(events) => events::run(events, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,

@@ -1,10 +1,12 @@
 //! `keystile revoke`: ends a key permanently.
 
 use clap::Args;
-use keystile::{KeyId, UnixMillis};
-use keystile_store::revoke;
+use keystile::{UNSPECIFIED, UnixMillis};
+use keystile_store::{Page, Selection, Store, revoke};
 
+use crate::bulk::{self, Which};
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::suspend::show_outcome;
@@ -15,17 +17,20 @@ use crate::values;
 /// A key that is already revoked keeps its first reason. A key whose row is damaged can be revoked
 /// too: only its status is written.
 ///
+/// Many keys are revoked by owner, client or template, which apply together if several are given,
+/// or by a list of ids. --dry-run prints how many it would be. If it is stopped, run it again.
+///
 /// Example:
 ///   keystile revoke 1AbCdEfGhIjKlMnO --reason 'found in a public repository'
+///   keystile revoke --owner acme --dry-run
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RevokeArguments {
-    /// The key's public id, as printed by issue and list.
-    #[arg(value_name = "ID", value_parser = values::id)]
-    id: KeyId,
-    /// Why the key is revoked, for the audit log.
+    #[command(flatten)]
+    which: Which,
+    /// Why the key is revoked, for the audit log [default: unspecified]
     #[arg(long, value_name = "TEXT", value_parser = values::reason)]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// Carries out `keystile revoke`.
@@ -34,13 +39,40 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
+    let which = &arguments.which;
+    let reason = arguments.reason.as_deref().unwrap_or(UNSPECIFIED);
+    let ids = which.ids(io)?;
     let opened = config.open().await?;
+    let store = opened.store.acting_as(&config.by);
     let now = UnixMillis::now()?;
-    let outcome = revoke(&opened.store, &arguments.id, &arguments.reason, now).await?;
-    let done = if outcome.is_changed() {
-        "revoked"
-    } else {
-        "already revoked:"
-    };
-    show_outcome(&outcome, done, now, config, io)
+    if let (Some(id), false) = (&which.id, which.dry_run) {
+        let outcome = revoke(&store, id, reason, now).await?;
+        let done = if outcome.is_changed() {
+            "revoked"
+        } else {
+            "already revoked:"
+        };
+        return show_outcome(&outcome, done, now, config, io);
+    }
+    let is_due = |status: &str| status != "revoked";
+    let due = bulk::due(&store, &ids, is_due).await?;
+    let mut changed = if which.dry_run { due.len() } else { 0 };
+    for id in due.iter().filter(|_| !which.dry_run) {
+        let outcome = revoke(&store, id, reason, now).await?;
+        changed = changed.saturating_add(usize::from(outcome.is_changed()));
+    }
+    let mut damage = Damage::default();
+    let filter = which.filter();
+    let mut page = filter.as_ref().map(|_| Page::first(bulk::PAGE));
+    while let (Some(filter), Some(current)) = (&filter, page) {
+        let selection = Selection::to_revoke(&store, filter, current).await?;
+        page = selection.next.map(|next| current.after(next));
+        changed = changed.saturating_add(if which.dry_run {
+            selection.keys.len()
+        } else {
+            selection.revoke(&store, reason, now).await?.len()
+        });
+        damage.add(selection.damaged);
+    }
+    bulk::show(changed, "revoked", which.dry_run, damage, config, io)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
-use keystile_store::rotate;
+use keystile_store::{Store, rotate};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -54,7 +54,8 @@ pub(crate) async fn run(
     let now = UnixMillis::now()?;
     let id = &arguments.id;
     let peppers = &config.peppers;
-    let rotated = rotate(&opened.store, id, &policy, None, peppers, &mut SysRng, now).await?;
+    let store = opened.store.acting_as(&config.by);
+    let rotated = rotate(&store, id, &policy, None, peppers, &mut SysRng, now).await?;
 
     let old = rotated.changed.iter().find(|record| record.id == *id);
     let end = old.and_then(|record| record.ends_at()).unwrap_or(now);

@@ -3,24 +3,31 @@
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_serve::{DamageView, DamagedKeyView, KeyView};
-use keystile_store::Outcome;
+use keystile_store::{Outcome, Page, Selection, Store};
 
+use crate::bulk::{self, Which};
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::{damage, values};
+use crate::{actor, damage, values};
 
 /// Suspend a key: it is refused until it is resumed. Its expiry does not change. A key whose row
 /// is damaged can be suspended too; mend the row before you resume it.
 ///
+/// Many keys are suspended by owner, client or template, which apply together if several are
+/// given, or by a list of ids. --dry-run prints how many it would be.
+///
 /// Example:
-///   keystile suspend 1AbCdEfGhIjKlMnO
+///   keystile suspend 1AbCdEfGhIjKlMnO --reason 'unpaid invoice'
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SuspendArguments {
-    /// The key's public id, as issue and list print it.
-    #[arg(value_name = "ID", value_parser = values::id)]
-    id: KeyId,
+    #[command(flatten)]
+    which: Which,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    reason: Option<String>,
 }
 
 /// Resume a suspended key.
@@ -33,6 +40,9 @@ pub(crate) struct ResumeArguments {
     /// The key's public id, as issue and list print it.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    reason: Option<String>,
 }
 
 /// Carries out `keystile suspend`.
@@ -41,15 +51,41 @@ pub(crate) async fn suspend(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
+    let which = &arguments.which;
+    let ids = which.ids(io)?;
     let opened = config.open().await?;
+    let by = actor::because(&config.by, arguments.reason.as_deref())?;
+    let store = opened.store.acting_as(&by);
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::suspend(&opened.store, &arguments.id, now).await?;
-    let done = if outcome.is_changed() {
-        "suspended"
-    } else {
-        "already suspended:"
-    };
-    show_outcome(&outcome, done, now, config, io)
+    if let (Some(id), false) = (&which.id, which.dry_run) {
+        let outcome = keystile_store::suspend(&store, id, now).await?;
+        let done = if outcome.is_changed() {
+            "suspended"
+        } else {
+            "already suspended:"
+        };
+        return show_outcome(&outcome, done, now, config, io);
+    }
+    let due = bulk::due(&store, &ids, |status| status == "active").await?;
+    let mut changed = if which.dry_run { due.len() } else { 0 };
+    for id in due.iter().filter(|_| !which.dry_run) {
+        let outcome = keystile_store::suspend(&store, id, now).await?;
+        changed = changed.saturating_add(usize::from(outcome.is_changed()));
+    }
+    let mut damage = Damage::default();
+    let filter = which.filter();
+    let mut page = filter.as_ref().map(|_| Page::first(bulk::PAGE));
+    while let (Some(filter), Some(current)) = (&filter, page) {
+        let selection = Selection::to_suspend(&store, filter, current).await?;
+        page = selection.next.map(|next| current.after(next));
+        changed = changed.saturating_add(if which.dry_run {
+            selection.keys.len()
+        } else {
+            selection.suspend(&store, now).await?.len()
+        });
+        damage.add(selection.damaged);
+    }
+    bulk::show(changed, "suspended", which.dry_run, damage, config, io)
 }
 
 /// Carries out `keystile resume`.
@@ -60,7 +96,9 @@ pub(crate) async fn resume(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::resume(&opened.store, &arguments.id, now).await?;
+    let by = actor::because(&config.by, arguments.reason.as_deref())?;
+    let store = opened.store.acting_as(&by);
+    let outcome = keystile_store::resume(&store, &arguments.id, now).await?;
     let done = if outcome.is_changed() {
         "resumed"
     } else {

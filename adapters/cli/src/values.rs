@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use keystile::{
-    EndpointRules, Environment, KeyFormat, KeyId, Lookup, Networks, PepperRing, PermissionSet,
-    Prefix, Requirement, TemplateName, UnixMillis, is_method,
+    EndpointRules, Environment, EventKind, KeyFormat, KeyId, Lookup, Networks, PepperRing,
+    PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
 use keystile_store::KeyStatus;
@@ -180,6 +180,14 @@ fn note(text: &str, expected: &'static str) -> Checked<String> {
         return Err(expected);
     }
     without_key(text)
+}
+
+/// The kind of an event.
+pub(crate) fn event_kind(text: &str) -> Checked<EventKind> {
+    EventKind::from_name(text).ok_or(
+        "must be issued, rotated, revoked, suspended, resumed, expired, rehashed, imported, \
+         changed, deleted or pruned",
+    )
 }
 
 /// A path of a file.

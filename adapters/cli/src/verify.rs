@@ -4,11 +4,11 @@ use core::net::IpAddr;
 
 use clap::Args;
 use keystile::{
-    Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement, StatusPolicy,
-    UnixMillis, Verifier,
+    By, Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement,
+    StatusPolicy, UnixMillis, Verifier,
 };
 use keystile_serve::DecisionView;
-use keystile_store::check;
+use keystile_store::{Store, check};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -86,6 +86,8 @@ pub(crate) async fn run(
         .with_peppers(peppers);
 
     let opened = config.open().await?;
+    let keystile = By::keystile();
+    let store = opened.store.acting_as(&keystile);
     let mut keys = KeyInput::new(io);
     let mut exit = Exit::Done;
     let mut failed = None;
@@ -93,7 +95,7 @@ pub(crate) async fn run(
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {
-            check(&opened.store, &verifier, key, &request, UnixMillis::now()?)
+            check(&store, &verifier, key, &request, UnixMillis::now()?)
                 .await
                 .map(|checked| {
                     if let Some(row) = &checked.damage {

@@ -12,6 +12,7 @@ use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
 use keystile_store::StoreError;
 
 use crate::backend::{Backend, Checker};
+use crate::caller::Caller;
 use crate::failed_response::LoggedElsewhere;
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -52,6 +53,15 @@ impl App {
 
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.shared.backend
+    }
+
+    /// The backend for what a caller does, and why it does so.
+    pub(crate) fn acting_as(
+        &self,
+        caller: &Caller,
+        reason: Option<&str>,
+    ) -> Result<Arc<dyn Backend>, Problem> {
+        Ok(self.backend().acting_as(caller.by(reason)?))
     }
 
     pub(crate) fn settings(&self) -> &Settings {

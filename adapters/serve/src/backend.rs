@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use keystile::{
-    Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
+    By, Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
     UnixMillis, Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Filter, Listed, ListedEvents, Outcome, Page,
-    Pending, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, EventFilter, Filter, Listed, ListedEvents, Outcome,
+    Page, Pending, Selection, Store, StoreError, record,
 };
 
 use crate::problem::Problem;
@@ -41,12 +41,28 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn ping(&self) -> Soon<'_, ()>;
     fn record<'a>(&'a self, id: &'a KeyId) -> Soon<'a, KeyRecord>;
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Listed>;
-    fn events<'a>(
+    fn list_events<'a>(
         &'a self,
-        id: Option<&'a KeyId>,
+        filter: &'a EventFilter,
         after: u64,
         limit: usize,
     ) -> Soon<'a, ListedEvents>;
+    fn to_revoke<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Selection>;
+    fn to_suspend<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Selection>;
+    fn revoke_selected<'a>(
+        &'a self,
+        selection: &'a Selection,
+        reason: &'a str,
+        now: UnixMillis,
+    ) -> Soon<'a, Vec<KeyId>>;
+    fn suspend_selected<'a>(
+        &'a self,
+        selection: &'a Selection,
+        now: UnixMillis,
+    ) -> Soon<'a, Vec<KeyId>>;
+    fn delete<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
+    /// The same keys, for what this actor does to them.
+    fn acting_as(&self, by: By) -> Arc<dyn Backend>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
     fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
@@ -129,13 +145,46 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(self.store().list(filter, page))
     }
 
-    fn events<'a>(
+    fn list_events<'a>(
         &'a self,
-        id: Option<&'a KeyId>,
+        filter: &'a EventFilter,
         after: u64,
         limit: usize,
     ) -> Soon<'a, ListedEvents> {
-        Box::pin(self.store().events(id, after, limit))
+        Box::pin(self.store().list_events(filter, after, limit))
+    }
+
+    fn to_revoke<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Selection> {
+        Box::pin(Selection::to_revoke(&**self.store(), filter, page))
+    }
+
+    fn to_suspend<'a>(&'a self, filter: &'a Filter, page: Page) -> Soon<'a, Selection> {
+        Box::pin(Selection::to_suspend(&**self.store(), filter, page))
+    }
+
+    fn revoke_selected<'a>(
+        &'a self,
+        selection: &'a Selection,
+        reason: &'a str,
+        now: UnixMillis,
+    ) -> Soon<'a, Vec<KeyId>> {
+        Box::pin(Self::revoke_selected(self, selection, reason, now))
+    }
+
+    fn suspend_selected<'a>(
+        &'a self,
+        selection: &'a Selection,
+        now: UnixMillis,
+    ) -> Soon<'a, Vec<KeyId>> {
+        Box::pin(Self::suspend_selected(self, selection, now))
+    }
+
+    fn delete<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
+        Box::pin(Self::delete(self, id, now))
+    }
+
+    fn acting_as(&self, by: By) -> Arc<dyn Backend> {
+        Arc::new(Self::acting_as(self, by))
     }
 
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {

@@ -1,12 +1,13 @@
 //! Who calls the admin API, and what that key may see and give.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request as HttpRequest, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use keystile::{KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
+use keystile::{By, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
 use keystile_http::ResponseHeaders;
 use keystile_store::{CorruptRow, Filter, StoreError};
 
@@ -26,6 +27,8 @@ pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
 #[derive(Clone)]
 pub(crate) struct Caller {
     record: Arc<KeyRecord>,
+    /// Where the request came from, as far as it is known.
+    address: Option<IpAddr>,
     pub(crate) now: UnixMillis,
 }
 
@@ -64,7 +67,11 @@ async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Resp
         Ok(passed) => {
             let headers = ResponseHeaders::new(&passed.allowed, now);
             let record = passed.record;
-            request.extensions_mut().insert(Caller { record, now });
+            request.extensions_mut().insert(Caller {
+                record,
+                address,
+                now,
+            });
             Ok((request, headers))
         }
         Err(denied) => Err(Box::new(app.reject(&denied, Some(&requirement)))),
@@ -75,6 +82,18 @@ impl Caller {
     /// Its id, for the log.
     pub(crate) fn id(&self) -> &str {
         self.record.id.as_str()
+    }
+
+    /// Who it is in events: its key, and the address of the client.
+    pub(crate) fn by(&self, reason: Option<&str>) -> Result<By, Problem> {
+        let mut by = By::key(&self.record.id);
+        if let Some(address) = self.address {
+            by = by.from_origin(&address.to_string())?;
+        }
+        match reason {
+            Some(reason) => Ok(by.because(reason)?),
+            None => Ok(by),
+        }
     }
 
     fn has_every_owner(&self) -> bool {
@@ -137,6 +156,11 @@ impl Caller {
             true => view,
             false => view.without_row(),
         }
+    }
+
+    /// Whether this is the caller's own owner.
+    pub(crate) fn owns(&self, owner: Option<&str>) -> bool {
+        owner.is_some() && self.record.owner.as_deref() == owner
     }
 
     /// Refuses a caller that may not see the keys of every owner, as a list of all events does.

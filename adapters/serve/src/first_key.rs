@@ -1,7 +1,7 @@
 //! The first start: issues the first admin key.
 
 use keystile::{
-    Error, IssueRequest, Issued, KeyFormat, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
+    By, Error, IssueRequest, Issued, KeyFormat, KeyRecord, PepperRing, SysRng, UnixMillis, issue,
 };
 use keystile_store::{Batch, Filter, Page, Store, StoreError};
 
@@ -105,7 +105,8 @@ impl ProposedAdminKey {
         // that each of two processes can see its own key as the first.
         let mut batch = Batch::new();
         batch.inserts.push(self.issued.record.clone());
-        batch.events.push(self.issued.event.clone());
+        let event = self.issued.event.clone();
+        batch.events.push(event.by(&By::keystile()));
         batch.last_event = Some(self.last_event);
         match store.commit(&batch).await {
             Ok(()) => Ok(true),

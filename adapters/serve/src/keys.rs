@@ -1,6 +1,8 @@
 //! The admin API: manages keys for callers whose own key permits it.
 
+pub(crate) mod bulk;
 pub(crate) mod change;
+pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod issue;
 pub(crate) mod list;

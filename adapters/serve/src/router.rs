@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::caller::guard;
 use crate::failed_response::FailedResponses;
-use crate::keys::{change, events, issue, list, plan, rotate, state};
+use crate::keys::{bulk, change, delete, events, issue, list, plan, rotate, state};
 use crate::problem::Problem;
 use crate::{authorize, health, verify};
 
@@ -48,7 +48,9 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .routes(routes!(list::list, issue::issue))
         .routes(routes!(events::all))
         .routes(routes!(plan::plan))
-        .routes(routes!(list::show, change::change))
+        .routes(routes!(list::show, change::change, delete::delete))
+        .routes(routes!(bulk::revoke))
+        .routes(routes!(bulk::suspend))
         .routes(routes!(events::of_key))
         .routes(routes!(state::revoke))
         .routes(routes!(state::suspend))
@@ -112,7 +114,8 @@ struct ByHand;
 fn describe(api: &mut OpenApi) {
     api.merge(ByHand::openapi());
     api.paths.paths.iter_mut().for_each(|(path, item)| {
-        let may_be_left_out = path != "/v1/keys";
+        let needed = ["/v1/keys", "/v1/keys/revoke", "/v1/keys/suspend"];
+        let may_be_left_out = !needed.contains(&path.as_str());
         let body = item
             .post
             .as_mut()

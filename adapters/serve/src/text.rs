@@ -5,12 +5,9 @@
 
 use core::net::IpAddr;
 
-use keystile::{KeyFormat, Requirement, is_method};
+use keystile::{Requirement, contains_key, is_method};
 
 use crate::problem::Problem;
-
-/// Hex digits of an opaque key, as keystile issues them.
-const OPAQUE_DIGITS: usize = 64;
 
 /// The permissions that a request needs.
 pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
@@ -39,25 +36,4 @@ pub(crate) fn without_key(text: &str) -> Result<&str, Problem> {
         ));
     }
     Ok(text)
-}
-
-/// Whether a text contains a whole key. What is stored or shown has many readers, so such a
-/// text is refused as a name, a note or metadata.
-///
-/// ```
-/// use keystile_serve::contains_key;
-/// assert!(contains_key(&format!("from dt_{}.", "0123456789abcdef".repeat(4))));
-/// assert!(!contains_key("from key 1AbCdEfGhIjKlMnO"));
-/// ```
-#[must_use]
-pub fn contains_key(text: &str) -> bool {
-    let part_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let (structured, opaque) = (KeyFormat::any_structured(), KeyFormat::any_opaque());
-    let is_key = |word: &str| {
-        let word = word.as_bytes();
-        let digits = word.rsplit(|&byte| byte == b'_').next().unwrap_or_default();
-        structured.parse(word).is_some()
-            || (digits.len() == OPAQUE_DIGITS && opaque.parse(word).is_some())
-    };
-    text.split(|c| !part_of_key(c)).any(is_key)
 }

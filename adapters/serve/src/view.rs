@@ -109,7 +109,7 @@ pub struct EventView {
     number: u64,
     at: String,
     /// `issued`, `rotated`, `revoked`, `suspended`, `resumed`, `expired`, `rehashed`,
-    /// `imported`, `changed` or `deleted`.
+    /// `imported`, `changed`, `deleted` or `pruned`.
     kind: &'static str,
     /// Null if more keys were changed at once than have events of their own.
     key_id: Option<String>,

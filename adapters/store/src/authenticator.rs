@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Check, Decision, Error, KeyRecord, Keyring, Request, UnixMillis, Verifier};
+use keystile::{By, Check, Decision, Error, KeyRecord, Keyring, Request, UnixMillis, Verifier};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -111,6 +111,8 @@ pub use self::stats::AuthenticatorStats;
 /// ```
 pub struct Authenticator<S> {
     inner: Arc<Inner<S>>,
+    /// Who the verbs of this handle write as.
+    by: Arc<By>,
 }
 
 /// What ends with the last handle.
@@ -124,6 +126,8 @@ struct Shared<S> {
     store: Arc<S>,
     verifier: Verifier,
     keyring: Keyring<Arc<KeyRecord>>,
+    /// Who writes what a use of a key brings about.
+    process: By,
     fetches: Group<S>,
     claims: Claims,
     uses: PendingUses,
@@ -283,6 +287,7 @@ impl<S> Clone for Authenticator<S> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+            by: Arc::clone(&self.by),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Changes of records that a store writes together.
 
-use keystile::{Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis};
+use keystile::{
+    By, Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis,
+};
 
 use crate::error::StoreError;
 
@@ -37,6 +39,8 @@ pub struct Batch {
     pub set_uses: Vec<KeyId>,
     /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,
+    /// Keys that are removed, each with the version after its stored one.
+    pub deletes: Vec<(KeyId, u64)>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
     /// Writes only if this is still the number of the store's last event, for a change that
@@ -167,7 +171,8 @@ impl Batch {
         let records = self.inserts.iter().chain(&self.updates);
         let records = records.map(|record| (record.id, record.version));
         let upkeep = self.upkeep.iter();
-        records.chain(upkeep.map(|upkeep| (upkeep.key_id, upkeep.version)))
+        let upkeep = upkeep.map(|upkeep| (upkeep.key_id, upkeep.version));
+        records.chain(upkeep).chain(self.deletes.iter().copied())
     }
 
     fn without_event(&self) -> impl Iterator<Item = (KeyId, u64)> {
@@ -180,6 +185,14 @@ impl Batch {
         })
     }
 
+    /// The same batch, with who writes it on each event that does not say so itself.
+    #[must_use]
+    pub fn by(mut self, by: &By) -> Self {
+        let events = self.events.into_iter();
+        self.events = events.map(|event| event.by(by)).collect();
+        self
+    }
+
     /// A newly issued key and its event.
     #[must_use]
     pub fn of_issued(issued: &Issued) -> Self {
@@ -188,6 +201,19 @@ impl Batch {
             events: Vec::from([issued.event.clone()]),
             ..Self::new()
         }
+    }
+
+    /// The removal of a key that has ended, and its event.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] as [`keystile::delete`].
+    pub fn of_delete(record: &KeyRecord, now: UnixMillis) -> Result<Self, StoreError> {
+        let event = keystile::delete(record, now)?;
+        Ok(Self {
+            deletes: Vec::from([(record.id, record.version.saturating_add(1))]),
+            events: Vec::from([event]),
+            ..Self::new()
+        })
     }
 
     /// One changed record and its event.

@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod lists;
 mod records;
+mod removal;
 mod usage;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use;
+        removal: a_key_is_removed;
         change: a_key_is_changed_with_an_event
             a_change_of_other_fields_leaves_uses
             a_raise_by_a_change_is_in_force;
@@ -101,6 +103,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit
+            events_are_selected
+            old_events_are_removed
+            a_revocation_outlasts_its_events
             the_last_event_is_known;
         lifecycle: a_key_lives_and_ends
             nothing_is_disclosed_before_the_secret_is_verified

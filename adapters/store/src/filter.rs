@@ -140,6 +140,15 @@ impl Filter {
         self
     }
 
+    /// Whether it selects by something that a key is given: so not all keys are meant.
+    pub(crate) const fn selects_some(&self) -> bool {
+        self.owner.is_some()
+            || self.client_name.is_some()
+            || self.environment.is_some()
+            || self.template.is_some()
+            || self.id_prefix.is_some()
+    }
+
     /// Whether the list contains this record. Texts are compared byte by byte.
     #[must_use]
     pub fn shows(&self, record: &KeyRecord) -> bool {

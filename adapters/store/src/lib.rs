@@ -69,18 +69,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acting;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod adoption;
 #[cfg(feature = "authenticator")]
 mod authenticator;
 mod batch;
+mod bulk;
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod damaged;
+mod delete;
 mod error;
+mod event_filter;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
@@ -93,6 +97,7 @@ mod outcome;
 mod peppers;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod prune;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
 #[cfg(feature = "sqlite")]
@@ -107,6 +112,7 @@ mod stored_usage;
 mod tables;
 mod verbs;
 
+pub use acting::ActingStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use adoption::{
     AdoptOptions, AdoptionPlan, AdoptionProgress, AdoptionRefusal, AdoptionStep, Findings,
@@ -117,8 +123,11 @@ pub use authenticator::{
     AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
+pub use bulk::Selection;
 pub use check::{Checked, check};
+pub use delete::{count_ended_before, delete, prune_keys};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
+pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
@@ -126,6 +135,7 @@ pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use prune::{count_events_before, prune_events};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -1,12 +1,13 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{Event, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
@@ -62,8 +63,14 @@ struct State {
     records: Vec<KeyRecord>,
     by_id: HashMap<KeyId, usize>,
     by_digest: HashMap<[u8; 32], usize>,
+    /// The places of removed records, which stay in `records` so that no other place changes.
+    gone: HashMap<KeyId, usize>,
+    /// The digests of revoked keys that were removed.
+    ended: HashSet<[u8; 32]>,
     usage: HashMap<KeyId, Usage>,
-    events: Vec<Event>,
+    /// With their numbers, which increase.
+    events: Vec<(u64, Event)>,
+    last_event: u64,
 }
 
 impl State {
@@ -75,7 +82,10 @@ impl State {
     fn after(&self, cursor: &Cursor) -> Option<usize> {
         let at = match cursor.row() {
             Some(row) => usize::try_from(row).ok(),
-            None => cursor.key_id().and_then(|id| self.by_id.get(id).copied()),
+            None => cursor.key_id().and_then(|id| {
+                let gone = || self.gone.get(id);
+                self.by_id.get(id).or_else(gone).copied()
+            }),
         };
         at.map(|at| at.saturating_add(1))
     }
@@ -96,6 +106,9 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
+            if self.gone.contains_key(&record.id) || self.ended.contains(record.digest.bytes()) {
+                return Err(StoreError::Duplicate);
+            }
             if self.by_id.contains_key(&record.id) || ids.insert(record.id, staged.len()).is_some()
             {
                 return Err(StoreError::Duplicate);
@@ -151,6 +164,12 @@ impl State {
                 }
             }
         }
+        for (id, version) in &batch.deletes {
+            let stored = self.by_id(id).ok_or(StoreError::Stale)?;
+            if ids.contains_key(id) || stored.version.checked_add(1) != Some(*version) {
+                return Err(StoreError::Stale);
+            }
+        }
         let mut digests = HashMap::new();
         for (at, record) in &staged {
             let bytes = record.digest.bytes();
@@ -162,6 +181,24 @@ impl State {
             }
         }
         Ok(staged)
+    }
+
+    fn delete(&mut self, id: &KeyId) {
+        let Some(at) = self.by_id.remove(id) else {
+            return;
+        };
+        self.gone.insert(*id, at);
+        if let Some(record) = self.records.get(at) {
+            let digest = *record.digest.bytes();
+            self.by_digest.remove(&digest);
+            if matches!(record.status, Status::Revoked { .. }) {
+                self.ended.insert(digest);
+            }
+        }
+    }
+
+    fn is_there(&self, record: &KeyRecord) -> bool {
+        self.by_id.contains_key(&record.id)
     }
 
     fn write(&mut self, staged: Vec<(usize, KeyRecord)>) {
@@ -211,7 +248,7 @@ impl Store for MemoryStore {
         let members = state
             .records
             .iter()
-            .filter(|record| record.lineage == *lineage);
+            .filter(|record| record.lineage == *lineage && state.is_there(record));
         let members = members.map(|record| state.with_usage(record)).collect();
         Ok(Listed::of(members, None))
     }
@@ -225,7 +262,7 @@ impl Store for MemoryStore {
         let limit = page.limit.min(PAGE_MAX);
         let numbered = (0_i64..).zip(&state.records).skip(start);
         let shown: Vec<_> = numbered
-            .filter(|(_, record)| filter.shows(record))
+            .filter(|(_, record)| state.is_there(record) && filter.shows(record))
             .take(limit)
             .collect();
         let last = shown.last().filter(|_| shown.len() == limit);
@@ -238,18 +275,25 @@ impl Store for MemoryStore {
         batch.check()?;
         let mut state = self.state();
         if let Some(expected) = batch.last_event
-            && u64::try_from(state.events.len()) != Ok(expected)
+            && state.last_event != expected
         {
             return Err(StoreError::Stale);
         }
         let staged = state.stage(batch)?;
         state.write(staged);
+        for (id, _) in &batch.deletes {
+            state.delete(id);
+        }
         for record in batch.uses() {
             if let Some(usage) = state.usage.get_mut(&record.lineage) {
                 usage.remaining = record.remaining_uses;
             }
         }
-        state.events.extend_from_slice(&batch.events);
+        for event in &batch.events {
+            state.last_event = state.last_event.saturating_add(1);
+            let number = state.last_event;
+            state.events.push((number, event.clone()));
+        }
         Ok(())
     }
 
@@ -301,18 +345,61 @@ impl Store for MemoryStore {
         after: u64,
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
+        let filter = EventFilter {
+            key_id: key_id.copied(),
+            ..EventFilter::default()
+        };
+        self.list_events(&filter, after, limit).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
         let state = self.state();
-        let numbered = (1..).zip(&state.events);
-        let matching = numbered.filter(|(number, event)| {
-            *number > after
-                && key_id.is_none_or(|id| event.key_id == Some(*id) || event.successor == Some(*id))
-        });
-        let page = matching.take(limit.min(PAGE_MAX));
-        let page = page.map(|(number, event)| (number, event.clone()));
+        let start = state.events.partition_point(|(number, _)| *number <= after);
+        let is_owned = |event: &Event| {
+            let key = event.key_id.and_then(|id| state.by_id(&id));
+            filter.owner.is_none() || key.is_some_and(|key| key.owner == filter.owner)
+        };
+        let matching = state.events.iter().skip(start);
+        let matching = matching.filter(|(_, event)| filter.shows(event) && is_owned(event));
+        let page = matching.take(limit.min(PAGE_MAX)).cloned();
         Ok(ListedEvents::of(page.collect()))
     }
 
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let due = state.events.iter().filter(|(_, event)| event.at < before);
+        let due: Vec<_> = due.take(limit.min(PAGE_MAX)).collect();
+        let removed = due
+            .iter()
+            .filter(|(_, event)| event.kind != EventKind::Pruned);
+        let removed = removed.count();
+        let Some(last) = due
+            .last()
+            .map(|(number, _)| *number)
+            .filter(|_| removed > 0)
+        else {
+            return Ok(0);
+        };
+        state
+            .events
+            .retain(|(number, event)| *number >= last || event.at >= before);
+        if let Some((_, event)) = state.events.iter_mut().find(|(number, _)| *number == last) {
+            *event = Event::of_many(EventKind::Pruned, event.at).by(by);
+        }
+        u64::try_from(removed).map_err(|_| StoreError::OutOfRange)
+    }
+
     async fn last_event(&self) -> Result<u64, StoreError> {
-        u64::try_from(self.state().events.len()).map_err(|_| StoreError::OutOfRange)
+        Ok(self.state().last_event)
     }
 }

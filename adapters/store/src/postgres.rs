@@ -4,6 +4,7 @@ mod adopt;
 mod adoption;
 mod change_notifier;
 mod connections;
+mod events;
 mod fault;
 mod migration;
 mod read;
@@ -22,7 +23,7 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -33,6 +34,7 @@ use self::target::Target;
 use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
@@ -323,6 +325,28 @@ impl Store for PostgresStore {
     ) -> Result<ListedEvents, StoreError> {
         let key_id = key_id.copied();
         self.run(async move |client| read::events(client, key_id.as_ref(), after, limit).await)
+            .await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        let filter = filter.clone();
+        self.run(async move |client| events::list(client, &filter, after, limit).await)
+            .await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let by = by.clone();
+        self.write(async move |client| events::prune(client, before, limit, &by).await)
             .await
     }
 

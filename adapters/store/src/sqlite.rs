@@ -5,6 +5,7 @@ mod adoption;
 mod backup;
 mod busy;
 mod connection;
+mod events;
 mod fault;
 mod instant;
 mod migration;
@@ -21,7 +22,7 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
@@ -29,6 +30,7 @@ pub use self::restore::{RestoreOptions, Restored};
 use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, Page};
 use crate::store::{SpendRequest, Store};
@@ -282,6 +284,28 @@ impl Store for SqliteStore {
         let key_id = key_id.copied();
         let work = move |connection: &_| read::events(connection, key_id, after, limit);
         self.connections.read(work).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        let filter = filter.clone();
+        let work = move |connection: &_| events::list(connection, &filter, after, limit);
+        self.connections.read(work).await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let by = by.clone();
+        let work = move |connection: &mut _| events::prune(connection, before, limit, &by);
+        self.connections.write(Writing::Durable, work).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

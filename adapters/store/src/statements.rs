@@ -17,6 +17,9 @@ pub(crate) trait Spelling {
         text
     }
 
+    /// A column of text, to be compared byte by byte.
+    fn exact(column: &str) -> String;
+
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
         vec![(name, Self::value(kind, number))]
@@ -33,6 +36,7 @@ pub(crate) struct Texts {
     overlap_until: String,
     ends_at_first_use: String,
     status: String,
+    delete: String,
     event: String,
 }
 
@@ -79,6 +83,11 @@ impl Texts {
                 ("revoked_at", Kind::Instant),
                 ("revoke_reason", Kind::Text),
             ]),
+            delete: format!(
+                "DELETE FROM api_keys WHERE key_id = {} AND version = {} - 1",
+                text(1),
+                count(2)
+            ),
             event: event::<S>(),
         }
     }
@@ -116,6 +125,10 @@ impl Texts {
         }
         for upkeep in &batch.upkeep {
             updates.push((upkeep.key_id, self.upkeep(upkeep)?.changes_a_row()));
+        }
+        for (id, version) in &batch.deletes {
+            let values = vec![Some(id.to_string()), Some(columns::number(*version)?)];
+            updates.push((*id, Statement::new(&self.delete, values).changes_a_row()));
         }
         // All transactions lock rows in the same order, so that deadlocks are rare. A stable
         // sort: updates of the same key stay in order.

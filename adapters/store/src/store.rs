@@ -2,11 +2,14 @@
 
 use core::future::Future;
 use std::collections::BTreeSet;
+use std::io;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
+use crate::acting::ActingStore;
 use crate::batch::Batch;
 use crate::error::StoreError;
+use crate::event_filter::{EventFilter, scan};
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
@@ -102,6 +105,11 @@ pub trait Store: Send + Sync {
     /// revoked record, and writes only the fields that it names. The rest of the row need not
     /// be readable.
     ///
+    /// A [removal](Batch::deletes) is accepted as an update is, whatever the status. The usage of
+    /// the lineage stays, and so does the place of the key, so that a list continues after it.
+    /// A digest or an id of a key that was revoked and removed is never that of a live key again:
+    /// a store refuses it as [`StoreError::Duplicate`], or stores the record as revoked.
+    ///
     /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
     /// processes are notified of changes by their events.
     ///
@@ -160,6 +168,52 @@ pub trait Store: Send + Sync {
         after: u64,
         limit: usize,
     ) -> impl Future<Output = Result<ListedEvents, StoreError>> + Send;
+
+    /// Events that a filter selects, with their numbers in the order in which they were written,
+    /// starting after the number `after`; at most `limit` and [`PAGE_MAX`]. The number of the
+    /// last one is the `after` of the next page, and stays that if events are removed.
+    ///
+    /// A row that cannot be read is named if its columns match.
+    ///
+    /// The default implementation reads all events after that number, and does not name
+    /// damaged ones unless only a key is asked for. A store that can select them should.
+    fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<ListedEvents, StoreError>> + Send {
+        scan(self, filter, after, limit)
+    }
+
+    /// Removes events before an instant, the ones with the lowest numbers first, and returns how
+    /// many: at most `limit` and [`PAGE_MAX`], and 0 if there are none. It is what
+    /// [`prune_events`](crate::prune_events) calls again and again.
+    ///
+    /// The last one of them stays, as an [`EventKind::Pruned`](keystile::EventKind::Pruned) of
+    /// no key with its number and its instant, by `by`. So a reader that has not read the
+    /// removed ones invalidates everything, and the number of the last event stays the same.
+    /// Such an event is removed too, and is not counted.
+    ///
+    /// The default implementation fails.
+    fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        let _ = (before, limit, by);
+        async {
+            Err(StoreError::unavailable(io::Error::from(
+                io::ErrorKind::Unsupported,
+            )))
+        }
+    }
+
+    /// This store, for what this actor writes: see [`ActingStore`].
+    fn acting_as<'s>(&'s self, by: &'s By) -> ActingStore<'s, Self> {
+        ActingStore::new(self, by)
+    }
 
     /// The versions of the peppers that the digests of keys were made with, ascending, without
     /// those of revoked keys only.

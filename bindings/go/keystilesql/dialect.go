@@ -10,7 +10,9 @@ import (
 
 // dialect is what differs between the databases.
 type dialect struct {
-	name string
+	// exactOwner is the owner of a key o, to be compared byte by byte.
+	exactOwner string
+	name       string
 	// rowID is the column that orders rows by their insertion.
 	rowID string
 	// record and event are the columns to select, each as a plain value: an integer, a text
@@ -94,17 +96,19 @@ var sqlite = dialect{
 		}
 		return int64(0)
 	},
-	clock:    "NULL",
-	begin:    []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
-	files:    sqliteFiles,
-	folder:   "migrations/sqlite",
-	hasTable: "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
-	hasKeys:  "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
+	exactOwner: "o.owner COLLATE BINARY",
+	clock:      "NULL",
+	begin:      []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
+	files:      sqliteFiles,
+	folder:     "migrations/sqlite",
+	hasTable:   "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
+	hasKeys:    "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
 }
 
 var postgres = dialect{
-	name:  "PostgreSQL",
-	rowID: "id",
+	name:       "PostgreSQL",
+	exactOwner: `o.owner::text COLLATE "C"`,
+	rowID:      "id",
 	record: `k.id::bigint AS row, k.key_id, k.key_hash::text AS key_hash, k.digest_pepper,
 		k.key_prefix, k.client_name, k.client_email, k.owner, k.environment,
 		k.permissions::text AS permissions, k.allowed_endpoints::text AS allowed_endpoints,

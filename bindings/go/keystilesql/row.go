@@ -168,7 +168,7 @@ func (c *cells) event() (keystile.NumberedEvent, error) {
 	switch event.Kind {
 	case keystile.EventIssued, keystile.EventRotated, keystile.EventRevoked, keystile.EventSuspended,
 		keystile.EventResumed, keystile.EventExpired, keystile.EventRehashed, keystile.EventImported,
-		keystile.EventChanged, keystile.EventDeleted:
+		keystile.EventChanged, keystile.EventDeleted, keystile.EventPruned:
 	default:
 		reader.fail("kind", "the kind of an event")
 	}

@@ -244,12 +244,18 @@ func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, li
 		// No event has a number above this one.
 		return nil, nil
 	}
-	sql := "SELECT " + s.dialect.event + " FROM api_key_events k WHERE number > $1::bigint"
-	params := []any{int64(after), limited(limit)}
+	where, params := "", []any{int64(after), limited(limit)}
 	if !key.IsZero() {
-		sql += " AND (key_id = $3::text OR successor = $3::text)"
+		where = " AND (key_id = $3::text OR successor = $3::text)"
 		params = append(params, key.String())
 	}
+	return s.eventsWhere(ctx, where, params)
+}
+
+// eventsWhere returns a page of events with numbers above the first parameter, at most as many
+// as the second one says.
+func (s *Store) eventsWhere(ctx context.Context, where string, params []any) ([]keystile.NumberedEvent, error) {
+	sql := "SELECT " + s.dialect.event + " FROM api_key_events k WHERE number > $1::bigint" + where
 	found, err := s.cells(ctx, s.db, sql+" ORDER BY number LIMIT $2::bigint", params...)
 	if err != nil {
 		return nil, err

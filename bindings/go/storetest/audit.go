@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
@@ -12,6 +13,8 @@ var auditCases = map[string]func(*suite){
 	"events of one key":            eventsOfOne,
 	"a page of events has a bound": boundedEvents,
 	"the last event is known":      lastEvent,
+	"events are selected":          selectedEvents,
+	"old events are removed":       prunedEvents,
 }
 
 func batchOf(events ...keystile.Event) keystile.Batch { return keystile.Batch{Events: events} }
@@ -100,4 +103,102 @@ func lastEvent(s *suite) {
 		page := s.events(keystile.KeyID{}, number-1, 9)
 		s.is(len(page) == 1 && page[0].Number == number, "the last event is one")
 	}
+}
+
+func numbersOf(events []keystile.NumberedEvent) []uint64 {
+	var numbers []uint64
+	for _, event := range events {
+		numbers = append(numbers, event.Number)
+	}
+	return numbers
+}
+
+// selectedEvents tests stores that are a [keystile.EventLister].
+func selectedEvents(s *suite) {
+	lister, ok := s.store.(keystile.EventLister)
+	if !ok {
+		s.Skip("the store does not select events")
+	}
+	own, other := plain(1), plain(2)
+	own.Owner, other.Owner = keystile.Ptr("tenant-7"), keystile.Ptr("Tenant-7")
+	s.insert(own, other)
+	events := []keystile.Event{
+		{Kind: keystile.EventSuspended, KeyID: id(1), At: at(50)},
+		{Kind: keystile.EventSuspended, KeyID: id(2), At: at(20)},
+		{Kind: keystile.EventRotated, KeyID: id(1), Successor: id(3), At: at(30)},
+		{Kind: keystile.EventDeleted, KeyID: id(9), At: at(60)},
+		{Kind: keystile.EventChanged, At: at(70)},
+	}
+	first, err := s.store.LastEvent(ctx)
+	s.fine(err, "the last event")
+	s.fine(s.store.Commit(ctx, batchOf(events...)), "events")
+	all := numbersOf(s.events(keystile.KeyID{}, first, 99))
+	since := at(20)
+	for what, one := range map[string]struct {
+		filter   keystile.EventFilter
+		expected []int
+	}{
+		"since an instant":  {keystile.EventFilter{Since: since}, []int{0, 1, 2, 3, 4}},
+		"until an instant":  {keystile.EventFilter{Since: since, Until: at(50)}, []int{1, 2}},
+		"of a kind":         {keystile.EventFilter{Kind: keystile.EventSuspended}, []int{0, 1}},
+		"of an owner":       {keystile.EventFilter{Since: since, Owner: keystile.Ptr("tenant-7")}, []int{0, 2}},
+		"of another case":   {keystile.EventFilter{Since: since, Owner: keystile.Ptr("TENANT-7")}, nil},
+		"of a successor":    {keystile.EventFilter{KeyID: id(3)}, []int{2}},
+		"of a key that was": {keystile.EventFilter{KeyID: id(9), Kind: keystile.EventDeleted}, []int{3}},
+	} {
+		for _, size := range []int{1, 2, 99} {
+			var found []uint64
+			after := uint64(0)
+			for {
+				page, err := lister.ListEvents(ctx, one.filter, after, size)
+				s.fine(err, "a page of events")
+				s.is(len(page) <= size, "a page has a limit")
+				if len(page) == 0 {
+					break
+				}
+				found = append(found, numbersOf(page)...)
+				after = page[len(page)-1].Number
+			}
+			var expected []uint64
+			for _, index := range one.expected {
+				expected = append(expected, all[index])
+			}
+			s.is(slices.Equal(found, expected), "events %s, in pages of %d: %v for %v", what, size, found, expected)
+		}
+	}
+}
+
+// prunedEvents tests stores that are a [keystile.EventPruner].
+func prunedEvents(s *suite) {
+	pruner, ok := s.store.(keystile.EventPruner)
+	if !ok {
+		s.Skip("the store does not remove events")
+	}
+	var events []keystile.Event
+	for number, time := range []int64{10, 20, 90, 30, 80, 40} {
+		events = append(events, keystile.Event{Kind: keystile.EventIssued, KeyID: id(number), At: at(time)})
+	}
+	s.fine(s.store.Commit(ctx, batchOf(events...)), "events")
+	numbers := numbersOf(s.events(keystile.KeyID{}, 0, 99))
+	by := keystile.WithActor(ctx, keystile.By{Actor: "ana", Origin: "host-3"})
+	prune := func(before int64, limit, expected int) {
+		removed, err := pruner.PruneEvents(by, at(before), limit)
+		s.fine(err, "removing events")
+		s.is(removed == expected, "%d events were removed, not %d", removed, expected)
+	}
+	prune(10, 99, 0)
+	prune(50, 2, 2)
+	mark := s.events(keystile.KeyID{}, 0, 1)[0]
+	s.is(mark.Number == numbers[1] && mark.Kind == keystile.EventPruned && mark.KeyID.IsZero() && mark.At.Equal(at(20)),
+		"the last removed event stays as one of no key: %v", mark)
+	s.is(mark.Actor != nil && *mark.Actor == "ana" && mark.Origin != nil && *mark.Origin == "host-3", "and says who it was: %v", mark)
+	prune(50, 99, 2)
+	left := s.events(keystile.KeyID{}, 0, 99)
+	s.is(slices.Equal(numbersOf(left), []uint64{numbers[2], numbers[4], numbers[5]}), "later events stay: %v", numbersOf(left))
+	prune(50, 99, 0)
+	last, err := s.store.LastEvent(ctx)
+	s.fine(err, "the last event")
+	s.is(last == numbers[5], "the last event keeps its number")
+	s.fine(s.store.Commit(ctx, batchOf(event(7))), "an event")
+	s.is(len(s.events(keystile.KeyID{}, last, 9)) == 1, "numbers go on")
 }

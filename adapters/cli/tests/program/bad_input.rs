@@ -197,7 +197,7 @@ const ARGUMENTS: &[Row] = &[
         &["show", "1AbCdEfGhIjKlMnO", "1AbCdEfGhIjKlMnO"],
         "unknown argument",
     ),
-    (&["revoke", "1AbCdEfGhIjKlMnO"], "--reason <TEXT>"),
+    (&["revoke"], "<ID>"),
     (
         &["revoke", "1AbCdEfGhIjKlMnO", "--reason", ""],
         "1 to 255 bytes",

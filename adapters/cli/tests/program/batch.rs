@@ -202,7 +202,7 @@ fn inspect_knows_whole_cut_and_mistyped_keys() {
 /// What other code wrote is printed with who did it and what was changed.
 #[test]
 fn a_change_by_other_code_is_an_event() {
-    let program = Keystile::new();
+    let program = Keystile::new().with("KEYSTILE_ACTOR", "ana");
     let (_, id) = program.issue(&["--permission", "read"]);
     let raw = rusqlite::Connection::open(program.folder().join("keystile.db")).unwrap();
     raw.execute_batch(
@@ -227,12 +227,7 @@ fn a_change_by_other_code_is_an_event() {
     assert_eq!(
         told,
         [
-            (
-                "issued".into(),
-                true,
-                serde_json::Value::Null,
-                serde_json::json!([])
-            ),
+            ("issued".into(), true, "ana".into(), serde_json::json!([])),
             ("changed".into(), true, "sqlite".into(), changes),
             (
                 "deleted".into(),

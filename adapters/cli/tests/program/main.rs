@@ -9,6 +9,7 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod audit;
 mod backup;
 mod bad_input;
 mod batch;

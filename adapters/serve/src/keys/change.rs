@@ -130,7 +130,7 @@ pub(crate) async fn change(
         }
         Ok(())
     };
-    let backend = app.backend();
+    let backend = app.acting_as(&caller, None)?;
     let outcome = backend
         .change_if(&id, &requested, caller.now, &permit)
         .await?;

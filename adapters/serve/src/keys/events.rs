@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use keystile::EventKind;
+use keystile_store::{EventFilter, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list::size;
+use super::list::{instant, size};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::damage_view::DamageView;
@@ -24,11 +26,39 @@ pub(crate) struct EventsQuery {
     /// The maximum number of events; the default is 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
+    /// Only events of this kind.
+    #[param(
+        pattern = "^(issued|rotated|revoked|suspended|resumed|expired|rehashed|imported|changed|deleted|pruned)$"
+    )]
+    kind: Option<String>,
+    /// Only events of keys that belong to this owner now. A caller without
+    /// `keystile:owners:any` can list the events of its own owner's keys.
+    owner: Option<String>,
+    /// Only what happened at this instant or later.
+    since: Option<String>,
+    /// Only what happened before this instant.
+    until: Option<String>,
+}
+
+impl EventsQuery {
+    fn filter(&self) -> Result<EventFilter, Problem> {
+        let mut filter = EventFilter::new();
+        let kind = |name: &str| {
+            let expected = "kind must be issued, rotated, revoked, suspended, resumed, expired, \
+                            rehashed, imported, changed, deleted or pruned.";
+            EventKind::from_name(name).ok_or_else(|| Problem::invalid(expected))
+        };
+        filter.kind = self.kind.as_deref().map(kind).transpose()?;
+        filter.owner = self.owner.as_deref().map(Box::from);
+        filter.since = instant("since", self.since.clone())?;
+        filter.until = instant("until", self.until.clone())?;
+        Ok(filter)
+    }
 }
 
 impl Form for EventsQuery {
-    const EXPECTED: &str =
-        "The query must have only after and limit, each a whole number and at most once.";
+    const EXPECTED: &str = "The query must have only after, limit, kind, owner, since and until, each at most once, and \
+         the first two must be whole numbers.";
 }
 
 /// A page of events, in the order in which they happened.
@@ -41,7 +71,8 @@ pub(crate) struct EventPage {
     next: Option<u64>,
 }
 
-/// List the events of all keys, for callers with `keystile:owners:any`.
+/// List the events of all keys, for callers with `keystile:owners:any`, or of the keys of the
+/// caller's own owner, if it is named.
 #[utoipa::path(
     get, path = "/v1/keys/events", tag = "keys", params(EventsQuery),
     responses((status = 200, description = "A page", body = EventPage), BadInput, Guarded),
@@ -52,8 +83,11 @@ pub(crate) async fn all(
     caller: Caller,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    caller.may_see_all()?;
-    page(&app, &caller, None, &query).await
+    let filter = query.filter()?;
+    if !caller.owns(filter.owner.as_deref()) {
+        caller.may_see_all()?;
+    }
+    page(&app, &caller, filter, &query).await
 }
 
 /// List the events of one key.
@@ -73,15 +107,26 @@ pub(crate) async fn of_key(
     Id(id): Id,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    // The events of a key are in other rows than a damaged one.
-    let _ = caller.found(app.backend().record(&id).await)?;
-    page(&app, &caller, Some(&id), &query).await
+    let filter = query.filter()?.key(id);
+    match app.backend().record(&id).await {
+        // A key that was deleted has no owner: only callers that may see all may read its events.
+        Err(StoreError::NotFound) if caller.may_see_all().is_ok() => {
+            let of_key = EventFilter::new().key(id);
+            let any = app.backend().list_events(&of_key, 0, 1).await?;
+            if any.rows() == 0 {
+                return Err(Problem::not_found());
+            }
+        }
+        // The events of a key are in other rows than a damaged one.
+        found => drop(caller.found(found)?),
+    }
+    page(&app, &caller, filter, &query).await
 }
 
 async fn page(
     app: &App,
     caller: &Caller,
-    id: Option<&keystile::KeyId>,
+    filter: EventFilter,
     query: &EventsQuery,
 ) -> Result<Json<EventPage>, Problem> {
     let limit = size(query.limit)?;
@@ -89,7 +134,7 @@ async fn page(
     if after > i64::MAX.unsigned_abs() {
         return Err(Problem::invalid("after must be below 2^63."));
     }
-    let listed = app.backend().events(id, after, limit).await?;
+    let listed = app.backend().list_events(&filter, after, limit).await?;
     let damaged = listed.damaged.iter();
     Ok(Json(EventPage {
         next: listed.last().filter(|_| listed.rows() == limit),

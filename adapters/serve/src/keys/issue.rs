@@ -88,7 +88,7 @@ pub(crate) async fn issue(
     let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
     let (format, peppers) = (&app.settings().format, app.backend().verifier().peppers());
     let issued = delegate(&source, format, peppers, &request, &mut SysRng, caller.now)?;
-    app.backend().save_issued(&issued).await?;
+    app.acting_as(&caller, None)?.save_issued(&issued).await?;
     let record = &issued.record;
     tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
     let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));

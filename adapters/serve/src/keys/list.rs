@@ -104,7 +104,8 @@ fn is_id_prefix(text: &str) -> bool {
     (1..=ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-fn instant(name: &str, text: Option<String>) -> Result<Option<UnixMillis>, Problem> {
+/// An instant in the query.
+pub(crate) fn instant(name: &str, text: Option<String>) -> Result<Option<UnixMillis>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let instant = parse_rfc3339(&text).ok_or_else(|| {
         Problem::invalid(format!(

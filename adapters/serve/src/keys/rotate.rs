@@ -77,7 +77,7 @@ pub(crate) async fn rotate(
     caller.covers(&record, Some(max_age))?;
     let format: Option<&KeyFormat> = None;
     let rotated = app
-        .backend()
+        .acting_as(&caller, None)?
         .rotate(&id, &policy, format, caller.now)
         .await?;
     let old = rotated.changed.iter().find(|record| record.id == id);

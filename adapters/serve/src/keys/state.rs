@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use keystile::UNSPECIFIED;
 use keystile_store::Outcome;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -14,26 +15,23 @@ use crate::problem::{BadInput, Guarded, Problem};
 use crate::text::without_key;
 use crate::view::KeyView;
 
-/// Why a key is revoked.
+/// Why the status of a key changes.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RevokeBody {
+pub(crate) struct ReasonBody {
     /// For the audit log: at most 255 bytes.
     #[schema(max_length = 255)]
     reason: Option<String>,
 }
 
-impl Form for RevokeBody {
+impl Form for ReasonBody {
     const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string.";
 }
 
-/// No body.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoBody {}
-
-impl Form for NoBody {
-    const EXPECTED: &str = "The body must be left out, or be an empty JSON object.";
+impl ReasonBody {
+    fn reason(&self) -> Result<Option<&str>, Problem> {
+        self.reason.as_deref().map(without_key).transpose()
+    }
 }
 
 /// Revoke a key permanently. When this returns, the key is refused in this process, and within
@@ -43,7 +41,7 @@ impl Form for NoBody {
 /// stored record is damaged can be revoked too: only its status is written, and the response has
 /// `damaged`.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
+    post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = ReasonBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 200, description = "The key as it is now", body = KeyOrDamage),
@@ -57,19 +55,20 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    Body(body): Body<RevokeBody>,
+    Body(body): Body<ReasonBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
-    let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
+    let reason = body.reason()?.unwrap_or(UNSPECIFIED);
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
-    let outcome = app.backend().revoke(&id, reason, caller.now).await?;
+    let backend = app.acting_as(&caller, None)?;
+    let outcome = backend.revoke(&id, reason, caller.now).await?;
     Ok(finish(&caller, outcome, "revoked"))
 }
 
 /// Suspend a key until it is resumed. Suspending a suspended key changes nothing. A key whose
 /// stored record is damaged can be suspended too, as it can be revoked.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = NoBody,
+    post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = ReasonBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 200, description = "The key as it is now", body = KeyOrDamage),
@@ -83,18 +82,19 @@ pub(crate) async fn suspend(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    Body(NoBody {}): Body<NoBody>,
+    Body(body): Body<ReasonBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
-    let outcome = app.backend().suspend(&id, caller.now).await?;
+    let backend = app.acting_as(&caller, body.reason()?)?;
+    let outcome = backend.suspend(&id, caller.now).await?;
     Ok(finish(&caller, outcome, "suspended"))
 }
 
 /// Resume a suspended key, if it may do no more than the caller's own. Resuming an active key
 /// changes nothing.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = NoBody,
+    post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = ReasonBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
         (status = 200, description = "The key as it is now", body = KeyView),
@@ -108,11 +108,12 @@ pub(crate) async fn resume(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    Body(NoBody {}): Body<NoBody>,
+    Body(body): Body<ReasonBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
     let record = caller.readable(app.backend().record(&id).await)?;
     caller.covers(&record, None)?;
-    let outcome = app.backend().resume(&id, caller.now).await?;
+    let backend = app.acting_as(&caller, body.reason()?)?;
+    let outcome = backend.resume(&id, caller.now).await?;
     Ok(finish(&caller, outcome, "resumed"))
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod audit;
 mod book;
 mod caddy;
 mod change;

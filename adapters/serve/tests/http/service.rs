@@ -115,6 +115,9 @@ impl Running {
         let answer = self
             .ask(request, &[format!("X-API-Key: {key}")], body)
             .await;
+        if answer.body.is_empty() {
+            return (answer.status, Value::Null);
+        }
         let json = serde_json::from_str(&answer.body);
         (answer.status, json.expect("JSON"))
     }

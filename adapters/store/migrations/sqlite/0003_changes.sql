@@ -12,6 +12,9 @@ ALTER TABLE api_key_events ADD COLUMN origin TEXT;
 -- What was changed: a JSON array of objects that have a "field".
 ALTER TABLE api_key_events ADD COLUMN changes TEXT;
 
+-- Events are listed and removed by their time.
+CREATE INDEX api_key_events_at ON api_key_events (at);
+
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
 -- a list that ended with it continues there.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Error, Keyring, KeyringBuilder, Millis, StatusPolicy, UnixMillis, Verifier};
+use keystile::{By, Error, Keyring, KeyringBuilder, Millis, StatusPolicy, UnixMillis, Verifier};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,7 @@ pub struct AuthenticatorBuilder<S> {
     flush_interval: Duration,
     change_signal: Option<Arc<Notify>>,
     clock: fn() -> Result<UnixMillis, Error>,
+    process: By,
 }
 
 impl<S: Store + 'static> AuthenticatorBuilder<S> {
@@ -97,6 +98,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             flush_interval: Duration::from_secs(5),
             change_signal: None,
             clock: UnixMillis::now,
+            process: By::keystile(),
         }
     }
 
@@ -192,6 +194,14 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
+    /// Who this process is in the events of what the use of a key brings about: a renewed
+    /// digest, and the end of an overlap. The default is `keystile`. The verbs are by whom
+    /// [`Authenticator::acting_as`] names.
+    pub fn process(mut self, by: By) -> Self {
+        self.process = by;
+        self
+    }
+
     /// Reads the changes when this is notified, too: for a store that reports at once that
     /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy.
     ///
@@ -235,6 +245,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             store: self.store,
             verifier: self.verifier,
             store_timeout: self.store_timeout,
+            process: self.process,
             clock: self.clock,
             stopped: false.into(),
             ended: ended.clone(),
@@ -252,6 +263,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 shared,
                 _ends_tasks: ended.drop_guard(),
             }),
+            by: Arc::default(),
         })
     }
 }

@@ -100,12 +100,13 @@ impl<S: Store + 'static> Shared<S> {
         record: &KeyRecord,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
+        let store = self.store.acting_as(&self.process);
         match task {
             Task::EndOverlap(predecessor) => {
                 let mut record = record.clone();
-                end_predecessor(&*self.store, &mut record, predecessor, now).await
+                end_predecessor(&store, &mut record, predecessor, now).await
             }
-            Task::Rehash(change) => self.store.commit(&Batch::of_rehash(change)).await,
+            Task::Rehash(change) => store.commit(&Batch::of_rehash(change)).await,
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use keystile::{
-    IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, Rotated,
+    By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, Rotated,
     RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
+use crate::acting::ActingStore;
+use crate::bulk::Selection;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::store::Store;
@@ -27,6 +29,48 @@ impl Drop for InvalidateOnDrop<'_> {
 }
 
 impl<S: Store + 'static> Authenticator<S> {
+    /// A handle on the same keyring whose verbs are by this actor: their events say who it was,
+    /// from where and, if the verb gets no reason itself, why. Without this, that is not known.
+    ///
+    /// A handle is cheap: make one for each request of an administrator.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis, Verifier};
+    /// # use keystile_store::{MemoryStore, Store};
+    /// use keystile::By;
+    /// use keystile_store::Authenticator;
+    ///
+    /// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+    /// # let verifier = Verifier::new(issuer.format().clone());
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let now = UnixMillis::new(1_790_000_000_000)?;
+    /// let authenticator = Authenticator::builder(store, verifier).build()?;
+    /// let ana = By::new("ana")?.from_origin("10.0.0.7")?.because("unpaid invoice")?;
+    /// # let request = IssueRequest::new("Acme Ltd")?;
+    /// # let issued = authenticator.issue(&issuer, &request, &mut SysRng, now).await?;
+    /// # let key_id = issued.record.id;
+    /// authenticator.acting_as(ana).suspend(&key_id, now).await?;
+    ///
+    /// let events = authenticator.store().events(Some(&key_id), 0, 9).await?.events;
+    /// let (_, suspended) = events.last().unwrap();
+    /// assert_eq!(suspended.actor.as_deref(), Some("ana"));
+    /// assert_eq!(suspended.reason.as_deref(), Some("unpaid invoice"));
+    ///
+    /// // What could forge a line of a log is refused.
+    /// assert!(By::new("ana\nrevoked by bob").is_err());
+    /// # Ok::<(), keystile_store::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, by: By) -> Self {
+        Self {
+            by: Arc::new(by),
+            ..self.clone()
+        }
+    }
+
     /// Issues a key and saves it.
     ///
     /// Its text is in the result, and nowhere else.
@@ -81,7 +125,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`save_issued`](crate::save_issued).
     pub async fn save_issued(&self, issued: &Issued) -> Result<(), StoreError> {
         let _guard = self.invalidates(&issued.record.id);
-        verbs::save_issued(&**self.store(), issued).await
+        verbs::save_issued(&self.acting_store(), issued).await
     }
 
     /// Revokes a key, for good. After this returns, no check that begins in this process
@@ -96,8 +140,48 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
     ) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::revoke(&**self.store(), key_id, reason, now).await?;
+        let outcome = verbs::revoke(&self.acting_store(), key_id, reason, now).await?;
         Ok(self.in_force(outcome))
+    }
+
+    /// Revokes the keys of a selection, each as [`revoke`](Self::revoke) does, and returns the
+    /// ids of those that were not revoked by others meanwhile.
+    ///
+    /// # Errors
+    /// As [`Selection::revoke`].
+    pub async fn revoke_selected(
+        &self,
+        selection: &Selection,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let _guards: Vec<_> = self.invalidates_each(selection);
+        selection.revoke(&self.acting_store(), reason, now).await
+    }
+
+    /// Suspends the keys of a selection, each as [`suspend`](Self::suspend) does.
+    ///
+    /// # Errors
+    /// As [`Selection::suspend`].
+    pub async fn suspend_selected(
+        &self,
+        selection: &Selection,
+        now: UnixMillis,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let _guards: Vec<_> = self.invalidates_each(selection);
+        selection.suspend(&self.acting_store(), now).await
+    }
+
+    /// Removes a key that has ended.
+    ///
+    /// # Errors
+    /// As [`delete`](crate::delete).
+    pub async fn delete(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
+        let _guard = self.invalidates(key_id);
+        let deleted = crate::delete::delete(&self.acting_store(), key_id, now).await?;
+        self.keyring()
+            .invalidate_at(key_id, deleted.version.saturating_add(1));
+        Ok(deleted)
     }
 
     /// Suspends a key until it is resumed.
@@ -106,7 +190,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`suspend`](crate::suspend).
     pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::suspend(&**self.store(), key_id, now).await?;
+        let outcome = verbs::suspend(&self.acting_store(), key_id, now).await?;
         Ok(self.in_force(outcome))
     }
 
@@ -116,7 +200,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::resume(&**self.store(), key_id, now).await?;
+        let outcome = verbs::resume(&self.acting_store(), key_id, now).await?;
         Ok(self.in_force(outcome))
     }
 
@@ -146,7 +230,8 @@ impl<S: Store + 'static> Authenticator<S> {
         permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
     ) -> Result<Outcome, E> {
         let _guard = self.invalidates(key_id);
-        let written = verbs::write_change(&**self.store(), key_id, requested, now, permit).await?;
+        let written =
+            verbs::write_change(&self.acting_store(), key_id, requested, now, permit).await?;
         for other in &written.others {
             self.keyring().invalidate_at(&other.id, other.version);
         }
@@ -167,7 +252,7 @@ impl<S: Store + 'static> Authenticator<S> {
     ) -> Result<Rotated, StoreError> {
         let _guard = self.invalidates(key_id);
         let peppers = self.verifier().peppers();
-        let store = &**self.store();
+        let store = &self.acting_store();
         let (rotated, ended) =
             verbs::rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
@@ -184,6 +269,15 @@ impl<S: Store + 'static> Authenticator<S> {
             self.keyring().invalidate_at(&id, version);
         }
         outcome
+    }
+
+    fn acting_store(&self) -> ActingStore<'_, S> {
+        self.store().acting_as(&self.by)
+    }
+
+    fn invalidates_each(&self, selection: &Selection) -> Vec<InvalidateOnDrop<'_>> {
+        let keys = selection.keys.iter();
+        keys.map(|key| self.invalidates(&key.id)).collect()
     }
 
     fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use keystile::{Event, EventKind, UnixMillis};
+use keystile::{By, Event, EventKind, UnixMillis};
 
 use super::fixture::*;
 use crate::batch::Batch;
+use crate::event_filter::EventFilter;
 use crate::list::PAGE_MAX;
 use crate::store::Store;
 
-const KINDS: [EventKind; 10] = [
+const KINDS: [EventKind; 11] = [
     EventKind::Issued,
     EventKind::Rotated,
     EventKind::Revoked,
@@ -20,6 +21,7 @@ const KINDS: [EventKind; 10] = [
     EventKind::Imported,
     EventKind::Changed,
     EventKind::Deleted,
+    EventKind::Pruned,
 ];
 
 fn batch(events: &[Event]) -> Batch {
@@ -143,4 +145,206 @@ pub(super) async fn a_page_of_events_has_a_limit<S: Store>(store: Arc<S>) {
             );
         }
     }
+}
+
+/// The numbers of the events that a filter selects, by pages of this size.
+async fn selected(store: &impl Store, filter: &EventFilter, size: usize) -> Vec<u64> {
+    let (mut numbers, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.list_events(filter, after, size).await.unwrap();
+        assert!(page.rows() <= size, "a page of events has a limit");
+        let Some(last) = page.last() else {
+            return numbers;
+        };
+        numbers.extend(page.events.into_iter().map(|(number, _)| number));
+        after = last;
+    }
+}
+
+pub(super) async fn events_are_selected<S: Store>(store: Arc<S>) {
+    let (mut own, mut other) = (plain(1), plain(2));
+    (own.owner, other.owner) = (Some("tenant-7".into()), Some("Tenant-7".into()));
+    insert(&*store, [&own, &other, &plain(3)]).await;
+    let mut rotated = Event::new(EventKind::Rotated, id(1), at(30));
+    rotated.successor = Some(id(3));
+    // Their times are not in the order of writing.
+    let events = [
+        Event::new(EventKind::Suspended, id(1), at(50)),
+        Event::new(EventKind::Suspended, id(2), at(20)),
+        rotated,
+        Event::new(EventKind::Revoked, id(3), at(40)),
+        // A key whose row is gone.
+        Event::new(EventKind::Deleted, id(9), at(60)),
+        Event::of_many(EventKind::Changed, at(70)),
+    ];
+    let first = store.last_event().await.unwrap();
+    store.commit(&batch(&events)).await.unwrap();
+    let all: Vec<u64> = store
+        .events(None, first, 99)
+        .await
+        .unwrap()
+        .events
+        .iter()
+        .map(|(number, _)| *number)
+        .collect();
+
+    let after_inserts = EventFilter::new().since(at(20));
+    let cases = [
+        (
+            "any event since an instant",
+            after_inserts.clone(),
+            vec![0, 1, 2, 3, 4, 5],
+        ),
+        (
+            "until an instant",
+            after_inserts.clone().until(at(40)),
+            vec![1, 2],
+        ),
+        (
+            "of a kind",
+            EventFilter::new().kind(EventKind::Suspended),
+            vec![0, 1],
+        ),
+        (
+            "of an owner",
+            after_inserts.clone().owner("tenant-7"),
+            vec![0, 2],
+        ),
+        (
+            "of an owner in another case",
+            after_inserts.clone().owner("TENANT-7"),
+            vec![],
+        ),
+        (
+            "of a key that was rotated to",
+            after_inserts.clone().key(id(3)),
+            vec![2, 3],
+        ),
+        (
+            "of a key that is gone",
+            EventFilter::new().key(id(9)),
+            vec![4],
+        ),
+        (
+            "of a kind and an owner",
+            after_inserts
+                .clone()
+                .owner("tenant-7")
+                .kind(EventKind::Rotated),
+            vec![2],
+        ),
+        ("of no time", EventFilter::new().since(at(71)), vec![]),
+        (
+            "of a text with a wildcard",
+            EventFilter::new().owner("tenant%"),
+            vec![],
+        ),
+    ];
+    for (what, filter, expected) in cases {
+        let expected: Vec<u64> = expected
+            .into_iter()
+            .map(|index: usize| all[index])
+            .collect();
+        for size in [1, 2, 99] {
+            let found = selected(&*store, &filter, size).await;
+            assert_eq!(found, expected, "events {what}, in pages of {size}");
+        }
+    }
+    let none = store
+        .list_events(&EventFilter::new(), u64::MAX, 9)
+        .await
+        .unwrap();
+    assert_eq!(none.rows(), 0, "no event follows the last one");
+    let none = store.list_events(&after_inserts, 0, 0).await.unwrap();
+    assert_eq!(none.rows(), 0, "a page of events has a limit");
+}
+
+pub(super) async fn old_events_are_removed<S: Store>(store: Arc<S>) {
+    let times = [10, 20, 90, 30, 80, 40];
+    let events: Vec<_> = (1..)
+        .zip(times)
+        .map(|(number, time)| Event::new(EventKind::Issued, id(number), at(time)))
+        .collect();
+    store.commit(&batch(&events)).await.unwrap();
+    let numbers: Vec<u64> = selected(&*store, &EventFilter::new(), 99).await;
+    let by = By::new("ana").unwrap().from_origin("host-3").unwrap();
+    let prune = async |before, limit| store.prune_events(at(before), limit, &by).await.unwrap();
+    let marks = async || {
+        let all = store.events(None, 0, 99).await.unwrap().events;
+        let marks = all
+            .into_iter()
+            .filter(|(_, event)| event.kind == EventKind::Pruned);
+        marks.collect::<Vec<_>>()
+    };
+    assert_eq!(prune(10, 99).await, 0, "an event at the instant stays");
+    assert!(
+        marks().await.is_empty(),
+        "without events to remove there is no mark"
+    );
+    assert_eq!(
+        prune(50, 0).await,
+        0,
+        "a limit on the events that are removed"
+    );
+    assert_eq!(
+        prune(50, 2).await,
+        2,
+        "a limit on the events that are removed"
+    );
+
+    let mark = marks().await;
+    let expected = Event::of_many(EventKind::Pruned, at(20)).by(&by);
+    assert_eq!(
+        mark,
+        [(numbers[1], expected)],
+        "the last removed event says that events were removed, and by whom"
+    );
+    assert_eq!(prune(50, 99).await, 2, "a mark is not counted");
+    let mark = marks().await;
+    assert_eq!(mark.len(), 1, "one mark stays");
+    assert_eq!(
+        mark[0].0, numbers[5],
+        "with the number of the last removed event"
+    );
+    assert!(mark[0].1.key_id.is_none(), "a mark is about no key");
+    assert_eq!(
+        selected(&*store, &EventFilter::new(), 99).await,
+        [numbers[2], numbers[4], numbers[5]],
+        "the events that are not older stay"
+    );
+    assert_eq!(prune(50, 99).await, 0, "nothing more is left to remove");
+    let last = store.last_event().await.unwrap();
+    assert_eq!(last, numbers[5], "the last event keeps its number");
+
+    // A mark does not count as an event: what depends on the last one can be written.
+    let mut next = batch(&[event(7)]);
+    next.last_event = Some(last);
+    store.commit(&next).await.unwrap();
+    let rest = store.events(None, last, 9).await.unwrap().events;
+    assert_eq!(rest.len(), 1, "numbers continue after the removed ones");
+    assert!(rest[0].0 > last, "numbers continue after the removed ones");
+}
+
+pub(super) async fn a_revocation_outlasts_its_events<S: Store>(store: Arc<S>) {
+    let record = plain(1);
+    insert(&*store, [&record]).await;
+    store
+        .commit(&updates([&revoked(&record, "leaked")]))
+        .await
+        .unwrap();
+    store
+        .prune_events(at(1_000), 99, &By::default())
+        .await
+        .unwrap();
+    let found = find(&*store, &id(1)).await;
+    assert_same(
+        found.as_ref(),
+        &revoked(&record, "leaked"),
+        "after its events were removed",
+    );
+    let again = store.commit(&updates([&next(&record)])).await;
+    assert!(
+        again.is_err(),
+        "a revoked key stays revoked after its events were removed"
+    );
 }

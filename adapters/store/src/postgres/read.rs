@@ -191,7 +191,7 @@ pub(super) async fn events(
     }
 }
 
-async fn listed_events(
+pub(super) async fn listed_events(
     client: &Client,
     sql: &str,
     params: &Params<'_>,
@@ -223,7 +223,7 @@ pub(super) async fn pepper_versions(client: &Client) -> Result<Vec<u32>, Fault> 
     Ok(versions.into_iter().filter_map(version).collect())
 }
 
-fn limited(limit: usize) -> i64 {
+pub(super) fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }
 

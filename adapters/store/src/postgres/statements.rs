@@ -10,7 +10,8 @@ use crate::statements::{Spelling, Texts};
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(Texts::new::<Postgres>);
 
-struct Postgres;
+/// How PostgreSQL spells parameters.
+pub(super) struct Postgres;
 
 impl Spelling for Postgres {
     fn value(kind: Kind, number: usize) -> String {
@@ -52,6 +53,10 @@ impl Spelling for Postgres {
             ],
             _ => vec![(name, value)],
         }
+    }
+
+    fn exact(column: &str) -> String {
+        format!("{column}::text COLLATE \"C\"")
     }
 }
 

@@ -191,7 +191,7 @@ pub(super) fn events(
     }
 }
 
-fn listed_events(
+pub(super) fn listed_events(
     statement: &mut CachedStatement<'_>,
     params: impl Params,
 ) -> Result<ListedEvents, StoreError> {
@@ -228,12 +228,12 @@ pub(super) fn pepper_versions(connection: &Connection) -> Result<Vec<u32>, Store
     Ok(versions.into_iter().filter_map(version).collect())
 }
 
-fn limited(limit: usize) -> i64 {
+pub(super) fn limited(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).unwrap_or(i64::MAX)
 }
 
 /// A statement of two constant parts; values are always parameters.
-fn concat_sql(select: &'static str, rest: &'static str) -> String {
+pub(super) fn concat_sql(select: &'static str, rest: &str) -> String {
     [select, rest].join(" ")
 }
 

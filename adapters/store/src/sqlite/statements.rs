@@ -10,7 +10,8 @@ use crate::statements::{Spelling, Texts};
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(Texts::new::<Sqlite>);
 
-struct Sqlite;
+/// How SQLite spells parameters.
+pub(super) struct Sqlite;
 
 impl Spelling for Sqlite {
     fn value(kind: Kind, number: usize) -> String {
@@ -24,6 +25,10 @@ impl Spelling for Sqlite {
                  THEN CAST(?{number} AS BLOB) ELSE ?{number} END"
             ),
         }
+    }
+
+    fn exact(column: &str) -> String {
+        format!("{column} COLLATE BINARY")
     }
 }
 

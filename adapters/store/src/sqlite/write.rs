@@ -109,7 +109,7 @@ pub(super) fn note_uses(
     transaction.commit().map_err(unavailable)
 }
 
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(unavailable)

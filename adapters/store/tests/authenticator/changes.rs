@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keystile::{DenialCode, Event, EventKind, Request, RotationPolicy, SysRng};
-use keystile_store::{Batch, PAGE_MAX, SqliteStore, Store, revoke, suspend};
+use keystile_store::{Batch, PAGE_MAX, SqliteStore, Store, prune_events, revoke, suspend};
 use tokio::sync::Notify;
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, over};
@@ -315,4 +315,44 @@ async fn a_revoked_key_that_was_not_cached_is_not_admitted_from_a_replica_that_l
         let caught_up = ask(&authenticator, &key).await;
         assert_eq!(code(&caught_up), Some(DenialCode::KeyRevoked));
     }
+}
+
+/// The process has not read the revocation when its event is removed: what is left in its place
+/// makes it read everything again.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_behind_notices_that_events_were_removed() {
+    let store = Scripted::new();
+    let (key, other) = (issued(&*store).await, issued(&*store).await);
+    let authenticator = over(&store).build().unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    revoke(&*store, &key.record.id, "leaked", at(1))
+        .await
+        .unwrap();
+    suspend(&*store, &other.record.id, at(500)).await.unwrap();
+    assert_eq!(prune_events(&*store, at(2)).await.unwrap(), 3);
+    assert_eq!(code(&ask(&authenticator, &key).await), None, "not read yet");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        code(&ask(&authenticator, &key).await),
+        Some(DenialCode::KeyRevoked)
+    );
+}
+
+/// A process that has read the events keeps its cache when they are removed.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_not_behind_keeps_its_cache() {
+    let store = Scripted::new();
+    let key = issued(&*store).await;
+    let authenticator = over(&store).build().unwrap();
+    suspend(&*store, &issued(&*store).await.record.id, at(1))
+        .await
+        .unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    store.calls();
+    prune_events(&*store, at(2)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(code(&ask(&authenticator, &key).await), None);
+    assert_eq!(store.calls().find, 0, "from memory");
 }

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod acting;
 mod after_a_use;
 mod changes;
 mod claims;

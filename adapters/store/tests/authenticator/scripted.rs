@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use keystile::{
-    DenialCode, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Request,
+    By, DenialCode, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Request,
     SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
@@ -273,6 +273,15 @@ impl Store for Scripted {
             )));
         }
         Ok(page)
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        self.store.prune_events(before, limit, by).await
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

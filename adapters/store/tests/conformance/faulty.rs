@@ -9,12 +9,18 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use keystile::{
-    DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
+    By, DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
     UnixMillis, Usage,
 };
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote, SpendRequest,
-    Store, StoreError, StoredUsage,
+    Batch, EventFilter, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote,
+    SpendRequest, Store, StoreError, StoredUsage,
+};
+
+/// The instant of the first mark in the suite.
+const PRUNED_AT: UnixMillis = match UnixMillis::new(1_790_000_000_020) {
+    Ok(at) => at,
+    Err(_) => UnixMillis::MIN,
 };
 
 /// What is wrong with the store.
@@ -30,6 +36,18 @@ pub(crate) enum Fault {
     /// Writes inserts and updates one by one.
     WritesHalves,
     ForgetsEvents,
+    /// Lists events of any kind.
+    IgnoresEventKinds,
+    /// Lists events of any time.
+    IgnoresEventTimes,
+    /// Lists events of any owner.
+    IgnoresEventOwners,
+    /// Keeps keys that are removed.
+    KeepsRemovedKeys,
+    /// Removes events that are not old enough.
+    PrunesLaterEvents,
+    /// Removes events so that a reader does not notice it.
+    PrunesWithoutMark,
     /// Accepts a change without an event.
     TakesSilentChanges,
     /// Writes the other fields of upkeep, as they were read earlier, too.
@@ -236,6 +254,7 @@ impl Store for Faulty {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut batch = batch.clone();
         match self.fault {
+            Fault::KeepsRemovedKeys => batch.deletes.clear(),
             Fault::ForgetsEvents => {
                 // Only those without which the batch is accepted.
                 let written = batch.inserts.iter().chain(&batch.updates);
@@ -425,7 +444,42 @@ impl Store for Faulty {
         after: u64,
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
-        self.sound.events(key_id, after, limit).await
+        let mut listed = self.sound.events(key_id, after, limit).await?;
+        if self.has(Fault::PrunesWithoutMark) {
+            listed
+                .events
+                .retain(|(_, event)| event.kind != EventKind::Pruned || event.at != PRUNED_AT);
+        }
+        Ok(listed)
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        let mut filter = filter.clone();
+        match self.fault {
+            Fault::IgnoresEventKinds => filter.kind = None,
+            Fault::IgnoresEventTimes => filter.until = None,
+            Fault::IgnoresEventOwners => filter.owner = None,
+            _ => {}
+        }
+        self.sound.list_events(&filter, after, limit).await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let before = match self.fault {
+            Fault::PrunesLaterEvents => UnixMillis::MAX,
+            _ => before,
+        };
+        self.sound.prune_events(before, limit, by).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
     Batch, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store, StoreError,
     StoredUsage,
@@ -80,5 +80,14 @@ impl<S: Store> Store for Alternating<S> {
         limit: usize,
     ) -> Result<ListedEvents, StoreError> {
         self.next().events(key_id, after, limit).await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        self.next().prune_events(before, limit, by).await
     }
 }

@@ -17,6 +17,9 @@ ALTER TABLE api_key_events
     -- What was changed: an array of objects that have a "field".
     ADD COLUMN changes JSONB;
 
+-- Events are listed and removed by their time.
+CREATE INDEX api_key_events_at ON api_key_events (at, number);
+
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
 -- a list that ended with it continues there.

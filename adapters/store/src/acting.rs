@@ -1,0 +1,123 @@
+//! A store, for what one actor writes.
+
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+
+use crate::batch::Batch;
+use crate::error::StoreError;
+use crate::event_filter::EventFilter;
+use crate::filter::Filter;
+use crate::list::{Listed, ListedEvents, Page};
+use crate::store::{SpendRequest, Store};
+use crate::stored_usage::{RateNote, StoredUsage};
+
+/// A store whose writes are by one actor: each event that it writes says so, unless it names
+/// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{By, IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// use keystile_store::{MemoryStore, Store, StoreError, revoke, save_issued};
+///
+/// let store = MemoryStore::new();
+/// let ana = By::new("ana")?.from_origin("10.0.0.7")?;
+/// save_issued(&store.acting_as(&ana), &issued).await?;
+/// let events = store.events(None, 0, 9).await?.events;
+/// assert_eq!(events[0].1.actor.as_deref(), Some("ana"));
+///
+/// // It refuses what the store refuses.
+/// let again = save_issued(&store.acting_as(&ana), &issued).await;
+/// assert!(matches!(again, Err(StoreError::Duplicate)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct ActingStore<'s, S: ?Sized> {
+    store: &'s S,
+    by: &'s By,
+}
+
+impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
+    pub(crate) const fn new(store: &'s S, by: &'s By) -> Self {
+        Self { store, by }
+    }
+}
+
+impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
+    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.find(lookup).await
+    }
+
+    async fn find_with_usage(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
+        self.store.find_with_usage(lookup).await
+    }
+
+    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        self.store.lineage(lineage).await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
+        self.store.list(filter, page).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.store.commit(&batch.clone().by(self.by)).await
+    }
+
+    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
+        self.store.usage(lineage).await
+    }
+
+    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
+        self.store.spend(request).await
+    }
+
+    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
+        self.store.note_rates(rates, now).await
+    }
+
+    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        self.store.note_uses(uses).await
+    }
+
+    async fn events(
+        &self,
+        key_id: Option<&KeyId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        self.store.events(key_id, after, limit).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        self.store.list_events(filter, after, limit).await
+    }
+
+    async fn prune_events(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+        by: &By,
+    ) -> Result<u64, StoreError> {
+        let by = if by.actor().is_some() { by } else { self.by };
+        self.store.prune_events(before, limit, by).await
+    }
+
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        self.store.pepper_versions().await
+    }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        self.store.last_event().await
+    }
+}

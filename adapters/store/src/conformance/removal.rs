@@ -1,0 +1,92 @@
+//! The removal of a key: only from the version before, with an event, and for good.
+
+use std::sync::Arc;
+
+use keystile::{Event, EventKind, Status};
+
+use super::fixture::*;
+use crate::batch::Batch;
+use crate::error::StoreError;
+use crate::filter::Filter;
+use crate::list::Page;
+use crate::store::Store;
+
+pub(super) async fn a_key_is_removed<S: Store>(store: Arc<S>) {
+    let ended = revoked(&plain(1), "leaked");
+    insert(&*store, [&plain(1), &plain(2), &plain(3)]).await;
+    store.commit(&updates([&ended])).await.unwrap();
+    let page = store
+        .list(&Filter::default(), Page::first(1))
+        .await
+        .unwrap();
+    let removal = Batch::of_delete(&ended, at(9)).unwrap();
+
+    let mut silent = removal.clone();
+    silent.events.clear();
+    let refused = store.commit(&silent).await;
+    assert!(
+        matches!(refused, Err(StoreError::WithoutEvent)),
+        "a removal without an event"
+    );
+    let mut older = Batch::new();
+    older.deletes = vec![(id(1), 2)];
+    older.events = vec![Event::new(EventKind::Deleted, id(1), at(9)).with_version(2)];
+    let stale = store.commit(&older).await;
+    assert!(
+        matches!(stale, Err(StoreError::Stale)),
+        "a removal of an older version: {stale:?}"
+    );
+    assert!(
+        find(&*store, &id(1)).await.is_some(),
+        "a refused removal removes nothing"
+    );
+
+    store.commit(&removal).await.unwrap();
+    assert!(
+        find(&*store, &id(1)).await.is_none(),
+        "a removed key is not found"
+    );
+    assert!(
+        store.lineage(&id(1)).await.unwrap().records.is_empty(),
+        "of a removed key"
+    );
+    let all = store
+        .list(&Filter::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(all.records.len(), 2, "a removed key is not listed");
+    let rest = Page::first(9).after(page.next.unwrap());
+    let rest = store.list(&Filter::default(), rest).await.unwrap();
+    assert_eq!(
+        rest.records.len(),
+        2,
+        "a list goes on after a key that was removed"
+    );
+    let events = store.events(Some(&id(1)), 0, 9).await.unwrap().events;
+    let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
+    assert_eq!(
+        kinds.last(),
+        Some(&EventKind::Deleted),
+        "the events of a removed key stay, and the last one says so once: {kinds:?}"
+    );
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| **kind == EventKind::Deleted)
+            .count(),
+        1
+    );
+
+    // Neither its digest nor its id is ever live again.
+    let mut again = plain(7);
+    again.digest = digest(1);
+    for record in [again, plain(1)] {
+        let inserted = store.commit(&inserts([&record])).await;
+        let found = find(&*store, &record.id).await;
+        let is_live = found.is_some_and(|found| !matches!(found.status, Status::Revoked { .. }));
+        assert!(
+            !is_live,
+            "P2: a digest that was revoked is live again: {inserted:?}"
+        );
+    }
+}
