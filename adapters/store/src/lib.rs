@@ -74,13 +74,18 @@ mod adoption;
 #[cfg(feature = "authenticator")]
 mod authenticator;
 mod batch;
+mod cascade;
+mod change;
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod damaged;
+mod delegate;
+mod derived;
 mod error;
+mod family;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
@@ -93,6 +98,7 @@ mod outcome;
 mod peppers;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod rotate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
 #[cfg(feature = "sqlite")]
@@ -117,7 +123,13 @@ pub use authenticator::{
     AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
+pub use cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+pub use change::{change, change_derived, change_if};
 pub use check::{Checked, check};
+pub use delegate::delegate;
+pub use derived::{
+    DERIVED_DEPTH_MAX, DERIVED_KEYS_MAX, DerivedProblem, DerivedState, OfDerived, Reach,
+};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
@@ -134,7 +146,8 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
-pub use verbs::{change, change_if, record, resume, revoke, rotate, save_issued, suspend};
+pub use rotate::rotate;
+pub use verbs::{record, resume, revoke, save_issued, suspend};
 
 /// The example of the README, so that it compiles.
 #[cfg(all(doctest, feature = "authenticator"))]

@@ -12,7 +12,8 @@ use super::fixture::*;
 use crate::check::check;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::RateNote;
-use crate::verbs::{revoke, rotate, save_issued};
+use crate::rotate::rotate;
+use crate::verbs::{revoke, save_issued};
 
 /// Ten an hour.
 fn ten() -> RateLimit {
