@@ -1,6 +1,7 @@
 //! What a store keeps: the record of a key, its usage, the events of its life.
 
 pub(crate) mod by;
+pub(crate) mod derived_from;
 pub(crate) mod event;
 pub(crate) mod field_change;
 pub(crate) mod key_record;

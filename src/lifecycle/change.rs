@@ -66,7 +66,8 @@ impl KeyChange {
     /// # Errors
     /// As [`change`](change()), except that a change of nothing is none.
     pub fn alters(&self, record: &KeyRecord, now: UnixMillis) -> Result<bool, Error> {
-        Ok(self.apply(record, now)? != *record)
+        let changed = self.apply(record, now)?;
+        Ok(!FieldChange::between(record, &changed).is_empty())
     }
 
     /// The record with the requested values, and with the version that it had.
@@ -113,8 +114,11 @@ impl KeyChange {
         self.metadata.apply(&mut changed.metadata);
         match self.lifetime {
             Edit::Keep => {}
-            Edit::Clear => changed.expires_at = None,
-            Edit::Set(lifetime) => changed.expires_at = Some(now.plus(lifetime)?),
+            Edit::Clear => (changed.expires_at, changed.lifetime) = (None, None),
+            Edit::Set(lifetime) => {
+                changed.expires_at = Some(now.plus(lifetime)?);
+                changed.lifetime = Some(lifetime);
+            }
         }
         self.check_template(record, &changed)?;
         changed.check()?;

@@ -8,6 +8,7 @@ use crate::key::format::KeyFormat;
 use crate::lifecycle::issue::{Issued, issue};
 use crate::lifecycle::issue_request::IssueRequest;
 use crate::lifecycle::status::state;
+use crate::record::derived_from::DerivedFrom;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
@@ -15,6 +16,9 @@ use crate::time::UnixMillis;
 ///
 /// Settings that the request leaves out are those of the source, except for permissions: a
 /// derived key has only those that were requested. Owner and environment are the source's.
+///
+/// The uses that it gets are to be taken off the source's, which belong to its lineage and are
+/// stored apart from its record: whoever stores the key does both in one step.
 ///
 /// # Errors
 /// [`ErrorKind::Exceeds`] if permissions, endpoints, networks, rate limit, uses or
@@ -64,9 +68,14 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
     fill(&mut derived.allowed_networks, &source.allowed_networks);
     fill(&mut derived.rate_limit, &source.rate_limit);
     fill(&mut derived.remaining_uses, &source.remaining_uses);
-    if lifetime_is_open && let Some(end) = source.ends_at() {
-        derived.expires_at = Some(derived.expires_at.map_or(end, |own| own.min(end)));
+    if lifetime_is_open
+        && let Some(end) = source.ends_at()
+        && derived.expires_at.is_none_or(|own| end < own)
+    {
+        derived.expires_at = Some(end);
+        derived.lifetime = Some(end.since(now));
     }
+    derived.derived_from = Some(DerivedFrom::key(source));
     if derived.is_within(source) {
         Ok(issued)
     } else {

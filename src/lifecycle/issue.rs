@@ -7,13 +7,11 @@ use crate::key::digest::PepperRing;
 use crate::key::format::KeyFormat;
 use crate::key::id::KeyId;
 use crate::key::text::ApiKey;
-use crate::lifecycle::issue_request::{IssueRequest, Lifetime};
+use crate::lifecycle::issue_request::IssueRequest;
+use crate::lifecycle::lifetime::Lifetime;
 use crate::record::event::{Event, EventKind};
 use crate::record::key_record::KeyRecord;
-use crate::time::{Millis, UnixMillis};
-
-/// Lifetime of a key whose request has none.
-pub(crate) const LIFETIME: Millis = Millis::from_days(90);
+use crate::time::UnixMillis;
 
 /// A new key: show `key` once, keep `record` and `event`.
 ///
@@ -95,10 +93,9 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
                 .is_none_or(|held| asked.is_within(&held))
         }))?;
     }
-    let expires_at = match request.lifetime.unwrap_or(Lifetime::For(LIFETIME)) {
-        Lifetime::For(lifetime) => Some(now.plus(lifetime)?),
-        Lifetime::Ever => None,
-    };
+    let default = Lifetime::For(request.default_lifetime);
+    let lifetime = request.lifetime.unwrap_or(default).length();
+    let expires_at = lifetime.map(|length| now.plus(length)).transpose()?;
 
     let id = KeyId::random(rng)?;
     let (key, shown) = format.spell(&id, request.environment.as_ref(), rng)?;
@@ -120,6 +117,7 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
     record.scope_type = template.map(|t| t.name.clone());
     record.metadata.clone_from(&request.metadata);
     record.expires_at = expires_at;
+    record.lifetime = lifetime;
     Ok(Issued {
         key,
         event: Event::new(EventKind::Issued, id, now).with_version(record.version),

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::label::Environment;
+use crate::lifecycle::lifetime::{Lifetime, LifetimePolicy};
 use crate::policy::endpoint::EndpointRules;
 use crate::policy::network::Networks;
 use crate::policy::permission::PermissionSet;
@@ -54,14 +55,9 @@ pub struct IssueRequest {
     pub(crate) owner: Option<Box<str>>,
     pub(crate) uses: Option<u64>,
     pub(crate) lifetime: Option<Lifetime>,
+    /// The lifetime if the request has none.
+    pub(crate) default_lifetime: Millis,
     pub(crate) metadata: Option<Box<str>>,
-}
-
-/// How long a key lives; "forever" is its own variant, never a missing number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    For(Millis),
-    Ever,
 }
 
 impl IssueRequest {
@@ -87,6 +83,7 @@ impl IssueRequest {
             rate_limit: None,
             uses: None,
             lifetime: None,
+            default_lifetime: LifetimePolicy::DEFAULT.default_lifetime(),
             metadata: None,
         })
     }
@@ -191,8 +188,8 @@ impl IssueRequest {
         Ok(self)
     }
 
-    /// How long the key lives. Its successor lives as long as the
-    /// [`RotationPolicy`](crate::RotationPolicy) allows, which can be longer.
+    /// How long the key lives. Its successors live as long, unless another lifetime is asked
+    /// for.
     ///
     /// # Errors
     /// [`ErrorKind::Time`] if the lifetime is zero.
@@ -212,6 +209,18 @@ impl IssueRequest {
     pub fn never_expires(mut self) -> Self {
         self.lifetime = Some(Lifetime::Ever);
         self
+    }
+
+    /// The request under a service's policy, which sets the lifetime if the request has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] if the lifetime is longer than the policy's longest.
+    pub fn within(mut self, policy: &LifetimePolicy) -> Result<Self, Error> {
+        if let Some(asked) = self.lifetime {
+            policy.check(asked)?;
+        }
+        self.default_lifetime = policy.default_lifetime();
+        Ok(self)
     }
 
     /// Custom JSON text.

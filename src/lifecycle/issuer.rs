@@ -8,7 +8,9 @@ use crate::key::format::KeyFormat;
 use crate::lifecycle::delegate::delegate;
 use crate::lifecycle::issue::{Issued, issue};
 use crate::lifecycle::issue_request::IssueRequest;
-use crate::lifecycle::rotate::{Rotated, RotationPolicy, rotate};
+use crate::lifecycle::lifetime::LifetimePolicy;
+use crate::lifecycle::rotate::{Rotated, rotate};
+use crate::lifecycle::rotation_policy::RotationPolicy;
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
 
@@ -32,6 +34,7 @@ use crate::time::UnixMillis;
 pub struct Issuer {
     format: KeyFormat,
     peppers: PepperRing,
+    lifetimes: LifetimePolicy,
 }
 
 impl Issuer {
@@ -41,6 +44,7 @@ impl Issuer {
         Self {
             format,
             peppers: PepperRing::none(),
+            lifetimes: LifetimePolicy::DEFAULT,
         }
     }
 
@@ -48,6 +52,12 @@ impl Issuer {
     #[must_use]
     pub fn with_peppers(self, peppers: PepperRing) -> Self {
         Self { peppers, ..self }
+    }
+
+    /// The same issuer, whose keys live no longer than this policy allows.
+    #[must_use]
+    pub fn with_lifetimes(self, lifetimes: LifetimePolicy) -> Self {
+        Self { lifetimes, ..self }
     }
 
     /// The format of its keys.
@@ -62,23 +72,30 @@ impl Issuer {
         &self.peppers
     }
 
+    /// How long its keys may live.
+    #[must_use]
+    pub const fn lifetimes(&self) -> &LifetimePolicy {
+        &self.lifetimes
+    }
+
     /// Issues a key.
     ///
     /// # Errors
-    /// As [`issue`](issue()).
+    /// As [`issue`](issue()), and as [`IssueRequest::within`].
     pub fn issue<R: TryCryptoRng + ?Sized>(
         &self,
         request: &IssueRequest,
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Issued, Error> {
-        issue(&self.format, &self.peppers, request, rng, now)
+        let request = request.clone().within(&self.lifetimes)?;
+        issue(&self.format, &self.peppers, &request, rng, now)
     }
 
     /// Issues a key that may do no more than `source`.
     ///
     /// # Errors
-    /// As [`delegate`](delegate()).
+    /// As [`delegate`](delegate()), and as [`IssueRequest::within`].
     pub fn delegate<R: TryCryptoRng + ?Sized>(
         &self,
         source: &KeyRecord,
@@ -86,13 +103,14 @@ impl Issuer {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Issued, Error> {
-        delegate(source, &self.format, &self.peppers, request, rng, now)
+        let request = request.clone().within(&self.lifetimes)?;
+        delegate(source, &self.format, &self.peppers, &request, rng, now)
     }
 
     /// Gives `record` a successor; `siblings` are the other records of its lineage.
     ///
     /// # Errors
-    /// As [`rotate`](rotate()).
+    /// As [`rotate`](rotate()), and as [`RotationPolicy::within`].
     pub fn rotate<R: TryCryptoRng + ?Sized>(
         &self,
         record: &KeyRecord,
@@ -102,6 +120,7 @@ impl Issuer {
         now: UnixMillis,
     ) -> Result<Rotated, Error> {
         let (format, peppers) = (&self.format, &self.peppers);
-        rotate(record, siblings, policy, format, peppers, rng, now)
+        let policy = policy.clone().within(&self.lifetimes)?;
+        rotate(record, siblings, &policy, format, peppers, rng, now)
     }
 }

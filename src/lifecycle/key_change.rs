@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use crate::error::{Error, ErrorKind};
 use crate::lifecycle::issue_request::uses_in_range;
+use crate::lifecycle::lifetime::{Lifetime, LifetimePolicy};
 use crate::policy::endpoint::EndpointRules;
 use crate::policy::network::Networks;
 use crate::policy::permission::PermissionSet;
@@ -186,6 +187,20 @@ impl KeyChange {
     pub fn never_expires(mut self) -> Self {
         self.lifetime = Edit::Clear;
         self
+    }
+
+    /// The change under a service's policy. A key that lives longer than the policy allows
+    /// keeps its end, unless the change sets another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] if the lifetime is longer than the policy's longest.
+    pub fn within(self, policy: &LifetimePolicy) -> Result<Self, Error> {
+        match self.lifetime {
+            Edit::Keep => {}
+            Edit::Clear => policy.check(Lifetime::Ever)?,
+            Edit::Set(lifetime) => policy.check(Lifetime::For(lifetime))?,
+        }
+        Ok(self)
     }
 
     /// A template: the key gets its permissions, limit and endpoints, which other settings of

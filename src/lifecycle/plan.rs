@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::key::id::KeyId;
-use crate::lifecycle::rotate::RotationPolicy;
+use crate::lifecycle::rotation_policy::RotationPolicy;
 use crate::record::key_record::{KeyRecord, Status};
 use crate::time::{Millis, UnixMillis};
 
@@ -139,9 +139,11 @@ fn actions(
             .min()?;
         Some(PlanAction::Notice { ends_at, lead })
     });
+    // As long as the overlap that a rotation would use, so that its successor is not due at once.
+    let overlap = policy.overlap_within(policy.lifetime_after(record));
     let ends_at = [record.expires_at, aged].into_iter().flatten().min();
     let rotation = ends_at
-        .filter(|end| end.since(now) <= policy.overlap())
+        .filter(|end| end.since(now) <= overlap)
         .map(|ends_at| PlanAction::Rotate { ends_at });
     [notice, rotation]
 }

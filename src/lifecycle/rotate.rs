@@ -9,133 +9,11 @@ use crate::key::digest::PepperRing;
 use crate::key::format::KeyFormat;
 use crate::key::id::KeyId;
 use crate::key::text::ApiKey;
+use crate::lifecycle::rotation_policy::RotationPolicy;
 use crate::lifecycle::status::{Change, state};
 use crate::record::event::{Event, EventKind};
 use crate::record::key_record::{KeyRecord, Status};
-use crate::time::{Millis, UnixMillis};
-
-/// Longest age that a policy may allow, in days, and the shortest in hours.
-const MAX_AGE_DAYS_MAX: u32 = 90;
-const MAX_AGE_HOURS_MIN: u32 = 1;
-
-/// How old keys may become, and how they are replaced.
-///
-/// ```
-/// use keystile::{Millis, RotationPolicy};
-/// let policy = RotationPolicy::default();
-/// assert_eq!(policy.max_age(), Millis::from_days(90));
-/// assert_eq!(policy.overlap(), Millis::from_days(7));
-/// assert!(policy.with_max_age(Millis::from_days(91)).is_err());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RotationPolicy {
-    max_age: Millis,
-    overlap: Millis,
-    end_on_first_use: bool,
-    notice_leads: Vec<Millis>,
-    retention: Millis,
-}
-
-impl Default for RotationPolicy {
-    /// 90 days of life, 7 of overlap, notices 14, 7 and 1 days ahead, ended keys kept for
-    /// 30 days.
-    fn default() -> Self {
-        Self {
-            max_age: Millis::from_days(90),
-            overlap: Millis::from_days(7),
-            end_on_first_use: false,
-            notice_leads: Vec::from([14, 7, 1].map(Millis::from_days)),
-            retention: Millis::from_days(30),
-        }
-    }
-}
-
-impl RotationPolicy {
-    /// How long a successor lives, whatever the lifetime of its predecessor was. If your keys
-    /// live shorter than 90 days, set this too, or a rotation gives a longer life.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Time`] outside 1 hour to 90 days, or if the overlap is longer.
-    pub fn with_max_age(self, max_age: Millis) -> Result<Self, Error> {
-        let legal = Millis::from_hours(MAX_AGE_HOURS_MIN)..=Millis::from_days(MAX_AGE_DAYS_MAX);
-        if !legal.contains(&max_age) {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "a key's maximum age must be 1 hour to 90 days",
-            ));
-        }
-        Self { max_age, ..self }.checked()
-    }
-
-    /// How long the old key stays valid together with its successor; zero ends it at once.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Time`] if it is longer than the maximum age.
-    pub fn with_overlap(self, overlap: Millis) -> Result<Self, Error> {
-        Self { overlap, ..self }.checked()
-    }
-
-    /// Whether the successor's first use ends the overlap.
-    #[must_use]
-    pub const fn with_end_on_first_use(mut self, end: bool) -> Self {
-        self.end_on_first_use = end;
-        self
-    }
-
-    /// How long before its end a key is due for a notice; any number of lead times.
-    #[must_use]
-    pub fn with_notice_leads<I: IntoIterator<Item = Millis>>(mut self, leads: I) -> Self {
-        self.notice_leads = leads.into_iter().collect();
-        self
-    }
-
-    /// How long an ended key's record is kept.
-    #[must_use]
-    pub const fn with_retention(mut self, retention: Millis) -> Self {
-        self.retention = retention;
-        self
-    }
-
-    /// How long a successor lives.
-    #[must_use]
-    pub const fn max_age(&self) -> Millis {
-        self.max_age
-    }
-
-    /// How long the old key stays valid.
-    #[must_use]
-    pub const fn overlap(&self) -> Millis {
-        self.overlap
-    }
-
-    /// Whether the successor's first use ends the overlap.
-    #[must_use]
-    pub const fn ends_on_first_use(&self) -> bool {
-        self.end_on_first_use
-    }
-
-    /// The lead times of notices.
-    #[must_use]
-    pub fn notice_leads(&self) -> &[Millis] {
-        &self.notice_leads
-    }
-
-    /// How long an ended key's record is kept.
-    #[must_use]
-    pub const fn retention(&self) -> Millis {
-        self.retention
-    }
-
-    fn checked(self) -> Result<Self, Error> {
-        if self.overlap > self.max_age {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "an overlap must not be longer than the maximum age",
-            ));
-        }
-        Ok(self)
-    }
-}
+use crate::time::UnixMillis;
 
 /// A successor and the changes to its predecessors; a store writes all of them or none.
 ///
@@ -167,13 +45,19 @@ pub struct Rotated {
 
 /// Gives `record` a successor of the same lineage, with the same rights.
 ///
-/// The old key is valid until the end of the overlap or its own expiry, whichever is first.
-/// The successor's lifetime starts at `now`. At every instant at least one key of the
+/// The successor gets the lifetime that its predecessor was given, unless the policy asks for
+/// another one; it starts at `now`. The old key is valid until the end of the overlap or its own
+/// expiry, whichever is first; the overlap is at most half of the successor's lifetime. At every
+/// instant at least one key of the
 /// lineage is valid, and never more than two: if one of `siblings`, the other records of the
 /// lineage, is still in its overlap, that overlap ends now.
 ///
+/// A key whose successor was revoked may be rotated again until its overlap is over. The record
+/// of that successor must be among the siblings.
+///
 /// # Errors
-/// [`ErrorKind::State`] if the key is revoked, suspended, expired or already replaced.
+/// [`ErrorKind::State`] if the key is revoked, suspended, expired or already replaced, or if the
+/// successor would have to end now, because a key that it derives from does.
 /// [`ErrorKind::Record`] if a sibling is of another lineage. Otherwise as
 /// [`issue`](crate::issue()).
 ///
@@ -221,7 +105,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
             ));
         }
     }
-    if record.replaced_by.is_some() {
+    if record.replaced_by.is_some() && !lost_its_successor(record, siblings, now) {
         return Err(state(
             "a key must have no successor to be rotated; rotate its successor",
         ));
@@ -232,6 +116,13 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
         ));
     }
 
+    let lifetime = policy.lifetime_after(record);
+    let expires_at = policy.end_after(record, lifetime, now)?;
+    if expires_at.is_some_and(|end| end <= now) {
+        return Err(state(
+            "a successor must not end before it begins; the key that it derives from has ended",
+        ));
+    }
     let id = KeyId::random(rng)?;
     let (key, shown) = format.spell(&id, record.environment.as_ref(), rng)?;
     let successor = KeyRecord {
@@ -240,8 +131,11 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
         key_prefix: shown,
         created_at: now,
         last_used_at: None,
-        expires_at: Some(now.plus(policy.max_age)?),
-        ends_at_first_use: policy.end_on_first_use.then_some(record.id),
+        expires_at,
+        lifetime,
+        replaced_by: None,
+        overlap_until: None,
+        ends_at_first_use: policy.ends_on_first_use().then_some(record.id),
         version: 1,
         ..record.clone()
     };
@@ -253,10 +147,12 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     event.successor = Some(id);
     replaced.replaced_by = Some(id);
     // If the end cannot be represented, the overlap ends now; it is never unlimited.
-    let overlap_end = now.plus(policy.overlap).unwrap_or(now);
+    let overlap = policy.overlap_within(expires_at.map(|end| end.since(now)));
+    let overlap_end = now.plus(overlap).unwrap_or(now);
+    // Not longer than an overlap with an earlier successor either.
     replaced.overlap_until = Some(
         record
-            .expires_at
+            .ends_at()
             .map_or(overlap_end, |end| end.min(overlap_end)),
     );
     replaced.ends_at_first_use = None;
@@ -268,7 +164,12 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
             && sibling.ends_at().is_none_or(|end| now < end)
     });
     let changed = core::iter::once(replaced)
-        .chain(older.map(|sibling| ended(sibling, now)))
+        .chain(older.map(|sibling| {
+            let mut ended = ended(sibling, now);
+            // It had no successor, as only other code or a damaged lineage can have it.
+            ended.replaced_by = ended.replaced_by.or(Some(id));
+            ended
+        }))
         .collect();
     Ok(Rotated {
         key,
@@ -276,6 +177,21 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
         changed,
         event,
     })
+}
+
+/// Whether the only successor of a key was revoked, so that the lineage needs another one.
+fn lost_its_successor(record: &KeyRecord, siblings: &[KeyRecord], now: UnixMillis) -> bool {
+    let is_revoked = |id| {
+        let mut all = siblings.iter();
+        all.any(|key| key.id == id && matches!(key.status, Status::Revoked { .. }))
+    };
+    let is_newest = |key: &KeyRecord| {
+        key.id != record.id
+            && key.replaced_by.is_none()
+            && !matches!(key.status, Status::Revoked { .. })
+            && key.ends_at().is_none_or(|end| now < end)
+    };
+    record.replaced_by.is_some_and(is_revoked) && !siblings.iter().any(is_newest)
 }
 
 /// Ends the overlap of `record`, since its `successor` was used.

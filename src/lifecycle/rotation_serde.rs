@@ -1,12 +1,13 @@
 //! A rotation policy as a serde value.
 //!
-//! Reading is strict, as it is for records.
+//! Reading is strict, as it is for records. What belongs to a single rotation is not written: a
+//! lifetime that was asked for, and what limits it.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::lifecycle::rotate::RotationPolicy;
+use crate::lifecycle::rotation_policy::RotationPolicy;
 use crate::time::Millis;
 
 #[derive(Serialize, Deserialize)]
@@ -35,10 +36,8 @@ impl Serialize for RotationPolicy {
 impl<'de> Deserialize<'de> for RotationPolicy {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let form = PolicyForm::deserialize(from)?;
-        // The overlap last of the two: it is compared with the age.
         Self::default()
-            .with_overlap(Millis::ZERO)
-            .and_then(|policy| policy.with_max_age(form.max_age_ms))
+            .with_max_age(form.max_age_ms)
             .and_then(|policy| policy.with_overlap(form.overlap_ms))
             .map(|policy| {
                 policy

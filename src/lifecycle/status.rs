@@ -73,6 +73,7 @@ pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Chang
     let mut change = Change::new(record, EventKind::Revoked, now);
     change.event.reason = Some(reason.clone());
     change.record.status = Status::Revoked { at: now, reason };
+    change.record.suspended_with = None;
     Ok(change)
 }
 
@@ -99,6 +100,7 @@ pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     }
     let mut change = Change::new(record, EventKind::Resumed, now);
     change.record.status = Status::Active;
+    change.record.suspended_with = None;
     Ok(change)
 }
 

@@ -116,6 +116,11 @@ fn field_changes(from: &KeyRecord, to: &KeyRecord) -> Vec<FieldChange> {
     note("expires_at", from.expires_at != to.expires_at, &|key| {
         key.expires_at.map(|end| end.get().to_string())
     });
+    // With another end it is another length too, which the end already says.
+    let lifetime = from.expires_at == to.expires_at && from.lifetime_given() != to.lifetime_given();
+    note("lifetime", lifetime, &|key| {
+        key.lifetime_given().map(|length| length.get().to_string())
+    });
     changes
 }
 

@@ -11,7 +11,8 @@ use crate::policy::endpoint::EndpointRules;
 use crate::policy::network::Networks;
 use crate::policy::permission::PermissionSet;
 use crate::policy::rate_limit::RateLimit;
-use crate::time::UnixMillis;
+use crate::record::derived_from::DerivedFrom;
+use crate::time::{Millis, UnixMillis};
 
 /// Longest metadata in bytes.
 pub const METADATA_BYTES_MAX: usize = 16 * 1_024;
@@ -81,6 +82,8 @@ pub struct KeyRecord {
     pub remaining_uses: Option<u64>,
     /// The template that it was issued from.
     pub scope_type: Option<TemplateName>,
+    /// The key that it was derived from, if there is one.
+    pub derived_from: Option<DerivedFrom>,
     /// JSON text for the caller's use, at most 16 KiB; it is not parsed.
     pub metadata: Option<Box<str>>,
     /// When it was issued.
@@ -89,8 +92,14 @@ pub struct KeyRecord {
     pub last_used_at: Option<UnixMillis>,
     /// The instant from which it is refused. `None`: never.
     pub expires_at: Option<UnixMillis>,
+    /// The length of life that it was given, which a successor gets too. `None`: never ends, or
+    /// not known; see [`lifetime_given`](Self::lifetime_given).
+    pub lifetime: Option<Millis>,
     /// Whether it may be used at all.
     pub status: Status,
+    /// The key whose suspension suspended this one, which is derived from it. It is resumed
+    /// together with that key.
+    pub suspended_with: Option<KeyId>,
     /// The id of the first key of its lineage; its own id if it has no predecessor. A
     /// lineage shares one rate limit and one count of uses.
     pub lineage: KeyId,
@@ -173,11 +182,14 @@ impl KeyRecord {
             rate_limit: None,
             remaining_uses: None,
             scope_type: None,
+            derived_from: None,
             metadata: None,
             created_at,
             last_used_at: None,
             expires_at: None,
+            lifetime: None,
             status: Status::Active,
+            suspended_with: None,
             lineage: id,
             replaced_by: None,
             overlap_until: None,
@@ -214,6 +226,10 @@ impl KeyRecord {
             REASON
         } else if self.replaced_by == Some(self.id) || self.ends_at_first_use == Some(self.id) {
             "replaced_by and ends_at_first_use must be ids of other keys"
+        } else if self.suspended_with == Some(self.id)
+            || self.derived_from.is_some_and(|from| from.key_id == self.id)
+        {
+            "derived_from and suspended_with must be ids of other keys"
         } else if self.replaced_by.is_some() != self.overlap_until.is_some() {
             "overlap_until must be set exactly when replaced_by is set"
         } else {
@@ -230,6 +246,28 @@ impl KeyRecord {
             (Some(expiry), Some(overlap)) => Some(expiry.min(overlap)),
             (one, other) => one.or(other),
         }
+    }
+
+    /// The length of life that the key was given: its [`lifetime`](Self::lifetime), or from its
+    /// beginning to its expiry if that is not known. `None`: it never expires.
+    ///
+    /// ```
+    /// # use keystile::*;
+    /// # let now = UnixMillis::new(1_790_000_000_000)?;
+    /// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+    /// let hour = Millis::from_hours(1);
+    /// let request = IssueRequest::new("Acme")?.expires_in(hour)?;
+    /// let mut record = issuer.issue(&request, &mut SysRng, now)?.record;
+    /// record.lifetime = None; // as in a table that does not have it
+    /// assert_eq!(record.lifetime_given(), Some(hour));
+    /// record.expires_at = None;
+    /// assert_eq!(record.lifetime_given(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn lifetime_given(&self) -> Option<Millis> {
+        let end = self.expires_at?;
+        Some(self.lifetime.unwrap_or(end.since(self.created_at)))
     }
 
     /// Whether the key is active, not expired and not past its overlap.

@@ -19,6 +19,7 @@ use crate::policy::permission::PermissionSet;
 use crate::policy::rate_limit::RateLimit;
 use crate::policy::requirement::Requirement;
 use crate::policy::template::ScopeTemplate;
+use crate::record::derived_from::DerivedFrom;
 use crate::record::key_record::{KeyRecord, PublicRecord, Status};
 use crate::time::{Millis, UnixMillis};
 
@@ -135,6 +136,13 @@ enum StatusForm {
     Revoked { at: UnixMillis, reason: Box<str> },
 }
 
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DerivedFromForm {
+    key_id: KeyId,
+    lineage: KeyId,
+}
+
 /// A record's fields in order; the digest is left out for display.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,12 +171,21 @@ struct RecordForm<'r> {
     scope_type: Option<Cow<'r, TemplateName>>,
     #[serde(deserialize_with = "present")]
     metadata: Option<Cow<'r, str>>,
+    // The fields that not every record has are left out, and so are readable by a release
+    // that does not know them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derived_from: Option<DerivedFromForm>,
     created_at: UnixMillis,
     #[serde(deserialize_with = "present")]
     last_used_at: Option<UnixMillis>,
     #[serde(deserialize_with = "present")]
     expires_at: Option<UnixMillis>,
+    /// If it is missing, it is the time from the beginning to the expiry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime_ms: Option<Millis>,
     status: StatusForm,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspended_with: Option<KeyId>,
     lineage: KeyId,
     #[serde(deserialize_with = "present")]
     replaced_by: Option<KeyId>,
@@ -203,9 +220,18 @@ impl<'r> RecordForm<'r> {
             remaining_uses: record.remaining_uses,
             scope_type: record.scope_type.as_ref().map(Cow::Borrowed),
             metadata: text(&record.metadata),
+            derived_from: record.derived_from.map(|from| DerivedFromForm {
+                key_id: from.key_id,
+                lineage: from.lineage,
+            }),
             created_at: record.created_at,
             last_used_at: record.last_used_at,
             expires_at: record.expires_at,
+            lifetime_ms: record.lifetime_given().filter(|length| {
+                let end = record.created_at.plus(*length).ok();
+                end.is_none() || end != record.expires_at
+            }),
+            suspended_with: record.suspended_with,
             status: match &record.status {
                 Status::Active => StatusForm::Active {},
                 Status::Suspended => StatusForm::Suspended {},
@@ -224,7 +250,7 @@ impl<'r> RecordForm<'r> {
 
     fn into_record(self) -> Result<KeyRecord, &'static str> {
         let text = |text: Option<Cow<'r, str>>| text.map(|text| Box::from(text.into_owned()));
-        let record = KeyRecord {
+        let mut record = KeyRecord {
             id: self.id,
             digest: self.digest.ok_or("missing field `digest`")?,
             key_prefix: self.key_prefix.into_owned().into(),
@@ -239,9 +265,14 @@ impl<'r> RecordForm<'r> {
             remaining_uses: self.remaining_uses,
             scope_type: self.scope_type.map(Cow::into_owned),
             metadata: text(self.metadata),
+            derived_from: self
+                .derived_from
+                .map(|from| DerivedFrom::new(from.key_id, from.lineage)),
             created_at: self.created_at,
             last_used_at: self.last_used_at,
             expires_at: self.expires_at,
+            lifetime: self.lifetime_ms,
+            suspended_with: self.suspended_with,
             status: match self.status {
                 StatusForm::Active {} => Status::Active,
                 StatusForm::Suspended {} => Status::Suspended,
@@ -253,6 +284,7 @@ impl<'r> RecordForm<'r> {
             ends_at_first_use: self.ends_at_first_use,
             version: self.version,
         };
+        record.lifetime = record.lifetime_given();
         record.check().map_err(|error| error.message())?;
         Ok(record)
     }

@@ -10,7 +10,7 @@ use keystile::{
     UnixMillis, Usage, end_overlap, resume, revoke, rotate, suspend,
 };
 
-/// Time passes in hours: a successor lives for four, an overlap lasts for two or none.
+/// Time passes in hours: a key lives for three or for ever, an overlap lasts for two at most.
 const HOUR: u64 = 3_600_000;
 const KEYS_MAX: usize = 4;
 const USES: u64 = 3;
@@ -188,7 +188,18 @@ impl Setup {
         let (policy, format) = (&self.policy, &self.service.format);
         let (none, rng) = (PepperRing::none(), &mut self.service.rng);
         let rotated = rotate(record, &siblings, policy, format, &none, rng, now);
-        let may = record.is_live(now) && record.replaced_by.is_none();
+        let is_revoked = |id| {
+            let mut all = siblings.iter();
+            all.any(|key| key.id == id && matches!(key.status, Status::Revoked { .. }))
+        };
+        let others_are_replaced = siblings.iter().all(|key| {
+            let is_over = key.ends_at().is_some_and(|end| end <= now);
+            key.id == record.id || key.replaced_by.is_some() || is_over || is_revoked(key.id)
+        });
+        let may = match record.replaced_by {
+            None => record.is_live(now),
+            Some(id) => record.is_live(now) && is_revoked(id) && others_are_replaced,
+        };
         assert_eq!(rotated.is_ok(), may);
         let rotated = match rotated {
             Err(refused) => {
@@ -198,15 +209,21 @@ impl Setup {
             Ok(rotated) => rotated,
         };
         let (old, new) = (&rotated.changed[0], &rotated.successor);
-        let overlap_end = now.plus(self.policy.overlap()).unwrap();
-        let end = record
+        let given = record
             .expires_at
+            .map(|end| end.since(siblings[at].created_at));
+        let most = given.map_or(self.policy.max_age(), |own| own.min(self.policy.max_age()));
+        let overlap = self.policy.overlap().min(Millis::new(most.get() / 2));
+        let overlap_end = now.plus(overlap).unwrap();
+        let end = record
+            .ends_at()
             .map_or(overlap_end, |end| end.min(overlap_end));
         assert_eq!(old.overlap_until, Some(end));
         assert_eq!(old.replaced_by, Some(new.id));
         assert_eq!(
             new.expires_at,
-            Some(now.plus(self.policy.max_age()).unwrap())
+            given.map(|length| now.plus(length).unwrap()),
+            "the length that its predecessor was given"
         );
         assert_eq!(rotated.event.successor, Some(new.id));
         // The same rights in the same lineage, and nothing of the old key's expiry.
@@ -275,7 +292,11 @@ fn check_step(before: &Lineage, after: &Lineage, way: &str) {
         if matches!(old.status, Status::Revoked { .. }) {
             assert_eq!(old.status, new.status, "a revocation undone: {way}");
         }
-        assert!(new.replaced_by == old.replaced_by || old.replaced_by.is_none());
+        let lost = |id| {
+            let mut all = before.keys.iter().map(|key| &key.record);
+            all.any(|key| key.id == id && matches!(key.status, Status::Revoked { .. }))
+        };
+        assert!(new.replaced_by == old.replaced_by || old.replaced_by.is_none_or(lost));
         let later = match (old.overlap_until, new.overlap_until) {
             (Some(old), Some(new)) => new > old,
             (old, new) => old.is_some() && new.is_none(),

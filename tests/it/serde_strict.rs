@@ -46,9 +46,17 @@ fn j11_cve_2026_39832_no_restriction_is_lost_between_writing_and_reading() {
     let mut service = Service::structured();
     let record = full(&mut service);
     let mut expired = record.clone();
-    expired.expires_at = None;
+    (expired.expires_at, expired.lifetime) = (None, None);
     expired.allowed_endpoints = Some(EndpointRules::default());
+    let mut derived = record.clone();
+    derived.derived_from = Some(keystile::DerivedFrom::new(
+        record.replaced_by.unwrap(),
+        record.lineage,
+    ));
+    derived.lifetime = Some(Millis::new(7));
+    derived.suspended_with = record.replaced_by;
     let records = [
+        derived,
         record.clone(),
         expired,
         service.issue(&client()).record,
@@ -265,7 +273,7 @@ fn policies_and_templates_are_read_strictly_too() {
     for (name, value) in [
         ("max_age_ms", json!(0)),
         ("max_age_ms", json!(91u64 * 86_400_000)),
-        ("overlap_ms", json!(41u64 * 86_400_000)),
+        ("overlap_ms", json!(91u64 * 86_400_000)),
         ("end_on_first_use", json!("yes")),
         ("notice_leads_ms", json!("7d")),
         ("surprise", json!(1)),
@@ -312,6 +320,7 @@ proptest! {
             RateLimit::with_burst(limit, Millis::new(window), burst).unwrap()
         });
         [record.expires_at, record.last_used_at, _] = instants;
+        record.lifetime = record.lifetime_given();
         record.client_name = name.as_str().into();
         record.remaining_uses = uses;
         record.version = version;

@@ -61,6 +61,10 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
         self.store.lineage(lineage).await
     }
 
+    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        self.store.derived(lineage).await
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         self.store.list(filter, page).await
     }

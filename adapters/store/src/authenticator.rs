@@ -22,7 +22,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{By, Check, Decision, Error, KeyRecord, Keyring, Request, UnixMillis, Verifier};
+use keystile::{
+    By, Check, Decision, Error, KeyRecord, Keyring, LifetimePolicy, Request, UnixMillis, Verifier,
+};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -125,6 +127,7 @@ struct Inner<S> {
 struct Shared<S> {
     store: Arc<S>,
     verifier: Verifier,
+    lifetimes: LifetimePolicy,
     keyring: Keyring<Arc<KeyRecord>>,
     /// Who writes what a use of a key brings about.
     process: By,

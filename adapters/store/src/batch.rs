@@ -4,6 +4,7 @@ use keystile::{
     By, Change, Digest, Event, EventKind, Issued, KeyId, KeyRecord, Status, UnixMillis,
 };
 
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 
 /// Changes that are written together or not at all.
@@ -37,10 +38,18 @@ pub struct Batch {
     /// Those of `updates` whose remaining uses are written too, for all keys of the lineage.
     /// The uses of others stay: what was spent since the record was read is not given back.
     pub set_uses: Vec<KeyId>,
+    /// Uses that are taken off what lineages have left, whatever is spent meanwhile. If one has
+    /// fewer left, or its uses are not counted, the batch is stale.
+    pub take_uses: Vec<(KeyId, u64)>,
     /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,
     /// Keys that are removed, each with the version after its stored one.
     pub deletes: Vec<(KeyId, u64)>,
+    /// Writes only if these records still have these versions: the batch relies on them, and
+    /// changes none of them.
+    pub unchanged: Vec<(KeyId, u64)>,
+    /// Writes only if these are then the keys that derive from a lineage.
+    pub derived: Vec<DerivedState>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
     /// Writes only if this is still the number of the store's last event, for a change that

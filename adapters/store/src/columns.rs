@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 
 /// The columns that an update of a record writes. The last use and the remaining uses are not
 /// among them, since other statements write those. The first six also select the row.
-pub(crate) const RECORD: [(&str, Kind); 27] = [
+pub(crate) const RECORD: [(&str, Kind); 31] = [
     ("key_id", Kind::Text),
     ("lineage", Kind::Text),
     ("version", Kind::Number),
@@ -51,6 +51,10 @@ pub(crate) const RECORD: [(&str, Kind); 27] = [
     ("replaced_by", Kind::Text),
     ("overlap_until", Kind::Instant),
     ("ends_at_first_use", Kind::Text),
+    ("lifetime_ms", Kind::Number),
+    ("derived_from", Kind::Text),
+    ("derived_lineage", Kind::Text),
+    ("suspended_with", Kind::Text),
 ];
 
 /// The columns of an event.
@@ -109,6 +113,13 @@ pub(crate) fn of_record(record: &KeyRecord) -> Result<Vec<Option<String>>, Store
         of_id(record.replaced_by),
         record.overlap_until.map(instant::format),
         of_id(record.ends_at_first_use),
+        record
+            .lifetime_given()
+            .map(|length| number(length.get()))
+            .transpose()?,
+        of_id(record.derived_from.map(|from| from.key_id)),
+        of_id(record.derived_from.map(|from| from.lineage)),
+        of_id(record.suspended_with),
     ];
     Ok(values.into())
 }

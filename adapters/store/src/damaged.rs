@@ -10,11 +10,10 @@ use crate::verbs::TRIES_MAX;
 
 /// Ends or suspends a key without the rest of its row, until no other writer changes it in
 /// between.
-pub(crate) async fn change<S: Store + ?Sized>(
+pub(crate) async fn end<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
-    is_done: impl Fn(&Status) -> bool,
-    verb: impl Fn(&KeyRecord) -> Result<Change, Error>,
+    verb: impl Fn(&KeyRecord) -> Result<Option<Change>, Error>,
     now: UnixMillis,
 ) -> Result<Outcome, StoreError> {
     for _ in 0..TRIES_MAX {
@@ -26,13 +25,12 @@ pub(crate) async fn change<S: Store + ?Sized>(
             Ok(Some(_)) => return Err(StoreError::Stale),
         };
         let stand_in = stand_in(key_id, &row, now)?;
-        if is_done(&stand_in.status) {
+        let Some(change) = verb(&stand_in)? else {
             return Ok(Outcome::Damaged {
                 row,
                 is_changed: false,
             });
-        }
-        let change = verb(&stand_in)?;
+        };
         let mut batch = Batch::new();
         batch.upkeep.extend(Upkeep::status(&change.record));
         batch.events.push(change.event);

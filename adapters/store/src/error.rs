@@ -8,6 +8,8 @@ use keystile::{
     verify,
 };
 
+use crate::derived::DerivedProblem;
+
 /// Why a store operation failed. Its messages contain no key and no digest.
 ///
 /// ```
@@ -69,9 +71,18 @@ pub enum StoreError {
     /// A setting of an authenticator is out of its range; the text states what was expected.
     #[error("{0}")]
     Setting(&'static str),
+    /// A key that derives from another, or that others derive from, does not permit the change.
+    #[error("{0}")]
+    Derived(DerivedProblem),
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),
+}
+
+impl From<DerivedProblem> for StoreError {
+    fn from(problem: DerivedProblem) -> Self {
+        Self::Derived(problem)
+    }
 }
 
 /// Why a store could not be used.

@@ -76,15 +76,20 @@ mod adoption;
 mod authenticator;
 mod batch;
 mod bulk;
+mod cascade;
+mod change;
 mod check;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod damaged;
+mod delegate;
 mod delete;
+mod derived;
 mod error;
 mod event_filter;
+mod family;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
@@ -98,6 +103,7 @@ mod peppers;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prune;
+mod rotate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
 #[cfg(feature = "sqlite")]
@@ -124,8 +130,14 @@ pub use authenticator::{
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use bulk::Selection;
+pub use cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+pub use change::{change, change_derived, change_if};
 pub use check::{Checked, check};
+pub use delegate::delegate;
 pub use delete::{count_ended_before, delete, prune_keys};
+pub use derived::{
+    DERIVED_DEPTH_MAX, DERIVED_KEYS_MAX, DerivedProblem, DerivedState, OfDerived, Reach,
+};
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};
@@ -136,6 +148,7 @@ pub use peppers::{MissingPepper, missing_peppers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};
+pub use rotate::rotate;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -144,7 +157,7 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
-pub use verbs::{change, change_if, record, resume, revoke, rotate, save_issued, suspend};
+pub use verbs::{record, resume, revoke, save_issued, suspend};
 
 /// The example of the README, so that it compiles.
 #[cfg(all(doctest, feature = "authenticator"))]

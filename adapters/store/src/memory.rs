@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::batch::Batch;
+use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
@@ -201,6 +202,56 @@ impl State {
         self.by_id.contains_key(&record.id)
     }
 
+    /// Whether what the batch relies on is so.
+    fn check_reliance(
+        &self,
+        batch: &Batch,
+        staged: &[(usize, KeyRecord)],
+    ) -> Result<(), StoreError> {
+        let unchanged = batch.unchanged.iter().all(|(id, version)| {
+            let stored = self.by_id(id);
+            stored.is_some_and(|record| record.version == *version)
+        });
+        let mut taken: HashMap<KeyId, u64> = HashMap::new();
+        for (lineage, uses) in &batch.take_uses {
+            let sum = taken.entry(*lineage).or_default();
+            *sum = sum.saturating_add(*uses);
+        }
+        let enough = taken.iter().all(|(lineage, uses)| {
+            let left = self.usage.get(lineage).and_then(|usage| usage.remaining);
+            left.is_some_and(|left| left >= *uses)
+        });
+        if !unchanged || !enough {
+            return Err(StoreError::Stale);
+        }
+        if batch.derived.is_empty() {
+            return Ok(());
+        }
+        let written: HashMap<KeyId, &KeyRecord> = staged
+            .iter()
+            .map(|(_, record)| (record.id, record))
+            .collect();
+        let stored = self.records.iter().filter(|record| self.is_there(record));
+        let mut after: Vec<&KeyRecord> = stored
+            .map(|record| written.get(&record.id).copied().unwrap_or(record))
+            .collect();
+        let is_new = |record: &&KeyRecord| !self.by_id.contains_key(&record.id);
+        after.extend(staged.iter().map(|(_, record)| record).filter(is_new));
+        let same = batch.derived.iter().all(|expected| {
+            let derived = descendants(&after, &expected.lineage);
+            let derived: Vec<_> = derived.into_iter().cloned().collect();
+            let source = self.by_id(&expected.key_id);
+            source.is_some_and(|source| {
+                source.lineage == expected.lineage
+                    && DerivedState::of(source, &derived) == *expected
+            })
+        });
+        match same {
+            true => Ok(()),
+            false => Err(StoreError::Stale),
+        }
+    }
+
     fn write(&mut self, staged: Vec<(usize, KeyRecord)>) {
         for (at, record) in staged {
             self.by_digest.insert(*record.digest.bytes(), at);
@@ -253,6 +304,18 @@ impl Store for MemoryStore {
         Ok(Listed::of(members, None))
     }
 
+    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        let state = self.state();
+        let stored = state.records.iter();
+        let all: Vec<&KeyRecord> = stored.filter(|record| state.is_there(record)).collect();
+        let derived = descendants(&all, lineage);
+        let derived = derived
+            .into_iter()
+            .filter(|record| !matches!(record.status, Status::Revoked { .. }));
+        let derived = derived.map(|record| state.with_usage(record)).collect();
+        Ok(Listed::of(derived, None))
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let state = self.state();
         let start = match page.after {
@@ -280,9 +343,15 @@ impl Store for MemoryStore {
             return Err(StoreError::Stale);
         }
         let staged = state.stage(batch)?;
+        state.check_reliance(batch, &staged)?;
         state.write(staged);
         for (id, _) in &batch.deletes {
             state.delete(id);
+        }
+        for (lineage, uses) in &batch.take_uses {
+            if let Some(usage) = state.usage.get_mut(lineage) {
+                usage.remaining = usage.remaining.map(|left| left.saturating_sub(*uses));
+            }
         }
         for record in batch.uses() {
             if let Some(usage) = state.usage.get_mut(&record.lineage) {

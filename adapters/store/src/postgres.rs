@@ -280,6 +280,12 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        let lineage = *lineage;
+        self.run(async move |client| read::derived(client, &lineage).await)
+            .await
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
         self.run(async move |client| read::list(client, &filter, page).await)

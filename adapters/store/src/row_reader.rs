@@ -5,8 +5,8 @@ use core::str::FromStr;
 use std::borrow::Cow;
 
 use keystile::{
-    Digest, DigestKind, Environment, Event, EventKind, FieldChange, KeyRecord, Millis, RateLimit,
-    Status, TemplateName, UnixMillis,
+    DerivedFrom, Digest, DigestKind, Environment, Event, EventKind, FieldChange, KeyRecord, Millis,
+    RateLimit, Status, TemplateName, UnixMillis,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -175,11 +175,34 @@ pub(crate) trait RowReader: Sized {
         record.replaced_by = self.parsed("replaced_by")?;
         record.overlap_until = self.time("overlap_until")?;
         record.ends_at_first_use = self.parsed("ends_at_first_use")?;
+        // Of a row that other code wrote: from its beginning to its end.
+        record.lifetime = self.count("lifetime_ms")?.map(Millis::new);
+        record.lifetime = record.lifetime_given();
+        record.derived_from = self.derived_from()?;
+        // Other code that resumes a key does not know this column.
+        if record.status == Status::Suspended {
+            record.suspended_with = self.parsed("suspended_with")?;
+        }
         record.version = self.required("version", self.count("version"))?;
         record
             .check()
             .map_err(|error| self.corrupt(column_of(error.message()), error.message()))?;
         Ok(record)
+    }
+
+    fn derived_from(&self) -> Result<Option<DerivedFrom>, StoreError> {
+        let parts = (
+            self.parsed("derived_from")?,
+            self.parsed("derived_lineage")?,
+        );
+        match parts {
+            (None, None) => Ok(None),
+            (Some(key_id), Some(lineage)) => Ok(Some(DerivedFrom::new(key_id, lineage))),
+            _ => Err(self.corrupt(
+                "derived_from",
+                "derived_from and derived_lineage, or neither",
+            )),
+        }
     }
 
     fn event(&self) -> Result<Event, StoreError> {
@@ -218,6 +241,7 @@ fn column_of(message: &str) -> &'static str {
         ("metadata", "metadata"),
         ("a reason", "revoke_reason"),
         ("overlap_until", "overlap_until"),
+        ("derived_from", "derived_from"),
     ];
     let found = columns
         .iter()

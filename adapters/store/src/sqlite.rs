@@ -230,6 +230,13 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        let lineage = *lineage;
+        self.connections
+            .read(move |connection| read::derived(connection, &lineage))
+            .await
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
         self.connections

@@ -30,6 +30,9 @@ pub(crate) trait Spelling {
 pub(crate) struct Texts {
     usage: String,
     uses: String,
+    take_uses: String,
+    unchanged: String,
+    derived: String,
     insert: String,
     update: String,
     digest: String,
@@ -72,6 +75,18 @@ impl Texts {
                 count(2),
                 text(1)
             ),
+            take_uses: format!(
+                "UPDATE api_key_usage SET remaining_uses = remaining_uses - {0} \
+                 WHERE lineage = {1} AND remaining_uses >= {0}",
+                count(2),
+                text(1)
+            ),
+            unchanged: format!(
+                "UPDATE api_keys SET version = version WHERE key_id = {} AND version = {}",
+                text(1),
+                count(2)
+            ),
+            derived: derived(&text(1), &text(2), &text(3)),
             insert: insert::<S>(),
             update: update::<S>(),
             digest: upkeep(&[("key_hash", Kind::Text), ("digest_pepper", Kind::Number)]),
@@ -118,7 +133,18 @@ impl Texts {
             let values = vec![Some(record.lineage.to_string()), remaining];
             statements.push(Statement::new(&self.uses, values).changes_a_row());
         }
+        for (lineage, uses) in &batch.take_uses {
+            let values = vec![Some(lineage.to_string()), Some(columns::number(*uses)?)];
+            statements.push(Statement::new(&self.take_uses, values).changes_a_row());
+        }
         let mut updates = Vec::new();
+        for (key_id, version) in &batch.unchanged {
+            let values = vec![Some(key_id.to_string()), Some(columns::number(*version)?)];
+            // It locks the row: two batches of which one changes it and the other relies on it
+            // wait for each other.
+            let statement = Statement::new(&self.unchanged, values);
+            updates.push((*key_id, statement.changes_a_row()));
+        }
         for record in &batch.updates {
             let statement = Statement::new(&self.update, values::<S>(record)?);
             updates.push((record.id, statement.changes_a_row()));
@@ -134,6 +160,13 @@ impl Texts {
         // sort: updates of the same key stay in order.
         updates.sort_by_key(|(id, _)| *id);
         statements.extend(updates.into_iter().map(|(_, statement)| statement));
+        // After the locks: who adds a key to those that derive from another has locked that one.
+        for state in &batch.derived {
+            let sum = format!("{},{}", state.keys, state.versions);
+            let key = Some(state.key_id.to_string());
+            let values = vec![Some(state.lineage.to_string()), Some(sum), key];
+            statements.push(Statement::new(&self.derived, values).changes_a_row());
+        }
         Ok(statements)
     }
 
@@ -165,6 +198,28 @@ fn record<S: Spelling>() -> impl Iterator<Item = (&'static str, String)> {
     (1..)
         .zip(RECORD)
         .flat_map(|(number, (name, kind))| S::record(name, kind, number))
+}
+
+/// The keys that derive from a lineage are still those: their number and the sum of their
+/// versions. Changes the row of the source if so, to what it is.
+fn derived(lineage: &str, sum: &str, key: &str) -> String {
+    format!(
+        "WITH RECURSIVE {} \
+         UPDATE api_keys SET version = version WHERE key_id = {key} AND {sum} = (SELECT CAST(count(*) AS TEXT) || ',' || CAST(coalesce(sum(k.version), 0) AS TEXT) \
+         FROM api_keys k JOIN sources s ON k.derived_lineage = s.lineage \
+         WHERE k.status <> 'revoked')",
+        sources(lineage)
+    )
+}
+
+/// The lineages that a lineage is the source of, and itself, as a common table expression.
+pub(crate) fn sources(lineage: &str) -> String {
+    // From the table and not from the parameter: PostgreSQL wants the same collation.
+    format!(
+        "sources (lineage) AS (SELECT u.lineage FROM api_key_usage u \
+         WHERE u.lineage = {lineage} UNION SELECT k.lineage FROM api_keys k \
+         JOIN sources s ON k.derived_lineage = s.lineage)"
+    )
 }
 
 fn insert<S: Spelling>() -> String {

@@ -4,10 +4,11 @@ use core::future::Future;
 use std::collections::BTreeSet;
 use std::io;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
 
 use crate::acting::ActingStore;
 use crate::batch::Batch;
+use crate::derived::descendants;
 use crate::error::StoreError;
 use crate::event_filter::{EventFilter, scan};
 use crate::filter::Filter;
@@ -83,6 +84,28 @@ pub trait Store: Send + Sync {
     /// limited, and has no next page.
     fn lineage(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send;
 
+    /// Every key that derives from a lineage, directly or through others, and is not revoked: in
+    /// the order of their insertion, all read at the same instant. It is not limited, and has no
+    /// next page.
+    ///
+    /// The default implementation reads all records.
+    fn derived(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send {
+        async {
+            let mut records = Vec::new();
+            let mut page = Page::first(PAGE_MAX);
+            loop {
+                let listed = self.list(&Filter::default(), page).await?;
+                records.extend(listed.records);
+                let Some(next) = listed.next else { break };
+                page = page.after(next);
+            }
+            let all: Vec<&KeyRecord> = records.iter().collect();
+            let derived = descendants(&all, lineage).into_iter();
+            let derived = derived.filter(|record| !matches!(record.status, Status::Revoked { .. }));
+            Ok(Listed::of(derived.cloned().collect(), None))
+        }
+    }
+
     /// Records in the order of their insertion, starting after `page.after`. A row that cannot
     /// be read is named, and is no error.
     ///
@@ -112,6 +135,10 @@ pub trait Store: Send + Sync {
     ///
     /// A record without an event in the batch is [`StoreError::WithoutEvent`]: other
     /// processes are notified of changes by their events.
+    ///
+    /// If a record of `batch.unchanged` has another version, a lineage of `batch.take_uses` has
+    /// fewer uses left, or other keys derive from a lineage of `batch.derived`, the result is
+    /// [`StoreError::Stale`].
     ///
     /// If `batch.last_event` is set and another event was written since, the result is
     /// [`StoreError::Stale`]. Of concurrent batches with the same number, at most one is

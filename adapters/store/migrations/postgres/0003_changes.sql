@@ -20,6 +20,16 @@ ALTER TABLE api_key_events
 -- Events are listed and removed by their time.
 CREATE INDEX api_key_events_at ON api_key_events (at, number);
 
+ALTER TABLE api_keys
+    -- The length of life that a key was given; NULL is from its beginning to its end.
+    ADD COLUMN lifetime_ms BIGINT,
+    -- The key that it is derived from, and that key's lineage.
+    ADD COLUMN derived_from TEXT COLLATE "C",
+    ADD COLUMN derived_lineage TEXT COLLATE "C",
+    -- The key whose suspension suspended it.
+    ADD COLUMN suspended_with TEXT COLLATE "C";
+CREATE INDEX api_keys_derived ON api_keys (derived_lineage) WHERE derived_lineage IS NOT NULL;
+
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
 -- a list that ended with it continues there.
@@ -209,14 +219,16 @@ FOR EACH ROW WHEN ((
     OLD.allowed_networks, OLD.rate_limit, OLD.rate_window_ms, OLD.rate_burst, OLD.scope_type,
     OLD.metadata, OLD.created_at, OLD.expires_at, OLD.is_active, OLD.status, OLD.revoked_at,
     OLD.revoke_reason, OLD.lineage, OLD.replaced_by, OLD.overlap_until, OLD.ends_at_first_use,
-    OLD.rate_limit_wide, OLD.metadata_text, OLD.version
+    OLD.rate_limit_wide, OLD.metadata_text, OLD.lifetime_ms, OLD.derived_from,
+    OLD.derived_lineage, OLD.suspended_with, OLD.version
 ) IS DISTINCT FROM (
     NEW.key_id, NEW.key_hash, NEW.digest_pepper, NEW.key_prefix, NEW.client_name,
     NEW.client_email, NEW.owner, NEW.environment, NEW.permissions, NEW.allowed_endpoints,
     NEW.allowed_networks, NEW.rate_limit, NEW.rate_window_ms, NEW.rate_burst, NEW.scope_type,
     NEW.metadata, NEW.created_at, NEW.expires_at, NEW.is_active, NEW.status, NEW.revoked_at,
     NEW.revoke_reason, NEW.lineage, NEW.replaced_by, NEW.overlap_until, NEW.ends_at_first_use,
-    NEW.rate_limit_wide, NEW.metadata_text, NEW.version
+    NEW.rate_limit_wide, NEW.metadata_text, NEW.lifetime_ms, NEW.derived_from,
+    NEW.derived_lineage, NEW.suspended_with, NEW.version
 )) EXECUTE FUNCTION keystile_guard_key();
 
 -- A transaction that keeps its snapshot cannot see that a key with this digest was revoked and
@@ -355,7 +367,8 @@ DECLARE
         'owner', 'environment', 'permissions', 'allowed_endpoints', 'allowed_networks',
         'rate_limit', 'rate_window_ms', 'rate_burst', 'scope_type', 'metadata', 'created_at',
         'expires_at', 'is_active', 'status', 'revoked_at', 'revoke_reason', 'lineage',
-        'replaced_by', 'overlap_until', 'ends_at_first_use', 'rate_limit_wide', 'metadata_text'
+        'replaced_by', 'overlap_until', 'ends_at_first_use', 'rate_limit_wide', 'metadata_text',
+        'lifetime_ms', 'derived_from', 'derived_lineage', 'suspended_with'
     ];
 BEGIN
     IF NOT gone THEN

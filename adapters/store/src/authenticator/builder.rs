@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{By, Error, Keyring, KeyringBuilder, Millis, StatusPolicy, UnixMillis, Verifier};
+use keystile::{
+    By, Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, StatusPolicy, UnixMillis, Verifier,
+};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +67,7 @@ const FETCHES_MAX: usize = 65_536;
 pub struct AuthenticatorBuilder<S> {
     store: Arc<S>,
     verifier: Verifier,
+    lifetimes: LifetimePolicy,
     keyring: KeyringBuilder,
     capacity: usize,
     store_timeout: Duration,
@@ -88,6 +91,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 .capacity(capacity)
                 .monotonic_clock(clock::since_boot),
             verifier,
+            lifetimes: LifetimePolicy::default(),
             capacity,
             store_timeout: Duration::from_secs(5),
             fetches: 64,
@@ -100,6 +104,13 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             clock: UnixMillis::now,
             process: By::keystile(),
         }
+    }
+
+    /// How long the keys that this authenticator issues, changes and rotates may live: 90 days
+    /// if a request has no lifetime, and no longest.
+    pub const fn lifetimes(mut self, lifetimes: LifetimePolicy) -> Self {
+        self.lifetimes = lifetimes;
+        self
     }
 
     /// How many records are cached at most; see [`KeyringBuilder::capacity`].
@@ -244,6 +255,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             read_changes: Notify::new(),
             store: self.store,
             verifier: self.verifier,
+            lifetimes: self.lifetimes,
             store_timeout: self.store_timeout,
             process: self.process,
             clock: self.clock,

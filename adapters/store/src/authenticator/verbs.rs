@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use keystile::{
-    By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, Rotated,
-    RotationPolicy, TryCryptoRng, UnixMillis,
+    By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring,
+    LifetimePolicy, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
 use crate::acting::ActingStore;
 use crate::bulk::Selection;
+use crate::cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+use crate::change::write_change;
+use crate::delegate::delegate;
+use crate::derived::{OfDerived, Reach};
 use crate::error::StoreError;
 use crate::outcome::Outcome;
+use crate::rotate::rotate_all;
 use crate::store::Store;
 use crate::verbs;
 
@@ -105,7 +110,7 @@ impl<S: Store + 'static> Authenticator<S> {
     /// ```
     ///
     /// # Errors
-    /// As [`Issuer::issue`], in [`StoreError::Refused`], and
+    /// As [`Issuer::issue`] and [`IssueRequest::within`], in [`StoreError::Refused`], and
     /// [`save_issued`](Self::save_issued).
     pub async fn issue<R: TryCryptoRng + ?Sized>(
         &self,
@@ -114,8 +119,36 @@ impl<S: Store + 'static> Authenticator<S> {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Issued, StoreError> {
-        let issued = issuer.issue(request, rng, now)?;
+        let request = request.clone().within(self.lifetimes())?;
+        let issued = issuer.issue(&request, rng, now)?;
         self.save_issued(&issued).await?;
+        Ok(issued)
+    }
+
+    /// How long keys may live: see
+    /// [`AuthenticatorBuilder::lifetimes`](crate::AuthenticatorBuilder::lifetimes).
+    #[must_use]
+    pub fn lifetimes(&self) -> &LifetimePolicy {
+        &self.inner.shared.lifetimes
+    }
+
+    /// Issues a key that derives from another, and saves it.
+    ///
+    /// # Errors
+    /// As [`delegate`](crate::delegate()), and as [`IssueRequest::within`].
+    pub async fn delegate<R: TryCryptoRng + ?Sized>(
+        &self,
+        source: &KeyId,
+        issuer: &Issuer,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, StoreError> {
+        // Its uses are fewer from now on.
+        let _guard = self.invalidates(source);
+        let request = request.clone().within(self.lifetimes())?;
+        let issued = delegate(&self.acting_store(), source, issuer, &request, rng, now).await?;
+        self.keyring().invalidate(&issued.record.id);
         Ok(issued)
     }
 
@@ -139,9 +172,27 @@ impl<S: Store + 'static> Authenticator<S> {
         reason: &str,
         now: UnixMillis,
     ) -> Result<Outcome, StoreError> {
+        let ended = self
+            .revoke_reaching(key_id, reason, Reach::Last, now)
+            .await?;
+        Ok(ended.outcome)
+    }
+
+    /// Revokes a key, for good, and the keys that derive from it.
+    ///
+    /// # Errors
+    /// As [`revoke_reaching`](crate::revoke_reaching).
+    pub async fn revoke_reaching(
+        &self,
+        key_id: &KeyId,
+        reason: &str,
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Result<Ended, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::revoke(&self.acting_store(), key_id, reason, now).await?;
-        Ok(self.in_force(outcome))
+        let store = self.acting_store();
+        let ended = revoke_reaching(&store, key_id, reason, reach, now).await?;
+        Ok(self.all_in_force(ended))
     }
 
     /// Revokes the keys of a selection, each as [`revoke`](Self::revoke) does, and returns the
@@ -189,9 +240,23 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`suspend`](crate::suspend).
     pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
+        let ended = self.suspend_reaching(key_id, Reach::Last, now).await?;
+        Ok(ended.outcome)
+    }
+
+    /// Suspends a key until it is resumed, and with it the keys that derive from it.
+    ///
+    /// # Errors
+    /// As [`suspend_reaching`](crate::suspend_reaching).
+    pub async fn suspend_reaching(
+        &self,
+        key_id: &KeyId,
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Result<Ended, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::suspend(&self.acting_store(), key_id, now).await?;
-        Ok(self.in_force(outcome))
+        let ended = suspend_reaching(&self.acting_store(), key_id, reach, now).await?;
+        Ok(self.all_in_force(ended))
     }
 
     /// Resumes a suspended key.
@@ -200,8 +265,8 @@ impl<S: Store + 'static> Authenticator<S> {
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
         let _guard = self.invalidates(key_id);
-        let outcome = verbs::resume(&self.acting_store(), key_id, now).await?;
-        Ok(self.in_force(outcome))
+        let ended = resume_reaching(&self.acting_store(), key_id, now).await?;
+        Ok(self.all_in_force(ended).outcome)
     }
 
     /// Changes what a key may do, or whom it belongs to. After this returns, each check that
@@ -218,6 +283,30 @@ impl<S: Store + 'static> Authenticator<S> {
         self.change_if(key_id, requested, now, |_, _| Ok(())).await
     }
 
+    /// As [`change_if`](Self::change_if), and says what becomes of the keys that derive from it
+    /// and would exceed it.
+    ///
+    /// # Errors
+    /// As [`change_derived`](crate::change_derived), and as [`KeyChange::within`].
+    pub async fn change_derived<E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        requested: &KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
+        let _guard = self.invalidates(key_id);
+        let requested = requested.clone().within(self.lifetimes());
+        let requested = requested.map_err(StoreError::from)?;
+        let store = &self.acting_store();
+        let written = write_change(store, key_id, &requested, of_derived, now, permit).await?;
+        for other in &written.others {
+            self.keyring().invalidate_at(&other.id, other.version);
+        }
+        Ok(self.in_force(written.outcome))
+    }
+
     /// As [`change`](Self::change), if `permit` agrees.
     ///
     /// # Errors
@@ -229,19 +318,14 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
         permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
     ) -> Result<Outcome, E> {
-        let _guard = self.invalidates(key_id);
-        let written =
-            verbs::write_change(&self.acting_store(), key_id, requested, now, permit).await?;
-        for other in &written.others {
-            self.keyring().invalidate_at(&other.id, other.version);
-        }
-        Ok(self.in_force(written.outcome))
+        self.change_derived(key_id, requested, OfDerived::Refuse, now, permit)
+            .await
     }
 
     /// Gives a key a successor; its digest is made under the verifier's peppers.
     ///
     /// # Errors
-    /// As [`rotate`](crate::rotate).
+    /// As [`rotate`](crate::rotate), and as [`RotationPolicy::within`].
     pub async fn rotate<R: TryCryptoRng + ?Sized>(
         &self,
         key_id: &KeyId,
@@ -251,10 +335,10 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
     ) -> Result<Rotated, StoreError> {
         let _guard = self.invalidates(key_id);
+        let policy = &policy.clone().within(self.lifetimes())?;
         let peppers = self.verifier().peppers();
         let store = &self.acting_store();
-        let (rotated, ended) =
-            verbs::rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
+        let (rotated, ended) = rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
         let changed = changed.map(|record| (record.id, record.version));
         for (id, version) in changed.chain(ended) {
@@ -278,6 +362,14 @@ impl<S: Store + 'static> Authenticator<S> {
     fn invalidates_each(&self, selection: &Selection) -> Vec<InvalidateOnDrop<'_>> {
         let keys = selection.keys.iter();
         keys.map(|key| self.invalidates(&key.id)).collect()
+    }
+
+    fn all_in_force(&self, ended: Ended) -> Ended {
+        for derived in &ended.derived {
+            self.keyring().invalidate_at(&derived.id, derived.version);
+        }
+        let outcome = self.in_force(ended.outcome);
+        Ended { outcome, ..ended }
     }
 
     fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {

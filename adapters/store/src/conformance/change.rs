@@ -10,10 +10,12 @@ use keystile::{
 
 use super::fixture::*;
 use crate::batch::Batch;
+use crate::change::change;
 use crate::check::check;
 use crate::error::StoreError;
+use crate::rotate::rotate;
 use crate::store::Store;
-use crate::verbs::{change, record, revoke, rotate, save_issued, suspend};
+use crate::verbs::{record, revoke, save_issued, suspend};
 
 /// What a change writes is read again, and its event has the values before and after.
 pub(super) async fn a_key_is_changed_with_an_event<S: Store>(store: Arc<S>) {

@@ -10,9 +10,10 @@ use keystile::{
 
 use super::fixture::*;
 use crate::check::check;
+use crate::rotate::rotate;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::RateNote;
-use crate::verbs::{revoke, rotate, save_issued};
+use crate::verbs::{revoke, save_issued};
 
 /// Ten an hour.
 fn ten() -> RateLimit {

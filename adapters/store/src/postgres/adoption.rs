@@ -66,7 +66,7 @@ pub(super) const OPTIONAL: [(&str, &[&str], &str); 3] = [
 
 /// The columns that keystile adds. An application's column of the same name has another
 /// meaning.
-const ADDED: [&str; 19] = [
+const ADDED: [&str; 23] = [
     "key_id",
     "digest_pepper",
     "owner",
@@ -86,6 +86,10 @@ const ADDED: [&str; 19] = [
     "overlap_until",
     "ends_at_first_use",
     "version",
+    "lifetime_ms",
+    "derived_from",
+    "derived_lineage",
+    "suspended_with",
 ];
 
 /// The other tables and views.
@@ -348,7 +352,8 @@ pub(super) fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
          CASE WHEN NOT coalesce(is_active, FALSE) THEN now() END AS revoked_at, \
          CASE WHEN NOT coalesce(is_active, FALSE) THEN 'inactive' END AS revoke_reason, \
          '1000000000000000' AS lineage, NULL AS replaced_by, \
-         NULL::timestamptz AS overlap_until, NULL AS ends_at_first_use, 1::bigint AS version, \
+         NULL::timestamptz AS overlap_until, NULL AS ends_at_first_use, NULL::bigint AS lifetime_ms, \
+         NULL AS derived_from, NULL AS derived_lineage, NULL AS suspended_with, 1::bigint AS version, \
          ({rules}) IS NOT NULL AS has_endpoints, {is_infinite} AS is_infinite FROM api_keys"
     )
 }

@@ -10,6 +10,7 @@ use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read
 use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::statements::sources;
 use crate::stored_usage::StoredUsage;
 
 /// Parameters of a statement.
@@ -51,6 +52,20 @@ pub(super) async fn find_with_usage(
 
 pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = $1 ORDER BY k.id");
+    let all = Part {
+        filter: &Filter::default(),
+        limit: usize::MAX,
+        rows: usize::MAX,
+    };
+    listed(client, &sql, &[&lineage.as_str()], &all).await
+}
+
+pub(super) async fn derived(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
+    let sql = format!(
+        "WITH RECURSIVE {} {RECORD} JOIN sources s ON s.lineage = k.derived_lineage \
+         WHERE k.status <> 'revoked' ORDER BY k.id",
+        sources("$1")
+    );
     let all = Part {
         filter: &Filter::default(),
         limit: usize::MAX,

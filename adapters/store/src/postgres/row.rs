@@ -18,7 +18,8 @@ pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_has
      u.lineage AS usage_lineage, u.rate_state, u.remaining_uses, k.scope_type, k.metadata_text, \
      k.metadata::text, k.created_at, k.last_used_at, k.expires_at, k.is_active, k.status, \
      k.revoked_at, k.revoke_reason, k.lineage, k.replaced_by, k.overlap_until, \
-     k.ends_at_first_use, k.version \
+     k.ends_at_first_use, k.lifetime_ms, k.derived_from, k.derived_lineage, k.suspended_with, \
+     k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
 /// The server's clock, in milliseconds. It goes on inside a transaction, as `now()` does not.

@@ -38,7 +38,7 @@ pub(super) const OPTIONAL: [(&str, &str); 3] = [
 
 /// The columns that keystile adds. An application's column of the same name has another
 /// meaning.
-const ADDED: [&str; 17] = [
+const ADDED: [&str; 21] = [
     "key_id",
     "digest_pepper",
     "owner",
@@ -56,6 +56,10 @@ const ADDED: [&str; 17] = [
     "overlap_until",
     "ends_at_first_use",
     "version",
+    "lifetime_ms",
+    "derived_from",
+    "derived_lineage",
+    "suspended_with",
 ];
 
 /// The other tables and views.
@@ -303,7 +307,8 @@ pub(super) fn as_adopted(missing: &[&str], options: AdoptOptions) -> String {
          CASE {IS_ACTIVE} WHEN 0 THEN {NOW} END AS revoked_at, \
          CASE {IS_ACTIVE} WHEN 0 THEN 'inactive' END AS revoke_reason, \
          '1000000000000000' AS lineage, NULL AS replaced_by, NULL AS overlap_until, \
-         NULL AS ends_at_first_use, 1 AS version, ({rules}) IS NOT NULL AS has_endpoints \
+         NULL AS ends_at_first_use, NULL AS lifetime_ms, NULL AS derived_from, \
+         NULL AS derived_lineage, NULL AS suspended_with, 1 AS version, ({rules}) IS NOT NULL AS has_endpoints \
          FROM api_keys"
     )
 }

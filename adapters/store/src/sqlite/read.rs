@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
+use crate::statements::sources;
 use crate::stored_usage::StoredUsage;
 
 pub(super) fn find(
@@ -51,6 +52,20 @@ pub(super) fn find_with_usage(
 
 pub(super) fn lineage(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = ?1 ORDER BY k.rowid");
+    let all = Part {
+        filter: &Filter::default(),
+        limit: usize::MAX,
+        rows: usize::MAX,
+    };
+    listed(&mut prepared(connection, &sql)?, [lineage.as_str()], &all)
+}
+
+pub(super) fn derived(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
+    let sql = format!(
+        "WITH RECURSIVE {} {RECORD} JOIN sources s ON s.lineage = k.derived_lineage \
+         WHERE k.status <> 'revoked' ORDER BY k.rowid",
+        sources("?1")
+    );
     let all = Part {
         filter: &Filter::default(),
         limit: usize::MAX,

@@ -16,7 +16,8 @@ pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.
      k.allowed_endpoints, k.allowed_networks, k.rate_limit, k.rate_window_ms, k.rate_burst, \
      u.lineage AS usage_lineage, u.rate_state, u.remaining_uses, k.scope_type, k.metadata, k.created_at, \
      k.last_used_at, k.expires_at, k.is_active, k.status, k.revoked_at, k.revoke_reason, \
-     k.lineage, k.replaced_by, k.overlap_until, k.ends_at_first_use, k.version \
+     k.lineage, k.replaced_by, k.overlap_until, k.ends_at_first_use, k.lifetime_ms, \
+     k.derived_from, k.derived_lineage, k.suspended_with, k.version \
      FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage";
 
 /// Selects the columns for [`read_event`].

@@ -24,27 +24,50 @@ class Lineage:
 
     def rotate(self, label, successor, policy, now):
         old = self.records[label]
-        if old["replaced_by"] is not None or not is_live(old, now):
+        if not is_live(old, now):
             raise Refused("state")
-        if now + policy["max_age_ms"] > YEAR_9999_END:
+        if old["replaced_by"] is not None and not self.lost_its_successor(label, now):
+            raise Refused("state")
+        # As long as its predecessor was given: never stays never.
+        length = None if old["expires_at"] is None else old["expires_at"] - old["created_at"]
+        if length is not None and now + length > YEAR_9999_END:
             raise Refused("time")
+        shorter = min(policy["max_age_ms"], policy["max_age_ms"] if length is None else length)
+        overlap = min(policy["overlap_ms"], shorter // 2)
+        old_end = ends_at(old)
         self.records[successor] = dict(
             old,
             id=successor,
             created_at=now,
-            expires_at=now + policy["max_age_ms"],
+            expires_at=None if length is None else now + length,
+            replaced_by=None,
+            overlap_until=None,
             ends_at_first_use=label if policy["end_on_first_use"] else None,
             version=1,
         )
         # At most two keys may live: any other key in its overlap ends now.
-        for other in self.records.values():
+        for name, other in self.records.items():
+            if name == label:
+                continue
             in_overlap = other["overlap_until"] is not None and now < other["overlap_until"]
             if in_overlap and other["status"]["state"] != "revoked":
                 other.update(overlap_until=now, version=other["version"] + 1)
-        end = now + policy["overlap_ms"]
-        if old["expires_at"] is not None:
-            end = min(end, old["expires_at"])
+        end = now + overlap
+        if old_end is not None:
+            end = min(end, old_end)
         old.update(replaced_by=successor, overlap_until=end, ends_at_first_use=None, version=old["version"] + 1)
+
+    def lost_its_successor(self, label, now):
+        """Its successor was revoked, and no other key of the lineage is without a successor."""
+        if self.records[self.records[label]["replaced_by"]]["status"]["state"] != "revoked":
+            return False
+        return not any(
+            other["replaced_by"] is None
+            and other["status"]["state"] != "revoked"
+            and (ends_at(other) is None or now < ends_at(other))
+            for name, other in self.records.items()
+            if name != label
+        )
 
     def revoke(self, label, now, reason):
         record = self.records[label]

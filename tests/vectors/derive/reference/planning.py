@@ -24,5 +24,8 @@ def actions(record, policy, now):
     end = record["created_at"] + policy["max_age_ms"]
     if expiry is not None:
         end = min(end, expiry)
-    if end - now <= policy["overlap_ms"]:
+    length = None if expiry is None else expiry - record["created_at"]
+    shorter = policy["max_age_ms"] if length is None else min(policy["max_age_ms"], length)
+    # An overlap of more than half of a life would make the successor due at once.
+    if end - now <= min(policy["overlap_ms"], shorter // 2):
         yield {"key_id": record["id"], "action": "rotate", "at": end, "lead_ms": None}

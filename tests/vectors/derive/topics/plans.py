@@ -11,6 +11,7 @@ PLANS = Topic(
 )
 TOPICS = [PLANS]
 T, DAY, HOUR = made.NOW, made.DAY, made.HOUR
+MINUTE = 60_000
 
 
 def policy(**fields):
@@ -51,14 +52,18 @@ for label, left, due in [
     ("third", DAY, ["notice 1d", "rotate"]),
     ("last-millisecond", 1, ["notice 1d", "rotate"]),
 ]:
-    add(f"notice-{label}", "the shortest lead time that has been reached", [one(expires_at=T + left)], due)
+    add(f"notice-{label}", "the shortest lead time that has been reached", [one(created_at=T - 60 * DAY, expires_at=T + left)], due)
 add("at-expiry", "at its end a key is due for neither", [one(expires_at=T)], [], "H1")
-add("leads-unsorted", "the order of lead times does not matter", [one(expires_at=T + 3 * DAY)], ["notice 7d", "rotate"],
+add("leads-unsorted", "the order of lead times does not matter", [one(expires_at=T + 3 * DAY)], ["notice 7d"],
     policy=policy(notice_leads_ms=[DAY, 14 * DAY, 7 * DAY]))
-add("leads-none", "no lead times, no notices", [one(expires_at=T + 3 * DAY)], ["rotate"], policy=policy(notice_leads_ms=[]))
+add("leads-none", "no lead times, no notices", [one(created_at=T - 60 * DAY, expires_at=T + 3 * DAY)], ["rotate"], policy=policy(notice_leads_ms=[]))
 add("leads-long", "a lead time longer than the key's life", [one(expires_at=T + 60 * DAY)], ["notice 365d"], policy=policy(notice_leads_ms=[365 * DAY]))
 add("rotation-before", "a millisecond before its overlap would reach its end", [one(expires_at=T + 7 * DAY + 1)], ["notice 14d"])
 add("rotation-no-overlap", "without an overlap, rotation is due at the end, which is too late", [one(expires_at=T + 1)], ["notice 1d"], policy=policy(overlap_ms=0))
+add("hour-before", "a key of an hour uses an overlap of half an hour", [one(created_at=T - 30 * MINUTE + 1, expires_at=T + 30 * MINUTE + 1)], ["notice 1d"], "H8")
+add("hour", "so it is due half an hour before its end, and its successor is not due at once", [one(created_at=T - 30 * MINUTE, expires_at=T + 30 * MINUTE)], ["notice 1d", "rotate"], "H8")
+add("overlap-of-age-before", "an overlap as long as the greatest age is used by half", [one(created_at=T - 45 * DAY + 1, expires_at=None)], [], "H8", policy=policy(overlap_ms=90 * DAY))
+add("overlap-of-age", "otherwise a rotation would be due at every run", [one(created_at=T - 45 * DAY, expires_at=None)], ["rotate"], "H8", policy=policy(overlap_ms=90 * DAY))
 add("age-first", "a key older than the policy's age, whatever its expiry", [one(created_at=T - 90 * DAY, expires_at=T + 300 * DAY)], ["rotate"], "H8")
 add("age-at-overlap", "its overlap would reach the greatest age", [one(created_at=T - 83 * DAY, expires_at=T + 300 * DAY)], ["rotate"], "H8")
 add("age-before", "a millisecond before that", [one(created_at=T - 83 * DAY + 1, expires_at=T + 300 * DAY)], [], "H8")
@@ -82,6 +87,6 @@ add("replaced-kept", "it ends with its overlap, and is kept for a while", [one(r
 add("replaced-clean-up", "counted from the end of its overlap", [one(replaced_by=made.key_id("second"), overlap_until=T - 30 * DAY)], ["clean_up"], "K1")
 add("replaced-never-expires", "a replaced key without an end of its own", [one(expires_at=None, replaced_by=made.key_id("second"), overlap_until=T - 30 * DAY)], ["clean_up"], "K1")
 add("several", "each record for itself, in their order",
-    [one(expires_at=T + DAY), one("second", expires_at=T - 31 * DAY), one("third"), one("fourth", expires_at=T + 10 * DAY)],
+    [one(created_at=T - 60 * DAY, expires_at=T + DAY), one("second", expires_at=T - 31 * DAY), one("third"), one("fourth", expires_at=T + 10 * DAY)],
     ["notice 1d", "rotate", "clean_up", "notice 14d"])
 add("same-twice", "a record twice is due twice: nothing is remembered", [one(expires_at=T + 10 * DAY)] * 2, ["notice 14d", "notice 14d"])

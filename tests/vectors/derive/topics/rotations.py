@@ -101,8 +101,8 @@ IDLE = {"requires": None, "method": None, "path": None, "address": None, "enviro
 
 def span(text):
     """`1d`, `-2h`, `7d-1`, `=` for no time: an offset in milliseconds."""
-    units = {"d": DAY, "h": HOUR, "s": 1_000, "": 1}
-    return sum(int(count) * units[unit] for count, unit in re.findall(r"([+-]?\d+)([dhs]?)", text))
+    units = {"d": DAY, "h": HOUR, "m": 60_000, "s": 1_000, "": 1}
+    return sum(int(count) * units[unit] for count, unit in re.findall(r"([+-]?\d+)([dhms]?)", text))
 
 
 def add(short, why, rotation_policy, steps, attack=None, **fields):
@@ -134,14 +134,19 @@ add("uses", "each of them is accepted while it lives", WEEK,
 add("deadline", "the old key is refused at the deadline, to the millisecond", WEEK, "=:rotate:A:B 7d-1:use:A 7d:use:A:key_replaced 7d+1:use:A:key_replaced", "K1")
 add("at-once", "without an overlap the old key ends as the new one begins", AT_ONCE, "-1:live:A =:rotate:A:B =:live:B =:use:A:key_replaced =:use:B", "K3")
 add("one-millisecond", "the shortest overlap", policy(overlap_ms=1), "=:rotate:A:B =:live:AB 1:live:B", "K3")
-add("longest-overlap", "an overlap as long as the greatest age: the old key lives to its own end", policy(overlap_ms=90 * DAY),
-    "=:rotate:A:B 80d-1:live:AB 80d:live:B 90d-1:live:B 90d:live:", "H8")
+add("longest-overlap", "an overlap as long as the greatest age: half of the successor's life is used", policy(overlap_ms=90 * DAY),
+    "=:rotate:A:B 40d-1:live:AB 40d:live:B 80d-1:live:B 80d:live:", "H8", created_at=T)
 add("own-expiry-first", "the old key never lives past its own expiry", WEEK, "=:rotate:A:B 2d-1:live:AB 2d:live:B 2d:use:A:key_expired", "H8", expires_at=T + 2 * DAY)
 add("own-expiry-is-overlap-end", "both ends at one instant", WEEK, "=:rotate:A:B 7d-1:live:AB 7d:live:B 7d:use:A:key_expired", "H8", expires_at=T + 7 * DAY)
 add("last-millisecond", "rotated in the last millisecond of its life", WEEK, "=:rotate:A:B =:live:AB 1:live:B", "K3", expires_at=T + 1)
-add("never-expires", "a key without an end gets a successor with one", WEEK, "=:rotate:A:B 7d:live:B 90d-1:live:B 90d:live:", "H7", expires_at=None)
-add("successor-age", "the successor's expiry counts from the rotation", policy(max_age_ms=30 * DAY), "10d:rotate:A:B 40d-1:live:B 40d:live: 40d:use:B:key_expired", "H4")
-add("successor-longer", "it may be after the old one's", WEEK, "79d:rotate:A:B 80d:live:B 169d-1:live:B 169d:live:", "H8")
+add("never-expires", "a key without an end gets a successor without one", WEEK, "=:rotate:A:B 7d-1:live:AB 7d:live:B 9000d:live:B", "H7", expires_at=None)
+add("hour", "an hour stays an hour, and half of it is the longest overlap", WEEK,
+    "=:rotate:A:B 30m-1:live:AB 30m:live:B 1h-1:live:B 1h:live:", "H8", created_at=T, expires_at=T + HOUR)
+add("hour-at-its-end", "however late it is rotated", WEEK, "59m:rotate:A:B 1h-1:live:AB 1h:live:B 119m-1:live:B 119m:live:", "H8", created_at=T, expires_at=T + HOUR)
+add("hour-again", "so does the successor's successor", AT_ONCE, "=:rotate:A:B 1h-1:rotate:B:C 1h:live:C 2h-2:live:C 2h-1:live:", "H8", created_at=T, expires_at=T + HOUR)
+add("successor-age", "the successor's expiry counts from the rotation, and not from the greatest age", policy(max_age_ms=30 * DAY),
+    "10d:rotate:A:B 90d-1:live:B 90d:live: 90d:use:B:key_expired", "H4", created_at=T)
+add("successor-longer", "it may be after the old one's", WEEK, "79d:rotate:A:B 80d:live:B 159d-1:live:B 159d:live:", "H8", created_at=T)
 
 add("twice", "rotated again in the overlap: the oldest ends, two live", WEEK,
     "=:rotate:A:B 1d:live:AB 1d:rotate:B:C 1d:live:BC 1d:use:A:key_replaced 8d-1:live:BC 8d:live:C", "K5")
@@ -159,11 +164,15 @@ add("expired", "an expired key gets no successor", WEEK, "=:live: =:rotate:A:B:s
 add("expired-by-one", "valid a millisecond before", WEEK, "-1:live:A =:rotate:A:B:state -1:rotate:A:B", "H1", expires_at=T)
 add("revoked", "a revoked key gets no successor", WEEK, "=:revoke:A =:live: =:rotate:A:B:state", "K10")
 add("suspended", "a suspended key gets no successor until it is resumed", WEEK, "=:suspend:A =:rotate:A:B:state 1:resume:A 1:rotate:A:B 1:live:AB")
-add("end-of-time", "a successor that would end after the year 9999", policy(max_age_ms=90 * DAY), "=:live:A 2912100d:rotate:A:B:time", "H4", expires_at=None)
+add("end-of-time", "a successor that would end after the year 9999", policy(max_age_ms=90 * DAY), "=:live:A 2912100d:rotate:A:B:time", "H4", expires_at=living.YEAR_9999_END)
 
 add("revoke-old", "the old key is revoked in its overlap", WEEK, "=:rotate:A:B 1d:revoke:A 1d:live:B 1d:use:A:key_revoked", "K9")
 add("revoke-new", "the new key is revoked: the old one lives to the end of its overlap, and no longer", WEEK,
     "=:rotate:A:B 1d:revoke:B 1d:live:A 1d:use:B:key_revoked 7d-1:live:A 7d:live:", "K9")
+add("revoke-new-rotate", "the old one may be rotated again, and lives no longer for it", WEEK,
+    "=:rotate:A:B 1d:revoke:B 2d:rotate:A:C 2d:live:AC 7d-1:live:AC 7d:live:C", "K9")
+add("revoke-new-rotate-late", "not after its overlap", WEEK, "=:rotate:A:B 1d:revoke:B 7d:rotate:A:C:state 7d:live:", "K9")
+add("revoke-new-of-two", "nor if another key took over", WEEK, "=:rotate:A:B 1d:rotate:B:C 2d:revoke:B 2d:rotate:A:D:state 2d:live:C", "K9")
 add("revoke-both", "both are revoked", WEEK, "=:rotate:A:B 1d:revoke:A 1d:revoke:B 1d:live:", "K9")
 add("revoke-twice", "the first revocation is kept", WEEK, "=:revoke:A 1d:revoke:A:state 1d:live:", "K10")
 add("revoke-then-resume", "no verb leads back from a revocation", WEEK, "=:revoke:A 1:resume:A:state 1:suspend:A:state 1:rotate:A:B:state 1:live:", "K10")
@@ -210,12 +219,14 @@ for short, why, made_policy, legal in [
     ("no-age", "no age at all", policy(max_age_ms=0, overlap_ms=0), False),
     ("no-overlap", "no overlap is legal", policy(overlap_ms=0), True),
     ("overlap-of-age", "an overlap as long as the age", policy(max_age_ms=30 * DAY, overlap_ms=30 * DAY), True),
-    ("overlap-longer", "an overlap longer than the age would keep three keys alive", policy(max_age_ms=30 * DAY, overlap_ms=30 * DAY + 1), False),
+    ("overlap-longer", "an overlap longer than the age: half of the age is used", policy(max_age_ms=30 * DAY, overlap_ms=30 * DAY + 1), True),
+    ("overlap-longest", "an overlap of 90 days, the longest", policy(overlap_ms=90 * DAY), True),
+    ("overlap-too-long", "a millisecond more", policy(overlap_ms=90 * DAY + 1), False),
     ("overlap-largest", "an overlap of geological length", policy(overlap_ms=2**53), False),
     ("no-notices", "a policy without notices", policy(notice_leads_ms=[]), True),
     ("notice-at-the-end", "a notice at the end itself", policy(notice_leads_ms=[0]), True),
     ("no-retention", "an ended key can be cleaned up at once", policy(retention_ms=0), True),
 ]:
-    within = made_policy["overlap_ms"] <= made_policy["max_age_ms"] and 30 * DAY <= made_policy["max_age_ms"] <= 90 * DAY
+    within = made_policy["overlap_ms"] <= 90 * DAY and 30 * DAY <= made_policy["max_age_ms"] <= 90 * DAY
     claim(short, legal, within)
     POLICIES.add(f"policy-{short}", why, {"legal": legal}, policy=made_policy)

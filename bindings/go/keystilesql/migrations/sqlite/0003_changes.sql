@@ -15,6 +15,14 @@ ALTER TABLE api_key_events ADD COLUMN changes TEXT;
 -- Events are listed and removed by their time.
 CREATE INDEX api_key_events_at ON api_key_events (at);
 
+-- The length of life that a key was given; NULL is from its beginning to its end. The key that
+-- it is derived from, and that key's lineage. The key whose suspension suspended it.
+ALTER TABLE api_keys ADD COLUMN lifetime_ms INTEGER;
+ALTER TABLE api_keys ADD COLUMN derived_from TEXT;
+ALTER TABLE api_keys ADD COLUMN derived_lineage TEXT;
+ALTER TABLE api_keys ADD COLUMN suspended_with TEXT;
+CREATE INDEX api_keys_derived ON api_keys (derived_lineage) WHERE derived_lineage IS NOT NULL;
+
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
 -- a list that ended with it continues there.
@@ -92,7 +100,8 @@ CREATE TRIGGER api_keys_changed AFTER UPDATE OF
     key_id, key_hash, digest_pepper, key_prefix, client_name, client_email, owner, environment,
     permissions, allowed_endpoints, allowed_networks, rate_limit, rate_window_ms, rate_burst,
     scope_type, metadata, created_at, expires_at, is_active, status, revoked_at, revoke_reason,
-    lineage, replaced_by, overlap_until, ends_at_first_use, version
+    lineage, replaced_by, overlap_until, ends_at_first_use, lifetime_ms, derived_from,
+    derived_lineage, suspended_with, version
 ON api_keys
 WHEN OLD.key_id IS NOT NULL AND (
     (NEW.version = OLD.version AND (
@@ -122,6 +131,10 @@ WHEN OLD.key_id IS NOT NULL AND (
         OR NEW.replaced_by COLLATE BINARY IS NOT OLD.replaced_by
         OR NEW.overlap_until COLLATE BINARY IS NOT OLD.overlap_until
         OR NEW.ends_at_first_use COLLATE BINARY IS NOT OLD.ends_at_first_use
+        OR NEW.lifetime_ms COLLATE BINARY IS NOT OLD.lifetime_ms
+        OR NEW.derived_from COLLATE BINARY IS NOT OLD.derived_from
+        OR NEW.derived_lineage COLLATE BINARY IS NOT OLD.derived_lineage
+        OR NEW.suspended_with COLLATE BINARY IS NOT OLD.suspended_with
     ))
     OR (NEW.version <> OLD.version AND NOT EXISTS (SELECT 1 FROM api_key_events
         WHERE key_id = NEW.key_id AND version = NEW.version))
@@ -193,7 +206,15 @@ BEGIN
         CASE WHEN NEW.overlap_until COLLATE BINARY IS NOT OLD.overlap_until
             THEN ',{"field":"overlap_until"}' ELSE '' END ||
         CASE WHEN NEW.ends_at_first_use COLLATE BINARY IS NOT OLD.ends_at_first_use
-            THEN ',{"field":"ends_at_first_use"}' ELSE '' END,
+            THEN ',{"field":"ends_at_first_use"}' ELSE '' END ||
+        CASE WHEN NEW.lifetime_ms COLLATE BINARY IS NOT OLD.lifetime_ms
+            THEN ',{"field":"lifetime_ms"}' ELSE '' END ||
+        CASE WHEN NEW.derived_from COLLATE BINARY IS NOT OLD.derived_from
+            THEN ',{"field":"derived_from"}' ELSE '' END ||
+        CASE WHEN NEW.derived_lineage COLLATE BINARY IS NOT OLD.derived_lineage
+            THEN ',{"field":"derived_lineage"}' ELSE '' END ||
+        CASE WHEN NEW.suspended_with COLLATE BINARY IS NOT OLD.suspended_with
+            THEN ',{"field":"suspended_with"}' ELSE '' END,
         2) || ']', '[]')
     FROM (SELECT NEW.status = 'revoked' OR (NEW.status = 'active' AND NEW.is_active IS NOT 1)
         AS revoked);

@@ -1,0 +1,281 @@
+//! Revoking, suspending and resuming a key together with those that derive from it.
+
+use core::slice::from_ref;
+
+use keystile::{Change, Error, KeyId, KeyRecord, Status, UnixMillis};
+
+use crate::batch::{Batch, UpkeepField};
+use crate::damaged;
+use crate::derived::{DerivedProblem, Reach};
+use crate::error::StoreError;
+use crate::family::Family;
+use crate::outcome::Outcome;
+use crate::store::Store;
+use crate::verbs::{TRIES_MAX, record};
+
+/// What a verb did to a key, and to the keys that derive from it.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// use keystile_store::{delegate, record, revoke_reaching, save_issued, MemoryStore, Reach};
+///
+/// let store = MemoryStore::new();
+/// let source = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// save_issued(&store, &source).await?;
+/// let source = source.record.id;
+/// let less = IssueRequest::new("Acme's shop")?;
+/// let derived = delegate(&store, &source, &issuer, &less, &mut SysRng, now).await?;
+///
+/// let ended = revoke_reaching(&store, &source, "leaked", Reach::Last, now).await?;
+/// assert_eq!((ended.derived.len(), ended.left), (1, 0));
+/// assert!(!record(&store, &derived.record.id).await?.is_live(now));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// What became of the key itself.
+    pub outcome: Outcome,
+    /// The keys that derive from it and were changed with it, without those whose rows cannot
+    /// be read.
+    pub derived: Vec<KeyRecord>,
+    /// How many live keys that derive from it were left alive, because its successor lives.
+    pub left: usize,
+}
+
+impl Ended {
+    const fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            derived: Vec::new(),
+            left: 0,
+        }
+    }
+}
+
+/// Revokes a key, for good, and the keys that derive from it in the same step. A key that is
+/// revoked already keeps its instant and reason.
+///
+/// If the key's successor lives, the keys that derive from it stay as they are, unless `reach`
+/// is [`Reach::Own`].
+///
+/// If the row cannot be read, only its status is written, and no other key is reached: the
+/// outcome is then [`Outcome::Damaged`].
+///
+/// # Errors
+/// As [`keystile::revoke`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if not even the id and version of one of the keys can be read.
+pub async fn revoke_reaching<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reason: &str,
+    reach: Reach,
+    now: UnixMillis,
+) -> Result<Ended, StoreError> {
+    let verb = |key: &KeyRecord| match &key.status {
+        Status::Revoked { .. } => Ok(None),
+        _ => keystile::revoke(key, reason, now).map(Some),
+    };
+    let with = |key: &KeyRecord, _: &KeyRecord, _: &[KeyId]| verb(key);
+    let field = UpkeepField::Revoked {
+        at: now,
+        reason: reason.into(),
+    };
+    end(store, key_id, reach, now, verb, with, field).await
+}
+
+/// Suspends a key until it is resumed, and with it the keys that derive from it, which are
+/// resumed with it. What was suspended before stays suspended then.
+///
+/// Otherwise as [`revoke_reaching`].
+///
+/// # Errors
+/// As [`keystile::suspend`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if not even the id and version of one of the keys can be read.
+pub async fn suspend_reaching<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reach: Reach,
+    now: UnixMillis,
+) -> Result<Ended, StoreError> {
+    let verb = |key: &KeyRecord| match (&key.status, key.suspended_with) {
+        (Status::Suspended, None) => Ok(None),
+        // Suspended with its source, and from now on by itself: it is not resumed with that.
+        (Status::Suspended, Some(_)) => marked(key, None, now).map(Some),
+        _ => keystile::suspend(key, now).map(Some),
+    };
+    let with = |key: &KeyRecord, source: &KeyRecord, family: &[KeyId]| match (
+        &key.status,
+        key.suspended_with,
+    ) {
+        (Status::Active, _) => {
+            let mut change = keystile::suspend(key, now)?;
+            change.record.suspended_with = Some(source.id);
+            change.event.reason = Some(format!("with {}", source.id).into());
+            Ok(Some(change))
+        }
+        // It was suspended with a key that the source itself derives from: from now on it
+        // waits for the nearer one.
+        (Status::Suspended, Some(other)) if other != source.id && !family.contains(&other) => {
+            marked(key, Some(source.id), now).map(Some)
+        }
+        _ => Ok(None),
+    };
+    end(
+        store,
+        key_id,
+        reach,
+        now,
+        verb,
+        with,
+        UpkeepField::Suspended,
+    )
+    .await
+}
+
+/// A suspended key with another key that it is to be resumed with.
+fn marked(key: &KeyRecord, with: Option<KeyId>, now: UnixMillis) -> Result<Change, Error> {
+    let mut active = key.clone();
+    active.status = Status::Active;
+    let mut change = keystile::suspend(&active, now)?;
+    change.record.suspended_with = with;
+    Ok(change)
+}
+
+async fn end<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reach: Reach,
+    now: UnixMillis,
+    verb: impl Fn(&KeyRecord) -> Result<Option<Change>, Error>,
+    with: impl Fn(&KeyRecord, &KeyRecord, &[KeyId]) -> Result<Option<Change>, Error>,
+    field: UpkeepField,
+) -> Result<Ended, StoreError> {
+    for _ in 0..TRIES_MAX {
+        let found = match record(store, key_id).await {
+            Ok(found) => found,
+            Err(StoreError::Corrupt(_)) => {
+                match damaged::end(store, key_id, &verb, now).await {
+                    // Its row was mended in between.
+                    Err(StoreError::Stale) => continue,
+                    outcome => return Ok(Ended::of(outcome?)),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let family = Family::of(store, &found).await?;
+        let reached = family.reached(store, &found, reach, now).await?;
+        let change = verb(&found)?;
+        let mut batch = Batch::new();
+        let ids: Vec<KeyId> = family.derived.iter().map(|key| key.id).collect();
+        Family::change(&mut batch, &reached.keys, |key| with(key, &found, &ids))?;
+        let derived = batch.updates.clone();
+        Family::end_damaged(&mut batch, &reached.damaged, &field)?;
+        let is_changed = change.is_some();
+        match &change {
+            Some(change) => {
+                batch.updates.push(change.record.clone());
+                batch.events.push(change.event.clone());
+            }
+            None if batch.updates.is_empty() && batch.upkeep.is_empty() => {
+                let left = reached.left;
+                return Ok(Ended {
+                    left,
+                    ..Ended::of(Outcome::Unchanged(found))
+                });
+            }
+            None => batch.unchanged.push((found.id, found.version)),
+        }
+        batch.note_the_rest(now);
+        family.rely_on(&mut batch)?;
+        match store.commit(&batch).await {
+            Ok(()) => {
+                let record = change.map_or(found, |change| change.record);
+                return Ok(Ended {
+                    outcome: match is_changed {
+                        true => Outcome::Changed(record),
+                        false => Outcome::Unchanged(record),
+                    },
+                    derived,
+                    left: reached.left,
+                });
+            }
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Stale)
+}
+
+/// Resumes a suspended key, and the keys that were suspended with it.
+///
+/// # Errors
+/// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::Derived`] if no key that it
+/// derives from is live; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if its row cannot
+/// be read: mend the row first.
+pub async fn resume_reaching<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    now: UnixMillis,
+) -> Result<Ended, StoreError> {
+    for _ in 0..TRIES_MAX {
+        let found = record(store, key_id).await?;
+        let family = Family::of(store, &found).await?;
+        let resumes = |key: &KeyRecord| match key.status {
+            Status::Suspended if key.suspended_with == Some(found.id) => {
+                keystile::resume(key, now).map(Some)
+            }
+            _ => Ok(None),
+        };
+        let mut batch = Batch::new();
+        Family::change(&mut batch, &family.derived, resumes)?;
+        let derived = batch.updates.clone();
+        if found.status == Status::Active {
+            return Ok(Ended::of(Outcome::Unchanged(found)));
+        }
+        let change = keystile::resume(&found, now)?;
+        if let Some(source) = live_source(store, &found, now).await? {
+            batch.unchanged.push((source.id, source.version));
+        }
+        Family::change(&mut batch, from_ref(&found), |_| Ok(Some(change.clone())))?;
+        family.rely_on(&mut batch)?;
+        match store.commit(&batch).await {
+            Ok(()) => {
+                return Ok(Ended {
+                    derived,
+                    ..Ended::of(Outcome::Changed(change.record))
+                });
+            }
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Stale)
+}
+
+/// The key that a key derives from: of the live ones of its lineage the one that ends last.
+/// Nothing if it derives from none.
+///
+/// # Errors
+/// [`StoreError::Derived`] if none of them is live.
+pub(crate) async fn live_source<S: Store + ?Sized>(
+    store: &S,
+    key: &KeyRecord,
+    now: UnixMillis,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let Some(from) = key.derived_from else {
+        return Ok(None);
+    };
+    let lineage = store.lineage(&from.lineage).await?.records;
+    let live = lineage.into_iter().filter(|source| source.is_live(now));
+    // A key without an end ends last; of two that end together, the newest is the source.
+    let last = live.max_by_key(|source| (source.ends_at().is_none(), source.ends_at()));
+    match last {
+        Some(source) => Ok(Some(source)),
+        None => Err(DerivedProblem::SourceNotLive.into()),
+    }
+}

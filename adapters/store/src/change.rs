@@ -1,0 +1,259 @@
+//! Changing a key in a store, and what follows for the keys that derive from it.
+
+use keystile::{Event, EventKind, KeyChange, KeyId, KeyRecord, Status, UnixMillis};
+
+use crate::batch::Batch;
+use crate::cascade::live_source;
+use crate::derived::{DerivedProblem, OfDerived};
+use crate::error::StoreError;
+use crate::family::{Family, has_not_ended};
+use crate::outcome::Outcome;
+use crate::store::Store;
+use crate::verbs::{TRIES_MAX, record};
+
+/// Changes what a key may do, or whom it belongs to.
+///
+/// Remaining uses that are set apply to the other keys of the lineage too, so these get a new
+/// version and an event as well. Uses that are not set stay as they are, whatever is spent
+/// meanwhile.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// use keystile::{KeyChange, Millis, RateLimit};
+/// use keystile_store::{change, record, save_issued, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(10)?, &mut SysRng, now)?;
+/// save_issued(&store, &issued).await?;
+/// let upgrade = KeyChange::new()
+///     .rate_limit(RateLimit::new(5_000, Millis::from_hours(1))?)
+///     .uses(1_000)?;
+/// let id = &issued.record.id;
+/// assert!(change(&store, id, &upgrade, now).await?.is_changed());
+/// assert_eq!(record(&store, id).await?.remaining_uses, Some(1_000));
+/// assert!(!change(&store, id, &upgrade, now).await?.is_changed(), "nothing is left to change");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// If keys that derive from it would exceed it afterwards, the change is refused, and names them:
+/// [`change_derived`] can say what becomes of them.
+///
+/// # Errors
+/// As [`keystile::change`](keystile::change()), in [`StoreError::Refused`], but a change of
+/// nothing is [`Outcome::Unchanged`]; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if
+/// its row cannot be read: mend the row first.
+pub async fn change<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    now: UnixMillis,
+) -> Result<Outcome, StoreError> {
+    change_if(store, key_id, requested, now, |_, _| Ok(())).await
+}
+
+/// As [`change`], if `permit` agrees. It gets the record before and after the change, which are
+/// the same if nothing would change. What it agrees to is what is written, even if others change
+/// the key meanwhile: it is then asked again.
+///
+/// # Errors
+/// Those of `permit`, and as [`change`].
+pub async fn change_if<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Outcome, E> {
+    change_derived(store, key_id, requested, OfDerived::Refuse, now, permit).await
+}
+
+/// As [`change_if`], and says what becomes of the keys that derive from it and would exceed it.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// use keystile::{KeyChange, PermissionSet};
+/// use keystile_store::{
+///     change, change_derived, delegate, record, save_issued, DerivedProblem, MemoryStore,
+///     OfDerived, StoreError,
+/// };
+///
+/// let store = MemoryStore::new();
+/// let source = IssueRequest::new("Acme")?.permissions(["read", "write"])?;
+/// let source = issuer.issue(&source, &mut SysRng, now)?;
+/// save_issued(&store, &source).await?;
+/// let source = source.record.id;
+/// let request = IssueRequest::new("Shop")?.permissions(["write"])?;
+/// let derived = delegate(&store, &source, &issuer, &request, &mut SysRng, now).await?.record.id;
+///
+/// let less = KeyChange::new().permissions(PermissionSet::new(["read"])?);
+/// let refused = change(&store, &source, &less, now).await.unwrap_err();
+/// assert!(matches!(&refused, StoreError::Derived(DerivedProblem::WouldExceed(keys))
+///     if *keys == [derived]));
+/// let all = |_: &_, _: &_| Ok::<(), StoreError>(());
+/// change_derived(&store, &source, &less, OfDerived::Revoke, now, all).await?;
+/// assert!(!record(&store, &derived).await?.is_live(now));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// Those of `permit`, and as [`change`].
+pub async fn change_derived<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    of_derived: OfDerived,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Outcome, E> {
+    let written = write_change(store, key_id, requested, of_derived, now, permit).await?;
+    Ok(written.outcome)
+}
+
+/// A change, and the other keys that it concerns.
+pub(crate) struct Written {
+    pub(crate) outcome: Outcome,
+    /// The other keys that have a new version: those of the lineage, and derived ones.
+    pub(crate) others: Vec<KeyRecord>,
+}
+
+pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    of_derived: OfDerived,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Written, E> {
+    for _ in 0..TRIES_MAX {
+        let found = record(store, key_id).await?;
+        if !requested.alters(&found, now).map_err(StoreError::from)? {
+            permit(&found, &found)?;
+            return Ok(Written {
+                outcome: Outcome::Unchanged(found),
+                others: Vec::new(),
+            });
+        }
+        let change = keystile::change(&found, requested, now).map_err(StoreError::from)?;
+        permit(&found, &change.record)?;
+        let mut batch = Batch::of(&change);
+        let after = &change.record;
+        if requested.sets_uses() && found.remaining_uses != after.remaining_uses {
+            set_uses(store, &mut batch, &found, now).await?;
+        }
+        rely_on_source(store, &mut batch, &found, after, now).await?;
+        of_those_that_derive(store, &mut batch, &found, after, of_derived, now).await?;
+        match store.commit(&batch).await {
+            Ok(()) => {
+                let others = batch.updates.into_iter();
+                return Ok(Written {
+                    others: others.filter(|other| other.id != *key_id).collect(),
+                    outcome: Outcome::Changed(change.record),
+                });
+            }
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Stale.into())
+}
+
+/// The uses of a lineage are in force for each of its keys, so each gets a new version.
+async fn set_uses<S: Store + ?Sized>(
+    store: &S,
+    batch: &mut Batch,
+    found: &KeyRecord,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    batch.set_uses.push(found.id);
+    let lineage = store.lineage(&found.lineage).await?;
+    let others = lineage.records.into_iter();
+    for mut sibling in others.filter(|key| key.id != found.id && has_not_ended(key, now)) {
+        sibling.version = sibling.version.saturating_add(1);
+        let event = Event::new(EventKind::Changed, sibling.id, now);
+        let event = event.with_version(sibling.version);
+        batch.events.push(event.with_changes(["remaining_uses"]));
+        batch.updates.push(sibling);
+    }
+    Ok(())
+}
+
+/// P4: a change may give a derived key no more than its source has. Uses that it gets in
+/// addition are taken off the source's.
+async fn rely_on_source<S: Store + ?Sized>(
+    store: &S,
+    batch: &mut Batch,
+    before: &KeyRecord,
+    after: &KeyRecord,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    if after.is_within(before) {
+        return Ok(());
+    }
+    let Some(source) = live_source(store, before, now).await? else {
+        return Ok(());
+    };
+    let mut asked = after.clone();
+    if let (Some(held), Some(uses)) = (source.remaining_uses, asked.remaining_uses) {
+        let more = uses.saturating_sub(before.remaining_uses.unwrap_or(0));
+        asked.remaining_uses = Some(more);
+        if more > 0 && more <= held {
+            batch.take_uses.push((source.lineage, more));
+        }
+    }
+    if !asked.is_within(&source) {
+        return Err(DerivedProblem::WouldExceed(vec![before.id]).into());
+    }
+    batch.unchanged.push((source.id, source.version));
+    Ok(())
+}
+
+/// What becomes of the keys that derive from the changed one and would exceed it.
+async fn of_those_that_derive<S: Store + ?Sized>(
+    store: &S,
+    batch: &mut Batch,
+    before: &KeyRecord,
+    after: &KeyRecord,
+    of_derived: OfDerived,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    // Uses were taken off when a derived key got them.
+    let mut counted = before.clone();
+    counted.remaining_uses = after.remaining_uses;
+    if counted.is_within(after) {
+        return Ok(());
+    }
+    let family = Family::of(store, before).await?;
+    let exceeds = |key: &&KeyRecord| {
+        let mut own = KeyRecord::clone(key);
+        own.remaining_uses = after.remaining_uses;
+        own.expires_at = own.ends_at();
+        has_not_ended(key, now) && !own.is_within(after)
+    };
+    let exceeding: Vec<KeyRecord> = family.derived.iter().filter(exceeds).cloned().collect();
+    let verb = |key: &KeyRecord| match of_derived {
+        OfDerived::Revoke => keystile::revoke(key, EXCEEDED, now).map(Some),
+        OfDerived::Suspend if key.status == Status::Active => {
+            let mut change = keystile::suspend(key, now)?;
+            change.event.reason = Some(EXCEEDED.into());
+            Ok(Some(change))
+        }
+        _ => Ok(None),
+    };
+    if of_derived == OfDerived::Refuse && !exceeding.is_empty() {
+        let keys = exceeding.iter().map(|key| key.id).collect();
+        return Err(DerivedProblem::WouldExceed(keys).into());
+    }
+    Family::change(batch, &exceeding, verb)?;
+    family.rely_on(batch)
+}
+
+/// Why a derived key was ended by a change of its source.
+const EXCEEDED: &str = "it exceeded the key that it derives from";

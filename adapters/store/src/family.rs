@@ -1,0 +1,189 @@
+//! A key with those that derive from it, as they were read, and the changes of them that follow
+//! from a change of the key.
+
+use std::collections::{HashMap, HashSet};
+
+use keystile::{Change, Error, KeyId, KeyRecord, Status, UnixMillis};
+
+use crate::batch::{Batch, Upkeep, UpkeepField};
+use crate::derived::{DerivedState, Reach};
+use crate::error::{CorruptRow, StoreError};
+use crate::store::Store;
+
+/// The keys that derive from a lineage and are not revoked.
+pub(crate) struct Family {
+    source: KeyRecord,
+    pub(crate) derived: Vec<KeyRecord>,
+    damaged: Vec<CorruptRow>,
+}
+
+/// Those that a change of the source reaches, and how many live ones it leaves.
+pub(crate) struct Reached {
+    pub(crate) keys: Vec<KeyRecord>,
+    pub(crate) damaged: Vec<CorruptRow>,
+    pub(crate) left: usize,
+}
+
+impl Family {
+    pub(crate) async fn of<S: Store + ?Sized>(
+        store: &S,
+        source: &KeyRecord,
+    ) -> Result<Self, StoreError> {
+        let listed = store.derived(&source.lineage).await?;
+        Ok(Self {
+            source: source.clone(),
+            derived: listed.records,
+            damaged: listed.damaged,
+        })
+    }
+
+    /// How many of them could be used now, or after they are resumed.
+    pub(crate) fn live(&self, now: UnixMillis) -> usize {
+        let live = self.derived.iter().filter(|key| has_not_ended(key, now));
+        live.count().saturating_add(self.damaged.len())
+    }
+
+    /// What revoking or suspending `source` reaches. Whether damaged rows derive from this very
+    /// key is not known: they are reached if it is asked for.
+    pub(crate) async fn reached<S: Store + ?Sized>(
+        &self,
+        store: &S,
+        source: &KeyRecord,
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Result<Reached, StoreError> {
+        let mut all = Reached {
+            keys: self.derived.clone(),
+            damaged: self.damaged.clone(),
+            left: 0,
+        };
+        if self.derived.is_empty() && self.damaged.is_empty() {
+            return Ok(all);
+        }
+        if source.replaced_by.is_none() || !has_heir(store, source, now).await? {
+            return Ok(all);
+        }
+        match reach {
+            Reach::Own => all.keys = self.of_key(&source.id),
+            Reach::Last => {
+                all.keys.clear();
+                all.damaged.clear();
+            }
+        }
+        let reached: HashSet<KeyId> = all.keys.iter().map(|key| key.id).collect();
+        let left = self.derived.iter();
+        all.left = left
+            .filter(|key| has_not_ended(key, now) && !reached.contains(&key.id))
+            .count();
+        Ok(all)
+    }
+
+    /// Those that this key was the source of, and those that derive from them.
+    fn of_key(&self, source: &KeyId) -> Vec<KeyRecord> {
+        let mut lineages = HashSet::new();
+        let mut count = usize::MAX;
+        let derives = |key: &KeyRecord, lineages: &HashSet<KeyId>| {
+            key.derived_from
+                .is_some_and(|from| from.key_id == *source || lineages.contains(&from.lineage))
+        };
+        while count != lineages.len() {
+            count = lineages.len();
+            for key in &self.derived {
+                if derives(key, &lineages) {
+                    lineages.insert(key.lineage);
+                }
+            }
+        }
+        let own = self.derived.iter().filter(|key| derives(key, &lineages));
+        own.cloned().collect()
+    }
+
+    /// Adds changes of these keys to a batch.
+    pub(crate) fn change(
+        batch: &mut Batch,
+        keys: &[KeyRecord],
+        verb: impl Fn(&KeyRecord) -> Result<Option<Change>, Error>,
+    ) -> Result<(), StoreError> {
+        for key in keys {
+            if let Some(change) = verb(key)? {
+                batch.updates.push(change.record);
+                batch.events.push(change.event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the end of damaged keys to a batch: of each, only the status is written.
+    pub(crate) fn end_damaged(
+        batch: &mut Batch,
+        rows: &[CorruptRow],
+        field: &UpkeepField,
+    ) -> Result<(), StoreError> {
+        for row in rows {
+            if row.status == Some("revoked")
+                || (row.status == Some("suspended") && *field == UpkeepField::Suspended)
+            {
+                continue;
+            }
+            let (Some(key_id), Some(version)) = (row.key_id, row.version) else {
+                return Err(StoreError::Corrupt(row.clone()));
+            };
+            batch.upkeep.push(Upkeep {
+                key_id,
+                version: version.saturating_add(1),
+                field: field.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Lets the batch be written only if the keys that derive from the lineage are still those
+    /// that were read.
+    pub(crate) fn rely_on(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let updates: HashMap<KeyId, &KeyRecord> =
+            batch.updates.iter().map(|key| (key.id, key)).collect();
+        let upkeep: HashMap<KeyId, &Upkeep> = batch
+            .upkeep
+            .iter()
+            .map(|upkeep| (upkeep.key_id, upkeep))
+            .collect();
+        let mut state = DerivedState::of(&self.source, &[]);
+        for key in &self.derived {
+            let after = updates.get(&key.id).copied().unwrap_or(key);
+            if !matches!(after.status, Status::Revoked { .. }) {
+                state.add(after.version);
+            }
+        }
+        for row in &self.damaged {
+            let (Some(key_id), Some(version)) = (row.key_id, row.version) else {
+                return Err(StoreError::Corrupt(row.clone()));
+            };
+            match upkeep.get(&key_id) {
+                Some(Upkeep {
+                    field: UpkeepField::Revoked { .. },
+                    ..
+                }) => {}
+                Some(upkeep) => state.add(upkeep.version),
+                None => state.add(version),
+            }
+        }
+        batch.derived.push(state);
+        Ok(())
+    }
+}
+
+/// Whether the key is not revoked and its time is not over.
+pub(crate) fn has_not_ended(key: &KeyRecord, now: UnixMillis) -> bool {
+    !matches!(key.status, Status::Revoked { .. }) && key.ends_at().is_none_or(|end| now < end)
+}
+
+/// Whether another key of the lineage lives.
+async fn has_heir<S: Store + ?Sized>(
+    store: &S,
+    source: &KeyRecord,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let lineage = store.lineage(&source.lineage).await?;
+    let mut others = lineage.records.iter().filter(|key| key.id != source.id);
+    Ok(others.any(|key| key.is_live(now)))
+}
