@@ -68,7 +68,6 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             an_update_needs_the_version_before
             a_revocation_is_final
             an_update_leaves_usage_and_last_use;
-        removal: a_key_is_removed;
         change: a_key_is_changed_with_an_event
             a_change_of_other_fields_leaves_uses
             a_raise_by_a_change_is_in_force;
@@ -100,6 +99,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         filters: each_filter_selects
             filters_apply_together
             a_match_after_many_rows_is_found;
+        removal: a_key_is_removed;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -50,7 +50,7 @@ faults! {
     a_store_that_ignores_event_kinds_fails: IgnoresEventKinds, "events of a kind";
     a_store_that_ignores_event_times_fails: IgnoresEventTimes, "events until an instant";
     a_store_that_ignores_event_owners_fails: IgnoresEventOwners, "events of an owner";
-    a_store_that_keeps_removed_keys_fails: KeepsRemovedKeys, "a removed key is not found";
+    a_store_that_keeps_removed_keys_fails: KeepsRemovedKeys, "a removal of an older version";
     a_store_that_prunes_later_events_fails: PrunesLaterEvents, "an event at the instant stays";
     a_store_that_prunes_without_a_mark_fails: PrunesWithoutMark, "the last removed event says";
     a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` is returned";

@@ -254,7 +254,7 @@ impl Store for Faulty {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut batch = batch.clone();
         match self.fault {
-            Fault::KeepsRemovedKeys => batch.deletes.clear(),
+            Fault::KeepsRemovedKeys if !batch.events.is_empty() => batch.deletes.clear(),
             Fault::ForgetsEvents => {
                 // Only those without which the batch is accepted.
                 let written = batch.inserts.iter().chain(&batch.updates);
