@@ -38,9 +38,9 @@ fn naive(record: &KeyRecord, policy: &RotationPolicy, now: UnixMillis) -> Vec<Pl
     let end = record
         .expires_at
         .map_or(aged, |expiry| expiry.get().min(aged));
-    let given = record.expires_at.map_or(u64::MAX, |expiry| {
-        expiry.get() - record.created_at.get()
-    });
+    let given = record
+        .expires_at
+        .map_or(u64::MAX, |expiry| expiry.get() - record.created_at.get());
     let half = given.min(policy.max_age().get()) / 2;
     if end <= now.get() + policy.overlap().get().min(half) {
         let ends_at = UnixMillis::new(end).unwrap();

@@ -3,7 +3,7 @@
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_serve::{DamageView, DamagedKeyView, KeyView};
-use keystile_store::Outcome;
+use keystile_store::{Ended, Outcome, Reach, resume_reaching, suspend_reaching};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -12,6 +12,9 @@ use crate::{damage, values};
 
 /// Suspend a key: it is refused until it is resumed. Its expiry does not change. A key whose row
 /// is damaged can be suspended too; mend the row before you resume it.
+///
+/// Keys that derive from it are suspended with it, unless its successor lives, and are resumed
+/// with it.
 ///
 /// Example:
 ///   keystile suspend 1AbCdEfGhIjKlMnO
@@ -23,7 +26,7 @@ pub(crate) struct SuspendArguments {
     id: KeyId,
 }
 
-/// Resume a suspended key.
+/// Resume a suspended key, and the keys that were suspended with it.
 ///
 /// Example:
 ///   keystile resume 1AbCdEfGhIjKlMnO
@@ -43,7 +46,9 @@ pub(crate) async fn suspend(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::suspend(&opened.store, &arguments.id, now).await?;
+    let ended = suspend_reaching(&opened.store, &arguments.id, Reach::Last, now).await?;
+    note_derived(&ended, "suspended", io);
+    let outcome = ended.outcome;
     let done = if outcome.is_changed() {
         "suspended"
     } else {
@@ -60,13 +65,28 @@ pub(crate) async fn resume(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let outcome = keystile_store::resume(&opened.store, &arguments.id, now).await?;
+    let ended = resume_reaching(&opened.store, &arguments.id, now).await?;
+    note_derived(&ended, "resumed", io);
+    let outcome = ended.outcome;
     let done = if outcome.is_changed() {
         "resumed"
     } else {
         "already active:"
     };
     show_outcome(&outcome, done, now, config, io)
+}
+
+/// Prints what a verb did to the keys that derive from one, on standard error.
+pub(crate) fn note_derived(ended: &Ended, done: &str, io: &mut Io<'_>) {
+    for derived in &ended.derived {
+        io.note(&format!("{done} {} too, which derives from it", derived.id));
+    }
+    if ended.left > 0 {
+        io.note(&format!(
+            "left alive: {} live keys that derive from it, because its successor lives",
+            ended.left
+        ));
+    }
 }
 
 /// Prints what a verb did to a key. If its row is damaged, only its id and status are known.

@@ -138,6 +138,7 @@ pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use rotate::rotate;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -146,7 +147,6 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
-pub use rotate::rotate;
 pub use verbs::{record, resume, revoke, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

@@ -190,8 +190,10 @@ impl State {
         if batch.derived.is_empty() {
             return Ok(());
         }
-        let written: HashMap<KeyId, &KeyRecord> =
-            staged.iter().map(|(_, record)| (record.id, record)).collect();
+        let written: HashMap<KeyId, &KeyRecord> = staged
+            .iter()
+            .map(|(_, record)| (record.id, record))
+            .collect();
         let stored = self.records.iter();
         let mut after: Vec<&KeyRecord> = stored
             .map(|record| written.get(&record.id).copied().unwrap_or(record))
@@ -203,7 +205,8 @@ impl State {
             let derived: Vec<_> = derived.into_iter().cloned().collect();
             let source = self.by_id(&expected.key_id);
             source.is_some_and(|source| {
-                source.lineage == expected.lineage && DerivedState::of(source, &derived) == *expected
+                source.lineage == expected.lineage
+                    && DerivedState::of(source, &derived) == *expected
             })
         });
         match same {

@@ -86,10 +86,7 @@ pub trait Store: Send + Sync {
     /// next page.
     ///
     /// The default implementation reads all records.
-    fn derived(
-        &self,
-        lineage: &KeyId,
-    ) -> impl Future<Output = Result<Listed, StoreError>> + Send {
+    fn derived(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send {
         async {
             let mut records = Vec::new();
             let mut page = Page::first(PAGE_MAX);
@@ -101,8 +98,7 @@ pub trait Store: Send + Sync {
             }
             let all: Vec<&KeyRecord> = records.iter().collect();
             let derived = descendants(&all, lineage).into_iter();
-            let derived =
-                derived.filter(|record| !matches!(record.status, Status::Revoked { .. }));
+            let derived = derived.filter(|record| !matches!(record.status, Status::Revoked { .. }));
             Ok(Listed::of(derived.cloned().collect(), None))
         }
     }

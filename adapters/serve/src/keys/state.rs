@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile_store::Outcome;
-use serde::Deserialize;
+use keystile_store::{Ended, Outcome, Reach};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -21,10 +21,25 @@ pub(crate) struct RevokeBody {
     /// For the audit log: at most 255 bytes.
     #[schema(max_length = 255)]
     reason: Option<String>,
+    /// Whether keys that derive from it are revoked although its successor lives.
+    #[serde(default)]
+    derived: bool,
 }
 
 impl Form for RevokeBody {
-    const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string.";
+    const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string, \
+        and derived, true or false.";
+}
+
+/// A key after a change of its status, and what became of those that derive from it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EndedView {
+    #[serde(flatten)]
+    key: KeyOrDamage,
+    /// How many keys that derive from it were changed with it.
+    derived_changed: usize,
+    /// How many live keys that derive from it were left alive, because its successor lives.
+    derived_left: usize,
 }
 
 /// No body.
@@ -42,11 +57,14 @@ impl Form for NoBody {
 /// Revoking a revoked key changes nothing: it keeps its first time and reason. A key whose
 /// stored record is damaged can be revoked too: only its status is written, and the response has
 /// `damaged`.
+///
+/// Keys that derive from it are revoked with it, unless its successor lives: then only if
+/// `derived` is true.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyOrDamage),
+        (status = 200, description = "The key as it is now", body = EndedView),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "The key was modified concurrently", body = Problem),
         BadInput, Guarded,
@@ -58,21 +76,26 @@ pub(crate) async fn revoke(
     caller: Caller,
     Id(id): Id,
     Body(body): Body<RevokeBody>,
-) -> Result<Json<KeyOrDamage>, Problem> {
+) -> Result<Json<EndedView>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or("revoked"))?;
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
-    let outcome = app.backend().revoke(&id, reason, caller.now).await?;
-    Ok(finish(&caller, outcome, "revoked"))
+    let reach = match body.derived {
+        true => Reach::Own,
+        false => Reach::Last,
+    };
+    let ended = app.backend().revoke(&id, reason, reach, caller.now).await?;
+    Ok(ended_view(&caller, ended, "revoked"))
 }
 
-/// Suspend a key until it is resumed. Suspending a suspended key changes nothing. A key whose
+/// Suspend a key until it is resumed, and the keys that derive from it, unless its successor
+/// lives. Suspending a suspended key changes nothing. A key whose
 /// stored record is damaged can be suspended too, as it can be revoked.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = NoBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyOrDamage),
+        (status = 200, description = "The key as it is now", body = EndedView),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "It is revoked", body = Problem),
         BadInput, Guarded,
@@ -84,14 +107,15 @@ pub(crate) async fn suspend(
     caller: Caller,
     Id(id): Id,
     Body(NoBody {}): Body<NoBody>,
-) -> Result<Json<KeyOrDamage>, Problem> {
+) -> Result<Json<EndedView>, Problem> {
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
-    let outcome = app.backend().suspend(&id, caller.now).await?;
-    Ok(finish(&caller, outcome, "suspended"))
+    let ended = app.backend().suspend(&id, caller.now).await?;
+    Ok(ended_view(&caller, ended, "suspended"))
 }
 
-/// Resume a suspended key, if it may do no more than the caller's own. Resuming an active key
+/// Resume a suspended key, if it may do no more than the caller's own, and the keys that were
+/// suspended with it. Resuming an active key
 /// changes nothing.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = NoBody,
@@ -111,9 +135,22 @@ pub(crate) async fn resume(
     Body(NoBody {}): Body<NoBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
     let record = caller.readable(app.backend().record(&id).await)?;
-    caller.covers(&record, None)?;
+    caller.covers(&record)?;
     let outcome = app.backend().resume(&id, caller.now).await?;
     Ok(finish(&caller, outcome, "resumed"))
+}
+
+fn ended_view(caller: &Caller, ended: Ended, verb: &'static str) -> Json<EndedView> {
+    for derived in &ended.derived {
+        let id = derived.id.as_str();
+        tracing::info!(key_id = id, by = caller.id(), "{verb} with its source");
+    }
+    let Json(key) = finish(caller, ended.outcome, verb);
+    Json(EndedView {
+        key,
+        derived_changed: ended.derived.len(),
+        derived_left: ended.left,
+    })
 }
 
 /// The key as it is now. A key that has the wanted status already is not an error, and is

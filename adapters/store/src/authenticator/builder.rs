@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, StatusPolicy, UnixMillis, Verifier};
+use keystile::{
+    Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, StatusPolicy, UnixMillis, Verifier,
+};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use keystile::{
-    IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, Rotated,
-    LifetimePolicy, RotationPolicy, TryCryptoRng, UnixMillis,
+    IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring, LifetimePolicy,
+    Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
-use crate::error::StoreError;
 use crate::cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
 use crate::change::write_change;
 use crate::delegate::delegate;
 use crate::derived::{OfDerived, Reach};
+use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
 use crate::store::Store;
@@ -128,7 +128,9 @@ impl<S: Store + 'static> Authenticator<S> {
         reason: &str,
         now: UnixMillis,
     ) -> Result<Outcome, StoreError> {
-        let ended = self.revoke_reaching(key_id, reason, Reach::Last, now).await?;
+        let ended = self
+            .revoke_reaching(key_id, reason, Reach::Last, now)
+            .await?;
         Ok(ended.outcome)
     }
 
@@ -251,8 +253,7 @@ impl<S: Store + 'static> Authenticator<S> {
         let policy = &policy.clone().within(self.lifetimes())?;
         let peppers = self.verifier().peppers();
         let store = &**self.store();
-        let (rotated, ended) =
-            rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
+        let (rotated, ended) = rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
         let changed = changed.map(|record| (record.id, record.version));
         for (id, version) in changed.chain(ended) {

@@ -10,11 +10,11 @@ use keystile::{
 
 use super::fixture::*;
 use crate::batch::Batch;
+use crate::change::change;
 use crate::check::check;
 use crate::error::StoreError;
-use crate::store::Store;
-use crate::change::change;
 use crate::rotate::rotate;
+use crate::store::Store;
 use crate::verbs::{record, revoke, save_issued, suspend};
 
 /// What a change writes is read again, and its event has the values before and after.

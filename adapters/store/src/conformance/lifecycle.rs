@@ -12,8 +12,8 @@ use super::fixture::*;
 use crate::check::{Checked, check};
 use crate::error::StoreError;
 use crate::outcome::Outcome;
-use crate::store::Store;
 use crate::rotate::rotate;
+use crate::store::Store;
 use crate::verbs::{record, resume, revoke, save_issued, suspend};
 
 async fn issued(store: &impl Store, format: &KeyFormat) -> Issued {

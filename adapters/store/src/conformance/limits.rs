@@ -10,9 +10,9 @@ use keystile::{
 
 use super::fixture::*;
 use crate::check::check;
+use crate::rotate::rotate;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::RateNote;
-use crate::rotate::rotate;
 use crate::verbs::{revoke, save_issued};
 
 /// Ten an hour.

@@ -9,8 +9,8 @@ use super::fault::Fault;
 use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
-use crate::statements::sources;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::statements::sources;
 use crate::stored_usage::StoredUsage;
 
 /// Parameters of a statement.

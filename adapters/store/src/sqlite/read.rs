@@ -9,9 +9,9 @@ use rusqlite::{
 use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
-use crate::statements::sources;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
+use crate::statements::sources;
 use crate::stored_usage::StoredUsage;
 
 pub(super) fn find(
