@@ -32,6 +32,9 @@ type recordForm struct {
 	ReplacedBy       *string     `json:"replaced_by"`
 	OverlapUntil     *uint64     `json:"overlap_until"`
 	EndsAtFirstUse   *string     `json:"ends_at_first_use"`
+	LifetimeMS       *uint64     `json:"lifetime_ms,omitempty"`
+	DerivedFrom      *sourceForm `json:"derived_from,omitempty"`
+	SuspendedWith    *string     `json:"suspended_with,omitempty"`
 	Version          uint64      `json:"version"`
 }
 
@@ -39,6 +42,11 @@ type limitForm struct {
 	Limit    uint32 `json:"limit"`
 	WindowMS uint64 `json:"window_ms"`
 	Burst    uint32 `json:"burst"`
+}
+
+type sourceForm struct {
+	KeyID   string `json:"key_id"`
+	Lineage string `json:"lineage"`
 }
 
 type statusForm struct {
@@ -79,6 +87,13 @@ func (r *Record) form() (*recordForm, error) {
 		OverlapUntil:     orNull(r.OverlapUntil),
 		EndsAtFirstUse:   idOrNull(r.EndsAtFirstUse),
 		Version:          r.Version,
+	}
+	form.SuspendedWith = idOrNull(r.SuspendedWith)
+	if r.Lifetime != 0 {
+		form.LifetimeMS = Ptr(spanMillis(r.Lifetime))
+	}
+	if !r.DerivedFrom.IsZero() {
+		form.DerivedFrom = &sourceForm{r.DerivedFrom.String(), r.DerivedLineage.String()}
 	}
 	if r.RateLimit != nil {
 		limit := r.RateLimit.limit
@@ -128,6 +143,13 @@ func readRecord(text string) (*Record, error) {
 	if limit := form.RateLimit; limit != nil {
 		record.RateLimit = &RateLimit{capi.RateLimit{Limit: limit.Limit, Burst: limit.Burst, WindowMillis: limit.WindowMS}}
 	}
+	if length := form.LifetimeMS; length != nil {
+		record.Lifetime = spanOf(*length)
+	}
+	source := sourceForm{}
+	if form.DerivedFrom != nil {
+		source = *form.DerivedFrom
+	}
 	var err error
 	if record.Digest, err = ParseDigest(*form.Digest); err != nil {
 		return nil, ErrInternal
@@ -136,8 +158,10 @@ func readRecord(text string) (*Record, error) {
 		place *KeyID
 		text  *string
 	}{{&record.ID, &form.ID}, {&record.Lineage, &form.Lineage},
-		{&record.ReplacedBy, form.ReplacedBy}, {&record.EndsAtFirstUse, form.EndsAtFirstUse}} {
-		if id.text == nil {
+		{&record.ReplacedBy, form.ReplacedBy}, {&record.EndsAtFirstUse, form.EndsAtFirstUse},
+		{&record.SuspendedWith, form.SuspendedWith}, {&record.DerivedFrom, &source.KeyID},
+		{&record.DerivedLineage, &source.Lineage}} {
+		if id.text == nil || *id.text == "" {
 			continue
 		}
 		if *id.place, err = ParseKeyID(*id.text); err != nil {

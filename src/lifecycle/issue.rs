@@ -8,7 +8,7 @@ use crate::key::format::KeyFormat;
 use crate::key::id::KeyId;
 use crate::key::text::ApiKey;
 use crate::lifecycle::issue_request::IssueRequest;
-use crate::lifecycle::lifetime::Lifetime;
+use crate::lifecycle::lifetime::{Lifetime, LifetimePolicy};
 use crate::record::event::{Event, EventKind};
 use crate::record::key_record::KeyRecord;
 use crate::time::UnixMillis;
@@ -93,7 +93,8 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
                 .is_none_or(|held| asked.is_within(&held))
         }))?;
     }
-    let default = Lifetime::For(request.default_lifetime);
+    let usual = LifetimePolicy::DEFAULT.default_lifetime();
+    let default = Lifetime::For(request.default_lifetime.unwrap_or(usual));
     let lifetime = request.lifetime.unwrap_or(default).length();
     let expires_at = lifetime.map(|length| now.plus(length)).transpose()?;
 

@@ -55,8 +55,8 @@ pub struct IssueRequest {
     pub(crate) owner: Option<Box<str>>,
     pub(crate) uses: Option<u64>,
     pub(crate) lifetime: Option<Lifetime>,
-    /// The lifetime if the request has none.
-    pub(crate) default_lifetime: Millis,
+    /// The lifetime if the request has none, by the policies that it was held to.
+    pub(crate) default_lifetime: Option<Millis>,
     pub(crate) metadata: Option<Box<str>>,
 }
 
@@ -83,7 +83,7 @@ impl IssueRequest {
             rate_limit: None,
             uses: None,
             lifetime: None,
-            default_lifetime: LifetimePolicy::DEFAULT.default_lifetime(),
+            default_lifetime: None,
             metadata: None,
         })
     }
@@ -211,7 +211,8 @@ impl IssueRequest {
         self
     }
 
-    /// The request under a service's policy, which sets the lifetime if the request has none.
+    /// The request under a service's policy, which sets the lifetime if the request has none. Of
+    /// several policies the shortest counts.
     ///
     /// # Errors
     /// [`ErrorKind::Time`] if the lifetime is longer than the policy's longest.
@@ -219,7 +220,11 @@ impl IssueRequest {
         if let Some(asked) = self.lifetime {
             policy.check(asked)?;
         }
-        self.default_lifetime = policy.default_lifetime();
+        let default = policy.default_lifetime();
+        self.default_lifetime = Some(
+            self.default_lifetime
+                .map_or(default, |own| own.min(default)),
+        );
         Ok(self)
     }
 

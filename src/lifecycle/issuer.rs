@@ -34,7 +34,7 @@ use crate::time::UnixMillis;
 pub struct Issuer {
     format: KeyFormat,
     peppers: PepperRing,
-    lifetimes: LifetimePolicy,
+    lifetimes: Option<LifetimePolicy>,
 }
 
 impl Issuer {
@@ -44,7 +44,7 @@ impl Issuer {
         Self {
             format,
             peppers: PepperRing::none(),
-            lifetimes: LifetimePolicy::DEFAULT,
+            lifetimes: None,
         }
     }
 
@@ -57,7 +57,10 @@ impl Issuer {
     /// The same issuer, whose keys live no longer than this policy allows.
     #[must_use]
     pub fn with_lifetimes(self, lifetimes: LifetimePolicy) -> Self {
-        Self { lifetimes, ..self }
+        Self {
+            lifetimes: Some(lifetimes),
+            ..self
+        }
     }
 
     /// The format of its keys.
@@ -72,10 +75,10 @@ impl Issuer {
         &self.peppers
     }
 
-    /// How long its keys may live.
+    /// How long its keys may live, if that was set.
     #[must_use]
-    pub const fn lifetimes(&self) -> &LifetimePolicy {
-        &self.lifetimes
+    pub const fn lifetimes(&self) -> Option<&LifetimePolicy> {
+        self.lifetimes.as_ref()
     }
 
     /// Issues a key.
@@ -88,7 +91,7 @@ impl Issuer {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Issued, Error> {
-        let request = request.clone().within(&self.lifetimes)?;
+        let request = self.held(request)?;
         issue(&self.format, &self.peppers, &request, rng, now)
     }
 
@@ -103,7 +106,7 @@ impl Issuer {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Issued, Error> {
-        let request = request.clone().within(&self.lifetimes)?;
+        let request = self.held(request)?;
         delegate(source, &self.format, &self.peppers, &request, rng, now)
     }
 
@@ -120,7 +123,18 @@ impl Issuer {
         now: UnixMillis,
     ) -> Result<Rotated, Error> {
         let (format, peppers) = (&self.format, &self.peppers);
-        let policy = policy.clone().within(&self.lifetimes)?;
+        let mut policy = policy.clone();
+        if let Some(lifetimes) = &self.lifetimes {
+            policy = policy.within(lifetimes)?;
+        }
         rotate(record, siblings, &policy, format, peppers, rng, now)
+    }
+
+    fn held(&self, request: &IssueRequest) -> Result<IssueRequest, Error> {
+        let request = request.clone();
+        match &self.lifetimes {
+            Some(lifetimes) => request.within(lifetimes),
+            None => Ok(request),
+        }
     }
 }

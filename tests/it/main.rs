@@ -24,6 +24,7 @@ mod fuzz_corpus;
 mod key_text;
 #[cfg(feature = "keyring")]
 mod keyring;
+mod lifetimes;
 mod limit_brute_force;
 mod path_oracle;
 mod permission_oracle;

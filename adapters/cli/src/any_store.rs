@@ -43,6 +43,10 @@ impl Store for AnyStore {
         each!(self, store => store.lineage(lineage))
     }
 
+    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        each!(self, store => store.derived(lineage))
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         each!(self, store => store.list(filter, page))
     }

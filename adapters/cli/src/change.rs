@@ -4,17 +4,17 @@ use core::cell::RefCell;
 
 use clap::Args;
 use keystile::{
-    EndpointRules, FieldChange, KeyChange, KeyId, KeyRecord, Networks, PermissionSet, RateLimit,
-    TemplateName, UnixMillis,
+    EndpointRules, FieldChange, KeyChange, KeyId, KeyRecord, Millis, Networks, PermissionSet,
+    RateLimit, TemplateName, UnixMillis,
 };
 use keystile_serve::KeyView;
-use keystile_store::{Store, StoreError, change_if};
+use keystile_store::{OfDerived, Store, StoreError, change_derived};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::preset;
+use crate::issue::{lifetimes, preset};
 use crate::{rfc3339, values};
 
 /// Change a key. What is not given stays as it is, and so does the key's text.
@@ -95,6 +95,13 @@ pub(crate) struct ChangeArguments {
     /// How long the key lives from now on, such as 90d, 12h or never.
     #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
+    /// The longest lifetime that a key may get; one that never expires is refused then.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    max_lifetime: Option<Millis>,
+    /// What becomes of keys that derive from it and would exceed it: suspend, revoke or keep.
+    /// Without it, the change is refused if there are any.
+    #[arg(long, value_name = "ACTION", value_parser = values::of_derived)]
+    derived: Option<OfDerived>,
     /// Custom JSON, at most 16 KiB, which replaces all of it.
     #[arg(long, value_name = "JSON", value_parser = values::metadata, conflicts_with = "clear_metadata")]
     metadata: Option<String>,
@@ -109,7 +116,7 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let requested = requested(arguments)?;
+    let requested = requested(arguments)?.within(&lifetimes(None, arguments.max_lifetime)?)?;
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let before: RefCell<Option<KeyRecord>> = RefCell::new(None);
@@ -117,8 +124,9 @@ pub(crate) async fn run(
         before.replace(Some(record.clone()));
         Ok::<(), StoreError>(())
     };
-    let store = opened.store.acting_as(&config.by);
-    let outcome = change_if(&store, &arguments.id, &requested, now, keep).await?;
+    let of_derived = arguments.derived.unwrap_or_default();
+    let (store, id) = (opened.store.acting_as(&config.by), &arguments.id);
+    let outcome = change_derived(&store, id, &requested, of_derived, now, keep).await?;
     let record = outcome.record().ok_or(StoreError::NotFound)?;
     if config.json {
         io.json(&KeyView::new(record, now))?;

@@ -89,6 +89,7 @@ impl From<StoreError> for Failure {
             StoreError::NotFound => Self::expected("the store has no key with this id"),
             StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
             StoreError::Refused(error) => error.into(),
+            StoreError::Derived(problem) => Self::Message(problem.to_string().into()),
             StoreError::Corrupt(error) => {
                 Self::Message(format!("the store contains a damaged row: {error}").into())
             }

@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use keystile::{
-    EndpointRules, Environment, IssueRequest, KeyFormat, KeyRecord, Networks, PermissionSet,
-    Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName, UnixMillis,
+    EndpointRules, Environment, IssueRequest, KeyFormat, KeyRecord, LifetimePolicy, Millis,
+    Networks, PermissionSet, Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName, UnixMillis,
 };
 use keystile_store::{Store, save_issued};
 
@@ -62,9 +62,13 @@ pub(crate) struct IssueArguments {
     /// How many times the key may be used in total [default: unlimited]
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     uses: Option<u64>,
-    /// How long the key lives, such as 90d, 12h or never.
-    #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true, default_value = "90d")]
-    expires_in: Lifetime,
+    /// How long the key lives, such as 90d, 12h or never [default: 90d, or --max-lifetime if
+    /// that is shorter]
+    #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true)]
+    expires_in: Option<Lifetime>,
+    /// The longest lifetime that a key may get; one that never expires is refused then.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    max_lifetime: Option<Millis>,
     /// Custom JSON, at most 16 KiB.
     #[arg(long, value_name = "JSON", value_parser = values::metadata)]
     metadata: Option<String>,
@@ -92,7 +96,7 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let request = request(arguments)?;
+    let request = request(arguments)?.within(&lifetimes(None, arguments.max_lifetime)?)?;
     let prefix = arguments.prefix.as_str();
     let format = match arguments.format {
         Format::Structured => KeyFormat::structured(prefix)?,
@@ -126,9 +130,20 @@ fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
     request.endpoints = given(&arguments.endpoints, EndpointRules::new)?;
     request.networks = given(&arguments.networks, Networks::new)?;
     Ok(match arguments.expires_in {
-        Lifetime::For(span) => request.expires_in(span)?,
-        Lifetime::Ever => request.never_expires(),
+        None => request,
+        Some(Lifetime::For(span)) => request.expires_in(span)?,
+        Some(Lifetime::Ever) => request.never_expires(),
     })
+}
+
+/// How long keys may live. The default is 90 days, or the longest if that is shorter.
+pub(crate) fn lifetimes(
+    default: Option<Millis>,
+    longest: Option<Millis>,
+) -> Result<LifetimePolicy, Failure> {
+    let usual = LifetimePolicy::default().default_lifetime();
+    let default = default.unwrap_or(longest.map_or(usual, |longest| longest.min(usual)));
+    Ok(LifetimePolicy::new(default, longest)?)
 }
 
 /// The template with this name.

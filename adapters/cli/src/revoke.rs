@@ -2,14 +2,14 @@
 
 use clap::Args;
 use keystile::{UNSPECIFIED, UnixMillis};
-use keystile_store::{Page, Selection, Store, revoke};
+use keystile_store::{Page, Reach, Selection, Store, revoke_reaching};
 
 use crate::bulk::{self, Which};
 use crate::config::Config;
 use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::suspend::show_outcome;
+use crate::suspend::{note_derived, show_outcome};
 use crate::values;
 
 /// Revoke a key permanently: it is refused from now on.
@@ -19,6 +19,9 @@ use crate::values;
 ///
 /// Many keys are revoked by owner, client or template, which apply together if several are given,
 /// or by a list of ids. --dry-run prints how many it would be. If it is stopped, run it again.
+///
+/// Keys that derive from it are revoked with it. If its successor lives, they derive from that too,
+/// and stay as they are, unless --derived is set. The output says how many there are of each.
 ///
 /// Example:
 ///   keystile revoke 1AbCdEfGhIjKlMnO --reason 'found in a public repository'
@@ -31,6 +34,9 @@ pub(crate) struct RevokeArguments {
     /// Why the key is revoked, for the audit log [default: unspecified]
     #[arg(long, value_name = "TEXT", value_parser = values::reason)]
     reason: Option<String>,
+    /// Also revoke the keys that it was the source of if its successor lives.
+    #[arg(long)]
+    derived: bool,
 }
 
 /// Carries out `keystile revoke`.
@@ -45,21 +51,26 @@ pub(crate) async fn run(
     let opened = config.open().await?;
     let store = opened.store.acting_as(&config.by);
     let now = UnixMillis::now()?;
+    let reach = match arguments.derived {
+        true => Reach::Own,
+        false => Reach::Last,
+    };
     if let (Some(id), false) = (&which.id, which.dry_run) {
-        let outcome = revoke(&store, id, reason, now).await?;
-        let done = if outcome.is_changed() {
+        let ended = revoke_reaching(&store, id, reason, reach, now).await?;
+        let done = if ended.outcome.is_changed() {
             "revoked"
         } else {
             "already revoked:"
         };
-        return show_outcome(&outcome, done, now, config, io);
+        note_derived(&ended, "revoked", io);
+        return show_outcome(&ended.outcome, done, now, config, io);
     }
     let is_due = |status: &str| status != "revoked";
     let due = bulk::due(&store, &ids, is_due).await?;
     let mut changed = if which.dry_run { due.len() } else { 0 };
     for id in due.iter().filter(|_| !which.dry_run) {
-        let outcome = revoke(&store, id, reason, now).await?;
-        changed = changed.saturating_add(usize::from(outcome.is_changed()));
+        let ended = revoke_reaching(&store, id, reason, reach, now).await?;
+        changed = changed.saturating_add(usize::from(ended.outcome.is_changed()));
     }
     let mut damage = Damage::default();
     let filter = which.filter();

@@ -5,15 +5,18 @@ use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
 use keystile_store::{Store, rotate};
 
 use crate::config::Config;
+use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
+use crate::issue::lifetimes;
 use crate::print_new_key::{Replaced, print_new_key};
-use crate::{duration, rfc3339, values};
+use crate::{rfc3339, values};
 
 /// Replace a key with a new one, and print the new key, once.
 ///
 /// The new key has the permissions and limits of the old one, and shares its rate limit and
-/// uses. The old key keeps working for the overlap, but never past its own expiry. Only the
+/// uses. It lives as long as the old one was given, from now on: an hour stays an hour, and never
+/// stays never. The old key keeps working for the overlap, but never past its own expiry. Only the
 /// new key goes to standard output. A key that is suspended, revoked, expired or already
 /// replaced cannot be rotated.
 ///
@@ -31,16 +34,20 @@ pub(crate) struct RotateArguments {
     /// The key's public id, as printed by issue and list.
     #[arg(value_name = "ID", value_parser = values::id)]
     id: KeyId,
-    /// How long the old key keeps working; 0s ends it at once [default: 7d, or --max-age if
-    /// that is shorter]
+    /// How long the old key keeps working, at most half of the new key's lifetime; 0s ends it
+    /// at once [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     overlap: Option<Millis>,
     /// End the overlap as soon as the new key is used.
     #[arg(long)]
     end_on_first_use: bool,
-    /// How long the new key lives, 1h to 90d.
-    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true, default_value = "90d")]
-    max_age: Millis,
+    /// How long the new key lives, such as 90d, 12h or never [default: as long as the old key
+    /// was given]
+    #[arg(long, alias = "max-age", value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true)]
+    expires_in: Option<Lifetime>,
+    /// The longest lifetime that the new key may get; one that never expires is refused then.
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    max_lifetime: Option<Millis>,
 }
 
 /// Carries out `keystile rotate`.
@@ -95,12 +102,14 @@ pub(crate) async fn run(
 }
 
 fn policy(arguments: &RotateArguments) -> Result<RotationPolicy, Failure> {
-    let usual = RotationPolicy::default();
-    let overlap = arguments
-        .overlap
-        .unwrap_or(usual.overlap().min(arguments.max_age));
-    Ok(usual
-        .with_overlap(overlap)?
-        .with_max_age(arguments.max_age)?
-        .with_end_on_first_use(arguments.end_on_first_use))
+    let mut policy = RotationPolicy::default().with_end_on_first_use(arguments.end_on_first_use);
+    if let Some(overlap) = arguments.overlap {
+        policy = policy.with_overlap(overlap)?;
+    }
+    policy = match arguments.expires_in {
+        None => policy,
+        Some(Lifetime::For(span)) => policy.with_lifetime(span)?,
+        Some(Lifetime::Ever) => policy.with_endless_lifetime(),
+    };
+    Ok(policy.within(&lifetimes(None, arguments.max_lifetime)?)?)
 }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::duration::{self, LimitOrOff};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::DEFAULT_PREFIX;
+use crate::issue::{DEFAULT_PREFIX, lifetimes};
 use crate::values;
 
 use self::log::{LogFormat, LogLevel};
@@ -59,6 +59,14 @@ pub(crate) struct ServeArguments {
     /// The prefix of keys that it issues. Keys with any prefix are accepted.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
+    /// How long a key lives if a request has no lifetime [default: 90d, or --max-lifetime if
+    /// that is shorter]
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    default_lifetime: Option<Millis>,
+    /// The longest lifetime that a key may get, for issuing, changing and rotating; a key that
+    /// never expires is refused then. The first admin key never expires [default: any]
+    #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
+    max_lifetime: Option<Millis>,
     /// The address or CIDR block of a gateway or proxy: its X-Forwarded-* headers are
     /// trusted. Repeatable [default: loopback only]
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = values::network)]
@@ -119,6 +127,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
     let after_bound = after_bound(arguments)?;
+    let lifetimes = lifetimes(arguments.default_lifetime, arguments.max_lifetime)?;
     // From here on, a signal no longer ends the process by itself.
     let stop = shutdown_signal().map_err(|_| Failure::expected("cannot listen for signals"))?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|_| {
@@ -137,6 +146,7 @@ pub(crate) async fn run(
         .with_format(KeyFormat::any_opaque())
         .with_peppers(config.peppers.clone());
     let builder = Authenticator::builder(Arc::clone(&store), verifier)
+        .lifetimes(lifetimes)
         .ttl(arguments.cache_ttl)
         .revocation_bound(time(arguments.revocation_bound))
         .after_bound(after_bound)

@@ -6,7 +6,7 @@ use keystile_serve::KeyView;
 use keystile_store::{KeyStatus, Store, record};
 
 use crate::config::Config;
-use crate::duration::spell_rate;
+use crate::duration::{self, spell_rate};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::view::joined;
@@ -106,6 +106,15 @@ fn rows(record: &KeyRecord, usage: &Usage, now: UnixMillis) -> Vec<(&'static str
                 .expires_at
                 .map_or("never".to_owned(), rfc3339::in_seconds),
         ),
+    );
+    optional("lifetime", record.lifetime_given().map(duration::spell));
+    optional(
+        "derived from",
+        record.derived_from.map(|from| from.key_id.to_string()),
+    );
+    optional(
+        "suspended with",
+        record.suspended_with.map(|id| id.to_string()),
     );
     optional("lineage", Some(record.lineage.to_string()));
     optional("replaced by", record.replaced_by.map(|id| id.to_string()));

@@ -3,7 +3,9 @@
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_serve::{DamageView, DamagedKeyView, KeyView};
-use keystile_store::{Outcome, Page, Selection, Store};
+use keystile_store::{
+    Ended, Outcome, Page, Reach, Selection, Store, resume_reaching, suspend_reaching,
+};
 
 use crate::bulk::{self, Which};
 use crate::config::Config;
@@ -18,6 +20,9 @@ use crate::{actor, damage, values};
 /// Many keys are suspended by owner, client or template, which apply together if several are
 /// given, or by a list of ids. --dry-run prints how many it would be.
 ///
+/// Keys that derive from it are suspended with it, unless its successor lives, and are resumed
+/// with it.
+///
 /// Example:
 ///   keystile suspend 1AbCdEfGhIjKlMnO --reason 'unpaid invoice'
 #[derive(Args, Debug)]
@@ -30,7 +35,7 @@ pub(crate) struct SuspendArguments {
     reason: Option<String>,
 }
 
-/// Resume a suspended key.
+/// Resume a suspended key, and the keys that were suspended with it.
 ///
 /// Example:
 ///   keystile resume 1AbCdEfGhIjKlMnO
@@ -58,13 +63,14 @@ pub(crate) async fn suspend(
     let store = opened.store.acting_as(&by);
     let now = UnixMillis::now()?;
     if let (Some(id), false) = (&which.id, which.dry_run) {
-        let outcome = keystile_store::suspend(&store, id, now).await?;
-        let done = if outcome.is_changed() {
+        let ended = suspend_reaching(&store, id, Reach::Last, now).await?;
+        let done = if ended.outcome.is_changed() {
             "suspended"
         } else {
             "already suspended:"
         };
-        return show_outcome(&outcome, done, now, config, io);
+        note_derived(&ended, "suspended", io);
+        return show_outcome(&ended.outcome, done, now, config, io);
     }
     let due = bulk::due(&store, &ids, |status| status == "active").await?;
     let mut changed = if which.dry_run { due.len() } else { 0 };
@@ -98,13 +104,28 @@ pub(crate) async fn resume(
     let now = UnixMillis::now()?;
     let by = actor::because(&config.by, arguments.reason.as_deref())?;
     let store = opened.store.acting_as(&by);
-    let outcome = keystile_store::resume(&store, &arguments.id, now).await?;
+    let ended = resume_reaching(&store, &arguments.id, now).await?;
+    note_derived(&ended, "resumed", io);
+    let outcome = ended.outcome;
     let done = if outcome.is_changed() {
         "resumed"
     } else {
         "already active:"
     };
     show_outcome(&outcome, done, now, config, io)
+}
+
+/// Prints what a verb did to the keys that derive from one, on standard error.
+pub(crate) fn note_derived(ended: &Ended, done: &str, io: &mut Io<'_>) {
+    for derived in &ended.derived {
+        io.note(&format!("{done} {} too, which derives from it", derived.id));
+    }
+    if ended.left > 0 {
+        io.note(&format!(
+            "left alive: {} live keys that derive from it, because its successor lives",
+            ended.left
+        ));
+    }
 }
 
 /// Prints what a verb did to a key. If its row is damaged, only its id and status are known.

@@ -12,7 +12,7 @@ use keystile::{
     PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
-use keystile_store::KeyStatus;
+use keystile_store::{KeyStatus, OfDerived};
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
@@ -204,6 +204,13 @@ pub(crate) fn without_key(text: &str) -> Checked<String> {
         return Err("must not contain a whole key; use the key's id instead");
     }
     Ok(text.to_owned())
+}
+
+/// What becomes of derived keys.
+pub(crate) fn of_derived(text: &str) -> Result<OfDerived, &'static str> {
+    OfDerived::from_name(text)
+        .filter(|rule| *rule != OfDerived::Refuse)
+        .ok_or("must be suspend, revoke or keep")
 }
 
 #[cfg(test)]

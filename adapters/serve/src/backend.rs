@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use keystile::{
-    By, Issued, KeyChange, KeyFormat, KeyId, KeyRecord, Request, Rotated, RotationPolicy, SysRng,
-    UnixMillis, Verifier,
+    By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, LifetimePolicy,
+    Request, Rotated, RotationPolicy, SysRng, UnixMillis, Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, EventFilter, Filter, Listed, ListedEvents, Outcome,
-    Page, Pending, Selection, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, Batch, Ended, EventFilter, Filter, Listed,
+    ListedEvents, OfDerived, Outcome, Page, Pending, Reach, Selection, Store, StoreError, record,
 };
 
 use crate::problem::Problem;
@@ -64,13 +64,30 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// The same keys, for what this actor does to them.
     fn acting_as(&self, by: By) -> Arc<dyn Backend>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
-    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome>;
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
+    /// Saves a key that derives from none, whose uses are taken off those of a lineage.
+    fn save_issued_taking<'a>(&'a self, issued: &'a Issued, uses: (KeyId, u64)) -> Soon<'a, ()>;
+    fn delegate<'a>(
+        &'a self,
+        source: &'a KeyId,
+        issuer: &'a Issuer,
+        request: &'a IssueRequest,
+        now: UnixMillis,
+    ) -> Soon<'a, Issued>;
+    fn lifetimes(&self) -> &LifetimePolicy;
+    fn revoke<'a>(
+        &'a self,
+        id: &'a KeyId,
+        reason: &'a str,
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Soon<'a, Ended>;
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Ended>;
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
     fn change_if<'a>(
         &'a self,
         id: &'a KeyId,
         requested: &'a KeyChange,
+        of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
     ) -> BoxFuture<'a, Result<Outcome, Problem>>;
@@ -191,12 +208,44 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(Self::save_issued(self, issued))
     }
 
-    fn revoke<'a>(&'a self, id: &'a KeyId, reason: &'a str, now: UnixMillis) -> Soon<'a, Outcome> {
-        Box::pin(Self::revoke(self, id, reason, now))
+    fn save_issued_taking<'a>(&'a self, issued: &'a Issued, uses: (KeyId, u64)) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let mut batch = Batch::of_issued(issued);
+            batch.take_uses.push(uses);
+            self.acting_store().commit(&batch).await?;
+            self.keyring().invalidate(&issued.record.id);
+            Ok(())
+        })
     }
 
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
-        Box::pin(Self::suspend(self, id, now))
+    fn delegate<'a>(
+        &'a self,
+        source: &'a KeyId,
+        issuer: &'a Issuer,
+        request: &'a IssueRequest,
+        now: UnixMillis,
+    ) -> Soon<'a, Issued> {
+        Box::pin(
+            async move { Self::delegate(self, source, issuer, request, &mut SysRng, now).await },
+        )
+    }
+
+    fn lifetimes(&self) -> &LifetimePolicy {
+        Self::lifetimes(self)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        id: &'a KeyId,
+        reason: &'a str,
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Soon<'a, Ended> {
+        Box::pin(Self::revoke_reaching(self, id, reason, reach, now))
+    }
+
+    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Ended> {
+        Box::pin(Self::suspend_reaching(self, id, Reach::Last, now))
     }
 
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
@@ -207,10 +256,13 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         &'a self,
         id: &'a KeyId,
         requested: &'a KeyChange,
+        of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
     ) -> BoxFuture<'a, Result<Outcome, Problem>> {
-        Box::pin(Self::change_if(self, id, requested, now, permit))
+        Box::pin(Self::change_derived(
+            self, id, requested, of_derived, now, permit,
+        ))
     }
 
     fn rotate<'a>(

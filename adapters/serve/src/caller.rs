@@ -20,6 +20,9 @@ use crate::problem::Problem;
 pub(crate) const READ: &str = "keystile:keys:read";
 /// Permits issuing, changing, rotating, suspending, resuming and revoking keys.
 pub(crate) const WRITE: &str = "keystile:keys:write";
+/// Permits rotating its own key for another life of the length that the key was given. Without
+/// it, the successor ends when the key would have.
+pub(crate) const RENEW: &str = "keystile:keys:renew";
 /// Permits this for the keys of every owner and environment.
 pub(crate) const EVERY_OWNER: &str = "keystile:owners:any";
 
@@ -96,7 +99,7 @@ impl Caller {
         }
     }
 
-    fn has_every_owner(&self) -> bool {
+    pub(crate) fn has_every_owner(&self) -> bool {
         self.record.permissions.grants(EVERY_OWNER)
     }
 
@@ -208,22 +211,56 @@ impl Caller {
         Ok(source)
     }
 
-    /// The default lifetime of a successor: 90 days, or the rest of the caller's if shorter.
-    pub(crate) fn longest(&self) -> Millis {
-        let usual = RotationPolicy::default().max_age();
-        self.record
-            .ends_at()
-            .map_or(usual, |end| usual.min(end.since(self.now)))
+    /// Its own key, with the uses that it had.
+    pub(crate) fn own(&self) -> &KeyRecord {
+        &self.record
+    }
+
+    /// The policy of a rotation for which the caller asks: no key outlives the caller's own, and
+    /// its own gets no more life than it has, unless it may renew it.
+    pub(crate) fn rotation(
+        &self,
+        record: &KeyRecord,
+        asked: Option<Millis>,
+        policy: RotationPolicy,
+    ) -> Result<RotationPolicy, Problem> {
+        let is_own = record.id == self.record.id;
+        let renews = is_own && self.record.permissions.grants(RENEW);
+        // Of its own key the record as it is now, since that of the caller may be cached.
+        let end = match is_own {
+            true => record.ends_at(),
+            false => self.record.ends_at(),
+        };
+        let most = match renews {
+            true => record.lifetime_given(),
+            false => end.map(|end| end.since(self.now)),
+        };
+        let policy = match asked {
+            None => policy,
+            Some(lifetime) if most.is_none_or(|most| lifetime <= most) => {
+                policy.with_lifetime(lifetime)?
+            }
+            Some(_) if renews => {
+                return Err(Problem::exceeds(
+                    "A key can be renewed for the lifetime that it was given, and not for longer.",
+                ));
+            }
+            Some(_) => {
+                return Err(Problem::exceeds(
+                    "A rotation gives no more life than the caller's key has; only \
+                     keystile:keys:renew renews the caller's own key.",
+                ));
+            }
+        };
+        // A derived key ends with its source too, which the store knows.
+        Ok(match (renews, end) {
+            (false, Some(end)) => policy.with_latest_end(Some(end)),
+            _ => policy,
+        })
     }
 
     /// Refuses to hand out or resume a key that may do more than the caller's own, P4.
-    ///
-    /// `lifetime` is that of a successor which is yet to be made.
-    pub(crate) fn covers(
-        &self,
-        record: &KeyRecord,
-        lifetime: Option<Millis>,
-    ) -> Result<(), Problem> {
+    pub(crate) fn covers(&self, record: &KeyRecord) -> Result<(), Problem> {
         if record.id == self.record.id {
             return Ok(());
         }
@@ -232,11 +269,7 @@ impl Caller {
             source.owner.clone_from(&record.owner);
             source.environment = record.environment;
         }
-        let mut given = record.clone();
-        if let Some(lifetime) = lifetime {
-            given.expires_at = Some(self.now.plus(lifetime)?);
-        }
-        if given.is_within(&source) {
+        if record.is_within(&source) {
             Ok(())
         } else {
             Err(Problem::exceeds(

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keystile::ErrorKind;
 use keystile_http::ErrorChain;
-use keystile_store::{CorruptRow, StoreError};
+use keystile_store::{CorruptRow, DerivedProblem, StoreError};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -130,6 +130,21 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NotFound => Self::not_found(),
             StoreError::Refused(error) => error.into(),
+            StoreError::Derived(DerivedProblem::ExceedsSource) => {
+                Self::exceeds("A derived key must not exceed the key that it derives from.")
+            }
+            StoreError::Derived(problem) => {
+                let text = problem.to_string();
+                let mut letters = text.chars();
+                let first = letters.next().map(|first| first.to_ascii_uppercase());
+                let message: String = first.into_iter().chain(letters).chain(['.']).collect();
+                Self::new(
+                    StatusCode::CONFLICT,
+                    "Not in this state",
+                    "conflict",
+                    message,
+                )
+            }
             StoreError::Stale | StoreError::Duplicate => Self::new(
                 StatusCode::CONFLICT,
                 "Changed meanwhile",

@@ -54,6 +54,13 @@ pub struct KeyView {
     created_at: String,
     last_used_at: Option<String>,
     expires_at: Option<String>,
+    /// The length of life that it was given, in milliseconds, which its successor gets too. Null:
+    /// it never expires.
+    lifetime_ms: Option<u64>,
+    /// The key that it derives from.
+    derived_from: Option<String>,
+    /// The key that it was suspended with, and is resumed with.
+    suspended_with: Option<String>,
     revoked_at: Option<String>,
     revoke_reason: Option<String>,
     /// The id of the first key of its lineage, which it shares with its successors.
@@ -171,6 +178,9 @@ impl KeyView {
             created_at: rfc3339(record.created_at),
             last_used_at: record.last_used_at.map(rfc3339),
             expires_at: record.expires_at.map(rfc3339),
+            lifetime_ms: record.lifetime_given().map(Millis::get),
+            derived_from: record.derived_from.map(|from| from.key_id.to_string()),
+            suspended_with: record.suspended_with.map(|id| id.to_string()),
             revoked_at: revoked_at.map(rfc3339),
             revoke_reason,
             lineage: record.lineage.to_string(),

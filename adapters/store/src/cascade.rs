@@ -8,7 +8,7 @@ use crate::batch::{Batch, UpkeepField};
 use crate::damaged;
 use crate::derived::{DerivedProblem, Reach};
 use crate::error::StoreError;
-use crate::family::Family;
+use crate::family::{Family, exceeds};
 use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
@@ -138,7 +138,11 @@ pub async fn suspend_reaching<S: Store + ?Sized>(
 }
 
 /// A suspended key with another key that it is to be resumed with.
-fn marked(key: &KeyRecord, with: Option<KeyId>, now: UnixMillis) -> Result<Change, Error> {
+pub(crate) fn marked(
+    key: &KeyRecord,
+    with: Option<KeyId>,
+    now: UnixMillis,
+) -> Result<Change, Error> {
     let mut active = key.clone();
     active.status = Status::Active;
     let mut change = keystile::suspend(&active, now)?;
@@ -215,7 +219,7 @@ async fn end<S: Store + ?Sized>(
 ///
 /// # Errors
 /// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::Derived`] if no key that it
-/// derives from is live; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if its row cannot
+/// derives from is live, or if it has more than that; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if its row cannot
 /// be read: mend the row first.
 pub async fn resume_reaching<S: Store + ?Sized>(
     store: &S,
@@ -239,6 +243,10 @@ pub async fn resume_reaching<S: Store + ?Sized>(
         }
         let change = keystile::resume(&found, now)?;
         if let Some(source) = live_source(store, &found, now).await? {
+            // Its source may have got less while it was suspended.
+            if exceeds(&found, &source) {
+                return Err(DerivedProblem::ExceedsSource.into());
+            }
             batch.unchanged.push((source.id, source.version));
         }
         Family::change(&mut batch, from_ref(&found), |_| Ok(Some(change.clone())))?;

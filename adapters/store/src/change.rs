@@ -3,10 +3,10 @@
 use keystile::{Event, EventKind, KeyChange, KeyId, KeyRecord, Status, UnixMillis};
 
 use crate::batch::Batch;
-use crate::cascade::live_source;
+use crate::cascade::{live_source, marked};
 use crate::derived::{DerivedProblem, OfDerived};
 use crate::error::StoreError;
-use crate::family::{Family, has_not_ended};
+use crate::family::{Family, exceeds, has_not_ended};
 use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
@@ -209,7 +209,7 @@ async fn rely_on_source<S: Store + ?Sized>(
         }
     }
     if !asked.is_within(&source) {
-        return Err(DerivedProblem::WouldExceed(vec![before.id]).into());
+        return Err(DerivedProblem::ExceedsSource.into());
     }
     batch.unchanged.push((source.id, source.version));
     Ok(())
@@ -231,13 +231,9 @@ async fn of_those_that_derive<S: Store + ?Sized>(
         return Ok(());
     }
     let family = Family::of(store, before).await?;
-    let exceeds = |key: &&KeyRecord| {
-        let mut own = KeyRecord::clone(key);
-        own.remaining_uses = after.remaining_uses;
-        own.expires_at = own.ends_at();
-        has_not_ended(key, now) && !own.is_within(after)
-    };
-    let exceeding: Vec<KeyRecord> = family.derived.iter().filter(exceeds).cloned().collect();
+    let exceeding = family.derived.iter();
+    let exceeding = exceeding.filter(|key| has_not_ended(key, now) && exceeds(key, after));
+    let exceeding: Vec<KeyRecord> = exceeding.cloned().collect();
     let verb = |key: &KeyRecord| match of_derived {
         OfDerived::Revoke => keystile::revoke(key, EXCEEDED, now).map(Some),
         OfDerived::Suspend if key.status == Status::Active => {
@@ -245,6 +241,8 @@ async fn of_those_that_derive<S: Store + ?Sized>(
             change.event.reason = Some(EXCEEDED.into());
             Ok(Some(change))
         }
+        // Otherwise it would be resumed with its source.
+        OfDerived::Suspend if key.suspended_with.is_some() => marked(key, None, now).map(Some),
         _ => Ok(None),
     };
     if of_derived == OfDerived::Refuse && !exceeding.is_empty() {

@@ -114,7 +114,7 @@ pub(crate) fn of_record(record: &KeyRecord) -> Result<Vec<Option<String>>, Store
         record.overlap_until.map(instant::format),
         of_id(record.ends_at_first_use),
         record
-            .lifetime_given()
+            .lifetime
             .map(|length| number(length.get()))
             .transpose()?,
         of_id(record.derived_from.map(|from| from.key_id)),

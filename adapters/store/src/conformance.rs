@@ -24,6 +24,7 @@ mod audit;
 mod change;
 mod changes;
 mod concurrent;
+mod derived;
 mod filters;
 mod fixture;
 mod identity;
@@ -71,6 +72,19 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         change: a_key_is_changed_with_an_event
             a_change_of_other_fields_leaves_uses
             a_raise_by_a_change_is_in_force;
+        derived: derived_keys_are_found
+            a_batch_may_rely_on_what_was_read
+            a_revocation_reaches_derived_keys
+            the_end_of_an_old_key_leaves_derived_keys
+            what_was_suspended_with_a_source_is_resumed_with_it
+            a_derived_key_is_suspended_by_itself_too
+            uses_are_taken_off_the_source
+            a_source_may_not_get_less_than_its_derived_keys
+            what_exceeds_its_source_is_not_resumed
+            a_derived_key_may_not_get_more_than_its_source
+            a_successor_ends_no_later_than_the_source
+            a_chain_of_derived_keys_has_an_end
+            no_derived_key_escapes_a_revocation;
         concurrent: one_of_concurrent_changes_wins
             one_of_concurrent_inserts_wins
             a_batch_after_another_event_is_refused

@@ -87,6 +87,8 @@ pub enum DerivedProblem {
     TooMany,
     /// The chain already has [`DERIVED_DEPTH_MAX`] derived keys.
     TooDeep,
+    /// A derived key would have more than the key that it derives from, or would end after it.
+    ExceedsSource,
     /// These keys would have more than the key that they derive from, or would end after it.
     WouldExceed(Vec<KeyId>),
 }
@@ -103,6 +105,9 @@ impl fmt::Display for DerivedProblem {
                 f,
                 "a key may derive from another through at most {DERIVED_DEPTH_MAX} steps"
             ),
+            Self::ExceedsSource => {
+                f.write_str("a derived key must not exceed the key that it derives from")
+            }
             Self::WouldExceed(keys) => {
                 // All of them are in the value: a message must end.
                 let shown: Vec<_> = keys.iter().take(20).map(KeyId::as_str).collect();

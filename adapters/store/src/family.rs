@@ -177,6 +177,15 @@ pub(crate) fn has_not_ended(key: &KeyRecord, now: UnixMillis) -> bool {
     !matches!(key.status, Status::Revoked { .. }) && key.ends_at().is_none_or(|end| now < end)
 }
 
+/// Whether a key has more than another one, or ends later; without their uses, which were taken
+/// off when it got them.
+pub(crate) fn exceeds(key: &KeyRecord, source: &KeyRecord) -> bool {
+    let mut own = key.clone();
+    own.remaining_uses = source.remaining_uses;
+    own.expires_at = own.ends_at();
+    !own.is_within(source)
+}
+
 /// Whether another key of the lineage lives.
 async fn has_heir<S: Store + ?Sized>(
     store: &S,

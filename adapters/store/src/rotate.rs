@@ -10,7 +10,7 @@ use crate::cascade::live_source;
 use crate::damaged;
 use crate::derived::DerivedProblem;
 use crate::error::StoreError;
-use crate::family::{Family, has_not_ended};
+use crate::family::{Family, exceeds, has_not_ended};
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
 
@@ -26,8 +26,8 @@ use crate::verbs::{TRIES_MAX, record};
 /// The successor of a derived key ends no later than the key that it derives from.
 ///
 /// # Errors
-/// [`StoreError::Derived`] if no key that it derives from is live, or if the successor would end
-/// before a key that derives from it. As [`keystile::rotate`](keystile::rotate()), in [`StoreError::Refused`];
+/// [`StoreError::Derived`] if no key that it derives from is live, if it has more than that, or if
+/// the successor would end before a key that derives from it. As [`keystile::rotate`](keystile::rotate()), in [`StoreError::Refused`];
 /// [`StoreError::NotFound`]; [`StoreError::Corrupt`] if the key's own row cannot be read, or
 /// not even the id and the version of such a sibling.
 pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
@@ -73,6 +73,12 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         let mut batch = Batch::new();
         let mut policy = policy.clone();
         if let Some(source) = live_source(store, key, now).await? {
+            let mut rights = key.clone();
+            // The successor's end is limited, and not the key's.
+            (rights.expires_at, rights.overlap_until) = (source.ends_at(), None);
+            if exceeds(&rights, &source) {
+                return Err(DerivedProblem::ExceedsSource.into());
+            }
             policy = policy.with_latest_end(source.ends_at());
             batch.unchanged.push((source.id, source.version));
         }

@@ -175,9 +175,7 @@ pub(crate) trait RowReader: Sized {
         record.replaced_by = self.parsed("replaced_by")?;
         record.overlap_until = self.time("overlap_until")?;
         record.ends_at_first_use = self.parsed("ends_at_first_use")?;
-        // Of a row that other code wrote: from its beginning to its end.
         record.lifetime = self.count("lifetime_ms")?.map(Millis::new);
-        record.lifetime = record.lifetime_given();
         record.derived_from = self.derived_from()?;
         // Other code that resumes a key does not know this column.
         if record.status == Status::Suspended {

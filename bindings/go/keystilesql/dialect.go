@@ -66,7 +66,8 @@ var columns = []column{
 	{"allowed_networks", "text::jsonb"}, {"rate_limit", "bigint"}, {"rate_window_ms", "bigint"},
 	{"rate_burst", "bigint"}, {"scope_type", "text"}, {"created_at", "timestamptz"},
 	{"expires_at", "timestamptz"}, {"replaced_by", "text"}, {"overlap_until", "timestamptz"},
-	{"ends_at_first_use", "text"},
+	{"ends_at_first_use", "text"}, {"lifetime_ms", "bigint"}, {"derived_from", "text"},
+	{"derived_lineage", "text"}, {"suspended_with", "text"},
 }
 
 // postgresClock goes on inside a transaction, as now() does not.
@@ -83,7 +84,8 @@ var sqlite = dialect{
 	record: "k.rowid AS row, " + plain(`key_id key_hash digest_pepper key_prefix client_name
 		client_email owner environment permissions allowed_endpoints allowed_networks rate_limit
 		rate_window_ms rate_burst scope_type metadata created_at last_used_at expires_at is_active
-		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use version`) +
+		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use lifetime_ms
+		derived_from derived_lineage suspended_with version`) +
 		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
 	event:    "number AS row, " + plain("kind key_id at reason successor version actor origin changes"),
 	is:       "IS",
@@ -114,7 +116,8 @@ var postgres = dialect{
 		k.permissions::text AS permissions, k.allowed_endpoints::text AS allowed_endpoints,
 		k.allowed_networks::text AS allowed_networks, k.rate_window_ms, k.rate_burst, k.scope_type,
 		k.metadata_text, k.metadata::text AS metadata, k.is_active::int::bigint AS is_active, k.status,
-		k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.version,
+		k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.lifetime_ms,
+		k.derived_from, k.derived_lineage, k.suspended_with, k.version,
 		u.lineage AS usage_lineage, u.remaining_uses, ` +
 		// If other code has lowered the limit since, the wider one no longer counts.
 		`CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit)

@@ -70,6 +70,8 @@ func (c *cells) wholeRecord() (*keystile.Record, error) {
 		ReplacedBy:     reader.id("replaced_by"),
 		OverlapUntil:   reader.instant("overlap_until"),
 		EndsAtFirstUse: reader.id("ends_at_first_use"),
+		DerivedFrom:    reader.id("derived_from"),
+		DerivedLineage: reader.id("derived_lineage"),
 		Permissions:    list(&reader, "permissions", keystile.NewPermissionSet),
 	}
 	record.AllowedEndpoints = list(&reader, "allowed_endpoints", keystile.NewEndpointRules)
@@ -78,6 +80,16 @@ func (c *cells) wholeRecord() (*keystile.Record, error) {
 	reader.status(record)
 	if version := reader.count("version"); version != nil {
 		record.Version = *version
+	}
+	if length := reader.count("lifetime_ms"); length != nil {
+		record.Lifetime = time.Duration(min(*length, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
+	}
+	// Other code that resumes a key does not know this column.
+	if record.State == keystile.StateSuspended {
+		record.SuspendedWith = reader.id("suspended_with")
+	}
+	if record.DerivedFrom.IsZero() != record.DerivedLineage.IsZero() {
+		reader.fail("derived_from", "derived_from and derived_lineage, or neither")
 	}
 	if record.Permissions == nil {
 		reader.fail("permissions", "a value")

@@ -230,6 +230,12 @@ func (s *Store) columns(record *keystile.Record) (names, values []string, params
 		"replaced_by":       idOrNull(record.ReplacedBy),
 		"overlap_until":     s.instant(record.OverlapUntil),
 		"ends_at_first_use": idOrNull(record.EndsAtFirstUse),
+		"derived_from":      idOrNull(record.DerivedFrom),
+		"derived_lineage":   idOrNull(record.DerivedLineage),
+		"suspended_with":    idOrNull(record.SuspendedWith),
+	}
+	if record.Lifetime != 0 {
+		fields["lifetime_ms"] = record.Lifetime.Milliseconds()
 	}
 	if record.State == keystile.StateRevoked {
 		fields["revoke_reason"] = record.RevokedReason

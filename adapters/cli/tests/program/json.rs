@@ -29,18 +29,20 @@ const ANSWER: [&str; 14] = [
     "retry_after_seconds",
     "status",
 ];
-const RECORD: [&str; 26] = [
+const RECORD: [&str; 29] = [
     "allowed_endpoints",
     "allowed_networks",
     "client_email",
     "client_name",
     "created_at",
+    "derived_from",
     "ends_at_first_use",
     "environment",
     "expires_at",
     "key_id",
     "key_prefix",
     "last_used_at",
+    "lifetime_ms",
     "lineage",
     "live",
     "metadata",
@@ -54,6 +56,7 @@ const RECORD: [&str; 26] = [
     "revoke_reason",
     "revoked_at",
     "status",
+    "suspended_with",
     "template",
     "version",
 ];

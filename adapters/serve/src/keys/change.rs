@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use keystile::{EndpointRules, KeyChange, KeyRecord, Networks, PermissionSet, ScopeTemplate};
-use keystile_store::StoreError;
+use keystile_store::{OfDerived, StoreError};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -76,13 +76,16 @@ pub(crate) struct ChangeBody {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Value>)]
     metadata: Option<Option<Value>>,
+    /// What becomes of keys that derive from it and would exceed it: `suspend`, `revoke` or
+    /// `keep`. Without it, the change is refused if there are any.
+    derived: Option<String>,
 }
 
 impl Form for ChangeBody {
     const EXPECTED: &str = "The body must be a JSON object with only any of client_name, \
         client_email, owner, template, permissions, add_permissions, remove_permissions, \
         allowed_endpoints, allowed_networks, rate_limit {limit, window_ms, burst}, uses, \
-        expires_in_seconds and metadata; client_name and the permissions must not be null.";
+        expires_in_seconds, metadata and derived; client_name and the permissions must not be null.";
 }
 
 /// Change what a key may do, or whom it belongs to. In force in this process when this returns,
@@ -115,6 +118,13 @@ pub(crate) async fn change(
     Body(body): Body<ChangeBody>,
 ) -> Result<Response, Problem> {
     let requested = requested(&body)?;
+    let of_derived = body
+        .derived
+        .as_deref()
+        .map_or(Ok(OfDerived::Refuse), |name| {
+            let known = OfDerived::from_name(name).filter(|rule| *rule != OfDerived::Refuse);
+            known.ok_or_else(|| Problem::invalid("derived must be suspend, revoke or keep."))
+        })?;
     let expected = expected(&headers)?;
     // Also if the change could not be made: what the caller may not see is not there for it.
     let _ = caller.readable(app.backend().record(&id).await)?;
@@ -132,7 +142,7 @@ pub(crate) async fn change(
     };
     let backend = app.acting_as(&caller, None)?;
     let outcome = backend
-        .change_if(&id, &requested, caller.now, &permit)
+        .change_if(&id, &requested, of_derived, caller.now, &permit)
         .await?;
     if outcome.is_changed() {
         tracing::info!(key_id = id.as_str(), by = caller.id(), "changed");

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keystile::{
-    EndpointRules, IssueRequest, Millis, Networks, PermissionSet, ScopeTemplate, SysRng, delegate,
+    EndpointRules, IssueRequest, Issuer, Millis, Networks, PermissionSet, ScopeTemplate, SysRng,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -73,7 +73,9 @@ impl Form for IssueBody {
 /// Issue a key, and return its text. This is the only time it is shown.
 ///
 /// The key never has more rights than the caller's: its permissions, endpoints, networks, rate
-/// limit, uses and lifetime must be within the caller's.
+/// limit, uses and lifetime must be within the caller's, and its uses are taken off the caller's.
+/// Unless the caller may issue keys for every owner, the key derives from the caller's: it is
+/// suspended and revoked with it.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
     responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
@@ -85,10 +87,31 @@ pub(crate) async fn issue(
     Body(body): Body<IssueBody>,
 ) -> Result<Response, Problem> {
     let request = request(&body)?;
-    let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
-    let (format, peppers) = (&app.settings().format, app.backend().verifier().peppers());
-    let issued = delegate(&source, format, peppers, &request, &mut SysRng, caller.now)?;
-    app.acting_as(&caller, None)?.save_issued(&issued).await?;
+    let backend = app.acting_as(&caller, None)?;
+    let issuer = Issuer::new(app.settings().format.clone())
+        .with_peppers(backend.verifier().peppers().clone())
+        .with_lifetimes(*backend.lifetimes());
+    let own = caller.own();
+    let issued = if caller.has_every_owner() {
+        // An administrator's keys belong to others, and outlive a change of administrators: they
+        // get no more than the caller has, and derive from none.
+        let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
+        let mut issued = issuer.delegate(&source, &request, &mut SysRng, caller.now)?;
+        issued.record.derived_from = None;
+        match issued.record.remaining_uses {
+            Some(uses) if own.remaining_uses.is_some() => {
+                backend
+                    .save_issued_taking(&issued, (own.lineage, uses))
+                    .await?;
+            }
+            _ => backend.save_issued(&issued).await?,
+        }
+        issued
+    } else {
+        backend
+            .delegate(&own.id, &issuer, &request, caller.now)
+            .await?
+    };
     let record = &issued.record;
     tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
     let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));

@@ -24,8 +24,8 @@ pub(crate) struct RotateBody {
     /// How long the old key keeps working, in seconds: the default is 7 days, 0 ends it at
     /// once. It never works past its own expiry.
     overlap_seconds: Option<u64>,
-    /// How long the new key lives, in seconds: 1 hour to 90 days.
-    #[schema(minimum = 3600, maximum = 7776000)]
+    /// How long the new key lives, in seconds. The default is as long as the old one was given.
+    #[schema(minimum = 1)]
     max_age_seconds: Option<u64>,
     /// Whether the first use of the new key ends the overlap.
     #[serde(default)]
@@ -41,7 +41,9 @@ impl Form for RotateBody {
 /// Replace a key with a new one, and return its text. This is the only time it is shown.
 ///
 /// The new key has the permissions and limits of the old one, and shares its rate limit and
-/// uses. A caller can rotate its own key, and keys that may do no more than its own.
+/// uses, and lives as long as the old one was given. A caller can rotate its own key, and keys
+/// that may do no more than its own. No successor outlives the caller's key: that of its own key
+/// ends when the key would have, unless the caller has `keystile:keys:renew`.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = RotateBody,
     params(("id" = String, Path, description = "The key's public id")),
@@ -60,21 +62,13 @@ pub(crate) async fn rotate(
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
     let record = caller.readable(app.backend().record(&id).await)?;
-    let usual = RotationPolicy::default();
-    let max_age = match body.max_age_seconds.map(millis).transpose()? {
-        Some(asked) => asked,
-        None if record.id.as_str() == caller.id() => usual.max_age(),
-        None => caller.longest(),
-    };
-    let overlap = match body.overlap_seconds.map(millis).transpose()? {
-        Some(asked) => asked,
-        None => usual.overlap().min(max_age),
-    };
-    let policy = RotationPolicy::default()
-        .with_overlap(overlap)?
-        .with_max_age(max_age)?
-        .with_end_on_first_use(body.end_on_first_use);
-    caller.covers(&record, Some(max_age))?;
+    let mut policy = RotationPolicy::default().with_end_on_first_use(body.end_on_first_use);
+    if let Some(overlap) = body.overlap_seconds.map(millis).transpose()? {
+        policy = policy.with_overlap(overlap)?;
+    }
+    caller.covers(&record)?;
+    let lifetime = body.max_age_seconds.map(millis).transpose()?;
+    let policy = caller.rotation(&record, lifetime, policy)?;
     let format: Option<&KeyFormat> = None;
     let rotated = app
         .acting_as(&caller, None)?

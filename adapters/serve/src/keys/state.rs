@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use keystile::UNSPECIFIED;
-use keystile_store::Outcome;
-use serde::Deserialize;
+use keystile_store::{Ended, Outcome, Reach};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -24,8 +24,36 @@ pub(crate) struct ReasonBody {
     reason: Option<String>,
 }
 
+/// Why a key is revoked, and how far.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevokeBody {
+    /// For the audit log: at most 255 bytes.
+    #[schema(max_length = 255)]
+    reason: Option<String>,
+    /// Whether keys that derive from it are revoked although its successor lives.
+    #[serde(default)]
+    derived: bool,
+}
+
 impl Form for ReasonBody {
     const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string.";
+}
+
+impl Form for RevokeBody {
+    const EXPECTED: &str = "The body must be empty, or a JSON object with only reason, a string, \
+        and derived, true or false.";
+}
+
+/// A key after a change of its status, and what became of those that derive from it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EndedView {
+    #[serde(flatten)]
+    key: KeyOrDamage,
+    /// How many keys that derive from it were changed with it.
+    derived_changed: usize,
+    /// How many live keys that derive from it were left alive, because its successor lives.
+    derived_left: usize,
 }
 
 impl ReasonBody {
@@ -40,11 +68,14 @@ impl ReasonBody {
 /// Revoking a revoked key changes nothing: it keeps its first time and reason. A key whose
 /// stored record is damaged can be revoked too: only its status is written, and the response has
 /// `damaged`.
+///
+/// Keys that derive from it are revoked with it, unless its successor lives: then only if
+/// `derived` is true.
 #[utoipa::path(
-    post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = ReasonBody,
+    post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = RevokeBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyOrDamage),
+        (status = 200, description = "The key as it is now", body = EndedView),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "The key was modified concurrently", body = Problem),
         BadInput, Guarded,
@@ -55,23 +86,29 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    Body(body): Body<ReasonBody>,
-) -> Result<Json<KeyOrDamage>, Problem> {
-    let reason = body.reason()?.unwrap_or(UNSPECIFIED);
+    Body(body): Body<RevokeBody>,
+) -> Result<Json<EndedView>, Problem> {
+    let reason = body.reason.as_deref().map(without_key).transpose()?;
+    let reason = reason.unwrap_or(UNSPECIFIED);
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
+    let reach = match body.derived {
+        true => Reach::Own,
+        false => Reach::Last,
+    };
     let backend = app.acting_as(&caller, None)?;
-    let outcome = backend.revoke(&id, reason, caller.now).await?;
-    Ok(finish(&caller, outcome, "revoked"))
+    let ended = backend.revoke(&id, reason, reach, caller.now).await?;
+    Ok(ended_view(&caller, ended, "revoked"))
 }
 
-/// Suspend a key until it is resumed. Suspending a suspended key changes nothing. A key whose
+/// Suspend a key until it is resumed, and the keys that derive from it, unless its successor
+/// lives. Suspending a suspended key changes nothing. A key whose
 /// stored record is damaged can be suspended too, as it can be revoked.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = ReasonBody,
     params(("id" = String, Path, description = "The key's public id")),
     responses(
-        (status = 200, description = "The key as it is now", body = KeyOrDamage),
+        (status = 200, description = "The key as it is now", body = EndedView),
         (status = 404, description = "There is none that the caller may see", body = Problem),
         (status = 409, description = "It is revoked", body = Problem),
         BadInput, Guarded,
@@ -83,15 +120,16 @@ pub(crate) async fn suspend(
     caller: Caller,
     Id(id): Id,
     Body(body): Body<ReasonBody>,
-) -> Result<Json<KeyOrDamage>, Problem> {
+) -> Result<Json<EndedView>, Problem> {
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
     let backend = app.acting_as(&caller, body.reason()?)?;
-    let outcome = backend.suspend(&id, caller.now).await?;
-    Ok(finish(&caller, outcome, "suspended"))
+    let ended = backend.suspend(&id, caller.now).await?;
+    Ok(ended_view(&caller, ended, "suspended"))
 }
 
-/// Resume a suspended key, if it may do no more than the caller's own. Resuming an active key
+/// Resume a suspended key, if it may do no more than the caller's own, and the keys that were
+/// suspended with it. Resuming an active key
 /// changes nothing.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = ReasonBody,
@@ -111,10 +149,23 @@ pub(crate) async fn resume(
     Body(body): Body<ReasonBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
     let record = caller.readable(app.backend().record(&id).await)?;
-    caller.covers(&record, None)?;
+    caller.covers(&record)?;
     let backend = app.acting_as(&caller, body.reason()?)?;
     let outcome = backend.resume(&id, caller.now).await?;
     Ok(finish(&caller, outcome, "resumed"))
+}
+
+fn ended_view(caller: &Caller, ended: Ended, verb: &'static str) -> Json<EndedView> {
+    for derived in &ended.derived {
+        let id = derived.id.as_str();
+        tracing::info!(key_id = id, by = caller.id(), "{verb} with its source");
+    }
+    let Json(key) = finish(caller, ended.outcome, verb);
+    Json(EndedView {
+        key,
+        derived_changed: ended.derived.len(),
+        derived_left: ended.left,
+    })
 }
 
 /// The key as it is now. A key that has the wanted status already is not an error, and is

@@ -22,6 +22,7 @@ mod gateways;
 mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
 mod keys;
+mod lifetimes;
 mod limits;
 mod lists;
 mod nginx;

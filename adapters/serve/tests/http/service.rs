@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keystile::{IssueRequest, KeyFormat, PepperRing, StatusPolicy};
+use keystile::{IssueRequest, KeyFormat, LifetimePolicy, PepperRing, StatusPolicy};
 use keystile_serve::{Service, Settings, first_admin_key};
 use keystile_store::{Authenticator, MemoryStore, StoreError};
 use serde_json::Value;
@@ -36,6 +36,14 @@ impl Running {
     }
 
     pub(crate) async fn with(set: impl FnOnce(&mut Settings)) -> Self {
+        Self::built(set, LifetimePolicy::default()).await
+    }
+
+    pub(crate) async fn with_lifetimes(lifetimes: LifetimePolicy) -> Self {
+        Self::built(|_| {}, lifetimes).await
+    }
+
+    async fn built(set: impl FnOnce(&mut Settings), lifetimes: LifetimePolicy) -> Self {
         let store = Arc::new(MemoryStore::new());
         let format = KeyFormat::structured("ks").unwrap();
         let none = PepperRing::none();
@@ -46,6 +54,7 @@ impl Running {
         set(&mut settings);
         let authenticator =
             Authenticator::builder(Arc::clone(&store), keys::verifier().with_format(format))
+                .lifetimes(lifetimes)
                 .build()
                 .unwrap();
         let service = Service::new(authenticator, settings);

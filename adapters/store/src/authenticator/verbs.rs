@@ -355,7 +355,9 @@ impl<S: Store + 'static> Authenticator<S> {
         outcome
     }
 
-    fn acting_store(&self) -> ActingStore<'_, S> {
+    /// The store, for batches of your own: their events say who this handle acts as. Invalidate
+    /// the keys that you change afterwards, by [`keyring`](Self::keyring).
+    pub fn acting_store(&self) -> ActingStore<'_, S> {
         self.store().acting_as(&self.by)
     }
 

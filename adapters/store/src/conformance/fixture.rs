@@ -1,9 +1,9 @@
 //! The records, instants and batches of the cases.
 
 use keystile::{
-    Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyFormat, KeyId, KeyRecord,
-    Lookup, Millis, Networks, PepperRing, PermissionSet, RateLimit, Status, TemplateName,
-    UnixMillis,
+    DerivedFrom, Digest, DigestKind, EndpointRules, Environment, Event, EventKind, KeyFormat,
+    KeyId, KeyRecord, Lookup, Millis, Networks, PepperRing, PermissionSet, RateLimit, Status,
+    TemplateName, UnixMillis,
 };
 
 use crate::batch::Batch;
@@ -59,6 +59,8 @@ pub(super) fn full(number: u64) -> KeyRecord {
     record.replaced_by = Some(id(number + 1));
     record.overlap_until = Some(at(4_999));
     record.ends_at_first_use = Some(id(number + 2));
+    record.lifetime = Some(Millis::new(1_234));
+    record.derived_from = Some(DerivedFrom::new(id(number + 3), id(number + 4)));
     record.version = 41;
     record
 }
@@ -156,7 +158,7 @@ pub(super) fn assert_same(found: Option<&KeyRecord>, expected: &KeyRecord, conte
     same! { id digest key_prefix client_name client_email owner environment permissions
     allowed_endpoints allowed_networks rate_limit remaining_uses scope_type metadata
     created_at last_used_at expires_at status lineage replaced_by overlap_until
-    ends_at_first_use version }
+    ends_at_first_use lifetime derived_from suspended_with version }
     assert!(
         found == expected,
         "{context}: the record is returned unchanged"
