@@ -188,6 +188,17 @@ fn a14_a_keyring_that_has_to_forget_refuses_rather_than_grants() {
 
 #[test]
 fn a_pair_that_was_evicted_comes_back_with_its_debt() {
+    pairs_come_back_with_their_debts(1);
+}
+
+#[test]
+fn a_pair_that_was_evicted_owes_for_longer_than_records_are_cached() {
+    pairs_come_back_with_their_debts(HOUR / 6);
+}
+
+/// Three pairs of keys take turns in a keyring that has room for one, at intervals in which no
+/// request is free again.
+fn pairs_come_back_with_their_debts(interval: u64) {
     let mut service = Service::structured();
     let (format, none) = (service.format.clone(), PepperRing::none());
     let mut pairs = Vec::new();
@@ -206,7 +217,7 @@ fn a_pair_that_was_evicted_comes_back_with_its_debt() {
     for round in 0..3 {
         for (text, rotated) in &pairs {
             let texts = [text.clone(), rotated.key.expose().to_owned()];
-            let passed = exhaust(&backed, &texts, round);
+            let passed = exhaust(&backed, &texts, round * interval);
             assert_eq!(passed, if round == 0 { 2 } else { 0 }, "{round}");
         }
     }
