@@ -108,4 +108,22 @@ mod tests {
         assert!(ask(now + TRUST, reading + HOUR + TRUST));
         assert!(!ask(now + TRUST, reading));
     }
+
+    #[test]
+    fn a_believed_reading_lends_its_age_to_none_that_disagrees_with_the_latest() {
+        let mut seen = Seen::default();
+        let mut ask = |monotonic: u64, ahead: i64| {
+            let reading = 1_790_000_000_000_u64 + monotonic;
+            let reading = reading.saturating_add_signed(ahead);
+            seen.confirms(Both { reading, monotonic })
+        };
+        assert!(!ask(0, 0));
+        assert!(ask(TRUST, 0));
+        assert!(ask(TRUST + 1_000, 0));
+        assert!(ask(TRUST + 30_000, 50_000));
+        // It agrees with the one before the latest.
+        assert!(!ask(TRUST + 31_000, -20_000));
+        assert!(!ask(2 * TRUST + 1_500, -20_000), "after half a minute");
+        assert!(ask(2 * TRUST + 31_000, -20_000));
+    }
 }

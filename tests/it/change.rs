@@ -63,6 +63,15 @@ fn changes() -> Vec<KeyChange> {
 }
 
 #[test]
+fn only_a_change_of_the_uses_sets_them() {
+    let new = KeyChange::new;
+    assert!(new().uses(7).unwrap().sets_uses());
+    assert!(new().uses(None).unwrap().sets_uses());
+    assert!(!new().sets_uses());
+    assert!(!new().rate_limit(rate(7)).sets_uses());
+}
+
+#[test]
 fn the_event_has_the_values_before_and_after_except_personal_ones() {
     let request = client()
         .permissions(["read"])

@@ -1,7 +1,9 @@
 //! What a rotation writes into records, condition by condition.
 
 use crate::common::service::{Service, at, client};
-use keystile::{KeyRecord, Millis, PepperRing, Rotated, RotationPolicy, end_overlap, rotate};
+use keystile::{
+    KeyRecord, Millis, PepperRing, Rotated, RotationPolicy, end_overlap, revoke, rotate,
+};
 
 const HOUR: u64 = 3_600_000;
 
@@ -44,6 +46,17 @@ fn only_a_sibling_that_has_not_ended_is_ended_and_to_the_millisecond() {
             assert_eq!(older.overlap_until, Some(at(now)));
         }
     }
+}
+
+#[test]
+fn a_revoked_sibling_stays_as_it_is() {
+    let mut service = Service::structured();
+    let first = service.issue(&client()).record;
+    let once = rotated(&mut service, &first, &[], 0);
+    let revoked = revoke(&once.changed[0], "leaked", at(1)).unwrap().record;
+    let twice = rotated(&mut service, &once.successor, &[revoked], HOUR);
+    let changed: Vec<_> = twice.changed.iter().map(|changed| changed.id).collect();
+    assert_eq!(changed, [once.successor.id]);
 }
 
 #[test]

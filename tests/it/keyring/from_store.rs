@@ -188,26 +188,39 @@ fn a14_a_keyring_that_has_to_forget_refuses_rather_than_grants() {
 
 #[test]
 fn a_pair_that_was_evicted_comes_back_with_its_debt() {
+    pairs_come_back_with_their_debts(3, 2, 1);
+}
+
+#[test]
+fn a_pair_that_was_evicted_owes_for_longer_than_records_are_cached() {
+    pairs_come_back_with_their_debts(5, 4, 170_000);
+}
+
+/// Pairs of keys take turns in a keyring that has too little room for them, and within a time in
+/// which no request is free again.
+fn pairs_come_back_with_their_debts(count: usize, capacity: usize, interval: u64) {
     let mut service = Service::structured();
     let (format, none) = (service.format.clone(), PepperRing::none());
     let mut pairs = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..count {
         let first = service.issue(&client().rate_limit(per_hour(2)));
         let policy = RotationPolicy::default();
         let rng = &mut service.rng;
         let rotated = rotate(&first.record, &[], &policy, &format, &none, rng, at(0)).unwrap();
         pairs.push((first.key.expose().to_owned(), rotated));
     }
-    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(2));
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.capacity(capacity));
     for (_, rotated) in &pairs {
         backed.put(&rotated.changed[0]);
         backed.put(&rotated.successor);
     }
-    for round in 0..3 {
+    let mut now = 0;
+    for round in 0..2 {
         for (text, rotated) in &pairs {
             let texts = [text.clone(), rotated.key.expose().to_owned()];
-            let passed = exhaust(&backed, &texts, round);
+            let passed = exhaust(&backed, &texts, now);
             assert_eq!(passed, if round == 0 { 2 } else { 0 }, "{round}");
+            now += interval;
         }
     }
     assert!(backed.keyring.stats().evictions > 4);
