@@ -76,7 +76,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, limit int) (i
 		}
 		_, err = s.exec(ctx, tx, "UPDATE api_key_events SET kind = 'pruned', key_id = '*', version = NULL, reason = $2::text,"+
 			" successor = NULL, actor = $3::text, origin = $4::text, changes = NULL WHERE number = $1::bigint",
-			last, orNull(by.Reason), orNull(by.Actor), orNull(by.Origin))
+			last, nullIfEmpty(by.Reason), nullIfEmpty(by.Actor), nullIfEmpty(by.Origin))
 		return err
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, limit int) (i
 	return removed, nil
 }
 
-func orNull(text string) any {
+func nullIfEmpty(text string) any {
 	if text == "" {
 		return nil
 	}
