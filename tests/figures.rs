@@ -127,7 +127,7 @@ fn sentences() -> Vec<(&'static str, String)> {
         ),
         (
             "docs/concepts/rotation.md",
-            format!("It lasts {lifetime} days unless"),
+            format!("a default lifetime, {lifetime} days unless set"),
         ),
         (
             "docs/operations/admin-key.md",

@@ -9,7 +9,8 @@ import (
 // RotationPolicy is how long keys live and how they are replaced. Start with
 // [DefaultRotationPolicy].
 type RotationPolicy struct {
-	// MaxAge is the lifetime of a successor: 1 hour to 90 days.
+	// MaxAge is the age at which a key is due for rotation, 1 hour to 90 days. It is not the
+	// lifetime of a successor, which lives as long as its predecessor was given.
 	MaxAge time.Duration
 	// Overlap is how long the old key stays valid beside it; 0 ends it at once.
 	Overlap time.Duration

@@ -214,7 +214,7 @@ async fn p4_no_sequence_gives_a_derived_key_more_than_its_source() {
     let rights = ["read", "write", "audit"];
     let (mut given, mut refused) = (0, 0);
     for seed in 1..=400 {
-        let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
         let store = MemoryStore::new();
         let request = IssueRequest::new("Acme")
             .unwrap()

@@ -1020,6 +1020,29 @@ typedef struct keystile_event {
 } keystile_event;
 
 /**
+ * A field of a record that was changed, with its values before and after as text. The
+ * change lends all texts.
+ *
+ * Instants are milliseconds since 1970, lists are joined by `, `, and a rate limit is
+ * such as `100 in 3600000 ms, burst 100`.
+ */
+typedef struct keystile_field_change {
+    /**
+     * The name of the field, as in the JSON text of a record.
+     */
+    struct keystile_str field;
+    /**
+     * The value before. There is none if the field was not set, and never one for the
+     * e-mail address and the metadata, which can be personal data.
+     */
+    struct keystile_str from;
+    /**
+     * The value after, in the same way.
+     */
+    struct keystile_str to;
+} keystile_field_change;
+
+/**
  * What a new key is to be. The defaults are the most restrictive: no permissions, and
  * expiry after 90 days.
  */
@@ -1096,6 +1119,124 @@ typedef struct keystile_issue_request {
 } keystile_issue_request;
 
 /**
+ * What is to be changed of a key. Whatever is zero stays as it is, so a change whose
+ * fields were forgotten changes nothing.
+ *
+ * A text or a handle that is not NULL replaces the value, and so does a number if its
+ * `has_` flag is 1. To clear an optional field, set its `clear_` flag to 1; without
+ * endpoints, networks, a rate limit or uses, a key is not restricted by them, so that
+ * clearing one gives it more. A field that is both set and cleared is an error.
+ */
+typedef struct keystile_key_change {
+    /**
+     * `sizeof(keystile_key_change)`.
+     */
+    size_t struct_size;
+    /**
+     * The client that the key belongs to, for people: 1 to 255 bytes.
+     */
+    struct keystile_str client_name;
+    /**
+     * The address to send notices to.
+     */
+    struct keystile_str client_email;
+    /**
+     * The account or tenant that the key belongs to.
+     */
+    struct keystile_str owner;
+    /**
+     * Custom JSON text, at most 16 KiB, which replaces all of it.
+     */
+    struct keystile_str metadata;
+    /**
+     * A template that sets the permissions, limit and endpoints, which the other fields
+     * may only narrow. A key of a template gets nothing more unless a template is set, or
+     * its name is cleared, in the same change.
+     */
+    const struct keystile_template *scope_template;
+    /**
+     * All permissions of the key.
+     */
+    const keystile_permissions *permissions;
+    /**
+     * Permissions that it gets in addition.
+     */
+    const keystile_permissions *add_permissions;
+    /**
+     * Permissions that are taken from it, each spelled as it was granted.
+     */
+    const keystile_permissions *remove_permissions;
+    /**
+     * The endpoints that the key is restricted to. An empty list: none.
+     */
+    const keystile_endpoints *allowed_endpoints;
+    /**
+     * The networks that the key is restricted to. An empty list: none.
+     */
+    const keystile_networks *allowed_networks;
+    /**
+     * The rate limit, if `has_rate_limit`.
+     */
+    struct keystile_rate_limit rate_limit;
+    /**
+     * The uses left to all keys of the lineage from now on, if `has_uses`: 1 or more.
+     */
+    uint64_t uses;
+    /**
+     * The lifetime from now on, if `has_lifetime`: 1 or more.
+     */
+    uint64_t lifetime_millis;
+    /**
+     * 1 to set `rate_limit`.
+     */
+    uint8_t has_rate_limit;
+    /**
+     * 1 to set `uses`.
+     */
+    uint8_t has_uses;
+    /**
+     * 1 to set `lifetime_millis`.
+     */
+    uint8_t has_lifetime;
+    /**
+     * 1 for a key that does not expire any more.
+     */
+    uint8_t never_expires;
+    /**
+     * 1 to clear the e-mail address.
+     */
+    uint8_t clear_client_email;
+    /**
+     * 1 to clear the owner.
+     */
+    uint8_t clear_owner;
+    /**
+     * 1 to clear the metadata.
+     */
+    uint8_t clear_metadata;
+    /**
+     * 1 to clear the name of the template; the rights stay.
+     */
+    uint8_t clear_scope_template;
+    /**
+     * 1 to allow any endpoint.
+     */
+    uint8_t clear_allowed_endpoints;
+    /**
+     * 1 to allow any network.
+     */
+    uint8_t clear_allowed_networks;
+    /**
+     * 1 for no rate limit.
+     */
+    uint8_t clear_rate_limit;
+    /**
+     * 1 to count no uses.
+     */
+    uint8_t clear_uses;
+} keystile_key_change;
+
+/**
  * How long keys live and how they are replaced. Start with
  * `keystile_rotation_policy_default`.
  */
@@ -1105,7 +1246,8 @@ typedef struct keystile_rotation_policy {
      */
     size_t struct_size;
     /**
-     * The lifetime of a successor: 1 hour to 90 days.
+     * The age at which a key is due for rotation: 1 hour to 90 days. A successor lives as
+     * long as its predecessor was given.
      */
     uint64_t max_age_millis;
     /**
@@ -2247,6 +2389,21 @@ keystile_status keystile_change_event(const struct keystile_change *change,
 void keystile_change_free(struct keystile_change *change);
 
 /**
+ * Returns the number of fields that the event of a change names: those that
+ * `keystile_record_change` changed. 0 for any other change, and for NULL.
+ */
+size_t keystile_change_field_count(const struct keystile_change *change);
+
+/**
+ * Reads the changed field at an index, in the order of a record.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+ */
+keystile_status keystile_change_field_at(const struct keystile_change *change,
+                                         size_t index,
+                                         struct keystile_field_change *out_field);
+
+/**
  * Issues a key.
  *
  * `peppers`: NULL for none.
@@ -2374,7 +2531,39 @@ keystile_status keystile_expire(const struct keystile_record *record,
                                 struct keystile_event *out_event);
 
 /**
- * Reads the default policy: a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+ * Changes a key. Its text, its id and its status stay: a suspended key can be changed, and
+ * stays suspended.
+ *
+ * `requested`: what is to be changed; copied.
+ * `now`: milliseconds since 1970.
+ * `out_change`: receives the changed record and the event, whose fields
+ * `keystile_change_field_at` reads. A store writes the remaining uses only if `has_uses` or
+ * `clear_uses` is set. After it has accepted the change, call `keystile_keyring_invalidate`.
+ *
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, expired or replaced,
+ * if nothing would change, or if a permission to remove is not one of the key's or is still
+ * granted by another; `KEYSTILE_ERROR_EXCEEDS` if the key would exceed its template;
+ * `KEYSTILE_ERROR_VALUE` if a field is both set and cleared; otherwise the error of the
+ * field that is not well formed.
+ */
+keystile_status keystile_record_change(const struct keystile_record *record,
+                                       const struct keystile_key_change *requested,
+                                       uint64_t now,
+                                       struct keystile_change **out_change);
+
+/**
+ * Checks whether `keystile_record_change` would change a field of this key.
+ *
+ * `out_alters`: receives the answer. Returns as `keystile_record_change`, except that a
+ * change of nothing is `KEYSTILE_OK`.
+ */
+keystile_status keystile_record_would_change(const struct keystile_record *record,
+                                             const struct keystile_key_change *requested,
+                                             uint64_t now,
+                                             bool *out_alters);
+
+/**
+ * Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
  * and 1 days ahead, and records of ended keys kept for 30 days.
  *
  * `out_policy`: set its `struct_size` before the call.

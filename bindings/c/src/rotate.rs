@@ -24,7 +24,8 @@ pub const KEYSTILE_NOTICE_LEADS_MAX: usize = 8;
 pub struct keystile_rotation_policy {
     /// `sizeof(keystile_rotation_policy)`.
     pub struct_size: usize,
-    /// The lifetime of a successor: 1 hour to 90 days.
+    /// The age at which a key is due for rotation: 1 hour to 90 days. A successor lives as
+    /// long as its predecessor was given.
     pub max_age_millis: u64,
     /// How long the old key stays valid beside it; 0 ends it at once.
     pub overlap_millis: u64,
@@ -40,7 +41,7 @@ pub struct keystile_rotation_policy {
 
 begins_with_its_size!(keystile_rotation_policy);
 
-/// Reads the default policy: a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+/// Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
 /// and 1 days ahead, and records of ended keys kept for 30 days.
 ///
 /// `out_policy`: set its `struct_size` before the call.

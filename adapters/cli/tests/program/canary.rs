@@ -109,7 +109,9 @@ fn a_key_in_the_wrong_place_is_refused_without_an_echo() {
         }
         row(&["revoke", id, "--reason", &format!("leaked: {key}")]);
         row(&["rotate", id, "--overlap", &key]);
-        row(&["rotate", id, "--max-age", &key]);
+        row(&["rotate", id, "--expires-in", &key]);
+        row(&["rotate", id, "--max-lifetime", &key]);
+        row(&["change", id, "--derived", &key]);
         row(&["plan", "--within", &key]);
         row(&["events", "--after", &key]);
         row(&["list", "--limit", &key]);

@@ -229,20 +229,29 @@ impl<S: Store + 'static> World<S> {
             let process = self.authenticator(by);
             process.rotate(&id, &policy, format, &mut rng, at).await
         };
-        let is_over = record.expires_at.is_some_and(|end| now >= end);
-        let is_legal = record.state == State::Active && record.replaced_by.is_none() && !is_over;
+        let is_over = record.ends_at().is_some_and(|end| now >= end);
+        let is_legal = record.state == State::Active
+            && (record.replaced_by.is_none() || self.has_lost_its_successor(&id, &record))
+            && !is_over;
         if rotated.is_ok() != is_legal {
             return Err(format!("{:?} for {record:?}", rotated.err()));
         }
         let Ok(rotated) = rotated else { return Ok(()) };
         let successor = Record {
-            // How long a successor lives is the policy's.
+            // As long as its predecessor was given, which the model does not follow.
             expires_at: rotated.successor.expires_at.map(UnixMillis::get),
+            replaced_by: None,
+            overlap_until: None,
             ends_at_first_use: ends_on_first_use.then_some(id),
             ..record.clone()
         };
+        // "At most half of the successor's lifetime", and of the greatest age, is used; and no
+        // overlap is prolonged.
+        let life = successor.expires_at.map_or(u64::MAX, |end| end - now);
+        let overlap = overlap.min(life.min(90 * DAY) / 2);
+        let end = (now + overlap).min(record.ends_at().unwrap_or(u64::MAX));
         record.replaced_by = Some(rotated.successor.id);
-        record.overlap_until = Some((now + overlap).min(record.expires_at.unwrap_or(u64::MAX)));
+        record.overlap_until = Some(end);
         record.ends_at_first_use = None;
         self.oracle.changed(&id, Some(record), by);
         // "At most two live keys in a lineage": an older one ends now.
@@ -261,6 +270,22 @@ impl<S: Store + 'static> World<S> {
         self.oracle.issued(id, lineage, text, successor, None);
         self.adds(id);
         Ok(())
+    }
+
+    /// Whether the successor of a key was revoked, and no other key of the lineage is the newest.
+    fn has_lost_its_successor(&self, id: &KeyId, record: &Record) -> bool {
+        let current = |id: &KeyId| self.oracle.current(id);
+        let is_revoked = |id: &KeyId| current(id).is_some_and(|key| key.state == State::Revoked);
+        let is_newest = |key: &Record| {
+            let ended = key.state == State::Revoked || key.is_over(self.oracle.now);
+            key.replaced_by.is_none() && !ended
+        };
+        let others = self.oracle.siblings(id);
+        let mut others = others
+            .iter()
+            .filter(|other| *other != id)
+            .filter_map(current);
+        record.replaced_by.as_ref().is_some_and(is_revoked) && !others.any(is_newest)
     }
 
     /// A whole record is written with its event, as by an admin's own program.

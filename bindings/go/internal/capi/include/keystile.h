@@ -1246,7 +1246,8 @@ typedef struct keystile_rotation_policy {
      */
     size_t struct_size;
     /**
-     * The lifetime of a successor: 1 hour to 90 days.
+     * The age at which a key is due for rotation: 1 hour to 90 days. A successor lives as
+     * long as its predecessor was given.
      */
     uint64_t max_age_millis;
     /**
@@ -2562,7 +2563,7 @@ keystile_status keystile_record_would_change(const struct keystile_record *recor
                                              bool *out_alters);
 
 /**
- * Reads the default policy: a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+ * Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
  * and 1 days ahead, and records of ended keys kept for 30 days.
  *
  * `out_policy`: set its `struct_size` before the call.
