@@ -1,7 +1,6 @@
 //! Which key another one was derived from.
 
 use crate::key::id::KeyId;
-use crate::record::key_record::KeyRecord;
 
 /// The key that another one was derived from, and its lineage.
 ///
@@ -35,11 +34,5 @@ impl DerivedFrom {
     #[must_use]
     pub const fn new(key_id: KeyId, lineage: KeyId) -> Self {
         Self { key_id, lineage }
-    }
-
-    /// From the key of this record.
-    #[must_use]
-    pub const fn key(source: &KeyRecord) -> Self {
-        Self::new(source.id, source.lineage)
     }
 }

@@ -156,6 +156,14 @@ impl Status {
     }
 }
 
+impl DerivedFrom {
+    /// From the key of this record.
+    #[must_use]
+    pub const fn key(source: &KeyRecord) -> Self {
+        Self::new(source.id, source.lineage)
+    }
+}
+
 impl KeyRecord {
     /// An active key without permissions, limits, restrictions or expiry.
     ///

@@ -92,10 +92,12 @@ def change(record, ask, now):
         after["remaining_uses"] = ask["uses"]
     if ask.get("never_expires"):
         after["expires_at"] = None
+        after.pop("lifetime_ms", None)
     elif "expires_in_ms" in ask:
         after["expires_at"] = now + ask["expires_in_ms"]
         if after["expires_at"] > living.YEAR_9999_END:
             raise Refused("time")
+        after["lifetime_ms"] = ask["expires_in_ms"]
     # P4: of the template that a key was issued from only the name is known, so the key itself
     # is the limit, unless the template is set or cleared in the same change.
     held = template
