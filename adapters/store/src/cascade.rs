@@ -8,7 +8,7 @@ use crate::batch::{Batch, UpkeepField};
 use crate::damaged;
 use crate::derived::{DerivedProblem, Reach};
 use crate::error::StoreError;
-use crate::family::{Family, exceeds};
+use crate::family::{Family, exceeds, has_not_ended};
 use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
@@ -175,7 +175,12 @@ async fn end<S: Store + ?Sized>(
         let reached = family.reached(store, &found, reach, now).await?;
         let change = verb(&found)?;
         let mut batch = Batch::new();
-        let ids: Vec<KeyId> = family.derived.iter().map(|key| key.id).collect();
+        let mut ids: Vec<KeyId> = family.derived.iter().map(|key| key.id).collect();
+        if found.replaced_by.is_some() {
+            // What was suspended with its successor waits for that.
+            let lineage = store.lineage(&found.lineage).await?.records;
+            ids.extend(lineage.iter().map(|key| key.id));
+        }
         Family::change(&mut batch, &reached.keys, |key| with(key, &found, &ids))?;
         let derived = batch.updates.clone();
         Family::end_damaged(&mut batch, &reached.damaged, &field)?;
@@ -265,11 +270,11 @@ pub async fn resume_reaching<S: Store + ?Sized>(
     Err(StoreError::Stale)
 }
 
-/// The key that a key derives from: of the live ones of its lineage the one that ends last.
+/// The key that a key derives from: the one of its lineage that has no successor, or else the last.
 /// Nothing if it derives from none.
 ///
 /// # Errors
-/// [`StoreError::Derived`] if none of them is live.
+/// [`StoreError::Derived`] if that one is not live.
 pub(crate) async fn live_source<S: Store + ?Sized>(
     store: &S,
     key: &KeyRecord,
@@ -279,10 +284,15 @@ pub(crate) async fn live_source<S: Store + ?Sized>(
         return Ok(None);
     };
     let lineage = store.lineage(&from.lineage).await?.records;
-    let live = lineage.into_iter().filter(|source| source.is_live(now));
-    // A key without an end ends last; of two that end together, the newest is the source.
-    let last = live.max_by_key(|source| (source.ends_at().is_none(), source.ends_at()));
-    match last {
+    let left = lineage
+        .into_iter()
+        .filter(|source| has_not_ended(source, now));
+    // The newest one: an older one may end later, but only by the overlap.
+    let last = left.max_by_key(|source| {
+        let end = source.ends_at();
+        (source.replaced_by.is_none(), end.is_none(), end)
+    });
+    match last.filter(|source| source.is_live(now)) {
         Some(source) => Ok(Some(source)),
         None => Err(DerivedProblem::SourceNotLive.into()),
     }

@@ -250,6 +250,25 @@ async fn of_those_that_derive<S: Store + ?Sized>(
         return Err(DerivedProblem::WouldExceed(keys).into());
     }
     Family::change(batch, &exceeding, verb)?;
+    for (key, source) in family.below(&exceeding) {
+        let change = match of_derived {
+            OfDerived::Revoke => Some(keystile::revoke(key, EXCEEDED, now)?),
+            OfDerived::Suspend if key.status == Status::Active => {
+                let mut change = keystile::suspend(key, now)?;
+                change.record.suspended_with = Some(source);
+                change.event.reason = Some(format!("with {source}").into());
+                Some(change)
+            }
+            OfDerived::Suspend if key.suspended_with == Some(before.id) => {
+                Some(marked(key, Some(source), now)?)
+            }
+            _ => None,
+        };
+        if let Some(change) = change {
+            batch.updates.push(change.record);
+            batch.events.push(change.event);
+        }
+    }
     family.rely_on(batch)
 }
 

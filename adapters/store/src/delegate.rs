@@ -3,9 +3,10 @@
 use keystile::{IssueRequest, Issued, Issuer, KeyId, KeyRecord, TryCryptoRng, UnixMillis};
 
 use crate::batch::Batch;
+use crate::cascade::live_source;
 use crate::derived::{DERIVED_DEPTH_MAX, DERIVED_KEYS_MAX, DerivedProblem};
 use crate::error::StoreError;
-use crate::family::Family;
+use crate::family::{Family, exceeds};
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
 
@@ -39,8 +40,8 @@ const NEARLY_TOO_MANY: usize = DERIVED_KEYS_MAX - 1_000;
 /// ```
 ///
 /// # Errors
-/// As [`Issuer::delegate`], in [`StoreError::Refused`]; [`StoreError::Derived`] if too many keys
-/// derive from the first one of the chain, or the chain is too long; [`StoreError::NotFound`];
+/// As [`Issuer::delegate`], in [`StoreError::Refused`]; [`StoreError::Derived`] if the key would
+/// exceed the source's successor, if too many keys derive from the first one of the chain, or the chain is too long; [`StoreError::NotFound`];
 /// and [`StoreError::Corrupt`] if the row of the source, or of a key that it derives from, cannot
 /// be read.
 pub async fn delegate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
@@ -60,6 +61,17 @@ pub async fn delegate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
             && let Some(uses) = issued.record.remaining_uses
         {
             batch.take_uses.push((source.lineage, uses));
+        }
+        // The keys of a lineage may differ: what derives from an older one must be within the
+        // newest too, since that is its source from then on.
+        if source.replaced_by.is_some()
+            && let Some(newest) = live_source(store, &issued.record, now).await?
+            && newest.id != source.id
+        {
+            if exceeds(&issued.record, &newest) {
+                return Err(DerivedProblem::ExceedsSource.into());
+            }
+            batch.unchanged.push((newest.id, newest.version));
         }
         let root = root(store, &source).await?;
         let family = Family::of(store, &root).await?;

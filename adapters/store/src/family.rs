@@ -98,6 +98,31 @@ impl Family {
         own.cloned().collect()
     }
 
+    /// The keys that derive from some of these, and are none of them, each with the one that it
+    /// derives from. An old key of a lineage is no source if it has a successor.
+    pub(crate) fn below(&self, some: &[KeyRecord]) -> Vec<(&KeyRecord, KeyId)> {
+        let own: HashSet<KeyId> = some.iter().map(|key| key.id).collect();
+        let newest = some.iter().filter(|key| key.replaced_by.is_none());
+        let mut sources: HashMap<KeyId, KeyId> = newest.map(|key| (key.lineage, key.id)).collect();
+        let mut count = 0;
+        while count != sources.len() {
+            count = sources.len();
+            for key in &self.derived {
+                let source = key.derived_from.and_then(|from| sources.get(&from.lineage));
+                if let Some(source) = source.copied() {
+                    sources.entry(key.lineage).or_insert(source);
+                }
+            }
+        }
+        let others = self.derived.iter().filter(|key| !own.contains(&key.id));
+        others
+            .filter_map(|key| {
+                let from = key.derived_from?;
+                Some((key, *sources.get(&from.lineage)?))
+            })
+            .collect()
+    }
+
     /// Adds changes of these keys to a batch.
     pub(crate) fn change(
         batch: &mut Batch,
@@ -194,5 +219,6 @@ async fn has_heir<S: Store + ?Sized>(
 ) -> Result<bool, StoreError> {
     let lineage = store.lineage(&source.lineage).await?;
     let mut others = lineage.records.iter().filter(|key| key.id != source.id);
-    Ok(others.any(|key| key.is_live(now)))
+    // A suspended one may be resumed.
+    Ok(others.any(|key| has_not_ended(key, now)))
 }

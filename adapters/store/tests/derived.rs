@@ -298,7 +298,7 @@ async fn p4_no_sequence_gives_a_derived_key_more_than_its_source() {
                     Ok(())
                 }
             };
-            way.push_str(&format!(" {verb}:{}", done.is_ok()));
+            way.push_str(&format!("\n {verb} {key} {some:?} at {now}: {done:?}"));
             match done {
                 Ok(()) => given += 1,
                 Err(StoreError::Refused(_) | StoreError::Derived(_)) => refused += 1,
