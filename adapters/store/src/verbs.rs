@@ -139,7 +139,8 @@ pub async fn change_if<S: Store + ?Sized, E: From<StoreError>>(
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
 ) -> Result<Outcome, E> {
-    let written = write_change(store, key_id, requested, now, permit).await?;
+    let others = &mut Vec::new();
+    let written = write_change(store, key_id, requested, now, permit, others).await?;
     Ok(written.outcome)
 }
 
@@ -150,12 +151,15 @@ pub(crate) struct Written {
     pub(crate) others: Vec<KeyRecord>,
 }
 
+/// As [`change_if`]. `concerned` receives the other keys before anything is written, since the
+/// caller may not learn of a write that succeeded.
 pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
     store: &S,
     key_id: &KeyId,
     requested: &KeyChange,
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+    concerned: &mut Vec<KeyId>,
 ) -> Result<Written, E> {
     for _ in 0..TRIES_MAX {
         let found = record(store, key_id).await?;
@@ -184,6 +188,7 @@ pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
                 let event = event.with_version(sibling.version);
                 batch.events.push(event.with_changes(["remaining_uses"]));
                 batch.updates.push(sibling.clone());
+                concerned.push(sibling.id);
                 others.push(sibling);
             }
         }
@@ -221,11 +226,17 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     now: UnixMillis,
 ) -> Result<Rotated, StoreError> {
-    let rotated = rotate_all(store, key_id, policy, format, peppers, rng, now).await;
+    let concerned = &mut Vec::new();
+    let rotated = rotate_all(store, key_id, policy, format, peppers, rng, now, concerned).await;
     rotated.map(|(rotated, _)| rotated)
 }
 
-/// As [`rotate`], with the id and version of each damaged sibling that ends by it.
+/// As [`rotate`], with the id and version of each damaged sibling that ends by it. `concerned`
+/// receives the other keys before anything is written.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of a rotation, and one output"
+)]
 pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     store: &S,
     key_id: &KeyId,
@@ -234,6 +245,7 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     peppers: &PepperRing,
     rng: &mut R,
     now: UnixMillis,
+    concerned: &mut Vec<KeyId>,
 ) -> Result<(Rotated, Vec<(KeyId, u64)>), StoreError> {
     for _ in 0..TRIES_MAX {
         // The key and its siblings from one read, so that they fit together.
@@ -267,6 +279,8 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
             damaged::end_overlap(&mut batch, sibling, now)?;
         }
         batch.note_the_rest(now);
+        concerned.extend(batch.updates.iter().map(|record| record.id));
+        concerned.extend(batch.upkeep.iter().map(|upkeep| upkeep.key_id));
         match store.commit(&batch).await {
             Ok(()) => {
                 let ended = batch.upkeep.iter();

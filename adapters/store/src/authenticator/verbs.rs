@@ -13,16 +13,19 @@ use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs;
 
-/// Invalidates a key however the change of it ends: a change that failed, or whose caller
-/// stopped waiting, may have been written.
+/// Invalidates a key, and the others that its change concerns, however the change ends: one
+/// that failed, or whose caller stopped waiting, may have been written.
 struct InvalidateOnDrop<'k> {
     keyring: &'k Keyring<Arc<KeyRecord>>,
     id: KeyId,
+    others: Vec<KeyId>,
 }
 
 impl Drop for InvalidateOnDrop<'_> {
     fn drop(&mut self) {
-        self.keyring.invalidate(&self.id);
+        for id in core::iter::once(&self.id).chain(&self.others) {
+            self.keyring.invalidate(id);
+        }
     }
 }
 
@@ -145,8 +148,9 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
         permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
     ) -> Result<Outcome, E> {
-        let _guard = self.invalidates(key_id);
-        let written = verbs::write_change(&**self.store(), key_id, requested, now, permit).await?;
+        let mut guard = self.invalidates(key_id);
+        let (store, concerned) = (&**self.store(), &mut guard.others);
+        let written = verbs::write_change(store, key_id, requested, now, permit, concerned).await?;
         for other in &written.others {
             self.keyring().invalidate_at(&other.id, other.version);
         }
@@ -165,11 +169,11 @@ impl<S: Store + 'static> Authenticator<S> {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Rotated, StoreError> {
-        let _guard = self.invalidates(key_id);
+        let mut guard = self.invalidates(key_id);
         let peppers = self.verifier().peppers();
-        let store = &**self.store();
+        let (store, concerned) = (&**self.store(), &mut guard.others);
         let (rotated, ended) =
-            verbs::rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
+            verbs::rotate_all(store, key_id, policy, format, peppers, rng, now, concerned).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
         let changed = changed.map(|record| (record.id, record.version));
         for (id, version) in changed.chain(ended) {
@@ -190,6 +194,7 @@ impl<S: Store + 'static> Authenticator<S> {
         InvalidateOnDrop {
             keyring: self.keyring(),
             id: *id,
+            others: Vec::new(),
         }
     }
 }
