@@ -16,9 +16,9 @@ func (a *Authenticator) Change(ctx context.Context, id KeyID, change KeyChange) 
 }
 
 // ChangeIf changes a key as [Authenticator.Change] does, if permit agrees. It gets the record
-// before and after the change, which are the same if nothing would change. What it agrees to is
-// what is written, even if others change the key meanwhile: it is then asked again. Its error is
-// returned as it is.
+// before and after the change, which are equal if nothing would change; both are copies. What it
+// agrees to is what is written, even if others change the key meanwhile: it is then asked again.
+// Its error is returned as it is.
 func (a *Authenticator) ChangeIf(ctx context.Context, id KeyID, change KeyChange, permit func(before, after *Record) error) (Outcome, error) {
 	if err := a.writable(); err != nil {
 		return Outcome{}, err
@@ -35,16 +35,19 @@ func (a *Authenticator) ChangeIf(ctx context.Context, id KeyID, change KeyChange
 		case err != nil:
 			return Outcome{}, err
 		case !alters:
-			if err := permit(record, record); err != nil {
+			if err := permit(record.Clone(), record.Clone()); err != nil {
 				return Outcome{}, err
 			}
+			// No older record is accepted from now on, not even from a replica that lags.
+			a.InvalidateAt(id, record.Version)
 			return Outcome{Record: record}, nil
 		}
 		changed, err := ChangeKey(record, change, now)
 		if err != nil {
 			return Outcome{}, err
 		}
-		if err := permit(record, changed.Record); err != nil {
+		// Copies: what permit does to them must not be written, since nothing checks it.
+		if err := permit(record.Clone(), changed.Record.Clone()); err != nil {
 			return Outcome{}, err
 		}
 		batch := changed.Batch()

@@ -24,12 +24,13 @@ type KeyChange struct {
 	// narrow. Clearing it clears its name, and leaves the rights as they are. A key of a
 	// template gets nothing more unless this is set or cleared in the same change.
 	Template Edit[*ScopeTemplate]
-	// Permissions are all permissions of the key; an empty list grants none.
-	Permissions []string
-	// AddPermissions are permissions that it gets in addition.
+	// Permissions are all permissions of the key. A list without elements, nil too, grants
+	// none, and so does clearing them.
+	Permissions Edit[[]string]
+	// AddPermissions are permissions that it gets in addition; nil for none.
 	AddPermissions []string
 	// RemovePermissions are permissions that are taken from it, each spelled as it was
-	// granted.
+	// granted; nil for none.
 	RemovePermissions []string
 	// Endpoints are the endpoints that the key is restricted to.
 	Endpoints Edit[*EndpointRules]
@@ -90,8 +91,10 @@ func (c *KeyChange) setsUses() bool { return !c.Uses.IsZero() }
 // changed, with its value before and after; of the e-mail address and the metadata only that
 // they changed.
 //
-// It is pure, as [Revoke] is. [Authenticator.Change] also gives the other keys of the lineage,
-// which share the uses, a new version when uses are changed.
+// It is pure, as [Revoke] is. If uses are changed, the other live keys of the lineage, which share
+// them, need a new version and an event in the same batch: otherwise a process that has such a key
+// in memory uses the number that it had before. [Authenticator.Change] and [Authenticator.Commit]
+// add them. If you write [Change.Batch] to a store yourself, add them yourself.
 //
 // It returns [ErrState] if the key is revoked, expired or replaced, if nothing would change,
 // or if a permission to remove is not one of the key's or is still granted by another;
@@ -185,8 +188,14 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 	for _, list := range []struct {
 		texts []string
 		place **capi.Permissions
-	}{{c.Permissions, &raw.Permissions}, {c.AddPermissions, &raw.AddPermissions}, {c.RemovePermissions, &raw.RemovePermissions}} {
-		if list.texts == nil {
+		isSet bool
+	}{
+		// Which permissions are set is known by the edit: a nil list that is set means none.
+		{c.Permissions.value, &raw.Permissions, !c.Permissions.IsZero()},
+		{c.AddPermissions, &raw.AddPermissions, c.AddPermissions != nil},
+		{c.RemovePermissions, &raw.RemovePermissions, c.RemovePermissions != nil},
+	} {
+		if !list.isSet {
 			continue
 		}
 		permissions, status := capi.NewPermissions(list.texts)

@@ -127,7 +127,8 @@ type Batch struct {
 	Updates []*Record
 	// SetUses are those of Updates whose remaining uses are written too, for all keys of the
 	// lineage. The uses of others stay: what was spent since the record was read is not given
-	// back.
+	// back. The other live keys of the lineage share these uses and belong to Updates too, each with
+	// a new version and an event; [Authenticator.Commit] adds them.
 	SetUses []KeyID
 	// Upkeep are changes of single fields.
 	Upkeep []Upkeep

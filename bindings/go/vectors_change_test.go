@@ -3,6 +3,7 @@ package keystile_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ type changeForm struct {
 	ClientName        *string         `json:"client_name"`
 	ClientEmail       json.RawMessage `json:"client_email"`
 	Owner             json.RawMessage `json:"owner"`
-	Permissions       []string        `json:"permissions"`
+	Permissions       json.RawMessage `json:"permissions"`
 	AddPermissions    []string        `json:"add_permissions"`
 	RemovePermissions []string        `json:"remove_permissions"`
 	Endpoints         json.RawMessage `json:"endpoints"`
@@ -48,27 +49,39 @@ func itself[T any](value T) (T, error) { return value, nil }
 
 func (f *changeForm) made(t *testing.T) (change keystile.KeyChange, err error) {
 	t.Helper()
-	var failures [8]error
-	change = keystile.KeyChange{ClientName: f.ClientName, Permissions: f.Permissions, AddPermissions: f.AddPermissions,
+	var failures [11]error
+	change = keystile.KeyChange{ClientName: f.ClientName, AddPermissions: f.AddPermissions,
 		RemovePermissions: f.RemovePermissions, NeverExpires: f.NeverExpires}
-	change.ClientEmail, failures[0] = edited(t, f.ClientEmail, itself[string])
-	change.Owner, failures[1] = edited(t, f.Owner, itself[string])
-	change.Metadata, failures[2] = edited(t, f.Metadata, itself[string])
-	change.Uses, failures[3] = edited(t, f.Uses, itself[uint64])
-	change.Endpoints, failures[4] = edited(t, f.Endpoints, func(rules []string) (*keystile.EndpointRules, error) {
+	// In the order of the other languages, which make the permissions first.
+	change.Permissions, failures[0] = edited(t, f.Permissions, func(texts []string) ([]string, error) {
+		_, err := keystile.NewPermissionSet(texts...)
+		return texts, err
+	})
+	_, failures[1] = keystile.NewPermissionSet(f.AddPermissions...)
+	_, failures[2] = keystile.NewPermissionSet(f.RemovePermissions...)
+	change.ClientEmail, failures[6] = edited(t, f.ClientEmail, itself[string])
+	change.Owner, failures[7] = edited(t, f.Owner, itself[string])
+	change.Metadata, failures[8] = edited(t, f.Metadata, itself[string])
+	change.Uses, failures[9] = edited(t, f.Uses, itself[uint64])
+	change.Endpoints, failures[3] = edited(t, f.Endpoints, func(rules []string) (*keystile.EndpointRules, error) {
 		return keystile.NewEndpointRules(rules...)
 	})
-	change.Networks, failures[5] = edited(t, f.Networks, func(blocks []string) (*keystile.Networks, error) {
+	change.Networks, failures[4] = edited(t, f.Networks, func(blocks []string) (*keystile.Networks, error) {
 		return keystile.NewNetworks(blocks...)
 	})
-	change.RateLimit, failures[6] = edited(t, f.RateLimit, limitForm.made)
-	change.Template, failures[7] = edited(t, f.Template, func(form json.RawMessage) (*keystile.ScopeTemplate, error) {
+	change.RateLimit, failures[5] = edited(t, f.RateLimit, limitForm.made)
+	change.Template, failures[10] = edited(t, f.Template, func(form json.RawMessage) (*keystile.ScopeTemplate, error) {
 		return templateOf(t, form), nil
 	})
 	if f.ExpiresInMS != nil {
 		change.Lifetime = keystile.Ptr(span(*f.ExpiresInMS))
 	}
-	return change, errors.Join(failures[:]...)
+	for _, failure := range failures {
+		if failure != nil {
+			return change, failure
+		}
+	}
+	return change, nil
 }
 
 func changes(t *testing.T) {
@@ -124,5 +137,44 @@ func TestAnEditWithoutItsValueIsRefused(t *testing.T) {
 	}
 	if _, err := keystile.ChangeKey(record, keystile.KeyChange{Lifetime: keystile.Ptr(-time.Hour)}, now); !errors.Is(err, keystile.ErrTime) {
 		t.Errorf("a negative lifetime: %v", err)
+	}
+}
+
+// A list that was collected and has no element grants nothing, whether it is nil or empty.
+func TestPermissionsThatAreSetToNothing(t *testing.T) {
+	issuer := &keystile.Issuer{Format: must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))}
+	now := instant(1_790_000_000_000)
+	request := keystile.IssueRequest{ClientName: "Acme", Permissions: []string{"read", "write"}}
+	record := must[*keystile.Change](t)(issuer.Issue(request, now)).Record
+	admin := must[*keystile.ScopeTemplate](t)(keystile.PresetTemplate("admin"))
+	var kept []string
+	for name, none := range map[string]keystile.Edit[[]string]{
+		"nil": keystile.Set(kept), "empty": keystile.Set([]string{}), "cleared": keystile.Clear[[]string](),
+	} {
+		for with, change := range map[string]keystile.KeyChange{
+			"alone": {Permissions: none}, "with a template": {Permissions: none, Template: keystile.Set(admin)},
+		} {
+			changed, err := keystile.ChangeKey(record, change, now)
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, with, err)
+			} else if held := changed.Record.Permissions.Strings(); len(held) != 0 {
+				t.Errorf("%s, %s: the key has %q", name, with, held)
+			}
+		}
+	}
+}
+
+// More uses than a store can hold are refused, and the most that it can hold are not.
+func TestTheMostUses(t *testing.T) {
+	issuer := &keystile.Issuer{Format: must[*keystile.KeyFormat](t)(keystile.StructuredFormat("acme"))}
+	now := instant(1_790_000_000_000)
+	record := must[*keystile.Change](t)(issuer.Issue(keystile.IssueRequest{ClientName: "Acme"}, now)).Record
+	changed, err := keystile.ChangeKey(record, keystile.KeyChange{Uses: keystile.Set(uint64(math.MaxInt64))}, now)
+	if err != nil || *changed.Record.RemainingUses != math.MaxInt64 {
+		t.Errorf("the most uses: %v", err)
+	}
+	_, err = keystile.ChangeKey(record, keystile.KeyChange{Uses: keystile.Set(uint64(math.MaxInt64 + 1))}, now)
+	if !errors.Is(err, keystile.ErrLimit) {
+		t.Errorf("one more: %v", err)
 	}
 }

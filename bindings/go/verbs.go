@@ -108,12 +108,33 @@ func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 	return nil, ErrStale
 }
 
-// Commit writes a change that the caller made, and puts it in force.
+// Commit writes a change that the caller made, and puts it in force. If the change sets remaining
+// uses, the other keys of the lineage, which share them, get a new version and an event as well.
 func (a *Authenticator) Commit(ctx context.Context, change *Change) error {
 	if err := a.writable(); err != nil {
 		return err
 	}
-	return a.commit(ctx, change.Batch())
+	for range triesMax {
+		batch := change.Batch()
+		if len(batch.SetUses) == 0 {
+			return a.commit(ctx, batch)
+		}
+		if err := a.noteSiblings(ctx, &batch, change.Record, a.clock()); err != nil {
+			return err
+		}
+		if err := a.commit(ctx, batch); !errors.Is(err, ErrStale) {
+			return err
+		}
+		// Perhaps another writer changed only another key of the lineage.
+		stored, err := a.find(ctx, change.Record.ID)
+		if err != nil {
+			return err
+		}
+		if stored.Version+1 != change.Record.Version {
+			return ErrStale
+		}
+	}
+	return ErrStale
 }
 
 // change reads, changes and writes a record until no other writer interferes. A key that is
@@ -139,6 +160,8 @@ func (a *Authenticator) change(ctx context.Context, id KeyID, state State, verb 
 			return Outcome{}, err
 		}
 		if record.State == state {
+			// No older record is accepted from now on, not even from a replica that lags.
+			a.InvalidateAt(id, record.Version)
 			return Outcome{Record: record}, nil
 		}
 		change, err := verb(record)

@@ -136,9 +136,11 @@ impl KeyChange {
                 "a permission to remove must be one of the key's, spelled as it was granted",
             ));
         }
-        let kept = held.iter().filter(|one| !removed.contains(one));
+        let kept: Vec<&str> = held.iter().filter(|one| !removed.contains(one)).collect();
+        // One that the key has already is not counted twice.
         let added = self.added.iter().flat_map(PermissionSet::iter);
-        let permissions = PermissionSet::new(kept.chain(added))?;
+        let added = added.filter(|one| !kept.contains(one));
+        let permissions = PermissionSet::new(kept.iter().copied().chain(added))?;
         for one in removed {
             if permissions.covers(&PermissionSet::new([one])?) {
                 return Err(state(

@@ -194,12 +194,14 @@ fn values_are_checked_as_for_a_new_key() {
         (new().owner(&*long), ErrorKind::Record),
         (new().metadata(&*"x".repeat(16_385)), ErrorKind::Record),
         (new().uses(0), ErrorKind::Limit),
+        (new().uses(i64::MAX.unsigned_abs() + 1), ErrorKind::Limit),
         (new().uses(u64::MAX), ErrorKind::Limit),
         (new().expires_in(Millis::ZERO), ErrorKind::Time),
     ] {
         assert_eq!(kind(refused), Some(expected));
     }
     let record = issued(&client());
+    assert!(new().uses(i64::MAX.unsigned_abs()).is_ok());
     let late = new().expires_in(Millis::new(u64::MAX)).unwrap();
     assert_eq!(kind(change(&record, &late, at(1))), Some(ErrorKind::Time));
     let many: Vec<_> = (0..64).map(|number| format!("p{number}")).collect();

@@ -1,5 +1,7 @@
 //! A store, for what one actor writes.
 
+use core::fmt;
+
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 
 use crate::batch::Batch;
@@ -33,15 +35,53 @@ use crate::stored_usage::{RateNote, StoredUsage};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-#[derive(Debug)]
 pub struct ActingStore<'s, S: ?Sized> {
     store: &'s S,
     by: &'s By,
+    written: Option<Box<Named<'s>>>,
+}
+
+impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ActingStore");
+        shown.field("by", self.by).finish_non_exhaustive()
+    }
+}
+
+/// Is told the key that was written.
+type Named<'s> = dyn Fn(&KeyId) + Send + Sync + 's;
+
+/// Names the keys of a batch however its write ends: one that failed, or whose caller stopped
+/// waiting, may have happened.
+struct NamedOnDrop<'a> {
+    written: &'a Named<'a>,
+    batch: &'a Batch,
+}
+
+impl Drop for NamedOnDrop<'_> {
+    fn drop(&mut self) {
+        for (id, _) in self.batch.written() {
+            (self.written)(&id);
+        }
+    }
 }
 
 impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
     pub(crate) const fn new(store: &'s S, by: &'s By) -> Self {
-        Self { store, by }
+        Self {
+            store,
+            by,
+            written: None,
+        }
+    }
+
+    /// The same store, which names each key that it has written, or may have.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn noting_writes(self, written: impl Fn(&KeyId) + Send + Sync + 's) -> Self {
+        Self {
+            written: Some(Box::new(written)),
+            ..self
+        }
     }
 }
 
@@ -70,6 +110,10 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let _named = self
+            .written
+            .as_deref()
+            .map(|written| NamedOnDrop { written, batch });
         self.store.commit(&batch.clone().by(self.by)).await
     }
 

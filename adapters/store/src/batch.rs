@@ -176,7 +176,7 @@ impl Batch {
     }
 
     /// The ids and versions that are written.
-    fn written(&self) -> impl Iterator<Item = (KeyId, u64)> {
+    pub(crate) fn written(&self) -> impl Iterator<Item = (KeyId, u64)> {
         let records = self.inserts.iter().chain(&self.updates);
         let records = records.map(|record| (record.id, record.version));
         let upkeep = self.upkeep.iter();

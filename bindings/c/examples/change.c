@@ -49,14 +49,26 @@ int main(void) {
                (int)field.from.len, field.from.data ? field.from.data : "", (int)field.to.len,
                field.to.data ? field.to.data : "");
     }
-    /* A store writes the record over the version before it, the event, and, because uses are
-     * set, the remaining uses of the lineage: all or nothing. */
+    /* A store writes in one transaction: the record over the version before it, the event, and,
+     * because uses are set, the remaining uses of the lineage. All keys of the lineage share
+     * these, so that each other live one gets a version that is 1 higher, and an event
+     * KEYSTILE_EVENT_CHANGED with it. Then invalidate each of these keys at its new version, which
+     * a replica that lags cannot undo. */
+    keystile_event event;
+    keystile_verifier *verifier = NULL;
+    keystile_keyring *keyring = NULL;
+    must(keystile_verifier_new(format, NULL, &verifier));
+    must(keystile_keyring_new(verifier, NULL, &keyring));
+    must(keystile_change_event(changed, &event));
+    must(keystile_keyring_invalidate_at(keyring, &event.key_id, event.version));
 
     /* The same again changes nothing, and is refused. */
     keystile_status status =
         keystile_record_change(keystile_change_record_at(changed, 0), &upgrade, now, &again);
     printf("again: %s\n", keystile_status_name(status));
 
+    keystile_keyring_free(keyring);
+    keystile_verifier_free(verifier);
     keystile_permissions_free(more);
     keystile_change_free(changed);
     keystile_change_free(issued);

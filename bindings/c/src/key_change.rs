@@ -21,7 +21,8 @@ use crate::text::{instant, keystile_str};
 /// A text or a handle that is not NULL replaces the value, and so does a number if its
 /// `has_` flag is 1. To clear an optional field, set its `clear_` flag to 1; without
 /// endpoints, networks, a rate limit or uses, a key is not restricted by them, so that
-/// clearing one gives it more. A field that is both set and cleared is an error.
+/// clearing one gives it more. These are errors: a field that is both set and cleared, a
+/// number without its flag, a flag other than 0 and 1.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_key_change<'a> {
@@ -79,6 +80,8 @@ pub struct keystile_key_change<'a> {
     pub clear_rate_limit: u8,
     /// 1 to count no uses.
     pub clear_uses: u8,
+    /// Must be 0.
+    pub reserved: [u8; 4],
 }
 
 begins_with_its_size!(keystile_key_change<'_>);
@@ -90,13 +93,20 @@ begins_with_its_size!(keystile_key_change<'_>);
 /// `now`: milliseconds since 1970.
 /// `out_change`: receives the changed record and the event, whose fields
 /// `keystile_change_field_at` reads. A store writes the remaining uses only if `has_uses` or
-/// `clear_uses` is set. After it has accepted the change, call `keystile_keyring_invalidate`.
+/// `clear_uses` is set. After it has accepted the change, call `keystile_keyring_invalidate_at`
+/// with the version of the changed record.
+///
+/// The remaining uses belong to the lineage. If the event names `remaining_uses`, write for
+/// each other live key of the lineage, in the same transaction, a version that is 1 higher and
+/// an event `KEYSTILE_EVENT_CHANGED` with that version, and invalidate it at that version too.
+/// Otherwise a process that has such a key in memory uses the number that it had before.
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, expired or replaced,
 /// if nothing would change, or if a permission to remove is not one of the key's or is still
 /// granted by another; `KEYSTILE_ERROR_EXCEEDS` if the key would exceed its template;
-/// `KEYSTILE_ERROR_VALUE` if a field is both set and cleared; otherwise the error of the
-/// field that is not well formed.
+/// `KEYSTILE_ERROR_VALUE` if a field is both set and cleared, a number has no flag, a flag is
+/// neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
+/// well formed: the rate limit, then the texts, the uses and the lifetime.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_change(
     record: Option<&keystile_record>,
@@ -132,38 +142,68 @@ pub unsafe extern "C" fn keystile_record_would_change(
     })
 }
 
+/// Whether a flag is set. A struct that was not zeroed must not take a restriction away.
+const fn flag(value: u8) -> Result<bool, keystile_status> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(KEYSTILE_ERROR_VALUE),
+    }
+}
+
+/// A number, if its flag is set. One without its flag was meant to be set.
+fn flagged<T>(value: T, is_zero: bool, has: u8) -> Result<Option<T>, keystile_status> {
+    match (flag(has)?, is_zero) {
+        (true, _) => Ok(Some(value)),
+        (false, true) => Ok(None),
+        (false, false) => Err(KEYSTILE_ERROR_VALUE),
+    }
+}
+
 /// What happens to an optional field: `None` if it stays, `Some(None)` if it is cleared.
 fn edit<T>(value: Option<T>, clear: u8) -> Result<Option<Option<T>>, keystile_status> {
-    match (value, clear) {
-        (None, 0) => Ok(None),
-        (None, _) => Ok(Some(None)),
-        (Some(value), 0) => Ok(Some(Some(value))),
+    match (value, flag(clear)?) {
+        (None, false) => Ok(None),
+        (None, true) => Ok(Some(None)),
+        (Some(value), false) => Ok(Some(Some(value))),
         // The caller's intention is not known.
-        (Some(_), _) => Err(KEYSTILE_ERROR_VALUE),
+        (Some(_), true) => Err(KEYSTILE_ERROR_VALUE),
     }
 }
 
 impl keystile_key_change<'_> {
     fn core(&self) -> Result<KeyChange, keystile_status> {
+        if self.reserved != [0; 4] {
+            return Err(KEYSTILE_ERROR_VALUE);
+        }
+        let uses = flagged(self.uses, self.uses == 0, self.has_uses)?;
+        let lifetime = self.lifetime_millis;
+        let lifetime = flagged(Millis::new(lifetime), lifetime == 0, self.has_lifetime)?;
+        let (uses, lifetime) = (
+            edit(uses, self.clear_uses)?,
+            edit(lifetime, self.never_expires)?,
+        );
+        let email = edit(self.client_email.optional()?, self.clear_client_email)?;
+        let owner = edit(self.owner.optional()?, self.clear_owner)?;
+        let metadata = edit(self.metadata.optional()?, self.clear_metadata)?;
+
         let mut change = self.rights()?;
         if let Some(name) = self.client_name.optional()? {
             change = change.client_name(name)?;
         }
-        if let Some(email) = edit(self.client_email.optional()?, self.clear_client_email)? {
+        if let Some(email) = email {
             change = change.email(email)?;
         }
-        if let Some(owner) = edit(self.owner.optional()?, self.clear_owner)? {
+        if let Some(owner) = owner {
             change = change.owner(owner)?;
         }
-        if let Some(metadata) = edit(self.metadata.optional()?, self.clear_metadata)? {
+        if let Some(metadata) = metadata {
             change = change.metadata(metadata)?;
         }
-        let uses = (self.has_uses != 0).then_some(self.uses);
-        if let Some(uses) = edit(uses, self.clear_uses)? {
+        if let Some(uses) = uses {
             change = change.uses(uses)?;
         }
-        let lifetime = (self.has_lifetime != 0).then_some(Millis::new(self.lifetime_millis));
-        match edit(lifetime, self.never_expires)? {
+        match lifetime {
             None => Ok(change),
             Some(None) => Ok(change.never_expires()),
             Some(Some(lifetime)) => Ok(change.expires_in(lifetime)?),
@@ -171,8 +211,20 @@ impl keystile_key_change<'_> {
     }
 
     fn rights(&self) -> Result<KeyChange, keystile_status> {
+        let keystile_rate_limit {
+            limit,
+            burst,
+            window_millis,
+        } = self.rate_limit;
+        let is_zero = limit == 0 && burst == 0 && window_millis == 0;
+        let limit = flagged(self.rate_limit, is_zero, self.has_rate_limit)?;
+        let limit = edit(limit, self.clear_rate_limit)?;
+        let template = edit(self.scope_template, self.clear_scope_template)?;
+        let rules = edit(self.allowed_endpoints, self.clear_allowed_endpoints)?;
+        let networks = edit(self.allowed_networks, self.clear_allowed_networks)?;
+
         let mut change = KeyChange::new();
-        if let Some(template) = edit(self.scope_template, self.clear_scope_template)? {
+        if let Some(template) = template {
             change = change.template(template.map(|template| template.0.clone()));
         }
         if let Some(all) = self.permissions {
@@ -184,14 +236,14 @@ impl keystile_key_change<'_> {
         if let Some(some) = self.remove_permissions {
             change = change.remove_permissions(some.0.clone());
         }
-        if let Some(rules) = edit(self.allowed_endpoints, self.clear_allowed_endpoints)? {
+        if let Some(rules) = rules {
             change = change.endpoints(rules.map(|rules| rules.0.clone()));
         }
-        if let Some(networks) = edit(self.allowed_networks, self.clear_allowed_networks)? {
+        if let Some(networks) = networks {
             change = change.networks(networks.map(|networks| networks.0.clone()));
         }
-        let limit = (self.has_rate_limit != 0).then(|| self.rate_limit.core());
-        if let Some(limit) = edit(limit.transpose()?, self.clear_rate_limit)? {
+        if let Some(limit) = limit {
+            let limit = limit.map(|limit| limit.core()).transpose()?;
             change = change.rate_limit(limit);
         }
         Ok(change)

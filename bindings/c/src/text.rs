@@ -53,8 +53,15 @@ impl keystile_str {
     };
 
     pub(crate) const fn of(text: &str) -> Self {
+        // An empty text of Rust may have the address 1. Callers may hold it where only real
+        // pointers are allowed, such as on the stack of a goroutine.
+        let data = if text.is_empty() {
+            c"".as_ptr()
+        } else {
+            text.as_ptr().cast()
+        };
         Self {
-            data: text.as_ptr().cast(),
+            data,
             len: text.len(),
         }
     }

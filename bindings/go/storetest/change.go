@@ -12,7 +12,9 @@ var changeCases = map[string]func(*suite){
 	"a key is changed with an event":           keyChanged,
 	"a change of other fields leaves uses":     usesLeft,
 	"a raise by a change is in force":          raised,
+	"a raise that is committed is in force":    raiseCommitted,
 	"what is not agreed to is not written":     notAgreed,
+	"what permit alters is not written":        notAltered,
 	"a change does not undo what others wrote": nothingUndone,
 }
 
@@ -37,7 +39,7 @@ func keyChanged(s *suite) {
 		ClientName:  keystile.Ptr("Acme Pro"),
 		ClientEmail: keystile.Set("new@acme.example"),
 		Uses:        keystile.Set(uint64(70)),
-		Permissions: []string{"read"},
+		Permissions: keystile.Set([]string{"read"}),
 		RateLimit:   keystile.Set(keystile.Must(keystile.NewRateLimit(9, time.Second))),
 	}
 	before := len(s.allEvents())
@@ -153,13 +155,67 @@ func raised(s *suite) {
 	check(0, keystile.CauseUsesSpent, "three, and no more")
 }
 
+// A change of uses that the caller made concerns the other key of the lineage too, which was
+// cached as one whose uses are not counted.
+func raiseCommitted(s *suite) {
+	subject := s.service(acme(), nil)
+	issued, err := subject.authenticator.Issue(ctx, subject.issuer, keystile.IssueRequest{ClientName: "Acme Ltd"})
+	s.fine(err, "a key")
+	old := issued.Record.ID
+	rotated, err := subject.authenticator.Rotate(ctx, subject.issuer, old, keystile.DefaultRotationPolicy())
+	s.fine(err, "a rotation")
+	check := func(expected keystile.Cause, what string) {
+		s.Helper()
+		decision, err := subject.authenticator.Check(ctx, issued.Key.Expose(), keystile.Request{})
+		s.fine(err, "a check is answered")
+		s.is(decision.Cause() == expected, "%s: %v", what, decision)
+	}
+	check(0, "not counted")
+	before, successor := s.find(old), s.find(rotated.Record.ID)
+	subject.at(3)
+	changed, err := keystile.ChangeKey(successor, keystile.KeyChange{Uses: keystile.Set(uint64(1))}, at(3))
+	s.fine(err, "a change")
+	s.fine(subject.authenticator.Commit(ctx, changed), "it is committed")
+	after := s.find(old)
+	s.is(after.Version == before.Version+1 && *after.RemainingUses == 1, "of the other key: %+v", after)
+	events := s.allEvents()
+	last := events[len(events)-1]
+	s.is(last.Kind == keystile.EventChanged && last.KeyID == old && last.Version == after.Version, "an event of it: %+v", last)
+	check(0, "the only use")
+	check(keystile.CauseUsesSpent, "no use is left")
+	s.refused(subject.authenticator.Commit(ctx, changed), keystile.ErrStale, "the same again")
+}
+
+// What permit does to the records that it gets changes neither what is written nor the outcome.
+func notAltered(s *suite) {
+	key := plain(1)
+	s.insert(key)
+	subject := s.service(acme(), nil).at(1)
+	all := keystile.Must(keystile.NewPermissionSet("*"))
+	alters := func(before, after *keystile.Record) error {
+		for _, record := range []*keystile.Record{before, after} {
+			record.Permissions, record.Owner = all, nil
+		}
+		return nil
+	}
+	change := keystile.KeyChange{Owner: keystile.Set("tenant-2")}
+	for _, expected := range []bool{true, false} {
+		outcome, err := subject.authenticator.ChangeIf(ctx, key.ID, change, alters)
+		s.fine(err, "a change")
+		s.is(outcome.Changed == expected, "it is changed once")
+		found := s.find(key.ID)
+		s.is(!found.Permissions.Grants("x") && *found.Owner == "tenant-2" && found.Version == 2, "what is written: %+v", found)
+		s.same(outcome.Record, found, "the record of the outcome")
+	}
+}
+
 // The record that permit agrees to is the one that is written.
 func notAgreed(s *suite) {
 	key := plain(1)
 	s.insert(key)
 	subject := s.service(acme(), nil).at(1)
 	refusal := errors.New("not by this caller")
-	_, err := subject.authenticator.ChangeIf(ctx, key.ID, keystile.KeyChange{Permissions: []string{"*"}}, func(before, after *keystile.Record) error {
+	_, err := subject.authenticator.ChangeIf(ctx, key.ID, keystile.KeyChange{Permissions: keystile.Set([]string{"*"})}, func(before, after *keystile.Record) error {
 		s.is(!before.Permissions.Grants("x") && after.Permissions.Grants("x"), "the records before and after")
 		return refusal
 	})

@@ -114,16 +114,8 @@ fn p4_k10_changes() {
 
 impl Ask {
     fn made(&self) -> Result<KeyChange, Error> {
+        // In the order of the other languages, which make these values first.
         let mut change = KeyChange::new();
-        if let Some(name) = &self.client_name {
-            change = change.client_name(name)?;
-        }
-        if let Some(email) = &self.client_email {
-            change = change.email(email.as_deref())?;
-        }
-        if let Some(owner) = &self.owner {
-            change = change.owner(owner.as_deref())?;
-        }
         if let Some(all) = &self.permissions {
             change = change.permissions(PermissionSet::new(all)?);
         }
@@ -142,6 +134,21 @@ impl Ask {
         if let Some(limit) = &self.rate_limit {
             change = change.rate_limit(limit.as_ref().map(Rate::made).transpose()?);
         }
+        if let Some(template) = &self.template {
+            change = change.template(template.as_ref().map(Template::made));
+        }
+        if let Some(name) = &self.client_name {
+            change = change.client_name(name)?;
+        }
+        if let Some(email) = &self.client_email {
+            change = change.email(email.as_deref())?;
+        }
+        if let Some(owner) = &self.owner {
+            change = change.owner(owner.as_deref())?;
+        }
+        if let Some(json) = &self.metadata {
+            change = change.metadata(json.as_deref())?;
+        }
         if let Some(uses) = self.uses {
             change = change.uses(uses)?;
         }
@@ -150,12 +157,6 @@ impl Ask {
         }
         if self.never_expires == Some(true) {
             change = change.never_expires();
-        }
-        if let Some(template) = &self.template {
-            change = change.template(template.as_ref().map(Template::made));
-        }
-        if let Some(json) = &self.metadata {
-            change = change.metadata(json.as_deref())?;
         }
         Ok(change)
     }

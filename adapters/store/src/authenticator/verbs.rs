@@ -355,10 +355,12 @@ impl<S: Store + 'static> Authenticator<S> {
         outcome
     }
 
-    /// The store, for batches of your own: their events say who this handle acts as. Invalidate
-    /// the keys that you change afterwards, by [`keyring`](Self::keyring).
+    /// The store, for batches of your own: their events say who this handle acts as, and their
+    /// keys are invalidated in this process when they are written, or may have been.
     pub fn acting_store(&self) -> ActingStore<'_, S> {
-        self.store().acting_as(&self.by)
+        let keyring = self.keyring();
+        let store = self.store().acting_as(&self.by);
+        store.noting_writes(move |id| keyring.invalidate(id))
     }
 
     fn invalidates_each(&self, selection: &Selection) -> Vec<InvalidateOnDrop<'_>> {

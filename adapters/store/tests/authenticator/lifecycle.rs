@@ -228,3 +228,49 @@ async fn a_raise_of_uses_or_of_the_limit_is_in_force_when_the_change_returns() {
     assert_eq!(ask(&counted).await, None);
     assert_eq!(ask(&counted).await, Some(DenialCode::UsesSpent));
 }
+
+/// G4: so may the other keys have been changed that a change or a rotation concerns.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_given_up_voids_the_other_keys_of_the_lineage() {
+    for rotates in [false, true] {
+        let store = Scripted::new();
+        let oldest = issued(&*store).await;
+        let authenticator = over(&store).build().unwrap();
+        let policy = RotationPolicy::default();
+        let rotated = authenticator
+            .rotate(&oldest.record.id, &policy, None, &mut SysRng, at(1))
+            .await;
+        let second = rotated.unwrap().successor.id;
+        let answer = async || {
+            let text = oldest.key.expose().as_bytes();
+            let request = keystile::Request::new();
+            code(&authenticator.check(text, &request, at(9)).await)
+        };
+        assert_eq!(answer().await, None, "within its overlap, and not counted");
+        store.hold_commits();
+        let given_up = {
+            let authenticator = authenticator.clone();
+            tokio::spawn(async move {
+                if rotates {
+                    authenticator
+                        .rotate(&second, &policy, None, &mut SysRng, at(2))
+                        .await
+                        .map(drop)
+                } else {
+                    let once = KeyChange::new().uses(1).unwrap();
+                    authenticator.change(&second, &once, at(2)).await.map(drop)
+                }
+            })
+        };
+        store.at_the_gate(1).await;
+        given_up.abort();
+        let _ = given_up.await;
+        store.open();
+        if rotates {
+            assert_eq!(answer().await, Some(DenialCode::KeyReplaced));
+        } else {
+            assert_eq!(answer().await, None, "the only use");
+            assert_eq!(answer().await, Some(DenialCode::UsesSpent));
+        }
+    }
+}

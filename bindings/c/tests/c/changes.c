@@ -29,20 +29,83 @@ static keystile_change *issue(const keystile_format *format) {
     return issued;
 }
 
-/* What is forgotten changes nothing, and a value without its flag is forgotten. */
+/* What is forgotten changes nothing. */
 static void what_is_zero_stays(const keystile_record *record) {
     keystile_change *changed = NULL;
     keystile_key_change asked = nothing();
     bool alters = true;
-    asked.uses = 9;
-    asked.lifetime_millis = 1;
-    asked.rate_limit.limit = 1;
     OK(keystile_record_would_change(record, &asked, NOW, &alters));
     CHECK(!alters);
     EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(record, &asked, NOW, &changed));
     CHECK(changed == NULL);
     asked.struct_size--;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_change(record, &asked, NOW, &changed));
+}
+
+/* What is meant is not known of a number without its flag, a flag that is neither 0 nor 1, or a
+ * field that does not exist yet. */
+static void unclear_changes_are_refused(const keystile_record *record) {
+    static const uint8_t WRONG[] = {2, 0xaa, 255};
+    keystile_change *changed = NULL;
+    keystile_key_change asked[5];
+    bool alters = true;
+    for (size_t index = 0; index < 5; index++) {
+        asked[index] = nothing();
+        asked[index].owner = str("tenant-7");
+    }
+    asked[0].uses = 9;
+    asked[1].lifetime_millis = 1;
+    asked[2].rate_limit.limit = 1;
+    asked[3].rate_limit.burst = 1;
+    asked[4].rate_limit.window_millis = 1;
+    for (size_t index = 0; index < 5; index++) {
+        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &asked[index], NOW, &changed));
+        EXPECT(KEYSTILE_ERROR_VALUE,
+               keystile_record_would_change(record, &asked[index], NOW, &alters));
+    }
+    for (size_t wrong = 0; wrong < sizeof WRONG; wrong++) {
+        size_t flags = offsetof(keystile_key_change, has_rate_limit);
+        for (size_t at = flags; at < sizeof(keystile_key_change); at++) {
+            keystile_key_change flagged = nothing();
+            flagged.owner = str("tenant-7");
+            ((uint8_t *)&flagged)[at] = WRONG[wrong];
+            EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &flagged, NOW, &changed));
+        }
+    }
+    for (size_t index = 0; index < 4; index++) {
+        keystile_key_change later = nothing();
+        later.owner = str("tenant-7");
+        later.reserved[index] = 1;
+        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &later, NOW, &changed));
+    }
+    CHECK(changed == NULL && alters);
+}
+
+/* The address of an empty text is one of a byte, and not a number that no byte can have: a
+ * caller may keep it where only real pointers are allowed. */
+static void empty_texts_have_addresses(const keystile_record *record) {
+    keystile_change *changed = NULL, *cleared = NULL, *revoked = NULL;
+    keystile_field_change field;
+    keystile_key_change asked = nothing();
+    asked.owner = str("");
+    OK(keystile_record_change(record, &asked, NOW, &changed));
+    const keystile_record *after = keystile_change_record_at(changed, 0);
+    keystile_str owner = parts_of(after).owner;
+    CHECK((uintptr_t)owner.data >= 4096 && owner.len == 0 && *owner.data == 0);
+    OK(keystile_change_field_at(changed, 0, &field));
+    CHECK(field.from.data == NULL && (uintptr_t)field.to.data >= 4096 && field.to.len == 0);
+    asked = nothing();
+    asked.clear_owner = 1;
+    OK(keystile_record_change(after, &asked, NOW, &cleared));
+    OK(keystile_change_field_at(cleared, 0, &field));
+    CHECK((uintptr_t)field.from.data >= 4096 && field.from.len == 0 && field.to.data == NULL);
+    OK(keystile_revoke(after, L(""), NOW, &revoked));
+    keystile_event event;
+    OK(keystile_change_event(revoked, &event));
+    CHECK(event.reason.data == NULL || (uintptr_t)event.reason.data >= 4096);
+    keystile_change_free(revoked);
+    keystile_change_free(cleared);
+    keystile_change_free(changed);
 }
 
 static void fields_are_set_and_cleared(const keystile_record *record) {
@@ -139,6 +202,13 @@ static void ended_keys_are_not_changed(const keystile_record *record) {
     asked.uses = 0;
     asked.has_uses = 1;
     EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed));
+    asked.uses = UINT64_C(1) << 63;
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed));
+    asked.uses--;
+    OK(keystile_record_change(record, &asked, NOW, &changed));
+    CHECK(parts_of(keystile_change_record_at(changed, 0)).remaining_uses == UINT64_C(0x7fffffffffffffff));
+    keystile_change_free(changed);
+    changed = NULL;
     asked = nothing();
     asked.client_name = str("");
     EXPECT(KEYSTILE_ERROR_RECORD, keystile_record_change(record, &asked, NOW, &changed));
@@ -154,6 +224,8 @@ int main(void) {
     keystile_change *issued = issue(format);
     const keystile_record *record = keystile_change_record_at(issued, 0);
     what_is_zero_stays(record);
+    unclear_changes_are_refused(record);
+    empty_texts_have_addresses(record);
     fields_are_set_and_cleared(record);
     contradictions_are_refused(record);
     ended_keys_are_not_changed(record);

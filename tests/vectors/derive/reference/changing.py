@@ -23,23 +23,22 @@ PERMISSION_LISTS = ("permissions", "add_permissions", "remove_permissions")
 
 def check(ask):
     """Each value for itself, as for a new key; null clears, and needs no check."""
+    # In this order, whatever the order of the request.
     tests = {
-        "client_name": ("record", lambda text: recording.is_text(text, 255, 1)),
-        "client_email": ("record", lambda text: recording.is_text(text, 255)),
-        "owner": ("record", lambda text: recording.is_text(text, 255)),
-        "metadata": ("record", lambda text: len(text.encode("utf-8")) <= 16 * 1_024),
         **{name: ("permission", granting.is_set) for name in PERMISSION_LISTS},
         "endpoints": ("endpoint", routing.are_rules),
         "networks": ("network", netting.are_networks),
         "rate_limit": ("limit", limiting.is_limit),
+        "client_name": ("record", lambda text: recording.is_text(text, 255, 1)),
+        "client_email": ("record", lambda text: recording.is_text(text, 255)),
+        "owner": ("record", lambda text: recording.is_text(text, 255)),
+        "metadata": ("record", lambda text: len(text.encode("utf-8")) <= 16 * 1_024),
         "uses": ("limit", lambda count: 1 <= count < 2**63),
         "expires_in_ms": ("time", lambda span: span > 0),
     }
-    for name, value in ask.items():
-        if name in tests and value is not None:
-            kind, is_legal = tests[name]
-            if not is_legal(value):
-                raise Refused(kind)
+    for name, (kind, is_legal) in tests.items():
+        if ask.get(name) is not None and not is_legal(ask[name]):
+            raise Refused(kind)
 
 
 def once(texts):

@@ -1,5 +1,6 @@
 """Changes of a key: each field set, cleared and left, what the event names, and refusals."""
 
+import changed_records
 import made
 from reference import changing
 from topic import Topic, claim
@@ -37,14 +38,18 @@ TEMPLATED = made.record(
 )
 
 
-def add(short, why, ask, outcome, attack=None, record=FULL, now=T):
-    """The outcome is a kind of error, or each field of the event with its values before and after, by hand."""
+def add(short, why, ask, outcome, attack=None, record=FULL, now=T, whole=None):
+    """The outcome is a kind of error, or each field of the event with its values before and after, by hand.
+
+    So is `whole`, the record as it is written, for a few cases."""
     name = f"change-{short}"
     try:
         after, changes = changing.change(record, ask, now)
         event = {"kind": "changed", "key_id": record["id"], "at": now, "version": after["version"], "changes": changes}
         expected = {"record": after, "event": event, "error": None}
         claim(name, outcome, [(one["field"], one["from"], one["to"]) for one in changes])
+        if whole is not None:
+            claim(name, whole, after)
     except changing.Refused as refused:
         expected = {"record": None, "event": None, "error": refused.args[0]}
         claim(name, outcome, refused.args[0])
@@ -123,6 +128,12 @@ SIXTY_FOUR = [f"p{number}" for number in range(64)]
 add("permissions-sixty-four", "as many as a key can have", {"permissions": SIXTY_FOUR}, [("permissions", "read", ", ".join(SIXTY_FOUR))], record=BARE)
 add("permissions-sixty-five", "one more than a key can have", {"permissions": [*SIXTY_FOUR, "one-more"]}, "permission", record=BARE)
 add("permissions-added-sixty-five", "one more than a key can have, added", {"add_permissions": ["one-more"]}, "permission", record={**BARE, "permissions": SIXTY_FOUR})
+add("permissions-added-known-at-sixty-four", "one that it has already does not count twice", {"add_permissions": ["p0"]}, "state", record={**BARE, "permissions": SIXTY_FOUR})
+add("permissions-added-all-at-sixty-four", "nor do all that it has", {"add_permissions": SIXTY_FOUR}, "state", record={**BARE, "permissions": SIXTY_FOUR})
+add("permissions-added-known-and-sixty-fourth", "one that it has already, and the last that it can have", {"add_permissions": ["p0", "p63"]},
+    [("permissions", ", ".join(SIXTY_FOUR[:63]), ", ".join(SIXTY_FOUR))], record={**BARE, "permissions": SIXTY_FOUR[:63]})
+add("permissions-added-known-and-sixty-fifth", "one that it has already, and one more than it can have", {"add_permissions": ["p0", "one-more"]}, "permission",
+    record={**BARE, "permissions": SIXTY_FOUR})
 add("permissions-exchanged-at-sixty-four", "one for another", {"add_permissions": ["one-more"], "remove_permissions": ["p0"]},
     [("permissions", ", ".join(SIXTY_FOUR), ", ".join([*SIXTY_FOUR[1:], "one-more"]))], record={**BARE, "permissions": SIXTY_FOUR})
 
@@ -194,6 +205,17 @@ for short, ask, kind in [
     add(short, "refused as for a new key", ask, kind, {"time": "H5", "limit": "I8"}.get(kind))
     if short in ("name-empty", "permissions-part-wildcard", "endpoints-relative", "networks-name", "rate-limit-no-window", "uses-zero", "life-zero", "metadata-long"):
         add(f"{short}-with-more", "a good value beside it is not written either", {**ask, "owner": "tenant-2"}, kind)
+
+# Of several values that no key can have, the first in this order counts, whatever the order of the request.
+ILLEGAL = [
+    ("permissions", ["inv*"], "permission"), ("add_permissions", ["a::b"], "permission"), ("remove_permissions", ["a b"], "permission"),
+    ("endpoints", ["api"], "endpoint"), ("networks", ["localhost"], "network"), ("rate_limit", made.limit(1, 0), "limit"), ("client_name", "", "record"),
+    ("client_email", "a\nb", "record"), ("owner", "a\nb", "record"), ("metadata", "x" * 16_385, "record"), ("uses", 0, "limit"), ("expires_in_ms", 0, "time"),
+]
+for (first, value, kind), (second, other, other_kind) in zip(ILLEGAL, ILLEGAL[1:]):
+    if kind != other_kind:
+        add(f"two-illegal-{first}-{second}".replace("_", "-"), "the first of two that no key can have", {second: other, first: value}, kind)
+add("all-illegal", "the first of all", {name: value for name, value, _ in reversed(ILLEGAL)}, "permission")
 
 # The end.
 add("life", "from the change on", {"expires_in_ms": 30 * DAY}, [("expires_at", END, str(T + 30 * DAY))])
@@ -272,10 +294,24 @@ for state, why, fields, attack in [
 ]:
     for short, ask in ASKS:
         add(f"{state}-{short}", why, ask, "state", attack, record={**FULL, **fields})
+# What each of these changes, by hand: the same as of an active key.
+OF_SUSPENDED = {
+    "name": [("client_name", "Acme Ltd", "New")],
+    "email": [("client_email", None, None)],
+    "owner": [("owner", "tenant-1", None)],
+    "permissions": [("permissions", "read, invoices:*", "")],
+    "endpoints": [("allowed_endpoints", "GET,HEAD /api/*, /users/*/name", "")],
+    "networks": [("allowed_networks", "192.0.2.0/24, 2001:db8::/32", "")],
+    "rate-limit": [("rate_limit", "100 in 3600000 ms, burst 100", "10 in 60000 ms, burst 10")],
+    "uses": [("remaining_uses", "10", "1")],
+    "life": [("expires_at", END, str(T + DAY))],
+    "never": [("expires_at", END, None)],
+    "template": [("permissions", "read, invoices:*", "read"), ("allowed_endpoints", "GET,HEAD /api/*, /users/*/name", "/api/metrics/*"), ("scope_type", None, "monitoring")],
+    "metadata": [("metadata", None, None)],
+}
 for short, ask in ASKS:
-    after, changes = changing.change(FULL, ask, T)
-    add(f"suspended-{short}", "a suspended key is changed, and stays suspended", ask, [(one["field"], one["from"], one["to"]) for one in changes],
-        record={**FULL, "status": made.SUSPENDED})
+    add(f"suspended-{short}", "a suspended key is changed, and stays suspended", ask, OF_SUSPENDED[short], record={**FULL, "status": made.SUSPENDED},
+        whole={"template": changed_records.SUSPENDED_WITH_TEMPLATE, "life": changed_records.SUSPENDED_WITH_ANOTHER_END}.get(short))
 add("expired-long-ago", "an end in the past", {"never_expires": True}, "state", "H7", record={**BARE, "expires_at": T - 300 * DAY})
 add("expired-suspended", "a suspended key that has expired", {"never_expires": True}, "state", "H2", record={**BARE, "status": made.SUSPENDED, "expires_at": T})
 add("revoked-never-expires", "a revoked key without an end", {"expires_in_ms": DAY}, "state", "H7", record={**BARE, "status": made.revoked(), "expires_at": None})
@@ -294,13 +330,13 @@ add("everything-set", "every field of a bare key", {
     "rate_limit": SLOW, "uses": 5, "metadata": "{}", "never_expires": True,
 }, [("client_name", "Acme Ltd", "New"), ("client_email", None, None), ("owner", None, "o"), ("permissions", "read", "write"), ("allowed_endpoints", None, "/x"),
     ("allowed_networks", None, "192.0.2.7/32"), ("rate_limit", None, rate(SLOW)), ("remaining_uses", None, "5"), ("metadata", None, None), ("expires_at", END, None)],
-    record=BARE)
+    record=BARE, whole=changed_records.EVERYTHING_SET)
 add("everything-cleared", "every field that may be unset", {
     "client_email": None, "owner": None, "permissions": [], "endpoints": None, "networks": None, "rate_limit": None, "uses": None, "metadata": None,
     "never_expires": True, "template": None,
 }, [("client_email", None, None), ("owner", "tenant-1", None), ("permissions", "read, invoices:*", ""), ("allowed_endpoints", "GET,HEAD /api/*, /users/*/name", None),
     ("allowed_networks", "192.0.2.0/24, 2001:db8::/32", None), ("rate_limit", rate(made.limit(100, HOUR)), None), ("remaining_uses", "10", None),
-    ("metadata", None, None), ("expires_at", END, None)])
+    ("metadata", None, None), ("expires_at", END, None)], whole=changed_records.EVERYTHING_CLEARED)
 add("one-of-two-same", "of two fields one has its value already", {"owner": "tenant-1", "uses": 9}, [("remaining_uses", "10", "9")])
 add("personal-both", "of e-mail and metadata only that they changed", {"client_email": "b@c.example", "metadata": None}, [("client_email", None, None), ("metadata", None, None)])
 add("version-high", "the version goes up by one", {"owner": None}, [("owner", "tenant-1", None)], record={**FULL, "version": 2**52})
