@@ -1125,7 +1125,8 @@ typedef struct keystile_issue_request {
  * A text or a handle that is not NULL replaces the value, and so does a number if its
  * `has_` flag is 1. To clear an optional field, set its `clear_` flag to 1; without
  * endpoints, networks, a rate limit or uses, a key is not restricted by them, so that
- * clearing one gives it more. A field that is both set and cleared is an error.
+ * clearing one gives it more. These are errors: a field that is both set and cleared, a
+ * number without its flag, a flag other than 0 and 1.
  */
 typedef struct keystile_key_change {
     /**
@@ -1234,6 +1235,10 @@ typedef struct keystile_key_change {
      * 1 to count no uses.
      */
     uint8_t clear_uses;
+    /**
+     * Must be 0.
+     */
+    uint8_t reserved[4];
 } keystile_key_change;
 
 /**
@@ -2538,13 +2543,20 @@ keystile_status keystile_expire(const struct keystile_record *record,
  * `now`: milliseconds since 1970.
  * `out_change`: receives the changed record and the event, whose fields
  * `keystile_change_field_at` reads. A store writes the remaining uses only if `has_uses` or
- * `clear_uses` is set. After it has accepted the change, call `keystile_keyring_invalidate`.
+ * `clear_uses` is set. After it has accepted the change, call `keystile_keyring_invalidate_at`
+ * with the version of the changed record.
+ *
+ * The remaining uses belong to the lineage. If the event names `remaining_uses`, write for
+ * each other live key of the lineage, in the same transaction, a version that is 1 higher and
+ * an event `KEYSTILE_EVENT_CHANGED` with that version, and invalidate it at that version too.
+ * Otherwise a process that has such a key in memory uses the number that it had before.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, expired or replaced,
  * if nothing would change, or if a permission to remove is not one of the key's or is still
  * granted by another; `KEYSTILE_ERROR_EXCEEDS` if the key would exceed its template;
- * `KEYSTILE_ERROR_VALUE` if a field is both set and cleared; otherwise the error of the
- * field that is not well formed.
+ * `KEYSTILE_ERROR_VALUE` if a field is both set and cleared, a number has no flag, a flag is
+ * neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
+ * well formed: the rate limit, then the texts, the uses and the lifetime.
  */
 keystile_status keystile_record_change(const struct keystile_record *record,
                                        const struct keystile_key_change *requested,
