@@ -156,7 +156,7 @@ pub(super) async fn a_batch_may_rely_on_what_was_read<S: Store>(store: Arc<S>) {
     let mut batch = updates([&next(&other)]);
     batch.unchanged = vec![(id(1), 1), (id(2), 1)];
     batch.take_uses = vec![(id(1), 2), (id(1), 3)];
-    batch.derived = vec![DerivedState::of(&key, std::slice::from_ref(&child))];
+    batch.derived = vec![DerivedState::of(&key, core::slice::from_ref(&child))];
     store.commit(&batch).await.unwrap();
     assert_eq!(find(&*store, &id(1)).await.unwrap().remaining_uses, Some(0));
     assert_eq!(find(&*store, &id(1)).await.unwrap().version, 1);
