@@ -10,7 +10,7 @@ use keystile_store::{
 
 /// Any of the stores: the trait is not dyn compatible.
 pub(crate) enum AnyStore {
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     Sqlite(SqliteStore),
     #[cfg(feature = "postgres")]
     Postgres(PostgresStore),

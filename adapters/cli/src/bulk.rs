@@ -1,12 +1,15 @@
 //! Which keys `keystile revoke` and `keystile suspend` are about: one, or many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 use clap::Args;
-use keystile::{KeyId, TemplateName};
-use keystile_store::{Filter, Store, StoreError, record};
+use keystile::{KeyId, TemplateName, UnixMillis};
+use keystile_store::{
+    BulkEnded, Filter, Page, Reach, Selection, Store, StoreError, record, revoke_reaching,
+    suspend_reaching,
+};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -16,9 +19,11 @@ use crate::io::Io;
 use crate::values;
 
 /// How many keys are held in memory at once.
-pub(crate) const PAGE: usize = 200;
+const PAGE: usize = 200;
 /// The limit on the text of --ids-from.
-const IDS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const IDS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often a filter is gone through, for keys that were issued meanwhile.
+const PASSES_MAX: usize = 16;
 
 /// The keys. Filters that are given apply together.
 #[derive(Args, Debug)]
@@ -63,14 +68,22 @@ impl Which {
             return Ok(self.id.into_iter().collect());
         };
         let mut text = String::new();
-        if path.as_os_str() == "-" {
-            let mut input = (&mut *io.input as &mut dyn BufRead).take(IDS_BYTES_MAX);
-            input.read_to_string(&mut text).map_err(|_| unread())?;
+        // One byte more than the limit, so that a longer text is noticed.
+        let limit = IDS_BYTES_MAX.saturating_add(1);
+        let read = if path.as_os_str() == "-" {
+            let mut input = (&mut *io.input as &mut dyn BufRead).take(limit);
+            input.read_to_string(&mut text)
         } else {
             let file = std::fs::File::open(path).map_err(|_| unread())?;
-            let mut file = file.take(IDS_BYTES_MAX);
-            file.read_to_string(&mut text).map_err(|_| unread())?;
+            file.take(limit).read_to_string(&mut text)
+        };
+        let is_whole = |read: &usize| u64::try_from(*read).is_ok_and(|read| read <= IDS_BYTES_MAX);
+        if read.as_ref().is_ok_and(|read| !is_whole(read)) {
+            let expected = "--ids-from: the text must be at most 16777216 bytes long";
+            return Err(Failure::expected(expected));
         }
+        read.map_err(|_| unread())?;
+        let mut seen = HashSet::new();
         let mut ids = Vec::new();
         for (number, line) in (1_usize..).zip(text.lines()) {
             let line = line.trim();
@@ -80,7 +93,9 @@ impl Which {
             let id = values::id(line).map_err(|expected| {
                 Failure::Message(format!("--ids-from, line {number}: {expected}").into())
             })?;
-            ids.push(id);
+            if seen.insert(id) {
+                ids.push(id);
+            }
         }
         Ok(ids)
     }
@@ -88,7 +103,7 @@ impl Which {
 
 /// The keys with these ids whose stored status is one of the wanted. Each id is looked up before
 /// anything is changed: an unknown one changes nothing.
-pub(crate) async fn due(
+async fn due(
     store: &impl Store,
     ids: &[KeyId],
     is_due: impl Fn(&str) -> bool,
@@ -109,6 +124,135 @@ pub(crate) async fn due(
     Ok(due)
 }
 
+/// What a command does to the keys.
+#[derive(Clone, Copy)]
+pub(crate) enum Verb<'r> {
+    Revoke { reason: &'r str, reach: Reach },
+    Suspend,
+}
+
+impl Verb<'_> {
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Revoke { .. } => "revoked",
+            Self::Suspend => "suspended",
+        }
+    }
+
+    fn is_due(self, status: &str) -> bool {
+        match self {
+            Self::Revoke { .. } => status != "revoked",
+            Self::Suspend => status == "active",
+        }
+    }
+}
+
+/// Changes the keys, or counts them in a dry run, and prints what was done.
+pub(crate) async fn run(
+    which: &Which,
+    ids: &[KeyId],
+    verb: Verb<'_>,
+    store: &impl Store,
+    config: &Config,
+    io: &mut Io<'_>,
+) -> Result<Exit, Failure> {
+    let now = UnixMillis::now()?;
+    let mut damage = Damage::default();
+    if let (Some(filter), true) = (which.filter(), which.dry_run) {
+        let (mut count, mut page) = (0_usize, Some(Page::first(PAGE)));
+        while let Some(current) = page {
+            let selection = select(store, verb, &filter, current).await?;
+            page = selection.next.map(|next| current.after(next));
+            count = count.saturating_add(selection.keys.len());
+            damage.add(selection.damaged);
+        }
+        return show(count, verb.done(), true, damage, config, io);
+    }
+    let due = due(store, ids, |status| verb.is_due(status)).await?;
+    if which.dry_run {
+        return show(due.len(), verb.done(), true, damage, config, io);
+    }
+    let mut all = BulkEnded::default();
+    for id in due {
+        let ended = match verb {
+            Verb::Revoke { reason, reach } => revoke_reaching(store, &id, reason, reach, now).await,
+            Verb::Suspend => suspend_reaching(store, &id, Reach::Last, now).await,
+        };
+        if all.add(id, ended).is_break() {
+            break;
+        }
+    }
+    if let Some(filter) = which.filter() {
+        (all, damage) = passes(store, verb, &filter, now).await;
+    }
+    if all.left > 0 {
+        io.note(&format!(
+            "left alive: {} live keys that derive from them, because a successor lives",
+            all.left
+        ));
+    }
+    let exit = show(all.count(), verb.done(), false, damage, config, io)?;
+    for (id, error) in &all.failed {
+        io.note(&format!("keystile: {id} was not {}: {error}", verb.done()));
+    }
+    match all.stopped_by {
+        Some(error) => Err(error.into()),
+        None if all.failed.is_empty() => Ok(exit),
+        None => Ok(Exit::Refused),
+    }
+}
+
+/// Goes through the keys of a filter until nothing was left to change: keys can be issued
+/// meanwhile, and become visible before the place that a page has reached.
+async fn passes(
+    store: &impl Store,
+    verb: Verb<'_>,
+    filter: &Filter,
+    now: UnixMillis,
+) -> (BulkEnded, Damage) {
+    let (mut all, mut damage) = (BulkEnded::default(), Damage::default());
+    for _ in 0..PASSES_MAX {
+        let (before, mut page) = (all.changed.len(), Some(Page::first(PAGE)));
+        // What failed and what is damaged is named once.
+        all.failed.clear();
+        damage = Damage::default();
+        while let Some(current) = page {
+            let selection = match select(store, verb, filter, current).await {
+                Ok(selection) => selection,
+                Err(error) => {
+                    all.stopped_by = Some(error);
+                    return (all, damage);
+                }
+            };
+            page = selection.next.map(|next| current.after(next));
+            all.extend(match verb {
+                Verb::Revoke { reason, reach } => selection.revoke(store, reason, reach, now).await,
+                Verb::Suspend => selection.suspend(store, now).await,
+            });
+            damage.add(selection.damaged);
+            if all.stopped_by.is_some() {
+                return (all, damage);
+            }
+        }
+        if all.changed.len() == before {
+            break;
+        }
+    }
+    (all, damage)
+}
+
+async fn select(
+    store: &impl Store,
+    verb: Verb<'_>,
+    filter: &Filter,
+    page: Page,
+) -> Result<Selection, StoreError> {
+    match verb {
+        Verb::Revoke { .. } => Selection::to_revoke(store, filter, page).await,
+        Verb::Suspend => Selection::to_suspend(store, filter, page).await,
+    }
+}
+
 /// The result of a change of many keys, in JSON.
 #[derive(Serialize)]
 struct Many<'d> {
@@ -118,7 +262,7 @@ struct Many<'d> {
 }
 
 /// Prints how many keys were changed, or would be, and names damaged rows.
-pub(crate) fn show(
+fn show(
     changed: usize,
     done: &str,
     dry_run: bool,

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use keystile::{By, PepperRing};
-use keystile_store::{MemoryStore, SqliteStore, Tables};
+use keystile_store::{SqliteStore, Tables};
 
 use crate::any_store::AnyStore;
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ impl Config {
     async fn open_or(&self, create: Create) -> Result<Opened, Failure> {
         match &self.store {
             StoreUrl::Memory => Ok(Opened {
-                store: AnyStore::Memory(MemoryStore::new()),
+                store: AnyStore::Memory(Box::default()),
                 is_new: false,
             }),
             StoreUrl::Sqlite(path) => {

@@ -2,11 +2,10 @@
 
 use clap::Args;
 use keystile::{UNSPECIFIED, UnixMillis};
-use keystile_store::{Page, Reach, Selection, Store, revoke_reaching};
+use keystile_store::{Reach, Store, revoke_reaching};
 
-use crate::bulk::{self, Which};
+use crate::bulk::{self, Verb, Which};
 use crate::config::Config;
-use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::suspend::{note_derived, show_outcome};
@@ -65,25 +64,6 @@ pub(crate) async fn run(
         note_derived(&ended, "revoked", io);
         return show_outcome(&ended.outcome, done, now, config, io);
     }
-    let is_due = |status: &str| status != "revoked";
-    let due = bulk::due(&store, &ids, is_due).await?;
-    let mut changed = if which.dry_run { due.len() } else { 0 };
-    for id in due.iter().filter(|_| !which.dry_run) {
-        let ended = revoke_reaching(&store, id, reason, reach, now).await?;
-        changed = changed.saturating_add(usize::from(ended.outcome.is_changed()));
-    }
-    let mut damage = Damage::default();
-    let filter = which.filter();
-    let mut page = filter.as_ref().map(|_| Page::first(bulk::PAGE));
-    while let (Some(filter), Some(current)) = (&filter, page) {
-        let selection = Selection::to_revoke(&store, filter, current).await?;
-        page = selection.next.map(|next| current.after(next));
-        changed = changed.saturating_add(if which.dry_run {
-            selection.keys.len()
-        } else {
-            selection.revoke(&store, reason, now).await?.len()
-        });
-        damage.add(selection.damaged);
-    }
-    bulk::show(changed, "revoked", which.dry_run, damage, config, io)
+    let verb = Verb::Revoke { reason, reach };
+    bulk::run(which, &ids, verb, &store, config, io).await
 }

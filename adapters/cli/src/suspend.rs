@@ -3,13 +3,10 @@
 use clap::Args;
 use keystile::{KeyId, UnixMillis};
 use keystile_serve::{DamageView, DamagedKeyView, KeyView};
-use keystile_store::{
-    Ended, Outcome, Page, Reach, Selection, Store, resume_reaching, suspend_reaching,
-};
+use keystile_store::{Ended, Outcome, Reach, Store, resume_reaching, suspend_reaching};
 
-use crate::bulk::{self, Which};
+use crate::bulk::{self, Verb, Which};
 use crate::config::Config;
-use crate::damage::Damage;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::{actor, damage, values};
@@ -72,26 +69,7 @@ pub(crate) async fn suspend(
         note_derived(&ended, "suspended", io);
         return show_outcome(&ended.outcome, done, now, config, io);
     }
-    let due = bulk::due(&store, &ids, |status| status == "active").await?;
-    let mut changed = if which.dry_run { due.len() } else { 0 };
-    for id in due.iter().filter(|_| !which.dry_run) {
-        let outcome = keystile_store::suspend(&store, id, now).await?;
-        changed = changed.saturating_add(usize::from(outcome.is_changed()));
-    }
-    let mut damage = Damage::default();
-    let filter = which.filter();
-    let mut page = filter.as_ref().map(|_| Page::first(bulk::PAGE));
-    while let (Some(filter), Some(current)) = (&filter, page) {
-        let selection = Selection::to_suspend(&store, filter, current).await?;
-        page = selection.next.map(|next| current.after(next));
-        changed = changed.saturating_add(if which.dry_run {
-            selection.keys.len()
-        } else {
-            selection.suspend(&store, now).await?.len()
-        });
-        damage.add(selection.damaged);
-    }
-    bulk::show(changed, "suspended", which.dry_run, damage, config, io)
+    bulk::run(which, &ids, Verb::Suspend, &store, config, io).await
 }
 
 /// Carries out `keystile resume`.

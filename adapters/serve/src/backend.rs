@@ -9,8 +9,9 @@ use keystile::{
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Batch, Ended, EventFilter, Filter, Listed,
-    ListedEvents, OfDerived, Outcome, Page, Pending, Reach, Selection, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Filter,
+    Listed, ListedEvents, OfDerived, Outcome, Page, Pending, Permit as SeenPermit, Reach,
+    Selection, Store, StoreError, record,
 };
 
 use crate::problem::Problem;
@@ -54,13 +55,18 @@ pub(crate) trait Backend: Send + Sync + 'static {
         selection: &'a Selection,
         reason: &'a str,
         now: UnixMillis,
-    ) -> Soon<'a, Vec<KeyId>>;
+    ) -> BoxFuture<'a, BulkEnded>;
     fn suspend_selected<'a>(
         &'a self,
         selection: &'a Selection,
         now: UnixMillis,
-    ) -> Soon<'a, Vec<KeyId>>;
-    fn delete<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord>;
+    ) -> BoxFuture<'a, BulkEnded>;
+    fn delete<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
+    ) -> Soon<'a, KeyRecord>;
     /// The same keys, for what this actor does to them.
     fn acting_as(&self, by: By) -> Arc<dyn Backend>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
@@ -80,8 +86,14 @@ pub(crate) trait Backend: Send + Sync + 'static {
         reason: &'a str,
         reach: Reach,
         now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
     ) -> Soon<'a, Ended>;
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Ended>;
+    fn suspend<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
+    ) -> Soon<'a, Ended>;
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
     fn change_if<'a>(
         &'a self,
@@ -184,20 +196,26 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         selection: &'a Selection,
         reason: &'a str,
         now: UnixMillis,
-    ) -> Soon<'a, Vec<KeyId>> {
-        Box::pin(Self::revoke_selected(self, selection, reason, now))
+    ) -> BoxFuture<'a, BulkEnded> {
+        let reach = Reach::Last;
+        Box::pin(Self::revoke_selected(self, selection, reason, reach, now))
     }
 
     fn suspend_selected<'a>(
         &'a self,
         selection: &'a Selection,
         now: UnixMillis,
-    ) -> Soon<'a, Vec<KeyId>> {
+    ) -> BoxFuture<'a, BulkEnded> {
         Box::pin(Self::suspend_selected(self, selection, now))
     }
 
-    fn delete<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, KeyRecord> {
-        Box::pin(Self::delete(self, id, now))
+    fn delete<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
+    ) -> Soon<'a, KeyRecord> {
+        Box::pin(Self::delete_if(self, id, now, permit))
     }
 
     fn acting_as(&self, by: By) -> Arc<dyn Backend> {
@@ -240,12 +258,18 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         reason: &'a str,
         reach: Reach,
         now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
     ) -> Soon<'a, Ended> {
-        Box::pin(Self::revoke_reaching(self, id, reason, reach, now))
+        Box::pin(Self::revoke_if(self, id, reason, reach, now, permit))
     }
 
-    fn suspend<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Ended> {
-        Box::pin(Self::suspend_reaching(self, id, Reach::Last, now))
+    fn suspend<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a SeenPermit<'a>,
+    ) -> Soon<'a, Ended> {
+        Box::pin(Self::suspend_if(self, id, Reach::Last, now, permit))
     }
 
     fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {

@@ -108,6 +108,15 @@ impl Caller {
         self.has_every_owner() || self.record.owner == record.owner
     }
 
+    /// Whether it may see a key or a damaged row, for a verb to ask about the state it replaces:
+    /// a key that moved to another owner meanwhile is not changed.
+    pub(crate) fn permit(&self) -> impl Fn(Result<&KeyRecord, &CorruptRow>) -> bool + Send + Sync {
+        |found| match found {
+            Ok(record) => self.sees(record),
+            Err(row) => self.sees_damage(row),
+        }
+    }
+
     /// The record if the caller may see it, otherwise `not_found`.
     pub(crate) fn seen(&self, record: KeyRecord) -> Result<KeyRecord, Problem> {
         if self.sees(&record) {

@@ -42,6 +42,11 @@ impl Problem {
         }
     }
 
+    /// What was expected, for one key of many.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The request itself cannot be read.
     pub(crate) fn malformed(expected: impl Into<String>) -> Self {
         Self::new(

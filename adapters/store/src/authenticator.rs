@@ -6,6 +6,7 @@ mod check;
 mod claims;
 mod clock;
 mod damage_log;
+mod ending;
 mod flush;
 mod lease;
 mod maintenance;

@@ -1,12 +1,16 @@
 //! The same verb for many keys.
 
-use keystile::{KeyId, KeyRecord, Status, UnixMillis};
+use core::ops::ControlFlow;
+use std::collections::HashSet;
 
+use keystile::{ErrorKind, KeyId, KeyRecord, Status, UnixMillis};
+
+use crate::cascade::{Ended, revoke_if, suspend_if};
+use crate::derived::Reach;
 use crate::error::{CorruptRow, StoreError};
 use crate::filter::Filter;
 use crate::list::{Cursor, Page};
 use crate::store::Store;
-use crate::verbs;
 
 /// A page of keys that [`revoke`](Self::revoke) or [`suspend`](Self::suspend) would change.
 ///
@@ -18,7 +22,7 @@ use crate::verbs;
 /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
 /// # let now = UnixMillis::new(1_790_000_000_000)?;
 /// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
-/// use keystile_store::{Filter, MemoryStore, Page, Selection, StoreError, save_issued};
+/// use keystile_store::{Filter, MemoryStore, Page, Reach, Selection, StoreError, save_issued};
 ///
 /// let store = MemoryStore::new();
 /// for _ in 0..3 {
@@ -32,7 +36,10 @@ use crate::verbs;
 ///     let selection = Selection::to_revoke(&store, &filter, current).await?;
 ///     // A dry run ends here: `selection.keys.len()` keys would be revoked.
 ///     page = selection.next.map(|next| current.after(next));
-///     revoked += selection.revoke(&store, "offboarded", now).await?.len();
+///     let ended = selection.revoke(&store, "offboarded", Reach::Last, now).await;
+///     // Keys that could not be revoked do not stop it.
+///     assert!(ended.failed.is_empty() && ended.stopped_by.is_none());
+///     revoked += ended.count();
 /// }
 /// assert_eq!(revoked, 3);
 ///
@@ -51,6 +58,8 @@ pub struct Selection {
     pub damaged: Vec<CorruptRow>,
     /// Where the next page starts; `None` if this is the last one.
     pub next: Option<Cursor>,
+    /// What selected them.
+    filter: Filter,
 }
 
 impl Selection {
@@ -99,50 +108,114 @@ impl Selection {
             keys: due.filter(|record| is_due(&record.status)).collect(),
             damaged: listed.damaged,
             next: listed.next,
+            filter: filter.clone(),
         })
     }
 
-    /// Revokes each key, with an event each, and returns the ids of those that were not revoked
-    /// by others meanwhile. If it fails, the ones before stay revoked: call it again.
+    /// Revokes each key, with an event each, and the keys that derive from it, as
+    /// [`revoke_reaching`](crate::revoke_reaching) does. A key that cannot be revoked does not
+    /// stop it: it is named in the result.
     ///
-    /// # Errors
-    /// As [`revoke`](crate::revoke). A key that was deleted meanwhile is passed over.
+    /// Keys that the filter does not select any more, that were revoked meanwhile, for example
+    /// with the key that they derive from, or that were deleted, are passed over.
     pub async fn revoke<S: Store + ?Sized>(
         &self,
         store: &S,
         reason: &str,
+        reach: Reach,
         now: UnixMillis,
-    ) -> Result<Vec<KeyId>, StoreError> {
-        let mut changed = Vec::new();
+    ) -> BulkEnded {
+        let mut all = BulkEnded::default();
         for key in &self.keys {
-            match verbs::revoke(store, &key.id, reason, now).await {
-                Ok(outcome) => changed.extend(outcome.is_changed().then_some(key.id)),
-                Err(StoreError::NotFound) => {}
-                Err(error) => return Err(error),
+            let ended = revoke_if(store, &key.id, reason, reach, now, &self.permit()).await;
+            if all.add(key.id, ended).is_break() {
+                break;
             }
         }
-        Ok(changed)
+        all
     }
 
-    /// Suspends each key, with an event each, as [`revoke`](Self::revoke) revokes them. A key
-    /// that was revoked meanwhile is passed over.
-    ///
-    /// # Errors
-    /// As [`suspend`](crate::suspend).
-    pub async fn suspend<S: Store + ?Sized>(
-        &self,
-        store: &S,
-        now: UnixMillis,
-    ) -> Result<Vec<KeyId>, StoreError> {
-        let mut changed = Vec::new();
+    /// Suspends each key, with an event each, as [`revoke`](Self::revoke) revokes them.
+    pub async fn suspend<S: Store + ?Sized>(&self, store: &S, now: UnixMillis) -> BulkEnded {
+        let mut all = BulkEnded::default();
         for key in &self.keys {
-            match verbs::suspend(store, &key.id, now).await {
-                Ok(outcome) => changed.extend(outcome.is_changed().then_some(key.id)),
-                // Revoked or deleted.
-                Err(StoreError::NotFound | StoreError::Refused(_)) => {}
-                Err(error) => return Err(error),
+            let ended = suspend_if(store, &key.id, Reach::Last, now, &self.permit()).await;
+            if all.add(key.id, ended).is_break() {
+                break;
             }
         }
-        Ok(changed)
+        all
+    }
+
+    /// Whether a key is still one that the filter selects.
+    pub(crate) fn permit(&self) -> impl Fn(Result<&KeyRecord, &CorruptRow>) -> bool + Send + Sync {
+        |found| found.is_ok_and(|record| self.filter.shows(record))
+    }
+}
+
+/// What became of the keys of a selection.
+///
+/// ```
+/// use keystile_store::BulkEnded;
+///
+/// let nothing = BulkEnded::default();
+/// assert!(nothing.changed.is_empty() && nothing.failed.is_empty());
+/// assert!(nothing.stopped_by.is_none());
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+#[must_use = "some of the keys may not be changed"]
+pub struct BulkEnded {
+    /// The keys of the selection that were changed.
+    pub changed: Vec<KeyId>,
+    /// The keys that derive from them and were changed with them, also those of the selection.
+    pub derived: Vec<KeyId>,
+    /// How many live keys that derive from them were left alive, because a successor lives.
+    pub left: usize,
+    /// The keys that could not be changed, each with the reason.
+    pub failed: Vec<(KeyId, StoreError)>,
+    /// Why it stopped before the last key: the store is unavailable. The keys before stay
+    /// changed: call it again.
+    pub stopped_by: Option<StoreError>,
+}
+
+impl BulkEnded {
+    /// Notes what became of a key, for a loop over other keys than those of a selection. It
+    /// breaks if the store is unavailable.
+    pub fn add(&mut self, id: KeyId, ended: Result<Ended, StoreError>) -> ControlFlow<()> {
+        match ended {
+            Ok(ended) => {
+                self.changed
+                    .extend(ended.outcome.is_changed().then_some(id));
+                self.derived
+                    .extend(ended.derived.iter().map(|derived| derived.id));
+                self.left = self.left.saturating_add(ended.left);
+            }
+            // Not selected any more, or revoked meanwhile.
+            Err(StoreError::NotFound) => {}
+            Err(StoreError::Refused(error)) if error.kind() == ErrorKind::State => {}
+            Err(error @ StoreError::Unavailable { .. }) => {
+                self.stopped_by = Some(error);
+                return ControlFlow::Break(());
+            }
+            Err(error) => self.failed.push((id, error)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Adds what became of the keys of another page.
+    pub fn extend(&mut self, page: Self) {
+        self.changed.extend(page.changed);
+        self.derived.extend(page.derived);
+        self.left = self.left.saturating_add(page.left);
+        self.failed.extend(page.failed);
+        self.stopped_by = page.stopped_by.or(self.stopped_by.take());
+    }
+
+    /// How many keys were changed, each of them counted once.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let ids: HashSet<_> = self.changed.iter().chain(&self.derived).collect();
+        ids.len()
     }
 }

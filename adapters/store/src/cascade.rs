@@ -7,11 +7,31 @@ use keystile::{Change, Error, KeyId, KeyRecord, Status, UnixMillis};
 use crate::batch::{Batch, UpkeepField};
 use crate::damaged;
 use crate::derived::{DerivedProblem, Reach};
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
 use crate::family::{Family, exceeds, has_not_ended};
 use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::verbs::{TRIES_MAX, record};
+
+/// Whether the caller of a verb may change a key, by its record or by what is readable of a
+/// damaged row. It is asked about the very state that the verb then replaces, so that a key that
+/// was given to another owner meanwhile stays as it is.
+///
+/// ```
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// # let issued = issuer.issue(&IssueRequest::new("Acme")?.owner("tenant-7")?, &mut SysRng, now)?;
+/// use keystile_store::Permit;
+///
+/// let own: &Permit<'_> = &|found| match found {
+///     Ok(record) => record.owner.as_deref() == Some("tenant-8"),
+///     Err(row) => row.owner.as_deref() == Some("tenant-8"),
+/// };
+/// assert!(!own(Ok(&issued.record)), "it belongs to another owner");
+/// # Ok::<(), keystile::Error>(())
+/// ```
+pub type Permit<'a> = dyn Fn(Result<&KeyRecord, &CorruptRow>) -> bool + Send + Sync + 'a;
 
 /// What a verb did to a key, and to the keys that derive from it.
 ///
@@ -76,6 +96,21 @@ pub async fn revoke_reaching<S: Store + ?Sized>(
     reach: Reach,
     now: UnixMillis,
 ) -> Result<Ended, StoreError> {
+    revoke_if(store, key_id, reason, reach, now, &|_| true).await
+}
+
+/// As [`revoke_reaching`], if `permit` agrees.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it does not agree; and as [`revoke_reaching`].
+pub async fn revoke_if<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reason: &str,
+    reach: Reach,
+    now: UnixMillis,
+    permit: &Permit<'_>,
+) -> Result<Ended, StoreError> {
     let verb = |key: &KeyRecord| match &key.status {
         Status::Revoked { .. } => Ok(None),
         _ => keystile::revoke(key, reason, now).map(Some),
@@ -85,7 +120,13 @@ pub async fn revoke_reaching<S: Store + ?Sized>(
         at: now,
         reason: reason.into(),
     };
-    end(store, key_id, reach, now, verb, with, field).await
+    let asked = Asked {
+        key_id,
+        reach,
+        now,
+        permit,
+    };
+    end(store, asked, verb, with, field).await
 }
 
 /// Suspends a key until it is resumed, and with it the keys that derive from it, which are
@@ -101,6 +142,20 @@ pub async fn suspend_reaching<S: Store + ?Sized>(
     key_id: &KeyId,
     reach: Reach,
     now: UnixMillis,
+) -> Result<Ended, StoreError> {
+    suspend_if(store, key_id, reach, now, &|_| true).await
+}
+
+/// As [`suspend_reaching`], if `permit` agrees.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it does not agree; and as [`suspend_reaching`].
+pub async fn suspend_if<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    reach: Reach,
+    now: UnixMillis,
+    permit: &Permit<'_>,
 ) -> Result<Ended, StoreError> {
     let verb = |key: &KeyRecord| match (&key.status, key.suspended_with) {
         (Status::Suspended, None) => Ok(None),
@@ -125,16 +180,13 @@ pub async fn suspend_reaching<S: Store + ?Sized>(
         }
         _ => Ok(None),
     };
-    end(
-        store,
+    let asked = Asked {
         key_id,
         reach,
         now,
-        verb,
-        with,
-        UpkeepField::Suspended,
-    )
-    .await
+        permit,
+    };
+    end(store, asked, verb, with, UpkeepField::Suspended).await
 }
 
 /// A suspended key with another key that it is to be resumed with.
@@ -150,18 +202,34 @@ pub(crate) fn marked(
     Ok(change)
 }
 
-async fn end<S: Store + ?Sized>(
-    store: &S,
-    key_id: &KeyId,
+/// Which key is to be ended, and how.
+struct Asked<'a> {
+    key_id: &'a KeyId,
     reach: Reach,
     now: UnixMillis,
+    permit: &'a Permit<'a>,
+}
+
+async fn end<S: Store + ?Sized>(
+    store: &S,
+    asked: Asked<'_>,
     verb: impl Fn(&KeyRecord) -> Result<Option<Change>, Error>,
     with: impl Fn(&KeyRecord, &KeyRecord, &[KeyId]) -> Result<Option<Change>, Error>,
     field: UpkeepField,
 ) -> Result<Ended, StoreError> {
+    let Asked {
+        key_id,
+        reach,
+        now,
+        permit,
+    } = asked;
     for _ in 0..TRIES_MAX {
         let found = match record(store, key_id).await {
+            Ok(found) if !permit(Ok(&found)) => return Err(StoreError::NotFound),
             Ok(found) => found,
+            Err(StoreError::Corrupt(row)) if !permit(Err(&row)) => {
+                return Err(StoreError::NotFound);
+            }
             Err(StoreError::Corrupt(_)) => {
                 match damaged::end(store, key_id, &verb, now).await {
                     // Its row was mended in between.

@@ -3,7 +3,10 @@
 use keystile::{KeyId, KeyRecord, Status, UnixMillis};
 
 use crate::batch::Batch;
+use crate::cascade::Permit;
+use crate::derived::DerivedProblem;
 use crate::error::StoreError;
+use crate::family::Family;
 use crate::filter::Filter;
 use crate::list::Page;
 use crate::store::Store;
@@ -16,16 +19,38 @@ const STEP: usize = 200;
 /// stay, and the digest of a revoked key stays refused.
 ///
 /// # Errors
-/// As [`keystile::delete`], in [`StoreError::Refused`]; [`StoreError::NotFound`]; and
-/// [`StoreError::Corrupt`] if its row cannot be read: whether it has ended is not known.
+/// As [`keystile::delete`], in [`StoreError::Refused`]; [`StoreError::Derived`] if keys that have
+/// not ended derive from its lineage, which could then not be ended with it;
+/// [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if its row cannot be read: whether it has
+/// ended is not known.
 pub async fn delete<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     now: UnixMillis,
 ) -> Result<KeyRecord, StoreError> {
+    delete_if(store, key_id, now, &|_| true).await
+}
+
+/// As [`delete`], if `permit` agrees.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it does not agree; and as [`delete`].
+pub async fn delete_if<S: Store + ?Sized>(
+    store: &S,
+    key_id: &KeyId,
+    now: UnixMillis,
+    permit: &Permit<'_>,
+) -> Result<KeyRecord, StoreError> {
     for _ in 0..TRIES_MAX {
         let found = record(store, key_id).await?;
-        match store.commit(&Batch::of_delete(&found, now)?).await {
+        if !permit(Ok(&found)) {
+            return Err(StoreError::NotFound);
+        }
+        let batch = Batch::of_delete(&found, now)?;
+        if is_source(store, &found, now).await? {
+            return Err(DerivedProblem::SourceOfLive.into());
+        }
+        match store.commit(&batch).await {
             Ok(()) => return Ok(found),
             Err(StoreError::Stale) => {}
             Err(error) => return Err(error),
@@ -38,7 +63,8 @@ pub async fn delete<S: Store + ?Sized>(
 /// and returns how many. If it fails or is stopped, the steps before stay done: call it again.
 ///
 /// A key ends when it is revoked, when it expires, or when its overlap is over, whichever is
-/// first. Rows that cannot be read stay.
+/// first. Rows that cannot be read stay, and so do keys from whose lineage keys derive that have
+/// not ended.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -75,10 +101,7 @@ pub async fn prune_keys<S: Store + ?Sized>(
     while let Some(current) = page {
         let listed = store.list(&Filter::default(), current).await?;
         page = listed.next.map(|next| current.after(next));
-        let due = listed.records.into_iter();
-        let due: Vec<_> = due
-            .filter(|record| has_ended_before(record, ended_before.min(now)))
-            .collect();
+        let due = removable(store, listed.records, ended_before, now).await?;
         let mut batch = Batch::new();
         for record in &due {
             let one = Batch::of_delete(record, now)?;
@@ -120,11 +143,38 @@ pub async fn count_ended_before<S: Store + ?Sized>(
     while let Some(current) = page {
         let listed = store.list(&Filter::default(), current).await?;
         page = listed.next.map(|next| current.after(next));
-        let records = listed.records.iter();
-        let ended = records.filter(|record| has_ended_before(record, ended_before.min(now)));
-        due = due.saturating_add(count(ended.count()));
+        let ended = removable(store, listed.records, ended_before, now).await?;
+        due = due.saturating_add(count(ended.len()));
     }
     Ok(due)
+}
+
+/// Those that ended before the instant and are no source of keys that have not.
+async fn removable<S: Store + ?Sized>(
+    store: &S,
+    records: Vec<KeyRecord>,
+    ended_before: UnixMillis,
+    now: UnixMillis,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let mut removable = Vec::new();
+    for record in records {
+        if has_ended_before(&record, ended_before.min(now))
+            && !is_source(store, &record, now).await?
+        {
+            removable.push(record);
+        }
+    }
+    Ok(removable)
+}
+
+/// Whether keys that have not ended derive from the lineage of a key. A key that has ended does
+/// not become a source later, unless its lineage lives in a successor.
+async fn is_source<S: Store + ?Sized>(
+    store: &S,
+    record: &KeyRecord,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    Ok(Family::of(store, record).await?.live(now) > 0)
 }
 
 fn has_ended_before(record: &KeyRecord, instant: UnixMillis) -> bool {

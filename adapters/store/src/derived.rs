@@ -89,6 +89,8 @@ pub enum DerivedProblem {
     TooDeep,
     /// A derived key would have more than the key that it derives from, or would end after it.
     ExceedsSource,
+    /// Keys that have not ended derive from its lineage, so that it cannot be removed.
+    SourceOfLive,
     /// These keys would have more than the key that they derive from, or would end after it.
     WouldExceed(Vec<KeyId>),
 }
@@ -108,6 +110,10 @@ impl fmt::Display for DerivedProblem {
             Self::ExceedsSource => {
                 f.write_str("a derived key must not exceed the key that it derives from")
             }
+            Self::SourceOfLive => f.write_str(
+                "keys that have not ended derive from it or its successors: it can be removed \
+                 after they are revoked",
+            ),
             Self::WouldExceed(keys) => {
                 // All of them are in the value: a message must end.
                 let shown: Vec<_> = keys.iter().take(20).map(KeyId::as_str).collect();

@@ -129,12 +129,14 @@ pub use authenticator::{
     AfterBound, Answer, Authenticator, AuthenticatorBuilder, AuthenticatorStats, Pending,
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
-pub use bulk::Selection;
-pub use cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+pub use bulk::{BulkEnded, Selection};
+pub use cascade::{
+    Ended, Permit, resume_reaching, revoke_if, revoke_reaching, suspend_if, suspend_reaching,
+};
 pub use change::{change, change_derived, change_if};
 pub use check::{Checked, check};
 pub use delegate::delegate;
-pub use delete::{count_ended_before, delete, prune_keys};
+pub use delete::{count_ended_before, delete, delete_if, prune_keys};
 pub use derived::{
     DERIVED_DEPTH_MAX, DERIVED_KEYS_MAX, DerivedProblem, DerivedState, OfDerived, Reach,
 };

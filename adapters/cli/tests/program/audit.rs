@@ -198,6 +198,7 @@ fn a_list_of_ids_is_checked_before_anything_is_changed() {
     let list = format!("{}\n\n{}\r\n", ids[0], ids[1]);
     for (bad, named) in [
         (format!("{list}nonsense\n"), "line 4"),
+        ("\n".repeat(16 * 1024 * 1024 + 1), "--ids-from"),
         (format!("{list}1AbCdEfGhIjKlMnO\n"), "1AbCdEfGhIjKlMnO"),
     ] {
         let ran = from("revoke", &[], &bad);
@@ -209,8 +210,9 @@ fn a_list_of_ids_is_checked_before_anything_is_changed() {
         0,
         "nothing was changed"
     );
+    let twice = format!("{list}{list}");
     assert_eq!(
-        from("suspend", &["--dry-run"], &list).output,
+        from("suspend", &["--dry-run"], &twice).output,
         "would have suspended 2 keys\n"
     );
     assert_eq!(from("suspend", &[], &list).output, "suspended 2 keys\n");

@@ -3,17 +3,23 @@
 use axum::Json;
 use axum::extract::State;
 use keystile::{TemplateName, UNSPECIFIED};
-use keystile_store::{Filter, Page, Selection};
+use keystile_store::{BulkEnded, DERIVED_DEPTH_MAX, Filter, Page, Selection, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::list::{cursor, size};
+use super::list::cursor;
 use crate::app::App;
+use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::damage_view::DamageView;
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::text::without_key;
+
+/// How many keys a call looks at by default, and at most: fewer than a list, since each is written
+/// by itself, and all of them within the time of a request.
+const PAGE: usize = 50;
+const PAGE_MAX: usize = 100;
 
 /// Selects keys by at least one of owner, client name and template; those that are given apply
 /// together.
@@ -36,8 +42,8 @@ pub(crate) struct BulkBody {
     dry_run: bool,
     /// Starts after this key: the `next` of the previous response.
     after: Option<String>,
-    /// The maximum number of keys that are looked at; the default is 100.
-    #[schema(minimum = 1, maximum = 500)]
+    /// The maximum number of keys that are looked at; the default is 50.
+    #[schema(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
@@ -53,10 +59,27 @@ pub(crate) struct BulkResult {
     dry_run: bool,
     /// The ids of the keys that were changed, or would be.
     key_ids: Vec<String>,
+    /// How many keys that derive from them were changed with them; 0 if `dry_run`.
+    derived_changed: usize,
+    /// How many live keys that derive from them were left alive, because a successor lives.
+    derived_left: usize,
+    /// The caller's own key, and the keys that it derives from: they stay, so that the caller can
+    /// go on. End them one by one.
+    left_out: Vec<String>,
+    /// The keys that could not be changed. The others were.
+    failed: Vec<FailedKey>,
     /// The rows that cannot be read. They were not changed; revoke them by their ids.
     damaged: Vec<DamageView>,
     /// Send the same body with this `after` to go on; null after the last key.
     next: Option<String>,
+}
+
+/// A key that could not be changed.
+#[derive(Serialize, ToSchema)]
+struct FailedKey {
+    key_id: String,
+    /// Why.
+    message: String,
 }
 
 struct Asked {
@@ -86,24 +109,92 @@ fn asked(body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
     Ok(Asked { filter, page })
 }
 
-fn finish(caller: &Caller, selection: &Selection, ids: Vec<String>, dry_run: bool) -> BulkResult {
+fn size(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(PAGE) {
+        size @ 1..=PAGE_MAX => Ok(size),
+        _ => Err(Problem::invalid("limit must be 1 to 100.")),
+    }
+}
+
+/// Takes the caller's own key off a selection, and the ones that it derives from: if they ended,
+/// the caller could not go on. Returns what was taken off.
+async fn leave_out(
+    backend: &dyn Backend,
+    caller: &Caller,
+    selection: &mut Selection,
+) -> Result<Vec<String>, Problem> {
+    let own = caller.own();
+    let (mut lineages, mut from) = (Vec::new(), own.derived_from);
+    while let Some(source) = from.filter(|_| lineages.len() < DERIVED_DEPTH_MAX) {
+        lineages.push(source.lineage);
+        from = match backend.record(&source.key_id).await {
+            Ok(record) => record.derived_from,
+            // What it derives from cannot be known.
+            Err(StoreError::NotFound | StoreError::Corrupt(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    let mut left_out = Vec::new();
+    selection.keys.retain(|key| {
+        let is_left_out = key.id == own.id || lineages.contains(&key.lineage);
+        left_out.extend(is_left_out.then(|| key.id.to_string()));
+        caller.sees(key) && !is_left_out
+    });
+    Ok(left_out)
+}
+
+fn planned(caller: &Caller, selection: &Selection, left_out: Vec<String>) -> BulkResult {
+    let keys = selection.keys.iter();
     BulkResult {
-        dry_run,
-        key_ids: ids,
+        dry_run: true,
+        key_ids: keys.map(|key| key.id.to_string()).collect(),
+        derived_changed: 0,
+        derived_left: 0,
+        left_out,
+        failed: Vec::new(),
         damaged: caller.damage(&selection.damaged),
         next: selection.next.map(|next| next.to_string()),
     }
 }
 
-fn ids(selection: &Selection) -> Vec<String> {
-    let keys = selection.keys.iter();
-    keys.map(|key| key.id.to_string()).collect()
+/// What was done. If the store failed before the last key, the caller goes on after the last one
+/// that was changed.
+fn done(
+    caller: &Caller,
+    selection: &Selection,
+    left_out: Vec<String>,
+    ended: BulkEnded,
+) -> Result<BulkResult, Problem> {
+    let mut next = selection.next.map(|next| next.to_string());
+    if let Some(error) = ended.stopped_by {
+        match ended.changed.last() {
+            Some(last) => next = Some(last.to_string()),
+            None => return Err(error.into()),
+        }
+    }
+    let failed = ended.failed.into_iter();
+    Ok(BulkResult {
+        dry_run: false,
+        key_ids: ended.changed.iter().map(ToString::to_string).collect(),
+        derived_changed: ended.derived.len(),
+        derived_left: ended.left,
+        left_out,
+        failed: failed
+            .map(|(id, error)| FailedKey {
+                key_id: id.to_string(),
+                message: Problem::from(error).into_message(),
+            })
+            .collect(),
+        damaged: caller.damage(&selection.damaged),
+        next,
+    })
 }
 
 /// Revoke the keys that a filter selects, of those that the caller may see.
 ///
-/// Each call looks at no more keys than `limit`: go on with `next` until it is null. Each key has
-/// an event. The caller's own key is among them if the filter selects it.
+/// Each call looks at no more keys than `limit`: go on with `next` until it is null. Keys can be
+/// issued meanwhile: repeat all of it, from the start, until `key_ids` is empty on each page. Each
+/// key has an event, and the keys that derive from it are revoked with it, as for one key.
 #[utoipa::path(
     post, path = "/v1/keys/revoke", tag = "keys", request_body = BulkBody,
     responses((status = 200, description = "What was changed", body = BulkResult), BadInput, Guarded),
@@ -118,16 +209,16 @@ pub(crate) async fn revoke(
     let asked = asked(&body, &caller)?;
     let backend = app.acting_as(&caller, None)?;
     let mut selection = backend.to_revoke(&asked.filter, asked.page).await?;
-    selection.keys.retain(|key| caller.sees(key));
-    let ids = if body.dry_run {
-        ids(&selection)
-    } else {
-        let changed = backend.revoke_selected(&selection, reason, caller.now);
-        let changed = changed.await?;
-        tracing::info!(keys = changed.len(), by = caller.id(), "revoked many");
-        changed.iter().map(ToString::to_string).collect()
-    };
-    Ok(Json(finish(&caller, &selection, ids, body.dry_run)))
+    let left_out = leave_out(&*backend, &caller, &mut selection).await?;
+    if body.dry_run {
+        return Ok(Json(planned(&caller, &selection, left_out)));
+    }
+    let ended = backend
+        .revoke_selected(&selection, reason, caller.now)
+        .await;
+    let (keys, by) = (ended.count(), caller.id());
+    tracing::info!(keys, failed = ended.failed.len(), by, "revoked many");
+    done(&caller, &selection, left_out, ended).map(Json)
 }
 
 /// Suspend the keys that a filter selects, of those that the caller may see, as `revoke` does.
@@ -145,14 +236,12 @@ pub(crate) async fn suspend(
     let asked = asked(&body, &caller)?;
     let backend = app.acting_as(&caller, reason)?;
     let mut selection = backend.to_suspend(&asked.filter, asked.page).await?;
-    selection.keys.retain(|key| caller.sees(key));
-    let ids = if body.dry_run {
-        ids(&selection)
-    } else {
-        let changed = backend.suspend_selected(&selection, caller.now);
-        let changed = changed.await?;
-        tracing::info!(keys = changed.len(), by = caller.id(), "suspended many");
-        changed.iter().map(ToString::to_string).collect()
-    };
-    Ok(Json(finish(&caller, &selection, ids, body.dry_run)))
+    let left_out = leave_out(&*backend, &caller, &mut selection).await?;
+    if body.dry_run {
+        return Ok(Json(planned(&caller, &selection, left_out)));
+    }
+    let ended = backend.suspend_selected(&selection, caller.now).await;
+    let (keys, by) = (ended.count(), caller.id());
+    tracing::info!(keys, failed = ended.failed.len(), by, "suspended many");
+    done(&caller, &selection, left_out, ended).map(Json)
 }

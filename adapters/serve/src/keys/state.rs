@@ -97,7 +97,9 @@ pub(crate) async fn revoke(
         false => Reach::Last,
     };
     let backend = app.acting_as(&caller, None)?;
-    let ended = backend.revoke(&id, reason, reach, caller.now).await?;
+    let ended = backend
+        .revoke(&id, reason, reach, caller.now, &caller.permit())
+        .await?;
     Ok(ended_view(&caller, ended, "revoked"))
 }
 
@@ -124,7 +126,7 @@ pub(crate) async fn suspend(
     // A key whose row is damaged can be ended too, by those who may see it.
     let _ = caller.found(app.backend().record(&id).await)?;
     let backend = app.acting_as(&caller, body.reason()?)?;
-    let ended = backend.suspend(&id, caller.now).await?;
+    let ended = backend.suspend(&id, caller.now, &caller.permit()).await?;
     Ok(ended_view(&caller, ended, "suspended"))
 }
 

@@ -211,6 +211,50 @@ async fn many_keys_are_revoked_of_those_that_the_caller_may_see() {
     running.stop().await;
 }
 
+/// The caller's key, and the keys that it derives from, stay: otherwise the rest would stay alive.
+#[tokio::test]
+async fn a_caller_does_not_end_itself_with_others() {
+    let running = Running::start().await;
+    let root = running.admin.clone();
+    let writer = keystile::IssueRequest::new("a writer").unwrap();
+    let writer = writer
+        .permissions(["keystile:keys:read", "keystile:keys:write"])
+        .unwrap();
+    let (writer, source) = running.issue(writer.owner("acme").unwrap()).await;
+    let asked = json!({
+        "client_name": "a shop", "owner": "acme",
+        "permissions": ["keystile:keys:read", "keystile:keys:write"],
+    });
+    let (status, derived) = running.call(&writer, "POST /v1/keys", Some(&asked)).await;
+    assert_eq!(status, 201, "{derived}");
+    let caller = derived["key"].as_str().unwrap();
+    let later = [issue(&running, "acme").await, issue(&running, "acme").await];
+    for verb in ["suspend", "revoke"] {
+        let body = json!({ "owner": "acme" });
+        let request = format!("POST /v1/keys/{verb}");
+        let (status, done) = running.call(caller, &request, Some(&body)).await;
+        assert_eq!(status, 200, "{done}");
+        assert_eq!(ids(&done), later, "{verb}");
+        assert_eq!(
+            done["left_out"],
+            json!([source, derived["key_id"]]),
+            "{verb}: {done}"
+        );
+        assert_eq!(done["failed"], json!([]));
+    }
+    let (status, _) = running.call(caller, "GET /v1/keys", None).await;
+    assert_eq!(status, 200, "the caller can go on");
+    let (_, done) = running
+        .call(
+            &root,
+            "POST /v1/keys/revoke",
+            Some(&json!({ "owner": "acme" })),
+        )
+        .await;
+    assert_eq!(ids(&done).len(), 2, "others can end them: {done}");
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn only_an_ended_key_is_removed_and_its_events_stay() {
     let running = Running::start().await;

@@ -9,11 +9,10 @@ use keystile::{
 
 use super::Authenticator;
 use crate::acting::ActingStore;
-use crate::bulk::Selection;
-use crate::cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+use crate::cascade::Ended;
 use crate::change::write_change;
 use crate::delegate::delegate;
-use crate::derived::{OfDerived, Reach};
+use crate::derived::OfDerived;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
@@ -22,7 +21,7 @@ use crate::verbs;
 
 /// Invalidates a key however the change of it ends: a change that failed, or whose caller
 /// stopped waiting, may have been written.
-struct InvalidateOnDrop<'k> {
+pub(super) struct InvalidateOnDrop<'k> {
     keyring: &'k Keyring<Arc<KeyRecord>>,
     id: KeyId,
 }
@@ -161,114 +160,6 @@ impl<S: Store + 'static> Authenticator<S> {
         verbs::save_issued(&self.acting_store(), issued).await
     }
 
-    /// Revokes a key, for good. After this returns, no check that begins in this process
-    /// allows the key.
-    ///
-    /// # Errors
-    /// As [`revoke`](crate::revoke).
-    pub async fn revoke(
-        &self,
-        key_id: &KeyId,
-        reason: &str,
-        now: UnixMillis,
-    ) -> Result<Outcome, StoreError> {
-        let ended = self
-            .revoke_reaching(key_id, reason, Reach::Last, now)
-            .await?;
-        Ok(ended.outcome)
-    }
-
-    /// Revokes a key, for good, and the keys that derive from it.
-    ///
-    /// # Errors
-    /// As [`revoke_reaching`](crate::revoke_reaching).
-    pub async fn revoke_reaching(
-        &self,
-        key_id: &KeyId,
-        reason: &str,
-        reach: Reach,
-        now: UnixMillis,
-    ) -> Result<Ended, StoreError> {
-        let _guard = self.invalidates(key_id);
-        let store = self.acting_store();
-        let ended = revoke_reaching(&store, key_id, reason, reach, now).await?;
-        Ok(self.all_in_force(ended))
-    }
-
-    /// Revokes the keys of a selection, each as [`revoke`](Self::revoke) does, and returns the
-    /// ids of those that were not revoked by others meanwhile.
-    ///
-    /// # Errors
-    /// As [`Selection::revoke`].
-    pub async fn revoke_selected(
-        &self,
-        selection: &Selection,
-        reason: &str,
-        now: UnixMillis,
-    ) -> Result<Vec<KeyId>, StoreError> {
-        let _guards: Vec<_> = self.invalidates_each(selection);
-        selection.revoke(&self.acting_store(), reason, now).await
-    }
-
-    /// Suspends the keys of a selection, each as [`suspend`](Self::suspend) does.
-    ///
-    /// # Errors
-    /// As [`Selection::suspend`].
-    pub async fn suspend_selected(
-        &self,
-        selection: &Selection,
-        now: UnixMillis,
-    ) -> Result<Vec<KeyId>, StoreError> {
-        let _guards: Vec<_> = self.invalidates_each(selection);
-        selection.suspend(&self.acting_store(), now).await
-    }
-
-    /// Removes a key that has ended.
-    ///
-    /// # Errors
-    /// As [`delete`](crate::delete).
-    pub async fn delete(&self, key_id: &KeyId, now: UnixMillis) -> Result<KeyRecord, StoreError> {
-        let _guard = self.invalidates(key_id);
-        let deleted = crate::delete::delete(&self.acting_store(), key_id, now).await?;
-        self.keyring()
-            .invalidate_at(key_id, deleted.version.saturating_add(1));
-        Ok(deleted)
-    }
-
-    /// Suspends a key until it is resumed.
-    ///
-    /// # Errors
-    /// As [`suspend`](crate::suspend).
-    pub async fn suspend(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
-        let ended = self.suspend_reaching(key_id, Reach::Last, now).await?;
-        Ok(ended.outcome)
-    }
-
-    /// Suspends a key until it is resumed, and with it the keys that derive from it.
-    ///
-    /// # Errors
-    /// As [`suspend_reaching`](crate::suspend_reaching).
-    pub async fn suspend_reaching(
-        &self,
-        key_id: &KeyId,
-        reach: Reach,
-        now: UnixMillis,
-    ) -> Result<Ended, StoreError> {
-        let _guard = self.invalidates(key_id);
-        let ended = suspend_reaching(&self.acting_store(), key_id, reach, now).await?;
-        Ok(self.all_in_force(ended))
-    }
-
-    /// Resumes a suspended key.
-    ///
-    /// # Errors
-    /// As [`resume`](crate::resume).
-    pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
-        let _guard = self.invalidates(key_id);
-        let ended = resume_reaching(&self.acting_store(), key_id, now).await?;
-        Ok(self.all_in_force(ended).outcome)
-    }
-
     /// Changes what a key may do, or whom it belongs to. After this returns, each check that
     /// begins in this process is decided by the changed record.
     ///
@@ -363,12 +254,7 @@ impl<S: Store + 'static> Authenticator<S> {
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 
-    fn invalidates_each(&self, selection: &Selection) -> Vec<InvalidateOnDrop<'_>> {
-        let keys = selection.keys.iter();
-        keys.map(|key| self.invalidates(&key.id)).collect()
-    }
-
-    fn all_in_force(&self, ended: Ended) -> Ended {
+    pub(super) fn all_in_force(&self, ended: Ended) -> Ended {
         for derived in &ended.derived {
             self.keyring().invalidate_at(&derived.id, derived.version);
         }
@@ -376,7 +262,7 @@ impl<S: Store + 'static> Authenticator<S> {
         Ended { outcome, ..ended }
     }
 
-    fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {
+    pub(super) fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {
         InvalidateOnDrop {
             keyring: self.keyring(),
             id: *id,

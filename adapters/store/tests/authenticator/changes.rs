@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keystile::{DenialCode, Event, EventKind, Request, RotationPolicy, SysRng};
-use keystile_store::{Batch, PAGE_MAX, SqliteStore, Store, prune_events, revoke, suspend};
+use keystile_store::{
+    Batch, Filter, PAGE_MAX, Page, Reach, Selection, SqliteStore, Store, prune_events, revoke,
+    suspend,
+};
 use tokio::sync::Notify;
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, over};
@@ -314,6 +317,37 @@ async fn a_revoked_key_that_was_not_cached_is_not_admitted_from_a_replica_that_l
         store.trouble(Trouble::None);
         let caught_up = ask(&authenticator, &key).await;
         assert_eq!(code(&caught_up), Some(DenialCode::KeyRevoked));
+    }
+}
+
+/// As for one key: A1, G3.
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_ended_together_are_not_admitted_from_a_replica_that_lags() {
+    for suspends in [false, true] {
+        let store = Scripted::new();
+        let key = issued(&*store).await;
+        let authenticator = over(&store).build().unwrap();
+        tokio::time::sleep(SECOND).await;
+        let filter = Filter::of_client(&key.record.client_name);
+        let selected = Selection::to_revoke(&*store, &filter, Page::first(9)).await;
+        let selected = selected.unwrap();
+        let ended = match suspends {
+            true => authenticator.suspend_selected(&selected, at(1)).await,
+            false => {
+                let reach = Reach::Last;
+                authenticator
+                    .revoke_selected(&selected, "leaked", reach, at(1))
+                    .await
+            }
+        };
+        assert_eq!(ended.changed, [key.record.id]);
+        store.trouble(Trouble::Lags);
+        let lagging = ask(&authenticator, &key).await;
+        assert_eq!(
+            code(&lagging),
+            Some(DenialCode::StoreUnavailable),
+            "suspended: {suspends}"
+        );
     }
 }
 
