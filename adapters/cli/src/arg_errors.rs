@@ -87,9 +87,12 @@ fn expected(error: &clap::Error, arguments: &[OsString]) -> String {
                 .filter(|name| names.contains(&name.as_str()))
                 .rev()
                 .collect();
-            let meant = match &*close {
-                [] => String::new(),
-                close => format!(" (did you mean {}?)", close.join(", ")),
+            let typed = texts(error, ContextKind::InvalidSubcommand);
+            let synonym = typed.first().and_then(|typed| synonym(typed));
+            let meant = match (synonym.filter(|name| names.contains(name)), &*close) {
+                (Some(name), _) => format!(" (did you mean {name}?)"),
+                (None, []) => String::new(),
+                (None, close) => format!(" (did you mean {}?)", close.join(", ")),
             };
             let names = names.join(", ");
             format!("{at}unknown command{meant}; expected one of: {names}; {see}")
@@ -113,6 +116,14 @@ fn named<'p>(program: &'p Command, arguments: &[OsString], error: &clap::Error) 
         .take_while(|argument| !unknown.iter().any(|unknown| *argument == unknown.as_str()))
         .find_map(|argument| program.find_subcommand(argument))
         .map(Command::get_name)
+}
+
+/// The command that does what other programs call this.
+fn synonym(typed: &str) -> Option<&'static str> {
+    SYNONYMS
+        .iter()
+        .find(|(_, others)| others.contains(&typed))
+        .map(|(name, _)| *name)
 }
 
 /// The names of the subcommands of a command, or of the program.
@@ -170,3 +181,34 @@ fn is_missing_value(error: &clap::Error) -> bool {
     matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
         && texts(error, ContextKind::ValidValue).is_empty()
 }
+
+/// Commands, and what people type who do not know their names.
+const SYNONYMS: [(&str, &[&str]); 15] = [
+    (
+        "issue",
+        &["create", "add", "new", "generate", "gen", "make"],
+    ),
+    ("verify", &["check", "validate", "test", "auth"]),
+    ("list", &["ls", "keys", "search", "find"]),
+    ("show", &["get", "describe", "info", "view", "cat"]),
+    (
+        "change",
+        &["update", "edit", "set", "modify", "patch", "rename"],
+    ),
+    ("revoke", &["delete", "del", "remove", "rm", "expire"]),
+    ("suspend", &["disable", "pause", "block", "lock"]),
+    (
+        "resume",
+        &["enable", "unsuspend", "unblock", "unlock", "activate"],
+    ),
+    (
+        "rotate",
+        &["renew", "regenerate", "roll", "replace", "refresh"],
+    ),
+    ("prune", &["purge", "clean", "cleanup", "gc"]),
+    ("events", &["log", "logs", "audit", "history"]),
+    ("serve", &["server", "start", "run", "daemon"]),
+    ("migrate", &["init", "adopt", "upgrade", "setup"]),
+    ("backup", &["export", "dump", "save"]),
+    ("inspect", &["parse", "decode", "diagnose"]),
+];

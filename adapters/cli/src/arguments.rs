@@ -32,7 +32,8 @@ Exit codes:
   0  done; every key was allowed
   1  a key was denied (verify), a text is not a well-formed key (inspect), or what was
      found has to be accepted or corrected first (migrate)
-  2  any other failure; one line on standard error explains it
+  2  any other failure; one line on standard error explains it, with --json an object
+     with error
 
 Environment:
   KEYSTILE_STORE   the store, if --store is not given. Use it for a URL that contains a
@@ -117,4 +118,17 @@ pub(crate) enum Command {
     ///   keystile demo
     #[command(verbatim_doc_comment)]
     Demo,
+}
+
+impl Command {
+    /// Whether it only prints what there is, so that it does not matter if its reader wants
+    /// only the first lines. The exit code of `verify`, `inspect` and `migrate` is an answer,
+    /// which must not become 0 before every line was written; all others change something.
+    pub(crate) const fn only_reads(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) | Self::Plan(_) | Self::Template(_) | Self::Demo => true,
+            Self::Events(events) => events.only_reads(),
+            _ => false,
+        }
+    }
 }

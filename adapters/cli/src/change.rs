@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::{lifetimes, preset};
+use crate::issue::{LIFETIME, lifetimes, preset};
 use crate::{rfc3339, values};
 
 /// Change a key. What is not given stays as it is, and so does the key's text.
@@ -80,9 +80,12 @@ pub(crate) struct ChangeArguments {
     /// Allow any address.
     #[arg(long)]
     clear_networks: bool,
-    /// The rate limit, such as 5000/1h.
+    /// The rate limit, such as 5000/1h or 100/hour.
     #[arg(long, value_name = "N/TIME", value_parser = duration::rate, allow_hyphen_values = true, conflicts_with = "clear_rate_limit")]
     rate_limit: Option<RateLimit>,
+    /// How many requests may arrive at once [default: the N of --rate-limit]
+    #[arg(long, value_name = "N", value_parser = duration::burst, allow_hyphen_values = true, requires = "rate_limit")]
+    burst: Option<u32>,
     /// Clear the rate limit.
     #[arg(long)]
     clear_rate_limit: bool,
@@ -95,6 +98,10 @@ pub(crate) struct ChangeArguments {
     /// How long the key lives from now on, such as 90d, 12h or never.
     #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
+    /// When the key ends: a day, which begins in UTC, or an instant, such as 2027-01-01 or
+    /// 2027-01-01T08:00:00Z.
+    #[arg(long, value_name = "DATE", value_parser = values::instant, conflicts_with = "expires_in")]
+    expires_at: Option<UnixMillis>,
     /// The longest lifetime that a key may get; one that never expires is refused then.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     max_lifetime: Option<Millis>,
@@ -116,9 +123,11 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let requested = requested(arguments)?.within(&lifetimes(None, arguments.max_lifetime)?)?;
-    let opened = config.open().await?;
     let now = UnixMillis::now()?;
+    let requested = requested(arguments, now)?
+        .within(&lifetimes(None, arguments.max_lifetime)?)
+        .map_err(Failure::of(LIFETIME))?;
+    let opened = config.open().await?;
     let before: RefCell<Option<KeyRecord>> = RefCell::new(None);
     let keep = |record: &KeyRecord, _: &KeyRecord| {
         before.replace(Some(record.clone()));
@@ -170,7 +179,7 @@ fn line(change: &FieldChange) -> String {
     )
 }
 
-fn requested(arguments: &ChangeArguments) -> Result<KeyChange, Failure> {
+fn requested(arguments: &ChangeArguments, now: UnixMillis) -> Result<KeyChange, Failure> {
     let mut change = KeyChange::new();
     if let Some(name) = &arguments.client {
         change = change.client_name(name)?;
@@ -185,29 +194,42 @@ fn requested(arguments: &ChangeArguments) -> Result<KeyChange, Failure> {
         change = change.template(arguments.template.as_ref().map(preset).transpose()?);
     }
     if !arguments.permissions.is_empty() || arguments.no_permissions {
-        change = change.permissions(PermissionSet::new(&arguments.permissions)?);
+        change = change.permissions(
+            PermissionSet::new(&arguments.permissions).map_err(Failure::of("--permission"))?,
+        );
     }
     if !arguments.added.is_empty() {
-        change = change.add_permissions(PermissionSet::new(&arguments.added)?);
+        change = change.add_permissions(
+            PermissionSet::new(&arguments.added).map_err(Failure::of("--add-permission"))?,
+        );
     }
     if !arguments.removed.is_empty() {
-        change = change.remove_permissions(PermissionSet::new(&arguments.removed)?);
+        change = change.remove_permissions(
+            PermissionSet::new(&arguments.removed).map_err(Failure::of("--remove-permission"))?,
+        );
     }
     if !arguments.endpoints.is_empty() {
-        change = change.endpoints(EndpointRules::new(&arguments.endpoints)?);
+        change = change.endpoints(
+            EndpointRules::new(&arguments.endpoints).map_err(Failure::of("--endpoint"))?,
+        );
     } else if arguments.clear_endpoints {
         change = change.endpoints(None);
     }
     if !arguments.networks.is_empty() {
-        change = change.networks(Networks::new(&arguments.networks)?);
+        change =
+            change.networks(Networks::new(&arguments.networks).map_err(Failure::of("--network"))?);
     } else if arguments.clear_networks {
         change = change.networks(None);
     }
     if arguments.rate_limit.is_some() || arguments.clear_rate_limit {
-        change = change.rate_limit(arguments.rate_limit);
+        let limit = duration::with_burst(arguments.rate_limit, arguments.burst)?;
+        change = change.rate_limit(limit);
     }
     if arguments.uses.is_some() || arguments.clear_uses {
         change = change.uses(arguments.uses)?;
+    }
+    if let Some(end) = arguments.expires_at {
+        change = change.expires_in(duration::until(end, now)?)?;
     }
     match arguments.expires_in {
         None => {}

@@ -1,23 +1,38 @@
-//! Durations and rate limits, as people write them: `90s`, `15m`, `1h`, `7d`, `1000/1h`.
+//! Durations and rate limits, as people write them: `90s`, `15m`, `1h`, `7d`, `1y`, `1000/1h`,
+//! `100/hour`.
 
-use keystile::{Millis, RateLimit};
+use keystile::{Millis, RateLimit, UnixMillis};
 
-/// Milliseconds in a unit, the largest first.
+use crate::failure::Failure;
+
+/// Milliseconds in a unit that durations are printed in, the largest first.
 const UNITS: [(char, u64); 4] = [
     ('d', 86_400_000),
     ('h', 3_600_000),
     ('m', 60_000),
     ('s', 1_000),
 ];
+/// Milliseconds in a unit that is only read. A year has 365 days, in leap years too.
+const LONG_UNITS: [(char, u64); 2] = [('w', 604_800_000), ('y', 31_536_000_000)];
+
+/// Times that a rate limit may name by a word.
+const WINDOWS: [(&str, u64); 5] = [
+    ("second", 1_000),
+    ("minute", 60_000),
+    ("hour", 3_600_000),
+    ("day", 86_400_000),
+    ("week", 604_800_000),
+];
 
 const EXPECTED: &str =
-    "must be a duration: a whole number and s, m, h or d, such as 90s, 15m, 1h or 7d";
+    "must be a duration: a whole number and s, m, h, d, w or y, such as 90s, 15m, 1h or 7d";
 const EXPECTED_LIFETIME: &str =
-    "must be a whole number and s, m, h or d, such as 90d or 12h, or the word never";
+    "must be a whole number and s, m, h, d, w or y, such as 90d or 12h, or the word never";
 const EXPECTED_NONZERO: &str = "must be greater than zero, such as 90d, or the word never";
-const EXPECTED_RATE: &str = "must be a whole number, a slash and a duration, such as 1000/1h";
+const EXPECTED_RATE: &str =
+    "must be a whole number, a slash and a time, such as 1000/1h or 100/hour";
 const EXPECTED_LIMIT: &str =
-    "must be a whole number, a slash and a duration, such as 60/1m, or the word off";
+    "must be a whole number, a slash and a time, such as 60/1m or 60/minute, or the word off";
 
 /// How long a key lives: a duration, or `never` for a key that does not expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +71,37 @@ pub(crate) fn rate(text: &str) -> Result<RateLimit, &'static str> {
     let limit = whole(limit)
         .and_then(|limit| u32::try_from(limit).ok())
         .ok_or(EXPECTED_RATE)?;
-    let window = read(window).ok_or(EXPECTED_RATE)?;
+    let window = read_window(window).ok_or(EXPECTED_RATE)?;
     RateLimit::new(limit, window).map_err(|error| error.message())
+}
+
+/// How many requests may arrive at once.
+pub(crate) fn burst(text: &str) -> Result<u32, &'static str> {
+    whole(text)
+        .and_then(|burst| u32::try_from(burst).ok())
+        .filter(|burst| *burst != 0)
+        .ok_or("must be a whole number, 1 to 4294967295")
+}
+
+/// The rate limit with this burst.
+pub(crate) fn with_burst(
+    limit: Option<RateLimit>,
+    burst: Option<u32>,
+) -> Result<Option<RateLimit>, Failure> {
+    let (Some(limit), Some(burst)) = (limit, burst) else {
+        return Ok(limit);
+    };
+    RateLimit::with_burst(limit.limit(), limit.window(), burst)
+        .map(Some)
+        .map_err(Failure::of("--burst"))
+}
+
+/// How long a key lives that ends at this instant.
+pub(crate) fn until(end: UnixMillis, now: UnixMillis) -> Result<Millis, Failure> {
+    if end <= now {
+        return Err(Failure::expected("--expires-at: must be in the future"));
+    }
+    Ok(end.since(now))
 }
 
 /// A rate limit, or `off`.
@@ -110,9 +154,29 @@ pub(crate) fn spell_wait(wait: Millis) -> String {
 
 fn read(text: &str) -> Option<Millis> {
     let unit = text.chars().next_back()?;
-    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let count = whole(text.strip_suffix(unit)?)?;
-    count.checked_mul(*millis).map(Millis::new)
+    count.checked_mul(millis_in(unit)?).map(Millis::new)
+}
+
+fn millis_in(unit: char) -> Option<u64> {
+    let mut units = UNITS.iter().chain(&LONG_UNITS);
+    units
+        .find(|(name, _)| *name == unit)
+        .map(|(_, millis)| *millis)
+}
+
+/// The time of a rate limit: a duration, or one unit as a letter or a word.
+fn read_window(text: &str) -> Option<Millis> {
+    let word = WINDOWS.iter().find(|(name, _)| *name == text);
+    let mut letters = text.chars();
+    let unit = || match (letters.next(), letters.next()) {
+        (Some(unit), None) => millis_in(unit),
+        _ => None,
+    };
+    word.map(|(_, millis)| *millis)
+        .or_else(unit)
+        .map(Millis::new)
+        .or_else(|| read(text))
 }
 
 /// A number of digits only: signs and spaces are not accepted.
@@ -136,6 +200,8 @@ mod tests {
             ("1h", 3_600_000),
             ("7d", 604_800_000),
             ("007d", 604_800_000),
+            ("2w", 1_209_600_000),
+            ("1y", 31_536_000_000),
         ] {
             assert_eq!(duration(text), Ok(Millis::new(millis)), "{text}");
         }
@@ -154,13 +220,16 @@ mod tests {
             "-7d",
             "+7d",
             "7D",
-            "7w",
+            "7W",
+            "w",
+            "1year",
             "7ms",
             "1h30m",
             "1.5h",
             "1e3s",
             "７d",
             "213503982335d",
+            "584942418y",
             "18446744073709551616s",
             "never",
         ] {
@@ -182,7 +251,11 @@ mod tests {
             "1000",
             "1000/",
             "/1h",
-            "1000/h",
+            "/hour",
+            "1000/H",
+            "1000/hours",
+            "1000/1hour",
+            "1000/month",
             "1000/1",
             "-1/1h",
             "+1/1h",
@@ -195,6 +268,19 @@ mod tests {
         ] {
             assert!(rate(text).is_err(), "{text}");
             assert!(limit_or_off(text).is_err(), "{text}");
+        }
+        for text in ["1000/h", "1000/hour", "1000/60m"] {
+            assert_eq!(rate(text), Ok(hourly), "{text}");
+        }
+        for (text, same) in [
+            ("5/s", "5/second"),
+            ("5/1m", "5/minute"),
+            ("5/d", "5/day"),
+            ("5/w", "5/week"),
+            ("5/7d", "5/1w"),
+            ("5/y", "5/365d"),
+        ] {
+            assert!(rate(text).is_ok() && rate(text) == rate(same), "{text}");
         }
         assert_eq!(limit_or_off("1000/1h"), Ok(LimitOrOff::At(hourly)));
         assert_eq!(limit_or_off("off"), Ok(LimitOrOff::Off));

@@ -60,6 +60,11 @@ enum Verb {
 }
 
 impl EventsArguments {
+    /// Whether it prints events, and removes none.
+    pub(crate) const fn only_reads(&self) -> bool {
+        self.verb.is_none()
+    }
+
     fn filter(&self) -> EventFilter {
         let mut filter = EventFilter::new();
         filter.key_id = self.id.or(self.key);

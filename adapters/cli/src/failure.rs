@@ -44,6 +44,11 @@ impl Failure {
     pub(crate) const fn expected(text: &'static str) -> Self {
         Self::Message(Cow::Borrowed(text))
     }
+
+    /// What the value of this option, or of these, must be.
+    pub(crate) fn of(option: &'static str) -> impl Fn(keystile::Error) -> Self {
+        move |error| Self::Message(format!("{option}: {}", error.message()).into())
+    }
 }
 
 impl fmt::Display for Failure {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 
+use keystile::UnixMillis;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,42 @@ pub(crate) struct Io<'w> {
     pub(crate) key: Option<OsString>,
     /// `KEYSTILE_PEPPER`
     pub(crate) pepper: Option<OsString>,
+    /// How lines on standard error are written.
+    pub(crate) notes: NoteFormat,
+}
+
+/// How lines on standard error are written. A program that reads them as JSON must not find
+/// any other line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NoteFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object with `note` or `error`, for `--json`.
+    Json,
+    /// As the lines of the log in JSON, for `serve --log-format json`.
+    Log,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'t> {
+    Note(&'t str),
+    Error(&'t str),
+}
+
+/// As the lines that `tracing-subscriber` writes.
+#[derive(Serialize)]
+struct LogLine<'t> {
+    timestamp: String,
+    level: &'static str,
+    fields: LogFields<'t>,
+    target: &'static str,
+}
+
+#[derive(Serialize)]
+struct LogFields<'t> {
+    message: &'t str,
 }
 
 impl Io<'_> {
@@ -44,6 +81,45 @@ impl Io<'_> {
 
     /// Prints a line on standard error, if that is open.
     pub(crate) fn note(&mut self, text: &str) {
-        let _ = writeln!(self.errors, "{text}");
+        let line = match self.notes {
+            NoteFormat::Text => Some(text.to_owned()),
+            NoteFormat::Json => serde_json::to_string(&Line::Note(bare(text))).ok(),
+            NoteFormat::Log => log_line("INFO", bare(text)),
+        };
+        self.to_errors(line);
     }
+
+    /// Prints why the command failed, on standard error if that is open.
+    pub(crate) fn error(&mut self, text: &str) {
+        let line = match self.notes {
+            NoteFormat::Text => Some(format!("keystile: {text}")),
+            NoteFormat::Json => serde_json::to_string(&Line::Error(text)).ok(),
+            NoteFormat::Log => log_line("ERROR", text),
+        };
+        self.to_errors(line);
+    }
+
+    fn to_errors(&mut self, line: Option<String>) {
+        // In one write, so that lines of several threads do not mix.
+        let line = line.unwrap_or_default() + "\n";
+        let _ = self.errors.write_all(line.as_bytes());
+    }
+}
+
+/// A line of the log in JSON.
+pub(crate) fn log_line(level: &'static str, message: &str) -> Option<String> {
+    let now = UnixMillis::now().map(keystile_serve::rfc3339);
+    serde_json::to_string(&LogLine {
+        timestamp: now.unwrap_or_default(),
+        level,
+        fields: LogFields { message },
+        target: "keystile",
+    })
+    .ok()
+}
+
+/// A note without the name of the program and the indentation, which are for people.
+fn bare(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix("keystile: ").unwrap_or(text)
 }

@@ -2,8 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use keystile::{
-    EndpointRules, Environment, IssueRequest, KeyFormat, KeyRecord, LifetimePolicy, Millis,
-    Networks, PermissionSet, Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName, UnixMillis,
+    EndpointRules, Environment, ErrorKind, IssueRequest, KeyFormat, KeyRecord, LifetimePolicy,
+    Millis, Networks, PermissionSet, Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName,
+    UnixMillis,
 };
 use keystile_store::{Store, save_issued};
 
@@ -56,9 +57,12 @@ pub(crate) struct IssueArguments {
     /// address]
     #[arg(long = "network", value_name = "CIDR", value_parser = values::network)]
     networks: Vec<String>,
-    /// The rate limit, such as 1000/1h [default: none]
+    /// The rate limit, such as 1000/1h or 100/hour [default: none]
     #[arg(long, value_name = "N/TIME", value_parser = duration::rate, allow_hyphen_values = true)]
     rate_limit: Option<RateLimit>,
+    /// How many requests may arrive at once [default: the N of --rate-limit]
+    #[arg(long, value_name = "N", value_parser = duration::burst, allow_hyphen_values = true, requires = "rate_limit")]
+    burst: Option<u32>,
     /// How many times the key may be used in total [default: unlimited]
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     uses: Option<u64>,
@@ -66,6 +70,10 @@ pub(crate) struct IssueArguments {
     /// that is shorter]
     #[arg(long, value_name = "TIME", value_parser = duration::lifetime, allow_hyphen_values = true)]
     expires_in: Option<Lifetime>,
+    /// When the key ends: a day, which begins in UTC, or an instant, such as 2027-01-01 or
+    /// 2027-01-01T08:00:00Z.
+    #[arg(long, value_name = "DATE", value_parser = values::instant, conflicts_with = "expires_in")]
+    expires_at: Option<UnixMillis>,
     /// The longest lifetime that a key may get; one that never expires is refused then.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     max_lifetime: Option<Millis>,
@@ -80,6 +88,9 @@ pub(crate) struct IssueArguments {
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
 }
+
+/// The options that limit how long a key lives.
+pub(crate) const LIFETIME: &str = "--expires-in and --max-lifetime";
 
 /// The prefix of keys if none is given.
 pub(crate) const DEFAULT_PREFIX: &str = "ks";
@@ -96,15 +107,22 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let request = request(arguments)?.within(&lifetimes(None, arguments.max_lifetime)?)?;
+    let now = UnixMillis::now()?;
+    let request = request(arguments, now)?
+        .within(&lifetimes(None, arguments.max_lifetime)?)
+        .map_err(Failure::of(LIFETIME))?;
     let prefix = arguments.prefix.as_str();
     let format = match arguments.format {
         Format::Structured => KeyFormat::structured(prefix)?,
         Format::Opaque => KeyFormat::opaque(prefix)?,
     };
-    let now = UnixMillis::now()?;
     // Whatever can be refused is refused before the store is opened, and so created.
-    let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now)?;
+    let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now);
+    let issued = issued.map_err(|error| match error.kind() {
+        ErrorKind::Exceeds => Failure::of("--template")(error),
+        ErrorKind::Time => Failure::of("--expires-in")(error),
+        _ => error.into(),
+    })?;
 
     let opened = config.open_to_issue().await?;
     save_issued(&opened.store.acting_as(&config.by), &issued).await?;
@@ -116,19 +134,25 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
-fn request(arguments: &IssueArguments) -> Result<IssueRequest, Failure> {
+fn request(arguments: &IssueArguments, now: UnixMillis) -> Result<IssueRequest, Failure> {
     let template = arguments.template.as_ref().map(preset);
     let mut request = IssueRequest::new(&arguments.client)?
         .email(arguments.email.as_deref())?
         .owner(arguments.owner.as_deref())?
         .template(template.transpose()?)
-        .rate_limit(arguments.rate_limit)
+        .rate_limit(duration::with_burst(arguments.rate_limit, arguments.burst)?)
         .uses(arguments.uses)?
         .metadata(arguments.metadata.as_deref())?;
     request.environment = arguments.env;
-    request.permissions = given(&arguments.permissions, PermissionSet::new)?;
-    request.endpoints = given(&arguments.endpoints, EndpointRules::new)?;
-    request.networks = given(&arguments.networks, Networks::new)?;
+    request.permissions =
+        given(&arguments.permissions, PermissionSet::new).map_err(Failure::of("--permission"))?;
+    request.endpoints =
+        given(&arguments.endpoints, EndpointRules::new).map_err(Failure::of("--endpoint"))?;
+    request.networks =
+        given(&arguments.networks, Networks::new).map_err(Failure::of("--network"))?;
+    if let Some(end) = arguments.expires_at {
+        return Ok(request.expires_in(duration::until(end, now)?)?);
+    }
     Ok(match arguments.expires_in {
         None => request,
         Some(Lifetime::For(span)) => request.expires_in(span)?,
@@ -143,7 +167,10 @@ pub(crate) fn lifetimes(
 ) -> Result<LifetimePolicy, Failure> {
     let usual = LifetimePolicy::default().default_lifetime();
     let default = default.unwrap_or(longest.map_or(usual, |longest| longest.min(usual)));
-    Ok(LifetimePolicy::new(default, longest)?)
+    LifetimePolicy::new(default, longest).map_err(Failure::of(match longest {
+        Some(_) => "--default-lifetime and --max-lifetime",
+        None => "--default-lifetime",
+    }))
 }
 
 /// The template with this name.

@@ -101,6 +101,7 @@ fn keep(line: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::NoteFormat;
 
     fn read_all(key: Option<&str>, mut input: &[u8]) -> Vec<Vec<u8>> {
         let mut nothing: &[u8] = b"";
@@ -111,6 +112,7 @@ mod tests {
             errors: &mut Vec::new(),
             key: key.map(OsString::from),
             pepper: None,
+            notes: NoteFormat::Text,
         };
         let mut keys = KeyInput::new(&mut io);
         let mut all = Vec::new();

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             errors: &mut std::io::stderr(),
             key: std::env::var_os(key_input::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),
+            notes: io::NoteFormat::Text,
         },
     );
     ExitCode::from(code)

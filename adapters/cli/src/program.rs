@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
-use crate::io::Io;
+use crate::io::{Io, NoteFormat};
 use crate::{
     actor, arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan,
     prune, restore, revoke, rotate, serve, show, suspend, template, verify,
@@ -15,18 +15,38 @@ use crate::{
 
 /// Runs one command. A failure is reported in one line on standard error.
 pub(crate) fn run(arguments: Vec<OsString>, io: &mut Io<'_>) -> u8 {
-    let done = match Arguments::try_parse_from(&arguments) {
+    let parsed = Arguments::try_parse_from(&arguments);
+    io.notes = match &parsed {
+        Ok(parsed) => note_format(parsed),
+        Err(_) if arguments.iter().any(|argument| argument == "--json") => NoteFormat::Json,
+        Err(_) => NoteFormat::Text,
+    };
+    // Help and the version, which are errors for clap, are only read too.
+    let only_reads = parsed
+        .as_ref()
+        .map_or(true, |parsed| parsed.command.only_reads());
+    let done = match parsed {
         Ok(parsed) => carry_out(&parsed, io),
         Err(error) => arg_errors::report(&error, &arguments, io),
     };
     let flushed = io.output.flush().map_err(Failure::from);
     match done.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.code(),
+        // As with `keystile list | head -3`: the reader has what it wants.
+        Err(Failure::ReaderGone) if only_reads => Exit::Done.code(),
         Err(Failure::ReaderGone) => FAILED,
         Err(failure) => {
-            io.note(&format!("keystile: {failure}"));
+            io.error(&failure.to_string());
             FAILED
         }
+    }
+}
+
+fn note_format(arguments: &Arguments) -> NoteFormat {
+    match &arguments.command {
+        Command::Serve(serve) if serve.logs_json() => NoteFormat::Log,
+        _ if arguments.common.json => NoteFormat::Json,
+        _ => NoteFormat::Text,
     }
 }
 

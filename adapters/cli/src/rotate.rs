@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::lifetimes;
+use crate::issue::{LIFETIME, lifetimes};
 use crate::print_new_key::{Replaced, print_new_key};
 use crate::{rfc3339, values};
 
@@ -104,12 +104,18 @@ pub(crate) async fn run(
 fn policy(arguments: &RotateArguments) -> Result<RotationPolicy, Failure> {
     let mut policy = RotationPolicy::default().with_end_on_first_use(arguments.end_on_first_use);
     if let Some(overlap) = arguments.overlap {
-        policy = policy.with_overlap(overlap)?;
+        policy = policy
+            .with_overlap(overlap)
+            .map_err(Failure::of("--overlap"))?;
     }
     policy = match arguments.expires_in {
         None => policy,
-        Some(Lifetime::For(span)) => policy.with_lifetime(span)?,
+        Some(Lifetime::For(span)) => policy
+            .with_lifetime(span)
+            .map_err(Failure::of("--expires-in"))?,
         Some(Lifetime::Ever) => policy.with_endless_lifetime(),
     };
-    Ok(policy.within(&lifetimes(None, arguments.max_lifetime)?)?)
+    policy
+        .within(&lifetimes(None, arguments.max_lifetime)?)
+        .map_err(Failure::of(LIFETIME))
 }

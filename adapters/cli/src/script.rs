@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::io::Io;
+use crate::io::{Io, NoteFormat};
 
 const UNEXPECTED: Failure =
     Failure::expected("a step of the demo had an unexpected result; please report it");
@@ -100,6 +100,7 @@ impl Script {
                 errors: &mut errors,
                 key: None,
                 pepper: None,
+                notes: NoteFormat::Text,
             },
         );
         if exit != step.exit {

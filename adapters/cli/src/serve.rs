@@ -107,6 +107,13 @@ pub(crate) struct ServeArguments {
     log_level: LogLevel,
 }
 
+impl ServeArguments {
+    /// Whether each line of the log is JSON.
+    pub(crate) const fn logs_json(&self) -> bool {
+        matches!(self.log_format, LogFormat::Json)
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Policy {
     Rfc9110,

@@ -7,6 +7,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::io::log_line;
+
 /// The format of a log line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -51,13 +53,15 @@ pub(crate) fn begin(format: LogFormat, level: LogLevel) {
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(own))
         .try_init();
-    std::panic::set_hook(Box::new(|panic| {
+    std::panic::set_hook(Box::new(move |panic| {
         // The location but not the message, which might contain a key.
         let place = panic.location().map(|place| (place.file(), place.line()));
         let (file, line) = place.unwrap_or(("?", 0));
-        let _ = writeln!(
-            stderr(),
-            "keystile: internal error at {file}:{line}; please report it"
-        );
+        let message = format!("internal error at {file}:{line}; please report it");
+        let line = match format {
+            LogFormat::Text => format!("keystile: {message}"),
+            LogFormat::Json => log_line("ERROR", &message).unwrap_or_default(),
+        };
+        let _ = writeln!(stderr(), "{line}");
     }));
 }

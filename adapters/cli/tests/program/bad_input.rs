@@ -1,6 +1,8 @@
 //! Wrong arguments: exit code 2, one line on standard error, nothing on standard output, and
 //! an unchanged store.
 
+use std::collections::BTreeMap;
+
 use crate::keystile::Keystile;
 
 /// Arguments, and a part of the expected message.
@@ -12,6 +14,14 @@ const ARGUMENTS: &[Row] = &[
     (
         &["isue"],
         "unknown command (did you mean issue, inspect, suspend?); expected one of: issue, verify, list",
+    ),
+    (&["create"], "unknown command (did you mean issue?)"),
+    (&["ls"], "unknown command (did you mean list?)"),
+    (&["update"], "unknown command (did you mean change?)"),
+    (&["delete"], "unknown command (did you mean revoke?)"),
+    (
+        &["template", "ls"],
+        "template: unknown command (did you mean list?)",
     ),
     (
         &["frob"],
@@ -102,8 +112,73 @@ const ARGUMENTS: &[Row] = &[
         "1000/1h",
     ),
     (
-        &["issue", "--client", "a", "--rate-limit", "1000/hour"],
+        &["issue", "--client", "a", "--rate-limit", "1000/month"],
         "1000/1h",
+    ),
+    (&["issue", "--client", "a", "--burst", "5"], "--rate-limit"),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--rate-limit",
+            "5/h",
+            "--burst",
+            "0",
+        ],
+        "--burst: must be a whole number",
+    ),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--rate-limit",
+            "1/365d",
+            "--burst",
+            "11",
+        ],
+        "--burst: a rate limit's burst must be free again",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-at", "2020-01-01"],
+        "--expires-at: must be in the future",
+    ),
+    (
+        &["issue", "--client", "a", "--expires-at", "1.1.2027"],
+        "RFC 3339",
+    ),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--expires-at",
+            "2099-01-01",
+            "--expires-in",
+            "1d",
+        ],
+        "cannot be combined",
+    ),
+    (
+        &[
+            "issue",
+            "--client",
+            "a",
+            "--expires-at",
+            "2099-01-01",
+            "--max-lifetime",
+            "1y",
+        ],
+        "not be longer than the longest",
+    ),
+    (
+        &["change", "1AbCdEfGhIjKlMnO", "--expires-at", "2020-01-01"],
+        "--expires-at: must be in the future",
+    ),
+    (
+        &["change", "1AbCdEfGhIjKlMnO", "--burst", "5"],
+        "--rate-limit",
     ),
     (
         &["issue", "--client", "a", "--rate-limit", "-1/1h"],
@@ -132,7 +207,7 @@ const ARGUMENTS: &[Row] = &[
         "such as 90d",
     ),
     (
-        &["issue", "--client", "a", "--expires-in", "1w"],
+        &["issue", "--client", "a", "--expires-in", "1month"],
         "such as 90d",
     ),
     (
@@ -321,7 +396,8 @@ const ON_STORE: &[Row] = &[
     ),
 ];
 
-fn assert_refused(program: &Keystile, (arguments, said): &Row) {
+fn assert_refused(program: &Keystile, (arguments, said): &Row) -> String {
+    let mut shown = String::new();
     for json in [&[][..], &["--json"]] {
         let ran = program.run(&[json, arguments].concat());
         assert_eq!((ran.code, ran.output.as_str()), (2, ""), "{arguments:?}");
@@ -331,9 +407,29 @@ fn assert_refused(program: &Keystile, (arguments, said): &Row) {
             "{arguments:?}: {}",
             ran.errors
         );
-        assert!(ran.errors.starts_with("keystile: ") && ran.errors.ends_with('\n'));
-        assert!(ran.errors.contains(said), "{arguments:?}: {}", ran.errors);
+        assert!(ran.errors.ends_with('\n'));
+        let message = match json {
+            [] => ran.errors,
+            _ => {
+                // An object with this one member.
+                let error: BTreeMap<String, String> = serde_json::from_str(&ran.errors).unwrap();
+                assert_eq!(error.keys().collect::<Vec<_>>(), ["error"]);
+                format!("keystile: {}", error["error"])
+            }
+        };
+        assert!(message.starts_with("keystile: "));
+        assert!(message.contains(said), "{arguments:?}: {message}");
+        shown = message;
     }
+    shown
+}
+
+/// Whether the message names one of the options that were given, if any was.
+fn names_its_option(arguments: &[&str], message: &str) -> bool {
+    let mut options = arguments.iter().filter(|word| word.starts_with("--"));
+    let none = options.clone().next().is_none();
+    let names = options.any(|option| message.contains(option));
+    none || names || message.contains("unknown") || message.contains("is required")
 }
 
 #[test]
@@ -343,8 +439,9 @@ fn wrong_arguments_change_nothing() {
     program.issue(&["--permission", "read"]);
     let before = program.contents();
     for row in ARGUMENTS {
-        assert_refused(&program, row);
+        let message = assert_refused(&program, row);
         assert_refused(&empty, row);
+        assert!(names_its_option(row.0, &message), "{row:?}: {message}");
         assert!(empty.files().is_empty(), "{row:?} made a file");
     }
     assert_eq!(program.contents(), before);

@@ -167,8 +167,8 @@ fn a_damaged_event_is_named_and_passed() {
     assert_eq!(ran.code, 1);
     assert_eq!(
         ran.errors,
-        "keystile: the store contains a damaged row: row 2, column kind: expected the name of an \
-         event kind\n"
+        "{\"note\":\"the store contains a damaged row: row 2, column kind: expected the name of an \
+         event kind\"}\n"
     );
     let all = objects(&ran);
     let numbers: Vec<_> = all.iter().map(|event| &event["number"]).collect();

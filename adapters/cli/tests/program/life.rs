@@ -345,3 +345,38 @@ fn lists_are_filtered_limited_and_read_in_pages() {
         1
     );
 }
+
+#[test]
+fn ends_and_limits_are_read_as_people_write_them() {
+    let program = Keystile::new();
+    let issue = |arguments: &[&str]| {
+        let issue = ["issue", "--client", "x", "--json"];
+        program.object(&[&issue, arguments].concat())["record"].clone()
+    };
+    let key = issue(&[
+        "--expires-at",
+        "2099-01-01",
+        "--rate-limit",
+        "100/hour",
+        "--burst",
+        "5",
+    ]);
+    assert_eq!(key["expires_at"], "2099-01-01T00:00:00.000Z");
+    assert_eq!(key["rate_limit"]["limit"], 100);
+    assert_eq!(key["rate_limit"]["burst"], 5);
+    let exact = issue(&[
+        "--expires-at",
+        "2099-01-01T08:00:00+02:00",
+        "--rate-limit",
+        "1/d",
+    ]);
+    assert_eq!(exact["expires_at"], "2099-01-01T06:00:00.000Z");
+    assert_eq!(exact["rate_limit"]["burst"], 1);
+    let id = key["key_id"].as_str().unwrap();
+    let day = ["change", id, "--json", "--expires-at", "2098-12-31"];
+    let changed = program.object(&[&day[..], &["--rate-limit", "9/s", "--burst", "99"]].concat());
+    assert_eq!(changed["expires_at"], "2098-12-31T00:00:00.000Z");
+    assert_eq!(changed["rate_limit"]["burst"], 99);
+    let lived = issue(&["--expires-in", "1y"]);
+    assert_eq!(lived["lifetime_ms"], 31_536_000_000_u64);
+}

@@ -106,6 +106,31 @@ fn a_decision_is_the_same_here_and_there() {
     assert_eq!(here, there);
 }
 
+/// Every line is an object with the fields of a log line, and each of these texts is a message.
+fn assert_is_json_log(errors: &str, messages: &[&str]) {
+    let mut missing = messages.to_vec();
+    for line in errors.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        for field in ["timestamp", "level", "target"] {
+            assert!(line[field].is_string(), "{line}");
+        }
+        let message = line["fields"]["message"].as_str().unwrap_or_default();
+        assert!(!message.starts_with("keystile: "), "{line}");
+        missing.retain(|wanted| !message.starts_with(wanted));
+    }
+    assert!(missing.is_empty(), "{missing:?} in {errors}");
+}
+
+#[test]
+fn a_failed_start_is_a_line_of_the_log_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = ["serve", "--log-format", "json", "--revocation-bound", "2d"];
+    let ended = program(folder.path(), &wrong).output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), errors.lines().count()), (Some(2), 1));
+    assert_is_json_log(&errors, &["--revocation-bound: must be"]);
+}
+
 /// F1, F6: at the most verbose level, in either format, no line contains a key.
 #[test]
 fn no_line_of_the_log_holds_a_key() {
@@ -147,6 +172,12 @@ fn no_line_of_the_log_holds_a_key() {
         }
         let (_, _, errors) = serving.stop("-TERM");
         assert!(errors.lines().count() > 20, "it talks: {errors}");
+        if format == "json" {
+            assert_is_json_log(
+                &errors,
+                &["serving at http", "issued the admin key", "stopped"],
+            );
+        }
         for text in [&admin, &key, &wrong, &successor] {
             for part in [&text[30..], &text[text.len() - 40..text.len() - 20]] {
                 assert!(!errors.contains(part), "{format}");

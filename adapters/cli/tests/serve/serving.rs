@@ -70,7 +70,8 @@ impl Serving {
             errors.lock().unwrap().push_str(&line);
             assert!(read != 0, "it ended: {}", errors.lock().unwrap());
             if let Some((_, address)) = line.trim().split_once("serving at http://") {
-                break address.parse().unwrap();
+                // In a log in JSON, the text ends with a quotation mark.
+                break address.split('"').next().unwrap().parse().unwrap();
             }
         };
         let kept = Arc::clone(&errors);
