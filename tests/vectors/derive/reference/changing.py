@@ -105,10 +105,20 @@ def change(record, ask, now):
     if held is not None and not is_within(after, held):
         raise Refused("exceeds")
     changes = [field_change(name, record, after) for name in FIELDS if record[name] != after[name]]
+    # Another end is another length of life too, and says so itself.
+    if record["expires_at"] == after["expires_at"] and given(record) != given(after):
+        changes.append({"field": "lifetime", "from": str(given(record)), "to": str(given(after))})
     if not changes:
         raise Refused("state")
     after["version"] = record["version"] + 1
     return after, changes
+
+
+def given(record):
+    """The length of life that a key was given, which its successor gets."""
+    if record["expires_at"] is None:
+        return None
+    return record.get("lifetime_ms", record["expires_at"] - record["created_at"])
 
 
 def is_within(own, held):

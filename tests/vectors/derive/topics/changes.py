@@ -221,7 +221,8 @@ add("all-illegal", "the first of all", {name: value for name, value, _ in revers
 add("life", "from the change on", {"expires_in_ms": 30 * DAY}, [("expires_at", END, str(T + 30 * DAY))])
 add("life-shorter", "a millisecond", {"expires_in_ms": 1}, [("expires_at", END, str(T + 1))])
 add("life-longer", "years from now", {"expires_in_ms": 3_650 * DAY}, [("expires_at", END, str(T + 3_650 * DAY))])
-add("life-same", "to the same end", {"expires_in_ms": made.EXPIRES - T}, "state")
+add("life-same", "to the same end, which is sooner from now than it was at first: what its successor gets", {"expires_in_ms": made.EXPIRES - T},
+    [("lifetime", "7776000000", "6912000000")])
 add("life-never", "no end instead of one", {"never_expires": True}, [("expires_at", END, None)], "H6")
 add("life-never-twice", "no end instead of none changes nothing", {"never_expires": True}, "state", "H6", record={**BARE, "expires_at": None})
 add("life-not-never", "a word that is not said", {"never_expires": False}, "state", "H6")
