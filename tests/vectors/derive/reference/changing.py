@@ -24,9 +24,9 @@ PERMISSION_LISTS = ("permissions", "add_permissions", "remove_permissions")
 def check(ask):
     """Each value for itself, as for a new key; null clears, and needs no check."""
     tests = {
-        "client_name": ("record", lambda text: recording.is_text(text, 255, 1)),
-        "client_email": ("record", lambda text: recording.is_text(text, 255)),
-        "owner": ("record", lambda text: recording.is_text(text, 255)),
+        "client_name": ("record", lambda text: recording.is_seen_text(text, 255, 1)),
+        "client_email": ("record", lambda text: recording.is_seen_text(text, 255)),
+        "owner": ("record", lambda text: recording.is_seen_text(text, 255)),
         "metadata": ("record", lambda text: len(text.encode("utf-8")) <= 16 * 1_024),
         **{name: ("permission", granting.is_set) for name in PERMISSION_LISTS},
         "endpoints": ("endpoint", routing.are_rules),
