@@ -4,6 +4,7 @@ pub(crate) mod by;
 pub(crate) mod derived_from;
 pub(crate) mod event;
 pub(crate) mod field_change;
+pub(crate) mod invisible;
 pub(crate) mod key_record;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_form;

@@ -43,11 +43,30 @@ func asKeystile(ctx context.Context) context.Context {
 func (b By) Check() error {
 	for _, field := range []struct{ name, text string }{{"an actor", b.Actor}, {"an origin", b.Origin}, {"a reason", b.Reason}} {
 		if len(field.text) > byTextMax || !utf8.ValidString(field.text) ||
-			strings.ContainsFunc(field.text, unicode.IsControl) || containsKey(field.text) {
-			return fmt.Errorf("keystile: %s must be at most 255 bytes without control characters, and contain no whole key: %w", field.name, ErrRecord)
+			strings.ContainsFunc(field.text, isHidden) || containsKey(field.text) {
+			return fmt.Errorf("keystile: %s must be at most 255 bytes without control or invisible characters, and contain no whole key: %w", field.name, ErrRecord)
 		}
 	}
 	return nil
+}
+
+// isHidden reports whether a character is a control, is not seen, or changes the direction of
+// others. The ranges are those of the core.
+func isHidden(c rune) bool {
+	return unicode.IsControl(c) || unicode.Is(invisible, c)
+}
+
+var invisible = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0xad, 0xad, 1}, {0x34f, 0x34f, 1}, {0x61c, 0x61c, 1}, {0x115f, 0x1160, 1},
+		{0x17b4, 0x17b5, 1}, {0x180b, 0x180f, 1}, {0x200b, 0x200f, 1}, {0x2028, 0x202e, 1},
+		{0x2060, 0x206f, 1}, {0x3164, 0x3164, 1}, {0xfeff, 0xfeff, 1}, {0xffa0, 0xffa0, 1},
+		{0xfff0, 0xfffb, 1},
+	},
+	R32: []unicode.Range32{
+		{0x1bca0, 0x1bca3, 1}, {0x1d173, 0x1d17a, 1}, {0xe0000, 0xe0fff, 1},
+	},
+	LatinOffset: 1,
 }
 
 // By fills in who it was on each event that does not name its actor, and why on each that has

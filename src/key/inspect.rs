@@ -53,7 +53,8 @@ pub enum Finding {
     WellFormed,
     /// The shape of a key, but the check is wrong: it was mistyped, or cut and padded.
     WrongChecksum,
-    /// A key wrapped in white space, quotes or a scheme.
+    /// A key wrapped in white space, a byte-order mark, quotes, a scheme, or the line of a header
+    /// or an assignment.
     Wrapped,
     /// Starts like a key of this format, but is too short or too long.
     WrongLength,
@@ -74,7 +75,9 @@ impl Finding {
             Self::WrongChecksum => {
                 "a character was changed; copy the key again from where it was issued"
             }
-            Self::Wrapped => "take the white space, quotes or scheme off the key",
+            Self::Wrapped => {
+                "take the white space, quotes, scheme, and name of a header or variable off the key"
+            }
             Self::WrongLength => {
                 "the key was cut off or something was joined to it; copy it again, whole"
             }
@@ -166,17 +169,60 @@ const fn only(finding: Finding) -> Inspection {
     }
 }
 
-/// The text without the white space, quotes or scheme that people copy along with a key.
+/// The text without what people copy along with a key, in any order: white space, a byte-order
+/// mark, quotes, a scheme, the name of a header or of a variable.
 fn unwrapped(text: &[u8]) -> &[u8] {
-    let text = text.trim_ascii();
-    let text = match text.split_at_checked(7) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
-        _ => text,
-    };
-    match text {
-        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] | [b'`', inner @ .., b'`'] => {
-            inner.trim_ascii()
+    let mut bare = text;
+    for _ in 0..LAYERS_MAX {
+        let inner = without_layer(bare);
+        if inner.len() == bare.len() {
+            break;
         }
+        bare = inner;
+    }
+    bare
+}
+
+/// The text without its outermost layer, or as it is.
+fn without_layer(text: &[u8]) -> &[u8] {
+    let trimmed = without_space(text);
+    if trimmed.len() < text.len() {
+        return trimmed;
+    }
+    if let [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] | [b'`', inner @ .., b'`'] = text {
+        return inner;
+    }
+    let after_word = |word: &&[u8]| {
+        let (start, rest) = text.split_at_checked(word.len())?;
+        start.eq_ignore_ascii_case(word).then_some(rest)
+    };
+    if let Some(rest) = WORDS.iter().find_map(after_word) {
+        return rest;
+    }
+    // Header-Name: or VARIABLE=
+    let mut name = text.iter().take(NAME_BYTES_MAX.saturating_add(1));
+    let end = name.position(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_'));
+    match end.and_then(|end| text.split_at_checked(end)) {
+        Some(([_, ..], [b':' | b'=', rest @ ..])) => rest,
         _ => text,
     }
 }
+
+/// The text without white space at its ends, and without the characters beyond ASCII that look
+/// like it, or like nothing.
+fn without_space(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii();
+    let start = UNSEEN.iter().find_map(|unseen| text.strip_prefix(*unseen));
+    let text = start.unwrap_or(text);
+    let end = UNSEEN.iter().find_map(|unseen| text.strip_suffix(*unseen));
+    end.unwrap_or(text)
+}
+
+/// How much is taken off: a text of quotes only must not be read again for each of them.
+const LAYERS_MAX: usize = 16;
+/// The longest name of a header or variable.
+const NAME_BYTES_MAX: usize = 64;
+/// Schemes of credentials, and what a shell writes before an assignment.
+const WORDS: [&[u8]; 5] = [b"bearer ", b"token ", b"apikey ", b"api-key ", b"export "];
+/// In UTF-8: the byte-order mark, a no-break space, a zero-width space.
+const UNSEEN: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xc2\xa0", b"\xe2\x80\x8b"];

@@ -65,7 +65,7 @@ impl IssueRequest {
     ///
     /// # Errors
     /// [`ErrorKind::Record`] if the name is empty, longer than 255 bytes, or has control
-    /// characters.
+    /// or invisible characters.
     pub fn new(client_name: &str) -> Result<Self, Error> {
         let client_name = short_text(client_name, CLIENT_NAME)?;
         if client_name.is_empty() {
@@ -91,7 +91,7 @@ impl IssueRequest {
     /// The address that notices go to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.client_email = email
             .into()
@@ -103,7 +103,7 @@ impl IssueRequest {
     /// The account or tenant that the key belongs to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.owner = owner
             .into()

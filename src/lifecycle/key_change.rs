@@ -84,7 +84,7 @@ impl KeyChange {
     /// The client's name.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if it is empty, longer than 255 bytes, or has control characters.
+    /// [`ErrorKind::Record`] if it is empty, longer than 255 bytes, or has control or invisible characters.
     pub fn client_name(mut self, name: &str) -> Result<Self, Error> {
         if name.is_empty() {
             return Err(Error::new(ErrorKind::Record, CLIENT_NAME));
@@ -96,7 +96,7 @@ impl KeyChange {
     /// The address that notices go to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         let email = email.into().map(|email| short_text(email, EMAIL));
         self.client_email = Edit::to(email.transpose()?);
@@ -106,7 +106,7 @@ impl KeyChange {
     /// The account or tenant that the key belongs to.
     ///
     /// # Errors
-    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control characters.
+    /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         let owner = owner.into().map(|owner| short_text(owner, OWNER));
         self.owner = Edit::to(owner.transpose()?);

@@ -51,7 +51,7 @@ impl Change {
 ///
 /// # Errors
 /// [`ErrorKind::State`] if it is already revoked; the first time and reason stay.
-/// [`ErrorKind::Record`] if the reason is longer than 255 bytes or has control characters.
+/// [`ErrorKind::Record`] if the reason is longer than 255 bytes or has control or invisible characters.
 ///
 /// ```
 /// # use keystile::*;

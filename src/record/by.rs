@@ -7,19 +7,16 @@ use crate::key::contains_key::contains_key;
 use crate::key::id::KeyId;
 use crate::record::key_record::short_text;
 
-const ACTOR: &str =
-    "an actor must be 1 to 255 bytes without control characters, and contain no whole key";
-const ORIGIN: &str =
-    "an origin must be 1 to 255 bytes without control characters, and contain no whole key";
-const WHY: &str =
-    "a reason must be 1 to 255 bytes without control characters, and contain no whole key";
+const ACTOR: &str = "an actor must be 1 to 255 bytes without control or invisible characters, and contain no whole key";
+const ORIGIN: &str = "an origin must be 1 to 255 bytes without control or invisible characters, and contain no whole key";
+const WHY: &str = "a reason must be 1 to 255 bytes without control or invisible characters, and contain no whole key";
 
 /// The reason of a revocation for which none was given.
 pub const UNSPECIFIED: &str = "unspecified";
 
 /// Who changes a key, from where and why. [`Event::by`](crate::Event::by) puts it on an event.
 ///
-/// Each text has 1 to 255 bytes and no control characters, so that it cannot forge a line of a
+/// Each text has 1 to 255 bytes and no control or invisible characters, so that it cannot forge a line of a
 /// log, and it contains no whole key. Write an actor so that its readers know whom it means:
 /// the id of a key, `ana@example.com`, `deploy on host-3`.
 ///
@@ -51,7 +48,7 @@ impl By {
     ///
     /// # Errors
     /// [`ErrorKind::Record`] if the text is empty, is longer than 255 bytes, has control
-    /// characters or contains a whole key.
+    /// or invisible characters or contains a whole key.
     pub fn new(actor: &str) -> Result<Self, Error> {
         Ok(Self {
             actor: Some(checked(actor, ACTOR)?),

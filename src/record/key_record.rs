@@ -12,6 +12,7 @@ use crate::policy::network::Networks;
 use crate::policy::permission::PermissionSet;
 use crate::policy::rate_limit::RateLimit;
 use crate::record::derived_from::DerivedFrom;
+use crate::record::invisible::is_invisible;
 use crate::time::{Millis, UnixMillis};
 
 /// Longest metadata in bytes.
@@ -20,11 +21,13 @@ pub const METADATA_BYTES_MAX: usize = 16 * 1_024;
 pub(crate) const TEXT_BYTES_MAX: usize = 255;
 /// What is expected of a record's texts.
 pub(crate) const CLIENT_NAME: &str =
-    "a client name must be 1 to 255 bytes without control characters";
+    "a client name must be 1 to 255 bytes without control or invisible characters";
 pub(crate) const EMAIL: &str =
-    "an e-mail address must be at most 255 bytes without control characters";
-pub(crate) const OWNER: &str = "an owner must be at most 255 bytes without control characters";
-pub(crate) const REASON: &str = "a reason must be at most 255 bytes without control characters";
+    "an e-mail address must be at most 255 bytes without control or invisible characters";
+pub(crate) const OWNER: &str =
+    "an owner must be at most 255 bytes without control or invisible characters";
+pub(crate) const REASON: &str =
+    "a reason must be at most 255 bytes without control or invisible characters";
 pub(crate) const METADATA: &str = "metadata must be at most 16 KiB";
 /// Longest part of a key that may be shown: a prefix, an environment and four characters.
 const KEY_PREFIX_BYTES_MAX: usize = 40;
@@ -327,9 +330,10 @@ impl core::fmt::Debug for PublicRecord<'_> {
     }
 }
 
-/// Checks a reason or name: within the length limit, on one line.
+/// Checks a reason or name that someone sets: within the length limit, on one line, and such
+/// that a person reads what is there. Records that have invisible characters already are read.
 pub(crate) fn short_text(text: &str, expected: &'static str) -> Result<Box<str>, Error> {
-    if text.len() > TEXT_BYTES_MAX || text.contains(is_control) {
+    if text.len() > TEXT_BYTES_MAX || text.contains(|c| is_control(c) || is_invisible(c)) {
         return Err(Error::new(ErrorKind::Record, expected));
     }
     Ok(String::from(text).into())

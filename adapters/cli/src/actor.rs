@@ -10,7 +10,7 @@ pub(crate) const VARIABLE: &str = "KEYSTILE_ACTOR";
 /// The value of `--actor`.
 pub(crate) fn parse(text: &str) -> Result<By, &'static str> {
     By::new(text).map_err(
-        |_| "must be 1 to 255 bytes without control characters, and must not contain a whole key",
+        |_| "must be 1 to 255 bytes without control or invisible characters, and must not contain a whole key",
     )
 }
 

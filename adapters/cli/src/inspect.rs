@@ -69,6 +69,12 @@ fn formats(prefix: Option<&Prefix>) -> Result<Vec<KeyFormat>, Failure> {
     Ok(formats)
 }
 
+/// Whether the text is a whole key, of any prefix and format, with something around it.
+pub(crate) fn is_wrapped(text: &[u8]) -> bool {
+    let formats = [KeyFormat::any_structured(), KeyFormat::any_opaque()];
+    inspect(&formats, text).finding == Finding::Wrapped
+}
+
 /// The most informative finding.
 fn inspect(formats: &[KeyFormat], text: &[u8]) -> Inspection {
     let telling = |finding| match finding {

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use keystile::{
-    EndpointRules, Environment, EventKind, KeyFormat, KeyId, Lookup, Networks, PepperRing,
-    PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
+    EndpointRules, Environment, EventKind, IssueRequest, KeyFormat, KeyId, Lookup, Networks,
+    PepperRing, PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
 use keystile_store::{KeyStatus, OfDerived};
@@ -19,9 +19,8 @@ use crate::duration::whole;
 
 type Checked<T> = Result<T, &'static str>;
 
-const TEXT_BYTES_MAX: usize = 255;
 const ID_BYTES: usize = 16;
-const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control characters";
+const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control or invisible characters";
 
 /// A client's name.
 pub(crate) fn client(text: &str) -> Checked<String> {
@@ -176,7 +175,8 @@ fn said<T>(result: Result<T, keystile::Error>) -> Checked<T> {
 }
 
 fn note(text: &str, expected: &'static str) -> Checked<String> {
-    if text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+    // The core's own check: every text that it limits in this way has the same.
+    if IssueRequest::new(text).is_err() {
         return Err(expected);
     }
     without_key(text)
@@ -216,7 +216,7 @@ pub(crate) fn of_derived(text: &str) -> Result<OfDerived, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keystile::{IssueRequest, SysRng, issue};
+    use keystile::{SysRng, issue};
 
     #[test]
     fn keys_are_not_taken_into_notes() {
@@ -255,6 +255,9 @@ mod tests {
         assert!(client(&"x".repeat(255)).is_ok() && client(&"x".repeat(256)).is_err());
         assert!(client("").is_err() && client(" ").is_err() && client("a\nb").is_err());
         assert!(reason("\u{1b}[2J").is_err() && owner("a\u{9b}b").is_err());
+        for hidden in ["a\u{202e}b", "a\u{200b}", "\u{feff}a", "a\u{2066}b"] {
+            assert!(client(hidden).is_err() && owner(hidden).is_err() && reason(hidden).is_err());
+        }
         for wrong in ["", "@", "a@", "@b", "ab", "a@b@c", "a b@c", "a@b c"] {
             assert!(email(wrong).is_err(), "{wrong}");
         }

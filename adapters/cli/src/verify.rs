@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use clap::Args;
 use keystile::{
-    By, Cause, Decision, Denial, Environment, KeyFormat, KeyRecord, Request, Requirement,
+    By, Cause, Decision, Denial, Environment, Finding, KeyFormat, KeyRecord, Request, Requirement,
     StatusPolicy, UnixMillis, Verifier,
 };
 use keystile_serve::DecisionView;
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::key_input::KeyInput;
-use crate::{answer, damage, values};
+use crate::{answer, damage, inspect, values};
 
 /// Decide whether keys are allowed. An allowed request counts towards the key's limits.
 ///
@@ -22,6 +22,9 @@ use crate::{answer, damage, values};
 /// argument, which every user of the machine could see. There is one line of output per key,
 /// in the same order. Keys of any prefix and format are accepted, except those with a keyed
 /// check.
+///
+/// A key that has white space, quotes, or the name of a header or variable around it is denied,
+/// and named on standard error.
 ///
 /// What is not given is not checked: without --requires, no permission is needed. But a key
 /// that is restricted to endpoints or networks is denied if --path or --ip is missing.
@@ -91,7 +94,14 @@ pub(crate) async fn run(
     let mut keys = KeyInput::new(io);
     let mut exit = Exit::Done;
     let mut failed = None;
+    let mut number: u64 = 0;
     while let Some(key) = keys.next(io.input)? {
+        number = number.saturating_add(1);
+        // It is denied as it is: what a service gets has to be the key and nothing else.
+        if inspect::is_wrapped(key) {
+            let hint = Finding::Wrapped.hint();
+            io.note(&format!("keystile: key {number} is wrapped: {hint}"));
+        }
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {

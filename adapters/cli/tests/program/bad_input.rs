@@ -36,8 +36,26 @@ const ARGUMENTS: &[Row] = &[
     (&["issue", "--client"], "expects a value"),
     (&["issue", "--client", ""], "1 to 255 bytes"),
     (&["issue", "--client", " "], "1 to 255 bytes"),
-    (&["issue", "--client", "a\nb"], "control characters"),
-    (&["issue", "--client", "a\u{1b}[31mb"], "control characters"),
+    (
+        &["issue", "--client", "a\nb"],
+        "without control or invisible characters",
+    ),
+    (
+        &["issue", "--client", "a\u{1b}[31mb"],
+        "without control or invisible characters",
+    ),
+    (
+        &["issue", "--client", "a\u{202e}b"],
+        "or invisible characters",
+    ),
+    (
+        &["issue", "--client", "a\u{200b}b"],
+        "or invisible characters",
+    ),
+    (
+        &["issue", "--client", "a", "--owner", "\u{feff}a"],
+        "--owner",
+    ),
     (&["issue", "--client", "a", "--client", "b"], "only once"),
     (&["issue", "--client", "a", "b"], "unknown argument"),
     (
@@ -126,7 +144,7 @@ const ARGUMENTS: &[Row] = &[
             "--burst",
             "0",
         ],
-        "--burst: must be a whole number",
+        "--burst <N>: must be a whole number",
     ),
     (
         &[
@@ -279,7 +297,7 @@ const ARGUMENTS: &[Row] = &[
     ),
     (
         &["revoke", "1AbCdEfGhIjKlMnO", "--reason", "a\tb"],
-        "control characters",
+        "without control or invisible characters",
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--overlap", "never"],

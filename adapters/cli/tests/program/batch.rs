@@ -243,3 +243,42 @@ fn a_change_by_other_code_is_an_event() {
         "{printed}"
     );
 }
+
+/// What comes along with a key is named, whatever the prefix and format, and never taken off.
+#[test]
+fn a_wrapped_key_is_named_and_denied() {
+    let program = Keystile::new();
+    for options in [
+        &["--prefix", "acme", "--env", "live"][..],
+        &["--format", "opaque", "--prefix", "other"],
+    ] {
+        let (key, _) = program.issue(options);
+        for text in [
+            format!(" {key}"),
+            format!("\"{key}\""),
+            format!("\u{feff}{key}"),
+            format!("{key}\u{a0}"),
+            format!("Authorization: Bearer {key}"),
+            format!("X-API-Key: {key}"),
+            format!("export API_KEY='{key}'"),
+        ] {
+            let inspected = program.feed(&["inspect"], text.as_bytes());
+            assert!(inspected.output.starts_with("wrapped: "), "{inspected:?}");
+            let ran = program.feed(&["verify"], text.as_bytes());
+            assert_eq!(ran.code, 1, "{text}");
+            assert!(ran.output.starts_with("deny  invalid_key"), "{ran:?}");
+            assert!(
+                ran.errors.starts_with("keystile: key 1 is wrapped: take "),
+                "{ran:?}"
+            );
+            assert_eq!(ran.errors.lines().count(), 1);
+            assert!(!ran.errors.contains(&key[20..]));
+        }
+        let ran = program.feed(&["verify"], format!("{key}\n{key}\t\n").as_bytes());
+        assert!(
+            ran.errors.starts_with("keystile: key 2 is wrapped"),
+            "{ran:?}"
+        );
+        assert!(ran.output.starts_with("allow"), "{ran:?}");
+    }
+}

@@ -5,15 +5,41 @@ import re
 from reference import spelling
 
 SPACE = b" \t\n\r\x0c"
+LAYERS_MAX = 16
+# The byte-order mark, a no-break space and a zero-width space, in UTF-8.
+UNSEEN = ("\ufeff".encode(), "\u00a0".encode(), "\u200b".encode())
+QUOTED = re.compile(rb"(?s)([\"'`])(.*)\1")
+WORD = re.compile(rb"(?i)(?:bearer|token|apikey|api-key|export) ")
+NAME = re.compile(rb"[0-9A-Za-z_-]{1,64}[:=]")
+
+
+def without_space(text):
+    text = text.strip(SPACE)
+    for unseen in UNSEEN:
+        if text.startswith(unseen):
+            text = text[len(unseen) :]
+            break
+    for unseen in UNSEEN:
+        if text.endswith(unseen):
+            return text[: -len(unseen)]
+    return text
+
+
+def without_layer(text):
+    """The text without its outermost layer: space, one pair of quotes, a scheme, or a name."""
+    bare = without_space(text)
+    if bare != text:
+        return bare
+    if quoted := QUOTED.fullmatch(text):
+        return quoted[2]
+    before = WORD.match(text) or NAME.match(text)
+    return text[before.end() :] if before else text
 
 
 def unwrapped(text):
-    """The text without white space, a Bearer scheme, and one pair of quotes around it."""
-    text = text.strip(SPACE)
-    if text[:7].lower() == b"bearer ":
-        text = text[7:].strip(SPACE)
-    quoted = re.fullmatch(rb"(?s)([\"'`])(.*)\1", text)
-    return quoted[2].strip(SPACE) if quoted else text
+    for _ in range(LAYERS_MAX):
+        text = without_layer(text)
+    return text
 
 
 def inspect(spec, text):

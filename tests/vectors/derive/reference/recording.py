@@ -31,6 +31,21 @@ def is_text(value, most, least=0):
     return fits and not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in value)
 
 
+# What is not seen, or changes the direction of what is.
+INVISIBLE = (
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180B, 0x180F), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+    (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+
+
+def is_seen_text(value, most, least=0):
+    """A text that someone sets; a record that has another one already is still read."""
+    hidden = any(first <= ord(c) <= last for c in value for first, last in INVISIBLE)
+    return is_text(value, most, least) and not hidden
+
+
 def is_list(value, test):
     return isinstance(value, list) and all(isinstance(item, str) for item in value) and test(value)
 

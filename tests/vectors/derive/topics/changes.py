@@ -165,6 +165,8 @@ add("metadata-lines", "metadata may have line breaks", {"metadata": '{\n  "a": 1
 add("metadata-longest", "16 KiB are allowed", {"metadata": "x" * 16_384}, [("metadata", None, None)], record=BARE)
 add("name-longest", "255 bytes are allowed", {"client_name": "x" * 255}, [("client_name", "Acme Ltd", "x" * 255)], record=BARE)
 add("name-unicode", "text in any script", {"client_name": "\u00c5cme \u2713"}, [("client_name", "Acme Ltd", "\u00c5cme \u2713")], record=BARE)
+add("name-emoji", "a variation selector is part of an emoji", {"client_name": "Acme \u2764\ufe0f"}, [("client_name", "Acme Ltd", "Acme \u2764\ufe0f")], record=BARE)
+add("name-right-to-left-letters", "letters that are read from the right", {"client_name": "\u05d0\u05d1"}, [("client_name", "Acme Ltd", "\u05d0\u05d1")], record=BARE)
 add("name-comma", "a comma in a name is part of it", {"client_name": "Acme, Ltd"}, [("client_name", "Acme Ltd", "Acme, Ltd")], record=BARE)
 
 # What no key can have.
@@ -174,6 +176,18 @@ for short, ask, kind in [
     ("name-long-bytes", {"client_name": "\u00e9" * 128}, "record"),
     ("name-line", {"client_name": "a\nb"}, "record"),
     ("name-nul", {"client_name": "a\u0000b"}, "record"),
+    ("name-right-to-left", {"client_name": "Acme \u202edtL"}, "record"),
+    ("name-isolate", {"client_name": "Acme \u2066Ltd\u2069"}, "record"),
+    ("name-mark", {"client_name": "Acme\u200f"}, "record"),
+    ("name-zero-width-space", {"client_name": "Ac\u200bme"}, "record"),
+    ("name-zero-width-joiner", {"client_name": "Ac\u200dme"}, "record"),
+    ("name-byte-order-mark", {"client_name": "\ufeffAcme"}, "record"),
+    ("name-soft-hyphen", {"client_name": "Ac\u00adme"}, "record"),
+    ("name-filler", {"client_name": "\u3164"}, "record"),
+    ("name-line-separator", {"client_name": "a\u2028b"}, "record"),
+    ("name-tag", {"client_name": "Acme\U000e0041"}, "record"),
+    ("email-invisible", {"client_email": "a\u200b@b"}, "record"),
+    ("owner-invisible", {"owner": "acme\u2060"}, "record"),
     ("email-long", {"client_email": "x" * 256}, "record"),
     ("email-control", {"client_email": "a\u0007b"}, "record"),
     ("owner-long", {"owner": "x" * 256}, "record"),
