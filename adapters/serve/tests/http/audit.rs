@@ -251,7 +251,8 @@ async fn a_caller_does_not_end_itself_with_others() {
             Some(&json!({ "owner": "acme" })),
         )
         .await;
-    assert_eq!(ids(&done).len(), 2, "others can end them: {done}");
+    assert_eq!(ids(&done), [&source], "others can end them: {done}");
+    assert_eq!(done["derived_changed"], 1, "{done}");
     running.stop().await;
 }
 
