@@ -111,6 +111,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_is_complete_and_in_order
             the_peppers_in_use_are_known;
         filters: each_filter_selects
+            keys_without_an_owner_are_selected
             filters_apply_together
             a_match_after_many_rows_is_found;
         removal: a_key_is_removed

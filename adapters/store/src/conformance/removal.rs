@@ -156,9 +156,15 @@ pub(super) async fn events_of_a_removed_key_stay_with_its_owner<S: Store>(store:
     }
     let filter = EventFilter::new().owner("tenant-7");
     let listed = store.list_events(&filter, 0, 9).await.unwrap().events;
-    assert!(listed.len() >= 3, "{listed:?}");
+    assert!(
+        listed.len() >= 3,
+        "events of an owner, whose key was removed: {listed:?}"
+    );
     let is_own = |event: &Event| event.key_id == Some(id(1));
-    assert!(listed.iter().all(|(_, event)| is_own(event)), "{listed:?}");
+    assert!(
+        listed.iter().all(|(_, event)| is_own(event)),
+        "events of an owner, whose key was removed: {listed:?}"
+    );
     let last = listed.last().map(|(_, event)| event.kind);
     assert_eq!(last, Some(EventKind::Deleted));
 }
