@@ -153,8 +153,10 @@ pub(super) async fn keys_without_an_owner_are_selected<S: Store>(store: Arc<S>) 
     let mut owned = plain(2);
     owned.owner = Some("tenant-7".into());
     insert(&*store, [&plain(1), &owned, &plain(3)]).await;
-    let mut none = Filter::default();
-    none.without_owner = true;
+    let mut none = Filter {
+        without_owner: true,
+        ..Filter::default()
+    };
     lists(&*store, "without an owner", none.clone(), &[1, 3]).await;
     none.id_prefix = Some(id(3).as_str().into());
     lists(&*store, "without an owner, with this id", none, &[3]).await;
