@@ -437,6 +437,10 @@ enum keystile_event_kind
      */
     KEYSTILE_EVENT_DELETED = 10,
     /**
+     * Older events were removed, and this one stays in their place. It is of no key.
+     */
+    KEYSTILE_EVENT_PRUNED = 11,
+    /**
      * An event that has no number in this version.
      */
     KEYSTILE_EVENT_OTHER = 99,

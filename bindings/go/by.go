@@ -42,6 +42,9 @@ func asKeystile(ctx context.Context) context.Context {
 // Check returns [ErrRecord] if a text is not as By describes.
 func (b By) Check() error {
 	for _, field := range []struct{ name, text string }{{"an actor", b.Actor}, {"an origin", b.Origin}, {"a reason", b.Reason}} {
+		if field.text != "" && strings.TrimSpace(field.text) == "" {
+			return fmt.Errorf("keystile: %s must not consist of spaces: %w", field.name, ErrRecord)
+		}
 		if len(field.text) > byTextMax || !utf8.ValidString(field.text) ||
 			strings.ContainsFunc(field.text, isHidden) || containsKey(field.text) {
 			return fmt.Errorf("keystile: %s must be at most 255 bytes without control or invisible characters, and contain no whole key: %w", field.name, ErrRecord)

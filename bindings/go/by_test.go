@@ -13,7 +13,7 @@ import (
 func TestWhatAnActorMayBe(t *testing.T) {
 	for _, by := range []keystile.By{
 		{Actor: "ana\nkey 7 revoked"}, {Actor: strings.Repeat("x", 256)}, {Origin: "a\tb"}, {Reason: "\x7f"},
-		{Actor: "dt_" + strings.Repeat("0", 64)}, {Reason: "leaked: dt_" + strings.Repeat("0", 64) + "."}, {Actor: "\xff"},
+		{Actor: "dt_" + strings.Repeat("0", 64)}, {Reason: "leaked: dt_" + strings.Repeat("0", 64) + "."}, {Actor: "\xff"}, {Actor: "  "},
 	} {
 		if err := by.Check(); !errors.Is(err, keystile.ErrRecord) {
 			t.Errorf("%d bytes: %v", len(by.Actor), err)

@@ -38,6 +38,7 @@ var eventKinds = map[uint32]EventKind{
 	capi.EventImported:  EventImported,
 	capi.EventChanged:   EventChanged,
 	capi.EventDeleted:   EventDeleted,
+	capi.EventPruned:    EventPruned,
 }
 
 // Event is one entry of an audit. It never contains any part of a key.

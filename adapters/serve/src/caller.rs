@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use keystile::{By, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
 use keystile_http::ResponseHeaders;
-use keystile_store::{CorruptRow, Filter, StoreError};
+use keystile_store::{CorruptRow, Cursor, Filter, StoreError};
 
 use crate::app::App;
 use crate::client::client;
@@ -194,8 +194,7 @@ impl Caller {
         match (&self.record.owner, &filter.owner) {
             (Some(own), None) => filter.owner = Some(own.clone()),
             (Some(own), Some(asked)) if own == asked => {}
-            // A filter cannot select keys without an owner: the records are filtered later.
-            (None, None) => {}
+            (None, None) => filter.without_owner = true,
             _ => {
                 return Err(Problem::exceeds(
                     "Access to the keys of another owner requires keystile:owners:any.",
@@ -203,6 +202,21 @@ impl Caller {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a place in a list at a key that the caller may not see, as if there were none: the
+    /// pages after it would tell that there is. A key that was removed still has its place.
+    pub(crate) async fn may_start_after(&self, app: &App, cursor: &Cursor) -> Result<(), Problem> {
+        if self.has_every_owner() {
+            return Ok(());
+        }
+        let Some(id) = cursor.key_id() else {
+            return Err(Problem::not_found());
+        };
+        match app.backend().record(id).await {
+            Err(StoreError::NotFound) => Ok(()),
+            found => self.found(found).map(drop),
+        }
     }
 
     /// The record that the caller's new keys are derived from. If the caller may issue keys for

@@ -124,9 +124,10 @@ pub struct EventView {
     version: Option<u64>,
     reason: Option<String>,
     successor: Option<String>,
-    /// Who did it: the id of a key, a person, a program, or the user of the database.
+    /// Who did it: the id of a key, a person, a program, or the user of the database. Null also
+    /// for a caller without `keystile:owners:any`, unless it was a key of the caller's owner.
     actor: Option<String>,
-    /// The address or the host that it was done from.
+    /// The address or the host that it was done from. Null if `actor` is.
     origin: Option<String>,
     /// What was changed, if that is known.
     changes: Vec<FieldChangeView>,
@@ -228,6 +229,15 @@ impl EventView {
             actor: text(&event.actor),
             origin: text(&event.origin),
             changes: event.changes.iter().map(FieldChangeView::new).collect(),
+        }
+    }
+
+    /// The event, without who did it and from where.
+    pub(crate) fn without_actor(self) -> Self {
+        Self {
+            actor: None,
+            origin: None,
+            ..self
         }
     }
 }

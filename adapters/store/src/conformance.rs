@@ -111,14 +111,19 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_is_complete_and_in_order
             the_peppers_in_use_are_known;
         filters: each_filter_selects
+            keys_without_an_owner_are_selected
             filters_apply_together
             a_match_after_many_rows_is_found;
-        removal: a_key_is_removed;
+        removal: a_key_is_removed
+            a_former_digest_of_a_removed_key_stays_refused
+            an_expired_key_that_was_removed_can_be_inserted_again
+            events_of_a_removed_key_stay_with_its_owner;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit
             events_are_selected
             old_events_are_removed
+            old_events_are_removed_one_by_one
             a_revocation_outlasts_its_events
             the_last_event_is_known;
         lifecycle: a_key_lives_and_ends

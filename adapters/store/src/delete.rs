@@ -1,6 +1,8 @@
 //! Removing keys that have ended.
 
-use keystile::{KeyId, KeyRecord, Status, UnixMillis};
+use std::io;
+
+use keystile::{KeyId, KeyRecord, Lookup, Status, UnixMillis};
 
 use crate::batch::Batch;
 use crate::cascade::Permit;
@@ -51,7 +53,10 @@ pub async fn delete_if<S: Store + ?Sized>(
             return Err(DerivedProblem::SourceOfLive.into());
         }
         match store.commit(&batch).await {
-            Ok(()) => return Ok(found),
+            Ok(()) => {
+                is_gone(store, &found).await?;
+                return Ok(found);
+            }
             Err(StoreError::Stale) => {}
             Err(error) => return Err(error),
         }
@@ -112,7 +117,12 @@ pub async fn prune_keys<S: Store + ?Sized>(
             continue;
         }
         match store.commit(&batch).await {
-            Ok(()) => removed = removed.saturating_add(count(due.len())),
+            Ok(()) => {
+                if let Some(first) = due.first() {
+                    is_gone(store, first).await?;
+                }
+                removed = removed.saturating_add(count(due.len()));
+            }
             // Someone changed one of them: each for itself.
             Err(StoreError::Stale) => {
                 for record in &due {
@@ -147,6 +157,17 @@ pub async fn count_ended_before<S: Store + ?Sized>(
         due = due.saturating_add(count(ended.len()));
     }
     Ok(due)
+}
+
+/// Refuses a store that was written before there were removals, and ignores them. A key that was
+/// inserted again since has a later version.
+async fn is_gone<S: Store + ?Sized>(store: &S, removed: &KeyRecord) -> Result<(), StoreError> {
+    match store.find(&Lookup::Id(removed.id)).await? {
+        Some(found) if found.version == removed.version => Err(StoreError::unavailable(
+            io::Error::new(io::ErrorKind::Unsupported, "the store removes no keys"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Those that ended before the instant and are no source of keys that have not.

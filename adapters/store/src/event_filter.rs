@@ -39,8 +39,7 @@ use crate::store::Store;
 pub struct EventFilter {
     /// Only events of this key, and the rotation that it came from. It may have been deleted.
     pub key_id: Option<KeyId>,
-    /// Only events of keys that belong to this owner now. An event of a key that was deleted
-    /// has no owner: select it by its key.
+    /// Only events of keys that belong to this owner now, or did when they were deleted.
     pub owner: Option<Box<str>>,
     /// Only events of this kind.
     pub kind: Option<EventKind>,
@@ -64,7 +63,7 @@ impl EventFilter {
         self
     }
 
-    /// Only the ones of keys that belong to this owner now.
+    /// Only the ones of keys that belong to this owner now, or did when they were deleted.
     #[must_use]
     pub fn owner(mut self, owner: &str) -> Self {
         self.owner = Some(owner.into());
@@ -107,7 +106,8 @@ impl EventFilter {
     }
 }
 
-/// A list of a store that cannot select events.
+/// A list of a store that cannot select events. Whose a deleted key was is not known to it: its
+/// events have no owner.
 pub(crate) async fn scan<S: Store + ?Sized>(
     store: &S,
     filter: &EventFilter,
@@ -195,8 +195,9 @@ pub(crate) mod sql {
             // uses an index.
             add(Kind::Text, owner.to_string(), &|owner| {
                 format!(
-                    "key_id IN (SELECT k.key_id FROM api_keys k WHERE k.owner = {owner} \
-                     AND {} = {owner})",
+                    "(key_id IN (SELECT k.key_id FROM api_keys k WHERE k.owner = {owner} \
+                     AND {} = {owner}) OR key_id IN (SELECT d.key_id FROM api_key_deleted d \
+                     WHERE d.owner = {owner}))",
                     S::exact("k.owner")
                 )
             });

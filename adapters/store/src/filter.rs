@@ -42,6 +42,8 @@ use keystile::{Environment, KeyRecord, Status, TemplateName, UnixMillis};
 pub struct Filter {
     /// Only records of this owner.
     pub owner: Option<Box<str>>,
+    /// Only records that belong to no owner.
+    pub without_owner: bool,
     /// Only records of this client.
     pub client_name: Option<Box<str>>,
     /// Only records that have this status at this instant.
@@ -156,6 +158,7 @@ impl Filter {
             wanted.is_none_or(|instant| compare(record.created_at, instant))
         };
         is(&self.owner, &record.owner)
+            && (!self.without_owner || record.owner.is_none())
             && self
                 .client_name
                 .as_ref()

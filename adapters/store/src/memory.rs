@@ -1,6 +1,6 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
@@ -66,8 +66,8 @@ struct State {
     by_digest: HashMap<[u8; 32], usize>,
     /// The places of removed records, which stay in `records` so that no other place changes.
     gone: HashMap<KeyId, usize>,
-    /// The digests of revoked keys that were removed.
-    ended: HashSet<[u8; 32]>,
+    /// The digests that keys had before, and those of removed keys.
+    former: HashMap<[u8; 32], KeyId>,
     usage: HashMap<KeyId, Usage>,
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
@@ -107,14 +107,21 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
-            if self.gone.contains_key(&record.id) || self.ended.contains(record.digest.bytes()) {
+            if self.removed(&record.id).is_some_and(is_revoked)
+                || self.was_revoked(record.digest.bytes())
+            {
                 return Err(StoreError::Duplicate);
             }
             if self.by_id.contains_key(&record.id) || ids.insert(record.id, staged.len()).is_some()
             {
                 return Err(StoreError::Duplicate);
             }
-            staged.push((next, record.clone()));
+            let mut record = record.clone();
+            if let Some(removed) = self.removed(&record.id) {
+                // Its versions continue after that of its removal.
+                record.version = record.version.max(removed.version.saturating_add(2));
+            }
+            staged.push((next, record));
             next = next.saturating_add(1);
         }
         for record in &batch.updates {
@@ -124,7 +131,13 @@ impl State {
                 None => self.by_id(&record.id),
             };
             let stored = stored.ok_or(StoreError::Stale)?;
-            let revoked = matches!(stored.status, Status::Revoked { .. });
+            let revoked = is_revoked(stored);
+            if !matches!(record.status, Status::Revoked { .. })
+                && stored.digest != record.digest
+                && self.was_revoked(record.digest.bytes())
+            {
+                return Err(StoreError::Stale);
+            }
             if stored.version.checked_add(1) != Some(record.version)
                 || stored.lineage != record.lineage
                 || (revoked && stored.status != record.status)
@@ -192,14 +205,30 @@ impl State {
         if let Some(record) = self.records.get(at) {
             let digest = *record.digest.bytes();
             self.by_digest.remove(&digest);
-            if matches!(record.status, Status::Revoked { .. }) {
-                self.ended.insert(digest);
-            }
+            self.former.insert(digest, *id);
         }
     }
 
-    fn is_there(&self, record: &KeyRecord) -> bool {
-        self.by_id.contains_key(&record.id)
+    /// What the record of a removed key was.
+    fn removed(&self, id: &KeyId) -> Option<&KeyRecord> {
+        self.gone.get(id).and_then(|at| self.records.get(*at))
+    }
+
+    /// Whether a key that is revoked had this digest, though it may be removed.
+    fn was_revoked(&self, digest: &[u8; 32]) -> bool {
+        let holder = self.former.get(digest);
+        let record = holder.and_then(|id| self.by_id(id).or_else(|| self.removed(id)));
+        record.is_some_and(is_revoked)
+    }
+
+    fn is_there(&self, (at, record): (usize, &KeyRecord)) -> bool {
+        self.by_id.get(&record.id) == Some(&at)
+    }
+
+    /// The records that were not removed, with their places.
+    fn stored(&self) -> impl Iterator<Item = (usize, &KeyRecord)> {
+        let placed = self.records.iter().enumerate();
+        placed.filter(|placed| self.is_there(*placed))
     }
 
     /// Whether what the batch relies on is so.
@@ -231,9 +260,9 @@ impl State {
             .iter()
             .map(|(_, record)| (record.id, record))
             .collect();
-        let stored = self.records.iter().filter(|record| self.is_there(record));
-        let mut after: Vec<&KeyRecord> = stored
-            .map(|record| written.get(&record.id).copied().unwrap_or(record))
+        let mut after: Vec<&KeyRecord> = self
+            .stored()
+            .map(|(_, record)| written.get(&record.id).copied().unwrap_or(record))
             .collect();
         let is_new = |record: &&KeyRecord| !self.by_id.contains_key(&record.id);
         after.extend(staged.iter().map(|(_, record)| record).filter(is_new));
@@ -259,6 +288,7 @@ impl State {
                 Some(stored) => {
                     if stored.digest.bytes() != record.digest.bytes() {
                         self.by_digest.remove(stored.digest.bytes());
+                        self.former.insert(*stored.digest.bytes(), stored.id);
                     }
                     // A batch does not change the last use.
                     let last_used_at = stored.last_used_at;
@@ -267,6 +297,7 @@ impl State {
                 }
                 None => {
                     self.by_id.insert(record.id, at);
+                    self.gone.remove(&record.id);
                     self.usage
                         .entry(record.lineage)
                         .or_insert_with(|| Usage::of(&record));
@@ -275,6 +306,10 @@ impl State {
             }
         }
     }
+}
+
+fn is_revoked(record: &KeyRecord) -> bool {
+    matches!(record.status, Status::Revoked { .. })
 }
 
 impl Store for MemoryStore {
@@ -297,17 +332,17 @@ impl Store for MemoryStore {
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let state = self.state();
         let members = state
-            .records
-            .iter()
-            .filter(|record| record.lineage == *lineage && state.is_there(record));
-        let members = members.map(|record| state.with_usage(record)).collect();
+            .stored()
+            .filter(|(_, record)| record.lineage == *lineage);
+        let members = members
+            .map(|(_, record)| state.with_usage(record))
+            .collect();
         Ok(Listed::of(members, None))
     }
 
     async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         let state = self.state();
-        let stored = state.records.iter();
-        let all: Vec<&KeyRecord> = stored.filter(|record| state.is_there(record)).collect();
+        let all: Vec<&KeyRecord> = state.stored().map(|(_, record)| record).collect();
         let derived = descendants(&all, lineage);
         let derived = derived
             .into_iter()
@@ -323,13 +358,19 @@ impl Store for MemoryStore {
             Some(cursor) => state.after(&cursor).ok_or(StoreError::NotFound)?,
         };
         let limit = page.limit.min(PAGE_MAX);
-        let numbered = (0_i64..).zip(&state.records).skip(start);
-        let shown: Vec<_> = numbered
-            .filter(|(_, record)| state.is_there(record) && filter.shows(record))
+        let shown: Vec<_> = state
+            .stored()
+            .filter(|(at, record)| *at >= start && filter.shows(record))
             .take(limit)
             .collect();
         let last = shown.last().filter(|_| shown.len() == limit);
-        let next = last.map(|(row, record)| Cursor::new(*row, Some(record.id)));
+        let next = match last {
+            Some((row, record)) => {
+                let row = i64::try_from(*row).map_err(|_| StoreError::OutOfRange)?;
+                Some(Cursor::new(row, Some(record.id)))
+            }
+            None => None,
+        };
         let records = shown.iter().map(|(_, record)| state.with_usage(record));
         Ok(Listed::of(records.collect(), next))
     }
@@ -344,6 +385,19 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
+        // Of a key that was removed and is inserted again: its version is not the batch's.
+        let raised: Vec<Event> = batch
+            .inserts
+            .iter()
+            .filter_map(|inserted| {
+                let (_, record) = staged.iter().find(|(_, record)| record.id == inserted.id)?;
+                let is_raised = state.gone.contains_key(&record.id)
+                    && record.version != inserted.version
+                    && !batch.updates.iter().any(|update| update.id == record.id);
+                let event = Event::new(EventKind::Imported, record.id, record.created_at);
+                is_raised.then(|| event.with_version(record.version))
+            })
+            .collect();
         state.write(staged);
         for (id, _) in &batch.deletes {
             state.delete(id);
@@ -358,7 +412,7 @@ impl Store for MemoryStore {
                 usage.remaining = record.remaining_uses;
             }
         }
-        for event in &batch.events {
+        for event in batch.events.iter().chain(&raised) {
             state.last_event = state.last_event.saturating_add(1);
             let number = state.last_event;
             state.events.push((number, event.clone()));
@@ -430,7 +484,8 @@ impl Store for MemoryStore {
         let state = self.state();
         let start = state.events.partition_point(|(number, _)| *number <= after);
         let is_owned = |event: &Event| {
-            let key = event.key_id.and_then(|id| state.by_id(&id));
+            let find = |id| state.by_id(&id).or_else(|| state.removed(&id));
+            let key = event.key_id.and_then(find);
             filter.owner.is_none() || key.is_some_and(|key| key.owner == filter.owner)
         };
         let matching = state.events.iter().skip(start);
@@ -446,17 +501,14 @@ impl Store for MemoryStore {
         by: &By,
     ) -> Result<u64, StoreError> {
         let mut state = self.state();
-        let due = state.events.iter().filter(|(_, event)| event.at < before);
-        let due: Vec<_> = due.take(limit.min(PAGE_MAX)).collect();
-        let removed = due
+        // The mark of an earlier removal does not count.
+        let due = state
+            .events
             .iter()
-            .filter(|(_, event)| event.kind != EventKind::Pruned);
-        let removed = removed.count();
-        let Some(last) = due
-            .last()
-            .map(|(number, _)| *number)
-            .filter(|_| removed > 0)
-        else {
+            .filter(|(_, event)| event.at < before && event.kind != EventKind::Pruned);
+        let due: Vec<_> = due.take(limit.min(PAGE_MAX)).collect();
+        let removed = due.len();
+        let Some(last) = due.last().map(|(number, _)| *number) else {
             return Ok(0);
         };
         state

@@ -203,7 +203,8 @@ pub trait Store: Send + Sync {
     /// A row that cannot be read is named if its columns match.
     ///
     /// The default implementation reads all events after that number, and does not name
-    /// damaged ones unless only a key is asked for. A store that can select them should.
+    /// damaged ones unless only a key is asked for. It does not know whose a removed key was, and
+    /// so lists its events for no owner: a store that removes keys should select them itself.
     fn list_events(
         &self,
         filter: &EventFilter,

@@ -46,6 +46,8 @@ pub enum keystile_event_kind {
     KEYSTILE_EVENT_CHANGED = 9,
     /// A key was removed from the store.
     KEYSTILE_EVENT_DELETED = 10,
+    /// Older events were removed, and this one stays in their place. It is of no key.
+    KEYSTILE_EVENT_PRUNED = 11,
     /// An event that has no number in this version.
     KEYSTILE_EVENT_OTHER = 99,
 }
@@ -152,6 +154,7 @@ impl keystile_event_kind {
             EventKind::Imported => KEYSTILE_EVENT_IMPORTED,
             EventKind::Changed => KEYSTILE_EVENT_CHANGED,
             EventKind::Deleted => KEYSTILE_EVENT_DELETED,
+            EventKind::Pruned => KEYSTILE_EVENT_PRUNED,
             _ => KEYSTILE_EVENT_OTHER,
         }
     }

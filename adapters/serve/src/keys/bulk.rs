@@ -87,7 +87,7 @@ struct Asked {
     page: Page,
 }
 
-fn asked(body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
+async fn asked(app: &App, body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
     if body.owner.is_none() && body.client_name.is_none() && body.template.is_none() {
         return Err(Problem::invalid(
             "One of owner, client_name and template must be set.",
@@ -104,7 +104,9 @@ fn asked(body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
     caller.restrict(&mut filter)?;
     let mut page = Page::first(size(body.limit)?);
     if let Some(after) = &body.after {
-        page = page.after(cursor(after)?);
+        let after = cursor(after)?;
+        caller.may_start_after(app, &after).await?;
+        page = page.after(after);
     }
     Ok(Asked { filter, page })
 }
@@ -206,7 +208,7 @@ pub(crate) async fn revoke(
     Body(body): Body<BulkBody>,
 ) -> Result<Json<BulkResult>, Problem> {
     let reason = without_key(body.reason.as_deref().unwrap_or(UNSPECIFIED))?;
-    let asked = asked(&body, &caller)?;
+    let asked = asked(&app, &body, &caller).await?;
     let backend = app.acting_as(&caller, None)?;
     let mut selection = backend.to_revoke(&asked.filter, asked.page).await?;
     let left_out = leave_out(&*backend, &caller, &mut selection).await?;
@@ -233,7 +235,7 @@ pub(crate) async fn suspend(
     Body(body): Body<BulkBody>,
 ) -> Result<Json<BulkResult>, Problem> {
     let reason = body.reason.as_deref().map(without_key).transpose()?;
-    let asked = asked(&body, &caller)?;
+    let asked = asked(&app, &body, &caller).await?;
     let backend = app.acting_as(&caller, reason)?;
     let mut selection = backend.to_suspend(&asked.filter, asked.page).await?;
     let left_out = leave_out(&*backend, &caller, &mut selection).await?;

@@ -1,8 +1,10 @@
 //! `GET /v1/keys/events` and `GET /v1/keys/{id}/events`: what happened, from the audit.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
-use keystile::EventKind;
+use keystile::{EventKind, KeyId};
 use keystile_store::{EventFilter, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -31,7 +33,7 @@ pub(crate) struct EventsQuery {
         pattern = "^(issued|rotated|revoked|suspended|resumed|expired|rehashed|imported|changed|deleted|pruned)$"
     )]
     kind: Option<String>,
-    /// Only events of keys that belong to this owner now. A caller without
+    /// Only events of keys that belong to this owner now, or did when they were deleted. A caller without
     /// `keystile:owners:any` can list the events of its own owner's keys.
     owner: Option<String>,
     /// Only what happened at this instant or later.
@@ -107,11 +109,16 @@ pub(crate) async fn of_key(
     Id(id): Id,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let filter = query.filter()?.key(id);
+    let mut filter = query.filter()?.key(id);
     match app.backend().record(&id).await {
-        // A key that was deleted has no owner: only callers that may see all may read its events.
-        Err(StoreError::NotFound) if caller.may_see_all().is_ok() => {
-            let of_key = EventFilter::new().key(id);
+        // A key that was deleted: its events are for those who could see it.
+        Err(StoreError::NotFound) => {
+            let mut of_key = EventFilter::new().key(id);
+            if !caller.has_every_owner() {
+                let own = caller.own().owner.clone();
+                of_key.owner = Some(own.ok_or_else(Problem::not_found)?);
+                filter.owner = filter.owner.or_else(|| of_key.owner.clone());
+            }
             let any = app.backend().list_events(&of_key, 0, 1).await?;
             if any.rows() == 0 {
                 return Err(Problem::not_found());
@@ -121,6 +128,34 @@ pub(crate) async fn of_key(
         found => drop(caller.found(found)?),
     }
     page(&app, &caller, filter, &query).await
+}
+
+/// Whether the caller may know who did something: its own administrators are keys of its owner,
+/// those of the platform are not.
+async fn sees_actor(
+    app: &App,
+    caller: &Caller,
+    actor: Option<&str>,
+    known: &mut HashMap<KeyId, bool>,
+) -> Result<bool, Problem> {
+    if caller.has_every_owner() {
+        return Ok(true);
+    }
+    let Some(id) = actor.and_then(|actor| actor.parse::<KeyId>().ok()) else {
+        return Ok(false);
+    };
+    if let Some(sees) = known.get(&id) {
+        return Ok(*sees);
+    }
+    let sees = match app.backend().record(&id).await {
+        Ok(record) => caller.sees(&record),
+        Err(StoreError::Corrupt(row)) => caller.sees_damage(&row),
+        // Whose it was is not known.
+        Err(StoreError::NotFound) => false,
+        Err(error) => return Err(error.into()),
+    };
+    known.insert(id, sees);
+    Ok(sees)
 }
 
 async fn page(
@@ -136,13 +171,15 @@ async fn page(
     }
     let listed = app.backend().list_events(&filter, after, limit).await?;
     let damaged = listed.damaged.iter();
+    let (mut events, mut known) = (Vec::new(), HashMap::new());
+    for (number, event) in &listed.events {
+        let view = EventView::new(*number, event);
+        let sees = sees_actor(app, caller, event.actor.as_deref(), &mut known).await?;
+        events.push(if sees { view } else { view.without_actor() });
+    }
     Ok(Json(EventPage {
         next: listed.last().filter(|_| listed.rows() == limit),
         damaged: damaged.map(|row| caller.damage_view(row)).collect(),
-        events: listed
-            .events
-            .iter()
-            .map(|(number, event)| EventView::new(*number, event))
-            .collect(),
+        events,
     }))
 }

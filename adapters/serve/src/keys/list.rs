@@ -141,7 +141,9 @@ pub(crate) async fn list(
     let limit = size(query.limit)?;
     let mut page = Page::first(limit);
     if let Some(after) = &query.after {
-        page = page.after(cursor(after)?);
+        let after = cursor(after)?;
+        caller.may_start_after(&app, &after).await?;
+        page = page.after(after);
     }
     let mut filter = query.filter(caller.now)?;
     caller.restrict(&mut filter)?;

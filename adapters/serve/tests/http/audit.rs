@@ -211,6 +211,75 @@ async fn many_keys_are_revoked_of_those_that_the_caller_may_see() {
     running.stop().await;
 }
 
+/// Who the administrators of the platform are, and from where, is not for the owners of keys.
+#[tokio::test]
+async fn an_owner_sees_only_its_own_actors() {
+    let running = Running::start().await;
+    let root = running.admin.clone();
+    let id = issue(&running, "acme").await;
+    let writer = keystile::IssueRequest::new("a writer").unwrap();
+    let writer = writer
+        .permissions(["keystile:keys:read", "keystile:keys:write"])
+        .unwrap();
+    let (writer, writer_id) = running.issue(writer.owner("acme").unwrap()).await;
+    let suspend = format!("POST /v1/keys/{id}/suspend");
+    assert_eq!(running.call(&writer, &suspend, None).await.0, 200);
+    let of_key = format!("GET /v1/keys/{id}/events");
+    let (_, page) = running.call(&writer, &of_key, None).await;
+    let told = page["events"].as_array().unwrap();
+    assert_eq!(told[0]["actor"], Value::Null, "root: {page}");
+    assert_eq!(told[0]["origin"], Value::Null, "root: {page}");
+    assert_eq!(told[1]["actor"], json!(writer_id), "{page}");
+    assert_eq!(told[1]["origin"], "127.0.0.1", "{page}");
+    let (_, page) = running.call(&root, &of_key, None).await;
+    assert_eq!(page["events"][0]["origin"], "127.0.0.1", "{page}");
+    running.stop().await;
+}
+
+/// A caller without an owner does not learn of keys that have one.
+#[tokio::test]
+async fn a_place_in_a_list_tells_of_no_key_of_others() {
+    let running = Running::start().await;
+    let foreign = issue(&running, "acme").await;
+    let request = keystile::IssueRequest::new("a writer").unwrap();
+    let request = request
+        .permissions(["keystile:keys:read", "keystile:keys:write"])
+        .unwrap();
+    let (without, own) = running.issue(request.clone()).await;
+    let (bolt, _) = running.issue(request.owner("bolt").unwrap()).await;
+    for limit in ["1", "2"] {
+        let request = format!("GET /v1/keys?limit={limit}&client_name=Audited");
+        let (status, page) = running.call(&without, &request, None).await;
+        assert_eq!(
+            (status, &page["keys"], &page["next"]),
+            (200, &json!([]), &Value::Null)
+        );
+    }
+    let body = json!({ "client_name": "Audited", "limit": 1, "dry_run": true });
+    let (_, page) = running
+        .call(&without, "POST /v1/keys/revoke", Some(&body))
+        .await;
+    assert_eq!(
+        (&page["key_ids"], &page["next"]),
+        (&json!([]), &Value::Null)
+    );
+    for caller in [&without, &bolt] {
+        let list = format!("GET /v1/keys?after={foreign}");
+        let unknown = "GET /v1/keys?after=1AbCdEfGhIjKlMnO";
+        let answer = running.call(caller, &list, None).await;
+        assert_eq!(answer.0, 404, "{}", answer.1);
+        assert_eq!(answer, running.call(caller, unknown, None).await);
+        let body = json!({ "client_name": "Audited", "after": foreign });
+        let (status, _) = running
+            .call(caller, "POST /v1/keys/revoke", Some(&body))
+            .await;
+        assert_eq!(status, 404);
+    }
+    let list = format!("GET /v1/keys?after={own}");
+    assert_eq!(running.call(&without, &list, None).await.0, 200);
+    running.stop().await;
+}
+
 /// The caller's key, and the keys that it derives from, stay: otherwise the rest would stay alive.
 #[tokio::test]
 async fn a_caller_does_not_end_itself_with_others() {
@@ -251,7 +320,8 @@ async fn a_caller_does_not_end_itself_with_others() {
             Some(&json!({ "owner": "acme" })),
         )
         .await;
-    assert_eq!(ids(&done).len(), 2, "others can end them: {done}");
+    assert_eq!(ids(&done), [&source], "others can end them: {done}");
+    assert_eq!(done["derived_changed"], 1, "{done}");
     running.stop().await;
 }
 
@@ -267,6 +337,8 @@ async fn only_an_ended_key_is_removed_and_its_events_stay() {
     let reader = reader
         .permissions(["keystile:keys:read", "keystile:keys:write"])
         .unwrap();
+    let (acme, _) = running.issue(reader.clone().owner("acme").unwrap()).await;
+    let (nobody, _) = running.issue(reader.clone()).await;
     let (bolt, _) = running.issue(reader.owner("bolt").unwrap()).await;
     let revoke = format!("POST /v1/keys/{id}/revoke");
     assert_eq!(running.call(&root, &revoke, None).await.0, 200);
@@ -284,7 +356,18 @@ async fn only_an_ended_key_is_removed_and_its_events_stay() {
         .map(|event| &event["kind"])
         .collect();
     assert_eq!(kinds, ["issued", "revoked", "deleted"]);
-    assert_eq!(running.call(&bolt, &of_key, None).await.0, 404);
+    for other in [&bolt, &nobody] {
+        assert_eq!(running.call(other, &of_key, None).await.0, 404);
+    }
+    let (status, page) = running.call(&acme, &of_key, None).await;
+    assert_eq!(status, 200, "whom it belonged to: {page}");
+    assert_eq!(page["events"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        events(&running, &acme, "owner=acme&kind=deleted")
+            .await
+            .len(),
+        1
+    );
     let unknown = "GET /v1/keys/1AbCdEfGhIjKlMnO/events";
     assert_eq!(running.call(&root, unknown, None).await.0, 404);
     running.stop().await;

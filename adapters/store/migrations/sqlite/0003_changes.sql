@@ -25,14 +25,18 @@ CREATE INDEX api_keys_derived ON api_keys (derived_lineage) WHERE derived_lineag
 
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
--- a list that ended with it continues there.
+-- a list that ended with it continues there. owner is the last one: its events are still for
+-- that owner. lost is 1 if a restore of a backup removed the row, and no one deleted the key.
 CREATE TABLE api_key_deleted (
     key_id TEXT PRIMARY KEY NOT NULL,
     version INTEGER NOT NULL,
     revoked_at TEXT,
     revoke_reason TEXT,
-    place INTEGER
+    place INTEGER,
+    owner TEXT,
+    lost INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX api_key_deleted_owner ON api_key_deleted (owner) WHERE owner IS NOT NULL;
 
 -- The digests that a key had before its current one, and the last digests of revoked keys
 -- whose rows were deleted.
@@ -238,8 +242,9 @@ BEGIN
     INSERT INTO api_key_former_digests (key_hash, key_id)
     SELECT OLD.key_hash, NEW.key_id
     WHERE NOT EXISTS (SELECT 1 FROM api_key_former_digests WHERE key_hash = OLD.key_hash);
-    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place)
-    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid
+    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place, owner)
+    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid,
+        OLD.owner
     WHERE NEW.key_id <> OLD.key_id
         AND NOT EXISTS (SELECT 1 FROM api_key_deleted WHERE key_id = OLD.key_id);
 END;
@@ -271,8 +276,9 @@ BEGIN
     SELECT OLD.key_hash, OLD.key_id
     WHERE OLD.status = 'revoked'
         AND NOT EXISTS (SELECT 1 FROM api_key_former_digests WHERE key_hash = OLD.key_hash);
-    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place)
-    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid
+    INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, place, owner)
+    SELECT OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.rowid,
+        OLD.owner
     WHERE NOT EXISTS (SELECT 1 FROM api_key_deleted WHERE key_id = OLD.key_id);
     INSERT INTO api_key_notes (kind, key_id, version)
     SELECT 'deleted', OLD.key_id, OLD.version + 1
@@ -286,7 +292,8 @@ END;
 CREATE TABLE api_key_replaced (
     key_id TEXT NOT NULL,
     version INTEGER NOT NULL,
-    place INTEGER NOT NULL
+    place INTEGER NOT NULL,
+    owner TEXT
 );
 
 DROP TRIGGER api_keys_revoked_not_replaced;
@@ -298,8 +305,8 @@ BEGIN
         WHERE (key_hash = NEW.key_hash OR key_id = NEW.key_id OR rowid = NEW.rowid)
             AND status = 'revoked');
     DELETE FROM api_key_replaced;
-    INSERT INTO api_key_replaced (key_id, version, place)
-    SELECT key_id, version, rowid FROM api_keys
+    INSERT INTO api_key_replaced (key_id, version, place, owner)
+    SELECT key_id, version, rowid, owner FROM api_keys
     WHERE key_hash = NEW.key_hash OR key_id = NEW.key_id OR rowid = NEW.rowid;
 END;
 
@@ -313,8 +320,8 @@ BEGIN
     SELECT 'deleted', key_id, version + 1 FROM api_key_replaced replaced
     WHERE NOT EXISTS (SELECT 1 FROM api_keys k WHERE k.key_id = replaced.key_id)
         AND NOT EXISTS (SELECT 1 FROM api_key_deleted d WHERE d.key_id = replaced.key_id);
-    INSERT INTO api_key_deleted (key_id, version, place)
-    SELECT key_id, version + 1, place FROM api_key_replaced replaced
+    INSERT INTO api_key_deleted (key_id, version, place, owner)
+    SELECT key_id, version + 1, place, owner FROM api_key_replaced replaced
     WHERE NOT EXISTS (SELECT 1 FROM api_key_deleted d WHERE d.key_id = replaced.key_id);
 
     UPDATE api_keys SET lineage = '1' || substr(hex(randomblob(8)), 1, 15)

@@ -348,3 +348,16 @@ pub(super) async fn a_revocation_outlasts_its_events<S: Store>(store: Arc<S>) {
         "a revoked key stays revoked after its events were removed"
     );
 }
+
+/// The mark of the removal before does not count.
+pub(super) async fn old_events_are_removed_one_by_one<S: Store>(store: Arc<S>) {
+    insert(&*store, [&plain(1), &plain(2), &plain(3)]).await;
+    let by = By::default();
+    let mut removed = Vec::new();
+    for _ in 0..4 {
+        removed.push(store.prune_events(at(1_000), 1, &by).await.unwrap());
+    }
+    assert_eq!(removed, [1, 1, 1, 0]);
+    let left = store.events(None, 0, 9).await.unwrap().events;
+    assert_eq!(left.len(), 1, "{left:?}");
+}

@@ -149,6 +149,19 @@ pub(super) async fn each_filter_selects<S: Store>(store: Arc<S>) {
     lists(store, "issued between two", between, &[3, 4]).await;
 }
 
+pub(super) async fn keys_without_an_owner_are_selected<S: Store>(store: Arc<S>) {
+    let mut owned = plain(2);
+    owned.owner = Some("tenant-7".into());
+    insert(&*store, [&plain(1), &owned, &plain(3)]).await;
+    let mut none = Filter {
+        without_owner: true,
+        ..Filter::default()
+    };
+    lists(&*store, "without an owner", none.clone(), &[1, 3]).await;
+    none.id_prefix = Some(id(3).as_str().into());
+    lists(&*store, "without an owner, with this id", none, &[3]).await;
+}
+
 pub(super) async fn filters_apply_together<S: Store>(store: Arc<S>) {
     for (number, owner) in (1..).zip(["a", "b", "a", "b"]) {
         let mut record = plain(number);

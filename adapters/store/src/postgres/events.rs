@@ -39,15 +39,16 @@ pub(super) async fn prune(
     limit: usize,
     by: &By,
 ) -> Result<u64, Fault> {
-    let sql = "WITH due AS MATERIALIZED (SELECT number, kind FROM api_key_events \
-             WHERE number > 0 AND at < $1 ORDER BY number LIMIT $2 FOR UPDATE), \
-         ends AS MATERIALIZED (SELECT max(number) AS last, \
-             count(*) FILTER (WHERE kind <> 'pruned') AS removed FROM due), \
-         gone AS (DELETE FROM api_key_events e USING due, ends \
-             WHERE e.number = due.number AND e.number < ends.last AND ends.removed > 0), \
+    // The mark of an earlier removal does not count.
+    let sql = "WITH due AS MATERIALIZED (SELECT number FROM api_key_events \
+             WHERE number > 0 AND at < $1 AND kind <> 'pruned' \
+             ORDER BY number LIMIT $2 FOR UPDATE), \
+         ends AS MATERIALIZED (SELECT max(number) AS last, count(*) AS removed FROM due), \
+         gone AS (DELETE FROM api_key_events e USING ends \
+             WHERE e.number > 0 AND e.at < $1 AND e.number < ends.last), \
          mark AS (UPDATE api_key_events e SET kind = 'pruned', key_id = '*', version = NULL, \
              reason = $3, successor = NULL, actor = $4, origin = $5, changes = NULL \
-             FROM ends WHERE e.number = ends.last AND ends.removed > 0) \
+             FROM ends WHERE e.number = ends.last) \
          SELECT removed FROM ends";
     let statement = client.prepare_cached(sql).await?;
     let params: &Params<'_> = &[

@@ -97,6 +97,9 @@ pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result
             params.len()
         ));
     }
+    if filter.without_owner {
+        sql.push_str(" AND k.owner IS NULL");
+    }
     sql.push_str(" ORDER BY k.id LIMIT $2");
     let part = Part {
         filter,

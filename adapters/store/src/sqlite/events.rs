@@ -42,18 +42,16 @@ pub(super) fn prune(
 ) -> Result<u64, StoreError> {
     let transaction = begin(connection)?;
     let before = instant::format(before);
-    let due: Vec<(i64, bool)> = {
-        let sql = "SELECT number, kind = 'pruned' FROM api_key_events WHERE at < ?1 \
+    // The mark of an earlier removal does not count.
+    let due: Vec<i64> = {
+        let sql = "SELECT number FROM api_key_events WHERE at < ?1 AND kind <> 'pruned' \
                    ORDER BY number LIMIT ?2";
         let mut statement = prepared(&transaction, sql)?;
-        let rows = statement.query_map(params![before, limited(limit)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        });
+        let rows = statement.query_map(params![before, limited(limit)], |row| row.get(0));
         let rows: Result<_, _> = rows.map_err(unavailable)?.collect();
         rows.map_err(unavailable)?
     };
-    let removed = due.iter().filter(|(_, is_mark)| !is_mark).count();
-    let Some((last, _)) = due.last().filter(|_| removed > 0) else {
+    let Some(last) = due.last() else {
         return Ok(0);
     };
     prepared(
@@ -71,5 +69,5 @@ pub(super) fn prune(
     .execute(params![last, by.reason(), by.actor(), by.origin()])
     .map_err(unavailable)?;
     transaction.commit().map_err(unavailable)?;
-    Ok(u64::try_from(removed).unwrap_or(u64::MAX))
+    Ok(u64::try_from(due.len()).unwrap_or(u64::MAX))
 }

@@ -98,6 +98,9 @@ pub(super) fn list(
             " AND substr(k.key_id, 1, length(?{number})) = ?{number}"
         ));
     }
+    if filter.without_owner {
+        sql.push_str(" AND k.owner IS NULL");
+    }
     sql.push_str(" ORDER BY k.rowid LIMIT ?2");
     let part = Part {
         filter,

@@ -221,13 +221,11 @@ fn merge_attached(
          FROM present.api_key_events WHERE kind IN ('revoked', 'deleted') ORDER BY number",
     )?;
     // Not every change has an event of its own, and events can be pruned. A key that an earlier
-    // restore lost was not deleted by anyone: its event is of the version noted here.
+    // restore lost was not deleted by anyone.
     if remembers_deleted(&transaction)? {
         run(
             "INSERT OR IGNORE INTO temp.ended SELECT key_id, revoked_at, revoke_reason \
-             FROM present.api_key_deleted d WHERE revoked_at IS NOT NULL OR NOT EXISTS ( \
-                 SELECT 1 FROM present.api_key_events e WHERE e.key_id = d.key_id \
-                 AND e.kind = 'expired' AND e.version = d.version)",
+             FROM present.api_key_deleted WHERE revoked_at IS NOT NULL OR NOT lost",
         )?;
         run("INSERT OR IGNORE INTO temp.ended \
              SELECT m.key_id, r.revoked_at, r.revoke_reason FROM main.api_keys m \
@@ -336,8 +334,8 @@ fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
     let run = |sql: &str| merged.execute(sql, []).map_err(unavailable);
     if remembers_deleted(merged)? {
         run("INSERT OR REPLACE INTO main.api_key_deleted \
-             (key_id, version, revoked_at, revoke_reason, place) \
-             SELECT key_id, version, revoked_at, revoke_reason, place \
+             (key_id, version, revoked_at, revoke_reason, place, owner, lost) \
+             SELECT key_id, version, revoked_at, revoke_reason, place, owner, lost \
              FROM present.api_key_deleted \
              WHERE key_id NOT IN (SELECT key_id FROM main.api_keys WHERE key_id IS NOT NULL)")?;
         run(
@@ -353,8 +351,8 @@ fn keep_deleted(merged: &Connection) -> Result<(), StoreError> {
     ))?;
     run(&format!(
         "INSERT OR REPLACE INTO main.api_key_deleted \
-         (key_id, version, revoked_at, revoke_reason, place) \
-         SELECT p.key_id, p.version + 1, p.revoked_at, p.revoke_reason, p.rowid {lost}"
+         (key_id, version, revoked_at, revoke_reason, place, owner, lost) \
+         SELECT p.key_id, p.version + 1, p.revoked_at, p.revoke_reason, p.rowid, p.owner, 1 {lost}"
     ))?;
     Ok(())
 }

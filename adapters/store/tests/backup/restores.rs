@@ -4,8 +4,8 @@ use std::fs;
 
 use keystile::{Request, Status, Verifier};
 use keystile_store::{
-    RestoreOptions, SqliteStore, StoreError, UnavailableKind, check, record, resume, revoke,
-    suspend,
+    RestoreOptions, SqliteStore, StoreError, UnavailableKind, check, prune_events, record, resume,
+    revoke, suspend,
 };
 use rusqlite::Connection;
 
@@ -261,6 +261,22 @@ async fn a_restored_store_keeps_its_guards_and_what_they_remember() {
         world.status(&lost.record.id).await,
         Status::Revoked { .. }
     ));
+}
+
+/// The event of the loss is removed before the newer backup is restored.
+#[tokio::test]
+async fn a_lost_key_comes_back_after_its_events_were_removed() {
+    let world = World::new().await;
+    issued(&world.store).await;
+    let old = world.backup("old.db").await;
+    let key = issued(&world.store).await;
+    let new = world.backup("new.db").await;
+    assert_eq!(world.restore(&old, RestoreOptions::new()).await.lost, 1);
+    let tomorrow = now().plus(keystile::Millis::from_days(1)).unwrap();
+    assert!(prune_events(&world.store, tomorrow).await.unwrap() > 0);
+    let restored = world.restore(&new, RestoreOptions::new()).await;
+    assert_eq!(world.status(&key.record.id).await, Status::Active);
+    assert_eq!(restored.revocations_carried, 0);
 }
 
 /// More rows than have events of their own: their deletion is remembered elsewhere.

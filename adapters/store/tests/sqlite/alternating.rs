@@ -4,8 +4,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
-    Batch, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store, StoreError,
-    StoredUsage,
+    Batch, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store,
+    StoreError, StoredUsage,
 };
 
 #[derive(Debug)]
@@ -71,6 +71,15 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
         self.next().note_uses(uses).await
+    }
+
+    async fn list_events(
+        &self,
+        filter: &EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<ListedEvents, StoreError> {
+        self.next().list_events(filter, after, limit).await
     }
 
     async fn events(

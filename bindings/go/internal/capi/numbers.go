@@ -61,6 +61,7 @@ const (
 	EventImported  = C.KEYSTILE_EVENT_IMPORTED
 	EventChanged   = C.KEYSTILE_EVENT_CHANGED
 	EventDeleted   = C.KEYSTILE_EVENT_DELETED
+	EventPruned    = C.KEYSTILE_EVENT_PRUNED
 )
 
 // The actions of a plan.

@@ -32,14 +32,17 @@ CREATE INDEX api_keys_derived ON api_keys (derived_lineage) WHERE derived_lineag
 
 -- The keys whose rows were deleted. If a row with such an id is inserted again, its versions
 -- continue after the last one, and a revoked key stays revoked. place is the number of the row:
--- a list that ended with it continues there.
+-- a list that ended with it continues there. owner is the last one: its events are still for
+-- that owner.
 CREATE TABLE api_key_deleted (
     key_id TEXT COLLATE "C" PRIMARY KEY,
     version BIGINT NOT NULL,
     revoked_at TIMESTAMP WITH TIME ZONE,
     revoke_reason TEXT,
-    place BIGINT
+    place BIGINT,
+    owner TEXT COLLATE "C"
 );
+CREATE INDEX api_key_deleted_owner ON api_key_deleted (owner) WHERE owner IS NOT NULL;
 
 -- The digests that a key had before its current one, and the last digests of revoked keys
 -- whose rows were deleted.
@@ -395,9 +398,10 @@ BEGIN
             USING OLD.key_hash::text, OLD.key_id;
         END IF;
         EXECUTE format('INSERT INTO %I.api_key_deleted
-                (key_id, version, revoked_at, revoke_reason, place)
-            VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
-        USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.id;
+                (key_id, version, revoked_at, revoke_reason, place, owner)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
+        USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.id,
+            OLD.owner::text;
         EXECUTE note USING TG_TABLE_SCHEMA, 'deleted', OLD.key_id, OLD.version + 1,
             NULL::text, NULL::jsonb;
     END IF;
@@ -444,8 +448,8 @@ BEGIN
             SELECT key_hash, key_id FROM %1$I.api_keys WHERE status = ''revoked''
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
         EXECUTE format('INSERT INTO %1$I.api_key_deleted
-                (key_id, version, revoked_at, revoke_reason, place)
-            SELECT key_id, version + 1, revoked_at, revoke_reason, id FROM %1$I.api_keys
+                (key_id, version, revoked_at, revoke_reason, place, owner)
+            SELECT key_id, version + 1, revoked_at, revoke_reason, id, owner::text FROM %1$I.api_keys
             WHERE key_id IS NOT NULL
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
     ELSE
