@@ -4,8 +4,8 @@ use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest,
-    SqliteStore, Store, StoreError, StoredUsage,
+    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote,
+    SpendRequest, SqliteStore, Store, StoreError, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -43,8 +43,12 @@ impl Store for AnyStore {
         each!(self, store => store.lineage(lineage))
     }
 
-    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
-        each!(self, store => store.derived(lineage))
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
+        each!(self, store => store.derived(lineage, since))
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        each!(self, store => store.derived_state(source))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {

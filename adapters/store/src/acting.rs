@@ -5,6 +5,7 @@ use core::fmt;
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 
 use crate::batch::Batch;
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
@@ -101,8 +102,12 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
         self.store.lineage(lineage).await
     }
 
-    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
-        self.store.derived(lineage).await
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
+        self.store.derived(lineage, since).await
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        self.store.derived_state(source).await
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {

@@ -239,7 +239,7 @@ async fn end<S: Store + ?Sized>(
             }
             Err(error) => return Err(error),
         };
-        let family = Family::of(store, &found).await?;
+        let family = Family::of(store, &found, now).await?;
         let reached = family.reached(store, &found, reach, now).await?;
         let change = verb(&found)?;
         let mut batch = Batch::new();
@@ -268,7 +268,7 @@ async fn end<S: Store + ?Sized>(
             None => batch.unchanged.push((found.id, found.version)),
         }
         batch.note_the_rest(now);
-        family.rely_on(&mut batch)?;
+        family.rely_on(&mut batch);
         match store.commit(&batch).await {
             Ok(()) => {
                 let record = change.map_or(found, |change| change.record);
@@ -301,7 +301,7 @@ pub async fn resume_reaching<S: Store + ?Sized>(
 ) -> Result<Ended, StoreError> {
     for _ in 0..TRIES_MAX {
         let found = record(store, key_id).await?;
-        let family = Family::of(store, &found).await?;
+        let family = Family::of(store, &found, now).await?;
         let resumes = |key: &KeyRecord| match key.status {
             Status::Suspended if key.suspended_with == Some(found.id) => {
                 keystile::resume(key, now).map(Some)
@@ -323,7 +323,7 @@ pub async fn resume_reaching<S: Store + ?Sized>(
             batch.unchanged.push((source.id, source.version));
         }
         Family::change(&mut batch, from_ref(&found), |_| Ok(Some(change.clone())))?;
-        family.rely_on(&mut batch)?;
+        family.rely_on(&mut batch);
         match store.commit(&batch).await {
             Ok(()) => {
                 return Ok(Ended {

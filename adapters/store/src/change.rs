@@ -230,7 +230,7 @@ async fn of_those_that_derive<S: Store + ?Sized>(
     if counted.is_within(after) {
         return Ok(());
     }
-    let family = Family::of(store, before).await?;
+    let family = Family::of(store, before, now).await?;
     let exceeding = family.derived.iter();
     let exceeding = exceeding.filter(|key| has_not_ended(key, now) && exceeds(key, after));
     let exceeding: Vec<KeyRecord> = exceeding.cloned().collect();
@@ -269,7 +269,8 @@ async fn of_those_that_derive<S: Store + ?Sized>(
             batch.events.push(change.event);
         }
     }
-    family.rely_on(batch)
+    family.rely_on(batch);
+    Ok(())
 }
 
 /// Why a derived key was ended by a change of its source.

@@ -74,6 +74,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_raise_by_a_change_is_in_force;
         derived: derived_keys_are_found
             a_batch_may_rely_on_what_was_read
+            a_batch_relies_on_ended_keys_too
+            a_revocation_leaves_what_ended_before
             a_revocation_reaches_derived_keys
             the_end_of_an_old_key_leaves_derived_keys
             what_was_suspended_with_a_source_is_resumed_with_it

@@ -74,8 +74,8 @@ pub async fn delegate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
             batch.unchanged.push((newest.id, newest.version));
         }
         let root = root(store, &source).await?;
-        let family = Family::of(store, &root).await?;
-        let live = family.live(now);
+        let family = Family::of(store, &root, now).await?;
+        let live = family.len();
         if live >= DERIVED_KEYS_MAX {
             return Err(DerivedProblem::TooMany.into());
         }
@@ -83,7 +83,7 @@ pub async fn delegate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
             if root.id != source.id {
                 batch.unchanged.push((root.id, root.version));
             }
-            family.rely_on(&mut batch)?;
+            family.rely_on(&mut batch);
             if let Some(state) = batch.derived.last_mut() {
                 state.add(issued.record.version);
             }

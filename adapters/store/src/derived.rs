@@ -3,10 +3,13 @@
 use core::fmt;
 use std::collections::{HashMap, HashSet};
 
-use keystile::{KeyId, KeyRecord, Status};
+use keystile::{KeyId, KeyRecord};
+
+use crate::error::StoreError;
 
 /// Most keys that may derive from one key, directly or through others, and are not revoked or
-/// ended: so many are written in one step if it is revoked.
+/// expired for a minute: so many are written in one step if it is revoked. The successors of
+/// derived keys may be as many again.
 pub const DERIVED_KEYS_MAX: usize = 10_000;
 /// Most keys in a chain of keys that each derive from the one before, without the first.
 pub const DERIVED_DEPTH_MAX: usize = 8;
@@ -133,8 +136,8 @@ impl fmt::Display for DerivedProblem {
     }
 }
 
-/// What a batch relies on: the keys that derive from a lineage and are not revoked, after the
-/// batch was written. If they are others, it is stale.
+/// What a batch relies on: the keys that derive from a lineage, ended ones too, after the batch
+/// was written. If they are others, it is stale.
 ///
 /// ```
 /// # use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
@@ -143,10 +146,10 @@ impl fmt::Display for DerivedProblem {
 /// use keystile_store::DerivedState;
 ///
 /// let source = issuer.issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?.record;
-/// let none = DerivedState::of(&source, &[]);
+/// let none = DerivedState::of(&source, []);
 /// assert_eq!((none.keys, none.versions), (0, 0));
 /// let derived = issuer.delegate(&source, &IssueRequest::new("Shop")?, &mut SysRng, now)?.record;
-/// assert_ne!(DerivedState::of(&source, &[derived]), none);
+/// assert_ne!(DerivedState::of(&source, [&derived]), none);
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +168,7 @@ pub struct DerivedState {
 impl DerivedState {
     /// The state in which these records derive from the lineage of this one.
     #[must_use]
-    pub fn of(source: &KeyRecord, derived: &[KeyRecord]) -> Self {
+    pub fn of<'r>(source: &KeyRecord, derived: impl IntoIterator<Item = &'r KeyRecord>) -> Self {
         let mut state = Self {
             key_id: source.id,
             lineage: source.lineage,
@@ -173,11 +176,22 @@ impl DerivedState {
             versions: 0,
         };
         for record in derived {
-            if !matches!(record.status, Status::Revoked { .. }) {
-                state.add(record.version);
-            }
+            state.add(record.version);
         }
         state
+    }
+
+    /// The same with sums from a database.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] if one is negative.
+    pub(crate) fn with_sums(self, keys: i64, versions: i64) -> Result<Self, StoreError> {
+        let number = |sum| u64::try_from(sum).map_err(|_| StoreError::OutOfRange);
+        Ok(Self {
+            keys: number(keys)?,
+            versions: number(versions)?,
+            ..self
+        })
     }
 
     pub(crate) const fn add(&mut self, version: u64) {

@@ -3,16 +3,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use keystile::{Change, Error, KeyId, KeyRecord, Status, UnixMillis};
+use keystile::{Change, Error, KeyId, KeyRecord, Millis, Status, UnixMillis};
 
 use crate::batch::{Batch, Upkeep, UpkeepField};
 use crate::derived::{DerivedState, Reach};
 use crate::error::{CorruptRow, StoreError};
 use crate::store::Store;
 
-/// The keys that derive from a lineage and are not revoked.
+/// How far apart clocks are expected to be: for so long after its end a derived key is treated
+/// as if it had not ended, since another process may still accept it.
+const CLOCKS_APART_MAX: Millis = Millis::new(60_000);
+
+/// The keys that derive from a lineage, are not revoked, and have not ended long ago.
+///
+/// Keys that have ended need no revocation: without that, the rows of short lives would be read
+/// and written for as long as they are kept, and could be too many.
 pub(crate) struct Family {
-    source: KeyRecord,
+    /// All that derive from it, also ended ones, before the others were read: what was added
+    /// since then makes a batch stale that relies on it.
+    state: DerivedState,
     pub(crate) derived: Vec<KeyRecord>,
     damaged: Vec<CorruptRow>,
 }
@@ -28,19 +37,22 @@ impl Family {
     pub(crate) async fn of<S: Store + ?Sized>(
         store: &S,
         source: &KeyRecord,
+        now: UnixMillis,
     ) -> Result<Self, StoreError> {
-        let listed = store.derived(&source.lineage).await?;
+        let state = store.derived_state(source).await?;
+        let since = now.get().saturating_sub(CLOCKS_APART_MAX.get());
+        let since = UnixMillis::new(since).unwrap_or(now);
+        let listed = store.derived(&source.lineage, since).await?;
         Ok(Self {
-            source: source.clone(),
+            state,
             derived: listed.records,
             damaged: listed.damaged,
         })
     }
 
-    /// How many of them could be used now, or after they are resumed.
-    pub(crate) fn live(&self, now: UnixMillis) -> usize {
-        let live = self.derived.iter().filter(|key| has_not_ended(key, now));
-        live.count().saturating_add(self.damaged.len())
+    /// How many there are: so many are written if the first key of the chain is revoked.
+    pub(crate) const fn len(&self) -> usize {
+        self.derived.len().saturating_add(self.damaged.len())
     }
 
     /// What revoking or suspending `source` reaches. Whether damaged rows derive from this very
@@ -164,36 +176,18 @@ impl Family {
 
     /// Lets the batch be written only if the keys that derive from the lineage are still those
     /// that were read.
-    pub(crate) fn rely_on(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let updates: HashMap<KeyId, &KeyRecord> =
-            batch.updates.iter().map(|key| (key.id, key)).collect();
-        let upkeep: HashMap<KeyId, &Upkeep> = batch
-            .upkeep
-            .iter()
-            .map(|upkeep| (upkeep.key_id, upkeep))
-            .collect();
-        let mut state = DerivedState::of(&self.source, &[]);
-        for key in &self.derived {
-            let after = updates.get(&key.id).copied().unwrap_or(key);
-            if !matches!(after.status, Status::Revoked { .. }) {
-                state.add(after.version);
-            }
-        }
-        for row in &self.damaged {
-            let (Some(key_id), Some(version)) = (row.key_id, row.version) else {
-                return Err(StoreError::Corrupt(row.clone()));
-            };
-            match upkeep.get(&key_id) {
-                Some(Upkeep {
-                    field: UpkeepField::Revoked { .. },
-                    ..
-                }) => {}
-                Some(upkeep) => state.add(upkeep.version),
-                None => state.add(version),
-            }
+    pub(crate) fn rely_on(&self, batch: &mut Batch) {
+        let own: HashSet<KeyId> = self.derived.iter().map(|key| key.id).collect();
+        let damaged: HashSet<KeyId> = self.damaged.iter().filter_map(|row| row.key_id).collect();
+        let updates = batch.updates.iter().filter(|key| own.contains(&key.id));
+        let upkeep = batch.upkeep.iter();
+        let upkeep = upkeep.filter(|upkeep| damaged.contains(&upkeep.key_id));
+        let mut state = self.state;
+        // Each of them is the next version of a key.
+        for _ in updates.map(|_| ()).chain(upkeep.map(|_| ())) {
+            state.versions = state.versions.saturating_add(1);
         }
         batch.derived.push(state);
-        Ok(())
     }
 }
 

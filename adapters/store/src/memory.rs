@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
+use crate::family::has_not_ended;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
@@ -268,11 +269,9 @@ impl State {
         after.extend(staged.iter().map(|(_, record)| record).filter(is_new));
         let same = batch.derived.iter().all(|expected| {
             let derived = descendants(&after, &expected.lineage);
-            let derived: Vec<_> = derived.into_iter().cloned().collect();
             let source = self.by_id(&expected.key_id);
             source.is_some_and(|source| {
-                source.lineage == expected.lineage
-                    && DerivedState::of(source, &derived) == *expected
+                source.lineage == expected.lineage && DerivedState::of(source, derived) == *expected
             })
         });
         match same {
@@ -340,15 +339,22 @@ impl Store for MemoryStore {
         Ok(Listed::of(members, None))
     }
 
-    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
         let state = self.state();
         let all: Vec<&KeyRecord> = state.stored().map(|(_, record)| record).collect();
         let derived = descendants(&all, lineage);
         let derived = derived
             .into_iter()
-            .filter(|record| !matches!(record.status, Status::Revoked { .. }));
+            .filter(|record| has_not_ended(record, since));
         let derived = derived.map(|record| state.with_usage(record)).collect();
         Ok(Listed::of(derived, None))
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        let state = self.state();
+        let stored = state.records.iter();
+        let all: Vec<&KeyRecord> = stored.filter(|record| state.is_there(record)).collect();
+        Ok(DerivedState::of(source, descendants(&all, &source.lineage)))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {

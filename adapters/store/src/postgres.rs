@@ -33,6 +33,7 @@ use self::fault::Fault;
 use self::target::Target;
 use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
@@ -280,9 +281,15 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
         let lineage = *lineage;
-        self.run(async move |client| read::derived(client, &lineage).await)
+        self.run(async move |client| read::derived(client, &lineage, since).await)
+            .await
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        let state = DerivedState::of(source, []);
+        self.run(async move |client| read::derived_state(client, state).await)
             .await
     }
 

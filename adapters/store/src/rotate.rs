@@ -98,7 +98,7 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         }
         batch.note_the_rest(now);
         if let Some(family) = family {
-            family.rely_on(&mut batch)?;
+            family.rely_on(&mut batch);
         }
         match store.commit(&batch).await {
             Ok(()) => {
@@ -131,7 +131,7 @@ async fn outliving<S: Store + ?Sized>(
     if key.expires_at.is_some_and(|own| own <= end) {
         return Ok(None);
     }
-    let family = Family::of(store, key).await?;
+    let family = Family::of(store, key, now).await?;
     let outlives = |own: &&KeyRecord| {
         has_not_ended(own, now) && own.ends_at().is_none_or(|own_end| own_end > end)
     };

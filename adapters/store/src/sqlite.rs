@@ -29,6 +29,7 @@ use self::connection::{Connections, Writing};
 pub use self::restore::{RestoreOptions, Restored};
 use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
 use crate::batch::Batch;
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
@@ -230,10 +231,17 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn derived(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
         let lineage = *lineage;
         self.connections
-            .read(move |connection| read::derived(connection, &lineage))
+            .read(move |connection| read::derived(connection, &lineage, since))
+            .await
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        let state = DerivedState::of(source, []);
+        self.connections
+            .read(move |connection| read::derived_state(connection, state))
             .await
     }
 

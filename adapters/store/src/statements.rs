@@ -205,12 +205,24 @@ fn record<S: Spelling>() -> impl Iterator<Item = (&'static str, String)> {
 fn derived(lineage: &str, sum: &str, key: &str) -> String {
     format!(
         "WITH RECURSIVE {} \
-         UPDATE api_keys SET version = version WHERE key_id = {key} AND {sum} = (SELECT CAST(count(*) AS TEXT) || ',' || CAST(coalesce(sum(k.version), 0) AS TEXT) \
-         FROM api_keys k JOIN sources s ON k.derived_lineage = s.lineage \
-         WHERE k.status <> 'revoked')",
+         UPDATE api_keys SET version = version WHERE key_id = {key} AND {sum} = \
+         (SELECT CAST({KEYS} AS TEXT) || ',' || CAST({VERSIONS} AS TEXT) {DERIVED})",
         sources(lineage)
     )
 }
+
+/// The number of the keys that derive from a lineage, and the sum of their versions.
+pub(crate) fn derived_sums(lineage: &str) -> String {
+    format!(
+        "WITH RECURSIVE {} SELECT {KEYS}, {VERSIONS} {DERIVED}",
+        sources(lineage)
+    )
+}
+
+/// Also of ended keys, and of revoked ones: so that they only grow, and no change cancels another.
+const KEYS: &str = "CAST(count(*) AS BIGINT)";
+const VERSIONS: &str = "CAST(coalesce(sum(CAST(k.version AS BIGINT)), 0) AS BIGINT)";
+const DERIVED: &str = "FROM api_keys k JOIN sources s ON k.derived_lineage = s.lineage";
 
 /// The lineages that a lineage is the source of, and itself, as a common table expression.
 pub(crate) fn sources(lineage: &str) -> String {

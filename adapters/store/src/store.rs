@@ -4,13 +4,14 @@ use core::future::Future;
 use std::collections::BTreeSet;
 use std::io;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
 use crate::acting::ActingStore;
 use crate::batch::Batch;
-use crate::derived::descendants;
+use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
 use crate::event_filter::{EventFilter, scan};
+use crate::family::has_not_ended;
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
@@ -84,25 +85,39 @@ pub trait Store: Send + Sync {
     /// limited, and has no next page.
     fn lineage(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send;
 
-    /// Every key that derives from a lineage, directly or through others, and is not revoked: in
-    /// the order of their insertion, all read at the same instant. It is not limited, and has no
-    /// next page.
+    /// Every key that derives from a lineage, directly or through others, is not revoked, and
+    /// had not expired at the instant `since`: in the order of their insertion, all read at the
+    /// same instant. It is not limited, and has no next page. A row whose end cannot be read is
+    /// among them.
     ///
     /// The default implementation reads all records.
-    fn derived(&self, lineage: &KeyId) -> impl Future<Output = Result<Listed, StoreError>> + Send {
-        async {
-            let mut records = Vec::new();
-            let mut page = Page::first(PAGE_MAX);
-            loop {
-                let listed = self.list(&Filter::default(), page).await?;
-                records.extend(listed.records);
-                let Some(next) = listed.next else { break };
-                page = page.after(next);
-            }
+    fn derived(
+        &self,
+        lineage: &KeyId,
+        since: UnixMillis,
+    ) -> impl Future<Output = Result<Listed, StoreError>> + Send {
+        async move {
+            let records = every_record(self).await?;
             let all: Vec<&KeyRecord> = records.iter().collect();
             let derived = descendants(&all, lineage).into_iter();
-            let derived = derived.filter(|record| !matches!(record.status, Status::Revoked { .. }));
+            let derived = derived.filter(|record| has_not_ended(record, since));
             Ok(Listed::of(derived.cloned().collect(), None))
+        }
+    }
+
+    /// How many keys derive from the lineage of `source`, directly or through others, and the
+    /// sum of their versions: also of ended ones, so that both only grow as long as no row is
+    /// deleted.
+    ///
+    /// The default implementation reads all records.
+    fn derived_state(
+        &self,
+        source: &KeyRecord,
+    ) -> impl Future<Output = Result<DerivedState, StoreError>> + Send {
+        async move {
+            let records = every_record(self).await?;
+            let all: Vec<&KeyRecord> = records.iter().collect();
+            Ok(DerivedState::of(source, descendants(&all, &source.lineage)))
         }
     }
 
@@ -326,5 +341,19 @@ impl SpendRequest {
             before,
             after,
         }
+    }
+}
+
+/// Every record that can be read.
+async fn every_record<S: Store + ?Sized>(store: &S) -> Result<Vec<KeyRecord>, StoreError> {
+    let mut records = Vec::new();
+    let mut page = Page::first(PAGE_MAX);
+    loop {
+        let listed = store.list(&Filter::default(), page).await?;
+        records.extend(listed.records);
+        let Some(next) = listed.next else {
+            return Ok(records);
+        };
+        page = page.after(next);
     }
 }

@@ -165,7 +165,7 @@ async fn all(store: &MemoryStore, roots: &[KeyId]) -> HashMap<KeyId, KeyRecord> 
     let mut found = HashMap::new();
     for root in roots {
         let own = store.lineage(root).await.unwrap().records;
-        let derived = store.derived(root).await.unwrap().records;
+        let derived = store.derived(root, at(0)).await.unwrap().records;
         found.extend(own.into_iter().chain(derived).map(|key| (key.id, key)));
     }
     found

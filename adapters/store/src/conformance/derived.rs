@@ -72,7 +72,7 @@ pub(super) async fn derived_keys_are_found<S: Store>(store: Arc<S>) {
     let found = record(&*store, &first).await.unwrap();
     assert_eq!(found.derived_from, Some(DerivedFrom::new(one, one)));
     let ids = async || {
-        let listed = store.derived(&one).await.unwrap();
+        let listed = store.derived(&one, at(0)).await.unwrap();
         assert!(listed.next.is_none() && listed.damaged.is_empty());
         listed.records.iter().map(|key| key.id).collect::<Vec<_>>()
     };
@@ -90,7 +90,7 @@ pub(super) async fn derived_keys_are_found<S: Store>(store: Arc<S>) {
         [second],
         "without revoked ones, but through them"
     );
-    let unknown = store.derived(&id(77)).await.unwrap();
+    let unknown = store.derived(&id(77), at(0)).await.unwrap();
     assert!(unknown.records.is_empty());
 }
 
@@ -105,9 +105,9 @@ pub(super) async fn a_batch_may_rely_on_what_was_read<S: Store>(store: Arc<S>) {
     let mut aged = child.clone();
     aged.version += 1;
     let states = [
-        DerivedState::of(&key, &[]),
-        DerivedState::of(&key, &[aged]),
-        DerivedState::of(&key, &[child.clone(), child.clone()]),
+        DerivedState::of(&key, []),
+        DerivedState::of(&key, [&aged]),
+        DerivedState::of(&key, [&child, &child]),
     ];
     type Fill = Box<dyn Fn(&mut Batch)>;
     let mut wrong: Vec<(&str, Fill)> = vec![
@@ -156,11 +156,73 @@ pub(super) async fn a_batch_may_rely_on_what_was_read<S: Store>(store: Arc<S>) {
     let mut batch = updates([&next(&other)]);
     batch.unchanged = vec![(id(1), 1), (id(2), 1)];
     batch.take_uses = vec![(id(1), 2), (id(1), 3)];
-    batch.derived = vec![DerivedState::of(&key, core::slice::from_ref(&child))];
+    batch.derived = vec![DerivedState::of(&key, [&child])];
     store.commit(&batch).await.unwrap();
     assert_eq!(find(&*store, &id(1)).await.unwrap().remaining_uses, Some(0));
     assert_eq!(find(&*store, &id(1)).await.unwrap().version, 1);
     assert_eq!(all_events(&*store).await.len(), before.len() + 1);
+}
+
+/// One is revoked and one is added: as many live ones as before, with the same versions.
+pub(super) async fn a_batch_relies_on_ended_keys_too<S: Store>(store: Arc<S>) {
+    let (key, mut child, other) = (plain(1), plain(2), plain(3));
+    child.derived_from = Some(DerivedFrom::key(&key));
+    insert(&*store, [&key, &child, &other]).await;
+    let read = store.derived_state(&key).await.unwrap();
+    assert_eq!(read, DerivedState::of(&key, [&child]));
+    store
+        .commit(&updates([&revoked(&child, "")]))
+        .await
+        .unwrap();
+    let mut added = plain(4);
+    added.derived_from = Some(DerivedFrom::key(&key));
+    insert(&*store, [&added]).await;
+    let mut batch = updates([&next(&other)]);
+    batch.derived = vec![read];
+    let refused = store.commit(&batch).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
+    batch.derived = vec![store.derived_state(&key).await.unwrap()];
+    store.commit(&batch).await.unwrap();
+}
+
+/// Otherwise short lives would make the revocation of their source larger and larger.
+pub(super) async fn a_revocation_leaves_what_ended_before<S: Store>(store: Arc<S>) {
+    const MINUTE: u64 = 60_000;
+    let top = source(&*store, request()).await;
+    let lives = |millis| request().expires_in(Millis::new(millis)).unwrap();
+    let short = derive_as(&*store, &top, &lives(1_000)).await.unwrap();
+    // Of a process whose clock is late, it may still be used.
+    let recent = derive_as(&*store, &top, &lives(2 * MINUTE)).await.unwrap();
+    let long = derive(&*store, &top).await;
+    let policy = RotationPolicy::default()
+        .with_overlap(Millis::ZERO)
+        .unwrap();
+    let heir = rotate(
+        &*store,
+        &long,
+        &policy,
+        None,
+        &PepperRing::none(),
+        &mut SysRng,
+        at(2),
+    )
+    .await
+    .unwrap()
+    .successor
+    .id;
+    let now = at(2 * MINUTE + 30_000);
+    let listed = store.derived(&top, at(MINUTE + 30_000)).await.unwrap();
+    let ids: Vec<_> = listed.records.iter().map(|key| key.id).collect();
+    assert_eq!(ids, [recent, heir]);
+    let ended = revoke_reaching(&*store, &top, "leaked", Reach::Last, now)
+        .await
+        .unwrap();
+    let reached: Vec<_> = ended.derived.iter().map(|key| key.id).collect();
+    assert_eq!(reached, [recent, heir]);
+    for key in [&short, &long] {
+        let left = record(&*store, key).await.unwrap();
+        assert!(!left.is_live(now) && left.status == Status::Active);
+    }
 }
 
 pub(super) async fn a_revocation_reaches_derived_keys<S: Store>(store: Arc<S>) {
@@ -501,7 +563,7 @@ pub(super) async fn no_derived_key_escapes_a_revocation<S: Store + 'static>(stor
     for task in tasks {
         task.await.unwrap();
     }
-    let left = store.derived(&top).await.unwrap();
+    let left = store.derived(&top, at(0)).await.unwrap();
     assert!(left.records.is_empty(), "{} escaped", left.records.len());
     let found = record(&*store, &child).await.unwrap();
     assert!(matches!(found.status, Status::Revoked { .. }));

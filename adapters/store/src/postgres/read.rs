@@ -1,16 +1,17 @@
 //! Reads from the tables, with one statement each.
 
 use deadpool_postgres::Client;
-use keystile::{KeyId, KeyRecord, Lookup};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
 use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
-use crate::statements::sources;
+use crate::statements::{derived_sums, sources};
 use crate::stored_usage::StoredUsage;
 
 /// Parameters of a statement.
@@ -60,18 +61,38 @@ pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Listed, 
     listed(client, &sql, &[&lineage.as_str()], &all).await
 }
 
-pub(super) async fn derived(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
+pub(super) async fn derived(
+    client: &Client,
+    lineage: &KeyId,
+    since: UnixMillis,
+) -> Result<Listed, Fault> {
+    let left = ["expires_at", "overlap_until"].map(|end| {
+        format!("AND (k.{end} IS NULL OR k.{end} > to_timestamp($2::bigint / 1000.0::float8))")
+    });
     let sql = format!(
         "WITH RECURSIVE {} {RECORD} JOIN sources s ON s.lineage = k.derived_lineage \
-         WHERE k.status <> 'revoked' ORDER BY k.id",
-        sources("$1")
+         WHERE k.status <> 'revoked' {} ORDER BY k.id",
+        sources("$1"),
+        left.join(" ")
     );
+    let since = i64::try_from(since.get()).map_err(|_| StoreError::OutOfRange)?;
     let all = Part {
         filter: &Filter::default(),
         limit: usize::MAX,
         rows: usize::MAX,
     };
-    listed(client, &sql, &[&lineage.as_str()], &all).await
+    listed(client, &sql, &[&lineage.as_str(), &since], &all).await
+}
+
+pub(super) async fn derived_state(
+    client: &Client,
+    state: DerivedState,
+) -> Result<DerivedState, Fault> {
+    let statement = client.prepare_cached(&derived_sums("$1")).await?;
+    let row = client
+        .query_one(&statement, &[&state.lineage.as_str()])
+        .await?;
+    Ok(state.with_sums(row.try_get(0)?, row.try_get(1)?)?)
 }
 
 pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {

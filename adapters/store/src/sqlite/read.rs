@@ -1,17 +1,18 @@
 //! Reads from the tables, with one statement each.
 
-use keystile::{KeyId, KeyRecord, Lookup};
+use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 use rusqlite::types::Value;
 use rusqlite::{
     CachedStatement, Connection, OptionalExtension, Params, Row, params, params_from_iter,
 };
 
 use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
+use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
-use crate::statements::sources;
+use crate::statements::{derived_sums, sources};
 use crate::stored_usage::StoredUsage;
 
 pub(super) fn find(
@@ -60,18 +61,43 @@ pub(super) fn lineage(connection: &Connection, lineage: &KeyId) -> Result<Listed
     listed(&mut prepared(connection, &sql)?, [lineage.as_str()], &all)
 }
 
-pub(super) fn derived(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
+pub(super) fn derived(
+    connection: &Connection,
+    lineage: &KeyId,
+    since: UnixMillis,
+) -> Result<Listed, StoreError> {
+    // What is no date in this form has not ended: it may be damaged.
+    let left = ["expires_at", "overlap_until"].map(|end| {
+        format!(
+            "AND (k.{end} IS NULL OR typeof(k.{end}) <> 'text' OR k.{end} NOT LIKE '____-__-__%' \
+             OR coalesce(julianday(k.{end}) > ?2 / 86400000.0 + 2440587.5, 1))"
+        )
+    });
     let sql = format!(
         "WITH RECURSIVE {} {RECORD} JOIN sources s ON s.lineage = k.derived_lineage \
-         WHERE k.status <> 'revoked' ORDER BY k.rowid",
-        sources("?1")
+         WHERE k.status <> 'revoked' {} ORDER BY k.rowid",
+        sources("?1"),
+        left.join(" ")
     );
     let all = Part {
         filter: &Filter::default(),
         limit: usize::MAX,
         rows: usize::MAX,
     };
-    listed(&mut prepared(connection, &sql)?, [lineage.as_str()], &all)
+    let params = params![lineage.as_str(), signed(since.get())?];
+    listed(&mut prepared(connection, &sql)?, params, &all)
+}
+
+pub(super) fn derived_state(
+    connection: &Connection,
+    state: DerivedState,
+) -> Result<DerivedState, StoreError> {
+    let mut statement = prepared(connection, &derived_sums("?1"))?;
+    let row = statement.query_row([state.lineage.as_str()], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    let (keys, versions): (i64, i64) = row.map_err(unavailable)?;
+    state.with_sums(keys, versions)
 }
 
 pub(super) fn list(
