@@ -195,7 +195,7 @@ async fn is_source<S: Store + ?Sized>(
     record: &KeyRecord,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    Ok(Family::of(store, record).await?.live(now) > 0)
+    Ok(Family::of(store, record, now).await?.len() > 0)
 }
 
 fn has_ended_before(record: &KeyRecord, instant: UnixMillis) -> bool {

@@ -352,8 +352,7 @@ impl Store for MemoryStore {
 
     async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
         let state = self.state();
-        let stored = state.records.iter();
-        let all: Vec<&KeyRecord> = stored.filter(|record| state.is_there(record)).collect();
+        let all: Vec<&KeyRecord> = state.stored().map(|(_, record)| record).collect();
         Ok(DerivedState::of(source, descendants(&all, &source.lineage)))
     }
 
