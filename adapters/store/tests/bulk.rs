@@ -1,6 +1,10 @@
 //! Many keys at once: what a selection changes, what it passes over, and what it names.
 
-#![allow(clippy::unwrap_used, reason = "this is a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    reason = "this is a test"
+)]
 
 use keystile::{Event, EventKind, IssueRequest, Issuer, KeyChange, KeyFormat, KeyId, SysRng};
 use keystile::{KeyRecord, Status, UnixMillis};
