@@ -309,7 +309,7 @@ const ARGUMENTS: &[Row] = &[
     ),
     (
         &["rotate", "1AbCdEfGhIjKlMnO", "--expires-in", "0s"],
-        "must be 1 ms or more",
+        "must be greater than zero",
     ),
     (
         &[
