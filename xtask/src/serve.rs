@@ -62,6 +62,7 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> TaskResult {
     fs::write(folder.join("schemathesis.toml"), SETTINGS).map_err(|error| error.to_string())?;
     let serving = Serving::start(&workspace.target_path("debug/keystile"), &folder)?;
     let document = format!("{}/openapi.json", serving.url);
+    validate(&document, &folder)?;
     println!("$ schemathesis run {document}");
     let finished = Command::new("schemathesis")
         .current_dir(&folder)
@@ -80,6 +81,17 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> TaskResult {
         Ok(status) => Err(format!("schemathesis: {status}")),
         Err(error) => Err(format!("schemathesis: {error}")),
     }
+}
+
+/// Whether the document is valid OpenAPI, which generators of clients need. The validator is
+/// installed together with Schemathesis.
+fn validate(document: &str, folder: &Path) -> TaskResult {
+    let file = folder.join("openapi.json");
+    run(Command::new("curl")
+        .args(["--fail", "--silent", "--show-error", "--output"])
+        .arg(&file)
+        .arg(document))?;
+    run(Command::new("openapi-spec-validator").arg(&file))
 }
 
 /// The service on a free port, over a new store.

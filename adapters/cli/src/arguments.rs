@@ -6,10 +6,12 @@ use keystile::By;
 use crate::actor;
 use crate::backup::BackupArguments;
 use crate::change::ChangeArguments;
+use crate::completion::CompletionArguments;
 use crate::events::EventsArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
+use crate::man::ManArguments;
 use crate::migrate::MigrateArguments;
 use crate::plan::PlanArguments;
 use crate::prune::PruneArguments;
@@ -109,6 +111,8 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     Restore(RestoreArguments),
     Inspect(InspectArguments),
+    Completion(CompletionArguments),
+    Man(ManArguments),
     /// Show the life of a key, on a store in a temporary directory.
     ///
     /// Issues a key, which is then allowed, denied, rate limited, rotated and revoked. Prints
@@ -126,7 +130,13 @@ impl Command {
     /// which must not become 0 before every line was written; all others change something.
     pub(crate) const fn only_reads(&self) -> bool {
         match self {
-            Self::List(_) | Self::Show(_) | Self::Plan(_) | Self::Template(_) | Self::Demo => true,
+            Self::List(_)
+            | Self::Show(_)
+            | Self::Plan(_)
+            | Self::Template(_)
+            | Self::Completion(_)
+            | Self::Man(_)
+            | Self::Demo => true,
             Self::Events(events) => events.only_reads(),
             _ => false,
         }

@@ -86,7 +86,7 @@ impl Io<'_> {
             NoteFormat::Json => serde_json::to_string(&Line::Note(bare(text))).ok(),
             NoteFormat::Log => log_line("INFO", bare(text)),
         };
-        self.write_error_line(line);
+        self.write_note(line);
     }
 
     /// Prints why the command failed, on standard error if that is open.
@@ -96,10 +96,10 @@ impl Io<'_> {
             NoteFormat::Json => serde_json::to_string(&Line::Error(text)).ok(),
             NoteFormat::Log => log_line("ERROR", text),
         };
-        self.write_error_line(line);
+        self.write_note(line);
     }
 
-    fn write_error_line(&mut self, line: Option<String>) {
+    fn write_note(&mut self, line: Option<String>) {
         // In one write, so that lines of several threads do not mix.
         let line = line.unwrap_or_default() + "\n";
         let _ = self.errors.write_all(line.as_bytes());

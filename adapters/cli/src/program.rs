@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::{Io, NoteFormat};
 use crate::{
-    actor, arg_errors, backup, change, demo, events, inspect, issue, list, migrate, pepper, plan,
-    prune, restore, revoke, rotate, serve, show, suspend, template, verify,
+    actor, arg_errors, backup, change, completion, demo, events, inspect, issue, list, man,
+    migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend, template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -56,6 +56,8 @@ fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Demo => return demo::run(run, json, io),
         Command::Inspect(inspect) => return inspect::run(inspect, json, io),
+        Command::Completion(completion) => return completion::run(completion, io),
+        Command::Man(man) => return man::run(man, io),
         Command::Template(template) => return template::run(template, json, io),
         _ => {}
     }
@@ -98,6 +100,10 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,
         Command::Backup(backup) => backup::run(backup, config, io).await,
         Command::Restore(restore) => restore::run(restore, config, io).await,
-        Command::Template(_) | Command::Inspect(_) | Command::Demo => Ok(Exit::Done),
+        Command::Template(_)
+        | Command::Inspect(_)
+        | Command::Completion(_)
+        | Command::Man(_)
+        | Command::Demo => Ok(Exit::Done),
     }
 }

@@ -38,6 +38,7 @@ mod caller;
 mod client;
 mod damage_view;
 mod decision_view;
+mod describe;
 mod extract;
 mod failed_response;
 mod first_key;

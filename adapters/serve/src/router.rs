@@ -16,14 +16,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::classify::SharedClassifier;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
-use utoipa::OpenApi as _;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::caller::guard;
+use crate::describe::describe;
 use crate::failed_response::FailedResponses;
 use crate::keys::{bulk, change, delete, events, issue, list, plan, rotate, state};
 use crate::problem::Problem;
@@ -43,7 +41,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
 ];
 
 /// All routes, and the document that describes them.
-pub(crate) fn router(app: App) -> (Router, OpenApi) {
+pub(crate) fn router(app: App) -> (Router, serde_json::Value) {
     let admin = OpenApiRouter::new()
         .routes(routes!(list::list, issue::issue))
         .routes(routes!(events::all))
@@ -57,7 +55,7 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .routes(routes!(state::resume))
         .routes(routes!(rotate::rotate))
         .route_layer(from_fn_with_state(app.clone(), guard));
-    let (router, mut api) = OpenApiRouter::new()
+    let (router, api) = OpenApiRouter::new()
         .merge(admin)
         .routes(routes!(verify::verify))
         .routes(routes!(authorize::authorize))
@@ -68,7 +66,7 @@ pub(crate) fn router(app: App) -> (Router, OpenApi) {
         .routes(routes!(health::metrics))
         .routes(routes!(document))
         .split_for_parts();
-    describe(&mut api);
+    let api = describe(api);
     let written = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
     let limits = app.settings().limits;
     let in_time = ServiceBuilder::new()
@@ -105,40 +103,6 @@ struct Document(Bytes);
 async fn document(Extension(Document(written)): Extension<Document>) -> Response {
     let kind = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, kind)], written).into_response()
-}
-
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(authorize::envoy))]
-struct ByHand;
-
-fn describe(api: &mut OpenApi) {
-    api.merge(ByHand::openapi());
-    api.paths.paths.iter_mut().for_each(|(path, item)| {
-        let needed = ["/v1/keys", "/v1/keys/revoke", "/v1/keys/suspend"];
-        let may_be_left_out = !needed.contains(&path.as_str());
-        let body = item
-            .post
-            .as_mut()
-            .and_then(|post| post.request_body.as_mut());
-        if let Some(RefOr::T(body)) = body.filter(|_| may_be_left_out) {
-            body.required = Some(Required::False);
-        }
-    });
-    api.info.title = "keystile".to_owned();
-    api.info.description = Some(
-        "Issue, verify, rotate and revoke API keys, and authorize requests for gateways. \
-         Errors are JSON with error, message and a stable code."
-            .to_owned(),
-    );
-    // If these are not set, the document contains those of utoipa.
-    api.info.contact = None;
-    api.info.license = Some(utoipa::openapi::License::new(env!("CARGO_PKG_LICENSE")));
-    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = api.components.get_or_insert_default();
-    components.add_security_scheme("key_header", SecurityScheme::ApiKey(header));
-    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 }
 
 async fn not_found() -> Problem {

@@ -17,7 +17,6 @@ use keystile_store::{Authenticator, Store, StoreError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::Service as _;
-use utoipa::openapi::OpenApi;
 
 use crate::app::App;
 use crate::backend::Backend;
@@ -63,7 +62,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Service {
     backend: Arc<dyn Backend>,
     router: Router,
-    api: OpenApi,
+    api: serde_json::Value,
     limits: Limits,
 }
 
@@ -87,7 +86,7 @@ impl Service {
     /// # Errors
     /// None, since all keys of the document are strings.
     pub fn document(&self) -> Result<String, serde_json::Error> {
-        self.api.to_pretty_json()
+        serde_json::to_string_pretty(&self.api)
     }
 
     /// Serves HTTP/1 on a listener until `stop` completes. Then it accepts no more

@@ -170,6 +170,8 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
         (&["plan"], 0),
         (&["template", "list"], 0),
         (&["--help"], 0),
+        (&["completion", "bash"], 0),
+        (&["man"], 0),
         (&["verify"], 2),
         (&["inspect"], 2),
     ] {

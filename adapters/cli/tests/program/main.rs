@@ -16,6 +16,7 @@ mod batch;
 mod canary;
 mod change;
 mod damaged;
+mod derived_pages;
 mod files;
 mod json;
 mod keystile;

@@ -1,5 +1,6 @@
 //! The OpenAPI document says what there is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -58,6 +59,68 @@ async fn nothing_is_routed_past_the_document() {
         }
     }
     assert!(described >= 18, "{described} handlers");
+    running.stop().await;
+}
+
+/// Generators of clients stop at an id that is there twice, a scheme that is not defined, or a
+/// document without a server.
+#[tokio::test]
+async fn generators_find_what_they_need() {
+    let running = Running::start().await;
+    let document: Value = serde_json::from_str(&running.document).unwrap();
+    assert_eq!(document["servers"], serde_json::json!([{ "url": "/" }]));
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
+    assert!(
+        !running.document.contains("\"default\":null"),
+        "null is no array"
+    );
+    let mut ids = BTreeSet::new();
+    let mut examples = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(
+                ids.insert(id.to_owned()),
+                "{id} of {method} {path} is not unique"
+            );
+            let security = operation["security"].as_array();
+            let security = security.unwrap_or_else(|| panic!("{method} {path}: no security"));
+            for name in security
+                .iter()
+                .flat_map(|one| one.as_object().unwrap().keys())
+            {
+                assert!(schemes.contains_key(name), "{method} {path}: {name}");
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(
+                    !parameter["schema"]["type"].is_array(),
+                    "{method} {path}: null"
+                );
+            }
+            let Some(body) = operation.get("requestBody") else {
+                continue;
+            };
+            let example = &body["content"]["application/json"]["example"];
+            assert!(example.is_object(), "{method} {path}: no example");
+            let (_, issued) = running
+                .call(
+                    &running.admin,
+                    "POST /v1/keys",
+                    Some(&serde_json::json!({ "client_name": "x" })),
+                )
+                .await;
+            let path = path.replace("{id}", issued["key_id"].as_str().unwrap());
+            let request = format!("{} {path}", method.to_uppercase());
+            let (status, answer) = running.call(&running.admin, &request, Some(example)).await;
+            // A key that is not suspended cannot be resumed: a state, not a wrong body.
+            let is_state = status == 409 && path.ends_with("/resume");
+            assert!(status < 300 || is_state, "{request}: {status} {answer}");
+            examples += 1;
+        }
+    }
+    assert!(examples >= 9, "{examples} examples");
     running.stop().await;
 }
 
