@@ -10,7 +10,7 @@ use keystile::{
 use super::Authenticator;
 use crate::acting::ActingStore;
 use crate::bulk::Selection;
-use crate::cascade::{Ended, resume_reaching, revoke_reaching, suspend_reaching};
+use crate::cascade::{Ended, resume_all, revoke_reaching, suspend_reaching};
 use crate::change::write_change;
 use crate::delegate::delegate;
 use crate::derived::{OfDerived, Reach};
@@ -264,8 +264,23 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
+        let permit = |_: &KeyRecord| Ok::<(), StoreError>(());
+        self.resume_if(key_id, now, permit).await
+    }
+
+    /// As [`resume`](Self::resume), if `permit` agrees for the record of the key. It is asked for
+    /// each key that was suspended with it, too: those for which it does not agree stay suspended.
+    ///
+    /// # Errors
+    /// Those of `permit`, and as [`resume`](Self::resume).
+    pub async fn resume_if<E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        now: UnixMillis,
+        permit: impl Fn(&KeyRecord) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
         let _guard = self.invalidates(key_id);
-        let ended = resume_reaching(&self.acting_store(), key_id, now).await?;
+        let ended = resume_all(&self.acting_store(), key_id, now, permit).await?;
         Ok(self.all_in_force(ended).outcome)
     }
 
@@ -334,11 +349,31 @@ impl<S: Store + 'static> Authenticator<S> {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Rotated, StoreError> {
+        let permit = |_: &KeyRecord| Ok::<_, StoreError>(policy.clone());
+        self.rotate_if(key_id, permit, format, rng, now).await
+    }
+
+    /// As [`rotate`](Self::rotate), under the policy that `permit` gives for the record that is
+    /// rotated. If another writer was faster, it is asked again.
+    ///
+    /// # Errors
+    /// Those of `permit`, and as [`rotate`](Self::rotate).
+    pub async fn rotate_if<R: TryCryptoRng + ?Sized, E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        permit: impl Fn(&KeyRecord) -> Result<RotationPolicy, E>,
+        format: Option<&KeyFormat>,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Rotated, E> {
         let _guard = self.invalidates(key_id);
-        let policy = &policy.clone().within(self.lifetimes())?;
+        let permit = |record: &KeyRecord| {
+            let policy = permit(record)?.within(self.lifetimes());
+            Ok::<_, E>(policy.map_err(StoreError::from)?)
+        };
         let peppers = self.verifier().peppers();
         let store = &self.acting_store();
-        let (rotated, ended) = rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
+        let (rotated, ended) = rotate_all(store, key_id, permit, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
         let changed = changed.map(|record| (record.id, record.version));
         for (id, version) in changed.chain(ended) {
