@@ -9,9 +9,9 @@
 
 use core::cell::Cell;
 use core::pin::pin;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use keystile::{
     DerivedFrom, IssueRequest, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Millis, PepperRing,
