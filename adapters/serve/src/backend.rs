@@ -22,6 +22,9 @@ type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub(crate) type Permit<'a> =
     dyn Fn(&KeyRecord, &KeyRecord) -> Result<(), Problem> + Send + Sync + 'a;
 
+/// What is allowed for the record that is then changed.
+pub(crate) type Allows<'a, T> = dyn Fn(&KeyRecord) -> Result<T, Problem> + Send + Sync + 'a;
+
 /// What the routes need of an authenticator and its store.
 pub(crate) trait Backend: Send + Sync + 'static {
     fn try_check(
@@ -94,7 +97,12 @@ pub(crate) trait Backend: Send + Sync + 'static {
         now: UnixMillis,
         permit: &'a SeenPermit<'a>,
     ) -> Soon<'a, Ended>;
-    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome>;
+    fn resume_if<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a Allows<'a, ()>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
     fn change_if<'a>(
         &'a self,
         id: &'a KeyId,
@@ -103,13 +111,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
         now: UnixMillis,
         permit: &'a Permit<'a>,
     ) -> BoxFuture<'a, Result<Outcome, Problem>>;
-    fn rotate<'a>(
+    fn rotate_if<'a>(
         &'a self,
         id: &'a KeyId,
-        policy: &'a RotationPolicy,
+        permit: &'a Allows<'a, RotationPolicy>,
         format: Option<&'a KeyFormat>,
         now: UnixMillis,
-    ) -> Soon<'a, Rotated>;
+    ) -> BoxFuture<'a, Result<Rotated, Problem>>;
     fn stop(&self) -> Soon<'_, ()>;
 }
 
@@ -272,8 +280,13 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(Self::suspend_if(self, id, Reach::Last, now, permit))
     }
 
-    fn resume<'a>(&'a self, id: &'a KeyId, now: UnixMillis) -> Soon<'a, Outcome> {
-        Box::pin(Self::resume(self, id, now))
+    fn resume_if<'a>(
+        &'a self,
+        id: &'a KeyId,
+        now: UnixMillis,
+        permit: &'a Allows<'a, ()>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+        Box::pin(Self::resume_if(self, id, now, permit))
     }
 
     fn change_if<'a>(
@@ -289,14 +302,14 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         ))
     }
 
-    fn rotate<'a>(
+    fn rotate_if<'a>(
         &'a self,
         id: &'a KeyId,
-        policy: &'a RotationPolicy,
+        permit: &'a Allows<'a, RotationPolicy>,
         format: Option<&'a KeyFormat>,
         now: UnixMillis,
-    ) -> Soon<'a, Rotated> {
-        Box::pin(async move { Self::rotate(self, id, policy, format, &mut SysRng, now).await })
+    ) -> BoxFuture<'a, Result<Rotated, Problem>> {
+        Box::pin(async move { Self::rotate_if(self, id, permit, format, &mut SysRng, now).await })
     }
 
     fn stop(&self) -> Soon<'_, ()> {

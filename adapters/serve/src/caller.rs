@@ -7,7 +7,9 @@ use axum::extract::{FromRequestParts, Request as HttpRequest, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use keystile::{By, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis};
+use keystile::{
+    By, DerivedFrom, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis,
+};
 use keystile_http::ResponseHeaders;
 use keystile_store::{CorruptRow, Cursor, Filter, StoreError};
 
@@ -119,10 +121,14 @@ impl Caller {
 
     /// The record if the caller may see it, otherwise `not_found`.
     pub(crate) fn seen(&self, record: KeyRecord) -> Result<KeyRecord, Problem> {
-        if self.sees(&record) {
-            Ok(record)
-        } else {
-            Err(Problem::not_found())
+        self.may_see(&record).map(|()| record)
+    }
+
+    /// Refuses with `not_found` what the caller may not see.
+    pub(crate) fn may_see(&self, record: &KeyRecord) -> Result<(), Problem> {
+        match self.sees(record) {
+            true => Ok(()),
+            false => Err(Problem::not_found()),
         }
     }
 
@@ -248,7 +254,7 @@ impl Caller {
         policy: RotationPolicy,
     ) -> Result<RotationPolicy, Problem> {
         let is_own = record.id == self.record.id;
-        let renews = is_own && self.record.permissions.grants(RENEW);
+        let renews = is_own && record.permissions.grants(RENEW);
         // Of its own key the record as it is now, since that of the caller may be cached.
         let end = match is_own {
             true => record.ends_at(),
@@ -326,6 +332,18 @@ impl Caller {
             if !key.is_within(&source) {
                 return Err(Problem::exceeds(problem));
             }
+        }
+        // What its own derived keys get is taken off its own uses; that of others off no one's.
+        let is_derived = |from: DerivedFrom| from.lineage == self.record.lineage;
+        if !own
+            && self.record.remaining_uses.is_some()
+            && after.remaining_uses > before.remaining_uses
+            && !before.derived_from.is_some_and(is_derived)
+        {
+            return Err(Problem::exceeds(
+                "A caller whose uses are counted gives more uses only to keys that derive from \
+                 its own.",
+            ));
         }
         Ok(())
     }

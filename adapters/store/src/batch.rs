@@ -38,8 +38,9 @@ pub struct Batch {
     /// Those of `updates` whose remaining uses are written too, for all keys of the lineage.
     /// The uses of others stay: what was spent since the record was read is not given back.
     pub set_uses: Vec<KeyId>,
-    /// Uses that are taken off what lineages have left, whatever is spent meanwhile. If one has
-    /// fewer left, or its uses are not counted, the batch is stale.
+    /// Uses that are taken off what lineages have left, whatever is spent meanwhile, before those
+    /// of `set_uses` are written. If one has fewer left, or its uses are not counted, the batch is
+    /// stale.
     pub take_uses: Vec<(KeyId, u64)>,
     /// Changes of single fields.
     pub upkeep: Vec<Upkeep>,

@@ -288,40 +288,57 @@ async fn end<S: Store + ?Sized>(
     Err(StoreError::Stale)
 }
 
-/// Resumes a suspended key, and the keys that were suspended with it.
+/// Resumes a suspended key, and the keys that were suspended with it, without those that have more
+/// than the keys that they derive from, and what derives from those.
 ///
 /// # Errors
 /// As [`keystile::resume`], in [`StoreError::Refused`]; [`StoreError::Derived`] if no key that it
-/// derives from is live, or if it has more than that; [`StoreError::NotFound`]; and [`StoreError::Corrupt`] if its row cannot
-/// be read: mend the row first.
+/// derives from is live, or if it has more than that; [`StoreError::NotFound`]; and
+/// [`StoreError::Corrupt`] if its row cannot be read: mend the row first.
 pub async fn resume_reaching<S: Store + ?Sized>(
     store: &S,
     key_id: &KeyId,
     now: UnixMillis,
 ) -> Result<Ended, StoreError> {
+    let permit = |_: &KeyRecord| Ok::<(), StoreError>(());
+    resume_all(store, key_id, now, permit).await
+}
+
+/// As [`resume_reaching`], if `permit` agrees for the record of the key, and of those suspended
+/// with it only the ones for which it agrees.
+pub(crate) async fn resume_all<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord) -> Result<(), E>,
+) -> Result<Ended, E> {
     for _ in 0..TRIES_MAX {
         let found = record(store, key_id).await?;
-        let family = Family::of(store, &found, now).await?;
-        let resumes = |key: &KeyRecord| match key.status {
-            Status::Suspended if key.suspended_with == Some(found.id) => {
-                keystile::resume(key, now).map(Some)
-            }
-            _ => Ok(None),
-        };
-        let mut batch = Batch::new();
-        Family::change(&mut batch, &family.derived, resumes)?;
-        let derived = batch.updates.clone();
+        permit(&found)?;
         if found.status == Status::Active {
             return Ok(Ended::of(Outcome::Unchanged(found)));
         }
-        let change = keystile::resume(&found, now)?;
+        let change = keystile::resume(&found, now).map_err(StoreError::from)?;
+        let mut batch = Batch::new();
         if let Some(source) = live_source(store, &found, now).await? {
             // Its source may have got less while it was suspended.
             if exceeds(&found, &source) {
-                return Err(DerivedProblem::ExceedsSource.into());
+                return Err(StoreError::from(DerivedProblem::ExceedsSource).into());
             }
             batch.unchanged.push((source.id, source.version));
         }
+        let family = Family::of(store, &found, now).await?;
+        let lineage = store.lineage(&found.lineage).await?.records;
+        let others = lineage.into_iter().filter(|key| key.id != found.id);
+        let mut sources: Vec<KeyRecord> = others.filter(|key| key.is_live(now)).collect();
+        let versions = sources.iter().map(|key| (key.id, key.version));
+        batch.unchanged.extend(versions);
+        sources.push(change.record.clone());
+        let with = family.resumable(&found, sources, now, |key| permit(key).is_ok());
+        Family::change(&mut batch, &with, |key| {
+            keystile::resume(key, now).map(Some)
+        })?;
+        let derived = batch.updates.clone();
         Family::change(&mut batch, from_ref(&found), |_| Ok(Some(change.clone())))?;
         family.rely_on(&mut batch);
         match store.commit(&batch).await {
@@ -332,10 +349,10 @@ pub async fn resume_reaching<S: Store + ?Sized>(
                 });
             }
             Err(StoreError::Stale) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(StoreError::Stale)
+    Err(StoreError::Stale.into())
 }
 
 /// The key that a key derives from: the one of its lineage that has no successor, or else the last.

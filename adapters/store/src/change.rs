@@ -147,6 +147,11 @@ pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
         let after = &change.record;
         if requested.sets_uses() && found.remaining_uses != after.remaining_uses {
             set_uses(store, &mut batch, &found, now).await?;
+            // Those of a derived key were taken off its source's, so none may be given twice:
+            // they are replaced only if none was spent since they were read.
+            if let (Some(_), Some(read)) = (found.derived_from, found.remaining_uses) {
+                batch.take_uses.push((found.lineage, read));
+            }
         }
         rely_on_source(store, &mut batch, &found, after, now).await?;
         of_those_that_derive(store, &mut batch, &found, after, of_derived, now).await?;
@@ -226,7 +231,9 @@ async fn of_those_that_derive<S: Store + ?Sized>(
 ) -> Result<(), StoreError> {
     // Uses were taken off when a derived key got them.
     let mut counted = before.clone();
-    counted.remaining_uses = after.remaining_uses;
+    if counted.remaining_uses.is_some() {
+        counted.remaining_uses = after.remaining_uses;
+    }
     if counted.is_within(after) {
         return Ok(());
     }

@@ -82,6 +82,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_derived_key_is_suspended_by_itself_too
             uses_are_taken_off_the_source
             a_source_may_not_get_less_than_its_derived_keys
+            what_derives_from_an_exceeding_key_ends_too
+            a_limit_of_uses_concerns_derived_keys
+            what_exceeds_stays_suspended
             what_exceeds_its_source_is_not_resumed
             a_derived_key_may_not_get_more_than_its_source
             a_successor_ends_no_later_than_the_source

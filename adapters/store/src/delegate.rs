@@ -97,6 +97,26 @@ pub async fn delegate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     Err(StoreError::Stale)
 }
 
+/// Refuses a successor of a key that derives from `source` if there are too many: those in their
+/// overlap are written too if the first key of the chain is revoked.
+pub(crate) async fn room_for_a_successor<S: Store + ?Sized>(
+    store: &S,
+    source: &KeyRecord,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    const KEYS_MAX: usize = 2 * DERIVED_KEYS_MAX;
+    let root = root(store, source).await?;
+    let all = store.derived_state(&root).await?.keys;
+    // Of so few the ended ones need not be told apart.
+    if usize::try_from(all).is_ok_and(|all| all < KEYS_MAX) {
+        return Ok(());
+    }
+    match Family::of(store, &root, now).await?.len() < KEYS_MAX {
+        true => Ok(()),
+        false => Err(DerivedProblem::TooMany.into()),
+    }
+}
+
 /// The first key of the chain that ends with `source`: one of its lineage, if that key's row was
 /// deleted.
 async fn root<S: Store + ?Sized>(store: &S, source: &KeyRecord) -> Result<KeyRecord, StoreError> {

@@ -135,6 +135,40 @@ impl Family {
             .collect()
     }
 
+    /// Those that were suspended with a key, and have no more than the keys that they derive
+    /// from: those of `sources`, live ones of this family, or one of these.
+    pub(crate) fn resumable(
+        &self,
+        source: &KeyRecord,
+        mut sources: Vec<KeyRecord>,
+        now: UnixMillis,
+        permits: impl Fn(&KeyRecord) -> bool,
+    ) -> Vec<KeyRecord> {
+        let suspended = |key: &&KeyRecord| {
+            key.status == Status::Suspended && key.suspended_with == Some(source.id)
+        };
+        let (mut left, others): (Vec<&KeyRecord>, Vec<&KeyRecord>) =
+            self.derived.iter().partition(suspended);
+        sources.extend(others.into_iter().filter(|key| key.is_live(now)).cloned());
+        let mut resumed: Vec<KeyRecord> = Vec::new();
+        loop {
+            // A source before what derives from it.
+            let within = |key: &&KeyRecord| {
+                let from = key.derived_from.map(|from| from.lineage);
+                let own = sources.iter().filter(|own| Some(own.lineage) == from);
+                let newest = own.max_by_key(|own| own.replaced_by.is_none());
+                newest.is_some_and(|newest| !exceeds(key, newest)) && permits(key)
+            };
+            let (more, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(within);
+            if more.is_empty() {
+                return resumed;
+            }
+            left = rest;
+            sources.extend(more.iter().copied().cloned());
+            resumed.extend(more.into_iter().cloned());
+        }
+    }
+
     /// Adds changes of these keys to a batch.
     pub(crate) fn change(
         batch: &mut Batch,
@@ -200,7 +234,10 @@ pub(crate) fn has_not_ended(key: &KeyRecord, now: UnixMillis) -> bool {
 /// off when it got them.
 pub(crate) fn exceeds(key: &KeyRecord, source: &KeyRecord) -> bool {
     let mut own = key.clone();
-    own.remaining_uses = source.remaining_uses;
+    // Uses that are not counted are more than any number of them.
+    if own.remaining_uses.is_some() {
+        own.remaining_uses = source.remaining_uses;
+    }
     own.expires_at = own.ends_at();
     !own.is_within(source)
 }

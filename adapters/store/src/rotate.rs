@@ -8,6 +8,7 @@ use keystile::{
 use crate::batch::Batch;
 use crate::cascade::live_source;
 use crate::damaged;
+use crate::delegate::room_for_a_successor;
 use crate::derived::DerivedProblem;
 use crate::error::StoreError;
 use crate::family::{Family, exceeds, has_not_ended};
@@ -39,20 +40,25 @@ pub async fn rotate<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     now: UnixMillis,
 ) -> Result<Rotated, StoreError> {
-    let rotated = rotate_all(store, key_id, policy, format, peppers, rng, now).await;
+    let permit = |_: &KeyRecord| Ok::<_, StoreError>(policy.clone());
+    let rotated = rotate_all(store, key_id, permit, format, peppers, rng, now).await;
     rotated.map(|(rotated, _)| rotated)
 }
 
-/// As [`rotate`], with the id and version of each damaged sibling that ends by it.
-pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
+/// As [`rotate`], under the policy that `permit` gives for the record that is rotated, with the
+/// id and version of each damaged sibling that ends by it.
+///
+/// # Errors
+/// Those of `permit`, which is asked again if another writer was faster; and as [`rotate`].
+pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized, E: From<StoreError>>(
     store: &S,
     key_id: &KeyId,
-    policy: &RotationPolicy,
+    permit: impl Fn(&KeyRecord) -> Result<RotationPolicy, E>,
     format: Option<&KeyFormat>,
     peppers: &PepperRing,
     rng: &mut R,
     now: UnixMillis,
-) -> Result<(Rotated, Vec<(KeyId, u64)>), StoreError> {
+) -> Result<(Rotated, Vec<(KeyId, u64)>), E> {
     for _ in 0..TRIES_MAX {
         // The key and its siblings from one read, so that they fit together.
         let found = record(store, key_id).await?;
@@ -66,23 +72,25 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
         let format = match format {
             Some(format) => format,
             None => {
-                like = KeyFormat::like(key)?;
+                like = KeyFormat::like(key).map_err(StoreError::from)?;
                 &like
             }
         };
         let mut batch = Batch::new();
-        let mut policy = policy.clone();
+        let mut policy = permit(key)?;
         if let Some(source) = live_source(store, key, now).await? {
             let mut rights = key.clone();
             // The successor's end is limited, and not the key's.
             (rights.expires_at, rights.overlap_until) = (source.ends_at(), None);
             if exceeds(&rights, &source) {
-                return Err(DerivedProblem::ExceedsSource.into());
+                return Err(StoreError::from(DerivedProblem::ExceedsSource).into());
             }
+            room_for_a_successor(store, &source, now).await?;
             policy = policy.with_latest_end(source.ends_at());
             batch.unchanged.push((source.id, source.version));
         }
-        let rotated = keystile::rotate(key, &siblings, &policy, format, peppers, rng, now)?;
+        let rotated = keystile::rotate(key, &siblings, &policy, format, peppers, rng, now);
+        let rotated = rotated.map_err(StoreError::from)?;
         let family = outliving(store, key, &rotated.successor, now).await?;
         batch.inserts.push(rotated.successor.clone());
         batch.updates.clone_from(&rotated.changed);
@@ -109,10 +117,10 @@ pub(crate) async fn rotate_all<S: Store + ?Sized, R: TryCryptoRng + ?Sized>(
                 return Ok((rotated, ended));
             }
             Err(StoreError::Stale) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(StoreError::Stale)
+    Err(StoreError::Stale.into())
 }
 
 /// The keys that derive from a key whose successor ends before the key itself would have.

@@ -128,14 +128,14 @@ impl Texts {
         }
         // Before the keys, as all other code locks the two. The trigger on this table finds the
         // event of the next version, and leaves the versions to the updates.
+        for (lineage, uses) in &batch.take_uses {
+            let values = vec![Some(lineage.to_string()), Some(columns::number(*uses)?)];
+            statements.push(Statement::new(&self.take_uses, values).changes_a_row());
+        }
         for record in batch.uses() {
             let remaining = record.remaining_uses.map(columns::number).transpose()?;
             let values = vec![Some(record.lineage.to_string()), remaining];
             statements.push(Statement::new(&self.uses, values).changes_a_row());
-        }
-        for (lineage, uses) in &batch.take_uses {
-            let values = vec![Some(lineage.to_string()), Some(columns::number(*uses)?)];
-            statements.push(Statement::new(&self.take_uses, values).changes_a_row());
         }
         let mut updates = Vec::new();
         for (key_id, version) in &batch.unchanged {

@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keystile::{
-    EndpointRules, IssueRequest, Issuer, Millis, Networks, PermissionSet, ScopeTemplate, SysRng,
+    EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, ScopeTemplate,
+    SysRng,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::NewKey;
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::{Caller, EVERY_OWNER, READ, RENEW, WRITE};
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::text::without_key;
@@ -74,8 +75,9 @@ impl Form for IssueBody {
 ///
 /// The key never has more rights than the caller's: its permissions, endpoints, networks, rate
 /// limit, uses and lifetime must be within the caller's, and its uses are taken off the caller's.
-/// Unless the caller may issue keys for every owner, the key derives from the caller's: it is
-/// suspended and revoked with it.
+/// The key derives from the caller's: it is suspended and revoked with it. If the caller may issue
+/// keys for every owner and derives from none itself, that is so only for keys of the same owner
+/// and environment that may call this API, and others derive from none.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
     responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
@@ -92,12 +94,12 @@ pub(crate) async fn issue(
         .with_peppers(backend.verifier().peppers().clone())
         .with_lifetimes(*backend.lifetimes());
     let own = caller.own();
-    let issued = if caller.has_every_owner() {
-        // An administrator's keys belong to others, and outlive a change of administrators: they
-        // get no more than the caller has, and derive from none.
-        let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
-        let mut issued = issuer.delegate(&source, &request, &mut SysRng, caller.now)?;
-        issued.record.derived_from = None;
+    let independent = match caller.has_every_owner() && own.derived_from.is_none() {
+        true => independent(&caller, &body, &issuer, &request)?,
+        // Otherwise what was issued through a derived key would outlive that key's source.
+        false => None,
+    };
+    let issued = if let Some(issued) = independent {
         match issued.record.remaining_uses {
             Some(uses) if own.remaining_uses.is_some() => {
                 backend
@@ -125,6 +127,33 @@ pub(crate) async fn issue(
     };
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, Json(new)).into_response())
+}
+
+/// An administrator's keys belong to others, and outlive a change of administrators: they get no
+/// more than the caller has, and derive from none. `None` is a key that has to derive from the
+/// caller's: one of the same owner that may call this API, or else the holder of a leaked key
+/// could keep its rights after that is revoked.
+fn independent(
+    caller: &Caller,
+    body: &IssueBody,
+    issuer: &Issuer,
+    request: &IssueRequest,
+) -> Result<Option<Issued>, Problem> {
+    let source = caller.source(body.owner.as_deref(), body.environment.as_deref())?;
+    let mut issued = issuer.delegate(&source, request, &mut SysRng, caller.now)?;
+    issued.record.derived_from = None;
+    let (own, record) = (caller.own(), &issued.record);
+    let any = [READ, WRITE, RENEW, EVERY_OWNER];
+    let manages = any.iter().any(|right| record.permissions.grants(right));
+    let is_same = record.owner == own.owner && record.environment == own.environment;
+    match (manages, is_same) {
+        (true, true) => Ok(None),
+        (true, false) if record.permissions.grants(EVERY_OWNER) => Err(Problem::exceeds(
+            "A key with keystile:owners:any derives from the caller's, so it must have the same \
+             owner and environment.",
+        )),
+        _ => Ok(Some(issued)),
+    }
 }
 
 fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use keystile::{KeyFormat, RotationPolicy};
+use keystile::{KeyFormat, KeyRecord, RotationPolicy};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -61,18 +61,23 @@ pub(crate) async fn rotate(
     Id(id): Id,
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
-    let record = caller.readable(app.backend().record(&id).await)?;
+    // Also if it could not be rotated: what the caller may not see is not there for it.
+    let _ = caller.readable(app.backend().record(&id).await)?;
     let mut policy = RotationPolicy::default().with_end_on_first_use(body.end_on_first_use);
     if let Some(overlap) = body.overlap_seconds.map(millis).transpose()? {
         policy = policy.with_overlap(overlap)?;
     }
-    caller.covers(&record)?;
     let lifetime = body.max_age_seconds.map(millis).transpose()?;
-    let policy = caller.rotation(&record, lifetime, policy)?;
+    // Of the very record that is rotated: it may have got more meanwhile.
+    let permit = |record: &KeyRecord| {
+        caller.may_see(record)?;
+        caller.covers(record)?;
+        caller.rotation(record, lifetime, policy.clone())
+    };
     let format: Option<&KeyFormat> = None;
     let rotated = app
         .acting_as(&caller, None)?
-        .rotate(&id, &policy, format, caller.now)
+        .rotate_if(&id, &permit, format, caller.now)
         .await?;
     let old = rotated.changed.iter().find(|record| record.id == id);
     let end = old

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile::UNSPECIFIED;
+use keystile::{KeyRecord, UNSPECIFIED};
 use keystile_store::{Ended, Outcome, Reach};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -131,8 +131,7 @@ pub(crate) async fn suspend(
 }
 
 /// Resume a suspended key, if it may do no more than the caller's own, and the keys that were
-/// suspended with it. Resuming an active key
-/// changes nothing.
+/// suspended with it and may do no more either. Resuming an active key changes nothing.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = ReasonBody,
     params(("id" = String, Path, description = "The key's public id")),
@@ -150,10 +149,15 @@ pub(crate) async fn resume(
     Id(id): Id,
     Body(body): Body<ReasonBody>,
 ) -> Result<Json<KeyOrDamage>, Problem> {
-    let record = caller.readable(app.backend().record(&id).await)?;
-    caller.covers(&record)?;
+    // Also if it could not be resumed: what the caller may not see is not there for it.
+    let _ = caller.readable(app.backend().record(&id).await)?;
+    // Of the very record that is resumed: it may have got more meanwhile.
+    let permit = |record: &KeyRecord| {
+        caller.may_see(record)?;
+        caller.covers(record)
+    };
     let backend = app.acting_as(&caller, body.reason()?)?;
-    let outcome = backend.resume(&id, caller.now).await?;
+    let outcome = backend.resume_if(&id, caller.now, &permit).await?;
     Ok(finish(&caller, outcome, "resumed"))
 }
 

@@ -162,7 +162,7 @@ async fn p4_a_caller_gives_no_more_than_it_holds_by_a_change() {
         &running,
         &caller,
         &lesser,
-        json!({ "add_permissions": ["invoices:write"], "uses": 9, "client_name": "New" }),
+        json!({ "add_permissions": ["invoices:write"], "uses": 4, "client_name": "New" }),
     )
     .await;
     assert_eq!(status, 200, "{changed}");

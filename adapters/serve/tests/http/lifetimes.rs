@@ -165,6 +165,9 @@ async fn keys_that_a_tenant_issues_end_with_its_own() {
     assert_eq!(running.call(root, &change, Some(&wrong)).await.0, 422);
     let keep = json!({ "remove_permissions": ["read"], "derived": "keep" });
     assert_eq!(running.call(root, &change, Some(&keep)).await.0, 200);
+    // What exceeds its source would not be resumed with it.
+    let again = json!({ "add_permissions": ["read"] });
+    assert_eq!(running.call(root, &change, Some(&again)).await.0, 200);
 
     let (status, ended) = post(&running, root, &format!("/v1/keys/{id}/suspend"), json!({})).await;
     assert_eq!(
@@ -199,6 +202,65 @@ async fn keys_that_a_tenant_issues_end_with_its_own() {
     let (_, ended) = post(&running, root, &revoke, json!({ "derived": true })).await;
     assert_eq!(ended["derived_changed"], 1);
     assert_eq!(record(&running, child).await["status"], "revoked");
+    running.stop().await;
+}
+
+/// A caller whose uses are counted gives no one uses that it does not have.
+#[tokio::test]
+async fn a_raise_of_uses_is_taken_off_someone() {
+    let running = Running::start().await;
+    let of_acme = |uses| hour(&MANAGES).owner("acme").unwrap().uses(uses).unwrap();
+    let (key, id) = running.issue(of_acme(1_000)).await;
+    let (_, other) = running.issue(of_acme(1)).await;
+    let path = format!("PATCH /v1/keys/{other}");
+    let (status, problem) = running
+        .call(&key, &path, Some(&json!({ "uses": 500 })))
+        .await;
+    assert_eq!((status, &problem["code"]), (403, &json!("exceeds")));
+    assert_eq!(record(&running, &other).await["remaining_uses"], 1);
+    let body = json!({ "client_name": "shop", "uses": 2 });
+    let (_, new) = post(&running, &key, "/v1/keys", body).await;
+    let before = record(&running, &id).await["remaining_uses"]
+        .as_u64()
+        .unwrap();
+    let path = format!("PATCH /v1/keys/{}", new["key_id"].as_str().unwrap());
+    let (status, _) = running
+        .call(&key, &path, Some(&json!({ "uses": 500 })))
+        .await;
+    assert_eq!(status, 200);
+    let left = record(&running, &id).await["remaining_uses"]
+        .as_u64()
+        .unwrap();
+    assert_eq!(left, before - 1 - 498, "the request, and the raise");
+    running.stop().await;
+}
+
+/// What a key of every owner issues does not outlive it if it can do the same.
+#[tokio::test]
+async fn a_leaked_key_leaves_no_other_behind() {
+    let running = Running::start().await;
+    let admin = [&MANAGES[..], &["keystile:owners:any"]].concat();
+    let (key, id) = running.issue(hour(&admin)).await;
+    let same = json!({ "client_name": "b", "permissions": admin });
+    let (status, second) = post(&running, &key, "/v1/keys", same).await;
+    assert_eq!(status, 201, "{second}");
+    assert_eq!(second["record"]["derived_from"], json!(id));
+    let others = json!({ "client_name": "b", "owner": "x", "permissions": admin });
+    let (status, problem) = post(&running, &key, "/v1/keys", others).await;
+    assert_eq!((status, &problem["code"]), (403, &json!("exceeds")));
+    // One that may manage a tenant's keys only is the tenant's.
+    let tenant = json!({ "client_name": "b", "owner": "x", "permissions": MANAGES });
+    let (_, tenant) = post(&running, &key, "/v1/keys", tenant).await;
+    assert_eq!(tenant["record"]["derived_from"], Value::Null);
+    // What derives passes that on, whatever it issues.
+    let derived = second["key"].as_str().unwrap();
+    let body = json!({ "client_name": "c", "permissions": ["read"] });
+    let (status, third) = post(&running, derived, "/v1/keys", body).await;
+    assert_eq!(status, 201, "{third}");
+    assert_eq!(third["record"]["derived_from"], second["key_id"]);
+    let revoke = format!("/v1/keys/{id}/revoke");
+    let (_, ended) = post(&running, &running.admin, &revoke, json!({})).await;
+    assert_eq!(ended["derived_changed"], 2);
     running.stop().await;
 }
 

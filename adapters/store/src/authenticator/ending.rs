@@ -4,7 +4,7 @@ use keystile::{KeyId, KeyRecord, UnixMillis};
 
 use super::Authenticator;
 use crate::bulk::{BulkEnded, Selection};
-use crate::cascade::{Ended, Permit, resume_reaching, revoke_if, suspend_if};
+use crate::cascade::{Ended, Permit, resume_all, revoke_if, suspend_if};
 use crate::delete::delete_if;
 use crate::derived::Reach;
 use crate::error::StoreError;
@@ -163,8 +163,23 @@ impl<S: Store + 'static> Authenticator<S> {
     /// # Errors
     /// As [`resume`](crate::resume).
     pub async fn resume(&self, key_id: &KeyId, now: UnixMillis) -> Result<Outcome, StoreError> {
+        let permit = |_: &KeyRecord| Ok::<(), StoreError>(());
+        self.resume_if(key_id, now, permit).await
+    }
+
+    /// As [`resume`](Self::resume), if `permit` agrees for the record of the key. It is asked for
+    /// each key that was suspended with it, too: those for which it does not agree stay suspended.
+    ///
+    /// # Errors
+    /// Those of `permit`, and as [`resume`](Self::resume).
+    pub async fn resume_if<E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        now: UnixMillis,
+        permit: impl Fn(&KeyRecord) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
         let _guard = self.invalidates(key_id);
-        let ended = resume_reaching(&self.acting_store(), key_id, now).await?;
+        let ended = resume_all(&self.acting_store(), key_id, now, permit).await?;
         Ok(self.all_in_force(ended).outcome)
     }
 }

@@ -225,11 +225,31 @@ impl<S: Store + 'static> Authenticator<S> {
         rng: &mut R,
         now: UnixMillis,
     ) -> Result<Rotated, StoreError> {
+        let permit = |_: &KeyRecord| Ok::<_, StoreError>(policy.clone());
+        self.rotate_if(key_id, permit, format, rng, now).await
+    }
+
+    /// As [`rotate`](Self::rotate), under the policy that `permit` gives for the record that is
+    /// rotated. If another writer was faster, it is asked again.
+    ///
+    /// # Errors
+    /// Those of `permit`, and as [`rotate`](Self::rotate).
+    pub async fn rotate_if<R: TryCryptoRng + ?Sized, E: From<StoreError>>(
+        &self,
+        key_id: &KeyId,
+        permit: impl Fn(&KeyRecord) -> Result<RotationPolicy, E>,
+        format: Option<&KeyFormat>,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Rotated, E> {
         let _guard = self.invalidates(key_id);
-        let policy = &policy.clone().within(self.lifetimes())?;
+        let permit = |record: &KeyRecord| {
+            let policy = permit(record)?.within(self.lifetimes());
+            Ok::<_, E>(policy.map_err(StoreError::from)?)
+        };
         let peppers = self.verifier().peppers();
         let store = &self.acting_store();
-        let (rotated, ended) = rotate_all(store, key_id, policy, format, peppers, rng, now).await?;
+        let (rotated, ended) = rotate_all(store, key_id, permit, format, peppers, rng, now).await?;
         let changed = rotated.changed.iter().chain([&rotated.successor]);
         let changed = changed.map(|record| (record.id, record.version));
         for (id, version) in changed.chain(ended) {

@@ -429,6 +429,70 @@ pub(super) async fn a_source_may_not_get_less_than_its_derived_keys<S: Store>(st
     change(&*store, &top, &more, at(3)).await.unwrap();
 }
 
+pub(super) async fn what_derives_from_an_exceeding_key_ends_too<S: Store>(store: Arc<S>) {
+    let reads = IssueRequest::new("Acme Ltd").unwrap();
+    let reads = reads.permissions(["read"]).unwrap();
+    let less = KeyChange::new().permissions(PermissionSet::new(["read"]).unwrap());
+    let permit = |_: &KeyRecord, _: &KeyRecord| Ok::<(), StoreError>(());
+    for (rule, status) in [
+        (OfDerived::Suspend, "suspended"),
+        (OfDerived::Revoke, "revoked"),
+    ] {
+        let top = source(&*store, request()).await;
+        let writes = derive(&*store, &top).await;
+        let below = derive_as(&*store, &writes, &reads).await.unwrap();
+        change_derived(&*store, &top, &less, rule, at(4), permit)
+            .await
+            .unwrap();
+        assert_eq!(statuses(&*store, [&writes, &below]).await, [status; 2]);
+        let with = record(&*store, &below).await.unwrap().suspended_with;
+        assert_eq!(with, (rule == OfDerived::Suspend).then_some(writes));
+    }
+}
+
+pub(super) async fn a_limit_of_uses_concerns_derived_keys<S: Store>(store: Arc<S>) {
+    let top = source(&*store, request()).await;
+    let free = derive(&*store, &top).await;
+    let five = KeyChange::new().uses(5).unwrap();
+    let refused = change(&*store, &top, &five, at(3)).await;
+    assert!(
+        matches!(&refused,
+        Err(StoreError::Derived(DerivedProblem::WouldExceed(keys))) if *keys == [free]),
+        "{refused:?}"
+    );
+    let permit = |_: &KeyRecord, _: &KeyRecord| Ok::<(), StoreError>(());
+    change_derived(&*store, &top, &five, OfDerived::Revoke, at(4), permit)
+        .await
+        .unwrap();
+    assert_eq!(
+        statuses(&*store, [&top, &free]).await,
+        ["active", "revoked"]
+    );
+}
+
+pub(super) async fn what_exceeds_stays_suspended<S: Store>(store: Arc<S>) {
+    let top = source(&*store, request()).await;
+    let writes = derive(&*store, &top).await;
+    let reads = IssueRequest::new("Acme Ltd").unwrap();
+    let reads = reads.permissions(["read"]).unwrap();
+    let below = derive_as(&*store, &writes, &reads).await.unwrap();
+    let beside = derive_as(&*store, &top, &reads).await.unwrap();
+    suspend_reaching(&*store, &top, Reach::Last, at(3))
+        .await
+        .unwrap();
+    let less = KeyChange::new().permissions(PermissionSet::new(["read"]).unwrap());
+    let permit = |_: &KeyRecord, _: &KeyRecord| Ok::<(), StoreError>(());
+    change_derived(&*store, &top, &less, OfDerived::Keep, at(4), permit)
+        .await
+        .unwrap();
+    let resumed = resume_reaching(&*store, &top, at(5)).await.unwrap();
+    assert_eq!(resumed.derived.len(), 1);
+    assert_eq!(
+        statuses(&*store, [&top, &writes, &below, &beside]).await,
+        ["active", "suspended", "suspended", "active"]
+    );
+}
+
 pub(super) async fn what_exceeds_its_source_is_not_resumed<S: Store>(store: Arc<S>) {
     let top = source(&*store, request()).await;
     let child = derive(&*store, &top).await;
