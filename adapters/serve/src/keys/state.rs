@@ -50,10 +50,16 @@ impl Form for RevokeBody {
 pub(crate) struct EndedView {
     #[serde(flatten)]
     key: KeyOrDamage,
-    /// How many keys that derive from it were changed with it.
-    derived_changed: usize,
-    /// How many live keys that derive from it were left alive, because its successor lives.
-    derived_left: usize,
+    /// How many keys that derive from it were changed with it. Left out if its stored record is
+    /// damaged: none was changed, and how many derive from it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = usize, required = false)]
+    derived_changed: Option<usize>,
+    /// How many live keys that derive from it were left alive, because its successor lives. Left
+    /// out if its stored record is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = usize, required = false)]
+    derived_left: Option<usize>,
 }
 
 impl ReasonBody {
@@ -166,11 +172,12 @@ fn ended_view(caller: &Caller, ended: Ended, verb: &'static str) -> Json<EndedVi
         let id = derived.id.as_str();
         tracing::info!(key_id = id, by = caller.id(), "{verb} with its source");
     }
+    let is_known = ended.outcome.record().is_some();
     let Json(key) = finish(caller, ended.outcome, verb);
     Json(EndedView {
         key,
-        derived_changed: ended.derived.len(),
-        derived_left: ended.left,
+        derived_changed: is_known.then_some(ended.derived.len()),
+        derived_left: is_known.then_some(ended.left),
     })
 }
 
