@@ -185,6 +185,7 @@ impl DerivedState {
     ///
     /// # Errors
     /// [`StoreError::OutOfRange`] if one is negative.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn with_sums(self, keys: i64, versions: i64) -> Result<Self, StoreError> {
         let number = |sum| u64::try_from(sum).map_err(|_| StoreError::OutOfRange);
         Ok(Self {
