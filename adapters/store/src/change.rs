@@ -121,6 +121,10 @@ pub async fn change_derived<S: Store + ?Sized, E: From<StoreError>>(
 pub(crate) struct Written {
     pub(crate) outcome: Outcome,
     /// The other keys that have a new version: those of the lineage, and derived ones.
+    #[cfg_attr(
+        not(feature = "authenticator"),
+        expect(dead_code, reason = "only an authenticator has them cached")
+    )]
     pub(crate) others: Vec<KeyRecord>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use keystile::{KeyId, KeyRecord};
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::error::StoreError;
 
 /// Most keys that may derive from one key, directly or through others, and are not revoked or
