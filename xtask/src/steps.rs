@@ -93,8 +93,15 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "schemathesis",
-        about: "keystile serve answers as its OpenAPI document specifies",
-        needs: &[Need::Tool("schemathesis", "pipx install schemathesis")],
+        about: "the OpenAPI document is valid, and keystile serve answers as it specifies",
+        needs: &[
+            Need::Tool("schemathesis", "pipx install schemathesis"),
+            Need::Tool(
+                "openapi-spec-validator",
+                "pipx install openapi-spec-validator",
+            ),
+            Need::Program("curl", "curl"),
+        ],
         included_in: None,
         run: serve::schemathesis,
     },
