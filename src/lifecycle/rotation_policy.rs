@@ -230,10 +230,12 @@ impl RotationPolicy {
         }
     }
 
-    /// When the successor of `record` ends, for a lifetime; none is never.
+    /// When the successor of `record` ends, for a lifetime; none is never. A length that is only
+    /// inherited ends with the year 9999 at the latest: keys of other systems that are never to
+    /// end are often given that year, and are rotated too.
     ///
     /// # Errors
-    /// [`ErrorKind::Time`] if that is after the year 9999.
+    /// [`ErrorKind::Time`] if a lifetime that was asked for ends after the year 9999.
     pub(crate) fn end_after(
         &self,
         record: &KeyRecord,
@@ -249,6 +251,7 @@ impl RotationPolicy {
         let end = match (lifetime.map(|length| now.plus(length)), latest) {
             (Some(Ok(end)), Some(latest)) => Some(end.min(latest)),
             (Some(Ok(end)), None) => Some(end),
+            (Some(Err(_)), None) if self.lifetime.is_none() => Some(UnixMillis::MAX),
             (Some(Err(error)), None) => return Err(error),
             (_, latest) => latest,
         };

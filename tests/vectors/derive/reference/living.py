@@ -28,10 +28,8 @@ class Lineage:
             raise Refused("state")
         if old["replaced_by"] is not None and not self.lost_its_successor(label, now):
             raise Refused("state")
-        # As long as its predecessor was given: never stays never.
+        # As long as its predecessor was given: never stays never, and nothing ends after the year 9999.
         length = None if old["expires_at"] is None else old["expires_at"] - old["created_at"]
-        if length is not None and now + length > YEAR_9999_END:
-            raise Refused("time")
         shorter = min(policy["max_age_ms"], policy["max_age_ms"] if length is None else length)
         overlap = min(policy["overlap_ms"], shorter // 2)
         old_end = ends_at(old)
@@ -39,7 +37,7 @@ class Lineage:
             old,
             id=successor,
             created_at=now,
-            expires_at=None if length is None else now + length,
+            expires_at=None if length is None else min(now + length, YEAR_9999_END),
             replaced_by=None,
             overlap_until=None,
             ends_at_first_use=label if policy["end_on_first_use"] else None,

@@ -164,7 +164,8 @@ add("expired", "an expired key gets no successor", WEEK, "=:live: =:rotate:A:B:s
 add("expired-by-one", "valid a millisecond before", WEEK, "-1:live:A =:rotate:A:B:state -1:rotate:A:B", "H1", expires_at=T)
 add("revoked", "a revoked key gets no successor", WEEK, "=:revoke:A =:live: =:rotate:A:B:state", "K10")
 add("suspended", "a suspended key gets no successor until it is resumed", WEEK, "=:suspend:A =:rotate:A:B:state 1:resume:A 1:rotate:A:B 1:live:AB")
-add("end-of-time", "a successor that would end after the year 9999", policy(max_age_ms=90 * DAY), "=:live:A 2912100d:rotate:A:B:time", "H4", expires_at=living.YEAR_9999_END)
+add("end-of-time", "an end of the year 9999 means never in many tables: the successor ends then too, and not later", policy(max_age_ms=90 * DAY),
+    "=:live:A 2912100d:rotate:A:B 2912100d:live:AB", "H4", expires_at=living.YEAR_9999_END)
 
 add("revoke-old", "the old key is revoked in its overlap", WEEK, "=:rotate:A:B 1d:revoke:A 1d:live:B 1d:use:A:key_revoked", "K9")
 add("revoke-new", "the new key is revoked: the old one lives to the end of its overlap, and no longer", WEEK,
