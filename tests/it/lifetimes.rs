@@ -1,9 +1,10 @@
 //! The length of life that a key is given: by a service's policy, and kept by its successors.
 
 use crate::common::service::{Service, at, client};
+use crate::common::test_rng::TestRng;
 use keystile::{
     ErrorKind, IssueRequest, Issuer, KeyChange, KeyFormat, LifetimePolicy, Millis, PepperRing,
-    PlanAction, RotationPolicy, SysRng, change, plan, revoke, rotate,
+    PlanAction, RotationPolicy, change, plan, revoke, rotate,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -22,15 +23,20 @@ fn a_longest_lifetime_holds_for_each_verb() {
     let lifetimes = issuer.lifetimes().unwrap();
     let long = Millis::from_days(8);
     let request = IssueRequest::new("Acme").unwrap();
-    let source = issuer.issue(&request, &mut SysRng, at(0)).unwrap().record;
+    let source = issuer
+        .issue(&request, &mut TestRng::seeded(1), at(0))
+        .unwrap()
+        .record;
     assert_eq!(source.lifetime, Some(Millis::from_days(1)), "the default");
     for asked in [
         request.clone().never_expires(),
         request.clone().expires_in(long).unwrap(),
     ] {
-        let refused = issuer.issue(&asked, &mut SysRng, at(0)).unwrap_err();
+        let refused = issuer
+            .issue(&asked, &mut TestRng::seeded(2), at(0))
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Time);
-        let refused = issuer.delegate(&source, &asked, &mut SysRng, at(0));
+        let refused = issuer.delegate(&source, &asked, &mut TestRng::seeded(3), at(0));
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Time);
     }
     for asked in [
@@ -45,7 +51,7 @@ fn a_longest_lifetime_holds_for_each_verb() {
         RotationPolicy::default().with_endless_lifetime(),
         RotationPolicy::default().with_lifetime(long).unwrap(),
     ] {
-        let refused = issuer.rotate(&source, &[], &asked, &mut SysRng, at(0));
+        let refused = issuer.rotate(&source, &[], &asked, &mut TestRng::seeded(4), at(0));
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Time);
     }
     // What was given before there was a longest is cut at the next rotation.
@@ -53,7 +59,7 @@ fn a_longest_lifetime_holds_for_each_verb() {
     (never.expires_at, never.lifetime) = (None, None);
     let policy = RotationPolicy::default();
     let rotated = issuer
-        .rotate(&never, &[], &policy, &mut SysRng, at(0))
+        .rotate(&never, &[], &policy, &mut TestRng::seeded(5), at(0))
         .unwrap();
     assert_eq!(rotated.successor.expires_at, Some(at(7 * DAY)));
 }
@@ -167,29 +173,29 @@ fn a_derived_key_s_successor_ends_no_later_than_is_known() {
     let issuer = Issuer::new(service.format.clone());
     let source = service.issue(&client().never_expires()).record;
     let derived = issuer
-        .delegate(&source, &client(), &mut SysRng, at(0))
+        .delegate(&source, &client(), &mut TestRng::seeded(6), at(0))
         .unwrap()
         .record;
     let policy = RotationPolicy::default();
     let now = at(DAY);
     let rotated = issuer
-        .rotate(&derived, &[], &policy, &mut SysRng, now)
+        .rotate(&derived, &[], &policy, &mut TestRng::seeded(7), now)
         .unwrap();
     assert_eq!(rotated.successor.expires_at, derived.expires_at);
     assert_eq!(rotated.successor.derived_from, derived.derived_from);
     let known = policy.clone().with_latest_end(source.ends_at());
     let rotated = issuer
-        .rotate(&derived, &[], &known, &mut SysRng, now)
+        .rotate(&derived, &[], &known, &mut TestRng::seeded(8), now)
         .unwrap();
     assert_eq!(rotated.successor.expires_at, Some(at(91 * DAY)));
     let soon = known
         .with_latest_end(Some(at(2 * DAY)))
         .with_latest_end(None);
     let rotated = issuer
-        .rotate(&derived, &[], &soon, &mut SysRng, now)
+        .rotate(&derived, &[], &soon, &mut TestRng::seeded(9), now)
         .unwrap();
     assert_eq!(rotated.successor.expires_at, Some(at(2 * DAY)));
     let over = soon.with_latest_end(Some(now));
-    let refused = issuer.rotate(&derived, &[], &over, &mut SysRng, now);
+    let refused = issuer.rotate(&derived, &[], &over, &mut TestRng::seeded(10), now);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::State);
 }

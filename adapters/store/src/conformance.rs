@@ -49,10 +49,11 @@ use crate::store::Store;
 /// At the first failure, with what was expected. A panic fails the test that runs the suite;
 /// a returned error could be ignored.
 pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
-    /// Runs each case on a new store.
+    /// Runs each case on a new store. In a box, since one future of all cases would be too large
+    /// for the stack of a thread without optimisation.
     macro_rules! cases {
         ($($module:ident: $($case:ident)+;)+) => {
-            $($($module::$case(Arc::new(make().await)).await;)+)+
+            $($(Box::pin($module::$case(Arc::new(make().await))).await;)+)+
         };
     }
     cases! {
