@@ -9,6 +9,8 @@ use keystile::{Requirement, contains_key, is_method};
 
 use crate::problem::Problem;
 
+const TEXT_BYTES_MAX: usize = 255;
+
 /// The permissions that a request needs.
 pub(crate) fn requirement(text: &str) -> Result<Requirement, Problem> {
     Ok(Requirement::parse(without_key(text)?)?)
@@ -26,6 +28,11 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, Problem> {
     text.parse().map_err(|_| {
         Problem::invalid("ip must be an IPv4 or IPv6 address, such as 192.0.2.7 or 2001:db8::7.")
     })
+}
+
+/// Whether a text can be that of a record or of an event: none that is longer is stored.
+pub(crate) fn is_short(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX
 }
 
 /// The text, unless it [contains a key](contains_key).

@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::damage_view::DamageView;
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
-use crate::text::without_key;
+use crate::text::{is_short, without_key};
 
 /// How many keys a call looks at by default, and at most: fewer than a list, since each is written
 /// by itself, and all of them within the time of a request.
@@ -91,6 +91,13 @@ async fn asked(app: &App, body: &BulkBody, caller: &Caller) -> Result<Asked, Pro
     if body.owner.is_none() && body.client_name.is_none() && body.template.is_none() {
         return Err(Problem::invalid(
             "One of owner, client_name and template must be set.",
+        ));
+    }
+    // Also if no key is selected, so that a mistake shows before there is one.
+    let texts = [&body.owner, &body.client_name, &body.reason];
+    if !texts.into_iter().flatten().all(|text| is_short(text)) {
+        return Err(Problem::invalid(
+            "owner, client_name and reason must have at most 255 bytes each.",
         ));
     }
     let mut filter = Filter::default();

@@ -280,6 +280,25 @@ async fn a_place_in_a_list_tells_of_no_key_of_others() {
     running.stop().await;
 }
 
+/// Also if no key is selected.
+#[tokio::test]
+async fn texts_that_are_too_long_end_nothing() {
+    let running = Running::start().await;
+    let long = "x".repeat(256);
+    for verb in ["revoke", "suspend"] {
+        for field in ["owner", "client_name", "reason"] {
+            let mut body = json!({ "owner": "acme", "reason": "a test" });
+            body[field] = json!(long);
+            let request = format!("POST /v1/keys/{verb}");
+            let (status, problem) = running.call(&running.admin, &request, Some(&body)).await;
+            assert_eq!(status, 422, "{field}: {problem}");
+            body[field] = json!("x".repeat(255));
+            let (status, done) = running.call(&running.admin, &request, Some(&body)).await;
+            assert_eq!(status, 200, "{field}: {done}");
+        }
+    }
+}
+
 /// The caller's key, and the keys that it derives from, stay: otherwise the rest would stay alive.
 #[tokio::test]
 async fn a_caller_does_not_end_itself_with_others() {
