@@ -229,6 +229,9 @@ async fn without_the_bound_a_process_that_is_cut_off_allows_a_revoked_key() {
         };
         let keys = [kept(&group.store, &request()).await];
         group.warm(&keys).await;
+        // A process that reads only now that the key was issued caches it again.
+        sleep(BOUND).await;
+        group.warm(&keys).await;
         let store = Arc::new(group.store.clone());
         let node = &mut group.nodes[0];
         node.proxy.set(Link::Stalled);
