@@ -10,8 +10,8 @@ type EventFilter struct {
 	// KeyID selects the events of this key, and the rotation that it came from. It may have
 	// been deleted.
 	KeyID KeyID
-	// Owner selects the events of keys that belong to this owner now. An event of a key that
-	// was deleted has no owner: select it by its key.
+	// Owner selects the events of keys that belong to this owner now, or did when they were
+	// deleted.
 	Owner *string
 	Kind  EventKind
 	// Since selects what happened at this instant or later.

@@ -6,13 +6,14 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// RotationPolicy is how long keys live and how they are replaced. Start with
+// RotationPolicy is when and how keys are replaced. Start with
 // [DefaultRotationPolicy].
 type RotationPolicy struct {
 	// MaxAge is the age at which a key is due for rotation, 1 hour to 90 days. It is not the
 	// lifetime of a successor, which lives as long as its predecessor was given.
 	MaxAge time.Duration
-	// Overlap is how long the old key stays valid beside it; 0 ends it at once.
+	// Overlap is how long the old key stays valid beside its successor, at most half of the
+	// successor's lifetime; 0 ends it at once.
 	Overlap time.Duration
 	// Retention is how long the record of an ended key is kept.
 	Retention time.Duration
@@ -22,7 +23,7 @@ type RotationPolicy struct {
 	EndOnFirstUse bool
 }
 
-// DefaultRotationPolicy returns a lifetime of 90 days, an overlap of 7 days, notices 14, 7
+// DefaultRotationPolicy returns rotation at 90 days of age, an overlap of 7 days, notices 14, 7
 // and 1 days ahead, and records of ended keys kept for 30 days.
 func DefaultRotationPolicy() RotationPolicy {
 	defaults := capi.DefaultPolicy()

@@ -46,7 +46,7 @@ pub(crate) struct EventsArguments {
     /// Only events of this kind, such as revoked.
     #[arg(long, value_name = "KIND", value_parser = values::event_kind)]
     kind: Option<EventKind>,
-    /// Only events of keys that belong to this owner now.
+    /// Only events of keys that belong to this owner now, or did when they were deleted.
     #[arg(long, value_name = "OWNER", value_parser = values::owner)]
     owner: Option<String>,
     /// The same as ID, but there need be no such key: it may have been deleted.

@@ -249,7 +249,8 @@ impl<S: Store + 'static> Shared<S> {
         request: &Request<'_>,
         now: UnixMillis,
     ) -> Result<Answer, Arc<StoreError>> {
-        let checked = check(&*self.store, &self.verifier, credential, request, now);
+        let store = self.store.acting_as(&self.process);
+        let checked = check(&store, &self.verifier, credential, request, now);
         let checked = self.claims.run(lineage, checked).await?;
         if let Some(row) = checked.damage {
             return Err(Arc::new(StoreError::Corrupt(row)));

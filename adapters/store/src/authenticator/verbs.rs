@@ -275,6 +275,13 @@ impl<S: Store + 'static> Authenticator<S> {
     }
 
     pub(super) fn all_in_force(&self, ended: Ended) -> Ended {
+        if !ended.outcome.is_changed() {
+            // Another process was faster, with the derived keys too. They have the same owner.
+            match ended.outcome.record().map(|record| record.owner.as_deref()) {
+                Some(Some(owner)) => self.keyring().invalidate_owner(owner),
+                _ => self.keyring().invalidate_all(),
+            }
+        }
         for derived in &ended.derived {
             self.keyring().invalidate_at(&derived.id, derived.version);
         }

@@ -63,10 +63,11 @@ const ADDED: [&str; 21] = [
 ];
 
 /// The other tables and views.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "api_key_usage",
     "api_key_events",
     "api_key_deleted",
+    "api_key_replaced",
     "api_key_former_digests",
     "api_key_revoked_digests",
     "api_key_notes",

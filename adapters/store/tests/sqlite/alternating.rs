@@ -4,8 +4,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
-    Batch, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store,
-    StoreError, StoredUsage,
+    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest,
+    Store, StoreError, StoredUsage,
 };
 
 #[derive(Debug)]
@@ -47,6 +47,22 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
         self.next().lineage(lineage).await
+    }
+
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
+        self.next().derived(lineage, since).await
+    }
+
+    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
+        self.next().derived_state(source).await
+    }
+
+    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
+        self.next().pepper_versions().await
+    }
+
+    async fn last_event(&self) -> Result<u64, StoreError> {
+        self.next().last_event().await
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
