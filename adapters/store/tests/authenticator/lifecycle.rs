@@ -9,7 +9,7 @@ use keystile::{
 use keystile::{ScopeTemplate, SysRng, TemplateName};
 use keystile_store::{Filter, Page, Store, StoreError};
 
-use crate::scripted::{Scripted, Trouble, ask, at, code, format, issued, over};
+use crate::scripted::{Scripted, Trouble, ask, at, code, format, issued, issued_as, over};
 
 #[tokio::test]
 async fn each_verb_is_in_force_when_it_returns() {
@@ -273,4 +273,55 @@ async fn a_change_that_was_given_up_voids_the_other_keys_of_the_lineage() {
             assert_eq!(answer().await, Some(DenialCode::UsesSpent));
         }
     }
+}
+
+/// If another process was faster, its derived keys are refused here too when the verb returns.
+#[tokio::test(start_paused = true)]
+async fn what_others_have_ended_is_in_force_with_its_derived_keys() {
+    for is_owned in [false, true] {
+        let store = Scripted::new();
+        let mut request = IssueRequest::new("Acme").unwrap();
+        if is_owned {
+            request = request.owner("acme").unwrap();
+        }
+        let source = issued_as(&*store, request).await;
+        let authenticator = over(&store).build().unwrap();
+        let (issuer, shop) = (Issuer::new(format()), IssueRequest::new("a shop").unwrap());
+        let derived = authenticator
+            .delegate(&source.record.id, &issuer, &shop, &mut SysRng, at(1))
+            .await
+            .unwrap();
+        // The reader of events has begun, and reads no more before time passes.
+        tokio::task::yield_now().await;
+        assert_eq!(code(&ask(&authenticator, &derived).await), None);
+        let id = &source.record.id;
+        keystile_store::revoke(&*store, id, "leaked", at(2))
+            .await
+            .unwrap();
+        let outcome = authenticator.revoke(id, "leaked", at(2)).await.unwrap();
+        assert!(!outcome.is_changed());
+        let denial = code(&ask(&authenticator, &derived).await);
+        assert_eq!(denial, Some(DenialCode::KeyRevoked), "owned: {is_owned}");
+    }
+}
+
+/// What the use of a counted key brings about is by the process too.
+#[tokio::test]
+async fn the_end_of_an_overlap_by_a_counted_key_names_the_process() {
+    let store = Scripted::new();
+    let counted = IssueRequest::new("Acme").unwrap().uses(9).unwrap();
+    let oldest = issued_as(&*store, counted).await;
+    let authenticator = over(&store).build().unwrap();
+    let policy = RotationPolicy::default().with_end_on_first_use(true);
+    let rotated = authenticator
+        .rotate(&oldest.record.id, &policy, None, &mut SysRng, at(1))
+        .await
+        .unwrap();
+    let text = rotated.key.expose().as_bytes();
+    let request = keystile::Request::new();
+    let answer = authenticator.check(text, &request, at(2)).await;
+    assert_eq!(code(&answer), None);
+    let events = store.events(Some(&oldest.record.id), 0, 99).await.unwrap();
+    let (_, last) = events.events.last().unwrap();
+    assert_eq!(last.actor.as_deref(), Some("keystile"), "{last:?}");
 }
