@@ -24,6 +24,19 @@ const WINDOWS: [(&str, u64); 5] = [
     ("week", 604_800_000),
 ];
 
+/// The instant that an option names, or the one that is so long ago that another option says. If
+/// neither is set, the earliest one.
+pub(crate) fn instant_or_age(
+    instant: Option<UnixMillis>,
+    age: Option<Millis>,
+    now: UnixMillis,
+) -> UnixMillis {
+    instant.unwrap_or_else(|| {
+        let age = age.map_or(u64::MAX, Millis::get);
+        UnixMillis::new(now.get().saturating_sub(age)).unwrap_or(UnixMillis::MIN)
+    })
+}
+
 const EXPECTED: &str =
     "must be a duration: a whole number and s, m, h, d, w or y, such as 90s, 15m, 1h or 7d";
 const EXPECTED_LIFETIME: &str =

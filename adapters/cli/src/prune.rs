@@ -6,7 +6,7 @@ use keystile_store::{Store, count_ended_before, prune_keys};
 
 use crate::actor;
 use crate::config::Config;
-use crate::duration::duration;
+use crate::duration::{duration, instant_or_age};
 use crate::events::prune::show;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
@@ -51,10 +51,8 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let before = arguments.age.ended_before.unwrap_or_else(|| {
-        let age = arguments.age.older_than.map_or(u64::MAX, Millis::get);
-        UnixMillis::new(now.get().saturating_sub(age)).unwrap_or(UnixMillis::MIN)
-    });
+    let age = &arguments.age;
+    let before = instant_or_age(age.ended_before, age.older_than, now);
     let by = actor::because(&config.by, arguments.reason.as_deref())?;
     let removed = if arguments.dry_run {
         count_ended_before(&opened.store, before, now).await?

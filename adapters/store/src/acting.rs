@@ -49,7 +49,7 @@ impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
     }
 }
 
-/// Is told the key that was written.
+/// Gets each key that was written.
 type Named<'s> = dyn Fn(&KeyId) + Send + Sync + 's;
 
 /// Names the keys of a batch however its write ends: one that failed, or whose caller stopped

@@ -107,7 +107,7 @@ pub(crate) async fn room_for_a_successor<S: Store + ?Sized>(
     const KEYS_MAX: usize = 2 * DERIVED_KEYS_MAX;
     let root = root(store, source).await?;
     let all = store.derived_state(&root).await?.keys;
-    // Of so few the ended ones need not be told apart.
+    // So few are within the limit, whether they have ended or not.
     if usize::try_from(all).is_ok_and(|all| all < KEYS_MAX) {
         return Ok(());
     }

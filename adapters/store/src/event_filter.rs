@@ -100,7 +100,7 @@ impl EventFilter {
             && self.until.is_none_or(|until| event.at < until)
     }
 
-    /// Whether only the key decides, so that a damaged event can be told to match.
+    /// Whether only the key decides, so that it is known of a damaged event whether it matches.
     pub(crate) const fn is_of_key_only(&self) -> bool {
         self.owner.is_none() && self.kind.is_none() && self.since.is_none() && self.until.is_none()
     }

@@ -38,7 +38,7 @@ func TestVerbsSayWhoItWas(t *testing.T) {
 		}
 	}
 
-	// Who cannot be told changes nothing.
+	// An actor that cannot be written changes nothing.
 	other := must[*keystile.Change](t)(authenticator.Issue(ctx, &keystile.Issuer{Format: format}, keystile.IssueRequest{ClientName: "Acme"}))
 	forged := keystile.WithActor(ctx, keystile.By{Actor: "ana\nkey 7 revoked"})
 	if _, err := authenticator.Revoke(forged, other.Record.ID, "leaked"); !errors.Is(err, keystile.ErrRecord) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::actor;
 use crate::config::Config;
-use crate::duration::duration;
+use crate::duration::{duration, instant_or_age};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::values;
@@ -35,25 +35,13 @@ pub(crate) struct PruneArguments {
 /// How old is old.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Age {
+struct Age {
     /// What happened before this day or instant.
     #[arg(long, value_name = "DATE", value_parser = values::instant)]
     before: Option<UnixMillis>,
     /// What happened longer ago than this.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     older_than: Option<Millis>,
-}
-
-impl Age {
-    pub(crate) fn before(&self, now: UnixMillis) -> UnixMillis {
-        match (self.before, self.older_than) {
-            (Some(before), _) => before,
-            (None, age) => {
-                let age = age.map_or(u64::MAX, Millis::get);
-                UnixMillis::new(now.get().saturating_sub(age)).unwrap_or(UnixMillis::MIN)
-            }
-        }
-    }
 }
 
 /// The result in JSON.
@@ -70,7 +58,8 @@ pub(super) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let opened = config.open().await?;
-    let before = arguments.age.before(UnixMillis::now()?);
+    let age = &arguments.age;
+    let before = instant_or_age(age.before, age.older_than, UnixMillis::now()?);
     let by = actor::because(&config.by, arguments.reason.as_deref())?;
     let removed = if arguments.dry_run {
         count_events_before(&opened.store, before).await?

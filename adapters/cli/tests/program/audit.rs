@@ -241,13 +241,13 @@ fn only_ended_keys_are_removed() {
         "active"
     );
     assert_eq!(program.decision(&key, &[]), "invalid_key");
-    let told = program.objects(&["events", &ended, "--json"]);
-    let last = told.last().unwrap();
+    let listed = program.objects(&["events", &ended, "--json"]);
+    let last = listed.last().unwrap();
     assert_eq!(
         (text(last, "kind"), text(last, "actor")),
         ("deleted".into(), "ana".into())
     );
-    assert_eq!(told.len(), 3, "its events stay");
+    assert_eq!(listed.len(), 3, "its events stay");
     for bad in [
         &["prune"][..],
         &[

@@ -45,13 +45,13 @@ async fn events_say_which_key_did_it_and_from_where() {
     let (_, page) = running
         .call(&root, &format!("GET /v1/keys/{id}/events"), None)
         .await;
-    let told = page["events"].as_array().unwrap();
-    assert_eq!(told.len(), 4, "{page}");
-    for event in told {
+    let listed = page["events"].as_array().unwrap();
+    assert_eq!(listed.len(), 4, "{page}");
+    for event in listed {
         assert_eq!(event["actor"], json!(root_id), "{event}");
         assert_eq!(event["origin"], "127.0.0.1", "{event}");
     }
-    for event in &told[1..] {
+    for event in &listed[1..] {
         assert_eq!(event["reason"], "unpaid invoice", "{event}");
     }
     // The first admin key is by no caller.
@@ -191,9 +191,9 @@ async fn many_keys_are_revoked_of_those_that_the_caller_may_see() {
         (status, ids(&done)),
         (200, own.each_ref().map(String::as_str).to_vec())
     );
-    let told = events(&running, &root, "kind=revoked&owner=acme").await;
-    assert_eq!(told.len(), 2, "an event each");
-    assert!(told.iter().all(|event| event["reason"] == "offboarded"));
+    let listed = events(&running, &root, "kind=revoked&owner=acme").await;
+    assert_eq!(listed.len(), 2, "an event each");
+    assert!(listed.iter().all(|event| event["reason"] == "offboarded"));
     let (_, again) = post(&writer, "revoke", client).await;
     assert!(ids(&again).is_empty(), "nothing is left: {again}");
     let (_, show) = running
@@ -226,11 +226,11 @@ async fn an_owner_sees_only_its_own_actors() {
     assert_eq!(running.call(&writer, &suspend, None).await.0, 200);
     let of_key = format!("GET /v1/keys/{id}/events");
     let (_, page) = running.call(&writer, &of_key, None).await;
-    let told = page["events"].as_array().unwrap();
-    assert_eq!(told[0]["actor"], Value::Null, "root: {page}");
-    assert_eq!(told[0]["origin"], Value::Null, "root: {page}");
-    assert_eq!(told[1]["actor"], json!(writer_id), "{page}");
-    assert_eq!(told[1]["origin"], "127.0.0.1", "{page}");
+    let listed = page["events"].as_array().unwrap();
+    assert_eq!(listed[0]["actor"], Value::Null, "root: {page}");
+    assert_eq!(listed[0]["origin"], Value::Null, "root: {page}");
+    assert_eq!(listed[1]["actor"], json!(writer_id), "{page}");
+    assert_eq!(listed[1]["origin"], "127.0.0.1", "{page}");
     let (_, page) = running.call(&root, &of_key, None).await;
     assert_eq!(page["events"][0]["origin"], "127.0.0.1", "{page}");
     running.stop().await;

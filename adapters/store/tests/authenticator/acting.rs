@@ -6,7 +6,7 @@ use keystile_store::{Store, StoreError};
 use crate::scripted::{Scripted, ask, at, issued, over};
 
 /// The actor, origin and reason of each event of the store.
-async fn told(
+async fn written(
     store: &Scripted,
 ) -> Vec<(EventKind, Option<String>, Option<String>, Option<String>)> {
     let events = store.store.events(None, 0, 99).await.unwrap().events;
@@ -47,7 +47,7 @@ async fn each_verb_says_who_it_was() {
         .await
         .unwrap();
     by_ana.revoke(&id, "leaked", at(5)).await.unwrap();
-    // Nothing is changed, so nothing is told.
+    // Nothing is changed, so there is no event.
     by_ana.revoke(&id, "leaked", at(6)).await.unwrap();
 
     use EventKind::{Changed, Issued, Resumed, Revoked, Rotated, Suspended};
@@ -60,19 +60,19 @@ async fn each_verb_says_who_it_was() {
         // The reason that the verb got.
         (Revoked, "leaked"),
     ];
-    let told_now = told(&store).await;
+    let written_now = written(&store).await;
     let some = |text: &str| Some(text.to_owned());
     let expected: Vec<_> = expected
         .into_iter()
         .map(|(kind, reason)| (kind, some("ana"), some("10.0.0.7"), some(reason)))
         .collect();
-    assert_eq!(told_now, expected);
+    assert_eq!(written_now, expected);
 
     // The handle that it was made from is still by no one.
     let other = issued(&*store).await;
     plain.suspend(&other.record.id, at(7)).await.unwrap();
     assert_eq!(
-        told(&store).await.last(),
+        written(&store).await.last(),
         Some(&(Suspended, None, None, None))
     );
     assert!(matches!(
@@ -105,13 +105,13 @@ async fn what_a_use_brings_about_is_by_the_process() {
             .await;
         assert!(answer.decision.is_allow());
         authenticator.stop().await.unwrap();
-        let told = told(&store).await;
-        let expired: Vec<_> = told
+        let written = written(&store).await;
+        let expired: Vec<_> = written
             .iter()
             .filter(|event| event.0 == EventKind::Expired)
             .collect();
-        assert_eq!(expired.len(), 1, "{told:?}");
-        assert_eq!(expired[0].1.as_deref(), Some(expected), "{told:?}");
+        assert_eq!(expired.len(), 1, "{written:?}");
+        assert_eq!(expired[0].1.as_deref(), Some(expected), "{written:?}");
         let _ = ask(&authenticator, &key).await;
     }
 }
