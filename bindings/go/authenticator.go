@@ -67,6 +67,7 @@ type parts struct {
 	noter       UseNoter
 	store       Store
 	clock       func() time.Time
+	lifetimes   LifetimePolicy
 	log         *slog.Logger
 	timeout     time.Duration
 	fetches     *group
@@ -109,6 +110,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if err := failure(status); err != nil {
 		return nil, err
 	}
+	if err := options.Lifetimes.Check(); err != nil {
+		return nil, err
+	}
 	feed, follows := store.(EventSource)
 	follows = follows && options.PollInterval >= 0
 	lease, pollInterval, err := newLease(&options, follows)
@@ -124,6 +128,8 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		log:      options.Logger,
 		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
 		lease:    lease,
+
+		lifetimes: options.Lifetimes,
 	}
 	if shared.clock == nil {
 		shared.clock = time.Now

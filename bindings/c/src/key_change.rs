@@ -7,6 +7,7 @@ use keystile::{KeyChange, Millis, change};
 use crate::boundary::{begins_with_its_size, guard, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
+use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::limit::keystile_rate_limit;
 use crate::network::keystile_networks;
 use crate::permission::keystile_permissions;
@@ -82,6 +83,9 @@ pub struct keystile_key_change<'a> {
     pub clear_uses: u8,
     /// Must be 0.
     pub reserved: [u8; 4],
+    /// Optional: how long keys of the service may live. A key that lives longer keeps its end,
+    /// unless the change sets another.
+    pub lifetimes: *const keystile_lifetime_policy,
 }
 
 begins_with_its_size!(keystile_key_change<'_>);
@@ -203,10 +207,14 @@ impl keystile_key_change<'_> {
         if let Some(uses) = uses {
             change = change.uses(uses)?;
         }
-        match lifetime {
+        let change = match lifetime {
+            None => change,
+            Some(None) => change.never_expires(),
+            Some(Some(lifetime)) => change.expires_in(lifetime)?,
+        };
+        match policy_of(self.lifetimes)? {
             None => Ok(change),
-            Some(None) => Ok(change.never_expires()),
-            Some(Some(lifetime)) => Ok(change.expires_in(lifetime)?),
+            Some(lifetimes) => Ok(change.within(&lifetimes)?),
         }
     }
 

@@ -63,6 +63,8 @@ pub mod change;
 pub mod field_change;
 
 // The life of a key.
+pub mod lifetime;
+
 pub mod issue;
 
 pub mod lifecycle;
