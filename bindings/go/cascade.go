@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -12,6 +13,9 @@ import (
 // method then replaces, so that a key that was given to another owner meanwhile stays as it is.
 // The record is a copy.
 type Permit func(record *Record, damaged *CorruptRow) bool
+
+// unspecified is the reason of a revocation without one.
+const unspecified = "unspecified"
 
 // Ended is what a method did to a key, and to the keys that derive from it.
 type Ended struct {
@@ -25,7 +29,8 @@ type Ended struct {
 }
 
 // Revoke revokes a key for good, and the keys that derive from it, unless its successor lives. A
-// key that is already revoked keeps its first reason. If its row cannot be read, only its state is
+// key that is already revoked keeps its first reason. Without a reason it is that of [WithActor], or
+// "unspecified". If its row cannot be read, only its state is
 // written, and no other key is reached. It returns [ErrNotFound], the errors of [Revoke], or a
 // [CorruptRow] if not even the id and version of one of the keys can be read.
 func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Outcome, error) {
@@ -37,6 +42,10 @@ func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Ou
 // [ErrNotFound]. A nil permit always agrees. If the key's successor lives, the keys that derive
 // from it stay as they are, unless reach is [ReachOwn].
 func (a *Authenticator) RevokeIf(ctx context.Context, id KeyID, reason string, reach Reach, permit Permit) (Ended, error) {
+	if reason == "" {
+		by, _ := ActorOf(ctx)
+		reason = cmp.Or(by.Reason, unspecified)
+	}
 	now := a.clock()
 	verb := func(key *Record) (*Change, error) {
 		if key.State == StateRevoked {
@@ -44,7 +53,6 @@ func (a *Authenticator) RevokeIf(ctx context.Context, id KeyID, reason string, r
 		}
 		return Revoke(key, reason, now)
 	}
-	// Named by the core, which gives a missing reason a name.
 	status := func(of *Record) UpkeepStatus {
 		return UpkeepStatus{State: StateRevoked, RevokedAt: of.RevokedAt, RevokedReason: of.RevokedReason}
 	}

@@ -231,6 +231,20 @@ func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
 	return change, nil
 }
 
+// changed returns the change of a record. A length of life that is not known stays that.
+func (r *Record) changed(changed *capi.Changed, status capi.Status) (*Change, error) {
+	change, err := changeOf(changed, status)
+	if err != nil {
+		return nil, err
+	}
+	for _, after := range change.Records {
+		if after.ID == r.ID && r.Lifetime == 0 && after.ExpiresAt.Equal(r.ExpiresAt) {
+			after.Lifetime = 0
+		}
+	}
+	return change, nil
+}
+
 func orNil(text string) *string {
 	if text == "" {
 		return nil

@@ -114,7 +114,7 @@ func ChangeKey(record *Record, change KeyChange, now time.Time) (*Change, error)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := changeOf(capi.RecordChange(handle, raw, millisOf(now)))
+	changed, err := record.changed(capi.RecordChange(handle, raw, millisOf(now)))
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	if asked.Lifetimes, err = i.Lifetimes.raw(); err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	return record.changed(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
 }
 
 // PlanAction is an action that is due for a key.
