@@ -44,6 +44,8 @@ pub struct keystile_issue_request<'a> {
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
     /// Optional: the networks that the key is restricted to.
     pub allowed_networks: Option<&'a keystile_networks>,
+    /// Optional: how long keys of the service may live.
+    pub lifetimes: *const keystile_lifetime_policy,
     /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
     /// The total number of uses, if `has_uses`: 1 or more.
@@ -58,8 +60,6 @@ pub struct keystile_issue_request<'a> {
     pub has_lifetime: u8,
     /// 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
     pub never_expires: u8,
-    /// Optional: how long keys of the service may live.
-    pub lifetimes: *const keystile_lifetime_policy,
 }
 
 begins_with_its_size!(keystile_issue_request<'_>);

@@ -51,6 +51,9 @@ pub struct keystile_key_change<'a> {
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
     /// The networks that the key is restricted to. An empty list: none.
     pub allowed_networks: Option<&'a keystile_networks>,
+    /// Optional: how long keys of the service may live. A key that lives longer keeps its end,
+    /// unless the change sets another.
+    pub lifetimes: *const keystile_lifetime_policy,
     /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
     /// The uses left to all keys of the lineage from now on, if `has_uses`: 1 or more.
@@ -83,9 +86,6 @@ pub struct keystile_key_change<'a> {
     pub clear_uses: u8,
     /// Must be 0.
     pub reserved: [u8; 4],
-    /// Optional: how long keys of the service may live. A key that lives longer keeps its end,
-    /// unless the change sets another.
-    pub lifetimes: *const keystile_lifetime_policy,
 }
 
 begins_with_its_size!(keystile_key_change<'_>);

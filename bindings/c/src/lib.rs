@@ -62,6 +62,8 @@ pub mod change;
 
 pub mod field_change;
 
+pub mod actor;
+
 // The life of a key.
 pub mod lifetime;
 

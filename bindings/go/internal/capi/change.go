@@ -231,6 +231,12 @@ func Delete(record *Record, now uint64) (*Event, Status) {
 	return takeEvent(&event), OK
 }
 
+// CheckActor checks a text for the audit.
+func CheckActor(text string) Status {
+	data, len := borrow(text)
+	return Status(C.keystile_actor_check(data, len))
+}
+
 // Policy is keystile_rotation_policy.
 type Policy struct {
 	MaxAgeMillis      uint64

@@ -1011,7 +1011,8 @@ typedef struct keystile_usage {
 } keystile_usage;
 
 /**
- * One entry of an audit. It never holds the text of a key.
+ * One entry of an audit. It never holds the text of a key. Who did it, and from where, is the
+ * caller's to write beside it: see `keystile_actor_check`.
  */
 typedef struct keystile_event {
     /**
@@ -1131,6 +1132,10 @@ typedef struct keystile_issue_request {
      */
     const keystile_networks *allowed_networks;
     /**
+     * Optional: how long keys of the service may live.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
+    /**
      * The rate limit, if `has_rate_limit`.
      */
     struct keystile_rate_limit rate_limit;
@@ -1158,10 +1163,6 @@ typedef struct keystile_issue_request {
      * 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
      */
     uint8_t never_expires;
-    /**
-     * Optional: how long keys of the service may live.
-     */
-    const struct keystile_lifetime_policy *lifetimes;
 } keystile_issue_request;
 
 /**
@@ -1221,6 +1222,11 @@ typedef struct keystile_key_change {
      * The networks that the key is restricted to. An empty list: none.
      */
     const keystile_networks *allowed_networks;
+    /**
+     * Optional: how long keys of the service may live. A key that lives longer keeps its end,
+     * unless the change sets another.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
     /**
      * The rate limit, if `has_rate_limit`.
      */
@@ -1285,11 +1291,6 @@ typedef struct keystile_key_change {
      * Must be 0.
      */
     uint8_t reserved[4];
-    /**
-     * Optional: how long keys of the service may live. A key that lives longer keeps its end,
-     * unless the change sets another.
-     */
-    const struct keystile_lifetime_policy *lifetimes;
 } keystile_key_change;
 
 /**
@@ -2481,6 +2482,20 @@ size_t keystile_change_field_count(const struct keystile_change *change);
 keystile_status keystile_change_field_at(const struct keystile_change *change,
                                          size_t index,
                                          struct keystile_field_change *out_field);
+
+/**
+ * Checks a text for the audit that an event does not have: who did something, or the address or
+ * host that it was done from. Write it beside the event, in the same transaction; the tables of
+ * keystile have the columns `actor` and `origin`.
+ *
+ * `actor`, `actor_len`: 1 to 255 bytes in UTF-8 without control or invisible characters, which
+ * could forge a line of a log, and without a whole key.
+ *
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_RECORD` or `KEYSTILE_ERROR_NOT_UTF8`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_actor_check(const char *actor,
+                                     size_t actor_len);
 
 /**
  * Issues a key.
