@@ -973,6 +973,23 @@ typedef struct keystile_record_parts {
      * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_remaining_uses;
+    /**
+     * The length of life that it was given; 0 if that is the time from its beginning to its
+     * expiry, or if it never expires.
+     */
+    uint64_t lifetime_millis;
+    /**
+     * Optional: the key that it was derived from, together with `derived_lineage`.
+     */
+    struct keystile_id derived_from;
+    /**
+     * Optional: the first key of the lineage of `derived_from`.
+     */
+    struct keystile_id derived_lineage;
+    /**
+     * Optional: the key that it was suspended with, and is resumed with.
+     */
+    struct keystile_id suspended_with;
 } keystile_record_parts;
 
 /**
@@ -994,7 +1011,8 @@ typedef struct keystile_usage {
 } keystile_usage;
 
 /**
- * One entry of an audit. It never holds the text of a key.
+ * One entry of an audit. It never holds the text of a key. Who did it, and from where, is the
+ * caller's to write beside it: see `keystile_actor_check`.
  */
 typedef struct keystile_event {
     /**
@@ -1047,6 +1065,27 @@ typedef struct keystile_field_change {
 } keystile_field_change;
 
 /**
+ * How long the keys of a service live: the lifetime of a key whose request has none, and the
+ * longest that a request may ask for. A service has one, and sets it wherever a lifetime is
+ * given.
+ */
+typedef struct keystile_lifetime_policy {
+    /**
+     * `sizeof(keystile_lifetime_policy)`.
+     */
+    size_t struct_size;
+    /**
+     * The lifetime of a key whose request has none; 0 for 90 days, or for the longest if that
+     * is shorter.
+     */
+    uint64_t default_millis;
+    /**
+     * The longest lifetime; 0 for any. If there is one, a key that never expires is refused.
+     */
+    uint64_t longest_millis;
+} keystile_lifetime_policy;
+
+/**
  * What a new key is to be. The defaults are the most restrictive: no permissions, and
  * expiry after 90 days.
  */
@@ -1092,6 +1131,10 @@ typedef struct keystile_issue_request {
      * Optional: the networks that the key is restricted to.
      */
     const keystile_networks *allowed_networks;
+    /**
+     * Optional: how long keys of the service may live.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
     /**
      * The rate limit, if `has_rate_limit`.
      */
@@ -1179,6 +1222,11 @@ typedef struct keystile_key_change {
      * The networks that the key is restricted to. An empty list: none.
      */
     const keystile_networks *allowed_networks;
+    /**
+     * Optional: how long keys of the service may live. A key that lives longer keeps its end,
+     * unless the change sets another.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
     /**
      * The rate limit, if `has_rate_limit`.
      */
@@ -1279,6 +1327,29 @@ typedef struct keystile_rotation_policy {
      * 1 if the first use of the successor ends the overlap, otherwise 0.
      */
     uint8_t end_on_first_use;
+    /**
+     * 1 to set `latest_end`, otherwise 0: a key that derives from another then gets a successor
+     * that ends no later than itself.
+     */
+    uint8_t has_latest_end;
+    /**
+     * 1 for successors that never expire, otherwise 0. With `lifetime_millis` it is an error.
+     */
+    uint8_t never_expires;
+    /**
+     * The lifetime of successors, whatever that of their predecessors is; 0 for the same.
+     */
+    uint64_t lifetime_millis;
+    /**
+     * When a successor ends at the latest, in milliseconds since 1970; 0 for no such instant.
+     * For a key that derives from another, it is the end of that one.
+     */
+    uint64_t latest_end;
+    /**
+     * Optional: how long keys of the service may live. A lifetime that a successor gets from
+     * its predecessor is cut to the longest.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
 } keystile_rotation_policy;
 
 /**
@@ -2413,6 +2484,20 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
                                          struct keystile_field_change *out_field);
 
 /**
+ * Checks a text for the audit that an event does not have: who did something, or the address or
+ * host that it was done from. Write it beside the event, in the same transaction; the tables of
+ * keystile have the columns `actor` and `origin`.
+ *
+ * `actor`, `actor_len`: 1 to 255 bytes in UTF-8 without control or invisible characters, which
+ * could forge a line of a log, and without a whole key.
+ *
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_RECORD` or `KEYSTILE_ERROR_NOT_UTF8`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_actor_check(const char *actor,
+                                     size_t actor_len);
+
+/**
  * Issues a key.
  *
  * `peppers`: NULL for none.
@@ -2425,8 +2510,8 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
  * `keystile_change_free`.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
- * request exceeds the template; `KEYSTILE_ERROR_TIME`; otherwise the error of the
- * field that is not well formed.
+ * request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
+ * does not allow; otherwise the error of the field that is not well formed.
  */
 keystile_status keystile_issue(const struct keystile_format *format,
                                const struct keystile_peppers *peppers,
@@ -2536,6 +2621,19 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
  * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_expire(const struct keystile_record *record,
+                                uint64_t now,
+                                struct keystile_event *out_event);
+
+/**
+ * Creates the event of a key that is removed from a store, with the version after its last.
+ * Its row is then deleted in the same transaction, if the version is still that of the record.
+ *
+ * `out_event`: receives the event; it borrows nothing.
+ *
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
+ * revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
+ */
+keystile_status keystile_delete(const struct keystile_record *record,
                                 uint64_t now,
                                 struct keystile_event *out_event);
 

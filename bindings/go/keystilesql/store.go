@@ -175,8 +175,12 @@ func storedStatus(status keystile.KeyStatus) *string {
 
 // listed returns the records of a page, and its damaged rows.
 func (s *Store) listed(ctx context.Context, part part, where string, params ...any) (keystile.Listed, error) {
+	return s.listedBy(ctx, part, s.dialect.records()+where, params...)
+}
+
+func (s *Store) listedBy(ctx context.Context, part part, query string, params ...any) (keystile.Listed, error) {
 	var listed keystile.Listed
-	rows, err := s.cells(ctx, s.db, s.dialect.records()+where, params...)
+	rows, err := s.cells(ctx, s.db, query, params...)
 	if err != nil {
 		return listed, err
 	}
