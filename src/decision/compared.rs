@@ -52,8 +52,8 @@ impl<'c> Compared<'c> {
         let sentence = match step {
             CheckStep::Secret => self.secret(cause),
             CheckStep::Status => self.status(),
-            CheckStep::Expiry => self.expiry(cause),
-            CheckStep::Overlap => self.overlap(cause),
+            CheckStep::Expiry => self.expiry(),
+            CheckStep::Overlap => self.overlap(),
             CheckStep::Environment => self.environment(cause),
             CheckStep::Network => self.network(cause),
             CheckStep::Endpoint => self.endpoint(cause),
@@ -92,38 +92,35 @@ impl<'c> Compared<'c> {
                 format!("the key is suspended, together with {source}")
             }
             (Status::Revoked { at, reason }, _) => {
-                format!("the key was revoked at {}: {reason}", rfc3339(*at))
+                format!(
+                    "the key was revoked {} with the reason: {reason}",
+                    rfc3339(*at)
+                )
             }
         }
     }
 
-    fn expiry(&self, cause: Option<Cause>) -> String {
+    fn expiry(&self) -> String {
         match self.record.expires_at {
             None => "the key never expires".to_string(),
-            Some(expiry) => self.until("the key expires at", expiry, cause),
+            Some(expiry) => self.until("the key expires", expiry),
         }
     }
 
-    fn overlap(&self, cause: Option<Cause>) -> String {
+    fn overlap(&self) -> String {
         match (self.record.replaced_by, self.record.overlap_until) {
             (None, None) => "the key was not replaced".to_string(),
             (Some(successor), None) => format!("the key was replaced by {successor}"),
-            (None, Some(end)) => self.until("the overlap ends at", end, cause),
+            (None, Some(end)) => self.until("the overlap ends", end),
             (Some(successor), Some(end)) => {
-                let replaced = format!("the key was replaced by {successor}; the overlap ends at");
-                self.until(&replaced, end, cause)
+                let replaced = format!("the key was replaced by {successor}; the overlap ends");
+                self.until(&replaced, end)
             }
         }
     }
 
-    fn until(&self, what: &str, end: UnixMillis, cause: Option<Cause>) -> String {
-        let order = if cause.is_some() {
-            "is not later than"
-        } else {
-            "is later than"
-        };
-        let (end, now) = (rfc3339(end), rfc3339(self.now));
-        format!("{what} {end}, which {order} now, {now}")
+    fn until(&self, what: &str, end: UnixMillis) -> String {
+        format!("{what} {} and it is {}", rfc3339(end), rfc3339(self.now))
     }
 
     fn environment(&self, cause: Option<Cause>) -> String {
@@ -213,7 +210,7 @@ impl<'c> Compared<'c> {
         let limit = format!("the limit is {count} in {window}, {burst} at once; {left} left now");
         match quota.retry_after() {
             Some(Millis::ZERO) => limit,
-            Some(wait) => format!("{limit}, the next in {}", span(wait)),
+            Some(next) => format!("{limit}, the next in {}", wait(next)),
             None => format!("{limit}, and never more"),
         }
     }
@@ -246,6 +243,16 @@ fn shown(bytes: &[u8]) -> String {
     match bytes.get(..ENDPOINT_BYTES_SHOWN_MAX) {
         Some(start) if start.len() < bytes.len() => format!("{}...", start.escape_ascii()),
         _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+/// A time to wait, rounded up: in seconds if it is short, otherwise in minutes or hours.
+fn wait(wait: Millis) -> String {
+    let seconds = wait.secs_ceil();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds.div_ceil(60)),
+        _ => format!("{}h", seconds.div_ceil(3_600)),
     }
 }
 

@@ -13,21 +13,28 @@ fn fields(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-const ANSWER: [&str; 14] = [
+const ANSWER: [&str; 21] = [
     "client_name",
     "code",
     "decision",
     "ends_at",
+    "environment",
+    "expires_at",
+    "headers",
     "key_id",
     "limit",
     "message",
+    "metadata",
     "missing",
+    "owner",
+    "permissions",
     "remaining",
     "remaining_uses",
     "replaced_by",
     "reset_seconds",
     "retry_after_seconds",
     "status",
+    "template",
 ];
 const RECORD: [&str; 29] = [
     "allowed_endpoints",

@@ -76,8 +76,9 @@ async fn a_key_that_ended_or_a_guess_has_no_own_key() {
         .unwrap();
     assert_eq!(own(text).await, Some(DenialCode::KeyRevoked));
     let expired = issued_as(&*store, twice_an_hour().expires_in(Millis::new(1)).unwrap()).await;
-    let late = authenticator.own_key(expired.key.expose().as_bytes(), &Request::new(), at(9_000));
-    assert_eq!(code(&late.await), Some(DenialCode::KeyExpired));
+    let (late, nothing) = (expired.key.expose().as_bytes(), Request::new());
+    let late = authenticator.own_key(late, &nothing, at(9_000)).await;
+    assert_eq!(code(&late), Some(DenialCode::KeyExpired));
     store.trouble(Trouble::Fails);
     assert_eq!(own(text).await, Some(DenialCode::StoreUnavailable));
 }
