@@ -60,7 +60,7 @@ const STEPS: &[Step] = &[
     ),
     Step::new(
         "Change the key: its text stays, and the new rights are in force at once.",
-        "change $ID --add-permission invoices:write --rate-limit 100/1h",
+        "change $ID --add-permission invoices:write --clear-rate-limit",
         0,
     ),
     Step::new(
