@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Man(ManArguments),
     /// Show the life of a key, on a store in a temporary directory.
     ///
-    /// Issues a key, which is then allowed, denied, rate limited, rotated and revoked. Prints
+    /// Issues keys, which are then allowed, denied, explained, changed, rotated and revoked. Prints
     /// each command and its output, and removes the directory at the end.
     ///
     /// Example:
