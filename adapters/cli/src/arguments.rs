@@ -8,6 +8,7 @@ use crate::backup::BackupArguments;
 use crate::change::ChangeArguments;
 use crate::completion::CompletionArguments;
 use crate::events::EventsArguments;
+use crate::explain::ExplainArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
@@ -32,7 +33,7 @@ Example:
 
 Exit codes:
   0  done; every key was allowed
-  1  a key was denied (verify), a text is not a well-formed key (inspect), or what was
+  1  a key was denied (verify, explain), a text is not a well-formed key (inspect), or what was
      found has to be accepted or corrected first (migrate)
   2  any other failure; one line on standard error explains it, with --json an object
      with error
@@ -97,6 +98,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     List(ListArguments),
     Show(ShowArguments),
+    Explain(ExplainArguments),
     Change(Box<ChangeArguments>),
     Revoke(RevokeArguments),
     Suspend(SuspendArguments),
@@ -115,7 +117,7 @@ pub(crate) enum Command {
     Man(ManArguments),
     /// Show the life of a key, on a store in a temporary directory.
     ///
-    /// Issues a key, which is then allowed, denied, rate limited, rotated and revoked. Prints
+    /// Issues keys, which are then allowed, denied, explained, changed, rotated and revoked. Prints
     /// each command and its output, and removes the directory at the end.
     ///
     /// Example:
@@ -126,7 +128,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Whether it only prints what there is, so that it does not matter if its reader wants
-    /// only the first lines. The exit code of `verify`, `inspect` and `migrate` is an answer,
+    /// only the first lines. The exit code of `verify`, `explain`, `inspect` and `migrate` is an answer,
     /// which must not become 0 before every line was written; all others change something.
     pub(crate) const fn only_reads(&self) -> bool {
         match self {

@@ -9,8 +9,9 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::{Io, NoteFormat};
 use crate::{
-    actor, arg_errors, backup, change, completion, demo, events, inspect, issue, list, man,
-    migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend, template, verify,
+    actor, arg_errors, backup, change, completion, demo, events, explain, inspect, issue, list,
+    man, migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend, template,
+    verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -88,6 +89,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Verify(verify) => verify::run(verify, config, io).await,
         Command::List(list) => list::run(list, config, io).await,
         Command::Show(show) => show::run(show, config, io).await,
+        Command::Explain(explain) => explain::run(explain, config, io).await,
         Command::Change(change) => change::run(change, config, io).await,
         Command::Revoke(revoke) => revoke::run(revoke, config, io).await,
         Command::Suspend(key) => suspend::suspend(key, config, io).await,

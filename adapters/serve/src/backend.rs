@@ -9,8 +9,8 @@ use keystile::{
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Filter,
-    Listed, ListedEvents, OfDerived, Outcome, Page, Pending, Permit as SeenPermit, Reach,
+    Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
+    Filter, Listed, ListedEvents, OfDerived, Outcome, Page, Pending, Permit as SeenPermit, Reach,
     Selection, Store, StoreError, record,
 };
 
@@ -39,6 +39,19 @@ pub(crate) trait Backend: Send + Sync + 'static {
         request: &'a Request<'a>,
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer>;
+    /// Whether a key is valid, for its holder; nothing is spent.
+    fn own_key<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer>;
+    fn explain<'a>(
+        &'a self,
+        id: &'a KeyId,
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> Soon<'a, Explained>;
     fn verifier(&self) -> &Verifier;
     fn stats(&self) -> AuthenticatorStats;
     /// A small query that checks that the store responds.
@@ -156,6 +169,24 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer> {
         Box::pin(Self::check(self, credential, request, now))
+    }
+
+    fn own_key<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(Self::own_key(self, credential, request, now))
+    }
+
+    fn explain<'a>(
+        &'a self,
+        id: &'a KeyId,
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> Soon<'a, Explained> {
+        Box::pin(Self::explain(self, id, request, now))
     }
 
     fn verifier(&self) -> &Verifier {

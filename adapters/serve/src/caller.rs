@@ -39,8 +39,23 @@ pub(crate) struct Caller {
 
 /// Admits a request if its key has the permission for its method: to read for `GET`, to write
 /// for any other. Routes with this layer need no further check of the permission.
-pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Next) -> Response {
-    match admit(&app, request).await {
+pub(crate) async fn guard(state: State<App>, request: HttpRequest, next: Next) -> Response {
+    let needed = if request.method().is_safe() {
+        READ
+    } else {
+        WRITE
+    };
+    guarded(&state, request, next, needed).await
+}
+
+/// Admits a request if its key has the permission to read, whatever its method: for questions
+/// that are too long for a query.
+pub(crate) async fn guard_reading(state: State<App>, request: HttpRequest, next: Next) -> Response {
+    guarded(&state, request, next, READ).await
+}
+
+async fn guarded(app: &App, request: HttpRequest, next: Next, needed: &str) -> Response {
+    match admit(app, request, needed).await {
         Ok((request, headers)) => {
             let mut response = next.run(request).await;
             headers.add_to(response.headers_mut());
@@ -52,12 +67,11 @@ pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Ne
 
 type Admitted = (HttpRequest, ResponseHeaders);
 
-async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Response>> {
-    let needed = if request.method().is_safe() {
-        READ
-    } else {
-        WRITE
-    };
+async fn admit(
+    app: &App,
+    mut request: HttpRequest,
+    needed: &str,
+) -> Result<Admitted, Box<Response>> {
     let refuse = |problem: Problem| Box::new(problem.into_response());
     let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
     let (extensions, headers) = (request.extensions(), request.headers());

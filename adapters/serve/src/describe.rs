@@ -143,6 +143,12 @@ fn example(path: &str, method: &str) -> Option<Value> {
             json!({ "owner": "acme", "reason": "the account was closed" })
         }
         ("post", "/v1/verify") => json!({ "requires": "invoices:read" }),
+        ("post", "/v1/keys/{id}/explain") => json!({
+            "requires": "invoices:read",
+            "method": "GET",
+            "path": "/api/invoices/7",
+            "ip": "192.0.2.7",
+        }),
         _ => return None,
     })
 }

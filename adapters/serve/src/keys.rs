@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 pub(crate) mod change;
 pub(crate) mod delete;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod issue;
 pub(crate) mod list;
 pub(crate) mod plan;

@@ -7,6 +7,7 @@ mod claims;
 mod clock;
 mod damage_log;
 mod ending;
+mod explain;
 mod flush;
 mod lease;
 mod maintenance;
@@ -171,13 +172,7 @@ impl<S: Store + 'static> Authenticator<S> {
         }
         match shared.check(credential, request, now).await {
             Ok(answer) => answer,
-            Err(failure) => match &*failure {
-                StoreError::Corrupt(row) => {
-                    let is_due = shared.damage_log.is_due(row);
-                    Answer::damaged(is_due.then_some(failure))
-                }
-                _ => Answer::unavailable(Some(failure)),
-            },
+            Err(failure) => shared.failed(failure),
         }
     }
 

@@ -25,6 +25,7 @@ mod change;
 mod changes;
 mod concurrent;
 mod derived;
+mod explain;
 mod filters;
 mod fixture;
 mod identity;
@@ -110,6 +111,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_wrong_clock_costs_one_burst
             a_raised_limit_is_in_force
             a_slower_limit_of_a_lineage_is_not_lowered;
+        explain: an_explanation_spends_nothing;
         lists: pages_are_complete_and_in_order
             a_page_has_a_limit
             pages_hold_while_records_change

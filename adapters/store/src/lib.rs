@@ -89,6 +89,7 @@ mod delete;
 mod derived;
 mod error;
 mod event_filter;
+mod explain;
 mod family;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
@@ -142,6 +143,7 @@ pub use derived::{
 };
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
+pub use explain::{Explained, check_dry, explain};
 pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;

@@ -86,6 +86,8 @@ pub mod decision;
 
 pub mod verify;
 
+pub mod explain;
+
 pub mod keyring;
 
 pub mod uses;

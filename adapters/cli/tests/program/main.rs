@@ -17,6 +17,7 @@ mod canary;
 mod change;
 mod damaged;
 mod derived_pages;
+mod explain;
 mod files;
 mod json;
 mod keystile;

@@ -2859,6 +2859,39 @@ keystile_status keystile_verify(const struct keystile_verifier *verifier,
 void keystile_verifier_free(struct keystile_verifier *verifier);
 
 /**
+ * Explains the decision that a request with a record's key would get, without the key's
+ * text. The secret is taken as verified; all other checks are those of
+ * `keystile_verify`. Nothing is spent.
+ *
+ * The explanation is for people who may read the record: it tells more than a refusal
+ * does. It has no part of a key or a digest.
+ *
+ * `verifier`: its peppers tell whether the record's digest can be verified.
+ * `record`: the key's record.
+ * `request`: what the caller wants to do.
+ * `usage`: what the lineage has spent; it does not change.
+ * `now`: milliseconds since 1970.
+ * `buffer`, `buffer_len`: receives a JSON object, without a NUL: `decision` (`allow` or
+ * `deny`), `code` (the name of the refusal, or null), `refused_by` (the name of the first
+ * check that refuses, or null) and `checks`, in order, each with `check`, `passes`,
+ * `code` and `compared` (the values of both sides, a sentence for people). May be NULL
+ * and 0 to ask for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
+ *
+ * Returns `KEYSTILE_OK`, for an explained refusal too, or
+ * `KEYSTILE_ERROR_BUFFER_TOO_SMALL`; `KEYSTILE_ERROR_STRUCT_SIZE`, `KEYSTILE_ERROR_TIME`,
+ * or the error of a field of the request.
+ */
+keystile_status keystile_explain(const struct keystile_verifier *verifier,
+                                 const struct keystile_record *record,
+                                 const struct keystile_request *request,
+                                 const struct keystile_usage *usage,
+                                 uint64_t now,
+                                 char *buffer,
+                                 size_t buffer_len,
+                                 size_t *out_needed);
+
+/**
  * Creates a keyring for the keys that a verifier accepts.
  *
  * `verifier`: copied.
@@ -3019,6 +3052,20 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  */
 keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyring,
                                             struct keystile_uses **out_uses);
+
+/**
+ * Reads what a keyring has counted of the rate limit of a record's key, for
+ * `keystile_explain`: the store has what was drained and written, and so may be behind.
+ * Nothing is spent.
+ *
+ * `out_state`: receives the state by the caller's clock; 0 if nothing was counted. Of this
+ * and the state that the store has, the greater one counts.
+ *
+ * Returns `KEYSTILE_OK`.
+ */
+keystile_status keystile_keyring_rate_state(const struct keystile_keyring *keyring,
+                                            const struct keystile_record *record,
+                                            uint64_t *out_state);
 
 /**
  * Returns the number of keys that were used; 0 for NULL.
