@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
 use crate::list::{Listed, ListedEvents, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 
@@ -164,6 +165,22 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
     ) -> Result<u64, StoreError> {
         let by = if by.actor().is_some() { by } else { self.by };
         self.store.prune_events(before, limit, by).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.store.export(filter, page).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.store.removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        self.store.known(asked).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -6,6 +6,7 @@ use keystile::{
 
 use crate::derived::DerivedState;
 use crate::error::StoreError;
+use crate::portable::Imported;
 
 /// Changes that are written together or not at all.
 ///
@@ -53,6 +54,8 @@ pub struct Batch {
     pub derived: Vec<DerivedState>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
+    /// What an import writes beside the records of `inserts`.
+    pub imported: Imported,
     /// Writes only if this is still the number of the store's last event, for a change that
     /// depends on more than the records it changes. `None` does not compare it.
     pub last_event: Option<u64>,
@@ -182,7 +185,10 @@ impl Batch {
         let records = records.map(|record| (record.id, record.version));
         let upkeep = self.upkeep.iter();
         let upkeep = upkeep.map(|upkeep| (upkeep.key_id, upkeep.version));
-        records.chain(upkeep).chain(self.deletes.iter().copied())
+        let removed = self.imported.removed.iter();
+        let removed = removed.map(|key| (key.key_id, key.version));
+        let records = records.chain(upkeep).chain(self.deletes.iter().copied());
+        records.chain(removed)
     }
 
     fn without_event(&self) -> impl Iterator<Item = (KeyId, u64)> {

@@ -64,6 +64,7 @@
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
 //! | `postgres-tls` | no | TLS to the server, set in its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
+//! | `portable` | with `sqlite` and `postgres` | [`Importer`], and records as lines of text |
 //! | `conformance` | no | the test suite that any store must pass |
 
 #![forbid(unsafe_code)]
@@ -100,6 +101,7 @@ mod list;
 mod memory;
 mod outcome;
 mod peppers;
+mod portable;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prune;
@@ -147,6 +149,13 @@ pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
+pub use portable::{
+    Asked, DigestBytes, Exported, Imported, Known, PortableKey, RemovedKey, RemovedKeys,
+};
+#[cfg(feature = "portable")]
+pub use portable::{
+    IMPORT_LINES_MAX, Importer, LINE_BYTES_MAX, LineProblem, LineReport, LineResult, PortableLine,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};

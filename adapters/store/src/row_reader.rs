@@ -6,12 +6,13 @@ use std::borrow::Cow;
 
 use keystile::{
     DerivedFrom, Digest, DigestKind, Environment, Event, EventKind, FieldChange, KeyRecord, Millis,
-    RateLimit, Status, TemplateName, UnixMillis,
+    RateLimit, Status, TemplateName, UNSPECIFIED, UnixMillis,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CorruptRow, StoreError};
+use crate::portable::RemovedKey;
 
 /// A row whose columns are read by name. Each database implements the required methods; the
 /// provided ones parse the values that those return.
@@ -201,6 +202,19 @@ pub(crate) trait RowReader: Sized {
                 "derived_from and derived_lineage, or neither",
             )),
         }
+    }
+
+    /// What is remembered of a removed key, without its digests.
+    fn removed_key(&self) -> Result<RemovedKey, StoreError> {
+        let key_id = self.required("key_id", self.parsed("key_id"))?;
+        let version = self.required("version", self.count("version"))?;
+        let mut removed = RemovedKey::new(key_id, version);
+        removed.revoked = match (self.time("revoked_at")?, self.text("revoke_reason")?) {
+            (Some(at), reason) => Some((at, reason.unwrap_or(UNSPECIFIED).into())),
+            (None, _) => None,
+        };
+        removed.owner = self.text("owner")?.map(Into::into);
+        Ok(removed)
     }
 
     fn event(&self) -> Result<Event, StoreError> {

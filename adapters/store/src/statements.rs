@@ -1,10 +1,13 @@
 //! The SQL of a batch, for a database's spelling of parameters and casts.
 
+use std::collections::HashMap;
+
 use keystile::KeyRecord;
 
 use crate::batch::{Batch, Upkeep, UpkeepField};
 use crate::columns::{self, EVENT, Kind, RECORD};
 use crate::error::StoreError;
+use crate::portable::to_hex;
 use crate::statement::Statement;
 
 /// How a database spells a parameter that is text, as a value of a column.
@@ -41,6 +44,8 @@ pub(crate) struct Texts {
     status: String,
     delete: String,
     event: String,
+    former_digest: String,
+    removed: String,
 }
 
 impl Texts {
@@ -66,8 +71,9 @@ impl Texts {
         Self {
             usage: format!(
                 "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
-                 VALUES ({}, 0, {}) ON CONFLICT (lineage) DO NOTHING",
+                 VALUES ({}, {}, {}) ON CONFLICT (lineage) DO NOTHING",
                 text(1),
+                count(3),
                 count(2)
             ),
             uses: format!(
@@ -104,6 +110,23 @@ impl Texts {
                 count(2)
             ),
             event: event::<S>(),
+            former_digest: format!(
+                "INSERT INTO api_key_former_digests (key_hash, key_id) VALUES ({}, {}) \
+                 ON CONFLICT DO NOTHING",
+                text(1),
+                text(2)
+            ),
+            removed: format!(
+                "INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, owner) \
+                 SELECT {0}, {1}, {2}, {3}, {4} \
+                 WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE key_id = {0}) \
+                 ON CONFLICT DO NOTHING",
+                text(1),
+                count(2),
+                S::value(Kind::Instant, 3),
+                text(4),
+                text(5)
+            ),
         }
     }
 
@@ -118,13 +141,36 @@ impl Texts {
         for event in &batch.events {
             statements.push(Statement::new(&self.event, columns::of_event(event)?));
         }
+        let rates: HashMap<_, _> = batch.imported.rates.iter().rev().copied().collect();
         for record in &batch.inserts {
             let remaining = record.remaining_uses.map(columns::number).transpose()?;
-            let usage = vec![Some(record.lineage.to_string()), remaining];
+            // Any 64 bits are a state, and the column is signed.
+            let rate = rates.get(&record.lineage).copied().unwrap_or_default();
+            let rate = rate.to_bits().cast_signed().to_string();
+            let usage = vec![Some(record.lineage.to_string()), remaining, Some(rate)];
             statements.push(Statement::new(&self.usage, usage));
             let mut values = values::<S>(record)?;
             values.push(record.last_used_at.map(crate::instant::format));
             statements.push(Statement::new(&self.insert, values));
+        }
+        for (digest, key_id) in &batch.imported.former_digests {
+            let values = vec![Some(to_hex(digest)), Some(key_id.to_string())];
+            statements.push(Statement::new(&self.former_digest, values));
+        }
+        for key in &batch.imported.removed {
+            let revoked = key.revoked.as_ref();
+            let values = vec![
+                Some(key.key_id.to_string()),
+                Some(columns::number(key.version)?),
+                revoked.map(|(at, _)| crate::instant::format(*at)),
+                revoked.map(|(_, reason)| reason.to_string()),
+                key.owner.as_deref().map(str::to_owned),
+            ];
+            statements.push(Statement::new(&self.removed, values).changes_a_row());
+            for digest in &key.digests {
+                let values = vec![Some(to_hex(digest)), Some(key.key_id.to_string())];
+                statements.push(Statement::new(&self.former_digest, values));
+            }
         }
         // Before the keys, as all other code locks the two. The trigger on this table finds the
         // event of the next version, and leaves the versions to the updates.
