@@ -19,7 +19,10 @@ mod damage;
 mod demo;
 mod duration;
 mod events;
+mod export;
 mod failure;
+mod filters;
+mod import;
 mod inspect;
 mod io;
 mod issue;
@@ -31,6 +34,7 @@ mod pepper;
 mod plan;
 mod print_new_key;
 mod program;
+mod progress;
 mod prune;
 mod restore;
 mod revoke;
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
             input: &mut input.lock(),
             output: &mut std::io::stdout().lock(),
             // Not locked: `serve` logs to it from all its threads.
+            errors_are_terminal: std::io::stderr().is_terminal(),
             errors: &mut std::io::stderr(),
             key: std::env::var_os(key_input::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),

@@ -25,6 +25,7 @@ mod lists;
 mod migrate;
 mod pages;
 mod parallel;
+mod portable;
 #[cfg(all(unix, feature = "postgres"))]
 mod postgres;
 #[cfg(all(unix, feature = "postgres"))]
