@@ -4,9 +4,9 @@ use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Asked, Batch, DerivedState, EventFilter, Exported, Filter, Known, Listed, ListedEvents,
-    MemoryStore, Page, RateNote, RemovedKeys, SpendRequest, SqliteStore, Store, StoreError,
-    StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, MemoryStore, Page, RateNote, RemovedKeys, SpendRequest, SqliteStore,
+    Store, StoreError, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -105,6 +105,10 @@ impl Store for AnyStore {
 
     async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
         each!(self, store => store.export(filter, page))
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        each!(self, store => store.issue_answer(request))
     }
 
     async fn removed_keys(

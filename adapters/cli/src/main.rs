@@ -30,6 +30,7 @@ mod key_input;
 mod list;
 mod man;
 mod migrate;
+mod once;
 mod pepper;
 mod plan;
 mod print_new_key;

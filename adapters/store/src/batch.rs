@@ -6,6 +6,7 @@ use keystile::{
 
 use crate::derived::DerivedState;
 use crate::error::StoreError;
+use crate::issue_once::IssueNote;
 use crate::portable::Imported;
 
 /// Changes that are written together or not at all.
@@ -56,6 +57,9 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What an import writes beside the records of `inserts`.
     pub imported: Imported,
+    /// The request that the batch is the answer to. If it has another answer of less than a day
+    /// ago, the batch is stale. Older answers of any request are removed, at most 100.
+    pub issue_request: Option<IssueNote>,
     /// Writes only if this is still the number of the store's last event, for a change that
     /// depends on more than the records it changes. `None` does not compare it.
     pub last_event: Option<u64>,

@@ -28,6 +28,7 @@ mod derived;
 mod filters;
 mod fixture;
 mod identity;
+mod issue_once;
 mod lifecycle;
 mod limits;
 mod lists;
@@ -133,6 +134,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_gets_no_more_uses
             an_import_is_within_the_longest_lifetime
             a_dry_run_reports_the_same;
+        issue_once: a_request_has_one_key
+            requests_are_per_caller_and_for_a_day
+            one_of_concurrent_requests_issues;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

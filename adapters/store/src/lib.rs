@@ -97,6 +97,7 @@ mod guards;
 mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
+mod issue_once;
 mod list;
 mod memory;
 mod outcome;
@@ -145,6 +146,10 @@ pub use derived::{
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};
+pub use issue_once::{
+    IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
+    issue_once,
+};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;

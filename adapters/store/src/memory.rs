@@ -13,8 +13,9 @@ use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
-use crate::portable::{Asked, Exported, Known, RemovedKey, RemovedKeys};
+use crate::portable::{Asked, DigestBytes, Exported, Known, RemovedKey, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 
@@ -74,6 +75,8 @@ struct State {
     former: HashMap<[u8; 32], KeyId>,
     /// Keys that another store has removed.
     elsewhere: HashMap<KeyId, RemovedKey>,
+    /// The answers of requests, by caller and idempotency key.
+    answers: HashMap<(Box<str>, DigestBytes), IssueAnswer>,
     usage: HashMap<KeyId, Usage>,
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
@@ -406,6 +409,9 @@ impl Store for MemoryStore {
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
         state.check_removed(batch)?;
+        if let Some(note) = &batch.issue_request {
+            state.answer(note)?;
+        }
         // Of a key that was removed and is inserted again: its version is not the batch's.
         let raised: Vec<Event> = batch
             .inserts
@@ -549,6 +555,10 @@ impl Store for MemoryStore {
 
     async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
         self.exported(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        Ok(self.answer_to(request))
     }
 
     async fn removed_keys(

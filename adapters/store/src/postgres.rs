@@ -38,6 +38,7 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, Page};
 use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
@@ -373,6 +374,12 @@ impl Store for PostgresStore {
     async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
         let filter = filter.clone();
         self.run(async move |client| portable::export(client, &filter, page).await)
+            .await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        let request = request.clone();
+        self.run(async move |client| portable::issue_answer(client, &request).await)
             .await
     }
 

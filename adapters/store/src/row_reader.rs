@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CorruptRow, StoreError};
-use crate::portable::RemovedKey;
+use crate::issue_once::IssueAnswer;
+use crate::portable::{RemovedKey, of_hex};
 
 /// A row whose columns are read by name. Each database implements the required methods; the
 /// provided ones parse the values that those return.
@@ -215,6 +216,15 @@ pub(crate) trait RowReader: Sized {
         };
         removed.owner = self.text("owner")?.map(Into::into);
         Ok(removed)
+    }
+
+    /// What is remembered of a request.
+    fn issue_answer(&self) -> Result<IssueAnswer, StoreError> {
+        let body = self.required("body", self.text("body"))?;
+        let body = of_hex(body).ok_or_else(|| self.corrupt("body", "64 lower-case hex digits"))?;
+        let key_id = self.required("key_id", self.parsed("key_id"))?;
+        let at = self.required("at", self.time("at"))?;
+        Ok(IssueAnswer::new(body, key_id, at))
     }
 
     fn event(&self) -> Result<Event, StoreError> {

@@ -34,6 +34,7 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, Page};
 use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
@@ -332,6 +333,12 @@ impl Store for SqliteStore {
     async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
         let filter = filter.clone();
         let work = move |connection: &_| portable::export(connection, &filter, page);
+        self.connections.read(work).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        let request = request.clone();
+        let work = move |connection: &_| portable::issue_answer(connection, &request);
         self.connections.read(work).await
     }
 

@@ -7,6 +7,7 @@ use keystile::KeyRecord;
 use crate::batch::{Batch, Upkeep, UpkeepField};
 use crate::columns::{self, EVENT, Kind, RECORD};
 use crate::error::StoreError;
+use crate::issue_once::remembered_since;
 use crate::portable::to_hex;
 use crate::statement::Statement;
 
@@ -22,6 +23,9 @@ pub(crate) trait Spelling {
 
     /// A column of text, to be compared byte by byte.
     fn exact(column: &str) -> String;
+
+    /// Removes answers of requests until an instant, at most 100: so many that fewer are added.
+    const OLD_REQUESTS: &'static str;
 
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
@@ -44,6 +48,8 @@ pub(crate) struct Texts {
     status: String,
     delete: String,
     event: String,
+    issue_request: String,
+    old_requests: &'static str,
     former_digest: String,
     removed: String,
 }
@@ -110,6 +116,20 @@ impl Texts {
                 count(2)
             ),
             event: event::<S>(),
+            // Of two at the same time the second waits here, and then finds the first one's.
+            issue_request: format!(
+                "INSERT INTO api_key_issue_requests (caller, request, body, key_id, at) \
+                 VALUES ({}, {}, {}, {}, {}) ON CONFLICT (caller, request) DO UPDATE SET \
+                 body = excluded.body, key_id = excluded.key_id, at = excluded.at \
+                 WHERE api_key_issue_requests.at <= {}",
+                text(1),
+                text(2),
+                text(3),
+                text(4),
+                S::value(Kind::Instant, 5),
+                S::value(Kind::Instant, 6)
+            ),
+            old_requests: S::OLD_REQUESTS,
             former_digest: format!(
                 "INSERT INTO api_key_former_digests (key_hash, key_id) VALUES ({}, {}) \
                  ON CONFLICT DO NOTHING",
@@ -137,6 +157,19 @@ impl Texts {
     ) -> Result<Vec<Statement>, StoreError> {
         batch.check()?;
         let mut statements = Vec::new();
+        if let Some(note) = &batch.issue_request {
+            let since = Some(crate::instant::format(remembered_since(note.at)));
+            let values = vec![
+                Some(note.request.caller.to_string()),
+                Some(to_hex(&note.request.request)),
+                Some(to_hex(&note.request.body)),
+                Some(note.key_id.to_string()),
+                Some(crate::instant::format(note.at)),
+                since.clone(),
+            ];
+            statements.push(Statement::new(&self.issue_request, values).changes_a_row());
+            statements.push(Statement::new(self.old_requests, vec![since]));
+        }
         // First: a change that has no event yet is one by other code, to 0003_changes.sql.
         for event in &batch.events {
             statements.push(Statement::new(&self.event, columns::of_event(event)?));

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::event_filter::{EventFilter, scan};
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 use crate::portable::{Asked, Exported, Known, RemovedKeys, unsupported};
@@ -287,6 +288,18 @@ pub trait Store: Send + Sync {
     /// The default implementation fails.
     fn known(&self, asked: &Asked) -> impl Future<Output = Result<Known, StoreError>> + Send {
         let _ = asked;
+        async { Err(unsupported()) }
+    }
+
+    /// What is remembered of a request, also of a day ago or earlier; `None` if nothing is.
+    ///
+    /// The default implementation fails, and so does each request that has an idempotency key:
+    /// a store that overrides it also writes [`Batch::issue_request`].
+    fn issue_answer(
+        &self,
+        request: &IssueOnce,
+    ) -> impl Future<Output = Result<Option<IssueAnswer>, StoreError>> + Send {
+        let _ = request;
         async { Err(unsupported()) }
     }
 

@@ -23,6 +23,7 @@ mod keystile;
 mod life;
 mod lists;
 mod migrate;
+mod once;
 mod pages;
 mod parallel;
 mod portable;

@@ -8,6 +8,7 @@ use super::{MemoryStore, State, is_revoked};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueNote, IssueOnce};
 use crate::list::{PAGE_MAX, Page};
 use crate::portable::{Asked, DigestBytes, Exported, Known, PortableKey, RemovedKey, RemovedKeys};
 use crate::store::Store;
@@ -80,7 +81,29 @@ impl State {
     }
 }
 
+impl State {
+    /// Notes the answer of a request, if it has none of less than a day ago. Nothing that can
+    /// fail follows.
+    pub(super) fn answer(&mut self, note: &IssueNote) -> Result<(), StoreError> {
+        let key = (note.request.caller.clone(), note.request.request);
+        let before = self.answers.get(&key);
+        if before.is_some_and(|answer| answer.is_remembered(note.at)) {
+            return Err(StoreError::Stale);
+        }
+        self.answers
+            .retain(|_, answer| answer.is_remembered(note.at));
+        let answer = IssueAnswer::new(note.request.body, note.key_id, note.at);
+        self.answers.insert(key, answer);
+        Ok(())
+    }
+}
+
 impl MemoryStore {
+    pub(super) fn answer_to(&self, request: &IssueOnce) -> Option<IssueAnswer> {
+        let key = (request.caller.clone(), request.request);
+        self.state().answers.get(&key).copied()
+    }
+
     pub(super) async fn exported(
         &self,
         filter: &Filter,

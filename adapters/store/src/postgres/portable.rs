@@ -7,9 +7,10 @@ use keystile::KeyId;
 
 use super::fault::Fault;
 use super::read::{Params, limited, page_of};
-use super::row::{RECORD, read_record, read_removed, read_with_rate};
+use super::row::{RECORD, read_answer, read_record, read_removed, read_with_rate};
 use crate::error::StoreError;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::Page;
 use crate::portable::{
     Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
@@ -115,6 +116,19 @@ pub(super) async fn known(client: &Client, asked: &Asked) -> Result<Known, Fault
         }
     }
     Ok(known)
+}
+
+/// What is remembered of a request. A row that cannot be read is an error: to issue another key
+/// would be worse.
+pub(super) async fn issue_answer(
+    client: &Client,
+    request: &IssueOnce,
+) -> Result<Option<IssueAnswer>, Fault> {
+    let sql = "SELECT 0::bigint AS row, body, key_id, at FROM api_key_issue_requests \
+         WHERE caller = $1 AND request = $2";
+    let digest = to_hex(request.request());
+    let rows = query(client, sql, &[&request.caller(), &digest]).await?;
+    rows.first().map(read_answer).transpose()
 }
 
 /// The digests that are remembered of these keys. A text that is none is of no key either.

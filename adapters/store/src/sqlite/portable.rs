@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::unavailable;
-use super::read::{limited, page_of, prepared};
-use super::row::{RECORD, read_found, read_record, read_removed};
+use super::read::{limited, one, page_of, prepared};
+use super::row::{RECORD, read_answer, read_found, read_record, read_removed};
 use crate::error::StoreError;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::Page;
 use crate::portable::{
     Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
@@ -108,6 +109,19 @@ pub(super) fn known(connection: &Connection, asked: &Asked) -> Result<Known, Sto
         }
     }
     Ok(known)
+}
+
+/// What is remembered of a request. A row that cannot be read is an error: to issue another key
+/// would be worse.
+pub(super) fn issue_answer(
+    connection: &Connection,
+    request: &IssueOnce,
+) -> Result<Option<IssueAnswer>, StoreError> {
+    let sql = "SELECT rowid AS row, body, key_id, at FROM api_key_issue_requests \
+         WHERE caller = ?1 AND request = ?2";
+    let mut statement = prepared(connection, sql)?;
+    let values = [request.caller(), &to_hex(request.request())];
+    one(&mut statement, values, read_answer)
 }
 
 /// The digests that are remembered of a key. A text that is none is of no key either.

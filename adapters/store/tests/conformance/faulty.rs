@@ -13,8 +13,9 @@ use keystile::{
     UnixMillis, Usage,
 };
 use keystile_store::{
-    Asked, Batch, EventFilter, Exported, Filter, Known, Listed, ListedEvents, MemoryStore,
-    PAGE_MAX, Page, RateNote, RemovedKeys, SpendRequest, Store, StoreError, StoredUsage,
+    Asked, Batch, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known, Listed,
+    ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote, RemovedKeys, SpendRequest, Store,
+    StoreError, StoredUsage,
 };
 
 /// The instant of the first mark in the suite.
@@ -56,6 +57,10 @@ pub(crate) enum Fault {
     DropsRemovedKeys,
     /// Tells an import of no removed keys.
     KnowsNoRemovedKeys,
+    /// Remembers no requests.
+    ForgetsRequests,
+    /// Writes a second answer to a request.
+    AnswersTwice,
     /// Tells an import of no usage.
     KnowsNoUses,
     /// Accepts a change without an event.
@@ -265,6 +270,13 @@ impl Store for Faulty {
         let mut batch = batch.clone();
         match self.fault {
             Fault::KeepsRemovedKeys if !batch.events.is_empty() => batch.deletes.clear(),
+            Fault::AnswersTwice => {
+                if let Some(note) = batch.issue_request.take()
+                    && self.sound.issue_answer(&note.request).await?.is_none()
+                {
+                    batch.issue_request = Some(note);
+                }
+            }
             Fault::DropsImportedRates => batch.imported.rates.clear(),
             Fault::DropsRemovedKeys => batch.imported.removed.clear(),
             Fault::ForgetsEvents => {
@@ -501,6 +513,13 @@ impl Store for Faulty {
             keys.for_each(|key| key.former_digests.clear());
         }
         Ok(exported)
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        match self.fault {
+            Fault::ForgetsRequests => Ok(None),
+            _ => self.sound.issue_answer(request).await,
+        }
     }
 
     async fn removed_keys(

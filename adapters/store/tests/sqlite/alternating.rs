@@ -4,8 +4,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
-    Asked, Batch, DerivedState, EventFilter, Exported, Filter, Known, Listed, ListedEvents, Page,
-    RateNote, RemovedKeys, SpendRequest, Store, StoreError, StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, Page, RateNote, RemovedKeys, SpendRequest, Store, StoreError,
+    StoredUsage,
 };
 
 #[derive(Debug)]
@@ -59,6 +60,10 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
         self.next().export(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        self.next().issue_answer(request).await
     }
 
     async fn removed_keys(
