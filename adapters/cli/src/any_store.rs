@@ -4,8 +4,9 @@ use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote,
-    SpendRequest, SqliteStore, Store, StoreError, StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, MemoryStore, Page, RateNote, RemovedKeys, SpendRequest, SqliteStore,
+    Store, StoreError, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -100,6 +101,26 @@ impl Store for AnyStore {
         by: &By,
     ) -> Result<u64, StoreError> {
         each!(self, store => store.prune_events(before, limit, by))
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        each!(self, store => store.export(filter, page))
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        each!(self, store => store.issue_answer(request))
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        each!(self, store => store.removed_keys(after, limit))
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        each!(self, store => store.known(asked))
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -9,6 +9,8 @@ use crate::change::ChangeArguments;
 use crate::completion::CompletionArguments;
 use crate::events::EventsArguments;
 use crate::explain::ExplainArguments;
+use crate::export::ExportArguments;
+use crate::import::ImportArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
@@ -33,8 +35,9 @@ Example:
 
 Exit codes:
   0  done; every key was allowed
-  1  a key was denied (verify, explain), a text is not a well-formed key (inspect), or what was
-     found has to be accepted or corrected first (migrate)
+  1  a key was denied (verify, explain), a text is not a well-formed key (inspect), what
+     was found has to be accepted or corrected first (migrate), or lines were left out
+     (import)
   2  any other failure; one line on standard error explains it, with --json an object
      with error
 
@@ -112,6 +115,8 @@ pub(crate) enum Command {
     Migrate(MigrateArguments),
     Backup(BackupArguments),
     Restore(RestoreArguments),
+    Export(Box<ExportArguments>),
+    Import(ImportArguments),
     Inspect(InspectArguments),
     Completion(CompletionArguments),
     Man(ManArguments),
@@ -135,6 +140,7 @@ impl Command {
             Self::List(_)
             | Self::Show(_)
             | Self::Plan(_)
+            | Self::Export(_)
             | Self::Template(_)
             | Self::Completion(_)
             | Self::Man(_)

@@ -6,12 +6,13 @@ use keystile::{
     Millis, Networks, PermissionSet, Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName,
     UnixMillis,
 };
-use keystile_store::{Store, save_issued};
+use keystile_store::{Once, Store, issue_once, save_issued};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime, spell_rate};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
+use crate::once::{OnceArguments, issued_before};
 use crate::print_new_key::print_new_key;
 use crate::view::joined;
 use crate::{rfc3339, values};
@@ -87,6 +88,8 @@ pub(crate) struct IssueArguments {
     /// The prefix that the key starts with.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
+    #[command(flatten)]
+    once: OnceArguments,
 }
 
 /// The options that limit how long a key lives.
@@ -124,8 +127,17 @@ pub(crate) async fn run(
         _ => error.into(),
     })?;
 
+    let once = arguments.once.request(&config.by, arguments)?;
     let opened = config.open_to_issue().await?;
-    save_issued(&opened.store.acting_as(&config.by), &issued).await?;
+    if let Some(request) = &once {
+        let acting = opened.store.acting_as(&config.by).once(request, now);
+        let done = issue_once(&opened.store, request, now, save_issued(&acting, &issued)).await?;
+        if let Once::Before(key_id) = done {
+            return issued_before(&opened.store, &key_id, now, config, io).await;
+        }
+    } else {
+        save_issued(&opened.store.acting_as(&config.by), &issued).await?;
+    }
     print_new_key(&issued.key, &issued.record, None, now, config.json, io)?;
     if !config.json {
         describe(&issued.record, io);

@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::{Io, NoteFormat};
 use crate::{
-    actor, arg_errors, backup, change, completion, demo, events, explain, inspect, issue, list,
-    man, migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend, template,
-    verify,
+    actor, arg_errors, backup, change, completion, demo, events, explain, export, import, inspect,
+    issue, list, man, migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend,
+    template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -98,6 +98,8 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Plan(plan) => plan::run(plan, config, io).await,
         Command::Prune(prune) => prune::run(prune, config, io).await,
         Command::Events(events) => events::run(events, config, io).await,
+        Command::Export(export) => export::run(export, config, io).await,
+        Command::Import(import) => import::run(import, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,
         Command::Backup(backup) => backup::run(backup, config, io).await,

@@ -96,6 +96,7 @@ impl Script {
             &mut Io {
                 input: &mut input.as_bytes(),
                 input_is_terminal: false,
+                errors_are_terminal: false,
                 output: &mut *output,
                 errors: &mut errors,
                 key: None,

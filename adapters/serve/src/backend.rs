@@ -10,10 +10,11 @@ use keystile::{
 use keystile_http::KeyChecker;
 use keystile_store::{
     Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
-    Filter, Listed, ListedEvents, OfDerived, Outcome, Page, Pending, Permit as SeenPermit, Reach,
-    Selection, Store, StoreError, record,
+    Filter, IssueOnce, Listed, ListedEvents, OfDerived, Once, Outcome, Page, Pending,
+    Permit as SeenPermit, Reach, Selection, Store, StoreError, issue_once, record,
 };
 
+use crate::keys::NewKey;
 use crate::problem::Problem;
 
 type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -85,6 +86,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> Soon<'a, KeyRecord>;
     /// The same keys, for what this actor does to them.
     fn acting_as(&self, by: By) -> Arc<dyn Backend>;
+    /// The same keys, for a verb that issues a key for this request.
+    fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend>;
+    /// Runs such a verb, unless the request has its key already.
+    fn issue_once<'a>(
+        &'a self,
+        request: &'a IssueOnce,
+        now: UnixMillis,
+        verb: BoxFuture<'a, Result<NewKey, Problem>>,
+    ) -> BoxFuture<'a, Result<Once<NewKey>, Problem>>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     /// Saves a key that derives from none, whose uses are taken off those of a lineage.
     fn save_issued_taking<'a>(&'a self, issued: &'a Issued, uses: (KeyId, u64)) -> Soon<'a, ()>;
@@ -259,6 +269,19 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
 
     fn acting_as(&self, by: By) -> Arc<dyn Backend> {
         Arc::new(Self::acting_as(self, by))
+    }
+
+    fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend> {
+        Arc::new(Self::once(self, request, now))
+    }
+
+    fn issue_once<'a>(
+        &'a self,
+        request: &'a IssueOnce,
+        now: UnixMillis,
+        verb: BoxFuture<'a, Result<NewKey, Problem>>,
+    ) -> BoxFuture<'a, Result<Once<NewKey>, Problem>> {
+        Box::pin(issue_once(&**self.store(), request, now, verb))
     }
 
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {

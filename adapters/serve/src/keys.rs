@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod once;
 pub(crate) mod plan;
 pub(crate) mod rotate;
 pub(crate) mod state;

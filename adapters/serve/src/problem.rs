@@ -150,7 +150,13 @@ impl From<StoreError> for Problem {
                     message,
                 )
             }
-            StoreError::Stale | StoreError::Duplicate => Self::new(
+            StoreError::AnotherRequest => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Idempotency key reused",
+                "idempotency_key_reused",
+                "This Idempotency-Key was sent with another request less than a day ago.",
+            ),
+            StoreError::Stale | StoreError::Duplicate | StoreError::Answered => Self::new(
                 StatusCode::CONFLICT,
                 "Changed meanwhile",
                 "stale",

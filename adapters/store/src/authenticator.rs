@@ -41,6 +41,7 @@ use self::noted::Noted;
 use self::singleflight::Group;
 use self::watch::Position;
 use crate::error::StoreError;
+use crate::issue_once::IssueOnce;
 use crate::store::Store;
 
 pub use self::answer::{Answer, Pending};
@@ -117,6 +118,7 @@ pub struct Authenticator<S> {
     inner: Arc<Inner<S>>,
     /// Who the verbs of this handle write as.
     by: Arc<By>,
+    once: Option<Arc<(IssueOnce, UnixMillis)>>,
 }
 
 /// What ends with the last handle.
@@ -287,6 +289,7 @@ impl<S> Clone for Authenticator<S> {
         Self {
             inner: Arc::clone(&self.inner),
             by: Arc::clone(&self.by),
+            once: self.once.clone(),
         }
     }
 }

@@ -29,9 +29,11 @@ mod explain;
 mod filters;
 mod fixture;
 mod identity;
+mod issue_once;
 mod lifecycle;
 mod limits;
 mod lists;
+mod portable;
 mod records;
 mod removal;
 mod usage;
@@ -126,6 +128,17 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again
             events_of_a_removed_key_stay_with_its_owner;
+        portable: an_export_is_imported_byte_for_byte
+            an_import_overwrites_nothing
+            what_was_revoked_elsewhere_stays_refused
+            a_removed_key_is_not_imported_over_a_stored_one
+            a_derived_key_needs_its_source
+            a_lineage_gets_no_more_uses
+            an_import_is_within_the_longest_lifetime
+            a_dry_run_reports_the_same;
+        issue_once: a_request_has_one_key
+            requests_are_per_caller_and_for_a_day
+            one_of_concurrent_requests_issues;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -64,6 +64,7 @@
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
 //! | `postgres-tls` | no | TLS to the server, set in its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
+//! | `portable` | with `sqlite` and `postgres` | [`Importer`], and records as lines of text |
 //! | `conformance` | no | the test suite that any store must pass |
 
 #![forbid(unsafe_code)]
@@ -97,10 +98,12 @@ mod guards;
 mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
+mod issue_once;
 mod list;
 mod memory;
 mod outcome;
 mod peppers;
+mod portable;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prune;
@@ -145,10 +148,21 @@ pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use explain::{Explained, check_dry, explain};
 pub use filter::{Filter, KeyStatus};
+pub use issue_once::{
+    IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
+    issue_once,
+};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
+pub use portable::{
+    Asked, DigestBytes, Exported, Imported, Known, PortableKey, RemovedKey, RemovedKeys,
+};
+#[cfg(feature = "portable")]
+pub use portable::{
+    IMPORT_LINES_MAX, Importer, LINE_BYTES_MAX, LineProblem, LineReport, LineResult, PortableLine,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};

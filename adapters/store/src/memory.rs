@@ -1,6 +1,8 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
-use std::collections::HashMap;
+mod portable;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
@@ -11,7 +13,9 @@ use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::portable::{Asked, DigestBytes, Exported, Known, RemovedKey, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 
@@ -69,6 +73,10 @@ struct State {
     gone: HashMap<KeyId, usize>,
     /// The digests that keys had before, and those of removed keys.
     former: HashMap<[u8; 32], KeyId>,
+    /// Keys that another store has removed.
+    elsewhere: HashMap<KeyId, RemovedKey>,
+    /// The answers of requests, by caller and idempotency key.
+    answers: HashMap<(Box<str>, DigestBytes), IssueAnswer>,
     usage: HashMap<KeyId, Usage>,
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
@@ -108,7 +116,9 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
+            let elsewhere = self.elsewhere.get(&record.id);
             if self.removed(&record.id).is_some_and(is_revoked)
+                || elsewhere.is_some_and(|removed| removed.revoked.is_some())
                 || self.was_revoked(record.digest.bytes())
             {
                 return Err(StoreError::Duplicate);
@@ -121,6 +131,9 @@ impl State {
             if let Some(removed) = self.removed(&record.id) {
                 // Its versions continue after that of its removal.
                 record.version = record.version.max(removed.version.saturating_add(2));
+            }
+            if let Some(removed) = elsewhere {
+                record.version = record.version.max(removed.version.saturating_add(1));
             }
             staged.push((next, record));
             next = next.saturating_add(1);
@@ -218,6 +231,10 @@ impl State {
     /// Whether a key that is revoked had this digest, though it may be removed.
     fn was_revoked(&self, digest: &[u8; 32]) -> bool {
         let holder = self.former.get(digest);
+        let elsewhere = holder.and_then(|id| self.elsewhere.get(id));
+        if elsewhere.is_some_and(|removed| removed.revoked.is_some()) {
+            return true;
+        }
         let record = holder.and_then(|id| self.by_id(id).or_else(|| self.removed(id)));
         record.is_some_and(is_revoked)
     }
@@ -297,6 +314,7 @@ impl State {
                 None => {
                     self.by_id.insert(record.id, at);
                     self.gone.remove(&record.id);
+                    self.elsewhere.remove(&record.id);
                     self.usage
                         .entry(record.lineage)
                         .or_insert_with(|| Usage::of(&record));
@@ -390,20 +408,30 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
+        state.check_removed(batch)?;
+        if let Some(note) = &batch.issue_request {
+            state.answer(note)?;
+        }
         // Of a key that was removed and is inserted again: its version is not the batch's.
         let raised: Vec<Event> = batch
             .inserts
             .iter()
             .filter_map(|inserted| {
                 let (_, record) = staged.iter().find(|(_, record)| record.id == inserted.id)?;
-                let is_raised = state.gone.contains_key(&record.id)
+                let is_raised = (state.gone.contains_key(&record.id)
+                    || state.elsewhere.contains_key(&record.id))
                     && record.version != inserted.version
                     && !batch.updates.iter().any(|update| update.id == record.id);
                 let event = Event::new(EventKind::Imported, record.id, record.created_at);
                 is_raised.then(|| event.with_version(record.version))
             })
             .collect();
+        let lineages = batch.inserts.iter().map(|record| record.lineage);
+        let created: HashSet<_> = lineages
+            .filter(|lineage| !state.usage.contains_key(lineage))
+            .collect();
         state.write(staged);
+        state.remember(batch, &created);
         for (id, _) in &batch.deletes {
             state.delete(id);
         }
@@ -523,6 +551,26 @@ impl Store for MemoryStore {
             *event = Event::of_many(EventKind::Pruned, event.at).by(by);
         }
         u64::try_from(removed).map_err(|_| StoreError::OutOfRange)
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.exported(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        Ok(self.answer_to(request))
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        Ok(self.removed_page(after, limit))
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        Ok(self.known_of(asked))
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

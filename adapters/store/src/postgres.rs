@@ -7,6 +7,7 @@ mod connections;
 mod events;
 mod fault;
 mod migration;
+mod portable;
 mod read;
 mod row;
 mod statements;
@@ -37,7 +38,9 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
@@ -365,6 +368,34 @@ impl Store for PostgresStore {
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
         self.run(async |client| read::pepper_versions(client).await)
+            .await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        let filter = filter.clone();
+        self.run(async move |client| portable::export(client, &filter, page).await)
+            .await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        let request = request.clone();
+        self.run(async move |client| portable::issue_answer(client, &request).await)
+            .await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        self.run(async move |client| portable::removed_keys(client, &after, limit).await)
+            .await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let asked = asked.clone();
+        self.run(async move |client| portable::known(client, &asked).await)
             .await
     }
 

@@ -9,6 +9,7 @@ mod events;
 mod fault;
 mod instant;
 mod migration;
+mod portable;
 mod read;
 mod restore;
 mod row;
@@ -33,7 +34,9 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
@@ -325,6 +328,34 @@ impl Store for SqliteStore {
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
         self.connections.read(read::pepper_versions).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        let filter = filter.clone();
+        let work = move |connection: &_| portable::export(connection, &filter, page);
+        self.connections.read(work).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        let request = request.clone();
+        let work = move |connection: &_| portable::issue_answer(connection, &request);
+        self.connections.read(work).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        let work = move |connection: &_| portable::removed_keys(connection, &after, limit);
+        self.connections.read(work).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let asked = asked.clone();
+        let work = move |connection: &_| portable::known(connection, &asked);
+        self.connections.read(work).await
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

@@ -2,7 +2,6 @@
 
 use core::future::Future;
 use std::collections::BTreeSet;
-use std::io;
 
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
 
@@ -13,8 +12,10 @@ use crate::error::StoreError;
 use crate::event_filter::{EventFilter, scan};
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
+use crate::portable::{Asked, Exported, Known, RemovedKeys, unsupported};
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
 
 /// A store of records, usage and events.
@@ -246,11 +247,60 @@ pub trait Store: Send + Sync {
         by: &By,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send {
         let _ = (before, limit, by);
-        async {
-            Err(StoreError::unavailable(io::Error::from(
-                io::ErrorKind::Unsupported,
-            )))
-        }
+        async { Err(unsupported()) }
+    }
+
+    /// Records with all that the store holds of them, in the order of their insertion, starting
+    /// after `page.after`. A row that cannot be read is named, and is no error.
+    ///
+    /// The records of a page are of one instant. Of keys that are written between two pages,
+    /// those that are new are on a later page, and others are as they were when their page was
+    /// read.
+    ///
+    /// The default implementation fails.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there never was a key `page.after`.
+    fn export(
+        &self,
+        filter: &Filter,
+        page: Page,
+    ) -> impl Future<Output = Result<Exported, StoreError>> + Send {
+        let _ = (filter, page);
+        async { Err(unsupported()) }
+    }
+
+    /// What is remembered of removed keys, in the order of their ids, starting after the text
+    /// `after`; at most `limit` and [`PAGE_MAX`].
+    ///
+    /// The default implementation fails.
+    fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<RemovedKeys, StoreError>> + Send {
+        let _ = (after, limit);
+        async { Err(unsupported()) }
+    }
+
+    /// What the store knows of what an import asks about.
+    ///
+    /// The default implementation fails.
+    fn known(&self, asked: &Asked) -> impl Future<Output = Result<Known, StoreError>> + Send {
+        let _ = asked;
+        async { Err(unsupported()) }
+    }
+
+    /// What is remembered of a request, also of a day ago or earlier; `None` if nothing is.
+    ///
+    /// The default implementation fails, and so does each request that has an idempotency key:
+    /// a store that overrides it also writes [`Batch::issue_request`].
+    fn issue_answer(
+        &self,
+        request: &IssueOnce,
+    ) -> impl Future<Output = Result<Option<IssueAnswer>, StoreError>> + Send {
+        let _ = request;
+        async { Err(unsupported()) }
     }
 
     /// This store, for what this actor writes: see [`ActingStore`].

@@ -24,8 +24,10 @@ mod keystile;
 mod life;
 mod lists;
 mod migrate;
+mod once;
 mod pages;
 mod parallel;
+mod portable;
 #[cfg(all(unix, feature = "postgres"))]
 mod postgres;
 #[cfg(all(unix, feature = "postgres"))]

@@ -1,19 +1,22 @@
 //! `POST /v1/keys`: a new key.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
 use keystile::{
     EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, ScopeTemplate,
     SysRng,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::NewKey;
+use super::once::{self, Idempotency, IssuedBefore};
 use crate::app::App;
+use crate::backend::Backend;
 use crate::caller::{Caller, EVERY_OWNER, READ, RENEW, WRITE};
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
@@ -22,7 +25,7 @@ use crate::view::{KeyView, Rate};
 
 /// The properties of a new key. What is left out is taken from the caller's key, except that
 /// the default permissions are none, and the default lifetime is 90 days or less.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssueBody {
     /// The name of the client that gets the key: 1 to 255 bytes.
@@ -80,22 +83,40 @@ impl Form for IssueBody {
 /// and environment that may call this API, and others derive from none.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
-    responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Of several requests with \
+        the same one, within a day, one issues a key; for the same caller and body")),
+    responses(
+        (status = 200, description = "The key was issued by an earlier request with this \
+            Idempotency-Key, and is not shown again", body = IssuedBefore),
+        (status = 201, description = "The key", body = NewKey),
+        BadInput, Guarded,
+    ),
     security(("key_header" = []), ("bearer" = [])),
 )]
 pub(crate) async fn issue(
     State(app): State<App>,
     caller: Caller,
+    idempotency: Idempotency,
     Body(body): Body<IssueBody>,
 ) -> Result<Response, Problem> {
-    let request = request(&body)?;
-    let backend = app.acting_as(&caller, None)?;
+    let once = idempotency.request(&caller, "issue", &body)?;
+    let verb = |backend| -> BoxFuture<'_, _> { Box::pin(new(&app, backend, &caller, &body)) };
+    once::issue(&app, &caller, once.as_ref(), true, verb).await
+}
+
+async fn new(
+    app: &App,
+    backend: Arc<dyn Backend>,
+    caller: &Caller,
+    body: &IssueBody,
+) -> Result<NewKey, Problem> {
+    let request = request(body)?;
     let issuer = Issuer::new(app.settings().format.clone())
         .with_peppers(backend.verifier().peppers().clone())
         .with_lifetimes(*backend.lifetimes());
     let own = caller.own();
     let independent = match caller.has_every_owner() && own.derived_from.is_none() {
-        true => independent(&caller, &body, &issuer, &request)?,
+        true => independent(caller, body, &issuer, &request)?,
         // Otherwise what was issued through a derived key would outlive that key's source.
         false => None,
     };
@@ -116,17 +137,13 @@ pub(crate) async fn issue(
     };
     let record = &issued.record;
     tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
-    let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));
-    let location = location.map_err(|_| Problem::unavailable("The id cannot be written."))?;
-    let new = NewKey {
+    Ok(NewKey {
         key: issued.key.expose().to_owned(),
         key_id: record.id.to_string(),
         replaces: None,
         replaced_ends_at: None,
         record: KeyView::new(record, caller.now),
-    };
-    let headers = [(header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(new)).into_response())
+    })
 }
 
 /// An administrator's keys belong to others, and outlive a change of administrators: they get no

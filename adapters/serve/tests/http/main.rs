@@ -27,6 +27,7 @@ mod lifetimes;
 mod limits;
 mod lists;
 mod nginx;
+mod once;
 mod service;
 mod shapes;
 mod upstream;

@@ -14,6 +14,7 @@ use crate::change::write_change;
 use crate::delegate::delegate;
 use crate::derived::OfDerived;
 use crate::error::StoreError;
+use crate::issue_once::IssueOnce;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
 use crate::store::Store;
@@ -71,6 +72,16 @@ impl<S: Store + 'static> Authenticator<S> {
     pub fn acting_as(&self, by: By) -> Self {
         Self {
             by: Arc::new(by),
+            ..self.clone()
+        }
+    }
+
+    /// A handle on the same keyring whose verbs issue a key for this request, and only one: use it
+    /// in [`issue_once`](crate::issue_once()).
+    #[must_use]
+    pub fn once(&self, request: IssueOnce, now: UnixMillis) -> Self {
+        Self {
+            once: Some(Arc::new((request, now))),
             ..self.clone()
         }
     }
@@ -270,7 +281,10 @@ impl<S: Store + 'static> Authenticator<S> {
     /// keys are invalidated in this process when they are written, or may have been.
     pub fn acting_store(&self) -> ActingStore<'_, S> {
         let keyring = self.keyring();
-        let store = self.store().acting_as(&self.by);
+        let mut store = self.store().acting_as(&self.by);
+        if let Some(once) = &self.once {
+            store = store.once(&once.0, once.1);
+        }
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 

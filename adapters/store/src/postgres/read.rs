@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::fault::Fault;
 use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::derived::DerivedState;
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::statements::{derived_sums, sources};
@@ -96,6 +96,18 @@ pub(super) async fn derived_state(
 }
 
 pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
+    let rows = page_of(client, filter, page, read_record, |record| record).await?;
+    Ok(rows.listed())
+}
+
+/// A page of what `read` makes of each row, which has this record.
+pub(super) async fn page_of<T>(
+    client: &Client,
+    filter: &Filter,
+    page: Page,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, Fault> {
     let after = match page.after {
         None => i64::MIN,
         Some(cursor) => row_of(client, &cursor).await?,
@@ -127,7 +139,7 @@ pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result
         limit,
         rows,
     };
-    listed(client, &sql, &params, &part).await
+    rows_of(client, &sql, &params, &part, read, record).await
 }
 
 /// The number of the row that a cursor names.
@@ -159,6 +171,21 @@ struct Part<'f> {
     rows: usize,
 }
 
+/// What a page was read as.
+pub(super) struct Rows<T> {
+    pub(super) sound: Vec<T>,
+    pub(super) damaged: Vec<CorruptRow>,
+    pub(super) next: Option<Cursor>,
+}
+
+impl Rows<KeyRecord> {
+    fn listed(self) -> Listed {
+        let mut listed = Listed::of(self.sound, self.next);
+        listed.damaged = self.damaged;
+        listed
+    }
+}
+
 /// The records, and the damaged rows, of a page.
 async fn listed(
     client: &Client,
@@ -166,31 +193,50 @@ async fn listed(
     params: &Params<'_>,
     part: &Part<'_>,
 ) -> Result<Listed, Fault> {
+    let rows = rows_of(client, sql, params, part, read_record, |record| record).await?;
+    Ok(rows.listed())
+}
+
+async fn rows_of<T>(
+    client: &Client,
+    sql: &str,
+    params: &Params<'_>,
+    part: &Part<'_>,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, Fault> {
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, params).await?;
-    let mut listed = Listed::default();
+    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
     let mut last = None;
+    let is_full =
+        |sound: &Vec<T>, damaged: &Vec<_>| sound.len().saturating_add(damaged.len()) == part.limit;
     for row in &rows {
         let number = row.try_get("row")?;
-        match read_record(row) {
-            Ok(record) => {
-                last = Some(Cursor::new(number, Some(record.id)));
-                if part.filter.shows(&record) {
-                    listed.records.push(record);
+        match read(row) {
+            Ok(found) => {
+                let key = record(&found);
+                last = Some(Cursor::new(number, Some(key.id)));
+                if part.filter.shows(key) {
+                    sound.push(found);
                 }
             }
-            Err(Fault::Store(StoreError::Corrupt(damaged))) => {
-                last = Some(Cursor::new(number, damaged.key_id));
-                listed.damaged.push(damaged);
+            Err(Fault::Store(StoreError::Corrupt(row))) => {
+                last = Some(Cursor::new(number, row.key_id));
+                damaged.push(row);
             }
             Err(fault) => return Err(fault),
         }
-        if listed.rows() == part.limit {
+        if is_full(&sound, &damaged) {
             break;
         }
     }
-    listed.next = last.filter(|_| rows.len() == part.rows || listed.rows() == part.limit);
-    Ok(listed)
+    let next = last.filter(|_| rows.len() == part.rows || is_full(&sound, &damaged));
+    Ok(Rows {
+        sound,
+        damaged,
+        next,
+    })
 }
 
 pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<StoredUsage, Fault> {

@@ -8,7 +8,7 @@ use rusqlite::{
 
 use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::derived::DerivedState;
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
 use crate::filter::{Filter, rows_to_read};
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::sqlite::fault::unavailable;
@@ -105,6 +105,18 @@ pub(super) fn list(
     filter: &Filter,
     page: Page,
 ) -> Result<Listed, StoreError> {
+    let rows = page_of(connection, filter, page, read_record, |record| record)?;
+    Ok(rows.listed())
+}
+
+/// A page of what `read` makes of each row, which has this record.
+pub(super) fn page_of<T>(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, StoreError> {
     let after = match page.after {
         None => i64::MIN,
         Some(cursor) => row_of(connection, &cursor)?,
@@ -134,7 +146,8 @@ pub(super) fn list(
         rows,
     };
     let params = params_from_iter(params);
-    listed(&mut prepared(connection, &sql)?, params, &part)
+    let mut statement = prepared(connection, &sql)?;
+    rows_of(&mut statement, params, &part, read, record)
 }
 
 /// The number of the row that a cursor names.
@@ -164,37 +177,70 @@ struct Part<'f> {
     rows: usize,
 }
 
+/// What a page was read as.
+pub(super) struct Rows<T> {
+    pub(super) sound: Vec<T>,
+    pub(super) damaged: Vec<CorruptRow>,
+    pub(super) next: Option<Cursor>,
+}
+
+impl Rows<KeyRecord> {
+    fn listed(self) -> Listed {
+        let mut listed = Listed::of(self.sound, self.next);
+        listed.damaged = self.damaged;
+        listed
+    }
+}
+
 /// The records, and the damaged rows, of a page.
 fn listed(
     statement: &mut CachedStatement<'_>,
     params: impl Params,
     part: &Part<'_>,
 ) -> Result<Listed, StoreError> {
+    let rows = rows_of(statement, params, part, read_record, |record| record)?;
+    Ok(rows.listed())
+}
+
+fn rows_of<T>(
+    statement: &mut CachedStatement<'_>,
+    params: impl Params,
+    part: &Part<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, StoreError> {
     let mut rows = statement.query(params).map_err(unavailable)?;
-    let mut listed = Listed::default();
+    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
     let (mut count, mut last) = (0_usize, None);
+    let is_full =
+        |sound: &Vec<T>, damaged: &Vec<_>| sound.len().saturating_add(damaged.len()) == part.limit;
     while let Some(row) = rows.next().map_err(unavailable)? {
         count = count.saturating_add(1);
         let number = row.get("row").map_err(unavailable)?;
-        match read_record(row) {
-            Ok(record) => {
-                last = Some(Cursor::new(number, Some(record.id)));
-                if part.filter.shows(&record) {
-                    listed.records.push(record);
+        match read(row) {
+            Ok(found) => {
+                let key = record(&found);
+                last = Some(Cursor::new(number, Some(key.id)));
+                if part.filter.shows(key) {
+                    sound.push(found);
                 }
             }
-            Err(StoreError::Corrupt(damaged)) => {
-                last = Some(Cursor::new(number, damaged.key_id));
-                listed.damaged.push(damaged);
+            Err(StoreError::Corrupt(row)) => {
+                last = Some(Cursor::new(number, row.key_id));
+                damaged.push(row);
             }
             Err(error) => return Err(error),
         }
-        if listed.rows() == part.limit {
+        if is_full(&sound, &damaged) {
             break;
         }
     }
-    listed.next = last.filter(|_| count == part.rows || listed.rows() == part.limit);
-    Ok(listed)
+    let next = last.filter(|_| count == part.rows || is_full(&sound, &damaged));
+    Ok(Rows {
+        sound,
+        damaged,
+        next,
+    })
 }
 
 pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<StoredUsage, StoreError> {

@@ -6,6 +6,8 @@ use rusqlite::types::ValueRef;
 
 use super::instant;
 use crate::error::StoreError;
+use crate::issue_once::IssueAnswer;
+use crate::portable::RemovedKey;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
 use crate::stored_usage::StoredUsage;
@@ -53,6 +55,16 @@ pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     };
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(rate, row.count("remaining_uses")?))
+}
+
+/// What is remembered of a removed key, without its digests.
+pub(super) fn read_removed(row: &Row<'_>) -> Result<RemovedKey, StoreError> {
+    SqliteRow::of(row)?.removed_key()
+}
+
+/// What is remembered of a request.
+pub(super) fn read_answer(row: &Row<'_>) -> Result<IssueAnswer, StoreError> {
+    SqliteRow::of(row)?.issue_answer()
 }
 
 /// The time in one column, for a comparison without the whole record.

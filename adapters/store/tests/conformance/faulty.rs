@@ -13,8 +13,9 @@ use keystile::{
     UnixMillis, Usage,
 };
 use keystile_store::{
-    Batch, EventFilter, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote,
-    SpendRequest, Store, StoreError, StoredUsage,
+    Asked, Batch, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known, Listed,
+    ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote, RemovedKeys, SpendRequest, Store,
+    StoreError, StoredUsage,
 };
 
 /// The instant of the first mark in the suite.
@@ -48,6 +49,20 @@ pub(crate) enum Fault {
     PrunesLaterEvents,
     /// Removes events so that a reader does not notice it.
     PrunesWithoutMark,
+    /// Exports no former digests.
+    ForgetsFormerDigests,
+    /// Imports no states of limits.
+    DropsImportedRates,
+    /// Imports no removed keys.
+    DropsRemovedKeys,
+    /// Tells an import of no removed keys.
+    KnowsNoRemovedKeys,
+    /// Remembers no requests.
+    ForgetsRequests,
+    /// Writes a second answer to a request.
+    AnswersTwice,
+    /// Tells an import of no usage.
+    KnowsNoUses,
     /// Accepts a change without an event.
     TakesSilentChanges,
     /// Writes the other fields of upkeep, as they were read earlier, too.
@@ -255,6 +270,15 @@ impl Store for Faulty {
         let mut batch = batch.clone();
         match self.fault {
             Fault::KeepsRemovedKeys if !batch.events.is_empty() => batch.deletes.clear(),
+            Fault::AnswersTwice => {
+                if let Some(note) = batch.issue_request.take()
+                    && self.sound.issue_answer(&note.request).await?.is_none()
+                {
+                    batch.issue_request = Some(note);
+                }
+            }
+            Fault::DropsImportedRates => batch.imported.rates.clear(),
+            Fault::DropsRemovedKeys => batch.imported.removed.clear(),
             Fault::ForgetsEvents => {
                 // Only those without which the batch is accepted.
                 let written = batch.inserts.iter().chain(&batch.updates);
@@ -480,6 +504,40 @@ impl Store for Faulty {
             _ => before,
         };
         self.sound.prune_events(before, limit, by).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        let mut exported = self.sound.export(filter, page).await?;
+        if self.has(Fault::ForgetsFormerDigests) {
+            let keys = exported.keys.iter_mut();
+            keys.for_each(|key| key.former_digests.clear());
+        }
+        Ok(exported)
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        match self.fault {
+            Fault::ForgetsRequests => Ok(None),
+            _ => self.sound.issue_answer(request).await,
+        }
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.sound.removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let mut known = self.sound.known(asked).await?;
+        match self.fault {
+            Fault::KnowsNoRemovedKeys => known.removed.clear(),
+            Fault::KnowsNoUses => known.uses.clear(),
+            _ => {}
+        }
+        Ok(known)
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -4,8 +4,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest,
-    Store, StoreError, StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, Page, RateNote, RemovedKeys, SpendRequest, Store, StoreError,
+    StoredUsage,
 };
 
 #[derive(Debug)]
@@ -55,6 +56,26 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
         self.next().derived_state(source).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.next().export(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        self.next().issue_answer(request).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.next().removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        self.next().known(asked).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -547,4 +547,17 @@ WHERE key_id IS NOT NULL AND status = 'active' AND is_active
         ELSE overlap_until > statement_timestamp()
     END;
 
+-- Requests to issue a key that had an idempotency key, for a day.
+--
+-- request is the SHA-256 digest of the idempotency key, and body that of what was asked for.
+CREATE TABLE api_key_issue_requests (
+    caller TEXT COLLATE "C" NOT NULL,
+    request TEXT COLLATE "C" NOT NULL,
+    body TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (caller, request)
+);
+CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');

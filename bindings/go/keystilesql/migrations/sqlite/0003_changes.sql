@@ -421,4 +421,17 @@ WHERE key_id IS NOT NULL AND status = 'active' AND is_active = 1
         ELSE typeof(overlap_until) = 'text' AND julianday(overlap_until) > julianday('now')
     END;
 
+-- Requests to issue a key that had an idempotency key, for a day.
+--
+-- request is the SHA-256 digest of the idempotency key, and body that of what was asked for.
+CREATE TABLE api_key_issue_requests (
+    caller TEXT NOT NULL,
+    request TEXT NOT NULL,
+    body TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (caller, request)
+);
+CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');
