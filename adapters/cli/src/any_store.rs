@@ -1,11 +1,11 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote,
-    SpendRequest, SqliteStore, Store, StoreError, StoredUsage,
+    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, ListedTemplates, MemoryStore, Page, RateNote,
+    SpendRequest, SqliteStore, Store, StoreError, StoredTemplate, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -100,6 +100,30 @@ impl Store for AnyStore {
         by: &By,
     ) -> Result<u64, StoreError> {
         each!(self, store => store.prune_events(before, limit, by))
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        each!(self, store => store.template(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        each!(self, store => store.list_templates(after, limit))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        each!(self, store => store.save_template(template))
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        each!(self, store => store.remove_template(name, only))
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -33,6 +33,7 @@ mod limits;
 mod lists;
 mod records;
 mod removal;
+mod templates;
 mod usage;
 
 use std::sync::Arc;
@@ -124,6 +125,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again
             events_of_a_removed_key_stay_with_its_owner;
+        templates: a_template_comes_back_as_it_was
+            a_template_is_added_once
+            a_template_is_replaced_from_the_version_before
+            a_template_is_removed
+            templates_are_listed_by_name
+            a_changed_template_reaches_its_keys;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -1,10 +1,15 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
+mod templates;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{
+    By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, TemplateName, UnixMillis, Usage,
+};
 
+use self::templates::Templates;
 use crate::batch::Batch;
 use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
@@ -14,6 +19,7 @@ use crate::filter::Filter;
 use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store in memory. Its records are lost when it is dropped.
 ///
@@ -73,6 +79,7 @@ struct State {
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
     last_event: u64,
+    templates: Templates,
 }
 
 impl State {
@@ -523,6 +530,30 @@ impl Store for MemoryStore {
             *event = Event::of_many(EventKind::Pruned, event.at).by(by);
         }
         u64::try_from(removed).map_err(|_| StoreError::OutOfRange)
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        Ok(self.state().templates.find(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        Ok(self.state().templates.list(after, limit.min(PAGE_MAX)))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.state().templates.save(template)
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.state().templates.remove(name, only)
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {
