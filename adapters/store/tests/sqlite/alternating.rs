@@ -2,10 +2,10 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest,
-    Store, StoreError, StoredUsage,
+    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, ListedTemplates, Page,
+    RateNote, SpendRequest, Store, StoreError, StoredTemplate, StoredUsage,
 };
 
 #[derive(Debug)]
@@ -114,5 +114,29 @@ impl<S: Store> Store for Alternating<S> {
         by: &By,
     ) -> Result<u64, StoreError> {
         self.next().prune_events(before, limit, by).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        self.next().template(name).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        self.next().list_templates(after, limit).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.next().save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.next().remove_template(name, only).await
     }
 }
