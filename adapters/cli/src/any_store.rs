@@ -4,8 +4,8 @@ use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, ListedTemplates, MemoryStore, Page, RateNote,
-    SpendRequest, SqliteStore, Store, StoreError, StoredTemplate, StoredUsage,
+    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, ListedTemplates, MemoryStore,
+    Page, RateNote, SpendRequest, SqliteStore, Store, StoreError, StoredTemplate, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.

@@ -133,11 +133,11 @@ impl Command {
             Self::List(_)
             | Self::Show(_)
             | Self::Plan(_)
-            | Self::Template(_)
             | Self::Completion(_)
             | Self::Man(_)
             | Self::Demo => true,
             Self::Events(events) => events.only_reads(),
+            Self::Template(template) => template.only_reads(),
             _ => false,
         }
     }

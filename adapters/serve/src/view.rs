@@ -198,7 +198,7 @@ impl KeyView {
 }
 
 impl Rate {
-    fn new(limit: &RateLimit) -> Self {
+    pub(crate) fn new(limit: &RateLimit) -> Self {
         Self {
             limit: limit.limit(),
             window_ms: limit.window().get(),

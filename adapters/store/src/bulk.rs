@@ -91,6 +91,15 @@ impl Selection {
         Self::of(store, filter, page, is_due).await
     }
 
+    /// Records that were selected otherwise, such as by a list of ids.
+    #[must_use]
+    pub fn of_records(keys: Vec<KeyRecord>) -> Self {
+        Self {
+            keys,
+            ..Self::default()
+        }
+    }
+
     pub(crate) async fn of<S: Store + ?Sized>(
         store: &S,
         filter: &Filter,

@@ -75,6 +75,12 @@ impl StoredTemplate {
         })
     }
 
+    /// The presets.
+    pub fn presets() -> impl Iterator<Item = Self> {
+        let names = ScopeTemplate::presets().map(|template| template.name);
+        names.filter_map(|name| Self::preset(name.as_str()))
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(&self) -> &TemplateName {
