@@ -30,3 +30,4 @@ mod postgres;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "../../../store/tests/postgres/server.rs"]
 mod server;
+mod templates;

@@ -28,5 +28,6 @@ mod lists;
 mod nginx;
 mod service;
 mod shapes;
+mod templates;
 mod upstream;
 mod verify;
