@@ -1,12 +1,12 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
     Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
-    Listed, ListedEvents, MemoryStore, Page, RateNote, RemovedKeys, SpendRequest, SqliteStore,
-    Store, StoreError, StoredUsage,
+    Listed, ListedEvents, ListedTemplates, MemoryStore, Page, RateNote, RemovedKeys, SpendRequest,
+    SqliteStore, Store, StoreError, StoredTemplate, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -121,6 +121,30 @@ impl Store for AnyStore {
 
     async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
         each!(self, store => store.known(asked))
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        each!(self, store => store.template(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        each!(self, store => store.list_templates(after, limit))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        each!(self, store => store.save_template(template))
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        each!(self, store => store.remove_template(name, only))
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

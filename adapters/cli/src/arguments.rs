@@ -141,11 +141,11 @@ impl Command {
             | Self::Show(_)
             | Self::Plan(_)
             | Self::Export(_)
-            | Self::Template(_)
             | Self::Completion(_)
             | Self::Man(_)
             | Self::Demo => true,
             Self::Events(events) => events.only_reads(),
+            Self::Template(template) => template.only_reads(),
             _ => false,
         }
     }

@@ -59,7 +59,6 @@ fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
         Command::Inspect(inspect) => return inspect::run(inspect, json, io),
         Command::Completion(completion) => return completion::run(completion, io),
         Command::Man(man) => return man::run(man, io),
-        Command::Template(template) => return template::run(template, json, io),
         _ => {}
     }
     let config = Config {
@@ -100,14 +99,13 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Events(events) => events::run(events, config, io).await,
         Command::Export(export) => export::run(export, config, io).await,
         Command::Import(import) => import::run(import, config, io).await,
+        Command::Template(template) => template::run(template, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,
         Command::Backup(backup) => backup::run(backup, config, io).await,
         Command::Restore(restore) => restore::run(restore, config, io).await,
-        Command::Template(_)
-        | Command::Inspect(_)
-        | Command::Completion(_)
-        | Command::Man(_)
-        | Command::Demo => Ok(Exit::Done),
+        Command::Inspect(_) | Command::Completion(_) | Command::Man(_) | Command::Demo => {
+            Ok(Exit::Done)
+        }
     }
 }

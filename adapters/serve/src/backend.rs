@@ -5,13 +5,16 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use keystile::{
     By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, LifetimePolicy,
-    Request, Rotated, RotationPolicy, SysRng, UnixMillis, Verifier,
+    Millis, Request, Rotated, RotationPolicy, ScopeTemplate, SysRng, TemplateName, UnixMillis,
+    Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
     Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
-    Filter, IssueOnce, Listed, ListedEvents, OfDerived, Once, Outcome, Page, Pending,
-    Permit as SeenPermit, Reach, Selection, Store, StoreError, issue_once, record,
+    Filter, IssueOnce, Listed, ListedEvents, ListedTemplates, OfDerived, Once, Outcome, Page,
+    Pending, Permit as SeenPermit, Reach, Selection, Store, StoreError, StoredTemplate,
+    TemplateKeys, add_template, change_template, find_template, issue_once, record,
+    remove_template, would_change,
 };
 
 use crate::keys::NewKey;
@@ -134,6 +137,43 @@ pub(crate) trait Backend: Send + Sync + 'static {
         now: UnixMillis,
         permit: &'a Permit<'a>,
     ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    /// What [`change_if`](Self::change_if) would do. Writes nothing.
+    fn would_change<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    fn to_change<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, Selection>;
+    fn template<'a>(&'a self, name: &'a TemplateName) -> Soon<'a, StoredTemplate>;
+    fn list_templates<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Soon<'a, ListedTemplates>;
+    /// Adds a template, or replaces the one that was read.
+    fn save_template<'a>(
+        &'a self,
+        read: Option<&'a StoredTemplate>,
+        template: ScopeTemplate,
+        lifetime: Option<Millis>,
+        now: UnixMillis,
+    ) -> Soon<'a, StoredTemplate>;
+    fn remove_template<'a>(&'a self, read: &'a StoredTemplate) -> Soon<'a, ()>;
+    fn template_keys<'a>(
+        &'a self,
+        template: &'a StoredTemplate,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, TemplateKeys>;
     fn rotate_if<'a>(
         &'a self,
         id: &'a KeyId,
@@ -353,6 +393,77 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
     ) -> BoxFuture<'a, Result<Outcome, Problem>> {
         Box::pin(Self::change_derived(
             self, id, requested, of_derived, now, permit,
+        ))
+    }
+
+    fn would_change<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+        Box::pin(async move {
+            let requested = requested.clone().within(Self::lifetimes(self))?;
+            would_change(&**self.store(), id, &requested, of_derived, now, permit).await
+        })
+    }
+
+    fn to_change<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, Selection> {
+        Box::pin(Selection::to_change(&**self.store(), filter, page, now))
+    }
+
+    fn template<'a>(&'a self, name: &'a TemplateName) -> Soon<'a, StoredTemplate> {
+        Box::pin(find_template(&**self.store(), name))
+    }
+
+    fn list_templates<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Soon<'a, ListedTemplates> {
+        Box::pin(self.store().list_templates(after, limit))
+    }
+
+    fn save_template<'a>(
+        &'a self,
+        read: Option<&'a StoredTemplate>,
+        template: ScopeTemplate,
+        lifetime: Option<Millis>,
+        now: UnixMillis,
+    ) -> Soon<'a, StoredTemplate> {
+        Box::pin(async move {
+            let store = &**self.store();
+            match read {
+                Some(read) => change_template(store, read, template, lifetime, now).await,
+                None => add_template(store, template, lifetime, now).await,
+            }
+        })
+    }
+
+    fn remove_template<'a>(&'a self, read: &'a StoredTemplate) -> Soon<'a, ()> {
+        Box::pin(remove_template(&**self.store(), read.name(), Some(read)))
+    }
+
+    fn template_keys<'a>(
+        &'a self,
+        template: &'a StoredTemplate,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, TemplateKeys> {
+        Box::pin(TemplateKeys::of(
+            &**self.store(),
+            template,
+            filter,
+            page,
+            now,
         ))
     }
 

@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use keystile::{
-    By, DerivedFrom, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis,
+    By, DerivedFrom, KeyRecord, Millis, Request, Requirement, RotationPolicy, ScopeTemplate,
+    UnixMillis,
 };
 use keystile_http::ResponseHeaders;
 use keystile_store::{CorruptRow, Cursor, Filter, StoreError};
@@ -202,6 +203,34 @@ impl Caller {
         } else {
             Err(Problem::exceeds(
                 "Listing the keys of all owners requires keystile:owners:any.",
+            ))
+        }
+    }
+
+    /// Refuses a caller that may not change templates, which are for the keys of all owners.
+    pub(crate) fn may_change_templates(&self) -> Result<(), Problem> {
+        if self.has_every_owner() {
+            Ok(())
+        } else {
+            Err(Problem::exceeds(
+                "Templates are for the keys of all owners: to change them requires \
+                 keystile:owners:any.",
+            ))
+        }
+    }
+
+    /// Refuses a template that gives more than the caller's own key has, P4.
+    pub(crate) fn holds(&self, template: &ScopeTemplate) -> Result<(), Problem> {
+        let mut key = KeyRecord::clone(&self.record);
+        key.permissions.clone_from(&template.permissions);
+        key.allowed_endpoints
+            .clone_from(&template.allowed_endpoints);
+        key.rate_limit = template.rate_limit;
+        if key.is_within(&self.record) {
+            Ok(())
+        } else {
+            Err(Problem::exceeds(
+                "The template may give no more than the caller's own key has.",
             ))
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod change;
+pub(crate) mod change_many;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod explain;

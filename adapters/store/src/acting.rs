@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 use crate::batch::Batch;
 use crate::derived::DerivedState;
@@ -14,6 +14,7 @@ use crate::list::{Listed, ListedEvents, Page};
 use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store whose writes are by one actor: each event that it writes says so, unless it names
 /// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
@@ -210,6 +211,30 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
 
     async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
         self.store.known(asked).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        self.store.template(name).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        self.store.list_templates(after, limit).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.store.save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.store.remove_template(name, only).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -36,6 +36,7 @@ mod lists;
 mod portable;
 mod records;
 mod removal;
+mod templates;
 mod usage;
 
 use std::sync::Arc;
@@ -139,6 +140,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         issue_once: a_request_has_one_key
             requests_are_per_caller_and_for_a_day
             one_of_concurrent_requests_issues;
+        templates: a_template_comes_back_as_it_was
+            a_template_is_added_once
+            a_template_is_replaced_from_the_version_before
+            a_template_is_removed
+            templates_are_listed_by_name
+            a_changed_template_reaches_its_keys;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -9,6 +9,7 @@ use keystile::{
 };
 
 use crate::derived::DerivedProblem;
+use crate::template::TemplateProblem;
 
 /// Why a store operation failed. Its messages contain no key and no digest.
 ///
@@ -81,6 +82,9 @@ pub enum StoreError {
     /// A key that derives from another, or that others derive from, does not permit the change.
     #[error("{0}")]
     Derived(DerivedProblem),
+    /// Something cannot be done with a template.
+    #[error("{0}")]
+    Template(TemplateProblem),
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),
@@ -89,6 +93,12 @@ pub enum StoreError {
 impl From<DerivedProblem> for StoreError {
     fn from(problem: DerivedProblem) -> Self {
         Self::Derived(problem)
+    }
+}
+
+impl From<TemplateProblem> for StoreError {
+    fn from(problem: TemplateProblem) -> Self {
+        Self::Template(problem)
     }
 }
 

@@ -77,6 +77,7 @@ mod adoption;
 mod authenticator;
 mod batch;
 mod bulk;
+mod bulk_change;
 mod cascade;
 mod change;
 mod check;
@@ -120,6 +121,11 @@ mod store;
 mod stored_usage;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod tables;
+mod template;
+mod template_keys;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod template_row;
+mod template_verbs;
 mod verbs;
 
 pub use acting::ActingStore;
@@ -137,7 +143,7 @@ pub use bulk::{BulkEnded, Selection};
 pub use cascade::{
     Ended, Permit, resume_reaching, revoke_if, revoke_reaching, suspend_if, suspend_reaching,
 };
-pub use change::{change, change_derived, change_if};
+pub use change::{change, change_derived, change_if, would_change};
 pub use check::{Checked, check};
 pub use delegate::delegate;
 pub use delete::{count_ended_before, delete, delete_if, prune_keys};
@@ -175,6 +181,11 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
+pub use template::{
+    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TemplateProblem,
+};
+pub use template_keys::TemplateKeys;
+pub use template_verbs::{add_template, change_template, find_template, remove_template};
 pub use verbs::{record, resume, revoke, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

@@ -1,12 +1,16 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
 mod portable;
+mod templates;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, UnixMillis, Usage};
+use keystile::{
+    By, Event, EventKind, KeyId, KeyRecord, Lookup, Status, TemplateName, UnixMillis, Usage,
+};
 
+use self::templates::Templates;
 use crate::batch::Batch;
 use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
@@ -18,6 +22,7 @@ use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 use crate::portable::{Asked, DigestBytes, Exported, Known, RemovedKey, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store in memory. Its records are lost when it is dropped.
 ///
@@ -81,6 +86,7 @@ struct State {
     /// With their numbers, which increase.
     events: Vec<(u64, Event)>,
     last_event: u64,
+    templates: Templates,
 }
 
 impl State {
@@ -571,6 +577,30 @@ impl Store for MemoryStore {
 
     async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
         Ok(self.known_of(asked))
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        Ok(self.state().templates.find(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        Ok(self.state().templates.list(after, limit.min(PAGE_MAX)))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.state().templates.save(template)
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.state().templates.remove(name, only)
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

@@ -12,6 +12,7 @@ mod read;
 mod row;
 mod statements;
 mod target;
+mod templates;
 mod timestamptz;
 #[cfg(feature = "postgres-tls")]
 mod tls;
@@ -24,7 +25,7 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -44,6 +45,7 @@ use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
 ///
@@ -363,6 +365,38 @@ impl Store for PostgresStore {
     ) -> Result<u64, StoreError> {
         let by = by.clone();
         self.write(async move |client| events::prune(client, before, limit, &by).await)
+            .await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        let name = name.clone();
+        self.run(async move |client| templates::find(client, &name).await)
+            .await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        let after = after.map(str::to_owned);
+        self.run(async move |client| templates::list(client, after.as_deref(), limit).await)
+            .await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        let template = template.clone();
+        self.write(async move |client| templates::save(client, &template).await)
+            .await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        let (name, only) = (name.clone(), only.cloned());
+        self.write(async move |client| templates::remove(client, &name, only.as_ref()).await)
             .await
     }
 

@@ -14,6 +14,7 @@ mod read;
 mod restore;
 mod row;
 mod statements;
+mod templates;
 mod write;
 
 #[cfg(all(test, feature = "postgres"))]
@@ -23,7 +24,7 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
@@ -40,6 +41,7 @@ use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
@@ -323,6 +325,38 @@ impl Store for SqliteStore {
     ) -> Result<u64, StoreError> {
         let by = by.clone();
         let work = move |connection: &mut _| events::prune(connection, before, limit, &by);
+        self.connections.write(Writing::Durable, work).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        let name = name.clone();
+        let work = move |connection: &_| templates::find(connection, &name);
+        self.connections.read(work).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        let after = after.map(str::to_owned);
+        let work = move |connection: &_| templates::list(connection, after.as_deref(), limit);
+        self.connections.read(work).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        let template = template.clone();
+        let work = move |connection: &mut _| templates::save(connection, &template);
+        self.connections.write(Writing::Durable, work).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        let (name, only) = (name.clone(), only.cloned());
+        let work = move |connection: &mut _| templates::remove(connection, &name, only.as_ref());
         self.connections.write(Writing::Durable, work).await
     }
 

@@ -3,7 +3,7 @@
 use core::future::Future;
 use std::collections::BTreeSet;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis, Usage};
 
 use crate::acting::ActingStore;
 use crate::batch::Batch;
@@ -17,6 +17,7 @@ use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 use crate::portable::{Asked, Exported, Known, RemovedKeys, unsupported};
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store of records, usage and events.
 ///
@@ -300,6 +301,60 @@ pub trait Store: Send + Sync {
         request: &IssueOnce,
     ) -> impl Future<Output = Result<Option<IssueAnswer>, StoreError>> + Send {
         let _ = request;
+        async { Err(unsupported()) }
+    }
+
+    /// The template with this name. Presets are not stored: see
+    /// [`find_template`](crate::find_template).
+    ///
+    /// [`TemplateProblem::Damaged`](crate::TemplateProblem::Damaged) if its row cannot be read.
+    ///
+    /// The default implementation fails, as those of the other three methods for templates do. Then
+    /// keys can be issued from the presets only. The conformance suite expects all four.
+    fn template(
+        &self,
+        name: &TemplateName,
+    ) -> impl Future<Output = Result<Option<StoredTemplate>, StoreError>> + Send {
+        let _ = name;
+        async { Err(unsupported()) }
+    }
+
+    /// Templates in the byte order of their names, starting after the name `after`; at most `limit`
+    /// and [`PAGE_MAX`]. A row that cannot be read is named, and is no error.
+    fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<ListedTemplates, StoreError>> + Send {
+        let _ = (after, limit);
+        async { Err(unsupported()) }
+    }
+
+    /// Inserts a template of version 1, or replaces the one with the version before and the same
+    /// `created_at`. [`StoredTemplate::check`] is asked first.
+    ///
+    /// The result is [`TemplateProblem::Exists`](crate::TemplateProblem::Exists) if there is one
+    /// with its name, and [`TemplateProblem::Stale`](crate::TemplateProblem::Stale) if there is no
+    /// such version. It leaves no event, since no key is changed.
+    fn save_template(
+        &self,
+        template: &StoredTemplate,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = template;
+        async { Err(unsupported()) }
+    }
+
+    /// Removes a template, also one whose row cannot be read; with `only`, if it is still this one,
+    /// by its version and `created_at`. The keys that were issued from it stay as they are.
+    ///
+    /// [`TemplateProblem::NotFound`](crate::TemplateProblem::NotFound) if there is none; with
+    /// `only`, [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (name, only);
         async { Err(unsupported()) }
     }
 

@@ -88,6 +88,11 @@ faults! {
     a_store_that_lowers_rates_fails: LowersRates, "the latest of several";
     a_store_that_keeps_wrong_rates_fails: KeepsWrongRates, "held to one burst";
     a_store_that_ignores_its_clock_fails: IgnoresItsClock, "a first state";
+    a_store_that_overwrites_templates_fails: OverwritesTemplates, "a changed template has";
+    a_store_that_replaces_presets_fails: ReplacesPresets, "the name of a preset";
+    a_store_that_forgets_former_templates_fails: ForgetsFormerTemplates, "a changed template has";
+    a_store_that_removes_any_template_fails: RemovesAnyTemplate, "a removal of a removed template";
+    a_store_that_repeats_templates_fails: RepeatsTemplates, "each template once";
     a_store_that_finds_no_usage_fails: FindsNoUsage, "a check does not fail: Stale";
 }
 

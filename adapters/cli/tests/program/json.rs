@@ -129,7 +129,17 @@ fn objects_have_these_fields() {
     for template in program.objects(&["template", "list", "--json"]) {
         assert_eq!(
             sorted(fields(&template)),
-            ["allowed_endpoints", "name", "permissions", "rate_limit"]
+            [
+                "allowed_endpoints",
+                "changed_at",
+                "created_at",
+                "lifetime_ms",
+                "name",
+                "permissions",
+                "preset",
+                "rate_limit",
+                "version"
+            ]
         );
     }
     for due in program.objects(&["plan", "--within", "100d", "--json"]) {

@@ -33,3 +33,4 @@ mod postgres;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "../../../store/tests/postgres/server.rs"]
 mod server;
+mod templates;

@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use keystile::{
-    EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, ScopeTemplate,
-    SysRng,
+    EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, SysRng,
 };
+use keystile_store::StoredTemplate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,6 +20,7 @@ use crate::backend::Backend;
 use crate::caller::{Caller, EVERY_OWNER, READ, RENEW, WRITE};
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::templates::named;
 use crate::text::without_key;
 use crate::view::{KeyView, Rate};
 
@@ -41,8 +42,8 @@ pub(crate) struct IssueBody {
     /// The environment that it is for; with the same rule as the owner.
     #[schema(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
-    /// `monitoring`, `integration` or `admin`: sets permissions, rate limit and endpoints. The
-    /// other fields may only narrow it.
+    /// The name of a template: sets permissions, rate limit, endpoints and lifetime. The other
+    /// fields may only narrow it.
     template: Option<String>,
     /// Permissions, such as `invoices:read`; the caller must have all of them.
     #[schema(max_items = 64)]
@@ -110,7 +111,11 @@ async fn new(
     caller: &Caller,
     body: &IssueBody,
 ) -> Result<NewKey, Problem> {
-    let request = request(body)?;
+    let template = match &body.template {
+        Some(name) => Some(named(app, name).await?),
+        None => None,
+    };
+    let request = request(body, template.as_ref())?;
     let issuer = Issuer::new(app.settings().format.clone())
         .with_peppers(backend.verifier().peppers().clone())
         .with_lifetimes(*backend.lifetimes());
@@ -173,17 +178,13 @@ fn independent(
     }
 }
 
-fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
+fn request(body: &IssueBody, template: Option<&StoredTemplate>) -> Result<IssueRequest, Problem> {
     if body.client_name.trim().is_empty() {
         return Err(Problem::invalid("client_name must not be blank."));
     }
     if body.owner.as_deref() == Some("") {
         return Err(Problem::invalid("owner must be 1 to 255 bytes."));
     }
-    let template = body.template.as_deref().map(|name| {
-        ScopeTemplate::preset(name)
-            .ok_or_else(|| Problem::invalid("template must be monitoring, integration or admin."))
-    });
     let metadata = body.metadata.as_ref().map(Value::to_string);
     let mut listed = body
         .permissions
@@ -195,10 +196,12 @@ fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
         .email(checked(&body.client_email)?)?
         .owner(checked(&body.owner)?)?
         .environment(body.environment.as_deref())?
-        .template(template.transpose()?)
         .rate_limit(body.rate_limit.map(Rate::limit).transpose()?)
         .uses(body.uses)?
         .metadata(checked(&metadata)?)?;
+    if let Some(template) = template {
+        request = template.request(request)?;
+    }
     request.permissions = body
         .permissions
         .as_ref()

@@ -30,5 +30,6 @@ mod nginx;
 mod once;
 mod service;
 mod shapes;
+mod templates;
 mod upstream;
 mod verify;

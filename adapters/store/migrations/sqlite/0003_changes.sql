@@ -434,4 +434,21 @@ CREATE TABLE api_key_issue_requests (
 );
 CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
 
+-- Templates: named permissions, endpoints, limits and lifetimes that keys are issued from. No
+-- decision reads them: a key has its own copy. former is a JSON array with what a template was
+-- before, the latest last: a key that is like one of them has no rights of its own.
+CREATE TABLE api_key_templates (
+    name TEXT PRIMARY KEY NOT NULL,
+    permissions TEXT NOT NULL,
+    allowed_endpoints TEXT,
+    rate_limit INTEGER,
+    rate_window_ms INTEGER,
+    rate_burst INTEGER,
+    lifetime_ms INTEGER,
+    former TEXT NOT NULL DEFAULT '[]',
+    version INTEGER NOT NULL DEFAULT 1,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    changed_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use keystile::{
     By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring,
-    LifetimePolicy, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+    LifetimePolicy, Rotated, RotationPolicy, TemplateName, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
 use crate::acting::ActingStore;
+use crate::bulk::{BulkEnded, Selection};
 use crate::cascade::Ended;
 use crate::change::write_change;
 use crate::delegate::delegate;
@@ -18,6 +19,8 @@ use crate::issue_once::IssueOnce;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
 use crate::store::Store;
+use crate::template_keys::TemplateKeys;
+use crate::template_verbs::find_template;
 use crate::verbs;
 
 /// Invalidates a key however the change of it ends: a change that failed, or whose caller
@@ -135,6 +138,24 @@ impl<S: Store + 'static> Authenticator<S> {
         Ok(issued)
     }
 
+    /// Issues a key from a template, by its name: a preset, or one that is stored. The request may
+    /// only narrow it.
+    ///
+    /// # Errors
+    /// As [`find_template`](crate::find_template), and as [`issue`](Self::issue).
+    pub async fn issue_from<R: TryCryptoRng + ?Sized>(
+        &self,
+        template: &TemplateName,
+        issuer: &Issuer,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, StoreError> {
+        let template = find_template(&**self.store(), template).await?;
+        let request = template.request(request.clone())?;
+        self.issue(issuer, &request, rng, now).await
+    }
+
     /// How long keys may live: see
     /// [`AuthenticatorBuilder::lifetimes`](crate::AuthenticatorBuilder::lifetimes).
     #[must_use]
@@ -207,6 +228,44 @@ impl<S: Store + 'static> Authenticator<S> {
             self.keyring().invalidate_at(&other.id, other.version);
         }
         Ok(self.in_force(written.outcome))
+    }
+
+    /// Changes the keys of a selection, each as [`change_derived`](Self::change_derived) does.
+    /// What fails is in the result, as for [`Selection::change`].
+    ///
+    /// # Errors
+    /// As [`KeyChange::within`].
+    pub async fn change_selected(
+        &self,
+        selection: &Selection,
+        requested: &KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> Result<BulkEnded, StoreError> {
+        let requested = requested.clone().within(self.lifetimes())?;
+        let asked = selection.asked(&requested, of_derived, now);
+        let (store, noted) = (self.acting_store(), self.noted());
+        Ok(asked.write(&store, &selection.keys, &noted).await)
+    }
+
+    /// Gives the keys of a template its rights, as [`TemplateKeys::apply`] does. After this
+    /// returns, each check that begins in this process is decided by the changed records.
+    pub async fn apply_template(
+        &self,
+        keys: &TemplateKeys,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> BulkEnded {
+        let change = keys.change();
+        let asked = keys.asked(&change, of_derived, now);
+        let (store, noted) = (self.acting_store(), self.noted());
+        asked.write(&store, &keys.due, &noted).await
+    }
+
+    /// No older record is admitted from now on.
+    fn noted(&self) -> impl Fn(&KeyRecord) + Send + Sync {
+        let keyring = self.keyring();
+        move |record| keyring.invalidate_at(&record.id, record.version)
     }
 
     /// As [`change`](Self::change), if `permit` agrees.

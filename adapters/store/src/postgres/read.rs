@@ -317,7 +317,7 @@ fn concat_sql(select: &'static str, rest: &'static str) -> String {
     [select, rest].join(" ")
 }
 
-async fn all<T>(
+pub(super) async fn all<T>(
     client: &Client,
     sql: &str,
     params: &Params<'_>,
@@ -328,7 +328,7 @@ async fn all<T>(
     rows.iter().map(read).collect()
 }
 
-async fn one<T>(
+pub(super) async fn one<T>(
     client: &Client,
     sql: &str,
     params: &Params<'_>,

@@ -11,6 +11,8 @@ use crate::issue_once::IssueAnswer;
 use crate::portable::RemovedKey;
 use crate::row_reader::RowReader;
 use crate::stored_usage::StoredUsage;
+use crate::template::StoredTemplate;
+use crate::template_row;
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
@@ -76,6 +78,10 @@ pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
     let row = PostgresRow::of(row)?;
     let number = row.required("row", row.count("row"))?;
     Ok((number, row.event()?))
+}
+
+pub(super) fn read_template(row: &Row) -> Result<StoredTemplate, Fault> {
+    Ok(template_row::read(&PostgresRow::of(row)?)?)
 }
 
 pub(super) fn read_usage(row: &Row) -> Result<StoredUsage, Fault> {

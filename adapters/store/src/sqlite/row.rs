@@ -11,6 +11,8 @@ use crate::portable::RemovedKey;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
 use crate::stored_usage::StoredUsage;
+use crate::template::StoredTemplate;
+use crate::template_row;
 
 /// Selects the columns for [`read_found`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -45,6 +47,10 @@ pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
     let row = SqliteRow::of(row)?;
     let event = row.event()?;
     Ok((row.required("row", row.count("row"))?, event))
+}
+
+pub(super) fn read_template(row: &Row<'_>) -> Result<StoredTemplate, StoreError> {
+    template_row::read(&SqliteRow::of(row)?)
 }
 
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {

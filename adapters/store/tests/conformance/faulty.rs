@@ -10,12 +10,12 @@ use std::sync::Mutex;
 
 use keystile::{
     By, DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
-    UnixMillis, Usage,
+    TemplateName, UnixMillis, Usage,
 };
 use keystile_store::{
     Asked, Batch, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known, Listed,
-    ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote, RemovedKeys, SpendRequest, Store,
-    StoreError, StoredUsage,
+    ListedEvents, ListedTemplates, MemoryStore, PAGE_MAX, Page, RateNote, RemovedKeys,
+    SpendRequest, Store, StoreError, StoredTemplate, StoredUsage, TemplateProblem,
 };
 
 /// The instant of the first mark in the suite.
@@ -117,6 +117,16 @@ pub(crate) enum Fault {
     KeepsWrongRates,
     /// Has a clock of its own, three minutes behind, and writes states by the caller's.
     IgnoresItsClock,
+    /// Replaces a template whatever its version is.
+    OverwritesTemplates,
+    /// Accepts a template with the name of a preset.
+    ReplacesPresets,
+    /// Forgets what a template was before.
+    ForgetsFormerTemplates,
+    /// Removes a template of any version.
+    RemovesAnyTemplate,
+    /// Starts a page of templates with the one that it should start after.
+    RepeatsTemplates,
     /// Finds a record without what its lineage has spent.
     FindsNoUsage,
 }
@@ -538,6 +548,59 @@ impl Store for Faulty {
             _ => {}
         }
         Ok(known)
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        let mut found = self.sound.template(name).await?;
+        if let (Some(found), true) = (&mut found, self.has(Fault::ForgetsFormerTemplates)) {
+            found.former.clear();
+        }
+        Ok(found)
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        let mut page = self.sound.list_templates(after, limit).await?;
+        if let (Some(after), true) = (after, self.has(Fault::RepeatsTemplates))
+            && let Ok(name) = TemplateName::new(after)
+        {
+            let first = self.sound.template(&name).await?;
+            page.templates.splice(..0, first);
+            page.templates.truncate(limit);
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        if self.has(Fault::ReplacesPresets)
+            && matches!(
+                template.check(),
+                Err(StoreError::Template(TemplateProblem::Preset))
+            )
+        {
+            return Ok(());
+        }
+        let stored = self.sound.template(template.name()).await?;
+        if let (Some(_), true) = (stored, self.has(Fault::OverwritesTemplates)) {
+            self.sound.remove_template(template.name(), None).await?;
+            let mut first = template.clone();
+            first.version = 1;
+            return self.sound.save_template(&first).await;
+        }
+        self.sound.save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        let only = only.filter(|_| !self.has(Fault::RemovesAnyTemplate));
+        self.sound.remove_template(name, only).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -2,11 +2,11 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 use keystile_store::{
     Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
-    Listed, ListedEvents, Page, RateNote, RemovedKeys, SpendRequest, Store, StoreError,
-    StoredUsage,
+    Listed, ListedEvents, ListedTemplates, Page, RateNote, RemovedKeys, SpendRequest, Store,
+    StoreError, StoredTemplate, StoredUsage,
 };
 
 #[derive(Debug)]
@@ -135,5 +135,29 @@ impl<S: Store> Store for Alternating<S> {
         by: &By,
     ) -> Result<u64, StoreError> {
         self.next().prune_events(before, limit, by).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        self.next().template(name).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        self.next().list_templates(after, limit).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.next().save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.next().remove_template(name, only).await
     }
 }

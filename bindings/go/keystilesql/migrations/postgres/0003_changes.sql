@@ -560,4 +560,23 @@ CREATE TABLE api_key_issue_requests (
 );
 CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
 
+-- Templates: named permissions, endpoints, limits and lifetimes that keys are issued from. No
+-- decision reads them: a key has its own copy. former is a JSON array with what a template was
+-- before, the latest last: a key that is like one of them has no rights of its own.
+CREATE TABLE api_key_templates (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    permissions JSONB NOT NULL,
+    allowed_endpoints JSONB,
+    rate_limit BIGINT,
+    rate_window_ms BIGINT,
+    rate_burst BIGINT,
+    lifetime_ms BIGINT,
+    former JSONB NOT NULL DEFAULT '[]',
+    version BIGINT NOT NULL DEFAULT 1,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL
+        DEFAULT date_trunc('milliseconds', statement_timestamp()),
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL
+        DEFAULT date_trunc('milliseconds', statement_timestamp())
+);
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');
