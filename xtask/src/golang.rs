@@ -113,7 +113,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     go.run(MODULE, race, &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
     // Tests that take long or measure memory, without the race detector.
-    let line = "test -run Million|Allocates|Suite . ./keystilesql";
+    let line = "test -timeout 25m -run Million|Allocates|Suite|TenThousand . ./keystilesql";
     go.run(MODULE, line, &[])?;
     // With a garbage collection at each call, then with a check of each pointer that is stored.
     go.run(

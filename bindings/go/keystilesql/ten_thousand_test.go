@@ -12,7 +12,7 @@ import (
 )
 
 // As many keys as may derive from one are revoked with it in one step, and not one more is issued.
-func TestAsManyKeysAsMayDeriveEndTogether(t *testing.T) {
+func TestTenThousandKeysEndTogether(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("it writes ten thousand keys twice")
 	}
