@@ -16,6 +16,7 @@
 //! ```
 //!
 //! - `POST /v1/verify` returns the decision about the key in its header, as JSON.
+//! - `GET /v1/self` shows a key to its holder, and spends nothing.
 //! - `/v1/authorize` authorizes requests for nginx, Traefik, Caddy and Envoy.
 //! - `/v1/keys` is the admin API. It needs an admin key: [`first_admin_key`] issues the first
 //!   one, and a key never grants more than it has.
