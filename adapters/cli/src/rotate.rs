@@ -69,7 +69,8 @@ pub(crate) async fn run(
         None => rotate(&store, id, &policy, None, peppers, &mut SysRng, now).await?,
         Some(request) => {
             let acting = store.once(request, now);
-            let rotated = rotate(&acting, id, &policy, None, peppers, &mut SysRng, now);
+            let mut rng = SysRng;
+            let rotated = rotate(&acting, id, &policy, None, peppers, &mut rng, now);
             match issue_once(&opened.store, request, now, rotated).await? {
                 Once::Now(rotated) => rotated,
                 Once::Before(new) => {
