@@ -171,6 +171,10 @@ impl IssueNote {
 /// # Ok::<(), keystile::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "callers must handle both, and there is no third"
+)]
 pub enum Once<T> {
     /// It issued a key.
     Now(T),

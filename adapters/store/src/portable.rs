@@ -162,16 +162,15 @@ pub struct RemovedKeys {
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// use keystile_store::{Asked, MemoryStore, Store};
 ///
-/// let asked = Asked {
-///     ids: vec!["1AbCdEfGhIjKlMnO".parse()?],
-///     ..Asked::default()
-/// };
+/// let mut asked = Asked::default();
+/// asked.ids.push("1AbCdEfGhIjKlMnO".parse()?);
 /// let known = MemoryStore::new().known(&asked).await?;
 /// assert!(known.records.is_empty() && known.removed.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Asked {
     /// Keys.
     pub ids: Vec<KeyId>,
