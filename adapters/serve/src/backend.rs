@@ -5,22 +5,20 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use keystile::{
     By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, LifetimePolicy,
-    Millis, Request, Rotated, RotationPolicy, ScopeTemplate, SysRng, TemplateName, UnixMillis,
-    Verifier,
+    Request, Rotated, RotationPolicy, SysRng, UnixMillis, Verifier,
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
     Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
-    Filter, IssueOnce, Listed, ListedEvents, ListedTemplates, OfDerived, Once, Outcome, Page,
-    Pending, Permit as SeenPermit, Reach, Selection, Store, StoreError, StoredTemplate,
-    TemplateKeys, add_template, change_template, find_template, issue_once, record,
-    remove_template, would_change,
+    Filter, IssueOnce, Listed, ListedEvents, OfDerived, Once, Outcome, Page, Pending,
+    Permit as SeenPermit, Reach, Selection, Store, StoreError, issue_once, record, would_change,
 };
 
 use crate::keys::NewKey;
 use crate::problem::Problem;
+use crate::template_backend::TemplateBackend;
 
-type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+pub(crate) type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Whether a change is permitted, by the record before and after it.
 pub(crate) type Permit<'a> =
@@ -30,7 +28,7 @@ pub(crate) type Permit<'a> =
 pub(crate) type Allows<'a, T> = dyn Fn(&KeyRecord) -> Result<T, Problem> + Send + Sync + 'a;
 
 /// What the routes need of an authenticator and its store.
-pub(crate) trait Backend: Send + Sync + 'static {
+pub(crate) trait Backend: TemplateBackend {
     fn try_check(
         &self,
         credential: &[u8],
@@ -152,28 +150,6 @@ pub(crate) trait Backend: Send + Sync + 'static {
         page: Page,
         now: UnixMillis,
     ) -> Soon<'a, Selection>;
-    fn template<'a>(&'a self, name: &'a TemplateName) -> Soon<'a, StoredTemplate>;
-    fn list_templates<'a>(
-        &'a self,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> Soon<'a, ListedTemplates>;
-    /// Adds a template, or replaces the one that was read.
-    fn save_template<'a>(
-        &'a self,
-        read: Option<&'a StoredTemplate>,
-        template: ScopeTemplate,
-        lifetime: Option<Millis>,
-        now: UnixMillis,
-    ) -> Soon<'a, StoredTemplate>;
-    fn remove_template<'a>(&'a self, read: &'a StoredTemplate) -> Soon<'a, ()>;
-    fn template_keys<'a>(
-        &'a self,
-        template: &'a StoredTemplate,
-        filter: &'a Filter,
-        page: Page,
-        now: UnixMillis,
-    ) -> Soon<'a, TemplateKeys>;
     fn rotate_if<'a>(
         &'a self,
         id: &'a KeyId,
@@ -417,54 +393,6 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         now: UnixMillis,
     ) -> Soon<'a, Selection> {
         Box::pin(Selection::to_change(&**self.store(), filter, page, now))
-    }
-
-    fn template<'a>(&'a self, name: &'a TemplateName) -> Soon<'a, StoredTemplate> {
-        Box::pin(find_template(&**self.store(), name))
-    }
-
-    fn list_templates<'a>(
-        &'a self,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> Soon<'a, ListedTemplates> {
-        Box::pin(self.store().list_templates(after, limit))
-    }
-
-    fn save_template<'a>(
-        &'a self,
-        read: Option<&'a StoredTemplate>,
-        template: ScopeTemplate,
-        lifetime: Option<Millis>,
-        now: UnixMillis,
-    ) -> Soon<'a, StoredTemplate> {
-        Box::pin(async move {
-            let store = &**self.store();
-            match read {
-                Some(read) => change_template(store, read, template, lifetime, now).await,
-                None => add_template(store, template, lifetime, now).await,
-            }
-        })
-    }
-
-    fn remove_template<'a>(&'a self, read: &'a StoredTemplate) -> Soon<'a, ()> {
-        Box::pin(remove_template(&**self.store(), read.name(), Some(read)))
-    }
-
-    fn template_keys<'a>(
-        &'a self,
-        template: &'a StoredTemplate,
-        filter: &'a Filter,
-        page: Page,
-        now: UnixMillis,
-    ) -> Soon<'a, TemplateKeys> {
-        Box::pin(TemplateKeys::of(
-            &**self.store(),
-            template,
-            filter,
-            page,
-            now,
-        ))
     }
 
     fn rotate_if<'a>(

@@ -56,6 +56,7 @@ mod server;
 mod settings;
 mod stop;
 mod telemetry;
+mod template_backend;
 mod template_view;
 mod templates;
 mod text;

@@ -16,7 +16,7 @@ use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
 use crate::portable::{Asked, Exported, Known, RemovedKeys, unsupported};
-pub use crate::spend::SpendRequest;
+pub use crate::spend_request::SpendRequest;
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
 use crate::template::{ListedTemplates, StoredTemplate};
 

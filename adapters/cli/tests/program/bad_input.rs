@@ -371,7 +371,7 @@ const ARGUMENTS: &[Row] = &[
         &["template"],
         "template: expected a command: list, show, add, change, apply, remove",
     ),
-    (&["template", "add"], "template add: <NAME> is required"),
+    (&["template", "add"], "template: <NAME> is required"),
     (&["template", "add", "Pro"], "must be 1 to 32 characters"),
     (&["template", "add", "admin"], "are presets"),
     (

@@ -1,4 +1,4 @@
-//! What a decision spends, as a store replaces it.
+//! What a decision spends of a lineage's usage.
 
 use keystile::{KeyId, KeyRecord, Usage};
 
