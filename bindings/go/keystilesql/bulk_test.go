@@ -115,7 +115,7 @@ func TestAKeyThatFailsStopsNoOther(t *testing.T) {
 	}
 }
 
-// A key that is issued while the others are revoked may be visible only behind the place that a
+// A key that is issued while the others are revoked may become visible before the place that a
 // page has reached.
 func TestKeysThatAreIssuedMeanwhileAreReached(t *testing.T) {
 	m, ctx := manyKeys(t, 2), context.Background()
