@@ -134,7 +134,8 @@ func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 // Delegate issues a key on behalf of the holder of another key. The new key never grants
 // more than that one. Fields that the request does not set are copied from the source,
 // except the permissions: the new key gets only those that are requested. The owner and the
-// environment are always those of the source.
+// environment are always those of the source. The uses that it gets are to be taken off the
+// source's in the same step, as [Authenticator.Delegate] does.
 //
 // It returns the errors of [Issuer.Issue], and [ErrState] if the source is not live.
 func (i *Issuer) Delegate(source *Record, request IssueRequest, now time.Time) (*Change, error) {

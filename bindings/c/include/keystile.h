@@ -2527,7 +2527,8 @@ keystile_status keystile_issue(const struct keystile_format *format,
  *
  * Fields that the request does not set are copied from the source, except the
  * permissions: the new key gets only those that are requested. The owner and the
- * environment are always those of the source.
+ * environment are always those of the source. The uses that it gets are to be taken off the
+ * source's, which belong to its lineage: write both in one transaction.
  *
  * Arguments as for `keystile_issue`; `source` is the record of the other key.
  *

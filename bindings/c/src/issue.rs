@@ -103,7 +103,8 @@ pub unsafe extern "C" fn keystile_issue(
 ///
 /// Fields that the request does not set are copied from the source, except the
 /// permissions: the new key gets only those that are requested. The owner and the
-/// environment are always those of the source.
+/// environment are always those of the source. The uses that it gets are to be taken off the
+/// source's, which belong to its lineage: write both in one transaction.
 ///
 /// Arguments as for `keystile_issue`; `source` is the record of the other key.
 ///

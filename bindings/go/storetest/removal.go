@@ -137,7 +137,7 @@ func pruned(s *suite) {
 	s.is(removed == 1 && s.find(gone) == nil && s.find(short) != nil, "only what ended before: %d", removed)
 	record, err := subject.authenticator.Delete(ctx, short)
 	s.fine(err, "an expired key")
-	s.is(record.ID == short && s.find(short) == nil && s.find(live) != nil, "is removed alone")
+	s.is(record.ID == short && s.find(short) == nil && s.find(live) != nil, "is removed, and no other")
 	_, err = subject.authenticator.Delete(ctx, short)
 	s.refused(err, keystile.ErrNotFound, "a removed key")
 	s.kinds(keystile.EventIssued, keystile.EventIssued, keystile.EventIssued, keystile.EventRevoked, keystile.EventDeleted, keystile.EventDeleted)
