@@ -86,7 +86,7 @@ impl Scene {
             Some(_) => (pick(8) != 0).then(|| instants[pick(6) as usize]),
             None => None,
         };
-        let environments = ["live", "test", "live", "live"].map(|name| Environment::new(name));
+        let environments = ["live", "test", "live", "live"].map(Environment::new);
         record.environment = (pick(8) != 0).then(|| environments[pick(4) as usize].unwrap());
         record.permissions =
             PermissionSet::new(&["read", "write", "a:*"][..pick(4) as usize]).unwrap();
