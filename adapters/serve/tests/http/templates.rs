@@ -131,9 +131,9 @@ async fn only_who_holds_a_template_may_write_it() {
         "read",
     ];
     let (admin, _) = running.issue(request(&all)).await;
-    let (tenant, _) = running
-        .issue(request(&all[..2]).owner("acme").unwrap())
-        .await;
+    let rights = ["keystile:keys:read", "keystile:keys:write", "read"];
+    let tenant = request(&rights).owner("acme").unwrap();
+    let (tenant, _) = running.issue(tenant).await;
     let (reader, _) = running.issue(request(&all[..1])).await;
     let read = json!({ "permissions": ["read"] });
     for (key, body, expected) in [
