@@ -238,12 +238,16 @@ func (r *Record) changed(changed *capi.Changed, status capi.Status) (*Change, er
 	if err != nil {
 		return nil, err
 	}
+	r.keepLifetime(change)
+	return change, nil
+}
+
+func (r *Record) keepLifetime(change *Change) {
 	for _, after := range change.Records {
 		if after.ID == r.ID && r.Lifetime == 0 && after.ExpiresAt.Equal(r.ExpiresAt) {
 			after.Lifetime = 0
 		}
 	}
-	return change, nil
 }
 
 func orNil(text string) *string {

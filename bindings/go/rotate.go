@@ -107,7 +107,14 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	if asked.Lifetimes, err = i.Lifetimes.raw(); err != nil {
 		return nil, err
 	}
-	return record.changed(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	change, err := record.changed(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	if err != nil {
+		return nil, err
+	}
+	for _, sibling := range siblings {
+		sibling.keepLifetime(change)
+	}
+	return change, nil
 }
 
 // PlanAction is an action that is due for a key.
