@@ -71,9 +71,17 @@ pub(super) fn removed_keys(
 pub(super) fn known(connection: &Connection, asked: &Asked) -> Result<Known, StoreError> {
     let snapshot = connection.unchecked_transaction().map_err(unavailable)?;
     let mut known = Known::default();
+    let mut last = None;
     for (column, value) in asked.selectors() {
-        let sql = format!("{RECORD} WHERE k.{column} = ?1");
-        let mut statement = prepared(&snapshot, &sql)?;
+        // Prepared once for each column: to look it up by its text takes longer than to run it.
+        let statement = match &mut last {
+            Some((of, statement)) if *of == column => statement,
+            _ => {
+                let sql = format!("{RECORD} WHERE k.{column} = ?1");
+                let statement = prepared(&snapshot, &sql)?;
+                &mut last.insert((column, statement)).1
+            }
+        };
         let mut rows = statement.query([value]).map_err(unavailable)?;
         while let Some(row) = rows.next().map_err(unavailable)? {
             match read_record(row) {
