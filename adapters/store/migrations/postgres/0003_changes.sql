@@ -128,11 +128,11 @@ DECLARE
     unnumbered BIGINT;
     shared BOOLEAN;
 BEGIN
-    EXECUTE format('SELECT key_id = ''*'' AND reason IS NULL FROM %I.api_key_events
-        WHERE number < 0 ORDER BY number LIMIT 1', place) INTO noted;
-    IF NOT coalesce(noted, FALSE) THEN
-        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_events
-            WHERE key_id = $1 AND version = $2)', place) INTO noted USING key_id, version;
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_events
+        WHERE key_id = $1 AND version = $2)', place) INTO noted USING key_id, version;
+    IF NOT noted THEN
+        EXECUTE format('SELECT key_id = ''*'' AND reason IS NULL FROM %I.api_key_events
+            WHERE number < 0 ORDER BY number LIMIT 1', place) INTO noted;
     END IF;
     IF noted THEN
         RETURN;
@@ -260,8 +260,16 @@ REVOKE ALL ON FUNCTION keystile_settle_digest FROM PUBLIC;
 CREATE FUNCTION keystile_insert_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_known BOOLEAN;
     known RECORD;
 BEGIN
+    -- Of nearly every key nothing is known: this is cheaper to plan than what follows.
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
+            OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $2)',
+        TG_TABLE_SCHEMA) INTO is_known USING NEW.key_id, NEW.key_hash::text;
+    IF NOT is_known THEN
+        RETURN NEW;
+    END IF;
     EXECUTE format('SELECT version, revoked_at, revoke_reason FROM %I.api_key_deleted
         WHERE key_id = $1', TG_TABLE_SCHEMA) INTO known USING NEW.key_id;
     IF known.version >= NEW.version THEN
@@ -294,6 +302,8 @@ DECLARE
     random TEXT := upper(gen_random_uuid()::text);
     -- The middle of a UUID is not entirely random.
     id TEXT := coalesce(NEW.key_id, '1' || left(random, 8) || right(random, 7));
+    is_noted BOOLEAN;
+    is_known BOOLEAN;
     known RECORD;
 BEGIN
     IF NEW.key_id IS NULL THEN
@@ -314,20 +324,29 @@ BEGIN
             WHERE id = $3', TG_TABLE_SCHEMA)
         USING id, date_trunc('milliseconds', clock_timestamp()), NEW.id;
     END IF;
-    -- A successor is noted with the rotation.
-    EXECUTE format('SELECT %1$I.keystile_note($1, $2, $3, $4, $5, NULL)
-        WHERE $4 > 1 OR NOT EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE successor = $3)',
-        TG_TABLE_SCHEMA)
-    USING TG_TABLE_SCHEMA, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
-        id, NEW.version, NEW.revoke_reason;
-
     -- The insert may have waited for a transaction that deleted the key. What that transaction
     -- left was not yet visible to api_keys_inserting, so it is looked up again.
-    EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
-    USING TG_TABLE_SCHEMA, NEW.key_hash::text, id;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
+        EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
+        USING TG_TABLE_SCHEMA, NEW.key_hash::text, id;
         EXECUTE format('INSERT INTO %I.api_key_deleted (key_id, version)
             VALUES ($1, 0) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA) USING id;
+    END IF;
+    EXECUTE format('SELECT
+            EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE key_id = $1 AND version = $2),
+            EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
+            OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $3)',
+        TG_TABLE_SCHEMA) INTO is_noted, is_known USING id, NEW.version, NEW.key_hash::text;
+    IF NOT is_noted THEN
+        -- A successor is noted with the rotation.
+        EXECUTE format('SELECT %1$I.keystile_note($1, $2, $3, $4, $5, NULL)
+            WHERE $4 > 1 OR NOT EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE successor = $3)',
+            TG_TABLE_SCHEMA)
+        USING TG_TABLE_SCHEMA, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
+            id, NEW.version, NEW.revoke_reason;
+    END IF;
+    IF NOT is_known THEN
+        RETURN NULL;
     END IF;
     EXECUTE format('SELECT max(version) AS version, max(revoked_at) AS revoked_at,
             max(revoke_reason) AS revoke_reason

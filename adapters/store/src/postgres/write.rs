@@ -2,6 +2,7 @@
 //! same order, so that deadlocks are rare.
 
 use deadpool_postgres::{Client, Transaction};
+use futures_util::future::try_join_all;
 use keystile::{KeyId, RateState, UnixMillis};
 use tokio_postgres::types::ToSql;
 
@@ -28,9 +29,16 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     if let Some(expected) = batch.last_event {
         require_last_event(&transaction, expected).await?;
     }
-    for statement in statements {
-        execute(&transaction, &statement).await?;
+    let mut prepared = Vec::with_capacity(statements.len());
+    for statement in &statements {
+        prepared.push(transaction.prepare_cached(statement.sql).await?);
     }
+    // All are sent before the first answer is read: a batch waits for the server once and not for
+    // each statement. They are polled, and so sent, in this order.
+    let statements = statements.iter().zip(&prepared);
+    let executed =
+        statements.map(|(statement, prepared)| execute(&transaction, statement, prepared));
+    try_join_all(executed).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -140,11 +148,14 @@ pub(super) async fn note_uses(client: &Client, uses: &[(KeyId, UnixMillis)]) -> 
     Ok(())
 }
 
-async fn execute(transaction: &Transaction<'_>, statement: &Statement) -> Result<(), Fault> {
-    let prepared = transaction.prepare_cached(statement.sql).await?;
+async fn execute(
+    transaction: &Transaction<'_>,
+    statement: &Statement,
+    prepared: &tokio_postgres::Statement,
+) -> Result<(), Fault> {
     let values = statement.values.iter();
     let values: Vec<_> = values.map(|value| value as &(dyn ToSql + Sync)).collect();
-    match transaction.execute(&prepared, &values).await {
+    match transaction.execute(prepared, &values).await {
         Ok(1) => Ok(()),
         Ok(_) if statement.must_change_a_row => Err(StoreError::Stale.into()),
         Ok(_) => Ok(()),
