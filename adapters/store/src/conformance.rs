@@ -21,6 +21,7 @@
 )]
 
 mod audit;
+mod cascade;
 mod change;
 mod changes;
 mod concurrent;
@@ -76,20 +77,20 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         derived: derived_keys_are_found
             a_batch_may_rely_on_what_was_read
             a_batch_relies_on_ended_keys_too
-            a_revocation_leaves_what_ended_before
-            a_revocation_reaches_derived_keys
-            the_end_of_an_old_key_leaves_derived_keys
-            what_was_suspended_with_a_source_is_resumed_with_it
-            a_derived_key_is_suspended_by_itself_too
             uses_are_taken_off_the_source
             a_source_may_not_get_less_than_its_derived_keys
             what_derives_from_an_exceeding_key_ends_too
             a_limit_of_uses_concerns_derived_keys
-            what_exceeds_stays_suspended
-            what_exceeds_its_source_is_not_resumed
             a_derived_key_may_not_get_more_than_its_source
             a_successor_ends_no_later_than_the_source
-            a_chain_of_derived_keys_has_an_end
+            a_chain_of_derived_keys_has_an_end;
+        cascade: a_revocation_leaves_what_ended_before
+            a_revocation_reaches_derived_keys
+            the_end_of_an_old_key_leaves_derived_keys
+            what_was_suspended_with_a_source_is_resumed_with_it
+            a_derived_key_is_suspended_by_itself_too
+            what_exceeds_stays_suspended
+            what_exceeds_its_source_is_not_resumed
             no_derived_key_escapes_a_revocation;
         concurrent: one_of_concurrent_changes_wins
             one_of_concurrent_inserts_wins
