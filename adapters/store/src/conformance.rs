@@ -34,6 +34,7 @@ mod limits;
 mod lists;
 mod records;
 mod removal;
+mod sorts;
 mod usage;
 
 use std::sync::Arc;
@@ -121,6 +122,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             keys_without_an_owner_are_selected
             filters_apply_together
             a_match_after_many_rows_is_found;
+        sorts: a_list_has_the_order_that_is_asked_for
+            a_place_in_an_order_outlasts_its_key
+            an_order_without_an_index_is_of_few_keys;
         removal: a_key_is_removed
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again

@@ -97,6 +97,8 @@ mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
 mod list;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_statement;
 mod memory;
 mod outcome;
 mod peppers;
@@ -106,6 +108,7 @@ mod prune;
 mod rotate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
+mod sort;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -144,6 +147,9 @@ pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+#[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
+#[doc(hidden)]
+pub use list_statement::{Value as ListValue, plans as list_plans};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
@@ -151,6 +157,7 @@ pub use peppers::{MissingPepper, missing_peppers};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};
 pub use rotate::rotate;
+pub use sort::Sort;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -13,7 +13,8 @@ use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::family::has_not_ended;
 use crate::filter::Filter;
-use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
+use crate::sort::arranged;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 
@@ -108,26 +109,12 @@ impl Store for MemoryStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let state = self.state();
-        let start = match page.after {
-            None => 0,
-            Some(cursor) => state.after(&cursor).ok_or(StoreError::NotFound)?,
-        };
-        let limit = page.limit.min(PAGE_MAX);
-        let shown: Vec<_> = state
-            .stored()
-            .filter(|(at, record)| *at >= start && filter.shows(record))
-            .take(limit)
-            .collect();
-        let last = shown.last().filter(|_| shown.len() == limit);
-        let next = match last {
-            Some((row, record)) => {
-                let row = i64::try_from(*row).map_err(|_| StoreError::OutOfRange)?;
-                Some(Cursor::new(row, Some(record.id)))
+        match page.sort {
+            Some(sort) if !sort.streams(filter) => {
+                arranged(state.list(filter, Page::first(PAGE_MAX))?, sort, page)
             }
-            None => None,
-        };
-        let records = shown.iter().map(|(_, record)| state.with_usage(record));
-        Ok(Listed::of(records.collect(), next))
+            _ => state.list(filter, page),
+        }
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

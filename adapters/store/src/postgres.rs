@@ -6,6 +6,7 @@ mod change_notifier;
 mod connections;
 mod events;
 mod fault;
+mod list;
 mod migration;
 mod read;
 mod row;
@@ -16,6 +17,8 @@ mod timestamptz;
 mod tls;
 mod write;
 
+#[cfg(feature = "conformance")]
+pub(crate) use self::list::Postgres;
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) use self::row::RECORD;
 
@@ -295,7 +298,7 @@ impl Store for PostgresStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
-        self.run(async move |client| read::list(client, &filter, page).await)
+        self.run(async move |client| list::list(client, &filter, page).await)
             .await
     }
 

@@ -7,7 +7,9 @@ use keystile::{Event, KeyId, KeyRecord, Status, Usage};
 use crate::batch::Batch;
 use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
-use crate::list::Cursor;
+use crate::filter::Filter;
+use crate::list::{Cursor, Listed, PAGE_MAX, Page};
+use crate::sort::Sort;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -30,8 +32,51 @@ impl State {
         self.by_id.get(id).and_then(|&at| self.records.get(at))
     }
 
-    /// The position after the one that a cursor names.
-    pub(super) fn after(&self, cursor: &Cursor) -> Option<usize> {
+    /// A page in the order of the filter's index, or in another one that streams.
+    pub(super) fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
+        let sort = page.sort.unwrap_or(filter.order());
+        let key = |(row, record): &(usize, &KeyRecord)| {
+            let id = (sort == Sort::Id).then_some(record.id);
+            (sort.place(record), id, *row)
+        };
+        let start = page
+            .after
+            .map(|after| self.start(&after, sort))
+            .transpose()?;
+        let mut shown: Vec<_> = self
+            .stored()
+            .filter(|placed| filter.shows(placed.1))
+            .filter(|placed| start.is_none_or(|start| key(placed) > start))
+            .collect();
+        shown.sort_by_key(key);
+        let limit = page.limit.min(PAGE_MAX);
+        shown.truncate(limit);
+        let last = shown.last().filter(|_| shown.len() == limit);
+        let next = match last {
+            Some((row, record)) => {
+                let row = i64::try_from(*row).map_err(|_| StoreError::OutOfRange)?;
+                let cursor = Cursor::new(row, Some(record.id));
+                Some(match sort {
+                    Sort::Issued | Sort::Ends => cursor.at(sort.place(record)),
+                    _ => cursor,
+                })
+            }
+            None => None,
+        };
+        let records = shown.iter().map(|(_, record)| self.with_usage(record));
+        Ok(Listed::of(records.collect(), next))
+    }
+
+    /// Where the row that a cursor names is in this order.
+    fn start(
+        &self,
+        cursor: &Cursor,
+        sort: Sort,
+    ) -> Result<(i64, Option<KeyId>, usize), StoreError> {
+        if sort == Sort::Id {
+            let id = cursor.key_id().ok_or(StoreError::NotFound)?;
+            return Ok((0, Some(*id), usize::MAX));
+        }
         let at = match cursor.row() {
             Some(row) => usize::try_from(row).ok(),
             None => cursor.key_id().and_then(|id| {
@@ -39,7 +84,15 @@ impl State {
                 self.by_id.get(id).or_else(gone).copied()
             }),
         };
-        at.map(|at| at.saturating_add(1))
+        let place = match sort {
+            Sort::Issued | Sort::Ends => cursor.place(),
+            _ => Some(0),
+        };
+        Ok((
+            place.ok_or(StoreError::NotFound)?,
+            None,
+            at.ok_or(StoreError::NotFound)?,
+        ))
     }
 
     /// The record as a reader gets it, with the current remaining uses.

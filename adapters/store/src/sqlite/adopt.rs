@@ -9,7 +9,10 @@ use super::adoption::{
 };
 use super::connection::{self, Connections, Writing, pause};
 use super::migration::{self, MIGRATIONS};
-use crate::adoption::{AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned};
+use crate::adoption::{
+    AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned, list_indexes,
+    without_list_indexes,
+};
 use crate::error::{StoreError, UnavailableKind};
 use crate::sqlite::fault::unavailable;
 use crate::tables::Tables;
@@ -57,7 +60,10 @@ pub(super) async fn run(
         pause().await?;
     }
     at(AdoptionStep::Indexes, rows);
-    step(connections, &mut at, rows, index).await?;
+    for (name, columns) in indexes() {
+        let work = move |connection: &mut Connection| index(connection, name, columns);
+        step(connections, &mut at, rows, work).await?;
+    }
     step(connections, &mut at, rows, finish).await?;
     Ok(rows)
 }
@@ -107,7 +113,7 @@ fn begin(connection: &mut Connection, planned: Planned) -> Result<(), StoreError
     }
     sql.push_str(BEGIN);
     for (_, file) in MIGRATIONS.iter().skip(1) {
-        sql.push_str(file);
+        sql.push_str(without_list_indexes(file));
     }
     // Without a version, no program takes the table for a store.
     sql.push_str("DELETE FROM keystile_migrations;");
@@ -208,9 +214,16 @@ fn require_accepted(
     found.require_accepted_rows()
 }
 
-fn index(connection: &mut Connection) -> Result<(), StoreError> {
-    let sql = "CREATE INDEX IF NOT EXISTS idx_api_keys_client ON api_keys (client_name)";
-    connection.execute_batch(sql).map_err(unavailable)
+/// The indexes that are built after the rows: each holds the file for a moment only.
+fn indexes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let client = ("idx_api_keys_client", "ON api_keys (client_name)");
+    let lists = MIGRATIONS.iter().flat_map(|(_, file)| list_indexes(file));
+    [client].into_iter().chain(lists)
+}
+
+fn index(connection: &mut Connection, name: &str, columns: &str) -> Result<(), StoreError> {
+    let sql = format!("CREATE INDEX IF NOT EXISTS {name} {columns}");
+    connection.execute_batch(&sql).map_err(unavailable)
 }
 
 /// Records the version, so that the table is a store.

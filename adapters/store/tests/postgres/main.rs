@@ -29,11 +29,16 @@ mod heard;
 mod heard_keys;
 mod keys;
 mod limits;
+mod lists;
 #[path = "../damage/one_row.rs"]
 mod one_row;
 mod open;
 mod order;
 mod own_transaction;
+#[path = "../lists/random.rs"]
+mod random;
+#[path = "../lists/selected.rs"]
+mod selected;
 mod server;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]

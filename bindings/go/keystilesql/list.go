@@ -1,0 +1,438 @@
+package keystilesql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
+)
+
+// Places in an order by time: see the indexes in 0003_changes.sql.
+const (
+	placeNever   = math.MaxInt64
+	placeUnread  = 0
+	placeRevoked = -1
+)
+
+// rowsBeyond are the rows that a page reads beyond its limit, if not each of them is shown.
+const rowsBeyond = 100
+
+// List returns records in the order of page.Sort.
+func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
+	if !page.Sort.IsKnown() {
+		return keystile.Listed{}, fmt.Errorf("keystilesql: unknown order %q", page.Sort)
+	}
+	if filter.Now.IsZero() {
+		// One instant for the statement and for what is read.
+		filter.Now = time.Now()
+	}
+	order, sort := filter.Order(), page.Sort
+	if sort == "" {
+		sort = order
+	}
+	// The keys of one owner are always found by their owner: the place of a page in another order
+	// would be at a key of another owner, and tell of it.
+	if sort == keystile.SortLastUsed || sort != order && filter.Owner != nil {
+		all, err := s.listIn(ctx, filter, keystile.Page{Limit: keystile.PageMax}, order)
+		if err != nil {
+			return keystile.Listed{}, err
+		}
+		return arranged(all, sort, page)
+	}
+	return s.listIn(ctx, filter, page, sort)
+}
+
+// span is a part of the rows in the order of a list, which one query reads.
+type span struct {
+	// at selects one place, and the rows after this one in it.
+	at       bool
+	row      int64
+	from, to int64
+}
+
+// listQuery is the query of a page without what differs in its spans.
+type listQuery struct {
+	store           *Store
+	filter          keystile.Filter
+	sort            keystile.Sort
+	place           string
+	selected, shown []string
+	params          []any
+}
+
+func (q *listQuery) param(value any, cast string) string {
+	q.params = append(q.params, value)
+	return fmt.Sprintf("$%d::%s", len(q.params), cast)
+}
+
+// listIn reads a page in an order that has an index.
+func (s *Store) listIn(ctx context.Context, filter keystile.Filter, page keystile.Page, sort keystile.Sort) (keystile.Listed, error) {
+	row, id, err := s.start(ctx, page.After, sort)
+	if err != nil {
+		return keystile.Listed{}, err
+	}
+	query := &listQuery{store: s, filter: filter, sort: sort, place: "0", params: []any{nil}}
+	fields := query.fields()
+	limit := limited(page.Limit)
+	rows := limit
+	switch {
+	case limit == 0:
+	case !filter.UnusedSince.IsZero():
+		rows = keystile.PageMax
+	case len(query.shown) > 0 || fields:
+		rows += rowsBeyond
+	}
+	spans := []span{{row: row}}
+	switch sort {
+	case keystile.SortID:
+		query.ids(id)
+	case keystile.SortIssued, keystile.SortEnds:
+		query.place = s.dialect.places(sort)
+		place, known := page.After.Place()
+		if !page.After.IsZero() && !known {
+			return keystile.Listed{}, keystile.ErrNotFound
+		}
+		spans = query.spans(known, place, row)
+	}
+	var listed keystile.Listed
+	count, last := int64(0), keystile.Cursor{}
+	left := func() int64 {
+		if int64(len(listed.Records)+len(listed.Damaged)) >= limit {
+			return 0
+		}
+		return rows - count
+	}
+	for _, span := range spans {
+		if left() == 0 {
+			break
+		}
+		sql, params := query.of(span)
+		params[0] = left()
+		found, err := s.cells(ctx, s.db, sql, params...)
+		if err != nil {
+			return keystile.Listed{}, err
+		}
+		for at := range found {
+			if left() == 0 {
+				break
+			}
+			count++
+			if last, err = found[at].cursor(sort); err != nil {
+				return keystile.Listed{}, err
+			}
+			if found[at].values["shown"] != int64(1) {
+				continue
+			}
+			record, err := found[at].record()
+			if err == nil && !filter.Shows(record) {
+				// Compared again: an adopted column may ignore case, and a row whose instants
+				// the index does not know is read by each list.
+				continue
+			}
+			if err := add(&listed, record, err); err != nil {
+				return keystile.Listed{}, err
+			}
+		}
+	}
+	if left() == 0 {
+		listed.Next = last
+	}
+	return listed, nil
+}
+
+// add adds what was read of a row.
+func add(listed *keystile.Listed, record *keystile.Record, err error) error {
+	var damaged *keystile.CorruptRow
+	switch {
+	case err == nil:
+		listed.Records = append(listed.Records, record)
+	case errors.As(err, &damaged):
+		listed.Damaged = append(listed.Damaged, damaged)
+	default:
+		return err
+	}
+	return nil
+}
+
+// cursor returns the place of a row in an order.
+func (c *cells) cursor(sort keystile.Sort) (keystile.Cursor, error) {
+	id, _ := c.values["key_id"].(string)
+	key, _ := keystile.ParseKeyID(id)
+	cursor := keystile.CursorAt(c.row, key)
+	if sort != keystile.SortIssued && sort != keystile.SortEnds {
+		return cursor, nil
+	}
+	place, err := c.number("place")
+	return cursor.At(place), err
+}
+
+// fields adds the conditions of the filter: those that select rows by the index, and the others.
+// It reports whether there are some that only a record decides.
+func (q *listQuery) fields() bool {
+	filter := q.filter
+	column := func(name, expression string, text *string, cast string, drives bool) {
+		if text == nil {
+			return
+		}
+		condition := expression + " = " + q.param(*text, cast)
+		if drives {
+			q.selected = append(q.selected, condition)
+		} else {
+			q.shown = append(q.shown, condition)
+		}
+	}
+	inserted := q.sort == keystile.SortInserted
+	ended := filter.Status == keystile.StatusSuspended || filter.Status == keystile.StatusRevoked
+	free := inserted
+	drives := func(is bool) bool {
+		chosen := free && is
+		free = free && !is
+		return chosen
+	}
+	column("owner", "k.owner", filter.Owner, "text", drives(filter.Owner != nil))
+	column("client_name", q.store.dialect.exactClient, filter.ClientName, "text", drives(filter.ClientName != nil))
+	replaced := q.sort == keystile.SortEnds &&
+		(filter.Status == keystile.StatusRetiring || filter.Status == keystile.StatusReplaced)
+	if state := storedStatus(filter.Status); state != nil {
+		// Fixed words: the indexes are of rows with some of them.
+		switch is := "k.status = '" + *state + "'"; {
+		case drives(ended):
+			q.selected = append(q.selected, is, "k.status <> 'active'")
+		case replaced:
+			q.selected = append(q.selected, is, "k.replaced_by IS NOT NULL")
+		default:
+			q.shown = append(q.shown, is)
+		}
+	}
+	column("scope_type", "k.scope_type", filter.Template, "text", drives(filter.Template != nil))
+	column("environment", "k.environment", filter.Environment, "text", drives(filter.Environment != nil))
+	if filter.IDPrefix != "" && q.sort != keystile.SortID {
+		prefix := q.param(filter.IDPrefix, "text")
+		q.shown = append(q.shown, "substr(k.key_id, 1, length("+prefix+")) = "+prefix)
+	}
+	issued := !filter.IssuedFrom.IsZero() || !filter.IssuedBefore.IsZero()
+	return replaced || issued && q.sort != keystile.SortIssued ||
+		!filter.EndsBefore.IsZero() && q.sort != keystile.SortEnds
+}
+
+// ids selects ids after one, and with the prefix.
+func (q *listQuery) ids(after string) {
+	if prefix := q.filter.IDPrefix; prefix != "" {
+		// The last text that begins with it.
+		q.selected = append(q.selected, "k.key_id <= "+q.param(prefix+"\U0010FFFF", "text"))
+		// Of two lower limits, a database may begin at the wrong one.
+		if after < prefix {
+			q.selected = append(q.selected, "k.key_id >= "+q.param(prefix, "text"))
+			return
+		}
+	}
+	if after != "" {
+		q.selected = append(q.selected, "k.key_id > "+q.param(after, "text"))
+	}
+}
+
+// spans returns the places that the filter can select, after a place and a row in it.
+func (q *listQuery) spans(known bool, place, row int64) (spans []span) {
+	for _, part := range q.places() {
+		switch {
+		case part.from > part.to || known && place > part.to:
+		case known && place >= part.from:
+			spans = append(spans, span{at: true, from: place, row: row})
+			if place < part.to {
+				spans = append(spans, span{from: place + 1, to: part.to})
+			}
+		default:
+			spans = append(spans, part)
+		}
+	}
+	return spans
+}
+
+func (q *listQuery) places() []span {
+	filter, part := q.filter, span{from: 1, to: placeNever}
+	now := filter.Now.UnixMilli()
+	switch {
+	case q.sort == keystile.SortIssued && filter.Order() == keystile.SortIssued || q.sort == keystile.SortIssued &&
+		(!filter.IssuedFrom.IsZero() || !filter.IssuedBefore.IsZero()):
+		if !filter.IssuedFrom.IsZero() {
+			part.from = filter.IssuedFrom.UnixMilli()
+		}
+		if !filter.IssuedBefore.IsZero() {
+			part.to = filter.IssuedBefore.UnixMilli()
+		}
+	case q.sort == keystile.SortEnds && (!filter.EndsBefore.IsZero() || filter.Status != "" &&
+		filter.Status != keystile.StatusSuspended && filter.Status != keystile.StatusRevoked):
+		if !filter.EndsBefore.IsZero() {
+			part.from, part.to = now, filter.EndsBefore.UnixMilli()
+		}
+		switch filter.Status {
+		case keystile.StatusActive, keystile.StatusRetiring:
+			part.from = max(part.from, now)
+		case keystile.StatusExpired, keystile.StatusReplaced:
+			part.to = min(part.to, now)
+		}
+	default:
+		return []span{{from: math.MinInt64, to: placeNever}}
+	}
+	return []span{{from: placeUnread, to: placeUnread}, part}
+}
+
+// of returns the query of a span. The first parameter is the limit.
+func (q *listQuery) of(part span) (string, []any) {
+	own := *q
+	own.params = slices.Clone(q.params)
+	selected := slices.Clone(q.selected)
+	row := "k." + q.store.dialect.rowID
+	order := row
+	switch {
+	case q.sort == keystile.SortID:
+		order = "k.key_id"
+	case q.sort == keystile.SortInserted:
+		selected = append(selected, row+" > "+own.param(part.row, "bigint"))
+	case part.at:
+		// SQLite would sort by a place that is the same in all rows.
+		selected = append(selected, q.place+" = "+own.param(part.from, "bigint"),
+			row+" > "+own.param(part.row, "bigint"))
+	default:
+		order = q.place + ", " + row
+		selected = append(selected, q.place+" >= "+own.param(part.from, "bigint"),
+			q.place+" <= "+own.param(part.to, "bigint"))
+	}
+	columns, from, _ := strings.Cut(q.store.dialect.records(), " FROM api_keys k ")
+	sql := columns + ", " + q.place + " AS place, CASE WHEN " + allOf(q.shown) + " THEN 1 ELSE 0 END AS shown" +
+		" FROM api_keys k " + from + "WHERE " + allOf(selected) + " ORDER BY " + order + " LIMIT $1::bigint"
+	return sql, own.params
+}
+
+func allOf(conditions []string) string {
+	if len(conditions) == 0 {
+		return "TRUE"
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// start returns the number of the row that a cursor names, and the id in it if the list is
+// ordered by ids.
+func (s *Store) start(ctx context.Context, after keystile.Cursor, sort keystile.Sort) (int64, string, error) {
+	if after.IsZero() {
+		return math.MinInt64, "", nil
+	}
+	if sort != keystile.SortID {
+		row, err := s.rowOf(ctx, after)
+		return row, "", err
+	}
+	if !after.KeyID().IsZero() {
+		return 0, after.KeyID().String(), nil
+	}
+	row, _ := after.Row()
+	found, err := s.cells(ctx, s.db, "SELECT "+s.dialect.rowID+" AS row, key_id FROM api_keys WHERE "+
+		s.dialect.rowID+" = $1::bigint", row)
+	if err != nil {
+		return 0, "", err
+	}
+	for _, cells := range found {
+		if id, is := cells.values["key_id"].(string); is {
+			return row, id, nil
+		}
+	}
+	return 0, "", keystile.ErrNotFound
+}
+
+// rowOf returns the number of the row that a cursor names, also if the row was deleted.
+func (s *Store) rowOf(ctx context.Context, cursor keystile.Cursor) (int64, error) {
+	if row, known := cursor.Row(); known {
+		return row, nil
+	}
+	// One after the other: a role may have no right to the second table.
+	for _, sql := range []string{
+		"SELECT " + s.dialect.rowID + " AS row FROM api_keys WHERE key_id = $1::text",
+		"SELECT place AS row FROM api_key_deleted WHERE key_id = $1::text AND place IS NOT NULL",
+	} {
+		rows, err := s.cells(ctx, s.db, sql, cursor.KeyID().String())
+		if err != nil {
+			return 0, err
+		}
+		if len(rows) > 0 {
+			return rows[0].row, nil
+		}
+	}
+	return 0, keystile.ErrNotFound
+}
+
+// storedStatus returns the stored state of records with a status.
+func storedStatus(status keystile.KeyStatus) *string {
+	switch status {
+	case "":
+		return nil
+	case keystile.StatusSuspended, keystile.StatusRevoked:
+		return keystile.Ptr(string(status))
+	}
+	return keystile.Ptr(string(keystile.StateActive))
+}
+
+// arranged returns a page of all keys that a filter selects, in an order without an index.
+func arranged(all keystile.Listed, sort keystile.Sort, page keystile.Page) (keystile.Listed, error) {
+	if !all.Next.IsZero() {
+		return keystile.Listed{}, keystile.ErrTooManyToSort
+	}
+	compare := func(place int64, id string, record *keystile.Record) int {
+		return cmp.Or(cmp.Compare(place, placeOf(sort, record)), cmp.Compare(id, record.ID.String()))
+	}
+	slices.SortFunc(all.Records, func(a, b *keystile.Record) int {
+		return compare(placeOf(sort, a), a.ID.String(), b)
+	})
+	byNumber := sort != keystile.SortID && sort != keystile.SortInserted
+	if !page.After.IsZero() {
+		place, known := page.After.Place()
+		if page.After.KeyID().IsZero() || byNumber && !known {
+			return keystile.Listed{}, keystile.ErrNotFound
+		}
+		if !byNumber {
+			place = 0
+		}
+		all.Records = slices.DeleteFunc(all.Records, func(record *keystile.Record) bool {
+			return compare(place, page.After.KeyID().String(), record) >= 0
+		})
+		// They were on the first page.
+		all.Damaged = nil
+	}
+	limit := int(limited(page.Limit))
+	if len(all.Records) >= limit {
+		all.Records = all.Records[:limit]
+		if limit > 0 {
+			last := all.Records[limit-1]
+			all.Next = keystile.CursorOf(last.ID)
+			if byNumber {
+				all.Next = all.Next.At(placeOf(sort, last))
+			}
+		}
+	}
+	return all, nil
+}
+
+// placeOf returns where a record is in an order; 0 if something else decides.
+func placeOf(sort keystile.Sort, record *keystile.Record) int64 {
+	number := func(at time.Time, none int64) int64 {
+		if at.IsZero() {
+			return none
+		}
+		return at.UnixMilli()
+	}
+	switch {
+	case sort == keystile.SortIssued:
+		return record.CreatedAt.UnixMilli()
+	case sort == keystile.SortLastUsed:
+		return number(record.LastUsedAt, placeUnread)
+	case sort == keystile.SortEnds && record.State == keystile.StateRevoked:
+		return placeRevoked
+	case sort == keystile.SortEnds:
+		return min(number(record.ExpiresAt, placeNever), number(record.OverlapUntil, placeNever))
+	}
+	return 0
+}
