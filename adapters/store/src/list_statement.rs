@@ -12,6 +12,9 @@ use crate::filter::{Filter, KeyStatus};
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
 use crate::sort::{Sort, places};
 
+/// What is between the columns of a record and the usage of its lineage.
+const KEYS: &str = " FROM api_keys k";
+
 /// The rows that a page reads beyond its limit, if not each of them is shown.
 const ROWS_BEYOND: usize = 100;
 
@@ -27,6 +30,8 @@ pub(crate) trait ListSpelling {
     /// The parameter with this number.
     fn text(number: usize) -> String;
     fn number(number: usize) -> String;
+    /// The index that a statement has to use, if the database can be told so.
+    fn by(index: &str) -> String;
     /// Whether the id begins with a text.
     fn begins(text: &str) -> String;
     /// The place of a row by its instant of issuing, and by its end: the expressions of the
@@ -92,8 +97,11 @@ enum Span {
 /// What selects the rows by an index. It is not compared again.
 #[derive(Clone, Copy, PartialEq)]
 enum Driver {
-    Column(&'static str),
+    Owner,
     WithoutOwner,
+    Client,
+    Template,
+    Environment,
     /// A stored status other than active.
     Status,
     /// Keys that have a successor.
@@ -189,15 +197,32 @@ impl<'f> ListPlan<'f> {
             }
             Span::Ids { after: None } => {}
         }
-        let (columns, from) = S::RECORD.split_once(" FROM ").unwrap_or((S::RECORD, ""));
+        let (columns, from) = S::RECORD.split_once(KEYS).unwrap_or((S::RECORD, ""));
+        let by = self.index().map(S::by).unwrap_or_default();
         let sql = format!(
-            "{columns}, {place} AS place, {} AS shown FROM {from} WHERE {} \
+            "{columns}, {place} AS place, {} AS shown{KEYS}{by}{from} WHERE {} \
              ORDER BY {order} LIMIT {}",
             all_of(&shown),
             all_of(&selected),
             S::number(1)
         );
         (sql, values.0)
+    }
+
+    /// The index that serves it; `None` is the one of the numbers of rows.
+    const fn index(&self) -> Option<&'static str> {
+        Some(match (self.driver, self.sort) {
+            (Driver::Owner | Driver::WithoutOwner, _) => "api_keys_of_owner",
+            (Driver::Client, _) => "api_keys_of_client",
+            (Driver::Template, _) => "api_keys_of_template",
+            (Driver::Environment, _) => "api_keys_of_environment",
+            (Driver::Status, _) => "api_keys_ended",
+            (Driver::Replaced, _) => "api_keys_replaced_by_end",
+            (Driver::Order, Sort::Issued) => "api_keys_by_issue",
+            (Driver::Order, Sort::Ends) => "api_keys_by_end",
+            (Driver::Order, Sort::Id) => "api_keys_key_id",
+            (Driver::Order, _) => return None,
+        })
     }
 
     /// The conditions of the fields: those that select rows by the index, and the others.
@@ -209,9 +234,12 @@ impl<'f> ListPlan<'f> {
         let (mut selected, mut shown) = (Vec::new(), Vec::new());
         for (column, text) in self.filter.columns() {
             let is_driver = match self.driver {
-                Driver::Column(name) => name == column,
+                Driver::Owner => column == "owner",
+                Driver::Client => column == "client_name",
+                Driver::Template => column == "scope_type",
+                Driver::Environment => column == "environment",
                 Driver::Status | Driver::Replaced => column == "status",
-                _ => false,
+                Driver::WithoutOwner | Driver::Order => false,
             };
             if is_driver && column == "status" {
                 // A fixed word: the indexes are of rows with some of them.
@@ -276,18 +304,18 @@ fn driver(filter: &Filter, sort: Sort) -> Driver {
         return Driver::Order;
     }
     if filter.owner.is_some() {
-        return Driver::Column("owner");
+        return Driver::Owner;
     }
     if filter.without_owner {
         return Driver::WithoutOwner;
     }
     if filter.client_name.is_some() {
-        return Driver::Column("client_name");
+        return Driver::Client;
     }
     match filter.status {
         Some((KeyStatus::Suspended | KeyStatus::Revoked, _)) => Driver::Status,
-        _ if filter.template.is_some() => Driver::Column("scope_type"),
-        _ if filter.environment.is_some() => Driver::Column("environment"),
+        _ if filter.template.is_some() => Driver::Template,
+        _ if filter.environment.is_some() => Driver::Environment,
         _ => Driver::Order,
     }
 }

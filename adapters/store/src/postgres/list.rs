@@ -42,6 +42,10 @@ impl ListSpelling for Postgres {
         format!("${number}::bigint")
     }
 
+    fn by(_: &str) -> String {
+        String::new()
+    }
+
     fn begins(text: &str) -> String {
         format!("starts_with(k.key_id, {text})")
     }

@@ -53,8 +53,8 @@ async fn lists_in_postgres_are_those_in_memory() {
 
 /// The rows of `api_keys` that a plan has read, and the names of the nodes that read them.
 fn visited(node: &Value, found: &mut Vec<String>) -> u64 {
-    let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
-    let mut rows = 0.0;
+    let number = |name: &str| node[name].as_u64().unwrap_or(0);
+    let mut rows = 0;
     let is_scan = node["Relation Name"] == "api_keys" || node["Index Name"].is_string();
     let name = node["Index Name"].as_str().unwrap_or("no index");
     if is_scan && node["Alias"] != "u" {
@@ -68,7 +68,7 @@ fn visited(node: &Value, found: &mut Vec<String>) -> u64 {
         found.push("Sort".to_owned());
     }
     let parts = node["Plans"].as_array().into_iter().flatten();
-    rows as u64 + parts.map(|part| visited(part, found)).sum::<u64>()
+    rows + parts.map(|part| visited(part, found)).sum::<u64>()
 }
 
 /// As a prepared statement, which the server may plan without its values.
