@@ -32,6 +32,10 @@ pub(crate) trait ListSpelling {
     fn number(number: usize) -> String;
     /// The index that a statement has to use, if the database can be told so.
     fn by(index: &str) -> String;
+    /// The rows that have this value and come after another one, for an index of the two.
+    fn equal(expression: &str, value: &str, after: &str) -> String;
+    /// The order of an index of a value that is the same in all rows, and the number of the row.
+    fn by_row(expression: &str) -> String;
     /// Whether the id begins with a text.
     fn begins(text: &str) -> String;
     /// The place of a row by its instant of issuing, and by its end: the expressions of the
@@ -63,6 +67,16 @@ impl Values {
         self.0.push(Value::Number(number));
         S::number(self.0.len().saturating_add(1))
     }
+}
+
+/// The conditions of a filter.
+struct Fields {
+    /// The column, and its value, that the index begins with.
+    equal: Option<(String, String)>,
+    /// Others by which the index selects rows.
+    selected: Vec<String>,
+    /// Those that are compared row by row.
+    shown: Vec<String>,
 }
 
 /// The expression of an index of lists, so that the index serves them.
@@ -167,36 +181,52 @@ impl<'f> ListPlan<'f> {
 
     fn statement<S: ListSpelling>(&self, span: &Span) -> (String, Vec<Value>) {
         let mut values = Values(Vec::new());
-        let (mut selected, shown) = self.fields::<S>(span, &mut values);
+        let Fields {
+            equal,
+            mut selected,
+            shown,
+        } = self.fields::<S>(span, &mut values);
         let row = S::ROW;
         let place = match self.sort {
             Sort::Issued => S::issued(),
             Sort::Ends => S::ends(),
             _ => "CAST(0 AS BIGINT)",
         };
-        // SQLite would sort by a place that is the same in all rows.
         let order = match span {
-            Span::Ids { .. } => "k.key_id".to_owned(),
-            Span::Places { .. } => format!("{place}, {row}"),
-            Span::After(_) | Span::At { .. } => row.to_owned(),
-        };
-        match span {
             Span::After(after) => {
-                selected.push(format!("{row} > {}", values.number::<S>(*after)));
+                let after = values.number::<S>(*after);
+                match (equal, self.driver) {
+                    (Some((column, value)), _) => {
+                        selected.push(S::equal(&column, &value, &after));
+                        S::by_row(&column)
+                    }
+                    (None, Driver::WithoutOwner) => {
+                        selected.push(format!("k.owner IS NULL AND {row} > {after}"));
+                        S::by_row("k.owner")
+                    }
+                    (None, _) => {
+                        selected.push(format!("{row} > {after}"));
+                        row.to_owned()
+                    }
+                }
             }
             Span::At { place: at, after } => {
-                selected.push(format!("{place} = {}", values.number::<S>(*at)));
-                selected.push(format!("{row} > {}", values.number::<S>(*after)));
+                let (at, after) = (values.number::<S>(*at), values.number::<S>(*after));
+                selected.push(S::equal(place, &at, &after));
+                S::by_row(place)
             }
             Span::Places { first, last } => {
                 selected.push(format!("{place} >= {}", values.number::<S>(*first)));
                 selected.push(format!("{place} <= {}", values.number::<S>(*last)));
+                format!("{place}, {row}")
             }
-            Span::Ids { after: Some(after) } => {
-                selected.push(format!("k.key_id > {}", values.text::<S>(after)));
+            Span::Ids { after } => {
+                if let Some(after) = after {
+                    selected.push(format!("k.key_id > {}", values.text::<S>(after)));
+                }
+                "k.key_id".to_owned()
             }
-            Span::Ids { after: None } => {}
-        }
+        };
         let (columns, from) = S::RECORD.split_once(KEYS).unwrap_or((S::RECORD, ""));
         let by = self.index().map(S::by).unwrap_or_default();
         let sql = format!(
@@ -226,12 +256,9 @@ impl<'f> ListPlan<'f> {
     }
 
     /// The conditions of the fields: those that select rows by the index, and the others.
-    fn fields<S: ListSpelling>(
-        &self,
-        span: &Span,
-        values: &mut Values,
-    ) -> (Vec<String>, Vec<String>) {
+    fn fields<S: ListSpelling>(&self, span: &Span, values: &mut Values) -> Fields {
         let (mut selected, mut shown) = (Vec::new(), Vec::new());
+        let mut equal = None;
         for (column, text) in self.filter.columns() {
             let is_driver = match self.driver {
                 Driver::Owner => column == "owner",
@@ -241,16 +268,19 @@ impl<'f> ListPlan<'f> {
                 Driver::Status | Driver::Replaced => column == "status",
                 Driver::WithoutOwner | Driver::Order => false,
             };
-            if is_driver && column == "status" {
-                // A fixed word: the indexes are of rows with some of them.
-                selected.push(format!("k.status = '{text}'"));
+            let exact = S::exact(column);
+            if !is_driver {
+                shown.push(format!("{exact} = {}", values.text::<S>(text)));
+            } else if column != "status" {
+                equal = Some((exact, values.text::<S>(text)));
+            // Fixed words: the indexes are of rows with some of them.
+            } else if self.driver == Driver::Status {
+                equal = Some((exact, format!("'{text}'")));
             } else {
-                let is = format!("{} = {}", S::exact(column), values.text::<S>(text));
-                if is_driver { &mut selected } else { &mut shown }.push(is);
+                selected.push(format!("{exact} = '{text}'"));
             }
         }
         match self.driver {
-            Driver::WithoutOwner => selected.push("k.owner IS NULL".to_owned()),
             Driver::Status => selected.push("k.status <> 'active'".to_owned()),
             Driver::Replaced => selected.push("k.replaced_by IS NOT NULL".to_owned()),
             _ => {}
@@ -275,7 +305,11 @@ impl<'f> ListPlan<'f> {
                 shown.push(S::begins(&begins));
             }
         }
-        (selected, shown)
+        Fields {
+            equal,
+            selected,
+            shown,
+        }
     }
 
     /// What is taken from the rows.

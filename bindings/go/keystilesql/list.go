@@ -60,10 +60,12 @@ type span struct {
 
 // listQuery is the query of a page without what differs in its spans.
 type listQuery struct {
-	store           *Store
-	filter          keystile.Filter
-	sort            keystile.Sort
-	place, index    string
+	store        *Store
+	filter       keystile.Filter
+	sort         keystile.Sort
+	place, index string
+	// equal is the column and its value that the index begins with.
+	equal           [2]string
 	selected, shown []string
 	params          []any
 }
@@ -188,12 +190,11 @@ func (q *listQuery) fields() bool {
 		if text == nil {
 			return
 		}
-		condition := expression + " = " + q.param(*text, "text")
+		value := q.param(*text, "text")
 		if drives {
-			q.index = "api_keys_of_" + index
-			q.selected = append(q.selected, condition)
+			q.index, q.equal = "api_keys_of_"+index, [2]string{expression, value}
 		} else {
-			q.shown = append(q.shown, condition)
+			q.shown = append(q.shown, expression+" = "+value)
 		}
 	}
 	ended := filter.Status == keystile.StatusSuspended || filter.Status == keystile.StatusRevoked
@@ -220,7 +221,8 @@ func (q *listQuery) fields() bool {
 		switch is := "k.status = '" + *state + "'"; {
 		case drives(ended):
 			q.index = "api_keys_ended"
-			q.selected = append(q.selected, is, "k.status <> 'active'")
+			q.equal = [2]string{"k.status", "'" + *state + "'"}
+			q.selected = append(q.selected, "k.status <> 'active'")
 		case replaced:
 			q.index = "api_keys_replaced_by_end"
 			q.selected = append(q.selected, is, "k.replaced_by IS NOT NULL")
@@ -308,15 +310,27 @@ func (q *listQuery) of(part span) (string, []any) {
 	selected := slices.Clone(q.selected)
 	row := "k." + q.store.dialect.rowID
 	order := row
+	equal := func(column, value, after string) {
+		if q.store.dialect == &sqlite {
+			// By both, SQLite would sort the rows.
+			selected = append(selected, column+" = "+value+" AND "+row+" > "+after)
+			return
+		}
+		// As a comparison of rows, which only the index of both can order. If it were an equality,
+		// the planner would leave the value out, and might read all rows in the order of their
+		// numbers.
+		selected = append(selected, "("+column+", "+row+") > ("+value+", "+after+") AND "+column+" <= "+value)
+		order = column + ", " + row
+	}
 	switch {
 	case q.sort == keystile.SortID:
 		order = "k.key_id"
+	case q.sort == keystile.SortInserted && q.equal[0] != "":
+		equal(q.equal[0], q.equal[1], own.param(part.row, "bigint"))
 	case q.sort == keystile.SortInserted:
 		selected = append(selected, row+" > "+own.param(part.row, "bigint"))
 	case part.at:
-		// SQLite would sort by a place that is the same in all rows.
-		selected = append(selected, q.place+" = "+own.param(part.from, "bigint"),
-			row+" > "+own.param(part.row, "bigint"))
+		equal(q.place, own.param(part.from, "bigint"), own.param(part.row, "bigint"))
 	default:
 		order = q.place + ", " + row
 		selected = append(selected, q.place+" >= "+own.param(part.from, "bigint"),

@@ -46,6 +46,17 @@ impl ListSpelling for Postgres {
         String::new()
     }
 
+    /// As a comparison of rows, which only the index of both can order. If it were an equality,
+    /// the planner would leave the value out, and might read all rows in the order of their
+    /// numbers.
+    fn equal(expression: &str, value: &str, after: &str) -> String {
+        format!("({expression}, k.id) > ({value}, {after}) AND {expression} <= {value}")
+    }
+
+    fn by_row(expression: &str) -> String {
+        format!("{expression}, k.id")
+    }
+
     fn begins(text: &str) -> String {
         format!("starts_with(k.key_id, {text})")
     }

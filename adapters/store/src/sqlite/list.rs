@@ -48,6 +48,15 @@ impl ListSpelling for Sqlite {
         format!("{INDEXED_BY}{index}")
     }
 
+    fn equal(expression: &str, value: &str, after: &str) -> String {
+        format!("{expression} = {value} AND {} > {after}", Self::ROW)
+    }
+
+    /// By both, it would sort the rows.
+    fn by_row(_: &str) -> String {
+        Self::ROW.to_owned()
+    }
+
     fn begins(text: &str) -> String {
         format!("substr(k.key_id, 1, length({text})) = {text}")
     }

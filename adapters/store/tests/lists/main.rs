@@ -5,11 +5,14 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::print_stdout,
     clippy::panic,
     reason = "tests and their fixtures"
 )]
 
+mod cost;
 mod plans;
 mod random;
 mod selected;
@@ -94,6 +97,23 @@ async fn no_row_of_other_code_is_lost_or_wrongly_shown() {
     }
     let named = random::shows_what_the_filter_shows(&store, &mut random).await;
     assert!(named > 500, "the case was tested: {named}");
+}
+
+/// The indexes of lists that no trigger needs.
+const DROP: &str = "DROP INDEX api_keys_of_owner; DROP INDEX api_keys_of_client;
+     DROP INDEX api_keys_of_environment; DROP INDEX api_keys_of_template;
+     DROP INDEX api_keys_ended; DROP INDEX api_keys_by_issue; DROP INDEX api_keys_by_end;
+     DROP INDEX api_keys_replaced_by_end";
+
+/// Run it as CONTRIBUTING.md says.
+#[tokio::test]
+#[ignore = "it measures, and compares nothing"]
+async fn what_the_indexes_cost_large() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (with, _) = beside(&folders[0]).await;
+    let (without, other) = beside(&folders[1]).await;
+    other.execute_batch(DROP).unwrap();
+    cost::compare(&with, &without).await;
 }
 
 /// Someone may drop an index that a tool calls unused: then a list takes longer.

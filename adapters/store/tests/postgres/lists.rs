@@ -5,6 +5,7 @@ use keystile_store::{ListValue, MemoryStore, list_plans};
 use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::cost;
 use crate::database::Database;
 use crate::random::{self, Random, insert, records};
 use crate::selected::{BEYOND, SIZE, Spelled, fill, filters, pages};
@@ -148,4 +149,19 @@ async fn each_filter_of_100_000_keys_has_an_index_large() {
     if let Some(most) = each_filter_has_an_index(100_000).await {
         println!("at most {most} rows of a statement");
     }
+}
+
+/// Run it as CONTRIBUTING.md says.
+#[tokio::test]
+#[ignore = "it measures, and compares nothing"]
+async fn what_the_indexes_cost_large() {
+    let (Some(one), Some(other)) = (Database::new().await, Database::new().await) else {
+        return;
+    };
+    let (with, without) = (one.store().await, other.store().await);
+    let drop = "DROP INDEX api_keys_of_owner, api_keys_of_client, api_keys_of_environment,
+        api_keys_of_template, api_keys_ended, api_keys_by_issue, api_keys_by_end,
+        api_keys_replaced_by_end";
+    other.sql(drop).await.unwrap();
+    cost::compare(&with, &without).await;
 }

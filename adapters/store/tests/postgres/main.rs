@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::print_stdout,
     reason = "tests and their fixtures"
 )]
@@ -21,6 +22,8 @@ mod beside;
 #[path = "../heard/cases.rs"]
 mod cases;
 mod conformance;
+#[path = "../lists/cost.rs"]
+mod cost;
 mod crash;
 mod damage;
 mod database;
