@@ -98,6 +98,10 @@ mod held;
 mod instant;
 mod list;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_page;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_plan;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list_statement;
 mod memory;
 mod outcome;

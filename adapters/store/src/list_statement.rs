@@ -1,27 +1,21 @@
-//! The statements of a list, for both databases, and what a page takes from their rows.
+//! The statements of a list, for both databases.
 //!
 //! One field of the filter selects rows by its index. The others are compared in a column
 //! `shown`, not in the condition: so a statement reads no more rows than its limit, and the page
 //! after a row that is not shown starts after it.
 
-use keystile::{KeyId, KeyRecord};
-
 use crate::adoption::list_indexes;
-use crate::error::StoreError;
-use crate::filter::{Filter, KeyStatus};
-use crate::list::{Cursor, Listed, PAGE_MAX, Page};
-use crate::sort::{Sort, places};
+use crate::list_plan::{Driver, ListPlan, Span};
+use crate::sort::Sort;
 
 /// What is between the columns of a record and the usage of its lineage.
 const KEYS: &str = " FROM api_keys k";
 
-/// The rows that a page reads beyond its limit, if not each of them is shown.
-const ROWS_BEYOND: usize = 100;
-
 /// How a database spells a list.
 pub(crate) trait ListSpelling {
-    /// The number of a row.
+    /// The number of a row, and as the indexes of lists have it.
     const ROW: &'static str;
+    const PLACED_ROW: &'static str;
     /// The columns of a record, and where they are from.
     const RECORD: &'static str;
 
@@ -32,10 +26,6 @@ pub(crate) trait ListSpelling {
     fn number(number: usize) -> String;
     /// The index that a statement has to use, if the database can be told so.
     fn by(index: &str) -> String;
-    /// The rows that have this value and come after another one, for an index of the two.
-    fn equal(expression: &str, value: &str, after: &str) -> String;
-    /// The order of an index of a value that is the same in all rows, and the number of the row.
-    fn by_row(expression: &str) -> String;
     /// Whether the id begins with a text.
     fn begins(text: &str) -> String;
     /// The place of a row by its instant of issuing, and by its end: the expressions of the
@@ -86,7 +76,10 @@ pub(crate) fn indexed(migrations: &[(&str, &'static str)], name: &str) -> String
     let columns = columns.and_then(|(_, columns)| columns.strip_prefix("ON api_keys ("));
     let columns = columns.and_then(|columns| columns.strip_suffix(')'));
     let columns = columns.unwrap_or_default();
-    columns.strip_suffix(", id").unwrap_or(columns).to_owned()
+    columns
+        .strip_suffix(", (id + 0)")
+        .unwrap_or(columns)
+        .to_owned()
 }
 
 fn all_of(conditions: &[String]) -> String {
@@ -96,82 +89,7 @@ fn all_of(conditions: &[String]) -> String {
     }
 }
 
-/// A part of the rows in the order of a list, which one statement reads.
-enum Span {
-    /// The rows after this one, in the order of insertion.
-    After(i64),
-    /// Ids after this one, or from this text on.
-    Ids { after: Option<String> },
-    /// The rows after this one that have this place.
-    At { place: i64, after: i64 },
-    /// All rows with these places.
-    Places { first: i64, last: i64 },
-}
-
-/// What selects the rows by an index. It is not compared again.
-#[derive(Clone, Copy, PartialEq)]
-enum Driver {
-    Owner,
-    WithoutOwner,
-    Client,
-    Template,
-    Environment,
-    /// A stored status other than active.
-    Status,
-    /// Keys that have a successor.
-    Replaced,
-    Order,
-}
-
-/// How a page of a list is read.
-pub(crate) struct ListPlan<'f> {
-    filter: &'f Filter,
-    sort: Sort,
-    driver: Driver,
-    spans: Vec<Span>,
-    limit: usize,
-    rows: usize,
-}
-
-impl<'f> ListPlan<'f> {
-    /// `row` is the number of the row that the cursor of the page names, and `id` the id in it.
-    pub(crate) fn new(
-        filter: &'f Filter,
-        page: Page,
-        row: i64,
-        id: Option<String>,
-    ) -> Result<Self, StoreError> {
-        let sort = page.sort.unwrap_or(filter.order());
-        let driver = driver(filter, sort);
-        let limit = page.limit.min(PAGE_MAX);
-        let rows = if limit == 0 {
-            0
-        } else if filter.unused_since.is_some() {
-            PAGE_MAX
-        } else if shows_all(filter, sort, driver) {
-            limit
-        } else {
-            limit.saturating_add(ROWS_BEYOND)
-        };
-        let spans = match sort {
-            Sort::Id => vec![Span::Ids { after: id }],
-            Sort::Issued | Sort::Ends => {
-                let place = page.after.map(|cursor| cursor.place());
-                let place = place.map(|place| place.ok_or(StoreError::NotFound));
-                spans(&places(filter, sort), place.transpose()?, row)
-            }
-            _ => vec![Span::After(row)],
-        };
-        Ok(Self {
-            filter,
-            sort,
-            driver,
-            spans,
-            limit,
-            rows,
-        })
-    }
-
+impl ListPlan<'_> {
     /// The statements, and their values without the limit, which is the first one.
     pub(crate) fn statements<S: ListSpelling>(
         &self,
@@ -186,7 +104,7 @@ impl<'f> ListPlan<'f> {
             mut selected,
             shown,
         } = self.fields::<S>(span, &mut values);
-        let row = S::ROW;
+        let (row, placed) = (S::ROW, S::PLACED_ROW);
         let place = match self.sort {
             Sort::Issued => S::issued(),
             Sort::Ends => S::ends(),
@@ -197,12 +115,12 @@ impl<'f> ListPlan<'f> {
                 let after = values.number::<S>(*after);
                 match (equal, self.driver) {
                     (Some((column, value)), _) => {
-                        selected.push(S::equal(&column, &value, &after));
-                        S::by_row(&column)
+                        selected.push(format!("{column} = {value} AND {placed} > {after}"));
+                        placed.to_owned()
                     }
                     (None, Driver::WithoutOwner) => {
-                        selected.push(format!("k.owner IS NULL AND {row} > {after}"));
-                        S::by_row("k.owner")
+                        selected.push(format!("k.owner IS NULL AND {placed} > {after}"));
+                        placed.to_owned()
                     }
                     (None, _) => {
                         selected.push(format!("{row} > {after}"));
@@ -212,13 +130,14 @@ impl<'f> ListPlan<'f> {
             }
             Span::At { place: at, after } => {
                 let (at, after) = (values.number::<S>(*at), values.number::<S>(*after));
-                selected.push(S::equal(place, &at, &after));
-                S::by_row(place)
+                selected.push(format!("{place} = {at} AND {placed} > {after}"));
+                // SQLite would sort by a place that is the same in all rows.
+                placed.to_owned()
             }
             Span::Places { first, last } => {
                 selected.push(format!("{place} >= {}", values.number::<S>(*first)));
                 selected.push(format!("{place} <= {}", values.number::<S>(*last)));
-                format!("{place}, {row}")
+                format!("{place}, {placed}")
             }
             Span::Ids { after } => {
                 if let Some(after) = after {
@@ -237,22 +156,6 @@ impl<'f> ListPlan<'f> {
             S::number(1)
         );
         (sql, values.0)
-    }
-
-    /// The index that serves it; `None` is the one of the numbers of rows.
-    const fn index(&self) -> Option<&'static str> {
-        Some(match (self.driver, self.sort) {
-            (Driver::Owner | Driver::WithoutOwner, _) => "api_keys_of_owner",
-            (Driver::Client, _) => "api_keys_of_client",
-            (Driver::Template, _) => "api_keys_of_template",
-            (Driver::Environment, _) => "api_keys_of_environment",
-            (Driver::Status, _) => "api_keys_ended",
-            (Driver::Replaced, _) => "api_keys_replaced_by_end",
-            (Driver::Order, Sort::Issued) => "api_keys_by_issue",
-            (Driver::Order, Sort::Ends) => "api_keys_by_end",
-            (Driver::Order, Sort::Id) => "api_keys_key_id",
-            (Driver::Order, _) => return None,
-        })
     }
 
     /// The conditions of the fields: those that select rows by the index, and the others.
@@ -310,152 +213,6 @@ impl<'f> ListPlan<'f> {
             selected,
             shown,
         }
-    }
-
-    /// What is taken from the rows.
-    pub(crate) const fn reader(&self) -> PageReader<'_> {
-        PageReader {
-            plan: self,
-            listed: Listed {
-                records: Vec::new(),
-                damaged: Vec::new(),
-                next: None,
-            },
-            count: 0,
-            last: None,
-        }
-    }
-}
-
-fn driver(filter: &Filter, sort: Sort) -> Driver {
-    if sort == Sort::Ends {
-        return match filter.status {
-            Some((KeyStatus::Retiring | KeyStatus::Replaced, _)) => Driver::Replaced,
-            _ => Driver::Order,
-        };
-    }
-    if sort != Sort::Inserted {
-        return Driver::Order;
-    }
-    if filter.owner.is_some() {
-        return Driver::Owner;
-    }
-    if filter.without_owner {
-        return Driver::WithoutOwner;
-    }
-    if filter.client_name.is_some() {
-        return Driver::Client;
-    }
-    match filter.status {
-        Some((KeyStatus::Suspended | KeyStatus::Revoked, _)) => Driver::Status,
-        _ if filter.template.is_some() => Driver::Template,
-        _ if filter.environment.is_some() => Driver::Environment,
-        _ => Driver::Order,
-    }
-}
-
-/// Whether each row is shown that is read, except for those whose instants the index does not
-/// know.
-fn shows_all(filter: &Filter, sort: Sort, driver: Driver) -> bool {
-    let is_issued = filter.issued_from.is_some() || filter.issued_before.is_some();
-    let fields = [
-        filter.without_owner,
-        filter.id_prefix.is_some(),
-        filter.ending.is_some(),
-        is_issued,
-    ];
-    let fields = fields.into_iter().filter(|is_set| *is_set).count();
-    let fields = fields.saturating_add(filter.columns().len());
-    let driven = match (sort, driver) {
-        (Sort::Id, _) => filter.id_prefix.is_some(),
-        (Sort::Issued, _) => is_issued,
-        // Among those of a status there are others: suspended keys, or expired and replaced ones.
-        (Sort::Ends, _) => filter.ending.is_some(),
-        (_, driver) => driver != Driver::Order,
-    };
-    fields == usize::from(driven)
-}
-
-/// The parts after a place and a row in it.
-fn spans(places: &[(i64, i64)], after: Option<i64>, row: i64) -> Vec<Span> {
-    let mut spans = Vec::new();
-    for (first, last) in places.iter().copied() {
-        let at = after.filter(|at| *at >= first);
-        if first > last || at.is_some_and(|at| at > last) {
-            continue;
-        }
-        let Some(at) = at else {
-            spans.push(Span::Places { first, last });
-            continue;
-        };
-        spans.push(Span::At {
-            place: at,
-            after: row,
-        });
-        if let Some(first) = at.checked_add(1).filter(|first| *first <= last) {
-            spans.push(Span::Places { first, last });
-        }
-    }
-    spans
-}
-
-/// The records, and the damaged rows, of a page.
-pub(crate) struct PageReader<'p> {
-    plan: &'p ListPlan<'p>,
-    listed: Listed,
-    count: usize,
-    last: Option<Cursor>,
-}
-
-/// A row of a list.
-pub(crate) struct ListRow<'r> {
-    pub(crate) number: i64,
-    pub(crate) place: i64,
-    /// Whether the columns match that are compared by the database.
-    pub(crate) is_shown: bool,
-    pub(crate) key_id: Option<&'r str>,
-}
-
-impl PageReader<'_> {
-    /// How many more rows may be read; none if the page is full.
-    pub(crate) fn rows_left(&self) -> usize {
-        if self.listed.rows() >= self.plan.limit {
-            return 0;
-        }
-        self.plan.rows.saturating_sub(self.count)
-    }
-
-    /// Takes a row, if the page is not full, and returns whether its record has to be read.
-    pub(crate) fn takes(&mut self, row: &ListRow<'_>) -> bool {
-        if self.rows_left() == 0 {
-            return false;
-        }
-        self.count = self.count.saturating_add(1);
-        let id = row.key_id.and_then(|id| id.parse::<KeyId>().ok());
-        let cursor = Cursor::new(row.number, id);
-        self.last = Some(match self.plan.sort {
-            Sort::Issued | Sort::Ends => cursor.at(row.place),
-            _ => cursor,
-        });
-        row.is_shown
-    }
-
-    /// Adds the record of the row that was taken.
-    pub(crate) fn add(&mut self, read: Result<KeyRecord, StoreError>) -> Result<(), StoreError> {
-        match read {
-            // Compared again: an adopted column may ignore case, and a row whose instants the
-            // index does not know is read by each list.
-            Ok(record) if self.plan.filter.shows(&record) => self.listed.records.push(record),
-            Ok(_) => {}
-            Err(StoreError::Corrupt(damaged)) => self.listed.damaged.push(damaged),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    pub(crate) fn finish(mut self) -> Listed {
-        self.listed.next = self.last.filter(|_| self.rows_left() == 0);
-        self.listed
     }
 }
 

@@ -191,7 +191,7 @@ func (d *dialect) places(sort keystile.Sort) string {
 	file, _ := d.files.ReadFile(d.folder + "/0003_changes.sql")
 	_, rest, _ := strings.Cut(string(file), "CREATE INDEX "+name+" ON api_keys (")
 	columns, _, _ := strings.Cut(rest, ";")
-	expression := strings.TrimSuffix(strings.TrimSuffix(columns, ")"), ", id")
+	expression := strings.TrimSuffix(strings.TrimSuffix(columns, ")"), ", (id + 0)")
 	d.spelled.Store(name, expression)
 	return expression
 }

@@ -310,29 +310,27 @@ func (q *listQuery) of(part span) (string, []any) {
 	selected := slices.Clone(q.selected)
 	row := "k." + q.store.dialect.rowID
 	order := row
-	equal := func(column, value, after string) {
-		if q.store.dialect == &sqlite {
-			// By both, SQLite would sort the rows.
-			selected = append(selected, column+" = "+value+" AND "+row+" > "+after)
-			return
-		}
-		// As a comparison of rows, which only the index of both can order. If it were an equality,
-		// the planner would leave the value out, and might read all rows in the order of their
-		// numbers.
-		selected = append(selected, "("+column+", "+row+") > ("+value+", "+after+") AND "+column+" <= "+value)
-		order = column + ", " + row
+	placed := row
+	if q.store.dialect == &postgres {
+		// As the indexes of lists have it.
+		placed = "(k.id + 0)"
+	}
+	equal := func(column, value string) {
+		// SQLite would sort by a place that is the same in all rows.
+		order = placed
+		selected = append(selected, column+" = "+value+" AND "+placed+" > "+own.param(part.row, "bigint"))
 	}
 	switch {
 	case q.sort == keystile.SortID:
 		order = "k.key_id"
 	case q.sort == keystile.SortInserted && q.equal[0] != "":
-		equal(q.equal[0], q.equal[1], own.param(part.row, "bigint"))
+		equal(q.equal[0], q.equal[1])
 	case q.sort == keystile.SortInserted:
 		selected = append(selected, row+" > "+own.param(part.row, "bigint"))
 	case part.at:
-		equal(q.place, own.param(part.from, "bigint"), own.param(part.row, "bigint"))
+		equal(q.place, own.param(part.from, "bigint"))
 	default:
-		order = q.place + ", " + row
+		order = q.place + ", " + placed
 		selected = append(selected, q.place+" >= "+own.param(part.from, "bigint"),
 			q.place+" <= "+own.param(part.to, "bigint"))
 	}

@@ -13,7 +13,9 @@ use super::row::{RECORD, read_record};
 use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
-use crate::list_statement::{ListPlan, ListRow, ListSpelling, PageReader, Value, indexed};
+use crate::list_page::{ListRow, PageReader};
+use crate::list_plan::ListPlan;
+use crate::list_statement::{ListSpelling, Value, indexed};
 use crate::sort::{Sort, arranged};
 
 static ISSUED: LazyLock<String> = LazyLock::new(|| indexed(&MIGRATIONS, "api_keys_by_issue"));
@@ -24,6 +26,7 @@ pub(crate) struct Postgres;
 
 impl ListSpelling for Postgres {
     const ROW: &'static str = "k.id";
+    const PLACED_ROW: &'static str = "(k.id + 0)";
     const RECORD: &'static str = RECORD;
 
     fn exact(column: &'static str) -> String {
@@ -44,17 +47,6 @@ impl ListSpelling for Postgres {
 
     fn by(_: &str) -> String {
         String::new()
-    }
-
-    /// As a comparison of rows, which only the index of both can order. If it were an equality,
-    /// the planner would leave the value out, and might read all rows in the order of their
-    /// numbers.
-    fn equal(expression: &str, value: &str, after: &str) -> String {
-        format!("({expression}, k.id) > ({value}, {after}) AND {expression} <= {value}")
-    }
-
-    fn by_row(expression: &str) -> String {
-        format!("{expression}, k.id")
     }
 
     fn begins(text: &str) -> String {
@@ -86,7 +78,7 @@ async fn in_order(client: &Client, filter: &Filter, page: Page) -> Result<Listed
         Some(cursor) => start(client, &cursor, page.sort.unwrap_or(filter.order())).await?,
     };
     let plan = ListPlan::new(filter, page, row, id)?;
-    let mut reader = plan.reader();
+    let mut reader = PageReader::new(&plan);
     // One statement for each kind of filter, so that each is planned for its index.
     for (sql, values) in plan.statements::<Postgres>() {
         let limit = i64::try_from(reader.rows_left()).map_err(|_| StoreError::OutOfRange)?;

@@ -1,5 +1,6 @@
 //! Adopts an application's table, in short transactions.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -24,6 +25,9 @@ const BATCH_ROWS: u32 = 500;
 
 /// Tries of a step while another program keeps the file locked; each waits for five seconds.
 const TRIES_MAX: u32 = 12;
+
+/// SQLite's own wait for a locked file looks for it at least ten times a second.
+const BETWEEN_INDEXES: Duration = Duration::from_millis(250);
 
 /// Each step is a call of its own, so that the caller can stop between two.
 pub(super) async fn run(
@@ -63,6 +67,12 @@ pub(super) async fn run(
     for (name, columns) in indexes() {
         let work = move |connection: &mut Connection| index(connection, name, columns);
         step(connections, &mut at, rows, work).await?;
+        // Others may have waited for the file during all of it, and look for it only now and then.
+        connection::off_thread(|| {
+            std::thread::sleep(BETWEEN_INDEXES);
+            Ok(())
+        })
+        .await?;
     }
     step(connections, &mut at, rows, finish).await?;
     Ok(rows)

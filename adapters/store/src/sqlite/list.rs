@@ -11,7 +11,9 @@ use super::row::{RECORD, read_record};
 use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
-use crate::list_statement::{ListPlan, ListRow, ListSpelling, Value, indexed};
+use crate::list_page::{ListRow, PageReader};
+use crate::list_plan::ListPlan;
+use crate::list_statement::{ListSpelling, Value, indexed};
 use crate::sort::{Sort, arranged};
 use crate::sqlite::fault::unavailable;
 
@@ -25,6 +27,7 @@ pub(crate) struct Sqlite;
 
 impl ListSpelling for Sqlite {
     const ROW: &'static str = "k.rowid";
+    const PLACED_ROW: &'static str = Self::ROW;
     const RECORD: &'static str = RECORD;
 
     fn exact(column: &'static str) -> String {
@@ -46,15 +49,6 @@ impl ListSpelling for Sqlite {
     /// Otherwise it takes the table itself if many rows have the same text, and reads all others.
     fn by(index: &str) -> String {
         format!("{INDEXED_BY}{index}")
-    }
-
-    fn equal(expression: &str, value: &str, after: &str) -> String {
-        format!("{expression} = {value} AND {} > {after}", Self::ROW)
-    }
-
-    /// By both, it would sort the rows.
-    fn by_row(_: &str) -> String {
-        Self::ROW.to_owned()
     }
 
     fn begins(text: &str) -> String {
@@ -90,7 +84,7 @@ fn in_order(connection: &Connection, filter: &Filter, page: Page) -> Result<List
         Some(cursor) => start(connection, &cursor, page.sort.unwrap_or(filter.order()))?,
     };
     let plan = ListPlan::new(filter, page, row, id)?;
-    let mut reader = plan.reader();
+    let mut reader = PageReader::new(&plan);
     for (sql, values) in plan.statements::<Sqlite>() {
         let limit = i64::try_from(reader.rows_left()).map_err(|_| StoreError::OutOfRange)?;
         if limit == 0 {
