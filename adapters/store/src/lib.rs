@@ -153,7 +153,7 @@ pub use filter::{Filter, KeyStatus};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 #[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
 #[doc(hidden)]
-pub use list_statement::{Value as ListValue, plans as list_plans};
+pub use list_statement::{plans as list_plans, plans::Value as ListValue};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};

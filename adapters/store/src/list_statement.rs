@@ -16,6 +16,8 @@ pub(crate) trait ListSpelling {
     /// The number of a row, and as the indexes of lists have it.
     const ROW: &'static str;
     const PLACED_ROW: &'static str;
+    /// The order of rows without an owner, as the index of owners has them.
+    const UNOWNED_ORDER: &'static str;
     /// The columns of a record, and where they are from.
     const RECORD: &'static str;
 
@@ -35,12 +37,8 @@ pub(crate) trait ListSpelling {
 }
 
 /// A value of a statement.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "no part of the public interface")]
-pub enum Value {
-    /// A number of 64 bits.
+pub(crate) enum Value {
     Number(i64),
-    /// A text.
     Text(String),
 }
 
@@ -120,7 +118,7 @@ impl ListPlan<'_> {
                     }
                     (None, Driver::WithoutOwner) => {
                         selected.push(format!("k.owner IS NULL AND {placed} > {after}"));
-                        placed.to_owned()
+                        S::UNOWNED_ORDER.to_owned()
                     }
                     (None, _) => {
                         selected.push(format!("{row} > {after}"));
@@ -221,10 +219,29 @@ impl ListPlan<'_> {
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod plans {
-    use super::{ListPlan, ListSpelling, Value};
+    use super::{ListPlan, ListSpelling};
     use crate::error::StoreError;
     use crate::filter::Filter;
     use crate::list::Page;
+
+    /// A value of a statement.
+    #[derive(Clone, Debug)]
+    #[expect(clippy::exhaustive_enums, reason = "no part of the public interface")]
+    pub enum Value {
+        /// A number of 64 bits.
+        Number(i64),
+        /// A text.
+        Text(String),
+    }
+
+    impl From<super::Value> for Value {
+        fn from(value: super::Value) -> Self {
+            match value {
+                super::Value::Number(number) => Self::Number(number),
+                super::Value::Text(text) => Self::Text(text),
+            }
+        }
+    }
 
     /// In SQLite.
     ///
@@ -253,9 +270,12 @@ pub mod plans {
         let id = id.map(|id| id.to_string());
         let plan = ListPlan::new(filter, page, row.unwrap_or(i64::MIN), id)?;
         let limit = i64::try_from(plan.rows).map_err(|_| StoreError::OutOfRange)?;
-        let with_limit = |(sql, mut values): (String, Vec<Value>)| {
-            values.insert(0, Value::Number(limit));
-            (sql, values)
+        let with_limit = |(sql, values): (String, Vec<super::Value>)| {
+            let values = values.into_iter().map(Value::from);
+            (
+                sql,
+                [Value::Number(limit)].into_iter().chain(values).collect(),
+            )
         };
         Ok(plan.statements::<S>().map(with_limit).collect())
     }

@@ -27,6 +27,8 @@ pub(crate) struct Postgres;
 impl ListSpelling for Postgres {
     const ROW: &'static str = "k.id";
     const PLACED_ROW: &'static str = "(k.id + 0)";
+    /// NULL is no value for the planner, by which all rows would be equal.
+    const UNOWNED_ORDER: &'static str = "k.owner, (k.id + 0)";
     const RECORD: &'static str = RECORD;
 
     fn exact(column: &'static str) -> String {

@@ -28,6 +28,7 @@ pub(crate) struct Sqlite;
 impl ListSpelling for Sqlite {
     const ROW: &'static str = "k.rowid";
     const PLACED_ROW: &'static str = Self::ROW;
+    const UNOWNED_ORDER: &'static str = Self::ROW;
     const RECORD: &'static str = RECORD;
 
     fn exact(column: &'static str) -> String {
