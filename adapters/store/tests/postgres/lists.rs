@@ -56,7 +56,6 @@ async fn lists_in_postgres_are_those_in_memory() {
 fn visited(node: &Value, found: &mut Vec<String>) -> u64 {
     let number = |name: &str| node[name].as_f64().map_or(0, |number| number as u64);
     let mut rows = 0;
-    let mut rows = 0;
     let kind = node["Node Type"].as_str().unwrap();
     let index = node["Index Name"].as_str();
     if let Some(index) = index.filter(|index| index.starts_with("api_keys")) {
