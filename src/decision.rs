@@ -4,10 +4,15 @@
 pub(crate) mod allowed;
 pub(crate) mod answer;
 pub(crate) mod cause;
+pub(crate) mod check_step;
+mod compared;
 pub(crate) mod credential;
+mod dates;
 pub(crate) mod denial;
 pub(crate) mod denial_code;
-mod http_date;
+pub(crate) mod explain;
+#[cfg(feature = "serde")]
+mod explain_form;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod status_policy;

@@ -28,7 +28,7 @@ use crate::common::service::{Service, at, client};
 use crate::common::test_rng::TestRng;
 use keystile::{
     Cause, Check, Decision, Denial, Fault, Found, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
-    PepperRing, RateLimit, Request, Requirement, RotationPolicy, plant, revoke, rotate,
+    PepperRing, RateLimit, RateState, Request, Requirement, RotationPolicy, plant, revoke, rotate,
 };
 use loom::sync::Mutex;
 use loom::thread;
@@ -498,6 +498,41 @@ fn evicted_while_spent(mut service: Service) {
         assert!(backed.ask(&other).is_allow());
         let all = backed.allows(&limited) + asking.join().unwrap();
         assert!(all <= 1, "model: {all} passed a limit of 1");
+    });
+}
+
+model!(what_an_evicted_key_has_spent_is_told, evicted_while_told,
+    finds: LateUseWithoutState a_late_use_without_its_state_is_found);
+
+fn evicted_while_told(mut service: Service) {
+    let limit = at_most(3);
+    let limited = key(&mut service, &client().rate_limit(limit));
+    let other = key(&mut service, &client());
+    explore(move || {
+        let backed = KeyringWithStore::new(&service, 1, &[&limited.record, &other.record]);
+        // Cached but nothing spent: the key lacks the permission.
+        let more = Requirement::parse("payroll:pay").unwrap();
+        assert!(
+            !backed
+                .ask_for(&limited, &Request::new().requires(&more))
+                .is_allow()
+        );
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), limited.clone());
+            thread::spawn(move || backed.cached_allows(&key))
+        };
+        assert!(backed.ask(&other).is_allow());
+        let spent = asking.join().unwrap();
+        let drained = backed.keyring.drain_uses();
+        let told = drained
+            .iter()
+            .filter(|used| used.key_id == limited.record.id);
+        let told = told.filter_map(|used| used.rate).max();
+        let state = limit.admit(RateState::default(), at(1)).unwrap();
+        assert!(
+            spent == 0 || told >= Some(state),
+            "model: the store is told {told:?}"
+        );
     });
 }
 

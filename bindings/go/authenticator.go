@@ -67,6 +67,7 @@ type parts struct {
 	noter       UseNoter
 	store       Store
 	clock       func() time.Time
+	lifetimes   LifetimePolicy
 	log         *slog.Logger
 	timeout     time.Duration
 	fetches     *group
@@ -109,6 +110,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if err := failure(status); err != nil {
 		return nil, err
 	}
+	if err := options.Lifetimes.Check(); err != nil {
+		return nil, err
+	}
 	feed, follows := store.(EventSource)
 	follows = follows && options.PollInterval >= 0
 	lease, pollInterval, err := newLease(&options, follows)
@@ -124,6 +128,8 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		log:      options.Logger,
 		timeout:  orDefault(options.StoreTimeout, 5*time.Second),
 		lease:    lease,
+
+		lifetimes: options.Lifetimes,
 	}
 	if shared.clock == nil {
 		shared.clock = time.Now
@@ -355,43 +361,8 @@ func (a *Authenticator) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte("keystile.Authenticator"))
 }
 
-// run runs background work until it returns, and again if the store made it panic: otherwise
-// no one would notice that changes are no longer read.
-func (p *parts) run(work func()) {
-	p.running.Add(1)
-	go func() {
-		defer p.running.Done()
-		for !p.returns(work) && pause(p.stopped, panicPause) {
-		}
-	}()
-}
-
-// returns reports whether work returns, and does not panic. What it panics with may hold
-// anything, and is not logged.
-func (p *parts) returns(work func()) (returned bool) {
-	defer func() {
-		if recover() != nil {
-			p.log.Error("the store panicked in background work, which begins again")
-		}
-	}()
-	work()
-	return true
-}
-
 // unavailable returns the error of a check that made no decision about a key.
 func unavailable(reason error) error { return errors.Join(ErrStoreUnavailable, reason) }
-
-// pause waits, and reports whether the context has not ended.
-func pause(ctx context.Context, span time.Duration) bool {
-	timer := time.NewTimer(span)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
 
 func orDefault[T comparable](value, otherwise T) T {
 	var zero T

@@ -18,7 +18,9 @@
 //
 //   - [KeyFormat], [PepperRing], [Digest]: the text of a key, and what a store holds of it
 //   - [Issuer], [ChangeKey], [Revoke], [Suspend], [Resume], [Plan]: pure functions that change
-//     a [Record]; [Authenticator] has them as methods over a [Store]
+//     a [Record]; [Authenticator] has them as methods over a [Store], which reach the keys that
+//     derive from a key too, and change or remove many keys: [Authenticator.Delegate],
+//     [Authenticator.RevokeAll], [Authenticator.Prune]
 //   - [PermissionSet], [Requirement], [EndpointRules], [Networks], [RateLimit],
 //     [ScopeTemplate]: what a key may do
 //   - [Verifier], [Authenticator], [Check]: decide about a request, with a [Decision]

@@ -42,7 +42,8 @@ type IssueRequest struct {
 	RateLimit *RateLimit
 	// Uses is the total number of uses, 1 or more; nil means unlimited.
 	Uses *uint64
-	// Lifetime is how long the key lives, 1 ms or more; nil means 90 days.
+	// Lifetime is how long the key lives, 1 ms or more; nil means 90 days, or the default of the
+	// [LifetimePolicy].
 	Lifetime *time.Duration
 	// NeverExpires is set for a key that does not expire.
 	NeverExpires bool
@@ -54,6 +55,8 @@ type Issuer struct {
 	Format *KeyFormat
 	// Peppers are those that digests are made with; nil for none.
 	Peppers *PepperRing
+	// Lifetimes is how long the keys may live.
+	Lifetimes LifetimePolicy
 	// Random is a cryptographic generator; nil for that of the operating system. Goroutines
 	// may share the issuer only if they may share its generator.
 	Random io.Reader
@@ -117,8 +120,9 @@ func (c *Change) Batch() Batch {
 
 // Issue issues a key.
 //
-// It returns [ErrExceeds] if the request exceeds the template, [ErrRandomness] if the
-// generator failed, otherwise the error of the field that is not well formed.
+// It returns [ErrExceeds] if the request exceeds the template, [ErrTime] for a lifetime that the
+// issuer does not allow, [ErrRandomness] if the generator failed, otherwise the error of the
+// field that is not well formed.
 func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 	raw, random, err := i.prepare(&request)
 	if err != nil {
@@ -130,7 +134,8 @@ func (i *Issuer) Issue(request IssueRequest, now time.Time) (*Change, error) {
 // Delegate issues a key on behalf of the holder of another key. The new key never grants
 // more than that one. Fields that the request does not set are copied from the source,
 // except the permissions: the new key gets only those that are requested. The owner and the
-// environment are always those of the source.
+// environment are always those of the source. The uses that it gets are to be taken off the
+// source's in the same step, as [Authenticator.Delegate] does.
 //
 // It returns the errors of [Issuer.Issue], and [ErrState] if the source is not live.
 func (i *Issuer) Delegate(source *Record, request IssueRequest, now time.Time) (*Change, error) {
@@ -158,6 +163,9 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		Metadata:     orNil(request.Metadata),
 		Uses:         request.Uses,
 		NeverExpires: request.NeverExpires,
+	}
+	if raw.Lifetimes, err = i.Lifetimes.raw(); err != nil {
+		return nil, nil, err
 	}
 	if request.Template != nil && request.Template.template == nil {
 		return nil, nil, ErrAbsent
@@ -222,6 +230,24 @@ func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
 		change.Key = APIKey{conceal(changed.Key)}
 	}
 	return change, nil
+}
+
+// changed returns the change of a record. A length of life that is not known stays that.
+func (r *Record) changed(changed *capi.Changed, status capi.Status) (*Change, error) {
+	change, err := changeOf(changed, status)
+	if err != nil {
+		return nil, err
+	}
+	r.keepLifetime(change)
+	return change, nil
+}
+
+func (r *Record) keepLifetime(change *Change) {
+	for _, after := range change.Records {
+		if after.ID == r.ID && r.Lifetime == 0 && after.ExpiresAt.Equal(r.ExpiresAt) {
+			after.Lifetime = 0
+		}
+	}
 }
 
 func orNil(text string) *string {

@@ -46,6 +46,15 @@ type KeyChange struct {
 	// NeverExpires is set for a key that does not expire any more, and then Lifetime must be
 	// nil.
 	NeverExpires bool
+	// lifetimes are set by Within.
+	lifetimes LifetimePolicy
+}
+
+// Within returns the change under the policy of a service. A key that lives longer than the policy
+// allows keeps its end, unless the change sets another.
+func (c KeyChange) Within(policy LifetimePolicy) KeyChange {
+	c.lifetimes = policy.within(c.lifetimes)
+	return c
 }
 
 // Edit is what happens to an optional field in a [KeyChange]. The zero value leaves the field
@@ -105,7 +114,7 @@ func ChangeKey(record *Record, change KeyChange, now time.Time) (*Change, error)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := changeOf(capi.RecordChange(handle, raw, millisOf(now)))
+	changed, err := record.changed(capi.RecordChange(handle, raw, millisOf(now)))
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +161,10 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 		ClearRateLimit:     c.RateLimit.does == clears,
 		ClearUses:          c.Uses.does == clears,
 	}
+	var err error
+	if raw.Lifetimes, err = c.lifetimes.raw(); err != nil {
+		return nil, err
+	}
 	if c.Lifetime != nil {
 		if c.NeverExpires {
 			return nil, ErrTime
@@ -168,7 +181,6 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 		}
 		raw.Template = template.template
 	}
-	var err error
 	if rules, set := c.Endpoints.Value(); set {
 		if rules == nil {
 			return nil, ErrEndpoint

@@ -17,7 +17,7 @@ func Revoke(record *Record, reason string, now time.Time) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Revoke(handle, reason, millisOf(now)))
+	return record.changed(capi.Revoke(handle, reason, millisOf(now)))
 }
 
 // Suspend suspends a key until it is resumed. It returns [ErrState] if the key is not
@@ -27,7 +27,7 @@ func Suspend(record *Record, now time.Time) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Suspend(handle, millisOf(now)))
+	return record.changed(capi.Suspend(handle, millisOf(now)))
 }
 
 // Resume resumes a suspended key. The suspension does not extend its lifetime. It returns
@@ -37,7 +37,7 @@ func Resume(record *Record, now time.Time) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Resume(handle, millisOf(now)))
+	return record.changed(capi.Resume(handle, millisOf(now)))
 }
 
 // EndOverlap ends the overlap of a replaced key because its successor was used. Call it

@@ -183,21 +183,13 @@ func (p *parts) commit(ctx context.Context, batch Batch) error {
 }
 
 func (p *parts) putInForce(batch *Batch, err error) {
-	invalidate := func(id KeyID, version uint64) {
+	for _, one := range batch.written() {
 		if err == nil {
-			p.ring.InvalidateAt(&id.id, version)
+			p.ring.InvalidateAt(&one.KeyID.id, one.Version)
 		} else {
 			// The store may have written the change all the same.
-			p.invalidate(id)
+			p.invalidate(one.KeyID)
 		}
-	}
-	for _, records := range [][]*Record{batch.Inserts, batch.Updates} {
-		for _, record := range records {
-			invalidate(record.ID, record.Version)
-		}
-	}
-	for _, upkeep := range batch.Upkeep {
-		invalidate(upkeep.KeyID, upkeep.Version)
 	}
 }
 

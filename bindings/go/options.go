@@ -48,6 +48,9 @@ type Options struct {
 	// is shorter; at most a day. A revoked key may be accepted for as long. By default there
 	// is no such time.
 	ServeStale time.Duration
+	// Lifetimes is how long keys may live that the methods of the authenticator issue, derive,
+	// rotate and change.
+	Lifetimes LifetimePolicy
 	// Clock returns the current time; by default [time.Now].
 	Clock func() time.Time
 	// Logger logs failures in the background; by default nothing is logged. Logs never

@@ -68,8 +68,8 @@ type Record struct {
 	OverlapUntil time.Time
 	// EndsAtFirstUse is the predecessor whose overlap ends when this key is first used.
 	EndsAtFirstUse KeyID
-	// Lifetime is the length of life that the key was given; zero if it never expires, or for
-	// the time from its beginning to its expiry.
+	// Lifetime is the length of life that the key was given; zero if it never expires, or if that
+	// is not known: then it is the time from its beginning to its expiry.
 	Lifetime time.Duration
 	// DerivedFrom is the key that it was derived from, and DerivedLineage is that key's lineage;
 	// both are zero for a key that derives from none.

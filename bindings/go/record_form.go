@@ -2,6 +2,7 @@ package keystile
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 	"unicode/utf8"
 
@@ -89,7 +90,7 @@ func (r *Record) form() (*recordForm, error) {
 		Version:          r.Version,
 	}
 	form.SuspendedWith = idOrNull(r.SuspendedWith)
-	if r.Lifetime != 0 {
+	if r.Lifetime != 0 && r.Lifetime != r.span() {
 		form.LifetimeMS = Ptr(spanMillis(r.Lifetime))
 	}
 	if !r.DerivedFrom.IsZero() {
@@ -105,6 +106,16 @@ func (r *Record) form() (*recordForm, error) {
 		form.Status.Reason = &r.RevokedReason
 	}
 	return form, nil
+}
+
+// span returns the time from the beginning of the key to its expiry; 0 if it never expires, or if
+// that is longer than a duration can be.
+func (r *Record) span() time.Duration {
+	span := r.ExpiresAt.Sub(r.CreatedAt)
+	if r.ExpiresAt.IsZero() || span == math.MaxInt64 {
+		return 0
+	}
+	return span
 }
 
 // readRecord parses a record that the library wrote.
@@ -143,6 +154,8 @@ func readRecord(text string) (*Record, error) {
 	if limit := form.RateLimit; limit != nil {
 		record.RateLimit = &RateLimit{capi.RateLimit{Limit: limit.Limit, Burst: limit.Burst, WindowMillis: limit.WindowMS}}
 	}
+	// The length is left out if it is that.
+	record.Lifetime = record.span()
 	if length := form.LifetimeMS; length != nil {
 		record.Lifetime = spanOf(*length)
 	}

@@ -21,6 +21,15 @@ type RotationPolicy struct {
 	NoticeLeads []time.Duration
 	// EndOnFirstUse ends the overlap when the successor is first used.
 	EndOnFirstUse bool
+	// Lifetime is how long a successor lives, 1 ms or more; 0 for as long as its predecessor
+	// was given.
+	Lifetime time.Duration
+	// NeverExpires is set for successors that do not expire, and then Lifetime must be 0.
+	NeverExpires bool
+	// LatestEnd is when a successor ends at the latest; nil for the end of the key itself if
+	// it derives from another, and the zero time for no such instant. [Authenticator.Rotate]
+	// takes the end of the key that it derives from.
+	LatestEnd *time.Time
 }
 
 // DefaultRotationPolicy returns rotation at 90 days of age, an overlap of 7 days, notices 14, 7
@@ -45,6 +54,19 @@ func (p *RotationPolicy) raw() (*capi.Policy, error) {
 		OverlapMillis:   spanMillis(p.Overlap),
 		RetentionMillis: spanMillis(p.Retention),
 		EndOnFirstUse:   p.EndOnFirstUse,
+		NeverExpires:    p.NeverExpires,
+	}
+	if p.Lifetime != 0 {
+		if p.NeverExpires {
+			return nil, ErrTime
+		}
+		raw.LifetimeMillis = orDefaultMillis(p.Lifetime)
+	}
+	if p.LatestEnd != nil {
+		raw.LatestEnd = Ptr(uint64(0))
+		if !p.LatestEnd.IsZero() {
+			*raw.LatestEnd = millisOf(*p.LatestEnd)
+		}
 	}
 	if len(p.NoticeLeads) > capi.NoticeLeadsMax {
 		return nil, ErrTime
@@ -63,7 +85,8 @@ func (p *RotationPolicy) raw() (*capi.Policy, error) {
 // overlap, that ends now: at most two keys of a lineage are live at once. The first record
 // of the change is the successor's.
 //
-// It returns [ErrState] if the key is revoked, suspended, expired or already replaced.
+// It returns [ErrState] if the key is revoked, suspended, expired or already replaced, and
+// [ErrTime] for a lifetime that the issuer does not allow.
 func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolicy, now time.Time) (*Change, error) {
 	random, err := i.random()
 	if err != nil {
@@ -81,7 +104,17 @@ func (i *Issuer) Rotate(record *Record, siblings []*Record, policy RotationPolic
 	if err != nil {
 		return nil, err
 	}
-	return changeOf(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	if asked.Lifetimes, err = i.Lifetimes.raw(); err != nil {
+		return nil, err
+	}
+	change, err := record.changed(capi.Rotate(handle, others, asked, i.Format.format, i.Peppers.handle(), random, millisOf(now)))
+	if err != nil {
+		return nil, err
+	}
+	for _, sibling := range siblings {
+		sibling.keepLifetime(change)
+	}
+	return change, nil
 }
 
 // PlanAction is an action that is due for a key.

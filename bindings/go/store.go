@@ -2,8 +2,6 @@ package keystile
 
 import (
 	"context"
-	"math"
-	"slices"
 	"time"
 )
 
@@ -116,108 +114,13 @@ type Store interface {
 	// otherwise Commit returns [ErrStale]. An update does not change the stored lineage and
 	// last use, nor the remaining uses unless batch.SetUses names it. A record without an event in the batch is
 	// [ErrWithoutEvent]: other processes are notified of changes by their events.
+	//
+	// A removal is accepted as an update is, whatever the state. The usage of the lineage stays,
+	// and so does the place of the key, so that a list continues after it. A digest or an id of a
+	// key that was revoked and removed is never that of a live key again: a store refuses it with
+	// [ErrDuplicate], or stores the record as revoked.
+	//
+	// If a record of batch.Unchanged has another version, a lineage of batch.TakeUses has fewer
+	// uses left, or other keys derive from a lineage of batch.Derived, it returns [ErrStale].
 	Commit(ctx context.Context, batch Batch) error
-}
-
-// Batch holds changes that are written all or not at all.
-type Batch struct {
-	// Inserts are new records. The first record of a lineage brings its usage with it.
-	Inserts []*Record
-	// Updates are changed records, whose version follows the stored one.
-	Updates []*Record
-	// SetUses are those of Updates whose remaining uses are written too, for all keys of the
-	// lineage. The uses of others stay: what was spent since the record was read is not given
-	// back. The other live keys of the lineage share these uses and belong to Updates too, each with
-	// a new version and an event; [Authenticator.Commit] adds them.
-	SetUses []KeyID
-	// Upkeep are changes of single fields.
-	Upkeep []Upkeep
-	// Events are those for the audit: at least one of each record, with its version.
-	Events []Event
-}
-
-// Upkeep is a change of one field: one that the use of a key brought about, or one of a row
-// that cannot be read. Its version follows the stored one. A store writes only this field and
-// the version, and none of a revoked record; the rest of the row need not be readable. Exactly
-// one of the pointers is set.
-type Upkeep struct {
-	KeyID   KeyID
-	Version uint64
-	// Digest is the digest under the current pepper.
-	Digest *Digest
-	// OverlapUntil is the end of a key's overlap.
-	OverlapUntil *time.Time
-	// EndsAtFirstUse is the key that ends when this one is first used; zero for none.
-	EndsAtFirstUse *KeyID
-	// Status ends or suspends the key.
-	Status *UpkeepStatus
-}
-
-// UpkeepStatus is a state that [Upkeep] writes: [StateSuspended], or [StateRevoked] with its
-// instant and reason. Upkeep never resumes a key.
-type UpkeepStatus struct {
-	State         State
-	RevokedAt     time.Time
-	RevokedReason string
-}
-
-// Field returns the name of the field in a record.
-func (u *Upkeep) Field() string {
-	switch {
-	case u.Digest != nil:
-		return "digest"
-	case u.OverlapUntil != nil:
-		return "overlap_until"
-	case u.Status != nil:
-		return "status"
-	default:
-		return "ends_at_first_use"
-	}
-}
-
-// Check returns an error if a record is not one that every store can hold: [ErrRecord] or
-// [ErrOutOfRange]; or if it has no event in the batch, or uses are set of a key that is not
-// updated: [ErrWithoutEvent]. A store calls it before it writes.
-func (b *Batch) Check() error {
-	for _, records := range [][]*Record{b.Inserts, b.Updates} {
-		for _, record := range records {
-			if err := record.Check(); err != nil {
-				return err
-			}
-			if record.Version == 0 || record.Version > math.MaxInt64 {
-				return ErrOutOfRange
-			}
-			if uses := record.RemainingUses; uses != nil && *uses > math.MaxInt64 {
-				return ErrOutOfRange
-			}
-			if !b.isNoted(record.ID, record.Version) {
-				return ErrWithoutEvent
-			}
-		}
-	}
-	for _, id := range b.SetUses {
-		if !slices.ContainsFunc(b.Updates, func(record *Record) bool { return record.ID == id }) {
-			return ErrWithoutEvent
-		}
-	}
-	for _, upkeep := range b.Upkeep {
-		if upkeep.Version == 0 || upkeep.Version > math.MaxInt64 {
-			return ErrOutOfRange
-		}
-		if status := upkeep.Status; status != nil && status.State != StateSuspended && status.State != StateRevoked {
-			return ErrRecord
-		}
-		if !b.isNoted(upkeep.KeyID, upkeep.Version) {
-			return ErrWithoutEvent
-		}
-	}
-	return nil
-}
-
-// isNoted reports whether the batch has the event of a record. A successor is noted with
-// the rotation.
-func (b *Batch) isNoted(id KeyID, version uint64) bool {
-	return slices.ContainsFunc(b.Events, func(event Event) bool {
-		return (event.KeyID == id && event.Version == version) || (event.Successor == id && version == 1)
-	})
 }

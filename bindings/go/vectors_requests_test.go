@@ -12,7 +12,7 @@ import (
 
 var requestsReplays = map[string]func(*testing.T){
 	"credentials": credentials, "credential_sweeps": credentialSweeps,
-	"header_names": headerNames, "decisions": decisions, "responses": responses,
+	"header_names": headerNames, "decisions": decisions, "explain": explanations, "responses": responses,
 }
 
 func credentials(t *testing.T) {
@@ -112,22 +112,29 @@ type scene struct {
 	Now uint64
 }
 
-func (s *scene) decide(t *testing.T) keystile.Decision {
+func (s *scene) verifier(t *testing.T) *keystile.Verifier {
 	t.Helper()
 	var formats []*keystile.KeyFormat
 	for _, form := range s.Formats {
 		formats = append(formats, form.made(t))
 	}
 	ring := must[*keystile.PepperRing](t)(ringOf(t, s.Peppers))
-	verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(ring, formats[0], formats[1:]...))
-	record := recordOf(t, s.Record)
+	return must[*keystile.Verifier](t)(keystile.NewVerifier(ring, formats[0], formats[1:]...))
+}
+
+func (s *scene) usage(t *testing.T, record *keystile.Record) keystile.Usage {
+	t.Helper()
 	usage := keystile.Usage{Remaining: s.Usage.Remaining}
 	for _, at := range s.Usage.AdmittedAt {
 		if _, admitted, err := record.RateLimit.Admit(&usage.Rate, instant(at)); !admitted || err != nil {
 			t.Fatal("the requests before were admitted")
 		}
 	}
-	before := usage
+	return usage
+}
+
+func (s *scene) request(t *testing.T) keystile.Request {
+	t.Helper()
 	var request keystile.Request
 	if s.Request.Requires != nil {
 		request.Requirement = must[*keystile.Requirement](t)(keystile.ParseRequirement(*s.Request.Requires))
@@ -142,7 +149,15 @@ func (s *scene) decide(t *testing.T) keystile.Decision {
 	if s.Request.Environment != nil {
 		request.Environment = *s.Request.Environment
 	}
-	decision, err := verifier.Verify(s.Key, record, request, &usage, instant(s.Now))
+	return request
+}
+
+func (s *scene) decide(t *testing.T) keystile.Decision {
+	t.Helper()
+	record := recordOf(t, s.Record)
+	usage := s.usage(t, record)
+	before := usage
+	decision, err := s.verifier(t).Verify(s.Key, record, s.request(t), &usage, instant(s.Now))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +199,28 @@ func decisions(t *testing.T) {
 		return object{"decision": "allow", "key_id": decision.KeyID().String(), "lineage": decision.Lineage().String(),
 			"remaining_uses": remaining, "quota": quotaOf(decision), "notice": notice,
 			"ends_overlap_of": orNull(decision.EndsOverlapOf()), "needs_rehash": decision.NeedsRehash()}
+	})
+}
+
+func explanations(t *testing.T) {
+	orNil := func(text string) any {
+		if text == "" {
+			return nil
+		}
+		return text
+	}
+	replay(t, "explain.json", func(t *testing.T, scene scene) any {
+		record := recordOf(t, scene.Record)
+		usage := scene.usage(t, record)
+		explained := must[*keystile.Explanation](t)(scene.verifier(t).Explain(record, scene.request(t), usage, instant(scene.Now)))
+		if decision := scene.decide(t); decision.Allowed() != explained.Allowed() || decision.Code() != explained.Code {
+			t.Errorf("the decision with the key is %q", decision.Code())
+		}
+		checks := []any{}
+		for _, check := range explained.Checks {
+			checks = append(checks, object{"check": check.Check, "passes": check.Passes, "code": orNil(check.Code), "compared": check.Compared})
+		}
+		return object{"decision": explained.Decision, "code": orNil(explained.Code), "refused_by": orNil(explained.RefusedBy), "checks": checks}
 	})
 }
 

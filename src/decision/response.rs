@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use crate::decision::allowed::Allowed;
+use crate::decision::dates::http_date;
 use crate::decision::denial::Denial;
 use crate::decision::denial_code::DenialCode;
-use crate::decision::http_date::http_date;
 use crate::decision::status_policy::StatusPolicy;
 use crate::policy::rate_limit::Quota;
 use crate::policy::requirement::Requirement;

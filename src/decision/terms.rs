@@ -1,6 +1,7 @@
 //! The one order of checks on what a record allows.
 
 use crate::decision::cause::Cause;
+use crate::decision::check_step::CheckStep;
 use crate::decision::denial::Denial;
 use crate::decision::request::Request;
 use crate::key::id::KeyId;
@@ -21,6 +22,13 @@ pub(crate) enum DenyReason {
 }
 
 impl DenyReason {
+    pub(crate) const fn cause(&self) -> Cause {
+        match self {
+            Self::Cause(cause) => *cause,
+            Self::Missing(_) => Cause::Permission,
+        }
+    }
+
     #[cold]
     pub(crate) fn denial(self, key_id: KeyId) -> Denial {
         match self {
@@ -83,49 +91,80 @@ impl<'r> Terms<'r> {
     /// All checks between the proof of the secret and the limits.
     #[inline(always)]
     pub(crate) fn check(&self, request: &Request<'_>, now: UnixMillis) -> Result<(), DenyReason> {
-        let refuse = |cause| Err(DenyReason::Cause(cause));
-        match self.status {
-            StatusKind::Active => {}
-            StatusKind::Suspended => return refuse(Cause::Suspended),
-            StatusKind::Revoked => return refuse(Cause::Revoked),
-        }
-        if self.expires_at.is_some_and(|expiry| now >= expiry) {
-            return refuse(Cause::Expired);
-        }
-        // A replaced key whose overlap has no end has no overlap: it is refused.
-        let overlap_over = self.overlap_until.is_some_and(|end| now >= end);
-        if overlap_over || (self.replaced_by.is_some() && self.overlap_until.is_none()) {
-            return refuse(Cause::Replaced);
-        }
-        if request
-            .environment
-            .is_some_and(|asked| self.environment != Some(asked))
-        {
-            return refuse(Cause::Environment);
-        }
-        if let Some(networks) = self.networks
-            && !request
-                .address
-                .is_some_and(|address| networks.contains(address))
-        {
-            return refuse(Cause::Network);
-        }
-        match (request.endpoint, self.endpoints) {
-            (Some((_, path)), _) if !is_canonical_path(path) => {
-                return refuse(Cause::PathNotCanonical);
-            }
-            (Some((method, path)), Some(rules)) if !rules.allows_canonical(method, path) => {
-                return refuse(Cause::Endpoint);
-            }
-            (None, Some(_)) => return refuse(Cause::Endpoint),
-            _ => {}
-        }
-        match request
-            .requirement
-            .and_then(|asked| asked.check(self.permissions))
-        {
+        self.check_each(request, now, |_, refusal| match refusal {
             None => Ok(()),
-            Some(missing) => Err(DenyReason::Missing(missing)),
+            Some(reason) => Err(reason),
+        })
+    }
+
+    /// Each of these checks in order, for a decision and for its explanation. `found` gets what
+    /// a check found, and an error of it ends them.
+    #[inline(always)]
+    pub(crate) fn check_each<E>(
+        &self,
+        request: &Request<'_>,
+        now: UnixMillis,
+        mut found: impl FnMut(CheckStep, Option<DenyReason>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut cause = |step, cause: Option<Cause>| found(step, cause.map(DenyReason::Cause));
+        cause(CheckStep::Status, self.by_status())?;
+        cause(CheckStep::Expiry, self.by_expiry(now))?;
+        cause(CheckStep::Overlap, self.by_overlap(now))?;
+        cause(CheckStep::Environment, self.by_environment(request))?;
+        cause(CheckStep::Network, self.by_network(request))?;
+        cause(CheckStep::Endpoint, self.by_endpoint(request))?;
+        let missing = request
+            .requirement
+            .and_then(|asked| asked.check(self.permissions));
+        found(CheckStep::Permission, missing.map(DenyReason::Missing))
+    }
+
+    #[inline(always)]
+    const fn by_status(&self) -> Option<Cause> {
+        match self.status {
+            StatusKind::Active => None,
+            StatusKind::Suspended => Some(Cause::Suspended),
+            StatusKind::Revoked => Some(Cause::Revoked),
+        }
+    }
+
+    #[inline(always)]
+    fn by_expiry(&self, now: UnixMillis) -> Option<Cause> {
+        let is_over = self.expires_at.is_some_and(|expiry| now >= expiry);
+        is_over.then_some(Cause::Expired)
+    }
+
+    /// A replaced key whose overlap has no end has no overlap: it is refused.
+    #[inline(always)]
+    fn by_overlap(&self, now: UnixMillis) -> Option<Cause> {
+        let is_over = self.overlap_until.is_some_and(|end| now >= end)
+            || (self.replaced_by.is_some() && self.overlap_until.is_none());
+        is_over.then_some(Cause::Replaced)
+    }
+
+    #[inline(always)]
+    fn by_environment(&self, request: &Request<'_>) -> Option<Cause> {
+        let asked = request.environment;
+        let is_other = asked.is_some_and(|asked| self.environment != Some(asked));
+        is_other.then_some(Cause::Environment)
+    }
+
+    #[inline(always)]
+    fn by_network(&self, request: &Request<'_>) -> Option<Cause> {
+        let networks = self.networks?;
+        let is_within = |address| networks.contains(address);
+        (!request.address.is_some_and(is_within)).then_some(Cause::Network)
+    }
+
+    #[inline(always)]
+    fn by_endpoint(&self, request: &Request<'_>) -> Option<Cause> {
+        match (request.endpoint, self.endpoints) {
+            (Some((_, path)), _) if !is_canonical_path(path) => Some(Cause::PathNotCanonical),
+            (Some((method, path)), Some(rules)) if !rules.allows_canonical(method, path) => {
+                Some(Cause::Endpoint)
+            }
+            (None, Some(_)) => Some(Cause::Endpoint),
+            _ => None,
         }
     }
 }

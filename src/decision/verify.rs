@@ -54,10 +54,21 @@ pub fn verify(
     now: UnixMillis,
 ) -> Decision {
     // store-forwarding stall: build in place, without a `Result` (see ARCHITECTURE.md)
-    let record = match verifier.prove(key, record) {
-        Ok(record) => record,
-        Err(cause) => return Decision::Deny(Denial::new(cause)),
-    };
+    match verifier.prove(key, record) {
+        Ok(record) => decide(verifier, record, request, usage, now),
+        Err(cause) => Decision::Deny(Denial::new(cause)),
+    }
+}
+
+/// Decides by the record of a key whose secret was verified.
+#[inline(always)]
+pub(crate) fn decide(
+    verifier: &Verifier,
+    record: &KeyRecord,
+    request: &Request<'_>,
+    usage: &mut Usage,
+    now: UnixMillis,
+) -> Decision {
     let terms = Terms::of(record);
     if let Err(reason) = terms.check(request, now) {
         return Decision::Deny(reason.denial(terms.id));

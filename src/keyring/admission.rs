@@ -141,10 +141,6 @@ impl<T: Clone> Keyring<T> {
             let denial = Denial::of(Cause::StoreUnavailable, id);
             return Check::Decided(Decision::Deny(denial), None);
         };
-        // From here on a thread that has the old entry sees that it is stale.
-        if let Some(known) = known {
-            known.mark_stale();
-        }
         let rate = self.spent(record, &usage, known, joined.as_ref(), at);
         let as_of = if planted(Fault::AsOfAdmission) {
             self.invalidations.now()
@@ -349,7 +345,6 @@ impl<T: Clone> Keyring<T> {
         if entry.share().is_some() {
             return None;
         }
-        entry.mark_stale();
         let state = entry.rate().close()?;
         Some((entry.limit().cloned(), state))
     }

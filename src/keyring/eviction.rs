@@ -9,6 +9,7 @@ use super::shared_meter::Debt;
 use super::sync::atomic::Ordering;
 use super::{Keyring, Use};
 use crate::key::id::KeyId;
+use crate::policy::rate_state::RateState;
 use crate::time::UnixMillis;
 
 /// Keys that the hand looks at for one to evict.
@@ -37,13 +38,10 @@ impl<T> Keyring<T> {
             let Some(entry) = entries.remove(&id) else {
                 return;
             };
-            entry.mark_stale();
             self.aliases.pin().remove(&entry.tag().to_bits());
             self.slots.leave(entry.slot, &id);
-            // Before its debt is taken over, which closes its meter.
-            let used = self.use_with_rate(id, entry, 0);
-            self.keep_debt(id, entry, now);
-            self.keep_uses(used, entry);
+            let state = self.keep_debt(id, entry, now);
+            self.keep_uses(id, entry, state);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -62,7 +60,8 @@ impl<T> Keyring<T> {
             self.slots.mark(next.slot);
         } else {
             let mut used = self.use_with_rate(id, late, 1);
-            if used.rate.is_none() && late.limit().is_some() {
+            if used.rate.is_none() && late.limit().is_some() && !planted(Fault::LateUseWithoutState)
+            {
                 // Its meter was closed when it was evicted.
                 used.rate = self.lineages.debt(&id);
             }
@@ -70,7 +69,8 @@ impl<T> Keyring<T> {
         }
     }
 
-    fn keep_debt(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
+    /// Closes an entry's meter; returns its state if it has a limit of its own.
+    fn keep_debt(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) -> Option<RateState> {
         if let Some(share) = entry.share() {
             // Long enough for the uses to be drained and written, and for what is owed.
             let written = now.plus(self.ttl).unwrap_or(UnixMillis::MAX);
@@ -84,17 +84,20 @@ impl<T> Keyring<T> {
         } else {
             entry.rate().close()
         };
-        if let Some(state) = state
-            && let Some(limit) = entry.limit().cloned()
-            && let Some(until) = entry.owes_until(state, now)
-        {
+        let (state, limit) = state.zip(entry.limit().cloned())?;
+        if let Some(until) = entry.owes_until(state, now) {
             self.lineages.owe(id, Debt { limit, state }, until, now);
         }
+        entry.share().is_none().then_some(state)
     }
 
-    fn keep_uses(&self, used: Use, entry: &Entry<T>) {
+    fn keep_uses(&self, id: KeyId, entry: &Entry<T>, state: Option<RateState>) {
         let (count, stripes) = entry.count.close(&self.stripes);
-        self.leave_over(Use { count, ..used }, entry, stripes);
+        // Only now: what was counted before was also spent before, and whoever counts later
+        // tells the state itself.
+        let mut used = self.use_with_rate(id, entry, count);
+        used.rate = used.rate.or(state);
+        self.leave_over(used, entry, stripes);
     }
 
     fn leave_over(&self, used: Use, entry: &Entry<T>, stripes: Stripes) {

@@ -37,6 +37,8 @@ pub enum Fault {
     CountUnmarked,
     /// An evicted key's count goes on counting.
     EvictedCountOpen,
+    /// A use that is counted after its key was evicted tells no state of the rate limit.
+    LateUseWithoutState,
     /// A use is looked for before it is taken, in two steps.
     UseTakenInTwo,
     /// A raised count is what the store has, though it does not know of all uses.

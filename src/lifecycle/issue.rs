@@ -11,6 +11,7 @@ use crate::lifecycle::issue_request::IssueRequest;
 use crate::lifecycle::lifetime::{Lifetime, LifetimePolicy};
 use crate::record::event::{Event, EventKind};
 use crate::record::key_record::KeyRecord;
+use crate::record::within::is_narrower;
 use crate::time::UnixMillis;
 
 /// A new key: show `key` once, keep `record` and `event`.
@@ -42,7 +43,7 @@ pub struct Issued {
 ///
 /// # Errors
 /// [`ErrorKind::Randomness`] if the source fails: there is no weaker key to fall back on.
-/// [`ErrorKind::Exceeds`] if the request exceeds the template.
+/// [`ErrorKind::Exceeds`] if the request exceeds the template, or its lifetime.
 /// [`ErrorKind::Time`] if the lifetime ends after the year 9999.
 /// [`ErrorKind::Format`] if the format reads any prefix, and so has none to write.
 ///
@@ -94,8 +95,18 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
         }))?;
     }
     let usual = LifetimePolicy::DEFAULT.default_lifetime();
-    let default = Lifetime::For(request.default_lifetime.unwrap_or(usual));
-    let lifetime = request.lifetime.unwrap_or(default).length();
+    let usual = request.default_lifetime.unwrap_or(usual);
+    let default = match (request.template_lifetime, request.longest_lifetime) {
+        (Some(own), Some(longest)) => own.min(longest),
+        (Some(own), None) => own,
+        (None, _) => usual,
+    };
+    let lifetime = request.lifetime.unwrap_or(Lifetime::For(default)).length();
+    exceeds(is_narrower(
+        &lifetime,
+        &request.template_lifetime,
+        PartialOrd::le,
+    ))?;
     let expires_at = lifetime.map(|length| now.plus(length)).transpose()?;
 
     let id = KeyId::random(rng)?;

@@ -18,6 +18,8 @@ use crate::time::Millis;
 /// Most uses of a key: what SQL's integers can count.
 const USES_MAX: u64 = i64::MAX.unsigned_abs();
 
+const LIFETIME: &str = "a lifetime must be 1 ms or more";
+
 /// What a new key is to be.
 ///
 /// Defaults are the most restrictive: no permissions, and an end after 90 days. A key that
@@ -57,6 +59,9 @@ pub struct IssueRequest {
     pub(crate) lifetime: Option<Lifetime>,
     /// The lifetime if the request has none, by the policies that it was held to.
     pub(crate) default_lifetime: Option<Millis>,
+    /// The longest lifetime, by the policies that it was held to.
+    pub(crate) longest_lifetime: Option<Millis>,
+    pub(crate) template_lifetime: Option<Millis>,
     pub(crate) metadata: Option<Box<str>>,
 }
 
@@ -84,6 +89,8 @@ impl IssueRequest {
             uses: None,
             lifetime: None,
             default_lifetime: None,
+            longest_lifetime: None,
+            template_lifetime: None,
             metadata: None,
         })
     }
@@ -131,6 +138,36 @@ impl IssueRequest {
     pub fn template(mut self, template: impl Into<Option<ScopeTemplate>>) -> Self {
         self.template = template.into();
         self
+    }
+
+    /// The lifetime that goes with the template: of a key whose request has none, in place of the
+    /// default of a [policy](Self::within). A policy's longest lifetime, and the end of the key
+    /// that it derives from, shorten it. A request for a longer one is refused when the key is
+    /// issued.
+    ///
+    /// ```
+    /// # use keystile::*;
+    /// # let now = UnixMillis::new(1_790_000_000_000)?;
+    /// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+    /// let trial = ScopeTemplate::new(TemplateName::new("trial")?, PermissionSet::new(["read"])?);
+    /// let request = IssueRequest::new("Acme Ltd")?.template(trial);
+    /// let request = request.template_lifetime(Millis::from_days(14))?;
+    /// let issued = issuer.issue(&request, &mut SysRng, now)?;
+    /// assert_eq!(issued.record.lifetime, Some(Millis::from_days(14)));
+    ///
+    /// let refused = issuer.issue(&request.never_expires(), &mut SysRng, now);
+    /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Exceeds);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Time`] if it is zero.
+    pub fn template_lifetime(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
+        self.template_lifetime = lifetime.into();
+        if self.template_lifetime == Some(Millis::ZERO) {
+            return Err(Error::new(ErrorKind::Time, LIFETIME));
+        }
+        Ok(self)
     }
 
     /// The permissions that are granted.
@@ -196,10 +233,7 @@ impl IssueRequest {
     pub fn expires_in(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
         self.lifetime = lifetime.into().map(Lifetime::For);
         if self.lifetime == Some(Lifetime::For(Millis::ZERO)) {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "a lifetime must be 1 ms or more",
-            ));
+            return Err(Error::new(ErrorKind::Time, LIFETIME));
         }
         Ok(self)
     }
@@ -220,6 +254,8 @@ impl IssueRequest {
         if let Some(asked) = self.lifetime {
             policy.check(asked)?;
         }
+        let longest = [self.longest_lifetime, policy.longest()];
+        self.longest_lifetime = longest.into_iter().flatten().min();
         let default = policy.default_lifetime();
         self.default_lifetime = Some(
             self.default_lifetime

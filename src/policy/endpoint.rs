@@ -153,7 +153,15 @@ impl<'s> Rules<'s> {
     pub(crate) fn allows_canonical(self, method: &[u8], path: &[u8]) -> bool {
         let bit = common_method(method);
         self.iter()
-            .any(|rule| rule.allows(bit, method) && rule.matches(path))
+            .any(|rule| rule.allows_canonical(bit, method, path))
+    }
+
+    /// The first rule that matches `path`, which is known to be canonical.
+    pub(crate) fn matching(self, method: &[u8], path: &[u8]) -> Option<&'s [u8]> {
+        let bit = common_method(method);
+        let mut rules = self.iter();
+        let rule = rules.find(|rule| rule.allows_canonical(bit, method, path));
+        rule.map(|rule| rule.text)
     }
 }
 
@@ -258,6 +266,12 @@ impl<'s> Rule<'s> {
             methods.split_last().map(|(_space, methods)| methods),
             pattern,
         )
+    }
+
+    /// Whether the rule allows a method and a canonical path.
+    #[inline(always)]
+    fn allows_canonical(&self, bit: u8, method: &[u8], path: &[u8]) -> bool {
+        self.allows(bit, method) && self.matches(path)
     }
 
     /// Whether a method may be used; `bit` is that of [`common_method`].

@@ -70,16 +70,35 @@ impl Usage {
         counted: Option<u64>,
         now: UnixMillis,
     ) -> Result<(), Exhausted> {
+        self.spend_each(limit, counted, now, |which, is_exhausted| {
+            if is_exhausted { Err(which) } else { Ok(()) }
+        })
+    }
+
+    /// Each of these checks in order, for a decision and for its explanation. `found` gets
+    /// whether there is nothing left, and an error of it ends them: then nothing is spent.
+    #[inline(always)]
+    pub(crate) fn spend_each<E>(
+        &mut self,
+        limit: Option<&RateLimit>,
+        counted: Option<u64>,
+        now: UnixMillis,
+        mut found: impl FnMut(Exhausted, bool) -> Result<(), E>,
+    ) -> Result<(), E> {
         let rate = match limit {
-            None => self.rate,
-            Some(limit) => limit
-                .admit(self.rate, now)
-                .map_err(|_| Exhausted::RateLimit)?,
+            None => Some(self.rate),
+            Some(limit) => limit.admit(self.rate, now).ok(),
         };
-        if let Some(remaining) = self.remaining.or(counted) {
-            self.remaining = Some(remaining.checked_sub(1).ok_or(Exhausted::Uses)?);
+        found(Exhausted::RateLimit, rate.is_none())?;
+        let uses = self.remaining.or(counted);
+        let left = uses.and_then(|uses| uses.checked_sub(1));
+        found(Exhausted::Uses, uses.is_some() && left.is_none())?;
+        if left.is_some() {
+            self.remaining = left;
         }
-        self.rate = rate;
+        if let Some(rate) = rate {
+            self.rate = rate;
+        }
         Ok(())
     }
 }

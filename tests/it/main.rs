@@ -19,6 +19,7 @@ mod attacks;
 mod change;
 mod delegate_subset;
 mod endpoint_exhaustive;
+mod explain;
 #[cfg(all(feature = "basic", feature = "serde"))]
 mod fuzz_corpus;
 mod key_text;

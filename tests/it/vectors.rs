@@ -5,6 +5,7 @@ mod form;
 
 mod change;
 mod decisions;
+mod explain;
 mod grants;
 mod keys;
 mod life;
@@ -16,7 +17,7 @@ mod rights;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every file that a module here replays; a new file must be added to both.
-const FILES: [&str; 28] = [
+const FILES: [&str; 29] = [
     "change.json",
     "checksums.json",
     "credential_sweeps.json",
@@ -25,6 +26,7 @@ const FILES: [&str; 28] = [
     "digest_texts.json",
     "digests.json",
     "endpoints.json",
+    "explain.json",
     "grants.json",
     "header_names.json",
     "inspections.json",

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::capi;
-use crate::workspace::{TaskResult, Workspace, output, run, succeeds};
+use crate::tests_run::run_tests;
+use crate::workspace::{TaskResult, Workspace, output, succeeds};
 
 pub(crate) use dist::{Archive, dist};
 
@@ -112,7 +113,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     go.run(MODULE, race, &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
     // Tests that take long or measure memory, without the race detector.
-    let line = "test -run Million|Allocates|Suite . ./keystilesql";
+    let line = "test -timeout 25m -run Million|Allocates|Suite|TenThousand . ./keystilesql";
     go.run(MODULE, line, &[])?;
     // With a garbage collection at each call, then with a check of each pointer that is stored.
     go.run(
@@ -147,7 +148,7 @@ impl Go<'_> {
         let mut go = self.workspace.command("go");
         let go = go.current_dir(self.workspace.path(module));
         let environment = environment.iter().copied();
-        run(go.args(line.split_whitespace()).envs(environment))
+        run_tests(go.args(line.split_whitespace()).envs(environment))
     }
 
     fn is_formatted(&self) -> TaskResult {

@@ -15,6 +15,7 @@ mod golang;
 mod msrv;
 mod need;
 mod no_std;
+mod openapi_client;
 mod postgres;
 mod publish;
 mod ratios;

@@ -37,6 +37,7 @@ const FOLDERS: [&str; 6] = [
 #[derive(Debug)]
 struct Package {
     name: String,
+    version: String,
     folder: PathBuf,
     metadata: Value,
 }
@@ -65,18 +66,51 @@ pub(crate) fn run(workspace: &Workspace) -> TaskResult {
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    // `cargo publish --workspace --dry-run` does the same, but needs the network: it asks the
-    // registry which versions are taken. Here, packages find each other in a registry in the
-    // target folder, and everything else was fetched. Without `--no-verify`, since only a
-    // build finds a file that was left out, such as a migration. It uses the target folder of
-    // the workspace, so that dependencies are compiled only once.
-    workspace.cargo("fetch --locked")?;
+    // `cargo publish --workspace --dry-run` does the same, but asks the registry which versions
+    // are taken. `cargo package` without `--no-verify` compiles what a run before it left in
+    // `CARGO_HOME` and in the target folder if the version is the same.
     let mut cargo = workspace.command("cargo");
-    cargo.args(["package", "--workspace", "--allow-dirty", "--offline"]);
+    cargo.args(["package", "--workspace", "--allow-dirty", "--no-verify"]);
     for name in others {
         cargo.args(["--exclude", &name]);
     }
-    run_command(cargo.env("CARGO_TARGET_DIR", workspace.target_path("")))
+    run_command(cargo.env("CARGO_TARGET_DIR", workspace.target_path("")))?;
+    build(workspace, &packages)
+}
+
+/// Compiles each package from its own archive and from those of the others: only this finds a
+/// file that was left out, such as a migration.
+fn build(workspace: &Workspace, packages: &[Package]) -> TaskResult {
+    let folder = workspace.target_path("publish");
+    let failed = |error| format!("{}: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(failed)?;
+    }
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let mut manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"*-*\"]\n\n\
+                        [patch.crates-io]\n"
+        .to_owned();
+    for package in packages {
+        let (name, version) = (&package.name, &package.version);
+        let archive = workspace.target_path(&format!("package/{name}-{version}.crate"));
+        let mut tar = workspace.command("tar");
+        // The files of an archive all have the same old time, by which Cargo would take them for
+        // those that it compiled before: `m` gives them the time of now.
+        run_command(tar.arg("-xzmf").arg(archive).arg("-C").arg(&folder))?;
+        manifest += &format!("{name} = {{ path = \"{name}-{version}\" }}\n");
+    }
+    fs::write(folder.join("Cargo.toml"), manifest).map_err(failed)?;
+    let lock = "Cargo.lock";
+    fs::copy(workspace.path(lock), folder.join(lock)).map_err(failed)?;
+    // One at a time, so that no package has the features that another one asks for.
+    for package in packages {
+        let mut cargo = workspace.command("cargo");
+        cargo
+            .current_dir(&folder)
+            .args(["check", "--package", &package.name]);
+        run_command(cargo.env("CARGO_TARGET_DIR", workspace.target_path("")))?;
+    }
+    Ok(())
 }
 
 /// Renews the copies of files that packages contain.
@@ -102,6 +136,7 @@ fn members(workspace: &Workspace) -> Result<(Vec<Package>, Vec<String>), String>
         if member["publish"].is_null() {
             packages.push(Package {
                 name,
+                version: member["version"].as_str().unwrap_or_default().to_owned(),
                 folder: manifest.parent().unwrap_or(manifest).to_owned(),
                 metadata: member.clone(),
             });

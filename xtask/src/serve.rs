@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::tests_run::run_tests;
@@ -61,8 +61,9 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> TaskResult {
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     fs::write(folder.join("schemathesis.toml"), SETTINGS).map_err(|error| error.to_string())?;
     let serving = Serving::start(&workspace.target_path("debug/keystile"), &folder)?;
+    // Generators of clients need a valid one. The validator is installed with Schemathesis.
+    run(Command::new("openapi-spec-validator").arg(document(&serving, &folder)?))?;
     let document = format!("{}/openapi.json", serving.url);
-    validate(&document, &folder)?;
     println!("$ schemathesis run {document}");
     let finished = Command::new("schemathesis")
         .current_dir(&folder)
@@ -83,26 +84,25 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> TaskResult {
     }
 }
 
-/// Whether the document is valid OpenAPI, which generators of clients need. The validator is
-/// installed together with Schemathesis.
-fn validate(document: &str, folder: &Path) -> TaskResult {
+/// The OpenAPI document of the service, as a file in a folder.
+pub(crate) fn document(serving: &Serving, folder: &Path) -> Result<PathBuf, String> {
     let file = folder.join("openapi.json");
     run(Command::new("curl")
         .args(["--fail", "--silent", "--show-error", "--output"])
         .arg(&file)
-        .arg(document))?;
-    run(Command::new("openapi-spec-validator").arg(&file))
+        .arg(format!("{}/openapi.json", serving.url)))?;
+    Ok(file)
 }
 
 /// The service on a free port, over a new store.
-struct Serving {
+pub(crate) struct Serving {
     process: Child,
-    url: String,
-    key: String,
+    pub(crate) url: String,
+    pub(crate) key: String,
 }
 
 impl Serving {
-    fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self, String> {
         let shown = |error| format!("{}: {error}", program.display());
         let mut process = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error"])
@@ -147,7 +147,7 @@ impl Serving {
         Ok(serving)
     }
 
-    fn stop(mut self) -> TaskResult {
+    pub(crate) fn stop(mut self) -> TaskResult {
         let id = self.process.id().to_string();
         run(Command::new("kill").args(["-TERM", &id]))?;
         match self.process.wait() {

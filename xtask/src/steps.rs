@@ -4,7 +4,8 @@ use crate::need::Need;
 use crate::tests_run::run_tests;
 use crate::workspace::{TaskResult, Workspace, run};
 use crate::{
-    book, capi, dependencies, fuzz, golang, msrv, no_std, postgres, publish, serve, together,
+    book, capi, dependencies, fuzz, golang, msrv, no_std, openapi_client, postgres, publish, serve,
+    together,
 };
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
@@ -104,6 +105,13 @@ pub(crate) const STEPS: &[Step] = &[
         ],
         included_in: None,
         run: serve::schemathesis,
+    },
+    Step {
+        name: "openapi-client",
+        about: "a Go client that is generated from the OpenAPI document issues, verifies and revokes",
+        needs: &[Need::Go, Need::Program("curl", "curl")],
+        included_in: None,
+        run: openapi_client::run_client,
     },
     Step {
         name: "vectors",

@@ -1,11 +1,12 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote,
-    SpendRequest, SqliteStore, Store, StoreError, StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, ListedTemplates, MemoryStore, Page, RateNote, RemovedKeys, SpendRequest,
+    SqliteStore, Store, StoreError, StoredTemplate, StoredUsage,
 };
 
 /// Any of the stores: the trait is not dyn compatible.
@@ -100,6 +101,50 @@ impl Store for AnyStore {
         by: &By,
     ) -> Result<u64, StoreError> {
         each!(self, store => store.prune_events(before, limit, by))
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        each!(self, store => store.export(filter, page))
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        each!(self, store => store.issue_answer(request))
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        each!(self, store => store.removed_keys(after, limit))
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        each!(self, store => store.known(asked))
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        each!(self, store => store.template(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        each!(self, store => store.list_templates(after, limit))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        each!(self, store => store.save_template(template))
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        each!(self, store => store.remove_template(name, only))
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -8,6 +8,9 @@ use crate::backup::BackupArguments;
 use crate::change::ChangeArguments;
 use crate::completion::CompletionArguments;
 use crate::events::EventsArguments;
+use crate::explain::ExplainArguments;
+use crate::export::ExportArguments;
+use crate::import::ImportArguments;
 use crate::inspect::InspectArguments;
 use crate::issue::IssueArguments;
 use crate::list::ListArguments;
@@ -32,8 +35,9 @@ Example:
 
 Exit codes:
   0  done; every key was allowed
-  1  a key was denied (verify), a text is not a well-formed key (inspect), or what was
-     found has to be accepted or corrected first (migrate)
+  1  a key was denied (verify, explain), a text is not a well-formed key (inspect), what
+     was found has to be accepted or corrected first (migrate), or lines were left out
+     (import)
   2  any other failure; one line on standard error explains it, with --json an object
      with error
 
@@ -97,6 +101,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     List(ListArguments),
     Show(ShowArguments),
+    Explain(ExplainArguments),
     Change(Box<ChangeArguments>),
     Revoke(RevokeArguments),
     Suspend(SuspendArguments),
@@ -110,12 +115,14 @@ pub(crate) enum Command {
     Migrate(MigrateArguments),
     Backup(BackupArguments),
     Restore(RestoreArguments),
+    Export(Box<ExportArguments>),
+    Import(ImportArguments),
     Inspect(InspectArguments),
     Completion(CompletionArguments),
     Man(ManArguments),
     /// Show the life of a key, on a store in a temporary directory.
     ///
-    /// Issues a key, which is then allowed, denied, rate limited, rotated and revoked. Prints
+    /// Issues keys, which are then allowed, denied, explained, changed, rotated and revoked. Prints
     /// each command and its output, and removes the directory at the end.
     ///
     /// Example:
@@ -126,18 +133,19 @@ pub(crate) enum Command {
 
 impl Command {
     /// Whether it only prints what there is, so that it does not matter if its reader wants
-    /// only the first lines. The exit code of `verify`, `inspect` and `migrate` is an answer,
+    /// only the first lines. The exit code of `verify`, `explain`, `inspect` and `migrate` is an answer,
     /// which must not become 0 before every line was written; all others change something.
     pub(crate) const fn only_reads(&self) -> bool {
         match self {
             Self::List(_)
             | Self::Show(_)
             | Self::Plan(_)
-            | Self::Template(_)
+            | Self::Export(_)
             | Self::Completion(_)
             | Self::Man(_)
             | Self::Demo => true,
             Self::Events(events) => events.only_reads(),
+            Self::Template(template) => template.only_reads(),
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keystile::{KeyId, TemplateName, UnixMillis};
@@ -63,47 +63,55 @@ impl Which {
 
     /// The ids, if they are listed: all of them are read and checked first.
     pub(crate) fn ids(&self, io: &mut Io<'_>) -> Result<Vec<KeyId>, Failure> {
-        let unread = || Failure::expected("--ids-from: the file cannot be read");
-        let Some(path) = &self.ids_from else {
-            return Ok(self.id.into_iter().collect());
-        };
-        let mut text = String::new();
-        // One byte more than the limit, so that a longer text is noticed.
-        let limit = IDS_BYTES_MAX.saturating_add(1);
-        let read = if path.as_os_str() == "-" {
-            let mut input = (&mut *io.input as &mut dyn BufRead).take(limit);
-            input.read_to_string(&mut text)
-        } else {
-            let file = std::fs::File::open(path).map_err(|_| unread())?;
-            file.take(limit).read_to_string(&mut text)
-        };
-        let is_whole = |read: &usize| u64::try_from(*read).is_ok_and(|read| read <= IDS_BYTES_MAX);
-        if read.as_ref().is_ok_and(|read| !is_whole(read)) {
-            let expected = "--ids-from: the text must be at most 16777216 bytes long";
-            return Err(Failure::expected(expected));
+        match &self.ids_from {
+            None => Ok(self.id.into_iter().collect()),
+            path => read_ids(path.as_deref(), io),
         }
-        read.map_err(|_| unread())?;
-        let mut seen = HashSet::new();
-        let mut ids = Vec::new();
-        for (number, line) in (1_usize..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
-            }
-            let id = values::id(line).map_err(|expected| {
-                Failure::Message(format!("--ids-from, line {number}: {expected}").into())
-            })?;
-            if seen.insert(id) {
-                ids.push(id);
-            }
-        }
-        Ok(ids)
     }
+}
+
+/// The ids in a file, each once: all of them are read and checked first.
+pub(crate) fn read_ids(path: Option<&Path>, io: &mut Io<'_>) -> Result<Vec<KeyId>, Failure> {
+    let unread = || Failure::expected("--ids-from: the file cannot be read");
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    let mut text = String::new();
+    // One byte more than the limit, so that a longer text is noticed.
+    let limit = IDS_BYTES_MAX.saturating_add(1);
+    let read = if path.as_os_str() == "-" {
+        let mut input = (&mut *io.input as &mut dyn BufRead).take(limit);
+        input.read_to_string(&mut text)
+    } else {
+        let file = std::fs::File::open(path).map_err(|_| unread())?;
+        file.take(limit).read_to_string(&mut text)
+    };
+    let is_whole = |read: &usize| u64::try_from(*read).is_ok_and(|read| read <= IDS_BYTES_MAX);
+    if read.as_ref().is_ok_and(|read| !is_whole(read)) {
+        let expected = "--ids-from: the text must be at most 16777216 bytes long";
+        return Err(Failure::expected(expected));
+    }
+    read.map_err(|_| unread())?;
+    let mut seen = HashSet::new();
+    let mut ids = Vec::new();
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let id = values::id(line).map_err(|expected| {
+            Failure::Message(format!("--ids-from, line {number}: {expected}").into())
+        })?;
+        if seen.insert(id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// The keys with these ids whose stored status is one of the wanted. Each id is looked up before
 /// anything is changed: an unknown one changes nothing.
-async fn due(
+pub(crate) async fn due(
     store: &impl Store,
     ids: &[KeyId],
     is_due: impl Fn(&str) -> bool,
@@ -191,9 +199,22 @@ pub(crate) async fn run(
             all.left
         ));
     }
-    let exit = show(all.count(), verb.done(), false, damage, config, io)?;
+    show_all(all, verb.done(), false, damage, config, io)
+}
+
+/// Prints how many keys were changed, or would be, and names those that were not, and why.
+pub(crate) fn show_all(
+    all: BulkEnded,
+    done: &str,
+    dry_run: bool,
+    damage: Damage,
+    config: &Config,
+    io: &mut Io<'_>,
+) -> Result<Exit, Failure> {
+    let exit = show(all.count(), done, dry_run, damage, config, io)?;
     for (id, error) in &all.failed {
-        io.note(&format!("keystile: {id} was not {}: {error}", verb.done()));
+        let was = if dry_run { "would not be" } else { "was not" };
+        io.note(&format!("keystile: {id} {was} {done}: {error}"));
     }
     match all.stopped_by {
         Some(error) => Err(error.into()),

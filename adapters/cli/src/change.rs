@@ -8,13 +8,15 @@ use keystile::{
     RateLimit, TemplateName, UnixMillis,
 };
 use keystile_serve::KeyView;
-use keystile_store::{OfDerived, Store, StoreError, change_derived};
+use keystile_store::{OfDerived, Store, StoreError, StoredTemplate, change_derived};
 
+use crate::change_many::{self, Asked, Many};
 use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::{LIFETIME, lifetimes, preset};
+use crate::issue::{LIFETIME, lifetimes};
+use crate::template::find_for;
 use crate::{rfc3339, values};
 
 /// Change a key. What is not given stays as it is, and so does the key's text.
@@ -26,14 +28,23 @@ use crate::{rfc3339, values};
 /// Prints each field that changed, with its value before and after. With --json, standard
 /// output is the key as it is now.
 ///
+/// Many keys are changed by owner, client or template, which apply together if several are given,
+/// or by a list of ids. --dry-run prints how many it would be. A key that cannot be changed is
+/// named, and the others are changed. If it is stopped, run it again.
+///
 /// Example:
 ///   keystile change 1AbCdEfGhIjKlMnO --add-permission invoices:write --rate-limit 5000/1h
+///   keystile change --of-owner acme --rate-limit 5000/1h --dry-run
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ChangeArguments {
     /// The key's public id, as printed by issue and list.
-    #[arg(value_name = "ID", value_parser = values::id)]
-    id: KeyId,
+    #[arg(value_name = "ID", value_parser = values::id,
+        required_unless_present_any = ["of_owner", "of_client", "of_template", "ids_from"],
+        conflicts_with_all = ["of_owner", "of_client", "of_template", "ids_from"])]
+    id: Option<KeyId>,
+    #[command(flatten)]
+    many: Many,
     /// The name of the client that has the key.
     #[arg(long, value_name = "NAME", value_parser = values::client)]
     client: Option<String>,
@@ -124,7 +135,8 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
-    let requested = requested(arguments, now)?
+    let template = find_for(config, arguments.template.as_ref()).await?;
+    let requested = requested(arguments, template, now)?
         .within(&lifetimes(None, arguments.max_lifetime)?)
         .map_err(Failure::of(LIFETIME))?;
     let opened = config.open().await?;
@@ -134,7 +146,17 @@ pub(crate) async fn run(
         Ok::<(), StoreError>(())
     };
     let of_derived = arguments.derived.unwrap_or_default();
-    let (store, id) = (opened.store.acting_as(&config.by), &arguments.id);
+    let store = opened.store.acting_as(&config.by);
+    let many = &arguments.many;
+    let Some(id) = arguments.id.as_ref().filter(|_| !many.dry_run) else {
+        let asked = Asked {
+            requested: &requested,
+            of_derived,
+            now,
+        };
+        let id = arguments.id.as_ref();
+        return change_many::run(many, id, &asked, &store, config, io).await;
+    };
     let outcome = change_derived(&store, id, &requested, of_derived, now, keep).await?;
     let record = outcome.record().ok_or(StoreError::NotFound)?;
     if config.json {
@@ -179,7 +201,11 @@ fn line(change: &FieldChange) -> String {
     )
 }
 
-fn requested(arguments: &ChangeArguments, now: UnixMillis) -> Result<KeyChange, Failure> {
+fn requested(
+    arguments: &ChangeArguments,
+    template: Option<StoredTemplate>,
+    now: UnixMillis,
+) -> Result<KeyChange, Failure> {
     let mut change = KeyChange::new();
     if let Some(name) = &arguments.client {
         change = change.client_name(name)?;
@@ -191,7 +217,7 @@ fn requested(arguments: &ChangeArguments, now: UnixMillis) -> Result<KeyChange, 
         change = change.owner(arguments.owner.as_deref())?;
     }
     if arguments.template.is_some() || arguments.clear_template {
-        change = change.template(arguments.template.as_ref().map(preset).transpose()?);
+        change = change.template(template.map(|stored| stored.template));
     }
     if !arguments.permissions.is_empty() || arguments.no_permissions {
         change = change.permissions(

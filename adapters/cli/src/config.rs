@@ -44,6 +44,14 @@ impl Config {
         self.open_or(Create::Nothing).await
     }
 
+    /// Opens a store; nothing if it is a file that does not exist.
+    pub(crate) async fn open_if_exists(&self) -> Result<Option<Opened>, Failure> {
+        match &self.store {
+            StoreUrl::Sqlite(path) if path.symlink_metadata().is_err() => Ok(None),
+            _ => self.open().await.map(Some),
+        }
+    }
+
     /// Opens the store to issue a key. If there is no SQLite file, one is created.
     ///
     /// Commands check their arguments first, so that wrong arguments never create a file.

@@ -38,20 +38,26 @@ impl Damage {
 
     /// Names the rows on standard error, and in JSON as the last line of the output.
     pub(crate) fn report(self, config: &Config, io: &mut Io<'_>) -> Result<Exit, Failure> {
-        if self.rows.is_empty() {
-            return Ok(Exit::Done);
+        let exit = self.name(io);
+        if config.json && exit == Exit::Damaged {
+            let damaged = self.rows.iter().map(DamageView::new).collect();
+            io.json(&DamageLine { damaged })?;
         }
+        Ok(exit)
+    }
+
+    /// Names the rows on standard error only.
+    pub(crate) fn name(&self, io: &mut Io<'_>) -> Exit {
         for row in &self.rows {
             io.note(&note(row));
         }
         if self.more > 0 {
             io.note(&format!("keystile: {} more rows are damaged", self.more));
         }
-        if config.json {
-            let damaged = self.rows.iter().map(DamageView::new).collect();
-            io.json(&DamageLine { damaged })?;
+        match self.rows.is_empty() {
+            true => Exit::Done,
+            false => Exit::Damaged,
         }
-        Ok(Exit::Damaged)
     }
 }
 

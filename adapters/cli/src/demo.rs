@@ -54,6 +54,22 @@ const STEPS: &[Step] = &[
     Step::new("", "verify --path /api/invoices/9", 0).with(&["KEY"]),
     Step::new("", "verify --path /api/invoices/10", 1).with(&["KEY"]),
     Step::new(
+        "Explain names every check of a request and what it compares. It needs no secret, and counts nothing.",
+        "explain $ID --requires invoices:write --path /api/invoices/11",
+        1,
+    ),
+    Step::new(
+        "Change the key: its text stays, and the new rights are in force at once.",
+        "change $ID --add-permission invoices:write --clear-rate-limit",
+        0,
+    ),
+    Step::new(
+        "",
+        "verify --dry-run --requires invoices:write --path /api/invoices/11",
+        0,
+    )
+    .with(&["KEY"]),
+    Step::new(
         "Issue another key from a template. After it is rotated, both keys work for the overlap.",
         "issue --client Globex --prefix acme --env live --template monitoring",
         0,

@@ -66,6 +66,14 @@ pub(crate) fn duration(text: &str) -> Result<Millis, &'static str> {
     read(text).ok_or(EXPECTED)
 }
 
+/// A duration that is not zero.
+pub(crate) fn nonzero(text: &str) -> Result<Millis, &'static str> {
+    match duration(text)? {
+        Millis::ZERO => Err("must be greater than zero, such as 90d"),
+        span => Ok(span),
+    }
+}
+
 /// A lifetime: a duration that is not zero, or `never`.
 pub(crate) fn lifetime(text: &str) -> Result<Lifetime, &'static str> {
     if text == "never" {

@@ -17,6 +17,7 @@ pub(crate) struct Io<'w> {
     pub(crate) input_is_terminal: bool,
     pub(crate) output: &'w mut dyn Write,
     pub(crate) errors: &'w mut dyn Write,
+    pub(crate) errors_are_terminal: bool,
     /// `KEYSTILE_KEY`
     pub(crate) key: Option<OsString>,
     /// `KEYSTILE_PEPPER`

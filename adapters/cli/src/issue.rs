@@ -3,16 +3,17 @@
 use clap::{Args, ValueEnum};
 use keystile::{
     EndpointRules, Environment, ErrorKind, IssueRequest, KeyFormat, KeyRecord, LifetimePolicy,
-    Millis, Networks, PermissionSet, Prefix, RateLimit, ScopeTemplate, SysRng, TemplateName,
-    UnixMillis,
+    Millis, Networks, PermissionSet, Prefix, RateLimit, SysRng, TemplateName, UnixMillis,
 };
-use keystile_store::{Store, save_issued};
+use keystile_store::{Once, Store, StoredTemplate, issue_once, save_issued};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime, spell_rate};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
+use crate::once::{OnceArguments, issued_before};
 use crate::print_new_key::print_new_key;
+use crate::template::find_for;
 use crate::view::joined;
 use crate::{rfc3339, values};
 
@@ -49,8 +50,8 @@ pub(crate) struct IssueArguments {
     /// An endpoint rule, such as 'GET,HEAD /api/data/*'. Repeatable [default: any endpoint]
     #[arg(long = "endpoint", value_name = "RULE", value_parser = values::endpoint)]
     endpoints: Vec<String>,
-    /// A template that sets the permissions, rate limit and endpoints; other options may
-    /// only narrow it.
+    /// A template that sets the permissions, rate limit, endpoints and lifetime; other options
+    /// may only narrow it.
     #[arg(long, value_name = "NAME", value_parser = values::template)]
     template: Option<TemplateName>,
     /// An address or CIDR block that the key may be used from. Repeatable [default: any
@@ -87,6 +88,8 @@ pub(crate) struct IssueArguments {
     /// The prefix that the key starts with.
     #[arg(long, value_name = "P", value_parser = values::prefix, default_value = DEFAULT_PREFIX)]
     prefix: Prefix,
+    #[command(flatten)]
+    once: OnceArguments,
 }
 
 /// The options that limit how long a key lives.
@@ -108,7 +111,8 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
-    let request = request(arguments, now)?
+    let template = find_for(config, arguments.template.as_ref()).await?;
+    let request = request(arguments, template.as_ref(), now)?
         .within(&lifetimes(None, arguments.max_lifetime)?)
         .map_err(Failure::of(LIFETIME))?;
     let prefix = arguments.prefix.as_str();
@@ -124,8 +128,17 @@ pub(crate) async fn run(
         _ => error.into(),
     })?;
 
+    let once = arguments.once.request(&config.by, arguments)?;
     let opened = config.open_to_issue().await?;
-    save_issued(&opened.store.acting_as(&config.by), &issued).await?;
+    if let Some(request) = &once {
+        let acting = opened.store.acting_as(&config.by).once(request, now);
+        let done = issue_once(&opened.store, request, now, save_issued(&acting, &issued)).await?;
+        if let Once::Before(key_id) = done {
+            return issued_before(&opened.store, &key_id, now, config, io).await;
+        }
+    } else {
+        save_issued(&opened.store.acting_as(&config.by), &issued).await?;
+    }
     print_new_key(&issued.key, &issued.record, None, now, config.json, io)?;
     if !config.json {
         describe(&issued.record, io);
@@ -134,15 +147,20 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
-fn request(arguments: &IssueArguments, now: UnixMillis) -> Result<IssueRequest, Failure> {
-    let template = arguments.template.as_ref().map(preset);
+fn request(
+    arguments: &IssueArguments,
+    template: Option<&StoredTemplate>,
+    now: UnixMillis,
+) -> Result<IssueRequest, Failure> {
     let mut request = IssueRequest::new(&arguments.client)?
         .email(arguments.email.as_deref())?
         .owner(arguments.owner.as_deref())?
-        .template(template.transpose()?)
         .rate_limit(duration::with_burst(arguments.rate_limit, arguments.burst)?)
         .uses(arguments.uses)?
         .metadata(arguments.metadata.as_deref())?;
+    if let Some(template) = template {
+        request = template.request(request)?;
+    }
     request.environment = arguments.env;
     request.permissions =
         given(&arguments.permissions, PermissionSet::new).map_err(Failure::of("--permission"))?;
@@ -171,14 +189,6 @@ pub(crate) fn lifetimes(
         Some(_) => "--default-lifetime and --max-lifetime",
         None => "--default-lifetime",
     }))
-}
-
-/// The template with this name.
-pub(crate) fn preset(name: &TemplateName) -> Result<ScopeTemplate, Failure> {
-    ScopeTemplate::preset(name.as_str()).ok_or_else(|| {
-        let known = joined(ScopeTemplate::presets().map(|preset| preset.name), "none");
-        Failure::Message(format!("--template: must be one of {known}").into())
-    })
 }
 
 /// The checked list of an option that may be repeated; none if it was not used.

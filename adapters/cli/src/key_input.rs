@@ -108,6 +108,7 @@ mod tests {
         let mut io = Io {
             input: &mut nothing,
             input_is_terminal: false,
+            errors_are_terminal: false,
             output: &mut Vec::new(),
             errors: &mut Vec::new(),
             key: key.map(OsString::from),

@@ -1,15 +1,15 @@
 //! `keystile list`: the keys in a store.
 
 use clap::Args;
-use keystile::{Environment, KeyRecord, Millis, TemplateName, UnixMillis};
+use keystile::{KeyRecord, UnixMillis};
 use keystile_serve::KeyView;
-use keystile_store::{Filter, KeyStatus, Page, Sort, Store};
+use keystile_store::{KeyStatus, Page, Sort, Store};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::damage::Damage;
-use crate::duration::duration;
 use crate::failure::{Exit, Failure};
+use crate::filters::FilterArguments;
 use crate::io::Io;
 use crate::view::joined;
 use crate::{rfc3339, values};
@@ -41,36 +41,8 @@ use crate::{rfc3339, values};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ListArguments {
-    /// List only keys of this owner.
-    #[arg(long, value_name = "OWNER", value_parser = values::owner)]
-    owner: Option<String>,
-    /// List only keys of this client.
-    #[arg(long, value_name = "NAME", value_parser = values::client)]
-    client: Option<String>,
-    /// List only keys with this status now.
-    #[arg(long, value_name = "STATUS", value_parser = values::status)]
-    status: Option<KeyStatus>,
-    /// List only keys of this environment.
-    #[arg(long, value_name = "E", visible_alias = "environment", value_parser = values::environment)]
-    env: Option<Environment>,
-    /// List only keys that were issued from a template with this name.
-    #[arg(long, value_name = "T", value_parser = values::template)]
-    template: Option<TemplateName>,
-    /// List only keys whose id begins with this text.
-    #[arg(long, value_name = "TEXT", value_parser = values::id_prefix)]
-    id_prefix: Option<String>,
-    /// List only keys that have not ended, and end within this time.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    expires_within: Option<Millis>,
-    /// List only keys that were issued longer ago than this, and not used since.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    unused_for: Option<Millis>,
-    /// List only keys that were issued on this day or at this instant, or later.
-    #[arg(long, value_name = "DATE", value_parser = values::instant)]
-    issued_since: Option<UnixMillis>,
-    /// List only keys that were issued before this day or instant.
-    #[arg(long, value_name = "DATE", value_parser = values::instant)]
-    issued_until: Option<UnixMillis>,
+    #[command(flatten)]
+    filters: FilterArguments,
     /// The order: inserted, id, issued, expires or last-used [default: that of the filter]
     #[arg(long, value_name = "ORDER", value_parser = values::sort, conflicts_with = "count")]
     sort: Option<Sort>,
@@ -83,28 +55,6 @@ pub(crate) struct ListArguments {
     /// Also show when a key was last used, its prefix and its owner.
     #[arg(long, conflicts_with_all = ["count"])]
     wide: bool,
-}
-
-impl ListArguments {
-    fn filter(&self, now: UnixMillis) -> Filter {
-        let mut filter = Filter::default();
-        filter.owner = self.owner.as_deref().map(Box::from);
-        filter.client_name = self.client.as_deref().map(Box::from);
-        filter.status = self.status.map(|status| (status, now));
-        filter.environment = self.env;
-        filter.template = self.template.clone();
-        filter.id_prefix = self.id_prefix.as_deref().map(Box::from);
-        filter.ending = self
-            .expires_within
-            .map(|span| (now, now.plus(span).unwrap_or(UnixMillis::MAX)));
-        filter.unused_since = self.unused_for.map(|span| {
-            let since = now.get().saturating_sub(span.get());
-            UnixMillis::new(since).unwrap_or(UnixMillis::MIN)
-        });
-        filter.issued_from = self.issued_since;
-        filter.issued_before = self.issued_until;
-        filter
-    }
 }
 
 /// How many records are held in memory at once.
@@ -121,7 +71,7 @@ pub(crate) async fn run(
 
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
-    let filter = arguments.filter(now);
+    let filter = arguments.filters.filter(now);
     let mut page = Page::first(PAGE);
     page.sort = arguments.sort;
     // After the first page: the order may be refused.

@@ -13,13 +13,18 @@ mod arguments;
 mod backup;
 mod bulk;
 mod change;
+mod change_many;
 mod completion;
 mod config;
 mod damage;
 mod demo;
 mod duration;
 mod events;
+mod explain;
+mod export;
 mod failure;
+mod filters;
+mod import;
 mod inspect;
 mod io;
 mod issue;
@@ -27,11 +32,15 @@ mod key_input;
 mod list;
 mod man;
 mod migrate;
+mod nearest;
+mod once;
 mod pepper;
 mod plan;
 mod print_new_key;
 mod program;
+mod progress;
 mod prune;
+mod request_arguments;
 mod restore;
 mod revoke;
 mod rfc3339;
@@ -68,6 +77,7 @@ fn main() -> ExitCode {
             input: &mut input.lock(),
             output: &mut std::io::stdout().lock(),
             // Not locked: `serve` logs to it from all its threads.
+            errors_are_terminal: std::io::stderr().is_terminal(),
             errors: &mut std::io::stderr(),
             key: std::env::var_os(key_input::VARIABLE),
             pepper: std::env::var_os(pepper::VARIABLE),

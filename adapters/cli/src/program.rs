@@ -9,8 +9,9 @@ use crate::config::Config;
 use crate::failure::{Exit, FAILED, Failure};
 use crate::io::{Io, NoteFormat};
 use crate::{
-    actor, arg_errors, backup, change, completion, demo, events, inspect, issue, list, man,
-    migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend, template, verify,
+    actor, arg_errors, backup, change, completion, demo, events, explain, export, import, inspect,
+    issue, list, man, migrate, pepper, plan, prune, restore, revoke, rotate, serve, show, suspend,
+    template, verify,
 };
 
 /// Runs one command. A failure is reported in one line on standard error.
@@ -58,7 +59,6 @@ fn carry_out(arguments: &Arguments, io: &mut Io<'_>) -> Result<Exit, Failure> {
         Command::Inspect(inspect) => return inspect::run(inspect, json, io),
         Command::Completion(completion) => return completion::run(completion, io),
         Command::Man(man) => return man::run(man, io),
-        Command::Template(template) => return template::run(template, json, io),
         _ => {}
     }
     let config = Config {
@@ -88,6 +88,7 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Verify(verify) => verify::run(verify, config, io).await,
         Command::List(list) => list::run(list, config, io).await,
         Command::Show(show) => show::run(show, config, io).await,
+        Command::Explain(explain) => explain::run(explain, config, io).await,
         Command::Change(change) => change::run(change, config, io).await,
         Command::Revoke(revoke) => revoke::run(revoke, config, io).await,
         Command::Suspend(key) => suspend::suspend(key, config, io).await,
@@ -96,14 +97,15 @@ async fn on_store(command: &Command, config: &Config, io: &mut Io<'_>) -> Result
         Command::Plan(plan) => plan::run(plan, config, io).await,
         Command::Prune(prune) => prune::run(prune, config, io).await,
         Command::Events(events) => events::run(events, config, io).await,
+        Command::Export(export) => export::run(export, config, io).await,
+        Command::Import(import) => import::run(import, config, io).await,
+        Command::Template(template) => template::run(template, config, io).await,
         Command::Serve(serve) => serve::run(serve, config, io).await,
         Command::Migrate(migrate) => migrate::run(migrate, config, io).await,
         Command::Backup(backup) => backup::run(backup, config, io).await,
         Command::Restore(restore) => restore::run(restore, config, io).await,
-        Command::Template(_)
-        | Command::Inspect(_)
-        | Command::Completion(_)
-        | Command::Man(_)
-        | Command::Demo => Ok(Exit::Done),
+        Command::Inspect(_) | Command::Completion(_) | Command::Man(_) | Command::Demo => {
+            Ok(Exit::Done)
+        }
     }
 }

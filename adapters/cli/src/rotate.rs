@@ -2,13 +2,14 @@
 
 use clap::Args;
 use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
-use keystile_store::{Store, rotate};
+use keystile_store::{Once, Store, issue_once, rotate};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::issue::{LIFETIME, lifetimes};
+use crate::once::{OnceArguments, issued_before};
 use crate::print_new_key::{Replaced, print_new_key};
 use crate::{rfc3339, values};
 
@@ -48,6 +49,8 @@ pub(crate) struct RotateArguments {
     /// The longest lifetime that the new key may get; one that never expires is refused then.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     max_lifetime: Option<Millis>,
+    #[command(flatten)]
+    once: OnceArguments,
 }
 
 /// Carries out `keystile rotate`.
@@ -62,7 +65,20 @@ pub(crate) async fn run(
     let id = &arguments.id;
     let peppers = &config.peppers;
     let store = opened.store.acting_as(&config.by);
-    let rotated = rotate(&store, id, &policy, None, peppers, &mut SysRng, now).await?;
+    let rotated = match &arguments.once.request(&config.by, arguments)? {
+        None => rotate(&store, id, &policy, None, peppers, &mut SysRng, now).await?,
+        Some(request) => {
+            let acting = store.once(request, now);
+            let mut rng = SysRng;
+            let rotated = rotate(&acting, id, &policy, None, peppers, &mut rng, now);
+            match issue_once(&opened.store, request, now, rotated).await? {
+                Once::Now(rotated) => rotated,
+                Once::Before(new) => {
+                    return issued_before(&opened.store, &new, now, config, io).await;
+                }
+            }
+        }
+    };
 
     let old = rotated.changed.iter().find(|record| record.id == *id);
     let end = old.and_then(|record| record.ends_at()).unwrap_or(now);

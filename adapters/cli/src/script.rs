@@ -96,6 +96,7 @@ impl Script {
             &mut Io {
                 input: &mut input.as_bytes(),
                 input_is_terminal: false,
+                errors_are_terminal: false,
                 output: &mut *output,
                 errors: &mut errors,
                 key: None,
@@ -184,7 +185,10 @@ fn distance(instant: Timestamp) -> String {
     let seconds = instant
         .as_second()
         .saturating_sub(Timestamp::now().as_second());
-    format!("in {} days", seconds.saturating_add(HALF_A_DAY) / 86_400)
+    match seconds.saturating_add(HALF_A_DAY) / 86_400 {
+        0 => "today".to_owned(),
+        days => format!("in {days} days"),
+    }
 }
 
 /// The command line of a step, as a user would type it.

@@ -12,7 +12,7 @@ use keystile::{
     PepperRing, PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
-use keystile_store::{KeyStatus, OfDerived, Sort};
+use keystile_store::{IDEMPOTENCY_KEY_BYTES_MAX, KeyStatus, OfDerived, Sort};
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
@@ -193,6 +193,15 @@ pub(crate) fn event_kind(text: &str) -> Checked<EventKind> {
         "must be issued, rotated, revoked, suspended, resumed, expired, rehashed, imported, \
          changed, deleted or pruned",
     )
+}
+
+/// The text that names a request.
+pub(crate) fn idempotency_key(text: &str) -> Checked<String> {
+    let is_key = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_key || !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()) {
+        return Err("must be 1 to 255 visible ASCII characters");
+    }
+    without_key(text)
 }
 
 /// A path of a file.

@@ -1,20 +1,19 @@
 //! `keystile verify`: decides whether keys are allowed.
 
-use core::net::IpAddr;
-
 use clap::Args;
 use keystile::{
-    By, Cause, Decision, Denial, Environment, Finding, KeyFormat, KeyRecord, Request, Requirement,
-    StatusPolicy, UnixMillis, Verifier,
+    By, Cause, Decision, Denial, Finding, KeyFormat, KeyRecord, Requirement, StatusPolicy,
+    UnixMillis, Verifier,
 };
 use keystile_serve::DecisionView;
-use keystile_store::{Store, check};
+use keystile_store::{Store, check, check_dry};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::key_input::KeyInput;
-use crate::{answer, damage, inspect, values};
+use crate::request_arguments::RequestArguments;
+use crate::{answer, damage, inspect};
 
 /// Decide whether keys are allowed. An allowed request counts towards the key's limits.
 ///
@@ -32,7 +31,9 @@ use crate::{answer, damage, inspect, values};
 /// With --json, each answer is an object with decision (allow or deny), code (the name of the
 /// denial, null if allowed), status (HTTP), message, key_id and client_name (once the secret
 /// is verified), missing (permissions), limit, remaining, reset_seconds,
-/// retry_after_seconds, remaining_uses, replaced_by and ends_at.
+/// retry_after_seconds, remaining_uses, replaced_by and ends_at; of an allowed key also owner,
+/// environment, permissions, template, metadata, expires_at and headers (the header fields for
+/// the response). With --dry-run, the numbers are those that would be left.
 ///
 /// Exits with 0 if all keys are allowed, 1 if one is denied, 2 on an error.
 ///
@@ -42,23 +43,11 @@ use crate::{answer, damage, inspect, values};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct VerifyArguments {
-    /// Permissions that the request needs, such as 'admin OR (read AND audit)'.
-    #[arg(long, value_name = "REQ", value_parser = values::requirement)]
-    requires: Option<Requirement>,
-    /// The request's method.
-    #[arg(long, value_name = "M", value_parser = values::method, requires = "path")]
-    #[arg(default_value = "GET")]
-    method: String,
-    /// The request's path as the router sees it, without the query.
-    #[arg(long, value_name = "P", value_parser = values::path)]
-    path: Option<String>,
-    /// The client's IP address.
-    #[arg(long, value_name = "IP", value_parser = values::address)]
-    ip: Option<IpAddr>,
-    /// The environment of the service; keys of any other environment, or of none, are
-    /// denied.
-    #[arg(long, visible_alias = "environment", value_name = "E", value_parser = values::environment)]
-    env: Option<Environment>,
+    #[command(flatten)]
+    request: RequestArguments,
+    /// Only try it: count nothing towards the keys' limits and uses, and record no last use.
+    #[arg(long, conflicts_with = "rehash")]
+    dry_run: bool,
     /// Renew the digest of an allowed key if it was not made with the current pepper, as
     /// serve does.
     #[arg(long)]
@@ -71,14 +60,8 @@ pub(crate) async fn run(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let requirement = arguments.requires.as_ref();
-    let mut request = Request::new()
-        .requires(requirement)
-        .address(arguments.ip)
-        .environment(&arguments.env);
-    if let Some(path) = &arguments.path {
-        request = request.endpoint(&arguments.method, path);
-    }
+    let requirement = arguments.request.requires.as_ref();
+    let request = arguments.request.request();
     // Someone who looks at a key should not change what other processes need to check it.
     let peppers = match arguments.rehash {
         true => config.peppers.clone(),
@@ -105,14 +88,17 @@ pub(crate) async fn run(
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {
-            check(&store, &verifier, key, &request, UnixMillis::now()?)
-                .await
-                .map(|checked| {
-                    if let Some(row) = &checked.damage {
-                        io.note(&damage::note(row));
-                    }
-                    (checked.decision, checked.record)
-                })
+            let now = UnixMillis::now()?;
+            let checked = match arguments.dry_run {
+                true => check_dry(&store, &verifier, key, &request, now).await,
+                false => check(&store, &verifier, key, &request, now).await,
+            };
+            checked.map(|checked| {
+                if let Some(row) = &checked.damage {
+                    io.note(&damage::note(row));
+                }
+                (checked.decision, checked.record)
+            })
         };
         // Deny this key, and go on with the others: a caller that reads only the answers must
         // neither see an allow nor attribute an answer to the wrong key.
@@ -140,7 +126,14 @@ fn print(
 ) -> Result<(), Failure> {
     if json {
         let policy = StatusPolicy::Rfc9110;
-        io.json(&DecisionView::new(decision, record, requirement, policy))
+        let now = UnixMillis::now()?;
+        io.json(&DecisionView::new(
+            decision,
+            record,
+            requirement,
+            policy,
+            now,
+        ))
     } else {
         io.line(&answer::line(decision, record, requirement))
     }

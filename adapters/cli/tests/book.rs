@@ -88,6 +88,24 @@ fn the_reference_has_every_command_and_option_and_no_other() {
     assert_eq!(documented, commands);
 }
 
+#[test]
+fn the_readme_has_every_command_and_no_other() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, table) = readme
+        .split_once("\n| commands | what they do |\n|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let cells = table.lines().map(|row| row.split('|').nth(1).unwrap());
+    let named: Vec<String> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    let listed = listed(&help(&[]));
+    assert_eq!(named.len(), listed.len(), "each once: {named:?}");
+    assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), listed);
+    assert!(readme.lines().count() <= 200);
+}
+
 /// Commands in code, from `keystile` to the end of the line or of the shell's command.
 fn invocations(text: &str) -> Vec<Vec<&str>> {
     let joined = text.split('\n').flat_map(|line| line.split('`'));

@@ -1,10 +1,10 @@
 //! The one way from the headers of a request to the decision about its key.
 
 use core::fmt;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use std::sync::Arc;
 
-use keystile::{Decision, Denial, DenialCode, Millis, RateLimit};
+use keystile::{Credential, Decision, Denial, DenialCode, Millis, RateLimit};
 use keystile_store::{Answer, Pending, StoreError};
 
 use crate::credential::{Carriers, CredentialHeaders};
@@ -143,6 +143,32 @@ impl<C: KeyChecker> Gate<C> {
         let check = pin!(self.checker.check(credential, request, now));
         let answer = match (&self.invalid_keys, context.address) {
             (Some(limit), Some(address)) => limit.throttle(address, now, check).await,
+            _ => Some(check.await),
+        };
+        match answer {
+            Some(answer) => self.settle(answer, carriers, context),
+            None => Err(Denied::store_unavailable()),
+        }
+    }
+
+    /// As [`check_with_store`](Self::check_with_store), by another check of this checker, such
+    /// as [`Authenticator::own_key`](keystile_store::Authenticator::own_key). The credential is
+    /// read in the same way, and invalid keys count together.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn check_by<'c>(
+        &'c self,
+        context: &RequestContext<'c>,
+        check: impl FnOnce(&'c C, Credential<'c>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'c>>,
+    ) -> Result<Passed, Denied> {
+        let (credential, carriers) = match self.credentials.extract(context.headers) {
+            Ok(found) => found,
+            Err(denial) => return Err(self.deny(denial, None, context)),
+        };
+        let check = check(&self.checker, credential);
+        let answer = match (&self.invalid_keys, context.address) {
+            (Some(limit), Some(address)) => limit.throttle(address, context.now, check).await,
             _ => Some(check.await),
         };
         match answer {

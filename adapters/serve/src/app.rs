@@ -81,17 +81,47 @@ impl App {
         request: Request<'_>,
         address: Option<IpAddr>,
     ) -> Result<Judged, Problem> {
-        let start = Instant::now();
-        let now = UnixMillis::now()
-            .map_err(|_| Problem::unavailable("The server's clock is out of range."))?;
+        let (start, now) = (Instant::now(), now()?);
         let context = RequestContext::new(headers, request, address, now);
         // Boxed: the compiler cannot see that the bare future is `Send` in every handler.
         let check: BoxFuture<'_, _> = Box::pin(self.shared.gate.check(&context));
-        let outcome = check.await;
+        Ok(self.judged(route, check.await, start, now))
+    }
+
+    /// Decides whether the key in the headers is valid, for its holder: nothing is spent, and no
+    /// endpoint rule is checked.
+    pub(crate) async fn judge_own(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Judged, Problem> {
+        let (start, now) = (Instant::now(), now()?);
+        let context = RequestContext::new(headers, Request::new(), address, now);
+        let check: BoxFuture<'_, _> =
+            Box::pin(self.shared.gate.check_by(&context, |checker, credential| {
+                Box::pin(async move {
+                    let request = Request::new().address(address);
+                    checker
+                        .0
+                        .own_key(credential.as_bytes(), &request, now)
+                        .await
+                })
+            }));
+        Ok(self.judged("self", check.await, start, now))
+    }
+
+    /// Counts and logs a decision.
+    fn judged(
+        &self,
+        route: &'static str,
+        outcome: Result<Passed, Denied>,
+        start: Instant,
+        now: UnixMillis,
+    ) -> Judged {
         let code = outcome.as_ref().map_or_else(Denied::code, |_| "allowed");
         self.telemetry().decided(route, code, start.elapsed());
         log(route, code, &outcome);
-        Ok(Judged { outcome, now })
+        Judged { outcome, now }
     }
 
     /// The response to a request that was denied by its own key.
@@ -103,6 +133,10 @@ impl App {
         }
         response
     }
+}
+
+fn now() -> Result<UnixMillis, Problem> {
+    UnixMillis::now().map_err(|_| Problem::unavailable("The server's clock is out of range."))
 }
 
 fn log(route: &'static str, code: &'static str, outcome: &Result<Passed, Denied>) {

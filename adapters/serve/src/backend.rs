@@ -9,14 +9,16 @@ use keystile::{
 };
 use keystile_http::KeyChecker;
 use keystile_store::{
-    Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Filter,
-    Listed, ListedEvents, OfDerived, Outcome, Page, Pending, Permit as SeenPermit, Reach,
-    Selection, Store, StoreError, record,
+    Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
+    Filter, IssueOnce, Listed, ListedEvents, OfDerived, Once, Outcome, Page, Pending,
+    Permit as SeenPermit, Reach, Selection, Store, StoreError, issue_once, record, would_change,
 };
 
+use crate::keys::NewKey;
 use crate::problem::Problem;
+use crate::template_backend::TemplateBackend;
 
-type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+pub(crate) type Soon<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Whether a change is permitted, by the record before and after it.
 pub(crate) type Permit<'a> =
@@ -26,7 +28,7 @@ pub(crate) type Permit<'a> =
 pub(crate) type Allows<'a, T> = dyn Fn(&KeyRecord) -> Result<T, Problem> + Send + Sync + 'a;
 
 /// What the routes need of an authenticator and its store.
-pub(crate) trait Backend: Send + Sync + 'static {
+pub(crate) trait Backend: TemplateBackend {
     fn try_check(
         &self,
         credential: &[u8],
@@ -39,6 +41,19 @@ pub(crate) trait Backend: Send + Sync + 'static {
         request: &'a Request<'a>,
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer>;
+    /// Whether a key is valid, for its holder; nothing is spent.
+    fn own_key<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer>;
+    fn explain<'a>(
+        &'a self,
+        id: &'a KeyId,
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> Soon<'a, Explained>;
     fn verifier(&self) -> &Verifier;
     fn stats(&self) -> AuthenticatorStats;
     /// A small query that checks that the store responds.
@@ -72,6 +87,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> Soon<'a, KeyRecord>;
     /// The same keys, for what this actor does to them.
     fn acting_as(&self, by: By) -> Arc<dyn Backend>;
+    /// The same keys, for a verb that issues a key for this request.
+    fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend>;
+    /// Runs such a verb, unless the request has its key already.
+    fn issue_once<'a>(
+        &'a self,
+        request: &'a IssueOnce,
+        now: UnixMillis,
+        verb: BoxFuture<'a, Result<NewKey, Problem>>,
+    ) -> BoxFuture<'a, Result<Once<NewKey>, Problem>>;
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()>;
     /// Saves a key that derives from none, whose uses are taken off those of a lineage.
     fn save_issued_taking<'a>(&'a self, issued: &'a Issued, uses: (KeyId, u64)) -> Soon<'a, ()>;
@@ -111,6 +135,21 @@ pub(crate) trait Backend: Send + Sync + 'static {
         now: UnixMillis,
         permit: &'a Permit<'a>,
     ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    /// What [`change_if`](Self::change_if) would do. Writes nothing.
+    fn would_change<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    fn to_change<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, Selection>;
     fn rotate_if<'a>(
         &'a self,
         id: &'a KeyId,
@@ -156,6 +195,24 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         now: UnixMillis,
     ) -> BoxFuture<'a, Answer> {
         Box::pin(Self::check(self, credential, request, now))
+    }
+
+    fn own_key<'a>(
+        &'a self,
+        credential: &'a [u8],
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(Self::own_key(self, credential, request, now))
+    }
+
+    fn explain<'a>(
+        &'a self,
+        id: &'a KeyId,
+        request: &'a Request<'a>,
+        now: UnixMillis,
+    ) -> Soon<'a, Explained> {
+        Box::pin(Self::explain(self, id, request, now))
     }
 
     fn verifier(&self) -> &Verifier {
@@ -230,6 +287,19 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Arc::new(Self::acting_as(self, by))
     }
 
+    fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend> {
+        Arc::new(Self::once(self, request, now))
+    }
+
+    fn issue_once<'a>(
+        &'a self,
+        request: &'a IssueOnce,
+        now: UnixMillis,
+        verb: BoxFuture<'a, Result<NewKey, Problem>>,
+    ) -> BoxFuture<'a, Result<Once<NewKey>, Problem>> {
+        Box::pin(issue_once(&**self.store(), request, now, verb))
+    }
+
     fn save_issued<'a>(&'a self, issued: &'a Issued) -> Soon<'a, ()> {
         Box::pin(Self::save_issued(self, issued))
     }
@@ -300,6 +370,29 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         Box::pin(Self::change_derived(
             self, id, requested, of_derived, now, permit,
         ))
+    }
+
+    fn would_change<'a>(
+        &'a self,
+        id: &'a KeyId,
+        requested: &'a KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        permit: &'a Permit<'a>,
+    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+        Box::pin(async move {
+            let requested = requested.clone().within(Self::lifetimes(self))?;
+            would_change(&**self.store(), id, &requested, of_derived, now, permit).await
+        })
+    }
+
+    fn to_change<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Soon<'a, Selection> {
+        Box::pin(Selection::to_change(&**self.store(), filter, page, now))
     }
 
     fn rotate_if<'a>(

@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use keystile::{
-    By, DerivedFrom, KeyRecord, Millis, Request, Requirement, RotationPolicy, UnixMillis,
+    By, DerivedFrom, KeyRecord, Millis, Request, Requirement, RotationPolicy, ScopeTemplate,
+    UnixMillis,
 };
 use keystile_http::ResponseHeaders;
 use keystile_store::{CorruptRow, Cursor, Filter, StoreError};
@@ -39,8 +40,23 @@ pub(crate) struct Caller {
 
 /// Admits a request if its key has the permission for its method: to read for `GET`, to write
 /// for any other. Routes with this layer need no further check of the permission.
-pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Next) -> Response {
-    match admit(&app, request).await {
+pub(crate) async fn guard(state: State<App>, request: HttpRequest, next: Next) -> Response {
+    let needed = if request.method().is_safe() {
+        READ
+    } else {
+        WRITE
+    };
+    guarded(&state, request, next, needed).await
+}
+
+/// Admits a request if its key has the permission to read, whatever its method: for questions
+/// that are too long for a query.
+pub(crate) async fn guard_reading(state: State<App>, request: HttpRequest, next: Next) -> Response {
+    guarded(&state, request, next, READ).await
+}
+
+async fn guarded(app: &App, request: HttpRequest, next: Next, needed: &str) -> Response {
+    match admit(app, request, needed).await {
         Ok((request, headers)) => {
             let mut response = next.run(request).await;
             headers.add_to(response.headers_mut());
@@ -52,12 +68,11 @@ pub(crate) async fn guard(State(app): State<App>, request: HttpRequest, next: Ne
 
 type Admitted = (HttpRequest, ResponseHeaders);
 
-async fn admit(app: &App, mut request: HttpRequest) -> Result<Admitted, Box<Response>> {
-    let needed = if request.method().is_safe() {
-        READ
-    } else {
-        WRITE
-    };
+async fn admit(
+    app: &App,
+    mut request: HttpRequest,
+    needed: &str,
+) -> Result<Admitted, Box<Response>> {
     let refuse = |problem: Problem| Box::new(problem.into_response());
     let requirement = Requirement::parse(needed).map_err(|error| refuse(error.into()))?;
     let (extensions, headers) = (request.extensions(), request.headers());
@@ -188,6 +203,34 @@ impl Caller {
         } else {
             Err(Problem::exceeds(
                 "Listing the keys of all owners requires keystile:owners:any.",
+            ))
+        }
+    }
+
+    /// Refuses a caller that may not change templates, which are for the keys of all owners.
+    pub(crate) fn may_change_templates(&self) -> Result<(), Problem> {
+        if self.has_every_owner() {
+            Ok(())
+        } else {
+            Err(Problem::exceeds(
+                "Templates are for the keys of all owners: to change them requires \
+                 keystile:owners:any.",
+            ))
+        }
+    }
+
+    /// Refuses a template that gives more than the caller's own key has, P4.
+    pub(crate) fn holds(&self, template: &ScopeTemplate) -> Result<(), Problem> {
+        let mut key = KeyRecord::clone(&self.record);
+        key.permissions.clone_from(&template.permissions);
+        key.allowed_endpoints
+            .clone_from(&template.allowed_endpoints);
+        key.rate_limit = template.rate_limit;
+        if key.is_within(&self.record) {
+            Ok(())
+        } else {
+            Err(Problem::exceeds(
+                "The template may give no more than the caller's own key has.",
             ))
         }
     }

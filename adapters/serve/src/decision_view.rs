@@ -1,20 +1,24 @@
 //! A decision in JSON, as the service and `keystile verify --json` print it.
 
-use keystile::{Decision, KeyRecord, Requirement, StatusPolicy};
+use std::collections::BTreeMap;
+
+use keystile::{Decision, KeyRecord, Requirement, StatusPolicy, UnixMillis, allowed_headers};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::rfc3339::rfc3339;
+use crate::view::{Metadata, metadata};
 
-/// A decision. All fields are always present; what does not apply is null, and `missing` is
-/// empty. Nothing about a key is disclosed before its secret is verified.
+/// A decision. All fields are always present; what does not apply is null, and `missing` and
+/// `headers` are empty. Nothing about a key is disclosed before its secret is verified.
 ///
 /// ```
-/// use keystile::{Cause, Decision, Denial, StatusPolicy};
+/// use keystile::{Cause, Decision, Denial, StatusPolicy, UnixMillis};
 /// use keystile_serve::DecisionView;
 ///
 /// let decision = Decision::Deny(Denial::new(Cause::UnknownKey));
-/// let view = DecisionView::new(&decision, None, None, StatusPolicy::Rfc9110);
+/// let now = UnixMillis::new(1_790_000_000_000)?;
+/// let view = DecisionView::new(&decision, None, None, StatusPolicy::Rfc9110, now);
 /// let json = serde_json::to_value(&view)?;
 /// assert_eq!(json["decision"], "deny");
 /// assert_eq!(json["code"], "invalid_key");
@@ -55,17 +59,40 @@ pub struct DecisionView {
     replaced_by: Option<String>,
     /// When a replaced key ends.
     ends_at: Option<String>,
+    #[serde(flatten)]
+    allowed: AllowedView,
+}
+
+/// What a caller learns of a key that was allowed; of any other, all of it is null.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct AllowedView {
+    /// The account or tenant that the key belongs to.
+    owner: Option<String>,
+    environment: Option<String>,
+    /// The permissions that it was granted.
+    permissions: Option<Vec<String>>,
+    /// The template that it was issued from.
+    template: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    metadata: Option<Metadata>,
+    /// When the key expires. Null also if it never does.
+    expires_at: Option<String>,
+    /// Header fields for the response to your own client, by lower-case name: `ratelimit-limit`
+    /// and the like if the key has a rate limit, `deprecation` and `sunset` if it was replaced.
+    headers: BTreeMap<&'static str, String>,
 }
 
 impl DecisionView {
     /// The view of a decision. `record` is that of the key if its client's name is to be
-    /// shown: pass one only after the secret was verified. `requirement` is what the request was checked against.
+    /// shown: pass one only after the secret was verified. `requirement` is what the request was
+    /// checked against, and `now` when.
     #[must_use]
     pub fn new(
         decision: &Decision,
         record: Option<&KeyRecord>,
         requirement: Option<&Requirement>,
         policy: StatusPolicy,
+        now: UnixMillis,
     ) -> Self {
         let client_name = record.map(|record| record.client_name.to_string());
         match decision {
@@ -84,6 +111,10 @@ impl DecisionView {
                 remaining_uses: allowed.remaining_uses,
                 replaced_by: allowed.notice.map(|notice| notice.replaced_by.to_string()),
                 ends_at: allowed.notice.map(|notice| rfc3339(notice.until)),
+                allowed: AllowedView {
+                    headers: allowed_headers(allowed, now).into_iter().collect(),
+                    ..record.map(AllowedView::new).unwrap_or_default()
+                },
             },
             Decision::Deny(denial) => Self {
                 decision: "deny",
@@ -104,7 +135,22 @@ impl DecisionView {
                 remaining_uses: None,
                 replaced_by: None,
                 ends_at: None,
+                allowed: AllowedView::default(),
             },
+        }
+    }
+}
+
+impl AllowedView {
+    fn new(record: &KeyRecord) -> Self {
+        Self {
+            owner: record.owner.as_deref().map(str::to_owned),
+            environment: record.environment.map(|name| name.to_string()),
+            permissions: Some(record.permissions.iter().map(str::to_owned).collect()),
+            template: record.scope_type.as_ref().map(ToString::to_string),
+            metadata: record.metadata.as_deref().map(metadata),
+            expires_at: record.expires_at.map(rfc3339),
+            headers: BTreeMap::new(),
         }
     }
 }

@@ -19,7 +19,12 @@ pub(crate) fn describe(mut api: OpenApi) -> Value {
         for (method, operation) in operations(item) {
             complete(path, method, operation);
         }
-        let needed = ["/v1/keys", "/v1/keys/revoke", "/v1/keys/suspend"];
+        let needed = [
+            "/v1/keys",
+            "/v1/keys/revoke",
+            "/v1/keys/suspend",
+            "/v1/keys/change",
+        ];
         let may_be_left_out = !needed.contains(&path.as_str());
         let body = item
             .post
@@ -107,6 +112,12 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         "/v1/authorize/envoy/{path}" => operation.operation_id = Some(format!("envoy_{method}")),
         "/v1/keys/revoke" => operation.operation_id = Some("revoke_keys".to_owned()),
         "/v1/keys/suspend" => operation.operation_id = Some("suspend_keys".to_owned()),
+        "/v1/keys/change" => operation.operation_id = Some("change_keys".to_owned()),
+        "/v1/templates" => operation.operation_id = Some("list_templates".to_owned()),
+        "/v1/templates/{name}" => operation.operation_id = Some(format!("{method}_template")),
+        "/v1/templates/{name}/apply" => {
+            operation.operation_id = Some("apply_template".to_owned());
+        }
         "/v1/keys/{id}/events" => operation.operation_id = Some("events_of_key".to_owned()),
         "/v1/events" => operation.operation_id = Some("events".to_owned()),
         _ => {}
@@ -142,7 +153,24 @@ fn example(path: &str, method: &str) -> Option<Value> {
         ("post", "/v1/keys/revoke" | "/v1/keys/suspend") => {
             json!({ "owner": "acme", "reason": "the account was closed" })
         }
+        ("post", "/v1/keys/change") => json!({
+            "owner": "acme",
+            "change": { "rate_limit": { "limit": 5000, "window_ms": 3_600_000 } },
+            "dry_run": true,
+        }),
+        ("put", "/v1/templates/{name}") => json!({
+            "permissions": ["invoices:read"],
+            "rate_limit": { "limit": 1000, "window_ms": 3_600_000 },
+            "expires_in_seconds": 31_536_000,
+        }),
+        ("post", "/v1/templates/{name}/apply") => json!({ "dry_run": true }),
         ("post", "/v1/verify") => json!({ "requires": "invoices:read" }),
+        ("post", "/v1/keys/{id}/explain") => json!({
+            "requires": "invoices:read",
+            "method": "GET",
+            "path": "/api/invoices/7",
+            "ip": "192.0.2.7",
+        }),
         _ => return None,
     })
 }

@@ -2,10 +2,13 @@
 
 pub(crate) mod bulk;
 pub(crate) mod change;
+pub(crate) mod change_many;
 pub(crate) mod delete;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod once;
 pub(crate) mod plan;
 pub(crate) mod rotate;
 pub(crate) mod state;

@@ -16,6 +16,7 @@
 //! ```
 //!
 //! - `POST /v1/verify` returns the decision about the key in its header, as JSON.
+//! - `GET /v1/self` shows a key to its holder, and spends nothing.
 //! - `/v1/authorize` authorizes requests for nginx, Traefik, Caddy and Envoy.
 //! - `/v1/keys` is the admin API. It needs an admin key: [`first_admin_key`] issues the first
 //!   one, and a key never grants more than it has.
@@ -39,12 +40,15 @@ mod client;
 mod damage_view;
 mod decision_view;
 mod describe;
+mod explanation_view;
 mod extract;
 mod failed_response;
 mod first_key;
 mod health;
+mod if_match;
 mod keys;
 mod original_request;
+mod own_key;
 mod problem;
 mod rfc3339;
 mod router;
@@ -52,16 +56,21 @@ mod server;
 mod settings;
 mod stop;
 mod telemetry;
+mod template_backend;
+mod template_view;
+mod templates;
 mod text;
 mod verify;
 mod view;
 
 pub use damage_view::{DamageView, DamagedKeyView};
 pub use decision_view::DecisionView;
+pub use explanation_view::ExplanationView;
 pub use first_key::{ProposedAdminKey, first_admin_key};
 pub use keystile::contains_key;
 pub use rfc3339::{parse_rfc3339, rfc3339};
 pub use server::Service;
 pub use settings::{Limits, Settings};
 pub use stop::shutdown_signal;
+pub use template_view::TemplateView;
 pub use view::{EventView, KeyView};

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keystile::ErrorKind;
 use keystile_http::ErrorChain;
-use keystile_store::{CorruptRow, DerivedProblem, StoreError};
+use keystile_store::{CorruptRow, DerivedProblem, StoreError, TemplateProblem};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -42,6 +42,10 @@ impl Problem {
         }
     }
 
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// What was expected, for one key of many.
     pub(crate) fn into_message(self) -> String {
         self.message
@@ -73,6 +77,15 @@ impl Problem {
             "Not found",
             "not_found",
             "There is no key with this id.",
+        )
+    }
+
+    pub(crate) fn no_template() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "not_found",
+            "There is no template with this name.",
         )
     }
 
@@ -150,12 +163,19 @@ impl From<StoreError> for Problem {
                     message,
                 )
             }
-            StoreError::Stale | StoreError::Duplicate => Self::new(
+            StoreError::AnotherRequest => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Idempotency key reused",
+                "idempotency_key_reused",
+                "This Idempotency-Key was sent with another request less than a day ago.",
+            ),
+            StoreError::Stale | StoreError::Duplicate | StoreError::Answered => Self::new(
                 StatusCode::CONFLICT,
                 "Changed meanwhile",
                 "stale",
                 "The key was modified concurrently; try again.",
             ),
+            StoreError::Template(problem) => of_template(&problem),
             StoreError::OutOfRange => Self::invalid(error.to_string()),
             StoreError::TooManyToSort => Self::invalid(
                 "sort: this order needs a filter that selects fewer than 1,000 keys, such as \
@@ -170,6 +190,37 @@ impl From<StoreError> for Problem {
                 Self::unavailable("The key store is unavailable; try again later.")
             }
         }
+    }
+}
+
+fn of_template(problem: &TemplateProblem) -> Problem {
+    let conflict = |message| {
+        let error = "Not in this state";
+        Problem::new(StatusCode::CONFLICT, error, "conflict", message)
+    };
+    match problem {
+        TemplateProblem::NotFound => Problem::no_template(),
+        TemplateProblem::Preset => conflict(
+            "monitoring, integration and admin are presets, which cannot be changed or removed.",
+        ),
+        TemplateProblem::Damaged(damage) => {
+            tracing::error!(%damage, "a row of the key store is damaged");
+            let (column, expected) = (damage.column, damage.expected);
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Template damaged",
+                "record_damaged",
+                format!(
+                    "The stored template cannot be read: column {column}: expected {expected}."
+                ),
+            )
+        }
+        _ => Problem::new(
+            StatusCode::CONFLICT,
+            "Changed meanwhile",
+            "stale",
+            "The template was modified concurrently; try again.",
+        ),
     }
 }
 

@@ -20,12 +20,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::caller::guard;
+use crate::caller::{guard, guard_reading};
 use crate::describe::describe;
 use crate::failed_response::FailedResponses;
-use crate::keys::{bulk, change, delete, events, issue, list, plan, rotate, state};
+use crate::keys::{
+    bulk, change, change_many, delete, events, explain, issue, list, plan, rotate, state,
+};
 use crate::problem::Problem;
-use crate::{authorize, health, verify};
+use crate::{authorize, health, own_key, templates, verify};
 
 /// Header fields that every response gets if it does not set them itself. Responses are for
 /// programs: a browser must not cache, frame, sniff or run them.
@@ -49,14 +51,27 @@ pub(crate) fn router(app: App) -> (Router, serde_json::Value) {
         .routes(routes!(list::show, change::change, delete::delete))
         .routes(routes!(bulk::revoke))
         .routes(routes!(bulk::suspend))
+        .routes(routes!(change_many::change))
+        .routes(routes!(templates::list))
+        .routes(routes!(
+            templates::show,
+            templates::edit::put,
+            templates::edit::remove
+        ))
+        .routes(routes!(templates::apply::apply))
         .routes(routes!(events::of_key))
         .routes(routes!(state::revoke))
         .routes(routes!(state::suspend))
         .routes(routes!(state::resume))
         .routes(routes!(rotate::rotate))
         .route_layer(from_fn_with_state(app.clone(), guard));
+    let reading = OpenApiRouter::new()
+        .routes(routes!(explain::explain))
+        .route_layer(from_fn_with_state(app.clone(), guard_reading));
     let (router, api) = OpenApiRouter::new()
         .merge(admin)
+        .merge(reading)
+        .routes(routes!(own_key::own_key))
         .routes(routes!(verify::verify))
         .routes(routes!(authorize::authorize))
         .routes(routes!(authorize::nginx))

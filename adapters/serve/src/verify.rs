@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use keystile::{Decision, DenialCode, Environment, Request};
+use keystile::{Decision, DenialCode, Environment, Request, Requirement};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -36,6 +36,55 @@ pub(crate) struct VerifyBody {
     environment: Option<String>,
 }
 
+/// The same, checked.
+pub(crate) struct Asked {
+    pub(crate) requirement: Option<Requirement>,
+    environment: Option<Environment>,
+    endpoint: Option<(String, String)>,
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl VerifyBody {
+    /// The request, or which field is not valid.
+    pub(crate) fn read(self) -> Result<Asked, Problem> {
+        let requirement = self
+            .requires
+            .as_deref()
+            .map(text::requirement)
+            .transpose()?;
+        let environment = self.environment.as_deref().map(Environment::new);
+        let endpoint = match (self.method, self.path) {
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(Problem::invalid("method must be sent together with path."));
+            }
+            (method, Some(path)) => {
+                let method = method.as_deref().unwrap_or("GET");
+                Some((text::method(method)?.to_owned(), path))
+            }
+        };
+        Ok(Asked {
+            requirement,
+            environment: environment.transpose()?,
+            address: self.ip.as_deref().map(text::address).transpose()?,
+            endpoint,
+        })
+    }
+}
+
+impl Asked {
+    pub(crate) fn request(&self) -> Request<'_> {
+        let request = Request::new()
+            .requires(&self.requirement)
+            .environment(&self.environment)
+            .address(self.address);
+        match &self.endpoint {
+            Some((method, path)) => request.endpoint(method, path),
+            None => request,
+        }
+    }
+}
+
 impl Form for VerifyBody {
     const EXPECTED: &str = "The body must be a JSON object with only requires, method, path, ip \
                             and environment, each a string or left out.";
@@ -44,7 +93,8 @@ impl Form for VerifyBody {
 /// Decide whether the presented key is allowed. An allowed request counts towards its limits.
 ///
 /// The status is 200 whenever there is a decision, even if it is a denial: the body has the
-/// decision.
+/// decision. If it is an allow, the body also has what the record says of the key, and the header
+/// fields for the response to your own client, so that you need no second request.
 #[utoipa::path(
     post, path = "/v1/verify", tag = "verify", request_body = VerifyBody,
     responses((status = 200, description = "The decision", body = DecisionView), BadInput),
@@ -55,23 +105,9 @@ pub(crate) async fn verify(
     headers: HeaderMap,
     Body(body): Body<VerifyBody>,
 ) -> Result<Response, Problem> {
-    let requirement = body.requires.as_deref().map(text::requirement);
-    let requirement = requirement.transpose()?;
-    let environment = body.environment.as_deref().map(Environment::new);
-    let environment = environment.transpose()?;
-    let address: Option<IpAddr> = body.ip.as_deref().map(text::address).transpose()?;
-    let mut request = Request::new()
-        .requires(&requirement)
-        .environment(&environment);
-    match (&body.method, &body.path) {
-        (None, None) => {}
-        (Some(_), None) => return Err(Problem::invalid("method must be sent together with path.")),
-        (method, Some(path)) => {
-            let method = text::method(method.as_deref().unwrap_or("GET"))?;
-            request = request.endpoint(method, path);
-        }
-    }
-    let judged = app.judge("verify", &headers, request, address).await?;
+    let asked = body.read()?;
+    let judged = app.judge("verify", &headers, asked.request(), asked.address);
+    let judged = judged.await?;
     let (decision, record) = match judged.outcome {
         Ok(passed) => (Decision::Allow(passed.allowed), Some(passed.record)),
         // Whether the key is valid is not known: that is no verdict.
@@ -88,6 +124,7 @@ pub(crate) async fn verify(
         Err(denied) => (Decision::Deny(denied.into_denial()), None),
     };
     let policy = app.settings().status_policy;
-    let decision = DecisionView::new(&decision, record.as_deref(), requirement.as_ref(), policy);
+    let (record, requirement) = (record.as_deref(), asked.requirement.as_ref());
+    let decision = DecisionView::new(&decision, record, requirement, policy, judged.now);
     Ok(Json(decision).into_response())
 }

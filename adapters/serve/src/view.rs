@@ -90,7 +90,7 @@ pub(crate) struct Rate {
 /// Metadata as JSON, or as text if a record contains something else.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Metadata {
+pub(crate) enum Metadata {
     Json(Box<RawValue>),
     Text(String),
 }
@@ -198,7 +198,7 @@ impl KeyView {
 }
 
 impl Rate {
-    fn new(limit: &RateLimit) -> Self {
+    pub(crate) fn new(limit: &RateLimit) -> Self {
         Self {
             limit: limit.limit(),
             window_ms: limit.window().get(),
@@ -262,7 +262,8 @@ fn instant(millis: &str) -> String {
     instant.map_or_else(|| millis.to_owned(), rfc3339)
 }
 
-fn metadata(text: &str) -> Metadata {
+/// Metadata as JSON, in one line.
+pub(crate) fn metadata(text: &str) -> Metadata {
     // Outside of its strings JSON may have line ends, and the command line prints an object
     // in one line; inside of them it cannot have any.
     let line = text.replace(['\n', '\r'], " ");

@@ -2,16 +2,19 @@
 
 use core::fmt;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 use crate::batch::Batch;
 use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueNote, IssueOnce, answered};
 use crate::list::{Listed, ListedEvents, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store whose writes are by one actor: each event that it writes says so, unless it names
 /// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
@@ -40,6 +43,7 @@ pub struct ActingStore<'s, S: ?Sized> {
     store: &'s S,
     by: &'s By,
     written: Option<Box<Named<'s>>>,
+    once: Option<(&'s IssueOnce, UnixMillis)>,
 }
 
 impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
@@ -73,6 +77,18 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
             store,
             by,
             written: None,
+            once: None,
+        }
+    }
+
+    /// The same store, for a verb that issues a key for this request: see
+    /// [`issue_once`](crate::issue_once()). If the request has a key, nothing is written, and the
+    /// verb fails with [`StoreError::Answered`].
+    #[must_use]
+    pub fn once(self, request: &'s IssueOnce, now: UnixMillis) -> Self {
+        Self {
+            once: Some((request, now)),
+            ..self
         }
     }
 
@@ -119,7 +135,18 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
             .written
             .as_deref()
             .map(|written| NamedOnDrop { written, batch });
-        self.store.commit(&batch.clone().by(self.by)).await
+        let mut batch = batch.clone().by(self.by);
+        let (Some((request, now)), Some(new)) = (self.once, batch.inserts.first()) else {
+            return self.store.commit(&batch).await;
+        };
+        batch.issue_request = Some(IssueNote::new(request.clone(), new.id, now));
+        match self.store.commit(&batch).await {
+            // Or else a verb would try again as long as it is patient.
+            Err(StoreError::Stale) if answered(self.store, request, now).await?.is_some() => {
+                Err(StoreError::Answered)
+            }
+            done => done,
+        }
     }
 
     async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
@@ -164,6 +191,50 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
     ) -> Result<u64, StoreError> {
         let by = if by.actor().is_some() { by } else { self.by };
         self.store.prune_events(before, limit, by).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.store.export(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        self.store.issue_answer(request).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.store.removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        self.store.known(asked).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        self.store.template(name).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        self.store.list_templates(after, limit).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.store.save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.store.remove_template(name, only).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

@@ -7,6 +7,7 @@ mod claims;
 mod clock;
 mod damage_log;
 mod ending;
+mod explain;
 mod flush;
 mod lease;
 mod maintenance;
@@ -40,6 +41,7 @@ use self::noted::Noted;
 use self::singleflight::Group;
 use self::watch::Position;
 use crate::error::StoreError;
+use crate::issue_once::IssueOnce;
 use crate::store::Store;
 
 pub use self::answer::{Answer, Pending};
@@ -116,6 +118,7 @@ pub struct Authenticator<S> {
     inner: Arc<Inner<S>>,
     /// Who the verbs of this handle write as.
     by: Arc<By>,
+    once: Option<Arc<(IssueOnce, UnixMillis)>>,
 }
 
 /// What ends with the last handle.
@@ -171,13 +174,7 @@ impl<S: Store + 'static> Authenticator<S> {
         }
         match shared.check(credential, request, now).await {
             Ok(answer) => answer,
-            Err(failure) => match &*failure {
-                StoreError::Corrupt(row) => {
-                    let is_due = shared.damage_log.is_due(row);
-                    Answer::damaged(is_due.then_some(failure))
-                }
-                _ => Answer::unavailable(Some(failure)),
-            },
+            Err(failure) => shared.failed(failure),
         }
     }
 
@@ -292,6 +289,7 @@ impl<S> Clone for Authenticator<S> {
         Self {
             inner: Arc::clone(&self.inner),
             by: Arc::clone(&self.by),
+            once: self.once.clone(),
         }
     }
 }

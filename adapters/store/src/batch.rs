@@ -6,6 +6,8 @@ use keystile::{
 
 use crate::derived::DerivedState;
 use crate::error::StoreError;
+use crate::issue_once::IssueNote;
+use crate::portable::Imported;
 
 /// Changes that are written together or not at all.
 ///
@@ -53,6 +55,11 @@ pub struct Batch {
     pub derived: Vec<DerivedState>,
     /// The events for the audit: at least one of each record, with its version.
     pub events: Vec<Event>,
+    /// What an import writes beside the records of `inserts`.
+    pub imported: Imported,
+    /// The request that the batch is the answer to. If it has another answer of less than a day
+    /// ago, the batch is stale. Older answers of any request are removed, at most 100.
+    pub issue_request: Option<IssueNote>,
     /// Writes only if this is still the number of the store's last event, for a change that
     /// depends on more than the records it changes. `None` does not compare it.
     pub last_event: Option<u64>,
@@ -182,7 +189,10 @@ impl Batch {
         let records = records.map(|record| (record.id, record.version));
         let upkeep = self.upkeep.iter();
         let upkeep = upkeep.map(|upkeep| (upkeep.key_id, upkeep.version));
-        records.chain(upkeep).chain(self.deletes.iter().copied())
+        let removed = self.imported.removed.iter();
+        let removed = removed.map(|key| (key.key_id, key.version));
+        let records = records.chain(upkeep).chain(self.deletes.iter().copied());
+        records.chain(removed)
     }
 
     fn without_event(&self) -> impl Iterator<Item = (KeyId, u64)> {

@@ -12,7 +12,8 @@ use crate::filter::Filter;
 use crate::list::{Cursor, Page};
 use crate::store::Store;
 
-/// A page of keys that [`revoke`](Self::revoke) or [`suspend`](Self::suspend) would change.
+/// A page of keys that [`revoke`](Self::revoke), [`suspend`](Self::suspend) or
+/// [`change`](Self::change) would change.
 ///
 /// A filter is required, and it must select by owner, client, environment, template or a prefix
 /// of the id: a change of all keys must be asked for in so many words.
@@ -73,7 +74,7 @@ impl Selection {
         filter: &Filter,
         page: Page,
     ) -> Result<Self, StoreError> {
-        let is_due = |status: &Status| !matches!(status, Status::Revoked { .. });
+        let is_due = |record: &KeyRecord| !matches!(record.status, Status::Revoked { .. });
         Self::of(store, filter, page, is_due).await
     }
 
@@ -86,15 +87,24 @@ impl Selection {
         filter: &Filter,
         page: Page,
     ) -> Result<Self, StoreError> {
-        let is_due = |status: &Status| *status == Status::Active;
+        let is_due = |record: &KeyRecord| record.status == Status::Active;
         Self::of(store, filter, page, is_due).await
     }
 
-    async fn of<S: Store + ?Sized>(
+    /// Records that were selected otherwise, such as by a list of ids.
+    #[must_use]
+    pub fn of_records(keys: Vec<KeyRecord>) -> Self {
+        Self {
+            keys,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) async fn of<S: Store + ?Sized>(
         store: &S,
         filter: &Filter,
         page: Page,
-        is_due: impl Fn(&Status) -> bool,
+        is_due: impl Fn(&KeyRecord) -> bool,
     ) -> Result<Self, StoreError> {
         if !filter.selects_some() {
             return Err(StoreError::Setting(
@@ -105,7 +115,7 @@ impl Selection {
         let listed = store.list(filter, page).await?;
         let due = listed.records.into_iter();
         Ok(Self {
-            keys: due.filter(|record| is_due(&record.status)).collect(),
+            keys: due.filter(is_due).collect(),
             damaged: listed.damaged,
             next: listed.next,
             filter: filter.clone(),

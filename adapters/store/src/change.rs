@@ -121,10 +121,6 @@ pub async fn change_derived<S: Store + ?Sized, E: From<StoreError>>(
 pub(crate) struct Written {
     pub(crate) outcome: Outcome,
     /// The other keys that have a new version: those of the lineage, and derived ones.
-    #[cfg_attr(
-        not(feature = "authenticator"),
-        expect(dead_code, reason = "only an authenticator has them cached")
-    )]
     pub(crate) others: Vec<KeyRecord>,
 }
 
@@ -137,34 +133,22 @@ pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
 ) -> Result<Written, E> {
     for _ in 0..TRIES_MAX {
-        let found = record(store, key_id).await?;
-        if !requested.alters(&found, now).map_err(StoreError::from)? {
-            permit(&found, &found)?;
-            return Ok(Written {
-                outcome: Outcome::Unchanged(found),
-                others: Vec::new(),
-            });
-        }
-        let change = keystile::change(&found, requested, now).map_err(StoreError::from)?;
-        permit(&found, &change.record)?;
-        let mut batch = Batch::of(&change);
-        let after = &change.record;
-        if requested.sets_uses() && found.remaining_uses != after.remaining_uses {
-            set_uses(store, &mut batch, &found, now).await?;
-            // Those of a derived key were taken off its source's, so none may be given twice:
-            // they are replaced only if none was spent since they were read.
-            if let (Some(_), Some(read)) = (found.derived_from, found.remaining_uses) {
-                batch.take_uses.push((found.lineage, read));
-            }
-        }
-        rely_on_source(store, &mut batch, &found, after, now).await?;
-        of_those_that_derive(store, &mut batch, &found, after, of_derived, now).await?;
+        let (batch, record) =
+            match prepared(store, key_id, requested, of_derived, now, &permit).await? {
+                Prepared::Nothing(found) => {
+                    return Ok(Written {
+                        outcome: Outcome::Unchanged(found),
+                        others: Vec::new(),
+                    });
+                }
+                Prepared::Change(batch, record) => (batch, record),
+            };
         match store.commit(&batch).await {
             Ok(()) => {
                 let others = batch.updates.into_iter();
                 return Ok(Written {
                     others: others.filter(|other| other.id != *key_id).collect(),
-                    outcome: Outcome::Changed(change.record),
+                    outcome: Outcome::Changed(record),
                 });
             }
             Err(StoreError::Stale) => {}
@@ -172,6 +156,63 @@ pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
         }
     }
     Err(StoreError::Stale.into())
+}
+
+/// What [`change_derived`] would do, and would refuse. Writes nothing.
+///
+/// # Errors
+/// As [`change_derived`].
+pub async fn would_change<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    of_derived: OfDerived,
+    now: UnixMillis,
+    permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Outcome, E> {
+    let prepared = prepared(store, key_id, requested, of_derived, now, &permit).await?;
+    Ok(match prepared {
+        Prepared::Nothing(found) => Outcome::Unchanged(found),
+        Prepared::Change(_, record) => Outcome::Changed(record),
+    })
+}
+
+/// A change that is ready to be written.
+enum Prepared {
+    /// There is nothing to change of this record.
+    Nothing(KeyRecord),
+    /// The batch, and the record that it leaves.
+    Change(Box<Batch>, KeyRecord),
+}
+
+async fn prepared<S: Store + ?Sized, E: From<StoreError>>(
+    store: &S,
+    key_id: &KeyId,
+    requested: &KeyChange,
+    of_derived: OfDerived,
+    now: UnixMillis,
+    permit: &impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
+) -> Result<Prepared, E> {
+    let found = record(store, key_id).await?;
+    if !requested.alters(&found, now).map_err(StoreError::from)? {
+        permit(&found, &found)?;
+        return Ok(Prepared::Nothing(found));
+    }
+    let change = keystile::change(&found, requested, now).map_err(StoreError::from)?;
+    permit(&found, &change.record)?;
+    let mut batch = Batch::of(&change);
+    let after = &change.record;
+    if requested.sets_uses() && found.remaining_uses != after.remaining_uses {
+        set_uses(store, &mut batch, &found, now).await?;
+        // Those of a derived key were taken off its source's, so none may be given twice:
+        // they are replaced only if none was spent since they were read.
+        if let (Some(_), Some(read)) = (found.derived_from, found.remaining_uses) {
+            batch.take_uses.push((found.lineage, read));
+        }
+    }
+    rely_on_source(store, &mut batch, &found, after, now).await?;
+    of_those_that_derive(store, &mut batch, &found, after, of_derived, now).await?;
+    Ok(Prepared::Change(Box::new(batch), change.record))
 }
 
 /// The uses of a lineage are in force for each of its keys, so each gets a new version.

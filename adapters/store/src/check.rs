@@ -148,7 +148,7 @@ pub async fn check<S: Store + ?Sized>(
 }
 
 impl Checked {
-    fn refused(denial: Denial, found: Option<KeyRecord>) -> Self {
+    pub(crate) fn refused(denial: Denial, found: Option<KeyRecord>) -> Self {
         let proved = denial.key_id().is_some();
         Self {
             decision: Decision::Deny(denial),
@@ -157,7 +157,7 @@ impl Checked {
         }
     }
 
-    const fn damaged(row: CorruptRow) -> Self {
+    pub(crate) const fn damaged(row: CorruptRow) -> Self {
         Self {
             decision: Decision::Deny(Denial::new(Cause::RecordDamaged)),
             record: None,

@@ -26,15 +26,19 @@ mod change;
 mod changes;
 mod concurrent;
 mod derived;
+mod explain;
 mod filters;
 mod fixture;
 mod identity;
+mod issue_once;
 mod lifecycle;
 mod limits;
 mod lists;
+mod portable;
 mod records;
 mod removal;
 mod sorts;
+mod templates;
 mod usage;
 
 use std::sync::Arc;
@@ -112,6 +116,7 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_wrong_clock_costs_one_burst
             a_raised_limit_is_in_force
             a_slower_limit_of_a_lineage_is_not_lowered;
+        explain: an_explanation_spends_nothing;
         lists: pages_are_complete_and_in_order
             a_page_has_a_limit
             pages_hold_while_records_change
@@ -129,6 +134,23 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again
             events_of_a_removed_key_stay_with_its_owner;
+        portable: an_export_is_imported_byte_for_byte
+            an_import_overwrites_nothing
+            what_was_revoked_elsewhere_stays_refused
+            a_removed_key_is_not_imported_over_a_stored_one
+            a_derived_key_needs_its_source
+            a_lineage_gets_no_more_uses
+            an_import_is_within_the_longest_lifetime
+            a_dry_run_reports_the_same;
+        issue_once: a_request_has_one_key
+            requests_are_per_caller_and_for_a_day
+            one_of_concurrent_requests_issues;
+        templates: a_template_comes_back_as_it_was
+            a_template_is_added_once
+            a_template_is_replaced_from_the_version_before
+            a_template_is_removed
+            templates_are_listed_by_name
+            a_changed_template_reaches_its_keys;
         audit: events_come_back_in_order
             events_of_one_key
             a_page_of_events_has_a_limit

@@ -9,6 +9,7 @@ use keystile::{
 };
 
 use crate::derived::DerivedProblem;
+use crate::template::TemplateProblem;
 
 /// Why a store operation failed. Its messages contain no key and no digest.
 ///
@@ -68,7 +69,14 @@ pub enum StoreError {
     /// A record would be written without an event of it: no other process would be notified.
     #[error("each record must be written with an event that has its id and its version")]
     WithoutEvent,
-    /// A setting of an authenticator is out of its range; the text states what was expected.
+    /// The idempotency key of a request was used by its caller for another one within a day.
+    #[error("the idempotency key was used for another request")]
+    AnotherRequest,
+    /// A request with this idempotency key was answered meanwhile: see
+    /// [`issue_once`](crate::issue_once()).
+    #[error("a key was issued for this request already")]
+    Answered,
+    /// A setting of an authenticator, or what names a request, is out of its range; the text states what was expected.
     #[error("{0}")]
     Setting(&'static str),
     /// A key that derives from another, or that others derive from, does not permit the change.
@@ -81,6 +89,9 @@ pub enum StoreError {
          client or another indexed field"
     )]
     TooManyToSort,
+    /// Something cannot be done with a template.
+    #[error("{0}")]
+    Template(TemplateProblem),
     /// The core refused the change.
     #[error(transparent)]
     Refused(#[from] keystile::Error),
@@ -89,6 +100,12 @@ pub enum StoreError {
 impl From<DerivedProblem> for StoreError {
     fn from(problem: DerivedProblem) -> Self {
         Self::Derived(problem)
+    }
+}
+
+impl From<TemplateProblem> for StoreError {
+    fn from(problem: TemplateProblem) -> Self {
+        Self::Template(problem)
     }
 }
 

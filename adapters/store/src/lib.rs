@@ -64,6 +64,7 @@
 //! | `postgres` | no | [`PostgresStore`], over tokio-postgres and deadpool |
 //! | `postgres-tls` | no | TLS to the server, set in its URL, over rustls |
 //! | `authenticator` | no | [`Authenticator`]: records cached in memory, for services on tokio |
+//! | `portable` | with `sqlite` and `postgres` | [`Importer`], and records as lines of text |
 //! | `conformance` | no | the test suite that any store must pass |
 
 #![forbid(unsafe_code)]
@@ -76,6 +77,7 @@ mod adoption;
 mod authenticator;
 mod batch;
 mod bulk;
+mod bulk_change;
 mod cascade;
 mod change;
 mod check;
@@ -89,6 +91,7 @@ mod delete;
 mod derived;
 mod error;
 mod event_filter;
+mod explain;
 mod family;
 mod filter;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
@@ -96,6 +99,7 @@ mod guards;
 mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
+mod issue_once;
 mod list;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list_page;
@@ -106,6 +110,7 @@ mod list_statement;
 mod memory;
 mod outcome;
 mod peppers;
+mod portable;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prune;
@@ -113,6 +118,7 @@ mod rotate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
 mod sort;
+mod spend_request;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -123,6 +129,11 @@ mod store;
 mod stored_usage;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod tables;
+mod template;
+mod template_keys;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod template_row;
+mod template_verbs;
 mod verbs;
 
 pub use acting::ActingStore;
@@ -140,7 +151,7 @@ pub use bulk::{BulkEnded, Selection};
 pub use cascade::{
     Ended, Permit, resume_reaching, revoke_if, revoke_reaching, suspend_if, suspend_reaching,
 };
-pub use change::{change, change_derived, change_if};
+pub use change::{change, change_derived, change_if, would_change};
 pub use check::{Checked, check};
 pub use delegate::delegate;
 pub use delete::{count_ended_before, delete, delete_if, prune_keys};
@@ -149,7 +160,12 @@ pub use derived::{
 };
 pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
+pub use explain::{Explained, check_dry, explain};
 pub use filter::{Filter, KeyStatus};
+pub use issue_once::{
+    IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
+    issue_once,
+};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 #[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
 #[doc(hidden)]
@@ -157,6 +173,13 @@ pub use list_statement::{plans as list_plans, plans::Value as ListValue};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
+pub use portable::{
+    Asked, DigestBytes, Exported, Imported, Known, PortableKey, RemovedKey, RemovedKeys,
+};
+#[cfg(feature = "portable")]
+pub use portable::{
+    IMPORT_LINES_MAX, Importer, LINE_BYTES_MAX, LineProblem, LineReport, LineResult, PortableLine,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};
@@ -170,6 +193,11 @@ pub use store::{SpendRequest, Store};
 pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
+pub use template::{
+    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TemplateProblem,
+};
+pub use template_keys::TemplateKeys;
+pub use template_verbs::{add_template, change_template, find_template, remove_template};
 pub use verbs::{record, resume, revoke, save_issued, suspend};
 
 /// The example of the README, so that it compiles.

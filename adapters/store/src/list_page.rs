@@ -2,15 +2,31 @@
 
 use keystile::{KeyId, KeyRecord};
 
-use crate::error::StoreError;
+use crate::error::{CorruptRow, StoreError};
 use crate::list::{Cursor, Listed};
 use crate::list_plan::ListPlan;
 use crate::sort::Sort;
 
-/// The records, and the damaged rows, of a page.
-pub(crate) struct PageReader<'p> {
+/// What a page was read as: a list reads records, and an export more.
+pub(crate) struct Rows<T> {
+    pub(crate) sound: Vec<T>,
+    pub(crate) damaged: Vec<CorruptRow>,
+    pub(crate) next: Option<Cursor>,
+}
+
+impl Rows<KeyRecord> {
+    pub(crate) fn listed(self) -> Listed {
+        let mut listed = Listed::of(self.sound, self.next);
+        listed.damaged = self.damaged;
+        listed
+    }
+}
+
+/// What was read of the rows of a page, and the damaged ones.
+pub(crate) struct PageReader<'p, T> {
     plan: &'p ListPlan<'p>,
-    listed: Listed,
+    sound: Vec<T>,
+    damaged: Vec<CorruptRow>,
     count: usize,
     last: Option<Cursor>,
 }
@@ -24,11 +40,12 @@ pub(crate) struct ListRow<'r> {
     pub(crate) key_id: Option<&'r str>,
 }
 
-impl<'p> PageReader<'p> {
+impl<'p, T> PageReader<'p, T> {
     pub(crate) fn new(plan: &'p ListPlan<'p>) -> Self {
         Self {
             plan,
-            listed: Listed::default(),
+            sound: Vec::new(),
+            damaged: Vec::new(),
             count: 0,
             last: None,
         }
@@ -36,7 +53,7 @@ impl<'p> PageReader<'p> {
 
     /// How many more rows may be read; none if the page is full.
     pub(crate) fn rows_left(&self) -> usize {
-        if self.listed.rows() >= self.plan.limit {
+        if self.sound.len().saturating_add(self.damaged.len()) >= self.plan.limit {
             return 0;
         }
         self.plan.rows.saturating_sub(self.count)
@@ -57,21 +74,29 @@ impl<'p> PageReader<'p> {
         row.is_shown
     }
 
-    /// Adds the record of the row that was taken.
-    pub(crate) fn add(&mut self, read: Result<KeyRecord, StoreError>) -> Result<(), StoreError> {
+    /// Adds what was read of the row that was taken, which has this record.
+    pub(crate) fn add(
+        &mut self,
+        read: Result<T, StoreError>,
+        record: impl Fn(&T) -> &KeyRecord,
+    ) -> Result<(), StoreError> {
         match read {
             // Compared again: an adopted column may ignore case, and a row whose instants the
             // index does not know is read by each list.
-            Ok(record) if self.plan.filter.shows(&record) => self.listed.records.push(record),
+            Ok(read) if self.plan.filter.shows(record(&read)) => self.sound.push(read),
             Ok(_) => {}
-            Err(StoreError::Corrupt(damaged)) => self.listed.damaged.push(damaged),
+            Err(StoreError::Corrupt(damaged)) => self.damaged.push(damaged),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Listed {
-        self.listed.next = self.last.filter(|_| self.rows_left() == 0);
-        self.listed
+    pub(crate) fn finish(self) -> Rows<T> {
+        let next = self.last.filter(|_| self.rows_left() == 0);
+        Rows {
+            sound: self.sound,
+            damaged: self.damaged,
+            next,
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! A store in memory, for tests and for programs whose keys may end with the process.
 
+mod portable;
 mod state;
+mod templates;
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 use self::state::State;
 use crate::batch::Batch;
@@ -13,10 +16,13 @@ use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::sort::arranged;
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store in memory. Its records are lost when it is dropped.
 ///
@@ -127,20 +133,30 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
+        state.check_removed(batch)?;
+        if let Some(note) = &batch.issue_request {
+            state.answer(note)?;
+        }
         // Of a key that was removed and is inserted again: its version is not the batch's.
         let raised: Vec<Event> = batch
             .inserts
             .iter()
             .filter_map(|inserted| {
                 let (_, record) = staged.iter().find(|(_, record)| record.id == inserted.id)?;
-                let is_raised = state.gone.contains_key(&record.id)
+                let is_raised = (state.gone.contains_key(&record.id)
+                    || state.elsewhere.contains_key(&record.id))
                     && record.version != inserted.version
                     && !batch.updates.iter().any(|update| update.id == record.id);
                 let event = Event::new(EventKind::Imported, record.id, record.created_at);
                 is_raised.then(|| event.with_version(record.version))
             })
             .collect();
+        let lineages = batch.inserts.iter().map(|record| record.lineage);
+        let created: HashSet<_> = lineages
+            .filter(|lineage| !state.usage.contains_key(lineage))
+            .collect();
         state.write(staged);
+        state.remember(batch, &created);
         for (id, _) in &batch.deletes {
             state.delete(id);
         }
@@ -260,6 +276,50 @@ impl Store for MemoryStore {
             *event = Event::of_many(EventKind::Pruned, event.at).by(by);
         }
         u64::try_from(removed).map_err(|_| StoreError::OutOfRange)
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.exported(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        Ok(self.answer_to(request))
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        Ok(self.removed_page(after, limit))
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        Ok(self.known_of(asked))
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        Ok(self.state().templates.find(name))
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        Ok(self.state().templates.list(after, limit.min(PAGE_MAX)))
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.state().templates.save(template)
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.state().templates.remove(name, only)
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

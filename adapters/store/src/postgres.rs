@@ -1,6 +1,7 @@
 //! A store on a PostgreSQL server.
 
 mod adopt;
+mod adopting;
 mod adoption;
 mod change_notifier;
 mod connections;
@@ -8,10 +9,13 @@ mod events;
 mod fault;
 mod list;
 mod migration;
+mod portable;
 mod read;
 mod row;
 mod statements;
+mod store;
 mod target;
+mod templates;
 mod timestamptz;
 #[cfg(feature = "postgres-tls")]
 mod tls;
@@ -26,7 +30,6 @@ use core::fmt;
 use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, Pool};
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
 use tokio::sync::Notify;
 
 use self::change_notifier::ChangeNotifier;
@@ -34,15 +37,7 @@ use self::connections::Connections;
 pub use self::connections::PostgresOptions;
 use self::fault::Fault;
 use self::target::Target;
-use crate::adoption::{AdoptOptions, AdoptionPlan, AdoptionProgress};
-use crate::batch::Batch;
-use crate::derived::DerivedState;
 use crate::error::StoreError;
-use crate::event_filter::EventFilter;
-use crate::filter::Filter;
-use crate::list::{Listed, ListedEvents, Page};
-use crate::store::{SpendRequest, Store};
-use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
 
 /// A store on a PostgreSQL server, 13 or later, which many processes may use at once.
@@ -161,49 +156,6 @@ impl PostgresStore {
         Ok(migration::run(&mut client).await?)
     }
 
-    /// What [`adopt`](Self::adopt) would do with these options, and what it would refuse. Reads
-    /// each row, and changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the server cannot be used, or if the tables are newer than
-    /// this program.
-    pub async fn plan_adoption(
-        &self,
-        options: AdoptOptions,
-        now: UnixMillis,
-    ) -> Result<AdoptionPlan, StoreError> {
-        let client = self.shared.connections.take().await?;
-        Ok(adoption::plan(&client, options, now).await?)
-    }
-
-    /// Carries out a plan: adopts an application's table `api_keys`, and returns the number of
-    /// rows. If there is no such table, the tables are created or updated, as by
-    /// [`migrate`](Self::migrate).
-    ///
-    /// The application may go on working. A lock that its readers or writers wait for is waited
-    /// for at most a second at a time, and held for a moment; each transaction adopts at most
-    /// 2,000 rows; indexes and constraints are made while others write. Rows that the application
-    /// inserts meanwhile are adopted by a trigger, and are not in the plan.
-    ///
-    /// If this ends before it is finished, also because the future is dropped, a second call
-    /// continues; until then no program can use the table as a store. It uses a connection of
-    /// its own, which must be a session of its own: not one of a pooler that shares sessions
-    /// between transactions.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the plan has [refusals](AdoptionPlan::refusals), if others
-    /// have changed a row so that it has a finding which the plan does not accept (rows that were
-    /// adopted before it stay so), if the tables are not those of the plan, if
-    /// other transactions keep locks for minutes, or if a statement fails.
-    pub async fn adopt(
-        &self,
-        plan: &AdoptionPlan,
-        report: impl FnMut(AdoptionProgress) + Send,
-    ) -> Result<u64, StoreError> {
-        let client = self.shared.connections.take().await?;
-        Ok(adopt::run(client, plan, report).await?)
-    }
-
     /// Notifies at each change of a key by any process; the events show what changed.
     ///
     /// Give it to `AuthenticatorBuilder::change_signal`, and a revocation by another process
@@ -259,120 +211,5 @@ impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A URL holds a password.
         f.debug_struct("PostgresStore").finish_non_exhaustive()
-    }
-}
-
-impl Store for PostgresStore {
-    async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
-        let lookup = *lookup;
-        self.run(async move |client| read::find(client, &lookup).await)
-            .await
-    }
-
-    async fn find_with_usage(
-        &self,
-        lookup: &Lookup,
-    ) -> Result<Option<(KeyRecord, StoredUsage)>, StoreError> {
-        let lookup = *lookup;
-        self.run(async move |client| read::find_with_usage(client, &lookup).await)
-            .await
-    }
-
-    async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
-        let lineage = *lineage;
-        self.run(async move |client| read::lineage(client, &lineage).await)
-            .await
-    }
-
-    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
-        let lineage = *lineage;
-        self.run(async move |client| read::derived(client, &lineage, since).await)
-            .await
-    }
-
-    async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
-        let state = DerivedState::of(source, []);
-        self.run(async move |client| read::derived_state(client, state).await)
-            .await
-    }
-
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
-        let filter = filter.clone();
-        self.run(async move |client| list::list(client, &filter, page).await)
-            .await
-    }
-
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        batch.check()?;
-        let batch = batch.clone();
-        self.write(async move |client| write::commit(client, &batch).await)
-            .await
-    }
-
-    async fn usage(&self, lineage: &KeyId) -> Result<StoredUsage, StoreError> {
-        let lineage = *lineage;
-        self.run(async move |client| read::usage(client, &lineage).await)
-            .await
-    }
-
-    async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
-        let request = *request;
-        self.write(async move |client| write::spend(client, &request).await)
-            .await
-    }
-
-    async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
-        let rates = rates.to_vec();
-        self.write(async move |client| write::note_rates(client, &rates, now).await)
-            .await
-    }
-
-    async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
-        let uses = uses.to_vec();
-        self.write(async move |client| write::note_uses(client, &uses).await)
-            .await
-    }
-
-    async fn events(
-        &self,
-        key_id: Option<&KeyId>,
-        after: u64,
-        limit: usize,
-    ) -> Result<ListedEvents, StoreError> {
-        let key_id = key_id.copied();
-        self.run(async move |client| read::events(client, key_id.as_ref(), after, limit).await)
-            .await
-    }
-
-    async fn list_events(
-        &self,
-        filter: &EventFilter,
-        after: u64,
-        limit: usize,
-    ) -> Result<ListedEvents, StoreError> {
-        let filter = filter.clone();
-        self.run(async move |client| events::list(client, &filter, after, limit).await)
-            .await
-    }
-
-    async fn prune_events(
-        &self,
-        before: UnixMillis,
-        limit: usize,
-        by: &By,
-    ) -> Result<u64, StoreError> {
-        let by = by.clone();
-        self.write(async move |client| events::prune(client, before, limit, &by).await)
-            .await
-    }
-
-    async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
-        self.run(async |client| read::pepper_versions(client).await)
-            .await
-    }
-
-    async fn last_event(&self) -> Result<u64, StoreError> {
-        self.run(async |client| read::last_event(client).await)
-            .await
     }
 }

@@ -6,12 +6,14 @@ use std::borrow::Cow;
 
 use keystile::{
     DerivedFrom, Digest, DigestKind, Environment, Event, EventKind, FieldChange, KeyRecord, Millis,
-    RateLimit, Status, TemplateName, UnixMillis,
+    RateLimit, Status, TemplateName, UNSPECIFIED, UnixMillis,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CorruptRow, StoreError};
+use crate::issue_once::IssueAnswer;
+use crate::portable::{RemovedKey, of_hex};
 
 /// A row whose columns are read by name. Each database implements the required methods; the
 /// provided ones parse the values that those return.
@@ -201,6 +203,28 @@ pub(crate) trait RowReader: Sized {
                 "derived_from and derived_lineage, or neither",
             )),
         }
+    }
+
+    /// What is remembered of a removed key, without its digests.
+    fn removed_key(&self) -> Result<RemovedKey, StoreError> {
+        let key_id = self.required("key_id", self.parsed("key_id"))?;
+        let version = self.required("version", self.count("version"))?;
+        let mut removed = RemovedKey::new(key_id, version);
+        removed.revoked = match (self.time("revoked_at")?, self.text("revoke_reason")?) {
+            (Some(at), reason) => Some((at, reason.unwrap_or(UNSPECIFIED).into())),
+            (None, _) => None,
+        };
+        removed.owner = self.text("owner")?.map(Into::into);
+        Ok(removed)
+    }
+
+    /// What is remembered of a request.
+    fn issue_answer(&self) -> Result<IssueAnswer, StoreError> {
+        let body = self.required("body", self.text("body"))?;
+        let body = of_hex(body).ok_or_else(|| self.corrupt("body", "64 lower-case hex digits"))?;
+        let key_id = self.required("key_id", self.parsed("key_id"))?;
+        let at = self.required("at", self.time("at"))?;
+        Ok(IssueAnswer::new(body, key_id, at))
     }
 
     fn event(&self) -> Result<Event, StoreError> {

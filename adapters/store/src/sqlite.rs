@@ -10,10 +10,12 @@ mod fault;
 mod instant;
 mod list;
 mod migration;
+mod portable;
 mod read;
 mod restore;
 mod row;
 mod statements;
+mod templates;
 mod write;
 
 #[cfg(feature = "conformance")]
@@ -25,7 +27,7 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
@@ -36,10 +38,13 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, Page};
+use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::tables::Tables;
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store in a SQLite file, which several processes may use at once.
 ///
@@ -326,8 +331,68 @@ impl Store for SqliteStore {
         self.connections.write(Writing::Durable, work).await
     }
 
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        let name = name.clone();
+        let work = move |connection: &_| templates::find(connection, &name);
+        self.connections.read(work).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        let after = after.map(str::to_owned);
+        let work = move |connection: &_| templates::list(connection, after.as_deref(), limit);
+        self.connections.read(work).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        let template = template.clone();
+        let work = move |connection: &mut _| templates::save(connection, &template);
+        self.connections.write(Writing::Durable, work).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        let (name, only) = (name.clone(), only.cloned());
+        let work = move |connection: &mut _| templates::remove(connection, &name, only.as_ref());
+        self.connections.write(Writing::Durable, work).await
+    }
+
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
         self.connections.read(read::pepper_versions).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        let filter = filter.clone();
+        let work = move |connection: &_| portable::export(connection, &filter, page);
+        self.connections.read(work).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        let request = request.clone();
+        let work = move |connection: &_| portable::issue_answer(connection, &request);
+        self.connections.read(work).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        let work = move |connection: &_| portable::removed_keys(connection, &after, limit);
+        self.connections.read(work).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let asked = asked.clone();
+        let work = move |connection: &_| portable::known(connection, &asked);
+        self.connections.read(work).await
     }
 
     async fn last_event(&self) -> Result<u64, StoreError> {

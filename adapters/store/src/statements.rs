@@ -1,10 +1,14 @@
 //! The SQL of a batch, for a database's spelling of parameters and casts.
 
+use std::collections::HashMap;
+
 use keystile::KeyRecord;
 
 use crate::batch::{Batch, Upkeep, UpkeepField};
 use crate::columns::{self, EVENT, Kind, RECORD};
 use crate::error::StoreError;
+use crate::issue_once::remembered_since;
+use crate::portable::to_hex;
 use crate::statement::Statement;
 
 /// How a database spells a parameter that is text, as a value of a column.
@@ -19,6 +23,9 @@ pub(crate) trait Spelling {
 
     /// A column of text, to be compared byte by byte.
     fn exact(column: &str) -> String;
+
+    /// Removes answers of requests until an instant, at most 100: so many that fewer are added.
+    const OLD_REQUESTS: &'static str;
 
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
@@ -41,6 +48,10 @@ pub(crate) struct Texts {
     status: String,
     delete: String,
     event: String,
+    issue_request: String,
+    old_requests: &'static str,
+    former_digest: String,
+    removed: String,
 }
 
 impl Texts {
@@ -66,8 +77,9 @@ impl Texts {
         Self {
             usage: format!(
                 "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
-                 VALUES ({}, 0, {}) ON CONFLICT (lineage) DO NOTHING",
+                 VALUES ({}, {}, {}) ON CONFLICT (lineage) DO NOTHING",
                 text(1),
+                count(3),
                 count(2)
             ),
             uses: format!(
@@ -104,6 +116,37 @@ impl Texts {
                 count(2)
             ),
             event: event::<S>(),
+            // Of two at the same time the second waits here, and then finds the first one's.
+            issue_request: format!(
+                "INSERT INTO api_key_issue_requests (caller, request, body, key_id, at) \
+                 VALUES ({}, {}, {}, {}, {}) ON CONFLICT (caller, request) DO UPDATE SET \
+                 body = excluded.body, key_id = excluded.key_id, at = excluded.at \
+                 WHERE api_key_issue_requests.at <= {}",
+                text(1),
+                text(2),
+                text(3),
+                text(4),
+                S::value(Kind::Instant, 5),
+                S::value(Kind::Instant, 6)
+            ),
+            old_requests: S::OLD_REQUESTS,
+            former_digest: format!(
+                "INSERT INTO api_key_former_digests (key_hash, key_id) VALUES ({}, {}) \
+                 ON CONFLICT DO NOTHING",
+                text(1),
+                text(2)
+            ),
+            removed: format!(
+                "INSERT INTO api_key_deleted (key_id, version, revoked_at, revoke_reason, owner) \
+                 SELECT {0}, {1}, {2}, {3}, {4} \
+                 WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE key_id = {0}) \
+                 ON CONFLICT DO NOTHING",
+                text(1),
+                count(2),
+                S::value(Kind::Instant, 3),
+                text(4),
+                text(5)
+            ),
         }
     }
 
@@ -114,17 +157,53 @@ impl Texts {
     ) -> Result<Vec<Statement>, StoreError> {
         batch.check()?;
         let mut statements = Vec::new();
+        if let Some(note) = &batch.issue_request {
+            let since = Some(crate::instant::format(remembered_since(note.at)));
+            let values = vec![
+                Some(note.request.caller.to_string()),
+                Some(to_hex(&note.request.request)),
+                Some(to_hex(&note.request.body)),
+                Some(note.key_id.to_string()),
+                Some(crate::instant::format(note.at)),
+                since.clone(),
+            ];
+            statements.push(Statement::new(&self.issue_request, values).changes_a_row());
+            statements.push(Statement::new(self.old_requests, vec![since]));
+        }
         // First: a change that has no event yet is one by other code, to 0003_changes.sql.
         for event in &batch.events {
             statements.push(Statement::new(&self.event, columns::of_event(event)?));
         }
+        let rates: HashMap<_, _> = batch.imported.rates.iter().rev().copied().collect();
         for record in &batch.inserts {
             let remaining = record.remaining_uses.map(columns::number).transpose()?;
-            let usage = vec![Some(record.lineage.to_string()), remaining];
+            // Any 64 bits are a state, and the column is signed.
+            let rate = rates.get(&record.lineage).copied().unwrap_or_default();
+            let rate = rate.to_bits().cast_signed().to_string();
+            let usage = vec![Some(record.lineage.to_string()), remaining, Some(rate)];
             statements.push(Statement::new(&self.usage, usage));
             let mut values = values::<S>(record)?;
             values.push(record.last_used_at.map(crate::instant::format));
             statements.push(Statement::new(&self.insert, values));
+        }
+        for (digest, key_id) in &batch.imported.former_digests {
+            let values = vec![Some(to_hex(digest)), Some(key_id.to_string())];
+            statements.push(Statement::new(&self.former_digest, values));
+        }
+        for key in &batch.imported.removed {
+            let revoked = key.revoked.as_ref();
+            let values = vec![
+                Some(key.key_id.to_string()),
+                Some(columns::number(key.version)?),
+                revoked.map(|(at, _)| crate::instant::format(*at)),
+                revoked.map(|(_, reason)| reason.to_string()),
+                key.owner.as_deref().map(str::to_owned),
+            ];
+            statements.push(Statement::new(&self.removed, values).changes_a_row());
+            for digest in &key.digests {
+                let values = vec![Some(to_hex(digest)), Some(key.key_id.to_string())];
+                statements.push(Statement::new(&self.former_digest, values));
+            }
         }
         // Before the keys, as all other code locks the two. The trigger on this table finds the
         // event of the next version, and leaves the versions to the updates.

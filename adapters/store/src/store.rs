@@ -2,9 +2,8 @@
 
 use core::future::Future;
 use std::collections::BTreeSet;
-use std::io;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis, Usage};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
 use crate::acting::ActingStore;
 use crate::batch::Batch;
@@ -13,9 +12,13 @@ use crate::error::StoreError;
 use crate::event_filter::{EventFilter, scan};
 use crate::family::has_not_ended;
 use crate::filter::Filter;
+use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::{Listed, ListedEvents, PAGE_MAX, Page};
 use crate::peppers::pepper_of;
+use crate::portable::{Asked, Exported, Known, RemovedKeys, unsupported};
+pub use crate::spend_request::SpendRequest;
 use crate::stored_usage::{RateNote, StoredUsage, is_counted};
+use crate::template::{ListedTemplates, StoredTemplate};
 
 /// A store of records, usage and events.
 ///
@@ -246,11 +249,114 @@ pub trait Store: Send + Sync {
         by: &By,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send {
         let _ = (before, limit, by);
-        async {
-            Err(StoreError::unavailable(io::Error::from(
-                io::ErrorKind::Unsupported,
-            )))
-        }
+        async { Err(unsupported()) }
+    }
+
+    /// Records with all that the store holds of them, in the order of their insertion, starting
+    /// after `page.after`. A row that cannot be read is named, and is no error.
+    ///
+    /// The records of a page are of one instant. Of keys that are written between two pages,
+    /// those that are new are on a later page, and others are as they were when their page was
+    /// read.
+    ///
+    /// The default implementation fails.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there never was a key `page.after`.
+    fn export(
+        &self,
+        filter: &Filter,
+        page: Page,
+    ) -> impl Future<Output = Result<Exported, StoreError>> + Send {
+        let _ = (filter, page);
+        async { Err(unsupported()) }
+    }
+
+    /// What is remembered of removed keys, in the order of their ids, starting after the text
+    /// `after`; at most `limit` and [`PAGE_MAX`].
+    ///
+    /// The default implementation fails.
+    fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<RemovedKeys, StoreError>> + Send {
+        let _ = (after, limit);
+        async { Err(unsupported()) }
+    }
+
+    /// What the store knows of what an import asks about.
+    ///
+    /// The default implementation fails.
+    fn known(&self, asked: &Asked) -> impl Future<Output = Result<Known, StoreError>> + Send {
+        let _ = asked;
+        async { Err(unsupported()) }
+    }
+
+    /// What is remembered of a request, also of a day ago or earlier; `None` if nothing is.
+    ///
+    /// The default implementation fails, and so does each request that has an idempotency key:
+    /// a store that overrides it also writes [`Batch::issue_request`].
+    fn issue_answer(
+        &self,
+        request: &IssueOnce,
+    ) -> impl Future<Output = Result<Option<IssueAnswer>, StoreError>> + Send {
+        let _ = request;
+        async { Err(unsupported()) }
+    }
+
+    /// The template with this name. Presets are not stored: see
+    /// [`find_template`](crate::find_template).
+    ///
+    /// [`TemplateProblem::Damaged`](crate::TemplateProblem::Damaged) if its row cannot be read.
+    ///
+    /// The default implementation fails, as those of the other three methods for templates do. Then
+    /// keys can be issued from the presets only. The conformance suite expects all four.
+    fn template(
+        &self,
+        name: &TemplateName,
+    ) -> impl Future<Output = Result<Option<StoredTemplate>, StoreError>> + Send {
+        let _ = name;
+        async { Err(unsupported()) }
+    }
+
+    /// Templates in the byte order of their names, starting after the name `after`; at most `limit`
+    /// and [`PAGE_MAX`]. A row that cannot be read is named, and is no error.
+    fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<ListedTemplates, StoreError>> + Send {
+        let _ = (after, limit);
+        async { Err(unsupported()) }
+    }
+
+    /// Inserts a template of version 1, or replaces the one with the version before and the same
+    /// `created_at`. [`StoredTemplate::check`] is asked first.
+    ///
+    /// The result is [`TemplateProblem::Exists`](crate::TemplateProblem::Exists) if there is one
+    /// with its name, and [`TemplateProblem::Stale`](crate::TemplateProblem::Stale) if there is no
+    /// such version. It leaves no event, since no key is changed.
+    fn save_template(
+        &self,
+        template: &StoredTemplate,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = template;
+        async { Err(unsupported()) }
+    }
+
+    /// Removes a template, also one whose row cannot be read; with `only`, if it is still this one,
+    /// by its version and `created_at`. The keys that were issued from it stay as they are.
+    ///
+    /// [`TemplateProblem::NotFound`](crate::TemplateProblem::NotFound) if there is none; with
+    /// `only`, [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (name, only);
+        async { Err(unsupported()) }
     }
 
     /// This store, for what this actor writes: see [`ActingStore`].
@@ -288,58 +394,6 @@ pub trait Store: Send + Sync {
                 last = number;
             }
             Ok(last)
-        }
-    }
-}
-
-/// A request to spend what a decision requires.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// # use keystile::{IssueRequest, Issuer, KeyFormat, Request, SysRng, UnixMillis, Verifier};
-/// # let now = UnixMillis::new(1_790_000_000_000)?;
-/// # let format = KeyFormat::structured("acme")?;
-/// # let issuer = Issuer::new(format.clone());
-/// # let issued = issuer.issue(&IssueRequest::new("Acme")?.uses(5)?, &mut SysRng, now)?;
-/// use keystile::Usage;
-/// use keystile_store::{save_issued, MemoryStore, SpendRequest, Store};
-///
-/// let store = MemoryStore::new();
-/// save_issued(&store, &issued).await?;
-/// let before = store.usage(&issued.record.lineage).await?.usage;
-/// let after = Usage::new(before.rate, Some(4));
-/// let request = SpendRequest::new(&issued.record, before, after);
-/// assert!(store.spend(&request).await?);
-/// // Another request that was decided at the same time must be decided again.
-/// assert!(!store.spend(&request).await?);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct SpendRequest {
-    /// The key that the decision allowed.
-    pub key_id: KeyId,
-    /// The version of its record.
-    pub version: u64,
-    /// The lineage of the usage.
-    pub lineage: KeyId,
-    /// The usage before the decision, as it is stored.
-    pub before: Usage,
-    /// The usage after the decision, in the time of the store's clock.
-    pub after: Usage,
-}
-
-impl SpendRequest {
-    /// The request for a decision on `record`.
-    #[must_use]
-    pub const fn new(record: &KeyRecord, before: Usage, after: Usage) -> Self {
-        Self {
-            key_id: record.id,
-            version: record.version,
-            lineage: record.lineage,
-            before,
-            after,
         }
     }
 }

@@ -53,6 +53,13 @@ faults! {
     a_store_that_keeps_removed_keys_fails: KeepsRemovedKeys, "a removal of an older version";
     a_store_that_prunes_later_events_fails: PrunesLaterEvents, "an event at the instant stays";
     a_store_that_prunes_without_a_mark_fails: PrunesWithoutMark, "the last removed event says";
+    a_store_that_forgets_former_digests_fails: ForgetsFormerDigests, "the export of what was imported";
+    a_store_that_drops_imported_rates_fails: DropsImportedRates, "the export of what was imported";
+    a_store_that_drops_removed_keys_fails: DropsRemovedKeys, "the export of what was imported";
+    a_store_that_knows_no_removed_keys_fails: KnowsNoRemovedKeys, "an import does not fail: Stale";
+    a_store_that_knows_no_uses_fails: KnowsNoUses, "more uses";
+    a_store_that_forgets_requests_fails: ForgetsRequests, "the same request again";
+    a_store_that_answers_twice_fails: AnswersTwice, "a second answer";
     a_store_that_takes_nowhere_for_anywhere_fails: NowhereIsAnywhere, "`allowed_endpoints` is returned";
     a_store_that_spends_blindly_fails: SpendsBlindly, "is Usage";
     a_store_that_spends_for_the_revoked_fails: SpendsForStaleDecisions, "the key does not have that version";
@@ -82,6 +89,11 @@ faults! {
     a_store_that_lowers_rates_fails: LowersRates, "the latest of several";
     a_store_that_keeps_wrong_rates_fails: KeepsWrongRates, "held to one burst";
     a_store_that_ignores_its_clock_fails: IgnoresItsClock, "a first state";
+    a_store_that_overwrites_templates_fails: OverwritesTemplates, "a changed template has";
+    a_store_that_replaces_presets_fails: ReplacesPresets, "the name of a preset";
+    a_store_that_forgets_former_templates_fails: ForgetsFormerTemplates, "a changed template has";
+    a_store_that_removes_any_template_fails: RemovesAnyTemplate, "a removal of a removed template";
+    a_store_that_repeats_templates_fails: RepeatsTemplates, "each template once";
     a_store_that_finds_no_usage_fails: FindsNoUsage, "a check does not fail: Stale";
 }
 

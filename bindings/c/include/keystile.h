@@ -973,6 +973,23 @@ typedef struct keystile_record_parts {
      * 1 if uses are counted, otherwise 0.
      */
     uint8_t has_remaining_uses;
+    /**
+     * The length of life that it was given; 0 if that is the time from its beginning to its
+     * expiry, or if it never expires.
+     */
+    uint64_t lifetime_millis;
+    /**
+     * Optional: the key that it was derived from, together with `derived_lineage`.
+     */
+    struct keystile_id derived_from;
+    /**
+     * Optional: the first key of the lineage of `derived_from`.
+     */
+    struct keystile_id derived_lineage;
+    /**
+     * Optional: the key that it was suspended with, and is resumed with.
+     */
+    struct keystile_id suspended_with;
 } keystile_record_parts;
 
 /**
@@ -994,7 +1011,8 @@ typedef struct keystile_usage {
 } keystile_usage;
 
 /**
- * One entry of an audit. It never holds the text of a key.
+ * One entry of an audit. It never holds the text of a key. Who did it, and from where, is the
+ * caller's to write beside it: see `keystile_actor_check`.
  */
 typedef struct keystile_event {
     /**
@@ -1047,6 +1065,27 @@ typedef struct keystile_field_change {
 } keystile_field_change;
 
 /**
+ * How long the keys of a service live: the lifetime of a key whose request has none, and the
+ * longest that a request may ask for. A service has one, and sets it wherever a lifetime is
+ * given.
+ */
+typedef struct keystile_lifetime_policy {
+    /**
+     * `sizeof(keystile_lifetime_policy)`.
+     */
+    size_t struct_size;
+    /**
+     * The lifetime of a key whose request has none; 0 for 90 days, or for the longest if that
+     * is shorter.
+     */
+    uint64_t default_millis;
+    /**
+     * The longest lifetime; 0 for any. If there is one, a key that never expires is refused.
+     */
+    uint64_t longest_millis;
+} keystile_lifetime_policy;
+
+/**
  * What a new key is to be. The defaults are the most restrictive: no permissions, and
  * expiry after 90 days.
  */
@@ -1092,6 +1131,10 @@ typedef struct keystile_issue_request {
      * Optional: the networks that the key is restricted to.
      */
     const keystile_networks *allowed_networks;
+    /**
+     * Optional: how long keys of the service may live.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
     /**
      * The rate limit, if `has_rate_limit`.
      */
@@ -1179,6 +1222,11 @@ typedef struct keystile_key_change {
      * The networks that the key is restricted to. An empty list: none.
      */
     const keystile_networks *allowed_networks;
+    /**
+     * Optional: how long keys of the service may live. A key that lives longer keeps its end,
+     * unless the change sets another.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
     /**
      * The rate limit, if `has_rate_limit`.
      */
@@ -1279,6 +1327,29 @@ typedef struct keystile_rotation_policy {
      * 1 if the first use of the successor ends the overlap, otherwise 0.
      */
     uint8_t end_on_first_use;
+    /**
+     * 1 to set `latest_end`, otherwise 0: a key that derives from another then gets a successor
+     * that ends no later than itself.
+     */
+    uint8_t has_latest_end;
+    /**
+     * 1 for successors that never expire, otherwise 0. With `lifetime_millis` it is an error.
+     */
+    uint8_t never_expires;
+    /**
+     * The lifetime of successors, whatever that of their predecessors is; 0 for the same.
+     */
+    uint64_t lifetime_millis;
+    /**
+     * When a successor ends at the latest, in milliseconds since 1970; 0 for no such instant.
+     * For a key that derives from another, it is the end of that one.
+     */
+    uint64_t latest_end;
+    /**
+     * Optional: how long keys of the service may live. A lifetime that a successor gets from
+     * its predecessor is cut to the longest.
+     */
+    const struct keystile_lifetime_policy *lifetimes;
 } keystile_rotation_policy;
 
 /**
@@ -2413,6 +2484,20 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
                                          struct keystile_field_change *out_field);
 
 /**
+ * Checks a text for the audit that an event does not have: who did something, or the address or
+ * host that it was done from. Write it beside the event, in the same transaction; the tables of
+ * keystile have the columns `actor` and `origin`.
+ *
+ * `actor`, `actor_len`: 1 to 255 bytes in UTF-8 without control or invisible characters, which
+ * could forge a line of a log, and without a whole key.
+ *
+ * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_RECORD` or `KEYSTILE_ERROR_NOT_UTF8`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_actor_check(const char *actor,
+                                     size_t actor_len);
+
+/**
  * Issues a key.
  *
  * `peppers`: NULL for none.
@@ -2425,8 +2510,8 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
  * `keystile_change_free`.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
- * request exceeds the template; `KEYSTILE_ERROR_TIME`; otherwise the error of the
- * field that is not well formed.
+ * request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
+ * does not allow; otherwise the error of the field that is not well formed.
  */
 keystile_status keystile_issue(const struct keystile_format *format,
                                const struct keystile_peppers *peppers,
@@ -2442,7 +2527,8 @@ keystile_status keystile_issue(const struct keystile_format *format,
  *
  * Fields that the request does not set are copied from the source, except the
  * permissions: the new key gets only those that are requested. The owner and the
- * environment are always those of the source.
+ * environment are always those of the source. The uses that it gets are to be taken off the
+ * source's, which belong to its lineage: write both in one transaction.
  *
  * Arguments as for `keystile_issue`; `source` is the record of the other key.
  *
@@ -2536,6 +2622,19 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
  * `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_expire(const struct keystile_record *record,
+                                uint64_t now,
+                                struct keystile_event *out_event);
+
+/**
+ * Creates the event of a key that is removed from a store, with the version after its last.
+ * Its row is then deleted in the same transaction, if the version is still that of the record.
+ *
+ * `out_event`: receives the event; it borrows nothing.
+ *
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
+ * revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
+ */
+keystile_status keystile_delete(const struct keystile_record *record,
                                 uint64_t now,
                                 struct keystile_event *out_event);
 
@@ -2761,6 +2860,39 @@ keystile_status keystile_verify(const struct keystile_verifier *verifier,
 void keystile_verifier_free(struct keystile_verifier *verifier);
 
 /**
+ * Explains the decision that a request with a record's key would get, without the key's
+ * text. The secret is taken as verified; all other checks are those of
+ * `keystile_verify`. Nothing is spent.
+ *
+ * The explanation is for people who may read the record: it tells more than a refusal
+ * does. It has no part of a key or a digest.
+ *
+ * `verifier`: its peppers tell whether the record's digest can be verified.
+ * `record`: the key's record.
+ * `request`: what the caller wants to do.
+ * `usage`: what the lineage has spent; it does not change.
+ * `now`: milliseconds since 1970.
+ * `buffer`, `buffer_len`: receives a JSON object, without a NUL: `decision` (`allow` or
+ * `deny`), `code` (the name of the refusal, or null), `refused_by` (the name of the first
+ * check that refuses, or null) and `checks`, in order, each with `check`, `passes`,
+ * `code` and `compared` (the values of both sides, a sentence for people). May be NULL
+ * and 0 to ask for the length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
+ *
+ * Returns `KEYSTILE_OK`, for an explained refusal too, or
+ * `KEYSTILE_ERROR_BUFFER_TOO_SMALL`; `KEYSTILE_ERROR_STRUCT_SIZE`, `KEYSTILE_ERROR_TIME`,
+ * or the error of a field of the request.
+ */
+keystile_status keystile_explain(const struct keystile_verifier *verifier,
+                                 const struct keystile_record *record,
+                                 const struct keystile_request *request,
+                                 const struct keystile_usage *usage,
+                                 uint64_t now,
+                                 char *buffer,
+                                 size_t buffer_len,
+                                 size_t *out_needed);
+
+/**
  * Creates a keyring for the keys that a verifier accepts.
  *
  * `verifier`: copied.
@@ -2921,6 +3053,20 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  */
 keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyring,
                                             struct keystile_uses **out_uses);
+
+/**
+ * Reads what a keyring has counted of the rate limit of a record's key, for
+ * `keystile_explain`: the store has what was drained and written, and so may be behind.
+ * Nothing is spent.
+ *
+ * `out_state`: receives the state by the caller's clock; 0 if nothing was counted. Of this
+ * and the state that the store has, the greater one counts.
+ *
+ * Returns `KEYSTILE_OK`.
+ */
+keystile_status keystile_keyring_rate_state(const struct keystile_keyring *keyring,
+                                            const struct keystile_record *record,
+                                            uint64_t *out_state);
 
 /**
  * Returns the number of keys that were used; 0 for NULL.

@@ -54,7 +54,8 @@ pub enum keystile_event_kind {
 
 use keystile_event_kind::*;
 
-/// One entry of an audit. It never holds the text of a key.
+/// One entry of an audit. It never holds the text of a key. Who did it, and from where, is the
+/// caller's to write beside it: see `keystile_actor_check`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_event {

@@ -8,6 +8,7 @@ use crate::boundary::{begins_with_its_size, bytes, guard, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
 use crate::format::keystile_format;
+use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::limit::keystile_rate_limit;
 use crate::network::keystile_networks;
 use crate::pepper::{keystile_peppers, ring};
@@ -43,6 +44,8 @@ pub struct keystile_issue_request<'a> {
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
     /// Optional: the networks that the key is restricted to.
     pub allowed_networks: Option<&'a keystile_networks>,
+    /// Optional: how long keys of the service may live.
+    pub lifetimes: *const keystile_lifetime_policy,
     /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
     /// The total number of uses, if `has_uses`: 1 or more.
@@ -73,8 +76,8 @@ begins_with_its_size!(keystile_issue_request<'_>);
 /// `keystile_change_free`.
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
-/// request exceeds the template; `KEYSTILE_ERROR_TIME`; otherwise the error of the
-/// field that is not well formed.
+/// request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
+/// does not allow; otherwise the error of the field that is not well formed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_issue(
     format: Option<&keystile_format>,
@@ -100,7 +103,8 @@ pub unsafe extern "C" fn keystile_issue(
 ///
 /// Fields that the request does not set are copied from the source, except the
 /// permissions: the new key gets only those that are requested. The owner and the
-/// environment are always those of the source.
+/// environment are always those of the source. The uses that it gets are to be taken off the
+/// source's, which belong to its lineage: write both in one transaction.
 ///
 /// Arguments as for `keystile_issue`; `source` is the record of the other key.
 ///
@@ -143,10 +147,13 @@ impl keystile_issue_request<'_> {
         request.permissions = self.permissions.map(|set| set.0.clone());
         request.endpoints = self.allowed_endpoints.map(|rules| rules.0.clone());
         request.networks = self.allowed_networks.map(|networks| networks.0.clone());
-        Ok(match self.never_expires {
-            0 => request,
-            _ => request.never_expires(),
-        })
+        if self.never_expires != 0 {
+            request = request.never_expires();
+        }
+        match policy_of(self.lifetimes)? {
+            None => Ok(request),
+            Some(lifetimes) => Ok(request.within(&lifetimes)?),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use keystile::{KeyChange, Millis, change};
 use crate::boundary::{begins_with_its_size, guard, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
+use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::limit::keystile_rate_limit;
 use crate::network::keystile_networks;
 use crate::permission::keystile_permissions;
@@ -50,6 +51,9 @@ pub struct keystile_key_change<'a> {
     pub allowed_endpoints: Option<&'a keystile_endpoints>,
     /// The networks that the key is restricted to. An empty list: none.
     pub allowed_networks: Option<&'a keystile_networks>,
+    /// Optional: how long keys of the service may live. A key that lives longer keeps its end,
+    /// unless the change sets another.
+    pub lifetimes: *const keystile_lifetime_policy,
     /// The rate limit, if `has_rate_limit`.
     pub rate_limit: keystile_rate_limit,
     /// The uses left to all keys of the lineage from now on, if `has_uses`: 1 or more.
@@ -203,10 +207,14 @@ impl keystile_key_change<'_> {
         if let Some(uses) = uses {
             change = change.uses(uses)?;
         }
-        match lifetime {
+        let change = match lifetime {
+            None => change,
+            Some(None) => change.never_expires(),
+            Some(Some(lifetime)) => change.expires_in(lifetime)?,
+        };
+        match policy_of(self.lifetimes)? {
             None => Ok(change),
-            Some(None) => Ok(change.never_expires()),
-            Some(Some(lifetime)) => Ok(change.expires_in(lifetime)?),
+            Some(lifetimes) => Ok(change.within(&lifetimes)?),
         }
     }
 

@@ -62,7 +62,11 @@ pub mod change;
 
 pub mod field_change;
 
+pub mod actor;
+
 // The life of a key.
+pub mod lifetime;
+
 pub mod issue;
 
 pub mod lifecycle;
@@ -81,6 +85,8 @@ pub mod request;
 pub mod decision;
 
 pub mod verify;
+
+pub mod explain;
 
 pub mod keyring;
 

@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{end_overlap, expire, rehash, resume, revoke, suspend};
+use keystile::{delete, end_overlap, expire, rehash, resume, revoke, suspend};
 
 use crate::boundary::{bytes, guard, non_null, text};
 use crate::change::{keystile_change, keystile_event};
@@ -142,6 +142,26 @@ pub extern "C" fn keystile_expire(
     guard(|| {
         let (record, out_event) = (non_null(record)?, non_null(out_event)?);
         out_event.write(keystile_event::of(&expire(&record.0, instant(now)?)?));
+        Ok(())
+    })
+}
+
+/// Creates the event of a key that is removed from a store, with the version after its last.
+/// Its row is then deleted in the same transaction, if the version is still that of the record.
+///
+/// `out_event`: receives the event; it borrows nothing.
+///
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
+/// revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_delete(
+    record: Option<&keystile_record>,
+    now: u64,
+    out_event: Option<&mut MaybeUninit<keystile_event>>,
+) -> keystile_status {
+    guard(|| {
+        let (record, out_event) = (non_null(record)?, non_null(out_event)?);
+        out_event.write(keystile_event::of(&delete(&record.0, instant(now)?)?));
         Ok(())
     })
 }

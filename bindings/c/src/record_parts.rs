@@ -1,6 +1,6 @@
 //! A record as plain fields, in both directions.
 
-use keystile::{Environment, KeyRecord, Status, TemplateName};
+use keystile::{DerivedFrom, Environment, KeyId, KeyRecord, Millis, Status, TemplateName};
 
 use crate::boundary::begins_with_its_size;
 use crate::digest::keystile_digest;
@@ -87,6 +87,15 @@ pub struct keystile_record_parts<'a> {
     pub has_rate_limit: u8,
     /// 1 if uses are counted, otherwise 0.
     pub has_remaining_uses: u8,
+    /// The length of life that it was given; 0 if that is the time from its beginning to its
+    /// expiry, or if it never expires.
+    pub lifetime_millis: u64,
+    /// Optional: the key that it was derived from, together with `derived_lineage`.
+    pub derived_from: keystile_id,
+    /// Optional: the first key of the lineage of `derived_from`.
+    pub derived_lineage: keystile_id,
+    /// Optional: the key that it was suspended with, and is resumed with.
+    pub suspended_with: keystile_id,
 }
 
 begins_with_its_size!(keystile_record_parts<'_>);
@@ -123,6 +132,12 @@ impl<'a> keystile_record_parts<'a> {
         record.overlap_until = optional_instant(self.overlap_until)?;
         record.ends_at_first_use = self.ends_at_first_use.optional()?;
         record.version = self.version;
+        record.lifetime = match self.lifetime_millis {
+            0 => None,
+            length => Some(Millis::new(length)),
+        };
+        record.derived_from = self.source()?;
+        record.suspended_with = self.suspended_with.optional()?;
         record.check()?;
         Ok(record)
     }
@@ -133,6 +148,19 @@ impl<'a> keystile_record_parts<'a> {
             (Some(end), 0) => Ok(Some(end)),
             (None, never) if never != 0 => Ok(None),
             _ => Err(KEYSTILE_ERROR_TIME),
+        }
+    }
+
+    /// One of the two fields without the other would lose what the key derives from.
+    fn source(&self) -> Result<Option<DerivedFrom>, keystile_status> {
+        let ids = (
+            self.derived_from.optional()?,
+            self.derived_lineage.optional()?,
+        );
+        match ids {
+            (None, None) => Ok(None),
+            (Some(key_id), Some(lineage)) => Ok(Some(DerivedFrom::new(key_id, lineage))),
+            _ => Err(KEYSTILE_ERROR_RECORD),
         }
     }
 
@@ -158,6 +186,7 @@ impl<'a> keystile_record_parts<'a> {
             Status::Revoked { at, reason } => (KEYSTILE_STATE_REVOKED, Some(*at), Some(&**reason)),
             _ => (KEYSTILE_STATE_SUSPENDED, None, None),
         };
+        let id = |id: Option<KeyId>| keystile_id::of_optional(id.as_ref());
         let environment = record.environment.as_ref().map(Environment::as_str);
         let scope_type = record.scope_type.as_ref().map(TemplateName::as_str);
         let limit = record.rate_limit.as_ref().map(keystile_rate_limit::of);
@@ -197,6 +226,10 @@ impl<'a> keystile_record_parts<'a> {
             never_expires: u8::from(record.expires_at.is_none()),
             has_rate_limit: u8::from(limit.is_some()),
             has_remaining_uses: u8::from(record.remaining_uses.is_some()),
+            lifetime_millis: record.lifetime.map_or(0, Millis::get),
+            derived_from: id(record.derived_from.map(|from| from.key_id)),
+            derived_lineage: id(record.derived_from.map(|from| from.lineage)),
+            suspended_with: id(record.suspended_with),
         }
     }
 }

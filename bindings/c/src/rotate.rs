@@ -9,10 +9,11 @@ use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized,
 use crate::change::keystile_change;
 use crate::format::keystile_format;
 use crate::issue::Source;
+use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::pepper::{keystile_peppers, ring};
 use crate::record::{keystile_record, records};
 use crate::status::keystile_status::{self, *};
-use crate::text::instant;
+use crate::text::{instant, optional_instant};
 
 /// The most lead times of notices in a policy.
 pub const KEYSTILE_NOTICE_LEADS_MAX: usize = 8;
@@ -37,6 +38,19 @@ pub struct keystile_rotation_policy {
     pub notice_lead_count: u32,
     /// 1 if the first use of the successor ends the overlap, otherwise 0.
     pub end_on_first_use: u8,
+    /// 1 to set `latest_end`, otherwise 0: a key that derives from another then gets a successor
+    /// that ends no later than itself.
+    pub has_latest_end: u8,
+    /// 1 for successors that never expire, otherwise 0. With `lifetime_millis` it is an error.
+    pub never_expires: u8,
+    /// The lifetime of successors, whatever that of their predecessors is; 0 for the same.
+    pub lifetime_millis: u64,
+    /// When a successor ends at the latest, in milliseconds since 1970; 0 for no such instant.
+    /// For a key that derives from another, it is the end of that one.
+    pub latest_end: u64,
+    /// Optional: how long keys of the service may live. A lifetime that a successor gets from
+    /// its predecessor is cut to the longest.
+    pub lifetimes: *const keystile_lifetime_policy,
 }
 
 begins_with_its_size!(keystile_rotation_policy);
@@ -133,6 +147,11 @@ impl keystile_rotation_policy {
             notice_leads_millis: leads,
             notice_lead_count: u32::try_from(count).unwrap_or(0),
             end_on_first_use: u8::from(policy.ends_on_first_use()),
+            has_latest_end: 0,
+            never_expires: 0,
+            lifetime_millis: 0,
+            latest_end: 0,
+            lifetimes: core::ptr::null(),
         }
     }
 
@@ -145,9 +164,25 @@ impl keystile_rotation_policy {
             .with_overlap(Millis::ZERO)?
             .with_max_age(Millis::new(self.max_age_millis))?
             .with_overlap(Millis::new(self.overlap_millis))?;
-        Ok(policy
+        let mut policy = policy
             .with_end_on_first_use(self.end_on_first_use != 0)
             .with_notice_leads(leads.iter().copied().map(Millis::new))
-            .with_retention(Millis::new(self.retention_millis)))
+            .with_retention(Millis::new(self.retention_millis));
+        policy = match (self.never_expires, self.lifetime_millis) {
+            (0, 0) => policy,
+            (0, lifetime) => policy.with_lifetime(Millis::new(lifetime))?,
+            (1, 0) => policy.with_endless_lifetime(),
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        };
+        policy = match (self.has_latest_end, self.latest_end) {
+            (0, 0) => policy,
+            (1, end) => policy.with_latest_end(optional_instant(end)?),
+            // An end without its flag was meant to be set.
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        };
+        match policy_of(self.lifetimes)? {
+            None => Ok(policy),
+            Some(lifetimes) => Ok(policy.within(&lifetimes)?),
+        }
     }
 }

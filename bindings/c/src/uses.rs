@@ -2,10 +2,11 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::Use;
+use keystile::{RateState, Use};
 
 use crate::boundary::{guard, guard_or, non_null, release};
 use crate::keyring::keystile_keyring;
+use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_id, millis};
 
@@ -50,6 +51,28 @@ pub extern "C" fn keystile_keyring_drain_uses(
     guard(|| {
         let (keyring, out_uses) = (non_null(keyring)?, non_null(out_uses)?);
         out_uses.write(Some(Box::new(keystile_uses(keyring.0.core().drain_uses()))));
+        Ok(())
+    })
+}
+
+/// Reads what a keyring has counted of the rate limit of a record's key, for
+/// `keystile_explain`: the store has what was drained and written, and so may be behind.
+/// Nothing is spent.
+///
+/// `out_state`: receives the state by the caller's clock; 0 if nothing was counted. Of this
+/// and the state that the store has, the greater one counts.
+///
+/// Returns `KEYSTILE_OK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_keyring_rate_state(
+    keyring: Option<&keystile_keyring>,
+    record: Option<&keystile_record>,
+    out_state: Option<&mut MaybeUninit<u64>>,
+) -> keystile_status {
+    guard(|| {
+        let (keyring, record) = (non_null(keyring)?, non_null(record)?);
+        let counted = keyring.0.core().rate_state(&record.0);
+        non_null(out_state)?.write(counted.map_or(0, RateState::to_bits));
         Ok(())
     })
 }

@@ -77,17 +77,17 @@ func TestManyKeysAreRevoked(t *testing.T) {
 	}
 	own, other := []*keystile.Change{issue("acme"), issue("acme")}, issue("bolt")
 	for _, filter := range []keystile.Filter{{}, {Status: keystile.StatusActive}} {
-		if _, err := authenticator.RevokeAll(ctx, filter, "left"); !errors.Is(err, keystile.ErrRecord) {
+		if _, err := authenticator.RevokeAll(ctx, filter, keystile.BulkOptions{Reason: "left"}); !errors.Is(err, keystile.ErrRecord) {
 			t.Error(err)
 		}
 	}
 	filter := keystile.Filter{Owner: keystile.Ptr("acme")}
-	if count, err := authenticator.SuspendAll(ctx, filter); count != 2 || err != nil {
-		t.Error(count, err)
+	if all, err := authenticator.SuspendAll(ctx, filter, keystile.BulkOptions{}); all.Count() != 2 || err != nil {
+		t.Error(all, err)
 	}
 	for _, expected := range []int{2, 0} {
-		if count, err := authenticator.RevokeAll(ctx, filter, "left"); count != expected || err != nil {
-			t.Error(count, err)
+		if all, err := authenticator.RevokeAll(ctx, filter, keystile.BulkOptions{Reason: "left"}); all.Count() != expected || err != nil {
+			t.Error(all, err)
 		}
 	}
 	for _, one := range own {

@@ -24,6 +24,8 @@ type dialect struct {
 	record, event string
 	// is compares values that may be NULL.
 	is string
+	// isLeft is whether {end} is none, or after the second parameter.
+	isLeft string
 	// metadata is the columns for the metadata, with the conversion of its text.
 	metadata []column
 	// spelling converts a query to the dialect: placeholders for "$" and a number, and
@@ -91,8 +93,11 @@ var sqlite = dialect{
 		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use lifetime_ms
 		derived_from derived_lineage suspended_with version`) +
 		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
-	event:    "number AS row, " + plain("kind key_id at reason successor version actor origin changes"),
-	is:       "IS",
+	event: "number AS row, " + plain("kind key_id at reason successor version actor origin changes"),
+	is:    "IS",
+	// What is no date in this form has not ended: it may be damaged.
+	isLeft: `({end} IS NULL OR typeof({end}) <> 'text' OR {end} NOT LIKE '____-__-__%'
+		OR coalesce(julianday({end}) > $2::bigint / 86400000.0 + 2440587.5, 1))`,
 	metadata: []column{{"metadata", ""}},
 	spelling: func(query string) string { return parameter.ReplaceAllString(query, "?$1") },
 	instant:  func(at time.Time) any { return writeInstant(at) },
@@ -131,6 +136,7 @@ var postgres = dialect{
 		millis("k", "created_at last_used_at expires_at revoked_at overlap_until"),
 	event:    "number AS row, kind, key_id, reason, successor, version, actor, origin, changes::text AS changes, " + millis("k", "at"),
 	is:       "IS NOT DISTINCT FROM",
+	isLeft:   "({end} IS NULL OR {end} > to_timestamp($2::bigint / 1000.0::float8))",
 	metadata: []column{{"metadata_text", "bytea"}, {"metadata", "bytea"}, {"rate_limit_wide", "bigint"}},
 	spelling: func(query string) string { return query },
 	instant:  func(at time.Time) any { return at },

@@ -27,7 +27,44 @@ var faults = []string{"stale writes seem to be done", "duplicates seem to be don
 	"half of a batch stays", "an unknown page is an empty one", "a change without an event is accepted", "upkeep is dropped",
 	"states are dropped", "states are lowered", "a wrong state is kept", "the clock of the store is ignored", "a status is ignored",
 	"a prefix is ignored", "an end is ignored", "a last use is ignored",
-	"uses that are set are dropped", "each update sets the uses", "values of changes are dropped"}
+	"uses that are set are dropped", "each update sets the uses", "values of changes are dropped",
+	"taken uses are dropped", "reliance on versions is dropped", "reliance on derived keys is dropped", "removals are dropped"}
+
+// derivedFaults are faults of finding derived keys, which need a store that does.
+var derivedFaults = []string{"derived keys are forgotten", "ended keys are derived", "only direct keys are derived",
+	"an ended key is not counted", "versions of derived keys are dropped"}
+
+// faultyDerived is a store that finds derived keys, with one fault.
+type faultyDerived struct {
+	faulty
+	lister keystile.DerivedLister
+}
+
+func (f faultyDerived) Derived(ctx context.Context, lineage keystile.KeyID, since time.Time) (keystile.Listed, error) {
+	if f.fault == "ended keys are derived" {
+		since = time.UnixMilli(1_000_000_000_000)
+	}
+	listed, err := f.lister.Derived(ctx, lineage, since)
+	switch f.fault {
+	case "derived keys are forgotten":
+		listed.Records = nil
+	case "only direct keys are derived":
+		listed.Records = slices.DeleteFunc(listed.Records, func(key *keystile.Record) bool { return key.DerivedLineage != lineage })
+	}
+	return listed, err
+}
+
+func (f faultyDerived) DerivedState(ctx context.Context, source *keystile.Record) (keystile.DerivedState, error) {
+	state, err := f.lister.DerivedState(ctx, source)
+	switch f.fault {
+	case "an ended key is not counted":
+		listed, _ := f.lister.Derived(ctx, state.Lineage, time.UnixMilli(1_790_000_000_000+50))
+		state.Keys = uint64(len(listed.Records))
+	case "versions of derived keys are dropped":
+		state.Versions = state.Keys
+	}
+	return state, err
+}
 
 func (f faulty) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := f.Store.Find(ctx, lookup)
@@ -59,6 +96,16 @@ func (f faulty) Commit(ctx context.Context, batch keystile.Batch) error {
 	switch f.fault {
 	case "uses that are set are dropped":
 		batch.SetUses = nil
+	case "taken uses are dropped":
+		batch.TakeUses = nil
+	case "reliance on versions is dropped":
+		batch.Unchanged = nil
+	case "reliance on derived keys is dropped":
+		batch.Derived = nil
+	case "removals are dropped":
+		if batch.Check() == nil {
+			batch.Deletes = nil
+		}
 	case "each update sets the uses":
 		for _, record := range batch.Updates {
 			batch.SetUses = append(batch.SetUses, record.ID)
@@ -196,7 +243,12 @@ func TestOneFault(t *testing.T) {
 		t.Skip("it is run by TestTheSuiteFindsFaults")
 	}
 	storetest.Run(t, func(t *testing.T) keystile.Store {
-		return faulty{openSQLite(t, filepath.Join(t.TempDir(), "keys.db")), fault}
+		store := openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+		if slices.Contains(derivedFaults, fault) {
+			return faultyDerived{faulty{store, fault}, store}
+		}
+		// It does not find derived keys itself, so that all records are read.
+		return faulty{store, fault}
 	})
 }
 
@@ -204,7 +256,7 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("it runs the suite many times")
 	}
-	for _, fault := range append([]string{"none"}, faults...) {
+	for _, fault := range slices.Concat([]string{"none"}, faults, derivedFaults) {
 		run := exec.Command(os.Args[0], "-test.run", "^TestOneFault$", "-test.failfast")
 		run.Env = append(os.Environ(), faultToRun+"="+fault)
 		out, err := run.CombinedOutput()

@@ -200,6 +200,19 @@ func TestPostgreSQLIsALedger(t *testing.T) {
 	})
 }
 
+func TestPostgreSQLKeepsTemplates(t *testing.T) {
+	server := startPostgres(t)
+	storetest.RunTemplates(t, func(t *testing.T) keystile.TemplateStore {
+		source, _ := server.database(t)
+		return openPostgres(t, source)
+	})
+}
+
+func TestTemplatesOfTheRustProgramAreReadInGoOnPostgreSQL(t *testing.T) {
+	source, at := startPostgres(t).database(t)
+	templatesBothWays(t, at, openPostgres(t, source))
+}
+
 func TestAKeyOfTheRustProgramVerifiesInGoOnPostgreSQL(t *testing.T) {
 	server := startPostgres(t)
 	source, at := server.database(t)

@@ -34,6 +34,12 @@ func TestSQLiteIsALedger(t *testing.T) {
 	})
 }
 
+func TestSQLiteKeepsTemplates(t *testing.T) {
+	storetest.RunTemplates(t, func(t *testing.T) keystile.TemplateStore {
+		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+	})
+}
+
 // A path is always that of a file, whatever its name is.
 func TestAPathIsAFiles(t *testing.T) {
 	for _, name := range []string{":memory:", "we?ird #1%20.db", "with space.db", "a&b=c.db", "ünï.db", "-x.db"} {

@@ -83,9 +83,14 @@ func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 
 // Lineage returns every record of a lineage, the oldest first.
 func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.Listed, error) {
-	var listed keystile.Listed
 	where := "WHERE k.lineage = $1::text ORDER BY k." + s.dialect.rowID
-	rows, err := s.cells(ctx, s.db, s.dialect.records()+where, lineage.String())
+	return s.listed(ctx, s.dialect.records()+where, lineage.String())
+}
+
+// listed returns the records of a query, and its damaged rows.
+func (s *Store) listed(ctx context.Context, query string, params ...any) (keystile.Listed, error) {
+	var listed keystile.Listed
+	rows, err := s.cells(ctx, s.db, query, params...)
 	if err != nil {
 		return listed, err
 	}

@@ -44,13 +44,6 @@ func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) 
 }
 
 func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) error {
-	// All writers lock rows in the same order; updates of the same key stay in their order.
-	updates := slices.Clone(batch.Updates)
-	if s.dialect == &postgres {
-		slices.SortStableFunc(updates, func(a, b *keystile.Record) int { return strings.Compare(a.ID.String(), b.ID.String()) })
-	}
-	upkeep := slices.Clone(batch.Upkeep)
-	slices.SortStableFunc(upkeep, func(a, b keystile.Upkeep) int { return strings.Compare(a.KeyID.String(), b.KeyID.String()) })
 	// Events come first: to 0003_changes.sql, a change that has no event yet is one by
 	// other code.
 	for _, event := range batch.Events {
@@ -65,20 +58,45 @@ func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) err
 	}
 	// Before the keys, as all other code locks the two. The trigger on this table finds the
 	// event of the next version, and leaves the versions to the updates.
+	if err := s.takeUses(ctx, tx, batch.TakeUses); err != nil {
+		return err
+	}
 	if err := s.setUses(ctx, tx, batch); err != nil {
 		return err
 	}
-	for _, record := range updates {
-		if err := s.update(ctx, tx, record); err != nil {
+	for _, row := range s.rowsOf(batch) {
+		if err := row.write(ctx, tx); err != nil {
 			return err
 		}
 	}
-	for _, one := range upkeep {
-		if err := s.keepUp(ctx, tx, one); err != nil {
-			return err
-		}
+	// After the locks: who adds a key to those that derive from another has locked that one.
+	return s.checkDerived(ctx, tx, batch.Derived)
+}
+
+// writtenRow is a row that a batch locks, and how.
+type writtenRow struct {
+	id    keystile.KeyID
+	write func(ctx context.Context, tx execer) error
+}
+
+// rowsOf returns what a batch does to existing rows. All writers lock rows in the same order, so
+// that deadlocks are rare; what is done to the same key stays in its order.
+func (s *Store) rowsOf(batch keystile.Batch) []writtenRow {
+	var rows []writtenRow
+	for _, one := range batch.Unchanged {
+		rows = append(rows, writtenRow{one.KeyID, func(ctx context.Context, tx execer) error { return s.relyOn(ctx, tx, one) }})
 	}
-	return nil
+	for _, record := range batch.Updates {
+		rows = append(rows, writtenRow{record.ID, func(ctx context.Context, tx execer) error { return s.update(ctx, tx, record) }})
+	}
+	for _, one := range batch.Upkeep {
+		rows = append(rows, writtenRow{one.KeyID, func(ctx context.Context, tx execer) error { return s.keepUp(ctx, tx, one) }})
+	}
+	for _, one := range batch.Deletes {
+		rows = append(rows, writtenRow{one.KeyID, func(ctx context.Context, tx execer) error { return s.remove(ctx, tx, one) }})
+	}
+	slices.SortStableFunc(rows, func(a, b writtenRow) int { return strings.Compare(a.id.String(), b.id.String()) })
+	return rows
 }
 
 // setUses writes the remaining uses of the updates that the batch names, in the order of
@@ -207,85 +225,6 @@ func (s *Store) append(ctx context.Context, tx execer, event keystile.Event) err
 	return err
 }
 
-// columns returns a record's columns, their values in SQL, and the parameters, of which the
-// first six are in the order of [columns].
-func (s *Store) columns(record *keystile.Record) (names, values []string, params []any) {
-	fields := map[string]any{
-		"key_id":            record.ID.String(),
-		"lineage":           lineageOf(record),
-		"version":           int64(record.Version),
-		"status":            string(record.State),
-		"revoked_at":        s.instant(record.RevokedAt),
-		"is_active":         s.dialect.flag(record.State == keystile.StateActive),
-		"key_hash":          hashOf(record.Digest),
-		"key_prefix":        record.KeyPrefix,
-		"client_name":       record.ClientName,
-		"client_email":      textOrNull(record.ClientEmail),
-		"owner":             textOrNull(record.Owner),
-		"environment":       textOrNull(record.Environment),
-		"permissions":       arrayOf(record.Permissions.Strings()),
-		"scope_type":        textOrNull(record.ScopeType),
-		"created_at":        s.instant(record.CreatedAt),
-		"expires_at":        s.instant(record.ExpiresAt),
-		"replaced_by":       idOrNull(record.ReplacedBy),
-		"overlap_until":     s.instant(record.OverlapUntil),
-		"ends_at_first_use": idOrNull(record.EndsAtFirstUse),
-		"derived_from":      idOrNull(record.DerivedFrom),
-		"derived_lineage":   idOrNull(record.DerivedLineage),
-		"suspended_with":    idOrNull(record.SuspendedWith),
-	}
-	if record.Lifetime != 0 {
-		fields["lifetime_ms"] = record.Lifetime.Milliseconds()
-	}
-	if record.State == keystile.StateRevoked {
-		fields["revoke_reason"] = record.RevokedReason
-	}
-	if record.Digest.Kind() == keystile.DigestHMACSHA256 {
-		fields["digest_pepper"] = int64(record.Digest.Pepper())
-	}
-	if record.AllowedEndpoints != nil {
-		fields["allowed_endpoints"] = arrayOf(record.AllowedEndpoints.Strings())
-	}
-	if record.AllowedNetworks != nil {
-		fields["allowed_networks"] = arrayOf(record.AllowedNetworks.Strings())
-	}
-	if limit := record.RateLimit; limit != nil {
-		fields["rate_limit"] = int64(limit.Limit())
-		fields["rate_window_ms"] = limit.Window().Milliseconds()
-		if limit.Burst() != limit.Limit() {
-			fields["rate_burst"] = int64(limit.Burst())
-		}
-		if s.dialect == &postgres && limit.Limit() > rateLimitMax {
-			fields["rate_limit"], fields["rate_limit_wide"] = int64(rateLimitMax), int64(limit.Limit())
-		}
-	}
-	if text := record.Metadata; text != nil {
-		fields["metadata_text"], fields["metadata"] = []byte(*text), []byte(*text)
-		if s.dialect == &sqlite && !looksLikeNumber(*text) {
-			fields["metadata"] = *text
-		}
-	}
-	for _, column := range slices.Concat(columns, s.dialect.metadata) {
-		params = append(params, fields[column.name])
-		value := fmt.Sprintf("$%d", len(params))
-		if column.cast != "" {
-			value += "::" + column.cast
-		}
-		if s.dialect == &postgres && column.name == "metadata" {
-			value = "keystile_jsonb(" + value + ")"
-		}
-		names, values = append(names, column.name), append(values, value)
-	}
-	return names, values, params
-}
-
-// looksLikeNumber is for a column of the type JSONB, in which SQLite would convert "1.0" to
-// a number; it does not convert a blob.
-func looksLikeNumber(text string) bool {
-	text = strings.TrimLeft(text, " \t\n\v\f\r")
-	return text != "" && strings.ContainsRune("0123456789+-.", rune(text[0]))
-}
-
 // write runs work in a transaction that begins as a writer, so that none fails half-way
 // because of what it has read.
 func (s *Store) write(ctx context.Context, work func(execer) error) error {
@@ -329,44 +268,4 @@ func rollback(ctx context.Context, connection *sql.Conn) {
 	if _, err := connection.ExecContext(ctx, "ROLLBACK"); err != nil {
 		_ = connection.Raw(func(any) error { return driver.ErrBadConn })
 	}
-}
-
-func (s *Store) instant(at time.Time) any {
-	if at.IsZero() {
-		return nil
-	}
-	return s.dialect.instant(time.UnixMilli(at.UnixMilli()).UTC())
-}
-
-func lineageOf(record *keystile.Record) string {
-	if record.Lineage.IsZero() {
-		return record.ID.String()
-	}
-	return record.Lineage.String()
-}
-
-func arrayOf(texts []string) string {
-	text, _ := json.Marshal(texts)
-	return string(text)
-}
-
-func orNull(count *uint64) any {
-	if count == nil {
-		return nil
-	}
-	return int64(*count)
-}
-
-func textOrNull(text *string) any {
-	if text == nil {
-		return nil
-	}
-	return *text
-}
-
-func idOrNull(id keystile.KeyID) any {
-	if id.IsZero() {
-		return nil
-	}
-	return id.String()
 }

@@ -99,6 +99,9 @@ func noted(batch keystile.Batch) keystile.Batch {
 	for _, upkeep := range batch.Upkeep {
 		note(upkeep.KeyID, upkeep.Version)
 	}
+	for _, removed := range batch.Deletes {
+		note(removed.KeyID, removed.Version)
+	}
 	return batch
 }
 

@@ -16,14 +16,14 @@ use crate::vectors::form::{Format, PepperForm, ring, snake, unhex};
 /// Everything that a decision depends on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Scene {
+pub(super) struct Scene {
     formats: Vec<Format>,
     peppers: Vec<Option<PepperForm>>,
     key: String,
-    record: Option<KeyRecord>,
+    pub(super) record: Option<KeyRecord>,
     usage: UsageForm,
     request: RequestForm,
-    now: UnixMillis,
+    pub(super) now: UnixMillis,
 }
 
 /// What the lineage has spent: the instants of the requests that its limit has admitted.
@@ -46,7 +46,7 @@ struct RequestForm {
 }
 
 impl Scene {
-    fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         let limit = self.record.as_ref().and_then(|record| record.rate_limit);
         let state = self
             .usage
@@ -58,18 +58,18 @@ impl Scene {
         Usage::new(state, self.usage.remaining)
     }
 
-    fn decide(&self, name: &str) -> Decision {
+    pub(super) fn verifier(&self) -> Verifier {
         let (first, others) = self.formats.split_first().unwrap();
-        let verifier = others
+        others
             .iter()
             .fold(Verifier::new(first.made()), |verifier, format| {
                 verifier.with_format(format.made())
             })
-            .with_peppers(ring(&self.peppers).unwrap());
-        let key = match verifier.parse(self.key.as_bytes()) {
-            Ok(key) => key,
-            Err(denial) => return Decision::Deny(denial),
-        };
+            .with_peppers(ring(&self.peppers).unwrap())
+    }
+
+    /// Calls a function with the request.
+    pub(super) fn ask<T>(&self, name: &str, work: impl FnOnce(&Request<'_>) -> T) -> T {
         let raw_path = self.request.path_hex.as_deref().map(unhex);
         let mut request = Request::new();
         request = request.requires(&self.request.requires);
@@ -82,9 +82,22 @@ impl Scene {
         request = request
             .address(self.request.address)
             .environment(&self.request.environment);
+        work(&request)
+    }
+
+    pub(super) fn decide(&self, name: &str) -> Decision {
+        self.ask(name, |request| self.decide_on(name, request))
+    }
+
+    fn decide_on(&self, name: &str, request: &Request<'_>) -> Decision {
+        let verifier = self.verifier();
+        let key = match verifier.parse(self.key.as_bytes()) {
+            Ok(key) => key,
+            Err(denial) => return Decision::Deny(denial),
+        };
         let record = self.record.as_ref();
         let mut usage = self.usage();
-        let decision = verify(&verifier, &key, record, &request, &mut usage, self.now);
+        let decision = verify(&verifier, &key, record, request, &mut usage, self.now);
         match &decision {
             Decision::Deny(_) => assert_eq!(usage, self.usage(), "{name}: a denial spends nothing"),
             Decision::Allow(allowed) => {

@@ -367,10 +367,38 @@ const ARGUMENTS: &[Row] = &[
     (&["plan", "--within", "soon"], "must be a duration"),
     (&["events", "all"], "a key id must be 16"),
     (&["events", "--after", "-"], "1 or more"),
-    (&["template"], "template: expected a command: list"),
+    (
+        &["template"],
+        "template: expected a command: list, show, add, change, apply, remove",
+    ),
+    (&["template", "add"], "template: <NAME> is required"),
+    (&["template", "add", "Pro"], "must be 1 to 32 characters"),
+    (&["template", "add", "admin"], "are presets"),
+    (
+        &["template", "add", "pro", "--permission", "inv*"],
+        "--permission",
+    ),
+    (
+        &["template", "add", "pro", "--expires-in", "0d"],
+        "greater than zero",
+    ),
+    (&["template", "add", "pro", "--burst", "5"], "--rate-limit"),
+    (
+        &["template", "show", "monitorin"],
+        "did you mean monitoring?",
+    ),
+    (
+        &["issue", "--client", "a", "--template", "adimn"],
+        "--template: must be one of monitoring, integration, admin (did you mean admin?)",
+    ),
+    (
+        &["change", "--of-owner", "", "--rate-limit", "1/1h"],
+        "--of-owner",
+    ),
+    (&["change", "--rate-limit", "1/1h"], "<ID> is required"),
     (
         &["template", "lst"],
-        "template: unknown command (did you mean list?); expected one of: list",
+        "template: unknown command (did you mean list?); expected one of: list, show, add, change, apply, remove",
     ),
     (&["--store", "keys.db", "list"], "must be sqlite:PATH"),
     (

@@ -13,21 +13,28 @@ fn fields(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-const ANSWER: [&str; 14] = [
+const ANSWER: [&str; 21] = [
     "client_name",
     "code",
     "decision",
     "ends_at",
+    "environment",
+    "expires_at",
+    "headers",
     "key_id",
     "limit",
     "message",
+    "metadata",
     "missing",
+    "owner",
+    "permissions",
     "remaining",
     "remaining_uses",
     "replaced_by",
     "reset_seconds",
     "retry_after_seconds",
     "status",
+    "template",
 ];
 const RECORD: [&str; 29] = [
     "allowed_endpoints",
@@ -122,7 +129,17 @@ fn objects_have_these_fields() {
     for template in program.objects(&["template", "list", "--json"]) {
         assert_eq!(
             sorted(fields(&template)),
-            ["allowed_endpoints", "name", "permissions", "rate_limit"]
+            [
+                "allowed_endpoints",
+                "changed_at",
+                "created_at",
+                "lifetime_ms",
+                "name",
+                "permissions",
+                "preset",
+                "rate_limit",
+                "version"
+            ]
         );
     }
     for due in program.objects(&["plan", "--within", "100d", "--json"]) {
@@ -156,7 +173,14 @@ fn allowed_and_denied_answers_have_these_values() {
         "client_name": "Acme Ltd", "missing": [], "limit": 60, "remaining": 59,
         "reset_seconds": 1, "retry_after_seconds": null, "remaining_uses": 4,
         "replaced_by": null, "ends_at": null,
+        "owner": null, "environment": null, "permissions": [], "template": null, "metadata": null,
+        "expires_at": answer["expires_at"],
+        "headers": {
+            "ratelimit-limit": "60", "ratelimit-remaining": "59", "ratelimit-reset": "1",
+            "ratelimit-policy": "60;w=60",
+        },
     });
+    assert!(answer["expires_at"].is_string());
     assert_eq!(answer, expected);
     let (_, answer) = program.verify("nonsense", &[]);
     assert_eq!(answer["decision"], "deny");
@@ -164,6 +188,7 @@ fn allowed_and_denied_answers_have_these_values() {
     assert_eq!(answer["status"], 401);
     assert!(answer["message"].as_str().unwrap().contains("not valid"));
     assert!(answer["key_id"].is_null() && answer["client_name"].is_null());
+    assert!(answer["permissions"].is_null() && answer["headers"] == serde_json::json!({}));
 }
 
 #[test]

@@ -17,16 +17,20 @@ mod canary;
 mod change;
 mod damaged;
 mod derived_pages;
+mod explain;
 mod files;
 mod json;
 mod keystile;
 mod life;
 mod lists;
 mod migrate;
+mod once;
 mod pages;
 mod parallel;
+mod portable;
 #[cfg(all(unix, feature = "postgres"))]
 mod postgres;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "../../../store/tests/postgres/server.rs"]
 mod server;
+mod templates;

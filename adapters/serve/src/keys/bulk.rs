@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use keystile::{TemplateName, UNSPECIFIED};
+use keystile::{KeyRecord, TemplateName, UNSPECIFIED};
 use keystile_store::{BulkEnded, DERIVED_DEPTH_MAX, Filter, Page, Selection, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -52,6 +52,25 @@ impl Form for BulkBody {
         reason, dry_run, after and limit, and with at least one of the first three.";
 }
 
+impl BulkBody {
+    /// A body that only selects: by owner, client name and template, with a reason.
+    pub(super) fn selecting(
+        [owner, client_name, template, reason]: [&Option<String>; 4],
+        after: &Option<String>,
+        limit: Option<usize>,
+    ) -> Self {
+        Self {
+            owner: owner.clone(),
+            client_name: client_name.clone(),
+            template: template.clone(),
+            reason: reason.clone(),
+            dry_run: false,
+            after: after.clone(),
+            limit,
+        }
+    }
+}
+
 /// What was changed, or would be.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BulkResult {
@@ -76,18 +95,18 @@ pub(crate) struct BulkResult {
 
 /// A key that could not be changed.
 #[derive(Serialize, ToSchema)]
-struct FailedKey {
-    key_id: String,
+pub(crate) struct FailedKey {
+    pub(crate) key_id: String,
     /// Why.
-    message: String,
+    pub(crate) message: String,
 }
 
-struct Asked {
-    filter: Filter,
-    page: Page,
+pub(super) struct Asked {
+    pub(super) filter: Filter,
+    pub(super) page: Page,
 }
 
-async fn asked(app: &App, body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
+pub(super) async fn asked(app: &App, body: &BulkBody, caller: &Caller) -> Result<Asked, Problem> {
     if body.owner.is_none() && body.client_name.is_none() && body.template.is_none() {
         return Err(Problem::invalid(
             "One of owner, client_name and template must be set.",
@@ -109,13 +128,24 @@ async fn asked(app: &App, body: &BulkBody, caller: &Caller) -> Result<Asked, Pro
         .map(TemplateName::new)
         .transpose()?;
     caller.restrict(&mut filter)?;
-    let mut page = Page::first(size(body.limit)?);
-    if let Some(after) = &body.after {
+    let page = page(app, caller, body.after.as_deref(), body.limit).await?;
+    Ok(Asked { filter, page })
+}
+
+/// Which keys a call looks at.
+pub(crate) async fn page(
+    app: &App,
+    caller: &Caller,
+    after: Option<&str>,
+    limit: Option<usize>,
+) -> Result<Page, Problem> {
+    let mut page = Page::first(size(limit)?);
+    if let Some(after) = after {
         let after = cursor(after)?;
         caller.may_start_after(app, &after).await?;
         page = page.after(after);
     }
-    Ok(Asked { filter, page })
+    Ok(page)
 }
 
 fn size(limit: Option<usize>) -> Result<usize, Problem> {
@@ -127,10 +157,10 @@ fn size(limit: Option<usize>) -> Result<usize, Problem> {
 
 /// Takes the caller's own key off a selection, and the ones that it derives from: if they ended,
 /// the caller could not go on. Returns what was taken off.
-async fn leave_out(
+pub(crate) async fn leave_out(
     backend: &dyn Backend,
     caller: &Caller,
-    selection: &mut Selection,
+    keys: &mut Vec<KeyRecord>,
 ) -> Result<Vec<String>, Problem> {
     let own = caller.own();
     let (mut lineages, mut from) = (Vec::new(), own.derived_from);
@@ -144,7 +174,7 @@ async fn leave_out(
         };
     }
     let mut left_out = Vec::new();
-    selection.keys.retain(|key| {
+    keys.retain(|key| {
         let is_left_out = key.id == own.id || lineages.contains(&key.lineage);
         left_out.extend(is_left_out.then(|| key.id.to_string()));
         caller.sees(key) && !is_left_out
@@ -218,7 +248,7 @@ pub(crate) async fn revoke(
     let asked = asked(&app, &body, &caller).await?;
     let backend = app.acting_as(&caller, None)?;
     let mut selection = backend.to_revoke(&asked.filter, asked.page).await?;
-    let left_out = leave_out(&*backend, &caller, &mut selection).await?;
+    let left_out = leave_out(&*backend, &caller, &mut selection.keys).await?;
     if body.dry_run {
         return Ok(Json(planned(&caller, &selection, left_out)));
     }
@@ -245,7 +275,7 @@ pub(crate) async fn suspend(
     let asked = asked(&app, &body, &caller).await?;
     let backend = app.acting_as(&caller, reason)?;
     let mut selection = backend.to_suspend(&asked.filter, asked.page).await?;
-    let left_out = leave_out(&*backend, &caller, &mut selection).await?;
+    let left_out = leave_out(&*backend, &caller, &mut selection.keys).await?;
     if body.dry_run {
         return Ok(Json(planned(&caller, &selection, left_out)));
     }

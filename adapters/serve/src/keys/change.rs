@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use keystile::{EndpointRules, KeyChange, KeyRecord, Networks, PermissionSet, ScopeTemplate};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use keystile::{EndpointRules, KeyChange, KeyRecord, Networks, PermissionSet};
 use keystile_store::{OfDerived, StoreError};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -14,7 +14,9 @@ use super::issue::millis;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::{Body, Form, Id};
+use crate::if_match;
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::templates::named;
 use crate::text::without_key;
 use crate::view::{KeyView, Rate};
 
@@ -35,8 +37,8 @@ pub(crate) struct ChangeBody {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 255)]
     owner: Option<Option<String>>,
-    /// `monitoring`, `integration` or `admin`: sets permissions, rate limit and endpoints, which
-    /// the other fields may only narrow. Null clears the name.
+    /// The name of a template: sets permissions, rate limit and endpoints, which the other fields
+    /// may only narrow. Null clears the name.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     template: Option<Option<String>>,
@@ -78,7 +80,7 @@ pub(crate) struct ChangeBody {
     metadata: Option<Option<Value>>,
     /// What becomes of keys that derive from it and would exceed it: `suspend`, `revoke` or
     /// `keep`. Without it, the change is refused if there are any.
-    derived: Option<String>,
+    pub(super) derived: Option<String>,
 }
 
 impl Form for ChangeBody {
@@ -117,24 +119,18 @@ pub(crate) async fn change(
     headers: HeaderMap,
     Body(body): Body<ChangeBody>,
 ) -> Result<Response, Problem> {
-    let requested = requested(&body)?;
-    let of_derived = body
-        .derived
-        .as_deref()
-        .map_or(Ok(OfDerived::Refuse), |name| {
-            let known = OfDerived::from_name(name).filter(|rule| *rule != OfDerived::Refuse);
-            known.ok_or_else(|| Problem::invalid("derived must be suspend, revoke or keep."))
-        })?;
-    let expected = expected(&headers)?;
+    let requested = requested(&app, &body).await?;
+    let of_derived = of_derived(body.derived.as_deref())?;
+    let expected = if_match::expected(&headers)?;
     // Also if the change could not be made: what the caller may not see is not there for it.
     let _ = caller.readable(app.backend().record(&id).await)?;
     let permit = |before: &KeyRecord, after: &KeyRecord| {
         caller.may_change(before, after)?;
-        if expected.as_ref().is_some_and(|tags| !tags.matches(before)) {
-            return Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "Changed meanwhile",
-                "version_differs",
+        if expected
+            .as_ref()
+            .is_some_and(|tags| !tags.matches(&tag_of(before)))
+        {
+            return Err(if_match::differs(
                 "The key has another version than If-Match; read it again.",
             ));
         }
@@ -154,50 +150,23 @@ pub(crate) async fn change(
 
 /// The header with the version of a key.
 pub(super) fn etag(record: &KeyRecord) -> Result<[(HeaderName, HeaderValue); 1], Problem> {
-    let tag = HeaderValue::try_from(format!("\"{}\"", record.version));
-    let tag = tag.map_err(|_| Problem::unavailable("The version cannot be written."))?;
-    Ok([(header::ETAG, tag)])
+    if_match::etag(&tag_of(record))
 }
 
-/// The versions of `If-Match`.
-enum Expected {
-    Any,
-    Of(Vec<String>),
+fn tag_of(record: &KeyRecord) -> String {
+    record.version.to_string()
 }
 
-impl Expected {
-    fn matches(&self, record: &KeyRecord) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Of(tags) => tags.contains(&format!("\"{}\"", record.version)),
-        }
-    }
+/// What becomes of the keys that derive from a changed one.
+pub(crate) fn of_derived(name: Option<&str>) -> Result<OfDerived, Problem> {
+    name.map_or(Ok(OfDerived::Refuse), |name| {
+        let known = OfDerived::from_name(name).filter(|rule| *rule != OfDerived::Refuse);
+        known.ok_or_else(|| Problem::invalid("derived must be suspend, revoke or keep."))
+    })
 }
 
-/// Weak tags match nothing, as RFC 9110, section 13.1.1, has it.
-fn expected(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
-    let mut tags = Vec::new();
-    for value in headers.get_all(header::IF_MATCH) {
-        let text = value.to_str().map_err(|_| malformed_tag())?;
-        tags.extend(text.split(',').map(|tag| tag.trim().to_owned()));
-    }
-    let is_tag = |tag: &String| {
-        let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
-    };
-    match tags.as_slice() {
-        [] => Ok(None),
-        [any] if any == "*" => Ok(Some(Expected::Any)),
-        all if all.iter().all(is_tag) => Ok(Some(Expected::Of(tags))),
-        _ => Err(malformed_tag()),
-    }
-}
-
-fn malformed_tag() -> Problem {
-    Problem::malformed("If-Match must be *, or the ETag of a key, such as \"3\".")
-}
-
-fn requested(body: &ChangeBody) -> Result<KeyChange, Problem> {
+/// The change that a body asks for.
+pub(super) async fn requested(app: &App, body: &ChangeBody) -> Result<KeyChange, Problem> {
     let listed = [
         &body.permissions,
         &body.add_permissions,
@@ -225,12 +194,11 @@ fn requested(body: &ChangeBody) -> Result<KeyChange, Problem> {
         change = change.owner(checked(owner)?)?;
     }
     if let Some(name) = &body.template {
-        let template = name.as_deref().map(|name| {
-            ScopeTemplate::preset(name).ok_or_else(|| {
-                Problem::invalid("template must be monitoring, integration or admin.")
-            })
-        });
-        change = change.template(template.transpose()?);
+        let template = match name.as_deref() {
+            Some(name) => Some(named(app, name).await?.template),
+            None => None,
+        };
+        change = change.template(template);
     }
     if let Some(all) = &body.permissions {
         change = change.permissions(PermissionSet::new(all)?);

@@ -1,28 +1,32 @@
 //! `POST /v1/keys`: a new key.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
 use keystile::{
-    EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, ScopeTemplate,
-    SysRng,
+    EndpointRules, IssueRequest, Issued, Issuer, Millis, Networks, PermissionSet, SysRng,
 };
-use serde::Deserialize;
+use keystile_store::StoredTemplate;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::NewKey;
+use super::once::{self, Idempotency, IssuedBefore};
 use crate::app::App;
+use crate::backend::Backend;
 use crate::caller::{Caller, EVERY_OWNER, READ, RENEW, WRITE};
 use crate::extract::{Body, Form};
 use crate::problem::{BadInput, Guarded, Problem};
+use crate::templates::named;
 use crate::text::without_key;
 use crate::view::{KeyView, Rate};
 
 /// The properties of a new key. What is left out is taken from the caller's key, except that
 /// the default permissions are none, and the default lifetime is 90 days or less.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssueBody {
     /// The name of the client that gets the key: 1 to 255 bytes.
@@ -38,8 +42,8 @@ pub(crate) struct IssueBody {
     /// The environment that it is for; with the same rule as the owner.
     #[schema(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
-    /// `monitoring`, `integration` or `admin`: sets permissions, rate limit and endpoints. The
-    /// other fields may only narrow it.
+    /// The name of a template: sets permissions, rate limit, endpoints and lifetime. The other
+    /// fields may only narrow it.
     template: Option<String>,
     /// Permissions, such as `invoices:read`; the caller must have all of them.
     #[schema(max_items = 64)]
@@ -80,22 +84,44 @@ impl Form for IssueBody {
 /// and environment that may call this API, and others derive from none.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", request_body = IssueBody,
-    responses((status = 201, description = "The key", body = NewKey), BadInput, Guarded),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Of several requests with \
+        the same one, within a day, one issues a key; for the same caller and body")),
+    responses(
+        (status = 200, description = "The key was issued by an earlier request with this \
+            Idempotency-Key, and is not shown again", body = IssuedBefore),
+        (status = 201, description = "The key", body = NewKey),
+        BadInput, Guarded,
+    ),
     security(("key_header" = []), ("bearer" = [])),
 )]
 pub(crate) async fn issue(
     State(app): State<App>,
     caller: Caller,
+    idempotency: Idempotency,
     Body(body): Body<IssueBody>,
 ) -> Result<Response, Problem> {
-    let request = request(&body)?;
-    let backend = app.acting_as(&caller, None)?;
+    let once = idempotency.request(&caller, "issue", &body)?;
+    let verb = |backend| -> BoxFuture<'_, _> { Box::pin(new(&app, backend, &caller, &body)) };
+    once::issue(&app, &caller, once.as_ref(), true, verb).await
+}
+
+async fn new(
+    app: &App,
+    backend: Arc<dyn Backend>,
+    caller: &Caller,
+    body: &IssueBody,
+) -> Result<NewKey, Problem> {
+    let template = match &body.template {
+        Some(name) => Some(named(app, name).await?),
+        None => None,
+    };
+    let request = request(body, template.as_ref())?;
     let issuer = Issuer::new(app.settings().format.clone())
         .with_peppers(backend.verifier().peppers().clone())
         .with_lifetimes(*backend.lifetimes());
     let own = caller.own();
     let independent = match caller.has_every_owner() && own.derived_from.is_none() {
-        true => independent(&caller, &body, &issuer, &request)?,
+        true => independent(caller, body, &issuer, &request)?,
         // Otherwise what was issued through a derived key would outlive that key's source.
         false => None,
     };
@@ -116,17 +142,13 @@ pub(crate) async fn issue(
     };
     let record = &issued.record;
     tracing::info!(key_id = record.id.as_str(), by = caller.id(), "issued");
-    let location = HeaderValue::try_from(format!("/v1/keys/{}", record.id));
-    let location = location.map_err(|_| Problem::unavailable("The id cannot be written."))?;
-    let new = NewKey {
+    Ok(NewKey {
         key: issued.key.expose().to_owned(),
         key_id: record.id.to_string(),
         replaces: None,
         replaced_ends_at: None,
         record: KeyView::new(record, caller.now),
-    };
-    let headers = [(header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(new)).into_response())
+    })
 }
 
 /// An administrator's keys belong to others, and outlive a change of administrators: they get no
@@ -156,17 +178,13 @@ fn independent(
     }
 }
 
-fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
+fn request(body: &IssueBody, template: Option<&StoredTemplate>) -> Result<IssueRequest, Problem> {
     if body.client_name.trim().is_empty() {
         return Err(Problem::invalid("client_name must not be blank."));
     }
     if body.owner.as_deref() == Some("") {
         return Err(Problem::invalid("owner must be 1 to 255 bytes."));
     }
-    let template = body.template.as_deref().map(|name| {
-        ScopeTemplate::preset(name)
-            .ok_or_else(|| Problem::invalid("template must be monitoring, integration or admin."))
-    });
     let metadata = body.metadata.as_ref().map(Value::to_string);
     let mut listed = body
         .permissions
@@ -178,10 +196,12 @@ fn request(body: &IssueBody) -> Result<IssueRequest, Problem> {
         .email(checked(&body.client_email)?)?
         .owner(checked(&body.owner)?)?
         .environment(body.environment.as_deref())?
-        .template(template.transpose()?)
         .rate_limit(body.rate_limit.map(Rate::limit).transpose()?)
         .uses(body.uses)?
         .metadata(checked(&metadata)?)?;
+    if let Some(template) = template {
+        request = template.request(request)?;
+    }
     request.permissions = body
         .permissions
         .as_ref()

@@ -1,16 +1,19 @@
 //! `POST /v1/keys/{id}/rotate`: a new key takes the place of an old one.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use keystile::{KeyFormat, KeyRecord, RotationPolicy};
-use serde::Deserialize;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use keystile::{KeyFormat, KeyId, KeyRecord, RotationPolicy};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::NewKey;
 use super::issue::millis;
+use super::once::{self, Idempotency, IssuedBefore};
 use crate::app::App;
+use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::extract::{Body, Form, Id};
 use crate::problem::{BadInput, Guarded, Problem};
@@ -18,7 +21,7 @@ use crate::rfc3339::rfc3339;
 use crate::view::KeyView;
 
 /// How the old key ends and how long the new one lives.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotateBody {
     /// How long the old key keeps working, in seconds: the default is 7 days, 0 ends it at
@@ -46,8 +49,14 @@ impl Form for RotateBody {
 /// ends when the key would have, unless the caller has `keystile:keys:renew`.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/rotate", tag = "keys", request_body = RotateBody,
-    params(("id" = String, Path, description = "The key's public id")),
+    params(
+        ("id" = String, Path, description = "The key's public id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Of several requests with the \
+            same one, within a day, one rotates the key; for the same caller and body"),
+    ),
     responses(
+        (status = 200, description = "The successor was issued by an earlier request with this \
+            Idempotency-Key, and is not shown again", body = IssuedBefore),
         (status = 201, description = "The successor", body = NewKey),
         (status = 404, description = "The caller can see no key with this id", body = Problem),
         (status = 409, description = "It is suspended, revoked, expired or replaced", body = Problem),
@@ -59,8 +68,21 @@ pub(crate) async fn rotate(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
+    idempotency: Idempotency,
     Body(body): Body<RotateBody>,
 ) -> Result<Response, Problem> {
+    let once = idempotency.request(&caller, &format!("rotate {id}"), &body)?;
+    let verb = |backend| -> BoxFuture<'_, _> { Box::pin(new(&app, backend, &caller, id, &body)) };
+    once::issue(&app, &caller, once.as_ref(), false, verb).await
+}
+
+async fn new(
+    app: &App,
+    backend: Arc<dyn Backend>,
+    caller: &Caller,
+    id: KeyId,
+    body: &RotateBody,
+) -> Result<NewKey, Problem> {
     // Also if it could not be rotated: what the caller may not see is not there for it.
     let _ = caller.readable(app.backend().record(&id).await)?;
     let mut policy = RotationPolicy::default().with_end_on_first_use(body.end_on_first_use);
@@ -75,10 +97,7 @@ pub(crate) async fn rotate(
         caller.rotation(record, lifetime, policy.clone())
     };
     let format: Option<&KeyFormat> = None;
-    let rotated = app
-        .acting_as(&caller, None)?
-        .rotate_if(&id, &permit, format, caller.now)
-        .await?;
+    let rotated = backend.rotate_if(&id, &permit, format, caller.now).await?;
     let old = rotated.changed.iter().find(|record| record.id == id);
     let end = old
         .and_then(|record| record.ends_at())
@@ -86,12 +105,11 @@ pub(crate) async fn rotate(
     let successor = &rotated.successor;
     let (new_id, by) = (successor.id.as_str(), caller.id());
     tracing::info!(key_id = id.as_str(), successor = new_id, by, "rotated");
-    let new = NewKey {
+    Ok(NewKey {
         key: rotated.key.expose().to_owned(),
         key_id: successor.id.to_string(),
         replaces: Some(id.to_string()),
         replaced_ends_at: Some(rfc3339(end)),
         record: KeyView::new(successor, caller.now),
-    };
-    Ok((StatusCode::CREATED, Json(new)).into_response())
+    })
 }

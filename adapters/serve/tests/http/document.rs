@@ -112,6 +112,8 @@ async fn generators_find_what_they_need() {
                 )
                 .await;
             let path = path.replace("{id}", issued["key_id"].as_str().unwrap());
+            // The example of the first route with it adds it.
+            let path = path.replace("{name}", "pro");
             let request = format!("{} {path}", method.to_uppercase());
             let (status, answer) = running.call(&running.admin, &request, Some(example)).await;
             // A key that is not suspended cannot be resumed: a state, not a wrong body.

@@ -18,6 +18,7 @@ mod change;
 mod document;
 #[path = "../../../tower/tests/shapes/driver.rs"]
 mod driver;
+mod explain;
 mod gateways;
 mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
@@ -26,7 +27,9 @@ mod lifetimes;
 mod limits;
 mod lists;
 mod nginx;
+mod once;
 mod service;
 mod shapes;
+mod templates;
 mod upstream;
 mod verify;

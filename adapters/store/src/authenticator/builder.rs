@@ -276,6 +276,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
                 _ends_tasks: ended.drop_guard(),
             }),
             by: Arc::default(),
+            once: None,
         })
     }
 }

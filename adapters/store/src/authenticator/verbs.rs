@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use keystile::{
     By, IssueRequest, Issued, Issuer, KeyChange, KeyFormat, KeyId, KeyRecord, Keyring,
-    LifetimePolicy, Rotated, RotationPolicy, TryCryptoRng, UnixMillis,
+    LifetimePolicy, Rotated, RotationPolicy, TemplateName, TryCryptoRng, UnixMillis,
 };
 
 use super::Authenticator;
 use crate::acting::ActingStore;
+use crate::bulk::{BulkEnded, Selection};
 use crate::cascade::Ended;
 use crate::change::write_change;
 use crate::delegate::delegate;
 use crate::derived::OfDerived;
 use crate::error::StoreError;
+use crate::issue_once::IssueOnce;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
 use crate::store::Store;
+use crate::template_keys::TemplateKeys;
+use crate::template_verbs::find_template;
 use crate::verbs;
 
 /// Invalidates a key however the change of it ends: a change that failed, or whose caller
@@ -75,6 +79,16 @@ impl<S: Store + 'static> Authenticator<S> {
         }
     }
 
+    /// A handle on the same keyring whose verbs issue a key for this request, and only one: use it
+    /// in [`issue_once`](crate::issue_once()).
+    #[must_use]
+    pub fn once(&self, request: IssueOnce, now: UnixMillis) -> Self {
+        Self {
+            once: Some(Arc::new((request, now))),
+            ..self.clone()
+        }
+    }
+
     /// Issues a key and saves it.
     ///
     /// Its text is in the result, and nowhere else.
@@ -122,6 +136,24 @@ impl<S: Store + 'static> Authenticator<S> {
         let issued = issuer.issue(&request, rng, now)?;
         self.save_issued(&issued).await?;
         Ok(issued)
+    }
+
+    /// Issues a key from a template, by its name: a preset, or one that is stored. The request may
+    /// only narrow it.
+    ///
+    /// # Errors
+    /// As [`find_template`](crate::find_template), and as [`issue`](Self::issue).
+    pub async fn issue_from<R: TryCryptoRng + ?Sized>(
+        &self,
+        template: &TemplateName,
+        issuer: &Issuer,
+        request: &IssueRequest,
+        rng: &mut R,
+        now: UnixMillis,
+    ) -> Result<Issued, StoreError> {
+        let template = find_template(&**self.store(), template).await?;
+        let request = template.request(request.clone())?;
+        self.issue(issuer, &request, rng, now).await
     }
 
     /// How long keys may live: see
@@ -198,6 +230,44 @@ impl<S: Store + 'static> Authenticator<S> {
         Ok(self.in_force(written.outcome))
     }
 
+    /// Changes the keys of a selection, each as [`change_derived`](Self::change_derived) does.
+    /// What fails is in the result, as for [`Selection::change`].
+    ///
+    /// # Errors
+    /// As [`KeyChange::within`].
+    pub async fn change_selected(
+        &self,
+        selection: &Selection,
+        requested: &KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> Result<BulkEnded, StoreError> {
+        let requested = requested.clone().within(self.lifetimes())?;
+        let asked = selection.asked(&requested, of_derived, now);
+        let (store, noted) = (self.acting_store(), self.noted());
+        Ok(asked.write(&store, &selection.keys, &noted).await)
+    }
+
+    /// Gives the keys of a template its rights, as [`TemplateKeys::apply`] does. After this
+    /// returns, each check that begins in this process is decided by the changed records.
+    pub async fn apply_template(
+        &self,
+        keys: &TemplateKeys,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> BulkEnded {
+        let change = keys.change();
+        let asked = keys.asked(&change, of_derived, now);
+        let (store, noted) = (self.acting_store(), self.noted());
+        asked.write(&store, &keys.due, &noted).await
+    }
+
+    /// No older record is admitted from now on.
+    fn noted(&self) -> impl Fn(&KeyRecord) + Send + Sync {
+        let keyring = self.keyring();
+        move |record| keyring.invalidate_at(&record.id, record.version)
+    }
+
     /// As [`change`](Self::change), if `permit` agrees.
     ///
     /// # Errors
@@ -270,7 +340,10 @@ impl<S: Store + 'static> Authenticator<S> {
     /// keys are invalidated in this process when they are written, or may have been.
     pub fn acting_store(&self) -> ActingStore<'_, S> {
         let keyring = self.keyring();
-        let store = self.store().acting_as(&self.by);
+        let mut store = self.store().acting_as(&self.by);
+        if let Some(once) = &self.once {
+            store = store.once(&once.0, once.1);
+        }
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use keystile::{Event, KeyId, KeyRecord, Status, Usage};
 
+use super::templates::Templates;
 use crate::batch::Batch;
 use crate::derived::{DerivedState, descendants};
 use crate::error::StoreError;
 use crate::filter::Filter;
+use crate::issue_once::IssueAnswer;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
+use crate::portable::{DigestBytes, RemovedKey};
 use crate::sort::Sort;
 
 #[derive(Debug, Default)]
@@ -21,10 +24,15 @@ pub(super) struct State {
     pub(super) gone: HashMap<KeyId, usize>,
     /// The digests that keys had before, and those of removed keys.
     pub(super) former: HashMap<[u8; 32], KeyId>,
+    /// Keys that another store has removed.
+    pub(super) elsewhere: HashMap<KeyId, RemovedKey>,
+    /// The answers of requests, by caller and idempotency key.
+    pub(super) answers: HashMap<(Box<str>, DigestBytes), IssueAnswer>,
     pub(super) usage: HashMap<KeyId, Usage>,
     /// With their numbers, which increase.
     pub(super) events: Vec<(u64, Event)>,
     pub(super) last_event: u64,
+    pub(super) templates: Templates,
 }
 
 impl State {
@@ -111,7 +119,9 @@ impl State {
         let mut staged: Vec<(usize, KeyRecord)> = Vec::new();
         let mut next = self.records.len();
         for record in &batch.inserts {
+            let elsewhere = self.elsewhere.get(&record.id);
             if self.removed(&record.id).is_some_and(is_revoked)
+                || elsewhere.is_some_and(|removed| removed.revoked.is_some())
                 || self.was_revoked(record.digest.bytes())
             {
                 return Err(StoreError::Duplicate);
@@ -124,6 +134,9 @@ impl State {
             if let Some(removed) = self.removed(&record.id) {
                 // Its versions continue after that of its removal.
                 record.version = record.version.max(removed.version.saturating_add(2));
+            }
+            if let Some(removed) = elsewhere {
+                record.version = record.version.max(removed.version.saturating_add(1));
             }
             staged.push((next, record));
             next = next.saturating_add(1);
@@ -221,6 +234,10 @@ impl State {
     /// Whether a key that is revoked had this digest, though it may be removed.
     pub(super) fn was_revoked(&self, digest: &[u8; 32]) -> bool {
         let holder = self.former.get(digest);
+        let elsewhere = holder.and_then(|id| self.elsewhere.get(id));
+        if elsewhere.is_some_and(|removed| removed.revoked.is_some()) {
+            return true;
+        }
         let record = holder.and_then(|id| self.by_id(id).or_else(|| self.removed(id)));
         record.is_some_and(is_revoked)
     }
@@ -300,6 +317,7 @@ impl State {
                 None => {
                     self.by_id.insert(record.id, at);
                     self.gone.remove(&record.id);
+                    self.elsewhere.remove(&record.id);
                     self.usage
                         .entry(record.lineage)
                         .or_insert_with(|| Usage::of(&record));
@@ -310,6 +328,6 @@ impl State {
     }
 }
 
-fn is_revoked(record: &KeyRecord) -> bool {
+pub(super) fn is_revoked(record: &KeyRecord) -> bool {
     matches!(record.status, Status::Revoked { .. })
 }

@@ -93,12 +93,13 @@ const ADDED: [&str; 23] = [
 ];
 
 /// The other tables and views.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "api_key_usage",
     "api_key_events",
     "api_key_deleted",
     "api_key_former_digests",
     "api_key_revoked_digests",
+    "api_key_templates",
     "api_keys_live",
 ];
 

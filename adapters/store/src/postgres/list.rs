@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use deadpool_postgres::Client;
+use keystile::KeyRecord;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -13,7 +14,7 @@ use super::row::{RECORD, read_record};
 use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
-use crate::list_page::{ListRow, PageReader};
+use crate::list_page::{ListRow, PageReader, Rows};
 use crate::list_plan::ListPlan;
 use crate::list_statement::{ListSpelling, Value, indexed};
 use crate::sort::{Sort, arranged};
@@ -67,14 +68,25 @@ impl ListSpelling for Postgres {
 pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
     match page.sort {
         Some(sort) if !sort.streams(filter) => {
-            let all = in_order(client, filter, Page::first(PAGE_MAX)).await?;
-            Ok(arranged(all, sort, page)?)
+            let all = Page::first(PAGE_MAX);
+            let all = page_of(client, filter, all, read_record, |record| record).await?;
+            Ok(arranged(all.listed(), sort, page)?)
         }
-        _ => in_order(client, filter, page).await,
+        _ => {
+            let rows = page_of(client, filter, page, read_record, |record| record).await?;
+            Ok(rows.listed())
+        }
     }
 }
 
-async fn in_order(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
+/// A page of what `read` makes of each row, which has this record, in an order that has an index.
+pub(super) async fn page_of<T>(
+    client: &Client,
+    filter: &Filter,
+    page: Page,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, Fault> {
     let (row, id) = match page.after {
         None => (i64::MIN, None),
         Some(cursor) => start(client, &cursor, page.sort.unwrap_or(filter.order())).await?,
@@ -94,13 +106,18 @@ async fn in_order(client: &Client, filter: &Filter, page: Page) -> Result<Listed
         }));
         let statement = client.prepare_cached(&sql).await?;
         for row in &client.query(&statement, &params).await? {
-            take(&mut reader, row)?;
+            take(&mut reader, row, &read, &record)?;
         }
     }
     Ok(reader.finish())
 }
 
-fn take(reader: &mut PageReader<'_>, row: &Row) -> Result<(), Fault> {
+fn take<T>(
+    reader: &mut PageReader<'_, T>,
+    row: &Row,
+    read: impl Fn(&Row) -> Result<T, Fault>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<(), Fault> {
     let is_shown: Option<bool> = row.try_get("shown")?;
     let listed = ListRow {
         number: row.try_get("row")?,
@@ -109,9 +126,9 @@ fn take(reader: &mut PageReader<'_>, row: &Row) -> Result<(), Fault> {
         key_id: row.try_get("key_id")?,
     };
     if reader.takes(&listed) {
-        match read_record(row) {
-            Err(Fault::Store(error)) => reader.add(Err(error))?,
-            read => reader.add(Ok(read?))?,
+        match read(row) {
+            Err(Fault::Store(error)) => reader.add(Err(error), record)?,
+            read => reader.add(Ok(read?), record)?,
         }
     }
     Ok(())

@@ -176,7 +176,7 @@ fn concat_sql(select: &'static str, rest: &'static str) -> String {
     [select, rest].join(" ")
 }
 
-async fn all<T>(
+pub(super) async fn all<T>(
     client: &Client,
     sql: &str,
     params: &Params<'_>,

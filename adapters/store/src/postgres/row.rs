@@ -7,8 +7,12 @@ use tokio_postgres::types::FromSql;
 use super::fault::Fault;
 use super::timestamptz::Timestamptz;
 use crate::error::StoreError;
+use crate::issue_once::IssueAnswer;
+use crate::portable::RemovedKey;
 use crate::row_reader::RowReader;
 use crate::stored_usage::StoredUsage;
+use crate::template::StoredTemplate;
+use crate::template_row;
 
 /// Selects the columns for [`read_record`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.id::bigint AS row, k.key_id, k.key_hash::text, \
@@ -52,10 +56,32 @@ pub(super) fn read_found(row: &Row) -> Result<(KeyRecord, StoredUsage), Fault> {
     }
 }
 
+/// The record, and the state of its lineage's limit.
+pub(super) fn read_with_rate(row: &Row) -> Result<(KeyRecord, RateState), Fault> {
+    let record = read_record(row)?;
+    let rate: Option<i64> = row.try_get("rate_state")?;
+    let rate = rate.unwrap_or_default().cast_unsigned();
+    Ok((record, RateState::from_bits(rate)))
+}
+
+/// What is remembered of a request.
+pub(super) fn read_answer(row: &Row) -> Result<IssueAnswer, Fault> {
+    Ok(PostgresRow::of(row)?.issue_answer()?)
+}
+
+/// What is remembered of a removed key, without its digests.
+pub(super) fn read_removed(row: &Row) -> Result<RemovedKey, Fault> {
+    Ok(PostgresRow::of(row)?.removed_key()?)
+}
+
 pub(super) fn read_event(row: &Row) -> Result<(u64, Event), Fault> {
     let row = PostgresRow::of(row)?;
     let number = row.required("row", row.count("row"))?;
     Ok((number, row.event()?))
+}
+
+pub(super) fn read_template(row: &Row) -> Result<StoredTemplate, Fault> {
+    Ok(template_row::read(&PostgresRow::of(row)?)?)
 }
 
 pub(super) fn read_usage(row: &Row) -> Result<StoredUsage, Fault> {

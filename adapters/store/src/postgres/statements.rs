@@ -14,6 +14,11 @@ static TEXTS: LazyLock<Texts> = LazyLock::new(Texts::new::<Postgres>);
 pub(super) struct Postgres;
 
 impl Spelling for Postgres {
+    // Waits for no one: what another transaction holds, a later one removes.
+    const OLD_REQUESTS: &'static str = "DELETE FROM api_key_issue_requests WHERE ctid = ANY \
+         (ARRAY(SELECT ctid FROM api_key_issue_requests WHERE at <= $1::text::timestamptz \
+         ORDER BY at LIMIT 100 FOR UPDATE SKIP LOCKED))";
+
     fn value(kind: Kind, number: usize) -> String {
         match kind {
             Kind::Text => format!("${number}::text"),

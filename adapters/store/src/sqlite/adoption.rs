@@ -63,7 +63,7 @@ const ADDED: [&str; 21] = [
 ];
 
 /// The other tables and views.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "api_key_usage",
     "api_key_events",
     "api_key_deleted",
@@ -71,6 +71,7 @@ const OTHERS: [&str; 8] = [
     "api_key_former_digests",
     "api_key_revoked_digests",
     "api_key_notes",
+    "api_key_templates",
     "api_keys_live",
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use keystile::KeyRecord;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -11,7 +12,7 @@ use super::row::{RECORD, read_record};
 use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
-use crate::list_page::{ListRow, PageReader};
+use crate::list_page::{ListRow, PageReader, Rows};
 use crate::list_plan::ListPlan;
 use crate::list_statement::{ListSpelling, Value, indexed};
 use crate::sort::{Sort, arranged};
@@ -72,14 +73,22 @@ pub(super) fn list(
 ) -> Result<Listed, StoreError> {
     match page.sort {
         Some(sort) if !sort.streams(filter) => {
-            let all = in_order(connection, filter, Page::first(PAGE_MAX))?;
-            arranged(all, sort, page)
+            let all = Page::first(PAGE_MAX);
+            let all = page_of(connection, filter, all, read_record, |record| record)?;
+            arranged(all.listed(), sort, page)
         }
-        _ => in_order(connection, filter, page),
+        _ => Ok(page_of(connection, filter, page, read_record, |record| record)?.listed()),
     }
 }
 
-fn in_order(connection: &Connection, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
+/// A page of what `read` makes of each row, which has this record, in an order that has an index.
+pub(super) fn page_of<T>(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    record: impl Fn(&T) -> &KeyRecord,
+) -> Result<Rows<T>, StoreError> {
     let (row, id) = match page.after {
         None => (i64::MIN, None),
         Some(cursor) => start(connection, &cursor, page.sort.unwrap_or(filter.order()))?,
@@ -106,7 +115,7 @@ fn in_order(connection: &Connection, filter: &Filter, page: Page) -> Result<List
             && let Some(row) = rows.next().map_err(unavailable)?
         {
             if reader.takes(&list_row(row)?) {
-                reader.add(read_record(row))?;
+                reader.add(read(row), &record)?;
             }
         }
     }

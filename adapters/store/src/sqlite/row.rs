@@ -6,9 +6,13 @@ use rusqlite::types::ValueRef;
 
 use super::instant;
 use crate::error::StoreError;
+use crate::issue_once::IssueAnswer;
+use crate::portable::RemovedKey;
 use crate::row_reader::{RowReader, STATUS_EXPECTED};
 use crate::sqlite::fault::unavailable;
 use crate::stored_usage::StoredUsage;
+use crate::template::StoredTemplate;
+use crate::template_row;
 
 /// Selects the columns for [`read_found`]: those of the key, and of its lineage's usage.
 pub(crate) const RECORD: &str = "SELECT k.rowid AS row, k.key_id, k.key_hash, k.digest_pepper, \
@@ -45,6 +49,10 @@ pub(super) fn read_event(row: &Row<'_>) -> Result<(u64, Event), StoreError> {
     Ok((row.required("row", row.count("row"))?, event))
 }
 
+pub(super) fn read_template(row: &Row<'_>) -> Result<StoredTemplate, StoreError> {
+    template_row::read(&SqliteRow::of(row)?)
+}
+
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     let row = SqliteRow::of(row)?;
     // Any 64 bits are a valid state of the limiter.
@@ -53,6 +61,16 @@ pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     };
     let rate = RateState::from_bits(rate.cast_unsigned());
     Ok(Usage::new(rate, row.count("remaining_uses")?))
+}
+
+/// What is remembered of a removed key, without its digests.
+pub(super) fn read_removed(row: &Row<'_>) -> Result<RemovedKey, StoreError> {
+    SqliteRow::of(row)?.removed_key()
+}
+
+/// What is remembered of a request.
+pub(super) fn read_answer(row: &Row<'_>) -> Result<IssueAnswer, StoreError> {
+    SqliteRow::of(row)?.issue_answer()
 }
 
 /// The time in one column, for a comparison without the whole record.

@@ -14,6 +14,9 @@ static TEXTS: LazyLock<Texts> = LazyLock::new(Texts::new::<Sqlite>);
 pub(super) struct Sqlite;
 
 impl Spelling for Sqlite {
+    const OLD_REQUESTS: &'static str = "DELETE FROM api_key_issue_requests WHERE rowid IN \
+         (SELECT rowid FROM api_key_issue_requests WHERE at <= ?1 ORDER BY at LIMIT 100)";
+
     fn value(kind: Kind, number: usize) -> String {
         match kind {
             Kind::Text | Kind::Instant | Kind::Json => format!("?{number}"),

@@ -15,6 +15,7 @@ mod after_a_use;
 mod changes;
 mod claims;
 mod damaged;
+mod explain;
 mod fetches;
 mod lease;
 mod lifecycle;

@@ -10,11 +10,12 @@ use std::sync::Mutex;
 
 use keystile::{
     By, DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
-    UnixMillis, Usage,
+    TemplateName, UnixMillis, Usage,
 };
 use keystile_store::{
-    Batch, EventFilter, Filter, Listed, ListedEvents, MemoryStore, PAGE_MAX, Page, RateNote,
-    SpendRequest, Store, StoreError, StoredUsage,
+    Asked, Batch, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known, Listed,
+    ListedEvents, ListedTemplates, MemoryStore, PAGE_MAX, Page, RateNote, RemovedKeys,
+    SpendRequest, Store, StoreError, StoredTemplate, StoredUsage, TemplateProblem,
 };
 
 /// The instant of the first mark in the suite.
@@ -48,6 +49,20 @@ pub(crate) enum Fault {
     PrunesLaterEvents,
     /// Removes events so that a reader does not notice it.
     PrunesWithoutMark,
+    /// Exports no former digests.
+    ForgetsFormerDigests,
+    /// Imports no states of limits.
+    DropsImportedRates,
+    /// Imports no removed keys.
+    DropsRemovedKeys,
+    /// Tells an import of no removed keys.
+    KnowsNoRemovedKeys,
+    /// Remembers no requests.
+    ForgetsRequests,
+    /// Writes a second answer to a request.
+    AnswersTwice,
+    /// Tells an import of no usage.
+    KnowsNoUses,
     /// Accepts a change without an event.
     TakesSilentChanges,
     /// Writes the other fields of upkeep, as they were read earlier, too.
@@ -104,6 +119,16 @@ pub(crate) enum Fault {
     KeepsWrongRates,
     /// Has a clock of its own, three minutes behind, and writes states by the caller's.
     IgnoresItsClock,
+    /// Replaces a template whatever its version is.
+    OverwritesTemplates,
+    /// Accepts a template with the name of a preset.
+    ReplacesPresets,
+    /// Forgets what a template was before.
+    ForgetsFormerTemplates,
+    /// Removes a template of any version.
+    RemovesAnyTemplate,
+    /// Starts a page of templates with the one that it should start after.
+    RepeatsTemplates,
     /// Finds a record without what its lineage has spent.
     FindsNoUsage,
 }
@@ -260,6 +285,15 @@ impl Store for Faulty {
         let mut batch = batch.clone();
         match self.fault {
             Fault::KeepsRemovedKeys if !batch.events.is_empty() => batch.deletes.clear(),
+            Fault::AnswersTwice => {
+                if let Some(note) = batch.issue_request.take()
+                    && self.sound.issue_answer(&note.request).await?.is_none()
+                {
+                    batch.issue_request = Some(note);
+                }
+            }
+            Fault::DropsImportedRates => batch.imported.rates.clear(),
+            Fault::DropsRemovedKeys => batch.imported.removed.clear(),
             Fault::ForgetsEvents => {
                 // Only those without which the batch is accepted.
                 let written = batch.inserts.iter().chain(&batch.updates);
@@ -485,6 +519,93 @@ impl Store for Faulty {
             _ => before,
         };
         self.sound.prune_events(before, limit, by).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        let mut exported = self.sound.export(filter, page).await?;
+        if self.has(Fault::ForgetsFormerDigests) {
+            let keys = exported.keys.iter_mut();
+            keys.for_each(|key| key.former_digests.clear());
+        }
+        Ok(exported)
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        match self.fault {
+            Fault::ForgetsRequests => Ok(None),
+            _ => self.sound.issue_answer(request).await,
+        }
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.sound.removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let mut known = self.sound.known(asked).await?;
+        match self.fault {
+            Fault::KnowsNoRemovedKeys => known.removed.clear(),
+            Fault::KnowsNoUses => known.uses.clear(),
+            _ => {}
+        }
+        Ok(known)
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        let mut found = self.sound.template(name).await?;
+        if let (Some(found), true) = (&mut found, self.has(Fault::ForgetsFormerTemplates)) {
+            found.former.clear();
+        }
+        Ok(found)
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        let mut page = self.sound.list_templates(after, limit).await?;
+        if let (Some(after), true) = (after, self.has(Fault::RepeatsTemplates))
+            && let Ok(name) = TemplateName::new(after)
+        {
+            let first = self.sound.template(&name).await?;
+            page.templates.splice(..0, first);
+            page.templates.truncate(limit);
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        if self.has(Fault::ReplacesPresets)
+            && matches!(
+                template.check(),
+                Err(StoreError::Template(TemplateProblem::Preset))
+            )
+        {
+            return Ok(());
+        }
+        let stored = self.sound.template(template.name()).await?;
+        if let (Some(_), true) = (stored, self.has(Fault::OverwritesTemplates)) {
+            self.sound.remove_template(template.name(), None).await?;
+            let mut first = template.clone();
+            first.version = 1;
+            return self.sound.save_template(&first).await;
+        }
+        self.sound.save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        let only = only.filter(|_| !self.has(Fault::RemovesAnyTemplate));
+        self.sound.remove_template(name, only).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {

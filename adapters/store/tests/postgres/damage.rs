@@ -8,6 +8,39 @@ use crate::database::Database;
 use crate::keys::{answer, issued, kept, request};
 use crate::one_row;
 
+/// A damaged template is named, and the others are listed.
+#[tokio::test]
+async fn a_damaged_template_is_named() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let store = database.store().await;
+    for (values, column) in [
+        ("'\"read\"', NULL, NULL, NULL, now()", "permissions"),
+        ("'[]', 'null', NULL, NULL, now()", "allowed_endpoints"),
+        ("'[]', NULL, 5, NULL, now()", "rate_limit"),
+        ("'[]', NULL, NULL, 0, now()", "lifetime_ms"),
+        ("'[]', NULL, NULL, -1, now()", "lifetime_ms"),
+        ("'[]', NULL, NULL, NULL, 'infinity'", "changed_at"),
+    ] {
+        let sql = format!(
+            "DELETE FROM api_key_templates; \
+             INSERT INTO api_key_templates (name, permissions) VALUES ('aaa', '[]'), ('zzz', '[]'); \
+             INSERT INTO api_key_templates (name, permissions, allowed_endpoints, rate_limit, \
+             lifetime_ms, changed_at) VALUES ('bad', {values})"
+        );
+        database.sql(&sql).await.unwrap();
+        let listed = store.list_templates(None, 9).await.unwrap();
+        assert_eq!(listed.templates.len(), 2, "{values}");
+        assert_eq!(listed.damaged.len(), 1, "{values}");
+        assert_eq!(listed.damaged[0].column, column, "{values}");
+        let name = listed.damaged[0].name.clone().unwrap();
+        let found = store.template(&name).await;
+        assert!(matches!(found, Err(StoreError::Template(_))), "{values}");
+        store.remove_template(&name, None).await.unwrap();
+    }
+}
+
 /// Each is an error that names the column and does not contain its value.
 #[tokio::test]
 async fn damage_is_an_error_and_never_a_grant() {

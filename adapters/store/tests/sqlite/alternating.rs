@@ -2,10 +2,11 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{By, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 use keystile_store::{
-    Batch, DerivedState, EventFilter, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest,
-    Store, StoreError, StoredUsage,
+    Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
+    Listed, ListedEvents, ListedTemplates, Page, RateNote, RemovedKeys, SpendRequest, Store,
+    StoreError, StoredTemplate, StoredUsage,
 };
 
 #[derive(Debug)]
@@ -55,6 +56,26 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn derived_state(&self, source: &KeyRecord) -> Result<DerivedState, StoreError> {
         self.next().derived_state(source).await
+    }
+
+    async fn export(&self, filter: &Filter, page: Page) -> Result<Exported, StoreError> {
+        self.next().export(filter, page).await
+    }
+
+    async fn issue_answer(&self, request: &IssueOnce) -> Result<Option<IssueAnswer>, StoreError> {
+        self.next().issue_answer(request).await
+    }
+
+    async fn removed_keys(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RemovedKeys, StoreError> {
+        self.next().removed_keys(after, limit).await
+    }
+
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        self.next().known(asked).await
     }
 
     async fn pepper_versions(&self) -> Result<Vec<u32>, StoreError> {
@@ -114,5 +135,29 @@ impl<S: Store> Store for Alternating<S> {
         by: &By,
     ) -> Result<u64, StoreError> {
         self.next().prune_events(before, limit, by).await
+    }
+
+    async fn template(&self, name: &TemplateName) -> Result<Option<StoredTemplate>, StoreError> {
+        self.next().template(name).await
+    }
+
+    async fn list_templates(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedTemplates, StoreError> {
+        self.next().list_templates(after, limit).await
+    }
+
+    async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {
+        self.next().save_template(template).await
+    }
+
+    async fn remove_template(
+        &self,
+        name: &TemplateName,
+        only: Option<&StoredTemplate>,
+    ) -> Result<(), StoreError> {
+        self.next().remove_template(name, only).await
     }
 }

@@ -51,6 +51,7 @@
 #define S_json_len S_TEXT_LEN
 #define S_reason_len 4
 #define S_owner_len 4
+#define S_actor_len 4
 #define S_header_len 4
 
 #define KEY_TEXT "acme_live_1QJ4bo0RE6F7ptpH_I4xbO9xdOMtcZFEvOwCwasfln8oPlvdBU3XVJz7MYw24ErgXr"

@@ -175,30 +175,23 @@ static int same_usage(const keystile_usage *one, const keystile_usage *other) {
            one->has_remaining_uses == other->has_remaining_uses;
 }
 
-static judged judge(const json_t *scene) {
-    judged judged;
+/* The request of a scene. It borrows the requirement and the bytes of the path. */
+static keystile_request request_of(const json_t *scene, keystile_requirement **requirement, bytes *raw) {
     const json_t *form = field(scene, "request"), *hex = json_object_get(form, "path_hex");
-    keystile_str key = text_of(field(scene, "key"));
     keystile_str requires_text = text_of(field(form, "requires"));
     keystile_str address = text_of(field(form, "address"));
-    keystile_verifier *verifier = verifier_of(scene);
-    keystile_record *record = record_of(field(scene, "record"));
-    keystile_usage before = usage_of(scene), usage = before;
-    bytes raw = {NULL, 0};
     keystile_request request;
-    memset(&judged, 0, sizeof judged);
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
-    judged.now = number_of(field(scene, "now"));
     if (requires_text.data != NULL) {
-        OK(keystile_requirement_parse(requires_text.data, requires_text.len, &judged.requirement));
-        request.requirement = judged.requirement;
+        OK(keystile_requirement_parse(requires_text.data, requires_text.len, requirement));
+        request.requirement = *requirement;
     }
     request.method = text_of(field(form, "method"));
     if (hex != NULL && !json_is_null(hex)) {
-        raw = unhex(text_of(hex));
-        request.path.data = raw.data;
-        request.path.len = raw.len;
+        *raw = unhex(text_of(hex));
+        request.path.data = raw->data;
+        request.path.len = raw->len;
     } else {
         request.path = text_of(field(form, "path"));
     }
@@ -206,6 +199,19 @@ static judged judge(const json_t *scene) {
     if (address.data != NULL) {
         OK(keystile_address_parse(address.data, address.len, &request.address));
     }
+    return request;
+}
+
+static judged judge(const json_t *scene) {
+    judged judged;
+    keystile_str key = text_of(field(scene, "key"));
+    keystile_verifier *verifier = verifier_of(scene);
+    keystile_record *record = record_of(field(scene, "record"));
+    keystile_usage before = usage_of(scene), usage = before;
+    bytes raw = {NULL, 0};
+    memset(&judged, 0, sizeof judged);
+    judged.now = number_of(field(scene, "now"));
+    keystile_request request = request_of(scene, &judged.requirement, &raw);
     judged.status = keystile_verify(verifier, key.data, key.len, record, &request, &usage,
                                     judged.now, &judged.decision);
     if (judged.status != KEYSTILE_OK) {
@@ -278,6 +284,35 @@ static json_t *decisions(const json_t *input) {
     return outcome;
 }
 
+static json_t *explanations(const json_t *input) {
+    keystile_verifier *verifier = verifier_of(input);
+    keystile_record *record = record_of(field(input, "record"));
+    keystile_requirement *requirement = NULL;
+    const keystile_usage usage = usage_of(input);
+    bytes raw = {NULL, 0};
+    char text[4096];
+    size_t needed = 0;
+    uint64_t now = number_of(field(input, "now"));
+    keystile_request request = request_of(input, &requirement, &raw);
+    EXPECT(KEYSTILE_ERROR_BUFFER_TOO_SMALL,
+           keystile_explain(verifier, record, &request, &usage, now, NULL, 0, &needed));
+    CHECK(needed < sizeof text);
+    OK(keystile_explain(verifier, record, &request, &usage, now, text, sizeof text, &needed));
+    json_t *explained = json_loadb(text, needed, JSON_REJECT_DUPLICATES, NULL);
+    CHECK(explained != NULL);
+    /* With the key, the decision is the one that is explained. */
+    judged judged = judge(input);
+    keystile_str code = text_of(field(explained, "code"));
+    CHECK((judged.status == KEYSTILE_OK) == (code.data == NULL));
+    CHECK(code.data == NULL || is_text(code, keystile_status_name(judged.status)));
+    keystile_requirement_free(judged.requirement);
+    free(raw.data);
+    keystile_requirement_free(requirement);
+    keystile_record_free(record);
+    keystile_verifier_free(verifier);
+    return explained;
+}
+
 static json_t *responses(const json_t *input) {
     keystile_str cause = text_of(field(input, "cause")), name, value;
     uint32_t policy = is_text(text_of(field(input, "policy")), "express")
@@ -331,5 +366,6 @@ static json_t *responses(const json_t *input) {
 const topic REQUESTS[] = {
     {"credentials", credentials},   {"credential_sweeps", credential_sweeps},
     {"header_names", header_names}, {"decisions", decisions},
+    {"explain", explanations},
     {"responses", responses},       {NULL, NULL},
 };

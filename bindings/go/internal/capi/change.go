@@ -97,6 +97,7 @@ type IssueRequest struct {
 	Uses           *uint64
 	LifetimeMillis *uint64
 	NeverExpires   bool
+	Lifetimes      *Lifetimes
 }
 
 func (r *IssueRequest) in(pinned *pins) *C.keystile_issue_request {
@@ -110,6 +111,7 @@ func (r *IssueRequest) in(pinned *pins) *C.keystile_issue_request {
 		permissions:       r.Permissions.pointer(),
 		allowed_endpoints: r.Endpoints.pointer(),
 		allowed_networks:  r.Networks.pointer(),
+		lifetimes:         pinned.lifetimes(r.Lifetimes),
 	}
 	request.struct_size = C.size_t(unsafe.Sizeof(*request))
 	if r.RateLimit != nil {
@@ -217,6 +219,24 @@ func Expire(record *Record, now uint64) (*Event, Status) {
 	return takeEvent(&event), OK
 }
 
+// Delete returns the event of a key that is removed.
+func Delete(record *Record, now uint64) (*Event, Status) {
+	var event C.keystile_event
+	collect()
+	status := Status(C.keystile_delete(record.p, C.uint64_t(now), &event))
+	runtime.KeepAlive(record)
+	if status != OK {
+		return nil, status
+	}
+	return takeEvent(&event), OK
+}
+
+// CheckActor checks a text for the audit.
+func CheckActor(text string) Status {
+	data, len := borrow(text)
+	return Status(C.keystile_actor_check(data, len))
+}
+
 // Policy is keystile_rotation_policy.
 type Policy struct {
 	MaxAgeMillis      uint64
@@ -224,6 +244,12 @@ type Policy struct {
 	RetentionMillis   uint64
 	NoticeLeadsMillis []uint64
 	EndOnFirstUse     bool
+	// LifetimeMillis is 0 for that of the predecessor.
+	LifetimeMillis uint64
+	NeverExpires   bool
+	// LatestEnd is nil for the default, and 0 for none.
+	LatestEnd *uint64
+	Lifetimes *Lifetimes
 }
 
 // DefaultPolicy returns the default of the library.
@@ -248,12 +274,15 @@ func DefaultPolicy() Policy {
 // NoticeLeadsMax is the maximum number of lead times in a policy.
 const NoticeLeadsMax = C.KEYSTILE_NOTICE_LEADS_MAX
 
-func (p *Policy) c() *C.keystile_rotation_policy {
+func (p *Policy) in(pinned *pins) *C.keystile_rotation_policy {
 	policy := &C.keystile_rotation_policy{
 		max_age_millis:    C.uint64_t(p.MaxAgeMillis),
 		overlap_millis:    C.uint64_t(p.OverlapMillis),
 		retention_millis:  C.uint64_t(p.RetentionMillis),
 		notice_lead_count: C.uint32_t(len(p.NoticeLeadsMillis)),
+		lifetimes:         pinned.lifetimes(p.Lifetimes),
+		lifetime_millis:   C.uint64_t(p.LifetimeMillis),
+		never_expires:     flag(p.NeverExpires),
 	}
 	policy.struct_size = C.size_t(unsafe.Sizeof(*policy))
 	for at, lead := range p.NoticeLeadsMillis {
@@ -264,15 +293,20 @@ func (p *Policy) c() *C.keystile_rotation_policy {
 	if p.EndOnFirstUse {
 		policy.end_on_first_use = 1
 	}
+	if p.LatestEnd != nil {
+		policy.latest_end, policy.has_latest_end = C.uint64_t(*p.LatestEnd), 1
+	}
 	return policy
 }
 
 // Rotate issues a successor of a key.
 func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, peppers *Peppers, random []byte, now uint64) (*Changed, Status) {
 	var p *C.keystile_change
+	var pinned pins
+	defer pinned.Unpin()
 	list, count := recordPointers(siblings)
 	data, len := bytesOf(random)
-	status := Status(C.keystile_rotate(record.p, list, count, policy.c(), format.p, peppers.pointer(), data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_rotate(record.p, list, count, policy.in(&pinned), format.p, peppers.pointer(), data, len, C.uint64_t(now), &p))
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(siblings)
 	runtime.KeepAlive(format)
@@ -283,7 +317,9 @@ func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, 
 // Plan returns the actions that are due.
 func Plan(records []*Record, policy *Policy, now uint64) ([]PlanItem, Status) {
 	list, count := recordPointers(records)
-	own := policy.c()
+	var pinned pins
+	defer pinned.Unpin()
+	own := policy.in(&pinned)
 	items := make([]PlanItem, 2*len(records))
 	var needed C.size_t
 	status := Status(C.keystile_plan(list, count, own, C.uint64_t(now),

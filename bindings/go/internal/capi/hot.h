@@ -117,6 +117,21 @@ static inline keystile_status ks_verify(const keystile_verifier *verifier, const
     return keystile_verify(verifier, key, key_len, record, &request, usage, now, decision);
 }
 
+static inline keystile_status ks_explain(const keystile_verifier *verifier,
+                                         const keystile_record *record,
+                                         const keystile_requirement *requirement,
+                                         const char *method, size_t method_len, const char *path,
+                                         size_t path_len, const char *environment,
+                                         size_t environment_len, uint32_t family,
+                                         const uint8_t *address, const keystile_usage *usage,
+                                         uint64_t now, char *buffer, size_t buffer_len,
+                                         size_t *out_needed) {
+    keystile_request request;
+    ks_request(&request, requirement, method, method_len, path, path_len, environment,
+               environment_len, family, address);
+    return keystile_explain(verifier, record, &request, usage, now, buffer, buffer_len, out_needed);
+}
+
 /* Nearly every request has only one header that may carry a key. */
 static inline keystile_status ks_extract_one(const keystile_credential_extractor *extractor,
                                              const char *name, size_t name_len, const char *value,

@@ -50,6 +50,7 @@ type KeyChange struct {
 	ClearScopeTemplate                             bool
 	ClearEndpoints, ClearNetworks                  bool
 	ClearRateLimit, ClearUses                      bool
+	Lifetimes                                      *Lifetimes
 }
 
 func (k *KeyChange) in(pinned *pins) *C.keystile_key_change {
@@ -73,6 +74,7 @@ func (k *KeyChange) in(pinned *pins) *C.keystile_key_change {
 		clear_allowed_networks:  flag(k.ClearNetworks),
 		clear_rate_limit:        flag(k.ClearRateLimit),
 		clear_uses:              flag(k.ClearUses),
+		lifetimes:               pinned.lifetimes(k.Lifetimes),
 	}
 	change.struct_size = C.size_t(unsafe.Sizeof(*change))
 	if k.RateLimit != nil {

@@ -547,6 +547,38 @@ WHERE key_id IS NOT NULL AND status = 'active' AND is_active
         ELSE overlap_until > statement_timestamp()
     END;
 
+-- Requests to issue a key that had an idempotency key, for a day.
+--
+-- request is the SHA-256 digest of the idempotency key, and body that of what was asked for.
+CREATE TABLE api_key_issue_requests (
+    caller TEXT COLLATE "C" NOT NULL,
+    request TEXT COLLATE "C" NOT NULL,
+    body TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (caller, request)
+);
+CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
+
+-- Templates: named permissions, endpoints, limits and lifetimes that keys are issued from. No
+-- decision reads them: a key has its own copy. former is a JSON array with what a template was
+-- before, the latest last: a key that is like one of them has no rights of its own.
+CREATE TABLE api_key_templates (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    permissions JSONB NOT NULL,
+    allowed_endpoints JSONB,
+    rate_limit BIGINT,
+    rate_window_ms BIGINT,
+    rate_burst BIGINT,
+    lifetime_ms BIGINT,
+    former JSONB NOT NULL DEFAULT '[]',
+    version BIGINT NOT NULL DEFAULT 1,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL
+        DEFAULT date_trunc('milliseconds', statement_timestamp()),
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL
+        DEFAULT date_trunc('milliseconds', statement_timestamp())
+);
+
 -- Indexes of lists. Each has the number of the row after its column, so that a page continues where
 -- the one before it ended. It is a sum, because the primary key orders rows by the number alone:
 -- a planner that takes the rows of an owner for evenly spread would read all others before them.

@@ -421,6 +421,36 @@ WHERE key_id IS NOT NULL AND status = 'active' AND is_active = 1
         ELSE typeof(overlap_until) = 'text' AND julianday(overlap_until) > julianday('now')
     END;
 
+-- Requests to issue a key that had an idempotency key, for a day.
+--
+-- request is the SHA-256 digest of the idempotency key, and body that of what was asked for.
+CREATE TABLE api_key_issue_requests (
+    caller TEXT NOT NULL,
+    request TEXT NOT NULL,
+    body TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (caller, request)
+);
+CREATE INDEX api_key_issue_requests_at ON api_key_issue_requests (at);
+
+-- Templates: named permissions, endpoints, limits and lifetimes that keys are issued from. No
+-- decision reads them: a key has its own copy. former is a JSON array with what a template was
+-- before, the latest last: a key that is like one of them has no rights of its own.
+CREATE TABLE api_key_templates (
+    name TEXT PRIMARY KEY NOT NULL,
+    permissions TEXT NOT NULL,
+    allowed_endpoints TEXT,
+    rate_limit INTEGER,
+    rate_window_ms INTEGER,
+    rate_burst INTEGER,
+    lifetime_ms INTEGER,
+    former TEXT NOT NULL DEFAULT '[]',
+    version INTEGER NOT NULL DEFAULT 1,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    changed_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
 -- Indexes of lists. Each has the number of the row after its column, which SQLite adds, so that a
 -- page continues where the one before it ended.
 --

@@ -1,0 +1,98 @@
+//! Templates in the table `api_key_templates`.
+
+use keystile::TemplateName;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::fault::unavailable;
+use super::read::{concat_sql, limited, one, prepared};
+use super::row::read_template;
+use crate::error::StoreError;
+use crate::instant;
+use crate::template::{ListedTemplates, StoredTemplate, TemplateProblem};
+use crate::template_row::TemplateRow;
+
+const SELECT: &str = "SELECT rowid AS row, name, permissions, allowed_endpoints, rate_limit, \
+     rate_window_ms, rate_burst, lifetime_ms, former, version, created_at, changed_at \
+     FROM api_key_templates";
+
+pub(super) fn find(
+    connection: &Connection,
+    name: &TemplateName,
+) -> Result<Option<StoredTemplate>, StoreError> {
+    let sql = concat_sql(SELECT, "WHERE name = ?1");
+    one(
+        &mut prepared(connection, &sql)?,
+        [name.as_str()],
+        read_template,
+    )
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<ListedTemplates, StoreError> {
+    let sql = concat_sql(
+        SELECT,
+        "WHERE ?1 IS NULL OR name > ?1 ORDER BY name LIMIT ?2",
+    );
+    let mut statement = prepared(connection, &sql)?;
+    let mut rows = statement
+        .query(params![after, limited(limit)])
+        .map_err(unavailable)?;
+    let (mut listed, mut count) = (ListedTemplates::default(), 0_i64);
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        count = count.saturating_add(1);
+        // A name in the column can be no text: then no page starts after it.
+        listed.next = row.get::<_, String>("name").ok();
+        listed.add(read_template(row))?;
+    }
+    listed.next = listed.next.filter(|_| count == limited(limit));
+    Ok(listed)
+}
+
+pub(super) fn save(connection: &Connection, template: &StoredTemplate) -> Result<(), StoreError> {
+    let row = TemplateRow::of(template)?;
+    let (sql, refused) = if template.version == 1 {
+        let insert = "INSERT INTO api_key_templates (name, permissions, allowed_endpoints, \
+             rate_limit, rate_window_ms, rate_burst, lifetime_ms, former, version, created_at, \
+             changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (name) DO NOTHING";
+        (insert, TemplateProblem::Exists)
+    } else {
+        let update = "UPDATE api_key_templates SET permissions = ?2, allowed_endpoints = ?3, \
+             rate_limit = ?4, rate_window_ms = ?5, rate_burst = ?6, lifetime_ms = ?7, former = ?8, \
+             version = ?9, changed_at = ?11 \
+             WHERE name = ?1 AND version = ?9 - 1 AND created_at = ?10";
+        (update, TemplateProblem::Stale)
+    };
+    let values = params_from_iter(row.values(template.name()));
+    match prepared(connection, sql)?
+        .execute(values)
+        .map_err(unavailable)?
+    {
+        0 => Err(refused.into()),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove(
+    connection: &Connection,
+    name: &TemplateName,
+    only: Option<&StoredTemplate>,
+) -> Result<(), StoreError> {
+    let version = only
+        .map(|only| crate::columns::number(only.version))
+        .transpose()?;
+    let created = only.map(|only| instant::format(only.created_at));
+    let sql = "DELETE FROM api_key_templates WHERE name = ?1 \
+         AND (?2 IS NULL OR (version = CAST(?2 AS INTEGER) AND created_at = ?3))";
+    let removed = prepared(connection, sql)?
+        .execute(params![name.as_str(), version, created])
+        .map_err(unavailable)?;
+    match (removed, only) {
+        (1.., _) => Ok(()),
+        (0, None) => Err(TemplateProblem::NotFound.into()),
+        (0, Some(_)) => Err(TemplateProblem::Stale.into()),
+    }
+}

@@ -1,0 +1,217 @@
+//! The keys of a template, and giving them its rights after it was changed.
+
+use keystile::{KeyChange, KeyRecord, ScopeTemplate, UnixMillis};
+
+use crate::bulk::BulkEnded;
+use crate::bulk_change::{Asked, can_change};
+use crate::derived::OfDerived;
+use crate::error::{CorruptRow, StoreError};
+use crate::filter::Filter;
+use crate::list::{Cursor, Page};
+use crate::store::Store;
+use crate::template::StoredTemplate;
+
+/// A page of the keys that were issued from a template and can be changed, by what a change of the
+/// template means for them.
+///
+/// A key that was issued narrower than the template, or was changed by hand, has rights of its own.
+/// It keeps them, unless [`take_own`](Self::take_own) is called: what someone has set for one
+/// customer is not lost when a plan changes.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use keystile::{IssueRequest, Issuer, KeyFormat, Millis, PermissionSet, RateLimit};
+/// # use keystile::{ScopeTemplate, SysRng, TemplateName, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let issuer = Issuer::new(KeyFormat::structured("acme")?);
+/// use keystile_store::{
+///     add_template, change_template, record, save_issued, MemoryStore, OfDerived, Page, Store,
+///     StoreError, TemplateKeys,
+/// };
+///
+/// let store = MemoryStore::new();
+/// let rights = ScopeTemplate::new(TemplateName::new("pro")?, PermissionSet::new(["read"])?);
+/// let pro = add_template(&store, rights, None, now).await?;
+/// let usual = pro.request(IssueRequest::new("Acme")?)?;
+/// let slower = RateLimit::new(5, Millis::from_secs(1))?;
+/// let usual = issuer.issue(&usual, &mut SysRng, now)?;
+/// let own = pro.request(IssueRequest::new("Globex")?)?.rate_limit(slower);
+/// let own = issuer.issue(&own, &mut SysRng, now)?;
+/// save_issued(&store, &usual).await?;
+/// save_issued(&store, &own).await?;
+///
+/// let mut more = pro.template.clone();
+/// more.permissions = PermissionSet::new(["read", "write"])?;
+/// let pro = change_template(&store, &pro, more, None, now).await?;
+/// let mut page = Some(Page::first(100));
+/// while let Some(current) = page {
+///     let keys = TemplateKeys::page(&store, &pro, current, now).await?;
+///     page = keys.next.map(|next| current.after(next));
+///     assert_eq!((keys.due.len(), keys.own.len()), (1, 1), "what a dry run says");
+///     let applied = keys.apply(&store, OfDerived::Refuse, now).await;
+///     assert!(applied.failed.is_empty() && applied.stopped_by.is_none());
+/// }
+/// assert!(record(&store, &usual.record.id).await?.permissions.grants("write"));
+/// assert!(!record(&store, &own.record.id).await?.permissions.grants("write"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TemplateKeys {
+    /// The keys that are as an earlier state of the template was: they get its rights. Take off
+    /// the ones that must stay as they are.
+    pub due: Vec<KeyRecord>,
+    /// The keys with rights of their own.
+    pub own: Vec<KeyRecord>,
+    /// How many keys have the template's rights already.
+    pub current: usize,
+    /// The rows of the page that cannot be read. They are not changed.
+    pub damaged: Vec<CorruptRow>,
+    /// Where the next page starts; `None` if this is the last one.
+    pub next: Option<Cursor>,
+    template: StoredTemplate,
+    takes_own: bool,
+}
+
+impl TemplateKeys {
+    /// The keys of a page that were issued from the template. Each page is independent: if a run
+    /// over all of them ends early, the next one finds what is left.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn page<S: Store + ?Sized>(
+        store: &S,
+        template: &StoredTemplate,
+        page: Page,
+        now: UnixMillis,
+    ) -> Result<Self, StoreError> {
+        let filter = Filter::default().template(template.name().clone());
+        Self::of(store, template, &filter, page, now).await
+    }
+
+    /// As [`page`](Self::page), of the keys that a filter selects, too.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn of<S: Store + ?Sized>(
+        store: &S,
+        template: &StoredTemplate,
+        filter: &Filter,
+        page: Page,
+        now: UnixMillis,
+    ) -> Result<Self, StoreError> {
+        let filter = filter.clone().template(template.name().clone());
+        let listed = store.list(&filter, page).await?;
+        let mut keys = Self {
+            due: Vec::new(),
+            own: Vec::new(),
+            current: 0,
+            damaged: listed.damaged,
+            next: listed.next,
+            template: template.clone(),
+            takes_own: false,
+        };
+        for record in listed.records {
+            match place(template, &record) {
+                _ if !can_change(&record, now) => {}
+                Place::Current => keys.current = keys.current.saturating_add(1),
+                Place::Due => keys.due.push(record),
+                Place::Own => keys.own.push(record),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// How many of the keys with rights of their own may do more than the template allows now.
+    #[must_use]
+    pub fn exceeding(&self) -> usize {
+        let exceeds = |key: &&KeyRecord| !self.template.holds(key);
+        self.own.iter().filter(exceeds).count()
+    }
+
+    /// The keys with rights of their own get those of the template, too.
+    #[must_use]
+    pub fn take_own(mut self) -> Self {
+        self.due.append(&mut self.own);
+        self.takes_own = true;
+        self
+    }
+
+    /// The change that gives a key the template's rights.
+    #[must_use]
+    pub fn change(&self) -> KeyChange {
+        KeyChange::new().template(self.template.template.clone())
+    }
+
+    /// Whether a key is still due, by its record as it is now.
+    #[must_use]
+    pub fn is_due(&self, record: &KeyRecord) -> bool {
+        match place(&self.template, record) {
+            Place::Current | Place::Due => record.scope_type.as_ref() == Some(self.template.name()),
+            Place::Own => {
+                self.takes_own && record.scope_type.as_ref() == Some(self.template.name())
+            }
+        }
+    }
+
+    /// Gives each key that is [`due`](Self::due) the template's permissions, endpoints and rate
+    /// limit, with an event each, as [`change_derived`](crate::change_derived) does. Its lifetime
+    /// stays. A key that cannot be changed does not stop it: it is named in the result.
+    pub async fn apply<S: Store + ?Sized>(
+        &self,
+        store: &S,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> BulkEnded {
+        let change = self.change();
+        let asked = self.asked(&change, of_derived, now);
+        asked.write(store, &self.due, &|_| {}).await
+    }
+
+    /// What [`apply`](Self::apply) would do, and would refuse. Writes nothing. The keys that derive
+    /// from these are not counted.
+    pub async fn would_apply<S: Store + ?Sized>(
+        &self,
+        store: &S,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> BulkEnded {
+        let change = self.change();
+        self.asked(&change, of_derived, now)
+            .plan(store, &self.due)
+            .await
+    }
+
+    pub(crate) fn asked<'a>(
+        &'a self,
+        requested: &'a KeyChange,
+        of_derived: OfDerived,
+        now: UnixMillis,
+    ) -> Asked<'a, impl Fn(&KeyRecord) -> bool + Send + Sync> {
+        Asked {
+            requested,
+            of_derived,
+            now,
+            is_selected: |record: &KeyRecord| self.is_due(record),
+        }
+    }
+}
+
+/// How a key's rights compare with its template's.
+enum Place {
+    Current,
+    Due,
+    Own,
+}
+
+fn place(template: &StoredTemplate, record: &KeyRecord) -> Place {
+    let is_like = |state: &ScopeTemplate| StoredTemplate::is_like(state, record);
+    if is_like(&template.template) {
+        Place::Current
+    } else if template.former.iter().any(is_like) {
+        Place::Due
+    } else {
+        Place::Own
+    }
+}

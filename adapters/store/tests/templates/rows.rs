@@ -1,0 +1,118 @@
+//! Damaged rows of templates, and backups.
+
+use keystile_store::{
+    RestoreOptions, SqliteStore, Store, StoreError, TemplateProblem, add_template, find_template,
+    remove_template,
+};
+
+use super::{at, named, rights};
+
+#[tokio::test]
+async fn a_damaged_template_is_named_and_can_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.migrate().await.unwrap();
+    let sound = add_template(&store, rights(&["read"]), None, at(0))
+        .await
+        .unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    for (values, column) in [
+        (
+            "'bad', '[\"inv*\"]', NULL, NULL, NULL, NULL, NULL, '[]', 1",
+            "permissions",
+        ),
+        (
+            "'bad', '[\"a\"]', '[\"api\"]', NULL, NULL, NULL, NULL, '[]', 1",
+            "allowed_endpoints",
+        ),
+        (
+            "'bad', '[\"a\"]', 'null', NULL, NULL, NULL, NULL, '[]', 1",
+            "allowed_endpoints",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, 5, NULL, NULL, NULL, '[]', 1",
+            "rate_limit",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, 5, 1000, 0, NULL, '[]', 1",
+            "rate_limit",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, -5, 1000, NULL, NULL, '[]', 1",
+            "rate_limit",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, 0, '[]', 1",
+            "lifetime_ms",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, '{}', 1",
+            "former",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, \
+             '[{\"name\":\"pro\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}]', 1",
+            "former",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, '[]', 0",
+            "version",
+        ),
+        (
+            "'admin', '[\"*\"]', NULL, NULL, NULL, NULL, NULL, '[]', 1",
+            "name",
+        ),
+        (
+            "'Bad Name', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, '[]', 1",
+            "name",
+        ),
+    ] {
+        let sql = format!(
+            "INSERT INTO api_key_templates (name, permissions, allowed_endpoints, rate_limit, \
+             rate_window_ms, rate_burst, lifetime_ms, former, version) VALUES ({values})"
+        );
+        raw.execute(&sql, []).unwrap();
+        let listed = store.list_templates(None, 9).await.unwrap();
+        assert!(listed.templates.contains(&sound), "{values}");
+        assert_eq!(listed.damaged.len(), 1, "{values}");
+        let damage = &listed.damaged[0];
+        assert_eq!(damage.column, column, "{values}");
+        if let Some(name) = damage.name.clone().filter(|name| name.as_str() == "bad") {
+            let found = store.template(&name).await.unwrap_err();
+            assert!(
+                matches!(&found, StoreError::Template(TemplateProblem::Damaged(it)) if it == damage)
+            );
+            assert!(
+                !found.to_string().contains("inv*"),
+                "only what was expected"
+            );
+            remove_template(&store, &name, None).await.unwrap();
+        }
+        raw.execute("DELETE FROM api_key_templates WHERE name <> 'pro'", [])
+            .unwrap();
+    }
+    // A row that names an admin of its own is not one: the preset counts.
+    let preset = find_template(&store, &named("admin")).await.unwrap();
+    assert!(!preset.template.permissions.grants("keystile:keys:write"));
+}
+
+#[tokio::test]
+async fn a_backup_has_the_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.migrate().await.unwrap();
+    let pro = add_template(&store, rights(&["read"]), None, at(0))
+        .await
+        .unwrap();
+    let backup = folder.path().join("backup.db");
+    store.backup(&backup, |_| {}).await.unwrap();
+    remove_template(&store, &named("pro"), Some(&pro))
+        .await
+        .unwrap();
+    SqliteStore::restore(&path, &backup, RestoreOptions::new())
+        .await
+        .unwrap();
+    assert_eq!(find_template(&store, &named("pro")).await.unwrap(), pro);
+}

@@ -1,0 +1,39 @@
+package capi
+
+// #include "hot.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Explain returns the explanation of the decision that a request with a record's key would get,
+// as JSON text.
+func (v *Verifier) Explain(record *Record, request *Request, usage *Usage, now uint64) (string, Status) {
+	address := AddressOf(request.Address)
+	collect()
+	defer runtime.KeepAlive(v)
+	defer runtime.KeepAlive(record)
+	defer runtime.KeepAlive(request)
+	return filled(func(buffer *C.char, len C.size_t, needed *C.size_t) Status {
+		method, methodLen := borrow(request.Method)
+		path, pathLen := borrow(request.Path)
+		environment, environmentLen := borrow(request.Environment)
+		return Status(C.ks_explain(v.p, record.p, request.Requirement.pointer(),
+			method, methodLen, path, pathLen, environment, environmentLen,
+			C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+			(*C.keystile_usage)(unsafe.Pointer(usage)), C.uint64_t(now), buffer, len, needed))
+	})
+}
+
+// RateState returns what the keyring has counted of the rate limit of a record's key; 0 if it has
+// counted nothing.
+func (k *Keyring) RateState(record *Record) (uint64, Status) {
+	var state C.uint64_t
+	collect()
+	status := Status(C.keystile_keyring_rate_state(k.p, record.p, &state))
+	runtime.KeepAlive(k)
+	runtime.KeepAlive(record)
+	return uint64(state), status
+}

@@ -1,0 +1,244 @@
+package keystile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+	"unicode/utf8"
+)
+
+// FormerTemplatesMax is how many earlier states of a template are kept.
+const FormerTemplatesMax = 16
+
+// Errors about stored templates. Compare with [errors.Is].
+var (
+	// ErrNoTemplate means that there is no template with this name.
+	ErrNoTemplate = errors.New("keystile: there is no template with this name")
+	// ErrTemplateExists means that a template with this name exists already.
+	ErrTemplateExists = errors.New("keystile: a template with this name exists already")
+	// ErrPresetTemplate means that a template has the name of a preset, which cannot be changed
+	// or removed.
+	ErrPresetTemplate = errors.New("keystile: monitoring, integration and admin are presets, which cannot be changed or removed")
+)
+
+// StoredTemplate is a template that is stored: the rights of the keys that are issued from it,
+// how long they live, and its earlier rights. The presets are always there, and are not stored.
+type StoredTemplate struct {
+	// Template is its name, and the rights of its keys.
+	Template *ScopeTemplate
+	// Lifetime is how long a key lives whose request has no lifetime, and the longest that a
+	// request may ask for; zero for that of a key without a template, and any.
+	Lifetime time.Duration
+	// Former is what it was before, the latest last: at most [FormerTemplatesMax]. A key that
+	// is like one of them has no rights of its own.
+	Former []*ScopeTemplate
+	// Version is 1 when it is new, and one more after each change; 0 is a preset.
+	Version uint64
+	// CreatedAt is when it was added, and ChangedAt when it was changed for the last time, to
+	// the millisecond.
+	CreatedAt, ChangedAt time.Time
+}
+
+// TemplateStore is a [RecordFinder] that keeps templates. The store of keystilesql is one.
+type TemplateStore interface {
+	// Template returns the template with this name, or nil and no error if there is none; a
+	// [CorruptRow] if its row cannot be read. It knows no presets: see [FindTemplate].
+	Template(ctx context.Context, name string) (*StoredTemplate, error)
+	// ListTemplates returns templates in the byte order of their names, starting after a name;
+	// at most limit and [PageMax]. A row that cannot be read is named, and is no error.
+	ListTemplates(ctx context.Context, after string, limit int) (ListedTemplates, error)
+	// SaveTemplate inserts a template of version 1, or replaces the one with the version before
+	// and the same CreatedAt. It returns the error of [StoredTemplate.Check],
+	// [ErrTemplateExists], or [ErrStale] if there is no such version.
+	SaveTemplate(ctx context.Context, template *StoredTemplate) error
+	// RemoveTemplate removes a template, also one whose row cannot be read; unless only is nil,
+	// if it is still that one. The keys that were issued from it stay as they are. It returns
+	// [ErrNoTemplate], or [ErrStale] if only is another one.
+	RemoveTemplate(ctx context.Context, name string, only *StoredTemplate) error
+}
+
+// ListedTemplates is a page of templates.
+type ListedTemplates struct {
+	// Templates are those that can be read, without the presets.
+	Templates []*StoredTemplate
+	// Damaged are the rows that cannot be read.
+	Damaged []*CorruptRow
+	// Next is the name that the next page starts after; empty if this is the last one.
+	Next string
+}
+
+// NewStoredTemplate returns a new template; a lifetime of zero is that of a key without one.
+func NewStoredTemplate(template *ScopeTemplate, lifetime time.Duration, now time.Time) *StoredTemplate {
+	now = now.UTC().Truncate(time.Millisecond)
+	return &StoredTemplate{Template: template, Lifetime: lifetime, Version: 1, CreatedAt: now, ChangedAt: now}
+}
+
+// Changed returns the template with other rights and another lifetime, and the next version.
+// It returns [ErrName] if the name is another one.
+func (t *StoredTemplate) Changed(template *ScopeTemplate, lifetime time.Duration, now time.Time) (*StoredTemplate, error) {
+	if template.Name() != t.Template.Name() {
+		return nil, ErrName
+	}
+	changed := *t
+	changed.Template, changed.Lifetime = template, lifetime
+	changed.Version, changed.ChangedAt = t.Version+1, now.UTC().Truncate(time.Millisecond)
+	own := templateText(t.Template)
+	if templateText(template) != own {
+		changed.Former = nil
+		for _, former := range t.Former {
+			if templateText(former) != own {
+				changed.Former = append(changed.Former, former)
+			}
+		}
+		changed.Former = append(changed.Former, t.Template)
+		if excess := len(changed.Former) - FormerTemplatesMax; excess > 0 {
+			changed.Former = changed.Former[excess:]
+		}
+	}
+	return &changed, nil
+}
+
+// Check returns an error if a store must not keep the template: [ErrPresetTemplate] for the
+// name of a preset, and [ErrOutOfRange] if its version is 0, its lifetime is not a number of
+// milliseconds, or it has too many earlier states or one of another name. A store calls it
+// before it writes.
+func (t *StoredTemplate) Check() error {
+	name := t.Template.Name()
+	if _, err := PresetTemplate(name); err == nil {
+		return ErrPresetTemplate
+	}
+	if t.Version == 0 || t.Version > math.MaxInt64 || t.Lifetime < 0 || t.Lifetime%time.Millisecond != 0 ||
+		len(t.Former) > FormerTemplatesMax {
+		return ErrOutOfRange
+	}
+	for _, former := range t.Former {
+		if former.Name() != name {
+			return ErrOutOfRange
+		}
+	}
+	return nil
+}
+
+// Request returns the request for a key of this template. It returns [ErrExceeds] if the
+// request asks for a longer life.
+func (t *StoredTemplate) Request(request IssueRequest) (IssueRequest, error) {
+	request.Template = t.Template
+	if t.Lifetime == 0 {
+		return request, nil
+	}
+	if request.NeverExpires || (request.Lifetime != nil && *request.Lifetime > t.Lifetime) {
+		return request, ErrExceeds
+	}
+	if request.Lifetime == nil {
+		request.Lifetime = Ptr(t.Lifetime)
+	}
+	return request, nil
+}
+
+// FindTemplate returns the template with this name: a preset, which is in every store, or a
+// stored one. It returns [ErrNoTemplate] if there is none.
+func FindTemplate(ctx context.Context, store TemplateStore, name string) (*StoredTemplate, error) {
+	if preset, err := PresetTemplate(name); err == nil {
+		return &StoredTemplate{Template: preset}, nil
+	}
+	found, err := store.Template(ctx, name)
+	if err == nil && found == nil {
+		err = ErrNoTemplate
+	}
+	return found, err
+}
+
+// IssueFrom issues a key from a template of the store, which must be a [TemplateStore], or from
+// a preset, and stores its record. The request may only narrow the template. It returns the
+// errors of [FindTemplate], [StoredTemplate.Request] and [Authenticator.Issue].
+func (a *Authenticator) IssueFrom(ctx context.Context, template string, issuer *Issuer, request IssueRequest) (*Change, error) {
+	if err := a.writable(); err != nil {
+		return nil, err
+	}
+	store, _ := a.store.(TemplateStore)
+	var found *StoredTemplate
+	if preset, err := PresetTemplate(template); err == nil {
+		found = &StoredTemplate{Template: preset}
+	} else if store == nil {
+		return nil, ErrNoTemplate
+	} else if found, err = FindTemplate(ctx, store, template); err != nil {
+		return nil, err
+	}
+	request, err := found.Request(request)
+	if err != nil {
+		return nil, err
+	}
+	return a.Issue(ctx, issuer, request)
+}
+
+// templateForm is the JSON form of a template, which is the same in all languages.
+type templateForm struct {
+	Name             string     `json:"name"`
+	Permissions      []string   `json:"permissions"`
+	RateLimit        *limitForm `json:"rate_limit"`
+	AllowedEndpoints *[]string  `json:"allowed_endpoints"`
+}
+
+// MarshalJSON writes the template as Rust does.
+func (t *ScopeTemplate) MarshalJSON() ([]byte, error) {
+	form := templateForm{Name: t.Name(), Permissions: t.Permissions().Strings()}
+	if form.Permissions == nil {
+		form.Permissions = []string{}
+	}
+	if endpoints := t.Endpoints(); endpoints != nil {
+		rules := append([]string{}, endpoints.Strings()...)
+		form.AllowedEndpoints = &rules
+	}
+	if limit := t.RateLimit(); limit != nil {
+		form.RateLimit = &limitForm{Limit: limit.limit.Limit, WindowMS: limit.limit.WindowMillis, Burst: limit.limit.Burst}
+	}
+	return json.Marshal(form)
+}
+
+// UnmarshalJSON reads what [ScopeTemplate.MarshalJSON] writes. It returns [ErrJSON], or the
+// error of a part that is not well formed.
+func (t *ScopeTemplate) UnmarshalJSON(text []byte) error {
+	if !utf8.Valid(text) {
+		return ErrNotUTF8
+	}
+	var form templateForm
+	if err := json.Unmarshal(text, &form); err != nil || form.Permissions == nil {
+		return ErrJSON
+	}
+	permissions, err := NewPermissionSet(form.Permissions...)
+	if err != nil {
+		return err
+	}
+	var endpoints *EndpointRules
+	if form.AllowedEndpoints != nil {
+		if endpoints, err = NewEndpointRules(*form.AllowedEndpoints...); err != nil {
+			return err
+		}
+	}
+	var limit *RateLimit
+	if form.RateLimit != nil {
+		if form.RateLimit.WindowMS > uint64(math.MaxInt64/int64(time.Millisecond)) {
+			return ErrLimit
+		}
+		window := time.Duration(form.RateLimit.WindowMS) * time.Millisecond
+		read, err := NewRateLimitWithBurst(form.RateLimit.Limit, window, form.RateLimit.Burst)
+		if err != nil {
+			return err
+		}
+		limit = &read
+	}
+	read, err := NewScopeTemplate(form.Name, permissions, endpoints, limit)
+	if err != nil {
+		return err
+	}
+	*t = *read
+	return nil
+}
+
+// templateText is a template as a text, to compare it.
+func templateText(template *ScopeTemplate) string {
+	text, _ := template.MarshalJSON()
+	return string(text)
+}
