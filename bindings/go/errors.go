@@ -100,6 +100,9 @@ var (
 	ErrDuplicate = errors.New("keystile: a key with this id or digest already exists")
 	// ErrNotFound means that there is no such key.
 	ErrNotFound = errors.New("keystile: no such key")
+	// ErrTooManyToSort means that a list was asked for in an order for which there is no index, of
+	// [PageMax] keys or more.
+	ErrTooManyToSort = errors.New("keystile: this order has no index, so the filter must select fewer than 1,000 keys")
 	// ErrCorrupt means that a stored row does not hold a valid record.
 	ErrCorrupt = errors.New("keystile: a stored row is not a valid record")
 	// ErrWithoutEvent means that a record would be written without an event of it, so that no

@@ -8,10 +8,11 @@ import (
 // Filter selects the records of a list. A zero field selects all; all fields that are set apply
 // together.
 //
-// With a status that depends on the time, or one of the fields with instants, a store may read
-// only [PageMax] rows for a page: it can have fewer records than its limit, or none, and a next
-// page. A row that cannot be read is named unless its owner, client, environment, template, id
-// or stored state excludes it.
+// There is an index for each field but UnusedSince. If several are set, one of them selects the
+// rows by its index, and the others are compared row by row: see [Filter.Order]. A store reads at
+// most 100 rows more than the limit of a page, and for UnusedSince at most [PageMax]. So a page can
+// have fewer records than its limit, or none, and a next page. A row that cannot be read is named,
+// unless one of the columns that are compared can be read and excludes it.
 type Filter struct {
 	Owner       *string
 	ClientName  *string

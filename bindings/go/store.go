@@ -103,9 +103,9 @@ type Store interface {
 	// Lineage returns every record of a lineage, the oldest first, all as they were at one
 	// instant. It is not limited, and has no next page.
 	Lineage(ctx context.Context, lineage KeyID) (Listed, error)
-	// List returns records in the order of their insertion, starting after page.After. A row
-	// that cannot be read is named, and is no error. It returns [ErrNotFound] if there never
-	// was a key page.After.
+	// List returns records in the order of page.Sort, starting after page.After. A row that
+	// cannot be read is named, and is no error. It returns [ErrNotFound] if there never was a
+	// key page.After, and [ErrTooManyToSort] if there is no index for the order.
 	List(ctx context.Context, filter Filter, page Page) (Listed, error)
 	// Commit inserts and updates records and appends events, all or nothing. It returns
 	// [ErrDuplicate] for an id or digest that already exists. An inserted record brings its

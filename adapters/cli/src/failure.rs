@@ -93,6 +93,10 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable { kind, .. } => Self::expected(advice(kind)),
             StoreError::NotFound => Self::expected("the store has no key with this id"),
             StoreError::Stale => Self::expected("the key was modified concurrently; try again"),
+            StoreError::TooManyToSort => Self::expected(
+                "--sort: this order needs a filter that selects fewer than 1,000 keys, such as \
+                 --owner or --client",
+            ),
             StoreError::Refused(error) => error.into(),
             StoreError::Derived(problem) => Self::Message(problem.to_string().into()),
             StoreError::Corrupt(error) => {

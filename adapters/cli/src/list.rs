@@ -3,7 +3,7 @@
 use clap::Args;
 use keystile::{KeyRecord, UnixMillis};
 use keystile_serve::KeyView;
-use keystile_store::{KeyStatus, Page, Store};
+use keystile_store::{KeyStatus, Page, Sort, Store};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::io::Io;
 use crate::view::joined;
 use crate::{rfc3339, values};
 
-/// List keys, in the order in which they were issued.
+/// List keys.
 ///
 /// STATUS is active, retiring (replaced, but still in its overlap), replaced, expired,
 /// suspended or revoked. ENDS is the instant from which the key is refused: its expiry, or the
@@ -23,12 +23,19 @@ use crate::{rfc3339, values};
 /// All filters that are given apply together. A DATE is a day, which begins in UTC, or an
 /// instant such as 2026-09-21T14:13:20Z.
 ///
+/// The keys are in the order in which they were added to the store, or in that of the index that
+/// the filter uses: by their ends for --expires-within and for a status that depends on the time,
+/// by the instant of issuing for --issued-since and --issued-until, by their ids for --id-prefix.
+/// With --sort they are in another order. With --owner, and by last-used, that is possible for
+/// fewer than 1,000 keys: the last use has no index.
+///
 /// A damaged row is named on standard error, and with --json in a last line, an object with only
 /// "damaged". The exit code is then 1.
 ///
 /// Example:
 ///   keystile list --owner acme
 ///   keystile list --expires-within 30d
+///   keystile list --owner acme --sort last-used
 ///   keystile list --unused-for 90d --status active --count
 ///   keystile list --json | jq -r 'select(.live) | .key_id'
 #[derive(Args, Debug)]
@@ -36,6 +43,9 @@ use crate::{rfc3339, values};
 pub(crate) struct ListArguments {
     #[command(flatten)]
     filters: FilterArguments,
+    /// The order: inserted, id, issued, expires or last-used [default: that of the filter]
+    #[arg(long, value_name = "ORDER", value_parser = values::sort, conflicts_with = "count")]
+    sort: Option<Sort>,
     /// The maximum number of keys to list [default: all]
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     limit: Option<u64>,
@@ -62,19 +72,23 @@ pub(crate) async fn run(
     let opened = config.open().await?;
     let now = UnixMillis::now()?;
     let filter = arguments.filters.filter(now);
-    if !config.json && !arguments.count {
-        io.line(if arguments.wide {
-            WIDE_HEADING
-        } else {
-            HEADING
-        })?;
-    }
     let mut page = Page::first(PAGE);
+    page.sort = arguments.sort;
+    // After the first page: the order may be refused.
+    let mut needs_heading = !config.json && !arguments.count;
     let mut damage = Damage::default();
     while left > 0 {
         let size = usize::try_from(left).unwrap_or(usize::MAX);
         page.limit = PAGE.min(size);
         let listed = opened.store.list(&filter, page).await?;
+        if needs_heading {
+            needs_heading = false;
+            io.line(if arguments.wide {
+                WIDE_HEADING
+            } else {
+                HEADING
+            })?;
+        }
         damage.add(listed.damaged);
         for record in &listed.records {
             if arguments.count {

@@ -12,7 +12,7 @@ use keystile::{
     PepperRing, PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
-use keystile_store::{IDEMPOTENCY_KEY_BYTES_MAX, KeyStatus, OfDerived};
+use keystile_store::{IDEMPOTENCY_KEY_BYTES_MAX, KeyStatus, OfDerived, Sort};
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
@@ -139,6 +139,11 @@ pub(crate) fn id_prefix(text: &str) -> Checked<String> {
 pub(crate) fn status(text: &str) -> Checked<KeyStatus> {
     KeyStatus::from_name(text)
         .ok_or("must be active, retiring, replaced, expired, suspended or revoked")
+}
+
+/// An order of a list.
+pub(crate) fn sort(text: &str) -> Checked<Sort> {
+    Sort::from_name(text).ok_or("must be inserted, id, issued, expires or last-used")
 }
 
 /// A date, which is its start in UTC, or an instant.

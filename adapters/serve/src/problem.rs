@@ -177,6 +177,10 @@ impl From<StoreError> for Problem {
             ),
             StoreError::Template(problem) => of_template(&problem),
             StoreError::OutOfRange => Self::invalid(error.to_string()),
+            StoreError::TooManyToSort => Self::invalid(
+                "sort: this order needs a filter that selects fewer than 1,000 keys, such as \
+                 owner or client_name.",
+            ),
             StoreError::Corrupt(damage) => {
                 tracing::error!(%damage, "a row of the key store is damaged");
                 Self::damaged(&damage, false)

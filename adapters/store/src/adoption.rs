@@ -2,6 +2,7 @@
 //! be accepted first.
 
 mod check;
+mod list_indexes;
 mod progress;
 mod scan;
 
@@ -10,6 +11,7 @@ use core::fmt;
 use keystile::UnixMillis;
 
 pub(crate) use self::check::Planned;
+pub(crate) use self::list_indexes::{list_indexes, without_list_indexes};
 pub use self::progress::{AdoptionProgress, AdoptionStep};
 pub(crate) use self::scan::RowFacts;
 use crate::error::{CorruptRow, StoreError, UnavailableKind};

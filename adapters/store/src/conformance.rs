@@ -21,6 +21,7 @@
 )]
 
 mod audit;
+mod cascade;
 mod change;
 mod changes;
 mod concurrent;
@@ -36,6 +37,7 @@ mod lists;
 mod portable;
 mod records;
 mod removal;
+mod sorts;
 mod templates;
 mod usage;
 
@@ -80,20 +82,20 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
         derived: derived_keys_are_found
             a_batch_may_rely_on_what_was_read
             a_batch_relies_on_ended_keys_too
-            a_revocation_leaves_what_ended_before
-            a_revocation_reaches_derived_keys
-            the_end_of_an_old_key_leaves_derived_keys
-            what_was_suspended_with_a_source_is_resumed_with_it
-            a_derived_key_is_suspended_by_itself_too
             uses_are_taken_off_the_source
             a_source_may_not_get_less_than_its_derived_keys
             what_derives_from_an_exceeding_key_ends_too
             a_limit_of_uses_concerns_derived_keys
-            what_exceeds_stays_suspended
-            what_exceeds_its_source_is_not_resumed
             a_derived_key_may_not_get_more_than_its_source
             a_successor_ends_no_later_than_the_source
-            a_chain_of_derived_keys_has_an_end
+            a_chain_of_derived_keys_has_an_end;
+        cascade: a_revocation_leaves_what_ended_before
+            a_revocation_reaches_derived_keys
+            the_end_of_an_old_key_leaves_derived_keys
+            what_was_suspended_with_a_source_is_resumed_with_it
+            a_derived_key_is_suspended_by_itself_too
+            what_exceeds_stays_suspended
+            what_exceeds_its_source_is_not_resumed
             no_derived_key_escapes_a_revocation;
         concurrent: one_of_concurrent_changes_wins
             one_of_concurrent_inserts_wins
@@ -125,6 +127,9 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             keys_without_an_owner_are_selected
             filters_apply_together
             a_match_after_many_rows_is_found;
+        sorts: a_list_has_the_order_that_is_asked_for
+            a_place_in_an_order_outlasts_its_key
+            an_order_without_an_index_is_of_few_keys;
         removal: a_key_is_removed
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again

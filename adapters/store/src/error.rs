@@ -82,6 +82,13 @@ pub enum StoreError {
     /// A key that derives from another, or that others derive from, does not permit the change.
     #[error("{0}")]
     Derived(DerivedProblem),
+    /// A list was asked for in an order for which there is no index, of
+    /// [`PAGE_MAX`](crate::PAGE_MAX) keys or more.
+    #[error(
+        "this order has no index, so the filter must select fewer than 1,000 keys by an owner, a \
+         client or another indexed field"
+    )]
+    TooManyToSort,
     /// Something cannot be done with a template.
     #[error("{0}")]
     Template(TemplateProblem),

@@ -4,14 +4,19 @@ use core::fmt;
 
 use keystile::{Environment, KeyRecord, Status, TemplateName, UnixMillis};
 
+use crate::sort::Sort;
+
 /// Which records a list contains. A field that is `None` does not restrict it; the default
 /// lists all. All fields that are set apply together.
 ///
-/// A store reads at most [`PAGE_MAX`](crate::PAGE_MAX) rows for a page if the filter has one
-/// of the fields that it compares after reading a row: a status that depends on the time,
-/// `ending`, `unused_since`, `issued_from` and `issued_before`. So a page can have fewer
-/// records than its limit, or none, and a next page. A row that cannot be read is named unless
-/// its owner, client, environment, template, id or stored status exclude it.
+/// SQLite and PostgreSQL have an index for each field but `unused_since`. If several fields are
+/// set, one of them selects the rows by its index and the others are compared row by row: see
+/// [`order`](Self::order). A store reads at most 100 rows more than the limit of a page, and for
+/// `unused_since` at most [`PAGE_MAX`](crate::PAGE_MAX). So a page can have fewer records than its
+/// limit, or none, and a next page.
+///
+/// A row that cannot be read is named, unless one of the columns that are compared can be read
+/// and excludes it.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -184,18 +189,57 @@ impl Filter {
             && issued(self.issued_before, |at, before| at < before)
     }
 
-    /// Whether a column of a row decides less than all of it, so that rows have to be read.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    pub(crate) const fn needs_a_scan(&self) -> bool {
-        let status = match &self.status {
+    /// The order in which a list has the keys, unless the page asks for another one. Each is
+    /// that of an index, so that a page reads no more rows than it has, if only one field is set.
+    ///
+    /// | filter | order |
+    /// |---|---|
+    /// | owner, no owner, client | insertion |
+    /// | prefix of the id | id |
+    /// | suspended, revoked | insertion |
+    /// | a status that depends on the time, `ending` | end |
+    /// | `issued_from`, `issued_before` | instant of issuing |
+    /// | template, environment, `unused_since`, none | insertion |
+    ///
+    /// If several fields are set, the first one in the table decides, and the others are compared
+    /// row by row.
+    ///
+    /// ```
+    /// use keystile::UnixMillis;
+    /// use keystile_store::{Filter, Sort};
+    ///
+    /// let ending = Filter::default().ending(UnixMillis::MIN, UnixMillis::MAX);
+    /// assert_eq!(ending.order(), Sort::Ends);
+    /// assert_eq!(Filter::of_owner("account-7").order(), Sort::Inserted);
+    /// ```
+    #[must_use]
+    pub const fn order(&self) -> Sort {
+        let is_stored = matches!(
+            self.status,
+            Some((KeyStatus::Suspended | KeyStatus::Revoked, _))
+        );
+        if self.owner.is_some() || self.without_owner || self.client_name.is_some() {
+            Sort::Inserted
+        } else if self.id_prefix.is_some() {
+            Sort::Id
+        } else if is_stored {
+            Sort::Inserted
+        } else if self.selects_by_end() {
+            Sort::Ends
+        } else if self.issued_from.is_some() || self.issued_before.is_some() {
+            Sort::Issued
+        } else {
+            Sort::Inserted
+        }
+    }
+
+    /// Whether an end in a part of all time is among what it selects by.
+    pub(crate) const fn selects_by_end(&self) -> bool {
+        let depends_on_time = match &self.status {
             Some((status, _)) => status.depends_on_time(),
             None => false,
         };
-        status
-            || self.ending.is_some()
-            || self.unused_since.is_some()
-            || self.issued_from.is_some()
-            || self.issued_before.is_some()
+        depends_on_time || self.ending.is_some()
     }
 
     /// The texts that a database compares, each with its column. The prefix of the id is not
@@ -223,16 +267,6 @@ impl Filter {
 
 fn is<T: PartialEq>(wanted: &Option<T>, value: &Option<T>) -> bool {
     wanted.is_none() || wanted == value
-}
-
-/// How many rows a store reads for a page of this size.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) fn rows_to_read(filter: &Filter, limit: usize) -> usize {
-    if limit > 0 && filter.needs_a_scan() {
-        crate::list::PAGE_MAX
-    } else {
-        limit
-    }
 }
 
 /// The status of a key at an instant, in one word, as lists show it. It says more than
@@ -327,7 +361,6 @@ impl KeyStatus {
         }
     }
 
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     const fn depends_on_time(self) -> bool {
         !matches!(self, Self::Suspended | Self::Revoked)
     }

@@ -101,6 +101,12 @@ mod held;
 mod instant;
 mod issue_once;
 mod list;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_page;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_plan;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list_statement;
 mod memory;
 mod outcome;
 mod peppers;
@@ -111,6 +117,7 @@ mod prune;
 mod rotate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row_reader;
+mod sort;
 mod spend_request;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -160,6 +167,9 @@ pub use issue_once::{
     issue_once,
 };
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+#[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
+#[doc(hidden)]
+pub use list_statement::{plans as list_plans, plans::Value as ListValue};
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};
@@ -174,6 +184,7 @@ pub use portable::{
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use prune::{count_events_before, prune_events};
 pub use rotate::rotate;
+pub use sort::Sort;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CopyProgress, RestoreOptions, Restored, SqliteStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

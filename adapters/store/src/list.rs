@@ -6,6 +6,7 @@ use core::str::FromStr;
 use keystile::{Event, KeyId, KeyRecord};
 
 use crate::error::CorruptRow;
+use crate::sort::Sort;
 
 /// The limit on the records or events in one page.
 pub const PAGE_MAX: usize = 1_000;
@@ -41,13 +42,20 @@ pub struct Page {
     pub after: Option<Cursor>,
     /// The limit on rows, which is never more than [`PAGE_MAX`].
     pub limit: usize,
+    /// The order; `None` is the one of the filter's index: see
+    /// [`Filter::order`](crate::Filter::order). All pages of a list have the same one.
+    pub sort: Option<Sort>,
 }
 
 impl Page {
     /// The first page, of this size.
     #[must_use]
     pub const fn first(limit: usize) -> Self {
-        Self { after: None, limit }
+        Self {
+            after: None,
+            limit,
+            sort: None,
+        }
     }
 
     /// The page of this size after the one that ended here: its [`next`](Listed::next).
@@ -58,12 +66,22 @@ impl Page {
             ..self
         }
     }
+
+    /// The page in this order.
+    #[must_use]
+    pub const fn sorted(self, sort: Sort) -> Self {
+        Self {
+            sort: Some(sort),
+            ..self
+        }
+    }
 }
 
 /// Where a page of a list ends. It stays valid if that row is changed or deleted.
 ///
 /// Its text is the id of the key in that row, so it tells nothing about other keys. If the id
-/// cannot be read, it is the row's number.
+/// cannot be read, it is the row's number. In an order by time, the number of that time comes
+/// before it.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -88,6 +106,7 @@ impl Page {
 pub struct Cursor {
     row: Option<i64>,
     key_id: Option<KeyId>,
+    place: Option<i64>,
 }
 
 impl Cursor {
@@ -98,7 +117,24 @@ impl Cursor {
         Self {
             row: Some(row),
             key_id,
+            place: None,
         }
+    }
+
+    /// The cursor with the key's place in an order by time: a number by which the list is
+    /// ordered before it is by insertion.
+    #[must_use]
+    pub const fn at(self, place: i64) -> Self {
+        Self {
+            place: Some(place),
+            ..self
+        }
+    }
+
+    /// The place in an order by time.
+    #[must_use]
+    pub const fn place(&self) -> Option<i64> {
+        self.place
     }
 
     /// The number of the row. A cursor that was parsed from an id does not have it: a store
@@ -117,9 +153,14 @@ impl Cursor {
 
 /// What comes before the number of a row in the text of a cursor.
 const ROW: &str = "row-";
+/// What is between the place and the rest.
+const PLACE_END: char = '.';
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{place}{PLACE_END}")?;
+        }
         match (&self.key_id, self.row) {
             (Some(id), _) => write!(f, "{id}"),
             (None, row) => write!(f, "{ROW}{}", row.unwrap_or_default()),
@@ -132,6 +173,7 @@ impl From<KeyId> for Cursor {
         Self {
             row: None,
             key_id: Some(id),
+            place: None,
         }
     }
 }
@@ -140,6 +182,12 @@ impl FromStr for Cursor {
     type Err = keystile::Error;
 
     fn from_str(text: &str) -> Result<Self, keystile::Error> {
+        if let Some((place, rest)) = text.split_once(PLACE_END)
+            && let Ok(place) = place.parse()
+            && !rest.contains(PLACE_END)
+        {
+            return rest.parse().map(|cursor: Self| cursor.at(place));
+        }
         let row = text.strip_prefix(ROW).and_then(|row| row.parse().ok());
         match row {
             Some(row) => Ok(Self::new(row, None)),
@@ -175,7 +223,7 @@ impl FromStr for Cursor {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The records, in the order of their insertion.
+    /// The records, in the order of the list.
     pub records: Vec<KeyRecord>,
     /// The rows that cannot be read, in the same order. They count towards the limit of a page.
     pub damaged: Vec<CorruptRow>,

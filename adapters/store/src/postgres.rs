@@ -7,6 +7,7 @@ mod change_notifier;
 mod connections;
 mod events;
 mod fault;
+mod list;
 mod migration;
 mod portable;
 mod read;
@@ -20,6 +21,8 @@ mod timestamptz;
 mod tls;
 mod write;
 
+#[cfg(feature = "conformance")]
+pub(crate) use self::list::Postgres;
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) use self::row::RECORD;
 

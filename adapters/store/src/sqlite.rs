@@ -8,6 +8,7 @@ mod connection;
 mod events;
 mod fault;
 mod instant;
+mod list;
 mod migration;
 mod portable;
 mod read;
@@ -17,6 +18,8 @@ mod statements;
 mod templates;
 mod write;
 
+#[cfg(feature = "conformance")]
+pub(crate) use self::list::Sqlite;
 #[cfg(all(test, feature = "postgres"))]
 pub(crate) use self::row::RECORD;
 
@@ -253,7 +256,7 @@ impl Store for SqliteStore {
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
         self.connections
-            .read(move |connection| read::list(connection, &filter, page))
+            .read(move |connection| list::list(connection, &filter, page))
             .await
     }
 

@@ -74,6 +74,7 @@ faults! {
     a_store_that_repeats_a_record_fails: RepeatsRecords, "each record once";
     a_store_without_bound_fails: HasNoBound, "in a page with a limit of";
     a_store_that_sorts_by_time_fails: SortsByTime, "listed: `id` is returned";
+    a_store_that_ignores_sorts_fails: IgnoresSorts, "sorted by id";
     a_store_that_forgets_next_pages_fails: ForgetsNextPages, "a full page has a next one";
     a_store_that_refills_a_lineage_fails: RefillsLineages, "does not restore uses";
     a_store_that_rounds_to_seconds_fails: RoundsToSeconds, "`created_at` is returned";

@@ -3,7 +3,6 @@ package keystilesql
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -29,12 +28,11 @@ const (
 // Derived returns every key that derives from a lineage, is not revoked and has not ended before
 // an instant.
 func (s *Store) Derived(ctx context.Context, lineage keystile.KeyID, since time.Time) (keystile.Listed, error) {
-	all := part{limit: math.MaxInt64, rows: math.MaxInt64}
 	where := "JOIN sources s ON s.lineage = k.derived_lineage WHERE k.status <> 'revoked'"
 	for _, end := range []string{"expires_at", "overlap_until"} {
 		where += " AND " + strings.ReplaceAll(s.dialect.isLeft, "{end}", "k."+end)
 	}
-	return s.listedBy(ctx, all, sources+s.dialect.records()+where+" ORDER BY k."+s.dialect.rowID, lineage.String(), since.UnixMilli())
+	return s.listed(ctx, sources+s.dialect.records()+where+" ORDER BY k."+s.dialect.rowID, lineage.String(), since.UnixMilli())
 }
 
 // DerivedState returns how many keys derive from the lineage of source, and the sum of their

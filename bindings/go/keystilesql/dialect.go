@@ -6,10 +6,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	keystile "github.com/keystile/keystile/bindings/go"
 )
 
 // dialect is what differs between the databases.
 type dialect struct {
+	// exactClient is the client of a key k, to be compared byte by byte.
+	exactClient string
 	// exactOwner is the owner of a key o, to be compared byte by byte.
 	exactOwner string
 	name       string
@@ -103,19 +107,21 @@ var sqlite = dialect{
 		}
 		return int64(0)
 	},
-	exactOwner: "o.owner COLLATE BINARY",
-	clock:      "NULL",
-	begin:      []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
-	files:      sqliteFiles,
-	folder:     "migrations/sqlite",
-	hasTable:   "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
-	hasKeys:    "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
+	exactClient: "k.client_name COLLATE BINARY",
+	exactOwner:  "o.owner COLLATE BINARY",
+	clock:       "NULL",
+	begin:       []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
+	files:       sqliteFiles,
+	folder:      "migrations/sqlite",
+	hasTable:    "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
+	hasKeys:     "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
 }
 
 var postgres = dialect{
-	name:       "PostgreSQL",
-	exactOwner: `o.owner::text COLLATE "C"`,
-	rowID:      "id",
+	name:        "PostgreSQL",
+	exactClient: `k.client_name::text COLLATE "C"`,
+	exactOwner:  `o.owner::text COLLATE "C"`,
+	rowID:       "id",
 	record: `k.id::bigint AS row, k.key_id, k.key_hash::text AS key_hash, k.digest_pepper,
 		k.key_prefix, k.client_name, k.client_email, k.owner, k.environment,
 		k.permissions::text AS permissions, k.allowed_endpoints::text AS allowed_endpoints,
@@ -176,6 +182,24 @@ var parameter = regexp.MustCompile(`\$(\d+)(::[a-z]+)*`)
 // records selects records with the usage of their lineages.
 func (d *dialect) records() string {
 	return "SELECT " + d.record + " FROM api_keys k LEFT JOIN api_key_usage u ON u.lineage = k.lineage "
+}
+
+// places returns the place of a row in an order by time: the expression of its index, so that the
+// index serves the list.
+func (d *dialect) places(sort keystile.Sort) string {
+	name := "api_keys_by_end"
+	if sort == keystile.SortIssued {
+		name = "api_keys_by_issue"
+	}
+	if known, is := d.spelled.Load(name); is {
+		return known.(string)
+	}
+	file, _ := d.files.ReadFile(d.folder + "/0003_changes.sql")
+	_, rest, _ := strings.Cut(string(file), "CREATE INDEX "+name+" ON api_keys (")
+	columns, _, _ := strings.Cut(rest, ";")
+	expression := strings.TrimSuffix(strings.TrimSuffix(columns, ")"), ", (id + 0)")
+	d.spelled.Store(name, expression)
+	return expression
 }
 
 // spell converts a query to the dialect, only once for each query.

@@ -19,7 +19,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
 	"net/url"
 	"path/filepath"
@@ -84,128 +83,22 @@ func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 
 // Lineage returns every record of a lineage, the oldest first.
 func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.Listed, error) {
-	all := part{limit: math.MaxInt64, rows: math.MaxInt64}
-	return s.listed(ctx, all, "WHERE k.lineage = $1::text ORDER BY k."+s.dialect.rowID, lineage.String())
+	where := "WHERE k.lineage = $1::text ORDER BY k." + s.dialect.rowID
+	return s.listed(ctx, s.dialect.records()+where, lineage.String())
 }
 
-// List returns records in the order of their insertion.
-func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
-	after := int64(math.MinInt64)
-	if !page.After.IsZero() {
-		var err error
-		if after, err = s.rowOf(ctx, page.After); err != nil {
-			return keystile.Listed{}, err
-		}
-	}
-	where := "WHERE k." + s.dialect.rowID + " > $1::bigint"
-	part := part{filter: filter, limit: limited(page.Limit), rows: limited(page.Limit)}
-	if part.limit > 0 && needsScan(filter) {
-		part.rows = keystile.PageMax
-	}
-	params := []any{after, part.rows}
-	for _, column := range []struct {
-		name string
-		text *string
-	}{{"owner", filter.Owner}, {"client_name", filter.ClientName}, {"environment", filter.Environment},
-		{"scope_type", filter.Template}, {"status", storedStatus(filter.Status)}} {
-		if column.text != nil {
-			params = append(params, *column.text)
-			where += fmt.Sprintf(" AND k.%s = $%d::text", column.name, len(params))
-		}
-	}
-	if filter.IDPrefix != "" {
-		params = append(params, filter.IDPrefix)
-		where += fmt.Sprintf(" AND substr(k.key_id, 1, length($%[1]d::text)) = $%[1]d::text", len(params))
-	}
-	return s.listed(ctx, part, where+" ORDER BY k."+s.dialect.rowID+" LIMIT $2::bigint", params...)
-}
-
-// rowOf returns the number of the row that a cursor names, also if the row was deleted.
-func (s *Store) rowOf(ctx context.Context, cursor keystile.Cursor) (int64, error) {
-	if row, known := cursor.Row(); known {
-		return row, nil
-	}
-	// One after the other: a role may have no right to the second table.
-	for _, sql := range []string{
-		"SELECT " + s.dialect.rowID + " AS row FROM api_keys WHERE key_id = $1::text",
-		"SELECT place AS row FROM api_key_deleted WHERE key_id = $1::text AND place IS NOT NULL",
-	} {
-		rows, err := s.cells(ctx, s.db, sql, cursor.KeyID().String())
-		if err != nil {
-			return 0, err
-		}
-		if len(rows) > 0 {
-			return rows[0].row, nil
-		}
-	}
-	return 0, keystile.ErrNotFound
-}
-
-// part is what to take from the rows of a query.
-type part struct {
-	// filter is compared with each record again: an adopted column may ignore case.
-	filter keystile.Filter
-	// limit is the size of the page.
-	limit int64
-	// rows is the limit of the query.
-	rows int64
-}
-
-// needsScan reports whether a filter compares what no column decides.
-func needsScan(filter keystile.Filter) bool {
-	switch filter.Status {
-	case "", keystile.StatusSuspended, keystile.StatusRevoked:
-	default:
-		return true
-	}
-	return !filter.EndsBefore.IsZero() || !filter.UnusedSince.IsZero() || !filter.IssuedFrom.IsZero() ||
-		!filter.IssuedBefore.IsZero()
-}
-
-// storedStatus returns the stored state of records with a status.
-func storedStatus(status keystile.KeyStatus) *string {
-	switch status {
-	case "":
-		return nil
-	case keystile.StatusSuspended, keystile.StatusRevoked:
-		return keystile.Ptr(string(status))
-	}
-	return keystile.Ptr(string(keystile.StateActive))
-}
-
-// listed returns the records of a page, and its damaged rows.
-func (s *Store) listed(ctx context.Context, part part, where string, params ...any) (keystile.Listed, error) {
-	return s.listedBy(ctx, part, s.dialect.records()+where, params...)
-}
-
-func (s *Store) listedBy(ctx context.Context, part part, query string, params ...any) (keystile.Listed, error) {
+// listed returns the records of a query, and its damaged rows.
+func (s *Store) listed(ctx context.Context, query string, params ...any) (keystile.Listed, error) {
 	var listed keystile.Listed
 	rows, err := s.cells(ctx, s.db, query, params...)
 	if err != nil {
 		return listed, err
 	}
-	full := func() bool { return int64(len(listed.Records)+len(listed.Damaged)) == part.limit }
 	for at := range rows {
 		record, err := rows[at].record()
-		var damaged *keystile.CorruptRow
-		switch {
-		case err == nil:
-			if part.filter.Shows(record) {
-				listed.Records = append(listed.Records, record)
-			}
-			listed.Next = keystile.CursorAt(rows[at].row, record.ID)
-		case errors.As(err, &damaged):
-			listed.Damaged = append(listed.Damaged, damaged)
-			listed.Next = keystile.CursorAt(rows[at].row, damaged.KeyID)
-		default:
+		if err := add(&listed, record, err); err != nil {
 			return keystile.Listed{}, err
 		}
-		if full() {
-			break
-		}
-	}
-	if int64(len(rows)) < part.rows && !full() {
-		listed.Next = keystile.Cursor{}
 	}
 	return listed, nil
 }

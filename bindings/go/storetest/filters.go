@@ -53,7 +53,7 @@ func eachFilter(s *suite) {
 		filter   keystile.Filter
 		expected []int
 	}{
-		{"active", status(keystile.StatusActive, now), []int{1, 3, 8, 9, 700_000}},
+		{"active", status(keystile.StatusActive, now), []int{3, 1, 8, 9, 700_000}},
 		{"retiring", status(keystile.StatusRetiring, now), []int{7}},
 		{"replaced", status(keystile.StatusReplaced, now), []int{6}},
 		{"expired", status(keystile.StatusExpired, now), []int{2}},

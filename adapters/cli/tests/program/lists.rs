@@ -1,5 +1,8 @@
 //! `keystile list`: its filters, its columns and its count; and keys in the place of ids.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use keystile_store::KeyStatus;
 
 use crate::keystile::{Keystile, text};
@@ -167,5 +170,48 @@ fn a_key_in_the_place_of_its_id_is_answered_with_the_id() {
             assert_eq!(names_it, format == "structured", "{}", ran.errors);
         }
         assert_eq!(program.decision(&key, &[]), "allow");
+    }
+}
+
+#[test]
+fn a_list_has_the_order_that_is_asked_for() {
+    let keys = Keys::new();
+    let all = keys.listed(&[]);
+    let mut by_id = all.clone();
+    by_id.sort_unstable();
+    assert_eq!(keys.listed(&["--sort", "id"]), by_id);
+    assert_eq!(keys.listed(&["--sort", "last-used"]), by_id);
+    assert_eq!(keys.listed(&["--sort", "inserted"]), all);
+    let by_end = keys.listed(&["--sort", "expires"]);
+    assert_eq!(by_end.first().unwrap(), keys.id(KeyStatus::Revoked));
+    let ends = ["--expires-within", "30d", "--sort", "expires"];
+    let [retiring, active] = [KeyStatus::Retiring, KeyStatus::Active].map(|status| keys.id(status));
+    assert_eq!(keys.listed(&ends), [retiring, active]);
+    let refused = keys.program.run(&["list", "--sort", "name"]);
+    assert_eq!((refused.code, &*refused.output), (2, ""));
+    assert!(refused.errors.contains("last-used"), "{}", refused.errors);
+}
+
+/// A reader that has read enough is no error, also if the list is longer than a pipe holds.
+#[test]
+fn a_reader_of_the_first_lines_is_no_error() {
+    let program = Keystile::new();
+    let permissions: Vec<String> = (10..70).map(|n| format!("{n}{}", "p".repeat(60))).collect();
+    let many = permissions.iter().flat_map(|name| ["--permission", name]);
+    let many: Vec<&str> = many.collect();
+    for _ in 0..40 {
+        program.issue(&many);
+    }
+    for option in [&["list"][..], &["list", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = program.command(option);
+        let run = command.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
+        // Its copy of the other end is closed.
+        drop(command);
+        let lines: Vec<_> = BufReader::new(reader).lines().take(3).collect();
+        assert!(lines.len() == 3 && lines.iter().all(Result::is_ok));
+        let ended = run.wait_with_output().unwrap();
+        let errors = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), &*errors), (Some(0), ""), "{option:?}");
     }
 }

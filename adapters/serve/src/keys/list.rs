@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use keystile::{Environment, TemplateName, UnixMillis};
-use keystile_store::{Cursor, Filter, KeyStatus, Page};
+use keystile_store::{Cursor, Filter, KeyStatus, Page, Sort};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,11 +28,16 @@ const ID_BYTES: usize = 16;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Starts after this key: the `next` of the previous page.
+    /// Where the page starts: the `next` of the previous page.
     after: Option<String>,
     /// The maximum number of keys; the default is 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
+    /// The order, ascending; the default is that of the filter's index. By last-used, and by
+    /// another one than that with an owner, the filter must select fewer than 1,000 keys. It is
+    /// the same for all pages.
+    #[param(pattern = "^(inserted|id|issued|expires|last-used)$")]
+    sort: Option<String>,
     /// Only keys of this owner.
     owner: Option<String>,
     /// Only keys of this client.
@@ -57,7 +62,7 @@ pub(crate) struct ListQuery {
 }
 
 impl Form for ListQuery {
-    const EXPECTED: &str = "The query must have only after, limit, owner, client_name, status, environment, template, \
+    const EXPECTED: &str = "The query must have only after, limit, sort, owner, client_name, status, environment, template, \
          id_prefix, ends_before, unused_since, issued_from and issued_before, each at most once.";
 }
 
@@ -116,8 +121,9 @@ pub(crate) fn instant(name: &str, text: Option<String>) -> Result<Option<UnixMil
     Ok(Some(instant))
 }
 
-/// A page of keys, in the order in which they were issued. With a filter by status or time it
-/// can have fewer keys than `limit`, or none, and a next page.
+/// A page of keys, in the order in which they were added to the store, or in that of `sort` or
+/// the filter. With several filters, or one by status or time, it can have fewer keys than
+/// `limit`, or none, and a next page.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     keys: Vec<KeyView>,
@@ -145,6 +151,7 @@ pub(crate) async fn list(
         caller.may_start_after(&app, &after).await?;
         page = page.after(after);
     }
+    page.sort = query.sort.as_deref().map(sort).transpose()?;
     let mut filter = query.filter(caller.now)?;
     caller.restrict(&mut filter)?;
     let listed = app.backend().list(&filter, page).await?;
@@ -190,8 +197,13 @@ pub(crate) fn size(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
+fn sort(name: &str) -> Result<Sort, Problem> {
+    Sort::from_name(name)
+        .ok_or_else(|| Problem::invalid("sort must be inserted, id, issued, expires or last-used."))
+}
+
 /// Where a page starts.
 pub(crate) fn cursor(text: &str) -> Result<Cursor, Problem> {
-    let expected = "after must be a key's id, such as the `next` of the previous page.";
+    let expected = "after must be the `next` of the previous page.";
     text.parse().map_err(|_| Problem::invalid(expected))
 }

@@ -81,6 +81,56 @@ async fn a_filter_shows_no_other_owners_keys() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_list_has_the_order_that_is_asked_for() {
+    let running = Running::start().await;
+    let root = running.admin.clone();
+    let mut issued = Vec::new();
+    for (seconds, owner) in [(9_000, "acme"), (3_600, "acme"), (7_200, "bolt")] {
+        let asked = json!({
+            "client_name": "Filtered", "owner": owner, "expires_in_seconds": seconds,
+        });
+        let (status, key) = running.call(&root, "POST /v1/keys", Some(&asked)).await;
+        assert_eq!(status, 201, "{key}");
+        issued.push(key["key_id"].as_str().unwrap().to_owned());
+    }
+    let [late, early, middle] = <[String; 3]>::try_from(issued.clone()).unwrap();
+    let by_end = [&early, &middle, &late].map(String::clone);
+    assert_eq!(listed(&running, &root, "sort=expires").await, by_end);
+    let mut by_id = issued.clone();
+    by_id.sort_unstable();
+    assert_eq!(listed(&running, &root, "sort=id").await, by_id);
+    assert_eq!(listed(&running, &root, "sort=last-used").await, by_id);
+    assert_eq!(listed(&running, &root, "").await, issued);
+    // A page after another one, and no word of other owners' keys.
+    let acme = listed(&running, &root, "sort=expires&owner=acme").await;
+    assert_eq!(acme, [early.clone(), late.clone()]);
+    let request = "GET /v1/keys?owner=acme&sort=expires&limit=1";
+    let (_, page) = running.call(&root, request, None).await;
+    let next = page["next"].as_str().unwrap();
+    assert!(next.ends_with(&early), "{next}");
+    let (_, page) = running
+        .call(&root, &format!("{request}&after={next}"), None)
+        .await;
+    assert_eq!(page["keys"][0]["key_id"], json!(late));
+    for (query, code, expected) in [
+        (
+            "sort=name",
+            422,
+            "sort must be inserted, id, issued, expires or",
+        ),
+        ("sort=id&sort=id", 400, "at most once"),
+        ("order=id", 400, "The query must have only"),
+        ("after=1.2.3", 422, "after must be"),
+    ] {
+        let request = format!("GET /v1/keys?{query}");
+        let (status, problem) = running.call(&root, &request, None).await;
+        assert_eq!(status, code, "{query} {problem}");
+        assert!(problem.to_string().contains(expected), "{query} {problem}");
+    }
+    running.stop().await;
+}
+
 /// The document names each parameter, so that clients that are generated from it have them.
 #[tokio::test]
 async fn the_document_has_the_filters() {
@@ -95,6 +145,7 @@ async fn the_document_has_the_filters() {
     let expected = [
         "after",
         "limit",
+        "sort",
         "owner",
         "client_name",
         "status",

@@ -451,4 +451,92 @@ CREATE TABLE api_key_templates (
     changed_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 
+-- Indexes of lists. Each has the number of the row after its column, which SQLite adds, so that a
+-- page continues where the one before it ended.
+--
+-- An index of instants is of their number of milliseconds since 1970: NULL, which never comes,
+-- is the largest number. An instant in a form that is not in its expression has the number 0, and
+-- is compared in each list by the program that reads the row. The lists have these expressions
+-- from this file.
+DROP INDEX IF EXISTS api_keys_owner;
+CREATE INDEX api_keys_of_owner ON api_keys (owner);
+CREATE INDEX api_keys_of_client ON api_keys (client_name COLLATE BINARY);
+CREATE INDEX api_keys_of_environment ON api_keys (environment) WHERE environment IS NOT NULL;
+CREATE INDEX api_keys_of_template ON api_keys (scope_type) WHERE scope_type IS NOT NULL;
+CREATE INDEX api_keys_ended ON api_keys (status) WHERE status <> 'active';
+CREATE INDEX api_keys_by_issue ON api_keys (CASE
+        WHEN typeof(created_at) = 'text' AND length(CAST(created_at AS BLOB)) = length(created_at)
+            AND substr(created_at, 1, 19) GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
+            AND substr(created_at, 1, 10) > '1973-03-03'
+            AND strftime('%Y-%m-%d%H:%M:%S', substr(created_at, 1, 19))
+                = substr(created_at, 1, 10) || substr(created_at, 12, 8)
+            AND (substr(created_at, 20) IN ('', 'Z', '+00:00')
+                OR substr(created_at, 20) GLOB '.[0-9][0-9][0-9]Z'
+                OR substr(created_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]'
+                OR substr(created_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00')
+        THEN strftime('%s', substr(created_at, 1, 19)) * 1000 + CAST(substr(created_at, 21, 3) AS INTEGER)
+        ELSE 0
+    END);
+CREATE INDEX api_keys_by_end ON api_keys (CASE
+    WHEN status = 'revoked' THEN -1
+    ELSE min(CASE
+            WHEN expires_at IS NULL THEN 9223372036854775807
+            WHEN typeof(expires_at) = 'text' AND length(CAST(expires_at AS BLOB)) = length(expires_at)
+                AND substr(expires_at, 1, 19) GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
+                AND substr(expires_at, 1, 10) > '1973-03-03'
+                AND strftime('%Y-%m-%d%H:%M:%S', substr(expires_at, 1, 19))
+                    = substr(expires_at, 1, 10) || substr(expires_at, 12, 8)
+                AND (substr(expires_at, 20) IN ('', 'Z', '+00:00')
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9]Z'
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]'
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00')
+            THEN strftime('%s', substr(expires_at, 1, 19)) * 1000 + CAST(substr(expires_at, 21, 3) AS INTEGER)
+            ELSE 0
+        END, CASE
+            WHEN overlap_until IS NULL THEN 9223372036854775807
+            WHEN typeof(overlap_until) = 'text' AND length(CAST(overlap_until AS BLOB)) = length(overlap_until)
+                AND substr(overlap_until, 1, 19) GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
+                AND substr(overlap_until, 1, 10) > '1973-03-03'
+                AND strftime('%Y-%m-%d%H:%M:%S', substr(overlap_until, 1, 19))
+                    = substr(overlap_until, 1, 10) || substr(overlap_until, 12, 8)
+                AND (substr(overlap_until, 20) IN ('', 'Z', '+00:00')
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9]Z'
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]'
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00')
+            THEN strftime('%s', substr(overlap_until, 1, 19)) * 1000 + CAST(substr(overlap_until, 21, 3) AS INTEGER)
+            ELSE 0
+        END)
+END);
+CREATE INDEX api_keys_replaced_by_end ON api_keys (CASE
+    WHEN status = 'revoked' THEN -1
+    ELSE min(CASE
+            WHEN expires_at IS NULL THEN 9223372036854775807
+            WHEN typeof(expires_at) = 'text' AND length(CAST(expires_at AS BLOB)) = length(expires_at)
+                AND substr(expires_at, 1, 19) GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
+                AND substr(expires_at, 1, 10) > '1973-03-03'
+                AND strftime('%Y-%m-%d%H:%M:%S', substr(expires_at, 1, 19))
+                    = substr(expires_at, 1, 10) || substr(expires_at, 12, 8)
+                AND (substr(expires_at, 20) IN ('', 'Z', '+00:00')
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9]Z'
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]'
+                    OR substr(expires_at, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00')
+            THEN strftime('%s', substr(expires_at, 1, 19)) * 1000 + CAST(substr(expires_at, 21, 3) AS INTEGER)
+            ELSE 0
+        END, CASE
+            WHEN overlap_until IS NULL THEN 9223372036854775807
+            WHEN typeof(overlap_until) = 'text' AND length(CAST(overlap_until AS BLOB)) = length(overlap_until)
+                AND substr(overlap_until, 1, 19) GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
+                AND substr(overlap_until, 1, 10) > '1973-03-03'
+                AND strftime('%Y-%m-%d%H:%M:%S', substr(overlap_until, 1, 19))
+                    = substr(overlap_until, 1, 10) || substr(overlap_until, 12, 8)
+                AND (substr(overlap_until, 20) IN ('', 'Z', '+00:00')
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9]Z'
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]'
+                    OR substr(overlap_until, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]+00:00')
+            THEN strftime('%s', substr(overlap_until, 1, 19)) * 1000 + CAST(substr(overlap_until, 21, 3) AS INTEGER)
+            ELSE 0
+        END)
+END)
+    WHERE status = 'active' AND replaced_by IS NOT NULL;
+
 INSERT INTO keystile_migrations (version, name) VALUES (3, '0003_changes');

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use keystile::{KeyId, KeyRecord, Status};
 
-use super::{MemoryStore, State, is_revoked};
+use super::MemoryStore;
+use super::state::{State, is_revoked};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::issue_once::{IssueAnswer, IssueNote, IssueOnce};
 use crate::list::{PAGE_MAX, Page};
 use crate::portable::{Asked, DigestBytes, Exported, Known, PortableKey, RemovedKey, RemovedKeys};
+use crate::sort::Sort;
 use crate::store::Store;
 
 impl State {
@@ -109,7 +111,7 @@ impl MemoryStore {
         filter: &Filter,
         page: Page,
     ) -> Result<Exported, StoreError> {
-        let listed = self.list(filter, page).await?;
+        let listed = self.list(filter, page.sorted(Sort::Inserted)).await?;
         let state = self.state();
         let keys = listed.records.into_iter().map(|record| PortableKey {
             rate: state

@@ -9,7 +9,10 @@ use tokio_postgres::Row;
 use super::adoption::{KEY_ID, OPTIONAL, as_adopted, columns, metadata, missing, problems, read};
 use super::fault::{Fault, Reason};
 use super::migration::{self, MIGRATIONS};
-use crate::adoption::{AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned};
+use crate::adoption::{
+    AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned, list_indexes,
+    without_list_indexes,
+};
 use crate::error::StoreError;
 use crate::tables::Tables;
 
@@ -28,26 +31,19 @@ const TRIES_MAX: u32 = 100;
 /// The indexes of 0001_tables.sql, which are built while the application writes. The triggers
 /// need the first two, so these are built before the rows are adopted.
 const FIRST_INDEXES: [(&str, &str); 2] = [
-    (
-        "api_keys_key_id",
-        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS api_keys_key_id ON api_keys (key_id)",
-    ),
-    (
-        "api_keys_lineage",
-        "CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_lineage ON api_keys (lineage)",
-    ),
+    (UNIQUE, "ON api_keys (key_id)"),
+    ("api_keys_lineage", "ON api_keys (lineage)"),
 ];
-const LAST_INDEXES: [(&str, &str); 2] = [
-    (
-        "api_keys_owner",
-        "CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_owner ON api_keys (owner) \
-         WHERE owner IS NOT NULL",
-    ),
-    (
-        "idx_api_keys_client",
-        "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_api_keys_client ON api_keys (client_name)",
-    ),
-];
+
+/// The one that is unique.
+const UNIQUE: &str = "api_keys_key_id";
+
+/// The other one, and those of lists.
+fn last_indexes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let client = ("idx_api_keys_client", "ON api_keys (client_name)");
+    let lists = MIGRATIONS.iter().flat_map(|(_, file)| list_indexes(file));
+    [client].into_iter().chain(lists)
+}
 
 /// Without statistics of tables that were empty a moment ago, the server reads all of their rows
 /// for the statements of the triggers.
@@ -137,7 +133,7 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         self.indexes(FIRST_INDEXES).await?;
         self.at(AdoptionStep::Rows);
         self.adopt_rows().await?;
-        self.indexes(LAST_INDEXES).await?;
+        self.indexes(last_indexes()).await?;
         self.at(AdoptionStep::Constraints);
         self.locked(REFERENCE).await?;
         for name in CONSTRAINTS {
@@ -280,9 +276,12 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
         Ok(Some(last))
     }
 
-    async fn indexes(&mut self, indexes: [(&str, &str); 2]) -> Result<(), Fault> {
+    async fn indexes(
+        &mut self,
+        indexes: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Result<(), Fault> {
         self.at(AdoptionStep::Indexes);
-        for (name, create) in indexes {
+        for (name, columns) in indexes {
             // One that was interrupted is there, and is not used.
             let invalid = "SELECT EXISTS (SELECT 1 FROM pg_index
                 WHERE indexrelid = to_regclass(format('%I.%I', current_schema(), $1::text))
@@ -292,7 +291,10 @@ impl<R: FnMut(AdoptionProgress) + Send> Adoption<'_, R> {
                 let drop = format!("DROP INDEX CONCURRENTLY {name}");
                 self.client.batch_execute(&drop).await?;
             }
-            self.client.batch_execute(create).await?;
+            let unique = if name == UNIQUE { "UNIQUE " } else { "" };
+            let create =
+                format!("CREATE {unique}INDEX CONCURRENTLY IF NOT EXISTS {name} {columns}");
+            self.client.batch_execute(&create).await?;
         }
         Ok(())
     }
@@ -311,7 +313,7 @@ fn begin(missing: &[&str]) -> String {
     }
     sql.push_str(BEGIN);
     for (_, file) in MIGRATIONS.iter().skip(1) {
-        sql.push_str(file);
+        sql.push_str(without_list_indexes(file));
     }
     // Without a version, no program takes the table for a store.
     sql.push_str("DELETE FROM keystile_migrations");

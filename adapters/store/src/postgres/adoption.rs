@@ -190,7 +190,7 @@ fn steps(plan: &mut AdoptionPlan) {
             .push("copy the endpoint rules in metadata to allowed_endpoints".to_owned());
     }
     plan.steps
-        .push("build 4 indexes on api_keys, without locking it".to_owned());
+        .push("build 11 indexes on api_keys, without locking it".to_owned());
     plan.steps
         .push("check 4 constraints of api_keys, without locking it".to_owned());
     plan.steps.push(format!(

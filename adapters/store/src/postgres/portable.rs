@@ -6,7 +6,8 @@ use deadpool_postgres::Client;
 use keystile::KeyId;
 
 use super::fault::Fault;
-use super::read::{Params, limited, page_of};
+use super::list::page_of;
+use super::read::{Params, limited};
 use super::row::{RECORD, read_answer, read_record, read_removed, read_with_rate};
 use crate::error::StoreError;
 use crate::filter::Filter;
@@ -15,6 +16,7 @@ use crate::list::Page;
 use crate::portable::{
     Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
 };
+use crate::sort::Sort;
 
 /// Two statements, each of its own snapshot: the digests after the records. A key whose digest
 /// is renewed in between may have its present digest among the former ones, which are left out.
@@ -23,7 +25,14 @@ pub(super) async fn export(
     filter: &Filter,
     page: Page,
 ) -> Result<Exported, Fault> {
-    let rows = page_of(client, filter, page, read_with_rate, |(record, _)| record).await?;
+    let rows = page_of(
+        client,
+        filter,
+        page.sorted(Sort::Inserted),
+        read_with_rate,
+        |(record, _)| record,
+    )
+    .await?;
     let ids: Vec<&str> = rows
         .sound
         .iter()

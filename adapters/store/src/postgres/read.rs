@@ -8,9 +8,8 @@ use tokio_postgres::types::ToSql;
 use super::fault::Fault;
 use super::row::{CLOCK, EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::derived::DerivedState;
-use crate::error::{CorruptRow, StoreError};
-use crate::filter::{Filter, rows_to_read};
-use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::error::StoreError;
+use crate::list::{Listed, ListedEvents, PAGE_MAX};
 use crate::statements::{derived_sums, sources};
 use crate::stored_usage::StoredUsage;
 
@@ -53,12 +52,7 @@ pub(super) async fn find_with_usage(
 
 pub(super) async fn lineage(client: &Client, lineage: &KeyId) -> Result<Listed, Fault> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = $1 ORDER BY k.id");
-    let all = Part {
-        filter: &Filter::default(),
-        limit: usize::MAX,
-        rows: usize::MAX,
-    };
-    listed(client, &sql, &[&lineage.as_str()], &all).await
+    listed(client, &sql, &[&lineage.as_str()]).await
 }
 
 pub(super) async fn derived(
@@ -76,12 +70,7 @@ pub(super) async fn derived(
         left.join(" ")
     );
     let since = i64::try_from(since.get()).map_err(|_| StoreError::OutOfRange)?;
-    let all = Part {
-        filter: &Filter::default(),
-        limit: usize::MAX,
-        rows: usize::MAX,
-    };
-    listed(client, &sql, &[&lineage.as_str(), &since], &all).await
+    listed(client, &sql, &[&lineage.as_str(), &since]).await
 }
 
 pub(super) async fn derived_state(
@@ -95,148 +84,18 @@ pub(super) async fn derived_state(
     Ok(state.with_sums(row.try_get(0)?, row.try_get(1)?)?)
 }
 
-pub(super) async fn list(client: &Client, filter: &Filter, page: Page) -> Result<Listed, Fault> {
-    let rows = page_of(client, filter, page, read_record, |record| record).await?;
-    Ok(rows.listed())
-}
-
-/// A page of what `read` makes of each row, which has this record.
-pub(super) async fn page_of<T>(
-    client: &Client,
-    filter: &Filter,
-    page: Page,
-    read: impl Fn(&Row) -> Result<T, Fault>,
-    record: impl Fn(&T) -> &KeyRecord,
-) -> Result<Rows<T>, Fault> {
-    let after = match page.after {
-        None => i64::MIN,
-        Some(cursor) => row_of(client, &cursor).await?,
-    };
-    let limit = page.limit.min(PAGE_MAX);
-    let rows = rows_to_read(filter, limit);
-    let count = limited(rows);
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&after, &count];
-    // One statement for each kind of filter, so that each is planned for its index.
-    let mut sql = concat_sql(RECORD, "WHERE k.id > $1::bigint");
-    let columns = filter.columns();
-    for (column, text) in &columns {
-        params.push(text);
-        sql.push_str(&format!(" AND k.{column} = ${}::text", params.len()));
-    }
-    if let Some(prefix) = &filter.id_prefix {
-        params.push(prefix);
-        sql.push_str(&format!(
-            " AND starts_with(k.key_id, ${}::text)",
-            params.len()
-        ));
-    }
-    if filter.without_owner {
-        sql.push_str(" AND k.owner IS NULL");
-    }
-    sql.push_str(" ORDER BY k.id LIMIT $2");
-    let part = Part {
-        filter,
-        limit,
-        rows,
-    };
-    rows_of(client, &sql, &params, &part, read, record).await
-}
-
-/// The number of the row that a cursor names.
-async fn row_of(client: &Client, cursor: &Cursor) -> Result<i64, Fault> {
-    if let Some(row) = cursor.row() {
-        return Ok(row);
-    }
-    // One after the other: a role may have no right to the second table.
-    for sql in [
-        "SELECT id::bigint FROM api_keys WHERE key_id = $1",
-        "SELECT place FROM api_key_deleted WHERE key_id = $1 AND place IS NOT NULL",
-    ] {
-        let id = cursor.key_id().map_or("", KeyId::as_str);
-        let found = one(client, sql, &[&id], |row| Ok(row.try_get(0)?)).await?;
-        if let Some(row) = found {
-            return Ok(row);
-        }
-    }
-    Err(StoreError::NotFound.into())
-}
-
-/// What to take from the rows of a statement.
-struct Part<'f> {
-    /// Compared with each record again: an adopted column may ignore case.
-    filter: &'f Filter,
-    /// The size of the page.
-    limit: usize,
-    /// The limit of the statement.
-    rows: usize,
-}
-
-/// What a page was read as.
-pub(super) struct Rows<T> {
-    pub(super) sound: Vec<T>,
-    pub(super) damaged: Vec<CorruptRow>,
-    pub(super) next: Option<Cursor>,
-}
-
-impl Rows<KeyRecord> {
-    fn listed(self) -> Listed {
-        let mut listed = Listed::of(self.sound, self.next);
-        listed.damaged = self.damaged;
-        listed
-    }
-}
-
-/// The records, and the damaged rows, of a page.
-async fn listed(
-    client: &Client,
-    sql: &str,
-    params: &Params<'_>,
-    part: &Part<'_>,
-) -> Result<Listed, Fault> {
-    let rows = rows_of(client, sql, params, part, read_record, |record| record).await?;
-    Ok(rows.listed())
-}
-
-async fn rows_of<T>(
-    client: &Client,
-    sql: &str,
-    params: &Params<'_>,
-    part: &Part<'_>,
-    read: impl Fn(&Row) -> Result<T, Fault>,
-    record: impl Fn(&T) -> &KeyRecord,
-) -> Result<Rows<T>, Fault> {
+/// The records, and the damaged rows, of a statement.
+async fn listed(client: &Client, sql: &str, params: &Params<'_>) -> Result<Listed, Fault> {
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, params).await?;
-    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
-    let mut last = None;
-    let is_full =
-        |sound: &Vec<T>, damaged: &Vec<_>| sound.len().saturating_add(damaged.len()) == part.limit;
-    for row in &rows {
-        let number = row.try_get("row")?;
-        match read(row) {
-            Ok(found) => {
-                let key = record(&found);
-                last = Some(Cursor::new(number, Some(key.id)));
-                if part.filter.shows(key) {
-                    sound.push(found);
-                }
-            }
-            Err(Fault::Store(StoreError::Corrupt(row))) => {
-                last = Some(Cursor::new(number, row.key_id));
-                damaged.push(row);
-            }
+    let mut listed = Listed::default();
+    for row in &client.query(&statement, params).await? {
+        match read_record(row) {
+            Ok(record) => listed.records.push(record),
+            Err(Fault::Store(StoreError::Corrupt(damaged))) => listed.damaged.push(damaged),
             Err(fault) => return Err(fault),
         }
-        if is_full(&sound, &damaged) {
-            break;
-        }
     }
-    let next = last.filter(|_| rows.len() == part.rows || is_full(&sound, &damaged));
-    Ok(Rows {
-        sound,
-        damaged,
-        next,
-    })
+    Ok(listed)
 }
 
 pub(super) async fn usage(client: &Client, lineage: &KeyId) -> Result<StoredUsage, Fault> {

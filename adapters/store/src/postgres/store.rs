@@ -2,7 +2,7 @@
 
 use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
 
-use super::{PostgresStore, events, portable, read, templates, write};
+use super::{PostgresStore, events, list, portable, read, templates, write};
 use crate::batch::Batch;
 use crate::derived::DerivedState;
 use crate::error::StoreError;
@@ -51,7 +51,7 @@ impl Store for PostgresStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
         let filter = filter.clone();
-        self.run(async move |client| read::list(client, &filter, page).await)
+        self.run(async move |client| list::list(client, &filter, page).await)
             .await
     }
 

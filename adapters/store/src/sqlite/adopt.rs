@@ -1,5 +1,6 @@
 //! Adopts an application's table, in short transactions.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -9,7 +10,10 @@ use super::adoption::{
 };
 use super::connection::{self, Connections, Writing, pause};
 use super::migration::{self, MIGRATIONS};
-use crate::adoption::{AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned};
+use crate::adoption::{
+    AdoptionPlan, AdoptionProgress, AdoptionStep, MetadataEndpoints, Planned, list_indexes,
+    without_list_indexes,
+};
 use crate::error::{StoreError, UnavailableKind};
 use crate::sqlite::fault::unavailable;
 use crate::tables::Tables;
@@ -21,6 +25,9 @@ const BATCH_ROWS: u32 = 500;
 
 /// Tries of a step while another program keeps the file locked; each waits for five seconds.
 const TRIES_MAX: u32 = 12;
+
+/// SQLite's own wait for a locked file looks for it at least ten times a second.
+const BETWEEN_INDEXES: Duration = Duration::from_millis(250);
 
 /// Each step is a call of its own, so that the caller can stop between two.
 pub(super) async fn run(
@@ -57,7 +64,16 @@ pub(super) async fn run(
         pause().await?;
     }
     at(AdoptionStep::Indexes, rows);
-    step(connections, &mut at, rows, index).await?;
+    for (name, columns) in indexes() {
+        let work = move |connection: &mut Connection| index(connection, name, columns);
+        step(connections, &mut at, rows, work).await?;
+        // Others may have waited for the file during all of it, and look for it only now and then.
+        connection::off_thread(|| {
+            std::thread::sleep(BETWEEN_INDEXES);
+            Ok(())
+        })
+        .await?;
+    }
     step(connections, &mut at, rows, finish).await?;
     Ok(rows)
 }
@@ -107,7 +123,7 @@ fn begin(connection: &mut Connection, planned: Planned) -> Result<(), StoreError
     }
     sql.push_str(BEGIN);
     for (_, file) in MIGRATIONS.iter().skip(1) {
-        sql.push_str(file);
+        sql.push_str(without_list_indexes(file));
     }
     // Without a version, no program takes the table for a store.
     sql.push_str("DELETE FROM keystile_migrations;");
@@ -208,9 +224,16 @@ fn require_accepted(
     found.require_accepted_rows()
 }
 
-fn index(connection: &mut Connection) -> Result<(), StoreError> {
-    let sql = "CREATE INDEX IF NOT EXISTS idx_api_keys_client ON api_keys (client_name)";
-    connection.execute_batch(sql).map_err(unavailable)
+/// The indexes that are built after the rows: each holds the file for a moment only.
+fn indexes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let client = ("idx_api_keys_client", "ON api_keys (client_name)");
+    let lists = MIGRATIONS.iter().flat_map(|(_, file)| list_indexes(file));
+    [client].into_iter().chain(lists)
+}
+
+fn index(connection: &mut Connection, name: &str, columns: &str) -> Result<(), StoreError> {
+    let sql = format!("CREATE INDEX IF NOT EXISTS {name} {columns}");
+    connection.execute_batch(&sql).map_err(unavailable)
 }
 
 /// Records the version, so that the table is a store.

@@ -185,7 +185,7 @@ fn steps(plan: &mut AdoptionPlan) {
             "set the file to WAL mode, so that readers do not wait for the adoption".to_owned(),
         );
         plan.steps.push(format!(
-            "add {} columns, 3 indexes and the triggers to api_keys, and create the other \
+            "add {} columns, 12 indexes and the triggers to api_keys, and create the other \
              tables",
             ADDED.len()
         ));

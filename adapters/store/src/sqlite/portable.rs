@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::unavailable;
-use super::read::{limited, one, page_of, prepared};
+use super::list::page_of;
+use super::read::{limited, one, prepared};
 use super::row::{RECORD, read_answer, read_found, read_record, read_removed};
 use crate::error::StoreError;
 use crate::filter::Filter;
@@ -12,6 +13,7 @@ use crate::list::Page;
 use crate::portable::{
     Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
 };
+use crate::sort::Sort;
 
 pub(super) fn export(
     connection: &Connection,
@@ -20,7 +22,13 @@ pub(super) fn export(
 ) -> Result<Exported, StoreError> {
     // One snapshot: a key whose digest is renewed meanwhile has both digests or one.
     let snapshot = connection.unchecked_transaction().map_err(unavailable)?;
-    let rows = page_of(&snapshot, filter, page, read_found, |(record, _)| record)?;
+    let rows = page_of(
+        &snapshot,
+        filter,
+        page.sorted(Sort::Inserted),
+        read_found,
+        |(record, _)| record,
+    )?;
     let mut keys = Vec::with_capacity(rows.sound.len());
     for (record, usage) in rows.sound {
         keys.push(PortableKey {

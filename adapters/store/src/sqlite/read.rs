@@ -2,15 +2,12 @@
 
 use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
 use rusqlite::types::Value;
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Params, Row, params, params_from_iter,
-};
+use rusqlite::{CachedStatement, Connection, Params, Row, params};
 
 use super::row::{EVENT, RECORD, read_event, read_found, read_record, read_usage, signed};
 use crate::derived::DerivedState;
-use crate::error::{CorruptRow, StoreError};
-use crate::filter::{Filter, rows_to_read};
-use crate::list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
+use crate::error::StoreError;
+use crate::list::{Listed, ListedEvents, PAGE_MAX};
 use crate::sqlite::fault::unavailable;
 use crate::statements::{derived_sums, sources};
 use crate::stored_usage::StoredUsage;
@@ -53,12 +50,7 @@ pub(super) fn find_with_usage(
 
 pub(super) fn lineage(connection: &Connection, lineage: &KeyId) -> Result<Listed, StoreError> {
     let sql = concat_sql(RECORD, "WHERE k.lineage = ?1 ORDER BY k.rowid");
-    let all = Part {
-        filter: &Filter::default(),
-        limit: usize::MAX,
-        rows: usize::MAX,
-    };
-    listed(&mut prepared(connection, &sql)?, [lineage.as_str()], &all)
+    listed(&mut prepared(connection, &sql)?, [lineage.as_str()])
 }
 
 pub(super) fn derived(
@@ -79,13 +71,8 @@ pub(super) fn derived(
         sources("?1"),
         left.join(" ")
     );
-    let all = Part {
-        filter: &Filter::default(),
-        limit: usize::MAX,
-        rows: usize::MAX,
-    };
     let params = params![lineage.as_str(), signed(since.get())?];
-    listed(&mut prepared(connection, &sql)?, params, &all)
+    listed(&mut prepared(connection, &sql)?, params)
 }
 
 pub(super) fn derived_state(
@@ -100,147 +87,18 @@ pub(super) fn derived_state(
     state.with_sums(keys, versions)
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    filter: &Filter,
-    page: Page,
-) -> Result<Listed, StoreError> {
-    let rows = page_of(connection, filter, page, read_record, |record| record)?;
-    Ok(rows.listed())
-}
-
-/// A page of what `read` makes of each row, which has this record.
-pub(super) fn page_of<T>(
-    connection: &Connection,
-    filter: &Filter,
-    page: Page,
-    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
-    record: impl Fn(&T) -> &KeyRecord,
-) -> Result<Rows<T>, StoreError> {
-    let after = match page.after {
-        None => i64::MIN,
-        Some(cursor) => row_of(connection, &cursor)?,
-    };
-    let limit = page.limit.min(PAGE_MAX);
-    let rows = rows_to_read(filter, limit);
-    let mut sql = concat_sql(RECORD, "WHERE k.rowid > ?1");
-    let mut params = vec![Value::Integer(after), Value::Integer(limited(rows))];
-    for (column, text) in filter.columns() {
-        params.push(Value::Text(text.to_owned()));
-        sql.push_str(&format!(" AND k.{column} = ?{}", params.len()));
-    }
-    if let Some(prefix) = &filter.id_prefix {
-        params.push(Value::Text(prefix.to_string()));
-        let number = params.len();
-        sql.push_str(&format!(
-            " AND substr(k.key_id, 1, length(?{number})) = ?{number}"
-        ));
-    }
-    if filter.without_owner {
-        sql.push_str(" AND k.owner IS NULL");
-    }
-    sql.push_str(" ORDER BY k.rowid LIMIT ?2");
-    let part = Part {
-        filter,
-        limit,
-        rows,
-    };
-    let params = params_from_iter(params);
-    let mut statement = prepared(connection, &sql)?;
-    rows_of(&mut statement, params, &part, read, record)
-}
-
-/// The number of the row that a cursor names.
-fn row_of(connection: &Connection, cursor: &Cursor) -> Result<i64, StoreError> {
-    let sql = "SELECT rowid FROM api_keys WHERE key_id = ?1 \
-         UNION ALL SELECT place FROM api_key_deleted WHERE key_id = ?1 AND place IS NOT NULL";
-    match (cursor.row(), cursor.key_id()) {
-        (Some(row), _) => Ok(row),
-        (None, Some(id)) => {
-            let mut statement = prepared(connection, sql)?;
-            let row = statement
-                .query_row([id.as_str()], |row| row.get(0))
-                .optional();
-            row.map_err(unavailable)?.ok_or(StoreError::NotFound)
-        }
-        (None, None) => Err(StoreError::NotFound),
-    }
-}
-
-/// What to take from the rows of a statement.
-struct Part<'f> {
-    /// Compared with each record again: an adopted column may ignore case.
-    filter: &'f Filter,
-    /// The size of the page.
-    limit: usize,
-    /// The limit of the statement.
-    rows: usize,
-}
-
-/// What a page was read as.
-pub(super) struct Rows<T> {
-    pub(super) sound: Vec<T>,
-    pub(super) damaged: Vec<CorruptRow>,
-    pub(super) next: Option<Cursor>,
-}
-
-impl Rows<KeyRecord> {
-    fn listed(self) -> Listed {
-        let mut listed = Listed::of(self.sound, self.next);
-        listed.damaged = self.damaged;
-        listed
-    }
-}
-
-/// The records, and the damaged rows, of a page.
-fn listed(
-    statement: &mut CachedStatement<'_>,
-    params: impl Params,
-    part: &Part<'_>,
-) -> Result<Listed, StoreError> {
-    let rows = rows_of(statement, params, part, read_record, |record| record)?;
-    Ok(rows.listed())
-}
-
-fn rows_of<T>(
-    statement: &mut CachedStatement<'_>,
-    params: impl Params,
-    part: &Part<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
-    record: impl Fn(&T) -> &KeyRecord,
-) -> Result<Rows<T>, StoreError> {
+/// The records, and the damaged rows, of a statement.
+fn listed(statement: &mut CachedStatement<'_>, params: impl Params) -> Result<Listed, StoreError> {
     let mut rows = statement.query(params).map_err(unavailable)?;
-    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
-    let (mut count, mut last) = (0_usize, None);
-    let is_full =
-        |sound: &Vec<T>, damaged: &Vec<_>| sound.len().saturating_add(damaged.len()) == part.limit;
+    let mut listed = Listed::default();
     while let Some(row) = rows.next().map_err(unavailable)? {
-        count = count.saturating_add(1);
-        let number = row.get("row").map_err(unavailable)?;
-        match read(row) {
-            Ok(found) => {
-                let key = record(&found);
-                last = Some(Cursor::new(number, Some(key.id)));
-                if part.filter.shows(key) {
-                    sound.push(found);
-                }
-            }
-            Err(StoreError::Corrupt(row)) => {
-                last = Some(Cursor::new(number, row.key_id));
-                damaged.push(row);
-            }
+        match read_record(row) {
+            Ok(record) => listed.records.push(record),
+            Err(StoreError::Corrupt(damaged)) => listed.damaged.push(damaged),
             Err(error) => return Err(error),
         }
-        if is_full(&sound, &damaged) {
-            break;
-        }
     }
-    let next = last.filter(|_| count == part.rows || is_full(&sound, &damaged));
-    Ok(Rows {
-        sound,
-        damaged,
-        next,
-    })
+    Ok(listed)
 }
 
 pub(super) fn usage(connection: &Connection, lineage: &KeyId) -> Result<StoredUsage, StoreError> {

@@ -98,6 +98,8 @@ pub(crate) enum Fault {
     /// Returns pages of any size.
     HasNoBound,
     SortsByTime,
+    /// Lists in one order, whichever is asked for.
+    IgnoresSorts,
     /// Takes a page that is full for the last one.
     ForgetsNextPages,
     /// Lets a successor replace the number of remaining uses.
@@ -233,7 +235,10 @@ impl Store for Faulty {
         Ok(Listed::of(found.collect(), None))
     }
 
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Listed, StoreError> {
+    async fn list(&self, filter: &Filter, mut page: Page) -> Result<Listed, StoreError> {
+        if self.has(Fault::IgnoresSorts) {
+            page.sort = None;
+        }
         let Listed {
             records: mut listed,
             mut next,

@@ -7,6 +7,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::print_stdout,
     reason = "tests and their fixtures"
 )]
@@ -21,6 +23,8 @@ mod beside;
 #[path = "../heard/cases.rs"]
 mod cases;
 mod conformance;
+#[path = "../lists/cost.rs"]
+mod cost;
 mod crash;
 mod damage;
 mod database;
@@ -29,11 +33,16 @@ mod heard;
 mod heard_keys;
 mod keys;
 mod limits;
+mod lists;
 #[path = "../damage/one_row.rs"]
 mod one_row;
 mod open;
 mod order;
 mod own_transaction;
+#[path = "../lists/random.rs"]
+mod random;
+#[path = "../lists/selected.rs"]
+mod selected;
 mod server;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]

@@ -46,6 +46,5 @@ ALTER TABLE api_keys ADD COLUMN version INTEGER NOT NULL DEFAULT 1 CHECK (versio
 
 CREATE UNIQUE INDEX api_keys_key_id ON api_keys (key_id);
 CREATE INDEX api_keys_lineage ON api_keys (lineage);
-CREATE INDEX api_keys_owner ON api_keys (owner) WHERE owner IS NOT NULL;
 
 INSERT INTO keystile_migrations (version, name) VALUES (1, '0001_tables');
