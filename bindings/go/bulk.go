@@ -22,8 +22,8 @@ type BulkOptions struct {
 	// DryRun changes nothing: the result has the keys that would be changed, without those that
 	// derive from them.
 	DryRun bool
-	// Permit is asked for each key; those for which it does not agree stay as they are. Nil
-	// always agrees.
+	// Permit is asked for each key; those for which it does not agree stay as they are. If keys are
+	// named by their ids, it is as if there were no such key. Nil always agrees.
 	Permit Permit
 }
 
@@ -70,7 +70,8 @@ func (b *BulkEnded) Count() int {
 // meanwhile.
 //
 // If the store fails or the context ends, it stops with that error, and the result has what was
-// done before: that stays, so call it again.
+// done before: that stays, so call it again. The key at which it stopped is not in the result,
+// and may have been changed.
 func (a *Authenticator) RevokeAll(ctx context.Context, filter Filter, options BulkOptions) (BulkEnded, error) {
 	return a.all(ctx, filter, options, a.revocation(ctx, options))
 }
@@ -82,8 +83,8 @@ func (a *Authenticator) SuspendAll(ctx context.Context, filter Filter, options B
 }
 
 // RevokeEach revokes the keys with these ids, as [Authenticator.RevokeAll] does. All of them are
-// looked up first: if there is no key with one of them, it returns [ErrNotFound] and changes
-// nothing. Rows that cannot be read are revoked too.
+// looked up first: if there is no key with one of them, or Permit does not agree for one, it
+// returns [ErrNotFound] and changes nothing. Rows that cannot be read are revoked too.
 func (a *Authenticator) RevokeEach(ctx context.Context, ids []KeyID, options BulkOptions) (BulkEnded, error) {
 	return a.each(ctx, ids, options, a.revocation(ctx, options))
 }
@@ -131,38 +132,73 @@ func (a *Authenticator) all(ctx context.Context, filter Filter, options BulkOpti
 		return record != nil && filter.Shows(record) && options.permits(record, damaged)
 	}
 	for range bulkPassesMax {
-		before := len(all.Changed)
+		before := all
 		// What failed and what is damaged is named once.
 		all.Failed, all.Damaged = nil, nil
-		for page := (Page{Limit: bulkPage}); ; {
-			listed, err := a.store.List(ctx, filter, page)
-			if err != nil {
-				return all, err
-			}
-			all.Damaged = append(all.Damaged, listed.Damaged...)
-			for _, record := range listed.Records {
-				switch {
-				case !verb.isDue(record.State):
-				case options.DryRun:
-					if options.permits(record.Clone(), nil) {
-						all.Changed = append(all.Changed, record.ID)
-					}
-				default:
-					if err := all.add(ctx, record.ID, verb, selected); err != nil {
-						return all, err
-					}
-				}
-			}
-			if listed.Next.IsZero() {
-				break
-			}
-			page.After = listed.Next
+		if err := a.pass(ctx, &all, filter, options, verb, selected); err != nil {
+			all.keep(before)
+			return all, err
 		}
-		if options.DryRun || len(all.Changed) == before {
+		if options.DryRun || len(all.Changed) == len(before.Changed) {
 			break
 		}
 	}
 	return all, nil
+}
+
+// pass goes through a filter once.
+func (a *Authenticator) pass(ctx context.Context, all *BulkEnded, filter Filter, options BulkOptions, verb bulkVerb, selected Permit) error {
+	for page := (Page{Limit: bulkPage}); ; {
+		listed, err := a.store.List(ctx, filter, page)
+		if err != nil {
+			return err
+		}
+		all.Damaged = append(all.Damaged, listed.Damaged...)
+		for _, record := range listed.Records {
+			switch {
+			case !verb.isDue(record.State):
+			case options.DryRun:
+				if options.permits(record.Clone(), nil) {
+					all.Changed = append(all.Changed, record.ID)
+				}
+			default:
+				if err := all.add(ctx, record.ID, verb, selected); err != nil {
+					return err
+				}
+			}
+		}
+		if listed.Next.IsZero() {
+			return nil
+		}
+		page.After = listed.Next
+	}
+}
+
+// keep adds what failed and what was damaged in the pass before one that was not completed.
+func (b *BulkEnded) keep(before BulkEnded) {
+	known := map[KeyID]bool{}
+	for _, some := range [][]KeyID{b.Changed, b.Derived} {
+		for _, id := range some {
+			known[id] = true
+		}
+	}
+	for _, failure := range b.Failed {
+		known[failure.KeyID] = true
+	}
+	for _, failure := range before.Failed {
+		if !known[failure.KeyID] {
+			b.Failed = append(b.Failed, failure)
+		}
+	}
+	rows := map[int64]bool{}
+	for _, row := range b.Damaged {
+		rows[row.Row] = true
+	}
+	for _, row := range before.Damaged {
+		if !rows[row.Row] {
+			b.Damaged = append(b.Damaged, row)
+		}
+	}
 }
 
 func (a *Authenticator) each(ctx context.Context, ids []KeyID, options BulkOptions, verb bulkVerb) (all BulkEnded, err error) {
@@ -178,14 +214,21 @@ func (a *Authenticator) each(ctx context.Context, ids []KeyID, options BulkOptio
 		seen[id] = true
 		record, err := a.find(ctx, id)
 		var row *CorruptRow
+		var state State
 		switch {
 		case errors.As(err, &row):
-			if verb.isDue(row.State) && (!options.DryRun || options.permits(nil, row)) {
-				due = append(due, id)
-			}
-		case err != nil:
+			state, err = row.State, nil
+		case err == nil:
+			state, record = record.State, record.Clone()
+		}
+		// That a key exists is not told to who may not change it.
+		if err == nil && !options.permits(record, row) {
+			err = ErrNotFound
+		}
+		if err != nil {
 			return all, fmt.Errorf("keystile: %s, and no key was changed: %w", id, err)
-		case verb.isDue(record.State) && (!options.DryRun || options.permits(record.Clone(), nil)):
+		}
+		if verb.isDue(state) {
 			due = append(due, id)
 		}
 	}

@@ -170,13 +170,13 @@ func (a *Authenticator) end(ctx context.Context, asked ending) (Ended, error) {
 			return Ended{}, err
 		}
 		if len(batch.written()) == 0 {
-			a.othersInForce(found)
+			a.othersInForce(ctx, found)
 			return ended, nil
 		}
 		switch err := a.commit(ctx, batch); {
 		case err == nil:
 			if !ended.Changed {
-				a.othersInForce(found)
+				a.othersInForce(ctx, found)
 			}
 			return ended, nil
 		case !errors.Is(err, ErrStale):
@@ -242,13 +242,14 @@ func (a *Authenticator) ended(ctx context.Context, asked *ending, found *Record)
 }
 
 // othersInForce invalidates what another process, which was faster, has changed: the derived keys
-// too. They have the same owner. No older record is accepted from now on, not even from a replica
-// that lags.
-func (a *Authenticator) othersInForce(found *Record) {
-	if found.Owner != nil {
-		a.InvalidateOwner(*found.Owner)
-	} else {
+// too, which may have other owners. No older record is accepted from now on, not even from a
+// replica that lags.
+func (a *Authenticator) othersInForce(ctx context.Context, found *Record) {
+	state, err := a.derivedState(ctx, found)
+	if err != nil || state.Keys > 0 || found.Owner == nil {
 		a.InvalidateAll()
+	} else {
+		a.InvalidateOwner(*found.Owner)
 	}
 	a.InvalidateAt(found.ID, found.Version)
 }
@@ -297,7 +298,7 @@ func (a *Authenticator) ResumeIf(ctx context.Context, id KeyID, permit func(*Rec
 			return Ended{}, err
 		}
 		if found.State == StateActive {
-			a.othersInForce(found)
+			a.othersInForce(ctx, found)
 			return Ended{Outcome: Outcome{Record: found}}, nil
 		}
 		ended, batch, err := a.resumed(ctx, found, permit, now)

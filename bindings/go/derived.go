@@ -102,7 +102,9 @@ func DerivedStateOf(source *Record, derived ...*Record) DerivedState {
 }
 
 // DerivedLister is a [Store] that finds the keys that derive from others. For other stores, an
-// [Authenticator] reads all records.
+// [Authenticator] reads all records for each change, and holds them in memory. It then does not
+// find derived keys whose rows cannot be read, nor what derives from these: they are not revoked
+// with their source. A damaged key is refused until its row is mended: revoke it before that.
 type DerivedLister interface {
 	// Derived returns every key that derives from a lineage, directly or through others, is not
 	// revoked, and had not expired at the instant since: in the order of their insertion, all as

@@ -28,6 +28,10 @@ func (p *parts) familyOf(ctx context.Context, source *Record, now time.Time) (*f
 	if err != nil {
 		return nil, err
 	}
+	if state.Keys == 0 {
+		// What is added from now on makes a batch stale that relies on this.
+		return &family{state: state}, nil
+	}
 	listed, err := p.derived(ctx, source.lineage(), now.Add(-clocksApartMax))
 	return &family{state, listed.Records, listed.Damaged}, err
 }

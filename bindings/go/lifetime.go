@@ -10,7 +10,7 @@ import (
 const usualLifetime = 90 * 24 * time.Hour
 
 // LifetimePolicy is how long the keys of a service live: see [Options.Lifetimes] and
-// [Issuer.Lifetimes]. Of several policies the shortest counts.
+// [Issuer.Lifetimes]. Of several policies the shortest counts; the zero one is none.
 type LifetimePolicy struct {
 	// Default is the lifetime of a key whose request has none, 1 ms or more; 0 for 90 days, or
 	// for the longest if that is shorter.
@@ -34,8 +34,14 @@ func (p LifetimePolicy) Check() error {
 	return nil
 }
 
-// within returns a policy under another one.
+// within returns a policy under another one. The zero policy is none.
 func (p LifetimePolicy) within(other LifetimePolicy) LifetimePolicy {
+	switch (LifetimePolicy{}) {
+	case p:
+		return other
+	case other:
+		return p
+	}
 	longest := p.Longest
 	if longest == 0 || other.Longest != 0 && other.Longest < longest {
 		longest = other.Longest

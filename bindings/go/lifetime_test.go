@@ -19,6 +19,12 @@ func TestTheShortestLifetimeCounts(t *testing.T) {
 		{issuer: keystile.LifetimePolicy{Default: 2 * day, Longest: 9 * day}, expected: keystile.LifetimePolicy{Default: 2 * day, Longest: 9 * day}},
 		{keystile.LifetimePolicy{Default: 3 * day, Longest: 9 * day}, keystile.LifetimePolicy{Default: 2 * day, Longest: 20 * day},
 			keystile.LifetimePolicy{Default: 2 * day, Longest: 9 * day}},
+		// A default may be longer than that of a service without a policy.
+		{service: keystile.LifetimePolicy{Default: 365 * day}, expected: keystile.LifetimePolicy{Default: 365 * day}},
+		{issuer: keystile.LifetimePolicy{Default: 365 * day}, expected: keystile.LifetimePolicy{Default: 365 * day}},
+		{service: keystile.LifetimePolicy{Default: 365 * day, Longest: 400 * day}, expected: keystile.LifetimePolicy{Default: 365 * day, Longest: 400 * day}},
+		{keystile.LifetimePolicy{Default: 365 * day}, keystile.LifetimePolicy{Longest: 400 * day},
+			keystile.LifetimePolicy{Default: 90 * day, Longest: 400 * day}},
 	} {
 		ctx := context.Background()
 		authenticator, issuer, _ := inMemory(keystile.Options{Lifetimes: one.service})

@@ -108,7 +108,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "openapi-client",
-        about: "a Go client that is generated from the OpenAPI document issues, verifies and revokes",
+        about: "a Go client that is generated from the OpenAPI document, by a generator that go downloads",
         needs: &[Need::Go, Need::Program("curl", "curl")],
         included_in: None,
         run: openapi_client::run_client,

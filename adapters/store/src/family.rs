@@ -40,6 +40,14 @@ impl Family {
         now: UnixMillis,
     ) -> Result<Self, StoreError> {
         let state = store.derived_state(source).await?;
+        if state.keys == 0 {
+            // What is added from now on makes a batch stale that relies on this.
+            return Ok(Self {
+                state,
+                derived: Vec::new(),
+                damaged: Vec::new(),
+            });
+        }
         let since = now.get().saturating_sub(CLOCKS_APART_MAX.get());
         let since = UnixMillis::new(since).unwrap_or(now);
         let listed = store.derived(&source.lineage, since).await?;

@@ -93,7 +93,8 @@ pub trait Store: Send + Sync {
     /// same instant. It is not limited, and has no next page. A row whose end cannot be read is
     /// among them.
     ///
-    /// The default implementation reads all records.
+    /// The default implementation reads all records. It does not find derived keys whose rows
+    /// cannot be read, nor what derives from these: they are not revoked with their source.
     fn derived(
         &self,
         lineage: &KeyId,

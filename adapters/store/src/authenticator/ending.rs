@@ -58,7 +58,7 @@ impl<S: Store + 'static> Authenticator<S> {
         let _guard = self.invalidates(key_id);
         let store = self.acting_store();
         let ended = revoke_if(&store, key_id, reason, reach, now, permit).await?;
-        Ok(self.all_in_force(ended))
+        Ok(self.all_in_force(ended).await)
     }
 
     /// Revokes the keys of a selection, each as [`revoke_reaching`](Self::revoke_reaching) does.
@@ -155,7 +155,7 @@ impl<S: Store + 'static> Authenticator<S> {
     ) -> Result<Ended, StoreError> {
         let _guard = self.invalidates(key_id);
         let ended = suspend_if(&self.acting_store(), key_id, reach, now, permit).await?;
-        Ok(self.all_in_force(ended))
+        Ok(self.all_in_force(ended).await)
     }
 
     /// Resumes a suspended key.
@@ -180,6 +180,6 @@ impl<S: Store + 'static> Authenticator<S> {
     ) -> Result<Outcome, E> {
         let _guard = self.invalidates(key_id);
         let ended = resume_all(&self.acting_store(), key_id, now, permit).await?;
-        Ok(self.all_in_force(ended).outcome)
+        Ok(self.all_in_force(ended).await.outcome)
     }
 }

@@ -347,19 +347,28 @@ impl<S: Store + 'static> Authenticator<S> {
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 
-    pub(super) fn all_in_force(&self, ended: Ended) -> Ended {
-        if !ended.outcome.is_changed() {
-            // Another process was faster, with the derived keys too. They have the same owner.
-            match ended.outcome.record().map(|record| record.owner.as_deref()) {
-                Some(Some(owner)) => self.keyring().invalidate_owner(owner),
-                _ => self.keyring().invalidate_all(),
-            }
-        }
+    pub(super) async fn all_in_force(&self, ended: Ended) -> Ended {
         for derived in &ended.derived {
             self.keyring().invalidate_at(&derived.id, derived.version);
         }
         let outcome = self.in_force(ended.outcome);
+        if !outcome.is_changed() {
+            self.others_in_force(outcome.record()).await;
+        }
         Ended { outcome, ..ended }
+    }
+
+    /// Another process was faster, with the derived keys too, which may have other owners.
+    async fn others_in_force(&self, record: Option<&KeyRecord>) {
+        let Some((record, owner)) = record.and_then(|own| Some((own, own.owner.as_deref()?)))
+        else {
+            return self.keyring().invalidate_all();
+        };
+        match self.store().derived_state(record).await {
+            Ok(state) if state.keys == 0 => self.keyring().invalidate_owner(owner),
+            // Or that is not known.
+            _ => self.keyring().invalidate_all(),
+        }
     }
 
     pub(super) fn invalidates(&self, id: &KeyId) -> InvalidateOnDrop<'_> {

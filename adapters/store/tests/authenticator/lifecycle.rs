@@ -7,7 +7,7 @@ use keystile::{
     RateLimit, RotationPolicy,
 };
 use keystile::{ScopeTemplate, SysRng, TemplateName};
-use keystile_store::{Filter, Page, Store, StoreError};
+use keystile_store::{Filter, OfDerived, Page, Store, StoreError};
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, format, issued, issued_as, over};
 
@@ -278,7 +278,8 @@ async fn a_change_that_was_given_up_voids_the_other_keys_of_the_lineage() {
 /// If another process was faster, its derived keys are refused here too when the verb returns.
 #[tokio::test(start_paused = true)]
 async fn what_others_have_ended_is_in_force_with_its_derived_keys() {
-    for is_owned in [false, true] {
+    // A source that is moved to another owner leaves its derived keys with the old one.
+    for (is_owned, is_moved) in [(false, false), (true, false), (true, true)] {
         let store = Scripted::new();
         let mut request = IssueRequest::new("Acme").unwrap();
         if is_owned {
@@ -291,6 +292,14 @@ async fn what_others_have_ended_is_in_force_with_its_derived_keys() {
             .delegate(&source.record.id, &issuer, &shop, &mut SysRng, at(1))
             .await
             .unwrap();
+        if is_moved {
+            let change = KeyChange::new().owner("bolt").unwrap();
+            let (id, rule) = (&source.record.id, OfDerived::Keep);
+            let permit = |_: &_, _: &_| Ok::<_, StoreError>(());
+            keystile_store::change_derived(&*store, id, &change, rule, at(1), permit)
+                .await
+                .unwrap();
+        }
         // The reader of events has begun, and reads no more before time passes.
         tokio::task::yield_now().await;
         assert_eq!(code(&ask(&authenticator, &derived).await), None);
@@ -301,7 +310,8 @@ async fn what_others_have_ended_is_in_force_with_its_derived_keys() {
         let outcome = authenticator.revoke(id, "leaked", at(2)).await.unwrap();
         assert!(!outcome.is_changed());
         let denial = code(&ask(&authenticator, &derived).await);
-        assert_eq!(denial, Some(DenialCode::KeyRevoked), "owned: {is_owned}");
+        let what = format!("owned: {is_owned}, moved: {is_moved}");
+        assert_eq!(denial, Some(DenialCode::KeyRevoked), "{what}");
     }
 }
 
