@@ -94,6 +94,7 @@ mod event_filter;
 mod explain;
 mod family;
 mod filter;
+mod former_template;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
 mod held;
@@ -155,6 +156,7 @@ pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use explain::{Explained, check_dry, explain};
 pub use filter::{Filter, KeyStatus};
+pub use former_template::FormerTemplate;
 pub use issue_once::{
     IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
     issue_once,

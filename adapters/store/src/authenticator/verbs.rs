@@ -256,10 +256,8 @@ impl<S: Store + 'static> Authenticator<S> {
         of_derived: OfDerived,
         now: UnixMillis,
     ) -> BulkEnded {
-        let change = keys.change();
-        let asked = keys.asked(&change, of_derived, now);
         let (store, noted) = (self.acting_store(), self.noted());
-        asked.write(&store, &keys.due, &noted).await
+        keys.write(&store, of_derived, now, &noted).await
     }
 
     /// No older record is admitted from now on.

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod own;
 mod rows;
 
 use std::sync::Arc;

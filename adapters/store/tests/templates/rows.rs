@@ -52,7 +52,12 @@ async fn a_damaged_template_is_named_and_can_be_removed() {
         ),
         (
             "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, \
-             '[{\"name\":\"pro\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}]', 1",
+             '[{\"until\":1,\"template\":{\"name\":\"pro\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}}]', 1",
+            "former",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, \
+             '[{\"template\":{\"name\":\"bad\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}}]', 1",
             "former",
         ),
         (
