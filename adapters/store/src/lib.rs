@@ -142,6 +142,7 @@ pub use authenticator::{
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use bulk::{BulkEnded, Selection};
+pub use bulk_change::can_change;
 pub use cascade::{
     Ended, Permit, resume_reaching, revoke_if, revoke_reaching, suspend_if, suspend_reaching,
 };
@@ -185,7 +186,8 @@ pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
 pub use template::{
-    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TemplateProblem,
+    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX,
+    TemplateProblem,
 };
 pub use template_keys::TemplateKeys;
 pub use template_verbs::{add_template, change_template, find_template, remove_template};

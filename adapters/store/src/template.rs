@@ -10,6 +10,9 @@ use crate::former_template::FormerTemplate;
 /// How many earlier states of a template are kept.
 pub const FORMER_TEMPLATES_MAX: usize = 16;
 
+/// The maximum number of templates in a page. They are large: each has its earlier states.
+pub const TEMPLATES_PAGE_MAX: usize = 50;
+
 /// A template that is stored: the rights of the keys that are issued from it, how long they live,
 /// and its earlier rights.
 ///

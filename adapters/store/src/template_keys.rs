@@ -235,8 +235,8 @@ impl TemplateKeys {
         }
     }
 
-    /// What [`apply`](Self::apply) would do, and would refuse. Writes nothing. The keys that derive
-    /// from these are not counted.
+    /// What [`apply`](Self::apply) would do, and would refuse. Writes nothing. It decides about each
+    /// key as all of them are now.
     pub async fn would_apply<S: Store + ?Sized>(
         &self,
         store: &S,
