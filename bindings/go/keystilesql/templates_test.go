@@ -121,3 +121,33 @@ func TestADamagedTemplateIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// Other code may write an instant in another form: it is read, so it has to be compared, too.
+func TestTheInstantOfATemplateIsComparedAsItIsRead(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "keys.db")
+	store, ctx := openSQLite(t, database), context.Background()
+	raw, err := sql.Open("sqlite", keystilesql.SQLiteDSN(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }()
+	insert := `INSERT INTO api_key_templates (name, permissions, created_at) VALUES ('pro', '["a"]', '2026-09-21 14:13:20')`
+	if _, err := raw.Exec(insert); err != nil {
+		t.Fatal(err)
+	}
+	read := keystile.Must(keystile.FindTemplate(ctx, store, "pro"))
+	changed := keystile.Must(read.Changed(read.Template, time.Hour, time.Now()))
+	if err := store.SaveTemplate(ctx, changed); err != nil {
+		t.Error(err)
+	}
+	other := *changed
+	other.CreatedAt = other.CreatedAt.Add(time.Millisecond)
+	for _, stale := range []*keystile.StoredTemplate{read, &other} {
+		if err := store.RemoveTemplate(ctx, "pro", stale); !errors.Is(err, keystile.ErrStale) {
+			t.Errorf("another one: %v", err)
+		}
+	}
+	if err := store.RemoveTemplate(ctx, "pro", changed); err != nil {
+		t.Error(err)
+	}
+}
