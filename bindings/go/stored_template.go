@@ -12,6 +12,10 @@ import (
 // FormerTemplatesMax is how many earlier states of a template are kept.
 const FormerTemplatesMax = 16
 
+// TemplatesPageMax is the maximum number of templates in a page. They are large: each has its
+// earlier states.
+const TemplatesPageMax = 50
+
 // Errors about stored templates. Compare with [errors.Is].
 var (
 	// ErrNoTemplate means that there is no template with this name.
@@ -32,13 +36,21 @@ type StoredTemplate struct {
 	// request may ask for; zero for that of a key without a template, and any.
 	Lifetime time.Duration
 	// Former is what it was before, the latest last: at most [FormerTemplatesMax]. A key that
-	// is like one of them has no rights of its own.
-	Former []*ScopeTemplate
+	// is like one of them, and was issued before that one ended, has no rights of its own.
+	Former []FormerTemplate
 	// Version is 1 when it is new, and one more after each change; 0 is a preset.
 	Version uint64
 	// CreatedAt is when it was added, and ChangedAt when it was changed for the last time, to
 	// the millisecond.
 	CreatedAt, ChangedAt time.Time
+}
+
+// FormerTemplate is an earlier state of a template. Its JSON form is that of the store.
+type FormerTemplate struct {
+	// Template is what it was.
+	Template *ScopeTemplate
+	// Until is when it was changed, to the millisecond.
+	Until time.Time
 }
 
 // TemplateStore is a [RecordFinder] that keeps templates. The store of keystilesql is one.
@@ -47,7 +59,7 @@ type TemplateStore interface {
 	// [CorruptRow] if its row cannot be read. It knows no presets: see [FindTemplate].
 	Template(ctx context.Context, name string) (*StoredTemplate, error)
 	// ListTemplates returns templates in the byte order of their names, starting after a name;
-	// at most limit and [PageMax]. A row that cannot be read is named, and is no error.
+	// at most limit and [TemplatesPageMax]. A row that cannot be read is named, and is no error.
 	ListTemplates(ctx context.Context, after string, limit int) (ListedTemplates, error)
 	// SaveTemplate inserts a template of version 1, or replaces the one with the version before
 	// and the same CreatedAt. It returns the error of [StoredTemplate.Check],
@@ -88,11 +100,11 @@ func (t *StoredTemplate) Changed(template *ScopeTemplate, lifetime time.Duration
 	if templateText(template) != own {
 		changed.Former = nil
 		for _, former := range t.Former {
-			if templateText(former) != own {
+			if templateText(former.Template) != own {
 				changed.Former = append(changed.Former, former)
 			}
 		}
-		changed.Former = append(changed.Former, t.Template)
+		changed.Former = append(changed.Former, FormerTemplate{Template: t.Template, Until: changed.ChangedAt})
 		if excess := len(changed.Former) - FormerTemplatesMax; excess > 0 {
 			changed.Former = changed.Former[excess:]
 		}
@@ -114,7 +126,7 @@ func (t *StoredTemplate) Check() error {
 		return ErrOutOfRange
 	}
 	for _, former := range t.Former {
-		if former.Name() != name {
+		if former.Template == nil || former.Template.Name() != name {
 			return ErrOutOfRange
 		}
 	}
@@ -234,6 +246,31 @@ func (t *ScopeTemplate) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*t = *read
+	return nil
+}
+
+// formerForm is the JSON form of an earlier state, which is the same in all languages.
+type formerForm struct {
+	UntilMS  *int64         `json:"until"`
+	Template *ScopeTemplate `json:"template"`
+}
+
+// MarshalJSON writes the state as Rust does.
+func (f FormerTemplate) MarshalJSON() ([]byte, error) {
+	return json.Marshal(formerForm{UntilMS: Ptr(f.Until.UnixMilli()), Template: f.Template})
+}
+
+// UnmarshalJSON reads what [FormerTemplate.MarshalJSON] writes. It returns [ErrJSON], or the error
+// of a part that is not well formed.
+func (f *FormerTemplate) UnmarshalJSON(text []byte) error {
+	var form formerForm
+	if err := json.Unmarshal(text, &form); err != nil {
+		return err
+	}
+	if form.UntilMS == nil || *form.UntilMS < 0 || form.Template == nil {
+		return ErrJSON
+	}
+	f.Template, f.Until = form.Template, time.UnixMilli(*form.UntilMS).UTC()
 	return nil
 }
 

@@ -174,11 +174,11 @@ pub(crate) async fn run(
             count = count.saturating_add(selection.keys.len());
             damage.add(selection.damaged);
         }
-        return show(count, verb.done(), true, damage, config, io);
+        return show(count, None, verb.done(), true, damage, config, io);
     }
     let due = due(store, ids, |status| verb.is_due(status)).await?;
     if which.dry_run {
-        return show(due.len(), verb.done(), true, damage, config, io);
+        return show(due.len(), None, verb.done(), true, damage, config, io);
     }
     let mut all = BulkEnded::default();
     for id in due {
@@ -211,7 +211,15 @@ pub(crate) fn show_all(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
-    let exit = show(all.count(), done, dry_run, damage, config, io)?;
+    let count = all.count();
+    let asked: HashSet<_> = all.changed.iter().collect();
+    let with_them = count.saturating_sub(asked.len());
+    let exit = show(count, Some(with_them), done, dry_run, damage, config, io)?;
+    if with_them > 0 {
+        io.note(&format!(
+            "{with_them} of them because they derive from others"
+        ));
+    }
     for (id, error) in &all.failed {
         let was = if dry_run { "would not be" } else { "was not" };
         io.note(&format!("keystile: {id} {was} {done}: {error}"));
@@ -280,11 +288,16 @@ struct Many<'d> {
     dry_run: bool,
     #[serde(flatten)]
     count: BTreeMap<&'d str, usize>,
+    /// Those of the count that derive from others and were changed with them; not in a dry run that
+    /// does not find out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derived: Option<usize>,
 }
 
 /// Prints how many keys were changed, or would be, and names damaged rows.
 fn show(
     changed: usize,
+    derived: Option<usize>,
     done: &str,
     dry_run: bool,
     damage: Damage,
@@ -293,7 +306,11 @@ fn show(
 ) -> Result<Exit, Failure> {
     if config.json {
         let count = [(done, changed)].into();
-        io.json(&Many { dry_run, count })?;
+        io.json(&Many {
+            dry_run,
+            count,
+            derived,
+        })?;
     } else {
         let plural = if changed == 1 { "" } else { "s" };
         let would = if dry_run { "would have " } else { "" };

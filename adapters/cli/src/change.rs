@@ -157,7 +157,13 @@ pub(crate) async fn run(
         let id = arguments.id.as_ref();
         return change_many::run(many, id, &asked, &store, config, io).await;
     };
-    let outcome = change_derived(&store, id, &requested, of_derived, now, keep).await?;
+    let changed = change_derived(&store, id, &requested, of_derived, now, keep).await?;
+    let (outcome, derived) = (changed.outcome, changed.derived.len());
+    if derived > 0 {
+        io.note(&format!(
+            "changed with it: {derived} keys that derive from it"
+        ));
+    }
     let record = outcome.record().ok_or(StoreError::NotFound)?;
     if config.json {
         io.json(&KeyView::new(record, now))?;

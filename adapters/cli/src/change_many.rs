@@ -1,7 +1,9 @@
 //! `keystile change` of many keys.
 
 use keystile::{KeyChange, TemplateName, UnixMillis};
-use keystile_store::{BulkEnded, Filter, OfDerived, Page, Selection, Store, StoreError, record};
+use keystile_store::{
+    BulkEnded, Filter, OfDerived, Page, Selection, Store, StoreError, can_change, record,
+};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -68,9 +70,10 @@ pub(crate) async fn run(
     if many.ids_from.is_some() || id.is_some() {
         let mut ids = bulk::read_ids(many.ids_from.as_deref(), io)?;
         ids.extend(id);
-        let due = bulk::due(store, &ids, |status| status != "revoked").await?;
-        for id in due {
+        for id in bulk::due(store, &ids, |_| true).await? {
             match record(store, &id).await {
+                // As a filter passes them over. One that is named is refused, as without --dry-run.
+                Ok(found) if many.ids_from.is_some() && !can_change(&found, asked.now) => {}
                 Ok(found) => {
                     let one = Selection::of_records(vec![found]);
                     all.extend(each(&one, asked, many.dry_run, store).await);

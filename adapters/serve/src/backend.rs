@@ -134,7 +134,7 @@ pub(crate) trait Backend: TemplateBackend {
         of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
-    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    ) -> BoxFuture<'a, Result<Ended, Problem>>;
     /// What [`change_if`](Self::change_if) would do. Writes nothing.
     fn would_change<'a>(
         &'a self,
@@ -143,7 +143,7 @@ pub(crate) trait Backend: TemplateBackend {
         of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
-    ) -> BoxFuture<'a, Result<Outcome, Problem>>;
+    ) -> BoxFuture<'a, Result<Ended, Problem>>;
     fn to_change<'a>(
         &'a self,
         filter: &'a Filter,
@@ -366,7 +366,7 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
-    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+    ) -> BoxFuture<'a, Result<Ended, Problem>> {
         Box::pin(Self::change_derived(
             self, id, requested, of_derived, now, permit,
         ))
@@ -379,7 +379,7 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
         of_derived: OfDerived,
         now: UnixMillis,
         permit: &'a Permit<'a>,
-    ) -> BoxFuture<'a, Result<Outcome, Problem>> {
+    ) -> BoxFuture<'a, Result<Ended, Problem>> {
         Box::pin(async move {
             let requested = requested.clone().within(Self::lifetimes(self))?;
             would_change(&**self.store(), id, &requested, of_derived, now, permit).await

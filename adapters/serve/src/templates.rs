@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use keystile::TemplateName;
-use keystile_store::{PAGE_MAX, StoreError, StoredTemplate, TemplateProblem};
+use keystile_store::{StoreError, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::{Form, StrictQuery};
 use crate::if_match;
-use crate::keys::list::size;
 use crate::problem::{BadInput, Guarded, Problem};
 use crate::template_view::TemplateView;
 
@@ -53,8 +52,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 pub(crate) struct TemplatesQuery {
     /// Starts after this name: the `next` of the previous page.
     after: Option<String>,
-    /// The maximum number of templates; the default is 100.
-    #[param(minimum = 1, maximum = 500)]
+    /// The maximum number of templates; the default is 50.
+    #[param(minimum = 1, maximum = 50)]
     limit: Option<usize>,
 }
 
@@ -94,8 +93,15 @@ pub(crate) async fn list(
     _caller: Caller,
     StrictQuery(query): StrictQuery<TemplatesQuery>,
 ) -> Result<Json<TemplatePage>, Problem> {
-    let limit = size(query.limit)?.min(PAGE_MAX);
+    let limit = query.limit.unwrap_or(TEMPLATES_PAGE_MAX);
+    if !(1..=TEMPLATES_PAGE_MAX).contains(&limit) {
+        return Err(Problem::invalid("limit must be 1 to 50."));
+    }
     let after = query.after.as_deref();
+    if after.is_some_and(|after| after.contains('\0')) {
+        let expected = "after must be a template's name, such as the `next` of the previous page.";
+        return Err(Problem::invalid(expected));
+    }
     let listed = app.backend().list_templates(after, limit).await?;
     let presets = StoredTemplate::presets().filter(|_| after.is_none());
     let presets = presets.map(|preset| TemplateView::new(&preset));

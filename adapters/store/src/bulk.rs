@@ -184,8 +184,8 @@ pub struct BulkEnded {
     pub left: usize,
     /// The keys that could not be changed, each with the reason.
     pub failed: Vec<(KeyId, StoreError)>,
-    /// Why it stopped before the last key: the store is unavailable. The keys before stay
-    /// changed: call it again.
+    /// Why it stopped before the last key: the store is unavailable, or a template that was applied
+    /// has changed. The keys before stay changed: call it again.
     pub stopped_by: Option<StoreError>,
 }
 

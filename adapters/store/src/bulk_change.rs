@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use keystile::{KeyChange, KeyRecord, Status, UnixMillis};
 
 use crate::bulk::{BulkEnded, Selection};
+use crate::cascade::Ended;
 use crate::change::{Written, would_change, write_change};
 use crate::derived::OfDerived;
 use crate::error::StoreError;
@@ -69,8 +70,8 @@ impl Selection {
         asked.write(store, &self.keys, &|_| {}).await
     }
 
-    /// What [`change`](Self::change) would do, and would refuse. Writes nothing. The keys that
-    /// derive from these are not counted.
+    /// What [`change`](Self::change) would do, and would refuse. Writes nothing. It decides about
+    /// each key as all of them are now.
     pub async fn would_change<S: Store + ?Sized>(
         &self,
         store: &S,
@@ -97,8 +98,10 @@ impl Selection {
     }
 }
 
-/// Whether a key is one that [`change`](keystile::change()) does not refuse as it is.
-pub(crate) fn can_change(record: &KeyRecord, now: UnixMillis) -> bool {
+/// Whether a key is one that [`change`](keystile::change()) does not refuse as it is: it is not
+/// revoked, has not ended, and has no successor. [`Selection::to_change`] passes others over.
+#[must_use]
+pub fn can_change(record: &KeyRecord, now: UnixMillis) -> bool {
     !matches!(record.status, Status::Revoked { .. })
         && record.replaced_by.is_none()
         && record.ends_at().is_none_or(|end| end > now)
@@ -135,7 +138,7 @@ impl<F: Fn(&KeyRecord) -> bool + Send + Sync> Asked<'_, F> {
                 let changed = done.outcome.record().filter(|_| done.outcome.is_changed());
                 changed.into_iter().chain(&done.others).for_each(written);
             }
-            if all.add_change(key, done).is_break() {
+            if all.add_change(key, done.map(Written::ended)).is_break() {
                 break;
             }
         }
@@ -147,10 +150,6 @@ impl<F: Fn(&KeyRecord) -> bool + Send + Sync> Asked<'_, F> {
         for key in keys {
             let (requested, rule) = (self.requested, self.of_derived);
             let done = would_change(store, &key.id, requested, rule, self.now, self.permit()).await;
-            let done = done.map(|outcome| Written {
-                outcome,
-                others: Vec::new(),
-            });
             if all.add_change(key, done).is_break() {
                 break;
             }
@@ -161,18 +160,13 @@ impl<F: Fn(&KeyRecord) -> bool + Send + Sync> Asked<'_, F> {
 
 impl BulkEnded {
     /// Notes what became of a key that was to be changed. It breaks if the store is unavailable.
-    fn add_change(
-        &mut self,
-        key: &KeyRecord,
-        done: Result<Written, StoreError>,
-    ) -> ControlFlow<()> {
+    fn add_change(&mut self, key: &KeyRecord, done: Result<Ended, StoreError>) -> ControlFlow<()> {
         match done {
             Ok(done) => {
                 self.changed
                     .extend(done.outcome.is_changed().then_some(key.id));
-                let others = done.others.iter();
-                let derived = others.filter(|other| other.lineage != key.lineage);
-                self.derived.extend(derived.map(|other| other.id));
+                self.derived
+                    .extend(done.derived.iter().map(|derived| derived.id));
             }
             // Not selected any more.
             Err(StoreError::NotFound) => {}

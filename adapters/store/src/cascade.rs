@@ -68,7 +68,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    const fn of(outcome: Outcome) -> Self {
+    pub(crate) const fn of(outcome: Outcome) -> Self {
         Self {
             outcome,
             derived: Vec::new(),

@@ -3,7 +3,7 @@
 use keystile::{Event, EventKind, KeyChange, KeyId, KeyRecord, Status, UnixMillis};
 
 use crate::batch::Batch;
-use crate::cascade::{live_source, marked};
+use crate::cascade::{Ended, live_source, marked};
 use crate::derived::{DerivedProblem, OfDerived};
 use crate::error::StoreError;
 use crate::family::{Family, exceeds, has_not_ended};
@@ -68,10 +68,12 @@ pub async fn change_if<S: Store + ?Sized, E: From<StoreError>>(
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
 ) -> Result<Outcome, E> {
-    change_derived(store, key_id, requested, OfDerived::Refuse, now, permit).await
+    let changed = change_derived(store, key_id, requested, OfDerived::Refuse, now, permit).await?;
+    Ok(changed.outcome)
 }
 
-/// As [`change_if`], and says what becomes of the keys that derive from it and would exceed it.
+/// As [`change_if`], and says what becomes of the keys that derive from it and would exceed it. The
+/// result has those that were changed with it.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -97,7 +99,8 @@ pub async fn change_if<S: Store + ?Sized, E: From<StoreError>>(
 /// assert!(matches!(&refused, StoreError::Derived(DerivedProblem::WouldExceed(keys))
 ///     if *keys == [derived]));
 /// let all = |_: &_, _: &_| Ok::<(), StoreError>(());
-/// change_derived(&store, &source, &less, OfDerived::Revoke, now, all).await?;
+/// let changed = change_derived(&store, &source, &less, OfDerived::Revoke, now, all).await?;
+/// assert_eq!(changed.derived[0].id, derived);
 /// assert!(!record(&store, &derived).await?.is_live(now));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -112,9 +115,9 @@ pub async fn change_derived<S: Store + ?Sized, E: From<StoreError>>(
     of_derived: OfDerived,
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
-) -> Result<Outcome, E> {
+) -> Result<Ended, E> {
     let written = write_change(store, key_id, requested, of_derived, now, permit).await?;
-    Ok(written.outcome)
+    Ok(written.ended())
 }
 
 /// A change, and the other keys that it concerns.
@@ -122,6 +125,33 @@ pub(crate) struct Written {
     pub(crate) outcome: Outcome,
     /// The other keys that have a new version: those of the lineage, and derived ones.
     pub(crate) others: Vec<KeyRecord>,
+}
+
+impl Written {
+    fn of(batch: Batch, record: KeyRecord) -> Self {
+        let others = batch.updates.into_iter();
+        Self {
+            others: others.filter(|other| other.id != record.id).collect(),
+            outcome: Outcome::Changed(record),
+        }
+    }
+
+    const fn nothing(found: KeyRecord) -> Self {
+        Self {
+            outcome: Outcome::Unchanged(found),
+            others: Vec::new(),
+        }
+    }
+
+    /// What became of the key, and of those that derive from it.
+    pub(crate) fn ended(self) -> Ended {
+        let lineage = self.outcome.record().map(|record| record.lineage);
+        let mut ended = Ended::of(self.outcome);
+        let others = self.others.into_iter();
+        let derived = others.filter(|other| Some(other.lineage) != lineage);
+        ended.derived.extend(derived);
+        ended
+    }
 }
 
 pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
@@ -135,22 +165,11 @@ pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
     for _ in 0..TRIES_MAX {
         let (batch, record) =
             match prepared(store, key_id, requested, of_derived, now, &permit).await? {
-                Prepared::Nothing(found) => {
-                    return Ok(Written {
-                        outcome: Outcome::Unchanged(found),
-                        others: Vec::new(),
-                    });
-                }
+                Prepared::Nothing(found) => return Ok(Written::nothing(found)),
                 Prepared::Change(batch, record) => (batch, record),
             };
         match store.commit(&batch).await {
-            Ok(()) => {
-                let others = batch.updates.into_iter();
-                return Ok(Written {
-                    others: others.filter(|other| other.id != *key_id).collect(),
-                    outcome: Outcome::Changed(record),
-                });
-            }
+            Ok(()) => return Ok(Written::of(*batch, record)),
             Err(StoreError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
@@ -169,12 +188,13 @@ pub async fn would_change<S: Store + ?Sized, E: From<StoreError>>(
     of_derived: OfDerived,
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
-) -> Result<Outcome, E> {
+) -> Result<Ended, E> {
     let prepared = prepared(store, key_id, requested, of_derived, now, &permit).await?;
-    Ok(match prepared {
-        Prepared::Nothing(found) => Outcome::Unchanged(found),
-        Prepared::Change(_, record) => Outcome::Changed(record),
-    })
+    let written = match prepared {
+        Prepared::Nothing(found) => Written::nothing(found),
+        Prepared::Change(batch, record) => Written::of(*batch, record),
+    };
+    Ok(written.ended())
 }
 
 /// A change that is ready to be written.

@@ -94,6 +94,7 @@ mod event_filter;
 mod explain;
 mod family;
 mod filter;
+mod former_template;
 #[cfg(all(test, feature = "sqlite", feature = "postgres"))]
 mod guards;
 mod held;
@@ -148,6 +149,7 @@ pub use authenticator::{
 };
 pub use batch::{Batch, Upkeep, UpkeepField};
 pub use bulk::{BulkEnded, Selection};
+pub use bulk_change::can_change;
 pub use cascade::{
     Ended, Permit, resume_reaching, revoke_if, revoke_reaching, suspend_if, suspend_reaching,
 };
@@ -162,6 +164,7 @@ pub use error::{CorruptRow, StoreError, UnavailableKind};
 pub use event_filter::EventFilter;
 pub use explain::{Explained, check_dry, explain};
 pub use filter::{Filter, KeyStatus};
+pub use former_template::FormerTemplate;
 pub use issue_once::{
     IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
     issue_once,
@@ -194,7 +197,8 @@ pub use stored_usage::{RateNote, StoredUsage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use tables::Tables;
 pub use template::{
-    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TemplateProblem,
+    DamagedTemplate, FORMER_TEMPLATES_MAX, ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX,
+    TemplateProblem,
 };
 pub use template_keys::TemplateKeys;
 pub use template_verbs::{add_template, change_template, find_template, remove_template};

@@ -307,7 +307,7 @@ impl Store for MemoryStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ListedTemplates, StoreError> {
-        Ok(self.state().templates.list(after, limit.min(PAGE_MAX)))
+        Ok(self.state().templates.list(after, limit))
     }
 
     async fn save_template(&self, template: &StoredTemplate) -> Result<(), StoreError> {

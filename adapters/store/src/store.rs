@@ -322,7 +322,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Templates in the byte order of their names, starting after the name `after`; at most `limit`
-    /// and [`PAGE_MAX`]. A row that cannot be read is named, and is no error.
+    /// and [`TEMPLATES_PAGE_MAX`](crate::TEMPLATES_PAGE_MAX). A row that cannot be read is named, and is no error.
     fn list_templates(
         &self,
         after: Option<&str>,

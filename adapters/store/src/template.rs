@@ -5,9 +5,13 @@ use core::fmt;
 use keystile::{IssueRequest, KeyRecord, Millis, ScopeTemplate, TemplateName, UnixMillis};
 
 use crate::error::StoreError;
+use crate::former_template::FormerTemplate;
 
 /// How many earlier states of a template are kept.
 pub const FORMER_TEMPLATES_MAX: usize = 16;
+
+/// The maximum number of templates in a page. They are large: each has its earlier states.
+pub const TEMPLATES_PAGE_MAX: usize = 50;
 
 /// A template that is stored: the rights of the keys that are issued from it, how long they live,
 /// and its earlier rights.
@@ -25,7 +29,8 @@ pub const FORMER_TEMPLATES_MAX: usize = 16;
 ///
 /// rights.rate_limit = Some(RateLimit::new(100, Millis::from_hours(1))?);
 /// let changed = trial.changed(rights, None, now);
-/// assert_eq!((changed.version, &changed.former[..]), (2, &[trial.template][..]));
+/// assert_eq!((changed.version, changed.former.len()), (2, 1));
+/// assert_eq!((&changed.former[0].template, changed.former[0].until), (&trial.template, now));
 ///
 /// let preset = ScopeTemplate::preset("admin").unwrap();
 /// assert!(StoredTemplate::new(preset, None, now).check().is_err());
@@ -40,8 +45,8 @@ pub struct StoredTemplate {
     /// the default of the service, and any request.
     pub lifetime: Option<Millis>,
     /// What it was before, the latest last: at most [`FORMER_TEMPLATES_MAX`]. A key that is like
-    /// one of them has no rights of its own.
-    pub former: Vec<ScopeTemplate>,
+    /// one of them, and was issued before that one ended, has no rights of its own.
+    pub former: Vec<FormerTemplate>,
     /// 1 when it is new, and one more after each change; 0 is a preset.
     pub version: u64,
     /// When it was added.
@@ -106,8 +111,10 @@ impl StoredTemplate {
         changed.template.name = self.template.name.clone();
         changed.lifetime = lifetime;
         if changed.template != self.template {
-            changed.former.retain(|former| *former != self.template);
-            changed.former.push(self.template.clone());
+            let is_other = |former: &FormerTemplate| former.template != self.template;
+            changed.former.retain(is_other);
+            let ended = FormerTemplate::new(self.template.clone(), now);
+            changed.former.push(ended);
             let excess = changed.former.len().saturating_sub(FORMER_TEMPLATES_MAX);
             changed.former.drain(..excess);
         }
@@ -127,7 +134,7 @@ impl StoredTemplate {
             return Err(TemplateProblem::Preset.into());
         }
         let is_count = |number: u64| number > 0 && i64::try_from(number).is_ok();
-        let names = self.former.iter().map(|former| &former.name);
+        let names = self.former.iter().map(|former| &former.template.name);
         if is_count(self.version)
             && self
                 .lifetime
@@ -158,6 +165,12 @@ impl StoredTemplate {
             .clone_from(&self.template.allowed_endpoints);
         most.rate_limit = self.template.rate_limit;
         key.is_within(&most)
+    }
+
+    /// Whether a key is as an earlier state was, whenever it was issued.
+    pub(crate) fn was_like(&self, key: &KeyRecord) -> bool {
+        let mut states = self.former.iter().map(|former| &former.template);
+        states.any(|state| Self::is_like(state, key))
     }
 
     /// Whether a key has exactly these rights.

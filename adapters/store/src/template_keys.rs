@@ -1,6 +1,9 @@
 //! The keys of a template, and giving them its rights after it was changed.
 
-use keystile::{KeyChange, KeyRecord, ScopeTemplate, UnixMillis};
+use core::slice;
+use std::collections::HashMap;
+
+use keystile::{KeyChange, KeyId, KeyRecord, UnixMillis};
 
 use crate::bulk::BulkEnded;
 use crate::bulk_change::{Asked, can_change};
@@ -9,14 +12,19 @@ use crate::error::{CorruptRow, StoreError};
 use crate::filter::Filter;
 use crate::list::{Cursor, Page};
 use crate::store::Store;
-use crate::template::StoredTemplate;
+use crate::template::{StoredTemplate, TemplateProblem};
+use crate::template_verbs::find_template;
 
 /// A page of the keys that were issued from a template and can be changed, by what a change of the
 /// template means for them.
 ///
 /// A key that was issued narrower than the template, or was changed by hand, has rights of its own.
 /// It keeps them, unless [`take_own`](Self::take_own) is called: what someone has set for one
-/// customer is not lost when a plan changes.
+/// customer is not lost when a plan changes. A key has no rights of its own if it is exactly as the
+/// template is, or was at one of its last [`FORMER_TEMPLATES_MAX`](crate::FORMER_TEMPLATES_MAX)
+/// changes, and was issued before that state ended: so one that was issued narrower today stays,
+/// even if the template was like it once. But an older key that someone changes by hand to exactly
+/// an earlier state counts as one that follows the template.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -71,6 +79,8 @@ pub struct TemplateKeys {
     /// Where the next page starts; `None` if this is the last one.
     pub next: Option<Cursor>,
     template: StoredTemplate,
+    /// When the rotated keys were issued that are as an earlier state was.
+    issued: HashMap<KeyId, UnixMillis>,
     takes_own: bool,
 }
 
@@ -110,11 +120,18 @@ impl TemplateKeys {
             damaged: listed.damaged,
             next: listed.next,
             template: template.clone(),
+            issued: HashMap::new(),
             takes_own: false,
         };
-        for record in listed.records {
-            match place(template, &record) {
-                _ if !can_change(&record, now) => {}
+        let records = listed.records.into_iter();
+        for record in records.filter(|record| can_change(record, now)) {
+            if record.lineage != record.id && template.was_like(&record) {
+                // A successor is as new as the rotation, but its rights are as old as the lineage.
+                let lineage = store.lineage(&record.lineage).await?.records;
+                let issued = lineage.iter().map(|key| key.created_at).min();
+                keys.issued.extend(issued.map(|issued| (record.id, issued)));
+            }
+            match keys.place(&record) {
                 Place::Current => keys.current = keys.current.saturating_add(1),
                 Place::Due => keys.due.push(record),
                 Place::Own => keys.own.push(record),
@@ -147,7 +164,7 @@ impl TemplateKeys {
     /// Whether a key is still due, by its record as it is now.
     #[must_use]
     pub fn is_due(&self, record: &KeyRecord) -> bool {
-        match place(&self.template, record) {
+        match self.place(record) {
             Place::Current | Place::Due => record.scope_type.as_ref() == Some(self.template.name()),
             Place::Own => {
                 self.takes_own && record.scope_type.as_ref() == Some(self.template.name())
@@ -155,22 +172,71 @@ impl TemplateKeys {
         }
     }
 
+    fn place(&self, record: &KeyRecord) -> Place {
+        let issued = self.issued.get(&record.id).unwrap_or(&record.created_at);
+        let mut former = self.template.former.iter();
+        if StoredTemplate::is_like(&self.template.template, record) {
+            Place::Current
+        } else if former.any(|former| former.gave(record, *issued)) {
+            Place::Due
+        } else {
+            Place::Own
+        }
+    }
+
     /// Gives each key that is [`due`](Self::due) the template's permissions, endpoints and rate
     /// limit, with an event each, as [`change_derived`](crate::change_derived) does. Its lifetime
     /// stays. A key that cannot be changed does not stop it: it is named in the result.
+    ///
+    /// If the template was changed or removed meanwhile, it stops with [`TemplateProblem::Stale`]:
+    /// otherwise, it would write rights that someone has taken back.
     pub async fn apply<S: Store + ?Sized>(
         &self,
         store: &S,
         of_derived: OfDerived,
         now: UnixMillis,
     ) -> BulkEnded {
-        let change = self.change();
-        let asked = self.asked(&change, of_derived, now);
-        asked.write(store, &self.due, &|_| {}).await
+        self.write(store, of_derived, now, &|_| {}).await
     }
 
-    /// What [`apply`](Self::apply) would do, and would refuse. Writes nothing. The keys that derive
-    /// from these are not counted.
+    /// `written` gets each record that was written.
+    pub(crate) async fn write<S: Store + ?Sized>(
+        &self,
+        store: &S,
+        of_derived: OfDerived,
+        now: UnixMillis,
+        written: &(dyn Fn(&KeyRecord) + Send + Sync),
+    ) -> BulkEnded {
+        let change = self.change();
+        let asked = self.asked(&change, of_derived, now);
+        let mut all = BulkEnded::default();
+        for key in &self.due {
+            if let Err(error) = self.is_present(store).await {
+                all.stopped_by = Some(error);
+            } else {
+                all.extend(asked.write(store, slice::from_ref(key), written).await);
+            }
+            if all.stopped_by.is_some() {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Whether the template is still as it was read.
+    async fn is_present<S: Store + ?Sized>(&self, store: &S) -> Result<(), StoreError> {
+        let state = |it: &StoredTemplate| (it.version, it.created_at);
+        match find_template(store, self.template.name()).await {
+            Ok(present) if state(&present) == state(&self.template) => Ok(()),
+            Ok(_) | Err(StoreError::Template(TemplateProblem::NotFound)) => {
+                Err(TemplateProblem::Stale.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What [`apply`](Self::apply) would do, and would refuse. Writes nothing. It decides about each
+    /// key as all of them are now.
     pub async fn would_apply<S: Store + ?Sized>(
         &self,
         store: &S,
@@ -183,7 +249,7 @@ impl TemplateKeys {
             .await
     }
 
-    pub(crate) fn asked<'a>(
+    fn asked<'a>(
         &'a self,
         requested: &'a KeyChange,
         of_derived: OfDerived,
@@ -203,15 +269,4 @@ enum Place {
     Current,
     Due,
     Own,
-}
-
-fn place(template: &StoredTemplate, record: &KeyRecord) -> Place {
-    let is_like = |state: &ScopeTemplate| StoredTemplate::is_like(state, record);
-    if is_like(&template.template) {
-        Place::Current
-    } else if template.former.iter().any(is_like) {
-        Place::Due
-    } else {
-        Place::Own
-    }
 }

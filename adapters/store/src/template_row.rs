@@ -1,9 +1,11 @@
 //! Templates as columns of a row, in both databases.
 
-use keystile::{EndpointRules, Millis, PermissionSet, ScopeTemplate, TemplateName};
+use keystile::{EndpointRules, Millis, PermissionSet, ScopeTemplate, TemplateName, UnixMillis};
+use serde::{Deserialize, Serialize};
 
 use crate::columns::number;
 use crate::error::StoreError;
+use crate::former_template::FormerTemplate;
 use crate::instant;
 use crate::row_reader::RowReader;
 use crate::template::{DamagedTemplate, StoredTemplate, TemplateProblem};
@@ -22,6 +24,15 @@ pub(crate) struct TemplateRow {
     pub(crate) changed_at: String,
 }
 
+/// An earlier state in the column `former`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormerRow<T> {
+    /// In milliseconds since 1970.
+    until: UnixMillis,
+    template: T,
+}
+
 impl TemplateRow {
     /// The values of a template that may be stored.
     pub(crate) fn of(stored: &StoredTemplate) -> Result<Self, StoreError> {
@@ -30,6 +41,11 @@ impl TemplateRow {
         let limit = template.rate_limit;
         let burst = limit.filter(|limit| limit.burst() != limit.limit());
         let endpoints = template.allowed_endpoints.as_ref();
+        let former = stored.former.iter().map(|former| FormerRow {
+            until: former.until,
+            template: &former.template,
+        });
+        let former: Vec<_> = former.collect();
         Ok(Self {
             permissions: json(&template.permissions)?,
             allowed_endpoints: endpoints.map(json).transpose()?,
@@ -39,7 +55,7 @@ impl TemplateRow {
                 .transpose()?,
             rate_burst: burst.map(|limit| limit.burst().to_string()),
             lifetime_ms: stored.lifetime.map(|it| number(it.get())).transpose()?,
-            former: json(&stored.former)?,
+            former: json(&former)?,
             version: number(stored.version)?,
             created_at: instant::format(stored.created_at),
             changed_at: instant::format(stored.changed_at),
@@ -64,7 +80,7 @@ impl TemplateRow {
     }
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(StoreError::unavailable)
 }
 
@@ -97,7 +113,10 @@ fn whole<R: RowReader>(row: &R) -> Result<StoredTemplate, StoreError> {
     stored.changed_at = row.required("changed_at", row.time("changed_at"))?;
     stored.version = row.required("version", row.count("version"))?;
     let former = "a JSON array of what the template was";
-    stored.former = row.required("former", row.list("former", former))?;
+    let states: Option<Vec<FormerRow<ScopeTemplate>>> = row.list("former", former)?;
+    let states = row.required("former", Ok(states))?.into_iter();
+    let states = states.map(|state| FormerTemplate::new(state.template, state.until));
+    stored.former = states.collect();
     match stored.check() {
         Ok(()) => Ok(stored),
         Err(StoreError::Template(_)) => Err(row.corrupt("name", "no name of a preset")),

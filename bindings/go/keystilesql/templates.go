@@ -24,7 +24,7 @@ func (s *Store) Template(ctx context.Context, name string) (*keystile.StoredTemp
 // ListTemplates returns templates in the order of their names.
 func (s *Store) ListTemplates(ctx context.Context, after string, limit int) (keystile.ListedTemplates, error) {
 	var listed keystile.ListedTemplates
-	most := limited(limit)
+	most := limited(min(limit, keystile.TemplatesPageMax))
 	rows, err := s.cells(ctx, s.db, s.templates()+"WHERE name > $1::text ORDER BY name LIMIT $2::bigint", after, most)
 	if err != nil {
 		return listed, err
@@ -52,7 +52,7 @@ func (s *Store) SaveTemplate(ctx context.Context, template *keystile.StoredTempl
 	if err := template.Check(); err != nil {
 		return err
 	}
-	former, err := json.Marshal(append([]*keystile.ScopeTemplate{}, template.Former...))
+	former, err := json.Marshal(append([]keystile.FormerTemplate{}, template.Former...))
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,17 @@ func (s *Store) SaveTemplate(ctx context.Context, template *keystile.StoredTempl
 		statement, refused = updateTemplate, keystile.ErrStale
 	}
 	return s.write(ctx, func(tx execer) error {
+		statement, created := statement, s.dialect.instant(template.CreatedAt)
+		if template.Version > 1 {
+			condition, written, err := s.added(ctx, tx, template, "$10")
+			if err != nil {
+				return err
+			}
+			statement, created = statement+condition, written
+		}
 		changed, err := s.exec(ctx, tx, statement, template.Template.Name(), string(permissions), endpoints, limit,
-			window, burst, lifetime, string(former), int64(template.Version),
-			s.dialect.instant(template.CreatedAt), s.dialect.instant(template.ChangedAt))
+			window, burst, lifetime, string(former), int64(template.Version), created,
+			s.dialect.instant(template.ChangedAt))
 		if err == nil && changed == 0 {
 			err = refused
 		}
@@ -100,8 +108,25 @@ const (
 	updateTemplate = `UPDATE api_key_templates SET permissions = $2::text::jsonb, allowed_endpoints = $3::text::jsonb,
 		rate_limit = $4::bigint, rate_window_ms = $5::bigint, rate_burst = $6::bigint, lifetime_ms = $7::bigint,
 		former = $8::text::jsonb, version = $9::bigint, changed_at = $11::timestamptz
-		WHERE name = $1::text AND version = $9::bigint - 1 AND created_at = $10::timestamptz`
+		WHERE name = $1::text AND version = $9::bigint - 1`
 )
+
+// added is the condition that a template was added at the instant in a parameter, and the value of
+// that. Instants are compared as they are read: other code may have written one in another form, and
+// then SQLite has to compare what the row has. It returns [keystile.ErrStale] if it is another one.
+func (s *Store) added(ctx context.Context, tx execer, read *keystile.StoredTemplate, param string) (string, any, error) {
+	if s.dialect == &postgres {
+		return " AND date_trunc('milliseconds', created_at) = " + param + "::timestamptz", s.dialect.instant(read.CreatedAt), nil
+	}
+	rows, err := s.cells(ctx, tx, s.templates()+"WHERE name = $1::text", read.Template.Name())
+	if err != nil {
+		return "", nil, err
+	}
+	if len(rows) == 0 || !(&reader{cells: &rows[0]}).instant("created_at").Equal(read.CreatedAt) {
+		return "", nil, keystile.ErrStale
+	}
+	return " AND created_at = " + param + "::text", rows[0].values["created_at"], nil
+}
 
 // RemoveTemplate removes a template.
 func (s *Store) RemoveTemplate(ctx context.Context, name string, only *keystile.StoredTemplate) error {
@@ -111,8 +136,12 @@ func (s *Store) RemoveTemplate(ctx context.Context, name string, only *keystile.
 			if only.Version > math.MaxInt64 {
 				return keystile.ErrStale
 			}
-			statement += " AND version = $2::bigint AND created_at = $3::timestamptz"
-			params = append(params, int64(only.Version), s.dialect.instant(only.CreatedAt))
+			condition, created, err := s.added(ctx, tx, only, "$3")
+			if err != nil {
+				return err
+			}
+			statement += " AND version = $2::bigint" + condition
+			params = append(params, int64(only.Version), created)
 			refused = keystile.ErrStale
 		}
 		removed, err := s.exec(ctx, tx, statement, params...)
@@ -171,11 +200,6 @@ func (c *cells) template() (*keystile.StoredTemplate, error) {
 	}
 	if err := json.Unmarshal([]byte(former), &stored.Former); err != nil || stored.Former == nil {
 		return nil, c.damage("former", "a JSON array of what the template was")
-	}
-	for _, one := range stored.Former {
-		if one == nil {
-			return nil, c.damage("former", "a JSON array of what the template was")
-		}
 	}
 	if len(stored.Former) == 0 {
 		stored.Former = nil

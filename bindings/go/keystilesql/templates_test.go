@@ -39,7 +39,7 @@ func templatesBothWays(t *testing.T, url string, store *keystilesql.Store) {
 	if pro.Version != 2 || pro.Lifetime != 30*24*time.Hour || len(pro.Former) != 1 || pro.Template.RateLimit().Burst() != 2 {
 		t.Errorf("%+v", pro)
 	}
-	if text := strings.Join(pro.Former[0].Permissions().Strings(), ","); text != "read" {
+	if text := strings.Join(pro.Former[0].Template.Permissions().Strings(), ","); text != "read" {
 		t.Errorf("it was %s", text)
 	}
 	less, err := pro.Changed(keystile.Must(keystile.NewScopeTemplate("pro", keystile.Must(keystile.NewPermissionSet("a")), nil, nil)), 0, time.Now())
@@ -52,6 +52,12 @@ func templatesBothWays(t *testing.T, url string, store *keystilesql.Store) {
 	// Its earlier states too: the program compares keys with them.
 	if shown := call("template", "change", "pro", "--add-permission", "b", "--json"); !strings.Contains(shown, `"permissions":["a","b"]`) {
 		t.Error(shown)
+	}
+	// When it ended, too: what is issued narrower now stays, although the template was like it once.
+	call("template", "change", "pro", "--permission", "a", "--permission", "b")
+	call("issue", "--client", "chosen", "--template", "pro", "--permission", "a")
+	if applied := call("template", "apply", "pro", "--dry-run", "--json"); !strings.Contains(applied, `"own":1`) {
+		t.Error(applied)
 	}
 	// In force in a store that an authenticator issues from.
 	format := keystile.Must(keystile.StructuredFormat("ks"))
@@ -93,7 +99,7 @@ func TestADamagedTemplateIsNamed(t *testing.T) {
 		"allowed_endpoints": `'["a"]', 'null', NULL, NULL, '[]', 1`,
 		"rate_limit":        `'["a"]', NULL, 5, NULL, '[]', 1`,
 		"lifetime_ms":       `'["a"]', NULL, NULL, 0, '[]', 1`,
-		"former":            `'["a"]', NULL, NULL, NULL, '[null]', 1`,
+		"former":            `'["a"]', NULL, NULL, NULL, '[{"template":{"name":"bad","permissions":[],"rate_limit":null,"allowed_endpoints":null}}]', 1`,
 		"version":           `'["a"]', NULL, NULL, NULL, '[]', 0`,
 	} {
 		insert := "INSERT INTO api_key_templates (name, permissions, allowed_endpoints, rate_limit, lifetime_ms, former, version) VALUES ('bad', " + values + "), ('ok', '[]', NULL, NULL, NULL, '[]', 1)"
@@ -113,5 +119,35 @@ func TestADamagedTemplateIsNamed(t *testing.T) {
 		if err := store.RemoveTemplate(ctx, "ok", nil); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Other code may write an instant in another form: it is read, so it has to be compared, too.
+func TestTheInstantOfATemplateIsComparedAsItIsRead(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "keys.db")
+	store, ctx := openSQLite(t, database), context.Background()
+	raw, err := sql.Open("sqlite", keystilesql.SQLiteDSN(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }()
+	insert := `INSERT INTO api_key_templates (name, permissions, created_at) VALUES ('pro', '["a"]', '2026-09-21 14:13:20')`
+	if _, err := raw.Exec(insert); err != nil {
+		t.Fatal(err)
+	}
+	read := keystile.Must(keystile.FindTemplate(ctx, store, "pro"))
+	changed := keystile.Must(read.Changed(read.Template, time.Hour, time.Now()))
+	if err := store.SaveTemplate(ctx, changed); err != nil {
+		t.Error(err)
+	}
+	other := *changed
+	other.CreatedAt = other.CreatedAt.Add(time.Millisecond)
+	for _, stale := range []*keystile.StoredTemplate{read, &other} {
+		if err := store.RemoveTemplate(ctx, "pro", stale); !errors.Is(err, keystile.ErrStale) {
+			t.Errorf("another one: %v", err)
+		}
+	}
+	if err := store.RemoveTemplate(ctx, "pro", changed); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,5 +1,7 @@
 //! `keystile template apply`: gives the keys of a template its rights.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use keystile::{TemplateName, UnixMillis};
 use keystile_store::{BulkEnded, OfDerived, Page, Store, TemplateKeys};
@@ -16,7 +18,7 @@ use crate::{actor, values};
 /// lifetimes stay.
 ///
 /// Keys with rights of their own, because they were issued narrower or changed since, stay as they
-/// are, unless --all is set. A key that cannot be changed is named, and the others are changed. If
+/// are, unless --all is set. It stops if the template is changed meanwhile. A key that cannot be changed is named, and the others are changed. If
 /// it is stopped, run it again: it goes on with what is left.
 ///
 /// Example:
@@ -62,6 +64,8 @@ struct Applied {
 struct AppliedView {
     dry_run: bool,
     changed: usize,
+    /// Keys that derive from these and were changed with them.
+    derived: usize,
     /// Keys that have the template's rights already.
     current: usize,
     own: usize,
@@ -88,7 +92,7 @@ pub(super) async fn run(
     let by = actor::because(&config.by, Some(reason))?;
     let store = opened.store.acting_as(&by);
     let rule = arguments.derived.unwrap_or_default();
-    let (mut changed, mut derived) = (0_usize, 0_usize);
+    let (mut changed, mut derived) = (0_usize, HashSet::new());
     let mut last = Applied::default();
     for _ in 0..PASSES_MAX {
         last = Applied::default();
@@ -112,13 +116,13 @@ pub(super) async fn run(
             }
         }
         changed = changed.saturating_add(last.ended.changed.len());
-        derived = derived.saturating_add(last.ended.derived.len());
+        derived.extend(last.ended.derived.iter().copied());
         let is_done = last.ended.changed.is_empty() || last.ended.stopped_by.is_some();
         if arguments.dry_run || is_done {
             break;
         }
     }
-    show(arguments, last, (changed, derived), config, io)
+    show(arguments, last, (changed, derived.len()), config, io)
 }
 
 fn show(
@@ -133,6 +137,7 @@ fn show(
         io.json(&AppliedView {
             dry_run: arguments.dry_run,
             changed,
+            derived,
             current: last.current,
             own: last.own,
             exceeding: last.exceeding,
@@ -150,8 +155,9 @@ fn show(
         io.line(&format!("{would}changed {changed} key{plural}"))?;
     }
     if derived > 0 {
+        let would = if arguments.dry_run { "would be " } else { "" };
         io.note(&format!(
-            "changed with them: {derived} keys that derive from them"
+            "{would}changed with them: {derived} keys that derive from them"
         ));
     }
     if last.own > 0 && !arguments.all {

@@ -9,6 +9,8 @@ use crate::nearest::nearest;
 
 /// How many names a message has.
 const NAMED_MAX: usize = 20;
+/// How many names are compared with one that is unknown.
+const COMPARED_MAX: usize = 200;
 
 /// The template with this name. It needs no store to find a preset. `option` is what the message
 /// begins with if there is none.
@@ -43,9 +45,17 @@ pub(crate) async fn find_for(
 
 /// The names of the templates in the store, as far as a message has room for them.
 pub(super) async fn names(store: &impl Store) -> Result<Vec<String>, StoreError> {
-    let page = store.list_templates(None, 200).await?;
-    let named = page.templates.iter();
-    Ok(named.map(|stored| stored.name().to_string()).collect())
+    let (mut names, mut after) = (Vec::new(), None);
+    while names.len() < COMPARED_MAX {
+        let page = store.list_templates(after.as_deref(), COMPARED_MAX).await?;
+        let named = page.templates.iter();
+        names.extend(named.map(|stored| stored.name().to_string()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(names)
 }
 
 /// That there is no such template, which ones there are, and which one was probably meant.

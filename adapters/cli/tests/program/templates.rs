@@ -168,6 +168,22 @@ fn many_keys_are_changed_by_owner_and_by_list() {
         "{}",
         ran.errors
     );
+    // As by a filter, one that has ended is passed over: revoked, replaced, or expired.
+    let (_, revoked) = program.issue(&["--owner", "globex"]);
+    assert_eq!(program.run(&["revoke", &revoked]).code, 0);
+    let (_, replaced) = program.issue(&["--owner", "globex"]);
+    assert_eq!(program.run(&["rotate", &replaced]).code, 0);
+    let list = format!("{revoked}\n{replaced}\n{one}\n");
+    for dry in [&["--dry-run"][..], &[]] {
+        let ids = ["change", "--ids-from", "-", "--owner", "newer"];
+        let ran = program.feed(&[&ids[..], dry].concat(), list.as_bytes());
+        assert_eq!(ran.code, 0, "{}", ran.errors);
+        assert!(ran.output.ends_with("changed 1 key\n"), "{}", ran.output);
+    }
+    for id in [&revoked, &replaced] {
+        let one = ["change", id, "--owner", "x", "--dry-run"];
+        assert_eq!(program.run(&one).code, 1, "as the change itself is refused");
+    }
     let unknown = format!("{one}\n1AAAAAAAAAAAAAAA\n");
     let ran = program.feed(
         &["change", "--ids-from", "-", "--owner", "x"],

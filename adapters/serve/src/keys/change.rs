@@ -137,9 +137,8 @@ pub(crate) async fn change(
         Ok(())
     };
     let backend = app.acting_as(&caller, None)?;
-    let outcome = backend
-        .change_if(&id, &requested, of_derived, caller.now, &permit)
-        .await?;
+    let changed = backend.change_if(&id, &requested, of_derived, caller.now, &permit);
+    let outcome = changed.await?.outcome;
     if outcome.is_changed() {
         tracing::info!(key_id = id.as_str(), by = caller.id(), "changed");
     }

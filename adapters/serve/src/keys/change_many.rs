@@ -1,9 +1,11 @@
 //! `POST /v1/keys/change`: the same change for many keys.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use keystile::{KeyChange, KeyRecord, UnixMillis};
+use keystile::{KeyChange, KeyId, KeyRecord, UnixMillis};
 use keystile_store::OfDerived;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,6 +61,9 @@ pub(crate) struct ChangedMany {
     dry_run: bool,
     /// The ids of the keys that were changed, or would be.
     key_ids: Vec<String>,
+    /// How many other keys that derive from these were changed with them, or would be, because of
+    /// `derived`.
+    derived_changed: usize,
     /// The caller's own key, and the keys that it derives from: they stay, so that the caller can
     /// go on. Change them one by one.
     left_out: Vec<String>,
@@ -120,6 +125,7 @@ pub(crate) async fn change(
     let next = changed.next(selection.next.map(|next| next.to_string()))?;
     Ok(Json(ChangedMany {
         dry_run: body.dry_run,
+        derived_changed: changed.derived_changed(),
         key_ids: changed.key_ids,
         left_out,
         failed: changed.failed,
@@ -142,6 +148,8 @@ pub(crate) struct Each<'a> {
 #[derive(Default)]
 pub(crate) struct EachChanged {
     pub(crate) key_ids: Vec<String>,
+    /// Those that derive from one, each once: a plan finds one that derives from several for each.
+    derived: HashSet<KeyId>,
     pub(crate) failed: Vec<FailedKey>,
     stopped_by: Option<Problem>,
 }
@@ -158,7 +166,10 @@ impl Each<'_> {
                 false => backend.change_if(&key.id, requested, rule, now, self.permit),
             };
             match changed.await {
-                Ok(outcome) if outcome.is_changed() => all.key_ids.push(key.id.to_string()),
+                Ok(ended) if ended.outcome.is_changed() => {
+                    all.key_ids.push(key.id.to_string());
+                    all.derived.extend(ended.derived.iter().map(|key| key.id));
+                }
                 Ok(_) => {}
                 Err(problem) if problem.status() == StatusCode::NOT_FOUND => {}
                 Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
@@ -176,6 +187,13 @@ impl Each<'_> {
 }
 
 impl EachChanged {
+    /// How many keys were changed with one that they derive from, without those of the call.
+    pub(crate) fn derived_changed(&self) -> usize {
+        let own: HashSet<_> = self.key_ids.iter().map(String::as_str).collect();
+        let derived = self.derived.iter();
+        derived.filter(|id| !own.contains(id.as_str())).count()
+    }
+
     /// Where the next call starts. If the store failed before the last key, that is after the last
     /// one that was changed.
     pub(crate) fn next(&self, next: Option<String>) -> Result<Option<String>, Problem> {

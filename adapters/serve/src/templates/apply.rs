@@ -55,6 +55,9 @@ pub(crate) struct Applied {
     version: u64,
     /// The ids of the keys that were changed, or would be.
     key_ids: Vec<String>,
+    /// How many other keys that derive from these were changed with them, or would be, because of
+    /// `derived`.
+    derived_changed: usize,
     /// How many keys have the template's rights already.
     current: usize,
     /// The keys with rights of their own: issued narrower, or changed since. They stay, unless
@@ -138,6 +141,7 @@ pub(crate) async fn apply(
     Ok(Json(Applied {
         dry_run: body.dry_run,
         version: template.version,
+        derived_changed: changed.derived_changed(),
         key_ids: changed.key_ids,
         current: keys.current,
         own,

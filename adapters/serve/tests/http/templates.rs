@@ -307,3 +307,63 @@ async fn many_keys_are_changed_and_the_callers_own_stays() {
     }
     running.stop().await;
 }
+
+/// What a change of many keys ends besides them is counted, before and after.
+#[tokio::test]
+async fn keys_that_end_because_they_derive_from_one_are_counted() {
+    let running = Running::start().await;
+    let root = running.admin.clone();
+    let both = json!({ "permissions": ["keystile:keys:write", "a"] });
+    put(&running, &root, both).await;
+    let mut sources = Vec::new();
+    for name in ["changed", "applied"] {
+        let new = json!({ "client_name": name, "owner": name, "template": "pro" });
+        let source = running.call(&root, "POST /v1/keys", Some(&new)).await.1;
+        let key = source["key"].as_str().unwrap();
+        for _ in 0..2 {
+            let shop = json!({ "client_name": "shop", "permissions": ["a"] });
+            let (status, shop) = running.call(key, "POST /v1/keys", Some(&shop)).await;
+            assert_eq!(status, 201, "{shop}");
+        }
+        sources.push(source["key_id"].clone());
+    }
+    let less = json!({ "permissions": ["keystile:keys:write"] });
+    put(&running, &root, less).await;
+    let less = json!({ "remove_permissions": ["a"], "derived": "suspend" });
+    for (id, request, mut body) in [
+        (
+            &sources[0],
+            "POST /v1/keys/change",
+            json!({ "client_name": "changed", "change": less }),
+        ),
+        (
+            &sources[1],
+            "POST /v1/templates/pro/apply",
+            json!({ "derived": "revoke" }),
+        ),
+    ] {
+        for dry_run in [true, false] {
+            body["dry_run"] = dry_run.into();
+            let (status, answer) = running.call(&root, request, Some(&body)).await;
+            assert_eq!(status, 200, "{answer}");
+            assert_eq!(answer["key_ids"], json!([id]), "{answer}");
+            assert_eq!(answer["derived_changed"], 2, "{answer}");
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_is_refused() {
+    let running = Running::start().await;
+    for query in ["after=%00", "after=a%00b", "limit=0", "limit=51"] {
+        let request = format!("GET /v1/templates?{query}");
+        let (status, problem) = running.call(&running.admin, &request, None).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (422, &json!("invalid")),
+            "{query}"
+        );
+    }
+    running.stop().await;
+}

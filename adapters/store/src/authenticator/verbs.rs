@@ -218,7 +218,7 @@ impl<S: Store + 'static> Authenticator<S> {
         of_derived: OfDerived,
         now: UnixMillis,
         permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
-    ) -> Result<Outcome, E> {
+    ) -> Result<Ended, E> {
         let _guard = self.invalidates(key_id);
         let requested = requested.clone().within(self.lifetimes());
         let requested = requested.map_err(StoreError::from)?;
@@ -227,7 +227,9 @@ impl<S: Store + 'static> Authenticator<S> {
         for other in &written.others {
             self.keyring().invalidate_at(&other.id, other.version);
         }
-        Ok(self.in_force(written.outcome))
+        let ended = written.ended();
+        let outcome = self.in_force(ended.outcome);
+        Ok(Ended { outcome, ..ended })
     }
 
     /// Changes the keys of a selection, each as [`change_derived`](Self::change_derived) does.
@@ -256,10 +258,8 @@ impl<S: Store + 'static> Authenticator<S> {
         of_derived: OfDerived,
         now: UnixMillis,
     ) -> BulkEnded {
-        let change = keys.change();
-        let asked = keys.asked(&change, of_derived, now);
         let (store, noted) = (self.acting_store(), self.noted());
-        asked.write(&store, &keys.due, &noted).await
+        keys.write(&store, of_derived, now, &noted).await
     }
 
     /// No older record is admitted from now on.
@@ -279,8 +279,8 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
         permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
     ) -> Result<Outcome, E> {
-        self.change_derived(key_id, requested, OfDerived::Refuse, now, permit)
-            .await
+        let changed = self.change_derived(key_id, requested, OfDerived::Refuse, now, permit);
+        Ok(changed.await?.outcome)
     }
 
     /// Gives a key a successor; its digest is made under the verifier's peppers.

@@ -252,7 +252,7 @@ pub(super) async fn a_source_may_not_get_less_than_its_derived_keys<S: Store>(st
         let changed = change_derived(&*store, &top, &less, rule, at(4), permit)
             .await
             .unwrap();
-        assert!(changed.is_changed());
+        assert!(changed.outcome.is_changed());
         let all = [&top, &writes, &below, &reads];
         assert_eq!(
             statuses(&*store, all).await,

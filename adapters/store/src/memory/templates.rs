@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use keystile::TemplateName;
 
 use crate::error::StoreError;
-use crate::template::{ListedTemplates, StoredTemplate, TemplateProblem};
+use crate::template::{ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 
 /// In the order of their names.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ impl Templates {
     }
 
     pub(super) fn list(&self, after: Option<&str>, limit: usize) -> ListedTemplates {
+        let limit = limit.min(TEMPLATES_PAGE_MAX);
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = self.0.range::<str, _>((start, Bound::Unbounded));
         let page: Vec<_> = page.take(limit).map(|(_, it)| it.clone()).collect();

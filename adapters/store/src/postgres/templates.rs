@@ -9,7 +9,7 @@ use super::row::read_template;
 use crate::columns::number;
 use crate::error::StoreError;
 use crate::instant;
-use crate::template::{ListedTemplates, StoredTemplate, TemplateProblem};
+use crate::template::{ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 use crate::template_row::TemplateRow;
 
 const SELECT: &str = "SELECT 0::bigint AS row, name, permissions::text, \
@@ -35,7 +35,7 @@ pub(super) async fn list(
         "WHERE $1::text IS NULL OR name > $1::text ORDER BY name LIMIT $2",
     ]
     .join(" ");
-    let limit = limited(limit);
+    let limit = limited(limit.min(TEMPLATES_PAGE_MAX));
     let read = |row: &tokio_postgres::Row| {
         let name: String = row.try_get("name")?;
         Ok((name, read_template(row)))
@@ -50,7 +50,8 @@ pub(super) async fn list(
     Ok(listed)
 }
 
-/// Each parameter is text, and cast to the type of its column.
+/// Each parameter is text, and cast to the type of its column. Instants are compared as they are
+/// read: other code may have written one with microseconds.
 const INSERT: &str = "INSERT INTO api_key_templates (name, permissions, allowed_endpoints, \
      rate_limit, rate_window_ms, rate_burst, lifetime_ms, former, version, created_at, changed_at) \
      VALUES ($1::text, $2::text::jsonb, $3::text::jsonb, $4::text::bigint, $5::text::bigint, \
@@ -61,7 +62,8 @@ const UPDATE: &str = "UPDATE api_key_templates SET permissions = $2::text::jsonb
      rate_window_ms = $5::text::bigint, rate_burst = $6::text::bigint, \
      lifetime_ms = $7::text::bigint, former = $8::text::jsonb, version = $9::text::bigint, \
      changed_at = $11::text::timestamptz WHERE name = $1::text \
-     AND version = $9::text::bigint - 1 AND created_at = $10::text::timestamptz";
+     AND version = $9::text::bigint - 1 \
+     AND date_trunc('milliseconds', created_at) = $10::text::timestamptz";
 
 pub(super) async fn save(client: &Client, template: &StoredTemplate) -> Result<(), Fault> {
     let row = TemplateRow::of(template)?;
@@ -87,7 +89,8 @@ pub(super) async fn remove(
     let version = only.map(|only| number(only.version)).transpose()?;
     let created = only.map(|only| instant::format(only.created_at));
     let sql = "DELETE FROM api_key_templates WHERE name = $1 AND ($2::text IS NULL \
-         OR (version = $2::text::bigint AND created_at = $3::text::timestamptz))";
+         OR (version = $2::text::bigint \
+         AND date_trunc('milliseconds', created_at) = $3::text::timestamptz))";
     let statement = client.prepare_cached(sql).await?;
     let params: &Params<'_> = &[&name.as_str(), &version, &created];
     let problem = match (client.execute(&statement, params).await?, only) {

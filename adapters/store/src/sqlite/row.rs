@@ -86,13 +86,13 @@ pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
 }
 
 /// A row in which each value has its own type, as SQLite allows.
-struct SqliteRow<'r> {
+pub(super) struct SqliteRow<'r> {
     row: &'r Row<'r>,
     number: i64,
 }
 
 impl<'r> SqliteRow<'r> {
-    fn of(row: &'r Row<'r>) -> Result<Self, StoreError> {
+    pub(super) fn of(row: &'r Row<'r>) -> Result<Self, StoreError> {
         let number = row.get("row").map_err(unavailable)?;
         Ok(Self { row, number })
     }

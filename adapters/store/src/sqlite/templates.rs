@@ -1,14 +1,15 @@
 //! Templates in the table `api_key_templates`.
 
-use keystile::TemplateName;
+use keystile::{TemplateName, UnixMillis};
+use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::fault::unavailable;
 use super::read::{concat_sql, limited, one, prepared};
-use super::row::read_template;
+use super::row::{SqliteRow, read_template};
 use crate::error::StoreError;
-use crate::instant;
-use crate::template::{ListedTemplates, StoredTemplate, TemplateProblem};
+use crate::row_reader::RowReader;
+use crate::template::{ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 use crate::template_row::TemplateRow;
 
 const SELECT: &str = "SELECT rowid AS row, name, permissions, allowed_endpoints, rate_limit, \
@@ -36,9 +37,10 @@ pub(super) fn list(
         SELECT,
         "WHERE ?1 IS NULL OR name > ?1 ORDER BY name LIMIT ?2",
     );
+    let limit = limited(limit.min(TEMPLATES_PAGE_MAX));
     let mut statement = prepared(connection, &sql)?;
     let mut rows = statement
-        .query(params![after, limited(limit)])
+        .query(params![after, limit])
         .map_err(unavailable)?;
     let (mut listed, mut count) = (ListedTemplates::default(), 0_i64);
     while let Some(row) = rows.next().map_err(unavailable)? {
@@ -47,12 +49,36 @@ pub(super) fn list(
         listed.next = row.get::<_, String>("name").ok();
         listed.add(read_template(row))?;
     }
-    listed.next = listed.next.filter(|_| count == limited(limit));
+    listed.next = listed.next.filter(|_| count == limit);
     Ok(listed)
+}
+
+/// When a template was added, as its row has it, if that is the instant that was read: other code
+/// may have written it in another form than this store does.
+fn created(
+    connection: &Connection,
+    name: &TemplateName,
+    read: UnixMillis,
+) -> Result<Value, StoreError> {
+    let sql = "SELECT rowid AS row, created_at FROM api_key_templates WHERE name = ?1";
+    let found = one(&mut prepared(connection, sql)?, [name.as_str()], |row| {
+        let written = row.get("created_at").map_err(unavailable)?;
+        Ok((SqliteRow::of(row)?.time("created_at")?, written))
+    });
+    match found {
+        Ok(Some((Some(instant), written))) if instant == read => Ok(written),
+        Ok(_) | Err(StoreError::Corrupt(_)) => Err(TemplateProblem::Stale.into()),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn save(connection: &Connection, template: &StoredTemplate) -> Result<(), StoreError> {
     let row = TemplateRow::of(template)?;
+    let row = row.values(template.name());
+    let mut values: Vec<Value> = row
+        .iter()
+        .map(|cell| (*cell).map(str::to_owned).into())
+        .collect();
     let (sql, refused) = if template.version == 1 {
         let insert = "INSERT INTO api_key_templates (name, permissions, allowed_endpoints, \
              rate_limit, rate_window_ms, rate_burst, lifetime_ms, former, version, created_at, \
@@ -63,12 +89,12 @@ pub(super) fn save(connection: &Connection, template: &StoredTemplate) -> Result
         let update = "UPDATE api_key_templates SET permissions = ?2, allowed_endpoints = ?3, \
              rate_limit = ?4, rate_window_ms = ?5, rate_burst = ?6, lifetime_ms = ?7, former = ?8, \
              version = ?9, changed_at = ?11 \
-             WHERE name = ?1 AND version = ?9 - 1 AND created_at = ?10";
+             WHERE name = ?1 AND version = ?9 - 1 AND created_at IS ?12";
+        values.push(created(connection, template.name(), template.created_at)?);
         (update, TemplateProblem::Stale)
     };
-    let values = params_from_iter(row.values(template.name()));
     match prepared(connection, sql)?
-        .execute(values)
+        .execute(params_from_iter(values))
         .map_err(unavailable)?
     {
         0 => Err(refused.into()),
@@ -84,9 +110,10 @@ pub(super) fn remove(
     let version = only
         .map(|only| crate::columns::number(only.version))
         .transpose()?;
-    let created = only.map(|only| instant::format(only.created_at));
+    let created = only.map(|only| created(connection, name, only.created_at));
+    let created = created.transpose()?;
     let sql = "DELETE FROM api_key_templates WHERE name = ?1 \
-         AND (?2 IS NULL OR (version = CAST(?2 AS INTEGER) AND created_at = ?3))";
+         AND (?2 IS NULL OR (version = CAST(?2 AS INTEGER) AND created_at IS ?3))";
     let removed = prepared(connection, sql)?
         .execute(params![name.as_str(), version, created])
         .map_err(unavailable)?;

@@ -39,6 +39,16 @@ async fn a_damaged_template_is_named() {
         assert!(matches!(found, Err(StoreError::Template(_))), "{values}");
         store.remove_template(&name, None).await.unwrap();
     }
+    // An instant with microseconds is read, so it has to be compared, too.
+    let sql = "INSERT INTO api_key_templates (name, permissions, created_at) \
+         VALUES ('pro', '[]', '2026-09-21 14:13:20.000789+00')";
+    database.sql(sql).await.unwrap();
+    let name = keystile::TemplateName::new("pro").unwrap();
+    let read = store.template(&name).await.unwrap().unwrap();
+    let changed = read.changed(read.template.clone(), None, read.created_at);
+    store.save_template(&changed).await.unwrap();
+    assert!(store.remove_template(&name, Some(&read)).await.is_err());
+    store.remove_template(&name, Some(&changed)).await.unwrap();
 }
 
 /// Each is an error that names the column and does not contain its value.

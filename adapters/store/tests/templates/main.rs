@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod own;
 mod rows;
 
 use std::sync::Arc;
@@ -201,6 +202,14 @@ async fn derived_keys_hold_back_only_their_own_sources() {
     // Later, only what is left.
     let rest = keys(&store, &less).await;
     assert_eq!((rest.due.len(), rest.current), (1, 1));
+    let planned = rest.would_apply(&store, OfDerived::Revoke, at(9)).await;
+    assert_eq!(planned.derived, [shop.record.id], "what would end with it");
+    assert!(
+        record(&store, &shop.record.id)
+            .await
+            .unwrap()
+            .is_live(at(9))
+    );
     let applied = rest.apply(&store, OfDerived::Revoke, at(9)).await;
     assert_eq!(
         (applied.changed.len(), &applied.derived[..]),

@@ -1,8 +1,9 @@
 //! Damaged rows of templates, and backups.
 
+use keystile::{PermissionSet, ScopeTemplate};
 use keystile_store::{
-    RestoreOptions, SqliteStore, Store, StoreError, TemplateProblem, add_template, find_template,
-    remove_template,
+    MemoryStore, RestoreOptions, SqliteStore, Store, StoreError, TEMPLATES_PAGE_MAX,
+    TemplateProblem, add_template, change_template, find_template, remove_template,
 };
 
 use super::{at, named, rights};
@@ -52,7 +53,12 @@ async fn a_damaged_template_is_named_and_can_be_removed() {
         ),
         (
             "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, \
-             '[{\"name\":\"pro\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}]', 1",
+             '[{\"until\":1,\"template\":{\"name\":\"pro\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}}]', 1",
+            "former",
+        ),
+        (
+            "'bad', '[\"a\"]', NULL, NULL, NULL, NULL, NULL, \
+             '[{\"template\":{\"name\":\"bad\",\"permissions\":[],\"rate_limit\":null,\"allowed_endpoints\":null}}]', 1",
             "former",
         ),
         (
@@ -115,4 +121,70 @@ async fn a_backup_has_the_templates() {
         .await
         .unwrap();
     assert_eq!(find_template(&store, &named("pro")).await.unwrap(), pro);
+}
+
+/// Other code may write an instant in another form than this store does: it is read, so it has to be
+/// compared, too.
+#[tokio::test]
+async fn instants_in_other_forms_are_compared_as_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.migrate().await.unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    for instant in [
+        "2026-09-21 14:13:20",
+        "2026-09-21T14:13:20Z",
+        "2026-09-21T14:13:20.000Z",
+        "2026-09-21T16:13:20+02:00",
+    ] {
+        let sql = "INSERT INTO api_key_templates (name, permissions, created_at) \
+                   VALUES ('pro', '[\"a\"]', ?1)";
+        raw.execute(sql, [instant]).unwrap();
+        let read = find_template(&store, &named("pro")).await.unwrap();
+        assert_eq!(read.created_at, at(0), "{instant}");
+        let changed = change_template(&store, &read, rights(&["b"]), None, at(5));
+        let changed = changed.await.expect(instant);
+        let again = change_template(&store, &read, rights(&["c"]), None, at(6)).await;
+        let stale = again.unwrap_err();
+        assert!(matches!(
+            stale,
+            StoreError::Template(TemplateProblem::Stale)
+        ));
+        let mut other = changed.clone();
+        other.created_at = at(1);
+        for older in [&read, &other] {
+            let stale = remove_template(&store, &named("pro"), Some(older)).await;
+            assert!(stale.is_err(), "{instant}");
+        }
+        let mut next = other.changed(rights(&["d"]), None, at(7));
+        assert!(store.save_template(&next).await.is_err(), "{instant}");
+        next.created_at = at(0);
+        store.save_template(&next).await.expect(instant);
+        remove_template(&store, &named("pro"), Some(&next))
+            .await
+            .expect(instant);
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_at_most_fifty_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteStore::open(folder.path().join("keys.db")).unwrap();
+    sqlite.migrate().await.unwrap();
+    pages(&sqlite).await;
+    pages(&MemoryStore::new()).await;
+}
+
+async fn pages(store: &impl Store) {
+    for number in 0..=TEMPLATES_PAGE_MAX {
+        let name = named(&format!("t{number:03}"));
+        let rights = ScopeTemplate::new(name, PermissionSet::new(["a"]).unwrap());
+        add_template(store, rights, None, at(0)).await.unwrap();
+    }
+    let first = store.list_templates(None, 500).await.unwrap();
+    assert_eq!(first.templates.len(), TEMPLATES_PAGE_MAX);
+    let rest = store.list_templates(first.next.as_deref(), 500).await;
+    let rest = rest.unwrap();
+    assert_eq!((rest.templates.len(), rest.next), (1, None));
 }
