@@ -33,6 +33,7 @@ mod issue_once;
 mod lifecycle;
 mod limits;
 mod lists;
+mod moving;
 mod portable;
 mod records;
 mod removal;
@@ -129,6 +130,11 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again
             events_of_a_removed_key_stay_with_its_owner;
+        moving: derived_keys_of_a_rotated_source_are_imported
+            uses_are_not_given_twice
+            a_line_that_has_a_revocation_is_not_present
+            a_digest_of_two_revoked_keys_is_imported
+            an_imported_key_can_be_revoked;
         portable: an_export_is_imported_byte_for_byte
             an_import_overwrites_nothing
             what_was_revoked_elsewhere_stays_refused

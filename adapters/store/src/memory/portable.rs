@@ -161,14 +161,16 @@ impl MemoryStore {
                 .is_remembered(digest, holder)
                 .then_some((*digest, Some(*holder)))
         });
-        let is_removed =
-            |id: &&KeyId| state.removed(id).is_some() || state.elsewhere.contains_key(*id);
+        let removed = asked.ids.iter().filter_map(|id| {
+            let own = state.removed(id).map(|record| state.removed_key(record));
+            own.or_else(|| state.elsewhere.get(id).cloned())
+        });
         Known {
             records: records
                 .map(|(_, record)| state.with_usage(record))
                 .collect(),
             damaged: Vec::new(),
-            removed: asked.ids.iter().filter(is_removed).copied().collect(),
+            removed: removed.collect(),
             former_digests: former.collect(),
             uses: asked
                 .lineages

@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::Page;
 use crate::portable::{
-    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
+    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKey, RemovedKeys, of_hex, to_hex,
 };
 
 pub(super) fn export(
@@ -92,10 +92,18 @@ pub(super) fn known(connection: &Connection, asked: &Asked) -> Result<Known, Sto
         }
     }
     for id in &asked.ids {
-        let sql = "SELECT 1 FROM api_key_deleted WHERE key_id = ?1";
+        let sql = "SELECT rowid AS row, key_id, version, revoked_at, revoke_reason, owner \
+             FROM api_key_deleted WHERE key_id = ?1";
         let mut statement = prepared(&snapshot, sql)?;
-        if statement.exists([id.as_str()]).map_err(unavailable)? {
-            known.removed.push(*id);
+        let mut rows = statement.query([id.as_str()]).map_err(unavailable)?;
+        if let Some(row) = rows.next().map_err(unavailable)? {
+            let mut removed = match read_removed(row) {
+                Ok(removed) => removed,
+                Err(StoreError::Corrupt(_)) => RemovedKey::unread(*id),
+                Err(error) => return Err(error),
+            };
+            removed.digests = former_digests(&snapshot, id.as_str())?;
+            known.removed.push(removed);
         }
     }
     for digest in &asked.digests {
