@@ -130,11 +130,6 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_former_digest_of_a_removed_key_stays_refused
             an_expired_key_that_was_removed_can_be_inserted_again
             events_of_a_removed_key_stay_with_its_owner;
-        moving: derived_keys_of_a_rotated_source_are_imported
-            uses_are_not_given_twice
-            a_line_that_has_a_revocation_is_not_present
-            a_digest_of_two_revoked_keys_is_imported
-            an_imported_key_can_be_revoked;
         portable: an_export_is_imported_byte_for_byte
             an_import_overwrites_nothing
             what_was_revoked_elsewhere_stays_refused
@@ -143,6 +138,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_gets_no_more_uses
             an_import_is_within_the_longest_lifetime
             a_dry_run_reports_the_same;
+        moving: derived_keys_of_a_rotated_source_are_imported
+            uses_are_not_given_twice
+            a_line_that_has_a_revocation_is_not_present
+            a_digest_of_two_revoked_keys_is_imported
+            an_imported_key_can_be_revoked
+            a_digest_of_a_live_key_is_not_remembered_as_revoked;
         issue_once: a_request_has_one_key
             requests_are_per_caller_and_for_a_day
             one_of_concurrent_requests_issues;

@@ -167,3 +167,24 @@ pub(super) async fn an_imported_key_can_be_revoked<S: Store>(store: Arc<S>) {
         "revoked"
     );
 }
+
+/// Also if the key was inserted after the import looked.
+pub(super) async fn a_digest_of_a_live_key_is_not_remembered_as_revoked<S: Store>(store: Arc<S>) {
+    insert(&*store, [&plain(1)]).await;
+    let mut removed = RemovedKey::new(id(2), 4);
+    removed.revoked = Some((at(9), "leaked".into()));
+    removed.digests = vec![*digest(1).bytes()];
+    let mut batch = crate::batch::Batch::new();
+    batch.imported.removed.push(removed);
+    batch.events.push(super::fixture::event(2).with_version(4));
+    let written = store.commit(&batch).await;
+    assert!(
+        matches!(written, Err(crate::StoreError::Stale)),
+        "{written:?}"
+    );
+    assert_eq!(
+        store.last_event().await.unwrap(),
+        1,
+        "nothing of it is written"
+    );
+}

@@ -52,7 +52,16 @@ impl State {
                 || self.elsewhere.contains_key(&key.key_id)
                 || batch.inserts.iter().any(|record| record.id == key.key_id)
         };
-        match batch.imported.removed.iter().any(is_there) {
+        let is_in_use = |digest: &DigestBytes| {
+            let mut stored = self
+                .stored()
+                .map(|(_, record)| record)
+                .chain(&batch.inserts);
+            stored.any(|record| record.digest.bytes() == digest && !is_revoked(record))
+        };
+        let removed = &batch.imported.removed;
+        let mut digests = removed.iter().flat_map(|key| &key.digests);
+        match removed.iter().any(is_there) || digests.any(is_in_use) {
             true => Err(StoreError::Stale),
             false => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! What moves a key to another store and back.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::unavailable;
@@ -109,7 +110,7 @@ pub(super) fn known(connection: &Connection, asked: &Asked) -> Result<Known, Sto
     for digest in &asked.digests {
         let sql = "SELECT key_id FROM api_key_former_digests WHERE key_hash = ?1";
         let holder = prepared(&snapshot, sql)?
-            .query_row([to_hex(digest)], |row| row.get::<_, String>(0))
+            .query_row([to_hex(digest)], |row| row.get_ref(0).map(text_of))
             .optional();
         if let Some(holder) = holder.map_err(unavailable)? {
             known.add_former(*digest, &holder);
@@ -140,11 +141,16 @@ pub(super) fn issue_answer(
     one(&mut statement, values, read_answer)
 }
 
+/// A column of any type as text, so that one damaged row costs no other one.
+fn text_of(value: ValueRef<'_>) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// The digests that are remembered of a key. A text that is none is of no key either.
 fn former_digests(connection: &Connection, id: &str) -> Result<Vec<DigestBytes>, StoreError> {
     let sql = "SELECT key_hash FROM api_key_former_digests WHERE key_id = ?1 ORDER BY key_hash";
     let mut statement = prepared(connection, sql)?;
-    let read = |row: &Row<'_>| row.get::<_, String>(0);
+    let read = |row: &Row<'_>| row.get_ref(0).map(text_of);
     let texts = statement.query_map([id], read).map_err(unavailable)?;
     let texts: Result<Vec<_>, _> = texts.collect();
     let texts = texts.map_err(unavailable)?;
