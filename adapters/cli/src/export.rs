@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keystile::UnixMillis;
-use keystile_store::{Filter, Page, PortableLine, Store};
+use keystile_store::{ExportEnd, Filter, Page, PortableLine, Store};
 
 use crate::config::{Config, Opened};
 use crate::damage::Damage;
@@ -129,6 +129,10 @@ async fn lines(
                 break;
             }
         }
+    }
+    if with_digests {
+        // Without it, an import says that a part is missing.
+        write(&ExportEnd::new(keys, removed).to_text(), file, io)?;
     }
     let changed = store.last_event().await? != before;
     io.note(&format!("exported {keys} keys and {removed} removed keys"));

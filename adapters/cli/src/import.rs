@@ -21,12 +21,14 @@ use crate::values;
 ///
 /// It adds keys, and changes none: what the store has with other content, or remembers as
 /// revoked or removed, stays, and the line is reported as a conflict. A derived key needs its
-/// source, which an export has before it. 500 lines at a time are written together. If it
-/// stops, run it again: lines that are there already are counted, and not written again.
+/// source; if that is a later line, it is imported at the end. 500 lines at a time are written
+/// together. If it stops, run it again: lines that are there already are counted, and not
+/// written again.
 ///
 /// Prints each line that was not imported, and the counts. With --json, each line is an object
 /// with line, key_id, result (imported, present, conflict or refused), field and expected; the
-/// last one has the counts. The exit code is 1 if a line was a conflict or refused.
+/// last one has the counts. The exit code is 1 if a line was a conflict or refused, or if the
+/// closing line of the export is missing.
 ///
 /// Example:
 ///   keystile import keys.jsonl --dry-run
@@ -64,6 +66,8 @@ struct Counts {
     present: u64,
     conflict: u64,
     refused: u64,
+    /// Whether the export is whole, by its closing line.
+    whole: bool,
     dry_run: bool,
 }
 
@@ -114,13 +118,25 @@ pub(crate) async fn run(
         }
         progress.show(counts.all(), io);
     }
+    let late = importer.finish(UnixMillis::now()?).await;
+    for line in &late.map_err(|error| interrupted(&counts, error.into()))? {
+        counts.add(line);
+        print(line, config, io)?;
+    }
+    counts.whole = importer.is_whole();
     if config.json {
         io.json(&counts)?;
     } else {
         io.line(&counts.to_string())?;
     }
+    if !counts.whole {
+        io.note(
+            "keystile: the export has no closing line, or lines are missing before it: keys, and \
+             what is remembered of revoked ones, may be missing; export again",
+        );
+    }
     match counts.conflict.saturating_add(counts.refused) {
-        0 => Ok(Exit::Done),
+        0 if counts.whole => Ok(Exit::Done),
         _ => Ok(Exit::Refused),
     }
 }
@@ -134,6 +150,10 @@ fn interrupted(counts: &Counts, failure: Failure) -> Failure {
 }
 
 fn print(line: &LineReport, config: &Config, io: &mut Io<'_>) -> Result<(), Failure> {
+    // A line that waits is printed at last.
+    if matches!(line.result, LineResult::Waiting(_) | LineResult::End) {
+        return Ok(());
+    }
     let problem = line.result.problem();
     let key_id = line.key_id.as_ref().map(|id| id.as_str());
     if config.json {
@@ -161,6 +181,7 @@ impl Counts {
             LineResult::Imported => &mut self.imported,
             LineResult::Present => &mut self.present,
             LineResult::Conflict(_) => &mut self.conflict,
+            LineResult::Waiting(_) | LineResult::End => return,
             _ => &mut self.refused,
         };
         *count = count.saturating_add(1);

@@ -2,16 +2,18 @@
 
 use clap::{Args, ValueEnum};
 use keystile::{
-    EndpointRules, Environment, ErrorKind, IssueRequest, KeyFormat, KeyRecord, LifetimePolicy,
-    Millis, Networks, PermissionSet, Prefix, RateLimit, SysRng, TemplateName, UnixMillis,
+    EndpointRules, Environment, ErrorKind, IssueRequest, Issued, KeyFormat, KeyRecord,
+    LifetimePolicy, Millis, Networks, PermissionSet, Prefix, RateLimit, SysRng, TemplateName,
+    UnixMillis,
 };
 use keystile_store::{Once, Store, StoredTemplate, issue_once, save_issued};
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime, spell_rate};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::once::{OnceArguments, issued_before};
+use crate::once::{OnceArguments, given_only, issued_before, of_lifetime, sorted};
 use crate::print_new_key::print_new_key;
 use crate::template::find_for;
 use crate::view::joined;
@@ -111,24 +113,27 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
-    let template = find_for(config, arguments.template.as_ref()).await?;
-    let request = request(arguments, template.as_ref(), now)?
-        .within(&lifetimes(None, arguments.max_lifetime)?)
-        .map_err(Failure::of(LIFETIME))?;
-    let prefix = arguments.prefix.as_str();
-    let format = match arguments.format {
-        Format::Structured => KeyFormat::structured(prefix)?,
-        Format::Opaque => KeyFormat::opaque(prefix)?,
+    let once = arguments.once.request(&config.by, &asked(arguments)?)?;
+    let issued = match new_key(arguments, config, now).await {
+        Ok(issued) => issued,
+        // The time of the request may be over by now, and the template be another: the answer
+        // is the first one's.
+        Err(failure) => {
+            let Some(request) = &once else {
+                return Err(failure);
+            };
+            let Ok(opened) = config.open().await else {
+                return Err(failure);
+            };
+            let verb = async { Err::<(), _>(failure) };
+            return match issue_once(&opened.store, request, now, verb).await? {
+                Once::Before(key_id) => {
+                    issued_before(&opened.store, &key_id, now, config, io).await
+                }
+                Once::Now(()) => Ok(Exit::Done),
+            };
+        }
     };
-    // Whatever can be refused is refused before the store is opened, and so created.
-    let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now);
-    let issued = issued.map_err(|error| match error.kind() {
-        ErrorKind::Exceeds => Failure::of("--template")(error),
-        ErrorKind::Time => Failure::of("--expires-in")(error),
-        _ => error.into(),
-    })?;
-
-    let once = arguments.once.request(&config.by, arguments)?;
     let opened = config.open_to_issue().await?;
     if let Some(request) = &once {
         let acting = opened.store.acting_as(&config.by).once(request, now);
@@ -145,6 +150,57 @@ pub(crate) async fn run(
     }
     opened.note_if_new(io);
     Ok(Exit::Done)
+}
+
+/// What is asked for, for the digest of the request.
+fn asked(arguments: &IssueArguments) -> Result<Value, Failure> {
+    let limit = duration::with_burst(arguments.rate_limit, arguments.burst)?;
+    let metadata = arguments.metadata.as_deref();
+    Ok(given_only(json!({
+        "verb": "issue",
+        "client": arguments.client,
+        "email": arguments.email,
+        "owner": arguments.owner,
+        "environment": arguments.env.as_ref().map(ToString::to_string),
+        "permissions": sorted(&arguments.permissions),
+        "endpoints": sorted(&arguments.endpoints),
+        "template": arguments.template.as_ref().map(ToString::to_string),
+        "networks": sorted(&arguments.networks),
+        "rate_limit": limit,
+        "uses": arguments.uses,
+        "expires_in_ms": of_lifetime(arguments.expires_in),
+        "expires_at": arguments.expires_at.map(UnixMillis::get),
+        "max_lifetime_ms": arguments.max_lifetime.map(Millis::get),
+        "metadata": metadata,
+        "format": match arguments.format {
+            Format::Structured => "structured",
+            Format::Opaque => "opaque",
+        },
+        "prefix": arguments.prefix.as_str(),
+    })))
+}
+
+/// Whatever can be refused is refused before the store is opened, and so created.
+async fn new_key(
+    arguments: &IssueArguments,
+    config: &Config,
+    now: UnixMillis,
+) -> Result<Issued, Failure> {
+    let template = find_for(config, arguments.template.as_ref()).await?;
+    let request = request(arguments, template.as_ref(), now)?
+        .within(&lifetimes(None, arguments.max_lifetime)?)
+        .map_err(Failure::of(LIFETIME))?;
+    let prefix = arguments.prefix.as_str();
+    let format = match arguments.format {
+        Format::Structured => KeyFormat::structured(prefix)?,
+        Format::Opaque => KeyFormat::opaque(prefix)?,
+    };
+    let issued = keystile::issue(&format, &config.peppers, &request, &mut SysRng, now);
+    issued.map_err(|error| match error.kind() {
+        ErrorKind::Exceeds => Failure::of("--template")(error),
+        ErrorKind::Time => Failure::of("--expires-in")(error),
+        _ => error.into(),
+    })
 }
 
 fn request(

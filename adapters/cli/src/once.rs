@@ -5,8 +5,10 @@ use keystile::{By, KeyId, UnixMillis};
 use keystile_serve::KeyView;
 use keystile_store::{IssueOnce, Store, record};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::Config;
+use crate::duration::Lifetime;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::values;
@@ -20,7 +22,7 @@ pub(crate) struct OnceArguments {
     pub(crate) idempotency_key: Option<String>,
 }
 
-/// Silent, since the arguments are what the digest of a request is made of.
+/// Silent: it is no part of what is asked for.
 impl core::fmt::Debug for OnceArguments {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("OnceArguments")
@@ -35,18 +37,42 @@ struct IssuedBefore<'k> {
 }
 
 impl OnceArguments {
-    /// The request, if there is an idempotency key.
-    pub(crate) fn request(
-        &self,
-        by: &By,
-        arguments: &impl core::fmt::Debug,
-    ) -> Result<Option<IssueOnce>, Failure> {
+    /// The request, if there is an idempotency key. `asked` is what is asked for, in a form that
+    /// does not depend on how it was typed, nor on the release.
+    pub(crate) fn request(&self, by: &By, asked: &Value) -> Result<Option<IssueOnce>, Failure> {
         let Some(key) = &self.idempotency_key else {
             return Ok(None);
         };
         let caller = format!("actor:{}", by.actor().unwrap_or_default());
-        let body = format!("{arguments:?}");
+        let body = asked.to_string();
         Ok(Some(IssueOnce::new(&caller, key, body.as_bytes())?))
+    }
+}
+
+/// The members that are given: so an option that a later release adds changes no other request.
+pub(crate) fn given_only(mut asked: Value) -> Value {
+    if let Some(members) = asked.as_object_mut() {
+        members.retain(|_, value| !value.is_null() && *value != Value::from(false));
+    }
+    asked
+}
+
+/// A list whose order has no meaning.
+pub(crate) fn sorted(texts: &[String]) -> Value {
+    let mut texts = texts.to_vec();
+    texts.sort_unstable();
+    texts.dedup();
+    match texts.is_empty() {
+        true => Value::Null,
+        false => texts.into(),
+    }
+}
+
+pub(crate) fn of_lifetime(lifetime: Option<Lifetime>) -> Value {
+    match lifetime {
+        None => Value::Null,
+        Some(Lifetime::For(span)) => span.get().into(),
+        Some(Lifetime::Ever) => "never".into(),
     }
 }
 

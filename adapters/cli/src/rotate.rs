@@ -3,13 +3,14 @@
 use clap::Args;
 use keystile::{KeyId, Millis, RotationPolicy, SysRng, UnixMillis};
 use keystile_store::{Once, Store, issue_once, rotate};
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::issue::{LIFETIME, lifetimes};
-use crate::once::{OnceArguments, issued_before};
+use crate::once::{OnceArguments, given_only, issued_before, of_lifetime};
 use crate::print_new_key::{Replaced, print_new_key};
 use crate::{rfc3339, values};
 
@@ -65,7 +66,7 @@ pub(crate) async fn run(
     let id = &arguments.id;
     let peppers = &config.peppers;
     let store = opened.store.acting_as(&config.by);
-    let rotated = match &arguments.once.request(&config.by, arguments)? {
+    let rotated = match &arguments.once.request(&config.by, &asked(arguments))? {
         None => rotate(&store, id, &policy, None, peppers, &mut SysRng, now).await?,
         Some(request) => {
             let acting = store.once(request, now);
@@ -115,6 +116,18 @@ pub(crate) async fn run(
         io.note("This is the only time the key is shown; the store keeps only its digest.");
     }
     Ok(Exit::Done)
+}
+
+/// What is asked for, for the digest of the request.
+fn asked(arguments: &RotateArguments) -> Value {
+    given_only(json!({
+        "verb": "rotate",
+        "id": arguments.id.as_str(),
+        "overlap_ms": arguments.overlap.map(Millis::get),
+        "end_on_first_use": arguments.end_on_first_use,
+        "expires_in_ms": of_lifetime(arguments.expires_in),
+        "max_lifetime_ms": arguments.max_lifetime.map(Millis::get),
+    }))
 }
 
 fn policy(arguments: &RotateArguments) -> Result<RotationPolicy, Failure> {

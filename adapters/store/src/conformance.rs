@@ -34,6 +34,7 @@ mod issue_once;
 mod lifecycle;
 mod limits;
 mod lists;
+mod moving;
 mod portable;
 mod records;
 mod removal;
@@ -142,6 +143,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             a_lineage_gets_no_more_uses
             an_import_is_within_the_longest_lifetime
             a_dry_run_reports_the_same;
+        moving: derived_keys_of_a_rotated_source_are_imported
+            uses_are_not_given_twice
+            a_line_that_has_a_revocation_is_not_present
+            a_digest_of_two_revoked_keys_is_imported
+            an_imported_key_can_be_revoked
+            a_digest_of_a_live_key_is_not_remembered_as_revoked;
         issue_once: a_request_has_one_key
             requests_are_per_caller_and_for_a_day
             one_of_concurrent_requests_issues;

@@ -181,7 +181,8 @@ pub use portable::{
 };
 #[cfg(feature = "portable")]
 pub use portable::{
-    IMPORT_LINES_MAX, Importer, LINE_BYTES_MAX, LineProblem, LineReport, LineResult, PortableLine,
+    ExportEnd, IMPORT_LINES_MAX, Importer, LINE_BYTES_MAX, LineProblem, LineReport, LineResult,
+    PortableLine,
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};

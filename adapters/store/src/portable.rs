@@ -1,6 +1,10 @@
 //! What moves a key from one store to another: its record, and what the store remembers of it.
 
 #[cfg(feature = "portable")]
+mod end;
+#[cfg(feature = "portable")]
+mod held;
+#[cfg(feature = "portable")]
 mod import;
 #[cfg(feature = "portable")]
 mod judge;
@@ -8,19 +12,25 @@ mod judge;
 mod line;
 #[cfg(feature = "portable")]
 mod problem;
+#[cfg(feature = "portable")]
+mod report;
 
 use std::io;
 
 use keystile::{KeyId, KeyRecord, RateState, UnixMillis};
 
 #[cfg(feature = "portable")]
-pub use self::import::{IMPORT_LINES_MAX, Importer, LineReport, LineResult};
+pub use self::end::ExportEnd;
+#[cfg(feature = "portable")]
+pub use self::import::{IMPORT_LINES_MAX, Importer};
 #[cfg(feature = "portable")]
 pub use self::line::{LINE_BYTES_MAX, PortableLine};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::line::{of_hex, to_hex};
 #[cfg(feature = "portable")]
 pub use self::problem::LineProblem;
+#[cfg(feature = "portable")]
+pub use self::report::{LineReport, LineResult};
 use crate::error::{CorruptRow, StoreError};
 use crate::list::Cursor;
 
@@ -110,6 +120,12 @@ impl RemovedKey {
             digests: Vec::new(),
         }
     }
+
+    /// One whose row cannot be read: no line is the same.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) const fn unread(key_id: KeyId) -> Self {
+        Self::new(key_id, 0)
+    }
 }
 
 /// A page of keys for an export; see [`Store::export`](crate::Store::export).
@@ -195,8 +211,8 @@ pub struct Known {
     pub records: Vec<KeyRecord>,
     /// The rows among them that cannot be read.
     pub damaged: Vec<CorruptRow>,
-    /// Those of the ids whose keys were removed.
-    pub removed: Vec<KeyId>,
+    /// Those of the ids whose keys were removed, and what is remembered of them.
+    pub removed: Vec<RemovedKey>,
     /// Those of the digests that a key had before, and that key if its id can be read.
     pub former_digests: Vec<(DigestBytes, Option<KeyId>)>,
     /// Those of the lineages that have a usage, and the uses that they have left.

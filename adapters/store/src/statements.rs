@@ -52,6 +52,7 @@ pub(crate) struct Texts {
     old_requests: &'static str,
     former_digest: String,
     removed: String,
+    removed_digest: String,
 }
 
 impl Texts {
@@ -147,6 +148,16 @@ impl Texts {
                 text(4),
                 text(5)
             ),
+            // Changes a row unless a key that is not revoked has the digest, which would stay
+            // valid. Another revoked key may have had it.
+            removed_digest: format!(
+                "INSERT INTO api_key_former_digests (key_hash, key_id) SELECT {0}, {1} \
+                 WHERE NOT EXISTS (SELECT 1 FROM api_keys \
+                 WHERE key_hash = {0} AND status <> 'revoked') \
+                 ON CONFLICT (key_hash) DO UPDATE SET key_id = api_key_former_digests.key_id",
+                text(1),
+                text(2)
+            ),
         }
     }
 
@@ -202,7 +213,7 @@ impl Texts {
             statements.push(Statement::new(&self.removed, values).changes_a_row());
             for digest in &key.digests {
                 let values = vec![Some(to_hex(digest)), Some(key.key_id.to_string())];
-                statements.push(Statement::new(&self.former_digest, values));
+                statements.push(Statement::new(&self.removed_digest, values).changes_a_row());
             }
         }
         // Before the keys, as all other code locks the two. The trigger on this table finds the

@@ -60,7 +60,7 @@ prop_compose! {
         (permissions, endpoints, networks, limit) in rights(),
         (uses, rate) in (option::of(0..i64::MAX.unsigned_abs()), any::<u64>()),
         (created, used, expires, at) in (instant(), option::of(instant()), option::of(instant()), instant()),
-        (status, is_derived, is_replaced, version) in (0..3, any::<bool>(), any::<bool>(), 1..i64::MAX.unsigned_abs()),
+        (status, is_derived, is_replaced, version) in (0..3, any::<bool>(), any::<bool>(), 1..=1_u64 << 62),
         former in prop::collection::btree_set(any::<[u8; 32]>(), 0..4),
         lifetime in option::of(1..1_000_000_u64),
     ) -> PortableKey {
@@ -259,6 +259,7 @@ fn removed_keys_are_read_strictly() {
     }
     for (name, value) in [
         ("version", json!(0)),
+        ("version", json!((1_u64 << 62) + 1)),
         ("revoke_reason", Value::Null),
         ("owner", json!("a\nb")),
         ("digests", json!(["1".repeat(64), "0".repeat(64)])),

@@ -110,3 +110,47 @@ fn one_of_several_processes_issues_on_a_server() {
     assert_eq!(program.run(&["migrate"]).code, 0);
     race(program);
 }
+
+/// How a request is typed does not matter, and neither does that its time is over by now.
+#[test]
+fn the_same_request_may_be_typed_otherwise() {
+    let program = Keystile::new();
+    let once = [
+        "--json",
+        "--idempotency-key",
+        "order-3",
+        "issue",
+        "--client",
+        "Acme",
+    ];
+    let issue = |more: &[&str]| program.object(&[&once[3..], more, &once[..3]].concat());
+    let first = issue(&[
+        "--permission",
+        "read",
+        "--permission",
+        "write",
+        "--expires-in",
+        "1d",
+        "--rate-limit",
+        "100/1h",
+    ]);
+    let again = issue(&[
+        "--rate-limit",
+        "100/60m",
+        "--burst",
+        "100",
+        "--expires-in",
+        "24h",
+        "--permission",
+        "write",
+        "--permission",
+        "read",
+    ]);
+    assert_eq!(text(&again, "key_id"), text(&first, "key_id"));
+    assert!(again["key"].is_null());
+
+    let mut ending = ISSUE.to_vec();
+    ending.extend(["--expires-at", "2020-01-01"]);
+    let refused = program.run(&ending);
+    assert_eq!(refused.code, 2, "in the past: {}", refused.output);
+}

@@ -50,7 +50,7 @@ fn a_store_moves_to_a_server_and_back() {
     };
     let (program, live, gone) = filled();
     let lines = exported(&program);
-    assert_eq!(lines.lines().count(), 6);
+    assert_eq!(lines.lines().count(), 7, "six keys and the closing line");
     for key in [&live, &gone] {
         assert!(!lines.contains(key.as_str()));
     }
@@ -106,7 +106,7 @@ fn without_digests_lines_are_to_look_at() {
     assert_eq!(first, expected);
     let last: Value = serde_json::from_str(ran.output.lines().last().unwrap()).unwrap();
     let counts = json!({
-        "imported": 0, "present": 0, "conflict": 0, "refused": 2, "dry_run": false,
+        "imported": 0, "present": 0, "conflict": 0, "refused": 2, "whole": false, "dry_run": false,
     });
     assert_eq!(last, counts);
 }
@@ -135,10 +135,10 @@ fn a_dry_run_writes_nothing_and_reports_the_same() {
     let real = other.feed(&["import", "-"], odd.as_bytes());
     assert_eq!(real.code, 1);
     assert_eq!(dry.output.replace("would have ", ""), real.output);
-    let said = "line 9: refused: keystile_export: must be 1, the version of the format";
+    let said = "line 10: refused: keystile_export: must be 1, the version of the format";
     assert!(real.output.contains(said), "{}", real.output);
     assert!(
-        !real.output.contains("hello") && real.output.contains("line 10: refused: line: must be")
+        !real.output.contains("hello") && real.output.contains("line 11: refused: line: must be")
     );
     assert!(
         real.output.ends_with(
@@ -171,7 +171,7 @@ fn damaged_rows_are_named_and_left_out() {
     assert_eq!(keystile_of(&program).execute(sql, []), Ok(2));
     let ran = program.run(&["export", "--with-digests", "--json"]);
     assert_eq!(ran.code, 1);
-    assert_eq!(ran.output.lines().count(), 4, "{}", ran.output);
+    assert_eq!(ran.output.lines().count(), 5, "{}", ran.output);
     assert_eq!(
         ran.errors.matches("damaged row").count(),
         2,
@@ -228,4 +228,50 @@ fn the_longest_lifetime_holds() {
         ran.output
     );
     assert!(ran.output.contains("imported 1 keys"), "{}", ran.output);
+}
+
+#[test]
+fn an_export_that_was_cut_is_noticed() {
+    let (program, ..) = filled();
+    let lines = exported(&program);
+    let cut = |count: usize| -> String { lines.split_inclusive('\n').take(count).collect() };
+    let part = cut(6);
+    assert!(part.contains("removed_key"), "all but the closing line");
+    let missing = lines.replacen(lines.split_inclusive('\n').next().unwrap(), "", 1);
+    let after = format!("{lines}{}", cut(1));
+    for odd in [part, missing, after, String::new()] {
+        let other = Keystile::new();
+        let ran = other.feed(&["import", "-"], odd.as_bytes());
+        assert_eq!(ran.code, 1, "{}", ran.output);
+        let said = "no closing line, or lines are missing before it";
+        assert!(ran.errors.contains(said), "{}", ran.errors);
+    }
+    let other = Keystile::new();
+    let both = format!("{lines}{lines}");
+    let ran = other.feed(&["import", "-"], both.as_bytes());
+    assert_eq!(ran.code, 0, "joined files: {}", ran.output);
+    assert!(!ran.errors.contains("closing line"), "{}", ran.errors);
+}
+
+#[test]
+fn a_damaged_row_is_in_the_way_of_its_line_only() {
+    let (program, ..) = filled();
+    let lines = exported(&program);
+    let (other, first) = (Keystile::new(), lines.split_inclusive('\n').next().unwrap());
+    assert_eq!(other.feed(&["import", "-"], first.as_bytes()).code, 1);
+    let sql = "UPDATE api_keys SET key_id = '?', digest_pepper = 'x'";
+    assert_eq!(keystile_of(&other).execute(sql, []), Ok(1));
+    let ran = other.feed(&["import", "-"], lines.as_bytes());
+    assert_eq!(ran.code, 1, "{}", ran.output);
+    assert!(
+        ran.output.starts_with("line 1: conflict: "),
+        "{}",
+        ran.output
+    );
+    assert!(
+        ran.output
+            .contains("imported 5 keys; 0 were there already, 1 are in conflict"),
+        "{}",
+        ran.output
+    );
 }

@@ -16,7 +16,7 @@ use crate::portable::{Importer, LineReport, LineResult, PortableKey, PortableLin
 use crate::store::{SpendRequest, Store};
 
 /// The lines of a store.
-async fn exported(store: &impl Store) -> Vec<String> {
+pub(super) async fn exported(store: &impl Store) -> Vec<String> {
     let mut lines = Vec::new();
     let mut page = Some(Page::first(2));
     while let Some(current) = page {
@@ -39,21 +39,44 @@ async fn exported(store: &impl Store) -> Vec<String> {
     lines
 }
 
-fn numbered(lines: &[String]) -> Vec<(u64, &[u8])> {
+pub(super) fn numbered(lines: &[String]) -> Vec<(u64, &[u8])> {
     (1..).zip(lines.iter().map(String::as_bytes)).collect()
 }
 
-async fn imported(store: &impl Store, lines: &[String]) -> Vec<LineReport> {
+pub(super) async fn imported(store: &impl Store, lines: &[String]) -> Vec<LineReport> {
     let mut importer = Importer::new(store, LifetimePolicy::default());
-    let report = importer.import(&numbered(lines), at(100)).await;
-    report.expect("an import does not fail")
+    import_all(&mut importer, &numbered(lines), lines.len()).await
 }
 
-fn results(report: &[LineReport]) -> Vec<&'static str> {
+/// What becomes of the lines at last, in parts of so many.
+pub(super) async fn import_all<S: Store>(
+    importer: &mut Importer<'_, S>,
+    lines: &[(u64, &[u8])],
+    part: usize,
+) -> Vec<LineReport> {
+    let mut reports = Vec::new();
+    for part in lines.chunks(part.max(1)) {
+        let some = importer.import(part, at(100)).await;
+        reports.extend(some.expect("an import does not fail"));
+    }
+    let late = importer.finish(at(100)).await.expect("nor its end");
+    let waits = |report: &&LineReport| matches!(report.result, LineResult::Waiting(_));
+    assert_eq!(
+        late.len(),
+        reports.iter().filter(waits).count(),
+        "each line that waits"
+    );
+    reports.retain(|report| !waits(&report));
+    reports.extend(late);
+    reports.sort_by_key(|report| report.line);
+    reports
+}
+
+pub(super) fn results(report: &[LineReport]) -> Vec<&'static str> {
     report.iter().map(|line| line.result.as_str()).collect()
 }
 
-fn line(record: &KeyRecord) -> String {
+pub(super) fn line(record: &KeyRecord) -> String {
     PortableLine::Key(Box::new(PortableKey::new(record.clone()))).to_text()
 }
 
@@ -326,19 +349,13 @@ pub(super) async fn a_dry_run_reports_the_same<S: Store>(store: Arc<S>) {
     let mut dry = Importer::new(&*store, LifetimePolicy::default()).dry_run();
     let mut real = Importer::new(&*store, LifetimePolicy::default());
     let numbered = numbered(&lines);
-    let mut planned = Vec::new();
-    for part in numbered.chunks(3) {
-        planned.extend(dry.import(part, at(100)).await.unwrap());
-    }
+    let planned = import_all(&mut dry, &numbered, 3).await;
     assert_eq!(
         store.last_event().await.unwrap(),
         1,
         "a dry run writes nothing"
     );
-    let mut done = Vec::new();
-    for part in numbered.chunks(3) {
-        done.extend(real.import(part, at(100)).await.unwrap());
-    }
+    let done = import_all(&mut real, &numbered, 3).await;
     assert_eq!(planned, done, "a dry run reports what an import does");
     let count = |name| {
         done.iter()

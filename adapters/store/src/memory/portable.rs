@@ -54,7 +54,16 @@ impl State {
                 || self.elsewhere.contains_key(&key.key_id)
                 || batch.inserts.iter().any(|record| record.id == key.key_id)
         };
-        match batch.imported.removed.iter().any(is_there) {
+        let is_in_use = |digest: &DigestBytes| {
+            let mut stored = self
+                .stored()
+                .map(|(_, record)| record)
+                .chain(&batch.inserts);
+            stored.any(|record| record.digest.bytes() == digest && !is_revoked(record))
+        };
+        let removed = &batch.imported.removed;
+        let mut digests = removed.iter().flat_map(|key| &key.digests);
+        match removed.iter().any(is_there) || digests.any(is_in_use) {
             true => Err(StoreError::Stale),
             false => Ok(()),
         }
@@ -163,14 +172,16 @@ impl MemoryStore {
                 .is_remembered(digest, holder)
                 .then_some((*digest, Some(*holder)))
         });
-        let is_removed =
-            |id: &&KeyId| state.removed(id).is_some() || state.elsewhere.contains_key(*id);
+        let removed = asked.ids.iter().filter_map(|id| {
+            let own = state.removed(id).map(|record| state.removed_key(record));
+            own.or_else(|| state.elsewhere.get(id).cloned())
+        });
         Known {
             records: records
                 .map(|(_, record)| state.with_usage(record))
                 .collect(),
             damaged: Vec::new(),
-            removed: asked.ids.iter().filter(is_removed).copied().collect(),
+            removed: removed.collect(),
             former_digests: former.collect(),
             uses: asked
                 .lineages

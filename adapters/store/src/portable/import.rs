@@ -2,12 +2,15 @@
 
 use core::fmt;
 
-use keystile::{Event, EventKind, KeyId, LifetimePolicy, UnixMillis};
+use keystile::{Event, EventKind, LifetimePolicy, UnixMillis};
 
+use super::end::ExportEnd;
+use super::held::Held;
 use super::judge::{Index, Verdict};
 use super::line::PortableLine;
 use super::problem::LineProblem;
-use super::{Asked, DigestBytes, PortableKey};
+use super::report::{LineReport, LineResult};
+use super::{Asked, DigestBytes, Known, PortableKey};
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::store::Store;
@@ -17,14 +20,17 @@ pub const IMPORT_LINES_MAX: usize = 500;
 
 /// Attempts at a batch that others keep from being written.
 const TRIES_MAX: usize = 32;
+/// Those after which a row that nothing is known of is in the way.
+const DUPLICATES_MAX: usize = 3;
 
 /// Writes the lines of an export to a store.
 ///
 /// It adds keys, and changes none. A key that the store has with other content, or whose id or
 /// digest it remembers of another key or of a removed one, is reported and left out: nothing is
 /// overwritten, and nothing that was revoked is valid again. A derived key that is live is
-/// imported only if its source is live in the store, and it has no more than that; so a file
-/// has sources before derived keys, as an export has. The
+/// imported only if its source is live in the store, and it has no more than that. If this is
+/// not so yet, since the source or its successor is a later line, it [waits](LineResult::Waiting)
+/// until [`finish`](Self::finish) judges it again. The
 /// [longest lifetime](LifetimePolicy::longest) of the service holds for each key that has not
 /// ended.
 ///
@@ -49,6 +55,7 @@ const TRIES_MAX: usize = 32;
 /// assert_eq!(report[0].result, LineResult::Imported);
 /// let report = importer.import(&[(1, line.as_bytes())], now).await?;
 /// assert_eq!(report[0].result, LineResult::Present);
+/// assert!(importer.finish(now).await?.is_empty(), "no line waits for another");
 ///
 /// // A key that was revoked here is not made valid by an import.
 /// revoke(&store, &issued.record.id, "leaked", now).await?;
@@ -62,8 +69,12 @@ pub struct Importer<'s, S: ?Sized> {
     store: &'s S,
     lifetimes: LifetimePolicy,
     dry_run: bool,
-    /// What a dry run would have written.
+    /// What a dry run would have written, and the lineages that have the uses of their lines.
     so_far: Index,
+    held: Held,
+    /// The lines since the last closing line.
+    unclosed: u64,
+    is_closed: bool,
 }
 
 impl<S: ?Sized> fmt::Debug for Importer<'_, S> {
@@ -73,75 +84,6 @@ impl<S: ?Sized> fmt::Debug for Importer<'_, S> {
             .field("dry_run", &self.dry_run)
             .finish_non_exhaustive()
     }
-}
-
-/// What became of a line.
-///
-/// ```
-/// use keystile_store::LineResult;
-///
-/// assert_eq!(LineResult::Imported.as_str(), "imported");
-/// assert!(LineResult::Present.problem().is_none());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LineResult {
-    /// It was written, or would have been in a dry run.
-    Imported,
-    /// The store has it already, with the same content.
-    Present,
-    /// The store has something else in its place, which stays.
-    Conflict(LineProblem),
-    /// It cannot be imported to any store, or not under this lifetime policy.
-    Refused(LineProblem),
-}
-
-impl LineResult {
-    /// The stable name.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Imported => "imported",
-            Self::Present => "present",
-            Self::Conflict(_) => "conflict",
-            Self::Refused(_) => "refused",
-        }
-    }
-
-    /// Why it was left out.
-    #[must_use]
-    pub const fn problem(&self) -> Option<&LineProblem> {
-        match self {
-            Self::Conflict(problem) | Self::Refused(problem) => Some(problem),
-            Self::Imported | Self::Present => None,
-        }
-    }
-}
-
-/// What became of a line, and which it was.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// use keystile::{LifetimePolicy, UnixMillis};
-/// use keystile_store::{Importer, MemoryStore};
-///
-/// let (store, now) = (MemoryStore::new(), UnixMillis::new(1_790_000_000_000)?);
-/// let mut importer = Importer::new(&store, LifetimePolicy::default());
-/// let report = importer.import(&[(7, b"hello")], now).await?;
-/// assert_eq!((report[0].line, report[0].result.as_str()), (7, "refused"));
-/// assert_eq!(report[0].key_id, None);
-/// # Ok::<(), keystile_store::StoreError>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LineReport {
-    /// The number that it was given.
-    pub line: u64,
-    /// The key, if the line can be read.
-    pub key_id: Option<KeyId>,
-    /// What became of it.
-    pub result: LineResult,
 }
 
 impl<'s, S: Store + ?Sized> Importer<'s, S> {
@@ -154,6 +96,9 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
             lifetimes,
             dry_run: false,
             so_far: Index::default(),
+            held: Held::default(),
+            unclosed: 0,
+            is_closed: false,
         }
     }
 
@@ -168,7 +113,8 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
     }
 
     /// Imports lines, each with its number, in one transaction: those that can be, or, if it
-    /// fails, none. At most [`IMPORT_LINES_MAX`]. The report has the same order.
+    /// fails, none. At most [`IMPORT_LINES_MAX`]. The report has the same order. Call
+    /// [`finish`](Self::finish) after the last ones.
     ///
     /// # Errors
     /// The store's, after which the same lines may be imported again; and
@@ -181,23 +127,139 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
         if lines.len() > IMPORT_LINES_MAX {
             return Err(StoreError::OutOfRange);
         }
-        let parsed: Vec<_> = lines
-            .iter()
-            .map(|(number, line)| (*number, PortableLine::parse(line)))
-            .collect();
-        let asked = asked(parsed.iter().filter_map(|(_, line)| line.as_ref().ok()));
+        let (unclosed, is_closed) = (self.unclosed, self.is_closed);
+        let written = self.write(lines, now).await;
+        let mut reports = written.inspect_err(|_| {
+            // The same lines come again.
+            (self.unclosed, self.is_closed) = (unclosed, is_closed);
+        })?;
+        for (report, (_, text)) in reports.iter_mut().zip(lines) {
+            self.held.hold(report, text);
+        }
+        Ok(reports)
+    }
+
+    /// Judges the lines that wait again, after the last one: those are imported whose sources
+    /// are in the store by now. Reports each of them.
+    ///
+    /// # Errors
+    /// The store's, after which it may be called again.
+    pub async fn finish(&mut self, now: UnixMillis) -> Result<Vec<LineReport>, StoreError> {
+        let counted = (self.unclosed, self.is_closed);
+        let done = self.judge_again(now).await;
+        // These lines were counted before.
+        (self.unclosed, self.is_closed) = counted;
+        done
+    }
+
+    async fn judge_again(&mut self, now: UnixMillis) -> Result<Vec<LineReport>, StoreError> {
+        let mut done = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let held = core::mem::take(&mut self.held);
+            let mut reports = Vec::with_capacity(held.lines().len());
+            for part in held.lines().chunks(IMPORT_LINES_MAX) {
+                let lines: Vec<_> = part
+                    .iter()
+                    .map(|(number, text)| (*number, &**text))
+                    .collect();
+                match self.write(&lines, now).await {
+                    Ok(part) => reports.extend(part),
+                    Err(error) => {
+                        self.held = held;
+                        return Err(error);
+                    }
+                }
+            }
+            let is_new = |report: &LineReport| report.result == LineResult::Imported;
+            let some_are_new = reports.iter().any(is_new);
+            let waiting = self.held.keep(held, reports, &mut done);
+            if !some_are_new {
+                done.extend(waiting.into_iter().map(|mut report| {
+                    report.result = report.result.at_last();
+                    report
+                }));
+                self.held = Held::default();
+            }
+            if self.held.lines().is_empty() {
+                break;
+            }
+        }
+        done.sort_by_key(|report| report.line);
+        Ok(done)
+    }
+
+    /// Whether the last line was the [closing line](ExportEnd) of an export, so that none is
+    /// missing at its end.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_closed && self.unclosed == 0
+    }
+
+    async fn write(
+        &mut self,
+        lines: &[(u64, &[u8])],
+        now: UnixMillis,
+    ) -> Result<Vec<LineReport>, StoreError> {
+        let mut parsed = Vec::with_capacity(lines.len());
+        for (number, text) in lines {
+            parsed.push((*number, self.parse(text)));
+        }
+        if let Some(reports) = self.write_together(&parsed, now).await? {
+            return Ok(reports);
+        }
+        // One by one, so that the line that cannot be written is the only one that is not.
+        let mut reports = Vec::with_capacity(parsed.len());
+        for line in &parsed {
+            match self
+                .write_together(core::slice::from_ref(line), now)
+                .await?
+            {
+                Some(one) => reports.extend(one),
+                None => reports.push(in_the_way(line)),
+            }
+        }
+        Ok(reports)
+    }
+
+    fn parse(&mut self, text: &[u8]) -> Parsed {
+        let Some(end) = ExportEnd::parse(text) else {
+            self.unclosed = self.unclosed.saturating_add(1);
+            return PortableLine::parse(text).map_or_else(Parsed::Problem, Parsed::Line);
+        };
+        let lines = core::mem::take(&mut self.unclosed);
+        self.is_closed = true;
+        match end.lines() == lines {
+            true => Parsed::End,
+            false => {
+                let expected = "must have the numbers of the lines before it: some are missing";
+                Parsed::Problem(LineProblem::new("end", expected))
+            }
+        }
+    }
+
+    /// None if rows that cannot be read keep the lines from being written.
+    async fn write_together(
+        &mut self,
+        parsed: &[(u64, Parsed)],
+        now: UnixMillis,
+    ) -> Result<Option<Vec<LineReport>>, StoreError> {
+        let asked = asked(parsed.iter().filter_map(|(_, line)| line.line()));
+        let mut duplicates = 0_usize;
         for _ in 0..TRIES_MAX {
-            let known = self.store.known(&asked).await?;
-            let mut index = Index::of(known);
+            let mut index = Index::of(self.known(&asked).await?);
             let mut batch = Batch::new();
             let mut reports = Vec::with_capacity(parsed.len());
-            for (number, line) in &parsed {
+            for (number, line) in parsed {
                 let (key_id, result) = match line {
-                    Err(problem) => (None, LineResult::Refused(problem.clone())),
-                    Ok(line) => {
+                    Parsed::Problem(problem) => (None, LineResult::Refused(problem.clone())),
+                    Parsed::End => (None, LineResult::End),
+                    Parsed::Line(line) => {
                         let verdict = index.judge(&self.so_far, line, &self.lifetimes, now);
-                        if let Verdict::New { source } = verdict {
-                            batch.unchanged.extend(source);
+                        if matches!(verdict, Verdict::New { .. } | Verdict::Present) {
+                            index.agree(&self.so_far, line);
+                        }
+                        if let Verdict::New { relied_on } = &verdict {
+                            batch.unchanged.extend(relied_on);
                             add(&mut batch, line, now);
                             index.add(line);
                         }
@@ -212,21 +274,77 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
             }
             if self.dry_run {
                 self.so_far.merge(index);
-                return Ok(reports);
-            }
-            if batch.events.is_empty() {
-                return Ok(reports);
+                return Ok(Some(reports));
             }
             batch.unchanged.sort_unstable();
             batch.unchanged.dedup();
-            match self.store.commit(&batch).await {
-                Ok(()) => return Ok(reports),
+            let written = match batch.events.is_empty() {
+                true => Ok(()),
+                false => self.store.commit(&batch).await,
+            };
+            match written {
+                Ok(()) => {
+                    self.so_far.agree_as(index);
+                    return Ok(Some(reports));
+                }
                 // Someone else has written one of these keys: what the store knows is another.
-                Err(StoreError::Stale | StoreError::Duplicate) => {}
+                Err(StoreError::Stale) => {}
+                Err(StoreError::Duplicate) if duplicates < DUPLICATES_MAX => {
+                    duplicates = duplicates.saturating_add(1);
+                }
+                Err(StoreError::Duplicate) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
         Err(StoreError::Stale)
+    }
+
+    /// What the store knows of the lines, and of the keys that had their digests.
+    async fn known(&self, asked: &Asked) -> Result<Known, StoreError> {
+        let mut known = self.store.known(asked).await?;
+        let holders = known
+            .former_digests
+            .iter()
+            .filter_map(|(_, holder)| *holder);
+        let mut others = Asked::default();
+        others.ids = holders
+            .filter(|id| asked.ids.binary_search(id).is_err())
+            .collect();
+        if !others.ids.is_empty() {
+            let more = self.store.known(&others).await?;
+            known.records.extend(more.records);
+            known.damaged.extend(more.damaged);
+            known.removed.extend(more.removed);
+        }
+        Ok(known)
+    }
+}
+
+/// Rounds in which lines that wait are judged again: as many as keys derive from each other.
+const ROUNDS_MAX: usize = 9;
+
+/// A line of an import.
+enum Parsed {
+    Line(PortableLine),
+    End,
+    Problem(LineProblem),
+}
+
+impl Parsed {
+    const fn line(&self) -> Option<&PortableLine> {
+        match self {
+            Self::Line(line) => Some(line),
+            Self::End | Self::Problem(_) => None,
+        }
+    }
+}
+
+fn in_the_way((number, line): &(u64, Parsed)) -> LineReport {
+    let expected = "a row of the store that cannot be read has this id or digest";
+    LineReport {
+        line: *number,
+        key_id: line.line().map(PortableLine::key_id),
+        result: LineResult::Conflict(LineProblem::new("digest", expected)),
     }
 }
 

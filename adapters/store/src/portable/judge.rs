@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use keystile::{Digest, KeyId, KeyRecord, LifetimePolicy, Status, UnixMillis};
 
-use super::import::{LineResult, digests};
+use super::import::digests;
 use super::line::PortableLine;
 use super::problem::LineProblem;
-use super::{DigestBytes, Known, PortableKey};
+use super::report::LineResult;
+use super::{DigestBytes, Known, PortableKey, RemovedKey};
 use crate::family::{exceeds, has_not_ended};
 
 /// Keys, by all that a line is compared with.
@@ -19,21 +20,26 @@ pub(super) struct Index {
     /// The keys that have or had a digest; none if the id of that one cannot be read.
     digests: HashMap<DigestBytes, Option<KeyId>>,
     damaged: HashSet<KeyId>,
-    removed: HashSet<KeyId>,
+    removed: HashMap<KeyId, RemovedKey>,
     uses: HashMap<KeyId, Option<u64>>,
+    /// The lineages whose uses are counted and were, when a line of them was judged, those of
+    /// the line: so what others were given of them was taken off.
+    agreed: HashSet<KeyId>,
     /// Those that the store does not have yet.
     new: HashSet<KeyId>,
 }
 
 /// What becomes of a line.
 pub(super) enum Verdict {
-    /// The store does not have it. If it relies on a source that the store has: that one's id
-    /// and version.
+    /// The store does not have it. The ids and versions of the keys of the store that it relies
+    /// on.
     New {
-        source: Option<(KeyId, u64)>,
+        relied_on: Vec<(KeyId, u64)>,
     },
     Present,
     Conflict(LineProblem),
+    /// It may be imported after a later line.
+    Waits(LineProblem),
     Refused(LineProblem),
 }
 
@@ -43,6 +49,7 @@ impl Verdict {
             Self::New { .. } => LineResult::Imported,
             Self::Present => LineResult::Present,
             Self::Conflict(problem) => LineResult::Conflict(problem),
+            Self::Waits(problem) => LineResult::Waiting(problem),
             Self::Refused(problem) => LineResult::Refused(problem),
         }
     }
@@ -50,6 +57,10 @@ impl Verdict {
 
 fn conflict(field: &'static str, expected: &str) -> Verdict {
     Verdict::Conflict(LineProblem::new(field, expected))
+}
+
+fn waits(field: &'static str, expected: &str) -> Verdict {
+    Verdict::Waits(LineProblem::new(field, expected))
 }
 
 fn refused(field: &'static str, expected: &str) -> Verdict {
@@ -63,13 +74,13 @@ impl Index {
             index.digests.insert(digest, key);
         }
         for row in &known.damaged {
-            let Some(id) = row.key_id else { continue };
-            index.damaged.insert(id);
+            index.damaged.extend(row.key_id);
             if let Some(digest) = &row.digest {
-                index.digests.insert(*digest.bytes(), Some(id));
+                index.digests.insert(*digest.bytes(), row.key_id);
             }
         }
-        index.removed.extend(known.removed);
+        let removed = known.removed.into_iter();
+        index.removed.extend(removed.map(|key| (key.key_id, key)));
         index.uses.extend(known.uses);
         for record in known.records {
             index.insert(record);
@@ -98,10 +109,25 @@ impl Index {
                 self.new.insert(id);
                 self.insert(key.record.clone());
             }
-            PortableLine::Removed(_) => {
-                self.removed.insert(id);
+            PortableLine::Removed(removed) => {
+                self.removed.insert(id, removed.clone());
             }
         }
+    }
+
+    /// Notes whether the lineage of a line has its uses.
+    pub(super) fn agree(&mut self, so_far: &Self, line: &PortableLine) {
+        let PortableLine::Key(key) = line else { return };
+        let (lineage, uses) = (key.record.lineage, key.record.remaining_uses);
+        let stored = Both(self, so_far).uses(&lineage);
+        if uses.is_some() && stored.is_none_or(|stored| stored == uses) {
+            self.agreed.insert(lineage);
+        }
+    }
+
+    /// Keeps of another index which lineages have the uses of their lines.
+    pub(super) fn agree_as(&mut self, other: Self) {
+        self.agreed.extend(other.agreed);
     }
 
     /// Adds what is new in another index.
@@ -119,6 +145,7 @@ impl Index {
         self.removed.extend(other.removed);
         self.digests.extend(other.digests);
         self.new.extend(new);
+        self.agreed.extend(other.agreed);
     }
 
     /// What becomes of a line, by these keys and those that a dry run has so far.
@@ -134,35 +161,51 @@ impl Index {
         if self.damaged.contains(&id) {
             return conflict("id", "the row of this key is damaged in the store");
         }
-        let is_removed = self.removed.contains(&id) || so_far.removed.contains(&id);
-        let stored = both.record(&id);
-        match (line, is_removed, stored) {
-            (PortableLine::Removed(_), true, _) => return Verdict::Present,
-            (PortableLine::Removed(_), _, Some(_)) => {
+        let (stored, known_removed) = (both.record(&id), both.removed(&id));
+        match (line, known_removed, stored) {
+            (PortableLine::Removed(line), Some(known), _) => {
+                return both.compare_removed(line, known);
+            }
+            (PortableLine::Removed(_), None, Some(_)) => {
                 return conflict(
                     "key_id",
                     "the store has this key, which was removed elsewhere",
                 );
             }
-            (PortableLine::Key(_), true, _) => {
+            (PortableLine::Key(_), Some(_), _) => {
                 return conflict("id", "this key was removed from the store");
             }
-            (PortableLine::Key(key), _, Some(stored)) => {
+            (PortableLine::Key(key), None, Some(stored)) => {
                 let line = match self.records.contains_key(&id) {
                     true => key.record.clone(),
                     false => condensed(key.record.clone()),
                 };
-                return compare(line, stored);
+                let mut former = key.former_digests.iter();
+                return match compare(line, stored) {
+                    Verdict::Present if !former.all(|one| both.holder(one) == Some(Some(id))) => {
+                        let expected = "the store does not remember all of them of this key";
+                        conflict("former_digests", expected)
+                    }
+                    verdict => verdict,
+                };
             }
-            _ => {}
+            (_, None, None) => {}
         }
         let mut holders = digests(line).filter_map(|digest| both.holder(&digest));
-        if holders.any(|holder| holder != Some(id)) {
+        let is_in_the_way = |holder: Option<KeyId>| match line {
+            _ if holder == Some(id) => false,
+            // What two revoked keys had is refused in any case.
+            PortableLine::Removed(_) => !holder.is_some_and(|holder| both.is_revoked(&holder)),
+            PortableLine::Key(_) => true,
+        };
+        if holders.any(is_in_the_way) {
             return conflict("digest", "another key of the store has or had this digest");
         }
         match line {
             PortableLine::Key(key) => both.judge_new(key, lifetimes, now),
-            PortableLine::Removed(_) => Verdict::New { source: None },
+            PortableLine::Removed(_) => Verdict::New {
+                relied_on: Vec::new(),
+            },
         }
     }
 }
@@ -173,6 +216,47 @@ struct Both<'i>(&'i Index, &'i Index);
 impl Both<'_> {
     fn record(&self, id: &KeyId) -> Option<&KeyRecord> {
         self.0.records.get(id).or_else(|| self.1.records.get(id))
+    }
+
+    fn removed(&self, id: &KeyId) -> Option<&RemovedKey> {
+        self.0.removed.get(id).or_else(|| self.1.removed.get(id))
+    }
+
+    fn is_revoked(&self, id: &KeyId) -> bool {
+        let removed = self.removed(id);
+        self.record(id).is_some_and(is_revoked) || removed.is_some_and(|key| key.revoked.is_some())
+    }
+
+    fn uses(&self, lineage: &KeyId) -> Option<Option<u64>> {
+        let uses = self.0.uses.get(lineage);
+        uses.or_else(|| self.1.uses.get(lineage)).copied()
+    }
+
+    fn is_new(&self, id: &KeyId) -> bool {
+        self.0.new.contains(id) || self.1.new.contains(id)
+    }
+
+    /// A removed key is remembered as it is in the line. Of its digests the store may lack those
+    /// that another revoked key has.
+    fn compare_removed(&self, line: &RemovedKey, known: &RemovedKey) -> Verdict {
+        if line.revoked.is_some() && known.revoked.is_none() {
+            let expected = "the export has this removed key revoked, and the store has not";
+            return conflict("revoked_at", expected);
+        }
+        let is_remembered = |digest: &DigestBytes| {
+            let holder = self.holder(digest).flatten();
+            known.digests.contains(digest)
+                || holder.is_some_and(|id| id != line.key_id && self.is_revoked(&id))
+        };
+        if !line.digests.iter().all(is_remembered) {
+            let expected = "the store does not remember all of them of this removed key";
+            return conflict("digests", expected);
+        }
+        let content = |key: &RemovedKey| (key.version, key.revoked.clone(), key.owner.clone());
+        match content(line) == content(known) {
+            true => Verdict::Present,
+            false => conflict("key_id", "the store remembers this removed key otherwise"),
+        }
     }
 
     fn holder(&self, digest: &DigestBytes) -> Option<Option<KeyId>> {
@@ -193,19 +277,15 @@ impl Both<'_> {
     fn judge_new(&self, key: &PortableKey, lifetimes: &LifetimePolicy, now: UnixMillis) -> Verdict {
         let record = &key.record;
         let lineage = &record.lineage;
-        let uses = self
-            .0
-            .uses
-            .get(lineage)
-            .or_else(|| self.1.uses.get(lineage));
-        if let Some(uses) = uses
-            && exceeds_uses(*uses, record.remaining_uses)
+        if let Some(uses) = self.uses(lineage)
+            && exceeds_uses(uses, record.remaining_uses)
         {
             let expected = "the lineage of this key has more uses left in the store";
             return conflict("remaining_uses", expected);
         }
+        let mut relied_on = Vec::new();
         if !has_not_ended(record, now) {
-            return Verdict::New { source: None };
+            return Verdict::New { relied_on };
         }
         if let Some(longest) = lifetimes.longest() {
             let latest = now.plus(longest).unwrap_or(UnixMillis::MAX);
@@ -215,23 +295,57 @@ impl Both<'_> {
                 return refused("expires_at", expected);
             }
         }
-        let live = self.lineage(lineage);
-        if record.is_live(now) && live.filter(|other| other.is_live(now)).count() >= 2 {
+        if let Err(verdict) = self.judge_uses(record) {
+            return verdict;
+        }
+        if !record.is_live(now) {
+            return Verdict::New { relied_on };
+        }
+        let live: Vec<_> = self
+            .lineage(lineage)
+            .filter(|other| other.is_live(now))
+            .collect();
+        if live.len() >= 2 {
             return conflict("lineage", "two keys of this lineage are live in the store");
         }
-        if !record.is_live(now) || record.derived_from.is_none() {
-            return Verdict::New { source: None };
+        match self.source(record, now) {
+            Err(verdict) => verdict,
+            Ok(source) => {
+                let stored = live.into_iter().chain(source);
+                let stored = stored.filter(|key| !self.is_new(&key.id));
+                relied_on.extend(stored.map(|key| (key.id, key.version)));
+                Verdict::New { relied_on }
+            }
         }
-        self.judge_derived(record, now)
     }
 
-    /// A derived key has no more than its source, which has to be there: P4.
-    fn judge_derived(&self, record: &KeyRecord, now: UnixMillis) -> Verdict {
+    /// The uses of a derived key were taken off those of its source. So it is imported only if
+    /// the source has what was left after that.
+    fn judge_uses(&self, record: &KeyRecord) -> Result<(), Verdict> {
+        let Some(from) = record
+            .derived_from
+            .filter(|_| record.remaining_uses.is_some())
+        else {
+            return Ok(());
+        };
+        let is_agreed =
+            self.0.agreed.contains(&from.lineage) || self.1.agreed.contains(&from.lineage);
+        if is_agreed || !matches!(self.uses(&from.lineage), Some(Some(_))) {
+            return Ok(());
+        }
+        let expected = "the key that it derives from must have as many uses left in the store as                         in the export: those of this key were taken off them";
+        Err(waits("remaining_uses", expected))
+    }
+
+    /// The source of a live key, if it derives from one. It has no more than its source, which
+    /// has to be there: P4.
+    fn source(&self, record: &KeyRecord, now: UnixMillis) -> Result<Option<&KeyRecord>, Verdict> {
         let Some(from) = record.derived_from else {
-            return Verdict::New { source: None };
+            return Ok(None);
         };
         if from.lineage == record.lineage {
-            return refused("derived_from", "a key must not derive from its own lineage");
+            let expected = "a key must not derive from its own lineage";
+            return Err(refused("derived_from", expected));
         }
         let left = self.lineage(&from.lineage);
         let left = left.filter(|source| has_not_ended(source, now));
@@ -243,17 +357,13 @@ impl Both<'_> {
         let Some(source) = newest.filter(|source| source.is_live(now)) else {
             let expected =
                 "the key that it derives from must be live in the store: import it first";
-            return refused("derived_from", expected);
+            return Err(waits("derived_from", expected));
         };
         if exceeds(record, source) {
-            return refused(
-                "derived_from",
-                "must have no more than the key that it derives from",
-            );
+            let expected = "must have no more than the key that it derives from";
+            return Err(waits("derived_from", expected));
         }
-        let is_new = self.0.new.contains(&source.id) || self.1.new.contains(&source.id);
-        let source = (!is_new).then_some((source.id, source.version));
-        Verdict::New { source }
+        Ok(Some(source))
     }
 }
 
@@ -284,7 +394,10 @@ fn compare(line: KeyRecord, stored: &KeyRecord) -> Verdict {
     if same == *stored && lifetimes {
         return Verdict::Present;
     }
-    let is_revoked = |record: &KeyRecord| matches!(record.status, Status::Revoked { .. });
+    if is_revoked(&same) && !is_revoked(stored) {
+        let expected = "the export has this key revoked, and the store has not: revoke it there";
+        return conflict("status", expected);
+    }
     if same.digest != stored.digest {
         return conflict("digest", "the store has this key with another digest");
     }
@@ -295,4 +408,8 @@ fn compare(line: KeyRecord, stored: &KeyRecord) -> Verdict {
         return conflict("version", "the store has another version of this key");
     }
     conflict("id", "the store has this key with other content")
+}
+
+const fn is_revoked(record: &KeyRecord) -> bool {
+    matches!(record.status, Status::Revoked { .. })
 }

@@ -194,11 +194,10 @@ fn key(
         let expected = "must not have the present digest";
         return Err(LineProblem::new("former_digests", expected));
     }
-    let limit = i64::MAX.unsigned_abs();
-    if !(1..=limit).contains(&record.version) {
-        let expected = "must be from 1 to 9223372036854775807";
-        return Err(LineProblem::new("version", expected));
+    if !(1..=VERSION_MAX).contains(&record.version) {
+        return Err(LineProblem::new("version", VERSIONS));
     }
+    let limit = i64::MAX.unsigned_abs();
     if record.remaining_uses.is_some_and(|uses| uses > limit) {
         let expected = "must be at most 9223372036854775807";
         return Err(LineProblem::new("remaining_uses", expected));
@@ -230,10 +229,8 @@ fn removed(form: RemovedForm<'_>) -> Result<RemovedKey, LineProblem> {
     if form.owner.as_deref().is_some_and(|owner| !is_text(owner)) {
         return Err(LineProblem::new("owner", TEXT));
     }
-    // One less than the limit of a store: its versions continue after this one.
-    if !(1..i64::MAX.unsigned_abs()).contains(&form.version) {
-        let expected = "must be from 1 to 9223372036854775806";
-        return Err(LineProblem::new("version", expected));
+    if !(1..=VERSION_MAX).contains(&form.version) {
+        return Err(LineProblem::new("version", VERSIONS));
     }
     Ok(RemovedKey {
         key_id: form.key_id,
@@ -244,6 +241,10 @@ fn removed(form: RemovedForm<'_>) -> Result<RemovedKey, LineProblem> {
     })
 }
 
+/// The limit on a version, half of what a store can hold: a key that could get no later version
+/// could never be revoked.
+const VERSION_MAX: u64 = 1 << 62;
+const VERSIONS: &str = "must be from 1 to 4611686018427387904";
 const TEXT: &str = "must be at most 255 bytes without control characters";
 
 /// In ascending order, each once: so the same digests are always the same bytes.

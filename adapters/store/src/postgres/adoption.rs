@@ -93,13 +93,14 @@ const ADDED: [&str; 23] = [
 ];
 
 /// The other tables and views.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "api_key_usage",
     "api_key_events",
     "api_key_deleted",
     "api_key_former_digests",
     "api_key_revoked_digests",
     "api_key_templates",
+    "api_key_issue_requests",
     "api_keys_live",
 ];
 

@@ -14,7 +14,7 @@ use crate::filter::Filter;
 use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::Page;
 use crate::portable::{
-    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
+    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKey, RemovedKeys, of_hex, to_hex,
 };
 use crate::sort::Sort;
 
@@ -105,11 +105,25 @@ pub(super) async fn known(client: &Client, asked: &Asked) -> Result<Known, Fault
             }
         }
     }
-    let sql = "SELECT key_id FROM api_key_deleted WHERE key_id = ANY ($1::text[])";
-    for row in &query(client, sql, &[&ids]).await? {
-        known
-            .removed
-            .extend(row.try_get::<_, &str>(0)?.parse::<KeyId>());
+    let sql = "SELECT 0::bigint AS row, key_id, version, revoked_at, revoke_reason, owner \
+         FROM api_key_deleted WHERE key_id = ANY ($1::text[])";
+    let rows = query(client, sql, &[&ids]).await?;
+    let removed: Vec<&str> = match rows.is_empty() {
+        true => Vec::new(),
+        false => ids.iter().map(String::as_str).collect(),
+    };
+    let mut former = former_digests(client, &removed).await?;
+    for row in &rows {
+        let Ok(id) = row.try_get::<_, &str>("key_id")?.parse::<KeyId>() else {
+            continue;
+        };
+        let mut removed = match read_removed(row) {
+            Ok(removed) => removed,
+            Err(Fault::Store(StoreError::Corrupt(_))) => RemovedKey::unread(id),
+            Err(fault) => return Err(fault),
+        };
+        removed.digests = former.remove(id.as_str()).unwrap_or_default();
+        known.removed.push(removed);
     }
     let sql = "SELECT key_hash, key_id FROM api_key_former_digests \
          WHERE key_hash = ANY ($1::text[])";

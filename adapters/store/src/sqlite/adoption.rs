@@ -63,7 +63,7 @@ const ADDED: [&str; 21] = [
 ];
 
 /// The other tables and views.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "api_key_usage",
     "api_key_events",
     "api_key_deleted",
@@ -72,6 +72,7 @@ const OTHERS: [&str; 9] = [
     "api_key_revoked_digests",
     "api_key_notes",
     "api_key_templates",
+    "api_key_issue_requests",
     "api_keys_live",
 ];
 

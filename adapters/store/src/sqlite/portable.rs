@@ -1,5 +1,6 @@
 //! What moves a key to another store and back.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::unavailable;
@@ -11,7 +12,7 @@ use crate::filter::Filter;
 use crate::issue_once::{IssueAnswer, IssueOnce};
 use crate::list::Page;
 use crate::portable::{
-    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKeys, of_hex, to_hex,
+    Asked, DigestBytes, Exported, Known, PortableKey, RemovedKey, RemovedKeys, of_hex, to_hex,
 };
 use crate::sort::Sort;
 
@@ -100,16 +101,24 @@ pub(super) fn known(connection: &Connection, asked: &Asked) -> Result<Known, Sto
         }
     }
     for id in &asked.ids {
-        let sql = "SELECT 1 FROM api_key_deleted WHERE key_id = ?1";
+        let sql = "SELECT rowid AS row, key_id, version, revoked_at, revoke_reason, owner \
+             FROM api_key_deleted WHERE key_id = ?1";
         let mut statement = prepared(&snapshot, sql)?;
-        if statement.exists([id.as_str()]).map_err(unavailable)? {
-            known.removed.push(*id);
+        let mut rows = statement.query([id.as_str()]).map_err(unavailable)?;
+        if let Some(row) = rows.next().map_err(unavailable)? {
+            let mut removed = match read_removed(row) {
+                Ok(removed) => removed,
+                Err(StoreError::Corrupt(_)) => RemovedKey::unread(*id),
+                Err(error) => return Err(error),
+            };
+            removed.digests = former_digests(&snapshot, id.as_str())?;
+            known.removed.push(removed);
         }
     }
     for digest in &asked.digests {
         let sql = "SELECT key_id FROM api_key_former_digests WHERE key_hash = ?1";
         let holder = prepared(&snapshot, sql)?
-            .query_row([to_hex(digest)], |row| row.get::<_, String>(0))
+            .query_row([to_hex(digest)], |row| row.get_ref(0).map(text_of))
             .optional();
         if let Some(holder) = holder.map_err(unavailable)? {
             known.add_former(*digest, &holder);
@@ -140,11 +149,16 @@ pub(super) fn issue_answer(
     one(&mut statement, values, read_answer)
 }
 
+/// A column of any type as text, so that one damaged row costs no other one.
+fn text_of(value: ValueRef<'_>) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// The digests that are remembered of a key. A text that is none is of no key either.
 fn former_digests(connection: &Connection, id: &str) -> Result<Vec<DigestBytes>, StoreError> {
     let sql = "SELECT key_hash FROM api_key_former_digests WHERE key_id = ?1 ORDER BY key_hash";
     let mut statement = prepared(connection, sql)?;
-    let read = |row: &Row<'_>| row.get::<_, String>(0);
+    let read = |row: &Row<'_>| row.get_ref(0).map(text_of);
     let texts = statement.query_map([id], read).map_err(unavailable)?;
     let texts: Result<Vec<_>, _> = texts.collect();
     let texts = texts.map_err(unavailable)?;
