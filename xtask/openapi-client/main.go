@@ -24,7 +24,7 @@ func run(url, admin string) error {
 	}
 
 	name, permissions := "Acme Ltd", []string{"read"}
-	issued, err := client.IssueWithResponse(ctx, IssueBody{ClientName: name, Permissions: &permissions})
+	issued, err := client.IssueWithResponse(ctx, nil, IssueBody{ClientName: name, Permissions: &permissions})
 	if err != nil {
 		return err
 	}
@@ -61,14 +61,14 @@ func run(url, admin string) error {
 	}
 
 	// Refusals have types too.
-	unnamed, err := client.IssueWithResponse(ctx, IssueBody{})
+	unnamed, err := client.IssueWithResponse(ctx, nil, IssueBody{})
 	if err != nil {
 		return err
 	}
 	if problem := unnamed.JSON422; problem == nil || problem.Code == "" || problem.Message == "" {
 		return fmt.Errorf("issuing without a name: %s: %s", unnamed.Status(), unnamed.Body)
 	}
-	forbidden, err := client.IssueWithResponse(ctx, IssueBody{ClientName: name}, presenting(issued.JSON201.Key))
+	forbidden, err := client.IssueWithResponse(ctx, nil, IssueBody{ClientName: name}, presenting(issued.JSON201.Key))
 	if err != nil {
 		return err
 	}
