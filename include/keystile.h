@@ -3055,18 +3055,25 @@ keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyri
                                             struct keystile_uses **out_uses);
 
 /**
- * Reads what a keyring has counted of the rate limit of a record's key, for
- * `keystile_explain`: the store has what was drained and written, and so may be behind.
- * Nothing is spent.
+ * Reads what the lineage of a record's key has spent as the next decision of a keyring would
+ * see it, for `keystile_explain`: what the store has, or what the keyring has counted if that
+ * is more, since the store has what was drained and written, and so may be behind. Nothing is
+ * spent.
  *
- * `out_state`: receives the state by the caller's clock; 0 if nothing was counted. Of this
- * and the state that the store has, the greater one counts.
+ * A state that another limit left counts as one full burst of the record's limit at most.
  *
- * Returns `KEYSTILE_OK`.
+ * `usage`: what the store has; its rate state is by the clock of `now`, see
+ * `keystile_rate_state_move`. NULL if it knows of none.
+ * `now`: milliseconds since 1970.
+ * `out_usage`: receives the usage by the same clock; another struct than `usage`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_TIME`.
  */
-keystile_status keystile_keyring_rate_state(const struct keystile_keyring *keyring,
-                                            const struct keystile_record *record,
-                                            uint64_t *out_state);
+keystile_status keystile_keyring_usage(const struct keystile_keyring *keyring,
+                                       const struct keystile_record *record,
+                                       const struct keystile_usage *usage,
+                                       uint64_t now,
+                                       struct keystile_usage *out_usage);
 
 /**
  * Returns the number of keys that were used; 0 for NULL.

@@ -65,8 +65,8 @@ func (v *Verifier) Explain(record *Record, request Request, usage Usage, now tim
 }
 
 // Explain explains the decision that a request with a key would get here, without the key's text.
-// It spends and writes nothing. The record is the store's, and not the one that is cached; of the
-// rate limit, what this process has counted and not recorded yet counts too.
+// It spends and writes nothing. The record is the store's, and not the one that is cached; what
+// this process has counted of its rate limit and its uses, and not recorded yet, counts too.
 //
 // It returns [ErrNotFound], or a [CorruptRow] with [ErrRecordDamaged] if the key's row cannot be
 // read.
@@ -89,19 +89,17 @@ func (a *Authenticator) Explain(ctx context.Context, id KeyID, request Request) 
 	if err != nil {
 		return nil, err
 	}
-	if usage.Remaining == nil {
-		usage.Remaining = record.RemainingUses
+	handle, err := record.handle()
+	if err != nil {
+		return nil, err
 	}
-	if record.RateLimit != nil {
-		handle, err := record.handle()
-		if err != nil {
-			return nil, err
-		}
-		counted, status := a.ring.RateState(handle)
-		if err := failure(status); err != nil {
-			return nil, err
-		}
-		usage.Rate = max(usage.Rate, RateState(counted))
+	spent, status := a.ring.Usage(handle, usage.raw(), millisOf(now))
+	if err := failure(status); err != nil {
+		return nil, err
+	}
+	usage = Usage{Rate: RateState(spent.RateState)}
+	if spent.HasRemainingUses != 0 {
+		usage.Remaining = &spent.RemainingUses
 	}
 	return a.verifier.Explain(record, request, usage, now)
 }

@@ -3,6 +3,7 @@ package keystile_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,44 @@ func TestExplainSaysWhatCheckSays(t *testing.T) {
 	decision, _ := world.authenticator.Check(ctx, world.key, keystile.Request{})
 	if decision.Code() != "rate_limited" {
 		t.Errorf("the decision is %q", decision.Code())
+	}
+}
+
+// A store that only finds records never learns of uses; this process counts them.
+func TestExplainSaysWhatIsLeftOfUsesThatThisProcessCounts(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, func(request *keystile.IssueRequest) { request.Uses = keystile.Ptr(uint64(2)) })
+	ctx := context.Background()
+	for _, allowed := range []bool{true, true, false} {
+		explained := must[*keystile.Explanation](t)(world.authenticator.Explain(ctx, world.record.ID, keystile.Request{}))
+		if explained.Allowed() != allowed {
+			t.Errorf("%+v", explained)
+		}
+		world.allowed(t, allowed)
+	}
+}
+
+// What the limit before left counts as one burst of the new one at most.
+func TestExplainAfterAChangeOfTheLimitSaysWhatCheckSays(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, func(request *keystile.IssueRequest) {
+		request.RateLimit = keystile.Ptr(must[keystile.RateLimit](t)(keystile.NewRateLimit(1, 24*time.Hour)))
+	})
+	ctx := context.Background()
+	world.allowed(t, true)
+	world.allowed(t, false)
+	record := world.record.Clone()
+	record.RateLimit = keystile.Ptr(must[keystile.RateLimit](t)(keystile.NewRateLimit(1, time.Hour)))
+	record.Version++
+	world.store.put(record)
+	world.authenticator.Invalidate(record.ID)
+	explained := must[*keystile.Explanation](t)(world.authenticator.Explain(ctx, record.ID, keystile.Request{}))
+	compared := explained.Checks[8].Compared
+	if explained.RefusedBy != "rate_limit" || !strings.HasSuffix(compared, "the next in 60m") && !strings.HasSuffix(compared, "the next in 1h") {
+		t.Errorf("%+v", explained)
+	}
+	decision, _ := world.authenticator.Check(ctx, world.key, keystile.Request{})
+	quota, _ := decision.Quota()
+	if wait, _ := quota.RetryAfter(); decision.Code() != "rate_limited" || wait > time.Hour {
+		t.Errorf("%q, %v", decision.Code(), wait)
 	}
 }
 

@@ -112,7 +112,7 @@ impl<T: Clone> Keyring<T> {
         let entries = self.entries.pin();
         let locks = self.locks_of(&id, &record.lineage);
         let known = entries.get(&id);
-        if !self.is_timely(&ticket, record, known, owner) {
+        if !self.is_timely(ticket.as_of, record, known, owner) {
             return self.overtaken(ticket);
         }
         let slot = match known {
@@ -199,9 +199,9 @@ impl<T: Clone> Keyring<T> {
     }
 
     /// Whether nothing has happened since the fetch began that makes its record stale.
-    fn is_timely(
+    pub(super) fn is_timely(
         &self,
-        ticket: &Ticket<'_>,
+        as_of: u64,
         record: &KeyRecord,
         known: Option<&Entry<T>>,
         owner: Option<invalidation::OwnerSlot>,
@@ -209,7 +209,7 @@ impl<T: Clone> Keyring<T> {
         let as_of = if planted(Fault::CountedAfterFetch) {
             self.invalidations.now()
         } else {
-            ticket.as_of
+            as_of
         };
         let hash = self.hasher.hash_one(record.id);
         // A replica that lags behind what was cached is no better than an old fetch.

@@ -227,6 +227,15 @@ impl<T> Entry<T> {
             .map(|limit| limit.quota(clock.state_out(state), clock.now))
     }
 
+    /// What was spent in its own meter, and by which limit; `None` if it spends from its
+    /// lineage's, or if that took its meter over.
+    pub(super) fn own_rate(&self) -> Option<(Option<Arc<RateLimit>>, RateState)> {
+        if self.share().is_some() {
+            return None;
+        }
+        Some((self.rate_limit.clone(), self.rate.state()?))
+    }
+
     /// The entry's own meter, to be taken over.
     pub(super) fn rate(&self) -> &RateMeter {
         &self.rate

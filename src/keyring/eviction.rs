@@ -63,7 +63,7 @@ impl<T> Keyring<T> {
             if used.rate.is_none() && late.limit().is_some() && !planted(Fault::LateUseWithoutState)
             {
                 // Its meter was closed when it was evicted.
-                used.rate = self.lineages.debt(&id);
+                used.rate = self.lineages.debt(&id).map(|debt| debt.state);
             }
             self.leave_over(used, late, Stripes::NONE);
         }

@@ -113,8 +113,14 @@ impl Lineages {
     }
 
     /// What a key owes.
-    pub(super) fn debt(&self, id: &KeyId) -> Option<RateState> {
-        lock(&self.debts).map.get(id).map(|(debt, _)| debt.state)
+    pub(super) fn debt(&self, id: &KeyId) -> Option<Debt> {
+        lock(&self.debts).map.get(id).map(|(debt, _)| debt.clone())
+    }
+
+    /// A lineage's meter, to be read.
+    pub(super) fn meter(&self, lineage: &KeyId) -> Option<Arc<SharedMeter>> {
+        let meters = lock(&self.meters);
+        meters.map.get(lineage).map(|(meter, _)| Arc::clone(meter))
     }
 
     /// How many states were forgotten for lack of room before they were as new.
@@ -213,7 +219,10 @@ mod tests {
     fn a_debt_is_given_back_once() {
         let lineages = Lineages::new(4);
         lineages.owe(id(1), debt(), at(10), at(0));
-        assert_eq!(lineages.debt(&id(1)), Some(debt().state));
+        assert_eq!(
+            lineages.debt(&id(1)).map(|owed| owed.state),
+            Some(debt().state)
+        );
         let taken = lineages.take_debt(&id(1)).map(Debt::parts);
         assert_eq!(taken, Some((Some(per_hour(1)), debt().state)));
         assert!(lineages.take_debt(&id(1)).is_none() && lineages.debt(&id(1)).is_none());

@@ -102,6 +102,17 @@ impl SharedMeter {
         Some(Debt { limit, state })
     }
 
+    /// The state of a limit, and whether it was spent by that very limit. If it is not one of the
+    /// meter's, it goes on from the latest of these.
+    pub(super) fn state_of(&self, limit: &RateLimit) -> Option<(bool, RateState)> {
+        let same = self.rates.iter().find(|(own, _)| **own == *limit);
+        if let Some((_, rate)) = same {
+            return Some((true, rate.state()?));
+        }
+        let states = self.rates.iter().filter_map(|(_, rate)| rate.state());
+        Some((false, states.max()?))
+    }
+
     pub(super) fn uses(&self) -> &UsesLeft {
         &self.uses
     }

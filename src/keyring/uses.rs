@@ -7,7 +7,6 @@ use super::entry::Entry;
 use super::sync::atomic::Ordering;
 use crate::key::id::KeyId;
 use crate::policy::rate_state::RateState;
-use crate::record::key_record::KeyRecord;
 use crate::time::{Millis, UnixMillis};
 
 /// How often a key was used since the last drain.
@@ -75,38 +74,6 @@ impl<T> Keyring<T> {
     }
 
     /// The uses of a cached key since they were last taken.
-    /// What this keyring has counted of a key's rate limit, by the caller's clock; `None` if it
-    /// has counted nothing. Nothing is spent.
-    ///
-    /// A store has what was [drained](Self::drain_uses) and written, and so may be behind.
-    ///
-    /// ```
-    /// # use keystile::*;
-    /// # let now = UnixMillis::new(1_790_000_000_000)?;
-    /// # let format = KeyFormat::structured("acme")?;
-    /// # let limit = RateLimit::new(1, Millis::from_hours(1))?;
-    /// # let request = IssueRequest::new("Acme")?.rate_limit(limit);
-    /// # let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
-    /// # let (record, text) = (issued.record, issued.key.expose().as_bytes());
-    /// let keyring = Keyring::builder(Verifier::new(format)).build()?;
-    /// assert!(keyring.rate_state(&record).is_none());
-    /// if let Check::NeedsRecord(ticket) = keyring.check(text, &Request::new(), now) {
-    ///     let _ = keyring.admit(ticket, Some(&record), now);
-    /// }
-    /// let state = keyring.rate_state(&record).expect("it was used");
-    /// assert!(limit.admit(state, now).is_err(), "once an hour");
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[must_use]
-    pub fn rate_state(&self, record: &KeyRecord) -> Option<RateState> {
-        let entries = self.entries.pin();
-        let cached = entries.get(&record.id).and_then(Entry::rate_now);
-        let shared = self.lineages.spent(&record.lineage).map(|debt| debt.state);
-        let owed = self.lineages.debt(&record.id);
-        let latest = cached.into_iter().chain(shared).chain(owed).max()?;
-        Some(self.state_out(latest))
-    }
-
     fn use_of(&self, id: KeyId, entry: &Entry<T>) -> Option<Use> {
         let count = entry.count.take(&self.stripes);
         (count > 0).then(|| self.use_with_rate(id, entry, count))

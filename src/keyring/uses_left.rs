@@ -24,7 +24,7 @@ pub(super) struct UsesLeft {
 
 /// What the count is made of, so that a raise in the store adds what it raised, and no use that
 /// the store does not know of yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Ledger {
     /// What is left, and what was taken.
     granted: u64,
@@ -150,6 +150,31 @@ impl UsesLeft {
         let before = self.left.fetch_min(stored, Ordering::AcqRel);
         let lowered = before.saturating_sub(stored);
         ledger.granted = ledger.granted.saturating_sub(lowered);
+    }
+
+    /// What would be left after [`follow`](Self::follow), which this does not do.
+    pub(super) fn left_after(
+        &self,
+        id: KeyId,
+        version: u64,
+        stored: Option<u64>,
+        drains: u64,
+    ) -> Option<u64> {
+        let mut ledger = lock(&self.ledger).clone();
+        ledger.settle(drains);
+        let before = ledger.see(id, version);
+        let left = self.get();
+        let Some(stored) = stored else {
+            return left.filter(|_| before.is_none_or(|before| before >= version));
+        };
+        let Some(left) = left else {
+            return Some(stored);
+        };
+        let more = match before {
+            Some(before) if before >= version => 0,
+            _ => ledger.raise(stored, left),
+        };
+        Some(left.saturating_add(more).min(stored))
     }
 
     /// Notes that a drain returned uses of the lineage.

@@ -8,6 +8,7 @@ mod changed_limits;
 mod clock_steps;
 #[cfg(feature = "keyring")]
 mod differential;
+mod explained;
 #[cfg(feature = "keyring")]
 mod from_store;
 #[cfg(feature = "keyring")]

@@ -66,13 +66,15 @@ pub struct DecisionView {
 /// What a caller learns of a key that was allowed; of any other, all of it is null.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct AllowedView {
-    /// The account or tenant that the key belongs to.
+    /// The account or tenant that the key belongs to. Whoever has the key and reaches
+    /// `POST /v1/verify` can read it there, and so the template and the metadata.
     owner: Option<String>,
     environment: Option<String>,
     /// The permissions that it was granted.
     permissions: Option<Vec<String>>,
     /// The template that it was issued from.
     template: Option<String>,
+    /// The metadata. Keep nothing in it that the holder of the key may not see.
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
     /// When the key expires. Null also if it never does.

@@ -95,6 +95,10 @@ impl Form for VerifyBody {
 /// The status is 200 whenever there is a decision, even if it is a denial: the body has the
 /// decision. If it is an allow, the body also has what the record says of the key, and the header
 /// fields for the response to your own client, so that you need no second request.
+///
+/// The route needs no credential beside the key. So whoever has the key and reaches the route
+/// learns the owner, template and metadata of it, which `GET /v1/self` does not tell. Publish the
+/// route only to your services.
 #[utoipa::path(
     post, path = "/v1/verify", tag = "verify", request_body = VerifyBody,
     responses((status = 200, description = "The decision", body = DecisionView), BadInput),

@@ -2,13 +2,13 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{RateState, Use};
+use keystile::{Usage, Use};
 
 use crate::boundary::{guard, guard_or, non_null, release};
 use crate::keyring::keystile_keyring;
-use crate::record::keystile_record;
+use crate::record::{keystile_record, keystile_usage};
 use crate::status::keystile_status::{self, *};
-use crate::text::{keystile_id, millis};
+use crate::text::{instant, keystile_id, millis};
 
 /// Uses that were drained from a keyring. Handle; it never changes, and threads may
 /// share it.
@@ -55,24 +55,32 @@ pub extern "C" fn keystile_keyring_drain_uses(
     })
 }
 
-/// Reads what a keyring has counted of the rate limit of a record's key, for
-/// `keystile_explain`: the store has what was drained and written, and so may be behind.
-/// Nothing is spent.
+/// Reads what the lineage of a record's key has spent as the next decision of a keyring would
+/// see it, for `keystile_explain`: what the store has, or what the keyring has counted if that
+/// is more, since the store has what was drained and written, and so may be behind. Nothing is
+/// spent.
 ///
-/// `out_state`: receives the state by the caller's clock; 0 if nothing was counted. Of this
-/// and the state that the store has, the greater one counts.
+/// A state that another limit left counts as one full burst of the record's limit at most.
 ///
-/// Returns `KEYSTILE_OK`.
+/// `usage`: what the store has; its rate state is by the clock of `now`, see
+/// `keystile_rate_state_move`. NULL if it knows of none.
+/// `now`: milliseconds since 1970.
+/// `out_usage`: receives the usage by the same clock; another struct than `usage`.
+///
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
-pub extern "C" fn keystile_keyring_rate_state(
+pub extern "C" fn keystile_keyring_usage(
     keyring: Option<&keystile_keyring>,
     record: Option<&keystile_record>,
-    out_state: Option<&mut MaybeUninit<u64>>,
+    usage: Option<&keystile_usage>,
+    now: u64,
+    out_usage: Option<&mut MaybeUninit<keystile_usage>>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, record) = (non_null(keyring)?, non_null(record)?);
-        let counted = keyring.0.core().rate_state(&record.0);
-        non_null(out_state)?.write(counted.map_or(0, RateState::to_bits));
+        let (keyring, record) = (non_null(keyring)?, &non_null(record)?.0);
+        let stored = usage.map_or_else(|| Usage::of(record), keystile_usage::core);
+        let usage = keyring.0.core().usage(record, stored, instant(now)?);
+        non_null(out_usage)?.write(keystile_usage::of(&usage));
         Ok(())
     })
 }

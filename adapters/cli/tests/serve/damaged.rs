@@ -198,14 +198,28 @@ fn an_owner_sees_and_ends_only_its_own_damaged_keys() {
     assert_eq!(page["damaged"], json!([]));
 
     let show = format!("GET /v1/keys/{id}");
-    let (status, problem) = damaged.call(own, &show);
+    let explain = format!("POST /v1/keys/{id}/explain");
+    for asked in [&show, &explain] {
+        let (status, problem) = damaged.call(own, asked);
+        assert_eq!((status, &problem["code"]), (500, &json!("record_damaged")));
+        assert!(
+            !problem["message"].as_str().unwrap().contains("row"),
+            "{problem}"
+        );
+    }
+    let (status, problem) = damaged.manage(&explain, Some(&json!({})));
     assert_eq!(status, 500);
-    assert!(
-        !problem["message"].as_str().unwrap().contains("row"),
-        "{problem}"
-    );
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.contains("row 3, column permissions"), "{message}");
+    let (status, problem) = damaged.call(1, "GET /v1/self");
+    assert_eq!((status, &problem["code"]), (500, &json!("record_damaged")));
     let revoke = format!("POST /v1/keys/{id}/revoke");
-    for refused in [&show, &revoke, &format!("GET /v1/keys/{id}/events")] {
+    for refused in [
+        &show,
+        &explain,
+        &revoke,
+        &format!("GET /v1/keys/{id}/events"),
+    ] {
         assert_eq!(damaged.call(other, refused).0, 404, "{refused}");
     }
     let (status, answer) = damaged.call(own, &revoke);

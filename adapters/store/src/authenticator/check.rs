@@ -20,9 +20,9 @@ use crate::store::Store;
 use crate::stored_usage::{RateNote, StoredUsage};
 
 /// Rounds after which a check gives up on invalidations that overtake it.
-const ROUNDS_MAX: u32 = 8;
+pub(super) const ROUNDS_MAX: u32 = 8;
 /// Time between the later rounds: a replica may lag behind what was cached.
-const ROUND_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const ROUND_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
 #[error("changes were not read within the revocation bound, and the store does not answer")]
@@ -206,7 +206,7 @@ impl<S: Store + 'static> Shared<S> {
     }
 
     /// The denial of a text that is not the key of a row that could not be read.
-    fn not_the_damaged_key(
+    pub(super) fn not_the_damaged_key(
         &self,
         error: &StoreError,
         credential: &[u8],
@@ -272,7 +272,7 @@ impl<S: Store + 'static> Shared<S> {
     }
 }
 
-fn unanswered(late: Elapsed) -> StoreError {
+pub(super) fn unanswered(late: Elapsed) -> StoreError {
     StoreError::unavailable_because(UnavailableKind::Late, late)
 }
 

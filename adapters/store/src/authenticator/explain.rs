@@ -7,9 +7,12 @@ use keystile::{
 };
 
 use core::sync::atomic::Ordering;
+use tokio::time::timeout;
 
+use super::check::{ROUND_PAUSE, ROUNDS_MAX, unanswered};
+use super::singleflight::Wanted;
 use super::{Answer, Authenticator, Shared};
-use crate::error::StoreError;
+use crate::error::{StoreError, UnavailableKind};
 use crate::explain::Explained;
 use crate::store::Store;
 use crate::stored_usage::StoredUsage;
@@ -51,11 +54,10 @@ impl<S: Store + 'static> Authenticator<S> {
         now: UnixMillis,
     ) -> Result<Explained, StoreError> {
         let shared = &self.inner.shared;
-        let lookup = Lookup::Id(*key_id);
-        let found = shared
-            .in_time(shared.store.find_with_usage(&lookup))
-            .await?;
-        let (mut record, stored) = found.ok_or(StoreError::NotFound)?;
+        let found = shared.current(&Lookup::Id(*key_id)).await;
+        let found = found.map_err(owned)?;
+        let (record, stored) = found.ok_or(StoreError::NotFound)?;
+        let mut record = Arc::unwrap_or_clone(record);
         let usage = shared.usage_now(&record, &stored, now);
         let explanation: Explanation = explain(&shared.verifier, &record, request, &usage, now);
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
@@ -104,7 +106,7 @@ impl<S: Store + 'static> Authenticator<S> {
             return Answer::unavailable(None);
         }
         let answer = shared.own_key(credential, request, now).await;
-        answer.unwrap_or_else(|failure| shared.failed(Arc::new(failure)))
+        answer.unwrap_or_else(|failure| shared.failed(failure))
     }
 }
 
@@ -114,24 +116,21 @@ impl<S: Store + 'static> Shared<S> {
         credential: &[u8],
         request: &Request<'_>,
         now: UnixMillis,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<Answer, Arc<StoreError>> {
         let key = match self.verifier.parse(credential) {
             Ok(key) => key,
             Err(denial) => return Ok(Answer::denied(denial)),
         };
-        let lookup = self.verifier.lookup(&key);
-        let found = match self.in_time(self.store.find_with_usage(&lookup)).await {
-            Err(StoreError::Corrupt(row)) => {
-                return match row.denies(&self.verifier, &key, now) {
-                    Some(denial) => Ok(Answer::denied(denial)),
-                    None => Err(StoreError::Corrupt(row)),
-                };
+        let found = match self.current(&self.verifier.lookup(&key)).await {
+            Ok(found) => found,
+            Err(failure) => {
+                let denial = self.not_the_damaged_key(&failure, credential, now);
+                return denial.map(Answer::denied).ok_or(failure);
             }
-            found => found?,
         };
         let (record, stored) = found.unzip();
         // What is left out is not checked and not spent; the order of the checks stays.
-        let without_rights = record.clone().map(|mut record| {
+        let without_rights = record.as_deref().cloned().map(|mut record| {
             record.allowed_endpoints = None;
             record.rate_limit = None;
             record.remaining_uses = None;
@@ -139,12 +138,13 @@ impl<S: Store + 'static> Shared<S> {
         });
         let nothing = &mut Usage::default();
         let judged = without_rights.as_ref();
-        let decision = verify(&self.verifier, &key, judged, request, nothing, now);
+        let at = judged.map_or(now, |record| self.keyring.judged_at(record, now));
+        let decision = verify(&self.verifier, &key, judged, request, nothing, at);
         let (mut allowed, mut record) = match (decision, record) {
-            (Decision::Allow(allowed), Some(record)) => (allowed, record),
+            (Decision::Allow(allowed), Some(record)) => (allowed, Arc::unwrap_or_clone(record)),
             (Decision::Deny(denial), _) => return Ok(Answer::denied(denial)),
             // The core allows nothing without a record.
-            (Decision::Allow(_), None) => return Err(StoreError::NotFound),
+            (Decision::Allow(_), None) => return Err(Arc::new(StoreError::NotFound)),
         };
         let usage = self.usage_now(&record, &stored.unwrap_or_default(), now);
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
@@ -157,16 +157,44 @@ impl<S: Store + 'static> Shared<S> {
         })
     }
 
+    /// What the store has for a key now, by a fetch that began after the last invalidation that
+    /// this process knows of. Calls that wait for the same key share one, as checks do, and
+    /// together they are as many at once as there may be. A record that is older than a change
+    /// that is known here is not returned: it is fetched again, and then the call fails.
+    async fn current(
+        &self,
+        lookup: &Lookup,
+    ) -> Result<Option<(Arc<KeyRecord>, StoredUsage)>, Arc<StoreError>> {
+        let rounds = async {
+            for round in 0..ROUNDS_MAX {
+                if round > 1 {
+                    tokio::time::sleep(ROUND_PAUSE).await;
+                }
+                let arrived = self.lease.now();
+                let wanted = Wanted {
+                    as_of: self.keyring.stats().invalidations,
+                    fresh_only: true,
+                    now: arrived,
+                    earliest: self.lease.earliest_fetch(arrived),
+                };
+                let fetched = self.fetches.fetch(lookup, wanted).await?;
+                let Some(record) = fetched.record else {
+                    return Ok(None);
+                };
+                if self.keyring.is_current(&record, wanted.as_of) {
+                    return Ok(Some((record, fetched.usage)));
+                }
+            }
+            Err(Arc::new(StoreError::Stale))
+        };
+        let current = timeout(self.store_timeout, rounds).await;
+        current.unwrap_or_else(|late| Err(Arc::new(unanswered(late))))
+    }
+
     /// What was spent: as it is stored, or as this process has counted it if that is more.
     fn usage_now(&self, record: &KeyRecord, stored: &StoredUsage, now: UnixMillis) -> Usage {
-        let limit = record.rate_limit.as_ref();
-        let mut usage = stored.seen_at(limit, now);
-        if let Some(limit) = limit
-            && let Some(counted) = self.keyring.rate_state(record)
-        {
-            usage.rate = usage.rate.max(limit.held(counted, now));
-        }
-        usage
+        let stored = stored.seen_at(record.rate_limit.as_ref(), now);
+        self.keyring.usage(record, stored, now)
     }
 
     /// The answer to a check that failed.
@@ -179,4 +207,16 @@ impl<S: Store + 'static> Shared<S> {
             _ => Answer::unavailable(Some(failure)),
         }
     }
+}
+
+/// The error of a fetch that others may wait for too.
+fn owned(failure: Arc<StoreError>) -> StoreError {
+    Arc::try_unwrap(failure).unwrap_or_else(|failure| match &*failure {
+        StoreError::Corrupt(row) => StoreError::Corrupt(row.clone()),
+        StoreError::Stale => StoreError::Stale,
+        other => {
+            let kind = other.unavailable_kind().unwrap_or(UnavailableKind::Other);
+            StoreError::unavailable_because(kind, failure)
+        }
+    })
 }

@@ -21,9 +21,9 @@ int main(void) {
     keystile_ticket ticket;
     keystile_decision decision;
     keystile_usage usage;
+    keystile_usage spent;
     char text[4096];
     size_t needed = 7;
-    uint64_t state = 7;
     keystile_str key;
     OK(keystile_format_structured(L("acme"), &format));
     OK(keystile_verifier_new(format, NULL, &verifier));
@@ -42,8 +42,8 @@ int main(void) {
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
 
-    OK(keystile_keyring_rate_state(keyring, record, &state));
-    CHECK(state == 0);
+    OK(keystile_keyring_usage(keyring, record, &usage, NOW, &spent));
+    CHECK(spent.rate_state == 0 && spent.has_remaining_uses == 0);
     for (int times = 0; times < 3; times++) {
         OK(keystile_explain(verifier, record, &request, &usage, NOW, text, sizeof text, &needed));
         CHECK(contains(text, needed, "\"decision\":\"allow\",\"code\":null,\"refused_by\":null"));
@@ -53,9 +53,13 @@ int main(void) {
                                                          &decision, NULL, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               &decision, NULL, &ticket));
-    OK(keystile_keyring_rate_state(keyring, record, &state));
-    CHECK(state != 0);
-    usage.rate_state = state;
+    OK(keystile_keyring_usage(keyring, record, NULL, NOW, &spent));
+    CHECK(spent.rate_state != 0);
+    OK(keystile_keyring_usage(keyring, record, &usage, NOW, &spent));
+    CHECK(spent.rate_state != 0 && usage.rate_state == 0);
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_usage(keyring, record, &usage, NOW / 1000, &spent));
+    uint64_t state = spent.rate_state;
+    usage = spent;
     OK(keystile_explain(verifier, record, &request, &usage, NOW, text, sizeof text, &needed));
     CHECK(contains(text, needed, "\"code\":\"rate_limited\",\"refused_by\":\"rate_limit\""));
     CHECK(usage.rate_state == state);

@@ -27,13 +27,14 @@ func (v *Verifier) Explain(record *Record, request *Request, usage *Usage, now u
 	})
 }
 
-// RateState returns what the keyring has counted of the rate limit of a record's key; 0 if it has
-// counted nothing.
-func (k *Keyring) RateState(record *Record) (uint64, Status) {
-	var state C.uint64_t
+// Usage returns what the lineage of a record's key has spent as the keyring's next decision would
+// see it, if the store has this.
+func (k *Keyring) Usage(record *Record, stored Usage, now uint64) (Usage, Status) {
+	var usage Usage
 	collect()
-	status := Status(C.keystile_keyring_rate_state(k.p, record.p, &state))
+	status := Status(C.keystile_keyring_usage(k.p, record.p, (*C.keystile_usage)(unsafe.Pointer(&stored)),
+		C.uint64_t(now), (*C.keystile_usage)(unsafe.Pointer(&usage))))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(record)
-	return uint64(state), status
+	return usage, status
 }
