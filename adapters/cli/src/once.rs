@@ -52,7 +52,7 @@ impl OnceArguments {
 /// The members that are given: so an option that a later release adds changes no other request.
 pub(crate) fn given_only(mut asked: Value) -> Value {
     if let Some(members) = asked.as_object_mut() {
-        members.retain(|_, value| !value.is_null() && *value != Value::from(false));
+        members.retain(|_, value| !value.is_null() && value.as_bool() != Some(false));
     }
     asked
 }

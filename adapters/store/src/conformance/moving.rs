@@ -106,7 +106,7 @@ pub(super) async fn a_line_that_has_a_revocation_is_not_present<S: Store>(store:
     ended.revoked = Some((at(9), "leaked".into()));
     ended.digests = vec![*digest(1).bytes()];
     let [removed, ended] = [removed, ended].map(|key| PortableLine::Removed(key).to_text());
-    let report = imported(&*store, &[removed.clone()]).await;
+    let report = imported(&*store, core::slice::from_ref(&removed)).await;
     assert_eq!(results(&report), ["imported"]);
     let report = imported(&*store, &[ended, removed]).await;
     assert_eq!(results(&report), ["conflict", "present"], "{report:?}");

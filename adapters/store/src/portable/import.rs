@@ -306,10 +306,12 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
             .former_digests
             .iter()
             .filter_map(|(_, holder)| *holder);
-        let mut others = Asked::default();
-        others.ids = holders
-            .filter(|id| asked.ids.binary_search(id).is_err())
-            .collect();
+        let others = Asked {
+            ids: holders
+                .filter(|id| asked.ids.binary_search(id).is_err())
+                .collect(),
+            ..Asked::default()
+        };
         if !others.ids.is_empty() {
             let more = self.store.known(&others).await?;
             known.records.extend(more.records);
