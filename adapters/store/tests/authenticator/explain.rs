@@ -122,7 +122,11 @@ async fn calls_for_the_same_key_share_a_fetch() {
             let (authenticator, text) = (authenticator.clone(), key.key.expose().to_owned());
             tokio::spawn(async move {
                 let asked = Request::new();
-                code(&authenticator.own_key(text.as_bytes(), &asked, at(1_000)).await)
+                code(
+                    &authenticator
+                        .own_key(text.as_bytes(), &asked, at(1_000))
+                        .await,
+                )
             })
         })
         .collect();
