@@ -10,7 +10,6 @@ use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::RateLimit;
-use crate::policy::rate_state::RateState;
 use crate::time::UnixMillis;
 
 /// The meters of lineages and the debts of evicted keys, twice the capacity of each at
@@ -182,6 +181,7 @@ impl<K: Eq + Hash, V> ExpiringMap<K, V> {
 mod tests {
     use super::super::meter::SpendError;
     use super::*;
+    use crate::policy::rate_state::RateState;
     use crate::time::Millis;
     use std::vec::Vec;
 
