@@ -1,5 +1,7 @@
 //! What a page of a list takes from the rows of its statements.
 
+use std::collections::HashSet;
+
 use keystile::{KeyId, KeyRecord};
 
 use crate::error::{CorruptRow, StoreError};
@@ -28,6 +30,9 @@ pub(crate) struct PageReader<'p, T> {
     sound: Vec<T>,
     damaged: Vec<CorruptRow>,
     count: usize,
+    /// The rows that were read. The statements of a page are no snapshot: a row whose end is moved
+    /// meanwhile can be in two of them.
+    taken: HashSet<i64>,
     last: Option<Cursor>,
 }
 
@@ -47,6 +52,7 @@ impl<'p, T> PageReader<'p, T> {
             sound: Vec::new(),
             damaged: Vec::new(),
             count: 0,
+            taken: HashSet::new(),
             last: None,
         }
     }
@@ -71,7 +77,7 @@ impl<'p, T> PageReader<'p, T> {
             Sort::Issued | Sort::Ends => cursor.at(row.place),
             _ => cursor,
         });
-        row.is_shown
+        self.taken.insert(row.number) && row.is_shown
     }
 
     /// Adds what was read of the row that was taken, which has this record.
@@ -98,5 +104,29 @@ impl<'p, T> PageReader<'p, T> {
             damaged: self.damaged,
             next,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListRow, PageReader};
+    use crate::filter::Filter;
+    use crate::list::Page;
+    use crate::list_plan::ListPlan;
+
+    #[test]
+    fn a_row_that_moves_is_on_a_page_once() {
+        let filter = Filter::default();
+        let plan = ListPlan::new(&filter, Page::first(10), i64::MIN, None).unwrap();
+        let mut reader: PageReader<'_, ()> = PageReader::new(&plan);
+        let row = |number, place| ListRow {
+            number,
+            place,
+            is_shown: true,
+            key_id: None,
+        };
+        assert!(reader.takes(&row(1, 5)));
+        assert!(!reader.takes(&row(1, 6)));
+        assert!(reader.takes(&row(2, 6)));
     }
 }

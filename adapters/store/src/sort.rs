@@ -56,7 +56,9 @@ pub enum Sort {
     ///
     /// There is no index for it, because each stored use would have to change it. So the filter
     /// must select fewer than [`PAGE_MAX`] keys by an index; otherwise the list is refused with
-    /// [`StoreError::TooManyToSort`].
+    /// [`StoreError::TooManyToSort`]. `unused_since` has no index: in SQLite and PostgreSQL it
+    /// alone does not help if there are more keys. Each page reads all keys that the filter
+    /// selects again: take large pages.
     LastUsed,
 }
 

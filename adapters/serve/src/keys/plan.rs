@@ -87,7 +87,9 @@ pub(crate) async fn plan(
     let limit = size(query.limit.or(Some(PAGE_MAX)))?;
     let mut page = Page::first(limit);
     if let Some(after) = &query.after {
-        page = page.after(cursor(after)?);
+        let after = cursor(after)?;
+        caller.may_start_after(&app, &after).await?;
+        page = page.after(after);
     }
     let mut filter = Filter::default();
     caller.restrict(&mut filter)?;

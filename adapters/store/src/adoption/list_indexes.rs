@@ -21,7 +21,7 @@ pub(crate) fn list_indexes(
 
 #[cfg(test)]
 mod tests {
-    use super::{list_indexes, without_list_indexes};
+    use super::{CREATE, HEADING, list_indexes, without_list_indexes};
 
     const FILES: [&str; 2] = [
         include_str!("../../migrations/sqlite/0003_changes.sql"),
@@ -43,6 +43,26 @@ mod tests {
             assert!(!before.contains("api_keys_by_end"));
             let statements = file.matches("CREATE INDEX").count();
             assert_eq!(statements - before.matches("CREATE INDEX").count(), 8);
+        }
+    }
+
+    /// An adoption carries out nothing else of what comes after the heading.
+    #[test]
+    fn only_indexes_and_the_version_come_after_the_heading() {
+        for file in FILES {
+            let (_, after) = file.split_once(HEADING).unwrap();
+            // The rest of the comment is before the first statement.
+            let (_, after) = after.split_once("\nDROP INDEX").unwrap();
+            let mut statements = after.split(';').map(str::trim).skip(1).peekable();
+            while let Some(statement) = statements.next_if(|text| text.starts_with(CREATE)) {
+                assert!(!statement.contains("--"), "{statement}");
+            }
+            let version = statements.next().unwrap_or_default();
+            assert!(
+                version.starts_with("INSERT INTO keystile_migrations "),
+                "{version}"
+            );
+            assert_eq!(statements.collect::<Vec<_>>(), [""]);
         }
     }
 }

@@ -163,3 +163,23 @@ async fn start(
     }
     Err(StoreError::NotFound.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Postgres;
+    use crate::list_statement::ListSpelling;
+
+    /// They are cut out of the file of the migration.
+    #[test]
+    fn the_expressions_of_the_indexes_are_whole() {
+        for place in [Postgres::issued(), Postgres::ends()] {
+            let whole = place
+                .strip_prefix('(')
+                .and_then(|place| place.strip_suffix(')'));
+            let place = whole.unwrap_or(place);
+            assert!(place.starts_with("CASE"), "{place}");
+            assert!(place.ends_with("END"), "{place}");
+            assert_eq!(place.matches('(').count(), place.matches(')').count());
+        }
+    }
+}

@@ -176,3 +176,23 @@ fn one<T: rusqlite::types::FromSql>(
     let found = statement.query_row(params, |row| row.get(0)).optional();
     found.map_err(unavailable)?.ok_or(StoreError::NotFound)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Sqlite;
+    use crate::list_statement::ListSpelling;
+
+    /// They are cut out of the file of the migration.
+    #[test]
+    fn the_expressions_of_the_indexes_are_whole() {
+        for place in [Sqlite::issued(), Sqlite::ends()] {
+            let whole = place
+                .strip_prefix('(')
+                .and_then(|place| place.strip_suffix(')'));
+            let place = whole.unwrap_or(place);
+            assert!(place.starts_with("CASE"), "{place}");
+            assert!(place.ends_with("END"), "{place}");
+            assert_eq!(place.matches('(').count(), place.matches(')').count());
+        }
+    }
+}
