@@ -264,11 +264,13 @@ async fn a_place_in_a_list_tells_of_no_key_of_others() {
         (&json!([]), &Value::Null)
     );
     for caller in [&without, &bolt] {
-        let list = format!("GET /v1/keys?after={foreign}");
-        let unknown = "GET /v1/keys?after=1AbCdEfGhIjKlMnO";
-        let answer = running.call(caller, &list, None).await;
-        assert_eq!(answer.0, 404, "{}", answer.1);
-        assert_eq!(answer, running.call(caller, unknown, None).await);
+        for list in ["GET /v1/keys", "GET /v1/keys/plan"] {
+            let unknown = format!("{list}?after=1AbCdEfGhIjKlMnO");
+            let list = format!("{list}?after={foreign}");
+            let answer = running.call(caller, &list, None).await;
+            assert_eq!(answer.0, 404, "{list}: {}", answer.1);
+            assert_eq!(answer, running.call(caller, &unknown, None).await);
+        }
         let body = json!({ "client_name": "Audited", "after": foreign });
         let (status, _) = running
             .call(caller, "POST /v1/keys/revoke", Some(&body))
