@@ -172,7 +172,7 @@ pub use issue_once::{
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 #[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
 #[doc(hidden)]
-pub use list_statement::{plans as list_plans, plans::Value as ListValue};
+pub use list_statement::plans as list_plans;
 pub use memory::MemoryStore;
 pub use outcome::Outcome;
 pub use peppers::{MissingPepper, missing_peppers};

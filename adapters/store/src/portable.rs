@@ -1,6 +1,8 @@
 //! What moves a key from one store to another: its record, and what the store remembers of it.
 
 #[cfg(feature = "portable")]
+mod closing;
+#[cfg(feature = "portable")]
 mod compare;
 #[cfg(feature = "portable")]
 mod end;

@@ -4,6 +4,7 @@ use core::fmt;
 
 use keystile::{Event, EventKind, LifetimePolicy, UnixMillis};
 
+use super::closing::Closing;
 use super::end::ExportEnd;
 use super::held::Held;
 use super::judge::{Index, Verdict};
@@ -72,9 +73,7 @@ pub struct Importer<'s, S: ?Sized> {
     /// What a dry run would have written, and the lineages that have the uses of their lines.
     so_far: Index,
     held: Held,
-    /// The lines since the last closing line.
-    unclosed: u64,
-    is_closed: bool,
+    closing: Closing,
 }
 
 impl<S: ?Sized> fmt::Debug for Importer<'_, S> {
@@ -97,8 +96,7 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
             dry_run: false,
             so_far: Index::default(),
             held: Held::default(),
-            unclosed: 0,
-            is_closed: false,
+            closing: Closing::default(),
         }
     }
 
@@ -127,11 +125,11 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
         if lines.len() > IMPORT_LINES_MAX {
             return Err(StoreError::OutOfRange);
         }
-        let (unclosed, is_closed) = (self.unclosed, self.is_closed);
+        let closing = self.closing;
         let written = self.write(lines, now).await;
         let mut reports = written.inspect_err(|_| {
             // The same lines come again.
-            (self.unclosed, self.is_closed) = (unclosed, is_closed);
+            self.closing = closing;
         })?;
         for (report, (_, text)) in reports.iter_mut().zip(lines) {
             self.held.hold(report, text);
@@ -145,10 +143,10 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
     /// # Errors
     /// The store's, after which it may be called again.
     pub async fn finish(&mut self, now: UnixMillis) -> Result<Vec<LineReport>, StoreError> {
-        let counted = (self.unclosed, self.is_closed);
+        let counted = self.closing;
         let done = self.judge_again(now).await;
         // These lines were counted before.
-        (self.unclosed, self.is_closed) = counted;
+        self.closing = counted;
         done
     }
 
@@ -188,11 +186,11 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
         Ok(done)
     }
 
-    /// Whether the last line was the [closing line](ExportEnd) of an export, so that none is
-    /// missing at its end.
+    /// Whether no line of an export is missing: the last line was its [closing line](ExportEnd),
+    /// and each closing line had the numbers of those before it.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        self.is_closed && self.unclosed == 0
+        self.closing.is_whole()
     }
 
     async fn write(
@@ -223,12 +221,10 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
 
     fn parse(&mut self, text: &[u8]) -> Parsed {
         let Some(end) = ExportEnd::parse(text) else {
-            self.unclosed = self.unclosed.saturating_add(1);
+            self.closing.line();
             return PortableLine::parse(text).map_or_else(Parsed::Problem, Parsed::Line);
         };
-        let lines = core::mem::take(&mut self.unclosed);
-        self.is_closed = true;
-        match end.lines() == lines {
+        match self.closing.end(&end) {
             true => Parsed::End,
             false => {
                 let expected = "must have the numbers of the lines before it: some are missing";

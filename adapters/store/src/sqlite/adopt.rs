@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -26,8 +27,9 @@ const BATCH_ROWS: u32 = 500;
 /// Tries of a step while another program keeps the file locked; each waits for five seconds.
 const TRIES_MAX: u32 = 12;
 
-/// SQLite's own wait for a locked file looks for it at least ten times a second.
-const BETWEEN_INDEXES: Duration = Duration::from_millis(250);
+/// The longest wait after an index. SQLite's own wait for a locked file looks for it at least ten
+/// times a second.
+const AFTER_INDEX_MAX: Duration = Duration::from_millis(250);
 
 /// Each step is a call of its own, so that the caller can stop between two.
 pub(super) async fn run(
@@ -66,10 +68,12 @@ pub(super) async fn run(
     at(AdoptionStep::Indexes, rows);
     for (name, columns) in indexes() {
         let work = move |connection: &mut Connection| index(connection, name, columns);
+        let begun = Instant::now();
         step(connections, &mut at, rows, work).await?;
         // Others may have waited for the file during all of it, and look for it only now and then.
-        connection::off_thread(|| {
-            std::thread::sleep(BETWEEN_INDEXES);
+        let wait = begun.elapsed().min(AFTER_INDEX_MAX);
+        connection::off_thread(move || {
+            std::thread::sleep(wait);
             Ok(())
         })
         .await?;

@@ -1,6 +1,7 @@
 //! In SQLite each filter is served by an index, and a page reads few rows.
 
-use keystile_store::{ListValue, Page, list_plans};
+use keystile_store::Page;
+use keystile_store::list_plans::{self, Value as ListValue};
 use rusqlite::types::Value;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 

@@ -1,7 +1,8 @@
 //! In PostgreSQL the lists are those in memory, each filter is served by an index, and a page reads
 //! few rows.
 
-use keystile_store::{ListValue, MemoryStore, list_plans};
+use keystile_store::MemoryStore;
+use keystile_store::list_plans::{self, Value as ListValue};
 use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
