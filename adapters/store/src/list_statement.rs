@@ -225,6 +225,11 @@ pub mod plans {
     use crate::list::Page;
 
     /// A value of a statement.
+    ///
+    /// ```
+    /// # use keystile_store::list_plans::Value;
+    /// assert!(!matches!(Value::Number(7), Value::Text(_)));
+    /// ```
     #[derive(Clone, Debug)]
     #[expect(clippy::exhaustive_enums, reason = "no part of the public interface")]
     pub enum Value {

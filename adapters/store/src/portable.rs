@@ -39,6 +39,15 @@ use crate::error::{CorruptRow, StoreError};
 use crate::list::Cursor;
 
 /// The bytes of a digest, without its kind: a digest that was revoked is refused under any.
+///
+/// ```
+/// use keystile_store::{Asked, DigestBytes};
+///
+/// let digest: DigestBytes = [7; 32];
+/// let mut asked = Asked::default();
+/// asked.digests.push(digest);
+/// assert_ne!(asked.digests, [[8; 32]]);
+/// ```
 pub type DigestBytes = [u8; 32];
 
 /// All that a store holds of a key.

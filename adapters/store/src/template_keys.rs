@@ -81,6 +81,8 @@ pub struct TemplateKeys {
     template: StoredTemplate,
     /// When the rotated keys were issued that are as an earlier state was.
     issued: HashMap<KeyId, UnixMillis>,
+    /// The keys of the page in its order.
+    order: Vec<KeyId>,
     takes_own: bool,
 }
 
@@ -121,6 +123,7 @@ impl TemplateKeys {
             next: listed.next,
             template: template.clone(),
             issued: HashMap::new(),
+            order: Vec::new(),
             takes_own: false,
         };
         let records = listed.records.into_iter();
@@ -131,6 +134,7 @@ impl TemplateKeys {
                 let issued = lineage.iter().map(|key| key.created_at).min();
                 keys.issued.extend(issued.map(|issued| (record.id, issued)));
             }
+            keys.order.push(record.id);
             match keys.place(&record) {
                 Place::Current => keys.current = keys.current.saturating_add(1),
                 Place::Due => keys.due.push(record),
@@ -151,6 +155,10 @@ impl TemplateKeys {
     #[must_use]
     pub fn take_own(mut self) -> Self {
         self.due.append(&mut self.own);
+        // In the order of the page: who is stopped goes on after the last key that was changed.
+        let places = self.order.iter().enumerate();
+        let places: HashMap<_, _> = places.map(|(place, id)| (*id, place)).collect();
+        self.due.sort_by_key(|key| places.get(&key.id).copied());
         self.takes_own = true;
         self
     }

@@ -129,9 +129,10 @@ pub(crate) async fn apply(
         of_derived: rule,
         now,
         dry_run: body.dry_run,
+        template: Some(&template),
         permit: &permit,
     };
-    let changed = each.of(&*backend, &keys.due).await;
+    let mut changed = each.of(&*backend, &keys.due).await;
     if !body.dry_run {
         let (count, by) = (changed.key_ids.len(), caller.id());
         let (template, failed) = (name.as_str(), changed.failed.len());

@@ -26,6 +26,8 @@ pub(super) struct Index {
     /// The lineages whose uses are counted and were, when a line of them was judged, those of
     /// the line: so what others were given of them was taken off.
     agreed: HashSet<KeyId>,
+    /// Those of which a later line had other uses.
+    disagreed: HashSet<KeyId>,
     /// Those that the store does not have yet.
     new: HashSet<KeyId>,
 }
@@ -123,12 +125,23 @@ impl Index {
         let stored = Both(self, so_far).uses(&lineage);
         if uses.is_some() && stored.is_none_or(|stored| stored == uses) {
             self.agreed.insert(lineage);
+        } else if uses.is_some() {
+            // A later line of another export, whose derived keys were given other uses.
+            self.agreed.remove(&lineage);
+            self.disagreed.insert(lineage);
         }
     }
 
     /// Keeps of another index which lineages have the uses of their lines.
     pub(super) fn agree_as(&mut self, other: Self) {
-        self.agreed.extend(other.agreed);
+        self.agree_with(other.agreed, other.disagreed);
+    }
+
+    fn agree_with(&mut self, agreed: HashSet<KeyId>, disagreed: HashSet<KeyId>) {
+        self.agreed.extend(agreed);
+        self.disagreed.extend(disagreed);
+        let disagreed = &self.disagreed;
+        self.agreed.retain(|lineage| !disagreed.contains(lineage));
     }
 
     /// Adds what is new in another index.
@@ -146,7 +159,7 @@ impl Index {
         self.removed.extend(other.removed);
         self.digests.extend(other.digests);
         self.new.extend(new);
-        self.agreed.extend(other.agreed);
+        self.agree_with(other.agreed, other.disagreed);
     }
 
     /// What becomes of a line, by these keys and those that a dry run has so far.
@@ -329,8 +342,11 @@ impl Both<'_> {
         else {
             return Ok(());
         };
-        let is_agreed =
-            self.0.agreed.contains(&from.lineage) || self.1.agreed.contains(&from.lineage);
+        let (here, before) = (self.0, self.1);
+        let is_agreed = (here.agreed.contains(&from.lineage)
+            || before.agreed.contains(&from.lineage))
+            && !here.disagreed.contains(&from.lineage)
+            && !before.disagreed.contains(&from.lineage);
         if is_agreed || !matches!(self.uses(&from.lineage), Some(Some(_))) {
             return Ok(());
         }

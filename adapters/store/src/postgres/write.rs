@@ -2,7 +2,7 @@
 //! same order, so that deadlocks are rare.
 
 use deadpool_postgres::{Client, Transaction};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use keystile::{KeyId, RateState, UnixMillis};
 use tokio_postgres::types::ToSql;
 
@@ -20,6 +20,9 @@ use crate::stored_usage::RateNote;
 /// then allow a few requests again, and in return no request waits for the disk.
 const QUICK: &str = "(SELECT set_config('synchronous_commit', 'off', TRUE)) AS quick";
 
+/// Statements of a batch that are sent without waiting for the answers to those before them.
+const SENT_TOGETHER: usize = 100;
+
 /// The sign of a number: inverted, signed numbers are in the order of unsigned ones.
 const SIGN: &str = "(-9223372036854775808)";
 
@@ -29,16 +32,18 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     if let Some(expected) = batch.last_event {
         require_last_event(&transaction, expected).await?;
     }
-    let mut prepared = Vec::with_capacity(statements.len());
-    for statement in &statements {
-        prepared.push(transaction.prepare_cached(statement.sql).await?);
+    for part in statements.chunks(SENT_TOGETHER) {
+        let mut prepared = Vec::with_capacity(part.len());
+        for statement in part {
+            prepared.push(transaction.prepare_cached(statement.sql).await?);
+        }
+        // All are polled, and so sent, in this order before the first answer is read. All answers
+        // are awaited: after an error the connection must have no statement under way.
+        let sent = part.iter().zip(&prepared);
+        let sent = sent.map(|(statement, prepared)| execute(&transaction, statement, prepared));
+        let answers: Result<Vec<()>, Fault> = join_all(sent).await.into_iter().collect();
+        answers?;
     }
-    // All are sent before the first answer is read: a batch waits for the server once and not for
-    // each statement. They are polled, and so sent, in this order.
-    let statements = statements.iter().zip(&prepared);
-    let executed =
-        statements.map(|(statement, prepared)| execute(&transaction, statement, prepared));
-    try_join_all(executed).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -74,7 +74,10 @@ pub(crate) const CASES: [Case; 41] = [
     set!("status = 'revoked', is_active = FALSE", true),
     set!("revoked_at = CURRENT_TIMESTAMP", true),
     set!("revoke_reason = 'leaked'", true),
-    set!("lineage = (SELECT max(lineage) FROM api_key_usage)", false),
+    set!(
+        "lineage = (SELECT max(lineage) FROM api_key_usage u WHERE u.lineage <> api_keys.lineage)",
+        false
+    ),
     set!("replaced_by = '1zzzzzzzzzzzzzzz'", true),
     set!("overlap_until = '2020-01-02T00:00:00.000Z'", true),
     set!(
