@@ -15,7 +15,7 @@ impl<T: Clone> Keyring<T> {
     /// written or cached here. If not, fetch again, as for another ticket.
     ///
     /// `as_of` is the count of invalidations from before the fetch, as
-    /// [`KeyringStats::invalidations`](crate::KeyringStats::invalidations) has it.
+    /// [`Stats::invalidations`](super::Stats::invalidations) has it.
     ///
     /// ```
     /// # use keystile::*;
@@ -27,7 +27,7 @@ impl<T: Clone> Keyring<T> {
     /// assert!(keyring.is_current(&issued.record, as_of));
     /// // The key is suspended while its record is fetched.
     /// let suspended = suspend(&issued.record, now)?.record;
-    /// keyring.invalidate_at(&suspended.id, suspended.version, now);
+    /// keyring.invalidate_at(&suspended.id, suspended.version);
     /// assert!(!keyring.is_current(&issued.record, as_of), "it was read before");
     /// let as_of = keyring.stats().invalidations;
     /// assert!(!keyring.is_current(&issued.record, as_of), "a replica lags");
