@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 17] = [
     "peppers",
     "options",
     "out_decision",
@@ -23,6 +23,7 @@ const OPTIONAL: [&str; 16] = [
     "keystile_template_new.rate_limit",
     "keystile_rotate.policy",
     "keystile_plan.policy",
+    "keystile_keyring_usage.usage",
 ];
 
 /// Calls of each function with each pointer NULL, and so on. The outputs must be unchanged.
