@@ -43,6 +43,8 @@ func ExampleStore() {
 	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2})).Records))
 	some = keystile.Filter{Status: keystile.KeyStatus("active"), EndsBefore: time.Now().AddDate(0, 0, 30)}
 	fmt.Println(len(keystile.Must(store.List(ctx, some, keystile.Page{Limit: 2})).Records))
+	var order keystile.Sort = keystile.SortEnds // the one that ends first comes first
+	fmt.Println(keystile.Must(store.List(ctx, keystile.Filter{}, keystile.Page{Limit: 1, Sort: order})).Records[0].ClientName)
 	page.After = keystile.Must(keystile.ParseCursor("1QJ4bo0RE6F7ptpH"))
 	_, err := store.List(ctx, keystile.Filter{}, page)
 	fmt.Println(errors.Is(err, keystile.ErrNotFound))
@@ -55,6 +57,7 @@ func ExampleStore() {
 	// Initech
 	// 0
 	// 0
+	// Acme Ltd
 	// true
 }
 

@@ -60,12 +60,15 @@ func ExampleStoredTemplate() {
 
 	more := keystile.Must(keystile.NewScopeTemplate("pro", keystile.Must(keystile.NewPermissionSet("read", "write")), nil, nil))
 	changed := keystile.Must(pro.Changed(more, year, now))
-	fmt.Println(changed.Version, len(changed.Former))
+	former := func(was keystile.FormerTemplate) string {
+		return fmt.Sprint(was.Template.Permissions().Strings(), was.Until.Equal(now))
+	}
+	fmt.Println(changed.Version, former(changed.Former[0]))
 	// Output:
 	// <nil>
 	// [read] true
 	// true
 	// true
 	// true
-	// 2 1
+	// 2 [read] true
 }

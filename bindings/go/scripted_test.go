@@ -133,12 +133,17 @@ func (s *scripted) seen(record *keystile.Record) *keystile.Record {
 	return record
 }
 
+// checked marks the contexts of checks, whose look-ups are counted.
+type checked struct{}
+
 func (s *scripted) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
 	record, err := s.tables().Find(ctx, lookup)
 	s.mutex.Lock()
 	gate := s.gate
 	s.mutex.Unlock()
-	s.finds.Add(1)
+	if ctx.Value(checked{}) != nil {
+		s.finds.Add(1)
+	}
 	select {
 	case <-gate:
 	case <-ctx.Done():
