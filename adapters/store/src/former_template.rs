@@ -12,7 +12,7 @@ use crate::template::StoredTemplate;
 /// use keystile_store::FormerTemplate;
 ///
 /// # let rights = ScopeTemplate::new(TemplateName::new("pro")?, PermissionSet::new(["read"])?);
-/// let [before, until, after] = [1, 2, 3].map(|day| UnixMillis::new(day * 86_400_000).unwrap());
+/// let [before, until, after] = [20_700, 20_701, 20_702].map(|day| UnixMillis::new(day * 86_400_000).unwrap());
 /// let former = FormerTemplate::new(rights.clone(), until);
 ///
 /// let issuer = Issuer::new(KeyFormat::structured("acme")?);

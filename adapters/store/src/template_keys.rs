@@ -50,6 +50,7 @@ use crate::template_verbs::find_template;
 ///
 /// let mut more = pro.template.clone();
 /// more.permissions = PermissionSet::new(["read", "write"])?;
+/// let now = now.plus(Millis::from_hours(1))?;
 /// let pro = change_template(&store, &pro, more, None, now).await?;
 /// let mut page = Some(Page::first(100));
 /// while let Some(current) = page {
