@@ -501,10 +501,10 @@ fn evicted_while_spent(mut service: Service) {
     });
 }
 
-model!(what_an_evicted_key_has_spent_is_told, evicted_while_told,
+model!(what_an_evicted_key_has_spent_is_reported, evicted_while_reported,
     finds: LateUseWithoutState a_late_use_without_its_state_is_found);
 
-fn evicted_while_told(mut service: Service) {
+fn evicted_while_reported(mut service: Service) {
     let limit = at_most(3);
     let limited = key(&mut service, &client().rate_limit(limit));
     let other = key(&mut service, &client());
@@ -524,14 +524,14 @@ fn evicted_while_told(mut service: Service) {
         assert!(backed.ask(&other).is_allow());
         let spent = asking.join().unwrap();
         let drained = backed.keyring.drain_uses();
-        let told = drained
+        let reported = drained
             .iter()
             .filter(|used| used.key_id == limited.record.id);
-        let told = told.filter_map(|used| used.rate).max();
+        let reported = reported.filter_map(|used| used.rate).max();
         let state = limit.admit(RateState::default(), at(1)).unwrap();
         assert!(
-            spent == 0 || told >= Some(state),
-            "model: the store is told {told:?}"
+            spent == 0 || reported >= Some(state),
+            "model: the store gets {reported:?}"
         );
     });
 }

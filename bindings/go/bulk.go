@@ -221,7 +221,7 @@ func (a *Authenticator) each(ctx context.Context, ids []KeyID, options BulkOptio
 		case err == nil:
 			state, record = record.State, record.Clone()
 		}
-		// That a key exists is not told to who may not change it.
+		// A caller that may not change a key does not learn that it exists.
 		if err == nil && !options.permits(record, row) {
 			err = ErrNotFound
 		}

@@ -10,9 +10,10 @@ import (
 //
 // There is an index for each field but UnusedSince. If several are set, one of them selects the
 // rows by its index, and the others are compared row by row: see [Filter.Order]. A store reads at
-// most 100 rows more than the limit of a page, and for UnusedSince at most [PageMax]. So a page can
-// have fewer records than its limit, or none, and a next page. A row that cannot be read is named,
-// unless one of the columns that are compared can be read and excludes it.
+// most 100 rows more than the limit of a page, and for UnusedSince at most [PageMax]. PostgreSQL may
+// read all rows that an index selects if it takes them for few. So a page can have fewer records than
+// its limit, or none, and a next page. A row that cannot be read is named, unless one of the columns
+// that are compared can be read and excludes it.
 type Filter struct {
 	Owner       *string
 	ClientName  *string

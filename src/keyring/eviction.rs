@@ -93,8 +93,8 @@ impl<T> Keyring<T> {
 
     fn keep_uses(&self, id: KeyId, entry: &Entry<T>, state: Option<RateState>) {
         let (count, stripes) = entry.count.close(&self.stripes);
-        // Only now: what was counted before was also spent before, and whoever counts later
-        // tells the state itself.
+        // Only now: what was counted before was also spent before, and a thread that
+        // counts later reports the state itself.
         let mut used = self.use_with_rate(id, entry, count);
         used.rate = used.rate.or(state);
         self.leave_over(used, entry, stripes);

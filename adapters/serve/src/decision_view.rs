@@ -66,8 +66,8 @@ pub struct DecisionView {
 /// What a caller learns of a key that was allowed; of any other, all of it is null.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct AllowedView {
-    /// The account or tenant that the key belongs to. Whoever has the key and reaches
-    /// `POST /v1/verify` can read it there, and so the template and the metadata.
+    /// The account or tenant that the key belongs to. Anyone who has the key and
+    /// reaches `POST /v1/verify` can read it there, and so the template and the metadata.
     owner: Option<String>,
     environment: Option<String>,
     /// The permissions that it was granted.

@@ -96,8 +96,8 @@ impl Form for VerifyBody {
 /// decision. If it is an allow, the body also has what the record says of the key, and the header
 /// fields for the response to your own client, so that you need no second request.
 ///
-/// The route needs no credential beside the key. So whoever has the key and reaches the route
-/// learns the owner, template and metadata of it, which `GET /v1/self` does not tell. Publish the
+/// The route needs no credential beside the key. So anyone who has the key and reaches the
+/// route learns the owner, template and metadata of it, which `GET /v1/self` does not tell. Publish the
 /// route only to your services.
 #[utoipa::path(
     post, path = "/v1/verify", tag = "verify", request_body = VerifyBody,

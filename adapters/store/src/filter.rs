@@ -12,8 +12,9 @@ use crate::sort::Sort;
 /// SQLite and PostgreSQL have an index for each field but `unused_since`. If several fields are
 /// set, one of them selects the rows by its index and the others are compared row by row: see
 /// [`order`](Self::order). A store reads at most 100 rows more than the limit of a page, and for
-/// `unused_since` at most [`PAGE_MAX`](crate::PAGE_MAX). So a page can have fewer records than its
-/// limit, or none, and a next page.
+/// `unused_since` at most [`PAGE_MAX`](crate::PAGE_MAX). PostgreSQL may read all rows that an index
+/// selects if it takes them for few. So a page can have fewer records than its limit, or none, and
+/// a next page.
 ///
 /// A row that cannot be read is named, unless one of the columns that are compared can be read
 /// and excludes it.

@@ -1,4 +1,4 @@
-//! What an explanation is told of a lineage's usage is what the next decision finds: after a
+//! The usage of a lineage that an explanation is given is what the next decision finds: after a
 //! limit or the uses were changed, for keys of a rotation, and for a key that was evicted.
 
 use std::collections::HashMap;
@@ -24,11 +24,15 @@ fn agree(
     let spent = backed.keyring.usage(&record, Usage::of(&record), now);
     let explained = explain(&service.verifier, &record, &Request::new(), &spent, now).decision;
     let decided = backed.ask(text, &Request::new(), now);
-    let told = |decision: &Decision| match decision {
+    let outcome = |decision: &Decision| match decision {
         Decision::Allow(_) => (None, None),
         Decision::Deny(denial) => (Some(denial.code()), denial.retry_after()),
     };
-    assert_eq!(told(&explained), told(&decided), "{record:?} at {now:?}");
+    assert_eq!(
+        outcome(&explained),
+        outcome(&decided),
+        "{record:?} at {now:?}"
+    );
     decided.is_allow()
 }
 
