@@ -153,7 +153,12 @@ func (a *Authenticator) pass(ctx context.Context, all *BulkEnded, filter Filter,
 		if err != nil {
 			return err
 		}
-		all.Damaged = append(all.Damaged, listed.Damaged...)
+		for _, row := range listed.Damaged {
+			// Of a row that the caller may not change, it learns nothing.
+			if options.permits(nil, row) {
+				all.Damaged = append(all.Damaged, row)
+			}
+		}
 		for _, record := range listed.Records {
 			switch {
 			case !verb.isDue(record.State):

@@ -53,6 +53,11 @@ func TestAPermitHidesThatAKeyExists(t *testing.T) {
 	if after := len(must[[]keystile.NumberedEvent](t)(b.store.Events(ctx, keystile.KeyID{}, 0, keystile.PageMax))); after != before {
 		t.Error("something was changed")
 	}
+	filter := keystile.Filter{ClientName: keystile.Ptr("Acme")}
+	found, err := keys.RevokeAll(ctx, filter, keystile.BulkOptions{Permit: permit, DryRun: true})
+	if err != nil || found.Count() != 1 || len(found.Damaged) != 0 {
+		t.Errorf("by client: %v, %v", found, err)
+	}
 	all, err := keys.RevokeEach(ctx, []keystile.KeyID{own}, keystile.BulkOptions{Permit: permit})
 	if err != nil || all.Count() != 1 {
 		t.Errorf("its own: %v, %v", all, err)
