@@ -13,8 +13,10 @@ pub(crate) mod denial_code;
 pub(crate) mod explain;
 #[cfg(feature = "serde")]
 mod explain_form;
+pub(crate) mod rate_limit_fields;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod response_policy;
 pub(crate) mod status_policy;
 pub(crate) mod terms;
 pub(crate) mod verifier;

@@ -72,7 +72,7 @@ use std::boxed::Box;
 
 use crate::decision::denial::Denial;
 use crate::decision::response::{Response, respond};
-use crate::decision::status_policy::StatusPolicy;
+use crate::decision::response_policy::ResponsePolicy;
 use crate::decision::verifier::Verifier;
 use crate::key::id::KeyId;
 use crate::policy::requirement::Requirement;
@@ -169,7 +169,7 @@ pub use uses::Use;
 /// ```
 pub struct Keyring<T = ()> {
     verifier: Verifier,
-    status_policy: StatusPolicy,
+    responses: ResponsePolicy,
     ttl: Millis,
     absent_ttl: Millis,
     clock_skew: Millis,
@@ -271,7 +271,7 @@ impl<T> Keyring<T> {
     /// The response to a denial, by the keyring's status policy.
     #[must_use]
     pub fn respond(&self, denial: &Denial, requirement: Option<&Requirement>) -> Response {
-        respond(denial, self.status_policy, requirement)
+        respond(denial, self.responses, requirement)
     }
 
     /// Holds the lock that admissions and invalidations of a key meet in.

@@ -73,7 +73,7 @@ func TestTheZeroDecisionRefuses(t *testing.T) {
 	if decision.Allowed() || decision.Err() == nil {
 		t.Error("nobody allowed that")
 	}
-	if response := decision.Respond(keystile.StatusRFC9110, time.Now()); response.Status != 500 {
+	if response := decision.Respond(keystile.ResponsePolicy{}, time.Now()); response.Status != 500 {
 		t.Errorf("%+v", response)
 	}
 }

@@ -175,7 +175,7 @@ func ExampleCredentialExtractor_Extract() {
 	credential, refusal := extractor.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_…"[:17]}})
 	fmt.Println(credential, credential.Expose(), refusal.Cause() == 0)
 	_, refusal = extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: "one"}, {Name: "Authorization", Value: "Bearer two"}})
-	fmt.Println(refusal, refusal.Respond(keystile.StatusRFC9110, now).Status)
+	fmt.Println(refusal, refusal.Respond(keystile.ResponsePolicy{}, now).Status)
 	// Output:
 	// [redacted] acme_live_ true
 	// conflicting_credentials 400
@@ -184,7 +184,7 @@ func ExampleCredentialExtractor_Extract() {
 func ExampleDecision_Respond() {
 	decision := keystile.Refuse(keystile.CauseRevoked)
 	for _, policy := range []keystile.StatusPolicy{keystile.StatusRFC9110, keystile.StatusExpress} {
-		response := decision.Respond(policy, now)
+		response := decision.Respond(keystile.ResponsePolicy{Status: policy}, now)
 		fmt.Println(response.Status, response.Body)
 	}
 	// Output:

@@ -58,7 +58,7 @@ func ExampleCause() {
 
 func ExampleResponse() {
 	decision := keystile.Refuse(keystile.CauseStoreUnavailable)
-	var response keystile.Response = decision.Respond(keystile.StatusRFC9110, now)
+	var response keystile.Response = decision.Respond(keystile.ResponsePolicy{}, now)
 	fmt.Println(response.Status, response.Body)
 	for _, field := range response.Headers {
 		fmt.Printf("%s: %s\n", field.Name, field.Value)

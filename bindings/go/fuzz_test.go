@@ -28,7 +28,7 @@ func FuzzCredential(f *testing.F) {
 			credential, refusal := extractor.Extract(fields[:count])
 			key := credential.Expose()
 			switch {
-			case refusal.Cause() != 0 && (key != "" || refusal.Allowed() || refusal.Respond(keystile.StatusRFC9110, now).Status < 400):
+			case refusal.Cause() != 0 && (key != "" || refusal.Allowed() || refusal.Respond(keystile.ResponsePolicy{}, now).Status < 400):
 				t.Fatal("a refusal that is none")
 			case refusal.Cause() == 0 && (key == "" || len(key) > 256):
 				t.Fatal("a credential that is none")

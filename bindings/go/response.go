@@ -19,6 +19,31 @@ const (
 	StatusExpress StatusPolicy = capi.StatusPolicyExpress
 )
 
+// RateLimitFields is which header fields tell a client about its rate limit. All say the same,
+// in whole seconds; times are rounded up.
+type RateLimitFields uint32
+
+const (
+	// RateLimitFieldsDraft6 is RateLimit-Limit, -Remaining, -Reset and -Policy, as in drafts 3
+	// to 6 of draft-ietf-httpapi-ratelimit-headers.
+	RateLimitFieldsDraft6 RateLimitFields = capi.RateLimitFieldsDraft6
+	// RateLimitFieldsDraft7 is RateLimit and RateLimit-Policy, as in draft 7.
+	RateLimitFieldsDraft7 RateLimitFields = capi.RateLimitFieldsDraft7
+	// RateLimitFieldsDraft8 is RateLimit and RateLimit-Policy, as in drafts 8 to 10.
+	RateLimitFieldsDraft8 RateLimitFields = capi.RateLimitFieldsDraft8
+	// RateLimitFieldsX is X-RateLimit-Limit, -Remaining and -Reset; the last is the Unix time in
+	// seconds.
+	RateLimitFieldsX RateLimitFields = capi.RateLimitFieldsX
+)
+
+// ResponsePolicy is how a service answers. The zero value is the default.
+type ResponsePolicy struct {
+	// Status is which HTTP status a refusal gets; by default that of RFC 9110.
+	Status StatusPolicy
+	// RateLimitFields are the header fields about the rate limit; by default those of draft 6.
+	RateLimitFields RateLimitFields
+}
+
 // HeaderField is a field of a response; its name is in lower case.
 type HeaderField struct{ Name, Value string }
 
@@ -37,12 +62,12 @@ type Response struct {
 
 // Respond returns the response to a decision; with status 500 for a decision that no
 // function made.
-func (d *Decision) Respond(policy StatusPolicy, now time.Time) Response {
+func (d *Decision) Respond(policy ResponsePolicy, now time.Time) Response {
 	if _, limited := d.Quota(); d.Allowed() && !limited && d.raw.ReplacedBy == (capi.ID{}) {
 		// The most frequent case: no header field to add.
 		return Response{Status: 200}
 	}
-	raw, status := capi.Respond(&d.raw, uint32(policy), d.requirement.raw(), millisOf(now))
+	raw, status := capi.Respond(&d.raw, uint32(policy.Status), uint32(policy.RateLimitFields), d.requirement.raw(), millisOf(now))
 	if status != capi.OK || (raw.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},
 			{"cache-control", "no-store"}}, Body: `{"error":"Internal error","message":"The API key could not be checked.","code":"internal"}`}

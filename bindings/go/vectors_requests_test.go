@@ -227,10 +227,15 @@ func explanations(t *testing.T) {
 func responses(t *testing.T) {
 	replay(t, "responses.json", func(t *testing.T, input struct {
 		Policy string
+		Fields string
 		Cause  *string
 		Scene  *scene
 	}) any {
-		policy := map[string]keystile.StatusPolicy{"rfc9110": keystile.StatusRFC9110, "express": keystile.StatusExpress}[input.Policy]
+		policy := keystile.ResponsePolicy{
+			Status: map[string]keystile.StatusPolicy{"rfc9110": keystile.StatusRFC9110, "express": keystile.StatusExpress}[input.Policy],
+			RateLimitFields: map[string]keystile.RateLimitFields{"6": keystile.RateLimitFieldsDraft6, "7": keystile.RateLimitFieldsDraft7,
+				"8": keystile.RateLimitFieldsDraft8, "x": keystile.RateLimitFieldsX}[input.Fields],
+		}
 		var decision keystile.Decision
 		now := instant(1_790_000_000_000)
 		if input.Scene != nil {

@@ -5,9 +5,9 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use keystile::{
     Cause, Decision, DigestKind, EndpointRules, Environment, IssueRequest, KeyFormat, KeyId,
-    KeyRecord, Millis, Networks, Pepper, PepperRing, PermissionSet, RateLimit, RateState, Request,
-    Requirement, Status, StatusPolicy, TryCryptoRng, TryRng, UnixMillis, Usage, Verifier,
-    allowed_headers, issue, respond, verify,
+    KeyRecord, Millis, Networks, Pepper, PepperRing, PermissionSet, RateLimit, RateLimitFields,
+    RateState, Request, Requirement, Status, StatusPolicy, TryCryptoRng, TryRng, UnixMillis, Usage,
+    Verifier, allowed_headers, issue, respond, verify,
 };
 
 use super::draw::Draw;
@@ -206,7 +206,7 @@ impl Scenario {
                     .rate_limit
                     .map(|limit| limit.admit(self.usage.rate, self.now).unwrap());
                 assert_eq!(usage.rate, rate.unwrap_or(self.usage.rate));
-                let shown = allowed_headers(&allowed, self.now);
+                let shown = allowed_headers(&allowed, RateLimitFields::Draft8, self.now);
                 assert!(shown.iter().all(|(_, value)| !value.contains(&secret)));
             }
             Decision::Deny(denial) => {

@@ -8,8 +8,8 @@ use crate::decision::allowed::Allowed;
 use crate::decision::dates::http_date;
 use crate::decision::denial::Denial;
 use crate::decision::denial_code::DenialCode;
-use crate::decision::status_policy::StatusPolicy;
-use crate::policy::rate_limit::Quota;
+use crate::decision::rate_limit_fields::RateLimitFields;
+use crate::decision::response_policy::ResponsePolicy;
 use crate::policy::requirement::Requirement;
 use crate::time::{Millis, UnixMillis};
 
@@ -40,7 +40,7 @@ pub struct Response {
 
 /// The response to a denial.
 ///
-/// `requirement` is the one that the request was judged by; it names what is missing. If a
+/// `policy` may be a [`StatusPolicy`](crate::StatusPolicy) alone. `requirement` is the one that the request was judged by; it names what is missing. If a
 /// later request may succeed, `retry-after` is set: by the rate limit, or to one second
 /// if the store is unavailable.
 ///
@@ -55,11 +55,12 @@ pub struct Response {
 #[must_use]
 pub fn respond(
     denial: &Denial,
-    policy: StatusPolicy,
+    policy: impl Into<ResponsePolicy>,
     requirement: Option<&Requirement>,
 ) -> Response {
     let code = denial.code();
-    let status = code.status(policy);
+    let policy = policy.into();
+    let status = code.status(policy.status);
     // No cache on the way may store a denial.
     let mut headers = Vec::from([
         ("content-type", "application/json".to_string()),
@@ -81,7 +82,7 @@ pub fn respond(
         headers.push(("retry-after", wait.secs_ceil().max(1).to_string()));
     }
     if let Some(quota) = denial.quota() {
-        limit_headers(quota, &mut headers);
+        headers.extend(policy.rate_limit_fields.of(quota));
     }
     let mut body = String::new();
     // Writing to a string cannot fail; titles, messages, codes and permissions hold
@@ -109,30 +110,21 @@ pub fn respond(
     }
 }
 
-/// Header fields for the response to a request that was allowed: the rate limit, and
-/// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) if the key is being replaced.
+/// Header fields for the response to a request that was allowed: the rate limit in the form of
+/// `fields`, and `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) if the key is being replaced.
 #[must_use]
-pub fn allowed_headers(allowed: &Allowed, now: UnixMillis) -> Vec<(&'static str, String)> {
+pub fn allowed_headers(
+    allowed: &Allowed,
+    fields: RateLimitFields,
+    now: UnixMillis,
+) -> Vec<(&'static str, String)> {
     let mut headers = Vec::new();
     if let Some(quota) = &allowed.quota {
-        limit_headers(quota, &mut headers);
+        headers.extend(fields.of(quota));
     }
     if let Some(notice) = &allowed.notice {
         headers.push(("deprecation", alloc::format!("@{}", now.get() / 1_000)));
         headers.push(("sunset", http_date(notice.until)));
     }
     headers
-}
-
-/// The three fields that clients know, and the policy in the form of the IETF draft.
-fn limit_headers(quota: &Quota, headers: &mut Vec<(&'static str, String)>) {
-    let limit = quota.limit();
-    headers.push(("ratelimit-limit", limit.limit().to_string()));
-    headers.push(("ratelimit-remaining", quota.remaining().to_string()));
-    headers.push(("ratelimit-reset", quota.reset().secs_ceil().to_string()));
-    let window = limit.window().secs_ceil();
-    headers.push((
-        "ratelimit-policy",
-        alloc::format!("{};w={window}", limit.limit()),
-    ));
 }

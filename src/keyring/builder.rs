@@ -15,6 +15,8 @@ use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
 use super::versions::Versions;
 use super::{Counters, Keyring};
+use crate::decision::rate_limit_fields::RateLimitFields;
+use crate::decision::response_policy::ResponsePolicy;
 use crate::decision::status_policy::StatusPolicy;
 use crate::decision::verifier::Verifier;
 use crate::error::{Error, ErrorKind};
@@ -48,7 +50,7 @@ pub struct KeyringBuilder {
     capacity: usize,
     ttl: Millis,
     absent_ttl: Millis,
-    status_policy: StatusPolicy,
+    responses: ResponsePolicy,
     clock_skew: Millis,
     monotonic: Option<fn() -> Millis>,
 }
@@ -60,7 +62,7 @@ impl KeyringBuilder {
             capacity: 100_000,
             ttl: Millis::from_secs(300),
             absent_ttl: Millis::from_secs(10),
-            status_policy: StatusPolicy::Rfc9110,
+            responses: ResponsePolicy::new(StatusPolicy::Rfc9110, RateLimitFields::Draft6),
             clock_skew: Millis::from_secs(60),
             monotonic: None,
         }
@@ -96,10 +98,15 @@ impl KeyringBuilder {
     /// The status that denials are answered with.
     #[must_use]
     pub fn status_policy(self, status_policy: StatusPolicy) -> Self {
-        Self {
-            status_policy,
-            ..self
-        }
+        let responses = ResponsePolicy::new(status_policy, self.responses.rate_limit_fields);
+        Self { responses, ..self }
+    }
+
+    /// The header fields that tell a client about its rate limit.
+    #[must_use]
+    pub fn rate_limit_fields(self, fields: RateLimitFields) -> Self {
+        let responses = ResponsePolicy::new(self.responses.status, fields);
+        Self { responses, ..self }
     }
 
     /// By how much the clock may step back without reviving what was seen expired. After
@@ -160,7 +167,7 @@ impl KeyringBuilder {
         let hasher = Hashing::default();
         Ok(Keyring {
             verifier: self.verifier,
-            status_policy: self.status_policy,
+            responses: self.responses,
             ttl: self.ttl,
             absent_ttl: self.absent_ttl,
             clock_skew: self.clock_skew,

@@ -211,7 +211,9 @@ proptest! {
         for answer in answers {
             match answer {
                 Decision::Allow(allowed) => {
-                    black_box(keystile::allowed_headers(&allowed, now));
+                    for fields in keystile::RateLimitFields::ALL {
+                        black_box(keystile::allowed_headers(&allowed, fields, now));
+                    }
                 }
                 Decision::Deny(denial) => {
                     let response = respond(&denial, StatusPolicy::Express, Some(&requirement));

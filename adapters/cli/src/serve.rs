@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier};
+use keystile::{
+    KeyFormat, Millis, Networks, Prefix, RateLimitFields, StatusPolicy, UnixMillis, Verifier,
+};
 use keystile_serve::{Service, Settings, shutdown_signal};
 use keystile_store::{AfterBound, Authenticator, AuthenticatorBuilder, missing_peppers};
 use tokio::net::TcpListener;
@@ -47,6 +49,11 @@ pub(crate) struct ServeArguments {
     /// in the well-known Express recipe.
     #[arg(long, value_enum, default_value = "rfc9110")]
     status_policy: Policy,
+    /// The header fields about a key's rate limit: those of a draft of the IETF (6: drafts 3 to
+    /// 6; 7; 8: drafts 8 to 10), or "x" for X-RateLimit-Limit, -Remaining and -Reset, the last
+    /// as a Unix time in seconds.
+    #[arg(long, value_name = "FORM", value_parser = values::rate_limit_fields, default_value = "6")]
+    rate_limit_fields: RateLimitFields,
     /// The file that the first admin key is written to, instead of standard output. It is
     /// created with mode 0600 before the key is saved; a file that exists is refused if there
     /// is a key to write.
@@ -157,7 +164,8 @@ pub(crate) async fn run(
         .ttl(arguments.cache_ttl)
         .revocation_bound(time(arguments.revocation_bound))
         .after_bound(after_bound)
-        .status_policy(settings.status_policy);
+        .status_policy(settings.responses.status)
+        .rate_limit_fields(settings.responses.rate_limit_fields);
     let authenticator = woken(builder, &store).build()?;
     tracing::info!(%address, "serving");
     io.note(&format!("keystile: serving at http://{address}"));
@@ -170,10 +178,11 @@ pub(crate) async fn run(
 
 fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     let mut settings = Settings::new()?;
-    settings.status_policy = match arguments.status_policy {
+    settings.responses.status = match arguments.status_policy {
         Policy::Rfc9110 => StatusPolicy::Rfc9110,
         Policy::Express => StatusPolicy::Express,
     };
+    settings.responses.rate_limit_fields = arguments.rate_limit_fields;
     settings.format = KeyFormat::structured(arguments.prefix.as_str())?;
     if !arguments.trusted_proxies.is_empty() {
         settings.trusted_proxies = Networks::new(&arguments.trusted_proxies)?;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use keystile::{
     EndpointRules, Environment, EventKind, IssueRequest, KeyFormat, KeyId, Lookup, Networks,
-    PepperRing, PermissionSet, Prefix, Requirement, TemplateName, UnixMillis, is_method,
+    PepperRing, PermissionSet, Prefix, RateLimitFields, Requirement, TemplateName, UnixMillis,
+    is_method,
 };
 use keystile_serve::{contains_key, parse_rfc3339};
 use keystile_store::{IDEMPOTENCY_KEY_BYTES_MAX, KeyStatus, OfDerived, Sort};
@@ -139,6 +140,11 @@ pub(crate) fn id_prefix(text: &str) -> Checked<String> {
 pub(crate) fn status(text: &str) -> Checked<KeyStatus> {
     KeyStatus::from_name(text)
         .ok_or("must be active, retiring, replaced, expired, suspended or revoked")
+}
+
+/// The form of the header fields about rate limits.
+pub(crate) fn rate_limit_fields(text: &str) -> Checked<RateLimitFields> {
+    RateLimitFields::from_name(text).ok_or("must be 6, 7, 8 or x")
 }
 
 /// An order of a list.

@@ -9,7 +9,7 @@
 //! use std::sync::Arc;
 //! use bytes::Bytes;
 //! use http::{Request, Response};
-//! use keystile::{KeyFormat, StatusPolicy, UnixMillis, Verifier};
+//! use keystile::{KeyFormat, RateLimitFields, StatusPolicy, UnixMillis, Verifier};
 //! use keystile_http::{Client, Connection, Gate, RequestContext, ResponseHeaders};
 //! use keystile_store::{Authenticator, MemoryStore};
 //!
@@ -27,7 +27,8 @@
 //!         Ok(passed) => {
 //!             gate.credentials().remove(request.headers_mut(), passed.carriers);
 //!             let mut response = Response::new(passed.record.client_name.to_string().into());
-//!             ResponseHeaders::new(&passed.allowed, now).add_to(response.headers_mut());
+//!             ResponseHeaders::new(&passed.allowed, RateLimitFields::Draft6, now)
+//!                 .add_to(response.headers_mut());
 //!             response
 //!         }
 //!         Err(denied) => denied.rejection(StatusPolicy::Rfc9110, None).into_response(),

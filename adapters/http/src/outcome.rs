@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use keystile::{Allowed, Cause, Denial, KeyRecord, Millis, Requirement, StatusPolicy};
+use keystile::{Allowed, Cause, Denial, KeyRecord, Millis, Requirement, ResponsePolicy};
 use keystile_store::StoreError;
 
 use crate::credential::Carriers;
@@ -195,7 +195,11 @@ impl Denied {
 
     /// The response. `requirement` is the one that the request was checked against.
     #[must_use]
-    pub fn rejection(&self, policy: StatusPolicy, requirement: Option<&Requirement>) -> Rejection {
+    pub fn rejection(
+        &self,
+        policy: impl Into<ResponsePolicy>,
+        requirement: Option<&Requirement>,
+    ) -> Rejection {
         match self.invalid_key_wait {
             Some(wait) => Rejection::too_many_invalid_keys(wait),
             None => Rejection::of(&self.denial, policy, requirement),

@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use keystile::{Denial, Millis, Requirement, StatusPolicy, respond};
+use keystile::{Denial, Millis, Requirement, ResponsePolicy, respond};
 
 use crate::response_headers::field;
 
@@ -37,7 +37,11 @@ impl Rejection {
     /// The response to a denial. `requirement` is the one that the request was checked
     /// against: the permissions that are missing are named in the body.
     #[must_use]
-    pub fn of(denial: &Denial, policy: StatusPolicy, requirement: Option<&Requirement>) -> Self {
+    pub fn of(
+        denial: &Denial,
+        policy: impl Into<ResponsePolicy>,
+        requirement: Option<&Requirement>,
+    ) -> Self {
         let response = respond(denial, policy, requirement);
         Self {
             status: StatusCode::from_u16(response.status)

@@ -6,7 +6,7 @@
 use bytes::{BufMut as _, BytesMut};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use keystile::{Allowed, Quota, UnixMillis, allowed_headers};
+use keystile::{Allowed, Quota, RateLimitFields, UnixMillis, allowed_headers};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -18,17 +18,18 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 ///
 /// ```
 /// use http::HeaderMap;
-/// use keystile::{Allowed, Millis, RateLimit, RateState, UnixMillis};
+/// use keystile::{Allowed, Millis, RateLimit, RateLimitFields, RateState, UnixMillis};
 /// use keystile_http::ResponseHeaders;
 /// let now = UnixMillis::new(1_790_000_000_000)?;
 /// let id = "1AbCdEfGhIjKlMnO".parse()?;
 /// let mut allowed = Allowed::new(id, id);
-/// assert!(ResponseHeaders::new(&allowed, now).is_empty(), "no limit");
+/// let form = RateLimitFields::default();
+/// assert!(ResponseHeaders::new(&allowed, form, now).is_empty(), "no limit");
 ///
 /// let limit = RateLimit::new(100, Millis::from_hours(1))?;
 /// allowed.quota = Some(limit.quota(RateState::default(), now));
 /// let mut headers = HeaderMap::new();
-/// ResponseHeaders::new(&allowed, now).add_to(&mut headers);
+/// ResponseHeaders::new(&allowed, form, now).add_to(&mut headers);
 /// assert_eq!(headers["ratelimit-remaining"], "100");
 /// # Ok::<(), keystile::Error>(())
 /// ```
@@ -39,11 +40,11 @@ impl ResponseHeaders {
     /// The fields for a decision.
     #[inline]
     #[must_use]
-    pub fn new(allowed: &Allowed, now: UnixMillis) -> Self {
+    pub fn new(allowed: &Allowed, form: RateLimitFields, now: UnixMillis) -> Self {
         match (&allowed.quota, &allowed.notice) {
             (None, None) => Self(Vec::new()),
-            (Some(quota), None) => Self(limit_fields(quota)),
-            _ => Self(core_fields(allowed, now)),
+            (Some(quota), None) if form == RateLimitFields::Draft6 => Self(limit_fields(quota)),
+            _ => Self(core_fields(allowed, form, now)),
         }
     }
 
@@ -68,8 +69,12 @@ pub(crate) fn field((name, value): (&'static str, String)) -> Option<(HeaderName
     Some((HeaderName::from_static(name), value))
 }
 
-fn core_fields(allowed: &Allowed, now: UnixMillis) -> Vec<(HeaderName, HeaderValue)> {
-    let fields = allowed_headers(allowed, now).into_iter();
+fn core_fields(
+    allowed: &Allowed,
+    form: RateLimitFields,
+    now: UnixMillis,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let fields = allowed_headers(allowed, form, now).into_iter();
     fields.filter_map(field).collect()
 }
 
@@ -101,14 +106,19 @@ mod tests {
         let now = UnixMillis::new(1_790_000_000_000).unwrap();
         let id = "1AbCdEfGhIjKlMnO".parse().unwrap();
         let mut allowed = Allowed::new(id, id);
-        assert!(ResponseHeaders::new(&allowed, now).is_empty());
+        assert!(ResponseHeaders::new(&allowed, RateLimitFields::Draft6, now).is_empty());
         for (limit, window) in [(1, 1), (100, 3_600_000), (1_000_000, 86_399_999)] {
             let limit = RateLimit::new(limit, Millis::new(window)).unwrap();
             let state = limit.admit(RateState::default(), now).unwrap();
             allowed.quota = Some(limit.quota(state, now));
-            let headers = ResponseHeaders::new(&allowed, now);
-            assert_eq!(headers.0, core_fields(&allowed, now));
-            assert_eq!(headers.0.len(), 4);
+            for form in RateLimitFields::ALL {
+                let headers = ResponseHeaders::new(&allowed, form, now);
+                assert_eq!(headers.0, core_fields(&allowed, form, now));
+                assert_eq!(
+                    headers.0.len(),
+                    form.of(allowed.quota.as_ref().unwrap()).len()
+                );
+            }
         }
     }
 }

@@ -169,7 +169,8 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     };
     let mut response = Response::new(Body::empty());
     identify(&mut response, &passed.record);
-    ResponseHeaders::new(&passed.allowed, judged.now).add_to(response.headers_mut());
+    let form = app.settings().responses.rate_limit_fields;
+    ResponseHeaders::new(&passed.allowed, form, judged.now).add_to(response.headers_mut());
     Ok(response)
 }
 

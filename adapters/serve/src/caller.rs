@@ -85,7 +85,8 @@ async fn admit(
     let now = judged.now;
     match judged.outcome {
         Ok(passed) => {
-            let headers = ResponseHeaders::new(&passed.allowed, now);
+            let form = app.settings().responses.rate_limit_fields;
+            let headers = ResponseHeaders::new(&passed.allowed, form, now);
             let record = passed.record;
             request.extensions_mut().insert(Caller {
                 record,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keystile::{Decision, KeyRecord, Requirement, StatusPolicy, UnixMillis, allowed_headers};
+use keystile::{Decision, KeyRecord, Requirement, ResponsePolicy, UnixMillis, allowed_headers};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -93,9 +93,10 @@ impl DecisionView {
         decision: &Decision,
         record: Option<&KeyRecord>,
         requirement: Option<&Requirement>,
-        policy: StatusPolicy,
+        policy: impl Into<ResponsePolicy>,
         now: UnixMillis,
     ) -> Self {
+        let policy = policy.into();
         let client_name = record.map(|record| record.client_name.to_string());
         match decision {
             Decision::Allow(allowed) => Self {
@@ -114,14 +115,16 @@ impl DecisionView {
                 replaced_by: allowed.notice.map(|notice| notice.replaced_by.to_string()),
                 ends_at: allowed.notice.map(|notice| rfc3339(notice.until)),
                 allowed: AllowedView {
-                    headers: allowed_headers(allowed, now).into_iter().collect(),
+                    headers: allowed_headers(allowed, policy.rate_limit_fields, now)
+                        .into_iter()
+                        .collect(),
                     ..record.map(AllowedView::new).unwrap_or_default()
                 },
             },
             Decision::Deny(denial) => Self {
                 decision: "deny",
                 code: Some(denial.code().as_str()),
-                status: denial.code().status(policy),
+                status: denial.code().status(policy.status),
                 message: Some(denial.code().message()),
                 key_id: denial.key_id().map(ToString::to_string),
                 client_name,

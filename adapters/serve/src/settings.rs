@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
+use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, ResponsePolicy};
 
 /// The settings of the service.
 ///
@@ -20,8 +20,8 @@ use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The HTTP statuses of denials.
-    pub status_policy: StatusPolicy,
+    /// The HTTP statuses of denials, and the header fields about rate limits.
+    pub responses: ResponsePolicy,
     /// The format of keys that it issues. Keys with any prefix are accepted.
     pub format: KeyFormat,
     /// Peers that are trusted about the address, method and path of a request.
@@ -75,7 +75,7 @@ impl Settings {
     /// check them as they check any text.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
-            status_policy: StatusPolicy::default(),
+            responses: ResponsePolicy::default(),
             format: KeyFormat::structured("ks")?,
             trusted_proxies: Networks::new(["127.0.0.0/8", "::1"])?,
             invalid_keys: Some(RateLimit::new(60, Millis::from_secs(60))?),

@@ -127,7 +127,7 @@ pub(crate) async fn verify(
         }
         Err(denied) => (Decision::Deny(denied.into_denial()), None),
     };
-    let policy = app.settings().status_policy;
+    let policy = app.settings().responses;
     let (record, requirement) = (record.as_deref(), asked.requirement.as_ref());
     let decision = DecisionView::new(&decision, record, requirement, policy, judged.now);
     Ok(Json(decision).into_response())

@@ -4,7 +4,9 @@ use core::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
-use keystile::{Environment, Error, Networks, RateLimit, StatusPolicy, UnixMillis};
+use keystile::{
+    Environment, Error, Networks, RateLimit, RateLimitFields, StatusPolicy, UnixMillis,
+};
 use keystile_http::{Connection, CredentialHeaders};
 use keystile_store::{Authenticator, Store};
 
@@ -65,7 +67,14 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// Which status a denial is answered with. The policy of the authenticator's builder does
     /// not count here.
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
-        self.settings.policy = policy;
+        self.settings.policy.status = policy;
+        self
+    }
+
+    /// The header fields about a key's rate limit, on allowed and refused requests. The fields of
+    /// the authenticator's builder do not count here.
+    pub fn rate_limit_fields(mut self, fields: RateLimitFields) -> Self {
+        self.settings.policy.rate_limit_fields = fields;
         self
     }
 

@@ -169,8 +169,9 @@ impl<S: Store + 'static> Guard<S> {
         now: UnixMillis,
     ) -> ResponseHeaders {
         telemetry::allowed(&passed.allowed.key_id);
-        let headers = ResponseHeaders::new(&passed.allowed, now);
-        extensions.insert(VerifiedKey::new(passed, self.0.settings.policy));
+        let policy = self.0.settings.policy;
+        let headers = ResponseHeaders::new(&passed.allowed, policy.rate_limit_fields, now);
+        extensions.insert(VerifiedKey::new(passed, policy));
         headers
     }
 

@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use http::Extensions;
-use keystile::{Environment, Networks, StatusPolicy, UnixMillis};
+use keystile::{Environment, Networks, ResponsePolicy, UnixMillis};
 use keystile_http::{Connection, Gate};
 use keystile_store::Authenticator;
 
@@ -15,7 +15,7 @@ pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + S
 pub(crate) struct Settings<S> {
     pub(crate) gate: Gate<Authenticator<S>>,
     pub(crate) keeps_credential: bool,
-    pub(crate) policy: StatusPolicy,
+    pub(crate) policy: ResponsePolicy,
     pub(crate) environment: Option<Environment>,
     pub(crate) encrypted_only: bool,
     pub(crate) connection_by: Option<ConnectionBy>,
@@ -30,7 +30,7 @@ impl<S> Settings<S> {
         Self {
             gate: Gate::new(authenticator),
             keeps_credential: false,
-            policy: StatusPolicy::default(),
+            policy: ResponsePolicy::default(),
             environment: None,
             encrypted_only: false,
             connection_by: None,

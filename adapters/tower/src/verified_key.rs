@@ -1,6 +1,6 @@
 //! The key that a request was allowed by.
 
-use keystile::{Allowed, Denial, KeyId, KeyRecord, PermissionSet, Requirement, StatusPolicy};
+use keystile::{Allowed, Denial, KeyId, KeyRecord, PermissionSet, Requirement, ResponsePolicy};
 use keystile_http::{Passed, Rejection};
 
 /// The verified key of a request, in the extensions of each request that passes.
@@ -48,12 +48,12 @@ use keystile_http::{Passed, Rejection};
 #[derive(Clone, Debug)]
 pub struct VerifiedKey {
     passed: Passed,
-    policy: StatusPolicy,
+    policy: ResponsePolicy,
 }
 
 impl VerifiedKey {
     #[inline(always)]
-    pub(crate) const fn new(passed: Passed, policy: StatusPolicy) -> Self {
+    pub(crate) const fn new(passed: Passed, policy: ResponsePolicy) -> Self {
         Self { passed, policy }
     }
 

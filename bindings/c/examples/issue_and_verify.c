@@ -72,7 +72,8 @@ int main(void) {
     printf("to write: %s\n", keystile_status_name(status));
     keystile_response *response = NULL;
     keystile_str body;
-    must(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, write, now(), &response));
+    must(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110,
+                          KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6, write, now(), &response));
     must(keystile_response_body(response, &body));
     printf("HTTP %u %.*s\n", keystile_response_status(response), (int)body.len, body.data);
 

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{Decision, StatusPolicy, allowed_headers, respond};
+use keystile::{Decision, RateLimitFields, ResponsePolicy, StatusPolicy, allowed_headers, respond};
 
 use crate::boundary::{guard, guard_or, non_null, release};
 use crate::decision::keystile_decision;
@@ -22,6 +22,23 @@ pub enum keystile_status_policy {
     KEYSTILE_STATUS_POLICY_EXPRESS = 1,
 }
 
+/// Which header fields tell a client about its rate limit. All say the same, in whole
+/// seconds; times are rounded up.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_rate_limit_fields {
+    /// `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`, as in drafts 3 to 6 of
+    /// draft-ietf-httpapi-ratelimit-headers.
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6 = 0,
+    /// `RateLimit` and `RateLimit-Policy`, as in draft 7.
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT7 = 1,
+    /// `RateLimit` and `RateLimit-Policy`, as in drafts 8 to 10.
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT8 = 2,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`; the last is the Unix time in seconds.
+    KEYSTILE_RATE_LIMIT_FIELDS_X = 3,
+}
+
+use keystile_rate_limit_fields::*;
 use keystile_status_policy::*;
 
 /// A status, header fields and a JSON body. Handle; it never changes, and threads may
@@ -40,28 +57,33 @@ pub struct keystile_response {
 ///
 /// `decision`: as a function of this library wrote it.
 /// `policy`: a `keystile_status_policy`.
+/// `fields`: a `keystile_rate_limit_fields`.
 /// `requirement`: the one that the request was checked against, to name what is
 /// missing; may be NULL.
 /// `now`: milliseconds since 1970.
 /// `out_response`: receives a handle; free it with `keystile_response_free`.
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
-/// if `policy` is not a `keystile_status_policy`; `KEYSTILE_ERROR_TIME`.
+/// if `policy` is not a `keystile_status_policy` or `fields` not a
+/// `keystile_rate_limit_fields`; `KEYSTILE_ERROR_TIME`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_respond(
     decision: Option<&keystile_decision>,
     policy: u32,
+    fields: u32,
     requirement: Option<&keystile_requirement>,
     now: u64,
     out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
 ) -> keystile_status {
     guard(|| {
         let (decision, out_response) = (non_null(decision)?.core()?, non_null(out_response)?);
-        let (policy, now) = (core_policy(policy)?, instant(now)?);
+        let policy = ResponsePolicy::new(core_policy(policy)?, core_fields(fields)?);
+        let now = instant(now)?;
         let requirement = requirement.map(|requirement| &requirement.0);
         let response = match decision {
             Decision::Allow(allowed) => {
-                keystile_response::of(200, allowed_headers(&allowed, now), String::new())
+                let headers = allowed_headers(&allowed, policy.rate_limit_fields, now);
+                keystile_response::of(200, headers, String::new())
             }
             Decision::Deny(denial) => {
                 let response = respond(&denial, policy, requirement);
@@ -153,5 +175,16 @@ fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
         number if number == KEYSTILE_STATUS_POLICY_RFC9110 as u32 => Ok(StatusPolicy::Rfc9110),
         number if number == KEYSTILE_STATUS_POLICY_EXPRESS as u32 => Ok(StatusPolicy::Express),
         _ => Err(KEYSTILE_ERROR_VALUE),
+    }
+}
+
+fn core_fields(number: u32) -> Result<RateLimitFields, keystile_status> {
+    let is = |form: keystile_rate_limit_fields| number == form as u32;
+    match () {
+        () if is(KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6) => Ok(RateLimitFields::Draft6),
+        () if is(KEYSTILE_RATE_LIMIT_FIELDS_DRAFT7) => Ok(RateLimitFields::Draft7),
+        () if is(KEYSTILE_RATE_LIMIT_FIELDS_DRAFT8) => Ok(RateLimitFields::Draft8),
+        () if is(KEYSTILE_RATE_LIMIT_FIELDS_X) => Ok(RateLimitFields::X),
+        () => Err(KEYSTILE_ERROR_VALUE),
     }
 }

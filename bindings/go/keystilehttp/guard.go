@@ -42,6 +42,9 @@ type Options struct {
 	Extractor *keystile.CredentialExtractor
 	// StatusPolicy is which HTTP status a refusal gets; by default that of RFC 9110.
 	StatusPolicy keystile.StatusPolicy
+	// RateLimitFields are the header fields about a key's rate limit; by default those of draft 6
+	// of the IETF's RateLimit fields.
+	RateLimitFields keystile.RateLimitFields
 	// Environment is this deployment: keys for another, or for none, are refused. If it is
 	// empty, the environment is not checked.
 	Environment string
@@ -130,7 +133,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 			g.refuse(w, r, &decision)
 			return
 		}
-		for _, field := range decision.Respond(g.options.StatusPolicy, g.options.Clock()).Headers {
+		for _, field := range g.respond(&decision).Headers {
 			w.Header().Set(field.Name, field.Value)
 		}
 		key := &VerifiedKey{guard: g, decision: decision}
@@ -187,7 +190,12 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, decision *keystil
 			slog.Any("decision", *decision), slog.String("method", r.Method),
 			slog.String("route", r.Pattern), slog.String("peer", g.options.Peer(r).String()))
 	}
-	g.options.Refuse(w, r, decision.Respond(g.options.StatusPolicy, g.options.Clock()))
+	g.options.Refuse(w, r, g.respond(decision))
+}
+
+func (g *Guard) respond(decision *keystile.Decision) keystile.Response {
+	policy := keystile.ResponsePolicy{Status: g.options.StatusPolicy, RateLimitFields: g.options.RateLimitFields}
+	return decision.Respond(policy, g.options.Clock())
 }
 
 // answer writes a refusal.

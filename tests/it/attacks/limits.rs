@@ -3,8 +3,9 @@
 
 use crate::common::service::{Service, at, before, client};
 use keystile::{
-    CredentialExtractor, Decision, Denial, DenialCode, ErrorKind, Millis, RateLimit, RateState,
-    Request, Requirement, StatusPolicy, Usage, allowed_headers, respond, revoke, suspend,
+    CredentialExtractor, Decision, Denial, DenialCode, ErrorKind, Millis, RateLimit,
+    RateLimitFields, RateState, Request, Requirement, StatusPolicy, Usage, allowed_headers,
+    respond, revoke, suspend,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -276,7 +277,7 @@ fn i14_rate_limiter_flexible_173_no_number_in_a_header_is_below_zero() {
     for now in [at(0), at(0), at(0), at(1), before(HOUR)] {
         let decision = service.ask(key, Some(&issued.record), &Request::new(), &mut usage, now);
         let headers = match decision {
-            Decision::Allow(allowed) => allowed_headers(&allowed, now),
+            Decision::Allow(allowed) => allowed_headers(&allowed, RateLimitFields::Draft6, now),
             Decision::Deny(denial) => respond(&denial, StatusPolicy::Rfc9110, None).headers,
         };
         for (name, value) in headers {

@@ -4,8 +4,9 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use keystile::{
-    Allowed, Cause, Decision, Denial, Environment, KeyRecord, Millis, Quota, RateState, Request,
-    Requirement, StatusPolicy, UnixMillis, Usage, Verifier, allowed_headers, respond, verify,
+    Allowed, Cause, Decision, Denial, Environment, KeyRecord, Millis, Quota, RateLimitFields,
+    RateState, Request, Requirement, ResponsePolicy, StatusPolicy, UnixMillis, Usage, Verifier,
+    allowed_headers, respond, verify,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -209,6 +210,7 @@ fn decisions() {
 #[serde(deny_unknown_fields)]
 struct ResponseInput {
     policy: String,
+    fields: String,
     cause: Option<String>,
     scene: Option<Scene>,
 }
@@ -247,11 +249,13 @@ const CAUSES: [Cause; 19] = [
 #[test]
 fn responses() {
     replay("responses.json", |name, input: ResponseInput| {
-        let policy = match input.policy.as_str() {
+        let status = match input.policy.as_str() {
             "rfc9110" => StatusPolicy::Rfc9110,
             "express" => StatusPolicy::Express,
             other => panic!("{name}: no such policy: {other}"),
         };
+        let form = RateLimitFields::from_name(&input.fields).unwrap();
+        let policy = ResponsePolicy::new(status, form);
         let (decision, requirement) = match (&input.cause, &input.scene) {
             (Some(cause), None) => {
                 let cause = CAUSES.into_iter().find(|own| snake(own) == *cause).unwrap();
@@ -262,7 +266,7 @@ fn responses() {
         };
         match &decision {
             Decision::Allow(allowed) => Answer {
-                headers: fields(allowed_headers(allowed, input.scene.unwrap().now)),
+                headers: fields(allowed_headers(allowed, form, input.scene.unwrap().now)),
                 ..Answer::default()
             },
             Decision::Deny(denial) => answer(name, denial, policy, requirement),
@@ -273,7 +277,7 @@ fn responses() {
 fn answer(
     name: &str,
     denial: &Denial,
-    policy: StatusPolicy,
+    policy: ResponsePolicy,
     requirement: Option<&Requirement>,
 ) -> Answer {
     let response = respond(denial, policy, requirement);

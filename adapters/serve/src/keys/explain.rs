@@ -37,7 +37,7 @@ pub(crate) async fn explain(
     let explained = app.backend().explain(&id, &request, caller.now).await?;
     // It may have moved to another owner meanwhile.
     caller.may_see(&explained.record)?;
-    let policy = app.settings().status_policy;
+    let policy = app.settings().responses.status;
     let requirement = asked.requirement.as_ref();
     Ok(Json(ExplanationView::new(&explained, requirement, policy)))
 }

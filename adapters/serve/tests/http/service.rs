@@ -32,7 +32,7 @@ impl Running {
     }
 
     pub(crate) async fn with_policy(policy: StatusPolicy) -> Self {
-        Self::with(|settings| settings.status_policy = policy).await
+        Self::with(|settings| settings.responses.status = policy).await
     }
 
     pub(crate) async fn with(set: impl FnOnce(&mut Settings)) -> Self {

@@ -22,7 +22,7 @@ const GATE: &str = "/v1/authorize/envoy/api/profile";
 async fn every_shape_gets_its_answer_of_the_admin_api() {
     for (policy, named) in POLICIES {
         let running = Running::with(|settings| {
-            settings.status_policy = named;
+            settings.responses.status = named;
             settings.trusted_proxies = Networks::new(["203.0.113.0/24"]).unwrap();
             // More invalid keys come from here than are taken from one address.
             settings.invalid_keys = None;
@@ -64,7 +64,7 @@ async fn every_shape_gets_its_answer_of_the_admin_api() {
 async fn every_shape_gets_its_answer_of_the_gate() {
     for (policy, named) in POLICIES {
         let running = Running::with(|settings| {
-            settings.status_policy = named;
+            settings.responses.status = named;
             // More invalid keys come from here than are taken from one address.
             settings.invalid_keys = None;
         })

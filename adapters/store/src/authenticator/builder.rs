@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    By, Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, StatusPolicy, UnixMillis, Verifier,
+    By, Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, RateLimitFields, StatusPolicy,
+    UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -137,6 +138,12 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     /// The layer of `keystile-tower` makes its own, with the policy of its own builder.
     pub fn status_policy(mut self, policy: StatusPolicy) -> Self {
         self.keyring = self.keyring.status_policy(policy);
+        self
+    }
+
+    /// As [`KeyringBuilder::rate_limit_fields`](keystile::KeyringBuilder::rate_limit_fields).
+    pub fn rate_limit_fields(mut self, fields: RateLimitFields) -> Self {
+        self.keyring = self.keyring.rate_limit_fields(fields);
         self
     }
 

@@ -59,7 +59,7 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     keystile_decision decision;
     keystile_str key, text, value;
     memset(&decision, 0, sizeof decision);
-    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, NULL, NOW, &response));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, 0, NULL, NOW, &response));
     OK(keystile_change_key(change, &key));
     OK(keystile_requirement_parse(L("read"), &read));
     OK(keystile_requirement_parse(L("write AND read"), &write));
@@ -69,7 +69,7 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, &decision));
     CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
     CHECK(memcmp(decision.key_id.text, parts_of(record).id.text, 17) == 0);
-    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, NULL, NOW, &response));
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 200);
     OK(keystile_response_header_at(response, 0, &text, &value));
     CHECK(is_text(text, "ratelimit-limit") && is_text(value, "3"));
@@ -81,7 +81,7 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     OK(keystile_decision_missing_at(&decision, write, 0, &text));
     CHECK(is_text(text, "write"));
     EXPECT(KEYSTILE_ERROR_INDEX, keystile_decision_missing_at(&decision, write, 1, &text));
-    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, write, NOW, &response));
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, write, NOW, &response));
     CHECK(keystile_response_status(response) == 403);
     OK(keystile_response_body(response, &text));
     CHECK(text.len > 2 && text.data[0] == '{');

@@ -157,7 +157,7 @@ static void prepare(void) {
     S.records[0] = S.record;
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
            keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.decision));
-    OK(keystile_respond(&S.decision, 0, NULL, NOW, &S.response));
+    OK(keystile_respond(&S.decision, 0, 0, NULL, NOW, &S.response));
 }
 
 static void dismiss(void) {

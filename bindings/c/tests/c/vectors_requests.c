@@ -318,6 +318,11 @@ static json_t *responses(const json_t *input) {
     uint32_t policy = is_text(text_of(field(input, "policy")), "express")
                           ? KEYSTILE_STATUS_POLICY_EXPRESS
                           : KEYSTILE_STATUS_POLICY_RFC9110;
+    keystile_str form = text_of(field(input, "fields"));
+    uint32_t fields = is_text(form, "6")   ? KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6
+                      : is_text(form, "7") ? KEYSTILE_RATE_LIMIT_FIELDS_DRAFT7
+                      : is_text(form, "8") ? KEYSTILE_RATE_LIMIT_FIELDS_DRAFT8
+                                           : KEYSTILE_RATE_LIMIT_FIELDS_X;
     keystile_response *response = NULL;
     judged judged;
     memset(&judged, 0, sizeof judged);
@@ -332,7 +337,7 @@ static json_t *responses(const json_t *input) {
         judged.status = keystile_refuse(number, &judged.decision);
         CHECK(judged.status >= 100 && judged.status < 200);
     }
-    OK(keystile_respond(&judged.decision, policy, judged.requirement, judged.now, &response));
+    OK(keystile_respond(&judged.decision, policy, fields, judged.requirement, judged.now, &response));
     json_t *headers = json_object(), *code = json_null(), *missing = json_array();
     for (size_t index = 0; index < keystile_response_header_count(response); index++) {
         OK(keystile_response_header_at(response, index, &name, &value));

@@ -91,10 +91,10 @@ type Response struct {
 }
 
 // Respond returns the response to a refusal, or the header fields for an allowed request.
-func Respond(decision *Decision, policy uint32, requirement *Requirement, now uint64) (Response, Status) {
+func Respond(decision *Decision, policy, fields uint32, requirement *Requirement, now uint64) (Response, Status) {
 	var p *C.keystile_response
 	collect()
-	status := Status(C.keystile_respond((*C.keystile_decision)(unsafe.Pointer(decision)), C.uint32_t(policy),
+	status := Status(C.keystile_respond((*C.keystile_decision)(unsafe.Pointer(decision)), C.uint32_t(policy), C.uint32_t(fields),
 		requirement.pointer(), C.uint64_t(now), &p))
 	runtime.KeepAlive(requirement)
 	if status != OK {

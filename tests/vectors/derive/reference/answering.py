@@ -27,7 +27,7 @@ STATUSES = {
 }
 
 
-def respond(decision, policy, limit=None):
+def respond(decision, policy, limit=None, fields="6", now=None):
     """Status, header fields and what the body says of a denial."""
     status = STATUSES[decision["cause"]][["rfc9110", "express"].index(policy)]
     headers = {"content-type": "application/json", "cache-control": "no-store"}
@@ -40,7 +40,7 @@ def respond(decision, policy, limit=None):
     if quota is not None:
         if quota["retry_after_ms"] is not None:
             headers["retry-after"] = str(max(1, seconds(quota["retry_after_ms"])))
-        headers.update(limit_fields(quota, limit))
+        headers.update(limit_fields(quota, limit, fields, now))
     return {
         "status": status,
         "headers": headers,
@@ -49,23 +49,35 @@ def respond(decision, policy, limit=None):
     }
 
 
-def allowed_headers(decision, limit, now):
+def allowed_headers(decision, limit, now, fields="6"):
     headers = {}
     if decision["quota"] is not None:
-        headers.update(limit_fields(decision["quota"], limit))
+        headers.update(limit_fields(decision["quota"], limit, fields, now))
     if decision["notice"] is not None:
         headers["deprecation"] = f"@{now // 1_000}"
         headers["sunset"] = http_date(decision["notice"]["until"])
     return headers
 
 
-def limit_fields(quota, limit):
+def limit_fields(quota, limit, fields, now):
+    """Drafts 6, 7 and 8 of draft-ietf-httpapi-ratelimit-headers, and GitHub's own fields."""
+    most, left = limit["limit"], quota["remaining"]
+    window, reset = seconds(limit["window_ms"]), seconds(quota["reset_ms"])
     return {
-        "ratelimit-limit": str(limit["limit"]),
-        "ratelimit-remaining": str(quota["remaining"]),
-        "ratelimit-reset": str(seconds(quota["reset_ms"])),
-        "ratelimit-policy": f"{limit['limit']};w={seconds(limit['window_ms'])}",
-    }
+        "6": {
+            "ratelimit-limit": f"{most}",
+            "ratelimit-remaining": f"{left}",
+            "ratelimit-reset": f"{reset}",
+            "ratelimit-policy": f"{most};w={window}",
+        },
+        "7": {"ratelimit": f"limit={most}, remaining={left}, reset={reset}", "ratelimit-policy": f"{most};w={window}"},
+        "8": {"ratelimit": f'"key";r={left};t={reset}', "ratelimit-policy": f'"key";q={most};w={window}'},
+        "x": {
+            "x-ratelimit-limit": f"{most}",
+            "x-ratelimit-remaining": f"{left}",
+            "x-ratelimit-reset": f"{seconds((now or 0) + quota['reset_ms'])}",
+        },
+    }[fields]
 
 
 def seconds(millis):

@@ -284,19 +284,19 @@ for cause in answering.STATUSES:
             "rfc9110": "401 for a key that is not valid, 403 for one that may not",
             "express": "403 for an unknown or ended key",
         }[policy]
-        RESPONSES.add(name, why, answering.respond(decision, policy), attack, policy=policy, cause=cause, scene=None)
+        RESPONSES.add(name, why, answering.respond(decision, policy), attack, policy=policy, fields="6", cause=cause, scene=None)
 
 
-def respond(short, why, outcome, policy="rfc9110", attack=None, **parts):
+def respond(short, why, outcome, policy="rfc9110", attack=None, fields="6", **parts):
     given = scene(**parts)
     decision, limit = deciding.decide(given), given["record"] and given["record"]["rate_limit"]
     claim(short, outcome, decision.get("cause", "allow"))
     if outcome == "allow":
-        headers = answering.allowed_headers(decision, limit, given["now"])
+        headers = answering.allowed_headers(decision, limit, given["now"], fields)
         expected = {"status": None, "headers": headers, "code": None, "missing": []}
     else:
-        expected = answering.respond(decision, policy, limit)
-    RESPONSES.add(f"response-scene-{short}", why, expected, attack, policy=policy, cause=None, scene=given)
+        expected = answering.respond(decision, policy, limit, fields, given["now"])
+    RESPONSES.add(f"response-scene-{short}", why, expected, attack, policy=policy, fields=fields, cause=None, scene=given)
 
 
 respond("allowed", "an allowed request without a limit adds nothing", "allow")
@@ -317,6 +317,13 @@ for label, until, why in [
     ("last-second", 253_402_300_799_000, "the last second of the year 9999"),
 ]:
     respond(f"sunset-{label}", why, "allow", expires_at=None, overlap_until=until, **REPLACED)
+for fields in ("7", "8", "x"):
+    respond(f"fields-{fields}", "another form of the same", "allow", fields=fields, rate_limit=made.limit(3, 2_500), admitted_at=[NOW])
+    respond(f"fields-{fields}-short-window", "a window below a second counts as one", "allow", fields=fields, rate_limit=made.limit(1, 10))
+    respond(f"fields-{fields}-limited", "a refusal has them too", "rate_limit", fields=fields, rate_limit=made.limit(1, 1_001), admitted_at=[NOW])
+    respond(f"fields-{fields}-never", "a limit of 0", "rate_limit", fields=fields, attack="I8", rate_limit=made.limit(0, 60_000))
+    respond(f"fields-{fields}-none", "without a limit there is nothing to say", "allow", fields=fields)
+respond("fields-express", "the policy of statuses changes no field", "rate_limit", "express", fields="8", rate_limit=made.limit(1, 1_001), admitted_at=[NOW])
 respond("missing", "what is missing is named", "permission", request=ask("read AND delete AND invoices:void"))
 respond("missing-one", "also if it is one", "permission", request=ask("delete"))
 respond("missing-express", "under either policy", "permission", "express", request=ask("delete OR admin"))
