@@ -177,30 +177,51 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 	if request.Requirement.isUninitialized() {
 		return Refuse(CausePermission), ErrPermission
 	}
-	now := uint64(a.clock().UnixMilli())
+	now, asOf, status := a.checkCached(key, &request, &decision)
+	switch status {
+	case capi.OK:
+		return decision, nil
+	case capi.LeaseEnded:
+		return a.revalidate(ctx, key, request, now)
+	case capi.NeedsRecord:
+		return a.fetchAndAdmit(ctx, key, request, now, asOf, 0)
+	default:
+		return decision.orMisuse()
+	}
+}
+
+// TryCheck decides about a presented key by what is cached: it neither waits nor asks the
+// store. If it reports false, only [Authenticator.Check] can decide, and the decision refuses.
+func (a *Authenticator) TryCheck(key string, request Request) (Decision, bool) {
+	var decision Decision
+	if a.closed.Load() || request.Requirement.isUninitialized() {
+		return Refuse(CauseStoreUnavailable), false
+	}
+	_, _, status := a.checkCached(key, &request, &decision)
+	if status != capi.OK && !status.IsRefusal() {
+		return Refuse(CauseStoreUnavailable), false
+	}
+	return decision, true
+}
+
+// checkCached decides by what is cached, within the lease. The status may also be LeaseEnded
+// or NeedsRecord.
+func (a *Authenticator) checkCached(key string, request *Request, decision *Decision) (now, asOf uint64, status capi.Status) {
+	now = uint64(a.clock().UnixMilli())
 	asked := request.raw()
 	decision.requirement = request.Requirement
-	asOf, status := a.ring.Check(key, &asked, now, a.lease.window(), &decision.raw)
-	if status == capi.LeaseEnded {
-		if a.lease.usable > a.lease.bound {
-			asOf, status = a.ring.Check(key, &asked, now, a.lease.windowOf(a.lease.usable), &decision.raw)
+	asOf, status = a.ring.Check(key, &asked, now, a.lease.window(), &decision.raw)
+	if status == capi.LeaseEnded && a.lease.usable > a.lease.bound {
+		asOf, status = a.ring.Check(key, &asked, now, a.lease.windowOf(a.lease.usable), &decision.raw)
+		if status != capi.LeaseEnded {
+			a.lease.servedStale.Add(1)
 		}
-		if status == capi.LeaseEnded {
-			return a.revalidate(ctx, key, request, now)
-		}
-		a.lease.servedStale.Add(1)
 	}
 	decision.status = status
-	if status == capi.OK {
-		if decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{}) {
-			a.schedule(&decision, key, nil)
-		}
-		return decision, nil
+	if status == capi.OK && (decision.NeedsRehash() || decision.raw.EndsOverlapOf != (capi.ID{})) {
+		a.schedule(decision, key, nil)
 	}
-	if status == capi.NeedsRecord {
-		return a.fetchAndAdmit(ctx, key, request, now, asOf, 0)
-	}
-	return decision.orMisuse()
+	return now, asOf, status
 }
 
 // fetchAndAdmit checks a key whose record is not cached, or may not be used, by fetches that

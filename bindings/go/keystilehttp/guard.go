@@ -26,10 +26,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
@@ -48,10 +50,28 @@ type Options struct {
 	// Environment is this deployment: keys for another, or for none, are refused. If it is
 	// empty, the environment is not checked.
 	Environment string
-	// Peer returns the address that a request came from, for keys that are restricted to
-	// networks; by default that of the connection. If you trust a proxy, return the address
-	// from its header; no header is trusted by default.
+	// Peer returns the address of the peer of the connection, for keys that are restricted to
+	// networks and for the limit on invalid keys; by default [ConnectionPeer]. No header is
+	// trusted by default: see TrustedProxies.
 	Peer func(*http.Request) netip.Addr
+	// TrustedProxies are peers whose X-Forwarded-For and X-Forwarded-Proto are trusted; nil for
+	// none. A proxy there must append its own peer to the first and set the second, whatever its
+	// client sent.
+	TrustedProxies *keystile.Networks
+	// EncryptedOnly refuses requests over a connection that is not known to be encrypted: by
+	// TLS of the server itself, or by X-Forwarded-Proto of a trusted proxy.
+	EncryptedOnly bool
+	// InvalidKeys limits invalid keys from one address, by default to 60 a minute. A valid key
+	// still passes from an address over the limit.
+	InvalidKeys keystile.RateLimit
+	// InvalidKeysUnlimited does not limit invalid keys: something in front of the service does.
+	InvalidKeysUnlimited bool
+	// KeepCredential leaves the key in the header of requests that pass, for a service that
+	// forwards it. By default the handler gets a request without it.
+	KeepCredential bool
+	// PassPreflights lets CORS preflights pass without a key: OPTIONS with Origin and
+	// Access-Control-Request-Method. The handler finds no key in their context.
+	PassPreflights bool
 	// Path returns the path that endpoint rules are checked against; by default [SentPath].
 	Path func(*http.Request) string
 	// Logger logs refusals and failures; by default nothing is logged. Logs contain no part
@@ -68,6 +88,10 @@ type Guard struct {
 	authenticator *keystile.Authenticator
 	options       Options
 	damage        *damageLog
+	// invalidKeys is nil if they are not limited.
+	invalidKeys *invalidKeys
+	// hasWarned is whether it was logged that the limit has no effect.
+	hasWarned atomic.Bool
 }
 
 // New returns a guard that checks keys with an authenticator.
@@ -97,11 +121,23 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	return &Guard{authenticator, options, newDamageLog()}, nil
+	guard := &Guard{authenticator: authenticator, options: options, damage: newDamageLog()}
+	if !options.InvalidKeysUnlimited {
+		limit := options.InvalidKeys
+		if limit == (keystile.RateLimit{}) {
+			limit = keystile.Must(keystile.NewRateLimit(invalidKeysPerMinute, time.Minute))
+		}
+		guard.invalidKeys = newInvalidKeys(limit)
+	}
+	return guard, nil
 }
 
 // Handler allows requests with any valid key.
-func (g *Guard) Handler(next http.Handler) http.Handler { return g.guarded(nil, next) }
+func (g *Guard) Handler(next http.Handler) http.Handler { return g.guarded(nil, false, next) }
+
+// Optional allows requests without a key too; the handler finds no key in their context. A key
+// that is sent must be valid.
+func (g *Guard) Optional(next http.Handler) http.Handler { return g.guarded(nil, true, next) }
 
 // Require allows requests whose key satisfies a requirement, such as "write" or "a AND (b
 // OR c)".
@@ -117,10 +153,10 @@ func (g *Guard) Require(requirement string) func(http.Handler) http.Handler {
 
 // Requires is [Guard.Require] for a parsed requirement.
 func (g *Guard) Requires(requirement *keystile.Requirement) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler { return g.guarded(requirement, next) }
+	return func(next http.Handler) http.Handler { return g.guarded(requirement, false, next) }
 }
 
-func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) http.Handler {
+func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key, is := KeyFrom(r.Context()); is && key.guard == g {
 			if g.satisfies(w, r, key, requirement) {
@@ -128,36 +164,99 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 			}
 			return
 		}
-		decision := g.decide(r, requirement)
-		if !decision.Allowed() {
-			g.refuse(w, r, &decision)
+		from := clientOf(r, g.options.Peer(r), g.options.TrustedProxies)
+		if g.options.EncryptedOnly && !from.isEncrypted {
+			g.write(w, r, from, "encryption_required", encryptionRequired())
 			return
 		}
-		for _, field := range g.respond(&decision).Headers {
-			w.Header().Set(field.Name, field.Value)
+		if g.options.PassPreflights && isPreflight(r) {
+			next.ServeHTTP(w, g.withoutKey(r.WithContext(r.Context())))
+			return
 		}
-		key := &VerifiedKey{guard: g, decision: decision}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, key)))
+		decision := g.decide(r, from, requirement)
+		switch {
+		case decision.Allowed():
+			for _, field := range g.respond(&decision).Headers {
+				w.Header().Set(field.Name, field.Value)
+			}
+			key := &VerifiedKey{guard: g, decision: decision}
+			passed := r.WithContext(context.WithValue(r.Context(), contextKey{}, key))
+			if !g.options.KeepCredential {
+				passed = g.withoutKey(passed)
+			}
+			next.ServeHTTP(w, passed)
+		case isOptional && decision.Cause() == keystile.CauseMissingCredential:
+			next.ServeHTTP(w, r)
+		default:
+			g.refuseFrom(w, r, from, &decision)
+		}
 	})
 }
 
+// withoutKey takes the headers that carry keys off a request, which must be a copy: the
+// server's own request is not changed.
+func (g *Guard) withoutKey(r *http.Request) *http.Request {
+	r.Header = maps.Clone(r.Header)
+	for _, name := range g.options.Extractor.Names() {
+		r.Header.Del(name)
+	}
+	return r
+}
+
 // decide reads the key and checks it.
-func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keystile.Decision {
+func (g *Guard) decide(r *http.Request, from client, requirement *keystile.Requirement) keystile.Decision {
 	key, refusal, found := g.options.Extractor.ExtractFrom(r.Header)
 	if !found {
 		return refusal
 	}
-	decision, err := g.authenticator.Check(r.Context(), key, keystile.Request{
+	request := keystile.Request{
 		Requirement: requirement,
 		Method:      r.Method,
 		Path:        g.options.Path(r),
 		Environment: g.options.Environment,
-		Address:     g.options.Peer(r),
-	})
+		Address:     from.address,
+	}
+	if g.isLimited(from) && g.invalidKeys.isReached(from.address, g.options.Clock()) {
+		decision, isDecided := g.authenticator.TryCheck(key, request)
+		if isDecided {
+			return decision
+		}
+		decision = keystile.Refuse(keystile.CauseStoreUnavailable)
+		g.invalidKeys.inTurn(r.Context(), func(ctx context.Context) { decision = g.check(r, ctx, key, request) })
+		return decision
+	}
+	return g.check(r, r.Context(), key, request)
+}
+
+func (g *Guard) check(r *http.Request, ctx context.Context, key string, request keystile.Request) keystile.Decision {
+	decision, err := g.authenticator.Check(ctx, key, request)
 	if err != nil && r.Context().Err() == nil && g.damage.isDue(err, g.options.Clock()) {
 		g.options.Logger.ErrorContext(r.Context(), "a key could not be checked", "error", err)
 	}
 	return decision
+}
+
+// isLimited reports whether invalid keys of a client are counted. If they should be and nothing
+// tells its address, it logs that once.
+func (g *Guard) isLimited(from client) bool {
+	if g.invalidKeys == nil {
+		return false
+	}
+	if !from.address.IsValid() && !g.hasWarned.Swap(true) {
+		g.options.Logger.Warn("invalid keys are not limited: the address of a client is not known; set Options.Peer")
+	}
+	return from.address.IsValid()
+}
+
+// refuseFrom refuses a request of a client. An invalid key counts against its address.
+func (g *Guard) refuseFrom(w http.ResponseWriter, r *http.Request, from client, decision *keystile.Decision) {
+	if decision.Code() == "invalid_key" && g.isLimited(from) {
+		if wait, isTaken := g.invalidKeys.count(from.address, g.options.Clock()); !isTaken {
+			g.write(w, r, from, "too_many_invalid_keys", tooManyInvalidKeys(wait))
+			return
+		}
+	}
+	g.refuse(w, r, decision)
 }
 
 // satisfies checks a further requirement of a request whose key was checked before.
@@ -191,6 +290,13 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, decision *keystil
 			slog.String("route", r.Pattern), slog.String("peer", g.options.Peer(r).String()))
 	}
 	g.options.Refuse(w, r, g.respond(decision))
+}
+
+// write writes a refusal that is no decision about a key.
+func (g *Guard) write(w http.ResponseWriter, r *http.Request, from client, code string, response keystile.Response) {
+	g.options.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a request was refused", slog.String("code", code),
+		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.String("peer", from.address.String()))
+	g.options.Refuse(w, r, response)
 }
 
 func (g *Guard) respond(decision *keystile.Decision) keystile.Response {
