@@ -92,6 +92,15 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
         self
     }
 
+    /// Lets CORS preflights pass without a key: see [`is_preflight`](keystile_http::is_preflight).
+    /// The handler gets no [`VerifiedKey`](crate::VerifiedKey) with them. Better put a layer
+    /// that answers preflights itself, such as tower-http's `CorsLayer`, around this one: then
+    /// its answers to refused requests can be read by browsers too.
+    pub fn pass_preflights(mut self) -> Self {
+        self.settings.passes_preflights = true;
+        self
+    }
+
     /// How to find the connection that a request came over, among what the server put into
     /// its extensions. With axum's `into_make_service_with_connect_info`:
     ///

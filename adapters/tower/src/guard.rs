@@ -90,6 +90,10 @@ impl<S: Store + 'static> Guard<S> {
         let (client, now) = self
             .client(extensions, headers)
             .map_err(Blocked::rejected)?;
+        if self.0.settings.passes_preflights && is_preflight(request.method(), headers) {
+            self.pass_without_key(request);
+            return Ok(ResponseHeaders::default());
+        }
         let context = self.context(request.method(), request.uri(), headers, client, now);
         match self.0.settings.gate.try_check(&context) {
             GateOutcome::Passed(passed) => {
