@@ -68,6 +68,34 @@ func TestARecordIsFetchedOnce(t *testing.T) {
 	}
 }
 
+// TryCheck decides as Check does by what is cached, and leaves all else to it.
+func TestTryCheckNeverAsksTheStore(t *testing.T) {
+	world := newWorld(t, keystile.Options{}, nil)
+	expect := func(decided, allowed bool, key string, request keystile.Request) {
+		t.Helper()
+		decision, isDecided := world.authenticator.TryCheck(key, request)
+		if isDecided != decided || decision.Allowed() != allowed {
+			t.Errorf("decided: %v, allowed: %v", isDecided, decision.Allowed())
+		}
+	}
+	expect(false, false, world.key, keystile.Request{})
+	expect(true, false, "acme_live_x", keystile.Request{})
+	world.allowed(t, true)
+	expect(true, true, world.key, keystile.Request{})
+	expect(true, false, world.key, keystile.Request{Requirement: keystile.Must(keystile.ParseRequirement("admin"))})
+	expect(false, false, world.key, keystile.Request{Requirement: &keystile.Requirement{}})
+	world.authenticator.Invalidate(world.record.ID)
+	expect(false, false, world.key, keystile.Request{})
+	if finds := world.store.finds.Load(); finds != 1 {
+		t.Errorf("%d fetches", finds)
+	}
+	world.allowed(t, true)
+	if err := world.authenticator.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	expect(false, false, world.key, keystile.Request{})
+}
+
 func TestTheZeroDecisionRefuses(t *testing.T) {
 	var decision keystile.Decision
 	if decision.Allowed() || decision.Err() == nil {

@@ -233,3 +233,24 @@ func ExampleScopeTemplate() {
 	// monitoring read /api/metrics/* 100
 	// true
 }
+
+func ExampleRateLimitFields() {
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	limit := keystile.Must(keystile.NewRateLimit(1, time.Minute))
+	issued := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme", RateLimit: &limit}, now))
+	verifier, usage := keystile.Must(keystile.NewVerifier(nil, format)), keystile.UsageOf(issued.Record)
+	policy := keystile.ResponsePolicy{RateLimitFields: keystile.RateLimitFieldsDraft8}
+	for range 2 {
+		decision := keystile.Must(verifier.Verify(issued.Key.Expose(), issued.Record, keystile.Request{}, &usage, now))
+		for _, field := range decision.Respond(policy, now).Headers {
+			if strings.HasPrefix(field.Name, "ratelimit") {
+				fmt.Println(decision.Code(), field.Name, field.Value)
+			}
+		}
+	}
+	// Output:
+	//  ratelimit "key";r=0;t=60
+	//  ratelimit-policy "key";q=1;w=60
+	// rate_limited ratelimit "key";r=0;t=60
+	// rate_limited ratelimit-policy "key";q=1;w=60
+}
