@@ -55,6 +55,7 @@
 //! - [`CredentialHeaders`] reads the key from the headers, and removes it from them.
 //! - [`Gate`] decides: from memory if it can, otherwise with the store. It applies the
 //!   [`InvalidKeyLimit`].
+//! - [`is_preflight`] tells CORS preflights, which have no key, from other requests.
 //! - [`Rejection`] is a refusal as a response with a JSON body, and [`ResponseHeaders`] are
 //!   the fields that the response to an allowed request gets.
 //!
@@ -77,18 +78,20 @@ mod gate;
 mod invalid_key_limit;
 mod key_checker;
 mod outcome;
+mod preflight;
 mod rejection;
 mod request_context;
 mod response_headers;
 mod throttle;
 
 pub use client_address::{Client, Connection};
-pub use credential::{Carriers, CredentialHeaders};
+pub use credential::CredentialHeaders;
 pub use error_chain::ErrorChain;
 pub use gate::Gate;
 pub use invalid_key_limit::InvalidKeyLimit;
 pub use key_checker::KeyChecker;
 pub use outcome::{Denied, GateOutcome, Passed};
+pub use preflight::is_preflight;
 pub use rejection::Rejection;
 pub use request_context::RequestContext;
 pub use response_headers::ResponseHeaders;

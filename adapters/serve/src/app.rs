@@ -40,7 +40,9 @@ pub(crate) struct Judged {
 impl App {
     pub(crate) fn new(backend: Arc<dyn Backend>, settings: Settings) -> Self {
         let checker = Checker(Arc::clone(&backend));
-        let gate = Gate::new(checker).with_invalid_key_limit(settings.invalid_keys);
+        let gate = Gate::new(checker)
+            .with_sources(settings.sources.clone())
+            .with_invalid_key_limit(settings.invalid_keys);
         Self {
             shared: Arc::new(Shared {
                 telemetry: Telemetry::new(Arc::clone(&backend)),

@@ -18,8 +18,21 @@ use crate::original_request::{Gateway, single_header};
 use crate::problem::Problem;
 use crate::text;
 
-/// What is percent-encoded of a client's name in a header.
-const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
+/// What is percent-encoded of a client's name in a header: besides what is no text, each
+/// character at which some parser of lists, parameters, quoted strings or cookies would end the
+/// value, so that each of them sees one value.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b'%')
+    .add(b',')
+    .add(b';')
+    .add(b'"')
+    .add(b'\'')
+    .add(b'\\')
+    .add(b'=')
+    .add(b'(')
+    .add(b')')
+    .add(b'<')
+    .add(b'>');
 
 /// What a location requires of keys. It is set by the gateway's configuration, never by the
 /// client.

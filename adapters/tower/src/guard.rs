@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use keystile::{Cause, Denial, Requirement, UnixMillis};
 use keystile_http::{
-    Client, Denied, GateOutcome, Passed, Rejection, RequestContext, ResponseHeaders,
+    Client, Denied, GateOutcome, Passed, Rejection, RequestContext, ResponseHeaders, is_preflight,
 };
 use keystile_store::Store;
 
@@ -177,6 +177,14 @@ impl<S: Store + 'static> Guard<S> {
         let headers = ResponseHeaders::new(&passed.allowed, policy.rate_limit_fields, now);
         extensions.insert(VerifiedKey::new(passed, policy));
         headers
+    }
+
+    /// Lets a preflight pass: nothing of a key reaches the service, whatever the client sent.
+    #[cold]
+    fn pass_without_key<B>(&self, request: &mut Request<B>) {
+        let credentials = self.0.settings.gate.credentials();
+        credentials.remove_all(request.headers_mut());
+        request.extensions_mut().remove::<VerifiedKey>();
     }
 
     /// The response to a refusal; none if there is no key, and need be none.

@@ -39,9 +39,12 @@ import (
 
 // Options configure a [Guard]. The zero value of a field selects its default.
 type Options struct {
-	// Extractor reads the key from headers; by default from X-API-Key and Authorization: Bearer.
-	// The query is never read.
-	Extractor *keystile.CredentialExtractor
+	// Sources are the headers that the key is read from; by default X-API-Key and Authorization:
+	// Bearer. The query is never read.
+	Sources keystile.CredentialSources
+	// KeepCredential leaves the key in the headers that the handler gets. By default it gets a
+	// request without the fields that carried it.
+	KeepCredential bool
 	// StatusPolicy is which HTTP status a refusal gets; by default that of RFC 9110.
 	StatusPolicy keystile.StatusPolicy
 	// RateLimitFields are the header fields about a key's rate limit; by default those of draft 6
@@ -66,14 +69,13 @@ type Options struct {
 	InvalidKeys keystile.RateLimit
 	// InvalidKeysUnlimited does not limit invalid keys: something in front of the service does.
 	InvalidKeysUnlimited bool
-	// KeepCredential leaves the key in the header of requests that pass, for a service that
-	// forwards it. By default the handler gets a request without it.
-	KeepCredential bool
 	// PassPreflights lets CORS preflights pass without a key: OPTIONS with Origin and
 	// Access-Control-Request-Method. The handler finds no key in their context.
 	PassPreflights bool
 	// Path returns the path that endpoint rules are checked against; by default [SentPath].
 	Path func(*http.Request) string
+	// PathProfile is which paths the service accepts; by default [keystile.PathStrict].
+	PathProfile keystile.PathProfile
 	// Logger logs refusals and failures; by default nothing is logged. Logs contain no part
 	// of a key and no path, which could contain one.
 	Logger *slog.Logger
@@ -87,6 +89,7 @@ type Options struct {
 type Guard struct {
 	authenticator *keystile.Authenticator
 	options       Options
+	extractor     *keystile.CredentialExtractor
 	damage        *damageLog
 	// invalidKeys is nil if they are not limited.
 	invalidKeys *invalidKeys
@@ -99,12 +102,9 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if authenticator == nil {
 		return nil, errors.New("keystilehttp: the authenticator must not be nil")
 	}
-	if options.Extractor == nil {
-		extractor, err := keystile.NewCredentialExtractor()
-		if err != nil {
-			return nil, err
-		}
-		options.Extractor = extractor
+	extractor, err := keystile.NewCredentialExtractor(authenticator.Verifier(), options.Sources)
+	if err != nil {
+		return nil, err
 	}
 	if options.Peer == nil {
 		options.Peer = ConnectionPeer
@@ -121,7 +121,7 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	guard := &Guard{authenticator: authenticator, options: options, damage: newDamageLog()}
+	guard := &Guard{authenticator: authenticator, options: options, extractor: extractor, damage: newDamageLog()}
 	if !options.InvalidKeysUnlimited {
 		limit := options.InvalidKeys
 		if limit == (keystile.RateLimit{}) {
@@ -170,7 +170,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next
 			return
 		}
 		if g.options.PassPreflights && isPreflight(r) {
-			next.ServeHTTP(w, g.withoutKey(r.WithContext(r.Context())))
+			next.ServeHTTP(w, g.withoutSources(r))
 			return
 		}
 		decision := g.decide(r, from, requirement)
@@ -182,7 +182,8 @@ func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next
 			key := &VerifiedKey{guard: g, decision: decision}
 			passed := r.WithContext(context.WithValue(r.Context(), contextKey{}, key))
 			if !g.options.KeepCredential {
-				passed = g.withoutKey(passed)
+				passed.Header = maps.Clone(r.Header)
+				g.extractor.Remove(passed.Header)
 			}
 			next.ServeHTTP(w, passed)
 		case isOptional && decision.Cause() == keystile.CauseMissingCredential:
@@ -193,11 +194,11 @@ func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next
 	})
 }
 
-// withoutKey takes the headers that carry keys off a request, which must be a copy: the
-// server's own request is not changed.
-func (g *Guard) withoutKey(r *http.Request) *http.Request {
+// withoutSources returns a request without any field that a key may be in.
+func (g *Guard) withoutSources(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context())
 	r.Header = maps.Clone(r.Header)
-	for _, name := range g.options.Extractor.Names() {
+	for _, name := range g.extractor.Names() {
 		r.Header.Del(name)
 	}
 	return r
@@ -205,7 +206,7 @@ func (g *Guard) withoutKey(r *http.Request) *http.Request {
 
 // decide reads the key and checks it.
 func (g *Guard) decide(r *http.Request, from client, requirement *keystile.Requirement) keystile.Decision {
-	key, refusal, found := g.options.Extractor.ExtractFrom(r.Header)
+	key, refusal, found := g.extractor.ExtractFrom(r.Header)
 	if !found {
 		return refusal
 	}
@@ -213,6 +214,7 @@ func (g *Guard) decide(r *http.Request, from client, requirement *keystile.Requi
 		Requirement: requirement,
 		Method:      r.Method,
 		Path:        g.options.Path(r),
+		PathProfile: g.options.PathProfile,
 		Environment: g.options.Environment,
 		Address:     from.address,
 	}
@@ -250,7 +252,7 @@ func (g *Guard) isLimited(from client) bool {
 
 // refuseFrom refuses a request of a client. An invalid key counts against its address.
 func (g *Guard) refuseFrom(w http.ResponseWriter, r *http.Request, from client, decision *keystile.Decision) {
-	if decision.Code() == "invalid_key" && g.isLimited(from) {
+	if decision.IsGuess() && g.isLimited(from) {
 		if wait, isTaken := g.invalidKeys.count(from.address, g.options.Clock()); !isTaken {
 			g.write(w, r, from, "too_many_invalid_keys", tooManyInvalidKeys(wait))
 			return

@@ -16,27 +16,27 @@ use crate::keys;
 
 type Body = Full<Bytes>;
 
-fn authenticator() -> Authenticator<MemoryStore> {
+pub(crate) fn authenticator() -> Authenticator<MemoryStore> {
     let store = Arc::new(MemoryStore::new());
     Authenticator::builder(store, keys::verifier())
         .build()
         .unwrap()
 }
 
-async fn a_key(
+pub(crate) async fn a_key(
     authenticator: &Authenticator<MemoryStore>,
     request: keystile::IssueRequest,
 ) -> Issued {
     keys::issued(&**authenticator.store(), &request, keys::now()).await
 }
 
-fn asks(key: &Issued) -> Request<Empty<Bytes>> {
+pub(crate) fn asks(key: &Issued) -> Request<Empty<Bytes>> {
     let request = Request::get("/api/profile").header("x-api-key", key.key.expose());
     request.body(Empty::new()).unwrap()
 }
 
 /// A service that says which headers of a credential it was shown.
-async fn shows(request: Request<Empty<Bytes>>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn shows(request: Request<Empty<Bytes>>) -> Result<Response<Body>, Infallible> {
     let names = ["x-api-key", "x-acme-key", "authorization"];
     let shown: Vec<_> = names
         .iter()
@@ -51,7 +51,7 @@ async fn shows(request: Request<Empty<Bytes>>) -> Result<Response<Body>, Infalli
     Ok(Response::new(Full::from(text)))
 }
 
-async fn told<S>(service: S, request: Request<Empty<Bytes>>) -> (StatusCode, String)
+pub(crate) async fn told<S>(service: S, request: Request<Empty<Bytes>>) -> (StatusCode, String)
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<Body>, Error = Infallible>,
 {

@@ -19,4 +19,5 @@ mod damaged;
 mod invalid_keys;
 mod layer;
 mod no_layer;
+mod preflight;
 mod shapes;
