@@ -1,6 +1,6 @@
 //! CORS preflights, which browsers send without a key.
 
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::Empty;
 use keystile_tower::ApiKeyLayer;
 use tower::{Layer, service_fn};
@@ -32,14 +32,14 @@ async fn preflights_pass_only_where_asked_for() {
     let service = || passing.layer(service_fn(shows));
     assert_eq!(
         told(service(), preflight()).await,
-        (200, "nobody ".to_owned())
+        (StatusCode::OK, "nobody ".to_owned())
     );
     let mut with_key = preflight();
     with_key.headers_mut().extend(asks(&key).headers().clone());
     let told_of_it = told(service(), with_key).await;
     assert_eq!(
         told_of_it,
-        (200, "nobody ".to_owned()),
+        (StatusCode::OK, "nobody ".to_owned()),
         "never as someone, nor with the key"
     );
 
