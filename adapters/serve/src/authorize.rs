@@ -171,6 +171,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     let environment = environment.transpose()?;
     let request = Request::new()
         .endpoint(&original.method, &original.path)
+        .path_profile(app.settings().path_profile)
         .requires(&requirement)
         .environment(&environment);
     let headers = &parts.headers;
