@@ -27,6 +27,10 @@ pub(crate) trait Spelling {
     /// Removes answers of requests until an instant, at most 100: so many that fewer are added.
     const OLD_REQUESTS: &'static str;
 
+    /// What comes first in a batch that remembers digests or removed keys, if others may insert
+    /// such a key at the same time.
+    const HOLD_DIGESTS: Option<&'static str> = None;
+
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
         vec![(name, Self::value(kind, number))]
@@ -50,6 +54,7 @@ pub(crate) struct Texts {
     event: String,
     issue_request: String,
     old_requests: &'static str,
+    hold_digests: Option<&'static str>,
     former_digest: String,
     removed: String,
     removed_digest: String,
@@ -131,9 +136,14 @@ impl Texts {
                 S::value(Kind::Instant, 6)
             ),
             old_requests: S::OLD_REQUESTS,
+            hold_digests: S::HOLD_DIGESTS,
+            // Changes a row unless another key has or had the digest.
             former_digest: format!(
-                "INSERT INTO api_key_former_digests (key_hash, key_id) VALUES ({}, {}) \
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO api_key_former_digests (key_hash, key_id) SELECT {0}, {1} \
+                 WHERE NOT EXISTS (SELECT 1 FROM api_keys \
+                 WHERE key_hash = {0} AND (key_id IS NULL OR key_id <> {1})) \
+                 ON CONFLICT (key_hash) DO UPDATE SET key_id = excluded.key_id \
+                 WHERE api_key_former_digests.key_id = excluded.key_id",
                 text(1),
                 text(2)
             ),
@@ -168,6 +178,11 @@ impl Texts {
     ) -> Result<Vec<Statement>, StoreError> {
         batch.check()?;
         let mut statements = Vec::new();
+        let imported = &batch.imported;
+        let remembers = !imported.former_digests.is_empty() || !imported.removed.is_empty();
+        if let Some(hold) = self.hold_digests.filter(|_| remembers) {
+            statements.push(Statement::new(hold, Vec::new()));
+        }
         if let Some(note) = &batch.issue_request {
             let since = Some(crate::instant::format(remembered_since(note.at)));
             let values = vec![
@@ -199,7 +214,7 @@ impl Texts {
         }
         for (digest, key_id) in &batch.imported.former_digests {
             let values = vec![Some(to_hex(digest)), Some(key_id.to_string())];
-            statements.push(Statement::new(&self.former_digest, values));
+            statements.push(Statement::new(&self.former_digest, values).changes_a_row());
         }
         for key in &batch.imported.removed {
             let revoked = key.revoked.as_ref();

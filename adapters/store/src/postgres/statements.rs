@@ -19,6 +19,9 @@ impl Spelling for Postgres {
          (ARRAY(SELECT ctid FROM api_key_issue_requests WHERE at <= $1::text::timestamptz \
          ORDER BY at LIMIT 100 FOR UPDATE SKIP LOCKED))";
 
+    const HOLD_DIGESTS: Option<&'static str> =
+        Some("SELECT keystile_hold_digests(current_schema()::text)");
+
     fn value(kind: Kind, number: usize) -> String {
         match kind {
             Kind::Text => format!("${number}::text"),
