@@ -31,6 +31,13 @@ pub(crate) trait Spelling {
     /// such a key at the same time.
     const HOLD_DIGESTS: Option<&'static str> = None;
 
+    /// Adds a row with these columns and their values, which are made from so many parameters.
+    fn insert(table: &str, _parameters: usize, columns: Vec<(&str, String)>) -> String {
+        let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let (names, values) = (names.join(", "), values.join(", "));
+        format!("INSERT INTO {table} ({names}) VALUES ({values})")
+    }
+
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
         vec![(name, Self::value(kind, number))]
@@ -81,13 +88,7 @@ impl Texts {
             )
         };
         Self {
-            usage: format!(
-                "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
-                 VALUES ({}, {}, {}) ON CONFLICT (lineage) DO NOTHING",
-                text(1),
-                count(3),
-                count(2)
-            ),
+            usage: usage::<S>(),
             uses: format!(
                 "UPDATE api_key_usage SET remaining_uses = {} WHERE lineage = {}",
                 count(2),
@@ -339,15 +340,22 @@ pub(crate) fn sources(lineage: &str) -> String {
     )
 }
 
+/// The usage of a lineage, unless it has one.
+fn usage<S: Spelling>() -> String {
+    let columns = vec![
+        ("lineage", S::value(Kind::Text, 1)),
+        ("remaining_uses", S::value(Kind::Number, 2)),
+        ("rate_state", S::value(Kind::Number, 3)),
+    ];
+    let insert = S::insert("api_key_usage", 3, columns);
+    format!("{insert} ON CONFLICT (lineage) DO NOTHING")
+}
+
 fn insert<S: Spelling>() -> String {
-    let last_used = S::value(Kind::Instant, RECORD.len().saturating_add(1));
-    let (names, values): (Vec<_>, Vec<_>) =
-        record::<S>().chain([("last_used_at", last_used)]).unzip();
-    format!(
-        "INSERT INTO api_keys ({}) VALUES ({})",
-        names.join(", "),
-        values.join(", ")
-    )
+    let count = RECORD.len().saturating_add(1);
+    let last_used = S::value(Kind::Instant, count);
+    let columns = record::<S>().chain([("last_used_at", last_used)]);
+    S::insert("api_keys", count, columns.collect())
 }
 
 fn update<S: Spelling>() -> String {
@@ -369,12 +377,11 @@ fn update<S: Spelling>() -> String {
 
 fn event<S: Spelling>() -> String {
     let columns = (1..).zip(EVENT);
-    let (names, values): (Vec<_>, Vec<_>) = columns
-        .map(|(number, (name, kind))| (name, S::value(kind, number)))
-        .unzip();
-    format!(
-        "INSERT INTO api_key_events ({}) VALUES ({})",
-        names.join(", "),
-        values.join(", ")
-    )
+    let columns = columns.map(|(number, (name, kind))| (name, S::value(kind, number)));
+    S::insert("api_key_events", EVENT.len(), columns.collect())
+}
+
+/// The texts that add rows of which a batch can have many, in their order.
+pub(crate) fn adding<S: Spelling>() -> [String; 3] {
+    [event::<S>(), usage::<S>(), insert::<S>()]
 }
