@@ -382,6 +382,7 @@ fn event<S: Spelling>() -> String {
 }
 
 /// The texts that add rows of which a batch can have many, in their order.
+#[cfg(feature = "postgres")]
 pub(crate) fn adding<S: Spelling>() -> [String; 3] {
     [event::<S>(), usage::<S>(), insert::<S>()]
 }
