@@ -2,8 +2,7 @@
 
 use clap::Args;
 use keystile::{
-    By, Cause, Decision, Denial, Finding, KeyFormat, KeyRecord, Requirement, StatusPolicy,
-    UnixMillis, Verifier,
+    By, Cause, Decision, Denial, Finding, KeyFormat, StatusPolicy, UnixMillis, Verifier,
 };
 use keystile_serve::DecisionView;
 use keystile_store::{Store, check, check_dry};
@@ -85,10 +84,10 @@ pub(crate) async fn run(
             let hint = Finding::Wrapped.hint();
             io.note(&format!("keystile: key {number} is wrapped: {hint}"));
         }
+        let now = UnixMillis::now()?;
         let checked = if key.is_empty() {
             Ok((Decision::Deny(Denial::new(Cause::MissingCredential)), None))
         } else {
-            let now = UnixMillis::now()?;
             let checked = match arguments.dry_run {
                 true => check_dry(&store, &verifier, key, &request, now).await,
                 false => check(&store, &verifier, key, &request, now).await,
@@ -109,32 +108,17 @@ pub(crate) async fn run(
         if !decision.is_allow() {
             exit = Exit::Denied;
         }
-        print(&decision, record.as_ref(), requirement, config.json, io)?;
+        let record = record.as_ref();
+        if config.json {
+            let policy = StatusPolicy::Rfc9110;
+            let view = DecisionView::new(&decision, record, requirement, policy, now);
+            io.json(&view)?;
+        } else {
+            io.line(&answer::line(&decision, record, requirement))?;
+        }
     }
     match failed {
         Some(error) => Err(Failure::from(error)),
         None => Ok(exit),
-    }
-}
-
-fn print(
-    decision: &Decision,
-    record: Option<&KeyRecord>,
-    requirement: Option<&Requirement>,
-    json: bool,
-    io: &mut Io<'_>,
-) -> Result<(), Failure> {
-    if json {
-        let policy = StatusPolicy::Rfc9110;
-        let now = UnixMillis::now()?;
-        io.json(&DecisionView::new(
-            decision,
-            record,
-            requirement,
-            policy,
-            now,
-        ))
-    } else {
-        io.line(&answer::line(decision, record, requirement))
     }
 }

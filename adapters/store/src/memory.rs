@@ -133,7 +133,7 @@ impl Store for MemoryStore {
         }
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
-        state.check_removed(batch)?;
+        state.check_imported(batch)?;
         if let Some(note) = &batch.issue_request {
             state.answer(note)?;
         }

@@ -27,6 +27,17 @@ pub(crate) trait Spelling {
     /// Removes answers of requests until an instant, at most 100: so many that fewer are added.
     const OLD_REQUESTS: &'static str;
 
+    /// What comes first in a batch that remembers digests or removed keys, if others may insert
+    /// such a key at the same time.
+    const HOLD_DIGESTS: Option<&'static str> = None;
+
+    /// Adds a row with these columns and their values, which are made from so many parameters.
+    fn insert(table: &str, _parameters: usize, columns: Vec<(&str, String)>) -> String {
+        let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let (names, values) = (names.join(", "), values.join(", "));
+        format!("INSERT INTO {table} ({names}) VALUES ({values})")
+    }
+
     /// The columns that are written for one of a record, and their values.
     fn record(name: &'static str, kind: Kind, number: usize) -> Vec<(&'static str, String)> {
         vec![(name, Self::value(kind, number))]
@@ -50,6 +61,7 @@ pub(crate) struct Texts {
     event: String,
     issue_request: String,
     old_requests: &'static str,
+    hold_digests: Option<&'static str>,
     former_digest: String,
     removed: String,
     removed_digest: String,
@@ -76,13 +88,7 @@ impl Texts {
             )
         };
         Self {
-            usage: format!(
-                "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses) \
-                 VALUES ({}, {}, {}) ON CONFLICT (lineage) DO NOTHING",
-                text(1),
-                count(3),
-                count(2)
-            ),
+            usage: usage::<S>(),
             uses: format!(
                 "UPDATE api_key_usage SET remaining_uses = {} WHERE lineage = {}",
                 count(2),
@@ -131,9 +137,14 @@ impl Texts {
                 S::value(Kind::Instant, 6)
             ),
             old_requests: S::OLD_REQUESTS,
+            hold_digests: S::HOLD_DIGESTS,
+            // Changes a row unless another key has or had the digest.
             former_digest: format!(
-                "INSERT INTO api_key_former_digests (key_hash, key_id) VALUES ({}, {}) \
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO api_key_former_digests (key_hash, key_id) SELECT {0}, {1} \
+                 WHERE NOT EXISTS (SELECT 1 FROM api_keys \
+                 WHERE key_hash = {0} AND (key_id IS NULL OR key_id <> {1})) \
+                 ON CONFLICT (key_hash) DO UPDATE SET key_id = excluded.key_id \
+                 WHERE api_key_former_digests.key_id = excluded.key_id",
                 text(1),
                 text(2)
             ),
@@ -168,6 +179,11 @@ impl Texts {
     ) -> Result<Vec<Statement>, StoreError> {
         batch.check()?;
         let mut statements = Vec::new();
+        let imported = &batch.imported;
+        let remembers = !imported.former_digests.is_empty() || !imported.removed.is_empty();
+        if let Some(hold) = self.hold_digests.filter(|_| remembers) {
+            statements.push(Statement::new(hold, Vec::new()));
+        }
         if let Some(note) = &batch.issue_request {
             let since = Some(crate::instant::format(remembered_since(note.at)));
             let values = vec![
@@ -199,7 +215,7 @@ impl Texts {
         }
         for (digest, key_id) in &batch.imported.former_digests {
             let values = vec![Some(to_hex(digest)), Some(key_id.to_string())];
-            statements.push(Statement::new(&self.former_digest, values));
+            statements.push(Statement::new(&self.former_digest, values).changes_a_row());
         }
         for key in &batch.imported.removed {
             let revoked = key.revoked.as_ref();
@@ -324,15 +340,22 @@ pub(crate) fn sources(lineage: &str) -> String {
     )
 }
 
+/// The usage of a lineage, unless it has one.
+fn usage<S: Spelling>() -> String {
+    let columns = vec![
+        ("lineage", S::value(Kind::Text, 1)),
+        ("remaining_uses", S::value(Kind::Number, 2)),
+        ("rate_state", S::value(Kind::Number, 3)),
+    ];
+    let insert = S::insert("api_key_usage", 3, columns);
+    format!("{insert} ON CONFLICT (lineage) DO NOTHING")
+}
+
 fn insert<S: Spelling>() -> String {
-    let last_used = S::value(Kind::Instant, RECORD.len().saturating_add(1));
-    let (names, values): (Vec<_>, Vec<_>) =
-        record::<S>().chain([("last_used_at", last_used)]).unzip();
-    format!(
-        "INSERT INTO api_keys ({}) VALUES ({})",
-        names.join(", "),
-        values.join(", ")
-    )
+    let count = RECORD.len().saturating_add(1);
+    let last_used = S::value(Kind::Instant, count);
+    let columns = record::<S>().chain([("last_used_at", last_used)]);
+    S::insert("api_keys", count, columns.collect())
 }
 
 fn update<S: Spelling>() -> String {
@@ -354,12 +377,12 @@ fn update<S: Spelling>() -> String {
 
 fn event<S: Spelling>() -> String {
     let columns = (1..).zip(EVENT);
-    let (names, values): (Vec<_>, Vec<_>) = columns
-        .map(|(number, (name, kind))| (name, S::value(kind, number)))
-        .unzip();
-    format!(
-        "INSERT INTO api_key_events ({}) VALUES ({})",
-        names.join(", "),
-        values.join(", ")
-    )
+    let columns = columns.map(|(number, (name, kind))| (name, S::value(kind, number)));
+    S::insert("api_key_events", EVENT.len(), columns.collect())
+}
+
+/// The texts that add rows of which a batch can have many, in their order.
+#[cfg(feature = "postgres")]
+pub(crate) fn adding<S: Spelling>() -> [String; 3] {
+    [event::<S>(), usage::<S>(), insert::<S>()]
 }

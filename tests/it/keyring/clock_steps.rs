@@ -202,3 +202,22 @@ fn a_reading_that_monotonic_time_contradicts_ends_nothing() {
     );
     assert!(backed.allows(text, at(HOUR)));
 }
+
+/// A record that is looked at and not admitted, as for an explanation.
+#[test]
+fn what_was_seen_to_end_is_judged_as_ended_without_being_admitted() {
+    let (_, backed, issued) = agreed(Some(monotonic));
+    let (record, text) = (&issued.record, issued.key.expose());
+    assert_eq!(backed.keyring.judged_at(record, at(HOUR)), at(HOUR));
+    MONOTONIC.set(2 * HOUR);
+    assert_eq!(backed.refuses(text, at(2 * HOUR)), Some(Cause::Expired));
+    for back in [SECOND, 30 * MINUTE] {
+        let judged_at = backed.keyring.judged_at(record, at(2 * HOUR - back));
+        assert_eq!(judged_at, at(2 * HOUR), "{back}");
+    }
+    // Another version of the record is another matter.
+    let mut renewed = record.clone();
+    renewed.version += 1;
+    let now = at(2 * HOUR - 30 * MINUTE);
+    assert_eq!(backed.keyring.judged_at(&renewed, now), now);
+}

@@ -176,6 +176,24 @@ fn a_damaged_event_is_named_and_passed() {
     assert_eq!(all[3]["damaged"][0]["row"], 2);
 }
 
+#[test]
+fn a_damaged_key_is_not_explained_and_its_row_is_named() {
+    let damaged = Damaged::new("permissions = 'not json'");
+    let before = damaged.program.contents();
+    let ran = damaged.program.run(&["explain", damaged.id()]);
+    assert_eq!((ran.code, ran.output.as_str()), (2, ""));
+    assert!(
+        ran.errors.contains("row 2") && ran.errors.contains("column permissions"),
+        "{}",
+        ran.errors
+    );
+    let tried = damaged.program.verify(&damaged.keys[1].0, &["--dry-run"]);
+    assert_eq!(tried.0, 1, "{}", tried.1);
+    assert_eq!(damaged.program.contents(), before);
+    let sound = damaged.program.run(&["explain", &damaged.keys[0].1]);
+    assert_eq!(sound.code, 0, "{}", sound.errors);
+}
+
 /// A backup and a restore take a damaged row as it is.
 #[test]
 fn a_damaged_row_is_backed_up_and_restored() {

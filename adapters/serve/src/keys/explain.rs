@@ -13,7 +13,8 @@ use crate::verify::VerifyBody;
 /// Explain the decision that a request with this key would get, without the key's text.
 ///
 /// Nothing is spent. The answer has each check in order, also those after the first one that
-/// refuses. It needs the permission to read the key.
+/// refuses. It needs the permission to read the key. Which peppers the server has is told only
+/// to a caller who may see the keys of all owners.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/explain", tag = "keys", request_body = VerifyBody,
     params(("id" = String, Path, description = "The key's public id")),
@@ -34,10 +35,21 @@ pub(crate) async fn explain(
     caller.readable(app.backend().record(&id).await)?;
     let asked = body.read()?;
     let request = asked.request(app.settings().path_profile);
-    let explained = app.backend().explain(&id, &request, caller.now).await?;
+    let explained = match app.backend().explain(&id, &request, caller.now).await {
+        Ok(explained) => explained,
+        // Meanwhile its row may have been damaged, or moved to an owner that the caller may not see.
+        Err(error) => {
+            let _ = caller.readable(Err(error))?;
+            return Err(Problem::not_found());
+        }
+    };
     // It may have moved to another owner meanwhile.
     caller.may_see(&explained.record)?;
     let policy = app.settings().responses.status;
     let requirement = asked.requirement.as_ref();
-    Ok(Json(ExplanationView::new(&explained, requirement, policy)))
+    let view = ExplanationView::new(&explained, requirement, policy);
+    Ok(Json(match caller.has_every_owner() {
+        true => view,
+        false => view.without_peppers(),
+    }))
 }

@@ -80,7 +80,13 @@ async fn an_explanation_needs_the_right_to_read_the_key() {
     let (own, _) = running.issue(reader("acme", "keystile:keys:read")).await;
     let (other, _) = running.issue(reader("globex", "keystile:keys:read")).await;
     let (writer, _) = running.issue(reader("acme", "keystile:keys:write")).await;
-    assert_eq!(explained(&running, &own, &id, &fits()).await.0, 200);
+    let (status, seen) = explained(&running, &own, &id, &fits()).await;
+    assert_eq!(status, 200);
+    // Which peppers the server has is for those who see all owners.
+    let (_, all) = explained(&running, &running.admin, &id, &fits()).await;
+    let secret = |view: &Value| view["checks"][0]["compared"].as_str().unwrap().to_owned();
+    assert!(secret(&all).contains("pepper"), "{all}");
+    assert_eq!(secret(&seen), "the secret is taken as verified");
     let (status, hidden) = explained(&running, &other, &id, &fits()).await;
     assert_eq!((status, &hidden["code"]), (404, &json!("not_found")));
     // A key that is there and a key that is not there answer alike.

@@ -20,6 +20,7 @@ mod document;
 mod driver;
 mod explain;
 mod gateways;
+mod grants;
 mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
 mod keys;

@@ -151,6 +151,38 @@ END
 $$;
 REVOKE ALL ON FUNCTION keystile_note FROM PUBLIC;
 
+-- What an import remembers of keys that were revoked or removed elsewhere, and a row that another
+-- transaction inserts with such a digest or id, would not see each other before both have
+-- committed. So whoever inserts a row or changes a digest holds this lock shared, and such an
+-- import holds it alone, before its first statement. One lock and not one for each digest, since
+-- the server's memory limits how many locks a transaction can have.
+--
+-- 1802728552 is "ksth" in ASCII; the second number is the schema.
+-- While this waits for a transaction, all that insert after it wait too. So it lets them pass
+-- every 100 ms, until the statement's time is over.
+CREATE FUNCTION keystile_hold_digests(place TEXT) RETURNS VOID
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lock_timeout TEXT := current_setting('lock_timeout');
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- It would not see what others have committed before it got the lock.
+        RAISE EXCEPTION 'an import needs the isolation level read committed'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '100ms', TRUE);
+            PERFORM pg_advisory_xact_lock(1802728552, hashtext(place));
+            PERFORM set_config('lock_timeout', lock_timeout, TRUE);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
 -- A revoked key stays revoked, with its instant and reason; is_active is true only if the
 -- status is active; and a version never decreases.
 --
@@ -174,6 +206,7 @@ BEGIN
             USING ERRCODE = 'KS001';
     END IF;
     IF NEW.key_hash IS DISTINCT FROM OLD.key_hash AND NEW.status <> 'revoked' THEN
+        PERFORM pg_advisory_xact_lock_shared(1802728552, hashtext(TG_TABLE_SCHEMA));
         EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_revoked_digests
             WHERE key_hash = $1)', TG_TABLE_SCHEMA) INTO ended USING NEW.key_hash::text;
         IF ended THEN
@@ -263,6 +296,7 @@ DECLARE
     is_known BOOLEAN;
     known RECORD;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1802728552, hashtext(TG_TABLE_SCHEMA));
     -- Of nearly every key nothing is known: this is cheaper to plan than what follows.
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
             OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $2)',

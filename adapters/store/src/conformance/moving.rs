@@ -168,6 +168,49 @@ pub(super) async fn an_imported_key_can_be_revoked<S: Store>(store: Arc<S>) {
     );
 }
 
+/// Two exports of one store, one after the other: the uses of a key that was derived in between were
+/// taken off there, and not off the line that was imported first.
+pub(super) async fn joined_exports_give_no_uses_twice<S: Store>(store: Arc<S>) {
+    for (first, part) in [(0, 9), (10, 1)] {
+        let mut before = plain(first + 1);
+        before.remaining_uses = Some(5);
+        let mut after = before.clone();
+        after.remaining_uses = Some(3);
+        let lines = [before, derived(first + 2, first + 1, Some(2)), after];
+        let mut lines = Vec::from(lines.map(|record| line(&record)));
+        lines.push(line(&derived(first + 3, first + 1, Some(2))));
+        let mut importer = Importer::new(&*store, LifetimePolicy::default());
+        let report = import_all(&mut importer, &numbered(&lines), part).await;
+        let expected = ["imported", "imported", "present", "conflict"];
+        assert_eq!(results(&report), expected, "{report:?}");
+        assert_eq!(problem(&report[3]), "remaining_uses");
+    }
+}
+
+/// If another key has or had the digest, the batch was judged by what is not so any more.
+pub(super) async fn a_former_digest_is_of_one_key<S: Store>(store: Arc<S>) {
+    insert(&*store, [&plain(1), &plain(2)]).await;
+    let mut renewed = super::fixture::next(&plain(2));
+    renewed.digest = digest(22);
+    store
+        .commit(&super::fixture::updates([&renewed]))
+        .await
+        .unwrap();
+    for (taken, is_written) in [(1, false), (2, false), (33, true)] {
+        let mut batch = super::fixture::inserts([&plain(3)]);
+        let former = (*digest(taken).bytes(), id(3));
+        batch.imported.former_digests.push(former);
+        let written = store.commit(&batch).await;
+        match is_written {
+            true => written.expect("a digest that no other key had"),
+            false => assert!(
+                matches!(written, Err(crate::StoreError::Stale)),
+                "{taken}: {written:?}"
+            ),
+        }
+    }
+}
+
 /// Also if the key was inserted after the import looked.
 pub(super) async fn a_digest_of_a_live_key_is_not_remembered_as_revoked<S: Store>(store: Arc<S>) {
     insert(&*store, [&plain(1)]).await;

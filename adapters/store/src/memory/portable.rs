@@ -47,7 +47,7 @@ impl State {
     }
 
     /// Whether what was removed elsewhere can be remembered.
-    pub(super) fn check_removed(&self, batch: &Batch) -> Result<(), StoreError> {
+    pub(super) fn check_imported(&self, batch: &Batch) -> Result<(), StoreError> {
         let is_there = |key: &RemovedKey| {
             self.by_id(&key.key_id).is_some()
                 || self.removed(&key.key_id).is_some()
@@ -61,6 +61,15 @@ impl State {
                 .chain(&batch.inserts);
             stored.any(|record| record.digest.bytes() == digest && !is_revoked(record))
         };
+        let is_anothers = |(digest, id): &(DigestBytes, KeyId)| {
+            let had = self.former.get(digest).is_some_and(|holder| holder != id);
+            had || self
+                .stored()
+                .any(|(_, record)| record.digest.bytes() == digest && record.id != *id)
+        };
+        if batch.imported.former_digests.iter().any(is_anothers) {
+            return Err(StoreError::Stale);
+        }
         let removed = &batch.imported.removed;
         let mut digests = removed.iter().flat_map(|key| &key.digests);
         match removed.iter().any(is_there) || digests.any(is_in_use) {

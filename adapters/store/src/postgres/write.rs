@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 use super::fault::Fault;
 use super::read::Params;
 use super::row::{ARRIVAL, CLOCK, signed};
+use super::statements::{AddedRows, Step, steps};
 use super::timestamptz::Timestamptz;
 use crate::batch::Batch;
 use crate::error::StoreError;
@@ -32,6 +33,16 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     if let Some(expected) = batch.last_event {
         require_last_event(&transaction, expected).await?;
     }
+    for step in steps(statements) {
+        match step {
+            Step::Statements(statements) => send(&transaction, &statements).await?,
+            Step::Rows(rows) => add(&transaction, &rows).await?,
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn send(transaction: &Transaction<'_>, statements: &[Statement]) -> Result<(), Fault> {
     for part in statements.chunks(SENT_TOGETHER) {
         let mut prepared = Vec::with_capacity(part.len());
         for statement in part {
@@ -40,11 +51,26 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
         // All are polled, and so sent, in this order before the first answer is read. All answers
         // are awaited: after an error the connection must have no statement under way.
         let sent = part.iter().zip(&prepared);
-        let sent = sent.map(|(statement, prepared)| execute(&transaction, statement, prepared));
+        let sent = sent.map(|(statement, prepared)| execute(transaction, statement, prepared));
         let answers: Result<Vec<()>, Fault> = join_all(sent).await.into_iter().collect();
         answers?;
     }
-    Ok(transaction.commit().await?)
+    Ok(())
+}
+
+async fn add(transaction: &Transaction<'_>, rows: &AddedRows) -> Result<(), Fault> {
+    let statement = transaction.prepare_cached(rows.sql).await?;
+    let columns = rows.columns.iter();
+    let columns: Vec<_> = columns
+        .map(|column| column as &(dyn ToSql + Sync))
+        .collect();
+    match transaction.execute(&statement, &columns).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match Fault::from(error) {
+            fault if fault.is_duplicate() => StoreError::Duplicate.into(),
+            fault => fault,
+        }),
+    }
 }
 
 /// Fails if another event was written. From here to the commit no other transaction can
