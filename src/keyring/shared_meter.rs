@@ -203,3 +203,20 @@ pub(super) fn owes_until(
     let reset = limit.quota(state, now).reset();
     (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
 }
+
+#[cfg(all(test, not(keystile_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_owes_until_its_whole_burst_is_free_again() {
+        let limit = RateLimit::new(1, Millis::from_secs(10)).unwrap();
+        let spent = UnixMillis::new(1_790_000_000_000).unwrap();
+        let later = |millis| spent.plus(Millis::new(millis)).unwrap();
+        let state = limit.admit(RateState::default(), spent).unwrap();
+        assert_eq!(owes_until(&limit, state, spent), Some(later(10_000)));
+        assert_eq!(owes_until(&limit, state, later(9_999)), Some(later(10_000)));
+        assert_eq!(owes_until(&limit, state, later(10_000)), None);
+        assert_eq!(owes_until(&limit, RateState::default(), spent), None);
+    }
+}

@@ -226,3 +226,52 @@ impl Ledger {
         more
     }
 }
+
+#[cfg(all(test, not(keystile_loom)))]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> KeyId {
+        std::format!("1{number:015}").parse().unwrap()
+    }
+
+    /// A count of five uses that follows version 2 of a key, and of which three were taken.
+    fn two_of_five() -> UsesLeft {
+        let uses = UsesLeft::new(Some(5));
+        uses.follow(id(1), 2, Some(5), 0);
+        for left in [4, 3, 2] {
+            assert_eq!(uses.take(), Taken::Left(Some(left)));
+        }
+        uses
+    }
+
+    #[test]
+    fn t23_only_a_version_that_rose_raises_a_count() {
+        for version in [1, 2] {
+            let uses = two_of_five();
+            uses.follow(id(1), version, Some(9), 0);
+            assert_eq!(uses.get(), Some(2), "version {version} was seen before");
+        }
+        for (key, version) in [(1, 3), (2, 1)] {
+            let uses = two_of_five();
+            uses.follow(id(key), version, Some(9), 0);
+            assert_eq!(uses.get(), Some(6), "version {version} of key {key}");
+        }
+    }
+
+    #[test]
+    fn t23_only_a_version_that_rose_ends_a_count() {
+        for (key, version, expected) in [
+            (1, 1, Some(2)),
+            (1, 2, Some(2)),
+            (2, 1, Some(2)),
+            (1, 3, None),
+        ] {
+            let uses = two_of_five();
+            let after = uses.left_after(id(key), version, None, 0);
+            uses.follow(id(key), version, None, 0);
+            assert_eq!(uses.get(), expected, "version {version} of key {key}");
+            assert_eq!(after, expected, "version {version} of key {key}");
+        }
+    }
+}

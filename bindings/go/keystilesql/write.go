@@ -40,7 +40,7 @@ func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) 
 	if err := batch.Check(); err != nil {
 		return err
 	}
-	return unavailable(s.commit(ctx, tx, batch))
+	return unavailable(s.prepared(tx, func(tx execer) error { return s.commit(ctx, tx, batch) }))
 }
 
 func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) error {
@@ -249,7 +249,7 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 			return err
 		}
 	}
-	if err := work(connection); err != nil {
+	if err := s.prepared(connection, work); err != nil {
 		rollback(ctx, connection)
 		return err
 	}
