@@ -13,6 +13,7 @@ use keystile_store::StoreError;
 
 use crate::backend::{Backend, Checker};
 use crate::caller::Caller;
+use crate::carried;
 use crate::failed_response::LoggedElsewhere;
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -122,6 +123,16 @@ impl App {
         self.telemetry().decided(route, code, start.elapsed());
         log(route, code, &outcome);
         Judged { outcome, now }
+    }
+
+    /// The headers of a request that was allowed, without those that carried its key or hide
+    /// one.
+    pub(crate) fn without_key(&self, headers: &HeaderMap, passed: &Passed) -> HeaderMap {
+        let mut left = headers.clone();
+        let credentials = self.shared.gate.credentials();
+        credentials.remove(&mut left, passed.carriers);
+        carried::remove_hidden(&mut left);
+        left
     }
 
     /// The response to a request that was denied by its own key.

@@ -179,15 +179,13 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         .environment(&environment);
     let headers = &parts.headers;
     let mut response = Response::new(Body::empty());
-    if gateway == Gateway::Envoy
-        && let Some(names) = carried::names(headers)
-    {
-        response.headers_mut().insert(TO_REMOVE, names);
-    }
     if preflight::is_passed(location.preflight.as_deref())?
         && preflight::is_preflight(&original, headers)
         && is_canonical_path(original.path.as_bytes())
     {
+        if gateway == Gateway::Envoy {
+            response.headers_mut().insert(TO_REMOVE, carried::ALL);
+        }
         return Ok(response);
     }
     let address = client(&parts.extensions, headers, trusted).address;
@@ -196,8 +194,11 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         Ok(passed) => passed,
         Err(denied) => return Ok(app.reject(&denied, requirement.as_ref())),
     };
+    let left = app.without_key(headers, &passed);
     if gateway != Gateway::Envoy {
-        carried::repeat_others(headers, response.headers_mut());
+        carried::repeat(&left, response.headers_mut());
+    } else if let Some(names) = carried::names(headers, &left) {
+        response.headers_mut().insert(TO_REMOVE, names);
     }
     identify(&mut response, &passed.record);
     ResponseHeaders::new(&passed.allowed, judged.now).add_to(response.headers_mut());

@@ -15,7 +15,7 @@ type Control = (Gateway, &'static str, &'static str, usize, &'static str);
 
 #[rustfmt::skip]
 const CONTROLS: &[Control] = &[
-    (Nginx, "proxy_set_header X-Original-URI $request_uri;", "proxy_set_header X-Original-URI /;", ASGI, "path /x/../admin/secret"),
+    (Nginx, "proxy_set_header X-Original-URI $request_uri;", "proxy_set_header X-Original-URI /;", ASGI, "path /admin;/secret"),
     (Nginx, "proxy_set_header X-Keystile-Owner $ks_owner;", "", ASGI, "forged X-Keystile-Owner"),
     (Nginx, "proxy_set_header X-Keystile-Key-Id $ks_key_id;", "", WSGI, "forged X-Keystile-Key-Id"),
     (Nginx, "proxy_set_header X-API-Key $ks_api_key;", "", ASGI, "plain"),
@@ -30,24 +30,24 @@ const CONTROLS: &[Control] = &[
     (Caddy, "request_header -Connection\n", "", ASGI, "Connection names X-Keystile-Owner"),
     (CaddyOld, "request_header @websocket Upgrade websocket\n", "", ASGI, "Upgrade: h2c in a first line"),
     (CaddyOld, "request_header -*keystile*\n", "", WSGI, "forged X~Keystile~Owner"),
-    (CaddyOld, "request_header -*_*\n", "", WSGI, "client's X_Forwarded_For: 203.0.113.66"),
+    (CaddyOld, "request_header -*_*\n", "", WSGI, "client's X_Original_URL"),
     (Caddy, "request_header -X-API-Key\n", "", ASGI, "plain"),
     (Caddy, "request_header -*override*\n", "", ASGI, "override by X-HTTP-Method-Override"),
     (Caddy, "request_header -*forwarded*\n", "", ASGI, "client's Forwarded: for=203.0.113.66;host=forged"),
     (Caddy, "request_header -HTTP2-Settings\n", "", ASGI, "Upgrade without Connection"),
-    (Caddy, "header_up X-Forwarded-Uri {http.request.uri}", "header_up X-Forwarded-Uri /", ASGI, "path /x/../admin/secret"),
+    (Caddy, "header_up X-Forwarded-Uri {http.request.uri}", "header_up X-Forwarded-Uri /", ASGI, "path /admin;/secret"),
     (Traefik, "aliasHeadersStrategy: delete", "aliasHeadersStrategy: keep", WSGI, "forged X_Keystile_Owner"),
     (Traefik, "          - X-Keystile-Owner\n", "", ASGI, "forged X-Keystile-Owner"),
     (Traefik, "          - X-API-Key\n", "", ASGI, "plain"),
     (Traefik, "          - Authorization\n", "", ASGI, "the key as Bearer"),
     (Traefik, "          X-HTTP-Method-Override: \"\"\n", "", ASGI, "override by X-HTTP-Method-Override"),
     (Traefik, "(?i)^/admin", "^/admin", ASGI, "path /ADMIN/secret"),
-    (Envoy, "- remove_on_match: { key_matcher: { contains: keystile, ignore_case: true } }", "", ASGI, "forged requirement that names less"),
-    (Envoy, "- remove_on_match: { key_matcher: { safe_regex: { regex: \".*[^A-Za-z0-9:-].*\" } } }", "", WSGI, "client's X_Forwarded_For: 203.0.113.66"),
+    (Envoy, "- remove_on_match: { key_matcher: { contains: keystile, ignore_case: true } }", "", ASGI, "preflight that asks for leave"),
+    (Envoy, "- remove_on_match: { key_matcher: { safe_regex: { regex: \".*[^A-Za-z0-9:-].*\" } } }", "", WSGI, "client's X_Original_URL"),
     (Envoy, "- remove_on_match: { key_matcher: { contains: forwarded, ignore_case: true } }", "", ASGI, "client's X-Forwarded-For: 203.0.113.66"),
     (Envoy, "- remove_on_match: { key_matcher: { suffix: override, ignore_case: true } }", "", ASGI, "override by X-HTTP-Method-Override"),
     (Envoy, "regex: \"(?i)/admin(/.*)?\"", "regex: \"/admin(/.*)?\"", ASGI, "path /ADMIN/secret"),
-    (Envoy, "upgrade_type: websocket", "upgrade_type: h2c", ASGI, "Upgrade: h2c (Connection: Upgrade, HTTP2-Settings)"),
+    (Envoy, "header: { key: connection, value: upgrade }", "header: { key: x-nothing, value: upgrade }", ASGI, "WebSocket whose Connection names the owner"),
 ];
 
 #[test]
