@@ -3,10 +3,13 @@
 
 pub(crate) mod allowed;
 pub(crate) mod answer;
+pub(crate) mod carriers;
 pub(crate) mod cause;
 pub(crate) mod check_step;
 mod compared;
 pub(crate) mod credential;
+pub(crate) mod credential_extractor;
+pub(crate) mod credential_sources;
 mod dates;
 pub(crate) mod denial;
 pub(crate) mod denial_code;

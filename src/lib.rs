@@ -74,9 +74,12 @@ mod keyring;
 
 pub use decision::allowed::{Allowed, Notice};
 pub use decision::answer::Decision;
+pub use decision::carriers::Carriers;
 pub use decision::cause::Cause;
 pub use decision::check_step::CheckStep;
-pub use decision::credential::{Credential, CredentialExtractor};
+pub use decision::credential::Credential;
+pub use decision::credential_extractor::CredentialExtractor;
+pub use decision::credential_sources::{CredentialSources, KEY_HEADERS_MAX, KEY_SCHEMES_MAX};
 pub use decision::denial::Denial;
 pub use decision::denial_code::DenialCode;
 pub use decision::explain::{ExplainedCheck, Explanation, explain};
@@ -113,7 +116,7 @@ pub use lifecycle::status::{Change, delete, expire, rehash, resume, revoke, susp
 pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
 pub use policy::method::is_method;
 pub use policy::network::{NETWORKS_MAX, Networks};
-pub use policy::path::{PATH_BYTES_MAX, is_canonical_path};
+pub use policy::path::{PATH_BYTES_MAX, PathProfile, is_canonical_path};
 pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};
 pub use policy::rate_limit::{Quota, RateLimit, RateLimited};
 pub use policy::rate_state::RateState;

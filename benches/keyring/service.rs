@@ -1,9 +1,9 @@
 //! A service with a keyring, and the keys that it has issued.
 
 use keystile::{
-    Cause, Check, CredentialExtractor, Decision, IssueRequest, Issued, KeyFormat, KeyRecord,
-    Keyring, Millis, PepperRing, RateLimit, Request, Requirement, SysRng, UnixMillis, Verifier,
-    issue,
+    Cause, Check, CredentialExtractor, CredentialSources, Decision, IssueRequest, Issued,
+    KeyFormat, KeyRecord, Keyring, Millis, PepperRing, RateLimit, Request, Requirement, SysRng,
+    UnixMillis, Verifier, issue,
 };
 
 /// The header that each key is presented in.
@@ -40,7 +40,7 @@ impl Service {
                 .unwrap(),
             verifier,
             format,
-            rules: CredentialExtractor::new(),
+            rules: CredentialExtractor::any_text(CredentialSources::new()),
             requirement: Requirement::parse(REQUIRED).unwrap(),
             now: UnixMillis::new(1_790_000_000_000).unwrap(),
         }

@@ -162,6 +162,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	return authenticator, nil
 }
 
+// Verifier returns the verifier whose keys it accepts.
+func (a *Authenticator) Verifier() *Verifier { return a.verifier }
+
 // Check decides about a presented key, and fetches its record if it is not cached. The key
 // may have any length and content.
 //

@@ -10,44 +10,90 @@ import (
 // verb, in JSON and in logs; only [Credential.Expose] returns its text.
 type Credential struct{ secret }
 
-// CredentialExtractor reads a key from headers: always X-API-Key and Authorization: Bearer.
+// CredentialSources are the header fields that a key is read from. The zero value is X-API-Key
+// and Authorization: Bearer. The query is never read.
+type CredentialSources struct {
+	// Headers are further headers whose value is the key and nothing else; at most 8.
+	Headers []string
+	// Schemes are further schemes of Authorization, such as "Api-Key", in any case; at most 8.
+	Schemes []string
+	// Basic reads the user name of Authorization: Basic too, as curl -u KEY: sends it.
+	Basic bool
+	// WithoutDefaults reads only what is named here.
+	WithoutDefaults bool
+}
+
+// CredentialExtractor reads a key from headers. It knows the formats of the keys: a value
+// without the shape of one, such as a user's token in Authorization, may be beside the key.
 type CredentialExtractor struct {
 	extractor *capi.Extractor
 	names     []string
 }
 
-// NewCredentialExtractor returns an extractor without a further header and without Basic.
-func NewCredentialExtractor() (*CredentialExtractor, error) { return newRules(nil, false) }
-
-// NewCredentialExtractorWith returns an extractor that also reads another header, if its
-// name is not empty, and the user name of Authorization: Basic, if basic is set. It returns
-// [ErrName] for a name that no header can have, or that must not carry keys.
-func NewCredentialExtractorWith(header string, basic bool) (*CredentialExtractor, error) {
-	if header == "" {
-		return newRules(nil, basic)
+// NewCredentialExtractor returns an extractor for keys of a verifier's formats; if the verifier
+// is nil, any visible text is taken for a key. It returns [ErrName] for a header or a scheme
+// that cannot carry a key, such as Cookie or Basic.
+func NewCredentialExtractor(verifier *Verifier, sources CredentialSources) (*CredentialExtractor, error) {
+	var known *capi.Verifier
+	if verifier != nil {
+		known = verifier.verifier
 	}
-	return newRules(&header, basic)
-}
-
-func newRules(header *string, basic bool) (*CredentialExtractor, error) {
-	raw, status := capi.NewExtractor(header, basic)
+	raw, status := capi.NewExtractor(known, &capi.Sources{
+		Headers: sources.Headers, Schemes: sources.Schemes,
+		Basic: sources.Basic, WithoutDefaults: sources.WithoutDefaults,
+	})
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	extractor := &CredentialExtractor{extractor: raw, names: []string{"X-Api-Key", "Authorization"}}
-	if header != nil {
-		extractor.names = append(extractor.names, *header)
+	var names []string
+	if !sources.WithoutDefaults {
+		names = append(names, "X-Api-Key")
 	}
-	return extractor, nil
+	if !sources.WithoutDefaults || sources.Basic || len(sources.Schemes) > 0 {
+		names = append(names, "Authorization")
+	}
+	return &CredentialExtractor{raw, append(names, sources.Headers...)}, nil
 }
 
 // Names returns the headers that are read.
 func (r *CredentialExtractor) Names() []string { return append([]string{}, r.names...) }
 
+// Carries reports whether a header field presents what may be a key. If the headers of a request
+// had one credential, these are the fields that carried it.
+func (r *CredentialExtractor) Carries(field HeaderField) bool {
+	if !r.reads(field.Name) {
+		return false
+	}
+	_, decision := r.extract([]HeaderField{field})
+	return decision.status == capi.OK
+}
+
+// Remove removes the fields that carried the key from the headers of a request, after
+// [CredentialExtractor.ExtractFrom] has found one. What else is in the same headers stays.
+func (r *CredentialExtractor) Remove(headers map[string][]string) {
+	for name, values := range headers {
+		if !r.reads(name) {
+			continue
+		}
+		kept := make([]string, 0, len(values))
+		for _, value := range values {
+			if !r.Carries(HeaderField{name, value}) {
+				kept = append(kept, value)
+			}
+		}
+		switch {
+		case len(kept) == 0:
+			delete(headers, name)
+		case len(kept) < len(values):
+			headers[name] = kept
+		}
+	}
+}
+
 // Extract returns the one credential among the header fields of a request. Pass at least
 // those that [CredentialExtractor.Names] returns, and repeated fields too. If there is
-// none, or two different ones, or one that cannot be a key, the decision refuses; otherwise
-// ignore it.
+// none, or two different ones, or only values that cannot be keys, the decision refuses;
+// otherwise ignore it.
 func (r *CredentialExtractor) Extract(fields []HeaderField) (Credential, Decision) {
 	key, decision := r.extract(fields)
 	if decision.status != capi.OK {

@@ -1,6 +1,7 @@
 package keystile
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -32,6 +33,7 @@ const (
 	CauseUsesSpent              Cause = capi.CauseUsesSpent
 	CauseStoreUnavailable       Cause = capi.CauseStoreUnavailable
 	CauseRecordDamaged          Cause = capi.CauseRecordDamaged
+	CauseAlien                  Cause = capi.CauseAlien
 )
 
 var causes = map[Cause]string{
@@ -54,6 +56,7 @@ var causes = map[Cause]string{
 	CauseUsesSpent:              "uses_spent",
 	CauseStoreUnavailable:       "store_unavailable",
 	CauseRecordDamaged:          "record_damaged",
+	CauseAlien:                  "alien",
 }
 
 // String returns the cause as a word, such as "wrong_secret". Never send it in a response.
@@ -110,6 +113,10 @@ func (d *Decision) Code() string { return ErrorCode(d.Err()) }
 // Cause returns why the request was refused, which only an audit may see; 0 if it is
 // allowed.
 func (d *Decision) Cause() Cause { return Cause(d.raw.Cause) }
+
+// IsGuess reports whether the request was an attempt with a key that is not valid, which counts
+// towards a limit on guesses. A token in Authorization without the shape of a key does not.
+func (d *Decision) IsGuess() bool { return d.Cause() != CauseAlien && errors.Is(d.Err(), ErrInvalidKey) }
 
 // KeyID returns the key's public id if its secret was verified, otherwise the zero id.
 func (d *Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }

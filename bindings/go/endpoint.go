@@ -85,7 +85,23 @@ func (e *EndpointRules) raw() (*capi.Endpoints, error) {
 
 // IsCanonicalPath reports whether a request path, without its query, is canonical. One that
 // is not is refused by all rules.
-func IsCanonicalPath(path string) bool { return capi.CheckPath(path) == capi.OK }
+func IsCanonicalPath(path string) bool { return PathStrict.Accepts(path) }
+
+// PathProfile is which request paths a service accepts. It is chosen by the service, never by a
+// key or a client.
+type PathProfile uint32
+
+const (
+	// PathStrict accepts only canonical paths.
+	PathStrict PathProfile = capi.PathStrict
+	// PathEncodedSlashIsData accepts %2F too, as data inside a segment and never as a separator,
+	// as in npm's scoped packages. No piece between such slashes may be empty, "." or "..". A
+	// router after the check must not decode it before it splits the path.
+	PathEncodedSlashIsData PathProfile = capi.PathEncodedSlashIsData
+)
+
+// Accepts reports whether a service with this profile accepts a path without its query.
+func (p PathProfile) Accepts(path string) bool { return capi.CheckPath(uint32(p), path) == capi.OK }
 
 // IsMethod reports whether a method is spelled as in endpoint rules: 1 to 32 characters of
 // A-Z, 0-9, - or _, starting with a letter. No rule allows one that is not.

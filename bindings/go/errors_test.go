@@ -81,6 +81,7 @@ func TestEachCauseHasItsNumberItsWordAndItsError(t *testing.T) {
 		{CauseUsesSpent, "uses_spent", ErrUsesSpent},
 		{CauseStoreUnavailable, "store_unavailable", ErrStoreUnavailable},
 		{CauseRecordDamaged, "record_damaged", ErrRecordDamaged},
+		{CauseAlien, "alien", ErrInvalidKey},
 	}
 	for at, expected := range causes {
 		decision := Refuse(expected.cause)

@@ -171,14 +171,21 @@ func ExampleEndpointRules() {
 }
 
 func ExampleCredentialExtractor_Extract() {
-	extractor := keystile.Must(keystile.NewCredentialExtractor())
-	credential, refusal := extractor.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_…"[:17]}})
-	fmt.Println(credential, credential.Expose(), refusal.Cause() == 0)
-	_, refusal = extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: "one"}, {Name: "Authorization", Value: "Bearer two"}})
-	fmt.Println(refusal, refusal.Respond(keystile.StatusRFC9110, now).Status)
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	verifier := keystile.Must(keystile.NewVerifier(nil, format))
+	extractor := keystile.Must(keystile.NewCredentialExtractor(verifier, keystile.CredentialSources{}))
+	const key = "acme_live_1QJ4bo0RE6F7ptpH_I4xbO9xdOMtcZFEvOwCwasfln8oPlvdBU3XVJz7MYw24ErgXr"
+	usersToken := keystile.HeaderField{Name: "Authorization", Value: "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}
+
+	credential, refusal := extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: key}, usersToken})
+	fmt.Println(credential, credential.Expose() == key, refusal.Cause() == 0)
+	fmt.Println(extractor.Carries(usersToken))
+	_, refusal = extractor.Extract([]keystile.HeaderField{usersToken})
+	fmt.Println(refusal, refusal.Respond(keystile.StatusRFC9110, now).Status, refusal.IsGuess())
 	// Output:
-	// [redacted] acme_live_ true
-	// conflicting_credentials 400
+	// [redacted] true true
+	// false
+	// alien 401 false
 }
 
 func ExampleDecision_Respond() {

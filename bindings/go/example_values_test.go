@@ -27,17 +27,29 @@ func ExampleAPIKey() {
 }
 
 func ExampleCredential() {
-	extractor := keystile.Must(keystile.NewCredentialExtractorWith("X-Acme-Key", false))
+	extractor := keystile.Must(keystile.NewCredentialExtractor(nil, keystile.CredentialSources{Headers: []string{"X-Acme-Key"}}))
 	var credential keystile.Credential
 	credential, _ = extractor.Extract([]keystile.HeaderField{{Name: "x-acme-key", Value: "acme_live_1"}})
 	fmt.Printf("%v %q %s\n", credential, credential, credential.Expose())
 
 	// Cookies go along with requests that a user did not mean to send.
-	_, err := keystile.NewCredentialExtractorWith("Cookie", false)
+	_, err := keystile.NewCredentialExtractor(nil, keystile.CredentialSources{Headers: []string{"Cookie"}})
 	fmt.Println(errors.Is(err, keystile.ErrName))
 	// Output:
 	// [redacted] [redacted] acme_live_1
 	// true
+}
+
+func ExampleCredentialSources() {
+	// One header only: Authorization is not read.
+	sources := keystile.CredentialSources{Headers: []string{"X-Acme-Key"}, WithoutDefaults: true}
+	extractor := keystile.Must(keystile.NewCredentialExtractor(nil, sources))
+	fmt.Println(extractor.Names())
+	_, refusal := extractor.Extract([]keystile.HeaderField{{Name: "Authorization", Value: "Bearer acme_live_1"}})
+	fmt.Println(refusal)
+	// Output:
+	// [X-Acme-Key]
+	// missing_credential
 }
 
 func ExampleDecision() {

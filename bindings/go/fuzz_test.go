@@ -22,7 +22,7 @@ func FuzzCredential(f *testing.F) {
 		f.Add("authorization", value, "X-Acme-Key", value, false)
 	}
 	f.Fuzz(func(t *testing.T, one, first, other, second string, basic bool) {
-		extractor := keystile.Must(keystile.NewCredentialExtractorWith("X-Acme-Key", basic))
+		extractor := keystile.Must(keystile.NewCredentialExtractor(nil, keystile.CredentialSources{Headers: []string{"X-Acme-Key"}, Basic: basic}))
 		fields := []keystile.HeaderField{{Name: one, Value: first}, {Name: other, Value: second}}
 		for count := range 3 {
 			credential, refusal := extractor.Extract(fields[:count])

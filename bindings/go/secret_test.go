@@ -26,7 +26,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	issuer := &keystile.Issuer{Format: format}
 	change := must[*keystile.Change](t)(issuer.Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, time.Now()))
 	key := change.Key.Expose()
-	extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor())
+	extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor(nil, keystile.CredentialSources{}))
 	credential, _ := extractor.Extract([]keystile.HeaderField{{Name: "X-API-Key", Value: key}})
 	if credential.Expose() != key {
 		t.Fatal("there is one way out")

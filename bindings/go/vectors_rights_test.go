@@ -68,7 +68,7 @@ func paths(t *testing.T) {
 		if all.Allows("GET", path) != canonical {
 			t.Error("P3: there is one view of a path")
 		}
-		return object{"canonical": canonical}
+		return object{"canonical": canonical, "with_encoded_slash": keystile.PathEncodedSlashIsData.Accepts(path)}
 	})
 }
 

@@ -18,6 +18,8 @@ type Request struct {
 	// Path is the path as it was sent and is dispatched, without its query. With a method,
 	// an empty path is refused as not canonical.
 	Path string
+	// PathProfile is which paths the service accepts; [PathStrict] unless it is set.
+	PathProfile PathProfile
 	// Environment is the deployment that asks; keys for any other, or for none, are
 	// refused.
 	Environment string
@@ -147,5 +149,6 @@ func (r *Request) raw() capi.Request {
 		Path:        r.Path,
 		Environment: r.Environment,
 		Address:     r.Address,
+		PathProfile: uint32(r.PathProfile),
 	}
 }

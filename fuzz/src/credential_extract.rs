@@ -1,20 +1,28 @@
 //! One credential is read from any headers, or none, and never one that was not sent.
 //!
-//! The first byte holds options. The rest are lines, each a header: a name, a colon, a
+//! The first byte holds options: Basic, a header, whether only keys of a format are read. The rest are lines, each a header: a name, a colon, a
 //! value.
 
-use keystile::{Cause, CredentialExtractor, Denial, DenialCode};
+use keystile::{
+    Cause, CredentialExtractor, CredentialSources, Denial, DenialCode, KeyFormat, Verifier,
+};
 
 pub fn run(data: &[u8]) {
     let (options, lines) = data.split_first().unwrap_or((&0, &[]));
     let (basic, own) = (options & 1 == 1, options & 2 == 2);
-    let mut rules = CredentialExtractor::new();
+    let mut sources = CredentialSources::new();
     if basic {
-        rules = rules.with_basic();
+        sources = sources.with_basic();
     }
     if own {
-        rules = rules.with_header("Own-Key").unwrap();
+        sources = sources.with_header("Own-Key").unwrap();
     }
+    let format = (options & 4 == 4).then(|| KeyFormat::opaque("k").unwrap().with_random_bytes(16));
+    let format = format.map(Result::unwrap);
+    let rules = match &format {
+        Some(format) => CredentialExtractor::new(sources, &Verifier::new(format.clone())),
+        None => CredentialExtractor::any_text(sources),
+    };
     let headers: Vec<(&[u8], &[u8])> = lines
         .split(|byte| *byte == b'\n')
         .map(|line| {
@@ -32,23 +40,33 @@ pub fn run(data: &[u8]) {
         .collect();
     let mut whole: Vec<&Vec<u8>> = each.iter().flatten().collect();
     whole.dedup();
-    let malformed = each.contains(&Err(Cause::Malformed));
+    let alien = |cause| each.contains(&Err(cause));
     match &found {
         Ok(key) => {
-            assert!(!malformed);
-            assert_eq!(whole, [key]);
+            assert!(whole.iter().all(|other| *other == key) && !whole.is_empty());
             assert!((1..=256).contains(&key.len()));
             assert!(key.iter().all(u8::is_ascii_graphic));
+            assert!(
+                format.is_none_or(|format| format.parse(key).is_some()),
+                "it has no check"
+            );
             agrees_with_any_source(&rules, key);
         }
-        Err(Cause::MissingCredential) => assert!(!malformed && whole.is_empty()),
         Err(Cause::ConflictingCredentials) => assert!(whole.len() > 1),
-        Err(cause) => assert!(malformed, "{cause:?}"),
+        Err(cause) => {
+            assert!(whole.is_empty());
+            let expected = match (alien(Cause::Malformed), alien(Cause::Alien)) {
+                (true, _) => Cause::Malformed,
+                (false, true) => Cause::Alien,
+                (false, false) => Cause::MissingCredential,
+            };
+            assert_eq!(*cause, expected);
+        }
     }
-    // The order of headers never turns a refusal into a key, or a key into another.
+    // The order of headers makes no difference.
     let reversed: Vec<_> = headers.iter().rev().copied().collect();
-    assert_eq!(extract(&rules, &reversed).ok(), found.clone().ok());
-    if !basic {
+    assert_eq!(extract(&rules, &reversed), found);
+    if !basic && options & 4 == 0 {
         each.iter().zip(&headers).for_each(|(read, header)| {
             assert_eq!(*read, naive(own, *header));
         });
@@ -87,9 +105,9 @@ fn agrees_with_any_source(rules: &CredentialExtractor, key: &[u8]) {
 /// The credential in one header, without HTTP Basic.
 fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let value = match name.to_ascii_lowercase().as_slice() {
-        b"x-api-key" => value,
-        b"own-key" if own => value,
+    let (value, alien) = match name.to_ascii_lowercase().as_slice() {
+        b"x-api-key" => (value, Cause::Malformed),
+        b"own-key" if own => (value, Cause::Malformed),
         b"authorization" => {
             let start = value.iter().take(512).take_while(|b| blank(b)).count();
             let value = &value[start..];
@@ -97,7 +115,7 @@ fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
                 Some(scheme)
                     if scheme.eq_ignore_ascii_case(b"bearer") && value.get(6).is_none_or(blank) =>
                 {
-                    &value[6..]
+                    (&value[6..], Cause::Alien)
                 }
                 _ => return Err(Cause::MissingCredential),
             }
@@ -105,7 +123,7 @@ fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
         _ => return Err(Cause::MissingCredential),
     };
     if value.len() > 512 {
-        return Err(Cause::Malformed);
+        return Err(alien);
     }
     let start = value.iter().take_while(|b| blank(b)).count();
     let end = value.iter().rev().take_while(|b| blank(b)).count();
@@ -114,6 +132,6 @@ fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
         key if key.len() <= 256 && key.iter().all(|b| (0x21..=0x7E).contains(b)) => {
             Ok(key.to_vec())
         }
-        _ => Err(Cause::Malformed),
+        _ => Err(alien),
     }
 }

@@ -21,6 +21,9 @@ pub enum Cause {
     ConflictingCredentials,
     /// The text is not a key: its shape or its check is wrong.
     Malformed,
+    /// There are only texts that do not have the shape of a key of the service, and none in a
+    /// header that carries nothing but keys: they may be meant for someone else.
+    Alien,
     /// No record was found for it.
     UnknownKey,
     /// A record was found, and the secret is not that record's.
@@ -61,7 +64,9 @@ impl Cause {
         match self {
             Self::MissingCredential => DenialCode::MissingCredential,
             Self::ConflictingCredentials => DenialCode::ConflictingCredentials,
-            Self::Malformed | Self::UnknownKey | Self::WrongSecret => DenialCode::InvalidKey,
+            Self::Malformed | Self::Alien | Self::UnknownKey | Self::WrongSecret => {
+                DenialCode::InvalidKey
+            }
             Self::PepperUnavailable => DenialCode::PepperUnavailable,
             Self::Revoked => DenialCode::KeyRevoked,
             Self::Suspended => DenialCode::KeySuspended,

@@ -114,6 +114,20 @@ impl Denial {
         self.cause
     }
 
+    /// Whether the request was an attempt with a key that is not valid, which counts towards a
+    /// limit on guesses. A token in `Authorization` that does not have the shape of a key does not.
+    ///
+    /// ```
+    /// use keystile::{Cause, Denial};
+    /// assert!(Denial::new(Cause::UnknownKey).is_guess());
+    /// assert!(!Denial::new(Cause::Alien).is_guess());
+    /// assert!(!Denial::new(Cause::Expired).is_guess(), "its secret was proved");
+    /// ```
+    #[must_use]
+    pub const fn is_guess(&self) -> bool {
+        matches!(self.code(), DenialCode::InvalidKey) && !matches!(self.cause, Cause::Alien)
+    }
+
     /// The key's id, if its secret was proved; before that, nothing is disclosed.
     #[must_use]
     pub const fn key_id(&self) -> Option<&KeyId> {

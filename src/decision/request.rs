@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::key::label::Environment;
+use crate::policy::path::PathProfile;
 use crate::policy::requirement::Requirement;
 
 /// What a caller wants to do.
@@ -43,6 +44,7 @@ pub struct Request<'r> {
     pub(crate) endpoint: Option<(&'r [u8], &'r [u8])>,
     pub(crate) environment: Option<&'r Environment>,
     pub(crate) address: Option<IpAddr>,
+    pub(crate) path_profile: PathProfile,
 }
 
 impl<'r> Request<'r> {
@@ -54,6 +56,7 @@ impl<'r> Request<'r> {
             endpoint: None,
             environment: None,
             address: None,
+            path_profile: PathProfile::Strict,
         }
     }
 
@@ -93,6 +96,14 @@ impl<'r> Request<'r> {
     #[inline]
     pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
         self.address = address.into();
+        self
+    }
+
+    /// Which paths the service accepts; [`PathProfile::Strict`] unless it is set.
+    #[must_use]
+    #[inline]
+    pub const fn path_profile(mut self, profile: PathProfile) -> Self {
+        self.path_profile = profile;
         self
     }
 }

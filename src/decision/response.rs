@@ -45,8 +45,8 @@ pub struct Response {
 /// if the store is unavailable.
 ///
 /// ```
-/// use keystile::{respond, CredentialExtractor, StatusPolicy};
-/// let denial = CredentialExtractor::new().extract([]).unwrap_err();
+/// use keystile::{respond, Cause, Denial, StatusPolicy};
+/// let denial = Denial::new(Cause::MissingCredential);
 /// let response = respond(&denial, StatusPolicy::Rfc9110, None);
 /// assert_eq!(response.status, 401);
 /// assert!(response.headers.iter().any(|(name, _)| *name == "www-authenticate"));

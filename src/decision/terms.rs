@@ -8,7 +8,6 @@ use crate::key::id::KeyId;
 use crate::key::label::Environment;
 use crate::policy::endpoint::{EndpointRules, Rules};
 use crate::policy::network::Networks;
-use crate::policy::path::is_canonical_path;
 use crate::policy::permission::Granted;
 use crate::policy::rate_limit::RateLimit;
 use crate::policy::requirement::Missing;
@@ -159,7 +158,9 @@ impl<'r> Terms<'r> {
     #[inline(always)]
     fn by_endpoint(&self, request: &Request<'_>) -> Option<Cause> {
         match (request.endpoint, self.endpoints) {
-            (Some((_, path)), _) if !is_canonical_path(path) => Some(Cause::PathNotCanonical),
+            (Some((_, path)), _) if !request.path_profile.accepts(path) => {
+                Some(Cause::PathNotCanonical)
+            }
             (Some((method, path)), Some(rules)) if !rules.allows_canonical(method, path) => {
                 Some(Cause::Endpoint)
             }

@@ -40,6 +40,11 @@ impl Verifier {
         self
     }
 
+    /// The formats of the keys.
+    pub(crate) fn formats(&self) -> &[KeyFormat] {
+        &self.formats
+    }
+
     /// The peppers.
     #[must_use]
     pub const fn peppers(&self) -> &PepperRing {

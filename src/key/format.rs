@@ -178,6 +178,14 @@ impl KeyFormat {
         self.shape(text).is_some_and(|shape| shape.is_whole())
     }
 
+    /// Whether a text has the prefix, lengths and alphabet of this format. Its check may be
+    /// wrong, as that of a key with a typo.
+    pub(crate) fn has_shape(&self, text: &[u8]) -> bool {
+        let of_key = |named: &Named<'_>| base62::is_text(named.id) & base62::is_text(named.tail);
+        let shape = self.shape(text);
+        shape.is_some_and(|shape| shape.named.as_ref().is_none_or(of_key))
+    }
+
     /// The id of a text that is known to be a key.
     #[inline]
     fn id_within(&self, text: &[u8]) -> Option<KeyId> {

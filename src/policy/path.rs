@@ -3,7 +3,46 @@
 /// Longest request path in bytes.
 pub const PATH_BYTES_MAX: usize = 2_048;
 
-/// Whether a request path is canonical. Only canonical paths can match a rule.
+/// Which request paths a service accepts. It is chosen by the service or by the configuration of
+/// its gateway, never by a key or a client.
+///
+/// ```
+/// use keystile::PathProfile;
+/// let npm = "/@scope%2Fpackage".as_bytes();
+/// assert!(!PathProfile::Strict.accepts(npm));
+/// assert!(PathProfile::EncodedSlashIsData.accepts(npm));
+/// for refused in ["/a%2F..%2Fb", "/a%2F%2Fb", "/a%2F", "/a%252Fb", "/a%5Cb"] {
+///     assert!(!PathProfile::EncodedSlashIsData.accepts(refused.as_bytes()), "{refused}");
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathProfile {
+    /// Only [canonical](is_canonical_path) paths.
+    #[default]
+    Strict,
+    /// `%2F` too, as data inside a segment and never as a separator, for services whose names
+    /// contain slashes, such as npm's scoped packages and GitLab's projects. A router after the
+    /// check must not decode it before it splits the path.
+    ///
+    /// In case one does, no piece between such slashes may be empty, `.` or `..`.
+    EncodedSlashIsData,
+}
+
+impl PathProfile {
+    /// Whether a service with this profile accepts a path. Pass it without its query.
+    #[must_use]
+    #[inline]
+    pub fn accepts(self, path: &[u8]) -> bool {
+        if path.first() != Some(&b'/') || path.len() > PATH_BYTES_MAX {
+            return false;
+        }
+        is_plain(path) || is_canonical_by_class(path, self)
+    }
+}
+
+/// Whether a request path is canonical. Only canonical paths can match a rule, unless a service
+/// has another [`PathProfile`].
 ///
 /// A path is never decoded, folded or rewritten, so that no router after the check can
 /// read the same bytes as another path. A path is canonical if it meets all of these:
@@ -13,7 +52,7 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// - All its bytes are allowed in a path by RFC 3986, and none is `;`.
 /// - Each `%` is followed by two hex digits, and they encode a byte that is not
 ///   unreserved (so `%41` is refused), not a control character, and none of
-///   `/ \ % ; ? #`.
+///   `/ \ % ; ? #`. Bytes after 0x7F are well-formed UTF-8 (RFC 3629), so `%C0%AF` is refused.
 ///
 /// Pass the path without its query.
 ///
@@ -26,10 +65,7 @@ pub const PATH_BYTES_MAX: usize = 2_048;
 /// ```
 #[must_use]
 pub fn is_canonical_path(path: &[u8]) -> bool {
-    if path.first() != Some(&b'/') || path.len() > PATH_BYTES_MAX {
-        return false;
-    }
-    is_plain(path) || is_canonical_by_class(path)
+    PathProfile::Strict.accepts(path)
 }
 
 /// Whether everything after the first slash is letters, digits, `-`, `_`, `:`, and
@@ -60,7 +96,7 @@ fn is_plain(path: &[u8]) -> bool {
     are_plain(last, before_last) && chunks.all(|(bytes, before)| are_plain(bytes, before))
 }
 
-fn is_canonical_by_class(path: &[u8]) -> bool {
+fn is_canonical_by_class(path: &[u8], profile: PathProfile) -> bool {
     // One pass, without a branch on any byte.
     let (mut seen, mut before, mut empty_segment) = (0, 0, 0);
     for &byte in path {
@@ -72,7 +108,8 @@ fn is_canonical_by_class(path: &[u8]) -> bool {
     if seen & REFUSED != 0 || empty_segment != 0 {
         return false;
     }
-    (seen & DOT == 0 || !has_dot_segment(path)) && (seen & PERCENT == 0 || has_data_escapes(path))
+    (seen & DOT == 0 || !has_dot_segment(path))
+        && (seen & PERCENT == 0 || has_data_escapes(path, profile))
 }
 
 fn has_dot_segment(path: &[u8]) -> bool {
@@ -81,22 +118,104 @@ fn has_dot_segment(path: &[u8]) -> bool {
 }
 
 /// Whether each `%` begins an escape that every parser reads as data.
-fn has_data_escapes(path: &[u8]) -> bool {
-    let mut behind = path.split(|byte| *byte == b'%').skip(1);
-    behind.all(|text| matches!(text, &[high, low, ..] if escape_is_data(high, low)))
+// Not inlined: most paths have no escape.
+#[inline(never)]
+fn has_data_escapes(path: &[u8], profile: PathProfile) -> bool {
+    let slash_is_data = profile == PathProfile::EncodedSlashIsData;
+    let (mut rest, mut character) = (path, Utf8::default());
+    // Where a piece between slashes begins, encoded ones included.
+    let mut piece = path;
+    let mut has_encoded_slash = false;
+    while let [first, after @ ..] = rest {
+        if *first == b'/' {
+            if has_encoded_slash && !is_piece(piece, rest) {
+                return false;
+            }
+            (piece, has_encoded_slash) = (after, false);
+        }
+        if *first != b'%' {
+            if !character.is_whole() {
+                return false;
+            }
+            rest = after;
+            continue;
+        }
+        let [high, low, after @ ..] = after else {
+            return false;
+        };
+        let Some(byte) = decoded(*high, *low) else {
+            return false;
+        };
+        if slash_is_data && byte == b'/' {
+            if !is_piece(piece, rest) {
+                return false;
+            }
+            (piece, has_encoded_slash) = (after, true);
+        } else if !is_data(byte) {
+            return false;
+        }
+        if !character.takes(byte) {
+            return false;
+        }
+        rest = after;
+    }
+    character.is_whole() && (!has_encoded_slash || is_piece(piece, rest))
 }
 
-/// Whether `%` with these two digits is data to every parser.
-const fn escape_is_data(high: u8, low: u8) -> bool {
-    let (Some(high), Some(low)) = ((high as char).to_digit(16), (low as char).to_digit(16)) else {
-        return false;
-    };
-    match high << 4 | low {
+/// Whether what is from the start of `piece` up to `rest` may be a segment, should a router decode
+/// the slash beside it.
+fn is_piece(piece: &[u8], rest: &[u8]) -> bool {
+    let length = piece.len().saturating_sub(rest.len());
+    let text = piece.get(..length).unwrap_or_default();
+    !matches!(text, b"" | b"." | b"..")
+}
+
+/// The byte of two hex digits.
+const fn decoded(high: u8, low: u8) -> Option<u8> {
+    match ((high as char).to_digit(16), (low as char).to_digit(16)) {
+        (Some(high), Some(low)) => Some((high << 4 | low).to_le_bytes()[0]),
+        _ => None,
+    }
+}
+
+/// Whether an escape of this byte is data to every parser.
+const fn is_data(byte: u8) -> bool {
+    match byte {
         // Control characters, and what some parsers treat as a separator.
         0..=0x1F | 0x7F | 0x2F | 0x5C | 0x25 | 0x3B | 0x3F | 0x23 => false,
         // Unreserved characters must not be escaped.
         0x2D | 0x2E | 0x5F | 0x7E | 0x30..=0x39 | 0x41..=0x5A | 0x61..=0x7A => false,
         _ => true,
+    }
+}
+
+/// The bytes of one character, as far as they have been read.
+#[derive(Default)]
+struct Utf8 {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Utf8 {
+    /// Whether a character may end here.
+    const fn is_whole(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Takes the next byte, unless no character has it here.
+    fn takes(&mut self, byte: u8) -> bool {
+        let Some(slot) = self.bytes.get_mut(self.length) else {
+            return false;
+        };
+        *slot = byte;
+        let length = self.length.saturating_add(1);
+        let read = self.bytes.get(..length).unwrap_or_default();
+        self.length = match core::str::from_utf8(read) {
+            Ok(_) => 0,
+            Err(error) if error.error_len().is_none() => length,
+            Err(_) => return false,
+        };
+        true
     }
 }
 
@@ -150,7 +269,7 @@ mod tests {
                 .collect();
             for (at, length) in [(0, 16), (0, 17), (12, 17), (12, 33), (14, 37), (30, 35)] {
                 let path = path(&middle, at, length);
-                let by_class = is_canonical_by_class(&path);
+                let by_class = is_canonical_by_class(&path, PathProfile::Strict);
                 assert_eq!(is_canonical_path(&path), by_class, "{path:?}");
                 plain += u32::from(is_plain(&path));
                 canonical += u32::from(by_class);
@@ -163,7 +282,10 @@ mod tests {
     fn each_byte_belongs_to_its_class_at_each_position() {
         for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..35).map(move |at| (byte, at))) {
             let path = path(&[byte], at, 35);
-            assert_eq!(is_canonical_path(&path), is_canonical_by_class(&path));
+            assert_eq!(
+                is_canonical_path(&path),
+                is_canonical_by_class(&path, PathProfile::Strict)
+            );
         }
         assert!(is_plain(&path(b"-_.:09AZaz/", 3, 35)));
     }

@@ -3,6 +3,43 @@
 
 /// Splits into segments, and each segment into bytes and escapes.
 pub(crate) fn is_canonical(path: &[u8]) -> bool {
+    is_text(path) && is_canonical_in_bytes(path)
+}
+
+/// Whether a service for which an encoded slash is data accepts a path: if it is the path of a
+/// router that splits there, it has the same segments as a canonical path.
+pub(crate) fn is_canonical_with_slash(path: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(path) else {
+        return false;
+    };
+    let segments: Vec<String> = text
+        .split('/')
+        .map(|segment| segment.replace("%2f", "%2F"))
+        .collect();
+    let has_edge = |segment: &str| segment.starts_with("%2F") || segment.ends_with("%2F");
+    let split = segments.join("/").replace("%2F", "/");
+    path.len() <= 2_048
+        && !segments.iter().any(|segment| has_edge(segment))
+        && is_canonical(split.as_bytes())
+}
+
+/// Whether the bytes of all escapes, decoded in place, are UTF-8.
+fn is_text(path: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(path).replace('%', " %");
+    let mut decoded = Vec::new();
+    for part in text.split(' ') {
+        match part.strip_prefix('%').map(|part| part.split_at_checked(2)) {
+            Some(Some((digits, rest))) if u8::from_str_radix(digits, 16).is_ok() => {
+                decoded.push(u8::from_str_radix(digits, 16).unwrap());
+                decoded.extend_from_slice(rest.as_bytes());
+            }
+            _ => decoded.extend_from_slice(part.as_bytes()),
+        }
+    }
+    String::from_utf8(decoded).is_ok()
+}
+
+fn is_canonical_in_bytes(path: &[u8]) -> bool {
     if path.first() != Some(&b'/') || path.len() > 2_048 {
         return false;
     }

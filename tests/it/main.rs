@@ -17,6 +17,7 @@ mod common;
 
 mod attacks;
 mod change;
+mod credential_oracle;
 mod delegate_subset;
 mod endpoint_exhaustive;
 mod explain;

@@ -1,8 +1,8 @@
 //! Which paths are canonical, compared with the rule written as loops over strings, for
 //! every short path.
 
-use crate::common::naive_path::is_canonical;
-use keystile::{PATH_BYTES_MAX, is_canonical_path};
+use crate::common::naive_path::{is_canonical, is_canonical_with_slash};
+use keystile::{PATH_BYTES_MAX, PathProfile, is_canonical_path};
 use proptest::prelude::*;
 
 /// Calls `check` with each byte string of this length over the alphabet.
@@ -44,6 +44,39 @@ fn every_path_of_three_bytes_after_the_slash_follows_the_rule() {
     // Without the slash no path is canonical.
     each(&all, 2, &mut agree);
     agree(b"");
+}
+
+#[test]
+fn every_path_of_six_pieces_follows_the_rule_of_each_profile() {
+    const PIECES: [&[u8]; 9] = [
+        b"/", b".", b"%2F", b"%2f", b"a", b"%C0", b"%AF", b"%C3", b"%A9",
+    ];
+    let numbers: Vec<u8> = (0..9).collect();
+    let (mut tried, mut strict, mut with_slash) = (0u32, 0u32, 0u32);
+    for length in 0..=6 {
+        each(&numbers, length, &mut |pieces| {
+            let pieces = pieces.iter().map(|number| PIECES[usize::from(*number)]);
+            let path = [b"/", pieces.collect::<Vec<_>>().concat().as_slice()].concat();
+            agree(&path);
+            let accepted = PathProfile::EncodedSlashIsData.accepts(&path);
+            assert_eq!(
+                accepted,
+                is_canonical_with_slash(&path),
+                "{}",
+                path.escape_ascii()
+            );
+            // What one profile accepts, the other accepts too.
+            assert!(
+                accepted || !is_canonical_path(&path),
+                "{}",
+                path.escape_ascii()
+            );
+            tried += 1;
+            strict += u32::from(is_canonical_path(&path));
+            with_slash += u32::from(accepted);
+        });
+    }
+    assert!(tried > 500_000 && 0 < strict && strict < with_slash && with_slash < tried / 2);
 }
 
 #[test]

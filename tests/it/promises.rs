@@ -123,6 +123,7 @@ fn p1_default_deny_no_cause_is_answered_with_a_success() {
         Cause::MissingCredential,
         Cause::ConflictingCredentials,
         Cause::Malformed,
+        Cause::Alien,
         Cause::UnknownKey,
         Cause::WrongSecret,
         Cause::PepperUnavailable,

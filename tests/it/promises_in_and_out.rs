@@ -4,17 +4,18 @@ use core::hint::black_box;
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    CredentialExtractor, Decision, Digest, EndpointRules, Environment, KeyFormat, KeyId, Millis,
-    PermissionSet, RateLimit, RateState, Request, Requirement, StatusPolicy, UnixMillis, Usage,
-    inspect, respond, revoke,
+    CredentialExtractor, CredentialSources, Decision, Digest, EndpointRules, Environment,
+    KeyFormat, KeyId, Millis, PermissionSet, RateLimit, RateState, Request, Requirement,
+    StatusPolicy, UnixMillis, Usage, inspect, respond, revoke,
 };
 use proptest::prelude::*;
 
 #[test]
 fn p7_the_decision_does_not_depend_on_where_the_key_was_read_from() {
-    let rules = CredentialExtractor::new().with_header("X-Own").unwrap();
+    let sources = CredentialSources::new().with_header("X-Own").unwrap();
     #[cfg(feature = "basic")]
-    let rules = rules.with_basic();
+    let sources = sources.with_basic();
+    let rules = CredentialExtractor::any_text(sources);
     let read = Requirement::parse("read").unwrap();
     for (name, mut service) in Service::all() {
         let issued = service.issue(&client());
@@ -98,7 +99,12 @@ fn p8_nothing_secret_stands_in_any_output() {
             format!("{:?}", issued.record.public()),
             format!("{:?} {:?}", issued.event, issued.key),
             format!("{parsed:?} {:?}", service.verifier.lookup(&parsed)),
-            format!("{:?}", CredentialExtractor::new().extract(header).unwrap()),
+            format!(
+                "{:?}",
+                CredentialExtractor::any_text(CredentialSources::new())
+                    .extract(header)
+                    .unwrap()
+            ),
             format!("{:?} {:?}", service.verifier, service.format),
             format!("{:?}", inspect(&service.format, key.as_bytes())),
         ];
@@ -156,9 +162,10 @@ proptest! {
         let mut service = Service::structured();
         service.verifier = service.verifier.with_format(KeyFormat::any_opaque()).with_peppers(crate::common::service::ring());
         let issued = service.issue(&client());
-        let rules = CredentialExtractor::new();
+        let sources = CredentialSources::new();
         #[cfg(feature = "basic")]
-        let rules = rules.with_basic();
+        let sources = sources.with_basic();
+        let rules = CredentialExtractor::any_text(sources);
         let headers = names.iter().zip(&values).map(|(n, v)| (n.as_bytes(), v.as_slice()));
         let text: Vec<String> =
             texts.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();

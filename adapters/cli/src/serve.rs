@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use keystile::{KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier};
+use keystile::{
+    CredentialSources, KeyFormat, Millis, Networks, Prefix, StatusPolicy, UnixMillis, Verifier,
+};
 use keystile_serve::{Service, Settings, shutdown_signal};
 use keystile_store::{AfterBound, Authenticator, AuthenticatorBuilder, missing_peppers};
 use tokio::net::TcpListener;
@@ -47,6 +49,21 @@ pub(crate) struct ServeArguments {
     /// in the well-known Express recipe.
     #[arg(long, value_enum, default_value = "rfc9110")]
     status_policy: Policy,
+    /// A header that keys are read from, besides X-API-Key: its value is the key and nothing
+    /// else. Repeatable.
+    #[arg(long = "key-header", value_name = "NAME")]
+    key_headers: Vec<String>,
+    /// A scheme of Authorization that keys are read from, besides Bearer, such as Api-Key.
+    /// Repeatable.
+    #[arg(long = "scheme", value_name = "NAME")]
+    schemes: Vec<String>,
+    /// Read keys from the user name of Authorization: Basic too, as curl -u KEY: sends them.
+    #[arg(long)]
+    basic: bool,
+    /// Read keys only from what --key-header, --scheme and --basic name, and not from X-API-Key
+    /// and Authorization: Bearer.
+    #[arg(long)]
+    no_default_sources: bool,
     /// The file that the first admin key is written to, instead of standard output. It is
     /// created with mode 0600 before the key is saved; a file that exists is refused if there
     /// is a key to write.
@@ -174,6 +191,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
         Policy::Rfc9110 => StatusPolicy::Rfc9110,
         Policy::Express => StatusPolicy::Express,
     };
+    settings.sources = sources(arguments)?;
     settings.format = KeyFormat::structured(arguments.prefix.as_str())?;
     if !arguments.trusted_proxies.is_empty() {
         settings.trusted_proxies = Networks::new(&arguments.trusted_proxies)?;
@@ -188,6 +206,31 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
     settings.limits.header_read = time(arguments.header_timeout);
     settings.limits.grace = time(arguments.grace);
     Ok(settings)
+}
+
+/// The header fields that keys are read from.
+fn sources(arguments: &ServeArguments) -> Result<CredentialSources, Failure> {
+    let mut sources = match arguments.no_default_sources {
+        true => CredentialSources::none(),
+        false => CredentialSources::new(),
+    };
+    for name in &arguments.key_headers {
+        let added = sources.with_header(name);
+        sources = added.map_err(Failure::of("--key-header"))?;
+    }
+    for name in &arguments.schemes {
+        let added = sources.with_scheme(name);
+        sources = added.map_err(Failure::of("--scheme"))?;
+    }
+    if arguments.basic {
+        sources = sources.with_basic();
+    }
+    if sources.is_empty() {
+        return Err(Failure::expected(
+            "--no-default-sources: --key-header, --scheme or --basic must name another source",
+        ));
+    }
+    Ok(sources)
 }
 
 /// What follows the revocation bound, before anything is opened.

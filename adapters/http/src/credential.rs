@@ -1,89 +1,59 @@
 //! The headers that a key is read from, and how it is kept from what comes after.
 
-use core::cell::Cell;
-
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, Entry, HeaderName, HeaderValue};
-use keystile::{Credential, CredentialExtractor, Denial, Error};
+use http::header::{Entry, HeaderName, HeaderValue};
+use keystile::{Carriers, Credential, CredentialExtractor, CredentialSources, Denial, Verifier};
 
-/// The headers that a key is read from: `X-API-Key` and `Authorization: Bearer`, and others
-/// if they are asked for.
+/// The headers that a key is read from.
 ///
 /// ```
 /// use http::HeaderMap;
-/// use keystile::DenialCode;
+/// use keystile::{CredentialSources, DenialCode, KeyFormat, Verifier};
 /// use keystile_http::CredentialHeaders;
-/// let credentials = CredentialHeaders::new().with_header("X-Acme-Key")?;
+/// # use keystile::{IssueRequest, Issuer, SysRng, UnixMillis};
+/// # let now = UnixMillis::new(1_790_000_000_000)?;
+/// # let format = KeyFormat::structured("acme")?;
+/// # let issued = Issuer::new(format.clone()).issue(&IssueRequest::new("Acme")?, &mut SysRng, now)?;
+/// let credentials = CredentialHeaders::new(CredentialSources::new(), &Verifier::new(format));
 /// let mut headers = HeaderMap::new();
-/// headers.insert("x-acme-key", "acme_live_1".parse()?);
-/// headers.insert("cookie", "theme=dark".parse()?);
-/// let (credential, carriers) = credentials.extract(&headers).unwrap();
-/// assert_eq!(credential.as_bytes(), b"acme_live_1");
+/// headers.insert("x-api-key", issued.key.expose().parse()?);
+/// headers.insert("authorization", "Bearer a.users.token".parse()?);
+/// let credential = credentials.extract(&headers).unwrap();
+/// assert_eq!(credential.as_bytes(), issued.key.expose().as_bytes());
+/// let carriers = credential.carriers();
 /// drop(credential);
 ///
 /// credentials.remove(&mut headers, carriers);
-/// assert_eq!(headers.len(), 1, "the cookie");
+/// assert!(!headers.contains_key("x-api-key"));
+/// assert!(headers.contains_key("authorization"), "it carried no key");
 /// let denial = credentials.extract(&headers).unwrap_err();
-/// assert_eq!(denial.code(), DenialCode::MissingCredential);
+/// assert_eq!(denial.code(), DenialCode::InvalidKey);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CredentialHeaders {
     extractor: CredentialExtractor,
-    custom: Option<HeaderName>,
-    reads_basic: bool,
-}
-
-/// Which headers [`CredentialHeaders::extract`] saw, so that
-/// [`CredentialHeaders::remove`] need not look for them again: that costs more.
-///
-/// ```
-/// use http::HeaderMap;
-/// use keystile_http::CredentialHeaders;
-///
-/// let credentials = CredentialHeaders::new();
-/// let mut headers = HeaderMap::new();
-/// headers.insert("x-api-key", "acme_live_1".parse()?);
-/// headers.insert("authorization", "Digest username=\"ops\"".parse()?);
-/// let (_, carriers) = credentials.extract(&headers).unwrap();
-/// credentials.remove(&mut headers, carriers);
-/// assert!(!headers.contains_key("x-api-key"));
-/// assert!(headers.contains_key("authorization"), "it carries no key");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Carriers {
-    has_authorization: bool,
+    /// The names of the sources, so that a header is found without reading its name again.
+    names: Box<[HeaderName]>,
 }
 
 impl CredentialHeaders {
-    /// `X-API-Key` and `Authorization: Bearer`.
+    /// Reads keys of the verifier's formats from these sources.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new(sources: CredentialSources, verifier: &Verifier) -> Self {
+        let names = sources
+            .names()
+            .filter_map(|name| HeaderName::try_from(name).ok());
         Self {
-            extractor: CredentialExtractor::new(),
-            custom: None,
-            reads_basic: false,
+            names: names.collect(),
+            extractor: CredentialExtractor::new(sources, verifier),
         }
     }
 
-    /// Reads this header too.
-    ///
-    /// # Errors
-    /// As [`CredentialExtractor::with_header`].
-    pub fn with_header(mut self, name: &str) -> Result<Self, Error> {
-        self.extractor = self.extractor.with_header(name)?;
-        self.custom = HeaderName::try_from(name).ok();
-        Ok(self)
-    }
-
-    /// Reads the user name of HTTP Basic too, as `curl -u KEY:` sends it.
-    #[cfg(feature = "basic")]
+    /// The header fields that are read.
     #[must_use]
-    pub fn with_basic(mut self) -> Self {
-        self.extractor = self.extractor.with_basic();
-        self.reads_basic = true;
-        self
+    pub const fn sources(&self) -> &CredentialSources {
+        self.extractor.sources()
     }
 
     /// The one key among the headers.
@@ -92,62 +62,57 @@ impl CredentialHeaders {
     /// As [`CredentialExtractor::extract`].
     // store-forwarding stall: build in place (see ARCHITECTURE.md)
     #[inline(always)]
-    pub fn extract<'h>(
-        &self,
-        headers: &'h HeaderMap,
-    ) -> Result<(Credential<'h>, Carriers), Denial> {
-        let has_authorization = Cell::new(false);
-        let fields = headers.iter().map(|(name, value)| {
-            if *name == AUTHORIZATION {
-                has_authorization.set(true);
-            }
-            (name.as_str().as_bytes(), value.as_bytes())
-        });
-        let credential = self.extractor.extract(fields)?;
-        let has_authorization = has_authorization.get();
-        Ok((credential, Carriers { has_authorization }))
+    pub fn extract<'h>(&self, headers: &'h HeaderMap) -> Result<Credential<'h>, Denial> {
+        let fields = headers.iter();
+        let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.extractor.extract(fields)
     }
 
-    /// Removes the headers that a key is read from. An `Authorization` of another scheme
-    /// stays.
+    /// Removes exactly the fields that carried the key. What else is in the same headers, such
+    /// as a user's token in a second `Authorization`, stays.
     pub fn remove(&self, headers: &mut HeaderMap, carriers: Carriers) {
-        headers.remove(&X_API_KEY);
-        if let Some(custom) = &self.custom {
-            headers.remove(custom);
+        // Names are found by their text: few headers carry a key, usually one.
+        for name in self.sources().names_of(carriers) {
+            let Some(known) = self.names.iter().find(|own| is_same(own, name)) else {
+                continue;
+            };
+            if carriers.are_mixed() {
+                self.remove_keys(headers, known);
+            } else {
+                headers.remove(known);
+            }
         }
-        if carriers.has_authorization
-            && headers
-                .get_all(&AUTHORIZATION)
-                .iter()
-                .any(|value| self.carries_key(value))
-        {
-            headers.remove(&AUTHORIZATION);
+    }
+
+    /// Removes the fields of a header that carry a key.
+    #[cold]
+    fn remove_keys(&self, headers: &mut HeaderMap, name: &HeaderName) {
+        let carries = |value: &HeaderValue| {
+            let name = name.as_str().as_bytes();
+            self.extractor.carries_key(name, value.as_bytes())
+        };
+        let all = headers.get_all(name).iter();
+        let others: Vec<HeaderValue> = all.filter(|value| !carries(value)).cloned().collect();
+        headers.remove(name);
+        for value in others {
+            headers.append(name, value);
         }
     }
 
     /// Marks the headers that a key is read from as sensitive, so that their values are not
     /// printed.
     pub fn mark_sensitive(&self, headers: &mut HeaderMap) {
-        for name in [&X_API_KEY, &AUTHORIZATION].into_iter().chain(&self.custom) {
+        for name in &self.names {
             if let Entry::Occupied(mut entry) = headers.entry(name) {
                 entry.iter_mut().for_each(|value| value.set_sensitive(true));
             }
         }
     }
-
-    /// Whether the scheme of an `Authorization` is one that carries keys.
-    fn carries_key(&self, authorization: &HeaderValue) -> bool {
-        let text = authorization.as_bytes().trim_ascii_start();
-        let is = |scheme: &str| {
-            let start = text.get(..scheme.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-        };
-        is("bearer") || (self.reads_basic && is("basic"))
-    }
 }
 
-// Not a constant, which would be built again at each use.
-static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+fn is_same(own: &HeaderName, name: &str) -> bool {
+    own.as_str().eq_ignore_ascii_case(name)
+}
 
 #[cfg(test)]
 mod tests {
@@ -161,33 +126,61 @@ mod tests {
         headers
     }
 
+    const KEY: &str = "acme_00000000000000000000000000000000";
+    const BEARER: &str = "Bearer acme_00000000000000000000000000000000";
+    const ODD_BEARER: &str = " bEARER  acme_00000000000000000000000000000000";
+    const TOKEN: &str = "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln";
+
+    fn credentials() -> CredentialHeaders {
+        let format = keystile::KeyFormat::opaque("acme").unwrap();
+        let format = format.with_random_bytes(16).unwrap();
+        let sources = CredentialSources::new().with_header("X-Acme").unwrap();
+        CredentialHeaders::new(sources, &Verifier::new(format))
+    }
+
     fn removed(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let credentials = CredentialHeaders::new().with_header("X-Acme").unwrap();
+        let credentials = credentials();
         let mut headers = headers(fields);
-        let (_, carriers) = credentials.extract(&headers).unwrap();
+        let carriers = credentials.extract(&headers).unwrap().carriers();
         credentials.remove(&mut headers, carriers);
         headers
     }
 
     #[test]
-    fn each_header_that_carries_a_key_is_removed() {
+    fn exactly_the_fields_that_carry_the_key_are_removed() {
         for fields in [
-            &[("x-api-key", "k")][..],
-            &[("x-acme", "k")],
-            &[("authorization", "Bearer k")],
-            &[("authorization", "bEARER  k")],
-            &[("x-api-key", "k"), ("x-api-key", "k")],
-            &[("x-api-key", "k"), ("authorization", "Bearer k")],
+            &[("x-api-key", KEY)][..],
+            &[("x-acme", KEY)],
+            &[("authorization", BEARER)],
+            &[("authorization", ODD_BEARER)],
+            &[("x-api-key", KEY), ("x-api-key", KEY)],
+            &[
+                ("x-api-key", KEY),
+                ("authorization", BEARER),
+                ("x-acme", KEY),
+            ],
         ] {
             assert_eq!(removed(fields), HeaderMap::new(), "{fields:?}");
         }
-        let other = [("authorization", "Basic dTpw"), ("x-api-key", "k")];
-        assert_eq!(removed(&other), headers(&other[..1]), "not a key's scheme");
+        for other in [
+            ("authorization", "Basic dTpw"),
+            ("authorization", TOKEN),
+            ("x-acme", "a-key-of-an-upstream"),
+        ] {
+            for key in [
+                ("x-api-key", KEY),
+                ("authorization", BEARER),
+                ("x-acme", KEY),
+            ] {
+                assert_eq!(removed(&[other, key]), headers(&[other]), "{other:?}");
+                assert_eq!(removed(&[key, other, key]), headers(&[other]), "{other:?}");
+            }
+        }
     }
 
     #[test]
     fn each_header_that_carries_a_key_is_sensitive() {
-        let credentials = CredentialHeaders::new().with_header("X-Acme").unwrap();
+        let credentials = credentials();
         let names = ["x-api-key", "x-acme", "authorization"];
         let mut map = headers(&names.map(|name| (name, "k")));
         map.append("x-acme", "k".parse().unwrap());

@@ -4,10 +4,10 @@ use core::fmt;
 use core::pin::{Pin, pin};
 use std::sync::Arc;
 
-use keystile::{Credential, Decision, Denial, DenialCode, Millis, RateLimit};
+use keystile::{Carriers, Credential, CredentialSources, Decision, Denial, Millis, RateLimit};
 use keystile_store::{Answer, Pending, StoreError};
 
-use crate::credential::{Carriers, CredentialHeaders};
+use crate::credential::CredentialHeaders;
 use crate::invalid_key_limit::InvalidKeyLimit;
 use crate::key_checker::KeyChecker;
 use crate::outcome::{Denied, GateOutcome, Passed};
@@ -53,26 +53,28 @@ pub struct Gate<C> {
     invalid_keys: Option<InvalidKeyLimit>,
 }
 
-impl<C> Gate<C> {
+impl<C: KeyChecker> Gate<C> {
     /// A gate that reads keys from `X-API-Key` and `Authorization: Bearer`, and takes 60
     /// invalid keys a minute from one address.
     #[must_use]
     pub fn new(checker: C) -> Self {
         let invalid_keys = RateLimit::new(INVALID_KEYS_PER_MINUTE, Millis::from_secs(60));
         Self {
+            credentials: CredentialHeaders::new(CredentialSources::new(), checker.verifier()),
             checker,
-            credentials: CredentialHeaders::new(),
             invalid_keys: invalid_keys.ok().map(InvalidKeyLimit::new),
         }
     }
 
-    /// Reads keys from these headers.
+    /// Reads keys from these sources.
     #[must_use]
-    pub fn with_credentials(mut self, credentials: CredentialHeaders) -> Self {
-        self.credentials = credentials;
+    pub fn with_sources(mut self, sources: CredentialSources) -> Self {
+        self.credentials = CredentialHeaders::new(sources, self.checker.verifier());
         self
     }
+}
 
+impl<C> Gate<C> {
     /// Limits invalid keys from one address; `None` if something else does.
     #[must_use]
     pub fn with_invalid_key_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
@@ -111,11 +113,11 @@ impl<C: KeyChecker> Gate<C> {
     // store-forwarding stall: build in place (see ARCHITECTURE.md)
     #[inline(always)]
     pub fn try_check(&self, context: &RequestContext<'_>) -> GateOutcome {
-        let (credential, carriers) = match self.credentials.extract(context.headers) {
+        let credential = match self.credentials.extract(context.headers) {
             Ok(found) => found,
             Err(denial) => return GateOutcome::Denied(self.deny(denial, None, context)),
         };
-        let credential = credential.as_bytes();
+        let (carriers, credential) = (credential.carriers(), credential.as_bytes());
         match self
             .checker
             .try_check(credential, &context.request, context.now)
@@ -133,11 +135,11 @@ impl<C: KeyChecker> Gate<C> {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn check_with_store(&self, context: &RequestContext<'_>) -> Result<Passed, Denied> {
-        let (credential, carriers) = match self.credentials.extract(context.headers) {
+        let credential = match self.credentials.extract(context.headers) {
             Ok(found) => found,
             Err(denial) => return Err(self.deny(denial, None, context)),
         };
-        let credential = credential.as_bytes();
+        let (carriers, credential) = (credential.carriers(), credential.as_bytes());
         let (request, now) = (&context.request, context.now);
         // Pinned here, not moved into the future that awaits it: each copy would be kilobytes.
         let check = pin!(self.checker.check(credential, request, now));
@@ -162,10 +164,11 @@ impl<C: KeyChecker> Gate<C> {
         context: &RequestContext<'c>,
         check: impl FnOnce(&'c C, Credential<'c>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'c>>,
     ) -> Result<Passed, Denied> {
-        let (credential, carriers) = match self.credentials.extract(context.headers) {
+        let credential = match self.credentials.extract(context.headers) {
             Ok(found) => found,
             Err(denial) => return Err(self.deny(denial, None, context)),
         };
+        let carriers = credential.carriers();
         let check = check(&self.checker, credential);
         let answer = match (&self.invalid_keys, context.address) {
             (Some(limit), Some(address)) => limit.throttle(address, context.now, check).await,
@@ -192,7 +195,7 @@ impl<C: KeyChecker> Gate<C> {
         }
     }
 
-    /// The denied request of a denial. A key that is not known counts as invalid.
+    /// The denied request of a denial. A guess counts as an invalid key.
     #[cold]
     fn deny(
         &self,
@@ -201,7 +204,7 @@ impl<C: KeyChecker> Gate<C> {
         context: &RequestContext<'_>,
     ) -> Denied {
         let invalid_key_wait = match (&self.invalid_keys, context.address) {
-            (Some(limit), Some(address)) if denial.code() == DenialCode::InvalidKey => {
+            (Some(limit), Some(address)) if denial.is_guess() => {
                 limit.count(address, context.now).err()
             }
             _ => None,

@@ -1,6 +1,6 @@
 //! What decides about keys for a gate.
 
-use keystile::{Request, UnixMillis};
+use keystile::{Request, UnixMillis, Verifier};
 use keystile_store::{Answer, Authenticator, Pending, Store};
 
 /// Decides about keys for a [`Gate`](crate::Gate): an [`Authenticator`], or a type that hides
@@ -27,6 +27,12 @@ use keystile_store::{Answer, Authenticator, Pending, Store};
 /// }
 ///
 /// impl KeyChecker for Keys {
+///     fn verifier(&self) -> &Verifier {
+///         match self {
+///             Self::InMemory(keys) => keys.verifier(),
+///         }
+///     }
+///
 ///     fn try_check(
 ///         &self,
 ///         credential: &[u8],
@@ -54,6 +60,9 @@ use keystile_store::{Answer, Authenticator, Pending, Store};
 /// # }).unwrap();
 /// ```
 pub trait KeyChecker: Send + Sync {
+    /// The formats of the keys that it knows: a text of any other shape is not taken for a key.
+    fn verifier(&self) -> &Verifier;
+
     /// As [`Authenticator::try_check`].
     ///
     /// # Errors
@@ -75,6 +84,10 @@ pub trait KeyChecker: Send + Sync {
 }
 
 impl<S: Store + 'static> KeyChecker for Authenticator<S> {
+    fn verifier(&self) -> &Verifier {
+        Self::verifier(self)
+    }
+
     #[inline(always)]
     fn try_check(
         &self,

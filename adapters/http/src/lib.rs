@@ -82,7 +82,7 @@ mod response_headers;
 mod throttle;
 
 pub use client_address::{Client, Connection};
-pub use credential::{Carriers, CredentialHeaders};
+pub use credential::CredentialHeaders;
 pub use error_chain::ErrorChain;
 pub use gate::Gate;
 pub use invalid_key_limit::InvalidKeyLimit;

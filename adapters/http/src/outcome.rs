@@ -3,10 +3,9 @@
 use core::fmt;
 use std::sync::Arc;
 
-use keystile::{Allowed, Cause, Denial, KeyRecord, Millis, Requirement, StatusPolicy};
+use keystile::{Allowed, Carriers, Cause, Denial, KeyRecord, Millis, Requirement, StatusPolicy};
 use keystile_store::StoreError;
 
-use crate::credential::Carriers;
 use crate::rejection::{Rejection, TOO_MANY_INVALID_KEYS};
 
 /// What a gate decided from memory.
@@ -94,7 +93,8 @@ pub struct Passed {
     pub allowed: Allowed,
     /// The key's record.
     pub record: Arc<KeyRecord>,
-    /// For [`CredentialHeaders::remove`](crate::CredentialHeaders::remove).
+    /// The headers that carried the key, for
+    /// [`CredentialHeaders::remove`](crate::CredentialHeaders::remove).
     pub carriers: Carriers,
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use keystile::{DenialCode, Request, Requirement, UnixMillis};
+use keystile::{CredentialSources, DenialCode, Request, Requirement, UnixMillis};
 use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
 use keystile_store::StoreError;
 
@@ -41,7 +41,9 @@ pub(crate) struct Judged {
 impl App {
     pub(crate) fn new(backend: Arc<dyn Backend>, settings: Settings) -> Self {
         let checker = Checker(Arc::clone(&backend));
-        let gate = Gate::new(checker).with_invalid_key_limit(settings.invalid_keys);
+        let gate = Gate::new(checker)
+            .with_sources(settings.sources.clone())
+            .with_invalid_key_limit(settings.invalid_keys);
         Self {
             shared: Arc::new(Shared {
                 telemetry: Telemetry::new(Arc::clone(&backend)),
@@ -131,8 +133,13 @@ impl App {
         let mut left = headers.clone();
         let credentials = self.shared.gate.credentials();
         credentials.remove(&mut left, passed.carriers);
-        carried::remove_hidden(&mut left);
+        carried::remove_hidden(credentials.sources(), &mut left);
         left
+    }
+
+    /// What keys are read from.
+    pub(crate) fn sources(&self) -> &CredentialSources {
+        self.shared.gate.credentials().sources()
     }
 
     /// The response to a request that was denied by its own key.

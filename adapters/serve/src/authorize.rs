@@ -24,8 +24,21 @@ use crate::text;
 /// Envoy removes the headers that are listed here from the request to the service.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
 
-/// What is percent-encoded of a client's name in a header.
-const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
+/// What is percent-encoded of a client's name in a header: besides what is no text, each
+/// character at which some parser of lists, parameters, quoted strings or cookies would end the
+/// value, so that each of them sees one value.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b'%')
+    .add(b',')
+    .add(b';')
+    .add(b'"')
+    .add(b'\'')
+    .add(b'\\')
+    .add(b'=')
+    .add(b'(')
+    .add(b')')
+    .add(b'<')
+    .add(b'>');
 
 /// What a location requires of keys. It is set by the gateway's configuration, never by the
 /// client.
@@ -183,8 +196,10 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         && preflight::is_preflight(&original, headers)
         && is_canonical_path(original.path.as_bytes())
     {
-        if gateway == Gateway::Envoy {
-            response.headers_mut().insert(TO_REMOVE, carried::ALL);
+        if gateway == Gateway::Envoy
+            && let Some(names) = carried::all(app.sources())
+        {
+            response.headers_mut().insert(TO_REMOVE, names);
         }
         return Ok(response);
     }
@@ -196,8 +211,8 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     };
     let left = app.without_key(headers, &passed);
     if gateway != Gateway::Envoy {
-        carried::repeat(&left, response.headers_mut());
-    } else if let Some(names) = carried::names(headers, &left) {
+        carried::repeat(app.sources(), &left, response.headers_mut());
+    } else if let Some(names) = carried::gone(headers, &left) {
         response.headers_mut().insert(TO_REMOVE, names);
     }
     identify(&mut response, &passed.record);

@@ -164,6 +164,10 @@ pub(crate) trait Backend: TemplateBackend {
 pub(crate) struct Checker(pub(crate) Arc<dyn Backend>);
 
 impl KeyChecker for Checker {
+    fn verifier(&self) -> &Verifier {
+        self.0.verifier()
+    }
+
     fn try_check(
         &self,
         credential: &[u8],

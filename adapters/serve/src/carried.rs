@@ -1,42 +1,53 @@
 //! The headers that carried the key, which must not reach the service, and those that the
 //! service still needs, such as a user's token beside the key.
 
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
-use keystile::contains_key;
+use keystile::{CredentialSources, contains_key};
 
-/// The headers that may have carried a key, and may be meant for the service instead.
-const SOURCES: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), AUTHORIZATION];
+/// The names of all headers that keys are read from, as a list.
+pub(crate) fn all(sources: &CredentialSources) -> Option<HeaderValue> {
+    let names: Vec<_> = names(sources).collect();
+    list(names.iter())
+}
 
-/// The headers to remove if no key was looked for.
-pub(crate) const ALL: HeaderValue = HeaderValue::from_static("x-api-key, authorization");
-
-/// Repeats in a response what is left of these headers of the request. A gateway replaces the
-/// client's headers by these, so one that is not repeated does not reach the service.
-pub(crate) fn repeat(left: &HeaderMap, response: &mut HeaderMap) {
-    for name in SOURCES {
+/// Repeats in a response what is left in these headers of the request. A gateway replaces the
+/// client's headers by those of the answer, so what is not repeated does not reach the service.
+pub(crate) fn repeat(sources: &CredentialSources, left: &HeaderMap, response: &mut HeaderMap) {
+    for name in names(sources) {
         for value in left.get_all(&name) {
             response.append(&name, value.clone());
         }
     }
 }
 
-/// The names of the headers that are not left, as a list.
-pub(crate) fn names(request: &HeaderMap, left: &HeaderMap) -> Option<HeaderValue> {
-    let gone = request.keys().filter(|name| !left.contains_key(*name));
-    let names: Vec<&str> = gone.map(HeaderName::as_str).collect();
-    HeaderValue::try_from(names.join(", ")).ok()
+/// The names of the headers of which a line is no longer left, as a list: a gateway removes
+/// whole headers.
+pub(crate) fn gone(request: &HeaderMap, left: &HeaderMap) -> Option<HeaderValue> {
+    let count = |headers: &HeaderMap, name| headers.get_all(name).iter().count();
+    let gone = request.keys();
+    list(gone.filter(|name| count(left, *name) < count(request, *name)))
 }
 
-/// Removes each of these headers that still contains a key, in the user name or the password of
-/// HTTP Basic too: it did not carry the key for keystile, but is none of the service's business.
-pub(crate) fn remove_hidden(left: &mut HeaderMap) {
-    for name in SOURCES {
+/// Removes each of these headers that still contains a key, also if it is encoded as HTTP Basic
+/// does it: keystile does not read keys there, and it is not meant for the service either.
+pub(crate) fn remove_hidden(sources: &CredentialSources, left: &mut HeaderMap) {
+    for name in names(sources) {
         let hides = |value: &HeaderValue| value.to_str().is_ok_and(has_key);
         if left.get_all(&name).iter().any(hides) {
             left.remove(&name);
         }
     }
+}
+
+fn names(sources: &CredentialSources) -> impl Iterator<Item = HeaderName> {
+    let names = sources.names();
+    names.filter_map(|name| HeaderName::try_from(name).ok())
+}
+
+fn list<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Option<HeaderValue> {
+    let names: Vec<&str> = names.map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).ok()
 }
 
 fn has_key(value: &str) -> bool {
@@ -69,6 +80,8 @@ fn decoded(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::header::AUTHORIZATION;
+
     use super::*;
 
     const KEY: &str =
@@ -77,7 +90,7 @@ mod tests {
     fn left(value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, value.parse().unwrap());
-        remove_hidden(&mut headers);
+        remove_hidden(&CredentialSources::new(), &mut headers);
         headers
     }
 
@@ -91,12 +104,21 @@ mod tests {
 
     #[test]
     fn what_is_left_is_repeated_and_what_is_gone_is_named() {
+        let sources = CredentialSources::new();
+        assert_eq!(all(&sources).unwrap(), "x-api-key, authorization");
         let kept = left("Basic dXNlcjpwYXNz");
         let mut request = kept.clone();
         request.insert("x-api-key", KEY.parse().unwrap());
-        assert_eq!(names(&request, &kept).unwrap(), "x-api-key");
+        assert_eq!(gone(&request, &kept).unwrap(), "x-api-key");
+        // A gateway cannot remove one line of two.
+        request.append(AUTHORIZATION, format!("Bearer {KEY}").parse().unwrap());
+        let names = gone(&request, &kept).unwrap();
+        assert!(
+            names.to_str().unwrap().contains("authorization"),
+            "{names:?}"
+        );
         let mut response = HeaderMap::new();
-        repeat(&kept, &mut response);
+        repeat(&sources, &kept, &mut response);
         assert_eq!(response, kept);
     }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
+use keystile::{CredentialSources, Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 
 /// The settings of the service.
 ///
@@ -22,6 +22,8 @@ use keystile::{Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
 pub struct Settings {
     /// The HTTP statuses of denials.
     pub status_policy: StatusPolicy,
+    /// The header fields that keys are read from.
+    pub sources: CredentialSources,
     /// The format of keys that it issues. Keys with any prefix are accepted.
     pub format: KeyFormat,
     /// Peers that are trusted about the address, method and path of a request.
@@ -67,7 +69,7 @@ pub struct Limits {
 }
 
 impl Settings {
-    /// Statuses by RFC 9110, keys with the prefix `ks`, only loopback trusted, and 60 invalid
+    /// Statuses by RFC 9110, keys from `X-API-Key` and `Authorization: Bearer` with the prefix `ks`, only loopback trusted, and 60 invalid
     /// keys a minute per address.
     ///
     /// # Errors
@@ -76,6 +78,7 @@ impl Settings {
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             status_policy: StatusPolicy::default(),
+            sources: CredentialSources::new(),
             format: KeyFormat::structured("ks")?,
             trusted_proxies: Networks::new(["127.0.0.0/8", "::1"])?,
             invalid_keys: Some(RateLimit::new(60, Millis::from_secs(60))?),

@@ -4,8 +4,10 @@ use core::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
-use keystile::{Environment, Error, Networks, RateLimit, StatusPolicy, UnixMillis};
-use keystile_http::{Connection, CredentialHeaders};
+use keystile::{
+    CredentialSources, Environment, Error, Networks, RateLimit, StatusPolicy, UnixMillis,
+};
+use keystile_http::Connection;
 use keystile_store::{Authenticator, Store};
 
 use crate::guard::Guard;
@@ -18,7 +20,7 @@ use crate::settings::Settings;
 #[must_use = "it does nothing until it is built"]
 pub struct ApiKeyLayerBuilder<S> {
     settings: Settings<S>,
-    credentials: CredentialHeaders,
+    sources: CredentialSources,
 }
 
 impl<S: Store + 'static> ApiKeyLayer<S> {
@@ -32,26 +34,46 @@ impl<S: Store + 'static> ApiKeyLayer<S> {
     pub fn builder(authenticator: Authenticator<S>) -> ApiKeyLayerBuilder<S> {
         ApiKeyLayerBuilder {
             settings: Settings::new(authenticator),
-            credentials: CredentialHeaders::new(),
+            sources: CredentialSources::new(),
         }
     }
 }
 
 impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
-    /// Reads this header too. `X-API-Key` and `Authorization: Bearer` are read in any case; if
-    /// they must not be, remove them before the layer.
+    /// Reads keys from these sources: other headers, other schemes of `Authorization`, or one
+    /// header only.
+    ///
+    /// A request that passes loses exactly the header fields that carried its key. What does not
+    /// have the shape of a key stays, such as a user's token in `Authorization`.
+    ///
+    /// ```
+    /// # use keystile_store::MemoryStore;
+    /// # use keystile_tower::ApiKeyLayerBuilder;
+    /// use keystile::CredentialSources;
+    /// # fn set_up(builder: ApiKeyLayerBuilder<MemoryStore>) -> Result<(), keystile::Error> {
+    /// // `Authorization` is not read, and reaches the service.
+    /// let layer = builder.sources(CredentialSources::none().with_header("X-Acme-Key")?).build();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sources(mut self, sources: CredentialSources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Reads this header too, as [`CredentialSources::with_header`].
     ///
     /// # Errors
-    /// As [`CredentialExtractor::with_header`](keystile::CredentialExtractor::with_header).
+    /// As [`CredentialSources::with_header`].
     pub fn key_header(mut self, name: &str) -> Result<Self, Error> {
-        self.credentials = self.credentials.with_header(name)?;
+        self.sources = self.sources.with_header(name)?;
         Ok(self)
     }
 
     /// Reads the user name of HTTP Basic too, as `curl -u KEY:` sends it.
     #[cfg(feature = "basic")]
     pub fn basic(mut self) -> Self {
-        self.credentials = self.credentials.with_basic();
+        self.sources = self.sources.with_basic();
         self
     }
 
@@ -141,7 +163,7 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// The layer.
     #[must_use]
     pub fn build(mut self) -> ApiKeyLayer<S> {
-        self.settings.gate = self.settings.gate.with_credentials(self.credentials);
+        self.settings.gate = self.settings.gate.with_sources(self.sources);
         ApiKeyLayer::of(Guard::new(self.settings))
     }
 }

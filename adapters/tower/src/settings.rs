@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Extensions;
 use keystile::{Environment, Networks, StatusPolicy, UnixMillis};
 use keystile_http::{Connection, Gate};
-use keystile_store::Authenticator;
+use keystile_store::{Authenticator, Store};
 
 /// Finds the connection among what the server put into a request's extensions.
 pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + Send + Sync>;
@@ -25,7 +25,7 @@ pub(crate) struct Settings<S> {
     pub(crate) has_warned: AtomicBool,
 }
 
-impl<S> Settings<S> {
+impl<S: Store + 'static> Settings<S> {
     pub(crate) fn new(authenticator: Authenticator<S>) -> Self {
         Self {
             gate: Gate::new(authenticator),
@@ -39,7 +39,9 @@ impl<S> Settings<S> {
             has_warned: AtomicBool::new(false),
         }
     }
+}
 
+impl<S> Settings<S> {
     /// The connection that a request came over, if the server put it there.
     #[inline(always)]
     pub(crate) fn connection(&self, extensions: &Extensions) -> Option<Connection> {

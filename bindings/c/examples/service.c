@@ -440,7 +440,7 @@ int main(int argc, char **argv) {
     must(keystile_format_structured("acme", 4, &service.format));
     must(keystile_verifier_new(service.format, NULL, &service.verifier));
     must(keystile_keyring_new(service.verifier, NULL, &service.keyring));
-    must(keystile_credential_extractor_new(NULL, 0, 0, &service.extractor));
+    must(keystile_credential_extractor_new(service.verifier, NULL, &service.extractor));
     must(keystile_requirement_parse("write", 5, &service.write));
     if (strcmp(argv[2], "issue") == 0) {
         result = issue(&service, argc - 3, argv + 3);

@@ -3,12 +3,15 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::CredentialExtractor;
+use keystile::{CredentialExtractor, CredentialSources};
 
-use crate::boundary::{guard, guard_or, list, non_null, release, text, write_out};
+use crate::boundary::{
+    begins_with_its_size, guard, guard_or, list, non_null, release, sized, write_out,
+};
 use crate::decision::keystile_decision;
 use crate::status::keystile_status;
-use crate::text::keystile_str;
+use crate::text::{keystile_str, texts};
+use crate::verify::keystile_verifier;
 
 /// The length of the longest credential in bytes.
 pub const KEYSTILE_CREDENTIAL_BYTES_MAX: usize = 256;
@@ -37,30 +40,55 @@ pub struct keystile_credential {
     pub text: [c_char; KEYSTILE_CREDENTIAL_BYTES_MAX],
 }
 
-/// Creates an extractor. `X-API-Key` and `Authorization: Bearer` are always read.
+/// Which header fields carry a key. Fields left at zero are the defaults: `X-API-Key` and
+/// `Authorization: Bearer`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_credential_sources {
+    /// `sizeof(keystile_credential_sources)`.
+    pub struct_size: usize,
+    /// Further headers whose value is the key and nothing else; at most 8.
+    pub headers: *const keystile_str,
+    /// The number of headers.
+    pub headers_len: usize,
+    /// Further schemes of `Authorization`, such as `Api-Key`, in any case; at most 8.
+    pub schemes: *const keystile_str,
+    /// The number of schemes.
+    pub schemes_len: usize,
+    /// 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+    pub basic: u8,
+    /// 1 to read only what is named here, otherwise 0.
+    pub without_defaults: u8,
+}
+
+begins_with_its_size!(keystile_credential_sources);
+
+/// Creates an extractor.
 ///
-/// `header`, `header_len`: a further header to read; NULL and 0 for none.
-/// `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+/// `verifier`: the formats of the keys, copied. A value that does not have the shape of one
+/// of them is no key, but may be beside one. With NULL any visible text is a key.
+/// `sources`: copied; NULL for the defaults.
 /// `out_extractor`: receives a handle; free it with `keystile_credential_extractor_free`.
 ///
-/// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_NAME` for a header or scheme that cannot carry a
+/// key, such as `Cookie` or `Basic`, and for a ninth one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extractor_new(
-    header: *const c_char,
-    header_len: usize,
-    basic: u8,
+    verifier: Option<&keystile_verifier>,
+    sources: *const keystile_credential_sources,
     out_extractor: Option<&mut MaybeUninit<Option<Box<keystile_credential_extractor>>>>,
 ) -> keystile_status {
     guard(|| {
         let out_extractor = non_null(out_extractor)?;
-        let header_is_null = header.is_null();
-        let (header, mut extractor) = (text!(header, header_len)?, CredentialExtractor::new());
-        if !header_is_null {
-            extractor = extractor.with_header(header)?;
-        }
-        if basic != 0 {
-            extractor = extractor.with_basic();
-        }
+        let sources = if sources.is_null() {
+            CredentialSources::new()
+        } else {
+            sized!(sources)?.core()?
+        };
+        let extractor = match verifier {
+            Some(verifier) => CredentialExtractor::new(sources, &verifier.0),
+            None => CredentialExtractor::any_text(sources),
+        };
         out_extractor.write(Some(Box::new(keystile_credential_extractor(extractor))));
         Ok(())
     })
@@ -68,7 +96,11 @@ pub unsafe extern "C" fn keystile_credential_extractor_new(
 
 /// Extracts the one credential from the headers of a request.
 ///
-/// The same key twice counts as one. An empty value counts as none.
+/// The same key twice counts as one. An empty value counts as none. A value that does not have
+/// the shape of a key is ignored beside one that does.
+///
+/// Before a request is passed on, take off the fields that carried the key: those from which
+/// this function, called with that field only, returns `KEYSTILE_OK`.
 ///
 /// `headers`, `headers_len`: all header fields of the request, or at least those that
 /// may carry a key. Include repeated fields.
@@ -78,8 +110,9 @@ pub unsafe extern "C" fn keystile_credential_extractor_new(
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
 /// `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
-/// `KEYSTILE_DENIED_INVALID_KEY` for a value that is too long or has bytes that are not
-/// visible ASCII.
+/// `KEYSTILE_DENIED_INVALID_KEY` if no value has the shape of a key. Then the decision's
+/// cause is `KEYSTILE_CAUSE_ALIEN` if they all came in `Authorization`, which may carry other
+/// tokens: do not count that as a guess.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extract(
     extractor: Option<&keystile_credential_extractor>,
@@ -128,6 +161,25 @@ pub extern "C" fn keystile_credential_extractor_free(
     extractor: Option<Box<keystile_credential_extractor>>,
 ) {
     release(extractor);
+}
+
+impl keystile_credential_sources {
+    fn core(&self) -> Result<CredentialSources, keystile_status> {
+        let mut sources = match self.without_defaults {
+            0 => CredentialSources::new(),
+            _ => CredentialSources::none(),
+        };
+        for name in texts(list!(self.headers, self.headers_len)?)? {
+            sources = sources.with_header(name)?;
+        }
+        for name in texts(list!(self.schemes, self.schemes_len)?)? {
+            sources = sources.with_scheme(name)?;
+        }
+        Ok(match self.basic {
+            0 => sources,
+            _ => sources.with_basic(),
+        })
+    }
 }
 
 impl keystile_header {

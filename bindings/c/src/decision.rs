@@ -65,6 +65,9 @@ pub enum keystile_cause {
     KEYSTILE_CAUSE_STORE_UNAVAILABLE = 18,
     /// The store has a record of the key, and it cannot be read.
     KEYSTILE_CAUSE_RECORD_DAMAGED = 19,
+    /// There are only texts that do not have the shape of a key, and none in a header that
+    /// carries nothing but keys. This is no guess.
+    KEYSTILE_CAUSE_ALIEN = 20,
 }
 
 use keystile_cause::*;
@@ -218,7 +221,7 @@ impl keystile_decision {
     }
 }
 
-const CAUSES: [(keystile_cause, Cause); 19] = [
+const CAUSES: [(keystile_cause, Cause); 20] = [
     (KEYSTILE_CAUSE_MISSING_CREDENTIAL, Cause::MissingCredential),
     (
         KEYSTILE_CAUSE_CONFLICTING_CREDENTIALS,
@@ -241,6 +244,7 @@ const CAUSES: [(keystile_cause, Cause); 19] = [
     (KEYSTILE_CAUSE_USES_SPENT, Cause::UsesSpent),
     (KEYSTILE_CAUSE_STORE_UNAVAILABLE, Cause::StoreUnavailable),
     (KEYSTILE_CAUSE_RECORD_DAMAGED, Cause::RecordDamaged),
+    (KEYSTILE_CAUSE_ALIEN, Cause::Alien),
 ];
 
 fn core_cause(number: u32) -> Option<Cause> {

@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{EndpointRules, is_canonical_path, is_method};
+use keystile::{EndpointRules, PathProfile, is_method};
 
 use crate::boundary::{
     bytes, fill, guard, guard_or, list, non_null, release, text, transparent_handle,
@@ -121,19 +121,37 @@ pub unsafe extern "C" fn keystile_endpoints_allow(
     })
 }
 
+/// Which request paths a service accepts. It is chosen by the service, never by a client.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum keystile_path_profile {
+    /// Only canonical paths.
+    KEYSTILE_PATH_PROFILE_STRICT = 0,
+    /// `%2F` too, as data inside a segment and never as a separator, as in npm's scoped
+    /// packages. No piece between such slashes may be empty, `.` or `..`.
+    KEYSTILE_PATH_PROFILE_ENCODED_SLASH_IS_DATA = 1,
+}
+
+use keystile_path_profile::*;
+
 /// Checks whether a request path is canonical. One that is not is refused by all rules.
 ///
+/// `profile`: a `keystile_path_profile`.
 /// `path`, `path_len`: any bytes.
 ///
-/// Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
+/// Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`;
+/// `KEYSTILE_ERROR_VALUE` if `profile` is not a `keystile_path_profile`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_path_check(
+    profile: u32,
     path: *const c_char,
     path_len: usize,
 ) -> keystile_status {
     guard(|| {
-        is_canonical_path(bytes!(path, path_len)?)
+        let profile = core_path_profile(profile)?;
+        profile
+            .accepts(bytes!(path, path_len)?)
             .then_some(())
             .ok_or(KEYSTILE_DENIED_PATH_NOT_CANONICAL)
     })
@@ -164,4 +182,14 @@ pub unsafe extern "C" fn keystile_method_check(
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_endpoints_free(endpoints: Option<Box<keystile_endpoints>>) {
     release(endpoints);
+}
+
+pub(crate) fn core_path_profile(number: u32) -> Result<PathProfile, keystile_status> {
+    const STRICT: u32 = KEYSTILE_PATH_PROFILE_STRICT as u32;
+    const ENCODED_SLASH_IS_DATA: u32 = KEYSTILE_PATH_PROFILE_ENCODED_SLASH_IS_DATA as u32;
+    match number {
+        STRICT => Ok(PathProfile::Strict),
+        ENCODED_SLASH_IS_DATA => Ok(PathProfile::EncodedSlashIsData),
+        _ => Err(KEYSTILE_ERROR_VALUE),
+    }
 }

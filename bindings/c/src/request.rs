@@ -3,6 +3,7 @@
 use keystile::{Environment, Request};
 
 use crate::boundary::{CallResult, begins_with_its_size};
+use crate::endpoint::core_path_profile;
 use crate::network::keystile_address;
 use crate::requirement::keystile_requirement;
 use crate::text::keystile_str;
@@ -26,6 +27,8 @@ pub struct keystile_request<'a> {
     pub environment: keystile_str,
     /// Optional: the address of the peer, from the socket or a trusted proxy.
     pub address: keystile_address,
+    /// A `keystile_path_profile`: which paths the service accepts.
+    pub path_profile: u32,
 }
 
 begins_with_its_size!(keystile_request<'_>);
@@ -47,7 +50,9 @@ impl keystile_request<'_> {
             .environment(&environment)
             .address(self.address.core()?);
         if method.is_some() || path.is_some() {
-            request = request.endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default());
+            request = request
+                .endpoint_bytes(method.unwrap_or_default(), path.unwrap_or_default())
+                .path_profile(core_path_profile(self.path_profile)?);
         }
         work(&request)
     }

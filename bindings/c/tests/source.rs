@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use keystile::{
-    Checksum, CredentialExtractor, Digest, EndpointRules, Error, IssueRequest, KeyFormat, KeyId,
+    Checksum, CredentialSources, Digest, EndpointRules, Error, IssueRequest, KeyFormat, KeyId,
     Millis, Networks, Pepper, PermissionSet, RateLimit, Requirement, RotationPolicy, TemplateName,
     UnixMillis,
 };
@@ -54,11 +54,12 @@ fn p9_every_exported_function_is_behind_the_guard() {
 fn a_status_says_what_the_core_s_error_says() {
     let opaque = || KeyFormat::opaque("ks").expect("a format");
     let client = || IssueRequest::new("Acme").expect("a name");
-    let errors: [Option<Error>; 28] = [
+    let errors: [Option<Error>; 29] = [
         KeyFormat::structured("").err(),
         client().environment("").err(),
         TemplateName::new("").err(),
-        CredentialExtractor::new().with_header("").err(),
+        CredentialSources::new().with_header("").err(),
+        CredentialSources::new().with_scheme("").err(),
         Checksum::keyed(b"").err(),
         opaque().with_checksum(Checksum::Crc32).err(),
         opaque().with_random_bytes(0).err(),

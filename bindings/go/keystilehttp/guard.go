@@ -37,9 +37,12 @@ import (
 
 // Options configure a [Guard]. The zero value of a field selects its default.
 type Options struct {
-	// Extractor reads the key from headers; by default from X-API-Key and Authorization: Bearer.
-	// The query is never read.
-	Extractor *keystile.CredentialExtractor
+	// Sources are the headers that the key is read from; by default X-API-Key and Authorization:
+	// Bearer. The query is never read.
+	Sources keystile.CredentialSources
+	// KeepCredential leaves the key in the headers that the handler gets. By default the fields
+	// that carried it are removed from the request's headers.
+	KeepCredential bool
 	// StatusPolicy is which HTTP status a refusal gets; by default that of RFC 9110.
 	StatusPolicy keystile.StatusPolicy
 	// Environment is this deployment: keys for another, or for none, are refused. If it is
@@ -51,6 +54,8 @@ type Options struct {
 	Peer func(*http.Request) netip.Addr
 	// Path returns the path that endpoint rules are checked against; by default [SentPath].
 	Path func(*http.Request) string
+	// PathProfile is which paths the service accepts; by default [keystile.PathStrict].
+	PathProfile keystile.PathProfile
 	// Logger logs refusals and failures; by default nothing is logged. Logs contain no part
 	// of a key and no path, which could contain one.
 	Logger *slog.Logger
@@ -64,6 +69,7 @@ type Options struct {
 type Guard struct {
 	authenticator *keystile.Authenticator
 	options       Options
+	extractor     *keystile.CredentialExtractor
 	damage        *damageLog
 }
 
@@ -72,12 +78,9 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if authenticator == nil {
 		return nil, errors.New("keystilehttp: the authenticator must not be nil")
 	}
-	if options.Extractor == nil {
-		extractor, err := keystile.NewCredentialExtractor()
-		if err != nil {
-			return nil, err
-		}
-		options.Extractor = extractor
+	extractor, err := keystile.NewCredentialExtractor(authenticator.Verifier(), options.Sources)
+	if err != nil {
+		return nil, err
 	}
 	if options.Peer == nil {
 		options.Peer = ConnectionPeer
@@ -94,7 +97,7 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	return &Guard{authenticator, options, newDamageLog()}, nil
+	return &Guard{authenticator, options, extractor, newDamageLog()}, nil
 }
 
 // Handler allows requests with any valid key.
@@ -133,6 +136,9 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 		for _, field := range decision.Respond(g.options.StatusPolicy, g.options.Clock()).Headers {
 			w.Header().Set(field.Name, field.Value)
 		}
+		if !g.options.KeepCredential {
+			g.extractor.Remove(r.Header)
+		}
 		key := &VerifiedKey{guard: g, decision: decision}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, key)))
 	})
@@ -140,7 +146,7 @@ func (g *Guard) guarded(requirement *keystile.Requirement, next http.Handler) ht
 
 // decide reads the key and checks it.
 func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keystile.Decision {
-	key, refusal, found := g.options.Extractor.ExtractFrom(r.Header)
+	key, refusal, found := g.extractor.ExtractFrom(r.Header)
 	if !found {
 		return refusal
 	}
@@ -148,6 +154,7 @@ func (g *Guard) decide(r *http.Request, requirement *keystile.Requirement) keyst
 		Requirement: requirement,
 		Method:      r.Method,
 		Path:        g.options.Path(r),
+		PathProfile: g.options.PathProfile,
 		Environment: g.options.Environment,
 		Address:     g.options.Peer(r),
 	})

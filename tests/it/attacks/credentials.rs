@@ -4,9 +4,9 @@
 
 use crate::common::service::{Service, at, client};
 use keystile::{
-    Cause, Checksum, CredentialExtractor, Decision, Denial, DenialCode, EndpointRules, ErrorKind,
-    IssueRequest, KeyFormat, KeyId, Lookup, Pepper, PermissionSet, Request, StatusPolicy, Usage,
-    Verifier, respond, revoke,
+    Cause, Checksum, CredentialExtractor, CredentialSources, Decision, Denial, DenialCode,
+    EndpointRules, ErrorKind, IssueRequest, KeyFormat, KeyId, Lookup, Pepper, PermissionSet,
+    Request, StatusPolicy, Usage, Verifier, respond, revoke,
 };
 
 #[test]
@@ -25,7 +25,7 @@ fn b2_cve_2020_36569_an_empty_or_short_secret_is_no_configuration() {
     }
     assert!(KeyFormat::structured("").is_err() && KeyFormat::opaque("").is_err());
     assert!(IssueRequest::new("").is_err());
-    assert!(CredentialExtractor::new().with_header("").is_err());
+    assert!(CredentialSources::new().with_header("").is_err());
 }
 
 #[test]
@@ -123,7 +123,11 @@ fn b14_ghsa_r277_6w6q_xmqw_nothing_accepts_by_default() {
     let (request, mut usage) = (Request::default(), Usage::default());
     let decision = keystile::verify(&verifier, &parsed, None, &request, &mut usage, at(1));
     assert!(!decision.is_allow());
-    assert!(CredentialExtractor::default().extract([]).is_err());
+    assert!(
+        CredentialExtractor::any_text(CredentialSources::new())
+            .extract([])
+            .is_err()
+    );
     assert!(PermissionSet::default().is_empty() && EndpointRules::default().is_empty());
     // The record of another key counts as none, and so does one with only the same id or
     // only the same digest.

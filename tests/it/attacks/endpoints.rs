@@ -4,7 +4,8 @@
 use crate::common::restricted::{refusal, refused_as_not_canonical};
 use crate::common::service::{Service, at, client};
 use keystile::{
-    CredentialExtractor, Denial, DenialCode, EndpointRules, Millis, RateLimit, Request, Usage,
+    CredentialExtractor, CredentialSources, Denial, DenialCode, EndpointRules, Millis, RateLimit,
+    Request, Usage,
 };
 
 #[test]
@@ -42,7 +43,8 @@ fn a17_cve_2025_71399_empty_segments_bypass_neither_rules_nor_limits() {
 fn a18_aw_server_rust_588_nothing_is_exempt_from_the_check() {
     refused_as_not_canonical(&["/api/*"], ["//api/0/x", "/./api/0/x", "/api/0/../x"]);
     // No path turns a missing credential into a present one.
-    let none = CredentialExtractor::new().extract([(&b":path"[..], &b"//api/0/x"[..])]);
+    let none = CredentialExtractor::any_text(CredentialSources::new())
+        .extract([(&b":path"[..], &b"//api/0/x"[..])]);
     assert_eq!(none.unwrap_err().code(), DenialCode::MissingCredential);
 }
 
@@ -153,7 +155,8 @@ fn a27_cve_2026_45339_the_restriction_holds_whichever_header_brought_the_key() {
     let issued = service.issue(&client().endpoints(["/api/chat/*"]).unwrap());
     let key = issued.key.expose();
     let bearer = format!("Bearer {key}");
-    let rules = CredentialExtractor::new().with_header("X-Token").unwrap();
+    let rules =
+        CredentialExtractor::any_text(CredentialSources::new().with_header("X-Token").unwrap());
     for (name, value) in [
         ("x-api-key", key),
         ("authorization", &bearer),

@@ -7,11 +7,11 @@ use core::fmt::{Debug, Display};
 use crate::common::service::{Service, at, client, ring};
 use crate::common::test_rng::TestRng;
 use keystile::{
-    ApiKey, Cause, Checksum, ChecksumKey, Credential, CredentialExtractor, Decision, Digest,
-    EndpointRules, Environment, Error, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup,
-    Millis, Pepper, PepperRing, PermissionSet, Prefix, PresentedKey, RateLimit, Request,
-    Requirement, RotationPolicy, StatusPolicy, TemplateName, UnixMillis, Usage, delegate, inspect,
-    issue, rehash, respond, resume, revoke, rotate, suspend,
+    ApiKey, Cause, Checksum, ChecksumKey, Credential, CredentialExtractor, CredentialSources,
+    Decision, Digest, EndpointRules, Environment, Error, IssueRequest, Issued, KeyFormat, KeyId,
+    KeyRecord, Lookup, Millis, Pepper, PepperRing, PermissionSet, Prefix, PresentedKey, RateLimit,
+    Request, Requirement, RotationPolicy, StatusPolicy, TemplateName, UnixMillis, Usage, delegate,
+    inspect, issue, rehash, respond, resume, revoke, rotate, suspend,
 };
 use proptest::prelude::*;
 
@@ -41,7 +41,9 @@ fn printed(service: &mut Service) -> (String, Vec<String>) {
     let bytes = text.as_bytes();
     let key = service.verifier.parse(bytes).unwrap();
     let header = [(&b"x-api-key"[..], bytes)];
-    let credential = CredentialExtractor::new().extract(header).unwrap();
+    let credential = CredentialExtractor::any_text(CredentialSources::new())
+        .extract(header)
+        .unwrap();
     let (policy, format) = (RotationPolicy::default(), service.format.clone());
     let peppers = service.verifier.peppers().clone();
     let rng = &mut service.rng;
@@ -143,7 +145,7 @@ fn f2_rustsec_2024_0358_no_error_repeats_its_input() {
         TemplateName::new(canary).err(),
         IssueRequest::new(&format!("{canary}\u{7}")).err(),
         client().metadata(canary.repeat(2_000).as_str()).err(),
-        CredentialExtractor::new().with_header(canary).err(),
+        CredentialSources::new().with_header(canary).err(),
         Pepper::new(1, canary.as_bytes()).err(),
         Checksum::keyed(&canary.as_bytes()[..9]).err(),
         revoke(&record, &canary.repeat(20), at(0)).err(),
@@ -231,7 +233,7 @@ proptest! {
             prop_assert_eq!(format!("{:?}", issued.key), "ApiKey(..)");
             prop_assert_eq!(format!("{:#?}", issued.key), "ApiKey(..)");
             let header = [(&b"x-api-key"[..], issued.key.expose().as_bytes())];
-            let credential = CredentialExtractor::new().extract(header).unwrap();
+            let credential = CredentialExtractor::any_text(CredentialSources::new()).extract(header).unwrap();
             prop_assert_eq!(format!("{credential:?}"), "Credential(..)");
             // Of a presented key only the id, which is public.
             let key = format.parse(issued.key.expose().as_bytes()).unwrap();

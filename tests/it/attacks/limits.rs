@@ -3,8 +3,9 @@
 
 use crate::common::service::{Service, at, before, client};
 use keystile::{
-    CredentialExtractor, Decision, Denial, DenialCode, ErrorKind, Millis, RateLimit, RateState,
-    Request, Requirement, StatusPolicy, Usage, allowed_headers, respond, revoke, suspend,
+    CredentialExtractor, CredentialSources, Decision, Denial, DenialCode, ErrorKind, Millis,
+    RateLimit, RateState, Request, Requirement, StatusPolicy, Usage, allowed_headers, respond,
+    revoke, suspend,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -67,7 +68,9 @@ fn i4_better_auth_2482_the_limiter_is_part_of_the_decision_on_every_way() {
         ];
         let answers = ways.map(|(header, value)| {
             let headers = [(header.as_bytes(), value.as_bytes())];
-            let credential = CredentialExtractor::new().extract(headers).unwrap();
+            let credential = CredentialExtractor::any_text(CredentialSources::new())
+                .extract(headers)
+                .unwrap();
             let (record, bytes) = (Some(&issued.record), credential.as_bytes());
             let decision = service.ask(bytes, record, &Request::new(), &mut usage, at(1));
             decision.denial().map(Denial::code)

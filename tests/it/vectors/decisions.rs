@@ -222,10 +222,11 @@ struct Answer {
     missing: Vec<String>,
 }
 
-const CAUSES: [Cause; 19] = [
+const CAUSES: [Cause; 20] = [
     Cause::MissingCredential,
     Cause::ConflictingCredentials,
     Cause::Malformed,
+    Cause::Alien,
     Cause::UnknownKey,
     Cause::WrongSecret,
     Cause::PepperUnavailable,

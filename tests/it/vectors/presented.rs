@@ -1,29 +1,43 @@
 //! Credentials in header fields.
 
-use keystile::{CredentialExtractor, Denial};
+use keystile::{Carriers, CredentialExtractor, CredentialSources, Denial, Verifier};
 use serde::Deserialize;
 
 use crate::vectors::case::replay;
-use crate::vectors::form::{Repeat, bytes, hex, snake};
+use crate::vectors::form::{Format, Repeat, bytes, hex, snake};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rules {
-    header: Option<String>,
+    defaults: bool,
+    headers: Vec<String>,
+    schemes: Vec<String>,
     basic: bool,
+    formats: Option<Vec<Format>>,
 }
 
 impl Rules {
     fn made(&self) -> CredentialExtractor {
-        let rules = match &self.header {
-            None => CredentialExtractor::new(),
-            Some(name) => CredentialExtractor::new().with_header(name).unwrap(),
+        let mut sources = match self.defaults {
+            true => CredentialSources::new(),
+            false => CredentialSources::none(),
         };
-        if self.basic {
-            rules.with_basic()
-        } else {
-            rules
+        for name in &self.headers {
+            sources = sources.with_header(name).unwrap();
         }
+        for name in &self.schemes {
+            sources = sources.with_scheme(name).unwrap();
+        }
+        if self.basic {
+            sources = sources.with_basic();
+        }
+        let Some(formats) = &self.formats else {
+            return CredentialExtractor::any_text(sources);
+        };
+        let (first, others) = formats.split_first().unwrap();
+        let others = others.iter().map(Format::made);
+        let verifier = others.fold(Verifier::new(first.made()), Verifier::with_format);
+        CredentialExtractor::new(sources, &verifier)
     }
 }
 
@@ -47,6 +61,9 @@ struct Input {
 #[serde(deny_unknown_fields)]
 struct Presented {
     credential: Option<String>,
+    carriers: Option<Vec<String>>,
+    mixed: bool,
+    guess: bool,
     cause: Option<String>,
     code: Option<String>,
 }
@@ -65,9 +82,21 @@ fn credentials() {
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_slice()));
-        let found = input.rules.made().extract(fields);
-        let denial = found.as_ref().err();
+        let rules = input.rules.made();
+        let found = rules.extract(fields);
+        let (denial, carriers) = (found.as_ref().err(), found.as_ref().ok());
+        let carriers = carriers.map(|credential| credential.carriers());
+        let names = |carriers| {
+            rules
+                .sources()
+                .names_of(carriers)
+                .map(str::to_owned)
+                .collect()
+        };
         Presented {
+            carriers: carriers.map(names),
+            mixed: carriers.is_some_and(Carriers::are_mixed),
+            guess: denial.is_some_and(Denial::is_guess),
             cause: denial.map(|denial| snake(denial.cause())),
             code: denial.map(|denial| denial.code().as_str().to_owned()),
             credential: found
@@ -100,8 +129,8 @@ fn b5_credential_sweeps() {
         for byte in 0..=255 {
             let filled = [input.before.as_bytes(), &[byte], input.behind.as_bytes()].concat();
             let header = (input.header.as_bytes(), filled.as_slice());
-            match CredentialExtractor::new().extract([header]) {
-                Err(denial) => assert_eq!(snake(denial.cause()), "malformed", "{name}, {byte}"),
+            match CredentialExtractor::any_text(CredentialSources::new()).extract([header]) {
+                Err(denial) => assert_eq!(denial.code().as_str(), "invalid_key", "{name}, {byte}"),
                 Ok(found) if found.as_bytes() == [token, input.behind.as_bytes()].concat() => {
                     around.push(byte);
                 }
@@ -134,9 +163,7 @@ struct Legal {
 #[test]
 fn header_names() {
     replay("header_names.json", |_, input: NameInput| Legal {
-        legal: CredentialExtractor::new()
-            .with_header(&input.header)
-            .is_ok(),
+        legal: CredentialSources::new().with_header(&input.header).is_ok(),
     });
 }
 
@@ -150,10 +177,12 @@ fn p7_every_source_of_a_credential_gives_the_same_answer() {
         (b"x-acme-key", b"acme"),
         (b"authorization", basic),
     ];
-    let rules = CredentialExtractor::new()
-        .with_header("X-Acme-Key")
-        .unwrap()
-        .with_basic();
+    let rules = CredentialExtractor::any_text(
+        CredentialSources::new()
+            .with_header("X-Acme-Key")
+            .unwrap()
+            .with_basic(),
+    );
     for source in sources {
         let found: Result<_, Denial> = rules.extract([source]);
         assert_eq!(found.unwrap().as_bytes(), b"acme");

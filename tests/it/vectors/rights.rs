@@ -2,7 +2,9 @@
 
 use core::net::IpAddr;
 
-use keystile::{EndpointRules, Networks, PermissionSet, Requirement, is_canonical_path};
+use keystile::{
+    EndpointRules, Networks, PathProfile, PermissionSet, Requirement, is_canonical_path,
+};
 use serde::Deserialize;
 
 use crate::vectors::case::replay;
@@ -109,6 +111,7 @@ struct PathInput {
 #[serde(deny_unknown_fields)]
 struct Canonical {
     canonical: bool,
+    with_encoded_slash: bool,
 }
 
 #[test]
@@ -121,7 +124,10 @@ fn paths() {
         if let Ok(text) = str::from_utf8(&path) {
             assert_eq!(all.allows("GET", text), canonical, "{name}");
         }
-        Canonical { canonical }
+        Canonical {
+            canonical,
+            with_encoded_slash: PathProfile::EncodedSlashIsData.accepts(&path),
+        }
     });
 }
 

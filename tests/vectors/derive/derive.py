@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
 sys.setrecursionlimit(10_000)
 
-ATTACK = re.compile(r"[A-N][1-9][0-9]?(, [A-N][1-9][0-9]?)*")
+ATTACK = re.compile(r"[A-O][1-9][0-9]?(, [A-O][1-9][0-9]?)*")
 
 
 def topics():

@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 17] = [
+const OPTIONAL: [&str; 19] = [
     "peppers",
     "options",
     "out_decision",
@@ -24,6 +24,8 @@ const OPTIONAL: [&str; 17] = [
     "keystile_rotate.policy",
     "keystile_plan.policy",
     "keystile_keyring_usage.usage",
+    "keystile_credential_extractor_new.verifier",
+    "keystile_credential_extractor_new.sources",
 ];
 
 /// Calls of each function with each pointer NULL, and so on. The outputs must be unchanged.
@@ -65,7 +67,7 @@ pub(crate) fn panics(header: &Header) -> String {
             // A function without a status uses the panic up, and the next call succeeds.
             let _ = writeln!(code, "    (void){call};");
         }
-        code.push_str("    OK(keystile_path_check(\"/\", 1));\n");
+        code.push_str("    OK(keystile_path_check(0, \"/\", 1));\n");
     }
     let _ = writeln!(
         code,

@@ -38,7 +38,7 @@ const ROWS: &[(&str, fn(&Stand<'_>) -> String)] = &[
     ("101 headers", many_headers),
     ("a trailer of the client's", trailer),
     ("WebSocket with a key", websocket),
-    ("`Authorization: Basic` beside the key", password),
+    ("a user's token beside the key", token),
     ("an empty identity header", empty),
     ("a path with `//`", slashes),
     ("the client's address, as the service sees it", address),
@@ -273,8 +273,8 @@ fn websocket(stand: &Stand<'_>) -> String {
     yes(answer.status == 101 && stand.seen().len() == 1)
 }
 
-fn password(stand: &Stand<'_>) -> String {
-    let line = "Authorization: Basic dXNlcjpwYXNz".to_owned();
+fn token(stand: &Stand<'_>) -> String {
+    let line = format!("Authorization: Bearer {}", stand.setup.words["jwt"]);
     asked(&stand.gateway, &[stand.key("reader"), line.clone()]);
     let seen = stand.seen();
     let reached = seen.iter().any(|one| {

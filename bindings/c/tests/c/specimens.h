@@ -70,6 +70,7 @@ static struct {
     keystile_record *record;
     const keystile_record *records[1];
     keystile_change *change;
+    keystile_credential_sources credential_sources;
     keystile_credential_extractor *credential_extractor;
     keystile_verifier *verifier;
     keystile_keyring *keyring;
@@ -121,6 +122,7 @@ static void prepare(void) {
     S.str_networks[0] = str("192.0.2.0/24");
     S.headers[0].name = str("x-api-key");
     S.headers[0].value = str(KEY_TEXT);
+    S.credential_sources.struct_size = sizeof S.credential_sources;
     S.request.struct_size = sizeof S.request;
     S.issue_request.struct_size = sizeof S.issue_request;
     S.issue_request.client_name = str("Acme");
@@ -139,7 +141,7 @@ static void prepare(void) {
     OK(keystile_networks_new(S.str_networks, 1, &S.networks));
     OK(keystile_requirement_parse("read", 4, &S.requirement));
     OK(keystile_template_preset("admin", 5, &S.template));
-    OK(keystile_credential_extractor_new(NULL, 0, 0, &S.credential_extractor));
+    OK(keystile_credential_extractor_new(NULL, NULL, &S.credential_extractor));
     OK(keystile_verifier_new(S.format, NULL, &S.verifier));
     S.keyring_options.retain_value = retain_value;
     S.keyring_options.release_value = release_value;

@@ -7,6 +7,7 @@ static const char *const causes[] = {
     "suspended",  "expired",            "replaced",                "environment",
     "network",    "path_not_canonical", "endpoint",                "permission",
     "rate_limit", "uses_spent",         "store_unavailable",       "record_damaged",
+    "alien",
 };
 
 static const char *cause_name(uint32_t cause) {
@@ -14,18 +15,86 @@ static const char *cause_name(uint32_t cause) {
     return causes[cause];
 }
 
+static keystile_verifier *verifier_of(const json_t *scene) {
+    const json_t *formats = field(scene, "formats");
+    keystile_peppers *peppers = NULL;
+    keystile_verifier *verifier = NULL;
+    if (json_object_get(scene, "peppers") != NULL) {
+        OK(peppers_of(field(scene, "peppers"), &peppers));
+    }
+    for (size_t index = 0; index < json_array_size(formats); index++) {
+        keystile_format *format = format_of(json_array_get(formats, index));
+        keystile_verifier *before = verifier;
+        if (before == NULL) {
+            OK(keystile_verifier_new(format, peppers, &verifier));
+        } else {
+            OK(keystile_verifier_with_format(before, format, &verifier));
+        }
+        keystile_verifier_free(before);
+        keystile_format_free(format);
+    }
+    keystile_peppers_free(peppers);
+    return verifier;
+}
+
+/* The texts of a list, which stays theirs. */
+static keystile_str *texts_of(const json_t *list) {
+    keystile_str *texts = calloc(json_array_size(list) + 1, sizeof *texts);
+    CHECK(texts != NULL);
+    for (size_t index = 0; index < json_array_size(list); index++) {
+        texts[index] = text_of(json_array_get(list, index));
+    }
+    return texts;
+}
+
+static keystile_credential_extractor *extractor_of(const json_t *rules) {
+    const json_t *headers = field(rules, "headers"), *schemes = field(rules, "schemes");
+    keystile_str *names = texts_of(headers), *own_schemes = texts_of(schemes);
+    keystile_credential_sources sources = {.struct_size = sizeof sources,
+                                           .headers = names,
+                                           .headers_len = json_array_size(headers),
+                                           .schemes = own_schemes,
+                                           .schemes_len = json_array_size(schemes),
+                                           .basic = json_is_true(field(rules, "basic")),
+                                           .without_defaults = !json_is_true(field(rules, "defaults"))};
+    keystile_credential_extractor *extractor = NULL;
+    keystile_verifier *verifier = json_is_null(field(rules, "formats")) ? NULL : verifier_of(rules);
+    OK(keystile_credential_extractor_new(verifier, &sources, &extractor));
+    keystile_verifier_free(verifier);
+    free(names);
+    free(own_schemes);
+    return extractor;
+}
+
+/* Adds a name to the carriers if a field of it carries a key, and says whether another does not. */
+static bool carried_by(const keystile_credential_extractor *extractor, const char *name,
+                       const keystile_header *headers, size_t count, json_t *carriers) {
+    keystile_credential credential;
+    bool has_key = false, has_other = false;
+    for (size_t index = 0; index < count; index++) {
+        if (headers[index].name.len != strlen(name) ||
+            strncasecmp(headers[index].name.data, name, strlen(name)) != 0) {
+            continue;
+        }
+        bool carries = keystile_credential_extract(extractor, &headers[index], 1, NULL, &credential) == KEYSTILE_OK;
+        has_key |= carries;
+        has_other |= !carries;
+    }
+    if (has_key) {
+        json_array_append_new(carriers, json_string(name));
+    }
+    return has_key && has_other;
+}
+
 static json_t *credentials(const json_t *input) {
-    const json_t *rules_form = field(input, "rules"), *list = field(input, "headers");
-    keystile_str name = text_of(field(rules_form, "header"));
+    const json_t *rules = field(input, "rules"), *list = field(input, "headers");
     size_t count = json_array_size(list), index;
     keystile_header *headers = calloc(count + 1, sizeof *headers);
     bytes *values = calloc(count + 1, sizeof *values);
-    keystile_credential_extractor *extractor = NULL;
+    keystile_credential_extractor *extractor = extractor_of(rules);
     keystile_credential credential;
     keystile_decision decision;
     CHECK(headers != NULL && values != NULL);
-    OK(keystile_credential_extractor_new(name.data, name.len,
-                                     json_is_true(field(rules_form, "basic")), &extractor));
     for (index = 0; index < count; index++) {
         const json_t *header = json_array_get(list, index);
         values[index] = bytes_of(header, "value");
@@ -37,13 +106,22 @@ static json_t *credentials(const json_t *input) {
         keystile_credential_extract(extractor, headers, count, &decision, &credential);
     json_t *outcome;
     if (status == KEYSTILE_OK) {
-        outcome = json_pack("{s:s%, s:n, s:n}", "credential", credential.text, credential.len,
-                            "cause", "code");
+        json_t *carriers = json_array(), *name;
+        bool mixed = carried_by(extractor, "X-API-Key", headers, count, carriers);
+        mixed |= carried_by(extractor, "Authorization", headers, count, carriers);
+        json_array_foreach(field(rules, "headers"), index, name) {
+            if (strcasecmp(json_string_value(name), "X-API-Key") != 0) {
+                mixed |= carried_by(extractor, json_string_value(name), headers, count, carriers);
+            }
+        }
+        outcome = json_pack("{s:s%, s:n, s:n, s:o, s:b, s:b}", "credential", credential.text, credential.len,
+                            "cause", "code", "carriers", carriers, "mixed", mixed, "guess", 0);
         keystile_credential_wipe(&credential);
         CHECK(credential.len == 0 && credential.text[0] == 0);
     } else {
-        outcome = json_pack("{s:n, s:s, s:s}", "credential", "cause", cause_name(decision.cause),
-                            "code", keystile_status_name(status));
+        int guess = status == KEYSTILE_DENIED_INVALID_KEY && decision.cause != KEYSTILE_CAUSE_ALIEN;
+        outcome = json_pack("{s:n, s:s, s:s, s:n, s:b, s:b}", "credential", "cause", cause_name(decision.cause),
+                            "code", keystile_status_name(status), "carriers", "mixed", 0, "guess", guess);
     }
     for (index = 0; index < count; index++) {
         free(values[index].data);
@@ -60,7 +138,7 @@ static json_t *credential_sweeps(const json_t *input) {
     keystile_credential_extractor *extractor = NULL;
     keystile_credential credential;
     keystile_decision decision;
-    OK(keystile_credential_extractor_new(NULL, 0, 0, &extractor));
+    OK(keystile_credential_extractor_new(NULL, NULL, &extractor));
     keystile_str token = before;
     if (token.len >= 7 && memcmp(token.data, "Bearer ", 7) == 0) {
         token.data += 7;
@@ -76,7 +154,7 @@ static json_t *credential_sweeps(const json_t *input) {
         header.value.len = before.len + 1 + behind.len;
         keystile_status status = keystile_credential_extract(extractor, &header, 1, &decision, &credential);
         if (status != KEYSTILE_OK) {
-            CHECK(decision.cause == KEYSTILE_CAUSE_MALFORMED);
+            CHECK(status == KEYSTILE_DENIED_INVALID_KEY);
             continue;
         }
         memcpy(whole, token.data, token.len);
@@ -99,7 +177,8 @@ static json_t *credential_sweeps(const json_t *input) {
 static json_t *header_names(const json_t *input) {
     keystile_str name = text_of(field(input, "header"));
     keystile_credential_extractor *extractor = NULL;
-    keystile_status status = keystile_credential_extractor_new(name.data, name.len, 0, &extractor);
+    keystile_credential_sources sources = {.struct_size = sizeof sources, .headers = &name, .headers_len = 1};
+    keystile_status status = keystile_credential_extractor_new(NULL, &sources, &extractor);
     CHECK(status == KEYSTILE_OK || status == KEYSTILE_ERROR_NAME);
     keystile_credential_extractor_free(extractor);
     return json_pack("{s:b}", "legal", status == KEYSTILE_OK);
@@ -112,26 +191,6 @@ typedef struct judged {
     keystile_requirement *requirement;
     uint64_t now;
 } judged;
-
-static keystile_verifier *verifier_of(const json_t *scene) {
-    const json_t *formats = field(scene, "formats");
-    keystile_peppers *peppers;
-    keystile_verifier *verifier = NULL;
-    OK(peppers_of(field(scene, "peppers"), &peppers));
-    for (size_t index = 0; index < json_array_size(formats); index++) {
-        keystile_format *format = format_of(json_array_get(formats, index));
-        keystile_verifier *before = verifier;
-        if (before == NULL) {
-            OK(keystile_verifier_new(format, peppers, &verifier));
-        } else {
-            OK(keystile_verifier_with_format(before, format, &verifier));
-        }
-        keystile_verifier_free(before);
-        keystile_format_free(format);
-    }
-    keystile_peppers_free(peppers);
-    return verifier;
-}
 
 /* What a lineage has spent, from the instants of its admitted requests. */
 static keystile_usage usage_of(const json_t *scene) {

@@ -56,10 +56,15 @@ static json_t *endpoints(const json_t *input) {
 
 static json_t *paths(const json_t *input) {
     bytes path = bytes_of(input, "path");
-    keystile_status answer = keystile_path_check(path.data, path.len);
-    CHECK(answer == KEYSTILE_OK || answer == KEYSTILE_DENIED_PATH_NOT_CANONICAL);
+    keystile_status strict = keystile_path_check(KEYSTILE_PATH_PROFILE_STRICT, path.data, path.len);
+    keystile_status with_slash =
+        keystile_path_check(KEYSTILE_PATH_PROFILE_ENCODED_SLASH_IS_DATA, path.data, path.len);
+    CHECK(strict == KEYSTILE_OK || strict == KEYSTILE_DENIED_PATH_NOT_CANONICAL);
+    CHECK(with_slash == KEYSTILE_OK || with_slash == KEYSTILE_DENIED_PATH_NOT_CANONICAL);
+    CHECK(keystile_path_check(2, path.data, path.len) == KEYSTILE_ERROR_VALUE);
     free(path.data);
-    return json_pack("{s:b}", "canonical", answer == KEYSTILE_OK);
+    return json_pack("{s:b, s:b}", "canonical", strict == KEYSTILE_OK, "with_encoded_slash",
+                     with_slash == KEYSTILE_OK);
 }
 
 static json_t *path_sweeps(const json_t *input) {
@@ -79,7 +84,7 @@ static json_t *path_sweeps(const json_t *input) {
         memcpy(path, before.data, before.len);
         memcpy(path + before.len, hole, len);
         memcpy(path + before.len + len, behind.data, behind.len);
-        if (keystile_path_check(path, before.len + len + behind.len) == KEYSTILE_OK) {
+        if (keystile_path_check(0, path, before.len + len + behind.len) == KEYSTILE_OK) {
             snprintf(canonical + strlen(canonical), 3, "%02x", byte);
         }
     }

@@ -16,17 +16,33 @@ type Extractor struct {
 	p *C.keystile_credential_extractor
 }
 
-// NewExtractor returns an extractor; header is nil for no further one.
-func NewExtractor(header *string, basic bool) (*Extractor, Status) {
+// Sources are the fields of keystile_credential_sources.
+type Sources struct {
+	Headers, Schemes       []string
+	Basic, WithoutDefaults bool
+}
+
+// NewExtractor returns an extractor for the formats of a verifier, or for any text if it is nil.
+func NewExtractor(verifier *Verifier, sources *Sources) (*Extractor, Status) {
 	var p *C.keystile_credential_extractor
 	var pinned pins
 	defer pinned.Unpin()
-	name := pinned.optional(header)
-	var asked C.uint8_t
-	if basic {
-		asked = 1
+	asked := &C.keystile_credential_sources{basic: flag(sources.Basic), without_defaults: flag(sources.WithoutDefaults)}
+	asked.struct_size = C.size_t(unsafe.Sizeof(*asked))
+	asked.headers, asked.headers_len = pinned.texts(sources.Headers)
+	asked.schemes, asked.schemes_len = pinned.texts(sources.Schemes)
+	for _, list := range []*C.keystile_str{asked.headers, asked.schemes} {
+		if list != nil {
+			pinned.Pin(list)
+		}
 	}
-	status := Status(C.keystile_credential_extractor_new(name.data, name.len, asked, &p))
+	pinned.Pin(asked)
+	var known *C.keystile_verifier
+	if verifier != nil {
+		known = verifier.p
+	}
+	status := Status(C.keystile_credential_extractor_new(known, asked, &p))
+	runtime.KeepAlive(verifier)
 	if status != OK {
 		return nil, status
 	}

@@ -22,7 +22,7 @@ func (v *Verifier) Explain(record *Record, request *Request, usage *Usage, now u
 		environment, environmentLen := borrow(request.Environment)
 		return Status(C.ks_explain(v.p, record.p, request.Requirement.pointer(),
 			method, methodLen, path, pathLen, environment, environmentLen,
-			C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+			C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]), C.uint32_t(request.PathProfile),
 			(*C.keystile_usage)(unsafe.Pointer(usage)), C.uint64_t(now), buffer, len, needed))
 	})
 }

@@ -20,7 +20,8 @@ static inline keystile_str ks_text(const char *data, size_t len) {
 static inline void ks_request(keystile_request *request, const keystile_requirement *requirement,
                               const char *method, size_t method_len, const char *path,
                               size_t path_len, const char *environment, size_t environment_len,
-                              uint32_t family, const uint8_t *address) {
+                              uint32_t family, const uint8_t *address, uint32_t path_profile) {
+    request->path_profile = path_profile;
     request->struct_size = sizeof *request;
     request->requirement = requirement;
     request->method = ks_text(method, method_len);
@@ -58,7 +59,7 @@ static inline keystile_status ks_check(const keystile_keyring *keyring, const ch
                                        const char *method, size_t method_len, const char *path,
                                        size_t path_len, const char *environment,
                                        size_t environment_len, uint32_t family,
-                                       const uint8_t *address, uint64_t now, uint64_t begun,
+                                       const uint8_t *address, uint32_t path_profile, uint64_t now, uint64_t begun,
                                        uint64_t span, keystile_decision *decision,
                                        uint64_t *as_of) {
     keystile_request request;
@@ -71,7 +72,7 @@ static inline keystile_status ks_check(const keystile_keyring *keyring, const ch
         }
     }
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
-               environment_len, family, address);
+               environment_len, family, address, path_profile);
     keystile_status status =
         keystile_keyring_check(keyring, key, key_len, &request, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
@@ -85,7 +86,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
                                        const keystile_requirement *requirement, const char *method,
                                        size_t method_len, const char *path, size_t path_len,
                                        const char *environment, size_t environment_len,
-                                       uint32_t family, const uint8_t *address,
+                                       uint32_t family, const uint8_t *address, uint32_t path_profile,
                                        const keystile_record *record, const keystile_usage *usage,
                                        void *value, uint64_t now, keystile_decision *decision,
                                        uint64_t *as_of) {
@@ -94,7 +95,7 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     memset(&ticket, 0, sizeof ticket);
     ticket.as_of = before;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
-               environment_len, family, address);
+               environment_len, family, address, path_profile);
     keystile_status status = keystile_keyring_admit(keyring, &ticket, key, key_len, &request,
                                                     record, usage, value, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
@@ -109,11 +110,11 @@ static inline keystile_status ks_verify(const keystile_verifier *verifier, const
                                         const char *method, size_t method_len, const char *path,
                                         size_t path_len, const char *environment,
                                         size_t environment_len, uint32_t family,
-                                        const uint8_t *address, keystile_usage *usage,
+                                        const uint8_t *address, uint32_t path_profile, keystile_usage *usage,
                                         uint64_t now, keystile_decision *decision) {
     keystile_request request;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
-               environment_len, family, address);
+               environment_len, family, address, path_profile);
     return keystile_verify(verifier, key, key_len, record, &request, usage, now, decision);
 }
 
@@ -123,12 +124,12 @@ static inline keystile_status ks_explain(const keystile_verifier *verifier,
                                          const char *method, size_t method_len, const char *path,
                                          size_t path_len, const char *environment,
                                          size_t environment_len, uint32_t family,
-                                         const uint8_t *address, const keystile_usage *usage,
+                                         const uint8_t *address, uint32_t path_profile, const keystile_usage *usage,
                                          uint64_t now, char *buffer, size_t buffer_len,
                                          size_t *out_needed) {
     keystile_request request;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
-               environment_len, family, address);
+               environment_len, family, address, path_profile);
     return keystile_explain(verifier, record, &request, usage, now, buffer, buffer_len, out_needed);
 }
 

@@ -47,6 +47,10 @@ const (
 	CauseUsesSpent              = C.KEYSTILE_CAUSE_USES_SPENT
 	CauseStoreUnavailable       = C.KEYSTILE_CAUSE_STORE_UNAVAILABLE
 	CauseRecordDamaged          = C.KEYSTILE_CAUSE_RECORD_DAMAGED
+	CauseAlien                  = C.KEYSTILE_CAUSE_ALIEN
+
+	PathStrict             = C.KEYSTILE_PATH_PROFILE_STRICT
+	PathEncodedSlashIsData = C.KEYSTILE_PATH_PROFILE_ENCODED_SLASH_IS_DATA
 )
 
 // The kinds of events.

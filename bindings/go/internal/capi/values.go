@@ -163,10 +163,10 @@ func DigestsEqual(one, other *Digest) bool {
 	return status == OK && bool(equal)
 }
 
-// CheckPath checks whether a request path is canonical.
-func CheckPath(path string) Status {
+// CheckPath checks whether a request path is canonical for a profile.
+func CheckPath(profile uint32, path string) Status {
 	data, len := borrow(path)
-	return Status(C.keystile_path_check(data, len))
+	return Status(C.keystile_path_check(C.uint32_t(profile), data, len))
 }
 
 // CheckMethod checks whether a method is spelled as in endpoint rules.

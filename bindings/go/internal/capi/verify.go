@@ -36,6 +36,7 @@ type Request struct {
 	Path        string
 	Environment string
 	Address     netip.Addr
+	PathProfile uint32
 }
 
 // AddressOf returns an address in the form of the library.
@@ -101,7 +102,7 @@ func (v *Verifier) Verify(key string, record *Record, request *Request, usage *U
 	environment, environmentLen := borrow(request.Environment)
 	status := Status(C.ks_verify(v.p, data, len, record.pointer(), request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
-		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]), C.uint32_t(request.PathProfile),
 		(*C.keystile_usage)(unsafe.Pointer(usage)), C.uint64_t(now),
 		(*C.keystile_decision)(unsafe.Pointer(decision))))
 	runtime.KeepAlive(v)
@@ -176,7 +177,7 @@ func (k *Keyring) Check(key string, request *Request, now uint64, window Window,
 	environment, environmentLen := borrow(request.Environment)
 	status = Status(C.ks_check(k.p, data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
-		family, (*C.uint8_t)(&bytes[0]), C.uint64_t(now), C.uint64_t(window.Begun), C.uint64_t(window.Span),
+		family, (*C.uint8_t)(&bytes[0]), C.uint32_t(request.PathProfile), C.uint64_t(now), C.uint64_t(window.Begun), C.uint64_t(window.Span),
 		(*C.keystile_decision)(unsafe.Pointer(decision)), &before))
 	runtime.KeepAlive(k)
 	runtime.KeepAlive(request.Requirement)
@@ -201,7 +202,7 @@ func (k *Keyring) Admit(before uint64, key string, request *Request, record *Rec
 	environment, environmentLen := borrow(request.Environment)
 	status = Status(C.ks_admit(k.p, C.uint64_t(before), data, len, request.Requirement.pointer(),
 		method, methodLen, path, pathLen, environment, environmentLen,
-		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]),
+		C.uint32_t(address.Family), (*C.uint8_t)(&address.Bytes[0]), C.uint32_t(request.PathProfile),
 		record.pointer(), (*C.keystile_usage)(unsafe.Pointer(usage)), carried, C.uint64_t(now),
 		(*C.keystile_decision)(unsafe.Pointer(decision)), &after))
 	runtime.KeepAlive(k)

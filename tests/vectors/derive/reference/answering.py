@@ -7,6 +7,7 @@ import math
 STATUSES = {
     "missing_credential": (401, 401),
     "malformed": (401, 403),
+    "alien": (401, 403),
     "unknown_key": (401, 403),
     "wrong_secret": (401, 403),
     "pepper_unavailable": (503, 503),

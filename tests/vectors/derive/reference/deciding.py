@@ -6,6 +6,7 @@ CODES = {
     "missing_credential": "missing_credential",
     "conflicting_credentials": "conflicting_credentials",
     "malformed": "invalid_key",
+    "alien": "invalid_key",
     "unknown_key": "invalid_key",
     "wrong_secret": "invalid_key",
     "pepper_unavailable": "pepper_unavailable",

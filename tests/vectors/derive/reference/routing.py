@@ -1,6 +1,7 @@
 """Endpoint rules and request paths, segment by segment."""
 
 import re
+import urllib.parse
 
 RULE_BYTES_MAX, RULES_MAX, PATH_BYTES_MAX = 512, 64, 2_048
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -8,15 +9,23 @@ SEPARATORS = b"/\\%;?#"
 PCHAR = rb"[A-Za-z0-9\-._~!$&'()*+,=:@]"
 
 
-def is_canonical(path):
+def is_canonical(path, encoded_slash_is_data=False):
     if len(path) > PATH_BYTES_MAX or path[:1] != b"/":
         return False
     *inner, last = path[1:].split(b"/")
-    return all(is_segment(segment) for segment in inner) and (last == b"" or is_segment(last))
+    segments = inner if last == b"" else [*inner, last]
+    if encoded_slash_is_data:
+        # Each piece must be a segment, should a router split there.
+        segments = [piece for segment in segments for piece in re.split(rb"%2[Ff]", segment)]
+    return all(is_segment(segment) for segment in segments)
 
 
 def is_segment(segment):
     if segment in (b"", b".", b"..") or not re.fullmatch(rb"(?:%b|%%[0-9A-Fa-f]{2})+" % PCHAR, segment):
+        return False
+    try:
+        urllib.parse.unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
         return False
     return all(is_data(int(digits, 16)) for digits in re.findall(rb"%(..)", segment))
 

@@ -15,7 +15,8 @@ SWEEPS = Topic(
 TOPICS = [PATHS, SWEEPS]
 
 
-def add(short, why, path, canonical, attack=None):
+def add(short, why, path, canonical, attack=None, with_slash=None):
+    """`with_slash` is whether a service accepts it for which an encoded slash is data."""
     name = f"path-{short}"
     if isinstance(path, tuple):
         before, text, times = path
@@ -23,7 +24,9 @@ def add(short, why, path, canonical, attack=None):
     else:
         raw, fields = path if isinstance(path, bytes) else path.encode(), data(path, "path")
     claim(name, canonical, routing.is_canonical(raw))
-    PATHS.add(name, why, {"canonical": canonical}, attack, **fields)
+    with_slash = canonical if with_slash is None else with_slash
+    claim(name, with_slash, routing.is_canonical(raw, encoded_slash_is_data=True))
+    PATHS.add(name, why, {"canonical": canonical, "with_encoded_slash": with_slash}, attack, **fields)
 
 
 add("root", "the shortest path", "/", True)
@@ -34,8 +37,22 @@ add("sub-delimiters", "all that RFC 3986 allows in a segment, but ;", "/!$&'()*+
 add("escaped-utf-8", "bytes beyond ASCII, escaped", "/caf%C3%A9", True)
 add("escaped-utf-8-lower", "in lower-case hex too: nothing is rewritten", "/caf%c3%a9", True)
 add("escaped-space", "a space is data", "/a%20b", True)
-add("escaped-overlong", "an over-long spelling of / is two bytes beyond ASCII, and stays them", "/a%C0%AFb", True, "A2")
-add("escaped-lone-surrogate", "what is no UTF-8 stays bytes", "/%ED%A0%80", True)
+add("escaped-overlong", "an over-long spelling of / is not UTF-8", "/a%C0%AFb", False, "A2")
+add("escaped-overlong-three", "nor one of three bytes", "/a%E0%80%AFb", False, "A2")
+add("escaped-overlong-dot", "nor of a dot", "/a/%C0%AE%C0%AE/b", False, "A1")
+add("escaped-lone-surrogate", "nor half of a pair", "/%ED%A0%80", False, "A5")
+add("escaped-surrogate-pair", "nor a whole one: that is CESU-8", "/%ED%A0%BD%ED%B8%80", False, "A5")
+add("escaped-four-bytes", "a character of four bytes", "/%F0%9F%98%80", True)
+add("escaped-last-character", "the last one there is", "/%F4%8F%BF%BF", True)
+add("escaped-after-last", "one more than the last", "/%F4%90%80%80", False, "A5")
+add("escaped-five-bytes", "five bytes are no character", "/%F8%88%80%80%80", False, "A5")
+add("escaped-cut-character", "a character that is cut off by the end", "/caf%C3", False, "A5")
+add("escaped-cut-by-letter", "or by a letter", "/%C3a%A9", False, "A5")
+add("escaped-cut-by-slash", "or by a slash", "/%C3/%A9", False, "A5")
+add("escaped-cut-by-escape", "or by an escape of ASCII", "/%C3%20%A9", False, "A5")
+add("escaped-continuation", "a byte that begins no character", "/%A9", False, "A5")
+add("escaped-latin-1", "a letter in Latin-1", "/caf%E9", False, "A5")
+add("escaped-mixed", "several characters of several lengths", "/%C3%A9%20%E2%82%AC%F0%9F%98%80x", True)
 add("three-dots", "three dots are a name", "/...", True)
 add("dot-name", "a name may begin with a dot", "/.env", True)
 add("dot-dot-name", "a name may begin with two dots", "/..env", True)
@@ -84,8 +101,22 @@ for label, escape, attack in [
     ("nul", "%00", "A22"), ("line-feed-upper", "%0A", "A22"), ("line-feed-lower", "%0a", "A22"),
     ("carriage-return", "%0D", "A22"), ("tab", "%09", "A22"), ("delete", "%7F", "A22"),
 ]:
-    add(f"escaped-{label}", "some reader takes it for more than data", f"/x{escape}y", False, attack)
-add("escaped-slash-static", "as for static files", "/admin%2Fsecret.html", False, "A19")
+    with_slash = True if label.startswith("slash") else None
+    add(f"escaped-{label}", "some reader takes it for more than data", f"/x{escape}y", False, attack, with_slash)
+add("escaped-slash-static", "as for static files", "/admin%2Fsecret.html", False, "A19", True)
+add("scoped-package", "npm's scoped packages", "/@scope%2fpackage", False, "A2", True)
+add("project", "GitLab's projects", "/api/v4/projects/group%2Fsub%2Fproject/issues", False, "A2", True)
+add("scoped-slash-last", "an encoded slash, then a slash", "/@scope%2Fpackage/", False, "A2", True)
+for label, path in [
+    ("empty-first", "/%2Fa/b"), ("empty-last", "/a%2F"), ("empty-middle", "/a%2F%2Fb"), ("empty-before-slash", "/a%2f/b"),
+    ("empty-after-slash", "/a/%2fb"), ("alone", "/%2F"), ("dot-first", "/.%2Fa"), ("dot-last", "/a%2F."),
+    ("dots-first", "/..%2Fa"), ("dots-last", "/a%2f.."), ("dots-middle", "/a%2F..%2Fb"), ("dots-before-slash", "/a%2F../b"),
+    ("escaped-dots", "/a%2F%2e%2e%2Fb"), ("twice", "/a%252Fb"), ("backslash", "/a%2Fb%5Cc"), ("cut-character", "/%C3%2F%A9"),
+    ("null", "/a%2F%00"), ("matrix", "/a%2Fb;c"),
+]:
+    add(f"encoded-slash-{label}", "refused, whatever an encoded slash is", path, False, "A2")
+add("encoded-slash-dots-in-name", "names with dots are names", "/..a%2Fb..%2F...", False, "A2", True)
+add("encoded-slash-character", "beside characters beyond ASCII", "/%C3%A9%2F%C3%A9", False, "A2", True)
 add("escaped-slash-first", "a slash in hex at the beginning", "/%2Fx", False, "A2")
 add("escaped-slash-last", "a slash in hex at the end", "/x%2F", False, "A2")
 add("traversal-with-escapes", "slash and dots in one", "/static/..%2f..%2fetc", False, "A2")
