@@ -116,6 +116,7 @@ pub use lifecycle::status::{Change, delete, expire, rehash, resume, revoke, susp
 pub use policy::endpoint::{ENDPOINT_RULE_BYTES_MAX, ENDPOINT_RULES_MAX, EndpointRules};
 pub use policy::method::is_method;
 pub use policy::network::{NETWORKS_MAX, Networks};
+pub use policy::never_matches::NeverMatches;
 pub use policy::path::{PATH_BYTES_MAX, PathProfile, is_canonical_path};
 pub use policy::permission::{PERMISSION_BYTES_MAX, PERMISSIONS_MAX, PermissionSet};
 pub use policy::rate_limit::{Quota, RateLimit, RateLimited};

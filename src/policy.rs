@@ -4,6 +4,7 @@ pub(crate) mod endpoint;
 pub(crate) mod fixed_point;
 pub(crate) mod method;
 pub(crate) mod network;
+pub(crate) mod never_matches;
 pub(crate) mod path;
 pub(crate) mod permission;
 pub(crate) mod rate_limit;

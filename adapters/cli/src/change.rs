@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::duration::{self, Lifetime};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
-use crate::issue::{LIFETIME, lifetimes};
+use crate::issue::{LIFETIME, lifetimes, warn_of_rules};
 use crate::template::find_for;
 use crate::{rfc3339, values};
 
@@ -135,6 +135,7 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
+    warn_of_rules(&arguments.endpoints, io);
     let template = find_for(config, arguments.template.as_ref()).await?;
     let requested = requested(arguments, template, now)?
         .within(&lifetimes(None, arguments.max_lifetime)?)

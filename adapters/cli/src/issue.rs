@@ -113,6 +113,7 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
+    warn_of_rules(&arguments.endpoints, io);
     let once = arguments.once.request(&config.by, &asked(arguments)?)?;
     let issued = match new_key(arguments, config, now).await {
         Ok(issued) => issued,
@@ -232,6 +233,19 @@ fn request(
         Some(Lifetime::For(span)) => request.expires_in(span)?,
         Some(Lifetime::Ever) => request.never_expires(),
     })
+}
+
+/// Warns about endpoint rules that no request can match: they are legal, and grant nothing.
+pub(crate) fn warn_of_rules(rules: &[String], io: &mut Io<'_>) {
+    let Ok(rules) = EndpointRules::new(rules) else {
+        return;
+    };
+    for (rule, why) in rules.never_matching() {
+        let hint = why.hint();
+        io.note(&format!(
+            "keystile: warning: --endpoint '{rule}' never matches: {why}; {hint}"
+        ));
+    }
 }
 
 /// How long keys may live. The default is 90 days, or the longest if that is shorter.

@@ -2,8 +2,8 @@
 
 use core::net::IpAddr;
 
-use clap::Args;
-use keystile::{Environment, Request, Requirement};
+use clap::{Args, ValueEnum};
+use keystile::{Environment, PathProfile, Request, Requirement};
 
 use crate::values;
 
@@ -20,6 +20,10 @@ pub(crate) struct RequestArguments {
     /// The request's path as the router sees it, without the query.
     #[arg(long, value_name = "P", value_parser = values::path)]
     path: Option<String>,
+    /// Which paths the service accepts: only those that every router reads alike, or %2F too,
+    /// as data inside a segment.
+    #[arg(long, value_enum, default_value = "strict", requires = "path")]
+    path_profile: Profile,
     /// The client's IP address.
     #[arg(long, value_name = "IP", value_parser = values::address)]
     ip: Option<IpAddr>,
@@ -34,10 +38,27 @@ impl RequestArguments {
         let request = Request::new()
             .requires(&self.requires)
             .address(self.ip)
-            .environment(&self.env);
+            .environment(&self.env)
+            .path_profile(self.path_profile.core());
         match &self.path {
             Some(path) => request.endpoint(&self.method, path),
             None => request,
+        }
+    }
+}
+
+/// Which request paths a service accepts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Profile {
+    Strict,
+    EncodedSlashIsData,
+}
+
+impl Profile {
+    pub(crate) const fn core(self) -> PathProfile {
+        match self {
+            Self::Strict => PathProfile::Strict,
+            Self::EncodedSlashIsData => PathProfile::EncodedSlashIsData,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::duration::{self, LimitOrOff};
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
 use crate::issue::{DEFAULT_PREFIX, lifetimes};
+use crate::request_arguments::Profile;
 use crate::values;
 
 use self::log::{LogFormat, LogLevel};
@@ -64,6 +65,10 @@ pub(crate) struct ServeArguments {
     /// and Authorization: Bearer.
     #[arg(long)]
     no_default_sources: bool,
+    /// Which paths of the services are accepted: only those that every router reads alike, or
+    /// %2F too, as data inside a segment.
+    #[arg(long, value_enum, default_value = "strict")]
+    path_profile: Profile,
     /// The file that the first admin key is written to, instead of standard output. It is
     /// created with mode 0600 before the key is saved; a file that exists is refused if there
     /// is a key to write.
@@ -192,6 +197,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, Failure> {
         Policy::Express => StatusPolicy::Express,
     };
     settings.sources = sources(arguments)?;
+    settings.path_profile = arguments.path_profile.core();
     settings.format = KeyFormat::structured(arguments.prefix.as_str())?;
     if !arguments.trusted_proxies.is_empty() {
         settings.trusted_proxies = Networks::new(&arguments.trusted_proxies)?;

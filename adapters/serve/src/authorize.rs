@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, Request as HttpRequest, StatusCode};
-use keystile::{Environment, KeyRecord, Request, Requirement, is_canonical_path};
+use keystile::{Environment, KeyRecord, Request, Requirement};
 use keystile_http::ResponseHeaders;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
@@ -186,15 +186,17 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         .transpose()?;
     let environment = location.environment.as_deref().map(Environment::new);
     let environment = environment.transpose()?;
+    let profile = app.settings().path_profile;
     let request = Request::new()
         .endpoint(&original.method, &original.path)
+        .path_profile(profile)
         .requires(&requirement)
         .environment(&environment);
     let headers = &parts.headers;
     let mut response = Response::new(Body::empty());
     if preflight::is_passed(location.preflight.as_deref())?
         && preflight::is_preflight(&original, headers)
-        && is_canonical_path(original.path.as_bytes())
+        && profile.accepts(original.path.as_bytes())
     {
         if gateway == Gateway::Envoy
             && let Some(names) = carried::all(app.sources())

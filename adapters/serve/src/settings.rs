@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use keystile::{CredentialSources, Error, KeyFormat, Millis, Networks, RateLimit, StatusPolicy};
+use keystile::{
+    CredentialSources, Error, KeyFormat, Millis, Networks, PathProfile, RateLimit, StatusPolicy,
+};
 
 /// The settings of the service.
 ///
@@ -24,6 +26,8 @@ pub struct Settings {
     pub status_policy: StatusPolicy,
     /// The header fields that keys are read from.
     pub sources: CredentialSources,
+    /// Which paths of the services behind it are accepted.
+    pub path_profile: PathProfile,
     /// The format of keys that it issues. Keys with any prefix are accepted.
     pub format: KeyFormat,
     /// Peers that are trusted about the address, method and path of a request.
@@ -79,6 +83,7 @@ impl Settings {
         Ok(Self {
             status_policy: StatusPolicy::default(),
             sources: CredentialSources::new(),
+            path_profile: PathProfile::Strict,
             format: KeyFormat::structured("ks")?,
             trusted_proxies: Networks::new(["127.0.0.0/8", "::1"])?,
             invalid_keys: Some(RateLimit::new(60, Millis::from_secs(60))?),

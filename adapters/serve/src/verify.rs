@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use keystile::{Decision, DenialCode, Environment, Request, Requirement};
+use keystile::{Decision, DenialCode, Environment, PathProfile, Request, Requirement};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -73,11 +73,12 @@ impl VerifyBody {
 }
 
 impl Asked {
-    pub(crate) fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self, profile: PathProfile) -> Request<'_> {
         let request = Request::new()
             .requires(&self.requirement)
             .environment(&self.environment)
-            .address(self.address);
+            .address(self.address)
+            .path_profile(profile);
         match &self.endpoint {
             Some((method, path)) => request.endpoint(method, path),
             None => request,
@@ -110,7 +111,8 @@ pub(crate) async fn verify(
     Body(body): Body<VerifyBody>,
 ) -> Result<Response, Problem> {
     let asked = body.read()?;
-    let judged = app.judge("verify", &headers, asked.request(), asked.address);
+    let request = asked.request(app.settings().path_profile);
+    let judged = app.judge("verify", &headers, request, asked.address);
     let judged = judged.await?;
     let (decision, record) = match judged.outcome {
         Ok(passed) => (Decision::Allow(passed.allowed), Some(passed.record)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use http::Extensions;
 use keystile::{
-    CredentialSources, Environment, Error, Networks, RateLimit, StatusPolicy, UnixMillis,
+    CredentialSources, Environment, Error, Networks, PathProfile, RateLimit, StatusPolicy,
+    UnixMillis,
 };
 use keystile_http::Connection;
 use keystile_store::{Authenticator, Store};
@@ -95,6 +96,12 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// are refused.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.settings.environment = Some(environment);
+        self
+    }
+
+    /// Which request paths are accepted; [`PathProfile::Strict`] unless it is set.
+    pub fn path_profile(mut self, profile: PathProfile) -> Self {
+        self.settings.path_profile = profile;
         self
     }
 

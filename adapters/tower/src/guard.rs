@@ -156,6 +156,7 @@ impl<S: Store + 'static> Guard<S> {
     ) -> RequestContext<'r> {
         let request = keystile::Request::new()
             .endpoint(method.as_str(), uri.path())
+            .path_profile(self.0.settings.path_profile)
             .requires(&self.0.requirement)
             .environment(&self.0.settings.environment);
         RequestContext::new(headers, request, client.address, now)

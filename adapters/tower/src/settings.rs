@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use http::Extensions;
-use keystile::{Environment, Networks, StatusPolicy, UnixMillis};
+use keystile::{Environment, Networks, PathProfile, StatusPolicy, UnixMillis};
 use keystile_http::{Connection, Gate};
 use keystile_store::{Authenticator, Store};
 
@@ -17,6 +17,7 @@ pub(crate) struct Settings<S> {
     pub(crate) keeps_credential: bool,
     pub(crate) policy: StatusPolicy,
     pub(crate) environment: Option<Environment>,
+    pub(crate) path_profile: PathProfile,
     pub(crate) encrypted_only: bool,
     pub(crate) connection_by: Option<ConnectionBy>,
     pub(crate) proxies: Option<Networks>,
@@ -32,6 +33,7 @@ impl<S: Store + 'static> Settings<S> {
             keeps_credential: false,
             policy: StatusPolicy::default(),
             environment: None,
+            path_profile: PathProfile::Strict,
             encrypted_only: false,
             connection_by: None,
             proxies: None,

@@ -82,7 +82,7 @@ fn a5_cve_2025_66490_no_escape_means_more_to_the_backend_than_to_the_matcher() {
             }
         }
     }
-    assert!(allowed > 1_000, "{allowed} data escapes pass");
+    assert!(allowed > 100, "{allowed} data escapes pass");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a6_cve_2026_48020_a_prefix_ends_at_a_segment() {
 fn a7_cve_2026_40912_what_matches_is_already_normal() {
     let rules = EndpointRules::new(["/*", "/a/*/a"]).unwrap();
     let mut matched = 0;
-    for path in paths(&["/", "a", ".", "%2e", "%2E", "%61", "%C3"], 6) {
+    for path in paths(&["/", "a", ".", "%2e", "%2E", "%61", "%C3%A9"], 6) {
         if rules.allows("GET", &path) {
             matched += 1;
             let normal: Vec<&str> = path.split('/').collect();

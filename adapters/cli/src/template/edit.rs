@@ -12,6 +12,7 @@ use super::{NAME, find, print};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::io::Io;
+use crate::issue::warn_of_rules;
 use crate::{duration, values};
 
 /// Add a template.
@@ -106,6 +107,7 @@ pub(super) async fn add(
     config: &Config,
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
+    warn_of_rules(&arguments.endpoints, io);
     let permissions =
         PermissionSet::new(&arguments.permissions).map_err(Failure::of("--permission"))?;
     let mut template = ScopeTemplate::new(arguments.name.clone(), permissions);
@@ -131,6 +133,7 @@ pub(super) async fn change(
     io: &mut Io<'_>,
 ) -> Result<Exit, Failure> {
     let now = UnixMillis::now()?;
+    warn_of_rules(&arguments.endpoints, io);
     let found = find(config, &arguments.name, NAME).await?;
     found.check()?;
     let (template, lifetime) = changed(arguments, &found, now)?;

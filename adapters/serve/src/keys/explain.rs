@@ -33,7 +33,7 @@ pub(crate) async fn explain(
     // A key that the caller may not see is not found, whatever the body is.
     caller.readable(app.backend().record(&id).await)?;
     let asked = body.read()?;
-    let request = asked.request();
+    let request = asked.request(app.settings().path_profile);
     let explained = app.backend().explain(&id, &request, caller.now).await?;
     // It may have moved to another owner meanwhile.
     caller.may_see(&explained.record)?;

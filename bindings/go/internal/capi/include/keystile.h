@@ -596,6 +596,11 @@ enum keystile_cause
      * The store has a record of the key, and it cannot be read.
      */
     KEYSTILE_CAUSE_RECORD_DAMAGED = 19,
+    /**
+     * There are only texts that do not have the shape of a key, and none in a header that
+     * carries nothing but keys. This is no guess.
+     */
+    KEYSTILE_CAUSE_ALIEN = 20,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1375,6 +1380,41 @@ typedef struct keystile_plan_item {
 } keystile_plan_item;
 
 /**
+ * Which header fields carry a key. Fields left at zero are the defaults: `X-API-Key` and
+ * `Authorization: Bearer`.
+ */
+typedef struct keystile_credential_sources {
+    /**
+     * `sizeof(keystile_credential_sources)`.
+     */
+    size_t struct_size;
+    /**
+     * Further headers whose value is the key and nothing else; at most 8.
+     */
+    const struct keystile_str *headers;
+    /**
+     * The number of headers.
+     */
+    size_t headers_len;
+    /**
+     * Further schemes of `Authorization`, such as `Api-Key`, in any case; at most 8.
+     */
+    const struct keystile_str *schemes;
+    /**
+     * The number of schemes.
+     */
+    size_t schemes_len;
+    /**
+     * 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+     */
+    uint8_t basic;
+    /**
+     * 1 to read only what is named here, otherwise 0.
+     */
+    uint8_t without_defaults;
+} keystile_credential_sources;
+
+/**
  * A header field of a request: any bytes.
  */
 typedef struct keystile_header {
@@ -1488,6 +1528,10 @@ typedef struct keystile_request {
      * Optional: the address of the peer, from the socket or a trusted proxy.
      */
     struct keystile_address address;
+    /**
+     * A `keystile_path_profile`: which paths the service accepts.
+     */
+    uint32_t path_profile;
 } keystile_request;
 
 /**
@@ -2096,11 +2140,16 @@ keystile_status keystile_endpoints_allow(const keystile_endpoints *endpoints,
 /**
  * Checks whether a request path is canonical. One that is not is refused by all rules.
  *
+ * `profile`: a `keystile_path_profile`.
  * `path`, `path_len`: any bytes.
  *
- * Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`.
+ * Returns `KEYSTILE_OK` if it is, otherwise `KEYSTILE_DENIED_PATH_NOT_CANONICAL`;
+ * `KEYSTILE_ERROR_VALUE` if `profile` is not a `keystile_path_profile`.
  */
-KEYSTILE_MUST_USE keystile_status keystile_path_check(const char *path, size_t path_len);
+KEYSTILE_MUST_USE
+keystile_status keystile_path_check(uint32_t profile,
+                                    const char *path,
+                                    size_t path_len);
 
 /**
  * Checks whether a method is spelled as in endpoint rules: 1 to 32 characters of `A-Z`,
@@ -2736,23 +2785,28 @@ keystile_status keystile_plan(const struct keystile_record *const *records,
                               size_t *out_count);
 
 /**
- * Creates an extractor. `X-API-Key` and `Authorization: Bearer` are always read.
+ * Creates an extractor.
  *
- * `header`, `header_len`: a further header to read; NULL and 0 for none.
- * `basic`: 1 to read the user name of `Authorization: Basic` too, otherwise 0.
+ * `verifier`: the formats of the keys, copied. A value that does not have the shape of one
+ * of them is no key, but may be beside one. With NULL any visible text is a key.
+ * `sources`: copied; NULL for the defaults.
  * `out_extractor`: receives a handle; free it with `keystile_credential_extractor_free`.
  *
- * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_NAME` for a header or scheme that cannot carry a
+ * key, such as `Cookie` or `Basic`, and for a ninth one.
  */
-keystile_status keystile_credential_extractor_new(const char *header,
-                                                  size_t header_len,
-                                                  uint8_t basic,
+keystile_status keystile_credential_extractor_new(const struct keystile_verifier *verifier,
+                                                  const struct keystile_credential_sources *sources,
                                                   struct keystile_credential_extractor **out_extractor);
 
 /**
  * Extracts the one credential from the headers of a request.
  *
- * The same key twice counts as one. An empty value counts as none.
+ * The same key twice counts as one. An empty value counts as none. A value that does not have
+ * the shape of a key is ignored beside one that does.
+ *
+ * Before a request is passed on, take off the fields that carried the key: those from which
+ * this function, called with that field only, returns `KEYSTILE_OK`.
  *
  * `headers`, `headers_len`: all header fields of the request, or at least those that
  * may carry a key. Include repeated fields.
@@ -2762,8 +2816,9 @@ keystile_status keystile_credential_extractor_new(const char *header,
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
  * `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
- * `KEYSTILE_DENIED_INVALID_KEY` for a value that is too long or has bytes that are not
- * visible ASCII.
+ * `KEYSTILE_DENIED_INVALID_KEY` if no value has the shape of a key. Then the decision's
+ * cause is `KEYSTILE_CAUSE_ALIEN` if they all came in `Authorization`, which may carry other
+ * tokens: do not count that as a guess.
  */
 keystile_status keystile_credential_extract(const struct keystile_credential_extractor *extractor,
                                             const struct keystile_header *headers,
