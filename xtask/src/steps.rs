@@ -62,7 +62,7 @@ pub(crate) const STEPS: &[Step] = &[
                 cargo
                     .args(line.split_whitespace())
                     .envs(postgres::required())
-                    .envs(serve::required()),
+                    .envs(serve::required(workspace)),
             )
         },
     },
@@ -84,11 +84,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "gateways",
-        about: "keystile serve as the authorization endpoint of a real nginx and Caddy",
-        needs: &[
-            Need::Gateway("nginx", "nginx-light"),
-            Need::Gateway("caddy", "caddy"),
-        ],
+        about: "the examples for nginx, Caddy, Traefik and Envoy, in front of three services",
+        needs: &[Need::Gateways, Need::Go],
         included_in: Some("tests"),
         run: serve::gateways,
     },

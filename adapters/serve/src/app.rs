@@ -7,12 +7,13 @@ use std::time::Instant;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use keystile::{DenialCode, Request, Requirement, UnixMillis};
+use keystile::{CredentialSources, DenialCode, Request, Requirement, UnixMillis};
 use keystile_http::{Denied, ErrorChain, Gate, Passed, RequestContext};
 use keystile_store::StoreError;
 
 use crate::backend::{Backend, Checker};
 use crate::caller::Caller;
+use crate::carried;
 use crate::failed_response::LoggedElsewhere;
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -124,6 +125,21 @@ impl App {
         self.telemetry().decided(route, code, start.elapsed());
         log(route, code, &outcome);
         Judged { outcome, now }
+    }
+
+    /// The headers of a request that was allowed, without those that carried its key or hide
+    /// one.
+    pub(crate) fn without_key(&self, headers: &HeaderMap, passed: &Passed) -> HeaderMap {
+        let mut left = headers.clone();
+        let credentials = self.shared.gate.credentials();
+        credentials.remove(&mut left, passed.carriers);
+        carried::remove_hidden(credentials.sources(), &mut left);
+        left
+    }
+
+    /// What keys are read from.
+    pub(crate) fn sources(&self) -> &CredentialSources {
+        self.shared.gate.credentials().sources()
     }
 
     /// The response to a request that was denied by its own key.

@@ -12,11 +12,17 @@ use serde::Deserialize;
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::app::App;
+use crate::carried;
 use crate::client::{client, is_peer_trusted};
 use crate::extract::{Form, StrictQuery};
+use crate::nginx_answer::for_nginx;
 use crate::original_request::{Gateway, single_header};
+use crate::preflight;
 use crate::problem::Problem;
 use crate::text;
+
+/// Envoy removes the headers that are listed here from the request to the service.
+const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
 
 /// What is percent-encoded of a client's name in a header: besides what is no text, each
 /// character at which some parser of lists, parameters, quoted strings or cookies would end the
@@ -46,10 +52,16 @@ pub(crate) struct Location {
     /// The environment that the location belongs to.
     #[param(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
+    /// With `pass`, CORS preflights pass without a key: requests with the method `OPTIONS` and
+    /// one `Origin` and `Access-Control-Request-Method` each. They pass without the headers
+    /// that identify a key. By default they are refused, as every request without a key.
+    #[param(pattern = "^pass$")]
+    preflight: Option<String>,
 }
 
 impl Form for Location {
-    const EXPECTED: &str = "The query must have only requires and environment, each at most once.";
+    const EXPECTED: &str =
+        "The query must have only requires, environment and preflight, each at most once.";
 }
 
 /// The response to a gateway.
@@ -104,8 +116,12 @@ pub(crate) async fn authorize(State(app): State<App>, request: HttpRequest<Body>
 /// Forward authentication for nginx's `auth_request`, which uses only `X-Original-Method` and
 /// `X-Original-URI`.
 ///
-/// nginx turns every status except 2xx, 401 and 403 into a 500. Instead of those, it gets a
-/// 403 with the status in `X-Auth-Status`, and `Retry-After`.
+/// Without `X-Original-URI`, the path is read from `X-Original-URL`, as ingress-nginx sends it:
+/// a URL with `http` or `https`. If both are sent, they must have the same path and query.
+///
+/// nginx turns every status except 2xx, 401 and 403 into a 500, and drops bodies. Instead of
+/// another status it gets a 403, with the status in `X-Auth-Status` and `Retry-After`. The body
+/// of a refusal, at most 1 KiB, is in `X-Auth-Body` too.
 #[utoipa::path(
     get, path = "/v1/authorize/nginx", tag = "gateways", params(Location),
     responses(Authorized), security(("key_header" = []), ("bearer" = []), ()),
@@ -127,8 +143,9 @@ pub(crate) async fn forwarded(State(app): State<App>, request: HttpRequest<Body>
 /// Forward authentication for Envoy's `ext_authz` over HTTP, with the path prefix
 /// `/v1/authorize/envoy`: any method, and after the prefix the original path and query.
 ///
-/// What the location requires is in `X-Keystile-Requires` and `X-Keystile-Environment`, which
-/// Envoy sets with `headers_to_add`.
+/// What the location requires is in `X-Keystile-Requires`, `X-Keystile-Environment` and
+/// `X-Keystile-Preflight`, which Envoy sets. The headers that carried the key are named in
+/// `X-Envoy-Auth-Headers-To-Remove`, and Envoy removes them.
 #[utoipa::path(
     method(get, head, post, put, patch, delete, options),
     path = "/v1/authorize/envoy/{path}", tag = "gateways", responses(Authorized),
@@ -145,7 +162,7 @@ async fn answer(app: &App, gateway: Gateway, mut parts: Parts) -> Response {
         Err(problem) => problem.into_response(),
     };
     match gateway {
-        Gateway::Nginx => for_nginx(response),
+        Gateway::Nginx => for_nginx(response).await,
         _ => response,
     }
 }
@@ -169,19 +186,37 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         .transpose()?;
     let environment = location.environment.as_deref().map(Environment::new);
     let environment = environment.transpose()?;
+    let profile = app.settings().path_profile;
     let request = Request::new()
         .endpoint(&original.method, &original.path)
-        .path_profile(app.settings().path_profile)
+        .path_profile(profile)
         .requires(&requirement)
         .environment(&environment);
     let headers = &parts.headers;
+    let mut response = Response::new(Body::empty());
+    if preflight::is_passed(location.preflight.as_deref())?
+        && preflight::is_preflight(&original, headers)
+        && profile.accepts(original.path.as_bytes())
+    {
+        if gateway == Gateway::Envoy
+            && let Some(names) = carried::all(app.sources())
+        {
+            response.headers_mut().insert(TO_REMOVE, names);
+        }
+        return Ok(response);
+    }
     let address = client(&parts.extensions, headers, trusted).address;
     let judged = app.judge("authorize", headers, request, address).await?;
     let passed = match judged.outcome {
         Ok(passed) => passed,
         Err(denied) => return Ok(app.reject(&denied, requirement.as_ref())),
     };
-    let mut response = Response::new(Body::empty());
+    let left = app.without_key(headers, &passed);
+    if gateway != Gateway::Envoy {
+        carried::repeat(app.sources(), &left, response.headers_mut());
+    } else if let Some(names) = carried::gone(headers, &left) {
+        response.headers_mut().insert(TO_REMOVE, names);
+    }
     identify(&mut response, &passed.record);
     let form = app.settings().responses.rate_limit_fields;
     ResponseHeaders::new(&passed.allowed, form, judged.now).add_to(response.headers_mut());
@@ -203,6 +238,7 @@ async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Probl
     Ok(Location {
         requires: optional("x-keystile-requires")?,
         environment: optional("x-keystile-environment")?,
+        preflight: optional("x-keystile-preflight")?,
     })
 }
 
@@ -227,15 +263,4 @@ fn identify(response: &mut Response, record: &KeyRecord) {
         let value = value.unwrap_or(HeaderValue::from_static(""));
         response.headers_mut().insert(name, value);
     }
-}
-
-/// nginx turns every status but these into a 500.
-fn for_nginx(mut response: Response) -> Response {
-    let status = response.status();
-    if !status.is_success() && !matches!(status.as_u16(), 401 | 403) {
-        *response.status_mut() = StatusCode::FORBIDDEN;
-    }
-    let spelled = HeaderValue::from(status.as_u16());
-    response.headers_mut().insert("x-auth-status", spelled);
-    response
 }

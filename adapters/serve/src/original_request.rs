@@ -11,7 +11,8 @@ pub(crate) const ENVOY_PREFIX: &str = "/v1/authorize/envoy";
 /// The kind of gateway, which determines where the method and the path are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gateway {
-    /// `X-Original-Method` and `X-Original-URI`; understands only 2xx, 401 and 403.
+    /// `X-Original-Method`, and `X-Original-URI` or `X-Original-URL`; understands only 2xx, 401
+    /// and 403.
     Nginx,
     /// `X-Forwarded-Method` and `X-Forwarded-Uri`: Traefik and Caddy.
     Forwarded,
@@ -27,10 +28,12 @@ pub(crate) struct OriginalRequest {
 }
 
 const NGINX: [&str; 2] = ["x-original-method", "x-original-uri"];
+const ORIGINAL_URL: &str = "x-original-url";
 const FORWARDED: [&str; 2] = ["x-forwarded-method", "x-forwarded-uri"];
 
 impl Gateway {
-    /// The gateway by the headers of its request, if the route does not name it.
+    /// The gateway by the headers of its request, if the route does not name it. A client's
+    /// `X-Original-URL` does not make one nginx.
     ///
     /// # Errors
     /// If the headers of both are present: one pair may be the client's.
@@ -52,8 +55,11 @@ impl Gateway {
     /// The original request.
     pub(crate) fn original(self, parts: &Parts) -> Result<OriginalRequest, Problem> {
         match self {
-            Self::Nginx => by_header(parts, NGINX),
-            Self::Forwarded => by_header(parts, FORWARDED),
+            Self::Nginx => by_nginx(parts),
+            Self::Forwarded => {
+                let [method, uri] = FORWARDED;
+                original_request(single_header(parts, method)?, single_header(parts, uri)?)
+            }
             Self::Envoy => {
                 let path = parts.uri.path().strip_prefix(ENVOY_PREFIX);
                 Ok(OriginalRequest {
@@ -65,12 +71,44 @@ impl Gateway {
     }
 }
 
-fn by_header(parts: &Parts, [method, uri]: [&'static str; 2]) -> Result<OriginalRequest, Problem> {
-    let (method, uri) = (single_header(parts, method)?, single_header(parts, uri)?);
+fn by_nginx(parts: &Parts) -> Result<OriginalRequest, Problem> {
+    let [method, uri] = NGINX;
+    let method = single_header(parts, method)?;
+    if !parts.headers.contains_key(ORIGINAL_URL) {
+        return original_request(method, single_header(parts, uri)?);
+    }
+    let of_url = after_authority(single_header(parts, ORIGINAL_URL)?)?;
+    if parts.headers.contains_key(uri) && single_header(parts, uri)? != of_url {
+        // One of the two is the client's.
+        return Err(Problem::malformed(
+            "The gateway must send x-original-uri or x-original-url; if it sends both, they must \
+             have the same path and query.",
+        ));
+    }
+    original_request(method, of_url)
+}
+
+fn original_request(method: &str, uri: &str) -> Result<OriginalRequest, Problem> {
     let path = uri.split_once('?').map_or(uri, |(path, _)| path);
     Ok(OriginalRequest {
         method: method.to_owned(),
         path: path.to_owned(),
+    })
+}
+
+/// The path and query of a URL. Its authority is the `Host` of the client, so whatever could
+/// move the start of the path is refused.
+fn after_authority(url: &str) -> Result<&str, Problem> {
+    let rest = url.strip_prefix("http://");
+    let rest = rest.or_else(|| url.strip_prefix("https://"));
+    rest.and_then(|rest| {
+        let at = rest.find('/').filter(|at| *at > 0)?;
+        let (authority, path) = rest.split_at_checked(at)?;
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
+        authority.bytes().all(is_host).then_some(path)
+    })
+    .ok_or_else(|| {
+        Problem::malformed("x-original-url must be a URL with http or https, a host, and a path.")
     })
 }
 

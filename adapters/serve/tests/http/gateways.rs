@@ -3,8 +3,8 @@
 use keystile::Networks;
 
 use crate::driver::Answer;
+use crate::head::values;
 use crate::service::Running;
-use crate::upstream::values;
 
 async fn ask(running: &Running, request: &str, key: &str, lines: &[&str]) -> Answer {
     let mut headers = vec![format!("X-API-Key: {}", running.keys[key])];

@@ -6,9 +6,9 @@ use keystile::{Millis, Networks, RateLimit};
 use serde_json::{Value, json};
 
 use crate::driver::Answer;
+use crate::head::values;
 use crate::keys;
 use crate::service::Running;
-use crate::upstream::values;
 
 const ADMIN: &str = "GET /v1/keys";
 const GATE: &str = "GET /v1/authorize/envoy/api/data";

@@ -13,24 +13,24 @@
 mod admin;
 mod audit;
 mod book;
-mod caddy;
 mod change;
 mod document;
 #[path = "../../../tower/tests/shapes/driver.rs"]
 mod driver;
 mod explain;
+mod gateway_answers;
 mod gateways;
 mod grants;
+mod head;
 mod invalid_keys;
 #[path = "../../../tower/tests/http/keys.rs"]
 mod keys;
 mod lifetimes;
 mod limits;
 mod lists;
-mod nginx;
 mod once;
 mod service;
 mod shapes;
 mod templates;
-mod upstream;
+
 mod verify;

@@ -1,0 +1,212 @@
+//! A client that sends any bytes, and reads what comes back.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::h2;
+use crate::shapes::{Shape, Words};
+
+/// The longest wait for the answer to a shape. Only a gateway that waits for more gets there,
+/// and what is judged is what reached the service.
+const SHAPE: Duration = Duration::from_secs(5);
+
+/// The longest wait for any other answer. Traefik waits 30 seconds for a silent keystile.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The values of a header, by its name in lower case.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .collect()
+    }
+}
+
+/// Sends a shape, and whatever follows it. Returns the first answer, if it is in HTTP/1.1.
+pub(crate) fn send(server: SocketAddr, shape: &Shape, words: &Words, id: &str) -> Option<Answer> {
+    let mut connection = Connection::open(server, SHAPE)?;
+    if shape.h2 {
+        let (method, target) = shape.line();
+        let lines = shape.lines(words, id);
+        connection.write(&h2::preface());
+        connection.write(&h2::request(1, method, target, &lines));
+        connection.read_frames(1);
+        return None;
+    }
+    connection.write(&shape.bytes(words, id));
+    let first = connection.answer(shape.request.starts_with("HEAD "));
+    if shape.tunnel {
+        let lines = [
+            format!("x-shape: {id}"),
+            "x-keystile-owner: forged".to_owned(),
+        ];
+        connection.write(&h2::preface());
+        connection.write(&h2::request(3, "GET", "/admin/secret", &lines));
+        connection.read_frames(3);
+    }
+    if shape.pipelined.is_some() {
+        while connection.answer(false).is_some() {}
+    }
+    first
+}
+
+/// The answer to a request line without its version, and header lines.
+pub(crate) fn ask(server: SocketAddr, request: &str, lines: &[&str]) -> Answer {
+    asked(server, request, lines, PATIENCE).expect("an answer")
+}
+
+/// As [`ask`], or `None` if there is no answer within this time.
+pub(crate) fn asked(
+    server: SocketAddr,
+    request: &str,
+    lines: &[&str],
+    patience: Duration,
+) -> Option<Answer> {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let text = format!("{request} HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n");
+    let mut connection = Connection::open(server, patience)?;
+    connection.write(text.as_bytes());
+    connection.answer(request.starts_with("HEAD "))
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    fn open(server: SocketAddr, patience: Duration) -> Option<Self> {
+        let stream = TcpStream::connect(server).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        stream.set_write_timeout(Some(patience)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        let buffer = Vec::new();
+        Some(Self { stream, buffer })
+    }
+
+    /// Sends what the server is still willing to take.
+    fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    fn read(&mut self) -> Option<()> {
+        let mut bytes = [0; 16_384];
+        let count = self
+            .stream
+            .read(&mut bytes)
+            .ok()
+            .filter(|count| *count > 0)?;
+        self.buffer.extend(&bytes[..count]);
+        Some(())
+    }
+
+    fn answer(&mut self, is_head: bool) -> Option<Answer> {
+        loop {
+            let answer = self.one_answer(is_head)?;
+            // A 100 announces the answer.
+            if answer.status != 100 {
+                return Some(answer);
+            }
+        }
+    }
+
+    fn one_answer(&mut self, is_head: bool) -> Option<Answer> {
+        let end = loop {
+            match find(&self.buffer, b"\r\n\r\n") {
+                Some(at) => break at + 4,
+                None => self.read()?,
+            }
+        };
+        let rest = self.buffer.split_off(end);
+        let head = core::mem::replace(&mut self.buffer, rest);
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let mut answer = Answer {
+            status,
+            head,
+            body: String::new(),
+        };
+        let has_none = is_head || matches!(status, 100..200 | 204 | 304);
+        let bytes = if has_none {
+            Vec::new()
+        } else if answer.values("transfer-encoding") == ["chunked"] {
+            self.chunks()?
+        } else {
+            let length = answer.values("content-length");
+            let length = length.first().and_then(|length| length.parse().ok())?;
+            self.take(length)?
+        };
+        answer.body = String::from_utf8_lossy(&bytes).into_owned();
+        Some(answer)
+    }
+
+    fn take(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < length {
+            self.read()?;
+        }
+        let rest = self.buffer.split_off(length);
+        Some(core::mem::replace(&mut self.buffer, rest))
+    }
+
+    fn chunks(&mut self) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        loop {
+            let end = loop {
+                match find(&self.buffer, b"\r\n") {
+                    Some(at) => break at,
+                    None => self.read()?,
+                }
+            };
+            let line = self.take(end + 2)?;
+            let size = String::from_utf8_lossy(&line).trim().to_owned();
+            let size = usize::from_str_radix(&size, 16).ok()?;
+            whole.extend(self.take(size)?);
+            self.take(2)?;
+            if size == 0 {
+                return Some(whole);
+            }
+        }
+    }
+
+    /// Reads frames of HTTP/2 until this stream, or the connection, has ended.
+    fn read_frames(&mut self, stream: u32) {
+        loop {
+            while let Some((frame, length)) = h2::frame(&self.buffer) {
+                if frame.ends(stream) {
+                    return;
+                }
+                if let Some(reply) = frame.reply() {
+                    self.write(&reply);
+                }
+                self.buffer.drain(..length);
+            }
+            // An answer in HTTP/1.1 is not one to the tunnel.
+            if self.buffer.starts_with(b"HTTP/1.") {
+                while self.read().is_some() {}
+                return;
+            }
+            if self.read().is_none() {
+                return;
+            }
+        }
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+}

@@ -1,0 +1,46 @@
+//! A process that ends with its test.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command};
+
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let started = command.spawn();
+        Self(started.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// What it writes to its standard output.
+    pub(crate) fn output(&mut self) -> ChildStdout {
+        self.0.stdout.take().expect("a pipe")
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) {
+        for _ in 0..6_000 {
+            if TcpStream::connect(address).is_ok() {
+                return;
+            }
+            let ended = self.0.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended instead of listening: {ended:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not listen on {address}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An address that no one listens on.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}

@@ -1,0 +1,138 @@
+//! The services behind the gateways: three programs that read headers differently, each of
+//! which prints what it got.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde::Deserialize;
+
+use crate::client;
+use crate::process::{Process, free_address};
+
+/// A request as a service read it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    /// The path and the query as they were sent.
+    pub(crate) target: String,
+    /// Names as the service has them: those of WSGI are without `HTTP_`.
+    pub(crate) headers: Vec<(String, String)>,
+    #[expect(dead_code, reason = "printed, and searched for the text of a key")]
+    body: String,
+}
+
+impl Seen {
+    /// The values of all headers that some programs take for this one.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .iter()
+            .filter(|(own, _)| folded(own) == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+}
+
+/// A header's name as CGI reads it: in one case, and with one separator.
+pub(crate) fn folded(name: &str) -> String {
+    let folded = name.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+        _ => '-',
+    });
+    folded.collect()
+}
+
+/// A running service.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _process: Process,
+}
+
+impl Upstream {
+    /// The three, in the order ASGI, WSGI, Go.
+    pub(crate) fn all(tools: &Path) -> [Self; 3] {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateways/upstreams");
+        let python = tools.join("venv/bin/python");
+        [
+            Self::start(|port| {
+                let mut command = Command::new(&python);
+                let bind = format!("127.0.0.1:{port}");
+                command.args(["-m", "hypercorn", "asgi:app", "--bind", &bind]);
+                command.current_dir(&sources);
+                command
+            }),
+            Self::start(|port| {
+                let mut command = Command::new(&python);
+                command.arg(sources.join("wsgi.py")).arg(port);
+                command
+            }),
+            Self::start(|port| {
+                let mut command = Command::new(go_service(tools, &sources));
+                command.arg(port);
+                command
+            }),
+        ]
+    }
+
+    fn start(command: impl FnOnce(&str) -> Command) -> Self {
+        let address = free_address();
+        let mut command = command(&address.port().to_string());
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = Process::start(&mut command);
+        let lines = BufReader::new(process.output());
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let own = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let one = serde_json::from_str(&line);
+                let one = one.unwrap_or_else(|error| panic!("{error}: {line}"));
+                own.lock().unwrap().push(one);
+            }
+        });
+        process.wait_for(address);
+        Self {
+            address,
+            seen,
+            _process: process,
+        }
+    }
+
+    /// What it got since this was last called.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        // What it got before this request, it has printed before it.
+        client::ask(self.address, "GET /", &["X-Shape: end"]);
+        loop {
+            let mut seen = self.seen.lock().unwrap();
+            let end = seen.iter().position(|one| one.values("x-shape") == ["end"]);
+            if let Some(end) = end {
+                let rest = seen.split_off(end + 1);
+                let mut before = core::mem::replace(&mut *seen, rest);
+                before.pop();
+                return before;
+            }
+            drop(seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The program in Go, built once.
+fn go_service(tools: &Path, sources: &Path) -> PathBuf {
+    let program = tools.join("go-service");
+    let go = ["go", "/usr/local/go/bin/go"]
+        .into_iter()
+        .find(|go| Command::new(go).arg("version").output().is_ok());
+    let mut build = Command::new(go.expect("go is installed"));
+    build.env("GO111MODULE", "off").args(["build", "-o"]);
+    let built = build.arg(&program).arg(sources.join("main.go")).status();
+    assert!(built.expect("go build").success());
+    program
+}
