@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, Request as HttpRequest, StatusCode};
 use keystile::{Environment, KeyRecord, Request, Requirement};
-use keystile_http::ResponseHeaders;
+use keystile_http::{ResponseHeaders, is_preflight};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use utoipa::{IntoParams, IntoResponses};
@@ -195,7 +195,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     let headers = &parts.headers;
     let mut response = Response::new(Body::empty());
     if preflight::is_passed(location.preflight.as_deref())?
-        && preflight::is_preflight(&original, headers)
+        && is_preflight(&original.method, headers)
         && profile.accepts(original.path.as_bytes())
     {
         if gateway == Gateway::Envoy

@@ -1,10 +1,12 @@
 //! How a page of a list is read: which field of the filter selects rows by its index, which parts
 //! of the order are read, and how many rows.
 
+use keystile::UnixMillis;
+
 use crate::error::StoreError;
 use crate::filter::{Filter, KeyStatus};
 use crate::list::{PAGE_MAX, Page};
-use crate::sort::{Sort, places};
+use crate::sort::{NEVER, Sort, UNREAD};
 
 /// The rows that a page reads beyond its limit, if not each of them is shown.
 const ROWS_BEYOND: usize = 100;
@@ -172,4 +174,35 @@ fn spans(places: &[(i64, i64)], after: Option<i64>, row: i64) -> Vec<Span> {
         }
     }
     spans
+}
+
+/// The places in the order of the list that a filter can select, from the first to the last one
+/// of each part.
+fn places(filter: &Filter, sort: Sort) -> Vec<(i64, i64)> {
+    let number = |at: UnixMillis| i64::try_from(at.get()).unwrap_or(NEVER);
+    let before = |at: UnixMillis| number(at).saturating_sub(1);
+    let after = |at: UnixMillis| number(at).saturating_add(1);
+    let (mut first, mut last) = (1, NEVER);
+    match sort {
+        Sort::Issued if filter.issued_from.is_some() || filter.issued_before.is_some() => {
+            first = filter.issued_from.map_or(first, number);
+            last = filter.issued_before.map_or(last, before);
+        }
+        Sort::Ends if filter.selects_by_end() => {
+            if let Some((now, end)) = filter.ending {
+                (first, last) = (after(now), before(end));
+            }
+            match filter.status {
+                Some((KeyStatus::Active | KeyStatus::Retiring, now)) => {
+                    first = first.max(after(now));
+                }
+                Some((KeyStatus::Expired | KeyStatus::Replaced, now)) => {
+                    last = last.min(number(now));
+                }
+                _ => {}
+            }
+        }
+        _ => return vec![(i64::MIN, NEVER)],
+    }
+    vec![(UNREAD, UNREAD), (first, last)]
 }

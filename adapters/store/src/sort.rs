@@ -5,7 +5,7 @@ use core::fmt;
 use keystile::{KeyRecord, Status, UnixMillis};
 
 use crate::error::StoreError;
-use crate::filter::{Filter, KeyStatus};
+use crate::filter::Filter;
 use crate::list::{Cursor, Listed, PAGE_MAX, Page};
 
 /// The order of a list, always ascending. Keys that are equal in it are in the order of their
@@ -126,37 +126,6 @@ pub(crate) const NEVER: i64 = i64::MAX;
 pub(crate) const UNREAD: i64 = 0;
 /// The place of a revoked key among the ends.
 const REVOKED: i64 = -1;
-
-/// The places in the order of the list that a filter can select, from the first to the last one
-/// of each part.
-pub(crate) fn places(filter: &Filter, sort: Sort) -> Vec<(i64, i64)> {
-    let number = |at: UnixMillis| i64::try_from(at.get()).unwrap_or(NEVER);
-    let before = |at: UnixMillis| number(at).saturating_sub(1);
-    let after = |at: UnixMillis| number(at).saturating_add(1);
-    let (mut first, mut last) = (1, NEVER);
-    match sort {
-        Sort::Issued if filter.issued_from.is_some() || filter.issued_before.is_some() => {
-            first = filter.issued_from.map_or(first, number);
-            last = filter.issued_before.map_or(last, before);
-        }
-        Sort::Ends if filter.selects_by_end() => {
-            if let Some((now, end)) = filter.ending {
-                (first, last) = (after(now), before(end));
-            }
-            match filter.status {
-                Some((KeyStatus::Active | KeyStatus::Retiring, now)) => {
-                    first = first.max(after(now));
-                }
-                Some((KeyStatus::Expired | KeyStatus::Replaced, now)) => {
-                    last = last.min(number(now));
-                }
-                _ => {}
-            }
-        }
-        _ => return vec![(i64::MIN, NEVER)],
-    }
-    vec![(UNREAD, UNREAD), (first, last)]
-}
 
 /// A page of all keys that a filter selects, in an order for which there is no index.
 pub(crate) fn arranged(mut all: Listed, sort: Sort, page: Page) -> Result<Listed, StoreError> {

@@ -90,7 +90,7 @@ impl<S: Store + 'static> Guard<S> {
         let (client, now) = self
             .client(extensions, headers)
             .map_err(Blocked::rejected)?;
-        if self.0.settings.passes_preflights && is_preflight(request.method(), headers) {
+        if self.0.settings.passes_preflights && is_preflight(request.method().as_str(), headers) {
             self.pass_without_key(request);
             return Ok(ResponseHeaders::default());
         }

@@ -80,6 +80,13 @@ func isForwardedEncrypted(r *http.Request) bool {
 // isPreflight reports whether a request is one that a browser sends before the real one, to ask
 // whether that is allowed (Fetch standard, "CORS-preflight fetch"). It never has a key.
 func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && len(r.Header["Origin"]) == 1 &&
-		len(r.Header["Access-Control-Request-Method"]) == 1
+	origin, asked := r.Header["Origin"], r.Header["Access-Control-Request-Method"]
+	return r.Method == http.MethodOptions && len(origin) == 1 && origin[0] != "" && len(asked) == 1 && isToken(asked[0])
+}
+
+// isToken reports whether a text is a token, as each method is (RFC 9110, section 5.6.2).
+func isToken(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	}) < 0
 }

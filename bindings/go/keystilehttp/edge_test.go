@@ -138,6 +138,8 @@ func TestPreflightsPassOnlyWhereAskedFor(t *testing.T) {
 	s.status(401, "missing_credential", "OPTIONS", "/", preflight[:2]...)
 	s.status(401, "missing_credential", "OPTIONS", "/", preflight[2:]...)
 	s.status(401, "missing_credential", "OPTIONS", "/", slices.Concat(preflight, preflight)...)
+	s.status(401, "missing_credential", "OPTIONS", "/", "Origin", "", preflight[2], preflight[3])
+	s.status(401, "missing_credential", "OPTIONS", "/", preflight[0], preflight[1], preflight[2], "two words")
 	s.status(401, "missing_credential", "GET", "/", preflight...)
 	s.status(401, "missing_credential", "DELETE", "/", preflight...)
 }
