@@ -14,13 +14,15 @@ use crate::setup::Setup;
 use crate::upstream::{Seen, Upstream};
 
 /// A gateway in front of a service, and beside it one that asks a keystile that has ended, one
-/// that does not answer, and one that lets preflights pass.
+/// that asks a keystile that does not answer, one whose service has ended, and one that lets
+/// preflights pass.
 struct Stand<'s> {
     setup: &'s Setup,
     upstream: &'s Upstream,
     gateway: Running,
     dead: Running,
     silent: Running,
+    deserted: Running,
     preflights: Running,
 }
 
@@ -34,6 +36,10 @@ const ROWS: &[(&str, fn(&Stand<'_>) -> String)] = &[
     }),
     ("keystile does not answer", |stand| {
         shown(&asked(&stand.silent, &[stand.key("reader")]))
+    }),
+    ("the service has ended", |stand| {
+        let answer = asked(&stand.deserted, &[stand.key("reader")]);
+        answer.status.to_string()
     }),
     ("101 headers", many_headers),
     ("a trailer of the client's", trailer),
@@ -94,6 +100,7 @@ fn cells(setup: &Setup, gateway: Gateway, silent: SocketAddr) -> Vec<String> {
         gateway: start(setup.keystile.address),
         dead: start(free_address()),
         silent: start(silent),
+        deserted: gateway.start(&setup.tools, setup.keystile.address, free_address()),
         preflights: gateway.start_edited(
             &setup.tools,
             setup.keystile.address,
@@ -105,6 +112,7 @@ fn cells(setup: &Setup, gateway: Gateway, silent: SocketAddr) -> Vec<String> {
         &mut stand.gateway,
         &mut stand.dead,
         &mut stand.silent,
+        &mut stand.deserted,
         &mut stand.preflights,
     ] {
         one.wait();
