@@ -26,8 +26,11 @@ struct Stand<'s> {
     preflights: Running,
 }
 
-/// The rows of the table: what is looked at, and how.
-const ROWS: &[(&str, fn(&Stand<'_>) -> String)] = &[
+/// What is looked at, and how.
+type Row = (&'static str, fn(&Stand<'_>) -> String);
+
+/// The rows of the table.
+const ROWS: &[Row] = &[
     ("a refusal", refusal),
     ("`RateLimit-*` of an allowed request", limit_of_an_allow),
     ("keystile answers 503", unavailable),
@@ -188,7 +191,7 @@ fn refusal(stand: &Stand<'_>) -> String {
     let jwt = format!("Authorization: Bearer {}", stand.setup.words["jwt"]);
     let bearer = format!("Authorization: Bearer {}", stand.setup.words["bare"]);
     let limited = stand.limited("refused");
-    asked(&stand.gateway, &[limited.clone()]);
+    asked(&stand.gateway, core::slice::from_ref(&limited));
     let mut whole = Vec::new();
     for (lines, status, code, fields) in [
         (vec![], 401, "missing_credential", &["www-authenticate"][..]),
