@@ -638,6 +638,32 @@ typedef uint32_t keystile_status_policy;
 #endif // __cplusplus
 
 /**
+ * Which request paths a service accepts. It is chosen by the service, never by a client.
+ */
+enum keystile_path_profile
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Only canonical paths.
+     */
+    KEYSTILE_PATH_PROFILE_STRICT = 0,
+    /**
+     * `%2F` too, as data inside a segment and never as a separator, as in npm's scoped
+     * packages. No piece between such slashes may be empty, `.` or `..`.
+     */
+    KEYSTILE_PATH_PROFILE_ENCODED_SLASH_IS_DATA = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum keystile_path_profile keystile_path_profile;
+#else
+typedef uint32_t keystile_path_profile;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The result of issuing, rotating, revoking and other changes. Handle; it never
  * changes, and threads may share it.
  *

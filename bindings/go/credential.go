@@ -71,6 +71,17 @@ func (r *CredentialExtractor) Carries(field HeaderField) bool {
 // Remove removes the fields that carried the key from the headers of a request, after
 // [CredentialExtractor.ExtractFrom] has found one. What else is in the same headers stays.
 func (r *CredentialExtractor) Remove(headers map[string][]string) {
+	only, fields := "", 0
+	for name, values := range headers {
+		if r.reads(name) {
+			only, fields = name, fields+len(values)
+		}
+	}
+	// Nearly every request has one field that is read, so that one carried the key.
+	if fields == 1 {
+		delete(headers, only)
+		return
+	}
 	for name, values := range headers {
 		if !r.reads(name) {
 			continue

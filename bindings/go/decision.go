@@ -116,7 +116,9 @@ func (d *Decision) Cause() Cause { return Cause(d.raw.Cause) }
 
 // IsGuess reports whether the request was an attempt with a key that is not valid, which counts
 // towards a limit on guesses. A token in Authorization without the shape of a key does not.
-func (d *Decision) IsGuess() bool { return d.Cause() != CauseAlien && errors.Is(d.Err(), ErrInvalidKey) }
+func (d *Decision) IsGuess() bool {
+	return d.Cause() != CauseAlien && errors.Is(d.Err(), ErrInvalidKey)
+}
 
 // KeyID returns the key's public id if its secret was verified, otherwise the zero id.
 func (d *Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }

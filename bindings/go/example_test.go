@@ -185,7 +185,7 @@ func ExampleCredentialExtractor_Extract() {
 	// Output:
 	// [redacted] true true
 	// false
-	// alien 401 false
+	// invalid_key 401 false
 }
 
 func ExampleDecision_Respond() {

@@ -40,6 +40,15 @@ func ExampleCredential() {
 	// true
 }
 
+func ExamplePathProfile() {
+	const scoped = "/@scope%2Fpackage"
+	fmt.Println(keystile.PathStrict.Accepts(scoped), keystile.PathEncodedSlashIsData.Accepts(scoped))
+	fmt.Println(keystile.PathEncodedSlashIsData.Accepts("/a%2F..%2Fb"))
+	// Output:
+	// false true
+	// false
+}
+
 func ExampleCredentialSources() {
 	// One header only: Authorization is not read.
 	sources := keystile.CredentialSources{Headers: []string{"X-Acme-Key"}, WithoutDefaults: true}

@@ -269,7 +269,7 @@ func responses(t *testing.T) {
 		if input.Scene != nil {
 			decision, now = input.Scene.decide(t), instant(input.Scene.Now)
 		} else {
-			for cause := keystile.CauseMissingCredential; cause <= keystile.CauseRecordDamaged; cause++ {
+			for cause := keystile.CauseMissingCredential; cause <= keystile.CauseAlien; cause++ {
 				if cause.String() == *input.Cause {
 					decision = keystile.Refuse(cause)
 				}
