@@ -14,18 +14,23 @@ use crate::setup::Setup;
 use crate::upstream::{Seen, Upstream};
 
 /// A gateway in front of a service, and beside it one that asks a keystile that has ended, one
-/// that does not answer, and one that lets preflights pass.
+/// that asks a keystile that does not answer, one whose service has ended, and one that lets
+/// preflights pass.
 struct Stand<'s> {
     setup: &'s Setup,
     upstream: &'s Upstream,
     gateway: Running,
     dead: Running,
     silent: Running,
+    deserted: Running,
     preflights: Running,
 }
 
-/// The rows of the table: what is looked at, and how.
-const ROWS: &[(&str, fn(&Stand<'_>) -> String)] = &[
+/// What is looked at, and how.
+type Row = (&'static str, fn(&Stand<'_>) -> String);
+
+/// The rows of the table.
+const ROWS: &[Row] = &[
     ("a refusal", refusal),
     ("`RateLimit-*` of an allowed request", limit_of_an_allow),
     ("keystile answers 503", unavailable),
@@ -34,6 +39,10 @@ const ROWS: &[(&str, fn(&Stand<'_>) -> String)] = &[
     }),
     ("keystile does not answer", |stand| {
         shown(&asked(&stand.silent, &[stand.key("reader")]))
+    }),
+    ("the service has ended", |stand| {
+        let answer = asked(&stand.deserted, &[stand.key("reader")]);
+        answer.status.to_string()
     }),
     ("101 headers", many_headers),
     ("a trailer of the client's", trailer),
@@ -94,6 +103,7 @@ fn cells(setup: &Setup, gateway: Gateway, silent: SocketAddr) -> Vec<String> {
         gateway: start(setup.keystile.address),
         dead: start(free_address()),
         silent: start(silent),
+        deserted: gateway.start(&setup.tools, setup.keystile.address, free_address()),
         preflights: gateway.start_edited(
             &setup.tools,
             setup.keystile.address,
@@ -105,6 +115,7 @@ fn cells(setup: &Setup, gateway: Gateway, silent: SocketAddr) -> Vec<String> {
         &mut stand.gateway,
         &mut stand.dead,
         &mut stand.silent,
+        &mut stand.deserted,
         &mut stand.preflights,
     ] {
         one.wait();
@@ -180,7 +191,7 @@ fn refusal(stand: &Stand<'_>) -> String {
     let jwt = format!("Authorization: Bearer {}", stand.setup.words["jwt"]);
     let bearer = format!("Authorization: Bearer {}", stand.setup.words["bare"]);
     let limited = stand.limited("refused");
-    asked(&stand.gateway, &[limited.clone()]);
+    asked(&stand.gateway, core::slice::from_ref(&limited));
     let mut whole = Vec::new();
     for (lines, status, code, fields) in [
         (vec![], 401, "missing_credential", &["www-authenticate"][..]),

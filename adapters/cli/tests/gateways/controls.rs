@@ -41,6 +41,7 @@ const CONTROLS: &[Control] = &[
     (Traefik, "          - X-API-Key\n", "", ASGI, "plain"),
     (Traefik, "          - Authorization\n", "", ASGI, "the key as Bearer"),
     (Traefik, "          X-HTTP-Method-Override: \"\"\n", "", ASGI, "override by X-HTTP-Method-Override"),
+    (Traefik, "middlewares: [refused]", "middlewares: [without-claims, keystile-read]", ASGI, "Upgrade: h2 (Connection: Upgrade)"),
     (Traefik, "(?i)^/admin", "^/admin", ASGI, "path /ADMIN/secret"),
     (Envoy, "- remove_on_match: { key_matcher: { contains: keystile, ignore_case: true } }", "", ASGI, "preflight that asks for leave"),
     (Envoy, "- remove_on_match: { key_matcher: { safe_regex: { regex: \".*[^A-Za-z0-9:-].*\" } } }", "", WSGI, "client's X_Original_URL"),

@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     seen: Vec<Seen>,
 }
 
+/// O1 (h2c), O2 (names in `Connection`), O3 (other spellings of names), B9, B10, I10 and the paths
+/// of A1 to A16.
 #[test]
 fn no_request_reaches_what_its_key_may_not_or_changes_who_it_is() {
     let Some(setup) = Setup::start() else {
