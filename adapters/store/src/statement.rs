@@ -4,7 +4,7 @@ use core::fmt;
 
 /// One statement of a [`Batch`](crate::Batch), to run in a transaction of yours, with the driver that you use.
 ///
-/// `SqliteStore` and `PostgresStore` run the same ones. Bind each value as text, or as NULL:
+/// `SqliteStore` runs the same ones, and `PostgresStore` one for many rows of a kind. Bind each value as text, or as NULL:
 /// the statement casts it. Run all statements of a batch in their order, in one transaction.
 ///
 /// ```

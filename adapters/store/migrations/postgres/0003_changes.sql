@@ -153,13 +153,14 @@ REVOKE ALL ON FUNCTION keystile_note FROM PUBLIC;
 
 -- What an import remembers of keys that were revoked or removed elsewhere, and a row that another
 -- transaction inserts with such a digest or id, would not see each other before both have
--- committed. So whoever inserts a row or changes a digest holds this lock shared, and such an
--- import holds it alone, before its first statement. One lock and not one for each digest, since
--- the server's memory limits how many locks a transaction can have.
+-- committed. So a transaction that inserts a row or changes a digest holds this lock shared, and
+-- such an import holds it exclusively, from before its first statement. One lock and not one for
+-- each digest, since the server's memory limits how many locks a transaction can have.
 --
 -- 1802728552 is "ksth" in ASCII; the second number is the schema.
--- While this waits for a transaction, all that insert after it wait too. So it lets them pass
--- every 100 ms, until the statement's time is over.
+--
+-- While an import waits for a transaction, all that insert after it wait too. So it lets them
+-- pass every 100 ms, until the statement's time is over.
 CREATE FUNCTION keystile_hold_digests(place TEXT) RETURNS VOID
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -180,7 +180,7 @@ impl AddedRows {
 
 impl Batch {
     /// The statements that write the batch to PostgreSQL, for a transaction of yours: see
-    /// [`Statement`]. `PostgresStore` runs the same.
+    /// [`Statement`]. `PostgresStore` does the same, with one statement for many rows of a kind.
     ///
     /// Other processes are notified when the transaction commits.
     /// [`last_event`](Self::last_event) is not among them.
