@@ -638,6 +638,41 @@ typedef uint32_t keystile_status_policy;
 #endif // __cplusplus
 
 /**
+ * Which header fields tell a client about its rate limit. All say the same, in whole
+ * seconds; times are rounded up.
+ */
+enum keystile_rate_limit_fields
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`, as in drafts 3 to 6 of
+     * draft-ietf-httpapi-ratelimit-headers.
+     */
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6 = 0,
+    /**
+     * `RateLimit` and `RateLimit-Policy`, as in draft 7.
+     */
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT7 = 1,
+    /**
+     * `RateLimit` and `RateLimit-Policy`, as in drafts 8 to 10.
+     */
+    KEYSTILE_RATE_LIMIT_FIELDS_DRAFT8 = 2,
+    /**
+     * `X-RateLimit-Limit`, `-Remaining` and `-Reset`; the last is the Unix time in seconds.
+     */
+    KEYSTILE_RATE_LIMIT_FIELDS_X = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum keystile_rate_limit_fields keystile_rate_limit_fields;
+#else
+typedef uint32_t keystile_rate_limit_fields;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Which request paths a service accepts. It is chosen by the service, never by a client.
  */
 enum keystile_path_profile
@@ -3181,16 +3216,19 @@ void keystile_uses_free(struct keystile_uses *uses);
  *
  * `decision`: as a function of this library wrote it.
  * `policy`: a `keystile_status_policy`.
+ * `fields`: a `keystile_rate_limit_fields`.
  * `requirement`: the one that the request was checked against, to name what is
  * missing; may be NULL.
  * `now`: milliseconds since 1970.
  * `out_response`: receives a handle; free it with `keystile_response_free`.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
- * if `policy` is not a `keystile_status_policy`; `KEYSTILE_ERROR_TIME`.
+ * if `policy` is not a `keystile_status_policy` or `fields` not a
+ * `keystile_rate_limit_fields`; `KEYSTILE_ERROR_TIME`.
  */
 keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
+                                 uint32_t fields,
                                  const struct keystile_requirement *requirement,
                                  uint64_t now,
                                  struct keystile_response **out_response);
