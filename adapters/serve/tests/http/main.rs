@@ -30,6 +30,7 @@ mod nginx;
 mod once;
 mod service;
 mod shapes;
+mod sources;
 mod templates;
 mod upstream;
 mod verify;
