@@ -21,3 +21,4 @@ mod layer;
 mod no_layer;
 mod preflight;
 mod shapes;
+mod sources;
