@@ -1,10 +1,11 @@
-//! Endpoint rules that no request can match, which is rarely what was meant.
+//! Endpoint rules that hardly any request matches, which is rarely what was meant.
 
 use core::fmt;
 
 use crate::policy::endpoint::EndpointRules;
 
-/// Why no request can match an endpoint rule. The rule is legal all the same, and grants nothing.
+/// Why an endpoint rule matches no request that it was meant for. The rule is legal all the same, and
+/// grants what it says and nothing else: `/api/users/:id` the path with these very characters.
 ///
 /// ```
 /// use keystile::{EndpointRules, NeverMatches};
@@ -48,7 +49,7 @@ impl fmt::Display for NeverMatches {
 }
 
 impl EndpointRules {
-    /// The rules that no request can match, for a warning where a person writes them.
+    /// The rules that hardly any request matches, for a warning where a person writes them.
     pub fn never_matching(&self) -> impl Iterator<Item = (&str, NeverMatches)> {
         self.iter()
             .filter_map(|rule| Some((rule, never_matches(rule)?)))

@@ -235,7 +235,7 @@ fn request(
     })
 }
 
-/// Warns about endpoint rules that no request can match: they are legal, and grant nothing.
+/// Warns about endpoint rules that match nothing that they were meant for: they are legal.
 pub(crate) fn warn_of_rules(rules: &[String], io: &mut Io<'_>) {
     let Ok(rules) = EndpointRules::new(rules) else {
         return;

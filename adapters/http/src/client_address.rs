@@ -118,9 +118,10 @@ fn forwarded_for(peer: IpAddr, proxies: &Networks, headers: &HeaderMap) -> Optio
     let mut nearest = peer.to_canonical();
     let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
     for value in values.into_iter().rev() {
-        // A trusted proxy writes nothing that cannot be read.
-        let value = value.to_str().ok()?;
-        for hop in value.rsplit(',') {
+        // What stands before the last hop may be the client's, and anything.
+        for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
+            // A trusted proxy writes nothing that cannot be read.
+            let hop = str::from_utf8(hop).ok()?;
             nearest = parse_address(hop.trim_matches([' ', '\t']))?;
             if !proxies.contains(nearest) {
                 return Some(nearest);
@@ -148,13 +149,16 @@ fn is_forwarded_encrypted(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn client(peer: &str, headers: &[(&'static str, &'static str)]) -> Client {
         let proxies = Networks::new(["10.0.0.0/8", "fd00::/8"]).unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            map.append(*name, value);
         }
         let connection = Connection::plain(peer.parse().unwrap());
         Client::of(Some(connection), Some(&proxies), &map)
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_last_hop_that_is_not_trusted_is_the_client() {
-        let table: [(&[&'static str], Option<&str>); 14] = [
+        let table: [(&[&'static str], Option<&str>); 16] = [
             (&[], Some("10.0.0.1")),
             (&["192.0.2.1"], Some("192.0.2.1")),
             (&["198.51.100.7, 192.0.2.1"], Some("192.0.2.1")),
@@ -194,6 +198,8 @@ mod tests {
             (&["192.0.2.1, unknown"], None),
             (&["192.0.2.1,"], None),
             (&["010.0.0.1"], None),
+            (&["\u{ff}, 192.0.2.1"], Some("192.0.2.1")),
+            (&["192.0.2.1, \u{ff}"], None),
         ];
         for (values, expected) in table {
             let headers: Vec<_> = values.iter().map(|v| ("x-forwarded-for", *v)).collect();

@@ -120,7 +120,9 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     }
 
     /// Lets CORS preflights pass without a key: see [`is_preflight`](keystile_http::is_preflight).
-    /// The handler gets no [`VerifiedKey`](crate::VerifiedKey) with them. Better put a layer
+    /// The handler gets no [`VerifiedKey`](crate::VerifiedKey) with them, and
+    /// [`require`](crate::require()) lets them pass too. No middleware behind the layer may turn them
+    /// into another method, as by `X-HTTP-Method-Override`. Better put a layer
     /// that answers preflights itself, such as tower-http's `CorsLayer`, around this one: then
     /// its answers to refused requests can be read by browsers too.
     pub fn pass_preflights(mut self) -> Self {

@@ -31,6 +31,10 @@ pub(crate) enum Blocked {
     NeedsStore(PendingRequest),
 }
 
+/// Marks a preflight that a layer let pass, for the requirements of routes behind it.
+#[derive(Clone, Copy)]
+pub(crate) struct Preflight;
+
 /// A request that waits for the store, and what was read of it already.
 pub(crate) struct PendingRequest {
     client: Client,
@@ -90,7 +94,14 @@ impl<S: Store + 'static> Guard<S> {
         let (client, now) = self
             .client(extensions, headers)
             .map_err(Blocked::rejected)?;
-        if self.0.settings.passes_preflights && is_preflight(request.method().as_str(), headers) {
+        if self.0.settings.passes_preflights
+            && is_preflight(request.method().as_str(), headers)
+            && self
+                .0
+                .settings
+                .path_profile
+                .accepts(request.uri().path().as_bytes())
+        {
             self.pass_without_key(request);
             return Ok(ResponseHeaders::default());
         }
@@ -185,13 +196,21 @@ impl<S: Store + 'static> Guard<S> {
     fn pass_without_key<B>(&self, request: &mut Request<B>) {
         let credentials = self.0.settings.gate.credentials();
         credentials.remove_all(request.headers_mut());
-        request.extensions_mut().remove::<VerifiedKey>();
+        let extensions = request.extensions_mut();
+        extensions.remove::<VerifiedKey>();
+        extensions.insert(Preflight);
     }
 
     /// The response to a refusal; none if there is no key, and need be none.
     #[cold]
     fn reject(&self, denied: &Denied) -> Result<ResponseHeaders, Rejection> {
-        if self.0.is_optional && denied.denial().cause() == Cause::MissingCredential {
+        // A token in Authorization that has the shape of no key may be meant for the service.
+        if self.0.is_optional
+            && matches!(
+                denied.denial().cause(),
+                Cause::MissingCredential | Cause::Alien
+            )
+        {
             return Ok(ResponseHeaders::default());
         }
         telemetry::denied(denied);

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::guard::Preflight;
 use crate::telemetry;
 use crate::verified_key::VerifiedKey;
 
@@ -140,6 +141,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let checked = match request.extensions().get::<VerifiedKey>() {
             Some(key) => key.require(&self.requirement),
+            // It asks only whether the real request is allowed.
+            None if request.extensions().get::<Preflight>().is_some() => Ok(()),
             None => {
                 let denial = Denial::new(Cause::MissingCredential);
                 Err(Rejection::of(&denial, StatusPolicy::Rfc9110, None))

@@ -54,6 +54,8 @@ func TestTheLastHopThatIsNotTrustedIsTheClient(t *testing.T) {
 		{"invalid IP", []string{"010.0.0.1"}},
 		{"invalid IP", []string{"fe80::1%eth0"}},
 		{"invalid IP", []string{""}},
+		{"192.0.2.1", []string{"\xff, 192.0.2.1"}},
+		{"invalid IP", []string{"192.0.2.1, \xff"}},
 	} {
 		if found := seen("10.0.0.1", http.Header{"X-Forwarded-For": row.values}); found.address.String() != row.expected {
 			t.Errorf("%q: %v, expected %s", row.values, found.address, row.expected)

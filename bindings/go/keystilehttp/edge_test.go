@@ -14,6 +14,34 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilehttp"
 )
 
+const usersToken = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"
+
+// A user's token in Authorization is no guess, however often it comes.
+func TestAUsersTokenIsNoGuess(t *testing.T) {
+	s := newService(t, keystilehttp.Options{InvalidKeys: keystile.Must(keystile.NewRateLimit(3, time.Hour))}).start()
+	s.mux.Handle("/", s.guard.Handler(http.HandlerFunc(done)))
+	for range 10 {
+		s.status(401, "invalid_key", "GET", "/", "Authorization", "Bearer "+usersToken)
+	}
+	for range 3 {
+		s.status(401, "invalid_key", "GET", "/", "X-API-Key", usersToken)
+	}
+	s.status(429, "too_many_invalid_keys", "GET", "/", "X-API-Key", usersToken)
+}
+
+// A guard says nothing of the key that another guard has found.
+func TestTheKeyOfAnotherGuardIsNotTheKeyOfThisOne(t *testing.T) {
+	s := newService(t, keystilehttp.Options{}).start()
+	inner := keystile.Must(keystilehttp.New(s.authenticator, keystilehttp.Options{PassPreflights: true}))
+	s.mux.Handle("/", s.guard.Handler(inner.Optional(http.HandlerFunc(echo))))
+	key := s.issue(keystile.IssueRequest{}).Key.Expose()
+	for _, headers := range [][]string{{"X-API-Key", key}, {"X-API-Key", key, "Origin", "https://a.example", "Access-Control-Request-Method", "PUT"}} {
+		if response, body := s.send("OPTIONS", "/", headers...); response.StatusCode != 200 || body != "" {
+			t.Errorf("%d %q", response.StatusCode, body)
+		}
+	}
+}
+
 // echo answers with the headers that carry keys, as the handler got them.
 func echo(w http.ResponseWriter, r *http.Request) {
 	_, is := keystilehttp.KeyFrom(r.Context())
@@ -114,6 +142,10 @@ func TestAnOptionalKeyMayBeMissingAndNotWrong(t *testing.T) {
 		t.Errorf("%d %q", response.StatusCode, body)
 	}
 	s.status(401, "invalid_key", "GET", "/", "X-API-Key", "acme_live_x")
+	s.status(401, "invalid_key", "GET", "/", "X-API-Key", usersToken)
+	if response, body := s.send("GET", "/", "Authorization", "Bearer "+usersToken); response.StatusCode != 200 || body != "Bearer "+usersToken {
+		t.Errorf("%d %q", response.StatusCode, body)
+	}
 	s.status(401, "missing_credential", "GET", "/inner")
 	if _, err := s.authenticator.Revoke(context.Background(), change.Record.ID, "leaked"); err != nil {
 		t.Fatal(err)
@@ -140,6 +172,7 @@ func TestPreflightsPassOnlyWhereAskedFor(t *testing.T) {
 	s.status(401, "missing_credential", "OPTIONS", "/", slices.Concat(preflight, preflight)...)
 	s.status(401, "missing_credential", "OPTIONS", "/", "Origin", "", preflight[2], preflight[3])
 	s.status(401, "missing_credential", "OPTIONS", "/", preflight[0], preflight[1], preflight[2], "two words")
+	s.status(401, "missing_credential", "OPTIONS", "/%2e%2e/a", preflight...)
 	s.status(401, "missing_credential", "GET", "/", preflight...)
 	s.status(401, "missing_credential", "DELETE", "/", preflight...)
 }

@@ -70,7 +70,9 @@ type Options struct {
 	// InvalidKeysUnlimited does not limit invalid keys: something in front of the service does.
 	InvalidKeysUnlimited bool
 	// PassPreflights lets CORS preflights pass without a key: OPTIONS with Origin and
-	// Access-Control-Request-Method. The handler finds no key in their context.
+	// Access-Control-Request-Method, to a path that the profile accepts. The handler finds no key
+	// in their context. No middleware behind the guard may turn them into another method, as by
+	// X-HTTP-Method-Override.
 	PassPreflights bool
 	// Path returns the path that endpoint rules are checked against; by default [SentPath].
 	Path func(*http.Request) string
@@ -135,8 +137,8 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 // Handler allows requests with any valid key.
 func (g *Guard) Handler(next http.Handler) http.Handler { return g.guarded(nil, false, next) }
 
-// Optional allows requests without a key too; the handler finds no key in their context. A key
-// that is sent must be valid.
+// Optional allows requests without a key too, such as those with a user's token in Authorization;
+// the handler finds no key in their context. A key that is sent must be valid.
 func (g *Guard) Optional(next http.Handler) http.Handler { return g.guarded(nil, true, next) }
 
 // Require allows requests whose key satisfies a requirement, such as "write" or "a AND (b
@@ -166,11 +168,11 @@ func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next
 		}
 		from := clientOf(r, g.options.Peer(r), g.options.TrustedProxies)
 		if g.options.EncryptedOnly && !from.isEncrypted {
-			g.write(w, r, from, "encryption_required", encryptionRequired())
+			g.write(w, r, "encryption_required", encryptionRequired())
 			return
 		}
-		if g.options.PassPreflights && isPreflight(r) {
-			next.ServeHTTP(w, g.withoutSources(r))
+		if g.options.PassPreflights && isPreflight(r) && g.options.PathProfile.Accepts(g.options.Path(r)) {
+			next.ServeHTTP(w, g.withoutSources(withKey(r, nil)))
 			return
 		}
 		decision := g.decide(r, from, requirement)
@@ -180,23 +182,29 @@ func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next
 				w.Header().Set(field.Name, field.Value)
 			}
 			key := &VerifiedKey{guard: g, decision: decision}
-			passed := r.WithContext(context.WithValue(r.Context(), contextKey{}, key))
+			passed := withKey(r, key)
 			if !g.options.KeepCredential {
 				passed.Header = maps.Clone(r.Header)
 				g.extractor.Remove(passed.Header)
 			}
 			next.ServeHTTP(w, passed)
-		case isOptional && decision.Cause() == keystile.CauseMissingCredential:
-			next.ServeHTTP(w, r)
+		// A token in Authorization that has the shape of no key may be meant for the handler.
+		case isOptional && (decision.Cause() == keystile.CauseMissingCredential || decision.Cause() == keystile.CauseAlien):
+			next.ServeHTTP(w, withKey(r, nil))
 		default:
 			g.refuseFrom(w, r, from, &decision)
 		}
 	})
 }
 
-// withoutSources returns a request without any field that a key may be in.
+// withKey returns a copy of a request with a key in its context; nil for none, also if another
+// guard has found one.
+func withKey(r *http.Request, key *VerifiedKey) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, key))
+}
+
+// withoutSources takes each field that a key may be in off a request, which must be a copy.
 func (g *Guard) withoutSources(r *http.Request) *http.Request {
-	r = r.WithContext(r.Context())
 	r.Header = maps.Clone(r.Header)
 	for _, name := range g.extractor.Names() {
 		r.Header.Del(name)
@@ -254,7 +262,7 @@ func (g *Guard) isLimited(from client) bool {
 func (g *Guard) refuseFrom(w http.ResponseWriter, r *http.Request, from client, decision *keystile.Decision) {
 	if decision.IsGuess() && g.isLimited(from) {
 		if wait, isTaken := g.invalidKeys.count(from.address, g.options.Clock()); !isTaken {
-			g.write(w, r, from, "too_many_invalid_keys", tooManyInvalidKeys(wait))
+			g.write(w, r, "too_many_invalid_keys", tooManyInvalidKeys(wait))
 			return
 		}
 	}
@@ -287,18 +295,26 @@ func (g *Guard) satisfies(w http.ResponseWriter, r *http.Request, key *VerifiedK
 
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, decision *keystile.Decision) {
 	if g.options.Logger.Enabled(r.Context(), slog.LevelInfo) {
-		g.options.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a request was refused",
-			slog.Any("decision", *decision), slog.String("method", r.Method),
-			slog.String("route", r.Pattern), slog.String("peer", g.options.Peer(r).String()))
+		g.logRefusal(r, slog.Any("decision", *decision))
 	}
 	g.options.Refuse(w, r, g.respond(decision))
 }
 
 // write writes a refusal that is no decision about a key.
-func (g *Guard) write(w http.ResponseWriter, r *http.Request, from client, code string, response keystile.Response) {
-	g.options.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a request was refused", slog.String("code", code),
-		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.String("peer", from.address.String()))
+func (g *Guard) write(w http.ResponseWriter, r *http.Request, code string, response keystile.Response) {
+	g.logRefusal(r, slog.String("code", code))
 	g.options.Refuse(w, r, response)
+}
+
+// logRefusal logs why a request was refused, by which peer it came and, behind a trusted proxy,
+// from which client.
+func (g *Guard) logRefusal(r *http.Request, why slog.Attr) {
+	peer := g.options.Peer(r)
+	attributes := []slog.Attr{why, slog.String("method", r.Method), slog.String("route", r.Pattern), slog.String("peer", peer.String())}
+	if from := clientOf(r, peer, g.options.TrustedProxies); from.address != peer.Unmap() {
+		attributes = append(attributes, slog.String("client", from.address.String()))
+	}
+	g.options.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a request was refused", attributes...)
 }
 
 func (g *Guard) respond(decision *keystile.Decision) keystile.Response {

@@ -17,8 +17,8 @@ type VerifiedKey struct {
 // KeyFrom returns the key of the request that a context belongs to; false if no guard has
 // allowed it.
 func KeyFrom(ctx context.Context) (*VerifiedKey, bool) {
-	key, is := ctx.Value(contextKey{}).(*VerifiedKey)
-	return key, is
+	key, _ := ctx.Value(contextKey{}).(*VerifiedKey)
+	return key, key != nil
 }
 
 // ID returns the key's public id.

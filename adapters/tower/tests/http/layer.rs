@@ -234,6 +234,15 @@ async fn an_optional_key_may_be_missing_and_not_wrong() {
         .headers_mut()
         .insert("x-api-key", "wrong".parse().unwrap());
     assert_eq!(told(service(), wrong).await.0, 401);
+    // A user's token in Authorization may be meant for the service; in X-API-Key it is a guess.
+    for (name, status) in [("authorization", 200), ("x-api-key", 401)] {
+        let mut token = bare();
+        let value = "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln".parse().unwrap();
+        token.headers_mut().insert(name, value);
+        let answer = told(service(), token).await;
+        assert_eq!(answer.0, status, "{name}");
+        assert_eq!(answer.1.contains("eyJ"), status == 200, "{name}");
+    }
 }
 
 #[tokio::test]

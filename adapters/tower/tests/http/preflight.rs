@@ -2,7 +2,7 @@
 
 use http::{Request, StatusCode};
 use http_body_util::Empty;
-use keystile_tower::ApiKeyLayer;
+use keystile_tower::{ApiKeyLayer, require};
 use tower::{Layer, service_fn};
 
 use crate::keys;
@@ -48,6 +48,19 @@ async fn preflights_pass_only_where_asked_for() {
         other.headers_mut().remove(name);
         assert_eq!(told(service(), other).await.0, 401, "without {name}");
     }
+    for target in ["/a/../b", "/%61", "*"] {
+        let mut other = preflight();
+        *other.uri_mut() = target.parse().unwrap();
+        assert_eq!(told(service(), other).await.0, 401, "{target}");
+    }
+    // A route that requires something is asked by the real request.
+    let requires = || require("admin").unwrap().layer(service_fn(shows));
+    assert_eq!(told(passing.layer(requires()), preflight()).await.0, 200);
+    assert_eq!(
+        told(requires(), preflight()).await.0,
+        401,
+        "without a layer"
+    );
     let mut real = preflight();
     *real.method_mut() = http::Method::DELETE;
     assert_eq!(told(service(), real).await.0, 401);
