@@ -204,7 +204,8 @@ pub(super) fn owes_until(
     (reset > Millis::ZERO).then(|| now.plus(reset).unwrap_or(UnixMillis::MAX))
 }
 
-#[cfg(all(test, not(keystile_loom)))]
+#[cfg(not(keystile_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

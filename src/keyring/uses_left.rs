@@ -227,7 +227,8 @@ impl Ledger {
     }
 }
 
-#[cfg(all(test, not(keystile_loom)))]
+#[cfg(not(keystile_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -40,6 +40,13 @@ pub enum OfDerived {
 
 impl OfDerived {
     /// The answer with this name: `refuse`, `suspend`, `revoke` or `keep`.
+    ///
+    /// ```
+    /// use keystile_store::OfDerived;
+    ///
+    /// assert_eq!(OfDerived::from_name("revoke"), Some(OfDerived::Revoke));
+    /// assert_eq!(OfDerived::from_name("Revoke"), None);
+    /// ```
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let named = [
