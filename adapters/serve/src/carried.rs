@@ -89,7 +89,10 @@ mod tests {
 
     fn left(value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        headers.insert(
+            AUTHORIZATION,
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        );
         remove_hidden(&CredentialSources::new(), &mut headers);
         headers
     }
