@@ -12,4 +12,5 @@ pub(crate) mod label;
 pub(crate) mod parts;
 pub(crate) mod presented;
 pub(crate) mod sha256;
+pub(crate) mod shape;
 pub(crate) mod text;

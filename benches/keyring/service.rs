@@ -38,9 +38,9 @@ impl Service {
                 .capacity(capacity)
                 .build()
                 .unwrap(),
+            rules: CredentialExtractor::new(CredentialSources::new(), &verifier),
             verifier,
             format,
-            rules: CredentialExtractor::any_text(CredentialSources::new()),
             requirement: Requirement::parse(REQUIRED).unwrap(),
             now: UnixMillis::new(1_790_000_000_000).unwrap(),
         }

@@ -115,7 +115,7 @@ fn naive(own: bool, (name, value): (&[u8], &[u8])) -> Result<Vec<u8>, Cause> {
                 Some(scheme)
                     if scheme.eq_ignore_ascii_case(b"bearer") && value.get(6).is_none_or(blank) =>
                 {
-                    (&value[6..], Cause::Alien)
+                    (value.get(7..).unwrap_or_default(), Cause::Alien)
                 }
                 _ => return Err(Cause::MissingCredential),
             }

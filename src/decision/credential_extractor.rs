@@ -15,7 +15,8 @@ use crate::decision::credential_sources::{
 };
 use crate::decision::denial::Denial;
 use crate::decision::verifier::Verifier;
-use crate::key::format::{KEY_TEXT_BYTES_MAX, KeyFormat};
+use crate::key::format::KEY_TEXT_BYTES_MAX;
+use crate::key::shape::KeyShape;
 
 /// Extracts the credential from a request's headers.
 ///
@@ -53,7 +54,7 @@ use crate::key::format::{KEY_TEXT_BYTES_MAX, KeyFormat};
 pub struct CredentialExtractor {
     sources: CredentialSources,
     /// `None` takes any text for a key.
-    formats: Option<Box<[KeyFormat]>>,
+    shapes: Option<Box<[KeyShape]>>,
 }
 
 impl CredentialExtractor {
@@ -63,7 +64,7 @@ impl CredentialExtractor {
     pub fn new(sources: CredentialSources, verifier: &Verifier) -> Self {
         Self {
             sources,
-            formats: Some(verifier.formats().into()),
+            shapes: Some(verifier.formats().iter().map(KeyShape::of).collect()),
         }
     }
 
@@ -73,7 +74,7 @@ impl CredentialExtractor {
     pub const fn any_text(sources: CredentialSources) -> Self {
         Self {
             sources,
-            formats: None,
+            shapes: None,
         }
     }
 
@@ -170,6 +171,16 @@ impl CredentialExtractor {
     /// A value without the white space around it, or `None` if it is alien.
     #[inline]
     fn read<'h>(&self, value: &'h [u8]) -> Option<&'h [u8]> {
+        // Nearly every key has no white space around it.
+        if self.may_be_key(value) {
+            return Some(value);
+        }
+        self.read_padded(value)
+    }
+
+    /// The same for a value that is not a key as it is.
+    #[inline(never)]
+    fn read_padded<'h>(&self, value: &'h [u8]) -> Option<&'h [u8]> {
         if value.len() > VALUE_BYTES_MAX {
             return None;
         }
@@ -177,12 +188,12 @@ impl CredentialExtractor {
         (value.is_empty() || self.may_be_key(value)).then_some(value)
     }
 
-    /// Whether a text that is not empty has the shape of a key.
+    /// Whether a text has the shape of a key. One that is longer than any key is not scanned.
     #[inline]
     fn may_be_key(&self, text: &[u8]) -> bool {
-        match &self.formats {
-            Some(formats) => formats.iter().any(|format| format.has_shape(text)),
-            None => text.len() <= KEY_TEXT_BYTES_MAX && is_visible(text),
+        match &self.shapes {
+            Some(shapes) => shapes.iter().any(|shape| shape.fits(text)),
+            None => (1..=KEY_TEXT_BYTES_MAX).contains(&text.len()) && is_visible(text),
         }
     }
 

@@ -176,12 +176,17 @@ impl CredentialSources {
     ) -> Option<(u16, Presented<'h>)> {
         // The case is usually right already, and that is faster to test.
         let is = |own: &str| name == own.as_bytes() || name.eq_ignore_ascii_case(own.as_bytes());
-        if self.x_api_key && is("x-api-key") {
-            return Some((X_API_KEY, Presented::Bare(value)));
+        if is("x-api-key") {
+            return self
+                .x_api_key
+                .then_some((X_API_KEY, Presented::Bare(value)));
         }
         if is("authorization") {
             let reads = self.reads_authorization();
             return reads.then(|| (AUTHORIZATION, self.by_scheme(value)));
+        }
+        if self.headers.is_empty() {
+            return None;
         }
         let at = self.headers.iter().position(|own| is(own))?;
         Some((other_bit(at), Presented::Bare(value)))
@@ -253,11 +258,15 @@ fn trim_start_within(value: &[u8], bytes_max: usize) -> &[u8] {
     value.get(blanks..).unwrap_or_default()
 }
 
-/// What follows `scheme` and at least one space, or `None` if the scheme is another.
+/// What follows `scheme` and one space, or `None` if the scheme is another.
 fn strip_scheme<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
     let (own, rest) = value.split_at_checked(scheme.len())?;
-    let named = own.eq_ignore_ascii_case(scheme) && rest.first().is_none_or(|b| is_blank(*b));
-    named.then_some(rest)
+    let rest = match rest {
+        [] => rest,
+        [blank, rest @ ..] if is_blank(*blank) => rest,
+        _ => return None,
+    };
+    own.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// RFC 9110, section 5.6.3: optional white space is spaces and tabs.

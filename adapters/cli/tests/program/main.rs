@@ -30,6 +30,7 @@ mod parallel;
 mod portable;
 #[cfg(all(unix, feature = "postgres"))]
 mod postgres;
+mod rules;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "../../../store/tests/postgres/server.rs"]
 mod server;

@@ -30,6 +30,7 @@ mod lists;
 mod once;
 mod service;
 mod shapes;
+mod sources;
 mod templates;
 
 mod verify;

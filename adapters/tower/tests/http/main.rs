@@ -20,3 +20,4 @@ mod invalid_keys;
 mod layer;
 mod no_layer;
 mod shapes;
+mod sources;

@@ -57,7 +57,7 @@ def sort(rules, source, value):
         if len(value) - len(start) > VALUE_BYTES_MAX:
             return "nothing", None
         scheme = re.match(rb"[^ \t]*", start)[0]
-        text, scheme = start[len(scheme):], scheme.lower().decode("latin-1")
+        text, scheme = start[len(scheme) + 1:], scheme.lower().decode("latin-1")
         bare = (["bearer"] if rules["defaults"] else []) + [other.lower() for other in rules["schemes"]]
         if scheme == "basic" and rules["basic"]:
             text = user(text.strip(BLANKS)) if len(text) <= VALUE_BYTES_MAX else None

@@ -139,6 +139,18 @@ pub(super) const COMMANDS: &[Row] = &[
         &["serve", "--default-lifetime", "2d", "--max-lifetime", "1d"],
         "not be longer than the longest",
     ),
+    (
+        &["serve", "--key-header", "Cookie"],
+        "--key-header: a key header must be 1 to 64 token characters, and not Authorization or Cookie",
+    ),
+    (
+        &["serve", "--scheme", "Basic"],
+        "--scheme: a scheme of Authorization must be 1 to 64 token characters, and not Basic",
+    ),
+    (
+        &["serve", "--no-default-sources"],
+        "must name another source",
+    ),
     (&["plan", "--within", "soon"], "must be a duration"),
     (&["events", "all"], "a key id must be 16"),
     (&["events", "--after", "-"], "1 or more"),
