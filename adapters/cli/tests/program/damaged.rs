@@ -179,7 +179,7 @@ fn a_damaged_event_is_named_and_passed() {
 #[test]
 fn a_damaged_key_is_not_explained_and_its_row_is_named() {
     let damaged = Damaged::new("permissions = 'not json'");
-    let before = damaged.program.contents();
+    let before = damaged.program.objects(&["events", "--json"]);
     let ran = damaged.program.run(&["explain", damaged.id()]);
     assert_eq!((ran.code, ran.output.as_str()), (2, ""));
     assert!(
@@ -187,9 +187,7 @@ fn a_damaged_key_is_not_explained_and_its_row_is_named() {
         "{}",
         ran.errors
     );
-    let tried = damaged.program.verify(&damaged.keys[1].0, &["--dry-run"]);
-    assert_eq!(tried.0, 1, "{}", tried.1);
-    assert_eq!(damaged.program.contents(), before);
+    assert_eq!(damaged.program.objects(&["events", "--json"]), before);
     let sound = damaged.program.run(&["explain", &damaged.keys[0].1]);
     assert_eq!(sound.code, 0, "{}", sound.errors);
 }
