@@ -201,8 +201,8 @@ impl CredentialSources {
         {
             return Presented::Bare(token);
         }
-        let own = |scheme: &Box<str>| strip_scheme(value, scheme.as_bytes());
-        if let Some(token) = self.schemes.iter().find_map(own) {
+        let mut own = self.schemes.iter();
+        if let Some(token) = own.find_map(|scheme| strip_scheme(value, scheme.as_bytes())) {
             return Presented::Bare(token);
         }
         #[cfg(feature = "basic")]

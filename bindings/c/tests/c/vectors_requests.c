@@ -1,4 +1,6 @@
 /* Vectors about requests: credentials, decisions and the responses to them. */
+#include <ctype.h>
+
 #include "reader.h"
 
 static const char *const causes[] = {
@@ -37,24 +39,28 @@ static keystile_verifier *verifier_of(const json_t *scene) {
     return verifier;
 }
 
-/* The texts of a list, which stays theirs. */
-static keystile_str *texts_of(const json_t *list) {
-    keystile_str *texts = calloc(json_array_size(list) + 1, sizeof *texts);
-    CHECK(texts != NULL);
-    for (size_t index = 0; index < json_array_size(list); index++) {
-        texts[index] = text_of(json_array_get(list, index));
+/* Whether a name is another in any case. */
+static bool is_named(keystile_str own, const char *name) {
+    if (own.len != strlen(name)) {
+        return false;
     }
-    return texts;
+    for (size_t at = 0; at < own.len; at++) {
+        if (tolower((unsigned char)own.data[at]) != tolower((unsigned char)name[at])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static keystile_credential_extractor *extractor_of(const json_t *rules) {
-    const json_t *headers = field(rules, "headers"), *schemes = field(rules, "schemes");
-    keystile_str *names = texts_of(headers), *own_schemes = texts_of(schemes);
+    size_t names_len, schemes_len;
+    keystile_str *names = texts_of(field(rules, "headers"), &names_len);
+    keystile_str *schemes = texts_of(field(rules, "schemes"), &schemes_len);
     keystile_credential_sources sources = {.struct_size = sizeof sources,
                                            .headers = names,
-                                           .headers_len = json_array_size(headers),
-                                           .schemes = own_schemes,
-                                           .schemes_len = json_array_size(schemes),
+                                           .headers_len = names_len,
+                                           .schemes = schemes,
+                                           .schemes_len = schemes_len,
                                            .basic = json_is_true(field(rules, "basic")),
                                            .without_defaults = !json_is_true(field(rules, "defaults"))};
     keystile_credential_extractor *extractor = NULL;
@@ -62,7 +68,7 @@ static keystile_credential_extractor *extractor_of(const json_t *rules) {
     OK(keystile_credential_extractor_new(verifier, &sources, &extractor));
     keystile_verifier_free(verifier);
     free(names);
-    free(own_schemes);
+    free(schemes);
     return extractor;
 }
 
@@ -72,8 +78,7 @@ static bool carried_by(const keystile_credential_extractor *extractor, const cha
     keystile_credential credential;
     bool has_key = false, has_other = false;
     for (size_t index = 0; index < count; index++) {
-        if (headers[index].name.len != strlen(name) ||
-            strncasecmp(headers[index].name.data, name, strlen(name)) != 0) {
+        if (!is_named(headers[index].name, name)) {
             continue;
         }
         bool carries = keystile_credential_extract(extractor, &headers[index], 1, NULL, &credential) == KEYSTILE_OK;
@@ -110,7 +115,7 @@ static json_t *credentials(const json_t *input) {
         bool mixed = carried_by(extractor, "X-API-Key", headers, count, carriers);
         mixed |= carried_by(extractor, "Authorization", headers, count, carriers);
         json_array_foreach(field(rules, "headers"), index, name) {
-            if (strcasecmp(json_string_value(name), "X-API-Key") != 0) {
+            if (!is_named(text_of(name), "X-API-Key")) {
                 mixed |= carried_by(extractor, json_string_value(name), headers, count, carriers);
             }
         }
