@@ -73,7 +73,16 @@ impl Upstream {
         Self::start(|port| {
             let mut command = Command::new(tools.join("venv/bin/python"));
             let bind = format!("127.0.0.1:{port}");
-            command.args(["-m", "hypercorn", "asgi:app", "--bind", &bind]);
+            // Without workers: they would go on if the process that starts them is killed.
+            command.args([
+                "-m",
+                "hypercorn",
+                "asgi:app",
+                "--workers",
+                "0",
+                "--bind",
+                &bind,
+            ]);
             command.current_dir(sources());
             command
         })
