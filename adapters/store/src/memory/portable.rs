@@ -69,12 +69,12 @@ impl State {
         let was_in_use = |digest: &DigestBytes, id: &KeyId| {
             let stored = holder(digest).is_some_and(|holder| holder != id);
             let mut pairs = batch.imported.former_digests.iter();
-            let mut inserts = batch.inserts.iter();
+            let is_live = |id: &KeyId| {
+                let mut inserts = batch.inserts.iter();
+                inserts.any(|record| record.id == *id && !is_revoked(record))
+            };
             (stored && !self.was_revoked(digest))
-                || pairs.any(|(former, holder)| {
-                    former == digest
-                        && inserts.any(|record| record.id == *holder && !is_revoked(record))
-                })
+                || pairs.any(|(former, holder)| former == digest && is_live(holder))
         };
         let is_anothers = |(digest, id): &(DigestBytes, KeyId)| {
             let had = holder(digest).is_some_and(|holder| holder != id);
