@@ -150,7 +150,8 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
             an_imported_key_can_be_revoked
             joined_exports_give_no_uses_twice
             a_former_digest_is_of_one_key
-            a_digest_of_a_live_key_is_not_remembered_as_revoked;
+            a_digest_of_a_live_key_is_not_remembered_as_revoked
+            a_digest_that_a_live_key_had_is_not_remembered_as_revoked;
         issue_once: a_request_has_one_key
             requests_are_per_caller_and_for_a_day
             one_of_concurrent_requests_issues;

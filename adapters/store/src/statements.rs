@@ -159,13 +159,15 @@ impl Texts {
                 text(4),
                 text(5)
             ),
-            // Changes a row unless a key that is not revoked has the digest, which would stay
-            // valid. Another revoked key may have had it.
+            // Changes a row unless a key that is not revoked has or had the digest, which would stay
+            // valid. Another revoked key may have or have had it.
             removed_digest: format!(
                 "INSERT INTO api_key_former_digests (key_hash, key_id) SELECT {0}, {1} \
                  WHERE NOT EXISTS (SELECT 1 FROM api_keys \
                  WHERE key_hash = {0} AND status <> 'revoked') \
-                 ON CONFLICT (key_hash) DO UPDATE SET key_id = api_key_former_digests.key_id",
+                 ON CONFLICT (key_hash) DO UPDATE SET key_id = api_key_former_digests.key_id \
+                 WHERE api_key_former_digests.key_id = excluded.key_id OR EXISTS \
+                 (SELECT 1 FROM api_key_revoked_digests r WHERE r.key_hash = excluded.key_hash)",
                 text(1),
                 text(2)
             ),

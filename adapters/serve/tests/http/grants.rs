@@ -2,6 +2,7 @@
 //! more than its caller or its source had. The oracle is written from the specification.
 
 mod bodies;
+mod controls;
 mod oracle;
 mod random;
 
@@ -24,8 +25,8 @@ struct World {
     running: Running,
     /// The texts of the keys that may be able to call.
     callers: Vec<(String, KeyId)>,
-    /// Lineages whose derived keys were kept although they have more: section 8 lets a change ask
-    /// for it.
+    /// Lineages of derived keys that were kept although they have more than their source: section 8
+    /// lets a change ask for it.
     kept: HashSet<KeyId>,
     templates: BTreeMap<String, Value>,
     /// Calls of each kind that were answered with success, and that were refused.
@@ -128,15 +129,22 @@ impl World {
         }
         if is_done && call.keeps() {
             let named = named(&call, &answer);
-            self.kept.extend(named.iter().map(|id| before[id].lineage));
+            let sources: HashSet<_> = named.iter().map(|id| before[id].lineage).collect();
+            let is_kept = |key: &&KeyRecord| {
+                key.derived_from
+                    .is_some_and(|from| sources.contains(&from.lineage))
+                    && exceeds(key, &after).is_some()
+            };
+            let kept = after.values().filter(is_kept).map(|key| key.lineage);
+            self.kept.extend(kept);
         }
         let problems = [
             gained(caller, &call, &before, &after),
             touched(caller, &call, is_done, &answer, &before),
             rotated(caller, &call, is_done, &before, &after),
-            self.derived(&after),
+            derived(&self.kept, &after),
             uses(caller, &before, &after),
-            self.template(caller, &call, is_done),
+            template(&mut self.templates, caller, &call, is_done),
         ];
         let problem = problems.into_iter().flatten().next();
         problem.map_or_else(String::new, |problem| {
@@ -144,56 +152,74 @@ impl World {
             format!("{problem}\n{line} {body}\nby {caller:?}\n{status} {answer}")
         })
     }
+}
 
-    /// An active key that derives from another has no more than the newest key of its source's
-    /// lineage, and ends no later.
-    fn derived(&self, after: &Keys) -> Option<String> {
-        let now = crate::keys::now().get();
-        let is_active =
-            |key: &&KeyRecord| key.status == Status::Active && end(key).is_none_or(|end| now < end);
-        for key in after.values().filter(is_active) {
-            let Some(from) = key
-                .derived_from
-                .filter(|from| !self.kept.contains(&from.lineage))
-            else {
-                continue;
-            };
-            let of_source = after.values().filter(|other| other.lineage == from.lineage);
-            let mut source = of_source
-                .clone()
-                .find(|other| other.replaced_by.is_none())?
-                .clone();
-            // What was given to the key was taken off there.
-            if key.remaining_uses.is_some() {
-                source.remaining_uses = None;
-            }
-            if let Some(more) = more(key, &source) {
-                return Some(format!(
-                    "{key:?} has more than its source {source:?}: {more}"
-                ));
-            }
-        }
-        None
-    }
+/// An active key that derives from another has no more than its source, and ends no later.
+fn derived(kept: &HashSet<KeyId>, after: &Keys) -> Option<String> {
+    let now = crate::keys::now().get();
+    let is_active =
+        |key: &&KeyRecord| key.status == Status::Active && end(key).is_none_or(|end| now < end);
+    let mut active = after.values().filter(is_active);
+    active.find_map(|key| {
+        let problem = exceeds(key, after)?;
+        let is_kept = kept.contains(&key.lineage) && !problem.is_final;
+        (!is_kept).then(|| format!("{key:?} has more than its source: {}", problem.text))
+    })
+}
 
-    /// Templates are for the keys of all owners, and have no more than who writes them.
-    fn template(&mut self, caller: &KeyRecord, call: &Call, is_done: bool) -> Option<String> {
-        if call.kind != Kind::Template || !is_done {
-            return None;
-        }
-        let body = call.body.clone()?;
-        let old = self.templates.insert(call.path.clone(), body.clone());
-        if !caller
-            .permissions
-            .iter()
-            .any(|one| ["*", "keystile:*", "keystile:owners:any"].contains(&one))
-        {
-            return Some("a template was written without keystile:owners:any".to_owned());
-        }
-        let given = [Some(body), old].into_iter().flatten();
-        let mut given = given.map(|body| bodies::as_key(caller, &body));
-        given.find_map(|key| more_rights(&key, caller))
+/// What a derived key has that its source has not.
+struct Excess {
+    text: String,
+    /// Whether no change can ask for it to be kept.
+    is_final: bool,
+}
+
+fn exceeds(key: &KeyRecord, keys: &Keys) -> Option<Excess> {
+    let lineage = key.derived_from?.lineage;
+    let of_source = keys.values().filter(|other| other.lineage == lineage);
+    let live = of_source.filter(|other| !matches!(other.status, Status::Revoked { .. }));
+    // The newest: a key whose successor was revoked is its lineage's last again.
+    let newest = live.max_by_key(|other| (other.replaced_by.is_none(), other.created_at));
+    let Some(mut source) = newest.cloned() else {
+        return Some(Excess {
+            text: "all keys of its source are revoked".to_owned(),
+            is_final: true,
+        });
+    };
+    // The end of an overlap does nothing to derived keys.
+    source.overlap_until = None;
+    // What was given to the key was taken off there.
+    if key.remaining_uses.is_some() {
+        source.remaining_uses = None;
     }
+    more(key, &source).map(|more| Excess {
+        text: format!("{source:?}: {more}"),
+        is_final: false,
+    })
+}
+
+/// Templates are for the keys of all owners, and have no more than who writes them.
+fn template(
+    templates: &mut BTreeMap<String, Value>,
+    caller: &KeyRecord,
+    call: &Call,
+    is_done: bool,
+) -> Option<String> {
+    if call.kind != Kind::Template || !is_done {
+        return None;
+    }
+    let body = call.body.clone()?;
+    let old = templates.insert(call.path.clone(), body.clone());
+    if !caller
+        .permissions
+        .iter()
+        .any(|one| ["*", "keystile:*", "keystile:owners:any"].contains(&one))
+    {
+        return Some("a template was written without keystile:owners:any".to_owned());
+    }
+    let given = [Some(body), old].into_iter().flatten();
+    let mut given = given.map(|body| bodies::as_key(caller, &body));
+    given.find_map(|key| more_rights(&key, caller))
 }
 
 /// Who calls at first.
@@ -301,7 +327,12 @@ fn touched(
     answer: &Value,
     before: &Keys,
 ) -> Option<String> {
-    if !is_done || matches!(call.kind, Kind::Issue | Kind::Suspend | Kind::Template) {
+    if !is_done
+        || matches!(
+            call.kind,
+            Kind::Issue | Kind::Suspend | Kind::Revoke | Kind::Template
+        )
+    {
         return None;
     }
     for id in named(call, answer) {
@@ -333,8 +364,11 @@ fn rotated(
             "the successor {new:?} has more than {old:?}: {more}"
         ));
     }
-    let is_live =
-        |key: &&KeyRecord| key.lineage == old.lineage && end(key) > Some(new.created_at.get());
+    let is_live = |key: &&KeyRecord| {
+        key.lineage == old.lineage
+            && !matches!(key.status, Status::Revoked { .. })
+            && end(key).is_none_or(|end| end > new.created_at.get())
+    };
     let live = after.values().filter(is_live).count();
     (live > 2).then(|| format!("{live} live keys after a rotation by {}", caller.id))
 }

@@ -159,26 +159,45 @@ REVOKE ALL ON FUNCTION keystile_note FROM PUBLIC;
 --
 -- 1802728552 is "ksth" in ASCII; the second number is the schema.
 --
--- While an import waits for a transaction, all that insert after it wait too. So it lets them
--- pass every 100 ms, until the statement's time is over.
+-- While an import waits for a transaction, all that insert after it wait too. So it lets them pass
+-- again and again. Each wait is twice as long as the one before, up to 3.2 s: an import gets the lock
+-- also if transactions overlap, and the server finds a deadlock after 1 s. The waits end after
+-- lock_timeout, otherwise statement_timeout, or after 10 s if neither is set.
 CREATE FUNCTION keystile_hold_digests(place TEXT) RETURNS VOID
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     lock_timeout TEXT := current_setting('lock_timeout');
+    deadline TIMESTAMP WITH TIME ZONE := clock_timestamp()
+        + coalesce(nullif(lock_timeout::interval, '0'),
+            nullif(current_setting('statement_timeout')::interval, '0'), '10s');
+    wait_ms BIGINT := 100;
+    left_ms BIGINT;
 BEGIN
+    IF place IS NULL THEN
+        RAISE EXCEPTION 'the table api_keys must be found by the search_path'
+            USING ERRCODE = 'undefined_table';
+    END IF;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         -- It would not see what others have committed before it got the lock.
         RAISE EXCEPTION 'an import needs the isolation level read committed'
             USING ERRCODE = 'feature_not_supported';
     END IF;
+    -- If its machine fails while it holds the lock, the others are not kept waiting.
+    IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+        PERFORM set_config('idle_in_transaction_session_timeout', '10s', TRUE);
+    END IF;
     LOOP
+        left_ms := greatest(1, extract(epoch FROM deadline - clock_timestamp()) * 1000);
         BEGIN
-            PERFORM set_config('lock_timeout', '100ms', TRUE);
+            PERFORM set_config('lock_timeout', least(wait_ms, left_ms) || 'ms', TRUE);
             PERFORM pg_advisory_xact_lock(1802728552, hashtext(place));
             PERFORM set_config('lock_timeout', lock_timeout, TRUE);
             RETURN;
         EXCEPTION WHEN lock_not_available THEN
-            NULL;
+            IF wait_ms >= left_ms THEN
+                RAISE;
+            END IF;
+            wait_ms := least(wait_ms * 2, 3200);
         END;
     END LOOP;
 END

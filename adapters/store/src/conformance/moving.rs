@@ -214,13 +214,7 @@ pub(super) async fn a_former_digest_is_of_one_key<S: Store>(store: Arc<S>) {
 /// Also if the key was inserted after the import looked.
 pub(super) async fn a_digest_of_a_live_key_is_not_remembered_as_revoked<S: Store>(store: Arc<S>) {
     insert(&*store, [&plain(1)]).await;
-    let mut removed = RemovedKey::new(id(2), 4);
-    removed.revoked = Some((at(9), "leaked".into()));
-    removed.digests = vec![*digest(1).bytes()];
-    let mut batch = crate::batch::Batch::new();
-    batch.imported.removed.push(removed);
-    batch.events.push(super::fixture::event(2).with_version(4));
-    let written = store.commit(&batch).await;
+    let written = store.commit(&removal(2, 1)).await;
     assert!(
         matches!(written, Err(crate::StoreError::Stale)),
         "{written:?}"
@@ -230,4 +224,59 @@ pub(super) async fn a_digest_of_a_live_key_is_not_remembered_as_revoked<S: Store
         1,
         "nothing of it is written"
     );
+}
+
+/// Also if the key had it before its present one; a revoked key may have had it.
+pub(super) async fn a_digest_that_a_live_key_had_is_not_remembered_as_revoked<S: Store>(
+    store: Arc<S>,
+) {
+    insert(&*store, [&plain(1)]).await;
+    let mut renewed = super::fixture::next(&plain(1));
+    renewed.digest = digest(11);
+    let renewal = super::fixture::updates([&renewed]);
+    store.commit(&renewal).await.unwrap();
+    let written = store.commit(&removal(2, 1)).await;
+    assert!(
+        matches!(written, Err(crate::StoreError::Stale)),
+        "{written:?}"
+    );
+    // Of the same batch.
+    let mut both = super::fixture::inserts([&plain(3)]);
+    let removed = removal(4, 33);
+    both.imported = removed.imported.clone();
+    both.events.extend(removed.events.clone());
+    let former = (*digest(33).bytes(), id(3));
+    both.imported.former_digests.push(former);
+    let written = store.commit(&both).await;
+    assert!(
+        matches!(written, Err(crate::StoreError::Stale)),
+        "{written:?}"
+    );
+    assert_eq!(
+        store.last_event().await.unwrap(),
+        2,
+        "nothing of them is written"
+    );
+
+    let ended = revoked(&renewed, "leaked");
+    store
+        .commit(&super::fixture::updates([&ended]))
+        .await
+        .unwrap();
+    store
+        .commit(&removal(2, 1))
+        .await
+        .expect("a digest that a revoked key had");
+}
+
+/// A key that was revoked and removed elsewhere, with a digest.
+fn removal(number: u64, had: u64) -> crate::batch::Batch {
+    let mut removed = RemovedKey::new(id(number), 4);
+    removed.revoked = Some((at(9), "leaked".into()));
+    removed.digests = vec![*digest(had).bytes()];
+    let mut batch = crate::batch::Batch::new();
+    batch.imported.removed.push(removed);
+    let event = super::fixture::event(number);
+    batch.events.push(event.with_version(4));
+    batch
 }

@@ -61,8 +61,23 @@ impl State {
                 .chain(&batch.inserts);
             stored.any(|record| record.digest.bytes() == digest && !is_revoked(record))
         };
+        let holder = |digest: &DigestBytes| {
+            let holder = self.former.get(digest);
+            holder.filter(|holder| self.is_remembered(digest, holder))
+        };
+        // A key that is not revoked had it, also one of this batch.
+        let was_in_use = |digest: &DigestBytes, id: &KeyId| {
+            let stored = holder(digest).is_some_and(|holder| holder != id);
+            let mut pairs = batch.imported.former_digests.iter();
+            let is_live = |id: &KeyId| {
+                let mut inserts = batch.inserts.iter();
+                inserts.any(|record| record.id == *id && !is_revoked(record))
+            };
+            (stored && !self.was_revoked(digest))
+                || pairs.any(|(former, holder)| former == digest && is_live(holder))
+        };
         let is_anothers = |(digest, id): &(DigestBytes, KeyId)| {
-            let had = self.former.get(digest).is_some_and(|holder| holder != id);
+            let had = holder(digest).is_some_and(|holder| holder != id);
             had || self
                 .stored()
                 .any(|(_, record)| record.digest.bytes() == digest && record.id != *id)
@@ -71,8 +86,11 @@ impl State {
             return Err(StoreError::Stale);
         }
         let removed = &batch.imported.removed;
-        let mut digests = removed.iter().flat_map(|key| &key.digests);
-        match removed.iter().any(is_there) || digests.any(is_in_use) {
+        let is_valid = |key: &RemovedKey| {
+            let mut digests = key.digests.iter();
+            digests.any(|digest| is_in_use(digest) || was_in_use(digest, &key.key_id))
+        };
+        match removed.iter().any(|key| is_there(key) || is_valid(key)) {
             true => Err(StoreError::Stale),
             false => Ok(()),
         }
@@ -90,13 +108,20 @@ impl State {
             }
         }
         for (digest, id) in &batch.imported.former_digests {
-            self.former.entry(*digest).or_insert(*id);
+            self.hold(digest, *id);
         }
         for key in &batch.imported.removed {
             for digest in &key.digests {
-                self.former.entry(*digest).or_insert(key.key_id);
+                self.hold(digest, key.key_id);
             }
             self.elsewhere.insert(key.key_id, key.clone());
+        }
+    }
+
+    fn hold(&mut self, digest: &DigestBytes, id: KeyId) {
+        let holder = self.former.get(digest);
+        if !holder.is_some_and(|holder| self.is_remembered(digest, holder)) {
+            self.former.insert(*digest, id);
         }
     }
 }

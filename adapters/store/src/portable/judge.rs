@@ -350,7 +350,7 @@ impl Both<'_> {
         if is_agreed || !matches!(self.uses(&from.lineage), Some(Some(_))) {
             return Ok(());
         }
-        let expected = "the key that it derives from must have as many uses left in the store as                         in the export: those of this key were taken off them";
+        let expected = "the key that it derives from must have as many uses left in the store as in the export: those of this key were taken off them";
         Err(waits("remaining_uses", expected))
     }
 

@@ -19,8 +19,12 @@ impl Spelling for Postgres {
          (ARRAY(SELECT ctid FROM api_key_issue_requests WHERE at <= $1::text::timestamptz \
          ORDER BY at LIMIT 100 FOR UPDATE SKIP LOCKED))";
 
-    const HOLD_DIGESTS: Option<&'static str> =
-        Some("SELECT keystile_hold_digests(current_schema()::text)");
+    // The schema of the table, as its triggers take it. It need not be the first of the search_path.
+    const HOLD_DIGESTS: Option<&'static str> = Some(
+        "SELECT keystile_hold_digests((SELECT n.nspname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = pg_catalog.to_regclass('api_keys')))",
+    );
 
     fn value(kind: Kind, number: usize) -> String {
         cast(kind, &format!("${number}::text"))
@@ -184,6 +188,13 @@ impl Batch {
     ///
     /// Other processes are notified when the transaction commits.
     /// [`last_event`](Self::last_event) is not among them.
+    ///
+    /// The statements of a batch with removed keys or former digests need the isolation level
+    /// READ COMMITTED. The first of them waits for open transactions that have inserted a key or
+    /// changed a digest: up to `lock_timeout`, otherwise `statement_timeout`, or 10 s if both are 0.
+    /// Then it fails with SQLSTATE 55P03 or 57014. Others that insert keys wait until the transaction
+    /// has ended. So it sets `idle_in_transaction_session_timeout` to 10 s for the transaction if
+    /// that is 0.
     ///
     /// # Errors
     /// Those of a store for a batch that cannot be written: [`StoreError::Refused`],

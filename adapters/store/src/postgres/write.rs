@@ -76,8 +76,11 @@ async fn add(transaction: &Transaction<'_>, rows: &AddedRows) -> Result<(), Faul
 /// Fails if another event was written. From here to the commit no other transaction can
 /// write one: this takes the lock that `keystile_number_event` takes before it numbers an
 /// event, and all that held it before have committed.
+///
+/// Before it, the lock that an insert takes: an import takes the two in this order.
 async fn require_last_event(transaction: &Transaction<'_>, expected: u64) -> Result<(), Fault> {
-    let lock = "SELECT pg_advisory_xact_lock(1800697188, hashtext(current_schema()))";
+    let lock = "SELECT pg_advisory_xact_lock_shared(1802728552, hashtext(current_schema())), \
+         pg_advisory_xact_lock(1800697188, hashtext(current_schema()))";
     let statement = transaction.prepare_cached(lock).await?;
     transaction.execute(&statement, &[]).await?;
     // A statement of its own, whose snapshot is taken after the lock.

@@ -3,7 +3,7 @@
 
 use keystile::{Digest, LifetimePolicy, Status, UnixMillis};
 use keystile_store::{
-    Batch, Imported, Importer, LineResult, PortableKey, PortableLine, PostgresStore, RemovedKey,
+    Batch, Importer, LineResult, PortableKey, PortableLine, PostgresStore, RemovedKey,
 };
 
 use crate::database::Database;
@@ -40,7 +40,7 @@ fn lines() -> [String; 2] {
 }
 
 /// What writes a valid row with the digest.
-fn writes() -> [String; 2] {
+pub(crate) fn writes() -> [String; 2] {
     let columns = "key_hash, key_prefix, client_name, permissions, is_active";
     let hash = hash();
     [
@@ -49,7 +49,28 @@ fn writes() -> [String; 2] {
     ]
 }
 
-async fn prepared() -> Option<(Database, PostgresStore)> {
+/// What an import writes of it.
+pub(crate) fn removal() -> Batch {
+    let mut batch = Batch::new();
+    batch.imported.removed.push(removed());
+    let event = keystile::Event::new(keystile::EventKind::Imported, removed().key_id, at(1));
+    batch.events.push(event.with_version(removed().version));
+    batch
+}
+
+/// Runs the statements of a batch in an open transaction.
+pub(crate) async fn run(database: &Database, batch: &Batch) {
+    for statement in batch.postgres_statements().unwrap() {
+        let values = statement.values.iter();
+        let values: Vec<_> = values
+            .map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync))
+            .collect();
+        let sent = database.other.execute(statement.sql, &values);
+        assert_eq!(sent.await.unwrap(), 1, "{}", statement.sql);
+    }
+}
+
+pub(crate) async fn prepared() -> Option<(Database, PostgresStore)> {
     let database = Database::new().await?;
     let store = database.store().await;
     let other = "INSERT INTO api_keys (key_hash, key_prefix, client_name, permissions, is_active)
@@ -73,7 +94,7 @@ async fn left(database: &Database) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-async fn wait_for_lock(database: &Database) {
+pub(crate) async fn wait_for_lock(database: &Database) {
     let sql = "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let is_waiting = async || -> bool {
@@ -128,23 +149,10 @@ async fn p2_a_row_waits_for_an_import_that_brings_its_digest_as_revoked() {
             let Some((database, _store)) = prepared().await else {
                 return;
             };
-            let mut batch = Batch::new();
-            let mut imported = Imported::default();
-            imported.removed.push(removed());
-            batch.imported = imported;
-            let event =
-                keystile::Event::new(keystile::EventKind::Imported, removed().key_id, at(1));
-            batch.events.push(event.with_version(removed().version));
             let importing = Database::at(database.url.clone()).await;
-            importing.sql("BEGIN").await.unwrap();
-            for statement in batch.postgres_statements().unwrap() {
-                let values = statement.values.iter();
-                let values: Vec<_> = values
-                    .map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync))
-                    .collect();
-                let sent = importing.other.execute(statement.sql, &values);
-                assert_eq!(sent.await.unwrap(), 1, "{}", statement.sql);
-            }
+            let begin = "SET idle_in_transaction_session_timeout = '10min'; BEGIN";
+            importing.sql(begin).await.unwrap();
+            run(&importing, &removal()).await;
             let second = Database::at(database.url.clone()).await;
             // Its snapshot is from before the import.
             let begin = format!("BEGIN ISOLATION LEVEL {isolation}; SELECT count(*) FROM api_keys");
@@ -173,11 +181,7 @@ async fn an_import_in_a_transaction_of_yours_needs_read_committed() {
     let Some((database, _store)) = prepared().await else {
         return;
     };
-    let mut batch = Batch::new();
-    batch.imported.removed.push(removed());
-    let event = keystile::Event::new(keystile::EventKind::Imported, removed().key_id, at(1));
-    batch.events.push(event.with_version(removed().version));
-    let first = batch.postgres_statements().unwrap().remove(0);
+    let first = removal().postgres_statements().unwrap().remove(0);
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
     database.sql(begin).await.unwrap();
     let refused = database.sql(first.sql).await.unwrap_err();

@@ -31,6 +31,7 @@ mod database;
 mod heard;
 #[path = "../heard/heard.rs"]
 mod heard_keys;
+mod hold_digests;
 mod import_beside;
 mod keys;
 mod limits;

@@ -13,18 +13,20 @@ pub(crate) enum Kind {
     Rotate,
     Suspend,
     Resume,
+    Revoke,
     Template,
     Apply,
     ChangeMany,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Issue,
         Self::Change,
         Self::Rotate,
         Self::Suspend,
         Self::Resume,
+        Self::Revoke,
         Self::Template,
         Self::Apply,
         Self::ChangeMany,
@@ -119,7 +121,8 @@ impl Random {
     ) -> Call {
         let kind = match self.below(100) {
             0..28 => Kind::Issue,
-            28..56 => Kind::Change,
+            28..52 => Kind::Change,
+            52..56 => Kind::Revoke,
             56..70 => Kind::Rotate,
             70..75 => Kind::Suspend,
             75..82 => Kind::Resume,
@@ -142,6 +145,10 @@ impl Random {
             Kind::Rotate => (named("/rotate"), Some(self.rotate())),
             Kind::Suspend => (named("/suspend"), None),
             Kind::Resume => (named("/resume"), None),
+            Kind::Revoke => {
+                let body = json!({ "derived": self.chance(50) });
+                (named("/revoke"), Some(body))
+            }
             Kind::Template => {
                 let name = self.of(&TEMPLATES[..2]);
                 (format!("/v1/templates/{name}"), Some(self.template()))
@@ -166,7 +173,7 @@ impl Random {
         };
         let has_target = matches!(
             kind,
-            Kind::Change | Kind::Rotate | Kind::Suspend | Kind::Resume
+            Kind::Change | Kind::Rotate | Kind::Suspend | Kind::Resume | Kind::Revoke
         );
         let target = has_target.then_some(id);
         Call {
@@ -189,7 +196,9 @@ impl Random {
         let fits = |key: &&KeyRecord| match kind {
             Kind::Resume => is_suspended(key),
             // The first keys go on.
-            Kind::Suspend => key.derived_from.is_some(),
+            Kind::Suspend | Kind::Revoke => key.derived_from.is_some(),
+            // Also one whose successor was revoked.
+            Kind::Rotate => !is_suspended(key) && !has_live_successor(key, keys),
             _ => !is_suspended(key) && key.replaced_by.is_none(),
         };
         if matches!(kind, Kind::Change | Kind::Rotate) && self.chance(20) {
@@ -212,4 +221,9 @@ impl Random {
             false => from[self.below(from.len())].id,
         }
     }
+}
+
+fn has_live_successor(key: &KeyRecord, keys: &BTreeMap<KeyId, KeyRecord>) -> bool {
+    let next = key.replaced_by.and_then(|next| keys.get(&next));
+    next.is_some_and(|next| !matches!(next.status, Status::Revoked { .. }))
 }
