@@ -18,7 +18,9 @@ mod client;
 mod controls;
 mod gateway;
 mod h2;
+mod ingress;
 mod matrix;
+mod options;
 mod oracle;
 mod process;
 #[allow(dead_code, reason = "other tests use more of it")]

@@ -1,4 +1,4 @@
-//! The shapes of requests in `shapes.json`, and what is sent for each.
+//! The shapes of requests in `shapes.json` and `claims.txt`, and what is sent for each.
 //!
 //! A shape is sent with the key named `key` in `X-API-Key`, unless it is `bare` or the key is
 //! `none`. In the texts each character is a byte. `{reader}` and the like are keys, `{jwt}` a
@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::json;
 
 /// One request that a client sends.
 #[derive(Debug, Deserialize)]
@@ -64,9 +65,22 @@ fn version() -> String {
     "1.1".to_owned()
 }
 
-/// All shapes.
+/// All shapes: those of the file, and one for each name in `claims.txt`. Some program reads who
+/// the client is, or another method or path, from each of these headers. The list is kept apart
+/// from the examples, so that it shows what they lack.
 pub(crate) fn shapes() -> Vec<Shape> {
-    serde_json::from_str(include_str!("shapes.json")).expect("shapes.json")
+    let mut shapes: Vec<Shape> =
+        serde_json::from_str(include_str!("shapes.json")).expect("shapes.json");
+    shapes.extend(include_str!("claims.txt").lines().map(|name| {
+        let claim = json!({
+            "name": format!("claim {name}"),
+            "request": "GET /things",
+            "headers": [format!("{name}: forged, 203.0.113.66")],
+            "expect": "pass",
+        });
+        serde_json::from_value(claim).expect("a shape")
+    }));
+    shapes
 }
 
 /// The texts of the keys and other words, by their names in braces.
