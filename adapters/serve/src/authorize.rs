@@ -21,6 +21,7 @@ use crate::original_request::{Gateway, single_header};
 use crate::preflight;
 use crate::problem::Problem;
 use crate::text;
+use crate::upgrade;
 
 /// Envoy removes the headers that are listed here from the request to the service.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
@@ -179,6 +180,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         ));
     }
     let original = gateway.original(parts)?;
+    upgrade::check(&parts.headers)?;
     let location = location(gateway, parts).await?;
     let requirement: Option<Requirement> = location
         .requires

@@ -55,21 +55,20 @@ const CONTROLS: &[Control] = &[
     (Traefik, "          - X-API-Key\n", "", ASGI, "plain", KEY),
     (Traefik, "          - Authorization\n", "", ASGI, "the key as Bearer", KEY),
     (Traefik, "          X-HTTP-Method-Override: \"\"\n", "", ASGI, "override by X-HTTP-Method-Override", CLAIM),
-    (Traefik, "[without-upgrade, without-claims, keystile-read]", "[without-claims, keystile-read]", ASGI, "Upgrade: h2c (Connection: Upgrade, HTTP2-Settings)", OTHER_PATH),
+    (Traefik, "[without-upgrade, without-claims, keystile-read]", "[without-claims, keystile-read]", ASGI, "Upgrade: h2 (Connection: Upgrade)", UPGRADE),
     (Traefik, "(?i)^/admin", "^/admin", ASGI, "path /ADMIN/secret", OTHER_PATH),
     (Envoy, "- remove_on_match: { key_matcher: { contains: keystile, ignore_case: true } }", "", ASGI, "preflight that asks for leave", "it had no key"),
     (Envoy, "- remove_on_match: { key_matcher: { safe_regex: { regex: \".*[^A-Za-z0-9:-].*\" } } }", "", WSGI, "client's X_Original_URL", CLAIM),
     (Envoy, "- remove_on_match: { key_matcher: { contains: forwarded, ignore_case: true } }", "", ASGI, "client's X-Forwarded-For: 203.0.113.66", ADDRESS),
     (Envoy, "- remove_on_match: { key_matcher: { suffix: override, ignore_case: true } }", "", ASGI, "override by X-HTTP-Method-Override", CLAIM),
     (Envoy, "regex: \"(?i)/admin((/|%2f).*)?\"", "regex: \"/admin((/|%2f).*)?\"", ASGI, "path /ADMIN/secret", OTHER_PATH),
-    (Envoy, "header: { key: connection, value: upgrade }", "header: { key: x-nothing, value: upgrade }", ASGI, "WebSocket whose Connection names the owner", OWNER),
+    (Envoy, "header: { key: connection, value: upgrade }", "header: { key: x-nothing, value: upgrade }", ASGI, "WebSocket whose Connection names the owner", "the client's Connection"),
     (Nginx, "proxy_set_header X-Keystile-Client $ks_client;", "", ASGI, "forged X-Keystile-Client", "x-keystile-client"),
     (Nginx, "proxy_set_header X-Keystile-Environment $ks_environment;", "", ASGI, "forged X-Keystile-Environment", "x-keystile-environment"),
     (Nginx, "proxy_set_header X-Forwarded-Email \"\";", "", ASGI, "claim X-Forwarded-Email", CLAIM),
     (Caddy, "request_header -*~*\n", "", WSGI, "claim X~Original~URL", CLAIM),
-    (Caddy, "request_header -*.*\n", "", ASGI, "claim X.Original.URL", CLAIM),
+    (CaddyOld, "request_header -*.*\n", "", ASGI, "claim X.Original.URL", CLAIM),
     (Traefik, "          X-Auth-Request-User: \"\"\n", "", ASGI, "claim X-Auth-Request-User", CLAIM),
-    (Envoy, "[{ upgrade_type: websocket }]", "[{ upgrade_type: websocket }, { upgrade_type: h2c }]", ASGI, "Upgrade: h2c (Connection: Upgrade, HTTP2-Settings)", OTHER_PATH),
     (Envoy, "- remove_on_match: { key_matcher: { prefix: x-original-, ignore_case: true } }", "", ASGI, "client's X-Original-Method", CLAIM),
     (Envoy, "- remove_on_match: { key_matcher: { suffix: client-ip, ignore_case: true } }", "", ASGI, "claim Fastly-Client-IP", ADDRESS),
 ];
@@ -88,7 +87,16 @@ fn without_a_control_a_request_does_what_it_must_not() {
             .iter()
             .any(|file| crate::gateway::example(file).contains(text));
         assert!(found, "{}: {text}", gateway.name());
-        let edit = |_: &str, example: String| example.replace(text, instead);
+        // keystile refuses upgrades that it sees in the question of Caddy: what the example does
+        // against them is looked at without that.
+        let question = (
+            "method GET\n\t\trewrite",
+            "method GET\n\t\theader_up -Upgrade\n\t\trewrite",
+        );
+        let edit = |_: &str, example: String| {
+            let example = example.replace(text, instead);
+            example.replace(question.0, question.1)
+        };
         let service = upstreams[*upstream].address;
         let started = gateway.start_edited(&setup.tools, keystile, service, edit);
         let shape = shapes.iter().position(|shape| shape.name == *name);

@@ -22,6 +22,7 @@ mod ingress;
 mod matrix;
 mod options;
 mod oracle;
+mod preflights;
 mod process;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../serve/serving.rs"]

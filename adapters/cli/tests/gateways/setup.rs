@@ -60,6 +60,13 @@ impl Setup {
                 setup.issue(&admin, &name, &named, json!({ "rate_limit": one }));
             }
         }
+        // What some gateway or service could read as more than a text.
+        let odd =
+            json!({ "client_name": "Zo\u{eb}, Smith (UK)", "owner": "{env.HOME} $host 50% " });
+        setup.issue(&admin, "odd", &named, odd);
+        let identity = setup.identities.get_mut("odd").expect("it was issued");
+        identity[1] = "Zo%C3%AB%2C Smith %28UK%29".to_owned();
+        identity[2] = "{env.HOME} $host 50%25%20".to_owned();
         setup.issue(&admin, "old", &named, json!({}));
         let [id, ..] = &setup.identities["old"];
         let (rotate, overlap) = (

@@ -43,6 +43,9 @@ pub(crate) struct Shape {
     pub(crate) pipelined: Option<String>,
     #[serde(default)]
     pub(crate) expect: Option<Expected>,
+    /// The gateways that refuse it by themselves, or because of what they made of it.
+    #[serde(default)]
+    refused_by: Vec<String>,
     /// A header line that the service must get.
     #[serde(default)]
     pub(crate) keeps: Option<String>,
@@ -90,6 +93,12 @@ impl Shape {
     /// The method and the target of the request.
     pub(crate) fn line(&self) -> (&str, &str) {
         self.request.split_once(' ').unwrap_or((&self.request, ""))
+    }
+
+    /// What must come of it through the gateway of this name.
+    pub(crate) fn expect_of(&self, gateway: &str) -> Option<Expected> {
+        let is_refused = self.refused_by.iter().any(|name| name == gateway);
+        is_refused.then_some(Expected::Refuse).or(self.expect)
     }
 
     /// The header lines after the version, the names as they are sent. `id` marks the request.
