@@ -165,6 +165,7 @@ mod tests {
     fn a_hidden_key_is_removed() {
         assert_eq!(left("Basic dXNlcjpwYXNz").len(), 1);
         assert!(left(format!("Custom a={KEY}")).is_empty());
+        assert!(left(format!("Custom é {KEY}")).is_empty());
         let encoded = base64(&format!("{KEY}:"));
         assert_eq!(decoded(&encoded), format!("{KEY}:"));
         assert!(left(format!("Basic {encoded}")).is_empty());

@@ -108,8 +108,7 @@ fn the_table_says_what_each_gateway_does() {
 }
 
 fn cells(setup: &Setup, gateway: Gateway, silent: SocketAddr) -> Vec<String> {
-    // Each has its own limited keys, so that the columns do not depend on each other.
-    let [upstream, ..] = &Upstream::all(&setup.tools);
+    let upstream = &Upstream::asgi(&setup.tools);
     let start = |keystile| gateway.start(&setup.tools, keystile, upstream.address);
     let mut stand = Stand {
         setup,

@@ -1,5 +1,6 @@
 //! Each control of the examples: without it, a request does what it must not.
 
+use crate::client;
 use crate::gateway::Gateway::{self, Caddy, CaddyOld, Envoy, Nginx, Traefik};
 use crate::matrix::{judged, outcomes};
 use crate::setup::Setup;
@@ -125,4 +126,31 @@ fn without_a_control_a_request_does_what_it_must_not() {
         "they do not do what they are for:\n{}",
         failures.join("\n")
     );
+}
+
+/// A mistake in the configuration refuses, and does not open.
+#[test]
+fn a_path_that_no_location_asks_about_is_refused() {
+    let Some(setup) = Setup::start() else {
+        return;
+    };
+    let upstream = Upstream::asgi(&setup.tools);
+    for (gateway, text) in [
+        (Nginx, "set $ks_requires read;"),
+        (CaddyOld, "import keystile read"),
+        (Caddy, "import keystile read"),
+    ] {
+        let edit = |_: &str, example: String| {
+            assert!(example.contains(text));
+            example.replace(text, "")
+        };
+        let keystile = setup.keystile.address;
+        let mut started = gateway.start_edited(&setup.tools, keystile, upstream.address, edit);
+        started.wait();
+        let key = format!("X-API-Key: {}", setup.words["reader"]);
+        let answer = client::ask(started.address, "GET /things", &[&key]);
+        assert!(answer.status >= 400, "{}: {answer:?}", gateway.name());
+        let seen = upstream.seen();
+        assert!(seen.is_empty(), "{}: {seen:?}", gateway.name());
+    }
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::client;
 use crate::process::{Process, free_address};
+use crate::upstream;
 
 /// If it is set, a missing program fails the tests instead of skipping them.
 const REQUIRED: &str = "KEYSTILE_REQUIRE_GATEWAYS";
@@ -199,7 +200,9 @@ pub(crate) fn tools() -> Option<PathBuf> {
     let tools = tools.unwrap_or_default();
     let missing = ALL.into_iter().find(|one| one.program(&tools).is_none());
     let missing = missing.map(|gateway| gateway.name().to_owned());
-    let Some(missing) = missing.or_else(|| not_as_pinned(&tools)) else {
+    let missing = missing.or_else(|| not_as_pinned(&tools));
+    let no_go = || upstream::go().is_none().then(|| "go".to_owned());
+    let Some(missing) = missing.or_else(no_go) else {
         return Some(tools);
     };
     let reason = format!(

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
 
@@ -55,27 +55,37 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// The three, in the order ASGI, WSGI, Go.
     pub(crate) fn all(tools: &Path) -> [Self; 3] {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateways/upstreams");
-        let python = tools.join("venv/bin/python");
-        [
-            Self::start(|port| {
-                let mut command = Command::new(&python);
-                let bind = format!("127.0.0.1:{port}");
-                command.args(["-m", "hypercorn", "asgi:app", "--bind", &bind]);
-                command.current_dir(&sources);
-                command
-            }),
-            Self::start(|port| {
-                let mut command = Command::new(&python);
-                command.arg(sources.join("wsgi.py")).arg(port);
-                command
-            }),
-            Self::start(|port| {
-                let mut command = Command::new(go_service(tools, &sources));
-                command.arg(port);
-                command
-            }),
-        ]
+        let wsgi = Self::start(|port| {
+            let mut command = Command::new(tools.join("venv/bin/python"));
+            command.arg(sources().join("wsgi.py")).arg(port);
+            command
+        });
+        let go = Self::start(|port| {
+            let mut command = Command::new(go_service(tools));
+            command.arg(port);
+            command
+        });
+        [Self::asgi(tools), wsgi, go]
+    }
+
+    /// Only the first of them.
+    pub(crate) fn asgi(tools: &Path) -> Self {
+        Self::start(|port| {
+            let mut command = Command::new(tools.join("venv/bin/python"));
+            let bind = format!("127.0.0.1:{port}");
+            // Without workers: they would go on if the process that starts them is killed.
+            command.args([
+                "-m",
+                "hypercorn",
+                "asgi:app",
+                "--workers",
+                "0",
+                "--bind",
+                &bind,
+            ]);
+            command.current_dir(sources());
+            command
+        })
     }
 
     fn start(command: impl FnOnce(&str) -> Command) -> Self {
@@ -124,15 +134,25 @@ impl Upstream {
     }
 }
 
-/// The program in Go, built once.
-fn go_service(tools: &Path, sources: &Path) -> PathBuf {
-    let program = tools.join("go-service");
-    let go = ["go", "/usr/local/go/bin/go"]
-        .into_iter()
-        .find(|go| Command::new(go).arg("version").output().is_ok());
-    let mut build = Command::new(go.expect("go is installed"));
-    build.env("GO111MODULE", "off").args(["build", "-o"]);
-    let built = build.arg(&program).arg(sources.join("main.go")).status();
-    assert!(built.expect("go build").success());
-    program
+/// The Go toolchain, in the search path or where its own installer puts it.
+pub(crate) fn go() -> Option<&'static str> {
+    let mut programs = ["go", "/usr/local/go/bin/go"].into_iter();
+    programs.find(|go| Command::new(go).arg("version").output().is_ok())
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateways/upstreams")
+}
+
+/// The program in Go. It is built once: a program that is being written cannot be started.
+fn go_service(tools: &Path) -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let program = tools.join("go-service");
+        let mut build = Command::new(go().expect("go is installed"));
+        build.env("GO111MODULE", "off").args(["build", "-o"]);
+        build.arg(&program).arg(sources().join("main.go"));
+        assert!(build.status().expect("go build").success());
+        program
+    })
 }

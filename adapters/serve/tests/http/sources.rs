@@ -2,9 +2,9 @@
 
 use keystile::{CredentialSources, Millis, PathProfile, RateLimit};
 
+use crate::head::values;
 use crate::keys;
 use crate::service::Running;
-use crate::upstream::values;
 
 const GATE: &str = "GET /v1/authorize/envoy/api/data";
 
