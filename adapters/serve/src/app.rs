@@ -133,7 +133,12 @@ impl App {
         let mut left = headers.clone();
         let credentials = self.shared.gate.credentials();
         credentials.remove(&mut left, passed.carriers);
-        carried::remove_hidden(credentials.sources(), &mut left);
+        let key = credentials.extract(headers).ok();
+        let key = key
+            .as_ref()
+            .map(|key| String::from_utf8_lossy(key.as_bytes()));
+        let key = key.unwrap_or_default();
+        carried::remove_hidden(credentials.sources(), &key, &mut left);
         left
     }
 

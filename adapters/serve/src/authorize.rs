@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::{HeaderValue, Request as HttpRequest, StatusCode};
 use keystile::{Environment, KeyRecord, Request, Requirement};
@@ -20,6 +21,7 @@ use crate::original_request::{Gateway, single_header};
 use crate::preflight;
 use crate::problem::Problem;
 use crate::text;
+use crate::upgrade;
 
 /// Envoy removes the headers that are listed here from the request to the service.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
@@ -178,6 +180,7 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
         ));
     }
     let original = gateway.original(parts)?;
+    upgrade::check(&parts.headers)?;
     let location = location(gateway, parts).await?;
     let requirement: Option<Requirement> = location
         .requires
@@ -196,6 +199,8 @@ async fn decide(app: &App, gateway: Gateway, parts: &mut Parts) -> Result<Respon
     let mut response = Response::new(Body::empty());
     if preflight::is_passed(location.preflight.as_deref())?
         && is_preflight(&original.method, headers)
+        // It would leave the client with a connection to the service, and no key.
+        && !headers.contains_key(UPGRADE)
         && profile.accepts(original.path.as_bytes())
     {
         if gateway == Gateway::Envoy
@@ -242,6 +247,16 @@ async fn location(gateway: Gateway, parts: &mut Parts) -> Result<Location, Probl
     })
 }
 
+/// A name as it is in a header. Spaces at its ends are encoded too: on the way, they would be
+/// removed, and two names would be one.
+fn spelled(name: &str) -> String {
+    let inner = name.trim_matches(' ');
+    let (start, end) = name.split_once(inner).unwrap_or((name, ""));
+    let spaces = |part: &str| "%20".repeat(part.len());
+    let inner = utf8_percent_encode(inner, UNSAFE);
+    format!("{}{inner}{}", spaces(start), spaces(end))
+}
+
 /// Names the key and its owner. Each header is always there, if empty, so that it replaces
 /// one that the client sent.
 fn identify(response: &mut Response, record: &KeyRecord) {
@@ -258,9 +273,30 @@ fn identify(response: &mut Response, record: &KeyRecord) {
             environment.map_or("", Environment::as_str),
         ),
     ] {
-        let spelled = utf8_percent_encode(value, UNSAFE).to_string();
-        let value = HeaderValue::try_from(spelled);
+        let value = HeaderValue::try_from(spelled(value));
         let value = value.unwrap_or(HeaderValue::from_static(""));
         response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_ends_and_is_one_value() {
+        for (name, expected) in [
+            ("acme", "acme"),
+            ("Acme Ltd", "Acme Ltd"),
+            ("acme ", "acme%20"),
+            ("  a b ", "%20%20a b%20"),
+            ("", ""),
+            (" ", "%20"),
+            ("Smith, Jones (UK)", "Smith%2C Jones %28UK%29"),
+            ("50%", "50%25"),
+            ("Zo\u{eb}", "Zo%C3%AB"),
+        ] {
+            assert_eq!(spelled(name), expected, "{name:?}");
+        }
     }
 }

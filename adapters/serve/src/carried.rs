@@ -1,11 +1,14 @@
 //! The headers that carried the key, which must not reach the service, and those that the
 //! service still needs, such as a user's token beside the key.
 
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use keystile::{CredentialSources, contains_key};
 
-/// The names of all headers that keys are read from, as a list.
+/// The examples for gateways replace these, also if keys are read from other headers only.
+const REPLACED: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), AUTHORIZATION];
+
+/// The names of all headers that a key may be in, as a list.
 pub(crate) fn all(sources: &CredentialSources) -> Option<HeaderValue> {
     let names: Vec<_> = names(sources).collect();
     list(names.iter())
@@ -31,9 +34,14 @@ pub(crate) fn gone(request: &HeaderMap, left: &HeaderMap) -> Option<HeaderValue>
 
 /// Removes each of these headers that still contains a key, also if it is encoded as HTTP Basic
 /// does it: keystile does not read keys there, and it is not meant for the service either.
-pub(crate) fn remove_hidden(sources: &CredentialSources, left: &mut HeaderMap) {
+/// `passed` is the key of the request, which can have a format that no other text shows.
+pub(crate) fn remove_hidden(sources: &CredentialSources, passed: &str, left: &mut HeaderMap) {
     for name in names(sources) {
-        let hides = |value: &HeaderValue| has_key(&String::from_utf8_lossy(value.as_bytes()));
+        // A value may have any bytes.
+        let hides = |value: &HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            hides_key(&text, passed)
+        };
         if left.get_all(&name).iter().any(hides) {
             left.remove(&name);
         }
@@ -42,7 +50,9 @@ pub(crate) fn remove_hidden(sources: &CredentialSources, left: &mut HeaderMap) {
 
 fn names(sources: &CredentialSources) -> impl Iterator<Item = HeaderName> {
     let names = sources.names();
-    names.filter_map(|name| HeaderName::try_from(name).ok())
+    let names = names.filter_map(|name| HeaderName::try_from(name).ok());
+    let others = names.filter(|name| !REPLACED.contains(name));
+    REPLACED.into_iter().chain(others)
 }
 
 fn list<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Option<HeaderValue> {
@@ -50,8 +60,9 @@ fn list<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Option<HeaderValue> 
     HeaderValue::try_from(names.join(", ")).ok()
 }
 
-fn has_key(value: &str) -> bool {
-    contains_key(value) || value.split(' ').any(|word| contains_key(&decoded(word)))
+fn hides_key(value: &str, passed: &str) -> bool {
+    let is = |text: &str| contains_key(text) || (!passed.is_empty() && text.contains(passed));
+    is(value) || value.split_whitespace().any(|word| is(&decoded(word)))
 }
 
 /// What Base64 stands for, up to the first character that is none of it.
@@ -87,14 +98,29 @@ mod tests {
     const KEY: &str =
         "acme_live_191MMRH44hcbAdsY_YVilDobgLI5XlpXSH6orF3EP5SP4vh5aJRgi1520BJ82a9BL9";
 
-    fn left(value: &str) -> HeaderMap {
+    fn left(value: impl AsRef<[u8]>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            AUTHORIZATION,
-            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-        );
-        remove_hidden(&CredentialSources::new(), &mut headers);
+        let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
+        headers.insert(AUTHORIZATION, value);
+        remove_hidden(&CredentialSources::new(), KEY, &mut headers);
         headers
+    }
+
+    /// Base64 of a text, with the padding of RFC 4648.
+    fn base64(text: &str) -> String {
+        let digits = ('A'..='Z').chain('a'..='z').chain('0'..='9');
+        let digits: Vec<char> = digits.chain(['+', '/']).collect();
+        let encode = |three: &[u8]| {
+            let bits = (0..3).fold(0, |bits, at| {
+                bits << 8 | usize::from(three.get(at).copied().unwrap_or_default())
+            });
+            let digit = |at: usize| match at <= three.len() {
+                true => digits[bits >> (18 - 6 * at) & 63],
+                false => '=',
+            };
+            (0..4).map(digit).collect::<String>()
+        };
+        text.as_bytes().chunks(3).map(encode).collect()
     }
 
     #[test]
@@ -126,12 +152,40 @@ mod tests {
     }
 
     #[test]
+    fn what_the_examples_replace_is_repeated_though_no_key_is_read_there() {
+        let sources = CredentialSources::none().with_header("X-Acme-Key").unwrap();
+        let mut response = HeaderMap::new();
+        repeat(&sources, &left("Bearer eyJ.e30.c2ln"), &mut response);
+        assert_eq!(response[AUTHORIZATION], "Bearer eyJ.e30.c2ln");
+        let list = all(&sources).unwrap();
+        assert_eq!(list, "x-api-key, authorization, x-acme-key");
+    }
+
+    #[test]
     fn a_hidden_key_is_removed() {
         assert_eq!(left("Basic dXNlcjpwYXNz").len(), 1);
-        assert!(left(&format!("Custom a={KEY}")).is_empty());
-        assert!(left(&format!("Custom é {KEY}")).is_empty());
-        let encoded = "YWNtZV9saXZlXzE5MU1NUkg0NGhjYkFkc1lfWVZpbERvYmdMSTVYbHBYU0g2b3JGM0VQNVNQNHZoNWFKUmdpMTUyMEJKODJhOUJMOTo=";
-        assert_eq!(decoded(encoded), format!("{KEY}:"));
-        assert!(left(&format!("Basic {encoded}")).is_empty());
+        assert!(left(format!("Custom a={KEY}")).is_empty());
+        assert!(left(format!("Custom é {KEY}")).is_empty());
+        let encoded = base64(&format!("{KEY}:"));
+        assert_eq!(decoded(&encoded), format!("{KEY}:"));
+        assert!(left(format!("Basic {encoded}")).is_empty());
+        assert!(left(format!("Basic\t{encoded}")).is_empty());
+    }
+
+    #[test]
+    fn a_key_among_bytes_that_are_no_text_is_removed() {
+        assert!(left(format!("Bearer {KEY}\u{a0}")).is_empty());
+        let odd = [b"Bearer \xff", KEY.as_bytes()].concat();
+        assert!(left(odd).is_empty());
+        assert_eq!(left(b"Bearer \xff").len(), 1);
+    }
+
+    #[test]
+    fn the_key_that_passed_is_removed_whatever_its_format() {
+        let own = "a-key-of-an-older-system";
+        assert!(hides_key(&format!("Token {own}."), own));
+        assert!(hides_key(&format!("Basic {}", base64(own)), own));
+        assert!(!hides_key("Token another-key", own));
+        assert!(!hides_key("Token another-key", ""));
     }
 }

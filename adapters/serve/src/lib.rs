@@ -63,6 +63,7 @@ mod template_backend;
 mod template_view;
 mod templates;
 mod text;
+mod upgrade;
 mod verify;
 mod view;
 

@@ -145,9 +145,15 @@ impl Connection {
         } else if answer.values("transfer-encoding") == ["chunked"] {
             self.chunks()?
         } else {
-            let length = answer.values("content-length");
-            let length = length.first().and_then(|length| length.parse().ok())?;
-            self.take(length)?
+            match answer.values("content-length").first() {
+                Some(length) => self.take(length.parse().ok()?)?,
+                // Then the end of the connection ends it.
+                None if answer.values("connection") == ["close"] => {
+                    while self.read().is_some() {}
+                    core::mem::take(&mut self.buffer)
+                }
+                None => return None,
+            }
         };
         answer.body = String::from_utf8_lossy(&bytes).into_owned();
         Some(answer)

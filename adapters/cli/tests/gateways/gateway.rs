@@ -58,7 +58,7 @@ impl Gateway {
 
     /// Whether its example accepts HTTP/2 without TLS.
     pub(crate) fn speaks_h2(self) -> bool {
-        matches!(self, Self::Traefik | Self::Envoy)
+        matches!(self, Self::Caddy | Self::Traefik | Self::Envoy)
     }
 
     fn program(self, tools: &Path) -> Option<PathBuf> {

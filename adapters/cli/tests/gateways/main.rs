@@ -18,8 +18,11 @@ mod client;
 mod controls;
 mod gateway;
 mod h2;
+mod ingress;
 mod matrix;
+mod options;
 mod oracle;
+mod preflights;
 mod process;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../serve/serving.rs"]

@@ -104,12 +104,13 @@ pub(crate) fn judged(
     }
     let is_spoken = !shape.h2 || gateway.speaks_h2();
     let is_answered = shape.h2 || answer.as_ref().is_some_and(|answer| answer.status == 200);
-    match shape.expect.filter(|_| is_spoken) {
+    let expect = shape.expect_of(gateway.name());
+    match expect.filter(|_| is_spoken) {
         Some(Expected::Pass) if seen.len() != 1 || !is_answered => {
             found.push(format!("it must pass once: {answer:?} {seen:?}"));
         }
-        Some(Expected::Refuse) if !seen.is_empty() => {
-            found.push(format!("it must be refused: {seen:?}"));
+        Some(Expected::Refuse) if !seen.is_empty() || !is_refused(shape, answer.as_ref()) => {
+            found.push(format!("it must be refused: {answer:?} {seen:?}"));
         }
         _ => {}
     }
@@ -121,4 +122,9 @@ pub(crate) fn judged(
         }
     }
     found
+}
+
+/// Whether the client was told that the fault is its own. Answers in HTTP/2 are not read.
+fn is_refused(shape: &Shape, answer: Option<&Answer>) -> bool {
+    shape.h2 || answer.is_some_and(|answer| (400..500).contains(&answer.status))
 }

@@ -2,8 +2,10 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command};
+use std::sync::Mutex;
 
 pub(crate) struct Process(Child);
 
@@ -39,8 +41,15 @@ impl Drop for Process {
     }
 }
 
-/// An address that no one listens on.
+/// An address that no one listens on. No port is given out twice: Caddy and Envoy share one
+/// without an error, and each would get some of the other's requests.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address.port()) {
+            return address;
+        }
+    }
 }

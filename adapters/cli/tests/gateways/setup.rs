@@ -52,14 +52,29 @@ impl Setup {
         ] {
             setup.issue(&admin, name, form, change);
         }
-        // Two for each gateway.
+        // Four for each gateway.
         for gateway in ALL {
-            for name in ["refused", "allowed"] {
+            for name in ["refused", "allowed", "form 8", "form x"] {
                 let one = json!({ "limit": 1, "window_ms": 3_600_000 });
                 let name = format!("{name} at {}", gateway.name());
                 setup.issue(&admin, &name, &named, json!({ "rate_limit": one }));
             }
         }
+        // What some gateway or service could read as more than a text.
+        let odd =
+            json!({ "client_name": "Zo\u{eb}, Smith (UK)", "owner": "{env.HOME} $host 50% " });
+        setup.issue(&admin, "odd", &named, odd);
+        let identity = setup.identities.get_mut("odd").expect("it was issued");
+        identity[1] = "Zo%C3%AB%2C Smith %28UK%29".to_owned();
+        identity[2] = "{env.HOME} $host 50%25%20".to_owned();
+        setup.issue(&admin, "old", &named, json!({}));
+        let [id, ..] = &setup.identities["old"];
+        let (rotate, overlap) = (
+            format!("POST /v1/keys/{id}/rotate"),
+            json!({ "overlap_seconds": 3_600 }),
+        );
+        let (status, rotated) = setup.keystile.call(&admin, &rotate, Some(&overlap));
+        assert_eq!(status, 201, "{rotated}");
         let peppered = setup.issue_peppered();
         setup.words.insert("peppered".to_owned(), peppered);
         let (status, list) = setup.keystile.call(&admin, "GET /v1/keys", None);
@@ -77,6 +92,12 @@ impl Setup {
         words.insert("jwt".to_owned(), jwt);
         words.insert("basic".to_owned(), base64(&format!("{}:", words["reader"])));
         Some(setup)
+    }
+
+    /// Another service on the same keys, with these options.
+    pub(crate) fn another(&self, options: &[&str]) -> Serving {
+        let common = ["--invalid-keys", "off", "--allow-missing-peppers"];
+        Serving::start(self.folder.path(), &[&common, options].concat())
     }
 
     /// Issues a key, and remembers it under a name.

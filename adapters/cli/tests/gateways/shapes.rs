@@ -1,4 +1,4 @@
-//! The shapes of requests in `shapes.json`, and what is sent for each.
+//! The shapes of requests in `shapes.json` and `claims.txt`, and what is sent for each.
 //!
 //! A shape is sent with the key named `key` in `X-API-Key`, unless it is `bare` or the key is
 //! `none`. In the texts each character is a byte. `{reader}` and the like are keys, `{jwt}` a
@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::json;
 
 /// One request that a client sends.
 #[derive(Debug, Deserialize)]
@@ -42,6 +43,9 @@ pub(crate) struct Shape {
     pub(crate) pipelined: Option<String>,
     #[serde(default)]
     pub(crate) expect: Option<Expected>,
+    /// The gateways that refuse it by themselves, or because of what they made of it.
+    #[serde(default)]
+    refused_by: Vec<String>,
     /// A header line that the service must get.
     #[serde(default)]
     pub(crate) keeps: Option<String>,
@@ -64,9 +68,22 @@ fn version() -> String {
     "1.1".to_owned()
 }
 
-/// All shapes.
+/// All shapes: those of the file, and one for each name in `claims.txt`. Some program reads who
+/// the client is, or another method or path, from each of these headers. The list is kept apart
+/// from the examples, so that it shows what they lack.
 pub(crate) fn shapes() -> Vec<Shape> {
-    serde_json::from_str(include_str!("shapes.json")).expect("shapes.json")
+    let mut shapes: Vec<Shape> =
+        serde_json::from_str(include_str!("shapes.json")).expect("shapes.json");
+    shapes.extend(include_str!("claims.txt").lines().map(|name| {
+        let claim = json!({
+            "name": format!("claim {name}"),
+            "request": "GET /things",
+            "headers": [format!("{name}: forged, 203.0.113.66")],
+            "expect": "pass",
+        });
+        serde_json::from_value(claim).expect("a shape")
+    }));
+    shapes
 }
 
 /// The texts of the keys and other words, by their names in braces.
@@ -76,6 +93,12 @@ impl Shape {
     /// The method and the target of the request.
     pub(crate) fn line(&self) -> (&str, &str) {
         self.request.split_once(' ').unwrap_or((&self.request, ""))
+    }
+
+    /// What must come of it through the gateway of this name.
+    pub(crate) fn expect_of(&self, gateway: &str) -> Option<Expected> {
+        let is_refused = self.refused_by.iter().any(|name| name == gateway);
+        is_refused.then_some(Expected::Refuse).or(self.expect)
     }
 
     /// The header lines after the version, the names as they are sent. `id` marks the request.
