@@ -54,9 +54,9 @@ pub(crate) struct Location {
     /// The environment that the location belongs to.
     #[param(pattern = "^[a-z0-9]{1,12}$")]
     environment: Option<String>,
-    /// With `pass`, CORS preflights pass without a key: requests with the method `OPTIONS` and
-    /// one `Origin` and `Access-Control-Request-Method` each. They pass without the headers
-    /// that identify a key. By default they are refused, as every request without a key.
+    /// With `pass`, CORS preflights pass without a key: requests with the method `OPTIONS`, one
+    /// `Origin` and one `Access-Control-Request-Method`, and no `Upgrade`. They pass without the
+    /// headers that identify a key. By default they are refused, as every request without a key.
     #[param(pattern = "^pass$")]
     preflight: Option<String>,
 }
@@ -73,7 +73,8 @@ pub(crate) enum Authorized {
     /// The request is allowed; the headers identify the key.
     #[response(status = 200)]
     Pass,
-    /// The original request is missing, or given twice.
+    /// The original request is missing, or given twice; or it asks for an upgrade to something
+    /// other than WebSocket.
     #[response(status = 400)]
     Malformed(Problem),
     /// No key was sent, or the key is not valid.

@@ -114,11 +114,12 @@ mod tests {
             let bits = (0..3).fold(0, |bits, at| {
                 bits << 8 | usize::from(three.get(at).copied().unwrap_or_default())
             });
-            let digit = |at: usize| match at <= three.len() {
-                true => digits[bits >> (18 - 6 * at) & 63],
+            let digit = |(at, shift): (usize, u32)| match at <= three.len() {
+                true => digits[bits >> shift & 63],
                 false => '=',
             };
-            (0..4).map(digit).collect::<String>()
+            let shifts = [18, 12, 6, 0].into_iter().enumerate();
+            shifts.map(digit).collect::<String>()
         };
         text.as_bytes().chunks(3).map(encode).collect()
     }
