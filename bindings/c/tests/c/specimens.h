@@ -29,6 +29,8 @@
 #define S_index 0
 #define S_version 1
 #define S_policy 0
+#define S_profile 0
+#define S_fields 0
 #define S_cause 1
 #define S_basic 0
 #define S_random_bytes 16
