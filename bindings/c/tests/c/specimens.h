@@ -32,7 +32,6 @@
 #define S_profile 0
 #define S_fields 0
 #define S_cause 1
-#define S_basic 0
 #define S_random_bytes 16
 #define S_secret_len 32
 #define S_checksum_key_len 32
@@ -54,7 +53,6 @@
 #define S_reason_len 4
 #define S_owner_len 4
 #define S_actor_len 4
-#define S_header_len 4
 
 #define KEY_TEXT "acme_live_1QJ4bo0RE6F7ptpH_I4xbO9xdOMtcZFEvOwCwasfln8oPlvdBU3XVJz7MYw24ErgXr"
 
