@@ -147,6 +147,7 @@ pub fn is_canonical(path: &str) -> bool {
 fn has_legal_characters(segment: &str) -> bool {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let mut bytes = segment.bytes();
+    let mut meant = Vec::new();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let mut digit = || char::from(bytes.next()?).to_digit(16);
@@ -157,9 +158,12 @@ fn has_legal_characters(segment: &str) -> bool {
             if unreserved(decoded) || decoded.is_ascii_control() || b"/\\%;?#".contains(&decoded) {
                 return false;
             }
-        } else if !unreserved(byte) && !b"!$&'()*+,=:@".contains(&byte) {
+            meant.push(decoded);
+        } else if unreserved(byte) || b"!$&'()*+,=:@".contains(&byte) {
+            meant.push(byte);
+        } else {
             return false;
         }
     }
-    true
+    String::from_utf8(meant).is_ok()
 }
