@@ -306,3 +306,25 @@ impl fmt::Display for CorruptRow {
         write!(f, ", column {}: expected {}", self.column, self.expected)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keystile::{IssueRequest, Issuer, KeyFormat, SysRng, UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn damage_beside_a_record_tells_whose_it_is() {
+        let issuer = Issuer::new(KeyFormat::structured("acme").unwrap());
+        let request = IssueRequest::new("Acme").unwrap().owner("acme").unwrap();
+        let now = UnixMillis::new(1_790_000_000_000).unwrap();
+        let record = issuer.issue(&request, &mut SysRng, now).unwrap().record;
+        let damage = CorruptRow::new(7, "rate_state", "a number").beside(&record);
+        assert_eq!((damage.row, damage.column), (7, "rate_state"));
+        assert_eq!(damage.key_id, Some(record.id));
+        assert_eq!(damage.owner.as_deref(), Some("acme"));
+        assert_eq!(damage.status, Some("active"));
+        assert_eq!(damage.version, Some(record.version));
+        assert_eq!(damage.digest.as_deref(), Some(&record.digest));
+    }
+}

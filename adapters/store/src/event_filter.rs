@@ -231,3 +231,28 @@ pub(crate) mod sql {
         (sql, values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_other_field_than_the_key_needs_the_event() {
+        let at = UnixMillis::new(1_790_000_000_000).unwrap();
+        let all = EventFilter::default();
+        assert!(all.is_of_key_only());
+        assert!(
+            all.clone()
+                .key("1AbCdEfGhIjKlMnO".parse().unwrap())
+                .is_of_key_only()
+        );
+        for other in [
+            all.clone().owner("acme"),
+            all.clone().kind(EventKind::Revoked),
+            all.clone().since(at),
+            all.until(at),
+        ] {
+            assert!(!other.is_of_key_only());
+        }
+    }
+}

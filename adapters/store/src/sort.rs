@@ -156,3 +156,16 @@ pub(crate) fn arranged(mut all: Listed, sort: Sort, page: Page) -> Result<Listed
     });
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_order_has_its_word() {
+        for sort in Sort::ALL {
+            assert_eq!(Sort::from_name(sort.as_str()), Some(sort));
+        }
+        assert_eq!(Sort::from_name("name"), None);
+    }
+}
