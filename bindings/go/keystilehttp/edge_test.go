@@ -194,3 +194,12 @@ func TestTheFormOfTheRateLimitsFields(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOptionThatIsNoConstantIsAnError(t *testing.T) {
+	s := newService(t, keystilehttp.Options{})
+	for _, options := range []keystilehttp.Options{{StatusPolicy: 9}, {RateLimitFields: 9}, {PathProfile: 9}} {
+		if _, err := keystilehttp.New(s.authenticator, options); err == nil {
+			t.Errorf("%+v", options)
+		}
+	}
+}

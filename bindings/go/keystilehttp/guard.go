@@ -83,7 +83,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Refuse writes the response to a refused request; by default the given response.
 	Refuse func(w http.ResponseWriter, r *http.Request, response keystile.Response)
-	// Clock returns the current time, for header fields; by default [time.Now].
+	// Clock returns the current time, for header fields and the limit on invalid keys; by default
+	// [time.Now].
 	Clock func() time.Time
 }
 
@@ -99,7 +100,8 @@ type Guard struct {
 	hasWarned atomic.Bool
 }
 
-// New returns a guard that checks keys with an authenticator.
+// New returns a guard that checks keys with an authenticator. An option that is none of its
+// constants is an error.
 func New(authenticator *keystile.Authenticator, options Options) (*Guard, error) {
 	if authenticator == nil {
 		return nil, errors.New("keystilehttp: the authenticator must not be nil")
@@ -124,6 +126,12 @@ func New(authenticator *keystile.Authenticator, options Options) (*Guard, error)
 		options.Clock = time.Now
 	}
 	guard := &Guard{authenticator: authenticator, options: options, extractor: extractor, damage: newDamageLog()}
+	if probe := keystile.Refuse(keystile.CauseStoreUnavailable); guard.respond(&probe).Status != http.StatusServiceUnavailable {
+		return nil, errors.New("keystilehttp: StatusPolicy or RateLimitFields is none of the constants")
+	}
+	if !options.PathProfile.Accepts("/") {
+		return nil, errors.New("keystilehttp: PathProfile is none of the constants")
+	}
 	if !options.InvalidKeysUnlimited {
 		limit := options.InvalidKeys
 		if limit == (keystile.RateLimit{}) {
