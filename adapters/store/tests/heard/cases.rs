@@ -74,8 +74,9 @@ pub(crate) const CASES: [Case; 41] = [
     set!("status = 'revoked', is_active = FALSE", true),
     set!("revoked_at = CURRENT_TIMESTAMP", true),
     set!("revoke_reason = 'leaked'", true),
+    // That of a key whose uses no other case touches.
     set!(
-        "lineage = (SELECT max(lineage) FROM api_key_usage u WHERE u.lineage <> api_keys.lineage)",
+        "lineage = (SELECT lineage FROM api_keys AS other WHERE other.owner = 'tenant-9')",
         false
     ),
     set!("replaced_by = '1zzzzzzzzzzzzzzz'", true),
