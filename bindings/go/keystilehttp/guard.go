@@ -64,8 +64,9 @@ type Options struct {
 	// EncryptedOnly refuses requests over a connection that is not known to be encrypted: by
 	// TLS of the server itself, or by X-Forwarded-Proto of a trusted proxy.
 	EncryptedOnly bool
-	// InvalidKeys limits invalid keys from one address, by default to 60 a minute. A valid key
-	// still passes from an address over the limit.
+	// InvalidKeys limits invalid keys from one address, by default to 60 a minute. Each guard
+	// counts for itself, and so does each process. A valid key still passes from an address over
+	// the limit.
 	InvalidKeys keystile.RateLimit
 	// InvalidKeysUnlimited does not limit invalid keys: something in front of the service does.
 	InvalidKeysUnlimited bool

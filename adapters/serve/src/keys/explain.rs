@@ -13,7 +13,7 @@ use crate::verify::VerifyBody;
 /// Explain the decision that a request with this key would get, without the key's text.
 ///
 /// Nothing is spent. The answer has each check in order, also those after the first one that
-/// refuses. It needs the permission to read the key. Which peppers the server has is told only
+/// refuses. It needs the permission to read the key. Which peppers the server has is shown only
 /// to a caller who may see the keys of all owners.
 #[utoipa::path(
     post, path = "/v1/keys/{id}/explain", tag = "keys", request_body = VerifyBody,
