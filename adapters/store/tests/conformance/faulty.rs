@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crate::fault::Fault;
 use keystile::{
-    By, DigestKind, EndpointRules, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, Status,
-    TemplateName, UnixMillis, Usage,
+    By, DigestKind, EndpointRules, EventKind, KeyId, KeyRecord, Lookup, RateState, TemplateName,
+    UnixMillis, Usage,
 };
 use keystile_store::{
     Asked, Batch, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known, Listed,
@@ -24,122 +25,13 @@ const PRUNED_AT: UnixMillis = match UnixMillis::new(1_790_000_000_020) {
     Err(_) => UnixMillis::MIN,
 };
 
-/// What is wrong with the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// Accepts an update of any version.
-    IgnoresVersions,
-    /// Finds an id in another case.
-    FoldsCase,
-    /// Accepts a change of a revoked record's status.
-    Unrevokes,
-    /// Writes inserts and updates one by one.
-    WritesHalves,
-    ForgetsEvents,
-    /// Lists events of any kind.
-    IgnoresEventKinds,
-    /// Lists events of any time.
-    IgnoresEventTimes,
-    /// Lists events of any owner.
-    IgnoresEventOwners,
-    /// Keeps keys that are removed.
-    KeepsRemovedKeys,
-    /// Removes events that are not old enough.
-    PrunesLaterEvents,
-    /// Removes events so that a reader does not notice it.
-    PrunesWithoutMark,
-    /// Exports no former digests.
-    ForgetsFormerDigests,
-    /// Imports no states of limits.
-    DropsImportedRates,
-    /// Imports no removed keys.
-    DropsRemovedKeys,
-    /// Tells an import of no removed keys.
-    KnowsNoRemovedKeys,
-    /// Remembers no requests.
-    ForgetsRequests,
-    /// Writes a second answer to a request.
-    AnswersTwice,
-    /// Tells an import of no usage.
-    KnowsNoUses,
-    /// Accepts a change without an event.
-    TakesSilentChanges,
-    /// Writes the other fields of upkeep, as they were read earlier, too.
-    WidensUpkeep,
-    /// Ignores upkeep.
-    DropsUpkeep,
-    /// Does not set uses with an update.
-    DropsSetUses,
-    /// Reads an empty list as none.
-    NowhereIsAnywhere,
-    /// Replaces usage without comparing it.
-    SpendsBlindly,
-    /// Spends for an older version of the record.
-    SpendsForStaleDecisions,
-    /// Lets an older use replace a later one.
-    NotesAnyUse,
-    /// Treats `%` in a filter as a wildcard.
-    SearchesPatterns,
-    /// Lists keys of any status.
-    IgnoresStatus,
-    /// Lists keys of any environment and template.
-    IgnoresLabels,
-    /// Lists keys with any id.
-    IgnoresIdPrefixes,
-    /// Lists keys that end at any time.
-    IgnoresEnds,
-    /// Lists keys whatever their last use is.
-    IgnoresLastUses,
-    /// Lists keys that were issued at any time.
-    IgnoresIssueTimes,
-    /// Starts a page with the record that it should start after.
-    RepeatsRecords,
-    /// Returns pages of any size.
-    HasNoBound,
-    SortsByTime,
-    /// Lists in one order, whichever is asked for.
-    IgnoresSorts,
-    /// Takes a page that is full for the last one.
-    ForgetsNextPages,
-    /// Lets a successor replace the number of remaining uses.
-    RefillsLineages,
-    RoundsToSeconds,
-    /// Treats an insert of a known id as an update.
-    Overwrites,
-    /// Counts the peppers of revoked keys too.
-    KeepsPeppersOfRevokedKeys,
-    /// Writes a batch whatever the last event is.
-    IgnoresTheLastEvent,
-    /// Forgets what a process has counted against a limit.
-    DropsRates,
-    /// Replaces the state of a limit by a lower one.
-    LowersRates,
-    /// Keeps a state that is a year ahead until then.
-    KeepsWrongRates,
-    /// Has a clock of its own, three minutes behind, and writes states by the caller's.
-    IgnoresItsClock,
-    /// Replaces a template whatever its version is.
-    OverwritesTemplates,
-    /// Accepts a template with the name of a preset.
-    ReplacesPresets,
-    /// Forgets what a template was before.
-    ForgetsFormerTemplates,
-    /// Removes a template of any version.
-    RemovesAnyTemplate,
-    /// Starts a page of templates with the one that it should start after.
-    RepeatsTemplates,
-    /// Finds a record without what its lineage has spent.
-    FindsNoUsage,
-}
-
 /// The store in memory, with a fault.
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    fault: Fault,
-    sound: MemoryStore,
+    pub(crate) fault: Fault,
+    pub(crate) sound: MemoryStore,
     /// The records that the fault returns instead of the stored ones.
-    wrong: Mutex<HashMap<KeyId, KeyRecord>>,
+    pub(crate) wrong: Mutex<HashMap<KeyId, KeyRecord>>,
     last_uses: Mutex<HashMap<KeyId, UnixMillis>>,
 }
 
@@ -214,7 +106,7 @@ impl Faulty {
         self.sound.spend(&request).await.map(drop)
     }
 
-    async fn current(&self, id: &KeyId) -> Option<KeyRecord> {
+    pub(crate) async fn current(&self, id: &KeyId) -> Option<KeyRecord> {
         self.sound.find(&Lookup::Id(*id)).await.unwrap()
     }
 }
@@ -222,6 +114,9 @@ impl Faulty {
 impl Store for Faulty {
     async fn find(&self, lookup: &Lookup) -> Result<Option<KeyRecord>, StoreError> {
         let found = self.sound.find(lookup).await?;
+        if let (None, Fault::FindsAnyRecord) = (&found, self.fault) {
+            return Ok(self.everything().await.into_iter().next());
+        }
         if let (None, Lookup::Id(id), Fault::FoldsCase) = (&found, lookup, self.fault) {
             let same = |record: &KeyRecord| record.id.as_str().eq_ignore_ascii_case(id.as_str());
             return Ok(self.everything().await.into_iter().find(same));
@@ -230,9 +125,31 @@ impl Store for Faulty {
     }
 
     async fn lineage(&self, lineage: &KeyId) -> Result<Listed, StoreError> {
+        if self.has(Fault::LosesLineages) {
+            return Ok(Listed::of(Vec::new(), None));
+        }
         let found = self.sound.lineage(lineage).await?.records.into_iter();
         let found = found.map(|record| self.read(record));
         Ok(Listed::of(found.collect(), None))
+    }
+
+    async fn derived(&self, lineage: &KeyId, since: UnixMillis) -> Result<Listed, StoreError> {
+        let since = match self.fault {
+            Fault::FindsExpiredDerivedKeys => UnixMillis::MIN,
+            _ => since,
+        };
+        let mut found = self.sound.derived(lineage, since).await?;
+        let is_child = |record: &KeyRecord| {
+            record
+                .derived_from
+                .is_some_and(|from| from.lineage == *lineage)
+        };
+        match self.fault {
+            Fault::FindsNoDerivedKeys => found.records.clear(),
+            Fault::FindsChildrenOnly => found.records.retain(is_child),
+            _ => {}
+        }
+        Ok(found)
     }
 
     async fn list(&self, filter: &Filter, mut page: Page) -> Result<Listed, StoreError> {
@@ -282,123 +199,16 @@ impl Store for Faulty {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut batch = batch.clone();
-        match self.fault {
-            Fault::KeepsRemovedKeys if !batch.events.is_empty() => batch.deletes.clear(),
-            Fault::AnswersTwice => {
-                if let Some(note) = batch.issue_request.take()
-                    && self.sound.issue_answer(&note.request).await?.is_none()
-                {
-                    batch.issue_request = Some(note);
-                }
+        let Some(batch) = self.altered(batch).await? else {
+            return Ok(());
+        };
+        let written = self.sound.commit(&batch).await;
+        match (&written, self.fault) {
+            (Err(StoreError::Refused(_) | StoreError::OutOfRange), Fault::AcceptsAnything) => {
+                return Ok(());
             }
-            Fault::DropsImportedRates => batch.imported.rates.clear(),
-            Fault::DropsRemovedKeys => batch.imported.removed.clear(),
-            Fault::ForgetsEvents => {
-                // Only those without which the batch is accepted.
-                let written = batch.inserts.iter().chain(&batch.updates);
-                let mut needed: Vec<_> = written.map(|record| record.id).collect();
-                needed.extend(batch.upkeep.iter().map(|upkeep| upkeep.key_id));
-                batch.events.retain(|event| {
-                    event.version.is_some()
-                        && [event.key_id, event.successor]
-                            .iter()
-                            .flatten()
-                            .any(|id| needed.contains(id))
-                });
-            }
-            Fault::TakesSilentChanges => {
-                let records = batch.inserts.iter().chain(&batch.updates);
-                let records = records.map(|record| (record.id, record.version));
-                let upkeep = batch
-                    .upkeep
-                    .iter()
-                    .map(|field| (field.key_id, field.version));
-                let noted: Vec<_> = records
-                    .chain(upkeep)
-                    .map(|(id, version)| {
-                        Event::new(EventKind::Changed, id, UnixMillis::MIN).with_version(version)
-                    })
-                    .filter(|event| !batch.events.iter().any(|own| own.key_id == event.key_id))
-                    .collect();
-                batch.events.extend(noted);
-            }
-            Fault::WidensUpkeep => {
-                for upkeep in core::mem::take(&mut batch.upkeep) {
-                    let Some(mut record) = self.current(&upkeep.key_id).await else {
-                        return Err(StoreError::Stale);
-                    };
-                    let stored = record.version;
-                    record.owner = None;
-                    upkeep.apply(&mut record);
-                    if stored + 1 != record.version {
-                        return Err(StoreError::Stale);
-                    }
-                    batch.updates.push(record);
-                }
-            }
-            Fault::DropsUpkeep => {
-                batch.check()?;
-                batch.upkeep.clear();
-            }
-            Fault::DropsSetUses => {
-                batch.check()?;
-                batch.set_uses.clear();
-            }
-            Fault::IgnoresTheLastEvent => batch.last_event = None,
-            Fault::IgnoresVersions => {
-                for update in &mut batch.updates {
-                    let Some(current) = self.current(&update.id).await else {
-                        continue;
-                    };
-                    update.version = current.version + 1;
-                }
-            }
-            Fault::Overwrites => {
-                for record in core::mem::take(&mut batch.inserts) {
-                    match self.current(&record.id).await {
-                        Some(current) if current.digest == record.digest => {}
-                        _ => batch.inserts.push(record),
-                    }
-                }
-            }
-            Fault::WritesHalves => {
-                let events = core::mem::take(&mut batch.events);
-                let of = |id: KeyId| {
-                    let own = events.iter().filter(move |event| event.key_id == Some(id));
-                    own.cloned().collect::<Vec<_>>()
-                };
-                let mut half = Batch::new();
-                half.inserts = core::mem::take(&mut batch.inserts);
-                half.events = half
-                    .inserts
-                    .iter()
-                    .flat_map(|record| of(record.id))
-                    .collect();
-                self.sound.commit(&half).await?;
-                half.inserts.clear();
-                for update in core::mem::take(&mut batch.updates) {
-                    half.events = of(update.id);
-                    half.updates = vec![update];
-                    self.sound.commit(&half).await?;
-                }
-            }
-            Fault::Unrevokes => {
-                for update in &batch.updates {
-                    let Some(current) = self.current(&update.id).await else {
-                        continue;
-                    };
-                    if matches!(current.status, Status::Revoked { .. })
-                        && update.version == current.version + 1
-                    {
-                        self.wrong.lock().unwrap().insert(update.id, update.clone());
-                        return Ok(());
-                    }
-                }
-            }
-            _ => {}
+            _ => written?,
         }
-        self.sound.commit(&batch).await?;
         for record in batch
             .inserts
             .iter()
@@ -470,6 +280,9 @@ impl Store for Faulty {
     }
 
     async fn note_uses(&self, uses: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
+        for (id, _) in uses.iter().filter(|_| self.has(Fault::RefusesUnknownUses)) {
+            self.current(id).await.ok_or(StoreError::NotFound)?;
+        }
         self.sound.note_uses(uses).await?;
         for (id, at) in uses.iter().filter(|_| self.has(Fault::NotesAnyUse)) {
             self.last_uses.lock().unwrap().insert(*id, *at);
@@ -518,6 +331,10 @@ impl Store for Faulty {
             Fault::PrunesLaterEvents => UnixMillis::MAX,
             _ => before,
         };
+        let limit = match self.fault {
+            Fault::PrunesAtOnce => PAGE_MAX,
+            _ => limit,
+        };
         self.sound.prune_events(before, limit, by).await
     }
 
@@ -550,6 +367,8 @@ impl Store for Faulty {
         match self.fault {
             Fault::KnowsNoRemovedKeys => known.removed.clear(),
             Fault::KnowsNoUses => known.uses.clear(),
+            Fault::KnowsNoFormerDigests => known.former_digests.clear(),
+            Fault::KnowsNoRecords => known.records.clear(),
             _ => {}
         }
         Ok(known)
