@@ -134,3 +134,46 @@ async fn root<S: Store + ?Sized>(store: &S, source: &KeyRecord) -> Result<KeyRec
     }
     Err(DerivedProblem::TooDeep.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use keystile::{DerivedFrom, Digest, Event, EventKind, KeyFormat, SysRng};
+
+    use super::*;
+    use crate::MemoryStore;
+
+    /// As many as are written in one step if the source is revoked.
+    #[tokio::test]
+    async fn twenty_thousand_live_keys_leave_no_room_for_a_successor() {
+        let store = MemoryStore::new();
+        let issuer = Issuer::new(KeyFormat::structured("acme").unwrap());
+        let request = IssueRequest::new("Acme Ltd").unwrap();
+        let now = UnixMillis::new(1_790_000_000_000).unwrap();
+        let source = issuer.issue(&request, &mut SysRng, now).unwrap().record;
+        insert(&store, &source).await;
+        let mut derived = source.clone();
+        derived.derived_from = Some(DerivedFrom::new(source.id, source.lineage));
+        for number in 1..=2 * DERIVED_KEYS_MAX {
+            derived.id = format!("1{number:015}").parse().unwrap();
+            derived.lineage = derived.id;
+            derived.digest = Digest::sha256(&number.to_be_bytes());
+            if number == 2 * DERIVED_KEYS_MAX {
+                room_for_a_successor(&store, &source, now).await.unwrap();
+            }
+            insert(&store, &derived).await;
+        }
+        let refused = room_for_a_successor(&store, &source, now).await;
+        assert!(matches!(
+            refused,
+            Err(StoreError::Derived(DerivedProblem::TooMany))
+        ));
+    }
+
+    async fn insert(store: &MemoryStore, record: &KeyRecord) {
+        let mut batch = Batch::new();
+        batch.inserts.push(record.clone());
+        let event = Event::new(EventKind::Issued, record.id, record.created_at);
+        batch.events.push(event.with_version(record.version));
+        store.commit(&batch).await.unwrap();
+    }
+}

@@ -114,6 +114,9 @@ mod tests {
             assert!(next >= last);
             last = next;
         }
+        let begun = since_boot();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(since_boot() > begun, "it goes on");
     }
 
     /// Suspend stops one of the clocks, and the other may be set in either direction.

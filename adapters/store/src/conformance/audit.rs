@@ -8,6 +8,7 @@ use super::fixture::*;
 use crate::batch::Batch;
 use crate::event_filter::EventFilter;
 use crate::list::PAGE_MAX;
+use crate::prune::count_events_before;
 use crate::store::Store;
 
 const KINDS: [EventKind; 11] = [
@@ -276,6 +277,12 @@ pub(super) async fn old_events_are_removed<S: Store>(store: Arc<S>) {
             .filter(|(_, event)| event.kind == EventKind::Pruned);
         marks.collect::<Vec<_>>()
     };
+    let count = async |before| count_events_before(&*store, at(before)).await.unwrap();
+    assert_eq!(
+        [count(10).await, count(50).await],
+        [0, 4],
+        "how many events would be removed"
+    );
     assert_eq!(prune(10, 99).await, 0, "an event at the instant stays");
     assert!(
         marks().await.is_empty(),
@@ -299,6 +306,7 @@ pub(super) async fn old_events_are_removed<S: Store>(store: Arc<S>) {
         [(numbers[1], expected)],
         "the last removed event says that events were removed, and by whom"
     );
+    assert_eq!(count(50).await, 2, "a mark is not counted");
     assert_eq!(prune(50, 99).await, 2, "a mark is not counted");
     let mark = marks().await;
     assert_eq!(mark.len(), 1, "one mark stays");

@@ -30,3 +30,25 @@ impl Closing {
         self.is_closed && !self.lacks_lines && self.unclosed == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_with_their_closing_line_are_whole() {
+        let mut closing = Closing::default();
+        assert!(!closing.is_whole(), "nothing at all has no closing line");
+        assert!(closing.end(&ExportEnd::new(0, 0)));
+        assert!(closing.is_whole(), "an export of nothing is whole");
+        closing.line();
+        assert!(!closing.is_whole(), "a line after the closing one");
+        assert!(closing.end(&ExportEnd::new(1, 0)));
+        assert!(closing.is_whole());
+        assert!(!closing.end(&ExportEnd::new(1, 0)), "a line is missing");
+        assert!(!closing.is_whole());
+        closing.line();
+        assert!(closing.end(&ExportEnd::new(1, 0)));
+        assert!(!closing.is_whole(), "what is missing stays missing");
+    }
+}

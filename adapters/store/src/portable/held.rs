@@ -67,3 +67,41 @@ impl LineResult {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_four_megabytes_wait_and_no_more() {
+        let mut held = Held::default();
+        let text = vec![b'x'; 1_024 * 1_024];
+        for line in 1..=64 {
+            let mut report = waiting(line);
+            held.hold(&mut report, &text);
+            assert!(
+                matches!(report.result, LineResult::Waiting(_)),
+                "line {line}"
+            );
+        }
+        assert_eq!(held.lines().len(), 64);
+        let mut report = waiting(65);
+        held.hold(&mut report, b"x");
+        let refused = report.result.problem().unwrap();
+        assert!(matches!(report.result, LineResult::Refused(_)));
+        assert!(
+            refused.expected.contains("run the import again"),
+            "{refused:?}"
+        );
+        assert_eq!(held.lines().len(), 64);
+    }
+
+    fn waiting(line: u64) -> LineReport {
+        let problem = LineProblem::new("derived_from", "must be stored");
+        LineReport {
+            line,
+            key_id: None,
+            result: LineResult::Waiting(problem),
+        }
+    }
+}

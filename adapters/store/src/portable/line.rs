@@ -282,3 +282,21 @@ pub(crate) fn of_hex(text: &str) -> Option<DigestBytes> {
 fn text(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_mebibyte_is_read_and_no_longer_one() {
+        let problem = |length| {
+            let mut line = br#"{"keystile_export":2}"#.to_vec();
+            line.resize(length, b' ');
+            PortableLine::parse(&line)
+                .err()
+                .map(|problem| problem.field)
+        };
+        assert_eq!(problem(1_048_576), Some("keystile_export"));
+        assert_eq!(problem(1_048_577), Some("line"));
+    }
+}

@@ -265,3 +265,34 @@ fn immediate(connection: &mut Connection) -> Result<Transaction<'_>, StoreError>
         .map_err(unavailable)?;
     Ok(transaction)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_lock_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.db");
+        connection::create(&path).unwrap();
+        let connections = Arc::new(Connections::open(&path).unwrap());
+        let mut waits = 0;
+        let mut at = |_, _| waits += 1;
+        let stale = step(&connections, &mut at, 0, |_| {
+            Err::<(), _>(StoreError::Stale)
+        })
+        .await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
+        assert_eq!(waits, 0);
+
+        let mut at = |_, _| waits += 1;
+        let locked = |_: &mut Connection| {
+            let kind = UnavailableKind::Locked;
+            Err::<(), _>(StoreError::unavailable_because(kind, core::fmt::Error))
+        };
+        let locked = step(&connections, &mut at, 0, locked).await;
+        let kind = locked.err().and_then(|error| error.unavailable_kind());
+        assert_eq!(kind, Some(UnavailableKind::Locked));
+        assert_eq!(waits, TRIES_MAX - 1);
+    }
+}

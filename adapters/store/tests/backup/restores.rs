@@ -322,3 +322,26 @@ async fn a_database_of_another_program_is_not_overwritten() {
         .unwrap();
     assert_eq!(users, 1);
 }
+
+/// The number of a row is the place of its key in lists, also after the key was deleted.
+#[tokio::test]
+async fn a_restore_gives_no_number_twice() {
+    let world = World::new().await;
+    issued(&world.store).await;
+    let backup = world.backup("backup.db").await;
+    for _ in 0..3 {
+        issued(&world.store).await;
+    }
+    let present = Connection::open(world.path("keys.db")).unwrap();
+    let numbers = "SELECT seq FROM sqlite_sequence WHERE name = 'api_keys'";
+    // Without a trace from which the number would follow.
+    let delete = "DELETE FROM api_keys WHERE id > 1; DELETE FROM api_key_deleted;";
+    present.execute_batch(delete).unwrap();
+    let before: i64 = present.query_row(numbers, [], |row| row.get(0)).unwrap();
+    drop(present);
+    assert_eq!(before, 4);
+    world.restore(&backup, RestoreOptions::new()).await;
+    let restored = Connection::open(world.path("keys.db")).unwrap();
+    let after: i64 = restored.query_row(numbers, [], |row| row.get(0)).unwrap();
+    assert_eq!(after, 4);
+}
