@@ -118,13 +118,14 @@ BEGIN
     END IF;
     EXECUTE format('UPDATE %1$I.api_key_events e SET number = numbered.number
         FROM (
-            SELECT place, nextval(''%1$I.api_key_event_numbers'') AS number
+            SELECT place, nextval($2) AS number
             FROM (
                 SELECT number AS place FROM %1$I.api_key_events WHERE number <= $1
                 ORDER BY number DESC
             ) AS places
         ) AS numbered
-        WHERE e.number = numbered.place', TG_TABLE_SCHEMA) USING NEW.number;
+        WHERE e.number = numbered.place', TG_TABLE_SCHEMA)
+    USING NEW.number, format('%I.api_key_event_numbers', TG_TABLE_SCHEMA)::regclass;
     RETURN NULL;
 END
 $$;
