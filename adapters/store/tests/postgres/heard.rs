@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use keystile::EventKind;
-use keystile_store::Store;
+use keystile_store::{PostgresStore, Store};
 
 use crate::database::Database;
 use crate::heard_keys::{Heard, Keys};
@@ -14,7 +14,12 @@ async fn each_change_by_other_code_is_in_force_soon() {
     let Some(database) = Database::new().await else {
         return;
     };
-    let store = Arc::new(database.store().await);
+    let store = database.store().await;
+    all_changes_are_in_force_soon(&database, store).await;
+}
+
+pub(crate) async fn all_changes_are_in_force_soon(database: &Database, store: PostgresStore) {
+    let store = Arc::new(store);
     let keys = Keys::issue(&*store).await;
     let heard = Heard::start(&store, &keys, Some(store.subscribe())).await;
     // Without it one of the statements is refused.

@@ -43,6 +43,7 @@ mod order;
 mod own_transaction;
 #[path = "../lists/random.rs"]
 mod random;
+mod schema;
 #[path = "../lists/selected.rs"]
 mod selected;
 mod server;

@@ -76,19 +76,35 @@ BEGIN
 END
 $$;
 
+-- The functions below have dynamic SQL, which names the schema of the table also if that was
+-- renamed. The server plans such a statement each time. For what is looked up for each row, that
+-- takes longer than all else, so the functions that keystile's own inserts call have these lookups
+-- twice: as static SQL too, whose plan a session keeps, with "@schema@" for the schema. The end of
+-- this part writes its name there. is_here is false if it has another name by now. The name is not
+-- in search_path instead, because whoever may create functions or operators in the schema could
+-- then have them called here, with the rights of the owner. For the same reason the arguments of
+-- functions in the schema have exactly the types that are declared.
+
 -- Readers continue after the last event number that they have seen. They would miss a
 -- number that was taken early and committed late, so only one transaction at a time numbers
 -- events, and commits.
 CREATE FUNCTION keystile_number_events() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_here CONSTANT BOOLEAN := TG_TABLE_SCHEMA = '@schema@';
     numbered BOOLEAN;
 BEGIN
     PERFORM pg_notify('keystile_changes', NEW.key_id);
-    EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %I.api_key_events WHERE number = $1)',
-        TG_TABLE_SCHEMA)
-    INTO numbered USING NEW.number;
-    -- The first event of the transaction numbers all of them.
+    IF is_here THEN
+        numbered := NOT EXISTS (SELECT 1 FROM "@schema@".api_key_events WHERE number = NEW.number);
+    ELSE
+        EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %I.api_key_events WHERE number = $1)',
+            TG_TABLE_SCHEMA)
+        INTO numbered USING NEW.number;
+    END IF;
+    -- The first event of the transaction numbers all of them. The others have lower numbers: what
+    -- is above are only rows that transactions before this one have numbered, which are still in
+    -- the index until the next VACUUM.
     IF numbered THEN
         RETURN NULL;
     END IF;
@@ -102,13 +118,14 @@ BEGIN
     END IF;
     EXECUTE format('UPDATE %1$I.api_key_events e SET number = numbered.number
         FROM (
-            SELECT place, nextval(''%1$I.api_key_event_numbers'') AS number
+            SELECT place, nextval($2) AS number
             FROM (
-                SELECT number AS place FROM %1$I.api_key_events WHERE number < 0
+                SELECT number AS place FROM %1$I.api_key_events WHERE number <= $1
                 ORDER BY number DESC
             ) AS places
         ) AS numbered
-        WHERE e.number = numbered.place', TG_TABLE_SCHEMA);
+        WHERE e.number = numbered.place', TG_TABLE_SCHEMA)
+    USING NEW.number, format('%I.api_key_event_numbers', TG_TABLE_SCHEMA)::regclass;
     RETURN NULL;
 END
 $$;
@@ -313,14 +330,21 @@ REVOKE ALL ON FUNCTION keystile_settle_digest FROM PUBLIC;
 CREATE FUNCTION keystile_insert_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_here CONSTANT BOOLEAN := TG_TABLE_SCHEMA = '@schema@';
     is_known BOOLEAN;
     known RECORD;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1802728552, hashtext(TG_TABLE_SCHEMA));
-    -- Of nearly every key nothing is known: this is cheaper to plan than what follows.
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
-            OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $2)',
-        TG_TABLE_SCHEMA) INTO is_known USING NEW.key_id, NEW.key_hash::text;
+    -- Of nearly every key nothing is known.
+    IF is_here THEN
+        is_known := EXISTS (SELECT 1 FROM "@schema@".api_key_deleted WHERE key_id = NEW.key_id)
+            OR EXISTS (SELECT 1 FROM "@schema@".api_key_former_digests
+                WHERE key_hash = NEW.key_hash::text);
+    ELSE
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
+                OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $2)',
+            TG_TABLE_SCHEMA) INTO is_known USING NEW.key_id, NEW.key_hash::text;
+    END IF;
     IF NOT is_known THEN
         RETURN NEW;
     END IF;
@@ -353,6 +377,7 @@ FOR EACH ROW EXECUTE FUNCTION keystile_insert_key();
 CREATE OR REPLACE FUNCTION keystile_adopt_key() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    is_here CONSTANT BOOLEAN := TG_TABLE_SCHEMA = '@schema@';
     random TEXT := upper(gen_random_uuid()::text);
     -- The middle of a UUID is not entirely random.
     id TEXT := coalesce(NEW.key_id, '1' || left(random, 8) || right(random, 7));
@@ -361,6 +386,8 @@ DECLARE
     known RECORD;
 BEGIN
     IF NEW.key_id IS NULL THEN
+        -- The application's own triggers may run in this: their plans are made as always.
+        PERFORM set_config('enable_seqscan', 'on', TRUE);
         EXECUTE format('INSERT INTO %I.api_key_usage (lineage) VALUES ($1)', TG_TABLE_SCHEMA)
         USING id;
         EXECUTE format('UPDATE %I.api_keys SET
@@ -377,31 +404,41 @@ BEGIN
                 rate_window_ms = 3600000
             WHERE id = $3', TG_TABLE_SCHEMA)
         USING id, date_trunc('milliseconds', clock_timestamp()), NEW.id;
+        PERFORM set_config('enable_seqscan', 'off', TRUE);
     END IF;
     -- The insert may have waited for a transaction that deleted the key. What that transaction
     -- left was not yet visible to api_keys_inserting, so it is looked up again.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
-        USING TG_TABLE_SCHEMA, NEW.key_hash::text, id;
+        USING TG_TABLE_SCHEMA::text, NEW.key_hash::text, id;
         EXECUTE format('INSERT INTO %I.api_key_deleted (key_id, version)
             VALUES ($1, 0) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA) USING id;
     END IF;
-    EXECUTE format('SELECT
-            EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE key_id = $1 AND version = $2),
-            EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
-            OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $3)',
-        TG_TABLE_SCHEMA) INTO is_noted, is_known USING id, NEW.version, NEW.key_hash::text;
+    IF is_here THEN
+        is_noted := EXISTS (SELECT 1 FROM "@schema@".api_key_events
+            WHERE key_id = id AND version = NEW.version);
+        is_known := EXISTS (SELECT 1 FROM "@schema@".api_key_deleted WHERE key_id = id)
+            OR EXISTS (SELECT 1 FROM "@schema@".api_key_former_digests
+                WHERE key_hash = NEW.key_hash::text);
+    ELSE
+        EXECUTE format('SELECT
+                EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE key_id = $1 AND version = $2),
+                EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
+                OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $3)',
+            TG_TABLE_SCHEMA) INTO is_noted, is_known USING id, NEW.version, NEW.key_hash::text;
+    END IF;
     IF NOT is_noted THEN
         -- A successor is noted with the rotation.
-        EXECUTE format('SELECT %1$I.keystile_note($1, $2, $3, $4, $5, NULL)
+        EXECUTE format('SELECT %1$I.keystile_note($1, $2, $3, $4, $5, NULL::jsonb)
             WHERE $4 > 1 OR NOT EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE successor = $3)',
             TG_TABLE_SCHEMA)
-        USING TG_TABLE_SCHEMA, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
+        USING TG_TABLE_SCHEMA::text, CASE NEW.status WHEN 'revoked' THEN 'revoked' ELSE 'imported' END,
             id, NEW.version, NEW.revoke_reason;
     END IF;
     IF NOT is_known THEN
         RETURN NULL;
     END IF;
+    PERFORM set_config('enable_seqscan', 'on', TRUE);
     EXECUTE format('SELECT max(version) AS version, max(revoked_at) AS revoked_at,
             max(revoke_reason) AS revoke_reason
         FROM (
@@ -455,7 +492,7 @@ BEGIN
             -- Again, since the update may have waited for the transaction that deleted the
             -- revoked key.
             EXECUTE format('SELECT %I.keystile_settle_digest($1, $2, $3)', TG_TABLE_SCHEMA)
-            USING TG_TABLE_SCHEMA, NEW.key_hash::text, NEW.key_id;
+            USING TG_TABLE_SCHEMA::text, NEW.key_hash::text, NEW.key_id;
             EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.api_key_revoked_digests
                 WHERE key_hash = $1)', TG_TABLE_SCHEMA) INTO gone USING NEW.key_hash::text;
             IF gone AND NEW.status <> 'revoked' THEN
@@ -475,7 +512,7 @@ BEGIN
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA)
         USING OLD.key_id, OLD.version + 1, OLD.revoked_at, OLD.revoke_reason, OLD.id,
             OLD.owner::text;
-        EXECUTE note USING TG_TABLE_SCHEMA, 'deleted', OLD.key_id, OLD.version + 1,
+        EXECUTE note USING TG_TABLE_SCHEMA::text, 'deleted'::text, OLD.key_id, OLD.version + 1,
             NULL::text, NULL::jsonb;
     END IF;
     IF TG_OP = 'DELETE' THEN
@@ -492,7 +529,7 @@ BEGIN
     FROM jsonb_each(to_jsonb(NEW)) AS after
     WHERE after.key = ANY (columns)
         AND after.value IS DISTINCT FROM to_jsonb(OLD) -> after.key;
-    EXECUTE note USING TG_TABLE_SCHEMA,
+    EXECUTE note USING TG_TABLE_SCHEMA::text,
         CASE
             WHEN NEW.status = 'revoked' AND OLD.status <> 'revoked' THEN 'revoked'
             WHEN NEW.status = 'suspended' AND OLD.status = 'active' THEN 'suspended'
@@ -527,8 +564,9 @@ BEGIN
             ON CONFLICT DO NOTHING', TG_TABLE_SCHEMA);
     ELSE
         -- With a reason, since later rows of the transaction have events of their own.
-        EXECUTE format('SELECT %I.keystile_note($1, ''deleted'', ''*'', NULL, $2, NULL)',
-            TG_TABLE_SCHEMA) USING TG_TABLE_SCHEMA, 'the table was truncated';
+        EXECUTE format('SELECT %I.keystile_note($1, $2, $3, NULL::bigint, $4, NULL::jsonb)',
+            TG_TABLE_SCHEMA)
+        USING TG_TABLE_SCHEMA::text, 'deleted'::text, '*'::text, 'the table was truncated'::text;
     END IF;
     RETURN NULL;
 END
@@ -561,9 +599,9 @@ BEGIN
     FOR k IN EXECUTE format('SELECT id, key_id, version + 1 AS version FROM %I.api_keys
         WHERE lineage = $1 ORDER BY id FOR NO KEY UPDATE', TG_TABLE_SCHEMA) USING OLD.lineage
     LOOP
-        EXECUTE format('SELECT %I.keystile_note($1, ''changed'', $2, $3, NULL, $4)',
+        EXECUTE format('SELECT %I.keystile_note($1, $2, $3, $4, NULL::text, $5)',
             TG_TABLE_SCHEMA)
-        USING TG_TABLE_SCHEMA, k.key_id, k.version, '[{"field": "remaining_uses"}]'::jsonb;
+        USING TG_TABLE_SCHEMA::text, 'changed'::text, k.key_id, k.version, '[{"field": "remaining_uses"}]'::jsonb;
         EXECUTE format('UPDATE %I.api_keys SET version = $1 WHERE id = $2', TG_TABLE_SCHEMA)
         USING k.version, k.id;
     END LOOP;
@@ -579,6 +617,28 @@ EXECUTE FUNCTION keystile_note_usage();
 
 CREATE TRIGGER api_key_usage_deleted AFTER DELETE ON api_key_usage
 FOR EACH ROW EXECUTE FUNCTION keystile_note_usage();
+
+-- Writes the schema's name in the functions that have static SQL, unless it has the placeholder in
+-- it: then is_here stays false. If enable_seqscan was on, a plan that is made while a table has few
+-- rows would be kept, and read the whole table for each row.
+DO $$
+DECLARE
+    f RECORD;
+BEGIN
+    FOR f IN SELECT p.proname, p.prosrc FROM pg_proc p
+        JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname = current_schema() AND p.prosrc LIKE '%"@schema@"%'
+            AND n.nspname NOT LIKE '%@schema@%'
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS TRIGGER
+                LANGUAGE plpgsql SECURITY DEFINER
+                SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS %L',
+            f.proname,
+            replace(replace(f.prosrc, '''@schema@''', quote_literal(current_schema())),
+                '"@schema@"', quote_ident(current_schema())));
+    END LOOP;
+END
+$$;
 
 -- What the triggers above replace.
 DROP TRIGGER api_keys_note_adopted ON api_keys;
