@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // roundsMax is the maximum number of fetches of a check that invalidations overtake, and
@@ -362,9 +363,17 @@ func (a *Authenticator) Stats() Stats {
 }
 
 // Close ends the background work, waits for it, and writes the last uses and what was spent
-// of rate limits, unless the context ends first. From now on each check is refused, because changes are no longer
-// followed. Call it again to write what could not be written before.
+// of rate limits, unless the context ends first. From now on each check is refused, because
+// changes are no longer followed. Call it again to write what could not be written before.
+//
+// If the context has ended already, as that of a service that was told to stop has, Close
+// writes all the same, and takes at most the [Options.StoreTimeout] for it.
 func (a *Authenticator) Close(ctx context.Context) error {
+	if ctx.Err() != nil {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+		defer cancel()
+		ctx = own
+	}
 	a.closed.Store(true)
 	a.stop()
 	ended := make(chan struct{})
@@ -386,7 +395,12 @@ func (a *Authenticator) Format(state fmt.State, _ rune) {
 }
 
 // unavailable returns the error of a check that made no decision about a key.
-func unavailable(reason error) error { return errors.Join(ErrStoreUnavailable, reason) }
+func unavailable(reason error) error {
+	if errors.Is(reason, ErrStoreUnavailable) {
+		return reason
+	}
+	return oneline.Join(ErrStoreUnavailable, reason)
+}
 
 func orDefault[T comparable](value, otherwise T) T {
 	var zero T

@@ -1,12 +1,12 @@
 package keystile
 
 import (
-	"errors"
 	"io"
 	"slices"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // randomBytes is enough for any key, including bytes that are drawn again.
@@ -209,7 +209,7 @@ func (i *Issuer) random() ([]byte, error) {
 	}
 	bytes := make([]byte, randomBytes)
 	if _, err := io.ReadFull(i.Random, bytes); err != nil {
-		return nil, errors.Join(ErrRandomness, err)
+		return nil, oneline.Join(ErrRandomness, err)
 	}
 	return bytes, nil
 }

@@ -30,14 +30,12 @@ func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.
 	if sort == "" {
 		sort = order
 	}
-	// The keys of one owner are always found by their owner: the place of a page in another order
-	// would be at a key of another owner, and tell of it.
-	if sort == keystile.SortLastUsed || sort != order && filter.Owner != nil {
+	if !sort.Streams(filter) {
 		all, err := s.listIn(ctx, filter, keystile.Page{Limit: keystile.PageMax}, order)
 		if err != nil {
 			return keystile.Listed{}, err
 		}
-		return arranged(all, sort, page)
+		return all.Arranged(sort, page)
 	}
 	return s.listIn(ctx, filter, page, sort)
 }

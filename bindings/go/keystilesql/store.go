@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // Store is a [keystile.Store] in a SQL database. Any number of goroutines and processes may
@@ -212,7 +213,7 @@ func (s *Store) cells(ctx context.Context, from querier, query string, params ..
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	defer func() { err = errors.Join(err, unavailable(rows.Close())) }()
+	defer func() { err = oneline.Join(err, unavailable(rows.Close())) }()
 	names, err := rows.Columns()
 	if err != nil {
 		return nil, unavailable(err)

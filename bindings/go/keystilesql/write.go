@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // passingTries is how many times a transaction is tried that the database undid only
@@ -241,7 +241,7 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
+	defer func() { err = oneline.Join(err, connection.Close()) }()
 	for _, statement := range s.dialect.begin {
 		if _, err := connection.ExecContext(ctx, statement); err != nil {
 			// The transaction may have begun, if the context ended at that moment.
