@@ -43,7 +43,8 @@ const (
 //     second if they write an event and the store is an [EventSource]: no request that is
 //     sent later than the RevocationBound after a change is decided without it, even if
 //     this process is cut off. Without an EventSource they are in force when the TTL has
-//     passed. The tables of SQLite and PostgreSQL write an event for any program.
+//     passed. The tables of SQLite and PostgreSQL write an event for any program. If the store
+//     is a [ChangeListener] too, changes are in force as soon as the database has told it.
 //     A record that is older than such a change is not accepted, not even from a replica
 //     that lags.
 //   - Each process applies rate limits separately: with n processes a key passes at most n
@@ -79,9 +80,11 @@ type parts struct {
 	maintenance *maintenance
 	closed      atomic.Bool
 	position    position
-	stop        context.CancelFunc
-	stopped     context.Context
-	running     sync.WaitGroup
+	// changed is told that there are changes to read.
+	changed chan struct{}
+	stop    context.CancelFunc
+	stopped context.Context
+	running sync.WaitGroup
 }
 
 // NewAuthenticator returns an authenticator for the keys that a verifier accepts, over a
@@ -131,6 +134,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		lease:    lease,
 
 		lifetimes: options.Lifetimes,
+		changed:   make(chan struct{}, 1),
 	}
 	if shared.clock == nil {
 		shared.clock = time.Now
@@ -154,6 +158,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	if follows {
 		shared.run(func() { shared.follow(feed, pollInterval) })
+		if listener, listens := store.(ChangeListener); listens {
+			shared.run(func() { shared.listen(listener) })
+		}
 	}
 	authenticator := &Authenticator{shared}
 	runtime.AddCleanup(authenticator, func(shared *parts) {
