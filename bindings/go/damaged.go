@@ -33,6 +33,9 @@ type CorruptRow struct {
 
 // Error names the row, the key, the column and what was expected.
 func (c *CorruptRow) Error() string {
+	if c == nil {
+		return ErrCorrupt.Error()
+	}
 	key := ""
 	if !c.KeyID.IsZero() {
 		key = ", key " + c.KeyID.String()

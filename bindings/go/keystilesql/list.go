@@ -19,6 +19,9 @@ const rowsBeyond = 100
 
 // List returns records in the order of page.Sort.
 func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
+	if err := s.made(); err != nil {
+		return keystile.Listed{}, err
+	}
 	if !page.Sort.IsKnown() {
 		return keystile.Listed{}, fmt.Errorf("keystilesql: unknown order %q", page.Sort)
 	}

@@ -24,6 +24,9 @@ const rateLimitMax = math.MaxInt32
 
 // Commit inserts and updates records and appends events, all or nothing.
 func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if err := batch.Check(); err != nil {
 		return err
 	}
@@ -37,6 +40,12 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 // has read before it writes can fail because of another writer: call CommitIn first, or set
 // _txlock=immediate in the data source name.
 func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) error {
+	if err := s.made(); err != nil {
+		return err
+	}
+	if tx == nil {
+		return fmt.Errorf("keystilesql: %w: Tx", keystile.ErrUninitialized)
+	}
 	if err := batch.Check(); err != nil {
 		return err
 	}
