@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // roundsMax is the maximum number of fetches of a check that invalidations overtake, and
@@ -42,7 +43,8 @@ const (
 //     second if they write an event and the store is an [EventSource]: no request that is
 //     sent later than the RevocationBound after a change is decided without it, even if
 //     this process is cut off. Without an EventSource they are in force when the TTL has
-//     passed. The tables of SQLite and PostgreSQL write an event for any program.
+//     passed. The tables of SQLite and PostgreSQL write an event for any program. If the store
+//     is a [ChangeListener] too, changes are in force as soon as the database has told it.
 //     A record that is older than such a change is not accepted, not even from a replica
 //     that lags.
 //   - Each process applies rate limits separately: with n processes a key passes at most n
@@ -78,9 +80,11 @@ type parts struct {
 	maintenance *maintenance
 	closed      atomic.Bool
 	position    position
-	stop        context.CancelFunc
-	stopped     context.Context
-	running     sync.WaitGroup
+	// changed is told that there are changes to read.
+	changed chan struct{}
+	stop    context.CancelFunc
+	stopped context.Context
+	running sync.WaitGroup
 }
 
 // NewAuthenticator returns an authenticator for the keys that a verifier accepts, over a
@@ -90,8 +94,8 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if store == nil {
 		return nil, errors.New("keystile: the store must not be nil")
 	}
-	if verifier == nil {
-		return nil, errors.New("keystile: the verifier must not be nil")
+	if verifier.isUninitialized() {
+		return nil, uninitialized("Verifier")
 	}
 	asked := capi.KeyringOptions{
 		TTLMillis:       orDefaultMillis(options.TTL),
@@ -130,6 +134,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		lease:    lease,
 
 		lifetimes: options.Lifetimes,
+		changed:   make(chan struct{}, 1),
 	}
 	if shared.clock == nil {
 		shared.clock = time.Now
@@ -153,6 +158,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	if follows {
 		shared.run(func() { shared.follow(feed, pollInterval) })
+		if listener, listens := store.(ChangeListener); listens {
+			shared.run(func() { shared.listen(listener) })
+		}
 	}
 	authenticator := &Authenticator{shared}
 	runtime.AddCleanup(authenticator, func(shared *parts) {
@@ -163,7 +171,15 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 }
 
 // Verifier returns the verifier whose keys it accepts.
-func (a *Authenticator) Verifier() *Verifier { return a.verifier }
+func (a *Authenticator) Verifier() *Verifier {
+	if a.isUninitialized() {
+		return nil
+	}
+	return a.verifier
+}
+
+// isUninitialized reports whether it was not made by [NewAuthenticator]. It then refuses all.
+func (a *Authenticator) isUninitialized() bool { return a == nil || a.parts == nil }
 
 // Check decides about a presented key, and fetches its record if it is not cached. The key
 // may have any length and content.
@@ -173,6 +189,9 @@ func (a *Authenticator) Verifier() *Verifier { return a.verifier }
 // [ErrStoreUnavailable], joined with the error of the store or of the context, or
 // [ErrRecordDamaged], joined with the [CorruptRow].
 func (a *Authenticator) Check(ctx context.Context, key string, request Request) (Decision, error) {
+	if a.isUninitialized() {
+		return Refuse(CauseStoreUnavailable), uninitialized("Authenticator")
+	}
 	var decision Decision
 	if a.closed.Load() {
 		return Refuse(CauseStoreUnavailable), unavailable(ErrClosed)
@@ -197,7 +216,7 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 // store. If it reports false, only [Authenticator.Check] can decide, and the decision refuses.
 func (a *Authenticator) TryCheck(key string, request Request) (Decision, bool) {
 	var decision Decision
-	if a.closed.Load() || request.Requirement.isUninitialized() {
+	if a.isUninitialized() || a.closed.Load() || request.Requirement.isUninitialized() {
 		return Refuse(CauseStoreUnavailable), false
 	}
 	_, _, status := a.checkCached(key, &request, &decision)
@@ -292,6 +311,9 @@ func (p *parts) isCountedKey(key string, record *Record, now uint64) bool {
 // store's. Its last use and remaining uses are as they were when it was read. That of a key
 // whose uses are counted in the store is read at each call.
 func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
+	if a.isUninitialized() {
+		return nil, uninitialized("Authenticator")
+	}
 	if id.IsZero() {
 		return nil, ErrNotFound
 	}
@@ -300,7 +322,7 @@ func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	record, err := a.finder.Find(ctx, Lookup{KeyID: id})
+	record, err := found(a.finder.Find(ctx, Lookup{KeyID: id}))
 	if err != nil {
 		_, err = unreadable(err)
 		return nil, err
@@ -311,45 +333,11 @@ func (a *Authenticator) Record(ctx context.Context, id KeyID) (*Record, error) {
 	return record, nil
 }
 
-// Invalidate invalidates the cached record of a key, and fetches of it in progress. Call it
-// after each change that the store has accepted, and after issuing; the methods of the
-// authenticator do it themselves.
-func (a *Authenticator) Invalidate(id KeyID) {
-	a.ring.Invalidate(&id.id)
-}
-
-// InvalidateAt invalidates the cached record of a key as [Authenticator.Invalidate] does,
-// and accepts no version before this one from now on: also if the key was not cached, and
-// the next fetch is answered by a replica that lags. Call it with the version of the record
-// that the store has accepted. The latest 65,536 versions are remembered; see
-// [Stats.VersionsLost].
-func (a *Authenticator) InvalidateAt(id KeyID, version uint64) {
-	a.ring.InvalidateAt(&id.id, version)
-}
-
-// InvalidateOwner invalidates the cached records of all keys of an owner.
-func (a *Authenticator) InvalidateOwner(owner string) {
-	a.ring.InvalidateOwner(owner)
-}
-
-// InvalidateAll invalidates all cached records.
-func (a *Authenticator) InvalidateAll() {
-	a.ring.InvalidateAll()
-}
-
-// Reset invalidates all cached records and forgets which versions were seen. Call it after
-// the store was restored from a backup: its records are older than the cached ones, so they
-// would be taken for those of a replica that lags, and each check refused. Revocations that
-// the backup does not have are forgotten too.
-//
-// An authenticator over an [EventSource] calls it itself when there are fewer events than
-// before.
-func (a *Authenticator) Reset() {
-	a.ring.Reset()
-}
-
 // Stats returns the counters so far.
 func (a *Authenticator) Stats() Stats {
+	if a.isUninitialized() {
+		return Stats{}
+	}
 	ring := a.ring.Stats()
 	waiting, dropped := a.uses.stats()
 	stats := Stats{
@@ -362,9 +350,20 @@ func (a *Authenticator) Stats() Stats {
 }
 
 // Close ends the background work, waits for it, and writes the last uses and what was spent
-// of rate limits, unless the context ends first. From now on each check is refused, because changes are no longer
-// followed. Call it again to write what could not be written before.
+// of rate limits, unless the context ends first. From now on each check is refused, because
+// changes are no longer followed. Call it again to write what could not be written before.
+//
+// If the context has ended already, as that of a service that was told to stop has, Close
+// writes all the same, and takes at most the [Options.StoreTimeout] for it.
 func (a *Authenticator) Close(ctx context.Context) error {
+	if a.isUninitialized() {
+		return uninitialized("Authenticator")
+	}
+	if ctx.Err() != nil {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+		defer cancel()
+		ctx = own
+	}
 	a.closed.Store(true)
 	a.stop()
 	ended := make(chan struct{})
@@ -386,7 +385,12 @@ func (a *Authenticator) Format(state fmt.State, _ rune) {
 }
 
 // unavailable returns the error of a check that made no decision about a key.
-func unavailable(reason error) error { return errors.Join(ErrStoreUnavailable, reason) }
+func unavailable(reason error) error {
+	if errors.Is(reason, ErrStoreUnavailable) {
+		return reason
+	}
+	return oneline.Join(ErrStoreUnavailable, reason)
+}
 
 func orDefault[T comparable](value, otherwise T) T {
 	var zero T

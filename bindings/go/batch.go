@@ -74,6 +74,8 @@ type UpkeepStatus struct {
 // Field returns the name of the field in a record.
 func (u *Upkeep) Field() string {
 	switch {
+	case u == nil:
+		return ""
 	case u.Digest != nil:
 		return "digest"
 	case u.OverlapUntil != nil:
@@ -89,6 +91,9 @@ func (u *Upkeep) Field() string {
 // [ErrOutOfRange]; or if it has no event in the batch, or uses are set of a key that is not
 // updated: [ErrWithoutEvent]. A store calls it before it writes.
 func (b *Batch) Check() error {
+	if b == nil {
+		return ErrRecord
+	}
 	for _, records := range [][]*Record{b.Inserts, b.Updates} {
 		for _, record := range records {
 			if err := record.Check(); err != nil {

@@ -51,6 +51,9 @@ type BulkFailure struct {
 
 // Count returns how many keys were changed, each of them counted once.
 func (b *BulkEnded) Count() int {
+	if b == nil {
+		return 0
+	}
 	ids := map[KeyID]bool{}
 	for _, some := range [][]KeyID{b.Changed, b.Derived} {
 		for _, id := range some {

@@ -52,6 +52,9 @@ func (b By) Check() error {
 // By fills in who it was on each event that does not name its actor, and why on each that has
 // no reason.
 func (b *Batch) By(by By) error {
+	if b == nil {
+		return ErrRecord
+	}
 	if err := by.Check(); err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func (a *Authenticator) Revoke(ctx context.Context, id KeyID, reason string) (Ou
 // [ErrNotFound]. A nil permit always agrees. If the key's successor lives, the keys that derive
 // from it stay as they are, unless reach is [ReachOwn].
 func (a *Authenticator) RevokeIf(ctx context.Context, id KeyID, reason string, reach Reach, permit Permit) (Ended, error) {
+	if err := a.writable(); err != nil {
+		return Ended{}, err
+	}
 	if reason == "" {
 		by, _ := ActorOf(ctx)
 		reason = cmp.Or(by.Reason, unspecified)
@@ -72,6 +75,9 @@ func (a *Authenticator) Suspend(ctx context.Context, id KeyID) (Outcome, error) 
 // SuspendIf suspends a key as [Authenticator.Suspend] does, with a reach and a permit as for
 // [Authenticator.RevokeIf].
 func (a *Authenticator) SuspendIf(ctx context.Context, id KeyID, reach Reach, permit Permit) (Ended, error) {
+	if err := a.writable(); err != nil {
+		return Ended{}, err
+	}
 	now := a.clock()
 	verb := func(key *Record) (*Change, error) {
 		switch {
@@ -281,6 +287,9 @@ func (a *Authenticator) Resume(ctx context.Context, id KeyID) (Outcome, error) {
 // record; otherwise it returns that error. It is asked for each key that was suspended with it,
 // too: those for which it returns an error stay suspended. A nil permit always agrees.
 func (a *Authenticator) ResumeIf(ctx context.Context, id KeyID, permit func(*Record) error) (Ended, error) {
+	if err := a.writable(); err != nil {
+		return Ended{}, err
+	}
 	if err := a.writable(); err != nil {
 		return Ended{}, err
 	}

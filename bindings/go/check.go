@@ -31,6 +31,9 @@ type Checked struct {
 // key's row cannot be read, it is [ErrRecordDamaged], joined with the [CorruptRow].
 func Check(ctx context.Context, store Store, verifier *Verifier, key string, request Request, now time.Time) (Checked, error) {
 	refused := Checked{Decision: Refuse(CauseStoreUnavailable)}
+	if store == nil {
+		return refused, uninitialized("Store")
+	}
 	because := func(err error) (Checked, error) {
 		decision, err := verifier.refusedBecause(err, key, now)
 		return Checked{Decision: decision}, err
@@ -68,7 +71,7 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 // record.
 func maintained(ctx context.Context, store Store, verifier *Verifier, key string, decision *Decision, record *Record, now time.Time) *Record {
 	if id := decision.EndsOverlapOf(); !id.IsZero() {
-		old, err := store.Find(ctx, Lookup{KeyID: id})
+		old, err := found(store.Find(ctx, Lookup{KeyID: id}))
 		var row *CorruptRow
 		if errors.As(err, &row) || (err == nil && old == nil) {
 			if batch, err := endUnreadPredecessor(row, record, now); err == nil && store.Commit(ctx, batch) == nil {

@@ -36,6 +36,9 @@ type CredentialExtractor struct {
 func NewCredentialExtractor(verifier *Verifier, sources CredentialSources) (*CredentialExtractor, error) {
 	var known *capi.Verifier
 	if verifier != nil {
+		if verifier.isUninitialized() {
+			return nil, uninitialized("Verifier")
+		}
 		known = verifier.verifier
 	}
 	raw, status := capi.NewExtractor(known, &capi.Sources{
@@ -56,7 +59,12 @@ func NewCredentialExtractor(verifier *Verifier, sources CredentialSources) (*Cre
 }
 
 // Names returns the headers that are read.
-func (r *CredentialExtractor) Names() []string { return append([]string{}, r.names...) }
+func (r *CredentialExtractor) Names() []string {
+	if r == nil {
+		return []string{}
+	}
+	return append([]string{}, r.names...)
+}
 
 // Carries reports whether a header field presents what may be a key. If the headers of a request
 // had one credential, these are the fields that carried it.
@@ -134,6 +142,9 @@ func (r *CredentialExtractor) ExtractFrom(headers map[string][]string) (key stri
 }
 
 func (r *CredentialExtractor) reads(name string) bool {
+	if r == nil {
+		return false
+	}
 	for _, known := range r.names {
 		if len(name) == len(known) && strings.EqualFold(name, known) {
 			return true
@@ -143,6 +154,9 @@ func (r *CredentialExtractor) reads(name string) bool {
 }
 
 func (r *CredentialExtractor) extract(fields []HeaderField) (string, Decision) {
+	if r == nil || r.extractor == nil {
+		return "", Refuse(CauseMalformed)
+	}
 	var decision Decision
 	var key string
 	if len(fields) == 1 {

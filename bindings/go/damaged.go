@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // CorruptRow is the error of a stored row that cannot be read: where it is damaged, and what
@@ -31,6 +33,9 @@ type CorruptRow struct {
 
 // Error names the row, the key, the column and what was expected.
 func (c *CorruptRow) Error() string {
+	if c == nil {
+		return ErrCorrupt.Error()
+	}
 	key := ""
 	if !c.KeyID.IsZero() {
 		key = ", key " + c.KeyID.String()
@@ -156,7 +161,7 @@ func (v *Verifier) refusesAnother(row *CorruptRow, key string, now time.Time) (D
 
 func unreadable(err error) (Decision, error) {
 	if errors.Is(err, ErrCorrupt) {
-		return Refuse(CauseRecordDamaged), errors.Join(ErrRecordDamaged, err)
+		return Refuse(CauseRecordDamaged), oneline.Join(ErrRecordDamaged, err)
 	}
 	return Refuse(CauseStoreUnavailable), unavailable(err)
 }

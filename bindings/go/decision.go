@@ -68,7 +68,8 @@ func (c Cause) String() string {
 }
 
 // Decision is the answer to a request. The zero value refuses. It contains no part of a
-// key.
+// key. It is passed by value: a decision that is returned or in a map can be asked at once, such
+// as Refuse(cause).Err().
 type Decision struct {
 	raw         capi.Decision
 	status      capi.Status
@@ -89,13 +90,13 @@ func Refuse(cause Cause) Decision {
 }
 
 // Allowed reports whether the request may go on. Nothing else does.
-func (d *Decision) Allowed() bool {
+func (d Decision) Allowed() bool {
 	return d.status == capi.OK && d.raw.Kind == capi.DecisionAllowed
 }
 
 // Err returns nil for an allowed request, otherwise the reason, such as [ErrKeyRevoked] or
 // [ErrRateLimited]. Compare with [errors.Is].
-func (d *Decision) Err() error {
+func (d Decision) Err() error {
 	switch {
 	case d.Allowed():
 		return nil
@@ -108,63 +109,64 @@ func (d *Decision) Err() error {
 
 // Code returns the stable code of a refusal, as it is in the response body; "" for an
 // allowed request.
-func (d *Decision) Code() string { return ErrorCode(d.Err()) }
+func (d Decision) Code() string { return ErrorCode(d.Err()) }
 
 // Cause returns why the request was refused, which only an audit may see; 0 if it is
 // allowed.
-func (d *Decision) Cause() Cause { return Cause(d.raw.Cause) }
+func (d Decision) Cause() Cause { return Cause(d.raw.Cause) }
 
 // IsGuess reports whether the request was an attempt with a key that is not valid, which counts
 // towards a limit on guesses. A token in Authorization without the shape of a key does not.
-func (d *Decision) IsGuess() bool {
+func (d Decision) IsGuess() bool {
 	return d.Cause() != CauseAlien && errors.Is(d.Err(), ErrInvalidKey)
 }
 
 // KeyID returns the key's public id if its secret was verified, otherwise the zero id.
-func (d *Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }
+func (d Decision) KeyID() KeyID { return KeyID{d.raw.KeyID} }
 
 // Lineage returns the first key of the key's lineage, which usage is counted for; the zero
 // id in a refusal.
-func (d *Decision) Lineage() KeyID { return KeyID{d.raw.Lineage} }
+func (d Decision) Lineage() KeyID { return KeyID{d.raw.Lineage} }
 
 // Missing returns the permissions that a refused request lacked.
-func (d *Decision) Missing() []string {
+func (d Decision) Missing() []string {
 	if d.lacks != nil {
 		return append([]string{}, *d.lacks...)
 	}
-	return d.raw.MissingFrom(d.requirement.raw())
+	raw := d.raw
+	return raw.MissingFrom(d.requirement.raw())
 }
 
 // Quota returns what is left of the rate limit; false if there is none.
-func (d *Decision) Quota() (Quota, bool) {
+func (d Decision) Quota() (Quota, bool) {
 	return Quota{d.raw.Quota}, d.raw.Quota.Limit.WindowMillis != 0
 }
 
 // RemainingUses returns the uses left; false if they are not counted.
-func (d *Decision) RemainingUses() (uint64, bool) {
+func (d Decision) RemainingUses() (uint64, bool) {
 	return d.raw.RemainingUses, d.raw.HasRemainingUses != 0
 }
 
 // Replacement returns the key that replaces this one, and when this one is refused; false
 // if it is not being replaced.
-func (d *Decision) Replacement() (by KeyID, until time.Time, some bool) {
+func (d Decision) Replacement() (by KeyID, until time.Time, some bool) {
 	by = KeyID{d.raw.ReplacedBy}
 	return by, timeOf(d.raw.ReplacedUntil), !by.IsZero()
 }
 
 // EndsOverlapOf returns the predecessor whose overlap ends with this use; see [EndOverlap].
 // An [Authenticator] over a [Store] ends it itself.
-func (d *Decision) EndsOverlapOf() KeyID { return KeyID{d.raw.EndsOverlapOf} }
+func (d Decision) EndsOverlapOf() KeyID { return KeyID{d.raw.EndsOverlapOf} }
 
 // NeedsRehash reports whether the record should get a new digest; see [Verifier.Rehash]. An
 // [Authenticator] over a [Store] renews it itself.
-func (d *Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
+func (d Decision) NeedsRehash() bool { return d.raw.NeedsRehash != 0 }
 
 // Require checks a further requirement against the record that the decision was made on. It
 // returns the decision if the requirement is satisfied, otherwise a refusal.
-func (d *Decision) Require(record *Record, requirement *Requirement) Decision {
+func (d Decision) Require(record *Record, requirement *Requirement) Decision {
 	if !d.Allowed() || requirement.IsSatisfiedBy(record.Permissions) {
-		return *d
+		return d
 	}
 	refusal := Refuse(CausePermission)
 	refusal.raw.KeyID = d.raw.KeyID
@@ -197,9 +199,9 @@ func (d Decision) LogValue() slog.Value {
 }
 
 // orMisuse returns the decision, or an error and a refusal if the call itself was wrong.
-func (d *Decision) orMisuse() (Decision, error) {
+func (d Decision) orMisuse() (Decision, error) {
 	if d.status == capi.OK || d.status.IsRefusal() {
-		return *d, nil
+		return d, nil
 	}
 	return Refuse(CauseStoreUnavailable), failure(d.status)
 }

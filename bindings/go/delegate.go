@@ -22,7 +22,7 @@ const nearlyTooManyDerived = DerivedKeysMax - 1_000
 // [ErrDerivedTooDeep]; or a [CorruptRow] if the row of the source, or of a key that it derives
 // from, cannot be read.
 func (a *Authenticator) Delegate(ctx context.Context, source KeyID, issuer *Issuer, request IssueRequest) (*Change, error) {
-	if err := a.writable(); err != nil {
+	if err := a.issuable(issuer); err != nil {
 		return nil, err
 	}
 	// Its uses are fewer from now on.

@@ -171,6 +171,9 @@ func (a *Authenticator) prune(ctx context.Context, endedBefore time.Time, remove
 // the context is named, as [EventPruner] describes. It returns [errors.ErrUnsupported] if the
 // store is not one.
 func (a *Authenticator) PruneEvents(ctx context.Context, before time.Time) (int, error) {
+	if a.isUninitialized() {
+		return 0, uninitialized("Authenticator")
+	}
 	pruner, ok := a.finder.(EventPruner)
 	if !ok {
 		return 0, fmt.Errorf("keystile: the store must implement EventPruner to remove events: %w", errors.ErrUnsupported)
@@ -187,8 +190,8 @@ func (a *Authenticator) PruneEvents(ctx context.Context, before time.Time) (int,
 // isGone returns an error if the store ignores removals. A key that was inserted again since has a
 // later version.
 func (a *Authenticator) isGone(ctx context.Context, removed *Record) error {
-	found, err := a.finder.Find(ctx, Lookup{KeyID: removed.ID})
-	if err == nil && found != nil && found.Version == removed.Version {
+	left, err := found(a.finder.Find(ctx, Lookup{KeyID: removed.ID}))
+	if err == nil && left != nil && left.Version == removed.Version {
 		return fmt.Errorf("keystile: the store removes no keys: %w", errors.ErrUnsupported)
 	}
 	if errors.Is(err, ErrCorrupt) {

@@ -41,6 +41,9 @@ type ExceedingError struct{ Keys []KeyID }
 
 // Error names at most 20 of the keys.
 func (e *ExceedingError) Error() string {
+	if e == nil {
+		return "keystile: keys that derive from it would exceed it"
+	}
 	var shown []string
 	for _, key := range e.Keys[:min(len(e.Keys), 20)] {
 		shown = append(shown, key.String())
@@ -94,6 +97,9 @@ type DerivedState struct {
 
 // DerivedStateOf returns the state in which these records derive from the lineage of source.
 func DerivedStateOf(source *Record, derived ...*Record) DerivedState {
+	if source == nil {
+		return DerivedState{}
+	}
 	state := DerivedState{KeyID: source.ID, Lineage: source.lineage(), Keys: uint64(len(derived))}
 	for _, record := range derived {
 		state.Versions += record.Version

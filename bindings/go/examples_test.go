@@ -12,7 +12,7 @@ import (
 )
 
 // documented are the folders of the packages that other modules import.
-var documented = []string{".", "keystilehttp", "keystilesql", "storetest"}
+var documented = []string{".", "keystilehttp", "keystilesql", "keystilepgx", "storetest"}
 
 // Each exported type has an example, or is named in one of another type of its package.
 func TestEachExportedTypeIsShownInAnExample(t *testing.T) {

@@ -36,12 +36,15 @@ type ExplainedCheck struct {
 }
 
 // Allowed reports whether the request would be allowed.
-func (e *Explanation) Allowed() bool { return e.Decision == "allow" }
+func (e *Explanation) Allowed() bool { return e != nil && e.Decision == "allow" }
 
 // Explain explains the decision that a request with a record's key would get, without the key's
 // text. The secret is taken as verified; all other checks are those of [Verifier.Verify]. Nothing
 // is spent.
 func (v *Verifier) Explain(record *Record, request Request, usage Usage, now time.Time) (*Explanation, error) {
+	if v.isUninitialized() {
+		return nil, uninitialized("Verifier")
+	}
 	if request.Requirement.isUninitialized() {
 		return nil, ErrPermission
 	}
@@ -71,6 +74,9 @@ func (v *Verifier) Explain(record *Record, request Request, usage Usage, now tim
 // It returns [ErrNotFound], or a [CorruptRow] with [ErrRecordDamaged] if the key's row cannot be
 // read.
 func (a *Authenticator) Explain(ctx context.Context, id KeyID, request Request) (*Explanation, error) {
+	if a.isUninitialized() {
+		return nil, uninitialized("Authenticator")
+	}
 	if id.IsZero() {
 		return nil, ErrNotFound
 	}

@@ -40,6 +40,9 @@ type Filter struct {
 
 // Shows reports whether the list contains this record. Texts are compared byte by byte.
 func (f Filter) Shows(record *Record) bool {
+	if record == nil {
+		return false
+	}
 	now := f.Now
 	if now.IsZero() {
 		now = time.Now()
@@ -88,6 +91,8 @@ const (
 func StatusOf(record *Record, now time.Time) KeyStatus {
 	past := func(end time.Time) bool { return !end.IsZero() && !now.Before(end) }
 	switch {
+	case record == nil:
+		return StatusRevoked
 	case record.State != StateActive:
 		return KeyStatus(record.State)
 	case past(record.ExpiresAt):
@@ -100,7 +105,15 @@ func StatusOf(record *Record, now time.Time) KeyStatus {
 	return StatusActive
 }
 
-// endsAt returns the instant from which the key is refused; zero if there is none.
+// EndsAt returns the instant from which the key is refused: its expiry, or the end of its overlap
+// if that is earlier. It is the zero time if there is none. A revoked key has ended before.
+func (r *Record) EndsAt() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	return r.endsAt()
+}
+
 func (r *Record) endsAt() time.Time {
 	if r.ExpiresAt.IsZero() || !r.OverlapUntil.IsZero() && r.OverlapUntil.Before(r.ExpiresAt) {
 		return r.OverlapUntil

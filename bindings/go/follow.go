@@ -102,6 +102,8 @@ func (p *parts) untilNextPoll(every time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
+	case <-p.changed:
+		return true
 	case <-p.lease.requested():
 		return true
 	case <-p.stopped.Done():

@@ -1,12 +1,12 @@
 package keystile
 
 import (
-	"errors"
 	"io"
 	"slices"
 	"time"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // randomBytes is enough for any key, including bytes that are drawn again.
@@ -84,6 +84,9 @@ type Change struct {
 // other replaces only the version before it.
 func (c *Change) Batch() Batch {
 	var batch Batch
+	if c == nil {
+		return batch
+	}
 	batch.Upkeep, batch.SetUses = slices.Clone(c.upkeep), slices.Clone(c.setUses)
 	for _, record := range c.Records {
 		switch {
@@ -198,7 +201,7 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 // random returns bytes of the issuer's generator, and none for that of the operating
 // system.
 func (i *Issuer) random() ([]byte, error) {
-	if i.Format == nil || i.Format.format == nil {
+	if i == nil || i.Format.isUninitialized() {
 		return nil, ErrFormat
 	}
 	if i.Peppers.isUninitialized() {
@@ -209,7 +212,7 @@ func (i *Issuer) random() ([]byte, error) {
 	}
 	bytes := make([]byte, randomBytes)
 	if _, err := io.ReadFull(i.Random, bytes); err != nil {
-		return nil, errors.Join(ErrRandomness, err)
+		return nil, oneline.Join(ErrRandomness, err)
 	}
 	return bytes, nil
 }

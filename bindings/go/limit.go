@@ -51,6 +51,9 @@ type RateState uint64
 // Admit admits one request at an instant, or refuses it at no cost: the state changes only
 // if the request is admitted. The quota is what is left in both cases.
 func (l RateLimit) Admit(state *RateState, now time.Time) (Quota, bool, error) {
+	if state == nil {
+		return Quota{}, false, ErrLimit
+	}
 	next := uint64(*state)
 	quota, status := capi.AdmitRate(&l.limit, &next, millisOf(now))
 	switch {

@@ -136,12 +136,12 @@ func (p *parts) perform(task maintenanceTask) (err error) {
 
 // endPredecessor ends the overlap of the key that another one replaced.
 func (p *parts) endPredecessor(ctx context.Context, task maintenanceTask) error {
-	old, err := p.finder.Find(ctx, Lookup{KeyID: task.predecessor})
+	old, err := found(p.finder.Find(ctx, Lookup{KeyID: task.predecessor}))
 	var row *CorruptRow
 	if isDamaged := errors.As(err, &row); !isDamaged && err != nil {
 		return err
 	}
-	successor, err := p.finder.Find(ctx, Lookup{KeyID: task.id})
+	successor, err := found(p.finder.Find(ctx, Lookup{KeyID: task.id}))
 	if err != nil || successor == nil {
 		return err
 	}

@@ -31,7 +31,7 @@ type Options struct {
 	FlushInterval time.Duration
 	// PollInterval is how often changes by other processes are fetched, if the store is an
 	// [EventSource]; by default every second, or four times within the RevocationBound if
-	// that is more often. A negative value turns this off.
+	// that is more often. A [ChangeListener] is polled as well. A negative value turns this off.
 	PollInterval time.Duration
 	// RevocationBound is how long cached records are used if the changes by other processes
 	// cannot be read: 1 s to a day, and at least twice the PollInterval; by default 60 s.

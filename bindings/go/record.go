@@ -139,12 +139,18 @@ func (r *Record) IsWithin(source *Record) bool {
 
 // Clone returns a copy that may be changed.
 func (r *Record) Clone() *Record {
+	if r == nil {
+		return nil
+	}
 	clone := *r
 	return &clone
 }
 
 // MarshalJSON returns the record without its digest, to be shown.
 func (r *Record) MarshalJSON() ([]byte, error) {
+	if r == nil {
+		return nil, ErrRecord
+	}
 	form, err := r.form()
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ type Response struct {
 
 // Respond returns the response to a decision; with status 500 for a decision that no
 // function made.
-func (d *Decision) Respond(policy ResponsePolicy, now time.Time) Response {
+func (d Decision) Respond(policy ResponsePolicy, now time.Time) Response {
 	if _, limited := d.Quota(); d.Allowed() && !limited && d.raw.ReplacedBy == (capi.ID{}) {
 		// The most frequent case: no header field to add.
 		return Response{Status: 200}

@@ -2,6 +2,7 @@ package keystile
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -10,11 +11,21 @@ const PageMax = 1000
 
 // RecordFinder finds records for an [Authenticator].
 //
-// Find returns the record that a lookup names, with its current remaining uses, or nil and
-// no error if there is none. An error means that the store is unavailable, and never allows
-// a request; a [CorruptRow], that the record cannot be read. Ids and digests are compared byte by byte. Many goroutines call Find at once.
+// Find returns the record that a lookup names, with its current remaining uses. If there is none,
+// it returns nil, or [ErrNotFound]; both mean the same. That a text is no key of the store is
+// its answer and not a failure, and it is remembered for a while. Any other error means that the
+// store is unavailable, and never allows a request; a [CorruptRow], that the record cannot be
+// read. Ids and digests are compared byte by byte. Many goroutines call Find at once.
 type RecordFinder interface {
 	Find(ctx context.Context, lookup Lookup) (*Record, error)
+}
+
+// found returns what a store found: nil and no error if there is no such record.
+func found(record *Record, err error) (*Record, error) {
+	if record == nil && errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return record, err
 }
 
 // UseNoter is a [RecordFinder] that records when keys were last used. An authenticator
@@ -67,6 +78,9 @@ type SpendRequest struct {
 
 // SpendRequestOf returns what a decision about a record spends.
 func SpendRequestOf(record *Record, before, after Usage) SpendRequest {
+	if record == nil {
+		return SpendRequest{}
+	}
 	return SpendRequest{KeyID: record.ID, Version: record.Version, Lineage: record.lineage(), Before: before, After: after}
 }
 

@@ -90,6 +90,9 @@ func NewStoredTemplate(template *ScopeTemplate, lifetime time.Duration, now time
 // Changed returns the template with other rights and another lifetime, and the next version.
 // It returns [ErrName] if the name is another one.
 func (t *StoredTemplate) Changed(template *ScopeTemplate, lifetime time.Duration, now time.Time) (*StoredTemplate, error) {
+	if t == nil || t.Template.isUninitialized() || template.isUninitialized() {
+		return nil, ErrAbsent
+	}
 	if template.Name() != t.Template.Name() {
 		return nil, ErrName
 	}
@@ -117,6 +120,9 @@ func (t *StoredTemplate) Changed(template *ScopeTemplate, lifetime time.Duration
 // milliseconds, or it has too many earlier states or one of another name. A store calls it
 // before it writes.
 func (t *StoredTemplate) Check() error {
+	if t == nil || t.Template.isUninitialized() {
+		return ErrAbsent
+	}
 	name := t.Template.Name()
 	if _, err := PresetTemplate(name); err == nil {
 		return ErrPresetTemplate
@@ -126,7 +132,7 @@ func (t *StoredTemplate) Check() error {
 		return ErrOutOfRange
 	}
 	for _, former := range t.Former {
-		if former.Template == nil || former.Template.Name() != name {
+		if former.Template.isUninitialized() || former.Template.Name() != name {
 			return ErrOutOfRange
 		}
 	}
@@ -136,6 +142,9 @@ func (t *StoredTemplate) Check() error {
 // Request returns the request for a key of this template. It returns [ErrExceeds] if the
 // request asks for a longer life.
 func (t *StoredTemplate) Request(request IssueRequest) (IssueRequest, error) {
+	if t == nil || t.Template.isUninitialized() {
+		return request, ErrAbsent
+	}
 	request.Template = t.Template
 	if t.Lifetime == 0 {
 		return request, nil
@@ -155,6 +164,9 @@ func FindTemplate(ctx context.Context, store TemplateStore, name string) (*Store
 	if preset, err := PresetTemplate(name); err == nil {
 		return &StoredTemplate{Template: preset}, nil
 	}
+	if store == nil {
+		return nil, uninitialized("TemplateStore")
+	}
 	found, err := store.Template(ctx, name)
 	if err == nil && found == nil {
 		err = ErrNoTemplate
@@ -166,7 +178,7 @@ func FindTemplate(ctx context.Context, store TemplateStore, name string) (*Store
 // a preset, and stores its record. The request may only narrow the template. It returns the
 // errors of [FindTemplate], [StoredTemplate.Request] and [Authenticator.Issue].
 func (a *Authenticator) IssueFrom(ctx context.Context, template string, issuer *Issuer, request IssueRequest) (*Change, error) {
-	if err := a.writable(); err != nil {
+	if err := a.issuable(issuer); err != nil {
 		return nil, err
 	}
 	store, _ := a.store.(TemplateStore)
@@ -195,6 +207,9 @@ type templateForm struct {
 
 // MarshalJSON writes the template as Rust does.
 func (t *ScopeTemplate) MarshalJSON() ([]byte, error) {
+	if t.isUninitialized() {
+		return nil, ErrAbsent
+	}
 	form := templateForm{Name: t.Name(), Permissions: t.Permissions().Strings()}
 	if form.Permissions == nil {
 		form.Permissions = []string{}
@@ -212,6 +227,9 @@ func (t *ScopeTemplate) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what [ScopeTemplate.MarshalJSON] writes. It returns [ErrJSON], or the
 // error of a part that is not well formed.
 func (t *ScopeTemplate) UnmarshalJSON(text []byte) error {
+	if t == nil {
+		return ErrAbsent
+	}
 	if !utf8.Valid(text) {
 		return ErrNotUTF8
 	}
@@ -263,6 +281,9 @@ func (f FormerTemplate) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what [FormerTemplate.MarshalJSON] writes. It returns [ErrJSON], or the error
 // of a part that is not well formed.
 func (f *FormerTemplate) UnmarshalJSON(text []byte) error {
+	if f == nil {
+		return ErrAbsent
+	}
 	var form formerForm
 	if err := json.Unmarshal(text, &form); err != nil {
 		return err

@@ -101,7 +101,7 @@ func (n RateNote) Merged(stored RateState, now time.Time) RateState {
 // findWithUsage returns the record that a lookup names, and what its lineage has spent if
 // anything of it is counted.
 func findWithUsage(ctx context.Context, finder RecordFinder, usages UsageStore, lookup Lookup) (*Record, StoredUsage, error) {
-	record, err := finder.Find(ctx, lookup)
+	record, err := found(finder.Find(ctx, lookup))
 	if err != nil || record == nil || usages == nil || (record.RateLimit == nil && record.RemainingUses == nil) {
 		return record, StoredUsage{}, err
 	}

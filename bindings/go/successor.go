@@ -18,7 +18,7 @@ import (
 // A sibling whose row cannot be read is refused anyway; unless it is revoked, its overlap ends
 // with this rotation, so that it cannot become a third live key when the row is mended.
 func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, policy RotationPolicy) (*Change, error) {
-	if err := a.writable(); err != nil {
+	if err := a.issuable(issuer); err != nil {
 		return nil, err
 	}
 	// However it ends: a change that failed may have been written.

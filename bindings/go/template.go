@@ -35,11 +35,25 @@ func PresetTemplate(name string) (*ScopeTemplate, error) {
 	return &ScopeTemplate{template}, nil
 }
 
+// Presets returns the names that [PresetTemplate] knows.
+func Presets() []string { return []string{"monitoring", "integration", "admin"} }
+
 // Name returns the template's name.
-func (t *ScopeTemplate) Name() string { return t.template.Name() }
+func (t *ScopeTemplate) Name() string {
+	if t.isUninitialized() {
+		return ""
+	}
+	return t.template.Name()
+}
+
+// isUninitialized reports whether it was not made by [NewScopeTemplate]. It then grants nothing.
+func (t *ScopeTemplate) isUninitialized() bool { return t == nil || t.template == nil }
 
 // Permissions returns what it grants.
 func (t *ScopeTemplate) Permissions() *PermissionSet {
+	if t.isUninitialized() {
+		return permissionsOf(nil)
+	}
 	json, _ := t.template.PermissionsJSON()
 	texts, _ := readTexts(json)
 	return permissionsOf(texts)
@@ -47,6 +61,9 @@ func (t *ScopeTemplate) Permissions() *PermissionSet {
 
 // Endpoints returns the endpoints that it restricts keys to; nil for all.
 func (t *ScopeTemplate) Endpoints() *EndpointRules {
+	if t.isUninitialized() {
+		return endpointsOf(nil)
+	}
 	json, status := t.template.EndpointsJSON()
 	if status == capi.ErrorAbsent {
 		return nil
@@ -57,6 +74,9 @@ func (t *ScopeTemplate) Endpoints() *EndpointRules {
 
 // RateLimit returns the rate limit; nil for unlimited.
 func (t *ScopeTemplate) RateLimit() *RateLimit {
+	if t.isUninitialized() {
+		return &RateLimit{}
+	}
 	limit, status := t.template.RateLimit()
 	if status != capi.OK {
 		return nil

@@ -3,10 +3,11 @@ package keystile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 const (
@@ -108,7 +109,7 @@ func (p *parts) flush(ctx context.Context, what int) error {
 	if what == flushRates || p.noter == nil {
 		return err
 	}
-	return errors.Join(err, p.flushUses(ctx))
+	return oneline.Join(err, p.flushUses(ctx))
 }
 
 // flushRates writes the states of limits. Those that are free again soon wait, since the

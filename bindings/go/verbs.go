@@ -16,7 +16,7 @@ const triesMax = 256
 // Issue issues a key and stores its record. The change holds the key's text: show it once. It
 // returns the errors of [Issuer.Issue], also under [Options.Lifetimes].
 func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request IssueRequest) (*Change, error) {
-	if err := a.writable(); err != nil {
+	if err := a.issuable(issuer); err != nil {
 		return nil, err
 	}
 	change, err := a.held(issuer).Issue(request, a.clock())
@@ -33,6 +33,9 @@ func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request Issue
 func (a *Authenticator) Commit(ctx context.Context, change *Change) error {
 	if err := a.writable(); err != nil {
 		return err
+	}
+	if change == nil {
+		return ErrRecord
 	}
 	for range triesMax {
 		batch := change.Batch()
@@ -65,7 +68,7 @@ func (a *Authenticator) held(issuer *Issuer) *Issuer {
 }
 
 func (p *parts) find(ctx context.Context, id KeyID) (*Record, error) {
-	record, err := p.finder.Find(ctx, Lookup{KeyID: id})
+	record, err := found(p.finder.Find(ctx, Lookup{KeyID: id}))
 	if err == nil && record == nil {
 		return nil, ErrNotFound
 	}
@@ -73,8 +76,19 @@ func (p *parts) find(ctx context.Context, id KeyID) (*Record, error) {
 }
 
 func (a *Authenticator) writable() error {
+	if a.isUninitialized() {
+		return uninitialized("Authenticator")
+	}
 	if a.store == nil {
 		return fmt.Errorf("keystile: the store must implement Store to be written to: %w", errors.ErrUnsupported)
 	}
 	return nil
+}
+
+// issuable returns an error if the issuer is nil, or the store cannot be written to.
+func (a *Authenticator) issuable(issuer *Issuer) error {
+	if issuer == nil {
+		return ErrFormat
+	}
+	return a.writable()
 }

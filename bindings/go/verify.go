@@ -51,7 +51,12 @@ func (u Usage) Equal(other Usage) bool {
 }
 
 // UsageOf returns the usage of a key that was never used.
-func UsageOf(record *Record) Usage { return Usage{Remaining: record.RemainingUses} }
+func UsageOf(record *Record) Usage {
+	if record == nil {
+		return Usage{}
+	}
+	return Usage{Remaining: record.RemainingUses}
+}
 
 // Verifier holds which keys a service accepts.
 type Verifier struct{ verifier *capi.Verifier }
@@ -59,7 +64,7 @@ type Verifier struct{ verifier *capi.Verifier }
 // NewVerifier returns a verifier that accepts keys of these formats and verifies their
 // digests with these peppers, nil for none.
 func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (*Verifier, error) {
-	if format == nil || format.format == nil {
+	if format.isUninitialized() {
 		return nil, ErrFormat
 	}
 	if peppers.isUninitialized() {
@@ -70,7 +75,7 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 		if status != capi.OK {
 			break
 		}
-		if other == nil || other.format == nil {
+		if other.isUninitialized() {
 			return nil, ErrFormat
 		}
 		verifier, status = verifier.With(other.format)
@@ -81,9 +86,15 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 	return &Verifier{verifier}, nil
 }
 
+// isUninitialized reports whether it was not made by [NewVerifier].
+func (v *Verifier) isUninitialized() bool { return v == nil || v.verifier == nil }
+
 // LookUp returns what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] if
 // the text is not a key.
 func (v *Verifier) LookUp(key string) (Lookup, error) {
+	if v.isUninitialized() {
+		return Lookup{}, uninitialized("Verifier")
+	}
 	var raw capi.Lookup
 	if status := v.verifier.LookUp(key, &raw); status != capi.OK {
 		return Lookup{}, failure(status)
@@ -103,7 +114,13 @@ func (v *Verifier) LookUp(key string) (Lookup, error) {
 //
 // An error means that the call itself was wrong; its decision refuses too.
 func (v *Verifier) Verify(key string, record *Record, request Request, usage *Usage, now time.Time) (Decision, error) {
-	if request.Requirement.isUninitialized() {
+	switch {
+	case v.isUninitialized():
+		return Refuse(CauseStoreUnavailable), uninitialized("Verifier")
+	case usage == nil:
+		// What an allowed request spends would be lost.
+		return Refuse(CauseStoreUnavailable), uninitialized("Usage")
+	case request.Requirement.isUninitialized():
 		return Refuse(CausePermission), ErrPermission
 	}
 	var handle *capi.Record
@@ -130,6 +147,9 @@ func (v *Verifier) Verify(key string, record *Record, request Request, usage *Us
 // decision with [Decision.NeedsRehash]. The key is the text as it was presented. It returns
 // [ErrState] if the key belongs to another record, or if the digest is current.
 func (v *Verifier) Rehash(record *Record, key string, now time.Time) (*Change, error) {
+	if v.isUninitialized() {
+		return nil, uninitialized("Verifier")
+	}
 	handle, err := record.handle()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 //! The Go module: the library that it links, its tests, and the files of a release.
 
 mod dist;
+mod vendor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,9 @@ const COLLECTED: &str = "^(Example.*|TestNothingPrintsAKey|TestARecordIsFetchedO
     TestTheRecordBehindADecision|TestVectors)$\
     /^(rotations|lookups|inspections|policies|times|digests)$";
 /// The undefined name that stops the build if cgo is off.
-const WITHOUT_CGO: &str = "keystile_needs_CGO_ENABLED_1_and_a_C_compiler";
+const WITHOUT_CGO: &str = "undefined: keystile_needs_CGO_ENABLED_1_and_a_C_compiler";
+/// What stops the build if the archive is for another C library.
+const FOR_ANOTHER_LIBC: &str = "keystile: the C library is glibc; build without the tag musl";
 
 /// Why the module cannot be tested on this machine, or `None` if it can.
 pub(crate) fn missing(workspace: &Workspace) -> Option<String> {
@@ -43,8 +46,11 @@ pub(crate) fn library(workspace: &Workspace) -> TaskResult {
 /// Builds the archive and copies it to where Go's linker looks for it.
 fn link(workspace: &Workspace) -> TaskResult {
     let archive = capi::archive(workspace)?;
-    let folder = workspace.path(MODULE).join("internal/capi/lib");
-    copy(&archive, &folder.join(platform()).join("libkeystile.a"))
+    let folder = workspace.path(MODULE).join("internal/capi");
+    copy(
+        &archive,
+        &folder.join(format!("libkeystile_{}.a", platform())),
+    )
 }
 
 /// Renews the module's copies of files: a Go module can contain only what is in its folder.
@@ -74,7 +80,7 @@ fn copies(workspace: &Workspace) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let module = workspace.path(MODULE);
     let mut copies = vec![(
         workspace.path("include/keystile.h"),
-        module.join("internal/capi/include/keystile.h"),
+        module.join("internal/capi/keystile.h"),
     )];
     for kind in ["sqlite", "postgres"] {
         let from = workspace.path("adapters/store/migrations").join(kind);
@@ -126,9 +132,10 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         let line = format!("test -run - -fuzz ^{target}$ -fuzztime {FUZZ_TIME} .");
         go.run(MODULE, &line, &[])?;
     }
-    without_cgo(&go)?;
+    refused_builds(&go)?;
     with_pkg_config(&go)?;
-    dist::is_usable(workspace)
+    vendor::checkout(workspace)?;
+    vendor::release(workspace)
 }
 
 /// `cargo xtask bench-go`: a cached check, and the same check written by hand.
@@ -151,6 +158,22 @@ impl Go<'_> {
         run_tests(go.args(line.split_whitespace()).envs(environment))
     }
 
+    /// Checks that a build fails, and prints this.
+    fn is_refused(&self, words: &[&str], cgo: &str, expected: &str) -> TaskResult {
+        let mut command = self.workspace.command("go");
+        let command = command.current_dir(self.workspace.path(MODULE));
+        let built = command.args(words).env("CGO_ENABLED", cgo).output();
+        let built = built.map_err(|error| format!("`go build`: {error}"))?;
+        let errors = String::from_utf8_lossy(&built.stderr);
+        if !built.status.success() && errors.contains(expected) {
+            return Ok(());
+        }
+        let line = words.join(" ");
+        Err(format!(
+            "`go {line}` printed: {errors}; expected `{expected}`"
+        ))
+    }
+
     fn is_formatted(&self) -> TaskResult {
         let mut gofmt = self.workspace.command("gofmt");
         let unformatted = output(gofmt.args(["-l", MODULE]))?;
@@ -161,23 +184,14 @@ impl Go<'_> {
     }
 }
 
-/// Checks that a build without cgo fails with an error that names what is needed.
-fn without_cgo(go: &Go<'_>) -> TaskResult {
-    let mut command = go.workspace.command("go");
-    let command = command.current_dir(go.workspace.path(MODULE));
-    let built = command
-        .args(["build", "."])
-        .env("CGO_ENABLED", "0")
-        .output();
-    let built = built.map_err(|error| format!("`go build`: {error}"))?;
-    let errors = String::from_utf8_lossy(&built.stderr);
-    let expected = format!("undefined: {WITHOUT_CGO}");
-    if !built.status.success() && errors.contains(&expected) {
-        return Ok(());
+/// Checks that builds that cannot work fail with an error that names what is needed.
+fn refused_builds(go: &Go<'_>) -> TaskResult {
+    let with_musl = cfg!(all(target_os = "linux", target_env = "gnu"));
+    go.is_refused(&["build", "."], "0", WITHOUT_CGO)?;
+    match with_musl {
+        true => go.is_refused(&["build", "-tags", "musl", "."], "1", FOR_ANOTHER_LIBC),
+        false => Ok(()),
     }
-    Err(format!(
-        "without cgo, `go build` printed: {errors}; expected `{expected}`"
-    ))
 }
 
 /// Tests the module with the build tag that links an installed library.
@@ -197,7 +211,7 @@ fn with_pkg_config(go: &Go<'_>) -> TaskResult {
     )
 }
 
-/// This machine's platform, in Go's words.
+/// This machine's platform, in Go's words, with the C library if it is not the usual one.
 fn platform() -> String {
     let system = match std::env::consts::OS {
         "macos" => "darwin",
@@ -208,7 +222,11 @@ fn platform() -> String {
         "aarch64" => "arm64",
         other => other,
     };
-    format!("{system}_{processor}")
+    let library = match cfg!(target_env = "musl") {
+        true => "_musl",
+        false => "",
+    };
+    format!("{system}_{processor}{library}")
 }
 
 /// Copies a file, and creates the folders on the way.

@@ -25,6 +25,7 @@ package keystilehttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -104,8 +105,8 @@ type Guard struct {
 // New returns a guard that checks keys with an authenticator. An option that is none of its
 // constants is an error.
 func New(authenticator *keystile.Authenticator, options Options) (*Guard, error) {
-	if authenticator == nil {
-		return nil, errors.New("keystilehttp: the authenticator must not be nil")
+	if authenticator.Verifier() == nil {
+		return nil, fmt.Errorf("keystilehttp: %w: Authenticator", keystile.ErrUninitialized)
 	}
 	extractor, err := keystile.NewCredentialExtractor(authenticator.Verifier(), options.Sources)
 	if err != nil {
@@ -168,6 +169,12 @@ func (g *Guard) Requires(requirement *keystile.Requirement) func(http.Handler) h
 }
 
 func (g *Guard) guarded(requirement *keystile.Requirement, isOptional bool, next http.Handler) http.Handler {
+	if g == nil || g.authenticator == nil {
+		// Only New makes a guard, and this one could check nothing.
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, keystile.Decision{}.Respond(keystile.ResponsePolicy{}, time.Now()))
+		})
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key, is := KeyFrom(r.Context()); is && key.guard == g {
 			if g.satisfies(w, r, key, requirement) {

@@ -22,14 +22,22 @@ func KeyFrom(ctx context.Context) (*VerifiedKey, bool) {
 }
 
 // ID returns the key's public id.
-func (k *VerifiedKey) ID() keystile.KeyID { return k.decision.KeyID() }
+func (k *VerifiedKey) ID() keystile.KeyID { return k.Decision().KeyID() }
 
 // Decision returns the whole decision: what is left of the limit, and whether the key is
 // being replaced.
-func (k *VerifiedKey) Decision() keystile.Decision { return k.decision }
+func (k *VerifiedKey) Decision() keystile.Decision {
+	if k == nil {
+		return keystile.Decision{}
+	}
+	return k.decision
+}
 
 // Record returns the key's record: the client that it belongs to, and what it may do. It is
 // nearly always cached, but read from the store if the key's uses are counted there.
 func (k *VerifiedKey) Record(ctx context.Context) (*keystile.Record, error) {
+	if k == nil || k.guard == nil {
+		return nil, keystile.ErrUninitialized
+	}
 	return k.guard.authenticator.Record(ctx, k.ID())
 }

@@ -28,6 +28,9 @@ const (
 // Derived returns every key that derives from a lineage, is not revoked and has not ended before
 // an instant.
 func (s *Store) Derived(ctx context.Context, lineage keystile.KeyID, since time.Time) (keystile.Listed, error) {
+	if err := s.made(); err != nil {
+		return keystile.Listed{}, err
+	}
 	where := "JOIN sources s ON s.lineage = k.derived_lineage WHERE k.status <> 'revoked'"
 	for _, end := range []string{"expires_at", "overlap_until"} {
 		where += " AND " + strings.ReplaceAll(s.dialect.isLeft, "{end}", "k."+end)
@@ -38,6 +41,9 @@ func (s *Store) Derived(ctx context.Context, lineage keystile.KeyID, since time.
 // DerivedState returns how many keys derive from the lineage of source, and the sum of their
 // versions.
 func (s *Store) DerivedState(ctx context.Context, source *keystile.Record) (keystile.DerivedState, error) {
+	if err := s.made(); err != nil {
+		return keystile.DerivedState{}, err
+	}
 	state := keystile.DerivedStateOf(source)
 	found, err := s.cells(ctx, s.db, sources+"SELECT "+derivedKeys+" AS row, "+derivedVersions+" AS versions "+derivedRows, state.Lineage.String())
 	if err != nil || len(found) == 0 {

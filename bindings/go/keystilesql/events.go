@@ -16,6 +16,9 @@ var (
 
 // ListEvents returns the events that a filter selects, in the order in which they were written.
 func (s *Store) ListEvents(ctx context.Context, filter keystile.EventFilter, after uint64, limit int) ([]keystile.NumberedEvent, error) {
+	if err := s.made(); err != nil {
+		return nil, err
+	}
 	if after > math.MaxInt64 {
 		// No event has a number above this one.
 		return nil, nil
@@ -48,6 +51,9 @@ func (s *Store) ListEvents(ctx context.Context, filter keystile.EventFilter, aft
 
 // PruneEvents removes events before an instant.
 func (s *Store) PruneEvents(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := s.made(); err != nil {
+		return 0, err
+	}
 	by, _ := keystile.ActorOf(ctx)
 	if err := by.Check(); err != nil {
 		return 0, err

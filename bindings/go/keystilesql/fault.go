@@ -2,10 +2,10 @@ package keystilesql
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // Errors of drivers are recognised by their methods, so that no driver needs to be linked.
@@ -80,5 +80,5 @@ func unavailable(err error) error {
 		errors.Is(err, keystile.ErrOutOfRange), errors.Is(err, keystile.ErrWithoutEvent), errors.Is(err, keystile.ErrStoreUnavailable):
 		return err
 	}
-	return fmt.Errorf("%w: %w", keystile.ErrStoreUnavailable, err)
+	return oneline.Join(keystile.ErrStoreUnavailable, err)
 }

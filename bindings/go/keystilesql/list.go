@@ -19,6 +19,9 @@ const rowsBeyond = 100
 
 // List returns records in the order of page.Sort.
 func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Listed, error) {
+	if err := s.made(); err != nil {
+		return keystile.Listed{}, err
+	}
 	if !page.Sort.IsKnown() {
 		return keystile.Listed{}, fmt.Errorf("keystilesql: unknown order %q", page.Sort)
 	}
@@ -30,14 +33,12 @@ func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.
 	if sort == "" {
 		sort = order
 	}
-	// The keys of one owner are always found by their owner: the place of a page in another order
-	// would be at a key of another owner, and tell of it.
-	if sort == keystile.SortLastUsed || sort != order && filter.Owner != nil {
+	if !sort.Streams(filter) {
 		all, err := s.listIn(ctx, filter, keystile.Page{Limit: keystile.PageMax}, order)
 		if err != nil {
 			return keystile.Listed{}, err
 		}
-		return arranged(all, sort, page)
+		return all.Arranged(sort, page)
 	}
 	return s.listIn(ctx, filter, page, sort)
 }

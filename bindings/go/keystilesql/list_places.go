@@ -1,19 +1,15 @@
 package keystilesql
 
 import (
-	"cmp"
 	"math"
-	"slices"
-	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
 // Places in an order by time: see the indexes in 0003_changes.sql.
 const (
-	placeNever   = math.MaxInt64
-	placeUnread  = 0
-	placeRevoked = -1
+	placeNever  = math.MaxInt64
+	placeUnread = 0
 )
 
 // span is a part of the rows in the order of a list, which one query reads.
@@ -67,65 +63,4 @@ func (q *listQuery) places() []span {
 		return []span{{from: math.MinInt64, to: placeNever}}
 	}
 	return []span{{from: placeUnread, to: placeUnread}, part}
-}
-
-// arranged returns a page of all keys that a filter selects, in an order without an index.
-func arranged(all keystile.Listed, sort keystile.Sort, page keystile.Page) (keystile.Listed, error) {
-	if !all.Next.IsZero() {
-		return keystile.Listed{}, keystile.ErrTooManyToSort
-	}
-	compare := func(place int64, id string, record *keystile.Record) int {
-		return cmp.Or(cmp.Compare(place, placeOf(sort, record)), cmp.Compare(id, record.ID.String()))
-	}
-	slices.SortFunc(all.Records, func(a, b *keystile.Record) int {
-		return compare(placeOf(sort, a), a.ID.String(), b)
-	})
-	byNumber := sort != keystile.SortID && sort != keystile.SortInserted
-	if !page.After.IsZero() {
-		place, known := page.After.Place()
-		if page.After.KeyID().IsZero() || byNumber && !known {
-			return keystile.Listed{}, keystile.ErrNotFound
-		}
-		if !byNumber {
-			place = 0
-		}
-		all.Records = slices.DeleteFunc(all.Records, func(record *keystile.Record) bool {
-			return compare(place, page.After.KeyID().String(), record) >= 0
-		})
-		// They were on the first page.
-		all.Damaged = nil
-	}
-	limit := int(limited(page.Limit))
-	if len(all.Records) >= limit {
-		all.Records = all.Records[:limit]
-		if limit > 0 {
-			last := all.Records[limit-1]
-			all.Next = keystile.CursorOf(last.ID)
-			if byNumber {
-				all.Next = all.Next.At(placeOf(sort, last))
-			}
-		}
-	}
-	return all, nil
-}
-
-// placeOf returns where a record is in an order; 0 if something else decides.
-func placeOf(sort keystile.Sort, record *keystile.Record) int64 {
-	number := func(at time.Time, none int64) int64 {
-		if at.IsZero() {
-			return none
-		}
-		return at.UnixMilli()
-	}
-	switch {
-	case sort == keystile.SortIssued:
-		return record.CreatedAt.UnixMilli()
-	case sort == keystile.SortLastUsed:
-		return number(record.LastUsedAt, placeUnread)
-	case sort == keystile.SortEnds && record.State == keystile.StateRevoked:
-		return placeRevoked
-	case sort == keystile.SortEnds:
-		return min(number(record.ExpiresAt, placeNever), number(record.OverlapUntil, placeNever))
-	}
-	return 0
 }

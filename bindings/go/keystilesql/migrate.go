@@ -30,6 +30,9 @@ var (
 // program keystile does it. Migrate also fails if a step fails, which then changes nothing, and
 // if the tables are newer than this program.
 func (s *Store) Migrate(ctx context.Context) (int, error) {
+	if err := s.made(); err != nil {
+		return 0, err
+	}
 	files, err := fs.Glob(s.dialect.files, path.Join(s.dialect.folder, "*.sql"))
 	if err != nil {
 		return 0, err
@@ -74,6 +77,9 @@ func (s *Store) Migrate(ctx context.Context) (int, error) {
 // RequireTables fails unless the tables exist and have the current version. It creates and
 // changes nothing: a service with a wrong data source should not start with an empty store.
 func (s *Store) RequireTables(ctx context.Context) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	files, err := fs.Glob(s.dialect.files, path.Join(s.dialect.folder, "*.sql"))
 	if err != nil {
 		return err

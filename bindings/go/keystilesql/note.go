@@ -10,6 +10,9 @@ import (
 
 // NoteRates writes the states of rate limits in bulk.
 func (s *Store) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if len(rates) == 0 {
 		return nil
 	}
@@ -66,6 +69,9 @@ func (s *Store) NoteRates(ctx context.Context, rates []keystile.RateNote, now ti
 
 // NoteUses writes last uses in bulk.
 func (s *Store) NoteUses(ctx context.Context, uses []keystile.Use) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if len(uses) == 0 {
 		return nil
 	}

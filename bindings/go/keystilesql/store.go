@@ -19,12 +19,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"net/url"
 	"path/filepath"
 	"strings"
 
 	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // Store is a [keystile.Store] in a SQL database. Any number of goroutines and processes may
@@ -46,6 +48,14 @@ func SQLite(db *sql.DB) *Store { return &Store{db, &sqlite} }
 // tables are created, the first of search_path. The caller closes the handle.
 func PostgreSQL(db *sql.DB) *Store { return &Store{db, &postgres} }
 
+// made returns an error if the store is nil, or has no database.
+func (s *Store) made() error {
+	if s == nil || s.db == nil {
+		return fmt.Errorf("keystilesql: %w: Store", keystile.ErrUninitialized)
+	}
+	return nil
+}
+
 // SQLiteDSN returns a data source name for the driver modernc.org/sqlite: the file at the
 // path, with a write-ahead log. Writers wait up to 5 seconds for one another, and
 // acknowledged changes survive a loss of power.
@@ -64,6 +74,9 @@ func SQLiteDSN(path string) string {
 
 // Find returns the record that a lookup names, or nil.
 func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
+	if err := s.made(); err != nil {
+		return nil, err
+	}
 	if !lookup.KeyID.IsZero() {
 		return first(s.records(ctx, s.db, "WHERE k.key_id = $1::text", lookup.KeyID.String()))
 	}
@@ -83,6 +96,9 @@ func (s *Store) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Rec
 
 // Lineage returns every record of a lineage, the oldest first.
 func (s *Store) Lineage(ctx context.Context, lineage keystile.KeyID) (keystile.Listed, error) {
+	if err := s.made(); err != nil {
+		return keystile.Listed{}, err
+	}
 	where := "WHERE k.lineage = $1::text ORDER BY k." + s.dialect.rowID
 	return s.listed(ctx, s.dialect.records()+where, lineage.String())
 }
@@ -105,6 +121,9 @@ func (s *Store) listed(ctx context.Context, query string, params ...any) (keysti
 
 // Usage returns what a lineage has spent, and the server's clock in PostgreSQL.
 func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.StoredUsage, error) {
+	if err := s.made(); err != nil {
+		return keystile.StoredUsage{}, err
+	}
 	// The outer join has a row with the clock in any case.
 	found, err := s.cells(ctx, s.db, "SELECT 0 AS row, "+s.dialect.clock+" AS clock, coalesce(rate_state, 0) AS rate_state, remaining_uses"+
 		" FROM (SELECT $1::text AS asked) AS a LEFT JOIN api_key_usage ON lineage = asked", lineage.String())
@@ -116,6 +135,9 @@ func (s *Store) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Sto
 
 // Spend writes usage back if it has not changed since the decision.
 func (s *Store) Spend(ctx context.Context, request keystile.SpendRequest) (bool, error) {
+	if err := s.made(); err != nil {
+		return false, err
+	}
 	version, before, after, err := spent(request)
 	if err != nil {
 		return false, err
@@ -137,6 +159,9 @@ func (s *Store) Spend(ctx context.Context, request keystile.SpendRequest) (bool,
 
 // Events returns events in the order in which they were written.
 func (s *Store) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
+	if err := s.made(); err != nil {
+		return nil, err
+	}
 	if after > math.MaxInt64 {
 		// No event has a number above this one.
 		return nil, nil
@@ -173,6 +198,9 @@ func (s *Store) eventsWhere(ctx context.Context, where string, params []any) ([]
 
 // LastEvent returns the number of the last event; 0 if there is none.
 func (s *Store) LastEvent(ctx context.Context) (uint64, error) {
+	if err := s.made(); err != nil {
+		return 0, err
+	}
 	found, err := s.cells(ctx, s.db, "SELECT coalesce(max(number), 0) AS row FROM api_key_events")
 	if err != nil || len(found) == 0 {
 		return 0, err
@@ -212,7 +240,7 @@ func (s *Store) cells(ctx context.Context, from querier, query string, params ..
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	defer func() { err = errors.Join(err, unavailable(rows.Close())) }()
+	defer func() { err = oneline.Join(err, unavailable(rows.Close())) }()
 	names, err := rows.Columns()
 	if err != nil {
 		return nil, unavailable(err)

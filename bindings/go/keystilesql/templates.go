@@ -14,6 +14,9 @@ var _ keystile.TemplateStore = (*Store)(nil)
 
 // Template returns the template with this name, or nil.
 func (s *Store) Template(ctx context.Context, name string) (*keystile.StoredTemplate, error) {
+	if err := s.made(); err != nil {
+		return nil, err
+	}
 	rows, err := s.cells(ctx, s.db, s.templates()+"WHERE name = $1::text", name)
 	if err != nil || len(rows) == 0 {
 		return nil, err
@@ -23,6 +26,9 @@ func (s *Store) Template(ctx context.Context, name string) (*keystile.StoredTemp
 
 // ListTemplates returns templates in the order of their names.
 func (s *Store) ListTemplates(ctx context.Context, after string, limit int) (keystile.ListedTemplates, error) {
+	if err := s.made(); err != nil {
+		return keystile.ListedTemplates{}, err
+	}
 	var listed keystile.ListedTemplates
 	most := limited(min(limit, keystile.TemplatesPageMax))
 	rows, err := s.cells(ctx, s.db, s.templates()+"WHERE name > $1::text ORDER BY name LIMIT $2::bigint", after, most)
@@ -49,6 +55,9 @@ func (s *Store) ListTemplates(ctx context.Context, after string, limit int) (key
 
 // SaveTemplate inserts a template, or replaces the version before.
 func (s *Store) SaveTemplate(ctx context.Context, template *keystile.StoredTemplate) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if err := template.Check(); err != nil {
 		return err
 	}
@@ -130,6 +139,9 @@ func (s *Store) added(ctx context.Context, tx execer, read *keystile.StoredTempl
 
 // RemoveTemplate removes a template.
 func (s *Store) RemoveTemplate(ctx context.Context, name string, only *keystile.StoredTemplate) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx execer) error {
 		statement, params, refused := "DELETE FROM api_key_templates WHERE name = $1::text", []any{name}, keystile.ErrNoTemplate
 		if only != nil {

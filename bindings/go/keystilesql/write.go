@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	keystile "github.com/keystile/keystile/bindings/go"
+	"github.com/keystile/keystile/bindings/go/internal/oneline"
 )
 
 // passingTries is how many times a transaction is tried that the database undid only
@@ -24,6 +24,9 @@ const rateLimitMax = math.MaxInt32
 
 // Commit inserts and updates records and appends events, all or nothing.
 func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if err := batch.Check(); err != nil {
 		return err
 	}
@@ -37,6 +40,12 @@ func (s *Store) Commit(ctx context.Context, batch keystile.Batch) error {
 // has read before it writes can fail because of another writer: call CommitIn first, or set
 // _txlock=immediate in the data source name.
 func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) error {
+	if err := s.made(); err != nil {
+		return err
+	}
+	if tx == nil {
+		return fmt.Errorf("keystilesql: %w: Tx", keystile.ErrUninitialized)
+	}
 	if err := batch.Check(); err != nil {
 		return err
 	}
@@ -241,7 +250,7 @@ func (s *Store) writeOnce(ctx context.Context, work func(execer) error) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
+	defer func() { err = oneline.Join(err, connection.Close()) }()
 	for _, statement := range s.dialect.begin {
 		if _, err := connection.ExecContext(ctx, statement); err != nil {
 			// The transaction may have begun, if the context ended at that moment.

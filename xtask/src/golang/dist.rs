@@ -1,5 +1,5 @@
 //! The files of a release of the Go module: the module itself, and for each platform a module
-//! with one small archive, so that `go get` needs no Rust and fetches one archive.
+//! with one small archive, so that `go get` needs no Rust and a build unpacks one archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,16 @@ use crate::capi;
 use crate::workspace::{TaskResult, Workspace, output, run};
 
 /// The module's path, as Go programs import it.
-const PATH: &str = "github.com/keystile/keystile/bindings/go";
+pub(super) const PATH: &str = "github.com/keystile/keystile/bindings/go";
 /// The platforms that a release should have an archive for.
-const PLATFORMS: [&str; 4] = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
+const PLATFORMS: [&str; 6] = [
+    "linux_amd64",
+    "linux_arm64",
+    "linux_amd64_musl",
+    "linux_arm64_musl",
+    "darwin_amd64",
+    "darwin_arm64",
+];
 
 /// An archive of the library, and its platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,11 +104,15 @@ fn write_links(module: &Path, archives: &[Archive]) -> TaskResult {
     for archive in archives {
         let name = &archive.platform;
         let when = condition(name);
+        let flag = match name.ends_with("_musl") {
+            true => "// #cgo CFLAGS: -DKEYSTILE_GO_MUSL\n",
+            false => "",
+        };
         let text = format!(
             "//go:build cgo && !keystile_pkgconfig && {when}\n\n\
              package capi\n\n\
-             // #cgo CFLAGS: -I${{SRCDIR}}/include\n\
-             import \"C\"\n\n\
+             // #include \"libc.h\"\n\
+             {flag}import \"C\"\n\n\
              import _ \"{PATH}/lib/{name}\" // The archive.\n"
         );
         write(&folder.join(format!("link_{name}.go")), &text)?;
@@ -120,8 +131,13 @@ fn write_links(module: &Path, archives: &[Archive]) -> TaskResult {
     write(&folder.join("link_none.go"), &text)
 }
 
+/// When a platform's file is compiled. The C library is a tag, because Go does not know it.
 fn condition(platform: &str) -> String {
-    platform.replace('_', " && ")
+    let when = platform.replace('_', " && ");
+    match platform.starts_with("linux") && !platform.ends_with("_musl") {
+        true => format!("{when} && !musl"),
+        false => when,
+    }
 }
 
 /// Writes a module that contains only an archive.
@@ -170,33 +186,7 @@ fn require(
     run(&mut go)
 }
 
-/// Checks that a separate program builds with the files of a release, and runs.
-pub(super) fn is_usable(workspace: &Workspace) -> TaskResult {
-    let to = workspace.target_path("go/dist");
-    dist(workspace, &to, &[])?;
-    let module = to.join(MODULE);
-    let program = workspace.target_path("go/consumer");
-    copy(
-        &workspace.path(MODULE).join("testdata/consumer/main.go"),
-        &program.join("main.go"),
-    )?;
-    let platform = platform();
-    let text = format!(
-        "module example.com/consumer\n\ngo 1.24.0\n\n\
-         require {PATH} v0.0.0\n\n\
-         replace {PATH} => {}\n\n\
-         replace {PATH}/lib/{platform} => {}\n",
-        module.display(),
-        module.join("lib").join(&platform).display(),
-    );
-    write(&program.join("go.mod"), &text)?;
-    let mut tidy = workspace.command("go");
-    run(tidy.current_dir(&program).args(["mod", "tidy"]))?;
-    let mut go = workspace.command("go");
-    run(go.current_dir(&program).args(["run", "."]))
-}
-
-fn write(to: &Path, text: &str) -> TaskResult {
+pub(super) fn write(to: &Path, text: &str) -> TaskResult {
     let folder = to.parent().unwrap_or(Path::new("."));
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(to, text));
     written.map_err(|error| format!("{}: {error}", to.display()))
@@ -208,7 +198,11 @@ mod tests {
 
     #[test]
     fn a_platform_is_a_condition_of_its_files() {
-        assert_eq!(condition("linux_amd64"), "linux && amd64");
-        assert!(PLATFORMS.iter().all(|name| name.matches('_').count() == 1));
+        assert_eq!(condition("linux_amd64"), "linux && amd64 && !musl");
+        assert_eq!(condition("linux_arm64_musl"), "linux && arm64 && musl");
+        assert_eq!(condition("darwin_arm64"), "darwin && arm64");
+        let all: std::collections::HashSet<_> =
+            PLATFORMS.iter().map(|name| condition(name)).collect();
+        assert_eq!(all.len(), PLATFORMS.len());
     }
 }

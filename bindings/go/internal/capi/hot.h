@@ -3,7 +3,7 @@
 #ifndef KEYSTILE_GO_HOT_H
 #define KEYSTILE_GO_HOT_H
 
-#include <keystile.h>
+#include "keystile.h"
 #include <string.h>
 #include <time.h>
 

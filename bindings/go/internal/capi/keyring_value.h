@@ -6,7 +6,7 @@
 #ifndef KEYSTILE_GO_KEYRING_VALUE_H
 #define KEYSTILE_GO_KEYRING_VALUE_H
 
-#include <keystile.h>
+#include "keystile.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

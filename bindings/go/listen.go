@@ -1,0 +1,53 @@
+package keystile
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// listenPauseMin and listenPauseMax are the pause before an attempt to listen again: at first, and
+// at most.
+const listenPauseMin, listenPauseMax = 100 * time.Millisecond, 5 * time.Second
+
+// ChangeListener is an [EventSource] that is told by its database that there are new events. An
+// [Authenticator] then reads them at once, and polls them as well: nothing depends on being told.
+// The store of keystilepgx is one.
+type ChangeListener interface {
+	// Listen calls changed as soon as it listens, and after each change, until the context ends
+	// or it cannot listen any more, and returns why. The authenticator calls it again then.
+	Listen(ctx context.Context, changed func()) error
+}
+
+// listen reads changes as soon as the store says that there are some, until the authenticator is
+// closed. If it says nothing, they are polled.
+func (p *parts) listen(listener ChangeListener) {
+	for next := listenPauseMin; ; {
+		var listened atomic.Bool
+		err := listener.Listen(p.stopped, func() {
+			listened.Store(true)
+			p.wake()
+		})
+		if listened.Load() {
+			next = listenPauseMin
+		}
+		if p.stopped.Err() != nil {
+			return
+		}
+		if next == listenPauseMin {
+			p.log.Warn("cannot listen for changes by other processes; they are polled, and listening is tried again", "error", err)
+		}
+		if !pause(p.stopped, next) {
+			return
+		}
+		next = min(2*next, listenPauseMax)
+	}
+}
+
+// wake lets the changes be read now, or again if a read is under way.
+func (p *parts) wake() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
