@@ -92,8 +92,8 @@ impl Case {
     pub(crate) async fn played(&self) -> Value {
         let memory = self.played_on(&MemoryStore::new()).await;
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("keys.db"))
-            .unwrap();
+        let store = SqliteStore::open(folder.path().join("keys.db")).unwrap();
+        store.migrate().await.unwrap();
         assert_eq!(self.played_on(&store).await, memory, "{}", self.name);
         memory
     }
