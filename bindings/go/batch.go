@@ -32,6 +32,12 @@ type Batch struct {
 	Derived []DerivedState
 	// Events are those for the audit: at least one of each record, with its version.
 	Events []Event
+	// Imported is what an import writes beside the records of Inserts; only a [PortableStore] does.
+	Imported Imported
+	// IssueRequest is the request that the batch is the answer to; only a [RequestStore] writes it. If
+	// it has another answer of less than a day before, the batch is stale. Older answers of any request
+	// are removed, at most 100.
+	IssueRequest *IssueNote
 }
 
 // KeyVersion is a key, and a version of its record.
@@ -119,6 +125,9 @@ func (b *Batch) Check() error {
 			return ErrOutOfRange
 		}
 	}
+	if note := b.IssueRequest; note != nil && (note.Request == nil || note.Request.caller == "" || note.KeyID.IsZero()) {
+		return ErrRecord
+	}
 	if len(b.withoutEvent()) > 0 {
 		return ErrWithoutEvent
 	}
@@ -140,6 +149,9 @@ func (b *Batch) written() []KeyVersion {
 	}
 	for _, upkeep := range b.Upkeep {
 		written = append(written, KeyVersion{upkeep.KeyID, upkeep.Version})
+	}
+	for _, removed := range b.Imported.Removed {
+		written = append(written, KeyVersion{removed.KeyID, removed.Version})
 	}
 	return append(written, b.Deletes...)
 }

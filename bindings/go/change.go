@@ -36,67 +36,98 @@ func (a *Authenticator) ChangeDerived(ctx context.Context, id KeyID, change KeyC
 	if err := a.writable(); err != nil {
 		return Outcome{}, err
 	}
-	switch ofDerived {
+	if err := ofDerived.check(); err != nil {
+		return Outcome{}, err
+	}
+	outcome, _, err := a.change(ctx, id, change.Within(a.lifetimes), ofDerived, permit)
+	return outcome, err
+}
+
+// check returns [ErrRecord] if it is none of the constants.
+func (o OfDerived) check() error {
+	switch o {
 	case RefuseDerived, SuspendDerived, RevokeDerived, KeepDerived:
-	default:
-		return Outcome{}, ErrRecord
+		return nil
 	}
-	if permit == nil {
-		permit = func(_, _ *Record) error { return nil }
-	}
-	change = change.Within(a.lifetimes)
+	return ErrRecord
+}
+
+// change changes a key, and returns the other keys that were changed with it.
+func (a *Authenticator) change(ctx context.Context, id KeyID, change KeyChange, ofDerived OfDerived, permit func(before, after *Record) error) (Outcome, []KeyID, error) {
 	// However it ends: a change that failed may have been written.
 	defer a.Invalidate(id)
 	now := a.clock()
 	for range triesMax {
-		record, err := a.find(ctx, id)
+		batch, outcome, err := a.prepareChange(ctx, id, change, ofDerived, permit, now)
 		if err != nil {
-			return Outcome{}, err
+			return Outcome{}, nil, err
 		}
-		switch alters, err := change.Alters(record, now); {
-		case err != nil:
-			return Outcome{}, err
-		case !alters:
-			if err := permit(record.Clone(), record.Clone()); err != nil {
-				return Outcome{}, err
-			}
+		if !outcome.Changed {
 			// No older record is accepted from now on, not even from a replica that lags.
-			a.InvalidateAt(id, record.Version)
-			return Outcome{Record: record}, nil
-		}
-		changed, err := ChangeKey(record, change, now)
-		if err != nil {
-			return Outcome{}, err
-		}
-		// Copies: what permit does to them must not be written, since nothing checks it.
-		if err := permit(record.Clone(), changed.Record.Clone()); err != nil {
-			return Outcome{}, err
-		}
-		batch := changed.Batch()
-		if len(batch.SetUses) != 0 {
-			if err := a.noteSiblings(ctx, &batch, record, now); err != nil {
-				return Outcome{}, err
-			}
-			// Those of a derived key were taken off its source's, so none may be given twice:
-			// they are replaced only if none was spent since they were read.
-			if !record.DerivedFrom.IsZero() && record.RemainingUses != nil {
-				batch.TakeUses = append(batch.TakeUses, TakenUses{record.lineage(), *record.RemainingUses})
-			}
-		}
-		if err := a.relyOnSource(ctx, &batch, record, changed.Record, now); err != nil {
-			return Outcome{}, err
-		}
-		if err := a.ofThoseThatDerive(ctx, &batch, record, changed.Record, ofDerived, now); err != nil {
-			return Outcome{}, err
+			a.InvalidateAt(id, outcome.Record.Version)
+			return outcome, nil, nil
 		}
 		switch err := a.commit(ctx, batch); {
 		case err == nil:
-			return Outcome{Record: changed.Record, Changed: true}, nil
+			return outcome, batch.othersThan(id), nil
 		case !errors.Is(err, ErrStale):
-			return Outcome{}, err
+			return Outcome{}, nil, err
 		}
 	}
-	return Outcome{}, ErrStale
+	return Outcome{}, nil, ErrStale
+}
+
+// othersThan returns the other keys that are updated.
+func (b *Batch) othersThan(id KeyID) []KeyID {
+	var others []KeyID
+	for _, record := range b.Updates {
+		if record.ID != id {
+			others = append(others, record.ID)
+		}
+	}
+	return others
+}
+
+// prepareChange returns a change that is ready to be written, and what it makes of the key. A nil
+// permit always agrees.
+func (a *Authenticator) prepareChange(ctx context.Context, id KeyID, change KeyChange, ofDerived OfDerived, permit func(before, after *Record) error, now time.Time) (batch Batch, outcome Outcome, err error) {
+	if permit == nil {
+		permit = func(_, _ *Record) error { return nil }
+	}
+	record, err := a.find(ctx, id)
+	if err != nil {
+		return batch, outcome, err
+	}
+	switch alters, err := change.Alters(record, now); {
+	case err != nil:
+		return batch, outcome, err
+	case !alters:
+		return batch, Outcome{Record: record}, permit(record.Clone(), record.Clone())
+	}
+	changed, err := ChangeKey(record, change, now)
+	if err != nil {
+		return batch, outcome, err
+	}
+	// Copies: what permit does to them must not be written, since nothing checks it.
+	if err := permit(record.Clone(), changed.Record.Clone()); err != nil {
+		return batch, outcome, err
+	}
+	batch = changed.Batch()
+	if len(batch.SetUses) != 0 {
+		if err := a.noteSiblings(ctx, &batch, record, now); err != nil {
+			return batch, outcome, err
+		}
+		// Those of a derived key were taken off its source's, so none may be given twice:
+		// they are replaced only if none was spent since they were read.
+		if !record.DerivedFrom.IsZero() && record.RemainingUses != nil {
+			batch.TakeUses = append(batch.TakeUses, TakenUses{record.lineage(), *record.RemainingUses})
+		}
+	}
+	if err := a.relyOnSource(ctx, &batch, record, changed.Record, now); err != nil {
+		return batch, outcome, err
+	}
+	err = a.ofThoseThatDerive(ctx, &batch, record, changed.Record, ofDerived, now)
+	return batch, Outcome{Record: changed.Record, Changed: true}, err
 }
 
 // noteSiblings gives each other live key of a lineage a new version and an event, because the

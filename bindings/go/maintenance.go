@@ -178,7 +178,7 @@ func (p *parts) commit(ctx context.Context, batch Batch) error {
 		}
 	}
 	defer func() { p.putInForce(&batch, err) }()
-	err = p.store.Commit(ctx, batch)
+	err = p.commitBatch(ctx, batch)
 	return err
 }
 

@@ -36,6 +36,16 @@ type dialect struct {
 	flag    func(bool) any
 	// begin begins a transaction that will write.
 	begin []string
+	// among selects rows whose {column} is in the JSON array that is the first parameter.
+	among string
+	// plainInstant selects an instant of another table than that of the keys, as a plain value.
+	plainInstant func(name string) string
+	// oldRequests removes answers of requests until the instant in the first parameter, at most 100:
+	// so many that fewer are added.
+	oldRequests string
+	// holdDigests comes first in a batch that remembers digests or removed keys, if others may insert
+	// such a key at the same time.
+	holdDigests string
 	// clock is the database's own clock in milliseconds, or NULL if it has none.
 	clock string
 	// noteUses and noteRates are one statement for many uses and states; if they are empty,
@@ -92,7 +102,7 @@ var sqlite = dialect{
 		rate_window_ms rate_burst scope_type metadata created_at last_used_at expires_at is_active
 		status revoked_at revoke_reason lineage replaced_by overlap_until ends_at_first_use lifetime_ms
 		derived_from derived_lineage suspended_with version`) +
-		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses",
+		", u.lineage AS usage_lineage, u.remaining_uses AS remaining_uses, u.rate_state AS rate_state",
 	event: "number AS row, " + plain("kind key_id at reason successor version actor origin changes"),
 	is:    "IS",
 	// What is no date in this form has not ended: it may be damaged.
@@ -107,14 +117,18 @@ var sqlite = dialect{
 		}
 		return int64(0)
 	},
-	exactClient: "k.client_name COLLATE BINARY",
-	exactOwner:  "o.owner COLLATE BINARY",
-	clock:       "NULL",
-	begin:       []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
-	files:       sqliteFiles,
-	folder:      "migrations/sqlite",
-	hasTable:    "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
-	hasKeys:     "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
+	exactClient:  "k.client_name COLLATE BINARY",
+	exactOwner:   "o.owner COLLATE BINARY",
+	among:        "{column} IN (SELECT value FROM json_each($1))",
+	plainInstant: func(name string) string { return "+" + name + " AS " + name },
+	oldRequests: "DELETE FROM api_key_issue_requests WHERE rowid IN" +
+		" (SELECT rowid FROM api_key_issue_requests WHERE at <= $1::timestamptz ORDER BY at LIMIT 100)",
+	clock:    "NULL",
+	begin:    []string{"PRAGMA busy_timeout = 5000", "PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE"},
+	files:    sqliteFiles,
+	folder:   "migrations/sqlite",
+	hasTable: "SELECT count(*) AS row FROM sqlite_schema WHERE type = 'table' AND name = 'keystile_migrations'",
+	hasKeys:  "SELECT count(*) AS row FROM sqlite_schema WHERE type IN ('table', 'view') AND name = 'api_keys' COLLATE NOCASE",
 }
 
 var postgres = dialect{
@@ -129,20 +143,31 @@ var postgres = dialect{
 		k.metadata_text, k.metadata::text AS metadata, k.is_active::int::bigint AS is_active, k.status,
 		k.revoke_reason, k.lineage, k.replaced_by, k.ends_at_first_use, k.lifetime_ms,
 		k.derived_from, k.derived_lineage, k.suspended_with, k.version,
-		u.lineage AS usage_lineage, u.remaining_uses, ` +
+		u.lineage AS usage_lineage, u.remaining_uses, u.rate_state, ` +
 		// If other code has lowered the limit since, the wider one no longer counts.
 		`CASE WHEN k.rate_limit = 2147483647 THEN coalesce(k.rate_limit_wide, k.rate_limit)
 		ELSE k.rate_limit END::bigint AS rate_limit, ` +
 		millis("k", "created_at last_used_at expires_at revoked_at overlap_until"),
-	event:    "number AS row, kind, key_id, reason, successor, version, actor, origin, changes::text AS changes, " + millis("k", "at"),
-	is:       "IS NOT DISTINCT FROM",
-	isLeft:   "({end} IS NULL OR {end} > to_timestamp($2::bigint / 1000.0::float8))",
-	metadata: []column{{"metadata_text", "bytea"}, {"metadata", "bytea"}, {"rate_limit_wide", "bigint"}},
-	spelling: func(query string) string { return query },
-	instant:  func(at time.Time) any { return at },
-	flag:     func(flag bool) any { return flag },
-	clock:    postgresClock,
-	begin:    []string{"BEGIN"},
+	event:        "number AS row, kind, key_id, reason, successor, version, actor, origin, changes::text AS changes, " + millis("k", "at"),
+	is:           "IS NOT DISTINCT FROM",
+	isLeft:       "({end} IS NULL OR {end} > to_timestamp($2::bigint / 1000.0::float8))",
+	metadata:     []column{{"metadata_text", "bytea"}, {"metadata", "bytea"}, {"rate_limit_wide", "bigint"}},
+	spelling:     func(query string) string { return query },
+	instant:      func(at time.Time) any { return at },
+	flag:         func(flag bool) any { return flag },
+	among:        "{column} = ANY (ARRAY(SELECT jsonb_array_elements_text($1::text::jsonb)))",
+	plainInstant: func(name string) string { return millis("t", name) },
+	// Waits for no one: what another transaction holds, a later one removes.
+	oldRequests: "DELETE FROM api_key_issue_requests WHERE ctid = ANY" +
+		" (ARRAY(SELECT ctid FROM api_key_issue_requests WHERE at <= $1::timestamptz" +
+		" ORDER BY at LIMIT 100 FOR UPDATE SKIP LOCKED))",
+	// The schema of the table, as its triggers take it. It need not be the first of the search_path.
+	holdDigests: "SELECT keystile_hold_digests((SELECT n.nspname::text FROM pg_catalog.pg_class c" +
+		" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace" +
+		" WHERE c.oid = pg_catalog.to_regclass('api_keys')))",
+	clock: postgresClock,
+	// The isolation level that the statements are written for; a database may have another default.
+	begin: []string{"BEGIN ISOLATION LEVEL READ COMMITTED"},
 	// In the server's time: what a process has counted is ahead of its own clock by so much,
 	// and then the state is as far ahead of the server's. States are unsigned, so the
 	// comparisons invert the sign.

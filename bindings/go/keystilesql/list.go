@@ -34,13 +34,13 @@ func (s *Store) List(ctx context.Context, filter keystile.Filter, page keystile.
 		sort = order
 	}
 	if !sort.Streams(filter) {
-		all, err := s.listIn(ctx, filter, keystile.Page{Limit: keystile.PageMax}, order)
+		all, err := s.listIn(ctx, filter, keystile.Page{Limit: keystile.PageMax}, order, nil)
 		if err != nil {
 			return keystile.Listed{}, err
 		}
 		return all.Arranged(sort, page)
 	}
-	return s.listIn(ctx, filter, page, sort)
+	return s.listIn(ctx, filter, page, sort, nil)
 }
 
 // listQuery is the query of a page without what differs in its spans.
@@ -60,8 +60,9 @@ func (q *listQuery) param(value any, cast string) string {
 	return fmt.Sprintf("$%d::%s", len(q.params), cast)
 }
 
-// listIn reads a page in an order that has an index.
-func (s *Store) listIn(ctx context.Context, filter keystile.Filter, page keystile.Page, sort keystile.Sort) (keystile.Listed, error) {
+// listIn reads a page in an order that has an index. Unless it is nil, also reads what else a list needs of
+// each row whose record can be read; its error is that of the record.
+func (s *Store) listIn(ctx context.Context, filter keystile.Filter, page keystile.Page, sort keystile.Sort, also func(*cells) error) (keystile.Listed, error) {
 	row, id, err := s.start(ctx, page.After, sort)
 	if err != nil {
 		return keystile.Listed{}, err
@@ -129,6 +130,9 @@ func (s *Store) listIn(ctx context.Context, filter keystile.Filter, page keystil
 				// Compared again: an adopted column may ignore case, and a row whose instants
 				// the index does not know is read by each list.
 				continue
+			}
+			if err == nil && also != nil {
+				err = also(&found[at])
 			}
 			if err := add(&listed, record, err); err != nil {
 				return keystile.Listed{}, err

@@ -208,6 +208,22 @@ func TestPostgreSQLKeepsTemplates(t *testing.T) {
 	})
 }
 
+func TestPostgreSQLMovesKeys(t *testing.T) {
+	server := startPostgres(t)
+	storetest.RunPortable(t, func(t *testing.T) keystile.PortableStore {
+		source, _ := server.database(t)
+		return openPostgres(t, source)
+	})
+}
+
+func TestPostgreSQLRemembersRequests(t *testing.T) {
+	server := startPostgres(t)
+	storetest.RunRequests(t, func(t *testing.T) keystile.RequestStore {
+		source, _ := server.database(t)
+		return openPostgres(t, source)
+	})
+}
+
 func TestTemplatesOfTheRustProgramAreReadInGoOnPostgreSQL(t *testing.T) {
 	source, at := startPostgres(t).database(t)
 	templatesBothWays(t, at, openPostgres(t, source))

@@ -40,6 +40,18 @@ func TestSQLiteKeepsTemplates(t *testing.T) {
 	})
 }
 
+func TestSQLiteMovesKeys(t *testing.T) {
+	storetest.RunPortable(t, func(t *testing.T) keystile.PortableStore {
+		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+	})
+}
+
+func TestSQLiteRemembersRequests(t *testing.T) {
+	storetest.RunRequests(t, func(t *testing.T) keystile.RequestStore {
+		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+	})
+}
+
 // A path is always that of a file, whatever its name is.
 func TestAPathIsAFiles(t *testing.T) {
 	for _, name := range []string{":memory:", "we?ird #1%20.db", "with space.db", "a&b=c.db", "ünï.db", "-x.db"} {

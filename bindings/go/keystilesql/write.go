@@ -53,6 +53,12 @@ func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) 
 }
 
 func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) error {
+	if err := s.holdDigests(ctx, tx, batch.Imported); err != nil {
+		return err
+	}
+	if err := s.answer(ctx, tx, batch.IssueRequest); err != nil {
+		return err
+	}
 	// Events come first: to 0003_changes.sql, a change that has no event yet is one by
 	// other code.
 	for _, event := range batch.Events {
@@ -60,10 +66,14 @@ func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) err
 			return err
 		}
 	}
+	rates := ratesOf(batch.Imported)
 	for _, record := range batch.Inserts {
-		if err := s.insert(ctx, tx, record); err != nil {
+		if err := s.insert(ctx, tx, record, rates[lineageOf(record)]); err != nil {
 			return err
 		}
+	}
+	if err := s.remember(ctx, tx, batch.Imported); err != nil {
+		return err
 	}
 	// Before the keys, as all other code locks the two. The trigger on this table finds the
 	// event of the next version, and leaves the versions to the updates.
@@ -128,9 +138,10 @@ func (s *Store) setUses(ctx context.Context, tx execer, batch keystile.Batch) er
 // manyKeys is the key of an event of more keys than have events of their own.
 const manyKeys = "*"
 
-func (s *Store) insert(ctx context.Context, tx execer, record *keystile.Record) error {
+func (s *Store) insert(ctx context.Context, tx execer, record *keystile.Record, rate keystile.RateState) error {
+	// Any 64 bits are a state, and the column is signed.
 	_, err := s.exec(ctx, tx, "INSERT INTO api_key_usage (lineage, rate_state, remaining_uses)"+
-		" VALUES ($1::text, 0, $2::bigint) ON CONFLICT (lineage) DO NOTHING", lineageOf(record), orNull(record.RemainingUses))
+		" VALUES ($1::text, $3::bigint, $2::bigint) ON CONFLICT (lineage) DO NOTHING", lineageOf(record), orNull(record.RemainingUses), int64(rate))
 	if err != nil {
 		return err
 	}
