@@ -90,6 +90,8 @@ pub mod explain;
 
 pub mod keyring;
 
+pub mod decide;
+
 pub mod uses;
 
 pub mod response;

@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 19] = [
+const OPTIONAL: [&str; 20] = [
     "peppers",
     "options",
     "out_decision",
@@ -18,6 +18,7 @@ const OPTIONAL: [&str; 19] = [
     "keystile_keyring_admit.record",
     "keystile_keyring_admit.usage",
     "keystile_keyring_admit.value",
+    "keystile_keyring_decide.context",
     "keystile_respond.requirement",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",
