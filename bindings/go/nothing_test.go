@@ -95,6 +95,22 @@ func TestNothingPanicsOnNothing(t *testing.T) {
 			}
 		}
 	}
+	// Also with nothing given to what was made as it should be.
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	verifier := keystile.Must(keystile.NewVerifier(nil, format))
+	receivers := append(fillers(t)[2].made, keystile.Must(keystile.NewAuthenticator(keystile.NewMemoryStore(), verifier, keystile.Options{})),
+		keystile.NewMemoryStore(), keystile.Must(keystile.NewCredentialExtractor(verifier, keystile.CredentialSources{})))
+	for _, receiver := range receivers {
+		value := reflect.ValueOf(receiver)
+		if !strings.Contains(value.Type().String(), "keystile") {
+			continue
+		}
+		for number := range value.NumMethod() {
+			for _, fill := range fillers(t)[:2] {
+				fill.call(value.Type().String()+"."+value.Type().Method(number).Name, value.Method(number))
+			}
+		}
+	}
 	for name, function := range functions {
 		for _, fill := range fillers(t) {
 			fill.call(name, reflect.ValueOf(function))
