@@ -23,7 +23,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilesql"
 )
 
-// zeroValues are the zero values of all exported types that have methods or may be given to one.
+// zeroValues are the zero values of all exported types that are no interfaces.
 var zeroValues = []any{
 	keystile.APIKey{}, keystile.Authenticator{}, keystile.Batch{}, keystile.BulkEnded{}, keystile.BulkFailure{},
 	keystile.BulkOptions{}, keystile.By{}, keystile.Cause(0), keystile.Change{}, keystile.Checked{}, keystile.CorruptRow{},
