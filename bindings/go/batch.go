@@ -144,7 +144,9 @@ func (b *Batch) written() []KeyVersion {
 	var written []KeyVersion
 	for _, records := range [][]*Record{b.Inserts, b.Updates} {
 		for _, record := range records {
-			written = append(written, KeyVersion{record.ID, record.Version})
+			if record != nil {
+				written = append(written, KeyVersion{record.ID, record.Version})
+			}
 		}
 	}
 	for _, upkeep := range b.Upkeep {

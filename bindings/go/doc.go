@@ -11,7 +11,8 @@
 //	if !decision.Allowed() { … }
 //
 // The package keystilehttp checks HTTP requests. The package keystilesql is a store in
-// SQLite or PostgreSQL, on the same tables as keystile in other languages. The package
+// SQLite or PostgreSQL, on the same tables as keystile in other languages; keystilepgx is that
+// of PostgreSQL which is told of changes by the server. [MemoryStore] is for tests. The package
 // storetest tests custom stores.
 //
 // # Types
@@ -54,7 +55,7 @@
 // # Building
 //
 // The module calls a C library, so it needs cgo and a C compiler. A release contains the
-// library for Linux and macOS on amd64 and arm64 as a static archive. In a checkout, "cargo
-// xtask go-lib" builds it. With the build tag keystile_pkgconfig, the library that
-// pkg-config finds is linked.
+// library for Linux and macOS on amd64 and arm64 as a static archive, for glibc, or for musl
+// with the build tag musl. In a checkout, "cargo xtask go-lib" builds it. With the build tag
+// keystile_pkgconfig, the library that pkg-config finds is linked. The module can be vendored.
 package keystile

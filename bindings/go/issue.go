@@ -91,6 +91,9 @@ func (c *Change) Batch() Batch {
 	for _, record := range c.Records {
 		switch {
 		case c.upkeep != nil:
+		case record == nil:
+			// No store takes it.
+			batch.Updates = append(batch.Updates, record)
 		case record.Version == 1:
 			batch.Inserts = append(batch.Inserts, record)
 		default:
@@ -104,7 +107,7 @@ func (c *Change) Batch() Batch {
 	// Each other key that is changed gets a separate event, so that followers of events see
 	// it: an older key that ends with a rotation, and a successor whose first use was noted.
 	for _, record := range batch.Updates {
-		if record.ID != c.Event.KeyID {
+		if record != nil && record.ID != c.Event.KeyID {
 			event := Event{Kind: EventChanged, KeyID: record.ID, At: c.Event.At, Version: record.Version}
 			if !record.IsLive(c.Event.At) {
 				event.Kind = EventExpired

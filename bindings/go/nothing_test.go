@@ -23,7 +23,7 @@ import (
 	"github.com/keystile/keystile/bindings/go/keystilesql"
 )
 
-// zeroValues are the zero values of all exported types that have methods or may be given to one.
+// zeroValues are the zero values of all exported types that are no interfaces.
 var zeroValues = []any{
 	keystile.APIKey{}, keystile.Authenticator{}, keystile.Batch{}, keystile.BulkEnded{}, keystile.BulkFailure{},
 	keystile.BulkOptions{}, keystile.By{}, keystile.Cause(0), keystile.Change{}, keystile.Checked{}, keystile.CorruptRow{},
@@ -92,6 +92,22 @@ func TestNothingPanicsOnNothing(t *testing.T) {
 				if _, hasValueReceiver := kind.MethodByName(method.Name); !hasValueReceiver {
 					fill.call("(*"+kind.String()+")(nil)."+method.Name, reflect.Zero(pointer).Method(number))
 				}
+			}
+		}
+	}
+	// Also with nothing given to what was made as it should be.
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	verifier := keystile.Must(keystile.NewVerifier(nil, format))
+	receivers := append(fillers(t)[2].made, keystile.Must(keystile.NewAuthenticator(keystile.NewMemoryStore(), verifier, keystile.Options{})),
+		keystile.NewMemoryStore(), keystile.Must(keystile.NewCredentialExtractor(verifier, keystile.CredentialSources{})))
+	for _, receiver := range receivers {
+		value := reflect.ValueOf(receiver)
+		if !strings.Contains(value.Type().String(), "keystile") {
+			continue
+		}
+		for number := range value.NumMethod() {
+			for _, fill := range fillers(t)[:2] {
+				fill.call(value.Type().String()+"."+value.Type().Method(number).Name, value.Method(number))
 			}
 		}
 	}

@@ -54,6 +54,16 @@ func TestZeroValuesGrantNothing(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	template := &keystile.ScopeTemplate{}
+	if template.Endpoints().Allows("GET", "/") || template.Permissions().Grants("read") || template.RateLimit() == nil || template.RateLimit().Limit() != 0 {
+		t.Error("a template that is none grants nothing")
+	}
+	if format := (&keystile.KeyFormat{}); keystile.StatusOf(nil, time.Now()) != keystile.StatusRevoked || format.IsStructured() {
+		t.Error("no record, and no format")
+	}
+	if _, err := keystile.NewCredentialExtractor(&keystile.Verifier{}, keystile.CredentialSources{}); !errors.Is(err, keystile.ErrUninitialized) {
+		t.Errorf("an extractor that takes any text for a key: %v", err)
+	}
 	var decision keystile.Decision
 	var quota keystile.Quota
 	if decision.Allowed() || quota.Remaining() != 0 || (keystile.Digest{}).Equal(keystile.Digest{}) || !(keystile.KeyID{}).IsZero() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,17 @@ func (l *listening) allows(key string) bool {
 // revokes issues a key, lets the reader cache its record, and revokes it elsewhere.
 func (l *listening) revokes() (key string) {
 	l.t.Helper()
+	return l.cachedThen(func(record *keystile.Record) {
+		revoked := must[*keystile.Change](l.t)(keystile.Revoke(record, "leaked", time.Now()))
+		if err := l.writer.Commit(context.Background(), revoked.Batch()); err != nil {
+			l.t.Fatal(err)
+		}
+	})
+}
+
+// cachedThen issues a key, lets the reader cache its record, and does something to it elsewhere.
+func (l *listening) cachedThen(act func(*keystile.Record)) (key string) {
+	l.t.Helper()
 	ctx := context.Background()
 	change := must[*keystile.Change](l.t)(l.issuer.Issue(keystile.IssueRequest{ClientName: "Acme"}, time.Now()))
 	if err := l.writer.Commit(ctx, change.Batch()); err != nil {
@@ -53,10 +65,7 @@ func (l *listening) revokes() (key string) {
 		fetches := l.reader.Stats().Fetches
 		return l.allows(key) && l.reader.Stats().Fetches == fetches
 	})
-	revoked := must[*keystile.Change](l.t)(keystile.Revoke(change.Record, "leaked", time.Now()))
-	if err := l.writer.Commit(ctx, revoked.Batch()); err != nil {
-		l.t.Fatal(err)
-	}
+	act(change.Record)
 	return key
 }
 
@@ -71,7 +80,7 @@ func pgxHandle(t *testing.T, source string, connections int) *sql.DB {
 // A revocation by another process is in force without a poll, also after the connection that
 // listens was lost.
 func TestARevocationElsewhereIsHeardWithoutAPoll(t *testing.T) {
-	source, _ := startPostgres(t).database(t)
+	source, at := startPostgres(t).database(t)
 	openPostgres(t, source)
 	// A handle with one connection is not used up by listening.
 	store := keystilepgx.PostgreSQL(pgxHandle(t, source, 1))
@@ -93,6 +102,14 @@ func TestARevocationElsewhereIsHeardWithoutAPoll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// By another program, too.
+	own := program(t)
+	key := subject.cachedThen(func(record *keystile.Record) {
+		if out, err := exec.Command(own, "--store", at, "revoke", record.ID.String()).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	})
+	eventually(t, "the program's revocation is in force", func() bool { return !subject.allows(key) })
 }
 
 // If the server permits no further connection, changes are polled.

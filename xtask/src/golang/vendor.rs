@@ -46,7 +46,8 @@ pub(super) fn release(workspace: &Workspace) -> TaskResult {
             .join(PATH)
             .join(format!("lib/{name}@{}", proxy.version));
         if unpacked.exists() != is_needed {
-            return Err(format!("{} exists: {}", unpacked.display(), !is_needed));
+            let found = if is_needed { "is not" } else { "is" };
+            return Err(format!("{} {found} unpacked", unpacked.display()));
         }
     }
     run(&mut proxy.go(&program, "mod vendor"))?;

@@ -66,12 +66,8 @@ func run(ctx context.Context, words []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		// Write the last uses, even if the program was interrupted.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		err = errors.Join(err, authenticator.Close(ctx))
-	}()
+	// It writes the last uses, also if an interrupt has ended the context.
+	defer func() { err = errors.Join(err, authenticator.Close(ctx)) }()
 	switch words[1] {
 	case "issue":
 		issuer := &keystile.Issuer{Format: format}
