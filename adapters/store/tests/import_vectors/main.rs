@@ -14,6 +14,7 @@
 mod imports;
 mod lines;
 mod made;
+mod played;
 
 use std::path::PathBuf;
 
