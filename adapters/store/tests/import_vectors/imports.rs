@@ -253,6 +253,7 @@ fn uses() -> Vec<Case> {
         ),
         case("joined-exports", joined(9).dry_first()),
         case("joined-exports-line-by-line", joined(1).dry_first()),
+        case("joined-exports-two-by-two", joined(2).dry_first()),
         case(
             "a-lineage-gets-no-more-uses",
             [
