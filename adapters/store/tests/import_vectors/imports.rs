@@ -296,6 +296,10 @@ fn wholes() -> Vec<Case> {
     Vec::from([
         case("a-whole-export", [lines(&[&one, &two, &gone, &both])]),
         case(
+            "a-whole-export-of-which-lines-wait",
+            [step([line(derived(2, 1, None)), line(plain(1)), end(2, 0)])],
+        ),
+        case(
             "a-part-of-it",
             [
                 lines(&[&one, &two, &gone]),
