@@ -125,7 +125,7 @@ func (b *Batch) Check() error {
 			return ErrOutOfRange
 		}
 	}
-	if note := b.IssueRequest; note != nil && (note.Request == nil || note.Request.caller == "" || note.KeyID.IsZero()) {
+	if note := b.IssueRequest; note != nil && (note.Request.isUninitialized() || note.KeyID.IsZero()) {
 		return ErrRecord
 	}
 	if len(b.withoutEvent()) > 0 {

@@ -59,14 +59,32 @@ func NewIssueOnce(caller, idempotencyKey string, body []byte) (*IssueOnce, error
 	return &IssueOnce{caller, sha256.Sum256([]byte(idempotencyKey)), sha256.Sum256(body)}, nil
 }
 
-// Caller returns who sent the request.
-func (o *IssueOnce) Caller() string { return o.caller }
+// isUninitialized reports whether the request was not made by [NewIssueOnce].
+func (o *IssueOnce) isUninitialized() bool { return o == nil || o.caller == "" }
 
-// Request returns the SHA-256 digest of the idempotency key.
-func (o *IssueOnce) Request() [32]byte { return o.request }
+// Caller returns who sent the request; "" for the zero value.
+func (o *IssueOnce) Caller() string {
+	if o == nil {
+		return ""
+	}
+	return o.caller
+}
 
-// Body returns the SHA-256 digest of the body.
-func (o *IssueOnce) Body() [32]byte { return o.body }
+// Request returns the SHA-256 digest of the idempotency key; zeros for the zero value.
+func (o *IssueOnce) Request() (digest [32]byte) {
+	if o == nil {
+		return digest
+	}
+	return o.request
+}
+
+// Body returns the SHA-256 digest of the body; zeros for the zero value.
+func (o *IssueOnce) Body() (digest [32]byte) {
+	if o == nil {
+		return digest
+	}
+	return o.body
+}
 
 // IssueNote is the request that a [Batch] answers.
 type IssueNote struct {
@@ -77,7 +95,7 @@ type IssueNote struct {
 }
 
 // RememberedSince returns the instant until which the answers of requests are not remembered.
-func (n *IssueNote) RememberedSince() time.Time { return n.At.Add(-RequestRememberedFor) }
+func (n IssueNote) RememberedSince() time.Time { return n.At.Add(-RequestRememberedFor) }
 
 // IssueAnswer is what a store remembers of a request.
 type IssueAnswer struct {
@@ -89,7 +107,7 @@ type IssueAnswer struct {
 }
 
 // IsRemembered reports whether this is less than a day ago.
-func (a *IssueAnswer) IsRemembered(now time.Time) bool {
+func (a IssueAnswer) IsRemembered(now time.Time) bool {
 	return a.At.UnixMilli() > now.UnixMilli()-RequestRememberedFor.Milliseconds()
 }
 
@@ -133,8 +151,14 @@ type onceNow struct {
 // a day, the errors of the store and those of the verb; and an [errors.ErrUnsupported] if the store is
 // not a [RequestStore].
 func (a *Authenticator) Once(ctx context.Context, request *IssueOnce, verb func(ctx context.Context) (*Change, error)) (OnceIssued, error) {
-	if request == nil || request.caller == "" {
+	if request.isUninitialized() {
 		return OnceIssued{}, ErrIdempotencyKey
+	}
+	if verb == nil {
+		return OnceIssued{}, errors.New("keystile: the verb of a request must not be nil")
+	}
+	if err := a.writable(); err != nil {
+		return OnceIssued{}, err
 	}
 	store, is := a.store.(RequestStore)
 	if !is {

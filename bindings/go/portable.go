@@ -118,11 +118,6 @@ type Imported struct {
 	Removed []RemovedKey
 }
 
-// isZero reports whether there is nothing.
-func (i *Imported) isZero() bool {
-	return len(i.Rates) == 0 && len(i.FormerDigests) == 0 && len(i.Removed) == 0
-}
-
 // PortableStore is a [Store] that keys can be exported from and imported to: its Commit writes
 // [Batch.Imported]. The store of keystilesql is one.
 type PortableStore interface {

@@ -3,6 +3,7 @@ package keystile
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -43,6 +44,9 @@ func (a *Authenticator) Export(ctx context.Context, to io.Writer, options Export
 	store, err := a.portable()
 	if err != nil {
 		return summary, err
+	}
+	if to == nil {
+		return summary, errors.New("keystile: the writer of an export must not be nil")
 	}
 	before, err := store.LastEvent(ctx)
 	if err != nil {

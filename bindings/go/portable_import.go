@@ -68,6 +68,9 @@ func (a *Authenticator) Import(ctx context.Context, from io.Reader, options Impo
 			return summary, err
 		}
 	}
+	if from == nil {
+		return summary, errors.New("keystile: the reader of an import must not be nil")
+	}
 	if options.BatchLines < 0 || options.BatchLines > importLinesMax {
 		return summary, ErrOutOfRange
 	}
@@ -120,6 +123,9 @@ func (s *ImportSummary) add(line LineReport, report func(LineReport)) {
 
 // portable returns the store, if it is one for exports and imports.
 func (a *Authenticator) portable() (PortableStore, error) {
+	if err := a.writable(); err != nil {
+		return nil, err
+	}
 	store, is := a.store.(PortableStore)
 	if !is {
 		return nil, fmt.Errorf("keystile: the store must implement PortableStore to be exported from and imported to: %w", errors.ErrUnsupported)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"time"
@@ -32,21 +34,30 @@ type PortableLine struct {
 	Removed *RemovedKey
 }
 
-// KeyID returns the id of the key.
+// KeyID returns the id of the key; zero if there is none.
 func (l *PortableLine) KeyID() KeyID {
-	if l.Key != nil {
+	switch {
+	case l == nil:
+	case l.Key != nil && l.Key.Record != nil:
 		return l.Key.Record.ID
+	case l.Removed != nil:
+		return l.Removed.KeyID
 	}
-	return l.Removed.KeyID
+	return KeyID{}
+}
+
+// Format shows only which key it is.
+func (l PortableLine) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, "the line of key "+l.KeyID().String())
 }
 
 // Text returns the line without an end of line, the same bytes in all languages. It has what a store
 // recognises a key by. It returns [ErrRecord] if the record is not valid.
 func (l *PortableLine) Text() ([]byte, error) {
-	if l.Key != nil {
+	switch {
+	case l != nil && l.Key != nil:
 		return l.Key.text(true)
-	}
-	if l.Removed == nil {
+	case l == nil || l.Removed == nil:
 		return nil, ErrRecord
 	}
 	removed := l.Removed
@@ -69,8 +80,14 @@ func (l *PortableLine) Text() ([]byte, error) {
 	return append(text, "}}"...), nil
 }
 
-// PublicText returns the line of the key without its digests, to look at: an import refuses it.
-func (k *PortableKey) PublicText() ([]byte, error) { return k.text(false) }
+// PublicText returns the line of the key without its digests, to look at: an import refuses it. It
+// returns [ErrRecord] if the record is not valid.
+func (k *PortableKey) PublicText() ([]byte, error) {
+	if k == nil {
+		return nil, ErrRecord
+	}
+	return k.text(false)
+}
 
 func (k *PortableKey) text(withDigests bool) ([]byte, error) {
 	record, err := EncodeRecord(k.Record)

@@ -3,6 +3,7 @@ package keystilesql
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // columns returns a record's columns, their values in SQL, and the parameters, of which the
 // first six are in the order of [columns].
-func (s *Store) columns(record *keystile.Record) (names, values []string, params []any) {
+func (s *Store) columns(record *keystile.Record, isNew bool) (names, values []string, params []any) {
 	fields := map[string]any{
 		"key_id":            record.ID.String(),
 		"lineage":           lineageOf(record),
@@ -39,6 +40,9 @@ func (s *Store) columns(record *keystile.Record) (names, values []string, params
 	}
 	if record.Lifetime != 0 {
 		fields["lifetime_ms"] = record.Lifetime.Milliseconds()
+	} else if span := spanMillis(record); isNew && span > lifetimeMillisMax {
+		// A new key was given it, and a duration cannot hold it.
+		fields["lifetime_ms"] = span
 	}
 	if record.State == keystile.StateRevoked {
 		fields["revoke_reason"] = record.RevokedReason
@@ -80,6 +84,17 @@ func (s *Store) columns(record *keystile.Record) (names, values []string, params
 		names, values = append(names, column.name), append(values, value)
 	}
 	return names, values, params
+}
+
+// lifetimeMillisMax is the longest duration, 292 years.
+const lifetimeMillisMax = math.MaxInt64 / int64(time.Millisecond)
+
+// spanMillis returns the time from the beginning of a key to its expiry; 0 if it never expires.
+func spanMillis(record *keystile.Record) int64 {
+	if record.ExpiresAt.IsZero() {
+		return 0
+	}
+	return record.ExpiresAt.UnixMilli() - record.CreatedAt.UnixMilli()
 }
 
 // looksLikeNumber is for a column of the type JSONB, in which SQLite would convert "1.0" to

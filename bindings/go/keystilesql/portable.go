@@ -23,9 +23,13 @@ func (s *Store) Export(ctx context.Context, filter keystile.Filter, page keystil
 	listed, err := s.listIn(ctx, filter, page, keystile.SortInserted, func(row *cells) error {
 		// Any 64 bits are a valid state of the limit.
 		rate, err := row.number("rate_state")
-		if err == nil {
-			rates = append(rates, keystile.RateState(uint64(rate)))
+		var damaged *keystile.CorruptRow
+		if errors.As(err, &damaged) {
+			reader := reader{cells: row}
+			damaged.KeyID, damaged.Owner = reader.id("key_id"), reader.text("owner")
+			return damaged
 		}
+		rates = append(rates, keystile.RateState(uint64(rate)))
 		return err
 	})
 	if err != nil {

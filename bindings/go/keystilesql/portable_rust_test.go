@@ -99,6 +99,8 @@ func (r *rustStore) fill() {
 	r.run("", "revoke", id("--metadata", "1.0"), "--reason", "it \"leaked\"")
 	id("--uses", "3", "--email", "ops@acme.example", "--env", "live")
 	r.run("", "suspend", id())
+	// A duration of Go's cannot hold this.
+	id("--expires-at", "9999-12-30T00:00:00Z")
 	gone := id("--owner", "gone")
 	r.run("", "revoke", gone, "--reason", "old")
 	if _, err := r.db.Exec("DELETE FROM api_keys WHERE key_id = '" + gone + "'"); err != nil {
@@ -165,10 +167,10 @@ func movedBothWays(t *testing.T, stores []*rustStore) {
 	}
 	planned, left := byGo.imported(lines, true)
 	summary, also := byGo.imported(lines, false)
-	if summary.Imported != 7 || !summary.IsComplete() || planned != summary || len(left)+len(also) != 0 {
+	if summary.Imported != 8 || !summary.IsComplete() || planned != summary || len(left)+len(also) != 0 {
 		t.Fatalf("%+v, %+v: %v", planned, summary, also)
 	}
-	if out := byRust.run(lines, "import", "-"); !strings.HasPrefix(out, "imported 7 keys; 0 were there already, 0 are in conflict, 0 were refused") {
+	if out := byRust.run(lines, "import", "-"); !strings.HasPrefix(out, "imported 8 keys; 0 were there already, 0 are in conflict, 0 were refused") {
 		t.Fatal(out)
 	}
 	if one, other := byGo.rows(), byRust.rows(); one != other {
@@ -180,10 +182,10 @@ func movedBothWays(t *testing.T, stores []*rustStore) {
 		}
 	}
 	// What one has imported is there for the other.
-	if summary, left := byRust.imported(lines, false); summary.Present != 7 || !summary.IsComplete() {
+	if summary, left := byRust.imported(lines, false); summary.Present != 8 || !summary.IsComplete() {
 		t.Errorf("%+v: %v", summary, left)
 	}
-	if out := byGo.run(byGo.exported(), "import", "-"); !strings.HasPrefix(out, "imported 0 keys; 7 were there already") {
+	if out := byGo.run(byGo.exported(), "import", "-"); !strings.HasPrefix(out, "imported 0 keys; 8 were there already") {
 		t.Error(out)
 	}
 	// A part of it, which both say.

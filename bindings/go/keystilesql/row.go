@@ -81,8 +81,9 @@ func (c *cells) wholeRecord() (*keystile.Record, error) {
 	if version := reader.count("version"); version != nil {
 		record.Version = *version
 	}
-	if length := reader.count("lifetime_ms"); length != nil {
-		record.Lifetime = time.Duration(min(*length, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
+	// One that a duration cannot hold is left out if it is the time to the expiry, as in a record.
+	if length := reader.count("lifetime_ms"); length != nil && (*length <= uint64(lifetimeMillisMax) || *length != uint64(spanMillis(record))) {
+		record.Lifetime = time.Duration(min(*length, uint64(lifetimeMillisMax))) * time.Millisecond
 	}
 	// Other code that resumes a key does not know this column.
 	if record.State == keystile.StateSuspended {

@@ -145,7 +145,7 @@ func (s *Store) insert(ctx context.Context, tx execer, record *keystile.Record, 
 	if err != nil {
 		return err
 	}
-	names, values, params := s.columns(record)
+	names, values, params := s.columns(record, true)
 	params = append(params, s.instant(record.LastUsedAt))
 	_, err = s.exec(ctx, tx, fmt.Sprintf("INSERT INTO api_keys (%s, last_used_at) VALUES (%s, $%d::timestamptz)",
 		strings.Join(names, ", "), strings.Join(values, ", "), len(params)), params...)
@@ -156,7 +156,7 @@ func (s *Store) insert(ctx context.Context, tx execer, record *keystile.Record, 
 }
 
 func (s *Store) update(ctx context.Context, tx execer, record *keystile.Record) error {
-	names, values, params := s.columns(record)
+	names, values, params := s.columns(record, false)
 	var set []string
 	for at, name := range names {
 		if name != "key_id" && name != "lineage" {

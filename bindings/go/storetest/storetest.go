@@ -5,6 +5,8 @@
 //		storetest.Run(t, func(t *testing.T) keystile.Store { return openMine(t) })
 //	}
 //
+// [RunTemplates], [RunPortable] and [RunRequests] are for what a store may implement beside it.
+//
 // If several processes can use a store, run the suite also with an open function that
 // returns one of two handles on the same database. The cases are those of the Rust suite.
 package storetest

@@ -8,12 +8,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "tests and their fixtures"
 )]
 
 mod imports;
 mod lines;
 mod made;
+mod played;
 
 use std::path::PathBuf;
 
