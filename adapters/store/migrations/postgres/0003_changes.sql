@@ -339,7 +339,7 @@ BEGIN
     IF is_here THEN
         is_known := EXISTS (SELECT 1 FROM "@schema@".api_key_deleted WHERE key_id = NEW.key_id)
             OR EXISTS (SELECT 1 FROM "@schema@".api_key_former_digests
-                WHERE key_hash = NEW.key_hash::text);
+                WHERE key_hash = NEW.key_hash::text COLLATE "C");
     ELSE
         EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.api_key_deleted WHERE key_id = $1)
                 OR EXISTS (SELECT 1 FROM %1$I.api_key_former_digests WHERE key_hash = $2)',
@@ -419,7 +419,7 @@ BEGIN
             WHERE key_id = id AND version = NEW.version);
         is_known := EXISTS (SELECT 1 FROM "@schema@".api_key_deleted WHERE key_id = id)
             OR EXISTS (SELECT 1 FROM "@schema@".api_key_former_digests
-                WHERE key_hash = NEW.key_hash::text);
+                WHERE key_hash = NEW.key_hash::text COLLATE "C");
     ELSE
         EXECUTE format('SELECT
                 EXISTS (SELECT 1 FROM %1$I.api_key_events WHERE key_id = $1 AND version = $2),

@@ -309,3 +309,29 @@ async fn tables_are_in_the_first_schema_of_the_search_path() {
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind).collect();
     assert_eq!(kinds, [EventKind::Imported, EventKind::Revoked]);
 }
+
+/// What is remembered of a digest is compared with the column, which is the application's.
+#[tokio::test]
+async fn a_column_with_a_collation_of_its_own_takes_inserts() {
+    let Some(database) = Database::new().await else {
+        return;
+    };
+    let column = "key_hash VARCHAR(64) COLLATE \"POSIX\" NOT NULL";
+    let table = TABLE.replace("key_hash VARCHAR(64) NOT NULL", column);
+    assert_ne!(table, TABLE);
+    database.sql(&table).await.unwrap();
+    row(&database, 1, "is_active", "TRUE").await;
+    let store = database.store().await;
+    let end = "UPDATE api_keys SET is_active = FALSE; DELETE FROM api_keys;";
+    database.sql(end).await.unwrap();
+    for number in [1, 2] {
+        row(&database, number, "is_active", "TRUE").await;
+    }
+    let revoked = Some(Cause::Revoked);
+    assert_eq!(
+        cause(&store, 1, at(2)).await,
+        revoked,
+        "it comes back revoked"
+    );
+    assert_eq!(cause(&store, 2, at(2)).await, None);
+}
