@@ -151,16 +151,19 @@ impl KeyringBuilder {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_with_values<T>(self) -> Result<Keyring<T>, Error> {
-        let expected = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
-            "a keyring's capacity must be 1 to 100000000"
+        let (field, expected) = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
+            ("capacity", "a keyring's capacity must be 1 to 100000000")
         } else if self.ttl == Millis::ZERO || self.ttl > TTL_MAX {
-            "a keyring's TTL must be 1 ms to a day"
+            ("ttl", "a keyring's TTL must be 1 ms to a day")
         } else if self.absent_ttl > self.ttl {
-            "a keyring's TTL of absent keys must not be longer than its TTL"
+            (
+                "absent_ttl",
+                "a keyring's TTL of absent keys must not be longer than its TTL",
+            )
         } else {
             return self.set_up();
         };
-        Err(Error::new(ErrorKind::Limit, expected))
+        Err(Error::new(ErrorKind::Limit, expected).in_field(field))
     }
 
     fn set_up<T>(self) -> Result<Keyring<T>, Error> {
