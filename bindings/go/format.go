@@ -9,7 +9,7 @@ import (
 // KeyFormat is the format of a service's keys.
 type KeyFormat struct{ format *capi.Format }
 
-func newFormat(format *capi.Format, status capi.Status) (*KeyFormat, error) {
+func newFormat(format *capi.Format, status *capi.Failure) (*KeyFormat, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}

@@ -214,7 +214,7 @@ func (i *Issuer) random() ([]byte, error) {
 	return bytes, nil
 }
 
-func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
+func changeOf(changed *capi.Changed, status *capi.Failure) (*Change, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
 }
 
 // changed returns the change of a record. A length of life that is not known stays that.
-func (r *Record) changed(changed *capi.Changed, status capi.Status) (*Change, error) {
+func (r *Record) changed(changed *capi.Changed, status *capi.Failure) (*Change, error) {
 	change, err := changeOf(changed, status)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,9 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 5] = ["basics", "keyrings", "changes", "derived", "explain"];
+const TOURS: [&str; 6] = [
+    "basics", "keyrings", "changes", "derived", "explain", "errors",
+];
 const SOURCES: &str = "bindings/c/tests/c";
 const VECTORS: [&str; 7] = [
     "vectors.c",

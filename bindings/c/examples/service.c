@@ -119,7 +119,7 @@ static int fetch(sqlite3 *database, const char *id, keystile_record **record) {
         if (result == SQLITE_ROW) {
             answered = keystile_record_from_json((const char *)sqlite3_column_text(statement, 0),
                                                  (size_t)sqlite3_column_bytes(statement, 0),
-                                                 record) == KEYSTILE_OK;
+                                                 record, NULL) == KEYSTILE_OK;
         } else {
             answered = result == SQLITE_DONE;
         }
@@ -315,9 +315,9 @@ static int issue(service *service, int count, char **words) {
             granted[granted_count++] = str(words[index]);
         }
     }
-    must(keystile_permissions_new(granted, granted_count, &permissions));
+    must(keystile_permissions_new(granted, granted_count, &permissions, NULL));
     asked.permissions = permissions;
-    must(keystile_issue(service->format, NULL, &asked, NULL, 0, now(), &issued));
+    must(keystile_issue(service->format, NULL, &asked, NULL, 0, now(), &issued, NULL));
     must(keystile_change_key(issued, &key));
     int stored = store_change(service->database, issued);
     if (stored) {
@@ -333,9 +333,9 @@ static void end_key(service *service, const char *id) {
     keystile_record *record = NULL;
     keystile_change *revoked = NULL;
     keystile_id key_id;
-    int done = keystile_id_parse(id, strlen(id), &key_id) == KEYSTILE_OK &&
+    int done = keystile_id_parse(id, strlen(id), &key_id, NULL) == KEYSTILE_OK &&
                fetch(service->database, id, &record) && record != NULL &&
-               keystile_revoke(record, "by hand", 7, now(), &revoked) == KEYSTILE_OK &&
+               keystile_revoke(record, "by hand", 7, now(), &revoked, NULL) == KEYSTILE_OK &&
                store_change(service->database, revoked);
     if (done) {
         must(keystile_keyring_invalidate(service->keyring, &key_id));
@@ -438,11 +438,11 @@ int main(int argc, char **argv) {
     /* Another process may be writing, such as `issue` during `serve`. */
     sqlite3_busy_timeout(service.database, 5000);
     must_sql(service.database, sqlite3_exec(service.database, SCHEMA, NULL, NULL, NULL));
-    must(keystile_format_structured("acme", 4, &service.format));
+    must(keystile_format_structured("acme", 4, &service.format, NULL));
     must(keystile_verifier_new(service.format, NULL, &service.verifier));
-    must(keystile_keyring_new(service.verifier, NULL, &service.keyring));
-    must(keystile_credential_extractor_new(service.verifier, NULL, &service.extractor));
-    must(keystile_requirement_parse("write", 5, &service.write));
+    must(keystile_keyring_new(service.verifier, NULL, &service.keyring, NULL));
+    must(keystile_credential_extractor_new(service.verifier, NULL, &service.extractor, NULL));
+    must(keystile_requirement_parse("write", 5, &service.write, NULL));
     if (strcmp(argv[2], "issue") == 0) {
         result = issue(&service, argc - 3, argv + 3);
     } else if (strcmp(argv[2], "serve") == 0) {

@@ -9,6 +9,8 @@ use crate::boundary::{
     begins_with_its_size, guard, guard_or, list, non_null, release, sized, write_out,
 };
 use crate::decision::keystile_decision;
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::flags::flag;
 use crate::status::keystile_status;
 use crate::text::{keystile_str, texts};
 use crate::verify::keystile_verifier;
@@ -77,8 +79,9 @@ pub unsafe extern "C" fn keystile_credential_extractor_new(
     verifier: Option<&keystile_verifier>,
     sources: *const keystile_credential_sources,
     out_extractor: Option<&mut MaybeUninit<Option<Box<keystile_credential_extractor>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_extractor = non_null(out_extractor)?;
         let sources = if sources.is_null() {
             CredentialSources::new()
@@ -164,20 +167,22 @@ pub extern "C" fn keystile_credential_extractor_free(
 }
 
 impl keystile_credential_sources {
-    fn core(&self) -> Result<CredentialSources, keystile_status> {
-        let mut sources = match self.without_defaults {
-            0 => CredentialSources::new(),
-            _ => CredentialSources::none(),
+    fn core(&self) -> Result<CredentialSources, Failure> {
+        let mut sources = match flag(self.without_defaults, "without_defaults")? {
+            false => CredentialSources::new(),
+            true => CredentialSources::none(),
         };
-        for name in texts(list!(self.headers, self.headers_len)?)? {
-            sources = sources.with_header(name)?;
+        let headers = list!(self.headers, self.headers_len).of_field("headers")?;
+        for (index, name) in texts(headers, "headers")?.into_iter().enumerate() {
+            sources = sources.with_header(name).map_err(|error| error.at(index))?;
         }
-        for name in texts(list!(self.schemes, self.schemes_len)?)? {
-            sources = sources.with_scheme(name)?;
+        let schemes = list!(self.schemes, self.schemes_len).of_field("schemes")?;
+        for (index, name) in texts(schemes, "schemes")?.into_iter().enumerate() {
+            sources = sources.with_scheme(name).map_err(|error| error.at(index))?;
         }
-        Ok(match self.basic {
-            0 => sources,
-            _ => sources.with_basic(),
+        Ok(match flag(self.basic, "basic")? {
+            false => sources,
+            true => sources.with_basic(),
         })
     }
 }

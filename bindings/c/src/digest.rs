@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::{Digest, DigestKind, PepperRing};
 
 use crate::boundary::{bytes, guard, non_null, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::pepper::keystile_peppers;
 use crate::status::keystile_status::{self, *};
 use crate::text::array;
@@ -75,8 +76,9 @@ pub unsafe extern "C" fn keystile_digest_parse(
     text: *const c_char,
     text_len: usize,
     out_digest: Option<&mut MaybeUninit<keystile_digest>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_digest = non_null(out_digest)?;
         let digest: Digest = text!(text, text_len)?.parse::<Digest>()?;
         out_digest.write(keystile_digest::of(&digest));

@@ -8,8 +8,9 @@ use keystile::{EndpointRules, PathProfile, is_method};
 use crate::boundary::{
     bytes, fill, guard, guard_or, list, non_null, release, text, transparent_handle,
 };
+use crate::error::{Failure, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
-use crate::text::{keystile_str, nth, texts};
+use crate::text::{json_texts, keystile_str, nth, texts};
 
 /// The endpoint rules of a key. An empty list allows no endpoint; no list (NULL) does
 /// not restrict. Handle; it never changes, and threads may share it.
@@ -32,10 +33,11 @@ pub unsafe extern "C" fn keystile_endpoints_new(
     items: *const keystile_str,
     items_len: usize,
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_endpoints = non_null(out_endpoints)?;
-        let endpoints = EndpointRules::new(texts(list!(items, items_len)?)?)?;
+        let endpoints = EndpointRules::new(texts(list!(items, items_len)?, "allowed_endpoints")?)?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
     })
@@ -50,10 +52,13 @@ pub unsafe extern "C" fn keystile_endpoints_from_json(
     json: *const c_char,
     json_len: usize,
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_endpoints = non_null(out_endpoints)?;
-        let endpoints = serde_json::from_str(text!(json, json_len)?)?;
+        let items = json_texts(text!(json, json_len)?, "allowed_endpoints")?;
+        let endpoints =
+            EndpointRules::new(items).map_err(|error| Failure::from(error).in_json())?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
     })

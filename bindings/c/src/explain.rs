@@ -47,7 +47,7 @@ pub unsafe extern "C" fn keystile_explain(
 ) -> keystile_status {
     guard(|| {
         let (verifier, record) = (&non_null(verifier)?.0, &non_null(record)?.0);
-        let (usage, now) = (non_null(usage)?.core(), instant(now)?);
+        let (usage, now) = (non_null(usage)?.core()?, instant(now)?);
         let request: &keystile_request<'_> = sized!(request)?;
         request.ask(|request| {
             let explained = explain(verifier, record, request, &usage, now);

@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::{Checksum, KeyFormat};
 
 use crate::boundary::{bytes, guard, non_null, release, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
@@ -27,8 +28,9 @@ pub unsafe extern "C" fn keystile_format_structured(
     prefix: *const c_char,
     prefix_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_format = non_null(out_format)?;
         let format = KeyFormat::structured(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -45,8 +47,9 @@ pub unsafe extern "C" fn keystile_format_opaque(
     prefix: *const c_char,
     prefix_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_format = non_null(out_format)?;
         let format = KeyFormat::opaque(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -91,8 +94,9 @@ pub extern "C" fn keystile_format_any_opaque(
 pub extern "C" fn keystile_format_like(
     record: Option<&keystile_record>,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_format) = (non_null(record)?, non_null(out_format)?);
         let format = KeyFormat::like(&record.0)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -114,8 +118,9 @@ pub unsafe extern "C" fn keystile_format_with_checksum_key(
     checksum_key: *const u8,
     checksum_key_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let checksum = Checksum::keyed(bytes!(checksum_key, checksum_key_len)?)?;
         let format = format.0.clone().with_checksum(checksum)?;
@@ -134,8 +139,9 @@ pub extern "C" fn keystile_format_with_random_bytes(
     format: Option<&keystile_format>,
     random_bytes: u8,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let format = format.0.clone().with_random_bytes(random_bytes)?;
         out_format.write(Some(Box::new(keystile_format(format))));

@@ -13,6 +13,8 @@ use crate::boundary::{
     non_null, release, sized, sized_out, text,
 };
 use crate::decision::{keystile_decision, write_decision};
+use crate::error::{guard_saying, keystile_error};
+use crate::flags::flag;
 use crate::key::keystile_lookup;
 use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
@@ -126,8 +128,9 @@ pub unsafe extern "C" fn keystile_keyring_new(
     verifier: Option<&keystile_verifier>,
     options: *const keystile_keyring_options,
     out_keyring: Option<&mut MaybeUninit<Option<Box<keystile_keyring>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (verifier, out_keyring) = (non_null(verifier)?, non_null(out_keyring)?);
         let mut builder = Keyring::builder(verifier.0.clone());
         let mut callbacks = None;
@@ -145,7 +148,7 @@ pub unsafe extern "C" fn keystile_keyring_new(
             if let Some(skew) = default_for_0(options.clock_skew_millis) {
                 builder = builder.clock_skew(millis_or_zero(skew));
             }
-            if options.monotonic_clock != 0 {
+            if flag(options.monotonic_clock, "monotonic_clock")? {
                 builder = builder.monotonic_clock(monotonic_clock);
             }
             callbacks = both_or_none(options.retain_value, options.release_value)?;
@@ -248,8 +251,9 @@ pub unsafe extern "C" fn keystile_keyring_admit(
                 Ok(ticket) => ticket,
                 Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
             };
+            let usage = usage.map(keystile_usage::core).transpose()?;
             let found = record.map(|record| {
-                let usage = usage.map_or_else(|| Usage::of(&record.0), keystile_usage::core);
+                let usage = usage.unwrap_or_else(|| Usage::of(&record.0));
                 let found = Found::new(&record.0).with_usage(usage);
                 found.with_value(value)
             });

@@ -5,8 +5,9 @@ use core::mem::MaybeUninit;
 
 use keystile::{delete, end_overlap, expire, rehash, resume, revoke, suspend};
 
-use crate::boundary::{bytes, guard, non_null, text};
+use crate::boundary::{bytes, non_null, text};
 use crate::change::{keystile_change, keystile_event};
+use crate::error::{OfField as _, guard_saying, keystile_error};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
@@ -28,10 +29,15 @@ pub unsafe extern "C" fn keystile_revoke(
     reason_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = revoke(&record.0, text!(reason, reason_len)?, instant(now)?)?;
+        let change = revoke(
+            &record.0,
+            text!(reason, reason_len)?,
+            instant(now).of_field("now")?,
+        )?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -46,10 +52,11 @@ pub extern "C" fn keystile_suspend(
     record: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = suspend(&record.0, instant(now)?)?;
+        let change = suspend(&record.0, instant(now).of_field("now")?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -64,10 +71,11 @@ pub extern "C" fn keystile_resume(
     record: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = resume(&record.0, instant(now)?)?;
+        let change = resume(&record.0, instant(now).of_field("now")?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -91,10 +99,11 @@ pub unsafe extern "C" fn keystile_rehash(
     key_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (verifier, record) = (&non_null(verifier)?.0, &non_null(record)?.0);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let key = verifier
             .parse(bytes!(key, key_len)?)
             .map_err(|denial| keystile_status::from(&denial))?;
@@ -117,10 +126,11 @@ pub extern "C" fn keystile_end_overlap(
     successor: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, successor) = (&non_null(record)?.0, &non_null(successor)?.0);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let records = end_overlap(record, successor, now).ok_or(KEYSTILE_ERROR_STATE)?;
         out_change.write(Some(keystile_change::records(records.into())));
         Ok(())
@@ -138,10 +148,14 @@ pub extern "C" fn keystile_expire(
     record: Option<&keystile_record>,
     now: u64,
     out_event: Option<&mut MaybeUninit<keystile_event>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_event) = (non_null(record)?, non_null(out_event)?);
-        out_event.write(keystile_event::of(&expire(&record.0, instant(now)?)?));
+        out_event.write(keystile_event::of(&expire(
+            &record.0,
+            instant(now).of_field("now")?,
+        )?));
         Ok(())
     })
 }
@@ -158,10 +172,14 @@ pub extern "C" fn keystile_delete(
     record: Option<&keystile_record>,
     now: u64,
     out_event: Option<&mut MaybeUninit<keystile_event>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_event) = (non_null(record)?, non_null(out_event)?);
-        out_event.write(keystile_event::of(&delete(&record.0, instant(now)?)?));
+        out_event.write(keystile_event::of(&delete(
+            &record.0,
+            instant(now).of_field("now")?,
+        )?));
         Ok(())
     })
 }

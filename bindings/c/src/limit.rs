@@ -2,9 +2,10 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{Millis, Quota, RateLimit, RateState};
+use keystile::{Error, Millis, Quota, RateLimit, RateState};
 
 use crate::boundary::{guard, non_null, write_out};
+use crate::error::{guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, millis};
 
@@ -38,8 +39,12 @@ pub struct keystile_quota {
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_check(
     limit: Option<&keystile_rate_limit>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| non_null(limit)?.core().map(drop))
+    guard_saying(out_error, || {
+        non_null(limit)?.core()?;
+        Ok(())
+    })
 }
 
 /// Admits one request, or refuses it at no cost.
@@ -202,9 +207,9 @@ impl keystile_rate_limit {
         }
     }
 
-    pub(crate) fn core(&self) -> Result<RateLimit, keystile_status> {
+    pub(crate) fn core(&self) -> Result<RateLimit, Error> {
         let window = Millis::new(self.window_millis);
-        Ok(RateLimit::with_burst(self.limit, window, self.burst)?)
+        RateLimit::with_burst(self.limit, window, self.burst)
     }
 }
 

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use keystile::{Pepper, PepperRing};
 
 use crate::boundary::{bytes, guard, non_null, release};
+use crate::error::{guard_saying, keystile_error};
 use crate::status::keystile_status;
 
 /// A current pepper and retired ones. Handle; it never changes, and threads may share
@@ -26,8 +27,9 @@ pub unsafe extern "C" fn keystile_peppers_new(
     secret: *const u8,
     secret_len: usize,
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_peppers = non_null(out_peppers)?;
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = PepperRing::new(pepper);
@@ -49,8 +51,9 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     secret: *const u8,
     secret_len: usize,
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (peppers, out_peppers) = (non_null(peppers)?, non_null(out_peppers)?);
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = peppers.0.clone().with_retired(pepper)?;

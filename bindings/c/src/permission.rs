@@ -6,8 +6,9 @@ use core::mem::MaybeUninit;
 use keystile::PermissionSet;
 
 use crate::boundary::{fill, guard, guard_or, list, non_null, release, text, transparent_handle};
+use crate::error::{Failure, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
-use crate::text::{keystile_str, nth, texts};
+use crate::text::{json_texts, keystile_str, nth, texts};
 
 /// The permissions that a key was granted. Handle; it never changes, and threads may
 /// share it.
@@ -29,10 +30,11 @@ pub unsafe extern "C" fn keystile_permissions_new(
     items: *const keystile_str,
     items_len: usize,
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_permissions = non_null(out_permissions)?;
-        let permissions = PermissionSet::new(texts(list!(items, items_len)?)?)?;
+        let permissions = PermissionSet::new(texts(list!(items, items_len)?, "permissions")?)?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
     })
@@ -48,10 +50,13 @@ pub unsafe extern "C" fn keystile_permissions_from_json(
     json: *const c_char,
     json_len: usize,
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_permissions = non_null(out_permissions)?;
-        let permissions = serde_json::from_str(text!(json, json_len)?)?;
+        let items = json_texts(text!(json, json_len)?, "permissions")?;
+        let permissions =
+            PermissionSet::new(items).map_err(|error| Failure::from(error).in_json())?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
     })

@@ -6,8 +6,10 @@ use core::mem::MaybeUninit;
 use keystile::{KeyRecord, RateState, Usage};
 
 use crate::boundary::{fill, guard, non_null, release, sized, sized_out, text};
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::record_json;
 use crate::record_parts::keystile_record_parts;
-use crate::status::keystile_status;
+use crate::status::keystile_status::{self, *};
 use crate::text::instant;
 
 /// What a store holds about a key; it never holds the key. Handle; it never changes,
@@ -41,8 +43,9 @@ pub struct keystile_usage {
 pub unsafe extern "C" fn keystile_record_new(
     parts: *const keystile_record_parts<'_>,
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (parts, out_record) = (sized!(parts)?, non_null(out_record)?);
         let record = keystile_record(parts.record()?);
         out_record.write(Some(Box::new(record)));
@@ -77,10 +80,13 @@ pub unsafe extern "C" fn keystile_record_from_json(
     json: *const c_char,
     json_len: usize,
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_record = non_null(out_record)?;
-        let record = serde_json::from_str(text!(json, json_len)?)?;
+        let json = text!(json, json_len)?;
+        let record: KeyRecord =
+            serde_json::from_str(json).map_err(|_| record_json::failure(json))?;
         out_record.write(Some(Box::new(keystile_record(record))));
         Ok(())
     })
@@ -169,18 +175,25 @@ impl keystile_usage {
         }
     }
 
-    pub(crate) fn core(&self) -> Usage {
-        let remaining = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
-        Usage::new(RateState::from_bits(self.rate_state), remaining)
+    pub(crate) fn core(&self) -> Result<Usage, keystile_status> {
+        let remaining = match (self.has_remaining_uses, self.remaining_uses) {
+            (1, uses) => Some(uses),
+            (0, 0) => None,
+            // Uses without their flag were meant to be counted.
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        };
+        Ok(Usage::new(RateState::from_bits(self.rate_state), remaining))
     }
 }
 
 /// The records of a list of pointers, none of which may be NULL.
 pub(crate) fn records<'a>(
     pointers: &[Option<&'a keystile_record>],
-) -> Result<Vec<&'a KeyRecord>, keystile_status> {
-    pointers
-        .iter()
-        .map(|record| Ok(&non_null(*record)?.0))
-        .collect()
+    field: &'static str,
+) -> Result<Vec<&'a KeyRecord>, Failure> {
+    let record = |(index, record): (usize, &Option<&'a keystile_record>)| {
+        let record = non_null(*record).of_field(field);
+        Ok(&record.map_err(|failure| failure.at(index))?.0)
+    };
+    pointers.iter().enumerate().map(record).collect()
 }

@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::Requirement;
 
 use crate::boundary::{guard, non_null, release, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth};
@@ -27,8 +28,9 @@ pub unsafe extern "C" fn keystile_requirement_parse(
     text: *const c_char,
     text_len: usize,
     out_requirement: Option<&mut MaybeUninit<Option<Box<keystile_requirement>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_requirement = non_null(out_requirement)?;
         let requirement = Requirement::parse(text!(text, text_len)?)?;
         out_requirement.write(Some(Box::new(keystile_requirement(requirement))));

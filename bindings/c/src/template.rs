@@ -7,6 +7,7 @@ use keystile::{ScopeTemplate, TemplateName};
 
 use crate::boundary::{guard, guard_or, non_null, release, text};
 use crate::endpoint::keystile_endpoints;
+use crate::error::{guard_saying, keystile_error};
 use crate::limit::keystile_rate_limit;
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
@@ -34,8 +35,9 @@ pub unsafe extern "C" fn keystile_template_new(
     endpoints: Option<&keystile_endpoints>,
     rate_limit: Option<&keystile_rate_limit>,
     out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (permissions, out_template) = (non_null(permissions)?, non_null(out_template)?);
         let name = TemplateName::new(text!(name, name_len)?)?;
         let mut template = ScopeTemplate::new(name, permissions.0.clone());

@@ -78,7 +78,8 @@ pub extern "C" fn keystile_keyring_usage(
 ) -> keystile_status {
     guard(|| {
         let (keyring, record) = (non_null(keyring)?, &non_null(record)?.0);
-        let stored = usage.map_or_else(|| Usage::of(record), keystile_usage::core);
+        let stored = usage.map(keystile_usage::core).transpose()?;
+        let stored = stored.unwrap_or_else(|| Usage::of(record));
         let usage = keyring.0.core().usage(record, stored, instant(now)?);
         non_null(out_usage)?.write(keystile_usage::of(&usage));
         Ok(())

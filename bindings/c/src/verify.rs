@@ -95,7 +95,7 @@ pub unsafe extern "C" fn keystile_verify(
             Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
         };
         request.ask(|request| {
-            let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
+            let (mut spent, record) = (usage.core()?, record.map(|record| &record.0));
             let decision = verify(verifier, &key, record, request, &mut spent, now);
             *usage = keystile_usage::of(&spent);
             write_decision(&decision, out_decision)

@@ -6,7 +6,8 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 19] = [
+const OPTIONAL: [&str; 20] = [
+    "out_error",
     "peppers",
     "options",
     "out_decision",
@@ -149,7 +150,9 @@ fn is_optional(function: &Function, parameter: &Parameter) -> bool {
 }
 
 fn is_output(parameter: &Parameter) -> bool {
-    parameter.name.starts_with("out_") && parameter.is_pointer()
+    // An error is written to always.
+    let is_error = parameter.name == "out_error";
+    parameter.name.starts_with("out_") && parameter.is_pointer() && !is_error
 }
 
 /// Declares the outputs as variables that are filled with a pattern.
@@ -199,7 +202,8 @@ fn argument(function: &Function, parameter: &Parameter, header: &Header) -> Stri
 }
 
 /// Structs that are not handles.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
+    "error",
     "address",
     "digest",
     "id",

@@ -27,12 +27,12 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.retain_value = retain;
-    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without, NULL));
     options.retain_value = NULL;
     options.release_value = release;
-    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without, NULL));
     options.release_value = NULL;
-    OK(keystile_keyring_new(verifier, &options, &without));
+    OK(keystile_keyring_new(verifier, &options, &without, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(without, key.data, key.len, &request, NOW,
                                                          NULL, &untouched, &ticket));
     EXPECT(KEYSTILE_ERROR_NULL_POINTER,
@@ -46,7 +46,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
 
     options.retain_value = retain;
     options.release_value = release;
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          NULL, &value, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first, NOW,
@@ -120,7 +120,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     options.capacity = 10;
     options.absent_ttl_millis = KEYSTILE_DURATION_NONE;
     OK(keystile_change_key(change, &key));
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
                                                          NOW, &decision, NULL, &ticket));
     CHECK(memcmp(&ticket.lookup.key_id, &parts.id, sizeof parts.id) == 0);
@@ -156,7 +156,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
                                                          NOW, &decision, NULL, &ticket));
-    OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked));
+    OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked, NULL));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
@@ -192,7 +192,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
 int main(void) {
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     keystile_change *change = issue(format, 3);
     the_keyring(verifier, change);

@@ -132,17 +132,21 @@ var (
 )
 
 // ParseID parses a public id.
-func ParseID(text string) (ID, Status) {
+func ParseID(text string) (ID, *Failure) {
+	var why C.keystile_error
 	var id ID
 	data, len := borrow(text)
-	return id, Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id))))
+	status := Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id)), &why))
+	return id, failed(status, &why)
 }
 
 // ParseDigest parses the text of a digest.
-func ParseDigest(text string) (Digest, Status) {
+func ParseDigest(text string) (Digest, *Failure) {
+	var why C.keystile_error
 	var digest Digest
 	data, len := borrow(text)
-	return digest, Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest))))
+	status := Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest)), &why))
+	return digest, failed(status, &why)
 }
 
 // Text returns the text of a digest.
@@ -176,8 +180,9 @@ func CheckMethod(method string) Status {
 }
 
 // CheckRateLimit checks whether a limit is well formed.
-func CheckRateLimit(limit *RateLimit) Status {
-	return Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit))))
+func CheckRateLimit(limit *RateLimit) *Failure {
+	var why C.keystile_error
+	return failed(Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit)), &why)), &why)
 }
 
 // AdmitRate admits one request, or refuses it at no cost.

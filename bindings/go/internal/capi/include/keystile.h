@@ -11,6 +11,10 @@
  *   every other value means neither. The returned status of a function that decides about a
  *   request is its only answer: no output says whether the request may go on. Numbers are
  *   never reused.
+ * Errors. A function whose last parameter is out_error writes to it, whatever it returns: why it
+ *   failed, in words, with the field and the item that are wrong, or zeros on success. NULL is
+ *   always allowed. The other functions have no fields that could be wrong: their status names
+ *   the reason, or an instant or an id of the call.
  * Pointers. A pointer that is not NULL points to as many values as the length that follows
  *   it says; they live and stay unchanged until the call returns. The library keeps no
  *   pointer that is passed in: it copies what it needs later. Passing NULL where it is not
@@ -18,7 +22,7 @@
  * Texts. A text is a pointer and a length in bytes. It is UTF-8 and need not end in NUL.
  *   Returned texts end in NUL only if their documentation states it.
  * Outputs. Parameters named out_ are written only on success, which includes a refusal of a
- *   request; the length that a buffer needs is also written if the buffer is too small. No
+ *   request, except out_error; the length that a buffer needs is also written if the buffer is too small. No
  *   two outputs may overlap, nor an output and an argument, unless it is stated.
  * Handles. The caller owns a handle that an output receives, and frees it once with its own
  *   function; freeing NULL does nothing. A handle never changes after it was created.
@@ -26,7 +30,8 @@
  * Structs. Set a struct that begins with struct_size to zero, then set that field to the
  *   size of the struct; later versions append fields. All other structs never change.
  * Optional fields. Leave optional fields at zero. An id of zeros and a text whose data is
- *   NULL mean that there is none. Flags are 0 or 1.
+ *   NULL mean that there is none. Flags are 0 or 1. A value without its flag, values that
+ *   contradict each other and any other flag are KEYSTILE_ERROR_VALUE.
  * Time. Instants are milliseconds since 1970, between the years 1973 and 9999, so that a
  *   count of seconds is refused. The library never reads a clock.
  * Threads. Any thread may call any function at any time. Several threads may use a handle at
@@ -53,6 +58,9 @@
 #else
 #define KEYSTILE_MUST_USE
 #endif
+
+/* What an index is if there is none. */
+#define KEYSTILE_INDEX_NONE SIZE_MAX
 
 /* Records and templates lend these too, so they are declared by hand. */
 typedef struct keystile_permissions keystile_permissions;
@@ -794,6 +802,30 @@ typedef struct keystile_str {
 } keystile_str;
 
 /**
+ * Why a call failed, for people. Its texts are static, never contain any part of an argument,
+ * and do not end in NUL.
+ *
+ * A line of a log is the field, the index in brackets and the message, such as
+ * `permissions[2]: a permission must be segments of ...`.
+ */
+typedef struct keystile_error {
+    /**
+     * What was expected; NULL if the call did not fail.
+     */
+    struct keystile_str message;
+    /**
+     * The field that is wrong, such as `client_name` or `rate_limit.window`; NULL if that is
+     * not known, or if it is not of one field.
+     */
+    struct keystile_str field;
+    /**
+     * The item of the field that is wrong, from 0; `KEYSTILE_INDEX_NONE` if it is not of one
+     * item.
+     */
+    size_t index;
+} keystile_error;
+
+/**
  * The digest of a key's text.
  */
 typedef struct keystile_digest {
@@ -1008,7 +1040,7 @@ typedef struct keystile_record_parts {
      */
     uint64_t overlap_until;
     /**
-     * The number of the change, from 1; an update from an older version fails.
+     * The number of the change, 1 to 9223372036854775807; an update from an older version fails.
      */
     uint64_t version;
     /**
@@ -1153,7 +1185,8 @@ typedef struct keystile_lifetime_policy {
 
 /**
  * What a new key is to be. The defaults are the most restrictive: no permissions, and
- * expiry after 90 days.
+ * expiry after 90 days. A value without its flag, a flag other than 0 and 1, and a lifetime of
+ * a key that never expires are `KEYSTILE_ERROR_VALUE`.
  */
 typedef struct keystile_issue_request {
     /**
@@ -1226,7 +1259,7 @@ typedef struct keystile_issue_request {
      */
     uint8_t has_lifetime;
     /**
-     * 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
+     * 1 for a key that does not expire, otherwise 0; not together with `lifetime_millis`.
      */
     uint8_t never_expires;
 } keystile_issue_request;
@@ -1790,7 +1823,8 @@ const char *keystile_status_text(int32_t status);
  */
 keystile_status keystile_id_parse(const char *text,
                                   size_t text_len,
-                                  struct keystile_id *out_id);
+                                  struct keystile_id *out_id,
+                                  struct keystile_error *out_error);
 
 /**
  * Creates the structured format: `prefix_environment_id_secret`, with a CRC-32
@@ -1804,7 +1838,8 @@ keystile_status keystile_id_parse(const char *text,
  */
 keystile_status keystile_format_structured(const char *prefix,
                                            size_t prefix_len,
-                                           struct keystile_format **out_format);
+                                           struct keystile_format **out_format,
+                                           struct keystile_error *out_error);
 
 /**
  * Creates the opaque format: `prefix_` and 64 lower-case hex digits. Such a key
@@ -1814,7 +1849,8 @@ keystile_status keystile_format_structured(const char *prefix,
  */
 keystile_status keystile_format_opaque(const char *prefix,
                                        size_t prefix_len,
-                                       struct keystile_format **out_format);
+                                       struct keystile_format **out_format,
+                                       struct keystile_error *out_error);
 
 /**
  * Creates a format that parses structured keys with any prefix. It cannot issue keys.
@@ -1838,7 +1874,8 @@ keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
  * `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
 keystile_status keystile_format_like(const struct keystile_record *record,
-                                     struct keystile_format **out_format);
+                                     struct keystile_format **out_format,
+                                     struct keystile_error *out_error);
 
 /**
  * Copies a structured format and gives the copy a keyed checksum. Only holders of the
@@ -1853,7 +1890,8 @@ keystile_status keystile_format_like(const struct keystile_record *record,
 keystile_status keystile_format_with_checksum_key(const struct keystile_format *format,
                                                   const uint8_t *checksum_key,
                                                   size_t checksum_key_len,
-                                                  struct keystile_format **out_format);
+                                                  struct keystile_format **out_format,
+                                                  struct keystile_error *out_error);
 
 /**
  * Copies an opaque format and gives the copy another number of random bytes: 16 to 64.
@@ -1864,7 +1902,8 @@ keystile_status keystile_format_with_checksum_key(const struct keystile_format *
  */
 keystile_status keystile_format_with_random_bytes(const struct keystile_format *format,
                                                   uint8_t random_bytes,
-                                                  struct keystile_format **out_format);
+                                                  struct keystile_format **out_format,
+                                                  struct keystile_error *out_error);
 
 /**
  * Reads the prefix of a format, borrowed from it.
@@ -1893,7 +1932,8 @@ void keystile_format_free(struct keystile_format *format);
 keystile_status keystile_peppers_new(uint32_t version,
                                      const uint8_t *secret,
                                      size_t secret_len,
-                                     struct keystile_peppers **out_peppers);
+                                     struct keystile_peppers **out_peppers,
+                                     struct keystile_error *out_error);
 
 /**
  * Copies a ring and adds a retired pepper, with which older digests are still
@@ -1907,7 +1947,8 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
                                               uint32_t version,
                                               const uint8_t *secret,
                                               size_t secret_len,
-                                              struct keystile_peppers **out_peppers);
+                                              struct keystile_peppers **out_peppers,
+                                              struct keystile_error *out_error);
 
 /**
  * Copies a ring without a current pepper: existing digests are checked as before, new
@@ -1947,7 +1988,8 @@ keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
  */
 keystile_status keystile_digest_parse(const char *text,
                                       size_t text_len,
-                                      struct keystile_digest *out_digest);
+                                      struct keystile_digest *out_digest,
+                                      struct keystile_error *out_error);
 
 /**
  * Formats a digest, for a column of a table.
@@ -2024,7 +2066,8 @@ const char *keystile_finding_hint(uint32_t finding);
  */
 keystile_status keystile_permissions_new(const struct keystile_str *items,
                                          size_t items_len,
-                                         keystile_permissions **out_permissions);
+                                         keystile_permissions **out_permissions,
+                                         struct keystile_error *out_error);
 
 /**
  * Creates a set of permissions from a JSON array of strings, such as a column of a
@@ -2035,7 +2078,8 @@ keystile_status keystile_permissions_new(const struct keystile_str *items,
  */
 keystile_status keystile_permissions_from_json(const char *json,
                                                size_t json_len,
-                                               keystile_permissions **out_permissions);
+                                               keystile_permissions **out_permissions,
+                                               struct keystile_error *out_error);
 
 /**
  * Formats permissions as a JSON array of strings, for a column of a table.
@@ -2095,7 +2139,8 @@ void keystile_permissions_free(keystile_permissions *permissions);
  */
 keystile_status keystile_requirement_parse(const char *text,
                                            size_t text_len,
-                                           struct keystile_requirement **out_requirement);
+                                           struct keystile_requirement **out_requirement,
+                                           struct keystile_error *out_error);
 
 /**
  * Checks whether permissions satisfy a requirement.
@@ -2141,7 +2186,8 @@ void keystile_requirement_free(struct keystile_requirement *requirement);
  */
 keystile_status keystile_endpoints_new(const struct keystile_str *items,
                                        size_t items_len,
-                                       keystile_endpoints **out_endpoints);
+                                       keystile_endpoints **out_endpoints,
+                                       struct keystile_error *out_error);
 
 /**
  * Creates endpoint rules from a JSON array of strings, such as a column of a table.
@@ -2151,7 +2197,8 @@ keystile_status keystile_endpoints_new(const struct keystile_str *items,
  */
 keystile_status keystile_endpoints_from_json(const char *json,
                                              size_t json_len,
-                                             keystile_endpoints **out_endpoints);
+                                             keystile_endpoints **out_endpoints,
+                                             struct keystile_error *out_error);
 
 /**
  * Formats endpoint rules as a JSON array of strings, for a column of a table.
@@ -2240,7 +2287,8 @@ void keystile_endpoints_free(keystile_endpoints *endpoints);
  */
 keystile_status keystile_networks_new(const struct keystile_str *items,
                                       size_t items_len,
-                                      keystile_networks **out_networks);
+                                      keystile_networks **out_networks,
+                                      struct keystile_error *out_error);
 
 /**
  * Creates a list of networks from a JSON array of strings, such as a column of a
@@ -2251,7 +2299,8 @@ keystile_status keystile_networks_new(const struct keystile_str *items,
  */
 keystile_status keystile_networks_from_json(const char *json,
                                             size_t json_len,
-                                            keystile_networks **out_networks);
+                                            keystile_networks **out_networks,
+                                            struct keystile_error *out_error);
 
 /**
  * Formats networks as a JSON array of strings, for a column of a table.
@@ -2297,7 +2346,8 @@ keystile_status keystile_networks_contain(const keystile_networks *networks,
  */
 keystile_status keystile_address_parse(const char *text,
                                        size_t text_len,
-                                       struct keystile_address *out_address);
+                                       struct keystile_address *out_address,
+                                       struct keystile_error *out_error);
 
 /**
  * Frees a list of networks; NULL is allowed. Do not free a list that another handle
@@ -2310,7 +2360,8 @@ void keystile_networks_free(keystile_networks *networks);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
  */
-keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limit);
+keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limit,
+                                          struct keystile_error *out_error);
 
 /**
  * Admits one request, or refuses it at no cost.
@@ -2416,7 +2467,8 @@ keystile_status keystile_template_new(const char *name,
                                       const keystile_permissions *permissions,
                                       const keystile_endpoints *endpoints,
                                       const struct keystile_rate_limit *rate_limit,
-                                      struct keystile_template **out_template);
+                                      struct keystile_template **out_template,
+                                      struct keystile_error *out_error);
 
 /**
  * Creates one of the presets: `monitoring` (read; 100 requests an hour; `/api/metrics`
@@ -2474,7 +2526,8 @@ void keystile_template_free(struct keystile_template *template_);
  * is not well formed.
  */
 keystile_status keystile_record_new(const struct keystile_record_parts *parts,
-                                    struct keystile_record **out_record);
+                                    struct keystile_record **out_record,
+                                    struct keystile_error *out_error);
 
 /**
  * Reads the fields of a record, for the columns of a table.
@@ -2495,7 +2548,8 @@ keystile_status keystile_record_parts_of(const struct keystile_record *record,
  */
 keystile_status keystile_record_from_json(const char *json,
                                           size_t json_len,
-                                          struct keystile_record **out_record);
+                                          struct keystile_record **out_record,
+                                          struct keystile_error *out_error);
 
 /**
  * Formats a record as one JSON text, for a store that keeps it whole. It contains the
@@ -2605,7 +2659,8 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_actor_check(const char *actor,
-                                     size_t actor_len);
+                                     size_t actor_len,
+                                     struct keystile_error *out_error);
 
 /**
  * Issues a key.
@@ -2629,7 +2684,8 @@ keystile_status keystile_issue(const struct keystile_format *format,
                                const uint8_t *random,
                                size_t random_len,
                                uint64_t now,
-                               struct keystile_change **out_change);
+                               struct keystile_change **out_change,
+                               struct keystile_error *out_error);
 
 /**
  * Issues a key on behalf of the holder of another key. The new key never grants more
@@ -2651,7 +2707,8 @@ keystile_status keystile_delegate(const struct keystile_record *source,
                                   const uint8_t *random,
                                   size_t random_len,
                                   uint64_t now,
-                                  struct keystile_change **out_change);
+                                  struct keystile_change **out_change,
+                                  struct keystile_error *out_error);
 
 /**
  * Revokes a key for good: nothing makes it active again.
@@ -2668,7 +2725,8 @@ keystile_status keystile_revoke(const struct keystile_record *record,
                                 const char *reason,
                                 size_t reason_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Suspends a key until it is resumed.
@@ -2678,7 +2736,8 @@ keystile_status keystile_revoke(const struct keystile_record *record,
  */
 keystile_status keystile_suspend(const struct keystile_record *record,
                                  uint64_t now,
-                                 struct keystile_change **out_change);
+                                 struct keystile_change **out_change,
+                                 struct keystile_error *out_error);
 
 /**
  * Resumes a suspended key. The suspension does not extend its lifetime.
@@ -2688,7 +2747,8 @@ keystile_status keystile_suspend(const struct keystile_record *record,
  */
 keystile_status keystile_resume(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Renews the digest of a key's record with the current pepper. Call it after a
@@ -2707,7 +2767,8 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 const char *key,
                                 size_t key_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Ends the overlap of a replaced key because its successor was used. Call it after a
@@ -2721,7 +2782,8 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
 keystile_status keystile_end_overlap(const struct keystile_record *record,
                                      const struct keystile_record *successor,
                                      uint64_t now,
-                                     struct keystile_change **out_change);
+                                     struct keystile_change **out_change,
+                                     struct keystile_error *out_error);
 
 /**
  * Creates the event of a key that has expired; its record does not change.
@@ -2733,7 +2795,8 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
  */
 keystile_status keystile_expire(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_event *out_event);
+                                struct keystile_event *out_event,
+                                struct keystile_error *out_error);
 
 /**
  * Creates the event of a key that is removed from a store, with the version after its last.
@@ -2746,7 +2809,8 @@ keystile_status keystile_expire(const struct keystile_record *record,
  */
 keystile_status keystile_delete(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_event *out_event);
+                                struct keystile_event *out_event,
+                                struct keystile_error *out_error);
 
 /**
  * Changes a key. Its text, its id and its status stay: a suspended key can be changed, and
@@ -2774,7 +2838,8 @@ keystile_status keystile_delete(const struct keystile_record *record,
 keystile_status keystile_record_change(const struct keystile_record *record,
                                        const struct keystile_key_change *requested,
                                        uint64_t now,
-                                       struct keystile_change **out_change);
+                                       struct keystile_change **out_change,
+                                       struct keystile_error *out_error);
 
 /**
  * Checks whether `keystile_record_change` would change a field of this key.
@@ -2785,7 +2850,8 @@ keystile_status keystile_record_change(const struct keystile_record *record,
 keystile_status keystile_record_would_change(const struct keystile_record *record,
                                              const struct keystile_key_change *requested,
                                              uint64_t now,
-                                             bool *out_alters);
+                                             bool *out_alters,
+                                             struct keystile_error *out_error);
 
 /**
  * Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
@@ -2823,7 +2889,8 @@ keystile_status keystile_rotate(const struct keystile_record *record,
                                 const uint8_t *random,
                                 size_t random_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Lists the actions that are due at `now`, in the order of the records. The result
@@ -2843,7 +2910,8 @@ keystile_status keystile_plan(const struct keystile_record *const *records,
                               uint64_t now,
                               struct keystile_plan_item *items,
                               size_t items_len,
-                              size_t *out_count);
+                              size_t *out_count,
+                              struct keystile_error *out_error);
 
 /**
  * Creates an extractor.
@@ -2858,7 +2926,8 @@ keystile_status keystile_plan(const struct keystile_record *const *records,
  */
 keystile_status keystile_credential_extractor_new(const struct keystile_verifier *verifier,
                                                   const struct keystile_credential_sources *sources,
-                                                  struct keystile_credential_extractor **out_extractor);
+                                                  struct keystile_credential_extractor **out_extractor,
+                                                  struct keystile_error *out_error);
 
 /**
  * Extracts the one credential from the headers of a request.
@@ -3021,7 +3090,8 @@ keystile_status keystile_explain(const struct keystile_verifier *verifier,
  */
 keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
                                      const struct keystile_keyring_options *options,
-                                     struct keystile_keyring **out_keyring);
+                                     struct keystile_keyring **out_keyring,
+                                     struct keystile_error *out_error);
 
 /**
  * Decides by a cached record, or returns which record to fetch. The returned status is
