@@ -4,6 +4,7 @@ mod abi;
 mod examples;
 mod install;
 mod library;
+mod migrations;
 mod misuse;
 mod package;
 mod prototypes;
@@ -25,8 +26,8 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 6] = [
-    "basics", "keyrings", "changes", "derived", "explain", "errors",
+const TOURS: [&str; 7] = [
+    "basics", "keyrings", "changes", "derived", "explain", "errors", "decide",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
 const VECTORS: [&str; 7] = [
@@ -41,8 +42,9 @@ const VECTORS: [&str; 7] = [
 /// The system libraries that a Rust archive needs.
 const SYSTEM: [&str; 3] = ["-lpthread", "-lm", "-ldl"];
 
-/// `cargo xtask header`: writes the header again.
+/// `cargo xtask header`: writes the header again, and the migrations of the store in C.
 pub(crate) fn header(workspace: &Workspace) -> TaskResult {
+    migrations::write(workspace)?;
     let mut cargo = workspace.command("cargo");
     cargo.args(["test", "--package", "keystile-capi", "--test", "header"]);
     run(cargo.env("KEYSTILE_WRITE_HEADER", "1"))

@@ -36,7 +36,8 @@
  *   count of seconds is refused. The library never reads a clock.
  * Threads. Any thread may call any function at any time. Several threads may use a handle at
  *   once, but while one frees it no other may use it. No function waits for I/O.
- *   None calls a function of the caller's, except the callbacks in a keyring's options.
+ *   None calls a function of the caller's, except the callbacks in a keyring's options and
+ *   the fetch of keystile_keyring_decide.
  * Panics. A bug in the library is caught and returns KEYSTILE_ERROR_PANIC. If memory runs
  *   out, the process aborts, like any Rust program.
  * Secrets. The text of a key is returned only by keystile_change_key. Nothing else that is
@@ -1750,6 +1751,44 @@ typedef struct keystile_keyring_stats {
 } keystile_keyring_stats;
 
 /**
+ * What a `keystile_fetch` found. All fields are zero when it is called.
+ */
+typedef struct keystile_fetched {
+    /**
+     * The size of this struct in the library that calls. A field beyond it must not be written.
+     */
+    size_t struct_size;
+    /**
+     * The record, which the library frees; NULL if the store has none.
+     */
+    struct keystile_record *record;
+    /**
+     * Optional: what the lineage has spent, as the store has it, if `has_usage`.
+     */
+    struct keystile_usage usage;
+    /**
+     * 1 if `usage` is set, otherwise 0.
+     */
+    uint8_t has_usage;
+} keystile_fetched;
+
+/**
+ * A function of the caller's that fetches a record for `keystile_keyring_decide`.
+ *
+ * `context`: as it was passed to `keystile_keyring_decide`.
+ * `lookup`: what to fetch; only valid during the call.
+ * `out_found`: receives what was found. A record in it belongs to the library, however the
+ * function ends.
+ *
+ * It returns `KEYSTILE_OK` if the store has answered, also if there is no such record, and
+ * anything else if it has not. It is called on the calling thread, may wait, may call any function of the library, and
+ * must return: by no `longjmp` and no C++ exception.
+ */
+typedef int32_t (*keystile_fetch)(void *context,
+                                  const struct keystile_lookup *lookup,
+                                  struct keystile_fetched *out_found);
+
+/**
  * How many times a key was used since the last drain.
  */
 typedef struct keystile_use {
@@ -3229,6 +3268,30 @@ keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring
  * valid until the caller releases them.
  */
 void keystile_keyring_free(struct keystile_keyring *keyring);
+
+/**
+ * Decides about a request, and fetches the record by a function of the caller's if it is not
+ * cached: `keystile_keyring_check` and as many `keystile_keyring_admit` as it takes, at most 8.
+ * The returned status is the decision: the request may go on only if it is `KEYSTILE_OK`.
+ *
+ * `key`, `key_len`, `request`, `now`, `out_decision`: as for `keystile_keyring_check`.
+ * `fetch`: is called only if the record is needed.
+ * `context`: is passed to `fetch`; may be NULL.
+ *
+ * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
+ * request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
+ * if it returns any other status but `KEYSTILE_OK`, or if invalidations overtake all fetches,
+ * the request is refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,
+                                        const char *key,
+                                        size_t key_len,
+                                        const struct keystile_request *request,
+                                        uint64_t now,
+                                        keystile_fetch fetch,
+                                        void *context,
+                                        struct keystile_decision *out_decision);
 
 /**
  * Drains the uses since the last call. Each is returned only once: call this every few

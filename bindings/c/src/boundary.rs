@@ -11,7 +11,9 @@
 //!   nothing;
 //! - *handles*: a handle came from this library and has not been freed;
 //! - *values*: the callbacks of a keyring may be called on any thread with any value that it
-//!   was given, until the last release, and return normally.
+//!   was given, until the last release, and return normally;
+//! - *fetches*: a fetch may be called on the thread that asked for it, with the context that
+//!   came with it, and returns normally.
 
 use core::ffi::{c_char, c_void};
 use core::fmt;
@@ -20,8 +22,10 @@ use core::panic::AssertUnwindSafe;
 use core::ptr::NonNull;
 use std::panic::catch_unwind;
 
-use keystile::{Error, Keyring, KeyringBuilder};
+use keystile::{Error, Keyring, KeyringBuilder, Lookup};
 
+use crate::decide::keystile_fetched;
+use crate::key::keystile_lookup;
 use crate::status::keystile_status::{self, *};
 
 /// The result of a call: done, or the status that says why not.
@@ -284,6 +288,25 @@ impl Drop for Value {
         // SAFETY: clause *values*.
         unsafe { release(self.value.as_ptr()) };
     }
+}
+
+/// A function of the caller's that fetches a record.
+pub(crate) type Fetch = unsafe extern "C" fn(
+    context: *mut c_void,
+    lookup: *const keystile_lookup,
+    out_found: *mut keystile_fetched,
+) -> i32;
+
+/// Calls a function of the caller's that fetches a record; its status, and what it found.
+pub(crate) fn fetch_by(
+    fetch: Fetch,
+    context: *mut c_void,
+    lookup: &Lookup,
+) -> (i32, keystile_fetched) {
+    let (lookup, mut found) = (keystile_lookup::of(lookup), keystile_fetched::none());
+    // SAFETY: clause *fetches*, and both pointers are valid during the call.
+    let answer = unsafe { fetch(context, &raw const lookup, &raw mut found) };
+    (answer, found)
 }
 
 /// The text of an argument and its length.

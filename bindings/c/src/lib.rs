@@ -96,6 +96,8 @@ pub mod explain;
 
 pub mod keyring;
 
+pub mod decide;
+
 pub mod uses;
 
 pub mod response;

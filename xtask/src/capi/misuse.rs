@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 20] = [
+const OPTIONAL: [&str; 21] = [
     "out_error",
     "peppers",
     "options",
@@ -19,6 +19,7 @@ const OPTIONAL: [&str; 20] = [
     "keystile_keyring_admit.record",
     "keystile_keyring_admit.usage",
     "keystile_keyring_admit.value",
+    "keystile_keyring_decide.context",
     "keystile_respond.requirement",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",

@@ -99,7 +99,19 @@ static struct {
     keystile_networks *networks;
     /* References to it: a misuse leaves none behind. */
     long value;
+    /* Calls of a fetch. */
+    int context;
 } S;
+
+/* No misuse is to call it. */
+static int32_t not_called(void *context, const keystile_lookup *lookup, keystile_fetched *found) {
+    (void)lookup;
+    (void)found;
+    ++*(int *)context;
+    return KEYSTILE_OK;
+}
+
+#define S_fetch not_called
 
 static void retain_value(void *value) { ++*(long *)value; }
 
@@ -169,7 +181,7 @@ static void dismiss(void) {
     keystile_change_free(S.change);
     keystile_uses_free(S.uses);
     keystile_keyring_free(S.keyring);
-    CHECK(S.value == 0);
+    CHECK(S.value == 0 && S.context == 0);
     keystile_verifier_free(S.verifier);
     keystile_credential_extractor_free(S.credential_extractor);
     keystile_template_free(S.template);
