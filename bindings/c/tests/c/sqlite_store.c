@@ -1,0 +1,514 @@
+/* The store for SQLite: its verbs, what two of them on one file hear of each other, and the rules
+ * of its lease. Times are arguments, and the background work is a call, so nothing waits.
+ *
+ * usage: sqlite_store FOLDER */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "keystile_sqlite.h"
+#include "tour.h"
+
+static char path[512];
+static keystile_format *format;
+static keystile_verifier *verifier;
+/* The triggers use the machine's clock, so this is it. */
+static uint64_t now;
+static keystile_sqlite_error error;
+
+static keystile_sqlite *opened(uint64_t bound_millis) {
+    keystile_sqlite_options options;
+    keystile_sqlite *store = NULL;
+    memset(&options, 0, sizeof options);
+    options.verifier = verifier;
+    options.bound_millis = bound_millis;
+    options.without_thread = 1;
+    keystile_status status = keystile_sqlite_open(path, &options, &store, &error);
+    if (status != KEYSTILE_OK) {
+        fprintf(stderr, "%s\n", error.text);
+    }
+    OK(status);
+    return store;
+}
+
+/* As other code, which knows nothing of keystile. */
+static void sql(const char *statement) {
+    sqlite3 *database = NULL;
+    char *text = NULL;
+    CHECK(sqlite3_open(path, &database) == SQLITE_OK);
+    sqlite3_busy_timeout(database, 5000);
+    if (sqlite3_exec(database, statement, NULL, NULL, &text) != SQLITE_OK) {
+        fprintf(stderr, "%s: %s\n", statement, text);
+        exit(1);
+    }
+    sqlite3_close(database);
+}
+
+static long long number(const char *query) {
+    sqlite3 *database = NULL;
+    sqlite3_stmt *statement = NULL;
+    CHECK(sqlite3_open(path, &database) == SQLITE_OK);
+    sqlite3_busy_timeout(database, 5000);
+    CHECK(sqlite3_prepare_v2(database, query, -1, &statement, NULL) == SQLITE_OK);
+    CHECK(sqlite3_step(statement) == SQLITE_ROW);
+    long long value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(database);
+    return value;
+}
+
+typedef struct key {
+    keystile_id id;
+    char text[128];
+    size_t len;
+} key;
+
+static key taken_from(keystile_change *change) {
+    key own;
+    keystile_str text;
+    OK(keystile_change_key(change, &text));
+    CHECK(text.len < sizeof own.text);
+    memcpy(own.text, text.data, text.len);
+    own.len = text.len;
+    own.id = parts_of(keystile_change_record_at(change, 0)).id;
+    keystile_change_free(change);
+    return own;
+}
+
+static key issued(keystile_sqlite *store, uint64_t uses, uint32_t limit) {
+    keystile_str granted[2] = {str("read"), str("write")};
+    keystile_permissions *permissions = NULL;
+    keystile_issue_request request;
+    keystile_change *change = NULL;
+    OK(keystile_permissions_new(granted, 2, &permissions));
+    memset(&request, 0, sizeof request);
+    request.struct_size = sizeof request;
+    request.client_name = str("Acme \"Ltd\"");
+    request.metadata = str(" 1.0");
+    request.permissions = permissions;
+    request.uses = uses;
+    request.has_uses = uses != 0;
+    request.rate_limit.limit = request.rate_limit.burst = limit;
+    request.rate_limit.window_millis = limit == 0 ? 0 : 3600000;
+    request.has_rate_limit = limit != 0;
+    OK(keystile_sqlite_issue(store, format, NULL, &request, NULL, now, &change, &error));
+    keystile_permissions_free(permissions);
+    return taken_from(change);
+}
+
+static keystile_status asks(keystile_sqlite *store, const key *own) {
+    keystile_request request = request_for(NULL, "GET", "/");
+    return keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
+}
+
+static keystile_status asks_to_write(keystile_sqlite *store, const key *own) {
+    keystile_requirement *requirement = NULL;
+    OK(keystile_requirement_parse(L("write"), &requirement));
+    keystile_request request = request_for(requirement, "GET", "/");
+    keystile_status status = keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
+    keystile_requirement_free(requirement);
+    return status;
+}
+
+static keystile_status without_write(keystile_sqlite *store, const key *own) {
+    keystile_str taken[1] = {str("write")};
+    keystile_permissions *permissions = NULL;
+    keystile_key_change change;
+    OK(keystile_permissions_new(taken, 1, &permissions));
+    memset(&change, 0, sizeof change);
+    change.struct_size = sizeof change;
+    change.remove_permissions = permissions;
+    keystile_status status = keystile_sqlite_change(store, &own->id, &change, NULL, now, &error);
+    keystile_permissions_free(permissions);
+    return status;
+}
+
+static void tick(keystile_sqlite *store) {
+    keystile_status status = keystile_sqlite_tick(store, now, &error);
+    if (status != KEYSTILE_OK) {
+        fprintf(stderr, "%s\n", error.text);
+    }
+    OK(status);
+}
+
+static keystile_sqlite_by me(void) {
+    keystile_sqlite_by by = {{"me", 2}, {"192.0.2.7", 9}};
+    return by;
+}
+
+/* What one does is in force in the other after a tick, and in itself at once. */
+static void verbs_cross(keystile_sqlite *one, keystile_sqlite *other) {
+    keystile_sqlite_by by = me();
+    key own = issued(one, 0, 0), rotated;
+    keystile_record *record = NULL;
+    keystile_change *change = NULL;
+    OK(asks_to_write(one, &own));
+    OK(asks_to_write(other, &own));
+    OK(keystile_sqlite_find(one, &own.id, &record, NULL, &error));
+    keystile_record_parts parts = parts_of(record);
+    CHECK(is_text(parts.client_name, "Acme \"Ltd\"") && is_text(parts.metadata, " 1.0"));
+    keystile_record_free(record);
+
+    OK(without_write(one, &own));
+    EXPECT(KEYSTILE_DENIED_PERMISSION, asks_to_write(one, &own));
+    OK(asks_to_write(other, &own));
+    tick(other);
+    EXPECT(KEYSTILE_DENIED_PERMISSION, asks_to_write(other, &own));
+    EXPECT(KEYSTILE_ERROR_STATE, without_write(one, &own));
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'changed' AND version = 2 AND changes ="
+                 " '[{\"field\":\"permissions\",\"from\":\"read, write\",\"to\":\"read\"}]'") == 1);
+
+    OK(keystile_sqlite_suspend(other, &own.id, &by, now, &error));
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
+    tick(one);
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(one, &own));
+    OK(keystile_sqlite_resume(one, &own.id, &by, now, &error));
+    tick(other);
+    OK(asks(one, &own));
+    OK(asks(other, &own));
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE kind IN ('suspended', 'resumed')"
+                 " AND actor = 'me' AND origin = '192.0.2.7'") == 2);
+
+    OK(keystile_sqlite_rotate(one, &own.id, NULL, NULL, NULL, &by, now, &change, &error));
+    rotated = taken_from(change);
+    OK(asks(one, &rotated));
+    OK(asks(other, &rotated));
+    OK(asks(other, &own));
+    OK(keystile_sqlite_revoke(one, &own.id, str("leaked"), &by, now, &error));
+    OK(keystile_sqlite_revoke(one, &own.id, str("again"), &by, now, &error));
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &own));
+    tick(other);
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(other, &own));
+    OK(asks(other, &rotated));
+    CHECK(number("SELECT count(*) FROM api_keys WHERE revoke_reason = 'leaked'") == 1);
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_sqlite_suspend(one, &own.id, &by, now, &error));
+
+    memset(&own.id, 0, sizeof own.id);
+    memcpy(own.id.text, "1aaaaaaaaaaaaaaa", 16);
+    EXPECT(KEYSTILE_ERROR_ABSENT, keystile_sqlite_revoke(one, &own.id, str(""), &by, now, &error));
+    by.actor = str("a\nline");
+    EXPECT(KEYSTILE_ERROR_RECORD, keystile_sqlite_revoke(one, &rotated.id, str(""), &by, now, &error));
+    CHECK(strncmp(error.text, "actor: ", 7) == 0);
+    /* Other code changes rows, and its triggers leave events. */
+    sql("UPDATE api_keys SET is_active = 0 WHERE status = 'active'");
+    OK(asks(one, &rotated));
+    tick(one);
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &rotated));
+}
+
+/* Events of all keys, removed events, and a restored backup. */
+static void feed(keystile_sqlite *one, keystile_sqlite *other) {
+    key own = issued(one, 0, 0);
+    OK(asks(other, &own));
+    tick(other);
+    OK(asks(other, &own));
+    /* Without its own event the change is not heard of, but that of all keys is. */
+    sql("INSERT INTO api_key_events (kind, key_id, at, version) SELECT 'changed', key_id, at, 2"
+        " FROM api_key_events WHERE number = (SELECT max(number) FROM api_key_events)");
+    sql("UPDATE api_keys SET status = 'suspended', is_active = 0, version = 2 WHERE status = 'active'");
+    sql("DELETE FROM api_key_events WHERE number = (SELECT max(number) FROM api_key_events);"
+        "INSERT INTO api_key_events (kind, key_id, at) VALUES ('pruned', '*', '2026-09-21T14:13:20.000Z')");
+    OK(asks(other, &own));
+    tick(other);
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
+    /* So is one that is damaged. */
+    tick(one);
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(one, &own));
+    sql("UPDATE api_keys SET status = 'active', is_active = 1 WHERE status = 'suspended'");
+    sql("UPDATE api_key_events SET key_id = x'00' WHERE number = (SELECT max(number) FROM api_key_events)");
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(one, &own));
+    tick(one);
+    OK(asks(one, &own));
+    /* Events that were undone: the versions from after the backup are forgotten. */
+    tick(other);
+    OK(asks(other, &own));
+    sql("DROP TRIGGER api_keys_changed; DROP TRIGGER api_keys_version_grows;"
+        "UPDATE api_keys SET version = 1, status = 'suspended', is_active = 0 WHERE status = 'active';"
+        "DELETE FROM api_key_events WHERE number > 1");
+    OK(asks(other, &own));
+    tick(other);
+    EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
+}
+
+/* If changes cannot be read for the bound, memory does not answer. */
+static void lease(void) {
+    struct timespec over = {1, 100000000};
+    keystile_sqlite *store = opened(1000);
+    key own = issued(store, 0, 0);
+    OK(asks(store, &own));
+    /* The request itself reads the changes, so what was not heard of is in force. */
+    sql("UPDATE api_keys SET is_active = 0 WHERE status = 'active'");
+    OK(asks(store, &own));
+    nanosleep(&over, NULL);
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(store, &own));
+    /* The table of events is away. */
+    own = issued(store, 0, 0);
+    OK(asks(store, &own));
+    sql("ALTER TABLE api_key_events RENAME TO away");
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, keystile_sqlite_tick(store, now, &error));
+    OK(asks(store, &own));
+    nanosleep(&over, NULL);
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    sql("ALTER TABLE away RENAME TO api_key_events");
+    OK(asks(store, &own));
+    OK(keystile_sqlite_close(store, now, &error));
+}
+
+typedef struct spender {
+    keystile_sqlite *store;
+    const key *own;
+    long allowed;
+} spender;
+
+static void *spend(void *argument) {
+    spender *own = argument;
+    for (int turn = 0; turn < 20; turn++) {
+        keystile_status status = asks(own->store, own->own);
+        CHECK(status == KEYSTILE_OK || status == KEYSTILE_DENIED_USES_SPENT);
+        own->allowed += status == KEYSTILE_OK;
+    }
+    return NULL;
+}
+
+/* Counted uses are exact over threads and stores; other states survive a restart. */
+static void usage(keystile_sqlite *one, keystile_sqlite *other) {
+    key counted = issued(one, 50, 0), limited = issued(one, 0, 3), wrong = counted;
+    pthread_t threads[4];
+    spender spenders[4];
+    long allowed = 0;
+    wrong.text[wrong.len - 1] ^= 1;
+    EXPECT(KEYSTILE_DENIED_INVALID_KEY, asks(one, &wrong));
+    for (int at = 0; at < 4; at++) {
+        spender own = {at % 2 == 0 ? one : other, &counted, 0};
+        spenders[at] = own;
+        CHECK(pthread_create(&threads[at], NULL, spend, &spenders[at]) == 0);
+    }
+    for (int at = 0; at < 4; at++) {
+        CHECK(pthread_join(threads[at], NULL) == 0);
+        allowed += spenders[at].allowed;
+    }
+    CHECK(allowed == 50);
+    CHECK(number("SELECT count(*) FROM api_key_usage WHERE remaining_uses = 0") == 1);
+
+    keystile_key_change change;
+    memset(&change, 0, sizeof change);
+    change.struct_size = sizeof change;
+    change.uses = 2;
+    change.has_uses = 1;
+    OK(keystile_sqlite_change(one, &counted.id, &change, NULL, now, &error));
+    OK(asks(other, &counted));
+    OK(asks(one, &counted));
+    EXPECT(KEYSTILE_DENIED_USES_SPENT, asks(other, &counted));
+
+    OK(asks(one, &limited));
+    OK(asks(one, &limited));
+    tick(one);
+    OK(asks(other, &limited));
+    EXPECT(KEYSTILE_DENIED_RATE_LIMITED, asks(other, &limited));
+    CHECK(number("SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL") == 2);
+}
+
+/* The first use of a successor ends the overlap, if the policy says so; a pepper renews digests. */
+static void after_care(keystile_sqlite *one) {
+    keystile_rotation_policy policy;
+    keystile_change *change = NULL;
+    key old = issued(one, 0, 0), successor;
+    memset(&policy, 0, sizeof policy);
+    policy.struct_size = sizeof policy;
+    OK(keystile_rotation_policy_default(&policy));
+    policy.end_on_first_use = 1;
+    OK(keystile_sqlite_rotate(one, &old.id, &policy, format, NULL, NULL, now, &change, &error));
+    successor = taken_from(change);
+    OK(asks(one, &old));
+    OK(asks(one, &successor));
+    tick(one);
+    EXPECT(KEYSTILE_DENIED_KEY_REPLACED, asks(one, &old));
+    OK(asks(one, &successor));
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'expired'") == 1);
+
+    keystile_peppers *peppers = NULL;
+    keystile_verifier *peppered = NULL, *before = verifier;
+    OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers));
+    OK(keystile_verifier_new(format, peppers, &peppered));
+    verifier = peppered;
+    keystile_sqlite *two = opened(0);
+    OK(asks(two, &successor));
+    OK(asks(two, &successor));
+    tick(two);
+    CHECK(number("SELECT count(*) FROM api_keys WHERE digest_pepper = 7") == 1);
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'rehashed'") == 1);
+    OK(asks(two, &successor));
+    OK(keystile_sqlite_close(two, now, &error));
+    verifier = before;
+    keystile_verifier_free(peppered);
+    keystile_peppers_free(peppers);
+    tick(one);
+    EXPECT(KEYSTILE_DENIED_PEPPER_UNAVAILABLE, asks(one, &successor));
+}
+
+/* A revocation reaches the keys that derive from a key; the other verbs refuse them. */
+static void derived(keystile_sqlite *one) {
+    char statement[512];
+    key source = issued(one, 0, 0), below = issued(one, 0, 0);
+    snprintf(statement, sizeof statement,
+             "UPDATE api_keys SET derived_from = '%s', derived_lineage = '%s' WHERE key_id = '%s'", source.id.text,
+             source.id.text, below.id.text);
+    sql(statement);
+    OK(asks(one, &below));
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_sqlite_suspend(one, &source.id, NULL, now, &error));
+    CHECK(strstr(error.text, "derive") != NULL);
+    EXPECT(KEYSTILE_ERROR_STATE, without_write(one, &source));
+    OK(without_write(one, &below));
+    keystile_change *change = NULL;
+    EXPECT(KEYSTILE_ERROR_STATE,
+           keystile_sqlite_rotate(one, &below.id, NULL, NULL, NULL, NULL, now, &change, &error));
+    OK(keystile_sqlite_revoke(one, &source.id, str("leaked"), NULL, now, &error));
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &source));
+    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &below));
+}
+
+/* Rows that cannot be read are refused, and named without what is in them. */
+static void damage(keystile_sqlite *one) {
+    static const char *const DAMAGES[][2] = {
+        {"permissions = '[7]'", "permissions"},    {"expires_at = 'soon'", "expires_at"},
+        {"expires_at = 5", "expires_at"},          {"expires_at = '2026-02-30T00:00:00Z'", "expires_at"},
+        {"key_hash = upper(key_hash)", "key_hash"}, {"rate_burst = -1", "rate_burst"},
+        {"rate_burst = 7", "rate_limit"},          {"lineage = NULL", "lineage"},
+        {"allowed_endpoints = '{}'", "allowed_endpoints"}, {"client_name = x'41'", "client_name"},
+        {"revoke_reason = 'x'", "status"},         {"derived_from = key_id", "derived_from"},
+    };
+    for (size_t at = 0; at < sizeof DAMAGES / sizeof DAMAGES[0]; at++) {
+        char statement[256];
+        keystile_record *record = NULL;
+        key own = issued(one, 0, 0);
+        snprintf(statement, sizeof statement, "UPDATE api_keys SET %s WHERE key_id = '%s'", DAMAGES[at][0], own.id.text);
+        sql(statement);
+        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, asks(one, &own));
+        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_find(one, &own.id, &record, NULL, &error));
+        CHECK(record == NULL && strstr(error.text, DAMAGES[at][1]) != NULL);
+        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_revoke(one, &own.id, str(""), NULL, now, &error));
+    }
+}
+
+/* Other forms of instants. */
+static void instants(keystile_sqlite *one) {
+    static const char *const FORMS[] = {"2100-02-28 23:59:59", "2100-02-28T23:59:59Z", "2100-03-01T00:59:59.9999+01",
+                                        "2100-02-28T22:29:59.999-01:30"};
+    for (size_t at = 0; at < sizeof FORMS / sizeof FORMS[0]; at++) {
+        char statement[256];
+        keystile_record *record = NULL;
+        key own = issued(one, 0, 0);
+        snprintf(statement, sizeof statement, "UPDATE api_keys SET expires_at = '%s' WHERE key_id = '%s'", FORMS[at],
+                 own.id.text);
+        sql(statement);
+        OK(keystile_sqlite_find(one, &own.id, &record, NULL, &error));
+        CHECK(parts_of(record).expires_at / 1000 == UINT64_C(4107542399));
+        keystile_record_free(record);
+    }
+}
+
+static void refuses_to_open(const char *expected, uint8_t require) {
+    keystile_sqlite_options options;
+    keystile_sqlite *store = NULL;
+    memset(&options, 0, sizeof options);
+    options.verifier = verifier;
+    options.require_tables = require;
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, keystile_sqlite_open(path, &options, &store, &error));
+    CHECK(store == NULL && strstr(error.text, expected) != NULL);
+}
+
+/* Tables that are newer, of someone else, or missing. */
+static void tables(void) {
+    keystile_sqlite_options options;
+    keystile_sqlite *store = NULL;
+    struct stat file;
+    CHECK(stat(path, &file) == 0 && (file.st_mode & 0777) == 0600);
+    sql("INSERT INTO keystile_migrations (version, name) VALUES (99, 'later')");
+    refuses_to_open("the tables are of version 99, and this program knows them up to 3", 0);
+    unlink(path);
+    sql("CREATE TABLE api_keys (id INTEGER)");
+    refuses_to_open("api_keys is not keystile's", 0);
+    CHECK(number("SELECT count(*) FROM sqlite_schema") == 1);
+    unlink(path);
+    refuses_to_open("expected 3", 1);
+    memset(&options, 0, sizeof options);
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_sqlite_open(path, &options, &store, &error));
+    options.verifier = verifier;
+    options.bound_millis = 999;
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_sqlite_open(path, &options, &store, &error));
+    options.bound_millis = 1000;
+    options.poll_millis = 501;
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_sqlite_open(path, &options, &store, &error));
+    OK(keystile_sqlite_close(NULL, now, NULL));
+}
+
+static void fresh(void (*test)(keystile_sqlite *, keystile_sqlite *), void (*alone)(keystile_sqlite *)) {
+    unlink(path);
+    keystile_sqlite *one = opened(0), *other = opened(0);
+    if (test != NULL) {
+        test(one, other);
+    } else {
+        alone(one);
+    }
+    OK(keystile_sqlite_close(one, now, &error));
+    OK(keystile_sqlite_close(other, now, &error));
+}
+
+/* A thread of the store reads the changes while others ask. */
+static void with_threads(void) {
+    keystile_sqlite_options options;
+    keystile_sqlite *store = NULL, *other;
+    struct timespec moment = {0, 5000000};
+    unlink(path);
+    memset(&options, 0, sizeof options);
+    options.verifier = verifier;
+    options.poll_millis = 10;
+    OK(keystile_sqlite_open(path, &options, &store, &error));
+    other = opened(0);
+    key own = issued(other, 0, 0), counted = issued(other, 40, 0);
+    pthread_t threads[4];
+    spender spenders[4];
+    for (int at = 0; at < 4; at++) {
+        spender asked = {store, &counted, 0};
+        spenders[at] = asked;
+        CHECK(pthread_create(&threads[at], NULL, spend, &spenders[at]) == 0);
+    }
+    OK(asks(store, &own));
+    OK(keystile_sqlite_revoke(other, &own.id, str(""), NULL, now, &error));
+    /* 20 s under any load. */
+    for (int waited = 0; asks(store, &own) == KEYSTILE_OK; waited++) {
+        CHECK(waited < 4000);
+        nanosleep(&moment, NULL);
+    }
+    for (int at = 0; at < 4; at++) {
+        CHECK(pthread_join(threads[at], NULL) == 0);
+    }
+    OK(keystile_sqlite_close(other, now, &error));
+    OK(keystile_sqlite_close(store, now, &error));
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    snprintf(path, sizeof path, "%s/store.db", argv[1]);
+    now = (uint64_t)time(NULL) * 1000;
+    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_verifier_new(format, NULL, &verifier));
+    fresh(verbs_cross, NULL);
+    fresh(feed, NULL);
+    fresh(usage, NULL);
+    fresh(NULL, after_care);
+    fresh(NULL, derived);
+    fresh(NULL, damage);
+    fresh(NULL, instants);
+    tables();
+    unlink(path);
+    lease();
+    with_threads();
+    keystile_verifier_free(verifier);
+    keystile_format_free(format);
+    puts("the store for SQLite");
+    return 0;
+}
