@@ -6,8 +6,10 @@ mod install;
 mod library;
 mod migrations;
 mod misuse;
+mod one_database;
 mod package;
 mod prototypes;
+mod store;
 mod threads;
 
 use std::fs;
@@ -21,7 +23,9 @@ use prototypes::Header;
 pub(crate) use abi::{baseline, compare};
 pub(crate) use examples::run as examples;
 pub(crate) use install::{install, version};
+pub(crate) use one_database::run as one_database;
 pub(crate) use package::run_package as package;
+pub(crate) use store::store;
 pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -30,6 +34,8 @@ const TOURS: [&str; 7] = [
     "basics", "keyrings", "changes", "derived", "explain", "errors", "decide",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
+/// The store for SQLite, which programs copy.
+const STORE: &str = "bindings/c/adapters/sqlite";
 const VECTORS: [&str; 7] = [
     "vectors.c",
     "vectors_keys.c",
@@ -228,7 +234,7 @@ impl<'a> Bench<'a> {
         let mut command = self.workspace.command(compiler);
         command.arg(format!("-std={standard}")).args(WARNINGS);
         command.arg("-g").args(flags).arg("-I").arg("include");
-        command.arg("-I").arg(SOURCES);
+        command.arg("-I").arg(SOURCES).arg("-I").arg(STORE);
         if standard.starts_with("c++") {
             command.args(["-x", "c++"]);
         }
@@ -238,6 +244,21 @@ impl<'a> Bench<'a> {
         command.args(SYSTEM).arg("-o").arg(&program);
         run(&mut command)?;
         Ok(program.display().to_string())
+    }
+
+    /// The sources of the store for SQLite.
+    pub(crate) fn store(&self) -> Result<Vec<String>, String> {
+        let folder = self.workspace.path(STORE);
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        let mut sources = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|end| end == "c") {
+                sources.push(path.display().to_string());
+            }
+        }
+        sources.sort();
+        Ok(sources)
     }
 
     fn vectors(&self, compiler: &str, flags: &[&str]) -> Result<String, String> {

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "keystile_sqlite.h"
+#include "keystile_sqlite_internal.h"
 #include "tour.h"
 
 static char path[512];
@@ -19,12 +19,11 @@ static keystile_verifier *verifier;
 static uint64_t now;
 static keystile_sqlite_error error;
 
-static keystile_sqlite *opened(uint64_t bound_millis) {
+static keystile_sqlite *opened(void) {
     keystile_sqlite_options options;
     keystile_sqlite *store = NULL;
     memset(&options, 0, sizeof options);
     options.verifier = verifier;
-    options.bound_millis = bound_millis;
     options.without_thread = 1;
     keystile_status status = keystile_sqlite_open(path, &options, &store, &error);
     if (status != KEYSTILE_OK) {
@@ -233,16 +232,19 @@ static void feed(keystile_sqlite *one, keystile_sqlite *other) {
     EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
 }
 
+/* Ends the lease, as if its bound were over. */
+static void expire(keystile_sqlite *store) {
+    __atomic_sub_fetch(&store->lease_begun, store->options.bound_millis + 1, __ATOMIC_SEQ_CST);
+}
+
 /* If changes cannot be read for the bound, memory does not answer. */
-static void lease(void) {
-    struct timespec over = {1, 100000000};
-    keystile_sqlite *store = opened(1000);
+static void lease(keystile_sqlite *store) {
     key own = issued(store, 0, 0);
     OK(asks(store, &own));
     /* The request itself reads the changes, so what was not heard of is in force. */
     sql("UPDATE api_keys SET is_active = 0 WHERE status = 'active'");
     OK(asks(store, &own));
-    nanosleep(&over, NULL);
+    expire(store);
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(store, &own));
     /* The table of events is away. */
     own = issued(store, 0, 0);
@@ -250,11 +252,17 @@ static void lease(void) {
     sql("ALTER TABLE api_key_events RENAME TO away");
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, keystile_sqlite_tick(store, now, &error));
     OK(asks(store, &own));
-    nanosleep(&over, NULL);
+    expire(store);
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    /* A clock that has gone back is no lease either. */
+    __atomic_store_n(&store->lease_begun, UINT64_MAX, __ATOMIC_SEQ_CST);
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    /* While one request tries the store, all others are refused at once. */
+    pthread_mutex_lock(&store->feed.lock);
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    pthread_mutex_unlock(&store->feed.lock);
     sql("ALTER TABLE away RENAME TO api_key_events");
     OK(asks(store, &own));
-    OK(keystile_sqlite_close(store, now, &error));
 }
 
 typedef struct spender {
@@ -334,7 +342,7 @@ static void after_care(keystile_sqlite *one) {
     OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers));
     OK(keystile_verifier_new(format, peppers, &peppered));
     verifier = peppered;
-    keystile_sqlite *two = opened(0);
+    keystile_sqlite *two = opened();
     OK(asks(two, &successor));
     OK(asks(two, &successor));
     tick(two);
@@ -447,7 +455,7 @@ static void tables(void) {
 
 static void fresh(void (*test)(keystile_sqlite *, keystile_sqlite *), void (*alone)(keystile_sqlite *)) {
     unlink(path);
-    keystile_sqlite *one = opened(0), *other = opened(0);
+    keystile_sqlite *one = opened(), *other = opened();
     if (test != NULL) {
         test(one, other);
     } else {
@@ -467,7 +475,7 @@ static void with_threads(void) {
     options.verifier = verifier;
     options.poll_millis = 10;
     OK(keystile_sqlite_open(path, &options, &store, &error));
-    other = opened(0);
+    other = opened();
     key own = issued(other, 0, 0), counted = issued(other, 40, 0);
     pthread_t threads[4];
     spender spenders[4];
@@ -501,11 +509,10 @@ int main(int argc, char **argv) {
     fresh(usage, NULL);
     fresh(NULL, after_care);
     fresh(NULL, derived);
+    fresh(NULL, lease);
     fresh(NULL, damage);
     fresh(NULL, instants);
     tables();
-    unlink(path);
-    lease();
     with_threads();
     keystile_verifier_free(verifier);
     keystile_format_free(format);
