@@ -69,8 +69,9 @@ struct keystile_sqlite {
 /* Errors. */
 keystile_status kss_fail(keystile_sqlite_error *error, keystile_status status, const char *format, ...);
 keystile_status kss_unavailable(const kss_connection *on, keystile_sqlite_error *error);
-/* An error of the library, with its sentence. */
+/* An error of the library: its sentence, or what it says of a field. */
 keystile_status kss_library(keystile_sqlite_error *error, keystile_status status);
+keystile_status kss_field(keystile_sqlite_error *error, keystile_status status, const keystile_error *why);
 
 /* Statements. Each text is a constant, and its statement is prepared once; NULL if that fails,
  * after which each use of it fails too. kss_done steps once and resets: the number of changed

@@ -53,7 +53,7 @@ static keystile_status last_event(kss_connection *on, sqlite3_int64 *out_number,
 static int parse_column(sqlite3_stmt *statement, int column, keystile_id *out_id) {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     return text != NULL && sqlite3_column_type(statement, column) == SQLITE_TEXT &&
-           keystile_id_parse(text, (size_t)sqlite3_column_bytes(statement, column), out_id) == KEYSTILE_OK;
+           keystile_id_parse(text, (size_t)sqlite3_column_bytes(statement, column), out_id, NULL) == KEYSTILE_OK;
 }
 
 static void put_in_force(const keystile_keyring *keyring, sqlite3_stmt *event) {
@@ -191,7 +191,7 @@ void kss_schedule(keystile_sqlite *store, const keystile_decision *decision, con
     /* While the key is at hand: what waits has no key text. */
     keystile_record *record = NULL;
     if (keystile_sqlite_find(store, &decision->key_id, &record, NULL, NULL) == KEYSTILE_OK &&
-        keystile_rehash(store->verifier, record, key, key_len, now, &renewed) != KEYSTILE_OK) {
+        keystile_rehash(store->verifier, record, key, key_len, now, &renewed, NULL) != KEYSTILE_OK) {
         renewed = NULL;
     }
     keystile_record_free(record);
@@ -212,7 +212,7 @@ static keystile_status end_overlap(kss_connection *on, const kss_task *task, uin
     if (result == KEYSTILE_OK) {
         result = kss_find(on, &task->key, &successor, NULL, error);
     }
-    if (result == KEYSTILE_OK && keystile_end_overlap(old, successor, now, out_change) == KEYSTILE_OK) {
+    if (result == KEYSTILE_OK && keystile_end_overlap(old, successor, now, out_change, NULL) == KEYSTILE_OK) {
         result = kss_write(on, *out_change, 0, NULL, now, error);
     }
     keystile_record_free(old);

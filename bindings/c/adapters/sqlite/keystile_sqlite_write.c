@@ -253,7 +253,7 @@ static keystile_status write_siblings(kss_connection *on, const keystile_record_
     while ((step = sqlite3_step(statement)) == SQLITE_ROW && count < SIBLINGS_MAX) {
         const char *id = (const char *)sqlite3_column_text(statement, 0);
         versions[count] = (uint64_t)sqlite3_column_int64(statement, 1);
-        if (id != NULL && keystile_id_parse(id, strlen(id), &ids[count]) == KEYSTILE_OK) {
+        if (id != NULL && keystile_id_parse(id, strlen(id), &ids[count], NULL) == KEYSTILE_OK) {
             count++;
         }
     }

@@ -14,7 +14,7 @@ typedef struct source {
 static keystile_record *copy_of(const keystile_record *record) {
     keystile_record_parts parts = parts_of(record);
     keystile_record *copy = NULL;
-    OK(keystile_record_new(&parts, &copy));
+    OK(keystile_record_new(&parts, &copy, NULL));
     return copy;
 }
 
@@ -44,9 +44,9 @@ int main(void) {
     keystile_rate_limit limit = {3, 3, 3600000};
     keystile_str key;
     source from;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
-    OK(keystile_keyring_new(verifier, NULL, &keyring));
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
     keystile_change *change = issue(format, 3);
     const keystile_record *record = keystile_change_record_at(change, 0);
     keystile_id id = parts_of(record).id;

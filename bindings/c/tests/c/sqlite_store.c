@@ -82,7 +82,7 @@ static key issued(keystile_sqlite *store, uint64_t uses, uint32_t limit) {
     keystile_permissions *permissions = NULL;
     keystile_issue_request request;
     keystile_change *change = NULL;
-    OK(keystile_permissions_new(granted, 2, &permissions));
+    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     request.client_name = str("Acme \"Ltd\"");
@@ -105,7 +105,7 @@ static keystile_status asks(keystile_sqlite *store, const key *own) {
 
 static keystile_status asks_to_write(keystile_sqlite *store, const key *own) {
     keystile_requirement *requirement = NULL;
-    OK(keystile_requirement_parse(L("write"), &requirement));
+    OK(keystile_requirement_parse(L("write"), &requirement, NULL));
     keystile_request request = request_for(requirement, "GET", "/");
     keystile_status status = keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
     keystile_requirement_free(requirement);
@@ -116,7 +116,7 @@ static keystile_status without_write(keystile_sqlite *store, const key *own) {
     keystile_str taken[1] = {str("write")};
     keystile_permissions *permissions = NULL;
     keystile_key_change change;
-    OK(keystile_permissions_new(taken, 1, &permissions));
+    OK(keystile_permissions_new(taken, 1, &permissions, NULL));
     memset(&change, 0, sizeof change);
     change.struct_size = sizeof change;
     change.remove_permissions = permissions;
@@ -339,7 +339,7 @@ static void after_care(keystile_sqlite *one) {
 
     keystile_peppers *peppers = NULL;
     keystile_verifier *peppered = NULL, *before = verifier;
-    OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers));
+    OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers, NULL));
     OK(keystile_verifier_new(format, peppers, &peppered));
     verifier = peppered;
     keystile_sqlite *two = opened();
@@ -502,7 +502,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     snprintf(path, sizeof path, "%s/store.db", argv[1]);
     now = (uint64_t)time(NULL) * 1000;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     fresh(verbs_cross, NULL);
     fresh(feed, NULL);
