@@ -20,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn run(workspace: &Workspace) -> TaskResult {
     let bench = Bench::new(workspace, Library::release(workspace)?)?;
     issue_then_verify(&bench)?;
+    issue_then_check(&bench)?;
     says(
         workspace,
         &example(&bench, "issue_and_verify", &[])?,
@@ -91,6 +92,28 @@ fn issue_then_verify(bench: &Bench<'_>) -> TaskResult {
         println!("verify: {}", decision.trim());
         if decision.trim() != expected || run.status.success() != (expected == "ok") {
             return Err(format!("expected `{verify}` to print `{expected}`"));
+        }
+    }
+    Ok(())
+}
+
+/// A key without permissions is allowed what needs none: once by its record, once from memory.
+fn issue_then_check(bench: &Bench<'_>) -> TaskResult {
+    let workspace = bench.workspace;
+    let check = example(bench, "check", &[])?;
+    let input = bench.folder.join("issued.txt");
+    let issued = output(&mut workspace.command(&example(bench, "issue", &[])?))?;
+    fs::write(&input, issued).map_err(|error| format!("issued.txt: {error}"))?;
+    for (words, expected) in [
+        (&[][..], "allowed\nallowed\n"),
+        (&["read"][..], "refused\nrefused\n"),
+    ] {
+        let lines = File::open(&input).map_err(|error| format!("issued.txt: {error}"))?;
+        let printed = output(workspace.command(&check).args(words).stdin(lines))?;
+        if printed != expected {
+            return Err(format!(
+                "`{check}` printed {printed:?}; expected {expected:?}"
+            ));
         }
     }
     Ok(())

@@ -119,6 +119,10 @@ keystile_record_parts kss_parts(const keystile_record *record);
 /* Writes, in a transaction that was begun. `sets_uses`: the change sets the remaining uses. */
 keystile_status kss_write(kss_connection *on, const keystile_change *change, int sets_uses,
                           const keystile_sqlite_by *by, uint64_t now, keystile_sqlite_error *error);
+/* Writes the event of a changed key of which the library made none. */
+keystile_status kss_note(kss_connection *on, uint32_t kind, const keystile_id *key, uint64_t version,
+                         const char *changes, uint64_t now, const keystile_sqlite_by *by,
+                         keystile_sqlite_error *error);
 /* Puts the records of a change in force: at their versions if they were written. */
 void kss_in_force(const keystile_sqlite *store, const keystile_change *change, int written);
 

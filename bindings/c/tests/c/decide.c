@@ -68,7 +68,11 @@ int main(void) {
     from.answer = KEYSTILE_OK;
     from.has_usage = 2;
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, DECIDE(key.data, key.len));
-    CHECK(from.calls == 5);
+    from.has_usage = 0;
+    from.usage.rate_state = 1;
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, DECIDE(key.data, key.len));
+    from.usage.rate_state = 0;
+    CHECK(from.calls == 6);
 
     /* A fetch that is overtaken each time ends. */
     from.has_usage = 0;

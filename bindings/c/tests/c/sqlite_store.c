@@ -337,6 +337,18 @@ static void after_care(keystile_sqlite *one) {
     OK(asks(one, &successor));
     CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'expired'") == 1);
 
+    /* A predecessor that was deleted is forgotten. */
+    key first = issued(one, 0, 0), second;
+    OK(keystile_sqlite_rotate(one, &first.id, &policy, format, NULL, NULL, now, &change, &error));
+    second = taken_from(change);
+    char statement[128];
+    snprintf(statement, sizeof statement, "DELETE FROM api_keys WHERE key_id = '%s'", first.id.text);
+    sql(statement);
+    OK(asks(one, &second));
+    tick(one);
+    OK(asks(one, &second));
+    CHECK(number("SELECT count(*) FROM api_keys WHERE ends_at_first_use IS NOT NULL") == 0);
+
     keystile_peppers *peppers = NULL;
     keystile_verifier *peppered = NULL, *before = verifier;
     OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers, NULL));
