@@ -337,6 +337,9 @@ static void after_care(keystile_sqlite *one) {
     OK(asks(one, &successor));
     CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'expired'") == 1);
 
+    /* A change without an event of its own would be taken for one by other code. */
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE actor = 'sqlite'") == 0);
+
     /* A predecessor that was deleted is forgotten. */
     key first = issued(one, 0, 0), second;
     OK(keystile_sqlite_rotate(one, &first.id, &policy, format, NULL, NULL, now, &change, &error));
@@ -396,7 +399,8 @@ static void damage(keystile_sqlite *one) {
         {"permissions = '[7]'", "permissions"},    {"expires_at = 'soon'", "expires_at"},
         {"expires_at = 5", "expires_at"},          {"expires_at = '2026-02-30T00:00:00Z'", "expires_at"},
         {"key_hash = upper(key_hash)", "key_hash"}, {"rate_burst = -1", "rate_burst"},
-        {"rate_burst = 7", "rate_limit"},          {"lineage = NULL", "lineage"},
+        {"rate_burst = 7", "rate_limit"},          {"rate_window_ms = 5", "rate_limit"},
+        {"rate_limit = 5", "rate_limit"},          {"lineage = NULL", "lineage"},
         {"allowed_endpoints = '{}'", "allowed_endpoints"}, {"client_name = x'41'", "client_name"},
         {"revoke_reason = 'x'", "status"},         {"derived_from = key_id", "derived_from"},
     };
