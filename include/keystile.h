@@ -1781,8 +1781,8 @@ typedef struct keystile_fetched {
  * function ends.
  *
  * It returns `KEYSTILE_OK` if the store has answered, also if there is no such record, and
- * anything else if it has not. It is called on the calling thread, may wait, may call any function of the library, and
- * must return: by no `longjmp` and no C++ exception.
+ * anything else if it has not. It is called on the calling thread, may wait, may call any
+ * function of the library, and must return: by no `longjmp` and no C++ exception.
  */
 typedef int32_t (*keystile_fetch)(void *context,
                                   const struct keystile_lookup *lookup,
@@ -3280,8 +3280,9 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
  * request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
- * if it returns any other status but `KEYSTILE_OK`, or if invalidations overtake all fetches,
- * the request is refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+ * if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
+ * or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
+ * refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,
