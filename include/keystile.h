@@ -100,9 +100,10 @@ typedef struct keystile_networks keystile_networks;
  * request is refused. 200 to 299: the call failed because of these values or at this
  * time. 300 and above: the call itself was wrong.
  */
-enum keystile_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
+enum keystile_status : int32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -280,6 +281,10 @@ enum keystile_status
      */
     KEYSTILE_ERROR_ABSENT = 307,
     /**
+     * The keyring was made before this process was forked; make another.
+     */
+    KEYSTILE_ERROR_FORKED = 308,
+    /**
      * A bug in this library, which was caught; nothing was written. Please report it.
      */
     KEYSTILE_ERROR_PANIC = 400,
@@ -295,9 +300,10 @@ typedef int32_t keystile_status;
 /**
  * How a digest was made.
  */
-enum keystile_digest_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_digest_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -320,9 +326,10 @@ typedef uint32_t keystile_digest_kind;
 /**
  * What `keystile_inspect` finds.
  */
-enum keystile_finding
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_finding : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -370,9 +377,10 @@ typedef uint32_t keystile_finding;
 /**
  * Whether a key may be used at all.
  */
-enum keystile_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_state : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -399,9 +407,10 @@ typedef uint32_t keystile_state;
 /**
  * What happened to a key.
  */
-enum keystile_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_event_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -464,9 +473,10 @@ typedef uint32_t keystile_event_kind;
 /**
  * An action that is due for a key.
  */
-enum keystile_plan_action
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_plan_action : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -498,9 +508,10 @@ typedef uint32_t keystile_plan_action;
 /**
  * The kind of a decision. Zeroed memory is none of them.
  */
-enum keystile_decision_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_decision_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -523,9 +534,10 @@ typedef uint32_t keystile_decision_kind;
 /**
  * Why a request was refused, in detail that only an audit may see.
  */
-enum keystile_cause
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_cause : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -621,9 +633,10 @@ typedef uint32_t keystile_cause;
 /**
  * Which HTTP status a refusal gets.
  */
-enum keystile_status_policy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_status_policy : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -649,9 +662,10 @@ typedef uint32_t keystile_status_policy;
  * Which header fields tell a client about its rate limit. All say the same, in whole
  * seconds; times are rounded up.
  */
-enum keystile_rate_limit_fields
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_rate_limit_fields : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -683,9 +697,10 @@ typedef uint32_t keystile_rate_limit_fields;
 /**
  * Which request paths a service accepts. It is chosen by the service, never by a client.
  */
-enum keystile_path_profile
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_path_profile : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -1523,8 +1538,9 @@ typedef struct keystile_header {
 } keystile_header;
 
 /**
- * The details of a decision. The status that came with it is the decision; this struct
- * is written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+ * The details of a decision. The status that came with it is the decision; with any other
+ * status than `KEYSTILE_OK` and the `KEYSTILE_DENIED_` ones, this struct is zeroed, and no
+ * decision.
  */
 typedef struct keystile_decision {
     /**
@@ -1647,7 +1663,8 @@ typedef struct keystile_keyring_options {
     uint64_t ttl_millis;
     /**
      * How long a key that the store does not know is refused without another fetch: at
-     * most the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` turns this off.
+     * most the TTL; by default 10 s, or the TTL if that is shorter.
+     * `KEYSTILE_DURATION_NONE` turns this off.
      */
     uint64_t absent_ttl_millis;
     /**
@@ -1821,6 +1838,7 @@ const char *keystile_status_text(int32_t status);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_id_parse(const char *text,
                                   size_t text_len,
                                   struct keystile_id *out_id,
@@ -1836,6 +1854,7 @@ keystile_status keystile_id_parse(const char *text,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_structured(const char *prefix,
                                            size_t prefix_len,
                                            struct keystile_format **out_format,
@@ -1847,6 +1866,7 @@ keystile_status keystile_format_structured(const char *prefix,
  *
  * Arguments and result as for `keystile_format_structured`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_opaque(const char *prefix,
                                        size_t prefix_len,
                                        struct keystile_format **out_format,
@@ -1857,6 +1877,7 @@ keystile_status keystile_format_opaque(const char *prefix,
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_any_structured(struct keystile_format **out_format);
 
 /**
@@ -1865,6 +1886,7 @@ keystile_status keystile_format_any_structured(struct keystile_format **out_form
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
 
 /**
@@ -1873,6 +1895,7 @@ keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_like(const struct keystile_record *record,
                                      struct keystile_format **out_format,
                                      struct keystile_error *out_error);
@@ -1887,6 +1910,7 @@ keystile_status keystile_format_like(const struct keystile_record *record,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_with_checksum_key(const struct keystile_format *format,
                                                   const uint8_t *checksum_key,
                                                   size_t checksum_key_len,
@@ -1900,6 +1924,7 @@ keystile_status keystile_format_with_checksum_key(const struct keystile_format *
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_with_random_bytes(const struct keystile_format *format,
                                                   uint8_t random_bytes,
                                                   struct keystile_format **out_format,
@@ -1911,6 +1936,7 @@ keystile_status keystile_format_with_random_bytes(const struct keystile_format *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that accepts any
  * prefix.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_prefix(const struct keystile_format *format,
                                        struct keystile_str *out_prefix);
 
@@ -1929,6 +1955,7 @@ void keystile_format_free(struct keystile_format *format);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_new(uint32_t version,
                                      const uint8_t *secret,
                                      size_t secret_len,
@@ -1943,6 +1970,7 @@ keystile_status keystile_peppers_new(uint32_t version,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_with_retired(const struct keystile_peppers *peppers,
                                               uint32_t version,
                                               const uint8_t *secret,
@@ -1959,6 +1987,7 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_without_current(const struct keystile_peppers *peppers,
                                                  struct keystile_peppers **out_peppers);
 
@@ -1975,6 +2004,7 @@ void keystile_peppers_free(struct keystile_peppers *peppers);
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
                                    const char *key,
                                    size_t key_len,
@@ -1986,6 +2016,7 @@ keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_parse(const char *text,
                                       size_t text_len,
                                       struct keystile_digest *out_digest,
@@ -1997,6 +2028,7 @@ keystile_status keystile_digest_parse(const char *text,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
  * `keystile_digest_kind` or does not fit its `pepper`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
                                         struct keystile_digest_text *out_text);
 
@@ -2006,6 +2038,7 @@ keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
  * `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
  * if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_equal(const struct keystile_digest *one,
                                       const struct keystile_digest *other,
                                       bool *out_equal);
@@ -2019,6 +2052,7 @@ keystile_status keystile_digest_equal(const struct keystile_digest *one,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_key_parse(const struct keystile_format *format,
                                    const char *text,
                                    size_t text_len,
@@ -2032,6 +2066,7 @@ keystile_status keystile_key_parse(const struct keystile_format *format,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
                                     const char *text,
                                     size_t text_len,
@@ -2042,6 +2077,7 @@ keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
  *
  * `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_inspect(const struct keystile_format *format,
                                  const char *text,
                                  size_t text_len,
@@ -2064,6 +2100,7 @@ const char *keystile_finding_hint(uint32_t finding);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_new(const struct keystile_str *items,
                                          size_t items_len,
                                          keystile_permissions **out_permissions,
@@ -2076,6 +2113,7 @@ keystile_status keystile_permissions_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not a permission.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_from_json(const char *json,
                                                size_t json_len,
                                                keystile_permissions **out_permissions,
@@ -2090,6 +2128,7 @@ keystile_status keystile_permissions_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_to_json(const keystile_permissions *permissions,
                                              char *buffer,
                                              size_t buffer_len,
@@ -2106,6 +2145,7 @@ size_t keystile_permissions_count(const keystile_permissions *permissions);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_at(const keystile_permissions *permissions,
                                         size_t index,
                                         struct keystile_str *out_text);
@@ -2137,6 +2177,7 @@ void keystile_permissions_free(keystile_permissions *permissions);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_parse(const char *text,
                                            size_t text_len,
                                            struct keystile_requirement **out_requirement,
@@ -2157,6 +2198,7 @@ keystile_status keystile_requirement_check(const struct keystile_requirement *re
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_missing_at(const struct keystile_requirement *requirement,
                                                 const keystile_permissions *permissions,
                                                 size_t index,
@@ -2166,6 +2208,7 @@ keystile_status keystile_requirement_missing_at(const struct keystile_requiremen
  * Reads the text that a requirement was parsed from, borrowed from it. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_text(const struct keystile_requirement *requirement,
                                           struct keystile_str *out_text);
 
@@ -2184,6 +2227,7 @@ void keystile_requirement_free(struct keystile_requirement *requirement);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_new(const struct keystile_str *items,
                                        size_t items_len,
                                        keystile_endpoints **out_endpoints,
@@ -2195,6 +2239,7 @@ keystile_status keystile_endpoints_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not an endpoint rule.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_from_json(const char *json,
                                              size_t json_len,
                                              keystile_endpoints **out_endpoints,
@@ -2209,6 +2254,7 @@ keystile_status keystile_endpoints_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_to_json(const keystile_endpoints *endpoints,
                                            char *buffer,
                                            size_t buffer_len,
@@ -2225,6 +2271,7 @@ size_t keystile_endpoints_count(const keystile_endpoints *endpoints);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_at(const keystile_endpoints *endpoints,
                                       size_t index,
                                       struct keystile_str *out_text);
@@ -2285,6 +2332,7 @@ void keystile_endpoints_free(keystile_endpoints *endpoints);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_new(const struct keystile_str *items,
                                       size_t items_len,
                                       keystile_networks **out_networks,
@@ -2297,6 +2345,7 @@ keystile_status keystile_networks_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not a network.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_from_json(const char *json,
                                             size_t json_len,
                                             keystile_networks **out_networks,
@@ -2311,6 +2360,7 @@ keystile_status keystile_networks_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_to_json(const keystile_networks *networks,
                                           char *buffer,
                                           size_t buffer_len,
@@ -2326,6 +2376,7 @@ size_t keystile_networks_count(const keystile_networks *networks);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_at(const keystile_networks *networks,
                                      size_t index,
                                      struct keystile_network_text *out_text);
@@ -2344,6 +2395,7 @@ keystile_status keystile_networks_contain(const keystile_networks *networks,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_address_parse(const char *text,
                                        size_t text_len,
                                        struct keystile_address *out_address,
@@ -2360,6 +2412,7 @@ void keystile_networks_free(keystile_networks *networks);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limit,
                                           struct keystile_error *out_error);
 
@@ -2392,6 +2445,7 @@ keystile_status keystile_rate_limit_admit(const struct keystile_rate_limit *limi
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_limit_hold(const struct keystile_rate_limit *limit,
                                          uint64_t *state,
                                          uint64_t now);
@@ -2400,6 +2454,7 @@ keystile_status keystile_rate_limit_hold(const struct keystile_rate_limit *limit
  * As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
  * which at most a full burst of this limit counts as spent.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_limit_clamp(const struct keystile_rate_limit *limit,
                                           uint64_t *state,
                                           uint64_t now);
@@ -2412,6 +2467,7 @@ keystile_status keystile_rate_limit_clamp(const struct keystile_rate_limit *limi
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_state_move(uint64_t *state,
                                          uint64_t from,
                                          uint64_t to);
@@ -2423,6 +2479,7 @@ keystile_status keystile_rate_state_move(uint64_t *state,
  * `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_state_full_at(uint64_t rate_state,
                                             uint64_t *out_full_at);
 
@@ -2431,6 +2488,7 @@ keystile_status keystile_rate_state_full_at(uint64_t rate_state,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_remaining(const struct keystile_quota *quota,
                                          uint32_t *out_remaining);
 
@@ -2439,6 +2497,7 @@ keystile_status keystile_quota_remaining(const struct keystile_quota *quota,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_reset_millis(const struct keystile_quota *quota,
                                             uint64_t *out_millis);
 
@@ -2448,6 +2507,7 @@ keystile_status keystile_quota_reset_millis(const struct keystile_quota *quota,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
  * all requests.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_retry_after_millis(const struct keystile_quota *quota,
                                                   uint64_t *out_millis);
 
@@ -2462,6 +2522,7 @@ keystile_status keystile_quota_retry_after_millis(const struct keystile_quota *q
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_new(const char *name,
                                       size_t name_len,
                                       const keystile_permissions *permissions,
@@ -2478,6 +2539,7 @@ keystile_status keystile_template_new(const char *name,
  * `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
  * if there is no preset of that name.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_preset(const char *name,
                                          size_t name_len,
                                          struct keystile_template **out_template);
@@ -2485,6 +2547,7 @@ keystile_status keystile_template_preset(const char *name,
 /**
  * Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_name(const struct keystile_template *template_,
                                        struct keystile_str *out_name);
 
@@ -2505,6 +2568,7 @@ const keystile_endpoints *keystile_template_endpoints(const struct keystile_temp
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_rate_limit(const struct keystile_template *template_,
                                              struct keystile_rate_limit *out_rate_limit);
 
@@ -2525,6 +2589,7 @@ void keystile_template_free(struct keystile_template *template_);
  * `expires_at` nor `never_expires` is set; otherwise the error of the first field that
  * is not well formed.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_new(const struct keystile_record_parts *parts,
                                     struct keystile_record **out_record,
                                     struct keystile_error *out_error);
@@ -2537,6 +2602,7 @@ keystile_status keystile_record_new(const struct keystile_record_parts *parts,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_parts_of(const struct keystile_record *record,
                                          struct keystile_record_parts *out_parts);
 
@@ -2546,6 +2612,7 @@ keystile_status keystile_record_parts_of(const struct keystile_record *record,
  *
  * `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_from_json(const char *json,
                                           size_t json_len,
                                           struct keystile_record **out_record,
@@ -2561,6 +2628,7 @@ keystile_status keystile_record_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_to_json(const struct keystile_record *record,
                                         char *buffer,
                                         size_t buffer_len,
@@ -2571,6 +2639,7 @@ keystile_status keystile_record_to_json(const struct keystile_record *record,
  *
  * `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_is_live(const struct keystile_record *record,
                                         uint64_t now,
                                         bool *out_live);
@@ -2582,6 +2651,7 @@ keystile_status keystile_record_is_live(const struct keystile_record *record,
  *
  * `out_within`: receives the answer. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_is_within(const struct keystile_record *record,
                                           const struct keystile_record *source,
                                           bool *out_within);
@@ -2589,6 +2659,7 @@ keystile_status keystile_record_is_within(const struct keystile_record *record,
 /**
  * Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_usage(const struct keystile_record *record,
                                       struct keystile_usage *out_usage);
 
@@ -2603,6 +2674,7 @@ void keystile_record_free(struct keystile_record *record);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if no key was created.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_key(const struct keystile_change *change,
                                     struct keystile_str *out_key);
 
@@ -2624,6 +2696,7 @@ const struct keystile_record *keystile_change_record_at(const struct keystile_ch
  * Reads the event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if
  * there is none.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_event(const struct keystile_change *change,
                                       struct keystile_event *out_event);
 
@@ -2643,6 +2716,7 @@ size_t keystile_change_field_count(const struct keystile_change *change);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_field_at(const struct keystile_change *change,
                                          size_t index,
                                          struct keystile_field_change *out_field);
@@ -2678,6 +2752,7 @@ keystile_status keystile_actor_check(const char *actor,
  * request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
  * does not allow; otherwise the error of the field that is not well formed.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_issue(const struct keystile_format *format,
                                const struct keystile_peppers *peppers,
                                const struct keystile_issue_request *request,
@@ -2700,6 +2775,7 @@ keystile_status keystile_issue(const struct keystile_format *format,
  *
  * Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_delegate(const struct keystile_record *source,
                                   const struct keystile_format *format,
                                   const struct keystile_peppers *peppers,
@@ -2721,6 +2797,7 @@ keystile_status keystile_delegate(const struct keystile_record *source,
  * `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_revoke(const struct keystile_record *record,
                                 const char *reason,
                                 size_t reason_len,
@@ -2734,6 +2811,7 @@ keystile_status keystile_revoke(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_suspend(const struct keystile_record *record,
                                  uint64_t now,
                                  struct keystile_change **out_change,
@@ -2745,6 +2823,7 @@ keystile_status keystile_suspend(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_resume(const struct keystile_record *record,
                                 uint64_t now,
                                 struct keystile_change **out_change,
@@ -2762,6 +2841,7 @@ keystile_status keystile_resume(const struct keystile_record *record,
  * `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
  * current.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 const struct keystile_record *record,
                                 const char *key,
@@ -2779,6 +2859,7 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_end_overlap(const struct keystile_record *record,
                                      const struct keystile_record *successor,
                                      uint64_t now,
@@ -2793,6 +2874,7 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_expire(const struct keystile_record *record,
                                 uint64_t now,
                                 struct keystile_event *out_event,
@@ -2807,6 +2889,7 @@ keystile_status keystile_expire(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
  * revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_delete(const struct keystile_record *record,
                                 uint64_t now,
                                 struct keystile_event *out_event,
@@ -2835,6 +2918,7 @@ keystile_status keystile_delete(const struct keystile_record *record,
  * neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
  * well formed: the rate limit, then the texts, the uses and the lifetime.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_change(const struct keystile_record *record,
                                        const struct keystile_key_change *requested,
                                        uint64_t now,
@@ -2847,6 +2931,7 @@ keystile_status keystile_record_change(const struct keystile_record *record,
  * `out_alters`: receives the answer. Returns as `keystile_record_change`, except that a
  * change of nothing is `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_would_change(const struct keystile_record *record,
                                              const struct keystile_key_change *requested,
                                              uint64_t now,
@@ -2861,6 +2946,7 @@ keystile_status keystile_record_would_change(const struct keystile_record *recor
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rotation_policy_default(struct keystile_rotation_policy *out_policy);
 
 /**
@@ -2880,6 +2966,7 @@ keystile_status keystile_rotation_policy_default(struct keystile_rotation_policy
  * expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
  * lineage; otherwise as `keystile_issue`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rotate(const struct keystile_record *record,
                                 const struct keystile_record *const *siblings,
                                 size_t siblings_len,
@@ -2904,6 +2991,7 @@ keystile_status keystile_rotate(const struct keystile_record *record,
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_plan(const struct keystile_record *const *records,
                               size_t records_len,
                               const struct keystile_rotation_policy *policy,
@@ -2924,6 +3012,7 @@ keystile_status keystile_plan(const struct keystile_record *const *records,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_NAME` for a header or scheme that cannot carry a
  * key, such as `Cookie` or `Basic`, and for a ninth one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_credential_extractor_new(const struct keystile_verifier *verifier,
                                                   const struct keystile_credential_sources *sources,
                                                   struct keystile_credential_extractor **out_extractor,
@@ -2942,7 +3031,7 @@ keystile_status keystile_credential_extractor_new(const struct keystile_verifier
  * may carry a key. Include repeated fields.
  * `out_decision`: receives the refusal, for `keystile_respond`, if there is one. May
  * be NULL.
- * `out_credential`: receives the bytes if there is exactly one credential.
+ * `out_credential`: receives the bytes if there is exactly one credential, otherwise zeros.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
  * `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
@@ -2950,6 +3039,7 @@ keystile_status keystile_credential_extractor_new(const struct keystile_verifier
  * cause is `KEYSTILE_CAUSE_ALIEN` if they all came in `Authorization`, which may carry other
  * tokens: do not count that as a guess.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_credential_extract(const struct keystile_credential_extractor *extractor,
                                             const struct keystile_header *headers,
                                             size_t headers_len,
@@ -2976,7 +3066,9 @@ void keystile_credential_extractor_free(struct keystile_credential_extractor *ex
  * Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` if the
  * number is not a `keystile_cause`; never `KEYSTILE_OK`.
  */
-keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_decision);
+KEYSTILE_MUST_USE
+keystile_status keystile_refuse(uint32_t cause,
+                                struct keystile_decision *out_decision);
 
 /**
  * Reads the missing permission at an index; borrowed from the requirement.
@@ -2985,6 +3077,7 @@ keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_de
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_decision_missing_at(const struct keystile_decision *decision,
                                              const struct keystile_requirement *requirement,
                                              size_t index,
@@ -2999,6 +3092,7 @@ keystile_status keystile_decision_missing_at(const struct keystile_decision *dec
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_verifier_new(const struct keystile_format *format,
                                       const struct keystile_peppers *peppers,
                                       struct keystile_verifier **out_verifier);
@@ -3009,6 +3103,7 @@ keystile_status keystile_verifier_new(const struct keystile_format *format,
  * `out_verifier`: receives a new handle; `verifier` does not change. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_verifier_with_format(const struct keystile_verifier *verifier,
                                               const struct keystile_format *format,
                                               struct keystile_verifier **out_verifier);
@@ -3068,6 +3163,7 @@ void keystile_verifier_free(struct keystile_verifier *verifier);
  * `KEYSTILE_ERROR_BUFFER_TOO_SMALL`; `KEYSTILE_ERROR_STRUCT_SIZE`, `KEYSTILE_ERROR_TIME`,
  * or the error of a field of the request.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_explain(const struct keystile_verifier *verifier,
                                  const struct keystile_record *record,
                                  const struct keystile_request *request,
@@ -3088,6 +3184,7 @@ keystile_status keystile_explain(const struct keystile_verifier *verifier,
  * `KEYSTILE_ERROR_NULL_POINTER` if only one of the two callbacks is set, or
  * `KEYSTILE_ERROR_RANDOMNESS`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
                                      const struct keystile_keyring_options *options,
                                      struct keystile_keyring **out_keyring,
@@ -3103,7 +3200,7 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
  * `now`: milliseconds since 1970. Read the clock once for check and admit.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  * `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
- * record that was judged; NULL if there is none. The caller gets its own reference, and
+ * record that was judged; NULL if there is none, and with every other status. The caller gets its own reference, and
  * releases it once, on any thread. May be NULL: then the value is not handed out.
  * `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
  *
@@ -3166,6 +3263,7 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
                                        const struct keystile_id *key_id,
                                        uint64_t now,
@@ -3178,6 +3276,7 @@ keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyring,
                                             const struct keystile_id *key_id);
 
@@ -3189,6 +3288,7 @@ keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyri
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_at(const struct keystile_keyring *keyring,
                                                const struct keystile_id *key_id,
                                                uint64_t version);
@@ -3196,6 +3296,7 @@ keystile_status keystile_keyring_invalidate_at(const struct keystile_keyring *ke
 /**
  * Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring *keyring,
                                                   const char *owner,
                                                   size_t owner_len);
@@ -3203,6 +3304,7 @@ keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring 
 /**
  * Invalidates all cached records. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *keyring);
 
 /**
@@ -3212,6 +3314,7 @@ keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *k
  * for them again and again. Revocations that the backup does not have are forgotten
  * too. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
 
 /**
@@ -3220,6 +3323,7 @@ keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
  * `out_stats`: set its `struct_size` before the call. Returns `KEYSTILE_OK` or
  * `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring,
                                           struct keystile_keyring_stats *out_stats);
 
@@ -3227,6 +3331,9 @@ keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring
  * Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
  * not drained are lost. Values that it keeps are released; those that were handed out stay
  * valid until the caller releases them.
+ *
+ * In a child of the process that made the keyring this does nothing: the child's copy of the
+ * memory, and the values in it, stay until the child ends or calls `exec`.
  */
 void keystile_keyring_free(struct keystile_keyring *keyring);
 
@@ -3237,6 +3344,7 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  * `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyring,
                                             struct keystile_uses **out_uses);
 
@@ -3255,6 +3363,7 @@ keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyri
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_usage(const struct keystile_keyring *keyring,
                                        const struct keystile_record *record,
                                        const struct keystile_usage *usage,
@@ -3270,6 +3379,7 @@ size_t keystile_uses_count(const struct keystile_uses *uses);
  * Reads the uses of the key at an index. Returns `KEYSTILE_OK`, or
  * `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_uses_at(const struct keystile_uses *uses,
                                  size_t index,
                                  struct keystile_use *out_use);
@@ -3292,10 +3402,12 @@ void keystile_uses_free(struct keystile_uses *uses);
  * `now`: milliseconds since 1970.
  * `out_response`: receives a handle; free it with `keystile_response_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
+ * Returns `KEYSTILE_OK`, also for a zeroed decision: its response is that of
+ * `KEYSTILE_CAUSE_STORE_UNAVAILABLE`. `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
  * if `policy` is not a `keystile_status_policy` or `fields` not a
  * `keystile_rate_limit_fields`; `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
                                  uint32_t fields,
@@ -3321,6 +3433,7 @@ size_t keystile_response_header_count(const struct keystile_response *response);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_response_header_at(const struct keystile_response *response,
                                             size_t index,
                                             struct keystile_str *out_name,
@@ -3333,6 +3446,7 @@ keystile_status keystile_response_header_at(const struct keystile_response *resp
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_response_body(const struct keystile_response *response,
                                        struct keystile_str *out_body);
 

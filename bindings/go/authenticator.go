@@ -102,10 +102,6 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		return nil, ErrLimit
 	}
 	asked.Capacity = uint64(options.Capacity)
-	if options.AbsentTTL == 0 && options.TTL > 0 && options.TTL < absentTTL {
-		// The default, unless the TTL is shorter.
-		asked.AbsentTTLMillis = asked.TTLMillis
-	}
 	ring, status := capi.NewKeyring(verifier.verifier, &asked)
 	if err := failure(status); err != nil {
 		return nil, err

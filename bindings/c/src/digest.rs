@@ -50,6 +50,7 @@ pub struct keystile_digest_text {
 /// `key`, `key_len`: the whole text of the key.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_digest_of(
     peppers: Option<&keystile_peppers>,
@@ -71,6 +72,7 @@ pub unsafe extern "C" fn keystile_digest_of(
 /// digits for SHA-256.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_digest_parse(
     text: *const c_char,
@@ -90,6 +92,7 @@ pub unsafe extern "C" fn keystile_digest_parse(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
 /// `keystile_digest_kind` or does not fit its `pepper`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_to_text(
     digest: Option<&keystile_digest>,
@@ -107,6 +110,7 @@ pub extern "C" fn keystile_digest_to_text(
 ///
 /// `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
 /// if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_equal(
     one: Option<&keystile_digest>,

@@ -73,6 +73,7 @@ pub struct keystile_inspection {
 /// be NULL.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_key_parse(
     format: Option<&keystile_format>,
@@ -94,6 +95,7 @@ pub unsafe extern "C" fn keystile_key_parse(
 /// `out_lookup`: receives the id or the digests.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_key_lookup(
     verifier: Option<&keystile_verifier>,
@@ -114,6 +116,7 @@ pub unsafe extern "C" fn keystile_key_lookup(
 /// Inspects a text without a store, for support desks.
 ///
 /// `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_inspect(
     format: Option<&keystile_format>,
