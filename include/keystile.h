@@ -22,13 +22,17 @@
  * Texts. A text is a pointer and a length in bytes. It is UTF-8 and need not end in NUL.
  *   Returned texts end in NUL only if their documentation states it.
  * Outputs. Parameters named out_ are written only on success, which includes a refusal of a
- *   request, except out_error; the length that a buffer needs is also written if the buffer is too small. No
+ *   request, except out_error; a function that decides about a request zeroes its decision,
+ *   value and credential if it brings none, so that nothing of an earlier call is left there.
+ *   A zeroed decision is a refusal. The length that a buffer needs is also written if the buffer is too small. No
  *   two outputs may overlap, nor an output and an argument, unless it is stated.
  * Handles. The caller owns a handle that an output receives, and frees it once with its own
  *   function; freeing NULL does nothing. A handle never changes after it was created.
  *   Whatever a handle lends, or is borrowed from it, lives until the handle is freed.
  * Structs. Set a struct that begins with struct_size to zero, then set that field to the
- *   size of the struct; later versions append fields. All other structs never change.
+ *   size of the struct; later versions append fields. A library takes the struct of an older
+ *   header, whose missing fields count as zero, and that of a newer one, as long as the fields
+ *   that it does not know are zero. All other structs never change.
  * Optional fields. Leave optional fields at zero. An id of zeros and a text whose data is
  *   NULL mean that there is none. Flags are 0 or 1. A value without its flag, values that
  *   contradict each other and any other flag are KEYSTILE_ERROR_VALUE.
@@ -37,6 +41,10 @@
  * Threads. Any thread may call any function at any time. Several threads may use a handle at
  *   once, but while one frees it no other may use it. No function waits for I/O.
  *   None calls a function of the caller's, except the callbacks in a keyring's options.
+ * Forks. Make a keyring in the process that uses it. After fork(), a copy in the child refuses
+ *   with KEYSTILE_ERROR_FORKED in each function, takes no lock and so never hangs; freeing it
+ *   does nothing. Everything else works in the child, a keyring that it makes too. A child that
+ *   was made without fork(), as by clone() or _Fork(), must not use a keyring at all.
  * Panics. A bug in the library is caught and returns KEYSTILE_ERROR_PANIC. If memory runs
  *   out, the process aborts, like any Rust program.
  * Secrets. The text of a key is returned only by keystile_change_key. Nothing else that is
@@ -841,21 +849,26 @@ typedef struct keystile_error {
 } keystile_error;
 
 /**
- * The digest of a key's text.
+ * The digest of a key's text. Its content is private: use the functions. It has room for digests
+ * of later versions, which may lend a text of the record that they came from.
  */
 typedef struct keystile_digest {
     /**
-     * A `keystile_digest_kind`.
+     * Private.
      */
-    uint32_t kind;
+    uint32_t private_kind;
     /**
-     * The version of the pepper; 0 for SHA-256.
+     * Private.
      */
-    uint32_t pepper;
+    uint32_t private_pepper;
     /**
-     * The digest itself.
+     * Private.
      */
-    uint8_t bytes[32];
+    uint8_t private_bytes[32];
+    /**
+     * Private.
+     */
+    uint64_t private_room[3];
 } keystile_digest;
 
 /**
@@ -875,17 +888,21 @@ typedef struct keystile_digest_text {
  */
 typedef struct keystile_lookup {
     /**
-     * The id; all zero if the store is to look for digests.
+     * Private.
      */
-    struct keystile_id key_id;
+    struct keystile_id private_key_id;
     /**
-     * The number of digests; 0 if there is an id.
+     * Private.
      */
-    size_t digest_count;
+    size_t private_digest_count;
     /**
-     * The digests that the record may have: one for each pepper, and one without.
+     * Private.
      */
-    struct keystile_digest digests[KEYSTILE_LOOKUP_DIGESTS_MAX];
+    struct keystile_digest private_digests[KEYSTILE_LOOKUP_DIGESTS_MAX];
+    /**
+     * Private.
+     */
+    uint64_t private_room[8];
 } keystile_lookup;
 
 /**
@@ -1703,13 +1720,13 @@ typedef struct keystile_keyring_options {
  */
 typedef struct keystile_ticket {
     /**
-     * Which invalidations came before the check. Its content is private.
+     * Private: which invalidations came before the check.
      */
-    uint64_t as_of;
+    uint64_t private_as_of;
     /**
-     * What to ask the store for.
+     * Private.
      */
-    struct keystile_lookup lookup;
+    struct keystile_lookup private_lookup;
 } keystile_ticket;
 
 /**
@@ -1941,6 +1958,12 @@ keystile_status keystile_format_prefix(const struct keystile_format *format,
                                        struct keystile_str *out_prefix);
 
 /**
+ * Checks whether keys of a format are structured: they have a public id and a check. False for
+ * NULL.
+ */
+bool keystile_format_is_structured(const struct keystile_format *format);
+
+/**
  * Frees a format; NULL is allowed.
  */
 void keystile_format_free(struct keystile_format *format);
@@ -2025,8 +2048,8 @@ keystile_status keystile_digest_parse(const char *text,
 /**
  * Formats a digest, for a column of a table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
- * `keystile_digest_kind` or does not fit its `pepper`.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if it was not
+ * written by this library.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
@@ -2036,12 +2059,40 @@ keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
  * Compares two digests in constant time.
  *
  * `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
- * if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
+ * if one was not written by this library.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_digest_equal(const struct keystile_digest *one,
                                       const struct keystile_digest *other,
                                       bool *out_equal);
+
+/**
+ * Returns how a digest was made, a `keystile_digest_kind`; 0 for NULL and for a zeroed digest.
+ */
+uint32_t keystile_digest_kind_of(const struct keystile_digest *digest);
+
+/**
+ * Returns the version of the pepper that a digest was made with; 0 if there is none.
+ */
+uint32_t keystile_digest_pepper(const struct keystile_digest *digest);
+
+/**
+ * Returns the id to look for, which ends in NUL and is lent by the lookup; NULL if the store is
+ * to look for digests, and for NULL.
+ */
+const struct keystile_id *keystile_lookup_key_id(const struct keystile_lookup *lookup);
+
+/**
+ * Returns the number of digests that the record may have: one for each pepper, and one without. 0
+ * if there is an id, and for NULL.
+ */
+size_t keystile_lookup_digest_count(const struct keystile_lookup *lookup);
+
+/**
+ * Returns the digest at an index, lent by the lookup; NULL past the last one, and for NULL.
+ */
+const struct keystile_digest *keystile_lookup_digest_at(const struct keystile_lookup *lookup,
+                                                        size_t index);
 
 /**
  * Checks whether a text has the format of a key, checksum included.
@@ -2635,6 +2686,23 @@ keystile_status keystile_record_to_json(const struct keystile_record *record,
                                         size_t *out_needed);
 
 /**
+ * Formats a record as JSON for display, without the digest.
+ *
+ * Arguments and result as for `keystile_record_to_json`, which is the form for stores.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_record_to_public_json(const struct keystile_record *record,
+                                               char *buffer,
+                                               size_t buffer_len,
+                                               size_t *out_needed);
+
+/**
+ * Returns when a record's key ends: at its expiry or at the end of its overlap, whichever comes
+ * first, in milliseconds since 1970. 0 if it does not end, and for NULL.
+ */
+uint64_t keystile_record_ends_at(const struct keystile_record *record);
+
+/**
  * Checks whether a record's key is active, not expired and not past its overlap.
  *
  * `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
@@ -3218,6 +3286,11 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
                                        struct keystile_ticket *out_ticket);
 
 /**
+ * Returns what to ask the store for, lent by the ticket; NULL for NULL.
+ */
+const struct keystile_lookup *keystile_ticket_lookup(const struct keystile_ticket *ticket);
+
+/**
  * Decides by the record that was fetched for a ticket, and caches it.
  *
  * If an invalidation overtook the fetch, or the record is older than one that was
@@ -3454,6 +3527,63 @@ keystile_status keystile_response_body(const struct keystile_response *response,
  * Frees a response; NULL is allowed.
  */
 void keystile_response_free(struct keystile_response *response);
+
+/**
+ * Returns the word of a `keystile_event_kind`, such as `revoked`, for a column of a table. It is
+ * static and ends in NUL; `unknown` for another number.
+ */
+const char *keystile_event_kind_name(uint32_t kind);
+
+/**
+ * Finds the `keystile_event_kind` of a word.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if this version has no such kind.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_event_kind_parse(const char *name,
+                                          size_t name_len,
+                                          uint32_t *out_kind);
+
+/**
+ * Returns the word of a `keystile_state`: `active`, `suspended` or `revoked`. It is static and ends
+ * in NUL; `unknown` for another number.
+ */
+const char *keystile_state_name(uint32_t state);
+
+/**
+ * Reads the HTTP status of a refusal by its `keystile_cause`, without a decision.
+ *
+ * `policy`: a `keystile_status_policy`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if a number is not one of its enumeration.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_cause_http_status(uint32_t cause,
+                                           uint32_t policy,
+                                           uint16_t *out_status);
+
+/**
+ * Reads the name of the preset of templates at an index, for `keystile_template_preset`. It is
+ * static.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_template_preset_name_at(size_t index,
+                                                 struct keystile_str *out_name);
+
+/**
+ * Makes a random key id, such as for a record of a key that was issued elsewhere.
+ *
+ * `random`, `random_len`: as for `keystile_issue`; 64 bytes are always enough.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_RANDOMNESS`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_id_random(const uint8_t *random,
+                                   size_t random_len,
+                                   struct keystile_id *out_id,
+                                   struct keystile_error *out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -21,8 +21,6 @@ const (
 	roundPause = 5 * time.Millisecond
 	// panicPause is the time before background work that panicked begins again.
 	panicPause = time.Second
-	// absentTTL is the default of [Options.AbsentTTL].
-	absentTTL = 10 * time.Second
 )
 
 // Authenticator decides about requests by cached records, and fetches those that it does

@@ -25,8 +25,8 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 7] = [
-    "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes",
+const TOURS: [&str; 8] = [
+    "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes", "names",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
 const VECTORS: [&str; 7] = [
@@ -79,7 +79,13 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         }
     }
     for (compiler, standard) in [("g++", "c++11"), ("clang++", "c++11"), ("g++", "c++20")] {
-        bench.compile(compiler, standard, "header", &["header.c"], &["-Wconversion"])?;
+        bench.compile(
+            compiler,
+            standard,
+            "header",
+            &["header.c"],
+            &["-Wconversion"],
+        )?;
     }
     let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
     run(workspace.command(&forks).arg("200"))?;

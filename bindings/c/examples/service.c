@@ -219,7 +219,7 @@ static keystile_status guard(service *service, struct MHD_Connection *connection
                                     NULL, &ticket);
     for (int round = 0; status == KEYSTILE_NEEDS_RECORD; round++) {
         keystile_record *record = NULL;
-        if (round == ROUNDS_MAX || !fetch(service->database, ticket.lookup.key_id.text, &record)) {
+        if (round == ROUNDS_MAX || !fetch(service->database, keystile_lookup_key_id(keystile_ticket_lookup(&ticket))->text, &record)) {
             status = keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
             break;
         }

@@ -145,7 +145,7 @@ impl keystile_event {
 }
 
 impl keystile_event_kind {
-    const fn of(kind: EventKind) -> Self {
+    pub(crate) const fn of(kind: EventKind) -> Self {
         match kind {
             EventKind::Issued => KEYSTILE_EVENT_ISSUED,
             EventKind::Rotated => KEYSTILE_EVENT_ROTATED,

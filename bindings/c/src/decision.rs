@@ -294,7 +294,7 @@ const CAUSES: [(keystile_cause, Cause); 20] = [
     (KEYSTILE_CAUSE_ALIEN, Cause::Alien),
 ];
 
-fn core_cause(number: u32) -> Option<Cause> {
+pub(crate) fn core_cause(number: u32) -> Option<Cause> {
     let found = CAUSES.iter().find(|(cause, _)| *cause as u32 == number);
     found.map(|(_, cause)| *cause)
 }

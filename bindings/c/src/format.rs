@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Checksum, KeyFormat};
 
-use crate::boundary::{bytes, guard, non_null, release, text};
+use crate::boundary::{bytes, guard, guard_or, non_null, release, text};
 use crate::error::{guard_saying, keystile_error};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
@@ -172,6 +172,13 @@ pub extern "C" fn keystile_format_prefix(
         out_prefix.write(keystile_str::of(prefix.as_str()));
         Ok(())
     })
+}
+
+/// Checks whether keys of a format are structured: they have a public id and a check. False for
+/// NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_is_structured(format: Option<&keystile_format>) -> bool {
+    guard_or(false, || Some(format?.0.is_structured()))
 }
 
 /// Frees a format; NULL is allowed.

@@ -10,7 +10,8 @@ use keystile::{Check, Decision, Found, Keyring, Millis, Ticket, Usage};
 
 use crate::boundary::values::{Callback, Callbacks, Value, ValuedKeyring};
 use crate::boundary::{
-    CallResult, Out, begins_with_its_size, bytes, guard, non_null, put_sized, release, sized, text,
+    CallResult, Out, begins_with_its_size, bytes, guard, guard_or, non_null, put_sized, release,
+    sized, text,
 };
 use crate::decision::{guard_deciding, keystile_decision, write_decision};
 use crate::error::{OfField as _, guard_saying, keystile_error};
@@ -75,10 +76,10 @@ begins_with_its_size!(keystile_keyring_options, grew at monotonic_clock);
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_ticket {
-    /// Which invalidations came before the check. Its content is private.
-    pub as_of: u64,
-    /// What to ask the store for.
-    pub lookup: keystile_lookup,
+    /// Private: which invalidations came before the check.
+    pub private_as_of: u64,
+    /// Private.
+    pub private_lookup: keystile_lookup,
 }
 
 /// Counters of a keyring.
@@ -202,6 +203,14 @@ pub unsafe extern "C" fn keystile_keyring_check(
             write(&mut check, out_decision, out_value, out_ticket)
         })
     })
+}
+
+/// Returns what to ask the store for, lent by the ticket; NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_ticket_lookup(
+    ticket: Option<&keystile_ticket>,
+) -> Option<&keystile_lookup> {
+    guard_or(None, || Some(Some(&ticket?.private_lookup)))
 }
 
 /// Decides by the record that was fetched for a ticket, and caches it.
@@ -471,8 +480,8 @@ fn monotonic_clock() -> Millis {
 #[cold]
 fn write_ticket(ticket: &Ticket<'_>, out_ticket: &mut MaybeUninit<keystile_ticket>) -> CallResult {
     out_ticket.write(keystile_ticket {
-        as_of: ticket.as_of(),
-        lookup: keystile_lookup::of(ticket.lookup()),
+        private_as_of: ticket.as_of(),
+        private_lookup: keystile_lookup::of(ticket.lookup()),
     });
     Err(KEYSTILE_NEEDS_RECORD)
 }

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyRecord, RateState, Usage};
 
-use crate::boundary::{fill, guard, non_null, put_sized, release, sized, text};
+use crate::boundary::{fill, guard, guard_or, non_null, put_sized, release, sized, text};
 use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
 use crate::record_json;
 use crate::record_parts::keystile_record_parts;
@@ -114,6 +114,30 @@ pub unsafe extern "C" fn keystile_record_to_json(
         let json = serde_json::to_string(&non_null(record)?.0)?;
         fill!(&json, buffer, buffer_len, out_needed)
     })
+}
+
+/// Formats a record as JSON for display, without the digest.
+///
+/// Arguments and result as for `keystile_record_to_json`, which is the form for stores.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_to_public_json(
+    record: Option<&keystile_record>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&non_null(record)?.0.public())?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// Returns when a record's key ends: at its expiry or at the end of its overlap, whichever comes
+/// first, in milliseconds since 1970. 0 if it does not end, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_ends_at(record: Option<&keystile_record>) -> u64 {
+    guard_or(0, || Some(crate::text::millis(record?.0.ends_at())))
 }
 
 /// Checks whether a record's key is active, not expired and not past its overlap.

@@ -31,7 +31,7 @@ pub struct keystile_request<'a> {
     pub path_profile: u32,
 }
 
-begins_with_its_size!(keystile_request<'_>, grew at path_profile);
+begins_with_its_size!(keystile_request<'_>);
 
 impl keystile_request<'_> {
     /// Calls a function with the core's request.

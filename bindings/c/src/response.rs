@@ -175,7 +175,7 @@ impl keystile_response {
     }
 }
 
-fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
+pub(crate) fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
     match number {
         number if number == KEYSTILE_STATUS_POLICY_RFC9110 as u32 => Ok(StatusPolicy::Rfc9110),
         number if number == KEYSTILE_STATUS_POLICY_EXPRESS as u32 => Ok(StatusPolicy::Express),

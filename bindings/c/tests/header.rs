@@ -34,7 +34,10 @@ fn without_tags(header: &str) -> String {
             let condition = lines.next().expect("a condition");
             let size = lines.next().expect("a size").trim();
             let end = lines.next().expect("an end");
-            assert!(size.starts_with(": ") && end.starts_with("#endif"), "{line}");
+            assert!(
+                size.starts_with(": ") && end.starts_with("#endif"),
+                "{line}"
+            );
             text.push_str(&format!("{condition}\n{line} {size}\n#else\nenum\n{end}\n"));
         } else {
             text.push_str(line);

@@ -88,7 +88,8 @@ unsafe fn of_another_version<'a, T: BeginsWithSize>(
 
 fn check_size<T: BeginsWithSize>(size: usize) -> CallResult {
     let legal = T::FIRST..=size_of::<T>().saturating_add(GROWTH_MAX);
-    let is_legal = legal.contains(&size);
+    // The size of a struct is a multiple of its alignment.
+    let is_legal = legal.contains(&size) && size.is_multiple_of(align_of::<T>());
     is_legal.then_some(()).ok_or(KEYSTILE_ERROR_STRUCT_SIZE)
 }
 

@@ -3,7 +3,7 @@
 
 #include "tour.h"
 
-/* keystile_request as it was before path_profile. */
+/* keystile_request as it was before path_profile, which took the place of padding. */
 typedef struct old_request {
     size_t struct_size;
     const keystile_requirement *requirement;
@@ -55,6 +55,25 @@ static keystile_status verified(const void *request) {
                            &usage, NOW, NULL);
 }
 
+/* keystile_record_parts as it was before lifetime_millis: what was not written stays. */
+static void old_records(void) {
+    keystile_record_parts parts;
+    keystile_record *record = NULL;
+    const size_t old = offsetof(keystile_record_parts, lifetime_millis);
+    memset(&parts, 0, sizeof parts);
+    parts.struct_size = old;
+    parts.lifetime_millis = 77;
+    OK(keystile_record_parts_of(keystile_change_record_at(issued, 0), &parts));
+    CHECK(parts.struct_size == old && parts.lifetime_millis == 77 && parts.version == 1);
+    OK(keystile_record_new(&parts, &record, NULL)); /* the length of life is not read */
+    parts.struct_size = sizeof parts;
+    OK(keystile_record_parts_of(record, &parts));
+    CHECK(parts.lifetime_millis == 0);
+    keystile_record_free(record);
+    parts.struct_size = old - 4;
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_new(&parts, &record, NULL));
+}
+
 static void old_programs(void) {
     old_request request;
     old_options options;
@@ -74,7 +93,7 @@ static void old_programs(void) {
     EXPECT(KEYSTILE_DENIED_ENDPOINT, verified(&request));
     request.path = str("/api/a%2Fb"); /* the profile that it does not have is the strict one */
     EXPECT(KEYSTILE_DENIED_PATH_NOT_CANONICAL, verified(&request));
-    request.struct_size = offsetof(old_request, address); /* no version had this */
+    request.struct_size -= sizeof(size_t); /* no version had this */
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, verified(&request));
 
     memset(&options, 0, sizeof options);
@@ -87,6 +106,7 @@ static void old_programs(void) {
     OK(keystile_keyring_stats_of(keyring, (keystile_keyring_stats *)(void *)&place.stats));
     CHECK(place.stats.struct_size == sizeof place.stats && place.stats.uses_lost == 0);
     CHECK(place.beyond == UINT64_C(0xA5A5A5A5A5A5A5A5));
+    old_records();
     place.stats.struct_size = offsetof(old_stats, uses_lost);
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE,
            keystile_keyring_stats_of(keyring, (keystile_keyring_stats *)(void *)&place.stats));
@@ -115,7 +135,7 @@ static void new_programs(void) {
     request.more[63] = 1;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, verified(&request));
     request.more[63] = 0;
-    request.known.struct_size = sizeof request.known + 1025;
+    request.known.struct_size = sizeof request.known + 1032;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, verified(&request));
 
     memset(&policy, 0xA5, sizeof policy);
@@ -131,7 +151,7 @@ int main(void) {
     OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     issued = issue(format, 100);
-    CHECK(sizeof(old_request) == offsetof(keystile_request, path_profile));
+    CHECK(sizeof(old_request) == sizeof(keystile_request));
     CHECK(sizeof(old_options) == offsetof(keystile_keyring_options, monotonic_clock));
     old_programs();
     new_programs();
