@@ -190,6 +190,9 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		raw.RateLimit = &request.RateLimit.limit
 	}
 	if request.Lifetime != nil {
+		if request.NeverExpires {
+			return nil, nil, &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorTime)}
+		}
 		raw.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
 	}
 	return raw, random, nil

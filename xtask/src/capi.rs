@@ -30,8 +30,8 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 7] = [
-    "basics", "keyrings", "changes", "derived", "explain", "errors", "decide",
+const TOURS: [&str; 9] = [
+    "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes", "names", "decide",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
 /// The store for SQLite, which programs copy.
@@ -81,8 +81,24 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         run(workspace
             .command(&program)
             .arg(workspace.path("tests/vectors")))?;
+        for standard in ["c99", "c11", "c17"] {
+            let flags = ["-Wc++-compat", "-Wconversion"];
+            bench.compile(compiler, standard, "header", &["header.c"], &flags)?;
+        }
     }
-    Ok(())
+    for (compiler, standard) in [("g++", "c++11"), ("clang++", "c++11"), ("g++", "c++20")] {
+        bench.compile(
+            compiler,
+            standard,
+            "header",
+            &["header.c"],
+            &["-Wconversion"],
+        )?;
+    }
+    let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
+    run(workspace.command(&forks).arg("200"))?;
+    // The control, which has a lock and no guard, must be seen to hang.
+    run(workspace.command(&forks).args(["5000", "unguarded"]))
 }
 
 /// Runs each misuse that can be derived from the header, and a panic in each function.

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Your store: here one record. Look for lookup->key_id; leave found->record NULL if there is none. */
+/* Your store: here one record. Look for keystile_lookup_key_id(lookup); leave found->record NULL if there is none. */
 static int32_t fetch(void *store, const keystile_lookup *lookup, keystile_fetched *found) {
     (void)lookup;
     return keystile_record_from_json(store, strlen(store), &found->record, NULL);

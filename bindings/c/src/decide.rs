@@ -5,8 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{Cause, Check, Decision, Denial, Found, Usage};
 
-use crate::boundary::{Value, bytes, fetch_by, guard, non_null, sized};
-use crate::decision::{keystile_decision, write_decision};
+use crate::boundary::fetches::fetch_by;
+use crate::boundary::values::Value;
+use crate::boundary::{bytes, non_null, sized};
+use crate::decision::{guard_deciding, keystile_decision, write_decision};
 use crate::key::keystile_lookup;
 use crate::keyring::keystile_keyring;
 use crate::record::{keystile_record, keystile_usage};
@@ -74,10 +76,9 @@ pub unsafe extern "C" fn keystile_keyring_decide(
     context: *mut c_void,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
-    guard(|| {
-        let (keyring, fetch) = (non_null(keyring)?.0.core(), non_null(fetch)?);
-        let (request, key): (&keystile_request<'_>, &[u8]) =
-            (sized!(request)?, bytes!(key, key_len)?);
+    guard_deciding(out_decision, |out_decision| {
+        let (keyring, fetch) = (non_null(keyring)?.0.core()?, non_null(fetch)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
             let mut check = keyring.check_with(key, request, now, |_| None::<Value>);

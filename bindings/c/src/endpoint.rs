@@ -28,6 +28,7 @@ transparent_handle!(keystile_endpoints, EndpointRules);
 /// `out_endpoints`: receives a handle; free it with `keystile_endpoints_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_new(
     items: *const keystile_str,
@@ -47,6 +48,7 @@ pub unsafe extern "C" fn keystile_endpoints_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not an endpoint rule.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_from_json(
     json: *const c_char,
@@ -71,6 +73,7 @@ pub unsafe extern "C" fn keystile_endpoints_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_to_json(
     endpoints: Option<&keystile_endpoints>,
@@ -94,6 +97,7 @@ pub extern "C" fn keystile_endpoints_count(endpoints: Option<&keystile_endpoints
 /// from the list.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_endpoints_at(
     endpoints: Option<&keystile_endpoints>,

@@ -81,6 +81,7 @@ begins_with_its_size!(keystile_issue_request<'_>);
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
 /// request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
 /// does not allow; otherwise the error of the field that is not well formed.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_issue(
     format: Option<&keystile_format>,
@@ -113,6 +114,7 @@ pub unsafe extern "C" fn keystile_issue(
 /// Arguments as for `keystile_issue`; `source` is the record of the other key.
 ///
 /// Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_delegate(
     source: Option<&keystile_record>,

@@ -113,6 +113,7 @@ begins_with_its_size!(keystile_key_change<'_>);
 /// `KEYSTILE_ERROR_VALUE` if a field is both set and cleared, a number has no flag, a flag is
 /// neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
 /// well formed: the rate limit, then the texts, the uses and the lifetime.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_change(
     record: Option<&keystile_record>,
@@ -134,6 +135,7 @@ pub unsafe extern "C" fn keystile_record_change(
 ///
 /// `out_alters`: receives the answer. Returns as `keystile_record_change`, except that a
 /// change of nothing is `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_would_change(
     record: Option<&keystile_record>,

@@ -102,6 +102,8 @@ pub mod uses;
 
 pub mod response;
 
+pub mod names;
+
 #[cfg(feature = "panic-injection")]
 pub mod injection;
 

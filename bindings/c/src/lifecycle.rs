@@ -22,6 +22,7 @@ use crate::verify::keystile_verifier;
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is already revoked;
 /// `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_revoke(
     record: Option<&keystile_record>,
@@ -47,6 +48,7 @@ pub unsafe extern "C" fn keystile_revoke(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_suspend(
     record: Option<&keystile_record>,
@@ -66,6 +68,7 @@ pub extern "C" fn keystile_suspend(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_resume(
     record: Option<&keystile_record>,
@@ -91,6 +94,7 @@ pub extern "C" fn keystile_resume(
 /// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key;
 /// `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
 /// current.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rehash(
     verifier: Option<&keystile_verifier>,
@@ -120,6 +124,7 @@ pub unsafe extern "C" fn keystile_rehash(
 /// uses end no overlap. There is no event.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_end_overlap(
     record: Option<&keystile_record>,
@@ -143,6 +148,7 @@ pub extern "C" fn keystile_end_overlap(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_expire(
     record: Option<&keystile_record>,
@@ -167,6 +173,7 @@ pub extern "C" fn keystile_expire(
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
 /// revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_delete(
     record: Option<&keystile_record>,

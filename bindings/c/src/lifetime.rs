@@ -40,6 +40,6 @@ pub(crate) fn policy_of(
     if lifetimes.is_null() {
         return Ok(None);
     }
-    let lifetimes: &keystile_lifetime_policy = sized!(lifetimes).of_field("lifetimes")?;
+    let lifetimes = sized!(lifetimes).of_field("lifetimes")?;
     Ok(Some(lifetimes.core()?))
 }

@@ -36,6 +36,7 @@ pub struct keystile_quota {
 /// Checks whether a limit is well formed.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_check(
     limit: Option<&keystile_rate_limit>,
@@ -86,6 +87,7 @@ pub extern "C" fn keystile_rate_limit_admit(
 /// `state`: in and out. `now`: milliseconds since 1970.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_hold(
     limit: Option<&keystile_rate_limit>,
@@ -101,6 +103,7 @@ pub extern "C" fn keystile_rate_limit_hold(
 
 /// As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
 /// which at most a full burst of this limit counts as spent.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_clamp(
     limit: Option<&keystile_rate_limit>,
@@ -120,6 +123,7 @@ pub extern "C" fn keystile_rate_limit_clamp(
 /// `state`: in and out. `from`, `to`: milliseconds since 1970.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_state_move(
     state: Option<&mut u64>,
@@ -138,6 +142,7 @@ pub extern "C" fn keystile_rate_state_move(
 ///
 /// `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_state_full_at(
     rate_state: u64,
@@ -153,6 +158,7 @@ pub extern "C" fn keystile_rate_state_full_at(
 /// Computes how many requests would pass at once.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_remaining(
     quota: Option<&keystile_quota>,
@@ -168,6 +174,7 @@ pub extern "C" fn keystile_quota_remaining(
 /// Computes the milliseconds until the whole limit is available again.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_reset_millis(
     quota: Option<&keystile_quota>,
@@ -184,6 +191,7 @@ pub extern "C" fn keystile_quota_reset_millis(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
 /// all requests.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_retry_after_millis(
     quota: Option<&keystile_quota>,
@@ -214,6 +222,17 @@ impl keystile_rate_limit {
 }
 
 impl keystile_quota {
+    /// No limit.
+    pub(crate) const NONE: Self = Self {
+        limit: keystile_rate_limit {
+            limit: 0,
+            burst: 0,
+            window_millis: 0,
+        },
+        state: 0,
+        now: 0,
+    };
+
     #[inline]
     pub(crate) fn of(quota: Option<&Quota>) -> Self {
         quota.map_or_else(Self::default, |quota| Self {

@@ -44,6 +44,7 @@ pub struct keystile_address {
 /// `out_networks`: receives a handle; free it with `keystile_networks_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_new(
     items: *const keystile_str,
@@ -64,6 +65,7 @@ pub unsafe extern "C" fn keystile_networks_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not a network.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_from_json(
     json: *const c_char,
@@ -87,6 +89,7 @@ pub unsafe extern "C" fn keystile_networks_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_to_json(
     networks: Option<&keystile_networks>,
@@ -109,6 +112,7 @@ pub extern "C" fn keystile_networks_count(networks: Option<&keystile_networks>) 
 /// Formats the network at an index as CIDR text.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_networks_at(
     networks: Option<&keystile_networks>,
@@ -143,6 +147,7 @@ pub extern "C" fn keystile_networks_contain(
 /// Parses an address, such as `192.0.2.7` or `2001:db8::7`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_address_parse(
     text: *const c_char,

@@ -21,6 +21,7 @@ pub struct keystile_peppers(pub(crate) PepperRing);
 /// `out_peppers`: receives a handle; free it with `keystile_peppers_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_peppers_new(
     version: u32,
@@ -44,6 +45,7 @@ pub unsafe extern "C" fn keystile_peppers_new(
 /// `out_peppers`: receives a new handle; `peppers` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_peppers_with_retired(
     peppers: Option<&keystile_peppers>,
@@ -69,6 +71,7 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
 /// `out_peppers`: receives a new handle; `peppers` does not change.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_peppers_without_current(
     peppers: Option<&keystile_peppers>,

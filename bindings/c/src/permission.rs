@@ -25,6 +25,7 @@ transparent_handle!(keystile_permissions, PermissionSet);
 /// `out_permissions`: receives a handle; free it with `keystile_permissions_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_new(
     items: *const keystile_str,
@@ -45,6 +46,7 @@ pub unsafe extern "C" fn keystile_permissions_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not a permission.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_from_json(
     json: *const c_char,
@@ -69,6 +71,7 @@ pub unsafe extern "C" fn keystile_permissions_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_to_json(
     permissions: Option<&keystile_permissions>,
@@ -92,6 +95,7 @@ pub extern "C" fn keystile_permissions_count(permissions: Option<&keystile_permi
 /// borrowed from the set.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_permissions_at(
     permissions: Option<&keystile_permissions>,

@@ -52,6 +52,7 @@ pub struct keystile_plan_item {
 /// `out_count`: receives the number of actions, also if the list is too short.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_plan(
     records: *const Option<&keystile_record>,

@@ -100,7 +100,7 @@ pub struct keystile_record_parts<'a> {
     pub suspended_with: keystile_id,
 }
 
-begins_with_its_size!(keystile_record_parts<'_>);
+begins_with_its_size!(keystile_record_parts<'_>, grew at lifetime_millis);
 
 impl<'a> keystile_record_parts<'a> {
     pub(crate) fn record(&self) -> Result<KeyRecord, Failure> {

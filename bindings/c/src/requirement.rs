@@ -23,6 +23,7 @@ pub struct keystile_requirement(pub(crate) Requirement);
 /// `out_requirement`: receives a handle; free it with `keystile_requirement_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_requirement_parse(
     text: *const c_char,
@@ -59,6 +60,7 @@ pub extern "C" fn keystile_requirement_check(
 /// listed once.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_missing_at(
     requirement: Option<&keystile_requirement>,
@@ -75,6 +77,7 @@ pub extern "C" fn keystile_requirement_missing_at(
 
 /// Reads the text that a requirement was parsed from, borrowed from it. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_text(
     requirement: Option<&keystile_requirement>,

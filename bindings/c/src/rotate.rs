@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, RotationPolicy, rotate};
 
-use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized, sized_out};
+use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, put_sized, sized};
 use crate::change::keystile_change;
 use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
 use crate::flags::{both, flag, number};
@@ -55,7 +55,7 @@ pub struct keystile_rotation_policy {
     pub lifetimes: *const keystile_lifetime_policy,
 }
 
-begins_with_its_size!(keystile_rotation_policy);
+begins_with_its_size!(keystile_rotation_policy, grew at lifetime_millis);
 
 /// Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
 /// and 1 days ahead, and records of ended keys kept for 30 days.
@@ -63,13 +63,14 @@ begins_with_its_size!(keystile_rotation_policy);
 /// `out_policy`: set its `struct_size` before the call.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rotation_policy_default(
     out_policy: *mut keystile_rotation_policy,
 ) -> keystile_status {
     guard(|| {
-        *sized_out!(out_policy)? = keystile_rotation_policy::of(&RotationPolicy::default());
-        Ok(())
+        let policy = keystile_rotation_policy::of(&RotationPolicy::default());
+        put_sized!(out_policy, policy)
     })
 }
 
@@ -88,6 +89,7 @@ pub unsafe extern "C" fn keystile_rotation_policy_default(
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, suspended,
 /// expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
 /// lineage; otherwise as `keystile_issue`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rotate(
     record: Option<&keystile_record>,
@@ -131,7 +133,7 @@ pub(crate) fn policy_or_default(
     if policy.is_null() {
         return Ok(RotationPolicy::default());
     }
-    let policy: &keystile_rotation_policy = sized!(policy).of_field("policy")?;
+    let policy = sized!(policy).of_field("policy")?;
     policy.core()
 }
 

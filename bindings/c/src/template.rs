@@ -27,6 +27,7 @@ pub struct keystile_template(pub(crate) ScopeTemplate);
 /// `out_template`: receives a handle; free it with `keystile_template_free`.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_template_new(
     name: *const c_char,
@@ -54,6 +55,7 @@ pub unsafe extern "C" fn keystile_template_new(
 ///
 /// `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
 /// if there is no preset of that name.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_template_preset(
     name: *const c_char,
@@ -70,6 +72,7 @@ pub unsafe extern "C" fn keystile_template_preset(
 }
 
 /// Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_name(
     template: Option<&keystile_template>,
@@ -108,6 +111,7 @@ pub extern "C" fn keystile_template_endpoints(
 /// Reads the rate limit of a template.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_rate_limit(
     template: Option<&keystile_template>,

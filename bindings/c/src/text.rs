@@ -33,6 +33,7 @@ pub struct keystile_id {
 /// Parses the public id of a key, such as a column of a table.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_id_parse(
     text: *const c_char,

@@ -114,7 +114,12 @@ fn status_calls(function: &Function, header: &Header, code: &mut String) -> usiz
         let call = format!("{}({})", function.name, arguments.join(", "));
         let _ = writeln!(code, "    {expected}({call});");
         for parameter in function.parameters.iter().filter(|p| is_output(p)) {
-            let _ = writeln!(code, "    UNTOUCHED({});", parameter.name);
+            let state = if is_zeroed(function, parameter) {
+                "ZEROED"
+            } else {
+                "UNTOUCHED"
+            };
+            let _ = writeln!(code, "    {state}({});", parameter.name);
         }
         calls = calls.saturating_add(1);
     };
@@ -154,6 +159,15 @@ fn is_output(parameter: &Parameter) -> bool {
     // An error is written to always.
     let is_error = parameter.name == "out_error";
     parameter.name.starts_with("out_") && parameter.is_pointer() && !is_error
+}
+
+/// What decides about a request leaves nothing of an earlier call behind.
+fn is_zeroed(function: &Function, parameter: &Parameter) -> bool {
+    let decides = function
+        .parameters
+        .iter()
+        .any(|other| other.name == "out_decision");
+    decides && ["out_decision", "out_value", "out_credential"].contains(&&*parameter.name)
 }
 
 /// Declares the outputs as variables that are filled with a pattern.

@@ -130,14 +130,14 @@ static keystile_status fetch_and_admit(keystile_sqlite *store, const char *key, 
         keystile_record *record = NULL;
         keystile_usage usage;
         memset(&usage, 0, sizeof usage);
-        keystile_status found = keystile_sqlite_look_up(store, &ticket->lookup, &record, &usage, NULL);
+        keystile_status found = keystile_sqlite_look_up(store, keystile_ticket_lookup(ticket), &record, &usage, NULL);
         if (found != KEYSTILE_OK && found != KEYSTILE_ERROR_ABSENT) {
             return keystile_refuse(found == KEYSTILE_DENIED_RECORD_DAMAGED ? KEYSTILE_CAUSE_RECORD_DAMAGED
                                                                           : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
         }
         keystile_status status;
         if (record != NULL && is_counted_key(store, key, key_len, record, &usage, now)) {
-            status = claim(store, &ticket->lookup, key, key_len, request, now, decision);
+            status = claim(store, keystile_ticket_lookup(ticket), key, key_len, request, now, decision);
         } else {
             if (record != NULL) {
                 keystile_record_parts parts = kss_parts(record);

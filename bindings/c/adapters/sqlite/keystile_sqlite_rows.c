@@ -285,14 +285,15 @@ keystile_status kss_look_up(kss_connection *on, const keystile_lookup *lookup,
                             keystile_record **out_record, keystile_usage *out_usage,
                             keystile_sqlite_error *error) {
     static const char SQL[] = KSS_RECORD "WHERE k.key_hash = ?1";
-    if (!kss_is_none(&lookup->key_id)) {
-        return kss_find(on, &lookup->key_id, out_record, out_usage, error);
+    if (keystile_lookup_key_id(lookup) != NULL) {
+        return kss_find(on, keystile_lookup_key_id(lookup), out_record, out_usage, error);
     }
     *out_record = NULL;
-    for (size_t at = 0; at < lookup->digest_count; at++) {
+    for (size_t at = 0; at < keystile_lookup_digest_count(lookup); at++) {
         keystile_digest_text written;
+        const keystile_digest *digest_of_key = keystile_lookup_digest_at(lookup, at);
         sqlite3_stmt *statement = kss_prepare(on, SQL);
-        if (keystile_digest_to_text(&lookup->digests[at], &written) != KEYSTILE_OK) {
+        if (keystile_digest_to_text(digest_of_key, &written) != KEYSTILE_OK) {
             continue;
         }
         const char *colon = strrchr(written.text, ':');
@@ -303,7 +304,7 @@ keystile_status kss_look_up(kss_connection *on, const keystile_lookup *lookup,
              * ignore case when it compares. */
             keystile_record_parts parts = kss_parts(*out_record);
             bool equal = false;
-            if (keystile_digest_equal(&parts.digest, &lookup->digests[at], &equal) == KEYSTILE_OK && equal) {
+            if (keystile_digest_equal(&parts.digest, digest_of_key, &equal) == KEYSTILE_OK && equal) {
                 return KEYSTILE_OK;
             }
             keystile_record_free(*out_record);

@@ -59,6 +59,12 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     keystile_decision decision;
     keystile_str key, text, value;
     memset(&decision, 0, sizeof decision);
+    /* No decision is a refusal, never an allow. */
+    OK(keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    CHECK(keystile_response_status(response) == 503);
+    keystile_response_free(response);
+    response = NULL;
+    decision.kind = 9;
     EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, 0, NULL, NOW, &response));
     OK(keystile_change_key(change, &key));
     OK(keystile_requirement_parse(L("read"), &read, NULL));

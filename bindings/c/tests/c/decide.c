@@ -21,7 +21,7 @@ static keystile_record *copy_of(const keystile_record *record) {
 static int32_t fetch(void *context, const keystile_lookup *lookup, keystile_fetched *found) {
     source *own = (source *)context;
     CHECK(found->struct_size == sizeof *found && found->record == NULL && found->has_usage == 0);
-    CHECK(lookup->key_id.text[0] == '1' && lookup->digest_count == 0);
+    CHECK(keystile_lookup_key_id(lookup) != NULL && keystile_lookup_digest_count(lookup) == 0);
     own->calls++;
     if (own->record != NULL) {
         /* The library frees it, also if the fetch fails. */
@@ -30,7 +30,7 @@ static int32_t fetch(void *context, const keystile_lookup *lookup, keystile_fetc
     found->usage = own->usage;
     found->has_usage = own->has_usage;
     if (own->overtakes != NULL) {
-        OK(keystile_keyring_invalidate(own->overtakes, &lookup->key_id));
+        OK(keystile_keyring_invalidate(own->overtakes, keystile_lookup_key_id(lookup)));
     }
     return own->answer;
 }

@@ -15,7 +15,7 @@ static int says(const char *field, size_t index, const char *message) {
 }
 
 static int is_zero(void) {
-    static const keystile_error zero;
+    static keystile_error zero;
     return memcmp(&why, &zero, sizeof why) == 0;
 }
 

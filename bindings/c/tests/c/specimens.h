@@ -21,6 +21,13 @@
         CHECK(memcmp((char *)&place + from, before_##place + from, sizeof place - from) == 0); \
     } while (0)
 
+#define ZEROED(place)                                                                     \
+    do {                                                                                  \
+        memset(before_##place, 0, sizeof place);                                          \
+        CHECK(memcmp(&place, before_##place, sizeof place) == 0);                         \
+        memset(&place, 0xA5, sizeof place);                                               \
+    } while (0)
+
 /* Numbers, by the names of their parameters. */
 #define S_now NOW
 #define S_from NOW

@@ -228,15 +228,15 @@ static json_t *lookups(const json_t *input) {
     OK(peppers_of(field(input, "peppers"), &peppers));
     OK(keystile_verifier_new(format, peppers, &verifier));
     OK(keystile_key_lookup(verifier, text.data, text.len, &lookup));
-    for (size_t index = 0; index < lookup.digest_count; index++) {
+    for (size_t index = 0; index < keystile_lookup_digest_count(&lookup); index++) {
         keystile_digest_text spelled;
-        OK(keystile_digest_to_text(&lookup.digests[index], &spelled));
+        OK(keystile_digest_to_text(keystile_lookup_digest_at(&lookup, index), &spelled));
         json_array_append_new(digests, json_string(spelled.text));
     }
     keystile_verifier_free(verifier);
     keystile_peppers_free(peppers);
     keystile_format_free(format);
-    return json_pack("{s:o, s:o}", "key_id", null_or_id(lookup.key_id), "digests", digests);
+    return json_pack("{s:o, s:o}", "key_id", keystile_lookup_key_id(&lookup) == NULL ? json_null() : null_or_id(*keystile_lookup_key_id(&lookup)), "digests", digests);
 }
 
 static json_t *inspections(const json_t *input) {
