@@ -68,8 +68,7 @@ static int is_counted_key(const keystile_sqlite *store, const char *key, size_t 
     return status == KEYSTILE_OK || !kss_is_none(&decision.key_id);
 }
 
-/* Writes the last use of a key; `later` is false if a later one is there already, also in a form
- * of other code. */
+/* Writes the last use of a key, unless a later one is there. */
 static void note_use(kss_connection *on, const keystile_record_parts *parts, uint64_t now) {
     static const char SQL[] = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
     if (parts->last_used_at < now) {

@@ -139,7 +139,7 @@ int kss_start_thread(keystile_sqlite *store);
 void kss_stop_thread(keystile_sqlite *store);
 /* Gives up what waits. */
 void kss_drop_work(keystile_sqlite *store);
-/* 0 if the tables are there, with the error otherwise. */
+/* Creates or upgrades the tables, or requires them as they are. */
 keystile_status kss_migrate(kss_connection *on, int require, keystile_sqlite_error *error);
 
 #endif

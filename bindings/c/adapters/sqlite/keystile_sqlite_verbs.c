@@ -265,7 +265,7 @@ keystile_status keystile_sqlite_change(keystile_sqlite *store, const keystile_id
     return run(&of, changes, REFUSES_LESS, NULL);
 }
 
-/* The other records of a lineage; at most two of them are not over, but all are needed. */
+/* With the other records of the lineage that are not over: an overlap among them ends. */
 static keystile_status rotates(const call *of, const keystile_record *record, keystile_change **out_change,
                               keystile_error *why) {
     static const char SQL[] = KSS_RECORD "WHERE k.lineage = ?1 AND k.key_id <> ?2 AND " KSS_IS_LEFT("?3");
