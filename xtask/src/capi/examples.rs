@@ -1,11 +1,12 @@
 //! The C examples: they are compiled and run, and the service is called over HTTP.
 
+use core::time::Duration;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Bench;
 use super::library::Library;

@@ -2,9 +2,10 @@
 
 mod programs;
 
+use core::time::Duration;
 use std::fs;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::library::Library;
 use super::{Bench, examples};

@@ -124,7 +124,7 @@ impl Programs {
             Program::Rust => {
                 let body = r#"{"client_name":"Acme","permissions":["read","write"],"rate_limit":{"limit":100,"window_ms":3600000}}"#;
                 let answer = self.administer(urls, "POST", "", body)?;
-                answer["key"].as_str().unwrap_or_default().to_owned()
+                text_of(&answer, "key")
             }
         };
         Ok(issued.trim().to_owned())
@@ -198,7 +198,7 @@ impl Programs {
         match (program, urls) {
             (Program::Cli, _) | (_, None) => {
                 let code = code_of(&self.verify(key, &["--requires", "write"])?);
-                let limit = self.verify(key, &[])?["limit"].as_u64();
+                let limit = limit_of(&self.verify(key, &[])?);
                 Ok(Answer { code, limit })
             }
             (Program::Rust, Some(urls)) => {
@@ -208,7 +208,7 @@ impl Programs {
                     json(&output(curl.arg(format!("{}/v1/verify", urls.rust)))?)
                 };
                 let code = code_of(&ask(r#"{"requires":"write"}"#)?);
-                let limit = ask("{}")?["limit"].as_u64();
+                let limit = limit_of(&ask("{}")?);
                 Ok(Answer { code, limit })
             }
             (Program::C, Some(urls)) => ask_service(&urls.c, key),
@@ -264,7 +264,16 @@ fn ask_service(url: &str, key: &str) -> Result<Answer, String> {
 }
 
 fn code_of(answer: &Value) -> String {
-    answer["code"].as_str().unwrap_or_default().to_owned()
+    text_of(answer, "code")
+}
+
+fn text_of(answer: &Value, member: &str) -> String {
+    let text = answer.get(member).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+fn limit_of(answer: &Value) -> Option<u64> {
+    answer.get("limit").and_then(Value::as_u64)
 }
 
 fn json(text: &str) -> Result<Value, String> {
