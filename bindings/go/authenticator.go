@@ -22,8 +22,6 @@ const (
 	roundPause = 5 * time.Millisecond
 	// panicPause is the time before background work that panicked begins again.
 	panicPause = time.Second
-	// absentTTL is the default of [Options.AbsentTTL].
-	absentTTL = 10 * time.Second
 )
 
 // Authenticator decides about requests by cached records, and fetches those that it does
@@ -106,10 +104,6 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		return nil, ErrLimit
 	}
 	asked.Capacity = uint64(options.Capacity)
-	if options.AbsentTTL == 0 && options.TTL > 0 && options.TTL < absentTTL {
-		// The default, unless the TTL is shorter.
-		asked.AbsentTTLMillis = asked.TTLMillis
-	}
 	ring, status := capi.NewKeyring(verifier.verifier, &asked)
 	if err := failure(status); err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func (b By) Check() error {
 		if field.text != "" && strings.TrimSpace(field.text) == "" {
 			return fmt.Errorf("keystile: %s must not consist of spaces: %w", field.name, ErrRecord)
 		}
-		if status := capi.CheckActor(field.text); status != capi.OK && field.text != "" {
+		if capi.CheckActor(field.text) != nil && field.text != "" {
 			return fmt.Errorf("keystile: %s must be at most 255 bytes without control or invisible characters, and contain no whole key: %w", field.name, ErrRecord)
 		}
 	}

@@ -23,8 +23,8 @@ func NewEndpointRules(rules ...string) (*EndpointRules, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	json, status := handle.JSON()
-	if err := failure(status); err != nil {
+	json, written := handle.JSON()
+	if err := failure(written); err != nil {
 		return nil, err
 	}
 	texts, err := readTexts(json)

@@ -2,6 +2,7 @@ package keystile
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
@@ -10,6 +11,35 @@ import (
 type statusError capi.Status
 
 func (e statusError) Error() string { return "keystile: " + capi.Status(e).Text() }
+
+// Error is why a value is invalid or an operation is not possible, in one line, such as
+// "keystile: permissions[2]: a permission must be ...". [errors.Is] finds the kind of it, such as
+// [ErrPermission], and [errors.As] the fields. It never contains any part of an argument.
+type Error struct {
+	// Field is what is wrong, such as "client_name" or "rate_limit.window"; empty if that is not
+	// known, or if it is not of one field.
+	Field string
+	// Index is the item of the field that is wrong, from 0; -1 if it is not of one item.
+	Index int
+	// Message is what was expected.
+	Message string
+	kind    statusError
+}
+
+// Error returns the field, the index and the message in one line.
+func (e *Error) Error() string {
+	switch {
+	case e.Field != "" && e.Index >= 0:
+		return fmt.Sprintf("keystile: %s[%d]: %s", e.Field, e.Index, e.Message)
+	case e.Field != "":
+		return "keystile: " + e.Field + ": " + e.Message
+	default:
+		return "keystile: " + e.Message
+	}
+}
+
+// Unwrap returns the kind of the error, such as [ErrPermission].
+func (e *Error) Unwrap() error { return e.kind }
 
 // Errors about invalid values and operations. Compare with [errors.Is].
 var (
@@ -128,12 +158,21 @@ func ErrorCode(err error) string {
 	return ""
 }
 
-// failure returns the error of a status, nil for OK.
-func failure(status capi.Status) error {
-	if status == capi.OK {
-		return nil
+// failure returns the error of a call, nil if it succeeded.
+func failure[R capi.Status | *capi.Failure](result R) error {
+	switch result := any(result).(type) {
+	case *capi.Failure:
+		if result == nil {
+			return nil
+		}
+		return &Error{result.Field, result.Index, result.Message, statusError(result.Status)}
+	case capi.Status:
+		if result == capi.OK {
+			return nil
+		}
+		return statusError(result)
 	}
-	return statusError(status)
+	return ErrInternal
 }
 
 // Must returns the value, and panics if there is an error. Use it for values that are fixed

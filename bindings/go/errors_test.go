@@ -2,7 +2,9 @@ package keystile
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestEachErrorHasTheNumberAndTheNameOfItsStatus(t *testing.T) {
@@ -99,6 +101,48 @@ func TestEachCauseHasItsNumberItsWordAndItsError(t *testing.T) {
 		decision := Refuse(unknown)
 		if unknown.String() != "other" || decision.Allowed() || decision.Cause() != 0 {
 			t.Errorf("%d: %v", unknown, decision)
+		}
+	}
+}
+
+// An error names the field and the item, in one line, and is of its kind.
+func TestAnErrorNamesItsFieldAndItem(t *testing.T) {
+	issuer := &Issuer{Format: Must(StructuredFormat("acme"))}
+	_, permission := NewPermissionSet("read", "a b")
+	_, requested := issuer.Issue(IssueRequest{ClientName: "Acme", Permissions: []string{"read", "write", "inv*"}}, time.Now())
+	_, email := issuer.Issue(IssueRequest{ClientName: "Acme", ClientEmail: "a\nb"}, time.Now())
+	_, limit := NewRateLimit(1, 0)
+	_, prefix := StructuredFormat("Acme")
+	_, network := NewNetworks("192.0.2.0/24", "192.0.2.1/24")
+	_, id := ParseKeyID("x")
+	for _, expected := range []struct {
+		err   error
+		kind  error
+		field string
+		index int
+		text  string
+	}{
+		{permission, ErrPermission, "permissions", 1, "keystile: permissions[1]: a permission must be segments"},
+		{requested, ErrPermission, "permissions", 2, "keystile: permissions[2]: a permission must be segments"},
+		{email, ErrRecord, "client_email", -1, "keystile: client_email: an e-mail address must be"},
+		{limit, ErrLimit, "rate_limit.window", -1, "keystile: rate_limit.window: a rate limit's window must be"},
+		{prefix, ErrName, "prefix", -1, "keystile: prefix: a prefix must be 1 to 16"},
+		{network, ErrNetwork, "allowed_networks", 1, "keystile: allowed_networks[1]: a network must be"},
+		{id, ErrKeyID, "key_id", -1, "keystile: key_id: a key id must be 16 characters"},
+	} {
+		var detail *Error
+		if !errors.As(expected.err, &detail) || detail.Field != expected.field || detail.Index != expected.index {
+			t.Errorf("%v: %+v", expected.err, detail)
+			continue
+		}
+		if text := expected.err.Error(); !strings.HasPrefix(text, expected.text) || strings.Contains(text, "\n") {
+			t.Errorf("%q, expected %q", text, expected.text)
+		}
+		if !errors.Is(expected.err, expected.kind) || errors.Is(expected.err, ErrState) {
+			t.Errorf("%v is not %v", expected.err, expected.kind)
+		}
+		if code := ErrorCode(expected.err); code != ErrorCode(expected.kind) {
+			t.Errorf("%v has the code %s", expected.err, code)
 		}
 	}
 }

@@ -275,3 +275,15 @@ func ExampleRateLimitFields() {
 	// rate_limited ratelimit "key";r=0;t=60
 	// rate_limited ratelimit-policy "key";q=1;w=60
 }
+
+func ExampleError() {
+	_, err := keystile.NewPermissionSet("read", "invoices:read", "inv*")
+	var detail *keystile.Error
+	if errors.As(err, &detail) {
+		fmt.Println(detail.Field, detail.Index)
+	}
+	fmt.Println(errors.Is(err, keystile.ErrPermission), errors.Is(err, keystile.ErrName))
+	// Output:
+	// permissions 2
+	// true false
+}

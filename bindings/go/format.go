@@ -19,7 +19,7 @@ type KeyFormat struct {
 	isStructured bool
 }
 
-func newFormat(isStructured bool, format *capi.Format, status capi.Status) (*KeyFormat, error) {
+func newFormat(isStructured bool, format *capi.Format, status *capi.Failure) (*KeyFormat, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}

@@ -196,6 +196,9 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		raw.RateLimit = &request.RateLimit.limit
 	}
 	if request.Lifetime != nil {
+		if request.NeverExpires {
+			return nil, nil, &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorTime)}
+		}
 		raw.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
 	}
 	return raw, random, nil
@@ -220,7 +223,7 @@ func (i *Issuer) random() ([]byte, error) {
 	return bytes, nil
 }
 
-func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
+func changeOf(changed *capi.Changed, status *capi.Failure) (*Change, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
@@ -239,7 +242,7 @@ func changeOf(changed *capi.Changed, status capi.Status) (*Change, error) {
 }
 
 // changed returns the change of a record. A length of life that is not known stays that.
-func (r *Record) changed(changed *capi.Changed, status capi.Status) (*Change, error) {
+func (r *Record) changed(changed *capi.Changed, status *capi.Failure) (*Change, error) {
 	change, err := changeOf(changed, status)
 	if err != nil {
 		return nil, err

@@ -23,8 +23,8 @@ func NewNetworks(networks ...string) (*Networks, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	json, status := handle.JSON()
-	if err := failure(status); err != nil {
+	json, written := handle.JSON()
+	if err := failure(written); err != nil {
 		return nil, err
 	}
 	texts, err := readTexts(json)

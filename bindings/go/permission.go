@@ -20,8 +20,8 @@ func NewPermissionSet(permissions ...string) (*PermissionSet, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	json, status := handle.JSON()
-	if err := failure(status); err != nil {
+	json, written := handle.JSON()
+	if err := failure(written); err != nil {
 		return nil, err
 	}
 	texts, err := readTexts(json)

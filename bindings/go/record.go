@@ -98,8 +98,8 @@ func DecodeRecord(json []byte) (*Record, error) {
 	if err := failure(status); err != nil {
 		return nil, err
 	}
-	text, status := handle.JSON()
-	if err := failure(status); err != nil {
+	text, written := handle.JSON()
+	if err := failure(written); err != nil {
 		return nil, err
 	}
 	return readRecord(text)
@@ -200,8 +200,8 @@ func (r *Record) handle() (*capi.Record, error) {
 		return nil, ErrRecord
 	}
 	handle, status := capi.RecordFromJSON(text.Bytes())
-	if status != capi.OK {
-		return nil, ErrRecord
+	if status != nil {
+		return nil, &Error{status.Field, status.Index, status.Message, statusError(capi.ErrorRecord)}
 	}
 	return handle, nil
 }

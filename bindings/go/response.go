@@ -68,7 +68,7 @@ func (d Decision) Respond(policy ResponsePolicy, now time.Time) Response {
 		return Response{Status: 200}
 	}
 	raw, status := capi.Respond(&d.raw, uint32(policy.Status), uint32(policy.RateLimitFields), d.requirement.raw(), millisOf(now))
-	if status != capi.OK || (raw.Status < 400) != d.Allowed() {
+	if status != capi.OK || d.raw.Kind == 0 || (raw.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},
 			{"cache-control", "no-store"}}, Body: `{"error":"Internal error","message":"The API key could not be checked.","code":"internal"}`}
 	}

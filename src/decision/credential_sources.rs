@@ -76,7 +76,8 @@ impl CredentialSources {
             return Err(Error::new(
                 ErrorKind::Name,
                 "a key header must be 1 to 64 token characters, and not Authorization or Cookie",
-            ));
+            )
+            .in_field("headers"));
         }
         if is("x-api-key") {
             self.x_api_key = true;
@@ -85,7 +86,8 @@ impl CredentialSources {
                 return Err(Error::new(
                     ErrorKind::Name,
                     "there must be at most 8 key headers besides X-API-Key",
-                ));
+                )
+                .in_field("headers"));
             }
             self.headers.push(name.into());
         }
@@ -103,7 +105,8 @@ impl CredentialSources {
             return Err(Error::new(
                 ErrorKind::Name,
                 "a scheme of Authorization must be 1 to 64 token characters, and not Basic",
-            ));
+            )
+            .in_field("schemes"));
         }
         if is("bearer") {
             self.bearer = true;
@@ -112,7 +115,8 @@ impl CredentialSources {
                 return Err(Error::new(
                     ErrorKind::Name,
                     "there must be at most 8 schemes besides Bearer",
-                ));
+                )
+                .in_field("schemes"));
             }
             self.schemes.push(name.into());
         }

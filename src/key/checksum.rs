@@ -56,13 +56,15 @@ impl Checksum {
             return Err(Error::new(
                 ErrorKind::Format,
                 "a checksum key must have 16 bytes or more",
-            ));
+            )
+            .in_field("checksum_key"));
         }
         let state = Hmac::new_from_slice(key).map_err(|_| {
             Error::new(
                 ErrorKind::Format,
                 "a checksum key must be usable as a key of HMAC",
             )
+            .in_field("checksum_key")
         })?;
         Ok(Self::Keyed(ChecksumKey(state)))
     }

@@ -116,7 +116,7 @@ impl FromStr for Digest {
         parse(text).ok_or(Error::new(
             ErrorKind::Digest,
             "a digest must be sha256:<64 hex digits>, hmac-sha256:<pepper>:<64 hex digits> or 64 hex digits",
-        ))
+        ).in_field("digest"))
     }
 }
 
@@ -184,10 +184,10 @@ impl Pepper {
     /// [`ErrorKind::Digest`] if the secret has fewer than 32 bytes.
     pub fn new(version: u32, secret: &[u8]) -> Result<Self, Error> {
         if secret.len() < PEPPER_BYTES_MIN {
-            return Err(Error::new(
-                ErrorKind::Digest,
-                "a pepper must have 32 bytes or more",
-            ));
+            return Err(
+                Error::new(ErrorKind::Digest, "a pepper must have 32 bytes or more")
+                    .in_field("pepper"),
+            );
         }
         // The keyed state is computed once: each keying costs two more compressions.
         let state = Hmac::new_from_slice(secret).map_err(|_| {
@@ -195,6 +195,7 @@ impl Pepper {
                 ErrorKind::Digest,
                 "a pepper must be usable as a key of HMAC",
             )
+            .in_field("pepper")
         })?;
         Ok(Self { version, state })
     }
@@ -296,7 +297,7 @@ impl PepperRing {
             self.peppers.push(pepper);
             return Ok(self);
         };
-        Err(Error::new(ErrorKind::Digest, expected))
+        Err(Error::new(ErrorKind::Digest, expected).in_field("peppers"))
     }
 
     /// The digest for a new record.

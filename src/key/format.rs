@@ -127,7 +127,8 @@ impl KeyFormat {
             _ => Err(Error::new(
                 ErrorKind::Format,
                 "a checksum must be set on a structured format; opaque keys have none",
-            )),
+            )
+            .in_field("checksum")),
         }
     }
 
@@ -146,7 +147,8 @@ impl KeyFormat {
             _ => Err(Error::new(
                 ErrorKind::Format,
                 "the number of random bytes must be 16 to 64, and set on an opaque format",
-            )),
+            )
+            .in_field("random_bytes")),
         }
     }
 
@@ -272,10 +274,13 @@ impl KeyFormat {
         environment: Option<&Environment>,
         rng: &mut R,
     ) -> Result<(ApiKey, Box<str>), Error> {
-        let prefix = self.prefix.as_ref().ok_or(Error::new(
-            ErrorKind::Format,
-            "a format that issues keys must have a prefix; this one reads any",
-        ))?;
+        let prefix = self.prefix.as_ref().ok_or(
+            Error::new(
+                ErrorKind::Format,
+                "a format that issues keys must have a prefix; this one reads any",
+            )
+            .in_field("format"),
+        )?;
         let mut shown = String::from(prefix.as_str());
         shown.push('_');
         // Room for the longest key: a string that grows would leave unwiped copies in

@@ -68,7 +68,7 @@ impl Prefix {
             .ok_or(Error::new(
                 ErrorKind::Name,
                 "a prefix must be 1 to 16 characters of a-z, 0-9 or _, start with a letter and not end with _",
-            ))
+            ).in_field("prefix"))
     }
 }
 
@@ -86,13 +86,13 @@ impl Environment {
     /// ```
     pub fn new(text: &str) -> Result<Self, Error> {
         let legal = !text.is_empty() && text.bytes().all(lower_or_digit);
-        Short::new(text)
-            .filter(|_| legal)
-            .map(Self)
-            .ok_or(Error::new(
+        Short::new(text).filter(|_| legal).map(Self).ok_or(
+            Error::new(
                 ErrorKind::Name,
                 "an environment must be 1 to 12 characters of a-z or 0-9",
-            ))
+            )
+            .in_field("environment"),
+        )
     }
 }
 
@@ -117,7 +117,7 @@ impl TemplateName {
         legal.then(|| Self(text.into())).ok_or(Error::new(
             ErrorKind::Name,
             "a template name must be 1 to 32 characters of a-z, 0-9, _ or -, and start with a letter",
-        ))
+        ).in_field("template"))
     }
 }
 

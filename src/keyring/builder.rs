@@ -49,7 +49,7 @@ pub struct KeyringBuilder {
     verifier: Verifier,
     capacity: usize,
     ttl: Millis,
-    absent_ttl: Millis,
+    absent_ttl: Option<Millis>,
     responses: ResponsePolicy,
     clock_skew: Millis,
     monotonic: Option<fn() -> Millis>,
@@ -61,7 +61,7 @@ impl KeyringBuilder {
             verifier,
             capacity: 100_000,
             ttl: Millis::from_secs(300),
-            absent_ttl: Millis::from_secs(10),
+            absent_ttl: None,
             responses: ResponsePolicy::new(StatusPolicy::Rfc9110, RateLimitFields::Draft6),
             clock_skew: Millis::from_secs(60),
             monotonic: None,
@@ -89,10 +89,18 @@ impl KeyringBuilder {
     }
 
     /// How long a key that the store did not know is refused without asking again: no
-    /// longer than [`ttl`](Self::ttl).
+    /// longer than [`ttl`](Self::ttl). By default 10 s, or the TTL if that is shorter.
     #[must_use]
     pub fn absent_ttl(self, absent_ttl: Millis) -> Self {
-        Self { absent_ttl, ..self }
+        Self {
+            absent_ttl: Some(absent_ttl),
+            ..self
+        }
+    }
+
+    fn absent_ttl_or_default(&self) -> Millis {
+        let usual = Millis::from_secs(10).min(self.ttl);
+        self.absent_ttl.unwrap_or(usual)
     }
 
     /// The status that denials are answered with.
@@ -151,25 +159,29 @@ impl KeyringBuilder {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_with_values<T>(self) -> Result<Keyring<T>, Error> {
-        let expected = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
-            "a keyring's capacity must be 1 to 100000000"
+        let (field, expected) = if !(1..=CAPACITY_MAX).contains(&self.capacity) {
+            ("capacity", "a keyring's capacity must be 1 to 100000000")
         } else if self.ttl == Millis::ZERO || self.ttl > TTL_MAX {
-            "a keyring's TTL must be 1 ms to a day"
-        } else if self.absent_ttl > self.ttl {
-            "a keyring's TTL of absent keys must not be longer than its TTL"
+            ("ttl", "a keyring's TTL must be 1 ms to a day")
+        } else if self.absent_ttl_or_default() > self.ttl {
+            (
+                "absent_ttl",
+                "a keyring's TTL of absent keys must not be longer than its TTL",
+            )
         } else {
             return self.set_up();
         };
-        Err(Error::new(ErrorKind::Limit, expected))
+        Err(Error::new(ErrorKind::Limit, expected).in_field(field))
     }
 
     fn set_up<T>(self) -> Result<Keyring<T>, Error> {
+        let absent_ttl = self.absent_ttl_or_default();
         let hasher = Hashing::default();
         Ok(Keyring {
             verifier: self.verifier,
             responses: self.responses,
             ttl: self.ttl,
-            absent_ttl: self.absent_ttl,
+            absent_ttl,
             clock_skew: self.clock_skew,
             monotonic: self.monotonic.map(Monotonic::new),
             tagger: Tagger::random()?,
@@ -178,7 +190,7 @@ impl KeyringBuilder {
             invalidations: Invalidations::new(),
             versions: Versions::new(hasher.clone()),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
-            negative: NegativeCache::new(hasher.clone(), self.absent_ttl),
+            negative: NegativeCache::new(hasher.clone(), absent_ttl),
             slots: SecondChance::new(self.capacity),
             stripes: StripePool::new(),
             limits: Limits::new(hasher.clone()),

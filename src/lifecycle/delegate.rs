@@ -56,7 +56,8 @@ pub fn delegate<R: TryCryptoRng + ?Sized>(
     let other_environment =
         request.environment.is_some() && request.environment != source.environment;
     if other_owner || other_environment {
-        return Err(beyond());
+        let field = if other_owner { "owner" } else { "environment" };
+        return Err(beyond().in_field(field));
     }
     request.owner.clone_from(&source.owner);
     request.environment = source.environment;

@@ -70,29 +70,38 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
     now: UnixMillis,
 ) -> Result<Issued, Error> {
     let template = request.template.as_ref();
-    let exceeds = |within| {
+    let exceeds = |field, within| {
         let expected = "a key must not exceed its template";
         if within {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Exceeds, expected))
+            Err(Error::new(ErrorKind::Exceeds, expected).in_field(field))
         }
     };
     let permissions = request.permissions.as_ref();
     let endpoints = request.endpoints.as_ref();
     if let Some(template) = template {
-        exceeds(permissions.is_none_or(|asked| template.permissions.covers(asked)))?;
-        exceeds(endpoints.is_none_or(|asked| {
-            template
-                .allowed_endpoints
-                .as_ref()
-                .is_none_or(|held| held.covers(asked))
-        }))?;
-        exceeds(request.rate_limit.is_none_or(|asked| {
-            template
-                .rate_limit
-                .is_none_or(|held| asked.is_within(&held))
-        }))?;
+        exceeds(
+            "permissions",
+            permissions.is_none_or(|asked| template.permissions.covers(asked)),
+        )?;
+        exceeds(
+            "allowed_endpoints",
+            endpoints.is_none_or(|asked| {
+                template
+                    .allowed_endpoints
+                    .as_ref()
+                    .is_none_or(|held| held.covers(asked))
+            }),
+        )?;
+        exceeds(
+            "rate_limit",
+            request.rate_limit.is_none_or(|asked| {
+                template
+                    .rate_limit
+                    .is_none_or(|held| asked.is_within(&held))
+            }),
+        )?;
     }
     let usual = LifetimePolicy::DEFAULT.default_lifetime();
     let usual = request.default_lifetime.unwrap_or(usual);
@@ -102,11 +111,10 @@ pub fn issue<R: TryCryptoRng + ?Sized>(
         (None, _) => usual,
     };
     let lifetime = request.lifetime.unwrap_or(Lifetime::For(default)).length();
-    exceeds(is_narrower(
-        &lifetime,
-        &request.template_lifetime,
-        PartialOrd::le,
-    ))?;
+    exceeds(
+        "lifetime",
+        is_narrower(&lifetime, &request.template_lifetime, PartialOrd::le),
+    )?;
     let expires_at = lifetime.map(|length| now.plus(length)).transpose()?;
 
     let id = KeyId::random(rng)?;

@@ -72,9 +72,9 @@ impl IssueRequest {
     /// [`ErrorKind::Record`] if the name is empty, longer than 255 bytes, or has control
     /// or invisible characters.
     pub fn new(client_name: &str) -> Result<Self, Error> {
-        let client_name = short_text(client_name, CLIENT_NAME)?;
+        let client_name = short_text(client_name, "client_name", CLIENT_NAME)?;
         if client_name.is_empty() {
-            return Err(Error::new(ErrorKind::Record, CLIENT_NAME));
+            return Err(Error::new(ErrorKind::Record, CLIENT_NAME).in_field("client_name"));
         }
         Ok(Self {
             client_name,
@@ -102,7 +102,7 @@ impl IssueRequest {
     pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.client_email = email
             .into()
-            .map(|email| short_text(email, EMAIL))
+            .map(|email| short_text(email, "client_email", EMAIL))
             .transpose()?;
         Ok(self)
     }
@@ -114,7 +114,7 @@ impl IssueRequest {
     pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         self.owner = owner
             .into()
-            .map(|owner| short_text(owner, OWNER))
+            .map(|owner| short_text(owner, "owner", OWNER))
             .transpose()?;
         Ok(self)
     }
@@ -165,7 +165,7 @@ impl IssueRequest {
     pub fn template_lifetime(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
         self.template_lifetime = lifetime.into();
         if self.template_lifetime == Some(Millis::ZERO) {
-            return Err(Error::new(ErrorKind::Time, LIFETIME));
+            return Err(Error::new(ErrorKind::Time, LIFETIME).in_field("lifetime"));
         }
         Ok(self)
     }
@@ -233,7 +233,7 @@ impl IssueRequest {
     pub fn expires_in(mut self, lifetime: impl Into<Option<Millis>>) -> Result<Self, Error> {
         self.lifetime = lifetime.into().map(Lifetime::For);
         if self.lifetime == Some(Lifetime::For(Millis::ZERO)) {
-            return Err(Error::new(ErrorKind::Time, LIFETIME));
+            return Err(Error::new(ErrorKind::Time, LIFETIME).in_field("lifetime"));
         }
         Ok(self)
     }
@@ -271,7 +271,7 @@ impl IssueRequest {
     pub fn metadata<'a>(mut self, json: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         let json = json.into();
         if json.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {
-            return Err(Error::new(ErrorKind::Record, METADATA));
+            return Err(Error::new(ErrorKind::Record, METADATA).in_field("metadata"));
         }
         self.metadata = json.map(Box::from);
         Ok(self)
@@ -283,7 +283,8 @@ pub(crate) fn uses_in_range(uses: Option<u64>) -> Result<Option<u64>, Error> {
         return Err(Error::new(
             ErrorKind::Limit,
             "a count of uses must be 1 to 9223372036854775807",
-        ));
+        )
+        .in_field("uses"));
     }
     Ok(uses)
 }

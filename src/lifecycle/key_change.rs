@@ -87,9 +87,9 @@ impl KeyChange {
     /// [`ErrorKind::Record`] if it is empty, longer than 255 bytes, or has control or invisible characters.
     pub fn client_name(mut self, name: &str) -> Result<Self, Error> {
         if name.is_empty() {
-            return Err(Error::new(ErrorKind::Record, CLIENT_NAME));
+            return Err(Error::new(ErrorKind::Record, CLIENT_NAME).in_field("client_name"));
         }
-        self.client_name = Some(short_text(name, CLIENT_NAME)?);
+        self.client_name = Some(short_text(name, "client_name", CLIENT_NAME)?);
         Ok(self)
     }
 
@@ -98,7 +98,9 @@ impl KeyChange {
     /// # Errors
     /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn email<'a>(mut self, email: impl Into<Option<&'a str>>) -> Result<Self, Error> {
-        let email = email.into().map(|email| short_text(email, EMAIL));
+        let email = email
+            .into()
+            .map(|email| short_text(email, "client_email", EMAIL));
         self.client_email = Edit::to(email.transpose()?);
         Ok(self)
     }
@@ -108,7 +110,7 @@ impl KeyChange {
     /// # Errors
     /// [`ErrorKind::Record`] if it is longer than 255 bytes or has control or invisible characters.
     pub fn owner<'a>(mut self, owner: impl Into<Option<&'a str>>) -> Result<Self, Error> {
-        let owner = owner.into().map(|owner| short_text(owner, OWNER));
+        let owner = owner.into().map(|owner| short_text(owner, "owner", OWNER));
         self.owner = Edit::to(owner.transpose()?);
         Ok(self)
     }
@@ -173,10 +175,9 @@ impl KeyChange {
     /// [`ErrorKind::Time`] if the lifetime is zero. Revoke a key that is to end now.
     pub fn expires_in(mut self, lifetime: Millis) -> Result<Self, Error> {
         if lifetime == Millis::ZERO {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "a lifetime must be 1 ms or more",
-            ));
+            return Err(
+                Error::new(ErrorKind::Time, "a lifetime must be 1 ms or more").in_field("lifetime"),
+            );
         }
         self.lifetime = Edit::Set(lifetime);
         Ok(self)
@@ -219,7 +220,7 @@ impl KeyChange {
     pub fn metadata<'a>(mut self, json: impl Into<Option<&'a str>>) -> Result<Self, Error> {
         let json = json.into();
         if json.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {
-            return Err(Error::new(ErrorKind::Record, METADATA));
+            return Err(Error::new(ErrorKind::Record, METADATA).in_field("metadata"));
         }
         self.metadata = Edit::to(json.map(Box::from));
         Ok(self)

@@ -73,16 +73,20 @@ impl LifetimePolicy {
     /// [`ErrorKind::Time`] if one of them is zero, or if the default is longer than the longest.
     pub fn new(default: Millis, longest: Option<Millis>) -> Result<Self, Error> {
         if default == Millis::ZERO || longest == Some(Millis::ZERO) {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "a default or longest lifetime must be 1 ms or more",
-            ));
+            let field = if default == Millis::ZERO {
+                "default_lifetime"
+            } else {
+                "longest_lifetime"
+            };
+            let expected = "a default or longest lifetime must be 1 ms or more";
+            return Err(Error::new(ErrorKind::Time, expected).in_field(field));
         }
         if longest.is_some_and(|longest| default > longest) {
             return Err(Error::new(
                 ErrorKind::Time,
                 "a default lifetime must not be longer than the longest",
-            ));
+            )
+            .in_field("default_lifetime"));
         }
         Ok(Self { default, longest })
     }
@@ -110,6 +114,6 @@ impl LifetimePolicy {
             }
             _ => return Ok(()),
         };
-        Err(Error::new(ErrorKind::Time, expected))
+        Err(Error::new(ErrorKind::Time, expected).in_field("lifetime"))
     }
 }

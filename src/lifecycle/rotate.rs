@@ -85,14 +85,11 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     now: UnixMillis,
 ) -> Result<Rotated, Error> {
-    if siblings
-        .iter()
-        .any(|sibling| sibling.lineage != record.lineage)
-    {
-        return Err(Error::new(
-            ErrorKind::Record,
-            "siblings must be of the record's lineage",
-        ));
+    let foreign = |sibling: &KeyRecord| sibling.lineage != record.lineage;
+    if let Some(index) = siblings.iter().position(foreign) {
+        let expected = "siblings must be of the record's lineage";
+        let error = Error::new(ErrorKind::Record, expected);
+        return Err(error.in_field("siblings").at(index));
     }
     match record.status {
         Status::Active => {}

@@ -77,7 +77,8 @@ impl RotationPolicy {
             return Err(Error::new(
                 ErrorKind::Time,
                 "a key's maximum age must be 1 hour to 90 days",
-            ));
+            )
+            .in_field("max_age"));
         }
         Ok(Self { max_age, ..self })
     }
@@ -91,10 +92,10 @@ impl RotationPolicy {
     /// [`ErrorKind::Time`] if it is longer than 90 days.
     pub fn with_overlap(self, overlap: Millis) -> Result<Self, Error> {
         if overlap > Millis::from_days(MAX_AGE_DAYS_MAX) {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "an overlap must be at most 90 days",
-            ));
+            return Err(
+                Error::new(ErrorKind::Time, "an overlap must be at most 90 days")
+                    .in_field("overlap"),
+            );
         }
         Ok(Self { overlap, ..self })
     }
@@ -122,10 +123,9 @@ impl RotationPolicy {
     /// [`ErrorKind::Time`] if the lifetime is zero.
     pub fn with_lifetime(mut self, lifetime: Millis) -> Result<Self, Error> {
         if lifetime == Millis::ZERO {
-            return Err(Error::new(
-                ErrorKind::Time,
-                "a lifetime must be 1 ms or more",
-            ));
+            return Err(
+                Error::new(ErrorKind::Time, "a lifetime must be 1 ms or more").in_field("lifetime"),
+            );
         }
         self.lifetime = Some(Lifetime::For(lifetime));
         Ok(self)

@@ -64,7 +64,7 @@ impl Change {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Change, Error> {
-    let reason: Box<str> = short_text(reason, REASON)?;
+    let reason: Box<str> = short_text(reason, "reason", REASON)?;
     if matches!(record.status, Status::Revoked { .. }) {
         return Err(state(
             "a key must be active or suspended to be revoked; this one is revoked already",

@@ -18,7 +18,8 @@ impl KeyFormat {
         let elsewhere = Error::new(
             ErrorKind::Format,
             "the key must have been issued in a format of this library",
-        );
+        )
+        .in_field("key_prefix");
         let (head, shown) = record.key_prefix.rsplit_once('_').ok_or(elsewhere)?;
         if shown.len() == OPAQUE_SHOWN {
             return Self::opaque(head);

@@ -57,26 +57,29 @@ impl EndpointRules {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
                     "a key must have at most 64 endpoint rules",
-                ));
+                )
+                .in_field("allowed_endpoints"));
             }
             if rule.len() > ENDPOINT_RULE_BYTES_MAX {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
                     "an endpoint rule must have at most 512 bytes",
-                ));
+                )
+                .in_field("allowed_endpoints")
+                .at(count));
             }
             let (methods, pattern) = split_rule(rule);
             if !methods.is_none_or(|methods| methods.split(',').all(is_method)) {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
                     "an endpoint rule's methods must be upper-case tokens joined by commas, then one space",
-                ));
+                ).in_field("allowed_endpoints").at(count));
             }
             if !is_pattern(pattern) {
                 return Err(Error::new(
                     ErrorKind::Endpoint,
                     "an endpoint pattern must be /segments, with * for one whole segment, or at the end for the rest",
-                ));
+                ).in_field("allowed_endpoints").at(count));
             }
             if !Rules(&packed)
                 .iter()

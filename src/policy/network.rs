@@ -46,15 +46,19 @@ impl Networks {
         let mut blocks = Vec::new();
         for text in networks {
             if blocks.len() >= NETWORKS_MAX {
-                return Err(Error::new(
-                    ErrorKind::Network,
-                    "a key must have at most 64 networks",
-                ));
+                return Err(
+                    Error::new(ErrorKind::Network, "a key must have at most 64 networks")
+                        .in_field("allowed_networks"),
+                );
             }
-            let block = parse(text.as_ref()).ok_or(Error::new(
-                ErrorKind::Network,
-                "a network must be an IP address or a CIDR block with no host bits set",
-            ))?;
+            let block = parse(text.as_ref()).ok_or(
+                Error::new(
+                    ErrorKind::Network,
+                    "a network must be an IP address or a CIDR block with no host bits set",
+                )
+                .in_field("allowed_networks")
+                .at(blocks.len()),
+            )?;
             blocks.push(block);
         }
         Ok(Self(blocks.into()))

@@ -54,13 +54,14 @@ impl PermissionSet {
                 return Err(Error::new(
                     ErrorKind::Permission,
                     "a key must have at most 64 permissions",
-                ));
+                )
+                .in_field("permissions"));
             }
             let head = head_of(permission).filter(|_| is_granted_form(permission));
             let head = head.ok_or(Error::new(
                 ErrorKind::Permission,
                 "a permission must be segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * is a whole segment",
-            ))?;
+            ).in_field("permissions").at(count))?;
             if !Granted(&packed)
                 .iter()
                 .any(|(known, _)| known == permission.as_bytes())

@@ -84,16 +84,25 @@ impl RateLimit {
         let per = |count: u64| count.checked_div(divisor).unwrap_or(count);
         let (parts, interval) = (per(limit.into()), per(window.get()));
         let tolerance = u128::from(interval).saturating_mul(burst.into());
-        let expected = if !(1..=WINDOW_MILLIS_MAX).contains(&window.get()) {
-            "a rate limit's window must be 1 ms to 366 days"
+        let (field, expected) = if !(1..=WINDOW_MILLIS_MAX).contains(&window.get()) {
+            (
+                "rate_limit.window",
+                "a rate limit's window must be 1 ms to 366 days",
+            )
         } else if limit != 0 && burst == 0 {
-            "a rate limit's burst must be 1 or more"
+            ("rate_limit.burst", "a rate limit's burst must be 1 or more")
         } else if parts >= 1 << FRACTION_BITS {
-            "a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do"
+            (
+                "rate_limit.limit",
+                "a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do",
+            )
         } else if tolerance > u128::from(parts).saturating_mul(BURST_MILLIS_MAX.into())
             && limit != 0
         {
-            "a rate limit's burst must be free again within ten years"
+            (
+                "rate_limit.burst",
+                "a rate limit's burst must be free again within ten years",
+            )
         } else {
             let tolerance = u64::try_from(tolerance).unwrap_or(u64::MAX);
             return Ok(Self {
@@ -105,7 +114,7 @@ impl RateLimit {
                 tolerance: FixedPoint::from_parts(tolerance, parts),
             });
         };
-        Err(Error::new(ErrorKind::Limit, expected))
+        Err(Error::new(ErrorKind::Limit, expected).in_field(field))
     }
 
     /// Requests per window.

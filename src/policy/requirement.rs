@@ -68,7 +68,8 @@ impl Requirement {
             return Err(Error::new(
                 ErrorKind::Permission,
                 "a requirement must have at most 1000 bytes",
-            ));
+            )
+            .in_field("requirement"));
         }
         let mut terms = Vec::new();
         let mut formula = Vec::new();
@@ -93,7 +94,8 @@ impl Requirement {
                         return Err(Error::new(
                             ErrorKind::Permission,
                             "a requirement must name at most 100 permissions",
-                        ));
+                        )
+                        .in_field("requirement"));
                     }
                     formula.push(Step::Term(u8::try_from(terms.len()).unwrap_or(u8::MAX)));
                     terms.push(narrow(&word));
@@ -301,4 +303,5 @@ const fn not_a_formula() -> Error {
         ErrorKind::Permission,
         "a requirement must be permissions without a wildcard, joined by AND, OR and parentheses",
     )
+    .in_field("requirement")
 }

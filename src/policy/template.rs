@@ -57,6 +57,11 @@ impl ScopeTemplate {
         PRESETS.iter().filter_map(|preset| Self::build(preset).ok())
     }
 
+    /// The names of the presets.
+    pub fn preset_names() -> impl Iterator<Item = &'static str> {
+        PRESETS.iter().map(|(name, ..)| *name)
+    }
+
     /// The preset with this name.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {

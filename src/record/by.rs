@@ -51,7 +51,7 @@ impl By {
     /// or invisible characters or contains a whole key.
     pub fn new(actor: &str) -> Result<Self, Error> {
         Ok(Self {
-            actor: Some(checked(actor, ACTOR)?),
+            actor: Some(checked(actor, "actor", ACTOR)?),
             ..Self::default()
         })
     }
@@ -79,7 +79,7 @@ impl By {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn from_origin(mut self, origin: &str) -> Result<Self, Error> {
-        self.origin = Some(checked(origin, ORIGIN)?);
+        self.origin = Some(checked(origin, "origin", ORIGIN)?);
         Ok(self)
     }
 
@@ -89,7 +89,7 @@ impl By {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn because(mut self, reason: &str) -> Result<Self, Error> {
-        self.reason = Some(checked(reason, WHY)?);
+        self.reason = Some(checked(reason, "reason", WHY)?);
         Ok(self)
     }
 
@@ -112,9 +112,9 @@ impl By {
     }
 }
 
-fn checked(text: &str, expected: &'static str) -> Result<Box<str>, Error> {
+fn checked(text: &str, field: &'static str, expected: &'static str) -> Result<Box<str>, Error> {
     if text.trim().is_empty() || contains_key(text) {
-        return Err(Error::new(ErrorKind::Record, expected));
+        return Err(Error::new(ErrorKind::Record, expected).in_field(field));
     }
-    short_text(text, expected)
+    short_text(text, field, expected)
 }

@@ -31,6 +31,8 @@ pub(crate) const REASON: &str =
 pub(crate) const METADATA: &str = "metadata must be at most 16 KiB";
 /// Longest part of a key that may be shown: a prefix, an environment and four characters.
 const KEY_PREFIX_BYTES_MAX: usize = 40;
+/// The largest integer in SQL.
+const VERSION_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// What a store keeps about a key.
 ///
@@ -219,34 +221,56 @@ impl KeyRecord {
     pub fn check(&self) -> Result<(), Error> {
         let text = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(is_control);
         let optional = |value: &Option<Box<str>>| value.as_deref().is_none_or(text);
-        let expected = if self.client_name.is_empty() || !text(&self.client_name) {
-            CLIENT_NAME
+        let (field, expected) = if self.client_name.is_empty() || !text(&self.client_name) {
+            ("client_name", CLIENT_NAME)
         } else if !optional(&self.client_email) {
-            EMAIL
+            ("client_email", EMAIL)
         } else if !optional(&self.owner) {
-            OWNER
+            ("owner", OWNER)
         } else if self.key_prefix.len() > KEY_PREFIX_BYTES_MAX || !text(&self.key_prefix) {
-            "a key prefix must be at most 40 bytes without control characters"
+            (
+                "key_prefix",
+                "a key prefix must be at most 40 bytes without control characters",
+            )
         } else if self
             .metadata
             .as_ref()
             .is_some_and(|json| json.len() > METADATA_BYTES_MAX)
         {
-            METADATA
+            ("metadata", METADATA)
         } else if matches!(&self.status, Status::Revoked { reason, .. } if !text(reason)) {
-            REASON
+            ("reason", REASON)
         } else if self.replaced_by == Some(self.id) || self.ends_at_first_use == Some(self.id) {
-            "replaced_by and ends_at_first_use must be ids of other keys"
+            let expected = "replaced_by and ends_at_first_use must be ids of other keys";
+            let replaced = self.replaced_by == Some(self.id);
+            let field = if replaced {
+                "replaced_by"
+            } else {
+                "ends_at_first_use"
+            };
+            (field, expected)
         } else if self.suspended_with == Some(self.id)
             || self.derived_from.is_some_and(|from| from.key_id == self.id)
         {
-            "derived_from and suspended_with must be ids of other keys"
+            let expected = "derived_from and suspended_with must be ids of other keys";
+            let suspended = self.suspended_with == Some(self.id);
+            let field = if suspended {
+                "suspended_with"
+            } else {
+                "derived_from"
+            };
+            (field, expected)
         } else if self.replaced_by.is_some() != self.overlap_until.is_some() {
-            "overlap_until must be set exactly when replaced_by is set"
+            (
+                "overlap_until",
+                "overlap_until must be set exactly when replaced_by is set",
+            )
+        } else if !(1..=VERSION_MAX).contains(&self.version) {
+            ("version", "a version must be 1 to 9223372036854775807")
         } else {
             return Ok(());
         };
-        Err(Error::new(ErrorKind::Record, expected))
+        Err(Error::new(ErrorKind::Record, expected).in_field(field))
     }
 
     /// The instant from which the key is refused because it has expired or its overlap
@@ -332,9 +356,13 @@ impl core::fmt::Debug for PublicRecord<'_> {
 
 /// Checks a reason or name that someone sets: within the length limit, on one line, and such
 /// that a person reads what is there. Records that have invisible characters already are read.
-pub(crate) fn short_text(text: &str, expected: &'static str) -> Result<Box<str>, Error> {
+pub(crate) fn short_text(
+    text: &str,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<Box<str>, Error> {
     if text.len() > TEXT_BYTES_MAX || text.contains(|c| is_control(c) || is_invisible(c)) {
-        return Err(Error::new(ErrorKind::Record, expected));
+        return Err(Error::new(ErrorKind::Record, expected).in_field(field));
     }
     Ok(String::from(text).into())
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use crate::error::Error;
 use crate::key::digest::Digest;
 use crate::key::id::KeyId;
 use crate::key::label::{Environment, TemplateName};
@@ -248,11 +249,11 @@ impl<'r> RecordForm<'r> {
         }
     }
 
-    fn into_record(self) -> Result<KeyRecord, &'static str> {
+    fn into_record(self, digest: Digest) -> Result<KeyRecord, Error> {
         let text = |text: Option<Cow<'r, str>>| text.map(|text| Box::from(text.into_owned()));
         let mut record = KeyRecord {
             id: self.id,
-            digest: self.digest.ok_or("missing field `digest`")?,
+            digest,
             key_prefix: self.key_prefix.into_owned().into(),
             client_name: self.client_name.into_owned().into(),
             client_email: text(self.client_email),
@@ -285,7 +286,7 @@ impl<'r> RecordForm<'r> {
             version: self.version,
         };
         record.lifetime = record.lifetime_given();
-        record.check().map_err(|error| error.message())?;
+        record.check()?;
         Ok(record)
     }
 }
@@ -306,9 +307,9 @@ impl Serialize for PublicRecord<'_> {
 
 impl<'de> Deserialize<'de> for KeyRecord {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        RecordForm::deserialize(from)?
-            .into_record()
-            .map_err(D::Error::custom)
+        let form = RecordForm::deserialize(from)?;
+        let digest = form.digest.ok_or(D::Error::missing_field("digest"))?;
+        form.into_record(digest).map_err(D::Error::custom)
     }
 }
 

@@ -92,5 +92,5 @@ fn decisions_are_small_plain_data() {
         "{} bytes",
         size_of::<Decision>()
     );
-    assert!(size_of::<Error>() <= 32, "{} bytes", size_of::<Error>());
+    assert!(size_of::<Error>() <= 40, "{} bytes", size_of::<Error>());
 }

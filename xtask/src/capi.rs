@@ -9,9 +9,11 @@ mod loader;
 mod localise;
 mod migrations;
 mod misuse;
+mod one_database;
 mod package;
 mod places;
 mod prototypes;
+mod store;
 mod threads;
 
 use std::fs;
@@ -27,16 +29,20 @@ pub(crate) use examples::run as examples;
 pub(crate) use install::{DOCUMENTS, abi_version, install, install_library, version};
 pub(crate) use library::Library;
 pub(crate) use localise::Binutils;
+pub(crate) use one_database::run as one_database;
 pub(crate) use package::run_package as package;
 pub(crate) use places::Places;
+pub(crate) use store::store;
 pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 6] = [
-    "basics", "keyrings", "changes", "derived", "explain", "decide",
+const TOURS: [&str; 9] = [
+    "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes", "names", "decide",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
+/// The store for SQLite, which programs copy.
+const STORE: &str = "bindings/c/adapters/sqlite";
 const VECTORS: [&str; 7] = [
     "vectors.c",
     "vectors_keys.c",
@@ -82,8 +88,24 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
         run(workspace
             .command(&program)
             .arg(workspace.path("tests/vectors")))?;
+        for standard in ["c99", "c11", "c17"] {
+            let flags = ["-Wc++-compat", "-Wconversion"];
+            bench.compile(compiler, standard, "header", &["header.c"], &flags)?;
+        }
     }
-    Ok(())
+    for (compiler, standard) in [("g++", "c++11"), ("clang++", "c++11"), ("g++", "c++20")] {
+        bench.compile(
+            compiler,
+            standard,
+            "header",
+            &["header.c"],
+            &["-Wconversion"],
+        )?;
+    }
+    let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
+    run(workspace.command(&forks).arg("200"))?;
+    // The control, which has a lock and no guard, must be seen to hang.
+    run(workspace.command(&forks).args(["5000", "unguarded"]))
 }
 
 /// Runs each misuse that can be derived from the header, and a panic in each function.
@@ -235,7 +257,7 @@ impl<'a> Bench<'a> {
         let mut command = self.workspace.command(compiler);
         command.arg(format!("-std={standard}")).args(WARNINGS);
         command.arg("-g").args(flags).arg("-I").arg("include");
-        command.arg("-I").arg(SOURCES);
+        command.arg("-I").arg(SOURCES).arg("-I").arg(STORE);
         if standard.starts_with("c++") {
             command.args(["-x", "c++"]);
         }
@@ -245,6 +267,21 @@ impl<'a> Bench<'a> {
         command.args(SYSTEM).arg("-o").arg(&program);
         run(&mut command)?;
         Ok(program.display().to_string())
+    }
+
+    /// The sources of the store for SQLite.
+    pub(crate) fn store(&self) -> Result<Vec<String>, String> {
+        let folder = self.workspace.path(STORE);
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        let mut sources = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|end| end == "c") {
+                sources.push(path.display().to_string());
+            }
+        }
+        sources.sort();
+        Ok(sources)
     }
 
     fn vectors(&self, compiler: &str, flags: &[&str]) -> Result<String, String> {

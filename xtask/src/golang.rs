@@ -44,7 +44,7 @@ pub(crate) fn library(workspace: &Workspace) -> TaskResult {
 }
 
 /// Builds the archive and copies it to where Go's linker looks for it.
-fn link(workspace: &Workspace) -> TaskResult {
+pub(crate) fn link(workspace: &Workspace) -> TaskResult {
     let archive = capi::archive(workspace)?;
     let folder = workspace.path(MODULE).join("internal/capi");
     copy(

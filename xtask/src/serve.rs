@@ -118,12 +118,22 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+        Self::start_with(program, folder, &[])
+    }
+
+    /// Starts it with further options.
+    pub(crate) fn start_with(
+        program: &Path,
+        folder: &Path,
+        options: &[&str],
+    ) -> Result<Self, String> {
         let shown = |error| format!("{}: {error}", program.display());
         let mut process = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error"])
             .args(["--store", "sqlite:keys.db"])
             // Schemathesis sends many invalid keys from one address.
             .args(["--invalid-keys", "off"])
+            .args(options)
             .current_dir(folder)
             .env_remove("KEYSTILE_PEPPER")
             .stdin(Stdio::null())

@@ -47,7 +47,15 @@ impl Failure {
 
     /// What the value of this option, or of these, must be.
     pub(crate) fn of(option: &'static str) -> impl Fn(keystile::Error) -> Self {
-        move |error| Self::Message(format!("{option}: {}", error.message()).into())
+        move |error| {
+            let message = error.message();
+            Self::Message(match error.index() {
+                Some(before @ 1..) => {
+                    format!("{option} (number {}): {message}", before.saturating_add(1)).into()
+                }
+                _ => format!("{option}: {message}").into(),
+            })
+        }
     }
 }
 

@@ -138,6 +138,8 @@ impl From<keystile::Error> for Problem {
                 error.message(),
             ),
             ErrorKind::Randomness => Self::unavailable(error.message()),
+            // Which of the items is wrong can be seen only by its index.
+            _ if error.index().is_some() => Self::invalid(error.to_string()),
             _ => Self::invalid(error.message()),
         }
     }

@@ -186,7 +186,7 @@ pub(crate) trait RowReader: Sized {
         record.version = self.required("version", self.count("version"))?;
         record
             .check()
-            .map_err(|error| self.corrupt(column_of(error.message()), error.message()))?;
+            .map_err(|error| self.corrupt(column_of(error.field()), error.message()))?;
         Ok(record)
     }
 
@@ -253,22 +253,13 @@ pub(crate) trait RowReader: Sized {
     }
 }
 
-/// The column that a message of [`KeyRecord::check`] is about.
-fn column_of(message: &str) -> &'static str {
-    let columns = [
-        ("a client name", "client_name"),
-        ("an e-mail address", "client_email"),
-        ("an owner", "owner"),
-        ("a key prefix", "key_prefix"),
-        ("metadata", "metadata"),
-        ("a reason", "revoke_reason"),
-        ("overlap_until", "overlap_until"),
-        ("derived_from", "derived_from"),
-    ];
-    let found = columns
-        .iter()
-        .find(|(subject, _)| message.starts_with(subject));
-    found.map_or("replaced_by", |(_, column)| column)
+/// The column of a field of a record.
+fn column_of(field: Option<&'static str>) -> &'static str {
+    match field {
+        Some("reason") => "revoke_reason",
+        Some(field) => field,
+        None => "replaced_by",
+    }
 }
 
 fn status_name(text: &str) -> Option<&'static str> {

@@ -28,20 +28,20 @@ int main(void) {
     request.owner = str("tenant-1");
     request.uses = 5;
     request.has_uses = 1;
-    must(keystile_format_structured("acme", 4, &format));
-    must(keystile_issue(format, NULL, &request, NULL, 0, now, &issued));
+    must(keystile_format_structured("acme", 4, &format, NULL));
+    must(keystile_issue(format, NULL, &request, NULL, 0, now, &issued, NULL));
 
     /* What is zero stays as it is. */
     keystile_str names[] = {str("read"), str("write")};
     keystile_permissions *more = NULL;
-    must(keystile_permissions_new(names, 2, &more));
+    must(keystile_permissions_new(names, 2, &more, NULL));
     keystile_key_change upgrade = {0};
     upgrade.struct_size = sizeof upgrade;
     upgrade.add_permissions = more;
     upgrade.clear_owner = 1;
     upgrade.uses = 1000;
     upgrade.has_uses = 1;
-    must(keystile_record_change(keystile_change_record_at(issued, 0), &upgrade, now, &changed));
+    must(keystile_record_change(keystile_change_record_at(issued, 0), &upgrade, now, &changed, NULL));
     for (size_t index = 0; index < keystile_change_field_count(changed); index++) {
         keystile_field_change field;
         must(keystile_change_field_at(changed, index, &field));
@@ -58,13 +58,13 @@ int main(void) {
     keystile_verifier *verifier = NULL;
     keystile_keyring *keyring = NULL;
     must(keystile_verifier_new(format, NULL, &verifier));
-    must(keystile_keyring_new(verifier, NULL, &keyring));
+    must(keystile_keyring_new(verifier, NULL, &keyring, NULL));
     must(keystile_change_event(changed, &event));
     must(keystile_keyring_invalidate_at(keyring, &event.key_id, event.version));
 
     /* The same again changes nothing, and is refused. */
     keystile_status status =
-        keystile_record_change(keystile_change_record_at(changed, 0), &upgrade, now, &again);
+        keystile_record_change(keystile_change_record_at(changed, 0), &upgrade, now, &again, NULL);
     printf("again: %s\n", keystile_status_name(status));
 
     keystile_keyring_free(keyring);

@@ -11,8 +11,8 @@ int main(void) {
     request.client_name.data = "Acme Ltd";
     request.client_name.len = 8;
     uint64_t now = (uint64_t)time(NULL) * 1000;
-    if (keystile_format_structured("acme", 4, &format) != KEYSTILE_OK ||
-        keystile_issue(format, NULL, &request, NULL, 0, now, &issued) != KEYSTILE_OK) {
+    if (keystile_format_structured("acme", 4, &format, NULL) != KEYSTILE_OK ||
+        keystile_issue(format, NULL, &request, NULL, 0, now, &issued, NULL) != KEYSTILE_OK) {
         return 1;
     }
     keystile_str key;

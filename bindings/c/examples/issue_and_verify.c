@@ -24,17 +24,31 @@ static void must(keystile_status status) {
     }
 }
 
+/* What a person typed may be wrong: the error says which field and item, and what was expected. */
+static void must_be_right(keystile_status status, const keystile_error *why) {
+    if (status == KEYSTILE_OK) {
+        return;
+    }
+    fprintf(stderr, "%.*s", (int)why->field.len, why->field.data);
+    if (why->index != KEYSTILE_INDEX_NONE) {
+        fprintf(stderr, "[%zu]", why->index);
+    }
+    fprintf(stderr, ": %.*s\n", (int)why->message.len, why->message.data);
+    exit(1);
+}
+
 int main(void) {
     /* The format of keys, and which of them this service accepts. */
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
-    must(keystile_format_structured("acme", 4, &format));
+    must(keystile_format_structured("acme", 4, &format, NULL));
     must(keystile_verifier_new(format, NULL, &verifier));
 
     /* Issue: show the key once, and store its record. */
     keystile_str granted[] = {str("invoices:read")};
     keystile_permissions *permissions = NULL;
-    must(keystile_permissions_new(granted, 1, &permissions));
+    keystile_error why;
+    must_be_right(keystile_permissions_new(granted, 1, &permissions, &why), &why);
     keystile_issue_request asked;
     memset(&asked, 0, sizeof asked);
     asked.struct_size = sizeof asked;
@@ -42,7 +56,7 @@ int main(void) {
     asked.environment = str("live");
     asked.permissions = permissions;
     keystile_change *issued = NULL;
-    must(keystile_issue(format, NULL, &asked, NULL, 0, now(), &issued));
+    must_be_right(keystile_issue(format, NULL, &asked, NULL, 0, now(), &issued, &why), &why);
     keystile_str key;
     must(keystile_change_key(issued, &key));
     const keystile_record *record = keystile_change_record_at(issued, 0);
@@ -50,8 +64,8 @@ int main(void) {
 
     /* Verify: the status is the decision, and there is no other. */
     keystile_requirement *read = NULL, *write = NULL;
-    must(keystile_requirement_parse("invoices:read", 13, &read));
-    must(keystile_requirement_parse("invoices:write", 14, &write));
+    must(keystile_requirement_parse("invoices:read", 13, &read, NULL));
+    must(keystile_requirement_parse("invoices:write", 14, &write, NULL));
     keystile_request request;
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;

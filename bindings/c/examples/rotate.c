@@ -31,7 +31,7 @@ int main(void) {
     uint64_t now = UINT64_C(1790000000000);
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
-    must(keystile_format_structured("acme", 4, &format));
+    must(keystile_format_structured("acme", 4, &format, NULL));
     must(keystile_verifier_new(format, NULL, &verifier));
 
     keystile_issue_request asked;
@@ -40,14 +40,14 @@ int main(void) {
     asked.client_name.data = "Acme Ltd";
     asked.client_name.len = 8;
     keystile_change *issued = NULL;
-    must(keystile_issue(format, NULL, &asked, NULL, 0, now, &issued));
+    must(keystile_issue(format, NULL, &asked, NULL, 0, now, &issued, NULL));
     const keystile_record *record = keystile_change_record_at(issued, 0);
 
     /* A lifetime of 90 days and an overlap of a week: the plan lists what is due when. */
     keystile_plan_item due[2];
     size_t count = 0;
     now += 83 * DAY;
-    must(keystile_plan(&record, 1, NULL, now, due, 2, &count));
+    must(keystile_plan(&record, 1, NULL, now, due, 2, &count, NULL));
     for (size_t index = 0; index < count; index++) {
         printf("due on day 83: %s\n",
                due[index].action == KEYSTILE_PLAN_ROTATE ? "a rotation" : "a notice");
@@ -55,7 +55,7 @@ int main(void) {
 
     /* A store writes all records of a change, or none. The first is the successor's. */
     keystile_change *rotated = NULL;
-    must(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, now, &rotated));
+    must(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, now, &rotated, NULL));
     const keystile_record *successor = keystile_change_record_at(rotated, 0);
     const keystile_record *replaced = keystile_change_record_at(rotated, 1);
     keystile_str old_key, new_key;

@@ -253,7 +253,7 @@ static int issue(service *service, const keystile_sqlite_by *by, int count, char
             granted[granted_count++] = str(words[index]);
         }
     }
-    must(keystile_permissions_new(granted, granted_count, &permissions));
+    must(keystile_permissions_new(granted, granted_count, &permissions, NULL));
     asked.permissions = permissions;
     keystile_status status =
         keystile_sqlite_issue(service->keys, service->format, NULL, &asked, by, now(), &issued, &error);
@@ -280,7 +280,7 @@ static int change(service *service, const keystile_sqlite_by *by, const keystile
         }
     }
     if (taken_count > 0) {
-        must(keystile_permissions_new(taken, taken_count, &removed));
+        must(keystile_permissions_new(taken, taken_count, &removed, NULL));
         asked.remove_permissions = removed;
     }
     keystile_status status = keystile_sqlite_change(service->keys, id, &asked, by, now(), &error);
@@ -321,7 +321,7 @@ static int run(service *service, int count, char **words, const sigset_t *signal
     if (strcmp(words[0], "serve") == 0) {
         return serve(service, words[1], signals);
     }
-    if (keystile_id_parse(words[1], strlen(words[1]), &id) != KEYSTILE_OK) {
+    if (keystile_id_parse(words[1], strlen(words[1]), &id, NULL) != KEYSTILE_OK) {
         fprintf(stderr, "expected the id of a key\n");
         return 2;
     }
@@ -358,10 +358,10 @@ int main(int argc, char **argv) {
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    must(keystile_format_structured("acme", 4, &service.format));
+    must(keystile_format_structured("acme", 4, &service.format, NULL));
     must(keystile_verifier_new(service.format, NULL, &service.verifier));
-    must(keystile_credential_extractor_new(service.verifier, NULL, &service.extractor));
-    must(keystile_requirement_parse("write", 5, &service.write));
+    must(keystile_credential_extractor_new(service.verifier, NULL, &service.extractor, NULL));
+    must(keystile_requirement_parse("write", 5, &service.write, NULL));
     options.verifier = service.verifier;
     options.on_failure = complain;
     if (report(keystile_sqlite_open(argv[1], &options, &service.keys, &error), &error) == 0) {

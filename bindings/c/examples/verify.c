@@ -10,9 +10,9 @@ int main(void) {
     keystile_verifier *verifier = NULL;
     keystile_record *record = NULL;
     if (!fgets(key, sizeof key, stdin) || !fgets(json, sizeof json, stdin) ||
-        keystile_format_structured("acme", 4, &format) != KEYSTILE_OK ||
+        keystile_format_structured("acme", 4, &format, NULL) != KEYSTILE_OK ||
         keystile_verifier_new(format, NULL, &verifier) != KEYSTILE_OK ||
-        keystile_record_from_json(json, strlen(json), &record) != KEYSTILE_OK) {
+        keystile_record_from_json(json, strlen(json), &record, NULL) != KEYSTILE_OK) {
         return 2;
     }
     keystile_request request = {0}; /* any valid key will do */

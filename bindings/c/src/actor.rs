@@ -4,7 +4,10 @@ use core::ffi::c_char;
 
 use keystile::By;
 
-use crate::boundary::{guard, text};
+use core::mem::MaybeUninit;
+
+use crate::boundary::text;
+use crate::error::{guard_saying, keystile_error};
 use crate::status::keystile_status;
 
 /// Checks a text for the audit that an event does not have: who did something, or the address or
@@ -20,8 +23,9 @@ use crate::status::keystile_status;
 pub unsafe extern "C" fn keystile_actor_check(
     actor: *const c_char,
     actor_len: usize,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         By::new(text!(actor, actor_len)?)?;
         Ok(())
     })

@@ -1,9 +1,8 @@
 //! The boundary between C and the core: panics stop here, and pointers become
 //! references.
 //!
-//! All unsafe code of this crate is in this file. Therefore the references that a keyring
-//! holds to its caller's values are here too, after the boundary itself. The code relies on what the header asks of
-//! every caller, in its chapter CONVENTIONS:
+//! All unsafe code of this crate is in this file and in its folder. The code relies on what the
+//! header asks of every caller, in its chapter CONVENTIONS:
 //!
 //! - *pointers*: a pointer that is not NULL points to as many values as its length
 //!   says, which live and stay unchanged until the call returns;
@@ -15,17 +14,16 @@
 //! - *fetches*: a fetch may be called on the thread that asked for it, with the context that
 //!   came with it, and returns normally.
 
-use core::ffi::{c_char, c_void};
-use core::fmt;
-use core::mem::{MaybeUninit, forget, size_of};
+use core::ffi::c_char;
+use core::mem::{MaybeUninit, size_of};
 use core::panic::AssertUnwindSafe;
-use core::ptr::NonNull;
 use std::panic::catch_unwind;
 
-use keystile::{Error, Keyring, KeyringBuilder, Lookup};
+pub(crate) mod fetches;
+pub(crate) mod fork;
+pub(crate) mod sizes;
+pub(crate) mod values;
 
-use crate::decide::keystile_fetched;
-use crate::key::keystile_lookup;
 use crate::status::keystile_status::{self, *};
 
 /// The result of a call: done, or the status that says why not.
@@ -85,12 +83,6 @@ pub(crate) fn release<T>(handle: Option<Box<T>>) {
     });
 }
 
-/// A struct that begins with its size, so that later versions can append to it.
-///
-/// # Safety
-/// The type is `repr(C)` and its first field is a `usize`.
-pub(crate) unsafe trait BeginsWithSize {}
-
 /// The values that a pointer and a length describe.
 ///
 /// # Safety
@@ -131,39 +123,6 @@ pub(crate) unsafe fn out_slice<'a, T>(
     Ok(unsafe { core::slice::from_raw_parts_mut(data.cast::<MaybeUninit<T>>(), len) })
 }
 
-/// A struct whose first field holds the size of this version of it.
-///
-/// # Safety
-/// Clause *pointers*, for as many bytes as the first field says.
-#[inline]
-pub(crate) unsafe fn sized_at<'a, T: BeginsWithSize>(
-    data: *const T,
-) -> Result<&'a T, keystile_status> {
-    // SAFETY: each struct of this kind begins with its size, and clause *pointers*.
-    let size = unsafe { data.cast::<usize>().as_ref() };
-    if *non_null(size)? != size_of::<T>() {
-        return Err(KEYSTILE_ERROR_STRUCT_SIZE);
-    }
-    // SAFETY: it is as long as the type, and clause *pointers*.
-    non_null(unsafe { data.as_ref() })
-}
-
-/// Like [`sized_at`], for a struct that is written to.
-///
-/// # Safety
-/// Clause *outputs*, for as many bytes as the first field says.
-pub(crate) unsafe fn sized_out_at<'a, T: BeginsWithSize>(
-    data: *mut T,
-) -> Result<&'a mut T, keystile_status> {
-    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
-    let size = unsafe { data.cast::<usize>().as_ref() };
-    if *non_null(size)? != size_of::<T>() {
-        return Err(KEYSTILE_ERROR_STRUCT_SIZE);
-    }
-    // SAFETY: it is as long as the type, and clause *outputs*.
-    non_null(unsafe { data.as_mut() })
-}
-
 /// The text that a pointer and a length describe, for [`text!`].
 ///
 /// # Safety
@@ -197,116 +156,6 @@ pub(crate) unsafe fn fill_with(
         slot.write(byte);
     }
     Ok(())
-}
-
-/// A function of the caller's that takes a value.
-pub(crate) type Callback = unsafe extern "C" fn(value: *mut c_void);
-
-/// How a keyring keeps the values of its caller, and gives them up.
-pub(crate) struct Callbacks {
-    pub(crate) retain: Callback,
-    pub(crate) release: Callback,
-}
-
-/// A keyring, and the callbacks for the values that its entries carry.
-pub(crate) struct ValuedKeyring {
-    // Dropped first, with all its values: they use the callbacks.
-    keyring: Keyring<Option<Value>>,
-    callbacks: Option<Box<Callbacks>>,
-}
-
-impl ValuedKeyring {
-    pub(crate) fn new(
-        builder: KeyringBuilder,
-        callbacks: Option<Callbacks>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            keyring: builder.build_with_values()?,
-            callbacks: callbacks.map(Box::new),
-        })
-    }
-
-    pub(crate) const fn core(&self) -> &Keyring<Option<Value>> {
-        &self.keyring
-    }
-
-    /// A reference to a value for an entry of this keyring; none for NULL.
-    pub(crate) fn retain(&self, value: *mut c_void) -> Result<Option<Value>, keystile_status> {
-        let Some(value) = NonNull::new(value) else {
-            return Ok(None);
-        };
-        let callbacks = non_null(self.callbacks.as_deref())?;
-        Ok(Some(Value::retain(value, NonNull::from(callbacks))))
-    }
-}
-
-impl fmt::Debug for ValuedKeyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.keyring.fmt(f)
-    }
-}
-
-/// One reference to a value of the caller's, in an entry or on its way out. It does not
-/// outlive the [`ValuedKeyring`] that made it, which owns the callbacks.
-pub(crate) struct Value {
-    value: NonNull<c_void>,
-    callbacks: NonNull<Callbacks>,
-}
-
-// SAFETY: clause *values*, on any thread.
-unsafe impl Send for Value {}
-// SAFETY: clause *values*, on any thread.
-unsafe impl Sync for Value {}
-
-impl Value {
-    fn retain(value: NonNull<c_void>, callbacks: NonNull<Callbacks>) -> Self {
-        // SAFETY: the keyring that owns the callbacks lives, and they never change.
-        let retain = unsafe { callbacks.as_ref() }.retain;
-        // SAFETY: clause *values*.
-        unsafe { retain(value.as_ptr()) };
-        Self { value, callbacks }
-    }
-
-    /// Hands the reference over to the caller, who is to release it.
-    pub(crate) const fn hand_over(self) -> *mut c_void {
-        let value = self.value.as_ptr();
-        forget(self);
-        value
-    }
-}
-
-impl Clone for Value {
-    fn clone(&self) -> Self {
-        Self::retain(self.value, self.callbacks)
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        // SAFETY: the keyring that owns the callbacks lives, and they never change.
-        let release = unsafe { self.callbacks.as_ref() }.release;
-        // SAFETY: clause *values*.
-        unsafe { release(self.value.as_ptr()) };
-    }
-}
-
-/// A function of the caller's that fetches a record.
-pub(crate) type Fetch = unsafe extern "C" fn(
-    context: *mut c_void,
-    lookup: *const keystile_lookup,
-    out_found: *mut keystile_fetched,
-) -> i32;
-
-/// Calls a function of the caller's that fetches a record; its status, and what it found.
-pub(crate) fn fetch_by(
-    fetch: Fetch,
-    context: *mut c_void,
-    lookup: &Lookup,
-) -> (i32, keystile_fetched) {
-    let (lookup, mut found) = (keystile_lookup::of(lookup), keystile_fetched::none());
-    // SAFETY: clause *fetches*, and both pointers are valid during the call.
-    let answer = unsafe { fetch(context, &raw const lookup, &raw mut found) };
-    (answer, found)
 }
 
 /// The text of an argument and its length.
@@ -345,15 +194,15 @@ macro_rules! out_list {
 macro_rules! sized {
     ($data:expr) => {{
         // SAFETY: clause *pointers*, which the exported function passes on.
-        unsafe { $crate::boundary::sized_at($data) }
+        unsafe { $crate::boundary::sizes::sized_at($data) }
     }};
 }
 
-/// The struct of an output, after a check of its size.
-macro_rules! sized_out {
-    ($data:expr) => {{
+/// Writes a struct to an output, after a check of its size.
+macro_rules! put_sized {
+    ($data:expr, $value:expr) => {{
         // SAFETY: clause *outputs*, which the exported function passes on.
-        unsafe { $crate::boundary::sized_out_at($data) }
+        unsafe { $crate::boundary::sizes::put_sized_at($data, $value) }
     }};
 }
 
@@ -366,12 +215,21 @@ macro_rules! fill {
     }};
 }
 
-/// Declares that structs begin with their size.
+/// Declares that a struct begins with its size, and the first field that its first version did
+/// not have; without one, this is the first version.
 macro_rules! begins_with_its_size {
-    ($($name:ty),+) => {$(
-        // SAFETY: the struct is `repr(C)` and begins with `struct_size: usize`.
-        unsafe impl $crate::boundary::BeginsWithSize for $name {}
-    )+};
+    ($name:ty) => {
+        // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
+        unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
+            const FIRST: usize = size_of::<$name>();
+        }
+    };
+    ($name:ty, grew at $field:ident) => {
+        // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
+        unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
+            const FIRST: usize = core::mem::offset_of!($name, $field);
+        }
+    };
 }
 
 /// Makes a handle a transparent view of a core value, so that a part of a larger value
@@ -389,5 +247,5 @@ macro_rules! transparent_handle {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, list, out_list, sized, sized_out, text, transparent_handle,
+    begins_with_its_size, bytes, fill, list, out_list, put_sized, sized, text, transparent_handle,
 };

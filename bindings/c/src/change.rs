@@ -77,6 +77,7 @@ pub struct keystile_event {
 /// it nowhere. The change lends it, and wipes it when the change is freed.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if no key was created.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_key(
     change: Option<&keystile_change>,
@@ -110,6 +111,7 @@ pub extern "C" fn keystile_change_record_at(
 
 /// Reads the event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if
 /// there is none.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_event(
     change: Option<&keystile_change>,
@@ -143,7 +145,7 @@ impl keystile_event {
 }
 
 impl keystile_event_kind {
-    const fn of(kind: EventKind) -> Self {
+    pub(crate) const fn of(kind: EventKind) -> Self {
         match kind {
             EventKind::Issued => KEYSTILE_EVENT_ISSUED,
             EventKind::Rotated => KEYSTILE_EVENT_ROTATED,

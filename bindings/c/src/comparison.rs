@@ -25,7 +25,7 @@ pub unsafe extern "C" fn keystile_bench_warm_allow(
     turns: u64,
 ) -> u64 {
     guard_or(0, || {
-        let (keyring, requirement) = (&keyring?.0, &requirement?.0);
+        let (keyring, requirement) = (keyring?.0.core().ok()?, &requirement?.0);
         let key: &[u8] = bytes!(key, key_len).ok()?;
         let (path, now) = (text!(path, path_len).ok()?, instant(now).ok()?);
         let mut allowed = 0_u64;
@@ -33,9 +33,7 @@ pub unsafe extern "C" fn keystile_bench_warm_allow(
             let request = Request::new()
                 .requires(black_box(requirement))
                 .endpoint("GET", black_box(path));
-            let check = keyring
-                .core()
-                .check(black_box(key), &request, black_box(now));
+            let check = keyring.check(black_box(key), &request, black_box(now));
             let is_allow =
                 matches!(black_box(&check), Check::Decided(decision, _) if decision.is_allow());
             allowed = allowed.saturating_add(u64::from(is_allow));

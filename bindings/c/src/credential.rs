@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{CredentialExtractor, CredentialSources};
 
-use crate::boundary::{
-    begins_with_its_size, guard, guard_or, list, non_null, release, sized, write_out,
-};
-use crate::decision::keystile_decision;
+use crate::boundary::{begins_with_its_size, guard_or, list, non_null, release, sized, write_out};
+use crate::decision::{guard_deciding, keystile_decision};
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::flags::flag;
 use crate::status::keystile_status;
 use crate::text::{keystile_str, texts};
 use crate::verify::keystile_verifier;
@@ -72,13 +72,15 @@ begins_with_its_size!(keystile_credential_sources);
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_NAME` for a header or scheme that cannot carry a
 /// key, such as `Cookie` or `Basic`, and for a ninth one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extractor_new(
     verifier: Option<&keystile_verifier>,
     sources: *const keystile_credential_sources,
     out_extractor: Option<&mut MaybeUninit<Option<Box<keystile_credential_extractor>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_extractor = non_null(out_extractor)?;
         let sources = if sources.is_null() {
             CredentialSources::new()
@@ -106,13 +108,14 @@ pub unsafe extern "C" fn keystile_credential_extractor_new(
 /// may carry a key. Include repeated fields.
 /// `out_decision`: receives the refusal, for `keystile_respond`, if there is one. May
 /// be NULL.
-/// `out_credential`: receives the bytes if there is exactly one credential.
+/// `out_credential`: receives the bytes if there is exactly one credential, otherwise zeros.
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
 /// `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
 /// `KEYSTILE_DENIED_INVALID_KEY` if no value has the shape of a key. Then the decision's
 /// cause is `KEYSTILE_CAUSE_ALIEN` if they all came in `Authorization`, which may carry other
 /// tokens: do not count that as a guess.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_credential_extract(
     extractor: Option<&keystile_credential_extractor>,
@@ -121,7 +124,12 @@ pub unsafe extern "C" fn keystile_credential_extract(
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     out_credential: Option<&mut MaybeUninit<keystile_credential>>,
 ) -> keystile_status {
-    guard(|| {
+    let mut out_credential = out_credential;
+    if let Some(slot) = &mut out_credential {
+        // A refused request must not be judged by the credential of an earlier one.
+        slot.write(keystile_credential::of(&[]));
+    }
+    guard_deciding(out_decision, |out_decision| {
         let (extractor, out_credential) = (&non_null(extractor)?.0, non_null(out_credential)?);
         let headers: Result<Vec<(&[u8], &[u8])>, _> = list!(headers, headers_len)?
             .iter()
@@ -130,6 +138,7 @@ pub unsafe extern "C" fn keystile_credential_extract(
         match extractor.extract(headers?) {
             Ok(credential) => {
                 out_credential.write(keystile_credential::of(credential.as_bytes()));
+                write_out(out_decision, keystile_decision::NONE);
                 Ok(())
             }
             Err(denial) => {
@@ -164,20 +173,22 @@ pub extern "C" fn keystile_credential_extractor_free(
 }
 
 impl keystile_credential_sources {
-    fn core(&self) -> Result<CredentialSources, keystile_status> {
-        let mut sources = match self.without_defaults {
-            0 => CredentialSources::new(),
-            _ => CredentialSources::none(),
+    fn core(&self) -> Result<CredentialSources, Failure> {
+        let mut sources = match flag(self.without_defaults, "without_defaults")? {
+            false => CredentialSources::new(),
+            true => CredentialSources::none(),
         };
-        for name in texts(list!(self.headers, self.headers_len)?)? {
-            sources = sources.with_header(name)?;
+        let headers = list!(self.headers, self.headers_len).of_field("headers")?;
+        for (index, name) in texts(headers, "headers")?.into_iter().enumerate() {
+            sources = sources.with_header(name).map_err(|error| error.at(index))?;
         }
-        for name in texts(list!(self.schemes, self.schemes_len)?)? {
-            sources = sources.with_scheme(name)?;
+        let schemes = list!(self.schemes, self.schemes_len).of_field("schemes")?;
+        for (index, name) in texts(schemes, "schemes")?.into_iter().enumerate() {
+            sources = sources.with_scheme(name).map_err(|error| error.at(index))?;
         }
-        Ok(match self.basic {
-            0 => sources,
-            _ => sources.with_basic(),
+        Ok(match flag(self.basic, "basic")? {
+            false => sources,
+            true => sources.with_basic(),
         })
     }
 }

@@ -5,8 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{Cause, Check, Decision, Denial, Found, Usage};
 
-use crate::boundary::{Value, bytes, fetch_by, guard, non_null, sized};
-use crate::decision::{keystile_decision, write_decision};
+use crate::boundary::fetches::fetch_by;
+use crate::boundary::values::Value;
+use crate::boundary::{bytes, non_null, sized};
+use crate::decision::{guard_deciding, keystile_decision, write_decision};
 use crate::key::keystile_lookup;
 use crate::keyring::keystile_keyring;
 use crate::record::{keystile_record, keystile_usage};
@@ -39,8 +41,8 @@ pub struct keystile_fetched {
 /// function ends.
 ///
 /// It returns `KEYSTILE_OK` if the store has answered, also if there is no such record, and
-/// anything else if it has not. It is called on the calling thread, may wait, may call any function of the library, and
-/// must return: by no `longjmp` and no C++ exception.
+/// anything else if it has not. It is called on the calling thread, may wait, may call any
+/// function of the library, and must return: by no `longjmp` and no C++ exception.
 pub type keystile_fetch = Option<
     unsafe extern "C" fn(
         context: *mut c_void,
@@ -59,8 +61,9 @@ pub type keystile_fetch = Option<
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
 /// request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
-/// if it returns any other status but `KEYSTILE_OK`, or if invalidations overtake all fetches,
-/// the request is refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+/// if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
+/// or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
+/// refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_decide(
@@ -73,10 +76,9 @@ pub unsafe extern "C" fn keystile_keyring_decide(
     context: *mut c_void,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
-    guard(|| {
-        let (keyring, fetch) = (non_null(keyring)?.0.core(), non_null(fetch)?);
-        let (request, key): (&keystile_request<'_>, &[u8]) =
-            (sized!(request)?, bytes!(key, key_len)?);
+    guard_deciding(out_decision, |out_decision| {
+        let (keyring, fetch) = (non_null(keyring)?.0.core()?, non_null(fetch)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
             let mut check = keyring.check_with(key, request, now, |_| None::<Value>);
@@ -110,10 +112,10 @@ fn fetched(
     if answer == KEYSTILE_DENIED_RECORD_DAMAGED as i32 {
         return Err(Cause::RecordDamaged);
     }
-    if answer != KEYSTILE_OK as i32 || found.has_usage > 1 {
+    if answer != KEYSTILE_OK as i32 {
         return Err(Cause::StoreUnavailable);
     }
-    let usage = (found.has_usage == 1).then(|| found.usage.core());
+    let usage = found.spent().map_err(|_| Cause::StoreUnavailable)?;
     Ok(found.record.map(|record| {
         let usage = usage.unwrap_or_else(|| Usage::of(&record.0));
         (record, usage)
@@ -132,6 +134,17 @@ impl keystile_fetched {
             record: None,
             usage: keystile_usage::of(&Usage::default()),
             has_usage: 0,
+        }
+    }
+
+    /// What the lineage has spent, if that is set.
+    fn spent(&self) -> Result<Option<Usage>, keystile_status> {
+        let usage = self.usage.core()?;
+        match self.has_usage {
+            0 if usage == Usage::default() => Ok(None),
+            1 => Ok(Some(usage)),
+            // Usage without its flag was meant to count.
+            _ => Err(KEYSTILE_ERROR_VALUE),
         }
     }
 }

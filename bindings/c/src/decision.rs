@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{Allowed, Cause, Decision, Denial, Notice};
 
-use crate::boundary::{CallResult, guard, non_null, write_out};
+use crate::boundary::{CallResult, Out, guard, non_null, write_out};
 use crate::limit::keystile_quota;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
@@ -72,8 +72,9 @@ pub enum keystile_cause {
 
 use keystile_cause::*;
 
-/// The details of a decision. The status that came with it is the decision; this struct
-/// is written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+/// The details of a decision. The status that came with it is the decision; with any other
+/// status than `KEYSTILE_OK` and the `KEYSTILE_DENIED_` ones, this struct is zeroed, and no
+/// decision.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_decision {
@@ -110,12 +111,13 @@ pub struct keystile_decision {
 ///
 /// Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` if the
 /// number is not a `keystile_cause`; never `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_refuse(
     cause: u32,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_deciding(out_decision, |out_decision| {
         let denial = Denial::new(core_cause(cause).ok_or(KEYSTILE_ERROR_VALUE)?);
         write_out(out_decision, keystile_decision::refused(&denial));
         Err(keystile_status::from(&denial))
@@ -127,6 +129,7 @@ pub extern "C" fn keystile_refuse(
 /// `requirement`: the one that the request was checked against.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_decision_missing_at(
     decision: Option<&keystile_decision>,
@@ -140,6 +143,32 @@ pub extern "C" fn keystile_decision_missing_at(
         let denial = decision.denial().ok_or(KEYSTILE_ERROR_INDEX)?;
         nth(denial.missing(&requirement.0), index, out_permission)
     })
+}
+
+/// Like [`guard`], for a function that decides. Without a decision its details are zeroed: those
+/// of an earlier call must not be taken for it.
+#[inline(always)]
+pub(crate) fn guard_deciding(
+    mut out_decision: Out<'_, keystile_decision>,
+    work: impl FnOnce(Out<'_, keystile_decision>) -> CallResult,
+) -> keystile_status {
+    let status = guard(|| work(out_decision.as_mut().map(|slot| &mut **slot)));
+    if !is_decided(status) {
+        zero(out_decision);
+    }
+    status
+}
+
+const fn is_decided(status: keystile_status) -> bool {
+    let denials = KEYSTILE_DENIED_MISSING_CREDENTIAL as i32..=KEYSTILE_DENIED as i32;
+    let (first, last) = (*denials.start(), *denials.end());
+    let status = status as i32;
+    status == KEYSTILE_OK as i32 || (first <= status && status <= last)
+}
+
+#[cold]
+fn zero(out_decision: Out<'_, keystile_decision>) {
+    write_out(out_decision, keystile_decision::NONE);
 }
 
 /// Writes the details of a decision and returns its status.
@@ -161,6 +190,22 @@ pub(crate) fn write_decision(
 }
 
 impl keystile_decision {
+    /// No decision. It refuses.
+    pub(crate) const NONE: Self = Self {
+        kind: 0,
+        cause: 0,
+        key_id: keystile_id::NONE,
+        lineage: keystile_id::NONE,
+        replaced_by: keystile_id::NONE,
+        ends_overlap_of: keystile_id::NONE,
+        has_remaining_uses: 0,
+        needs_rehash: 0,
+        replaced_until: 0,
+        remaining_uses: 0,
+        quota: keystile_quota::NONE,
+        missing: [0; 2],
+    };
+
     #[inline(always)]
     fn allowed(allowed: &Allowed) -> Self {
         let notice = allowed.notice.as_ref();
@@ -185,15 +230,17 @@ impl keystile_decision {
             kind: KEYSTILE_DECISION_REFUSED as u32,
             cause: keystile_cause::of(denial.cause()) as u32,
             key_id: keystile_id::of_optional(denial.key_id()),
-            lineage: keystile_id::NONE,
-            replaced_by: keystile_id::NONE,
-            ends_overlap_of: keystile_id::NONE,
-            has_remaining_uses: 0,
-            needs_rehash: 0,
-            replaced_until: 0,
-            remaining_uses: 0,
             quota: keystile_quota::of(denial.quota()),
             missing: denial.missing_bits(),
+            ..Self::NONE
+        }
+    }
+
+    /// The decision that the fields describe; a refusal if there is none, for a response.
+    pub(crate) fn core_or_refusal(&self) -> Result<Decision, keystile_status> {
+        match self.kind {
+            0 => Ok(Decision::Deny(Denial::new(Cause::StoreUnavailable))),
+            _ => self.core(),
         }
     }
 
@@ -247,7 +294,7 @@ const CAUSES: [(keystile_cause, Cause); 20] = [
     (KEYSTILE_CAUSE_ALIEN, Cause::Alien),
 ];
 
-fn core_cause(number: u32) -> Option<Cause> {
+pub(crate) fn core_cause(number: u32) -> Option<Cause> {
     let found = CAUSES.iter().find(|(cause, _)| *cause as u32 == number);
     found.map(|(_, cause)| *cause)
 }

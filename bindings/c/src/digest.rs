@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 
 use keystile::{Digest, DigestKind, PepperRing};
 
-use crate::boundary::{bytes, guard, non_null, text};
+use crate::boundary::{bytes, guard, guard_or, non_null, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::pepper::keystile_peppers;
 use crate::status::keystile_status::{self, *};
 use crate::text::array;
@@ -22,16 +23,19 @@ pub enum keystile_digest_kind {
 
 use keystile_digest_kind::*;
 
-/// The digest of a key's text.
+/// The digest of a key's text. Its content is private: use the functions. It has room for digests
+/// of later versions, which may lend a text of the record that they came from.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_digest {
-    /// A `keystile_digest_kind`.
-    pub kind: u32,
-    /// The version of the pepper; 0 for SHA-256.
-    pub pepper: u32,
-    /// The digest itself.
-    pub bytes: [u8; 32],
+    /// Private.
+    pub private_kind: u32,
+    /// Private.
+    pub private_pepper: u32,
+    /// Private.
+    pub private_bytes: [u8; 32],
+    /// Private.
+    pub private_room: [u64; 3],
 }
 
 /// The text of a digest: `sha256:` or `hmac-sha256:<pepper>:`, then 64 hex digits and a
@@ -49,6 +53,7 @@ pub struct keystile_digest_text {
 /// `key`, `key_len`: the whole text of the key.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_digest_of(
     peppers: Option<&keystile_peppers>,
@@ -70,13 +75,15 @@ pub unsafe extern "C" fn keystile_digest_of(
 /// digits for SHA-256.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_digest_parse(
     text: *const c_char,
     text_len: usize,
     out_digest: Option<&mut MaybeUninit<keystile_digest>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_digest = non_null(out_digest)?;
         let digest: Digest = text!(text, text_len)?.parse::<Digest>()?;
         out_digest.write(keystile_digest::of(&digest));
@@ -86,8 +93,9 @@ pub unsafe extern "C" fn keystile_digest_parse(
 
 /// Formats a digest, for a column of a table.
 ///
-/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
-/// `keystile_digest_kind` or does not fit its `pepper`.
+/// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if it was not
+/// written by this library.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_to_text(
     digest: Option<&keystile_digest>,
@@ -104,7 +112,8 @@ pub extern "C" fn keystile_digest_to_text(
 /// Compares two digests in constant time.
 ///
 /// `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
-/// if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
+/// if one was not written by this library.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_digest_equal(
     one: Option<&keystile_digest>,
@@ -118,27 +127,52 @@ pub extern "C" fn keystile_digest_equal(
     })
 }
 
+/// Returns how a digest was made, a `keystile_digest_kind`; 0 for NULL and for a zeroed digest.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_digest_kind_of(digest: Option<&keystile_digest>) -> u32 {
+    guard_or(0, || Some(digest?.private_kind))
+}
+
+/// Returns the version of the pepper that a digest was made with; 0 if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_digest_pepper(digest: Option<&keystile_digest>) -> u32 {
+    guard_or(0, || Some(digest?.private_pepper))
+}
+
 impl keystile_digest {
+    /// No digest.
+    pub(crate) const NONE: Self = Self {
+        private_kind: 0,
+        private_pepper: 0,
+        private_bytes: [0; 32],
+        private_room: [0; 3],
+    };
+
     pub(crate) const fn of(digest: &Digest) -> Self {
         let (kind, pepper) = match digest.kind() {
             DigestKind::HmacSha256 { pepper } => (KEYSTILE_DIGEST_HMAC_SHA256, pepper),
             _ => (KEYSTILE_DIGEST_SHA256, 0),
         };
         Self {
-            kind: kind as u32,
-            pepper,
-            bytes: *digest.bytes(),
+            private_kind: kind as u32,
+            private_pepper: pepper,
+            private_bytes: *digest.bytes(),
+            ..Self::NONE
         }
     }
 
     pub(crate) fn core(&self) -> Result<Digest, keystile_status> {
-        let kind = match (self.kind, self.pepper) {
+        let kind = match (self.private_kind, self.private_pepper) {
             (kind, 0) if kind == KEYSTILE_DIGEST_SHA256 as u32 => DigestKind::Sha256,
             (kind, pepper) if kind == KEYSTILE_DIGEST_HMAC_SHA256 as u32 => {
                 DigestKind::HmacSha256 { pepper }
             }
             _ => return Err(KEYSTILE_ERROR_VALUE),
         };
-        Ok(Digest::new(kind, self.bytes))
+        // What is there comes from a later version, or was not zeroed.
+        if self.private_room != [0; 3] {
+            return Err(KEYSTILE_ERROR_VALUE);
+        }
+        Ok(Digest::new(kind, self.private_bytes))
     }
 }

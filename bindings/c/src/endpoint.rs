@@ -8,8 +8,9 @@ use keystile::{EndpointRules, PathProfile, is_method};
 use crate::boundary::{
     bytes, fill, guard, guard_or, list, non_null, release, text, transparent_handle,
 };
+use crate::error::{Failure, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
-use crate::text::{keystile_str, nth, texts};
+use crate::text::{json_texts, keystile_str, nth, texts};
 
 /// The endpoint rules of a key. An empty list allows no endpoint; no list (NULL) does
 /// not restrict. Handle; it never changes, and threads may share it.
@@ -27,15 +28,17 @@ transparent_handle!(keystile_endpoints, EndpointRules);
 /// `out_endpoints`: receives a handle; free it with `keystile_endpoints_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_new(
     items: *const keystile_str,
     items_len: usize,
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_endpoints = non_null(out_endpoints)?;
-        let endpoints = EndpointRules::new(texts(list!(items, items_len)?)?)?;
+        let endpoints = EndpointRules::new(texts(list!(items, items_len)?, "allowed_endpoints")?)?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
     })
@@ -45,15 +48,19 @@ pub unsafe extern "C" fn keystile_endpoints_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not an endpoint rule.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_from_json(
     json: *const c_char,
     json_len: usize,
     out_endpoints: Option<&mut MaybeUninit<Option<Box<keystile_endpoints>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_endpoints = non_null(out_endpoints)?;
-        let endpoints = serde_json::from_str(text!(json, json_len)?)?;
+        let items = json_texts(text!(json, json_len)?, "allowed_endpoints")?;
+        let endpoints =
+            EndpointRules::new(items).map_err(|error| Failure::from(error).in_json())?;
         out_endpoints.write(Some(Box::new(keystile_endpoints(endpoints))));
         Ok(())
     })
@@ -66,6 +73,7 @@ pub unsafe extern "C" fn keystile_endpoints_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_endpoints_to_json(
     endpoints: Option<&keystile_endpoints>,
@@ -89,6 +97,7 @@ pub extern "C" fn keystile_endpoints_count(endpoints: Option<&keystile_endpoints
 /// from the list.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_endpoints_at(
     endpoints: Option<&keystile_endpoints>,

@@ -34,6 +34,7 @@ use crate::verify::keystile_verifier;
 /// Returns `KEYSTILE_OK`, for an explained refusal too, or
 /// `KEYSTILE_ERROR_BUFFER_TOO_SMALL`; `KEYSTILE_ERROR_STRUCT_SIZE`, `KEYSTILE_ERROR_TIME`,
 /// or the error of a field of the request.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_explain(
     verifier: Option<&keystile_verifier>,
@@ -47,8 +48,8 @@ pub unsafe extern "C" fn keystile_explain(
 ) -> keystile_status {
     guard(|| {
         let (verifier, record) = (&non_null(verifier)?.0, &non_null(record)?.0);
-        let (usage, now) = (non_null(usage)?.core(), instant(now)?);
-        let request: &keystile_request<'_> = sized!(request)?;
+        let (usage, now) = (non_null(usage)?.core()?, instant(now)?);
+        let request = sized!(request)?;
         request.ask(|request| {
             let explained = explain(verifier, record, request, &usage, now);
             let json = serde_json::to_string(&explained)?;

@@ -36,6 +36,7 @@ pub extern "C" fn keystile_change_field_count(change: Option<&keystile_change>) 
 /// Reads the changed field at an index, in the order of a record.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_change_field_at(
     change: Option<&keystile_change>,

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 
 use keystile::{Checksum, KeyFormat};
 
-use crate::boundary::{bytes, guard, non_null, release, text};
+use crate::boundary::{bytes, guard, guard_or, non_null, release, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::keystile_str;
@@ -22,13 +23,15 @@ pub struct keystile_format(pub(crate) KeyFormat);
 /// `out_format`: receives a handle; free it with `keystile_format_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_format_structured(
     prefix: *const c_char,
     prefix_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_format = non_null(out_format)?;
         let format = KeyFormat::structured(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -40,13 +43,15 @@ pub unsafe extern "C" fn keystile_format_structured(
 /// contains no id, so it is looked up by its digest.
 ///
 /// Arguments and result as for `keystile_format_structured`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_format_opaque(
     prefix: *const c_char,
     prefix_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_format = non_null(out_format)?;
         let format = KeyFormat::opaque(text!(prefix, prefix_len)?)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -57,6 +62,7 @@ pub unsafe extern "C" fn keystile_format_opaque(
 /// Creates a format that parses structured keys with any prefix. It cannot issue keys.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_any_structured(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
@@ -72,6 +78,7 @@ pub extern "C" fn keystile_format_any_structured(
 /// keys.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_any_opaque(
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
@@ -87,12 +94,14 @@ pub extern "C" fn keystile_format_any_opaque(
 /// it.
 ///
 /// `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_like(
     record: Option<&keystile_record>,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_format) = (non_null(record)?, non_null(out_format)?);
         let format = KeyFormat::like(&record.0)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -108,14 +117,16 @@ pub extern "C" fn keystile_format_like(
 /// `out_format`: receives a new handle; `format` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_format_with_checksum_key(
     format: Option<&keystile_format>,
     checksum_key: *const u8,
     checksum_key_len: usize,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let checksum = Checksum::keyed(bytes!(checksum_key, checksum_key_len)?)?;
         let format = format.0.clone().with_checksum(checksum)?;
@@ -129,13 +140,15 @@ pub unsafe extern "C" fn keystile_format_with_checksum_key(
 /// `out_format`: receives a new handle; `format` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_with_random_bytes(
     format: Option<&keystile_format>,
     random_bytes: u8,
     out_format: Option<&mut MaybeUninit<Option<Box<keystile_format>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (format, out_format) = (non_null(format)?, non_null(out_format)?);
         let format = format.0.clone().with_random_bytes(random_bytes)?;
         out_format.write(Some(Box::new(keystile_format(format))));
@@ -147,6 +160,7 @@ pub extern "C" fn keystile_format_with_random_bytes(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that accepts any
 /// prefix.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_format_prefix(
     format: Option<&keystile_format>,
@@ -158,6 +172,13 @@ pub extern "C" fn keystile_format_prefix(
         out_prefix.write(keystile_str::of(prefix.as_str()));
         Ok(())
     })
+}
+
+/// Checks whether keys of a format are structured: they have a public id and a check. False for
+/// NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_format_is_structured(format: Option<&keystile_format>) -> bool {
+    guard_or(false, || Some(format?.0.is_structured()))
 }
 
 /// Frees a format; NULL is allowed.

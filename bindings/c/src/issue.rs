@@ -4,9 +4,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{IssueRequest, Millis, SysRng, TryCryptoRng, TryRng, delegate, issue};
 
-use crate::boundary::{begins_with_its_size, bytes, guard, non_null, sized};
+use crate::boundary::{begins_with_its_size, bytes, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::flags::{both, flag, number, rate_limit};
 use crate::format::keystile_format;
 use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::limit::keystile_rate_limit;
@@ -19,7 +21,8 @@ use crate::template::keystile_template;
 use crate::text::{instant, keystile_str};
 
 /// What a new key is to be. The defaults are the most restrictive: no permissions, and
-/// expiry after 90 days.
+/// expiry after 90 days. A value without its flag, a flag other than 0 and 1, and a lifetime of
+/// a key that never expires are `KEYSTILE_ERROR_VALUE`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_issue_request<'a> {
@@ -58,7 +61,7 @@ pub struct keystile_issue_request<'a> {
     pub has_uses: u8,
     /// 1 if `lifetime_millis` is set, otherwise 0.
     pub has_lifetime: u8,
-    /// 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
+    /// 1 for a key that does not expire, otherwise 0; not together with `lifetime_millis`.
     pub never_expires: u8,
 }
 
@@ -78,6 +81,7 @@ begins_with_its_size!(keystile_issue_request<'_>);
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RANDOMNESS`; `KEYSTILE_ERROR_EXCEEDS` if the
 /// request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
 /// does not allow; otherwise the error of the field that is not well formed.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_issue(
     format: Option<&keystile_format>,
@@ -87,10 +91,11 @@ pub unsafe extern "C" fn keystile_issue(
     random_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (format, request) = (non_null(format)?, sized!(request)?.core()?);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let mut source = Source::of(bytes!(random, random_len)?, random.is_null());
         let issued = issue(&format.0, &ring(peppers), &request, &mut source, now)?;
         out_change.write(Some(keystile_change::issued(issued)));
@@ -109,6 +114,7 @@ pub unsafe extern "C" fn keystile_issue(
 /// Arguments as for `keystile_issue`; `source` is the record of the other key.
 ///
 /// Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_delegate(
     source: Option<&keystile_record>,
@@ -119,12 +125,13 @@ pub unsafe extern "C" fn keystile_delegate(
     random_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (source, format) = (&non_null(source)?.0, &non_null(format)?.0);
         let (request, out_change) = (sized!(request)?.core()?, non_null(out_change)?);
         let mut random = Source::of(bytes!(random, random_len)?, random.is_null());
-        let now = instant(now)?;
+        let now = instant(now).of_field("now")?;
         let issued = delegate(source, format, &ring(peppers), &request, &mut random, now)?;
         out_change.write(Some(keystile_change::issued(issued)));
         Ok(())
@@ -132,22 +139,25 @@ pub unsafe extern "C" fn keystile_delegate(
 }
 
 impl keystile_issue_request<'_> {
-    fn core(&self) -> Result<IssueRequest, keystile_status> {
-        let given = |is_given: u8, value: u64| (is_given != 0).then_some(value);
-        let rate_limit = (self.has_rate_limit != 0).then(|| self.rate_limit.core());
-        let mut request = IssueRequest::new(self.client_name.required()?)?
-            .email(self.client_email.optional()?)?
-            .owner(self.owner.optional()?)?
-            .environment(self.environment.optional()?)?
-            .metadata(self.metadata.optional()?)?
+    fn core(&self) -> Result<IssueRequest, Failure> {
+        let lifetime = number(self.lifetime_millis, self.has_lifetime, "lifetime")?;
+        let never_expires = flag(self.never_expires, "never_expires")?;
+        if never_expires && lifetime.is_some() {
+            return Err(both("lifetime"));
+        }
+        let mut request = IssueRequest::new(self.client_name.required().of_field("client_name")?)?
+            .email(self.client_email.optional().of_field("client_email")?)?
+            .owner(self.owner.optional().of_field("owner")?)?
+            .environment(self.environment.optional().of_field("environment")?)?
+            .metadata(self.metadata.optional().of_field("metadata")?)?
             .template(self.scope_template.map(|template| template.0.clone()))
-            .rate_limit(rate_limit.transpose()?)
-            .uses(given(self.has_uses, self.uses))?
-            .expires_in(given(self.has_lifetime, self.lifetime_millis).map(Millis::new))?;
+            .rate_limit(rate_limit(self.rate_limit, self.has_rate_limit)?)
+            .uses(number(self.uses, self.has_uses, "uses")?)?
+            .expires_in(lifetime.map(Millis::new))?;
         request.permissions = self.permissions.map(|set| set.0.clone());
         request.endpoints = self.allowed_endpoints.map(|rules| rules.0.clone());
         request.networks = self.allowed_networks.map(|networks| networks.0.clone());
-        if self.never_expires != 0 {
+        if never_expires {
             request = request.never_expires();
         }
         match policy_of(self.lifetimes)? {

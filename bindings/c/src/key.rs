@@ -21,12 +21,44 @@ pub const KEYSTILE_LOOKUP_DIGESTS_MAX: usize = 9;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_lookup {
-    /// The id; all zero if the store is to look for digests.
-    pub key_id: keystile_id,
-    /// The number of digests; 0 if there is an id.
-    pub digest_count: usize,
-    /// The digests that the record may have: one for each pepper, and one without.
-    pub digests: [keystile_digest; KEYSTILE_LOOKUP_DIGESTS_MAX],
+    /// Private.
+    pub private_key_id: keystile_id,
+    /// Private.
+    pub private_digest_count: usize,
+    /// Private.
+    pub private_digests: [keystile_digest; KEYSTILE_LOOKUP_DIGESTS_MAX],
+    /// Private.
+    pub private_room: [u64; 8],
+}
+
+/// Returns the id to look for, which ends in NUL and is lent by the lookup; NULL if the store is
+/// to look for digests, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_lookup_key_id(lookup: Option<&keystile_lookup>) -> Option<&keystile_id> {
+    guard_or(None, || {
+        let id = &lookup?.private_key_id;
+        Some((*id != keystile_id::NONE).then_some(id))
+    })
+}
+
+/// Returns the number of digests that the record may have: one for each pepper, and one without. 0
+/// if there is an id, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_lookup_digest_count(lookup: Option<&keystile_lookup>) -> usize {
+    guard_or(0, || Some(lookup?.private_digest_count))
+}
+
+/// Returns the digest at an index, lent by the lookup; NULL past the last one, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_lookup_digest_at(
+    lookup: Option<&keystile_lookup>,
+    index: usize,
+) -> Option<&keystile_digest> {
+    guard_or(None, || {
+        let lookup = lookup?;
+        let digest = lookup.private_digests.get(index);
+        Some(digest.filter(|_| index < lookup.private_digest_count))
+    })
 }
 
 /// What `keystile_inspect` finds.
@@ -73,6 +105,7 @@ pub struct keystile_inspection {
 /// be NULL.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_key_parse(
     format: Option<&keystile_format>,
@@ -94,6 +127,7 @@ pub unsafe extern "C" fn keystile_key_parse(
 /// `out_lookup`: receives the id or the digests.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_key_lookup(
     verifier: Option<&keystile_verifier>,
@@ -114,6 +148,7 @@ pub unsafe extern "C" fn keystile_key_lookup(
 /// Inspects a text without a store, for support desks.
 ///
 /// `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_inspect(
     format: Option<&keystile_format>,
@@ -196,18 +231,14 @@ impl keystile_finding {
 
 impl keystile_lookup {
     pub(crate) fn of(lookup: &Lookup) -> Self {
-        const NO_DIGEST: keystile_digest = keystile_digest {
-            kind: 0,
-            pepper: 0,
-            bytes: [0; 32],
-        };
         let mut fields = Self {
-            key_id: keystile_id::NONE,
-            digest_count: 0,
-            digests: [NO_DIGEST; KEYSTILE_LOOKUP_DIGESTS_MAX],
+            private_key_id: keystile_id::NONE,
+            private_digest_count: 0,
+            private_digests: [keystile_digest::NONE; KEYSTILE_LOOKUP_DIGESTS_MAX],
+            private_room: [0; 8],
         };
         match lookup {
-            Lookup::Id(id) => fields.key_id = keystile_id::of(id),
+            Lookup::Id(id) => fields.private_key_id = keystile_id::of(id),
             Lookup::Digests(candidates) => fields.take(candidates),
             _ => {}
         }
@@ -215,9 +246,9 @@ impl keystile_lookup {
     }
 
     fn take(&mut self, candidates: &Candidates) {
-        for (slot, digest) in self.digests.iter_mut().zip(candidates.iter()) {
+        for (slot, digest) in self.private_digests.iter_mut().zip(candidates.iter()) {
             *slot = keystile_digest::of(digest);
-            self.digest_count = self.digest_count.saturating_add(1);
+            self.private_digest_count = self.private_digest_count.saturating_add(1);
         }
     }
 }

@@ -4,9 +4,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyChange, Millis, change};
 
-use crate::boundary::{begins_with_its_size, guard, non_null, sized};
+use crate::boundary::{begins_with_its_size, non_null, sized};
 use crate::change::keystile_change;
 use crate::endpoint::keystile_endpoints;
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::flags::{edit, number, rate_limit};
 use crate::lifetime::{keystile_lifetime_policy, policy_of};
 use crate::limit::keystile_rate_limit;
 use crate::network::keystile_networks;
@@ -111,16 +113,18 @@ begins_with_its_size!(keystile_key_change<'_>);
 /// `KEYSTILE_ERROR_VALUE` if a field is both set and cleared, a number has no flag, a flag is
 /// neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
 /// well formed: the rate limit, then the texts, the uses and the lifetime.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_change(
     record: Option<&keystile_record>,
     requested: *const keystile_key_change<'_>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, requested) = (&non_null(record)?.0, sized!(requested)?.core()?);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let changed = change(record, &requested, now)?;
         out_change.write(Some(keystile_change::changed(changed)));
         Ok(())
@@ -131,68 +135,42 @@ pub unsafe extern "C" fn keystile_record_change(
 ///
 /// `out_alters`: receives the answer. Returns as `keystile_record_change`, except that a
 /// change of nothing is `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_would_change(
     record: Option<&keystile_record>,
     requested: *const keystile_key_change<'_>,
     now: u64,
     out_alters: Option<&mut MaybeUninit<bool>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, requested) = (&non_null(record)?.0, sized!(requested)?.core()?);
-        let (out_alters, now) = (non_null(out_alters)?, instant(now)?);
+        let (out_alters, now) = (non_null(out_alters)?, instant(now).of_field("now")?);
         out_alters.write(requested.alters(record, now)?);
         Ok(())
     })
 }
 
-/// Whether a flag is set. A struct that was not zeroed must not take a restriction away.
-const fn flag(value: u8) -> Result<bool, keystile_status> {
-    match value {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(KEYSTILE_ERROR_VALUE),
-    }
-}
-
-/// A number, if its flag is set. One without its flag was meant to be set.
-fn flagged<T>(value: T, is_zero: bool, has: u8) -> Result<Option<T>, keystile_status> {
-    match (flag(has)?, is_zero) {
-        (true, _) => Ok(Some(value)),
-        (false, true) => Ok(None),
-        (false, false) => Err(KEYSTILE_ERROR_VALUE),
-    }
-}
-
-/// What happens to an optional field: `None` if it stays, `Some(None)` if it is cleared.
-fn edit<T>(value: Option<T>, clear: u8) -> Result<Option<Option<T>>, keystile_status> {
-    match (value, flag(clear)?) {
-        (None, false) => Ok(None),
-        (None, true) => Ok(Some(None)),
-        (Some(value), false) => Ok(Some(Some(value))),
-        // The caller's intention is not known.
-        (Some(_), true) => Err(KEYSTILE_ERROR_VALUE),
-    }
-}
-
 impl keystile_key_change<'_> {
-    fn core(&self) -> Result<KeyChange, keystile_status> {
+    fn core(&self) -> Result<KeyChange, Failure> {
         if self.reserved != [0; 4] {
-            return Err(KEYSTILE_ERROR_VALUE);
+            return Err(Failure::from(KEYSTILE_ERROR_VALUE).in_field("reserved"));
         }
-        let uses = flagged(self.uses, self.uses == 0, self.has_uses)?;
-        let lifetime = self.lifetime_millis;
-        let lifetime = flagged(Millis::new(lifetime), lifetime == 0, self.has_lifetime)?;
-        let (uses, lifetime) = (
-            edit(uses, self.clear_uses)?,
-            edit(lifetime, self.never_expires)?,
-        );
-        let email = edit(self.client_email.optional()?, self.clear_client_email)?;
-        let owner = edit(self.owner.optional()?, self.clear_owner)?;
-        let metadata = edit(self.metadata.optional()?, self.clear_metadata)?;
+        let uses = number(self.uses, self.has_uses, "uses")?;
+        let lifetime = number(self.lifetime_millis, self.has_lifetime, "lifetime")?;
+        let uses = edit(uses, self.clear_uses, "uses")?;
+        let lifetime = edit(lifetime, self.never_expires, "lifetime")?;
+        let text = |text: keystile_str, clear, field| {
+            let text = text.optional().of_field(field)?;
+            edit(text, clear, field)
+        };
+        let email = text(self.client_email, self.clear_client_email, "client_email")?;
+        let owner = text(self.owner, self.clear_owner, "owner")?;
+        let metadata = text(self.metadata, self.clear_metadata, "metadata")?;
 
         let mut change = self.rights()?;
-        if let Some(name) = self.client_name.optional()? {
+        if let Some(name) = self.client_name.optional().of_field("client_name")? {
             change = change.client_name(name)?;
         }
         if let Some(email) = email {
@@ -210,7 +188,7 @@ impl keystile_key_change<'_> {
         let change = match lifetime {
             None => change,
             Some(None) => change.never_expires(),
-            Some(Some(lifetime)) => change.expires_in(lifetime)?,
+            Some(Some(lifetime)) => change.expires_in(Millis::new(lifetime))?,
         };
         match policy_of(self.lifetimes)? {
             None => Ok(change),
@@ -218,18 +196,24 @@ impl keystile_key_change<'_> {
         }
     }
 
-    fn rights(&self) -> Result<KeyChange, keystile_status> {
-        let keystile_rate_limit {
-            limit,
-            burst,
-            window_millis,
-        } = self.rate_limit;
-        let is_zero = limit == 0 && burst == 0 && window_millis == 0;
-        let limit = flagged(self.rate_limit, is_zero, self.has_rate_limit)?;
-        let limit = edit(limit, self.clear_rate_limit)?;
-        let template = edit(self.scope_template, self.clear_scope_template)?;
-        let rules = edit(self.allowed_endpoints, self.clear_allowed_endpoints)?;
-        let networks = edit(self.allowed_networks, self.clear_allowed_networks)?;
+    fn rights(&self) -> Result<KeyChange, Failure> {
+        let limit = rate_limit(self.rate_limit, self.has_rate_limit)?;
+        let limit = edit(limit, self.clear_rate_limit, "rate_limit")?;
+        let template = edit(
+            self.scope_template,
+            self.clear_scope_template,
+            "scope_template",
+        )?;
+        let rules = edit(
+            self.allowed_endpoints,
+            self.clear_allowed_endpoints,
+            "allowed_endpoints",
+        )?;
+        let networks = edit(
+            self.allowed_networks,
+            self.clear_allowed_networks,
+            "allowed_networks",
+        )?;
 
         let mut change = KeyChange::new();
         if let Some(template) = template {
@@ -251,7 +235,6 @@ impl keystile_key_change<'_> {
             change = change.networks(networks.map(|networks| networks.0.clone()));
         }
         if let Some(limit) = limit {
-            let limit = limit.map(|limit| limit.core()).transpose()?;
             change = change.rate_limit(limit);
         }
         Ok(change)

@@ -8,11 +8,14 @@ use std::time::Instant;
 
 use keystile::{Check, Decision, Found, Keyring, Millis, Ticket, Usage};
 
+use crate::boundary::values::{Callback, Callbacks, Value, ValuedKeyring};
 use crate::boundary::{
-    CallResult, Callback, Callbacks, Out, Value, ValuedKeyring, begins_with_its_size, bytes, guard,
-    non_null, release, sized, sized_out, text,
+    CallResult, Out, begins_with_its_size, bytes, guard, guard_or, non_null, put_sized, release,
+    sized, text,
 };
-use crate::decision::{keystile_decision, write_decision};
+use crate::decision::{guard_deciding, keystile_decision, write_decision};
+use crate::error::{OfField as _, guard_saying, keystile_error};
+use crate::flags::flag;
 use crate::key::keystile_lookup;
 use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
@@ -41,7 +44,8 @@ pub struct keystile_keyring_options {
     /// 300 s.
     pub ttl_millis: u64,
     /// How long a key that the store does not know is refused without another fetch: at
-    /// most the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` turns this off.
+    /// most the TTL; by default 10 s, or the TTL if that is shorter.
+    /// `KEYSTILE_DURATION_NONE` turns this off.
     pub absent_ttl_millis: u64,
     /// By how much the clock may go back before an expired key could be accepted again;
     /// by default 60 s. `KEYSTILE_DURATION_NONE` turns this off.
@@ -65,17 +69,17 @@ pub struct keystile_keyring_options {
     pub monotonic_clock: u8,
 }
 
-begins_with_its_size!(keystile_keyring_options);
+begins_with_its_size!(keystile_keyring_options, grew at monotonic_clock);
 
 /// A check that waits for its record. It holds no pointer and no part of a secret, and
 /// need not be freed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct keystile_ticket {
-    /// Which invalidations came before the check. Its content is private.
-    pub as_of: u64,
-    /// What to ask the store for.
-    pub lookup: keystile_lookup,
+    /// Private: which invalidations came before the check.
+    pub private_as_of: u64,
+    /// Private.
+    pub private_lookup: keystile_lookup,
 }
 
 /// Counters of a keyring.
@@ -110,7 +114,7 @@ pub struct keystile_keyring_stats {
     pub lineages_refused: u64,
 }
 
-begins_with_its_size!(keystile_keyring_stats);
+begins_with_its_size!(keystile_keyring_stats, grew at versions_lost);
 
 /// Creates a keyring for the keys that a verifier accepts.
 ///
@@ -121,18 +125,20 @@ begins_with_its_size!(keystile_keyring_stats);
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` if an option is out of its range,
 /// `KEYSTILE_ERROR_NULL_POINTER` if only one of the two callbacks is set, or
 /// `KEYSTILE_ERROR_RANDOMNESS`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_new(
     verifier: Option<&keystile_verifier>,
     options: *const keystile_keyring_options,
     out_keyring: Option<&mut MaybeUninit<Option<Box<keystile_keyring>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (verifier, out_keyring) = (non_null(verifier)?, non_null(out_keyring)?);
         let mut builder = Keyring::builder(verifier.0.clone());
         let mut callbacks = None;
         if !options.is_null() {
-            let options: &keystile_keyring_options = sized!(options)?;
+            let options = sized!(options).of_field("options")?;
             if let Some(capacity) = default_for_0(options.capacity) {
                 builder = builder.capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
             }
@@ -145,7 +151,7 @@ pub unsafe extern "C" fn keystile_keyring_new(
             if let Some(skew) = default_for_0(options.clock_skew_millis) {
                 builder = builder.clock_skew(millis_or_zero(skew));
             }
-            if options.monotonic_clock != 0 {
+            if flag(options.monotonic_clock, "monotonic_clock")? {
                 builder = builder.monotonic_clock(monotonic_clock);
             }
             callbacks = both_or_none(options.retain_value, options.release_value)?;
@@ -165,7 +171,7 @@ pub unsafe extern "C" fn keystile_keyring_new(
 /// `now`: milliseconds since 1970. Read the clock once for check and admit.
 /// `out_decision`: receives the details of an allow or a refusal. May be NULL.
 /// `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
-/// record that was judged; NULL if there is none. The caller gets its own reference, and
+/// record that was judged; NULL if there is none, and with every other status. The caller gets its own reference, and
 /// releases it once, on any thread. May be NULL: then the value is not handed out.
 /// `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
 ///
@@ -180,13 +186,13 @@ pub unsafe extern "C" fn keystile_keyring_check(
     request: *const keystile_request<'_>,
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
-    out_value: Option<&mut MaybeUninit<*mut c_void>>,
+    mut out_value: Option<&mut MaybeUninit<*mut c_void>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
-    guard(|| {
-        let (keyring, out_ticket) = (non_null(keyring)?.0.core(), non_null(out_ticket)?);
-        let (request, key): (&keystile_request<'_>, &[u8]) =
-            (sized!(request)?, bytes!(key, key_len)?);
+    clear(&mut out_value);
+    guard_deciding(out_decision, |out_decision| {
+        let (keyring, out_ticket) = (non_null(keyring)?.0.core()?, non_null(out_ticket)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
             let wanted = out_value.is_some();
@@ -197,6 +203,14 @@ pub unsafe extern "C" fn keystile_keyring_check(
             write(&mut check, out_decision, out_value, out_ticket)
         })
     })
+}
+
+/// Returns what to ask the store for, lent by the ticket; NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_ticket_lookup(
+    ticket: Option<&keystile_ticket>,
+) -> Option<&keystile_lookup> {
+    guard_or(None, || Some(Some(&ticket?.private_lookup)))
 }
 
 /// Decides by the record that was fetched for a ticket, and caches it.
@@ -231,29 +245,30 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     value: *mut c_void,
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
-    out_value: Option<&mut MaybeUninit<*mut c_void>>,
+    mut out_value: Option<&mut MaybeUninit<*mut c_void>>,
     out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
 ) -> keystile_status {
-    guard(|| {
+    clear(&mut out_value);
+    guard_deciding(out_decision, |out_decision| {
         let keyring = &non_null(keyring)?.0;
         let value = keyring.retain(value)?;
         // Read this before the output is checked: the two may be the same.
         let as_of = non_null(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
         let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(out_ticket)?);
-        let (request, key): (&keystile_request<'_>, &[u8]) =
-            (sized!(request)?, bytes!(key, key_len)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
-            let ticket = match keyring.core().ticket(key, request, as_of) {
+            let ticket = match keyring.core()?.ticket(key, request, as_of) {
                 Ok(ticket) => ticket,
                 Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
             };
+            let usage = usage.map(keystile_usage::core).transpose()?;
             let found = record.map(|record| {
-                let usage = usage.map_or_else(|| Usage::of(&record.0), keystile_usage::core);
+                let usage = usage.unwrap_or_else(|| Usage::of(&record.0));
                 let found = Found::new(&record.0).with_usage(usage);
                 found.with_value(value)
             });
-            let mut check = keyring.core().admit_with(ticket, found, now);
+            let mut check = keyring.core()?.admit_with(ticket, found, now);
             write(&mut check, out_decision, out_value, out_ticket)
         })
     })
@@ -268,6 +283,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
 /// caller gets its own reference, and releases it once, on any thread.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_value(
     keyring: Option<&keystile_keyring>,
@@ -276,7 +292,7 @@ pub extern "C" fn keystile_keyring_value(
     out_value: Option<&mut MaybeUninit<*mut c_void>>,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_value) = (non_null(keyring)?.0.core(), non_null(out_value)?);
+        let (keyring, out_value) = (non_null(keyring)?.0.core()?, non_null(out_value)?);
         let (id, now) = (non_null(key_id)?.core()?, instant(now)?);
         let value = keyring.value(&id, now).flatten();
         out_value.write(value.map_or(null_mut(), Value::hand_over));
@@ -289,6 +305,7 @@ pub extern "C" fn keystile_keyring_value(
 /// that the store has accepted, and after issuing.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_invalidate(
     keyring: Option<&keystile_keyring>,
@@ -296,7 +313,7 @@ pub extern "C" fn keystile_keyring_invalidate(
 ) -> keystile_status {
     guard(|| {
         let (keyring, id) = (non_null(keyring)?, non_null(key_id)?.core()?);
-        keyring.0.core().invalidate(&id);
+        keyring.0.core()?.invalidate(&id);
         Ok(())
     })
 }
@@ -307,6 +324,7 @@ pub extern "C" fn keystile_keyring_invalidate(
 /// versions are remembered; `versions_lost` counts those that were forgotten too early.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_invalidate_at(
     keyring: Option<&keystile_keyring>,
@@ -315,12 +333,13 @@ pub extern "C" fn keystile_keyring_invalidate_at(
 ) -> keystile_status {
     guard(|| {
         let (keyring, id) = (non_null(keyring)?, non_null(key_id)?.core()?);
-        keyring.0.core().invalidate_at(&id, version);
+        keyring.0.core()?.invalidate_at(&id, version);
         Ok(())
     })
 }
 
 /// Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
     keyring: Option<&keystile_keyring>,
@@ -329,18 +348,19 @@ pub unsafe extern "C" fn keystile_keyring_invalidate_owner(
 ) -> keystile_status {
     guard(|| {
         let keyring = non_null(keyring)?;
-        keyring.0.core().invalidate_owner(text!(owner, owner_len)?);
+        keyring.0.core()?.invalidate_owner(text!(owner, owner_len)?);
         Ok(())
     })
 }
 
 /// Invalidates all cached records. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_invalidate_all(
     keyring: Option<&keystile_keyring>,
 ) -> keystile_status {
     guard(|| {
-        non_null(keyring)?.0.core().invalidate_all();
+        non_null(keyring)?.0.core()?.invalidate_all();
         Ok(())
     })
 }
@@ -350,10 +370,11 @@ pub extern "C" fn keystile_keyring_invalidate_all(
 /// `keystile_keyring_admit` would take them for those of a replica that lags, and ask
 /// for them again and again. Revocations that the backup does not have are forgotten
 /// too. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> keystile_status {
     guard(|| {
-        non_null(keyring)?.0.core().reset();
+        non_null(keyring)?.0.core()?.reset();
         Ok(())
     })
 }
@@ -362,15 +383,15 @@ pub extern "C" fn keystile_keyring_reset(keyring: Option<&keystile_keyring>) -> 
 ///
 /// `out_stats`: set its `struct_size` before the call. Returns `KEYSTILE_OK` or
 /// `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_stats_of(
     keyring: Option<&keystile_keyring>,
     out_stats: *mut keystile_keyring_stats,
 ) -> keystile_status {
     guard(|| {
-        let (keyring, out_stats) = (non_null(keyring)?, sized_out!(out_stats)?);
-        let stats = keyring.0.core().stats();
-        *out_stats = keystile_keyring_stats {
+        let stats = non_null(keyring)?.0.core()?.stats();
+        let stats = keystile_keyring_stats {
             struct_size: size_of::<keystile_keyring_stats>(),
             entries: u64::try_from(stats.entries).unwrap_or(u64::MAX),
             fetches: stats.fetches,
@@ -383,16 +404,31 @@ pub unsafe extern "C" fn keystile_keyring_stats_of(
             limits_lost: stats.limits_lost,
             lineages_refused: stats.lineages_refused,
         };
-        Ok(())
+        put_sized!(out_stats, stats)
     })
 }
 
 /// Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
 /// not drained are lost. Values that it keeps are released; those that were handed out stay
 /// valid until the caller releases them.
+///
+/// In a child of the process that made the keyring this does nothing: the child's copy of the
+/// memory, and the values in it, stay until the child ends or calls `exec`.
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_free(keyring: Option<Box<keystile_keyring>>) {
-    release(keyring);
+    // A copy in a child may be in any state, so its memory is given up.
+    match keyring {
+        Some(keyring) if keyring.0.is_forked() => core::mem::forget(keyring),
+        keyring => release(keyring),
+    }
+}
+
+/// An output that was not written must not be the value of an earlier call.
+#[inline(always)]
+fn clear(out_value: &mut Out<'_, *mut c_void>) {
+    if let Some(slot) = out_value {
+        slot.write(null_mut());
+    }
 }
 
 /// Writes the result of a check.
@@ -444,8 +480,8 @@ fn monotonic_clock() -> Millis {
 #[cold]
 fn write_ticket(ticket: &Ticket<'_>, out_ticket: &mut MaybeUninit<keystile_ticket>) -> CallResult {
     out_ticket.write(keystile_ticket {
-        as_of: ticket.as_of(),
-        lookup: keystile_lookup::of(ticket.lookup()),
+        private_as_of: ticket.as_of(),
+        private_lookup: keystile_lookup::of(ticket.lookup()),
     });
     Err(KEYSTILE_NEEDS_RECORD)
 }

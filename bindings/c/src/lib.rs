@@ -22,6 +22,10 @@
 // In the order of the header; blank lines keep rustfmt from sorting them.
 mod boundary;
 
+mod flags;
+
+mod record_json;
+
 // What every caller needs first.
 pub mod version;
 
@@ -30,6 +34,8 @@ pub mod status;
 pub mod status_words;
 
 pub mod text;
+
+pub mod error;
 
 // What a key is.
 pub mod format;
@@ -95,6 +101,8 @@ pub mod decide;
 pub mod uses;
 
 pub mod response;
+
+pub mod names;
 
 #[cfg(feature = "panic-injection")]
 pub mod injection;

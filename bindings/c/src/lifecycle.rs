@@ -5,8 +5,9 @@ use core::mem::MaybeUninit;
 
 use keystile::{delete, end_overlap, expire, rehash, resume, revoke, suspend};
 
-use crate::boundary::{bytes, guard, non_null, text};
+use crate::boundary::{bytes, non_null, text};
 use crate::change::{keystile_change, keystile_event};
+use crate::error::{OfField as _, guard_saying, keystile_error};
 use crate::record::keystile_record;
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
@@ -21,6 +22,7 @@ use crate::verify::keystile_verifier;
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is already revoked;
 /// `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_revoke(
     record: Option<&keystile_record>,
@@ -28,10 +30,15 @@ pub unsafe extern "C" fn keystile_revoke(
     reason_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = revoke(&record.0, text!(reason, reason_len)?, instant(now)?)?;
+        let change = revoke(
+            &record.0,
+            text!(reason, reason_len)?,
+            instant(now).of_field("now")?,
+        )?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -41,15 +48,17 @@ pub unsafe extern "C" fn keystile_revoke(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_suspend(
     record: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = suspend(&record.0, instant(now)?)?;
+        let change = suspend(&record.0, instant(now).of_field("now")?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -59,15 +68,17 @@ pub extern "C" fn keystile_suspend(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_resume(
     record: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_change) = (non_null(record)?, non_null(out_change)?);
-        let change = resume(&record.0, instant(now)?)?;
+        let change = resume(&record.0, instant(now).of_field("now")?)?;
         out_change.write(Some(keystile_change::changed(change)));
         Ok(())
     })
@@ -83,6 +94,7 @@ pub extern "C" fn keystile_resume(
 /// Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key;
 /// `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
 /// current.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rehash(
     verifier: Option<&keystile_verifier>,
@@ -91,10 +103,11 @@ pub unsafe extern "C" fn keystile_rehash(
     key_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (verifier, record) = (&non_null(verifier)?.0, &non_null(record)?.0);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let key = verifier
             .parse(bytes!(key, key_len)?)
             .map_err(|denial| keystile_status::from(&denial))?;
@@ -111,16 +124,18 @@ pub unsafe extern "C" fn keystile_rehash(
 /// uses end no overlap. There is no event.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_end_overlap(
     record: Option<&keystile_record>,
     successor: Option<&keystile_record>,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, successor) = (&non_null(record)?.0, &non_null(successor)?.0);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
         let records = end_overlap(record, successor, now).ok_or(KEYSTILE_ERROR_STATE)?;
         out_change.write(Some(keystile_change::records(records.into())));
         Ok(())
@@ -133,15 +148,20 @@ pub extern "C" fn keystile_end_overlap(
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
 /// `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_expire(
     record: Option<&keystile_record>,
     now: u64,
     out_event: Option<&mut MaybeUninit<keystile_event>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_event) = (non_null(record)?, non_null(out_event)?);
-        out_event.write(keystile_event::of(&expire(&record.0, instant(now)?)?));
+        out_event.write(keystile_event::of(&expire(
+            &record.0,
+            instant(now).of_field("now")?,
+        )?));
         Ok(())
     })
 }
@@ -153,15 +173,20 @@ pub extern "C" fn keystile_expire(
 ///
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
 /// revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_delete(
     record: Option<&keystile_record>,
     now: u64,
     out_event: Option<&mut MaybeUninit<keystile_event>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, out_event) = (non_null(record)?, non_null(out_event)?);
-        out_event.write(keystile_event::of(&delete(&record.0, instant(now)?)?));
+        out_event.write(keystile_event::of(&delete(
+            &record.0,
+            instant(now).of_field("now")?,
+        )?));
         Ok(())
     })
 }

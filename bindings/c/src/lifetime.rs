@@ -1,9 +1,9 @@
 //! How long the keys of a service may live.
 
-use keystile::{LifetimePolicy, Millis};
+use keystile::{Error, LifetimePolicy, Millis};
 
 use crate::boundary::{begins_with_its_size, sized};
-use crate::status::keystile_status;
+use crate::error::{Failure, OfField as _};
 
 /// How long the keys of a service live: the lifetime of a key whose request has none, and the
 /// longest that a request may ask for. A service has one, and sets it wherever a lifetime is
@@ -23,23 +23,23 @@ pub struct keystile_lifetime_policy {
 begins_with_its_size!(keystile_lifetime_policy);
 
 impl keystile_lifetime_policy {
-    fn core(&self) -> Result<LifetimePolicy, keystile_status> {
+    fn core(&self) -> Result<LifetimePolicy, Error> {
         let given = |millis| (millis != 0).then(|| Millis::new(millis));
         let longest = given(self.longest_millis);
         let usual = LifetimePolicy::default().default_lifetime();
         let usual = longest.map_or(usual, |longest| usual.min(longest));
         let default = given(self.default_millis).unwrap_or(usual);
-        Ok(LifetimePolicy::new(default, longest)?)
+        LifetimePolicy::new(default, longest)
     }
 }
 
 /// The policy of a field; none if it is NULL.
 pub(crate) fn policy_of(
     lifetimes: *const keystile_lifetime_policy,
-) -> Result<Option<LifetimePolicy>, keystile_status> {
+) -> Result<Option<LifetimePolicy>, Failure> {
     if lifetimes.is_null() {
         return Ok(None);
     }
-    let lifetimes: &keystile_lifetime_policy = sized!(lifetimes)?;
-    lifetimes.core().map(Some)
+    let lifetimes = sized!(lifetimes).of_field("lifetimes")?;
+    Ok(Some(lifetimes.core()?))
 }

@@ -2,9 +2,10 @@
 
 use core::mem::MaybeUninit;
 
-use keystile::{Millis, Quota, RateLimit, RateState};
+use keystile::{Error, Millis, Quota, RateLimit, RateState};
 
 use crate::boundary::{guard, non_null, write_out};
+use crate::error::{guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, millis};
 
@@ -35,11 +36,16 @@ pub struct keystile_quota {
 /// Checks whether a limit is well formed.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_check(
     limit: Option<&keystile_rate_limit>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| non_null(limit)?.core().map(drop))
+    guard_saying(out_error, || {
+        non_null(limit)?.core()?;
+        Ok(())
+    })
 }
 
 /// Admits one request, or refuses it at no cost.
@@ -81,6 +87,7 @@ pub extern "C" fn keystile_rate_limit_admit(
 /// `state`: in and out. `now`: milliseconds since 1970.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_hold(
     limit: Option<&keystile_rate_limit>,
@@ -96,6 +103,7 @@ pub extern "C" fn keystile_rate_limit_hold(
 
 /// As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
 /// which at most a full burst of this limit counts as spent.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_limit_clamp(
     limit: Option<&keystile_rate_limit>,
@@ -115,6 +123,7 @@ pub extern "C" fn keystile_rate_limit_clamp(
 /// `state`: in and out. `from`, `to`: milliseconds since 1970.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_state_move(
     state: Option<&mut u64>,
@@ -133,6 +142,7 @@ pub extern "C" fn keystile_rate_state_move(
 ///
 /// `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_rate_state_full_at(
     rate_state: u64,
@@ -148,6 +158,7 @@ pub extern "C" fn keystile_rate_state_full_at(
 /// Computes how many requests would pass at once.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_remaining(
     quota: Option<&keystile_quota>,
@@ -163,6 +174,7 @@ pub extern "C" fn keystile_quota_remaining(
 /// Computes the milliseconds until the whole limit is available again.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_reset_millis(
     quota: Option<&keystile_quota>,
@@ -179,6 +191,7 @@ pub extern "C" fn keystile_quota_reset_millis(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
 /// all requests.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_quota_retry_after_millis(
     quota: Option<&keystile_quota>,
@@ -202,13 +215,24 @@ impl keystile_rate_limit {
         }
     }
 
-    pub(crate) fn core(&self) -> Result<RateLimit, keystile_status> {
+    pub(crate) fn core(&self) -> Result<RateLimit, Error> {
         let window = Millis::new(self.window_millis);
-        Ok(RateLimit::with_burst(self.limit, window, self.burst)?)
+        RateLimit::with_burst(self.limit, window, self.burst)
     }
 }
 
 impl keystile_quota {
+    /// No limit.
+    pub(crate) const NONE: Self = Self {
+        limit: keystile_rate_limit {
+            limit: 0,
+            burst: 0,
+            window_millis: 0,
+        },
+        state: 0,
+        now: 0,
+    };
+
     #[inline]
     pub(crate) fn of(quota: Option<&Quota>) -> Self {
         quota.map_or_else(Self::default, |quota| Self {

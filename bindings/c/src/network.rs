@@ -7,8 +7,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use keystile::Networks;
 
 use crate::boundary::{fill, guard, guard_or, list, non_null, release, text, transparent_handle};
+use crate::error::{Failure, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
-use crate::text::{array, keystile_str, texts};
+use crate::text::{array, json_texts, keystile_str, texts};
 
 /// The networks of a key. An empty list allows no address; no list (NULL) does not
 /// restrict. Handle; it never changes, and threads may share it.
@@ -43,15 +44,17 @@ pub struct keystile_address {
 /// `out_networks`: receives a handle; free it with `keystile_networks_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_new(
     items: *const keystile_str,
     items_len: usize,
     out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_networks = non_null(out_networks)?;
-        let networks = Networks::new(texts(list!(items, items_len)?)?)?;
+        let networks = Networks::new(texts(list!(items, items_len)?, "allowed_networks")?)?;
         out_networks.write(Some(Box::new(keystile_networks(networks))));
         Ok(())
     })
@@ -62,15 +65,18 @@ pub unsafe extern "C" fn keystile_networks_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not a network.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_from_json(
     json: *const c_char,
     json_len: usize,
     out_networks: Option<&mut MaybeUninit<Option<Box<keystile_networks>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_networks = non_null(out_networks)?;
-        let networks = serde_json::from_str(text!(json, json_len)?)?;
+        let items = json_texts(text!(json, json_len)?, "allowed_networks")?;
+        let networks = Networks::new(items).map_err(|error| Failure::from(error).in_json())?;
         out_networks.write(Some(Box::new(keystile_networks(networks))));
         Ok(())
     })
@@ -83,6 +89,7 @@ pub unsafe extern "C" fn keystile_networks_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_networks_to_json(
     networks: Option<&keystile_networks>,
@@ -105,6 +112,7 @@ pub extern "C" fn keystile_networks_count(networks: Option<&keystile_networks>) 
 /// Formats the network at an index as CIDR text.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_networks_at(
     networks: Option<&keystile_networks>,
@@ -139,16 +147,20 @@ pub extern "C" fn keystile_networks_contain(
 /// Parses an address, such as `192.0.2.7` or `2001:db8::7`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_address_parse(
     text: *const c_char,
     text_len: usize,
     out_address: Option<&mut MaybeUninit<keystile_address>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_address = non_null(out_address)?;
         let address = text!(text, text_len)?.parse::<IpAddr>();
-        let address = address.map_err(|_| KEYSTILE_ERROR_NETWORK)?;
+        let expected = "an address must be an IPv4 or IPv6 address";
+        let failure = Failure::new(KEYSTILE_ERROR_NETWORK, expected).in_field("address");
+        let address = address.map_err(|_| failure)?;
         out_address.write(keystile_address::of(address));
         Ok(())
     })

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use keystile::{Pepper, PepperRing};
 
 use crate::boundary::{bytes, guard, non_null, release};
+use crate::error::{guard_saying, keystile_error};
 use crate::status::keystile_status;
 
 /// A current pepper and retired ones. Handle; it never changes, and threads may share
@@ -20,14 +21,16 @@ pub struct keystile_peppers(pub(crate) PepperRing);
 /// `out_peppers`: receives a handle; free it with `keystile_peppers_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_peppers_new(
     version: u32,
     secret: *const u8,
     secret_len: usize,
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_peppers = non_null(out_peppers)?;
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = PepperRing::new(pepper);
@@ -42,6 +45,7 @@ pub unsafe extern "C" fn keystile_peppers_new(
 /// `out_peppers`: receives a new handle; `peppers` does not change.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_peppers_with_retired(
     peppers: Option<&keystile_peppers>,
@@ -49,8 +53,9 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
     secret: *const u8,
     secret_len: usize,
     out_peppers: Option<&mut MaybeUninit<Option<Box<keystile_peppers>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (peppers, out_peppers) = (non_null(peppers)?, non_null(out_peppers)?);
         let pepper = Pepper::new(version, bytes!(secret, secret_len)?)?;
         let ring = peppers.0.clone().with_retired(pepper)?;
@@ -66,6 +71,7 @@ pub unsafe extern "C" fn keystile_peppers_with_retired(
 /// `out_peppers`: receives a new handle; `peppers` does not change.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_peppers_without_current(
     peppers: Option<&keystile_peppers>,

@@ -6,8 +6,9 @@ use core::mem::MaybeUninit;
 use keystile::PermissionSet;
 
 use crate::boundary::{fill, guard, guard_or, list, non_null, release, text, transparent_handle};
+use crate::error::{Failure, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
-use crate::text::{keystile_str, nth, texts};
+use crate::text::{json_texts, keystile_str, nth, texts};
 
 /// The permissions that a key was granted. Handle; it never changes, and threads may
 /// share it.
@@ -24,15 +25,17 @@ transparent_handle!(keystile_permissions, PermissionSet);
 /// `out_permissions`: receives a handle; free it with `keystile_permissions_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_new(
     items: *const keystile_str,
     items_len: usize,
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_permissions = non_null(out_permissions)?;
-        let permissions = PermissionSet::new(texts(list!(items, items_len)?)?)?;
+        let permissions = PermissionSet::new(texts(list!(items, items_len)?, "permissions")?)?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
     })
@@ -43,15 +46,19 @@ pub unsafe extern "C" fn keystile_permissions_new(
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
 /// an item is not a permission.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_from_json(
     json: *const c_char,
     json_len: usize,
     out_permissions: Option<&mut MaybeUninit<Option<Box<keystile_permissions>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_permissions = non_null(out_permissions)?;
-        let permissions = serde_json::from_str(text!(json, json_len)?)?;
+        let items = json_texts(text!(json, json_len)?, "permissions")?;
+        let permissions =
+            PermissionSet::new(items).map_err(|error| Failure::from(error).in_json())?;
         out_permissions.write(Some(Box::new(keystile_permissions(permissions))));
         Ok(())
     })
@@ -64,6 +71,7 @@ pub unsafe extern "C" fn keystile_permissions_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_permissions_to_json(
     permissions: Option<&keystile_permissions>,
@@ -87,6 +95,7 @@ pub extern "C" fn keystile_permissions_count(permissions: Option<&keystile_permi
 /// borrowed from the set.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_permissions_at(
     permissions: Option<&keystile_permissions>,

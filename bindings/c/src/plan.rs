@@ -4,7 +4,8 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, PlanAction, PlanItem, UnixMillis, plan};
 
-use crate::boundary::{guard, list, non_null, out_list};
+use crate::boundary::{list, non_null, out_list};
+use crate::error::{OfField as _, guard_saying, keystile_error};
 use crate::record::{self, keystile_record};
 use crate::rotate::{keystile_rotation_policy, policy_or_default};
 use crate::status::keystile_status::{self, *};
@@ -51,6 +52,7 @@ pub struct keystile_plan_item {
 /// `out_count`: receives the number of actions, also if the list is too short.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_plan(
     records: *const Option<&keystile_record>,
@@ -60,10 +62,11 @@ pub unsafe extern "C" fn keystile_plan(
     items: *mut keystile_plan_item,
     items_len: usize,
     out_count: Option<&mut MaybeUninit<usize>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
-        let records = record::records(list!(records, records_len)?)?;
-        let (policy, now) = (policy_or_default(policy)?, instant(now)?);
+    guard_saying(out_error, || {
+        let records = record::records(list!(records, records_len)?, "records")?;
+        let (policy, now) = (policy_or_default(policy)?, instant(now).of_field("now")?);
         let (slots, out_count) = (out_list!(items, items_len)?, non_null(out_count)?);
         let found = plan(records, &policy, now);
         out_count.write(found.len());

@@ -5,9 +5,11 @@ use core::mem::MaybeUninit;
 
 use keystile::{KeyRecord, RateState, Usage};
 
-use crate::boundary::{fill, guard, non_null, release, sized, sized_out, text};
+use crate::boundary::{fill, guard, guard_or, non_null, put_sized, release, sized, text};
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::record_json;
 use crate::record_parts::keystile_record_parts;
-use crate::status::keystile_status;
+use crate::status::keystile_status::{self, *};
 use crate::text::instant;
 
 /// What a store holds about a key; it never holds the key. Handle; it never changes,
@@ -37,12 +39,14 @@ pub struct keystile_usage {
 /// each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
 /// `expires_at` nor `never_expires` is set; otherwise the error of the first field that
 /// is not well formed.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_new(
     parts: *const keystile_record_parts<'_>,
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (parts, out_record) = (sized!(parts)?, non_null(out_record)?);
         let record = keystile_record(parts.record()?);
         out_record.write(Some(Box::new(record)));
@@ -56,15 +60,15 @@ pub unsafe extern "C" fn keystile_record_new(
 /// lists are lent by the record and live until it is freed.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_parts_of<'a>(
     record: Option<&'a keystile_record>,
     out_parts: *mut keystile_record_parts<'a>,
 ) -> keystile_status {
     guard(|| {
-        let (record, out_parts) = (non_null(record)?, sized_out!(out_parts)?);
-        *out_parts = keystile_record_parts::of(&record.0);
-        Ok(())
+        let parts = keystile_record_parts::of(&non_null(record)?.0);
+        put_sized!(out_parts, parts)
     })
 }
 
@@ -72,15 +76,19 @@ pub unsafe extern "C" fn keystile_record_parts_of<'a>(
 /// another language, wrote.
 ///
 /// `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_from_json(
     json: *const c_char,
     json_len: usize,
     out_record: Option<&mut MaybeUninit<Option<Box<keystile_record>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_record = non_null(out_record)?;
-        let record = serde_json::from_str(text!(json, json_len)?)?;
+        let json = text!(json, json_len)?;
+        let record: KeyRecord =
+            serde_json::from_str(json).map_err(|_| record_json::failure(json))?;
         out_record.write(Some(Box::new(keystile_record(record))));
         Ok(())
     })
@@ -94,6 +102,7 @@ pub unsafe extern "C" fn keystile_record_from_json(
 /// `out_needed`: receives the length of the text, also if the buffer is too small.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_record_to_json(
     record: Option<&keystile_record>,
@@ -107,9 +116,34 @@ pub unsafe extern "C" fn keystile_record_to_json(
     })
 }
 
+/// Formats a record as JSON for display, without the digest.
+///
+/// Arguments and result as for `keystile_record_to_json`, which is the form for stores.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_record_to_public_json(
+    record: Option<&keystile_record>,
+    buffer: *mut c_char,
+    buffer_len: usize,
+    out_needed: Option<&mut MaybeUninit<usize>>,
+) -> keystile_status {
+    guard(|| {
+        let json = serde_json::to_string(&non_null(record)?.0.public())?;
+        fill!(&json, buffer, buffer_len, out_needed)
+    })
+}
+
+/// Returns when a record's key ends: at its expiry or at the end of its overlap, whichever comes
+/// first, in milliseconds since 1970. 0 if it does not end, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn keystile_record_ends_at(record: Option<&keystile_record>) -> u64 {
+    guard_or(0, || Some(crate::text::millis(record?.0.ends_at())))
+}
+
 /// Checks whether a record's key is active, not expired and not past its overlap.
 ///
 /// `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_is_live(
     record: Option<&keystile_record>,
@@ -128,6 +162,7 @@ pub extern "C" fn keystile_record_is_live(
 /// statuses are not compared.
 ///
 /// `out_within`: receives the answer. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_is_within(
     record: Option<&keystile_record>,
@@ -142,6 +177,7 @@ pub extern "C" fn keystile_record_is_within(
 }
 
 /// Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_record_usage(
     record: Option<&keystile_record>,
@@ -169,18 +205,25 @@ impl keystile_usage {
         }
     }
 
-    pub(crate) fn core(&self) -> Usage {
-        let remaining = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
-        Usage::new(RateState::from_bits(self.rate_state), remaining)
+    pub(crate) fn core(&self) -> Result<Usage, keystile_status> {
+        let remaining = match (self.has_remaining_uses, self.remaining_uses) {
+            (1, uses) => Some(uses),
+            (0, 0) => None,
+            // Uses without their flag were meant to be counted.
+            _ => return Err(KEYSTILE_ERROR_VALUE),
+        };
+        Ok(Usage::new(RateState::from_bits(self.rate_state), remaining))
     }
 }
 
 /// The records of a list of pointers, none of which may be NULL.
 pub(crate) fn records<'a>(
     pointers: &[Option<&'a keystile_record>],
-) -> Result<Vec<&'a KeyRecord>, keystile_status> {
-    pointers
-        .iter()
-        .map(|record| Ok(&non_null(*record)?.0))
-        .collect()
+    field: &'static str,
+) -> Result<Vec<&'a KeyRecord>, Failure> {
+    let record = |(index, record): (usize, &Option<&'a keystile_record>)| {
+        let record = non_null(*record).of_field(field);
+        Ok(&record.map_err(|failure| failure.at(index))?.0)
+    };
+    pointers.iter().enumerate().map(record).collect()
 }

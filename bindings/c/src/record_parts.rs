@@ -5,10 +5,12 @@ use keystile::{DerivedFrom, Environment, KeyId, KeyRecord, Millis, Status, Templ
 use crate::boundary::begins_with_its_size;
 use crate::digest::keystile_digest;
 use crate::endpoint::keystile_endpoints;
+use crate::error::{Failure, OfField as _};
+use crate::flags::{flag, number, rate_limit};
 use crate::limit::keystile_rate_limit;
 use crate::network::keystile_networks;
 use crate::permission::keystile_permissions;
-use crate::status::keystile_status::{self, *};
+use crate::status::keystile_status::*;
 use crate::text::{instant, keystile_id, keystile_str, millis, optional_instant};
 
 /// Whether a key may be used at all.
@@ -71,7 +73,7 @@ pub struct keystile_record_parts<'a> {
     pub revoked_reason: keystile_str,
     /// When a replaced key is refused; 0 if it is not replaced.
     pub overlap_until: u64,
-    /// The number of the change, from 1; an update from an older version fails.
+    /// The number of the change, 1 to 9223372036854775807; an update from an older version fails.
     pub version: u64,
     /// A `keystile_state`.
     pub state: u32,
@@ -98,84 +100,111 @@ pub struct keystile_record_parts<'a> {
     pub suspended_with: keystile_id,
 }
 
-begins_with_its_size!(keystile_record_parts<'_>);
+begins_with_its_size!(keystile_record_parts<'_>, grew at lifetime_millis);
 
 impl<'a> keystile_record_parts<'a> {
-    pub(crate) fn record(&self) -> Result<KeyRecord, keystile_status> {
+    pub(crate) fn record(&self) -> Result<KeyRecord, Failure> {
         let mut record = KeyRecord::new(
-            self.id.core()?,
-            self.digest.core()?,
-            self.key_prefix.required()?,
-            self.client_name.required()?,
-            instant(self.created_at)?,
+            self.id.core().of_field("id")?,
+            self.digest.core().of_field("digest")?,
+            self.key_prefix.required().of_field("key_prefix")?,
+            self.client_name.required().of_field("client_name")?,
+            instant(self.created_at).of_field("created_at")?,
         )?;
-        let text = |text: keystile_str| text.optional().map(|text| text.map(Box::from));
-        record.client_email = text(self.client_email)?;
-        record.owner = text(self.owner)?;
-        record.metadata = text(self.metadata)?;
-        let environment = self.environment.optional()?;
+        let text = |text: keystile_str, field| {
+            let text = text.optional().of_field(field);
+            text.map(|text| text.map(Box::from))
+        };
+        record.client_email = text(self.client_email, "client_email")?;
+        record.owner = text(self.owner, "owner")?;
+        record.metadata = text(self.metadata, "metadata")?;
+        let environment = self.environment.optional().of_field("environment")?;
         record.environment = environment.map(Environment::new).transpose()?;
-        let scope_type = self.scope_type.optional()?;
-        record.scope_type = scope_type.map(TemplateName::new).transpose()?;
+        let scope_type = self.scope_type.optional().of_field("scope_type")?;
+        let scope_type = scope_type.map(TemplateName::new).transpose();
+        record.scope_type = scope_type.of_field("scope_type")?;
         let permissions = self.permissions.map(|list| list.0.clone());
         record.permissions = permissions.unwrap_or_default();
         record.allowed_endpoints = self.allowed_endpoints.map(|list| list.0.clone());
         record.allowed_networks = self.allowed_networks.map(|list| list.0.clone());
-        let limit = (self.has_rate_limit != 0).then(|| self.rate_limit.core());
-        record.rate_limit = limit.transpose()?;
-        record.remaining_uses = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
-        record.last_used_at = optional_instant(self.last_used_at)?;
+        record.rate_limit = rate_limit(self.rate_limit, self.has_rate_limit)?;
+        let (uses, has_uses) = (self.remaining_uses, self.has_remaining_uses);
+        record.remaining_uses = number(uses, has_uses, "remaining_uses")?;
+        record.last_used_at = optional_instant(self.last_used_at).of_field("last_used_at")?;
         record.expires_at = self.end()?;
         record.status = self.status()?;
-        record.lineage = self.lineage.optional()?.unwrap_or(record.id);
-        record.replaced_by = self.replaced_by.optional()?;
-        record.overlap_until = optional_instant(self.overlap_until)?;
-        record.ends_at_first_use = self.ends_at_first_use.optional()?;
+        record.lineage = self
+            .lineage
+            .optional()
+            .of_field("lineage")?
+            .unwrap_or(record.id);
+        record.replaced_by = self.replaced_by.optional().of_field("replaced_by")?;
+        record.overlap_until = optional_instant(self.overlap_until).of_field("overlap_until")?;
+        let ends = self.ends_at_first_use.optional();
+        record.ends_at_first_use = ends.of_field("ends_at_first_use")?;
         record.version = self.version;
         record.lifetime = match self.lifetime_millis {
             0 => None,
             length => Some(Millis::new(length)),
         };
         record.derived_from = self.source()?;
-        record.suspended_with = self.suspended_with.optional()?;
+        record.suspended_with = self.suspended_with.optional().of_field("suspended_with")?;
         record.check()?;
         Ok(record)
     }
 
     /// A missing expiry is an error; `never_expires` must be set explicitly.
-    fn end(&self) -> Result<Option<keystile::UnixMillis>, keystile_status> {
-        match (optional_instant(self.expires_at)?, self.never_expires) {
-            (Some(end), 0) => Ok(Some(end)),
-            (None, never) if never != 0 => Ok(None),
-            _ => Err(KEYSTILE_ERROR_TIME),
+    fn end(&self) -> Result<Option<keystile::UnixMillis>, Failure> {
+        let never = flag(self.never_expires, "never_expires")?;
+        match (
+            optional_instant(self.expires_at).of_field("expires_at")?,
+            never,
+        ) {
+            (Some(end), false) => Ok(Some(end)),
+            (None, true) => Ok(None),
+            _ => {
+                let expected = "either expires_at or never_expires must be set";
+                Err(Failure::new(KEYSTILE_ERROR_TIME, expected).in_field("expires_at"))
+            }
         }
     }
 
     /// One of the two fields without the other would lose what the key derives from.
-    fn source(&self) -> Result<Option<DerivedFrom>, keystile_status> {
+    fn source(&self) -> Result<Option<DerivedFrom>, Failure> {
         let ids = (
-            self.derived_from.optional()?,
-            self.derived_lineage.optional()?,
+            self.derived_from.optional().of_field("derived_from")?,
+            self.derived_lineage
+                .optional()
+                .of_field("derived_lineage")?,
         );
         match ids {
             (None, None) => Ok(None),
             (Some(key_id), Some(lineage)) => Ok(Some(DerivedFrom::new(key_id, lineage))),
-            _ => Err(KEYSTILE_ERROR_RECORD),
+            _ => {
+                let expected = "derived_from and derived_lineage must be set together";
+                Err(Failure::new(KEYSTILE_ERROR_RECORD, expected).in_field("derived_from"))
+            }
         }
     }
 
-    fn status(&self) -> Result<Status, keystile_status> {
+    fn status(&self) -> Result<Status, Failure> {
         let is = |state: keystile_state| self.state == state as u32;
+        let reason = self.revoked_reason.optional().of_field("revoked_reason")?;
         if is(KEYSTILE_STATE_REVOKED) {
             return Ok(Status::Revoked {
-                at: instant(self.revoked_at)?,
-                reason: self.revoked_reason.optional()?.unwrap_or_default().into(),
+                at: instant(self.revoked_at).of_field("revoked_at")?,
+                reason: reason.unwrap_or_default().into(),
             });
         }
-        match self.revoked_at {
-            0 if is(KEYSTILE_STATE_ACTIVE) => Ok(Status::Active),
-            0 if is(KEYSTILE_STATE_SUSPENDED) => Ok(Status::Suspended),
-            _ => Err(KEYSTILE_ERROR_VALUE),
+        let wrong = |expected, field| Failure::new(KEYSTILE_ERROR_VALUE, expected).in_field(field);
+        if self.revoked_at != 0 || reason.is_some() {
+            let expected = "revoked_at and revoked_reason must be those of a revoked key";
+            return Err(wrong(expected, "revoked_at"));
+        }
+        match self.state {
+            _ if is(KEYSTILE_STATE_ACTIVE) => Ok(Status::Active),
+            _ if is(KEYSTILE_STATE_SUSPENDED) => Ok(Status::Suspended),
+            _ => Err(wrong("a state must be a keystile_state", "state")),
         }
     }
 

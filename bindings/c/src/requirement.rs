@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::Requirement;
 
 use crate::boundary::{guard, non_null, release, text};
+use crate::error::{guard_saying, keystile_error};
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
 use crate::text::{keystile_str, nth};
@@ -22,13 +23,15 @@ pub struct keystile_requirement(pub(crate) Requirement);
 /// `out_requirement`: receives a handle; free it with `keystile_requirement_free`.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_requirement_parse(
     text: *const c_char,
     text_len: usize,
     out_requirement: Option<&mut MaybeUninit<Option<Box<keystile_requirement>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_requirement = non_null(out_requirement)?;
         let requirement = Requirement::parse(text!(text, text_len)?)?;
         out_requirement.write(Some(Box::new(keystile_requirement(requirement))));
@@ -57,6 +60,7 @@ pub extern "C" fn keystile_requirement_check(
 /// listed once.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_missing_at(
     requirement: Option<&keystile_requirement>,
@@ -73,6 +77,7 @@ pub extern "C" fn keystile_requirement_missing_at(
 
 /// Reads the text that a requirement was parsed from, borrowed from it. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_requirement_text(
     requirement: Option<&keystile_requirement>,

@@ -63,9 +63,11 @@ pub struct keystile_response {
 /// `now`: milliseconds since 1970.
 /// `out_response`: receives a handle; free it with `keystile_response_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
+/// Returns `KEYSTILE_OK`, also for a zeroed decision: its response is that of
+/// `KEYSTILE_CAUSE_STORE_UNAVAILABLE`. `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
 /// if `policy` is not a `keystile_status_policy` or `fields` not a
 /// `keystile_rate_limit_fields`; `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_respond(
     decision: Option<&keystile_decision>,
@@ -76,7 +78,8 @@ pub extern "C" fn keystile_respond(
     out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
 ) -> keystile_status {
     guard(|| {
-        let (decision, out_response) = (non_null(decision)?.core()?, non_null(out_response)?);
+        let (decision, out_response) = (non_null(decision)?, non_null(out_response)?);
+        let decision = decision.core_or_refusal()?;
         let policy = ResponsePolicy::new(core_policy(policy)?, core_fields(fields)?);
         let now = instant(now)?;
         let requirement = requirement.map(|requirement| &requirement.0);
@@ -113,6 +116,7 @@ pub extern "C" fn keystile_response_header_count(response: Option<&keystile_resp
 /// Each text is followed by a NUL that its length does not count.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_response_header_at(
     response: Option<&keystile_response>,
@@ -138,6 +142,7 @@ pub extern "C" fn keystile_response_header_at(
 /// are missing.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_response_body(
     response: Option<&keystile_response>,
@@ -170,7 +175,7 @@ impl keystile_response {
     }
 }
 
-fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
+pub(crate) fn core_policy(number: u32) -> Result<StatusPolicy, keystile_status> {
     match number {
         number if number == KEYSTILE_STATUS_POLICY_RFC9110 as u32 => Ok(StatusPolicy::Rfc9110),
         number if number == KEYSTILE_STATUS_POLICY_EXPRESS as u32 => Ok(StatusPolicy::Express),

@@ -5,8 +5,10 @@ use core::mem::MaybeUninit;
 
 use keystile::{Millis, RotationPolicy, rotate};
 
-use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, sized, sized_out};
+use crate::boundary::{begins_with_its_size, bytes, guard, list, non_null, put_sized, sized};
 use crate::change::keystile_change;
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
+use crate::flags::{both, flag, number};
 use crate::format::keystile_format;
 use crate::issue::Source;
 use crate::lifetime::{keystile_lifetime_policy, policy_of};
@@ -53,7 +55,7 @@ pub struct keystile_rotation_policy {
     pub lifetimes: *const keystile_lifetime_policy,
 }
 
-begins_with_its_size!(keystile_rotation_policy);
+begins_with_its_size!(keystile_rotation_policy, grew at lifetime_millis);
 
 /// Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
 /// and 1 days ahead, and records of ended keys kept for 30 days.
@@ -61,13 +63,14 @@ begins_with_its_size!(keystile_rotation_policy);
 /// `out_policy`: set its `struct_size` before the call.
 ///
 /// Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rotation_policy_default(
     out_policy: *mut keystile_rotation_policy,
 ) -> keystile_status {
     guard(|| {
-        *sized_out!(out_policy)? = keystile_rotation_policy::of(&RotationPolicy::default());
-        Ok(())
+        let policy = keystile_rotation_policy::of(&RotationPolicy::default());
+        put_sized!(out_policy, policy)
     })
 }
 
@@ -86,6 +89,7 @@ pub unsafe extern "C" fn keystile_rotation_policy_default(
 /// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key is revoked, suspended,
 /// expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
 /// lineage; otherwise as `keystile_issue`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_rotate(
     record: Option<&keystile_record>,
@@ -98,11 +102,12 @@ pub unsafe extern "C" fn keystile_rotate(
     random_len: usize,
     now: u64,
     out_change: Option<&mut MaybeUninit<Option<Box<keystile_change>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (record, format) = (&non_null(record)?.0, &non_null(format)?.0);
-        let (out_change, now) = (non_null(out_change)?, instant(now)?);
-        let siblings = records(list!(siblings, siblings_len)?)?;
+        let (out_change, now) = (non_null(out_change)?, instant(now).of_field("now")?);
+        let siblings = records(list!(siblings, siblings_len)?, "siblings")?;
         let siblings: Vec<_> = siblings.into_iter().cloned().collect();
         let policy = policy_or_default(policy)?;
         let mut random = Source::of(bytes!(random, random_len)?, random.is_null());
@@ -124,11 +129,11 @@ pub unsafe extern "C" fn keystile_rotate(
 /// The policy of an argument, or the default.
 pub(crate) fn policy_or_default(
     policy: *const keystile_rotation_policy,
-) -> Result<RotationPolicy, keystile_status> {
+) -> Result<RotationPolicy, Failure> {
     if policy.is_null() {
         return Ok(RotationPolicy::default());
     }
-    let policy: &keystile_rotation_policy = sized!(policy)?;
+    let policy = sized!(policy).of_field("policy")?;
     policy.core()
 }
 
@@ -155,7 +160,7 @@ impl keystile_rotation_policy {
         }
     }
 
-    fn core(&self) -> Result<RotationPolicy, keystile_status> {
+    fn core(&self) -> Result<RotationPolicy, Failure> {
         let count = usize::try_from(self.notice_lead_count).map_err(|_| KEYSTILE_ERROR_VALUE)?;
         let leads = self.notice_leads_millis.get(..count);
         let leads = leads.ok_or(KEYSTILE_ERROR_VALUE)?;
@@ -165,20 +170,21 @@ impl keystile_rotation_policy {
             .with_max_age(Millis::new(self.max_age_millis))?
             .with_overlap(Millis::new(self.overlap_millis))?;
         let mut policy = policy
-            .with_end_on_first_use(self.end_on_first_use != 0)
+            .with_end_on_first_use(flag(self.end_on_first_use, "end_on_first_use")?)
             .with_notice_leads(leads.iter().copied().map(Millis::new))
             .with_retention(Millis::new(self.retention_millis));
-        policy = match (self.never_expires, self.lifetime_millis) {
-            (0, 0) => policy,
-            (0, lifetime) => policy.with_lifetime(Millis::new(lifetime))?,
-            (1, 0) => policy.with_endless_lifetime(),
-            _ => return Err(KEYSTILE_ERROR_VALUE),
+        policy = match (
+            flag(self.never_expires, "never_expires")?,
+            self.lifetime_millis,
+        ) {
+            (false, 0) => policy,
+            (false, lifetime) => policy.with_lifetime(Millis::new(lifetime))?,
+            (true, 0) => policy.with_endless_lifetime(),
+            (true, _) => return Err(both("lifetime")),
         };
-        policy = match (self.has_latest_end, self.latest_end) {
-            (0, 0) => policy,
-            (1, end) => policy.with_latest_end(optional_instant(end)?),
-            // An end without its flag was meant to be set.
-            _ => return Err(KEYSTILE_ERROR_VALUE),
+        policy = match number(self.latest_end, self.has_latest_end, "latest_end")? {
+            None => policy,
+            Some(end) => policy.with_latest_end(optional_instant(end).of_field("latest_end")?),
         };
         match policy_of(self.lifetimes)? {
             None => Ok(policy),

@@ -101,6 +101,8 @@ pub enum keystile_status {
     KEYSTILE_ERROR_INDEX = 306,
     /// The requested part does not exist.
     KEYSTILE_ERROR_ABSENT = 307,
+    /// The keyring was made before this process was forked; make another.
+    KEYSTILE_ERROR_FORKED = 308,
     /// A bug in this library, which was caught; nothing was written. Please report it.
     KEYSTILE_ERROR_PANIC = 400,
 }
@@ -215,5 +217,6 @@ table! {
     KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer must be as large as the length that was written";
     KEYSTILE_ERROR_INDEX: c"index", c"an index must be less than the count";
     KEYSTILE_ERROR_ABSENT: c"absent", c"there is no such part";
+    KEYSTILE_ERROR_FORKED: c"forked", c"a keyring must be made in the process that uses it, after the fork";
     KEYSTILE_ERROR_PANIC: c"panic", c"a bug in keystile was caught";
 }

@@ -7,6 +7,7 @@ use keystile::{ScopeTemplate, TemplateName};
 
 use crate::boundary::{guard, guard_or, non_null, release, text};
 use crate::endpoint::keystile_endpoints;
+use crate::error::{guard_saying, keystile_error};
 use crate::limit::keystile_rate_limit;
 use crate::permission::keystile_permissions;
 use crate::status::keystile_status::{self, *};
@@ -26,6 +27,7 @@ pub struct keystile_template(pub(crate) ScopeTemplate);
 /// `out_template`: receives a handle; free it with `keystile_template_free`.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_template_new(
     name: *const c_char,
@@ -34,8 +36,9 @@ pub unsafe extern "C" fn keystile_template_new(
     endpoints: Option<&keystile_endpoints>,
     rate_limit: Option<&keystile_rate_limit>,
     out_template: Option<&mut MaybeUninit<Option<Box<keystile_template>>>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let (permissions, out_template) = (non_null(permissions)?, non_null(out_template)?);
         let name = TemplateName::new(text!(name, name_len)?)?;
         let mut template = ScopeTemplate::new(name, permissions.0.clone());
@@ -52,6 +55,7 @@ pub unsafe extern "C" fn keystile_template_new(
 ///
 /// `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
 /// if there is no preset of that name.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_template_preset(
     name: *const c_char,
@@ -68,6 +72,7 @@ pub unsafe extern "C" fn keystile_template_preset(
 }
 
 /// Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_name(
     template: Option<&keystile_template>,
@@ -106,6 +111,7 @@ pub extern "C" fn keystile_template_endpoints(
 /// Reads the rate limit of a template.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_template_rate_limit(
     template: Option<&keystile_template>,

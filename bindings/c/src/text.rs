@@ -3,9 +3,10 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{KeyId, UnixMillis};
+use keystile::{Error, KeyId, UnixMillis};
 
-use crate::boundary::{self, CallResult, guard, non_null, text};
+use crate::boundary::{self, CallResult, non_null, text};
+use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
 use crate::status::keystile_status::{self, *};
 
 /// A text of `len` bytes. It does not end in NUL. If `data` is NULL, there is no text.
@@ -32,15 +33,17 @@ pub struct keystile_id {
 /// Parses the public id of a key, such as a column of a table.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_id_parse(
     text: *const c_char,
     text_len: usize,
     out_id: Option<&mut MaybeUninit<keystile_id>>,
+    out_error: Option<&mut MaybeUninit<keystile_error>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_saying(out_error, || {
         let out_id = non_null(out_id)?;
-        let id: KeyId = text!(text, text_len)?.parse::<KeyId>()?;
+        let id: KeyId = text!(text, text_len)?.parse::<KeyId>().of_field("key_id")?;
         out_id.write(keystile_id::of(&id));
         Ok(())
     })
@@ -92,8 +95,22 @@ impl keystile_str {
 }
 
 /// The texts of a list.
-pub(crate) fn texts<'a>(items: &[keystile_str]) -> Result<Vec<&'a str>, keystile_status> {
-    items.iter().map(|item| item.required()).collect()
+pub(crate) fn texts<'a>(
+    items: &[keystile_str],
+    field: &'static str,
+) -> Result<Vec<&'a str>, Failure> {
+    let text = |(index, item): (usize, &keystile_str)| {
+        let text = item.required().of_field(field);
+        text.map_err(|failure| failure.at(index))
+    };
+    items.iter().enumerate().map(text).collect()
+}
+
+/// The texts of a JSON array of strings, as `field` of another JSON text would have it.
+pub(crate) fn json_texts(json: &str, field: &'static str) -> Result<Vec<String>, Failure> {
+    let expected = "the text must be a JSON array of strings";
+    let failure = Failure::new(KEYSTILE_ERROR_JSON, expected).in_field(field);
+    serde_json::from_str(json).map_err(|_| failure)
 }
 
 /// Writes the text at an index, or returns `KEYSTILE_ERROR_INDEX`.
@@ -136,14 +153,14 @@ impl keystile_id {
     }
 
     /// The id, which is required.
-    pub(crate) fn core(&self) -> Result<KeyId, keystile_status> {
+    pub(crate) fn core(&self) -> Result<KeyId, Error> {
         let bytes = self.text.map(|char| u8::from_ne_bytes(char.to_ne_bytes()));
-        let (_, bytes) = bytes.split_last().ok_or(KEYSTILE_ERROR_KEY_ID)?;
-        Ok(KeyId::from_bytes(bytes)?)
+        let bytes = bytes.split_last().map_or(&[][..], |(_, bytes)| bytes);
+        KeyId::from_bytes(bytes)
     }
 
     /// The id, if there is one.
-    pub(crate) fn optional(&self) -> Result<Option<KeyId>, keystile_status> {
+    pub(crate) fn optional(&self) -> Result<Option<KeyId>, Error> {
         if *self == Self::NONE {
             return Ok(None);
         }
@@ -153,12 +170,12 @@ impl keystile_id {
 
 /// An instant, which is required.
 #[inline]
-pub(crate) fn instant(millis: u64) -> Result<UnixMillis, keystile_status> {
-    Ok(UnixMillis::new(millis)?)
+pub(crate) const fn instant(millis: u64) -> Result<UnixMillis, Error> {
+    UnixMillis::new(millis)
 }
 
 /// An instant; 0 is none.
-pub(crate) fn optional_instant(millis: u64) -> Result<Option<UnixMillis>, keystile_status> {
+pub(crate) fn optional_instant(millis: u64) -> Result<Option<UnixMillis>, Error> {
     (millis != 0).then(|| instant(millis)).transpose()
 }
 

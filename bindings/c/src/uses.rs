@@ -43,6 +43,7 @@ pub struct keystile_use {
 ///
 /// `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_drain_uses(
     keyring: Option<&keystile_keyring>,
@@ -50,7 +51,9 @@ pub extern "C" fn keystile_keyring_drain_uses(
 ) -> keystile_status {
     guard(|| {
         let (keyring, out_uses) = (non_null(keyring)?, non_null(out_uses)?);
-        out_uses.write(Some(Box::new(keystile_uses(keyring.0.core().drain_uses()))));
+        out_uses.write(Some(Box::new(keystile_uses(
+            keyring.0.core()?.drain_uses(),
+        ))));
         Ok(())
     })
 }
@@ -68,6 +71,7 @@ pub extern "C" fn keystile_keyring_drain_uses(
 /// `out_usage`: receives the usage by the same clock; another struct than `usage`.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_TIME`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_keyring_usage(
     keyring: Option<&keystile_keyring>,
@@ -78,8 +82,9 @@ pub extern "C" fn keystile_keyring_usage(
 ) -> keystile_status {
     guard(|| {
         let (keyring, record) = (non_null(keyring)?, &non_null(record)?.0);
-        let stored = usage.map_or_else(|| Usage::of(record), keystile_usage::core);
-        let usage = keyring.0.core().usage(record, stored, instant(now)?);
+        let stored = usage.map(keystile_usage::core).transpose()?;
+        let stored = stored.unwrap_or_else(|| Usage::of(record));
+        let usage = keyring.0.core()?.usage(record, stored, instant(now)?);
         non_null(out_usage)?.write(keystile_usage::of(&usage));
         Ok(())
     })
@@ -93,6 +98,7 @@ pub extern "C" fn keystile_uses_count(uses: Option<&keystile_uses>) -> usize {
 
 /// Reads the uses of the key at an index. Returns `KEYSTILE_OK`, or
 /// `KEYSTILE_ERROR_INDEX` past the last one.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_uses_at(
     uses: Option<&keystile_uses>,

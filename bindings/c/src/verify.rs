@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use keystile::{Decision, Verifier, verify};
 
 use crate::boundary::{bytes, guard, non_null, release, sized};
-use crate::decision::{keystile_decision, write_decision};
+use crate::decision::{guard_deciding, keystile_decision, write_decision};
 use crate::format::keystile_format;
 use crate::pepper::keystile_peppers;
 use crate::record::{keystile_record, keystile_usage};
@@ -25,6 +25,7 @@ pub struct keystile_verifier(pub(crate) Verifier);
 /// `out_verifier`: receives a handle; free it with `keystile_verifier_free`.
 ///
 /// Returns `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_verifier_new(
     format: Option<&keystile_format>,
@@ -46,6 +47,7 @@ pub extern "C" fn keystile_verifier_new(
 ///
 /// `out_verifier`: receives a new handle; `verifier` does not change. Returns
 /// `KEYSTILE_OK`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn keystile_verifier_with_format(
     verifier: Option<&keystile_verifier>,
@@ -86,16 +88,15 @@ pub unsafe extern "C" fn keystile_verify(
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
 ) -> keystile_status {
-    guard(|| {
+    guard_deciding(out_decision, |out_decision| {
         let (verifier, usage, now) = (&non_null(verifier)?.0, non_null(usage)?, instant(now)?);
-        let (request, key): (&keystile_request<'_>, &[u8]) =
-            (sized!(request)?, bytes!(key, key_len)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let key = match verifier.parse(key) {
             Ok(key) => key,
             Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
         };
         request.ask(|request| {
-            let (mut spent, record) = (usage.core(), record.map(|record| &record.0));
+            let (mut spent, record) = (usage.core()?, record.map(|record| &record.0));
             let decision = verify(verifier, &key, record, request, &mut spent, now);
             *usage = keystile_usage::of(&spent);
             write_decision(&decision, out_decision)

@@ -29,7 +29,19 @@ fn the_guide_begins_with_the_programs_that_are_built() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(shown, [read("examples/issue.c"), read("examples/verify.c")]);
+    let [issue, verify, check] = <[&str; 3]>::try_from(shown).expect("three programs");
+    assert_eq!(issue, read("examples/issue.c"));
+    assert_eq!(verify, read("examples/verify.c"));
+    assert!(read("examples/check.c").contains(check), "{check}");
+}
+
+#[test]
+fn a_check_takes_at_most_twelve_lines() {
+    let program = read("examples/check.c");
+    let (_, rest) = program.split_once("static int32_t fetch").expect("a fetch");
+    let (check, _) = rest.split_once("int main").expect("the rest");
+    let lines = check.lines().filter(|line| !line.trim().is_empty());
+    assert!(lines.count() <= 12, "{check}");
 }
 
 #[test]

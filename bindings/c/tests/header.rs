@@ -20,7 +20,61 @@ fn generated() -> String {
         .expect("a header");
     let mut text = Vec::new();
     bindings.write(&mut text);
-    String::from_utf8(text).expect("utf-8")
+    without_tags(&String::from_utf8(text).expect("utf-8"))
+}
+
+/// In C an enumeration has no tag, because its name is that of an integer: C++ knows no such
+/// pair, and `-Wc++-compat` warns of it.
+fn without_tags(header: &str) -> String {
+    let mut text = String::new();
+    let mut lines = header.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_sized = lines.peek().is_some_and(|next| next.starts_with("#if"));
+        if line.starts_with("enum ") && is_sized {
+            let condition = lines.next().expect("a condition");
+            let size = lines.next().expect("a size").trim();
+            let end = lines.next().expect("an end");
+            assert!(
+                size.starts_with(": ") && end.starts_with("#endif"),
+                "{line}"
+            );
+            text.push_str(&format!("{condition}\n{line} {size}\n#else\nenum\n{end}\n"));
+        } else {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// A status that is ignored protects nothing: the compiler warns of it.
+#[test]
+fn no_status_may_be_ignored() {
+    let header = generated();
+    let code: Vec<&str> = header
+        .lines()
+        .filter(|line| !line.trim_start().starts_with(['*', '/', '#']))
+        .collect();
+    let code = code.join("\n");
+    let mut functions = 0;
+    for declaration in code.split(';') {
+        let Some((head, _)) = declaration.split_once('(') else {
+            continue;
+        };
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let Some(("keystile_status", name)) = words
+            .iter()
+            .rev()
+            .nth(1)
+            .zip(words.last())
+            .map(|(kind, name)| (*kind, *name))
+        else {
+            continue;
+        };
+        assert!(head.contains("KEYSTILE_MUST_USE"), "{name}");
+        functions += 1;
+    }
+    assert!(functions > 90, "{functions}");
 }
 
 #[test]

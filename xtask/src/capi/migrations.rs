@@ -26,7 +26,8 @@ fn generated(workspace: &Workspace) -> Result<String, String> {
     );
     let mut names = Vec::new();
     for path in files(workspace)? {
-        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("KSS_{stem}").to_uppercase();
         let _ = write!(code, "\nstatic const char *const {name}[] = {{\n");

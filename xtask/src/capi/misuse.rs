@@ -6,7 +6,8 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 20] = [
+const OPTIONAL: [&str; 21] = [
+    "out_error",
     "peppers",
     "options",
     "out_decision",
@@ -113,7 +114,12 @@ fn status_calls(function: &Function, header: &Header, code: &mut String) -> usiz
         let call = format!("{}({})", function.name, arguments.join(", "));
         let _ = writeln!(code, "    {expected}({call});");
         for parameter in function.parameters.iter().filter(|p| is_output(p)) {
-            let _ = writeln!(code, "    UNTOUCHED({});", parameter.name);
+            let state = if is_zeroed(function, parameter) {
+                "ZEROED"
+            } else {
+                "UNTOUCHED"
+            };
+            let _ = writeln!(code, "    {state}({});", parameter.name);
         }
         calls = calls.saturating_add(1);
     };
@@ -150,7 +156,18 @@ fn is_optional(function: &Function, parameter: &Parameter) -> bool {
 }
 
 fn is_output(parameter: &Parameter) -> bool {
-    parameter.name.starts_with("out_") && parameter.is_pointer()
+    // An error is written to always.
+    let is_error = parameter.name == "out_error";
+    parameter.name.starts_with("out_") && parameter.is_pointer() && !is_error
+}
+
+/// What decides about a request leaves nothing of an earlier call behind.
+fn is_zeroed(function: &Function, parameter: &Parameter) -> bool {
+    let decides = function
+        .parameters
+        .iter()
+        .any(|other| other.name == "out_decision");
+    decides && ["out_decision", "out_value", "out_credential"].contains(&&*parameter.name)
 }
 
 /// Declares the outputs as variables that are filled with a pattern.
@@ -200,7 +217,8 @@ fn argument(function: &Function, parameter: &Parameter, header: &Header) -> Stri
 }
 
 /// Structs that are not handles.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
+    "error",
     "address",
     "digest",
     "id",

@@ -34,6 +34,18 @@ keystile_status kss_library(keystile_sqlite_error *error, keystile_status status
     return status == KEYSTILE_OK ? status : kss_fail(error, status, "%s", keystile_status_text(status));
 }
 
+keystile_status kss_field(keystile_sqlite_error *error, keystile_status status, const keystile_error *why) {
+    char item[32] = "";
+    if (status == KEYSTILE_OK || why->message.data == NULL) {
+        return kss_library(error, status);
+    }
+    if (why->index != KEYSTILE_INDEX_NONE) {
+        sqlite3_snprintf(sizeof item, item, "[%llu]", (unsigned long long)why->index);
+    }
+    return kss_fail(error, status, "%.*s%s%s%.*s", (int)why->field.len, why->field.data == NULL ? "" : why->field.data,
+                    item, why->field.data == NULL ? "" : ": ", (int)why->message.len, why->message.data);
+}
+
 sqlite3_stmt *kss_prepare(kss_connection *on, const char *sql) {
     int at = 0;
     while (at < KSS_STATEMENTS_MAX && on->texts[at] != NULL && on->texts[at] != sql) {
@@ -309,7 +321,8 @@ keystile_status keystile_sqlite_open(const char *path, const keystile_sqlite_opt
 #endif
     pthread_cond_init(&store->stop_signal, &waits);
     pthread_condattr_destroy(&waits);
-    result = kss_library(out_error, keystile_keyring_new(own.verifier, own.keyring, &store->keyring));
+    keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
+    result = kss_field(out_error, keystile_keyring_new(own.verifier, own.keyring, &store->keyring, &why), &why);
     if (result == KEYSTILE_OK) {
         result = connect_all(store, file, out_error);
     }

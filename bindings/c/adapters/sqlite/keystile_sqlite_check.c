@@ -68,8 +68,7 @@ static int is_counted_key(const keystile_sqlite *store, const char *key, size_t 
     return status == KEYSTILE_OK || !kss_is_none(&decision.key_id);
 }
 
-/* Writes the last use of a key; `later` is false if a later one is there already, also in a form
- * of other code. */
+/* Writes the last use of a key, unless a later one is there. */
 static void note_use(kss_connection *on, const keystile_record_parts *parts, uint64_t now) {
     static const char SQL[] = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
     if (parts->last_used_at < now) {
@@ -130,14 +129,14 @@ static keystile_status fetch_and_admit(keystile_sqlite *store, const char *key, 
         keystile_record *record = NULL;
         keystile_usage usage;
         memset(&usage, 0, sizeof usage);
-        keystile_status found = keystile_sqlite_look_up(store, &ticket->lookup, &record, &usage, NULL);
+        keystile_status found = keystile_sqlite_look_up(store, keystile_ticket_lookup(ticket), &record, &usage, NULL);
         if (found != KEYSTILE_OK && found != KEYSTILE_ERROR_ABSENT) {
             return keystile_refuse(found == KEYSTILE_DENIED_RECORD_DAMAGED ? KEYSTILE_CAUSE_RECORD_DAMAGED
                                                                           : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
         }
         keystile_status status;
         if (record != NULL && is_counted_key(store, key, key_len, record, &usage, now)) {
-            status = claim(store, &ticket->lookup, key, key_len, request, now, decision);
+            status = claim(store, keystile_ticket_lookup(ticket), key, key_len, request, now, decision);
         } else {
             if (record != NULL) {
                 keystile_record_parts parts = kss_parts(record);

@@ -69,8 +69,9 @@ struct keystile_sqlite {
 /* Errors. */
 keystile_status kss_fail(keystile_sqlite_error *error, keystile_status status, const char *format, ...);
 keystile_status kss_unavailable(const kss_connection *on, keystile_sqlite_error *error);
-/* An error of the library, with its sentence. */
+/* An error of the library: its sentence, or what it says of a field. */
 keystile_status kss_library(keystile_sqlite_error *error, keystile_status status);
+keystile_status kss_field(keystile_sqlite_error *error, keystile_status status, const keystile_error *why);
 
 /* Statements. Each text is a constant, and its statement is prepared once; NULL if that fails,
  * after which each use of it fails too. kss_done steps once and resets: the number of changed
@@ -118,6 +119,10 @@ keystile_record_parts kss_parts(const keystile_record *record);
 /* Writes, in a transaction that was begun. `sets_uses`: the change sets the remaining uses. */
 keystile_status kss_write(kss_connection *on, const keystile_change *change, int sets_uses,
                           const keystile_sqlite_by *by, uint64_t now, keystile_sqlite_error *error);
+/* Writes the event of a changed key of which the library made none. */
+keystile_status kss_note(kss_connection *on, uint32_t kind, const keystile_id *key, uint64_t version,
+                         const char *changes, uint64_t now, const keystile_sqlite_by *by,
+                         keystile_sqlite_error *error);
 /* Puts the records of a change in force: at their versions if they were written. */
 void kss_in_force(const keystile_sqlite *store, const keystile_change *change, int written);
 
@@ -134,7 +139,7 @@ int kss_start_thread(keystile_sqlite *store);
 void kss_stop_thread(keystile_sqlite *store);
 /* Gives up what waits. */
 void kss_drop_work(keystile_sqlite *store);
-/* 0 if the tables are there, with the error otherwise. */
+/* Creates or upgrades the tables, or requires them as they are. */
 keystile_status kss_migrate(kss_connection *on, int require, keystile_sqlite_error *error);
 
 #endif

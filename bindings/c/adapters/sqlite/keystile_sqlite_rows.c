@@ -82,7 +82,7 @@ static keystile_id id(row *from, int column) {
     keystile_id value;
     keystile_str read = text(from, column);
     memset(&value, 0, sizeof value);
-    if (read.data != NULL && keystile_id_parse(read.data, read.len, &value) != KEYSTILE_OK) {
+    if (read.data != NULL && keystile_id_parse(read.data, read.len, &value, NULL) != KEYSTILE_OK) {
         damaged(from, column, "the id of a key");
     }
     return value;
@@ -102,7 +102,7 @@ static void digest(row *from, keystile_digest *out_digest) {
     } else if (lower) {
         sqlite3_snprintf(sizeof written, written, "hmac-sha256:%llu:%.64s", (unsigned long long)pepper, hex.data);
     }
-    if (!lower || keystile_digest_parse(written, strlen(written), out_digest) != KEYSTILE_OK) {
+    if (!lower || keystile_digest_parse(written, strlen(written), out_digest, NULL) != KEYSTILE_OK) {
         damaged(from, KEY_HASH, "64 lower-case hex digits");
     }
 }
@@ -207,19 +207,20 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
     keystile_endpoints *endpoints = NULL;
     keystile_networks *networks = NULL;
     keystile_status made = KEYSTILE_DENIED_RECORD_DAMAGED;
+    keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
     memset(&parts, 0, sizeof parts);
     parts.struct_size = sizeof parts;
     fields(&from, &parts);
     keystile_str list = required(&from, PERMISSIONS);
-    if (keystile_permissions_from_json(list.data, list.len, &permissions) != KEYSTILE_OK) {
+    if (keystile_permissions_from_json(list.data, list.len, &permissions, NULL) != KEYSTILE_OK) {
         damaged(&from, PERMISSIONS, "a JSON array of permissions");
     }
     list = text(&from, ALLOWED_ENDPOINTS);
-    if (list.data != NULL && keystile_endpoints_from_json(list.data, list.len, &endpoints) != KEYSTILE_OK) {
+    if (list.data != NULL && keystile_endpoints_from_json(list.data, list.len, &endpoints, NULL) != KEYSTILE_OK) {
         damaged(&from, ALLOWED_ENDPOINTS, "a JSON array of endpoint rules");
     }
     list = text(&from, ALLOWED_NETWORKS);
-    if (list.data != NULL && keystile_networks_from_json(list.data, list.len, &networks) != KEYSTILE_OK) {
+    if (list.data != NULL && keystile_networks_from_json(list.data, list.len, &networks, NULL) != KEYSTILE_OK) {
         damaged(&from, ALLOWED_NETWORKS, "a JSON array of networks");
     }
     /* Any 64 bits are a state of the limit. */
@@ -230,7 +231,7 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
     parts.allowed_endpoints = endpoints;
     parts.allowed_networks = networks;
     if (from.expected == NULL) {
-        made = keystile_record_new(&parts, out_record);
+        made = keystile_record_new(&parts, out_record, &why);
     }
     keystile_permissions_free(permissions);
     keystile_endpoints_free(endpoints);
@@ -242,8 +243,9 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
     }
     if (made != KEYSTILE_OK) {
         return kss_fail(error, KEYSTILE_DENIED_RECORD_DAMAGED,
-                        "row %lld of api_keys cannot be read: %s",
-                        sqlite3_column_int64(statement, ROW), keystile_status_text(made));
+                        "row %lld of api_keys cannot be read: %.*s: %.*s", sqlite3_column_int64(statement, ROW),
+                        (int)why.field.len, why.field.data == NULL ? "" : why.field.data, (int)why.message.len,
+                        why.message.data == NULL ? "" : why.message.data);
     }
     if (out_usage != NULL) {
         memset(out_usage, 0, sizeof *out_usage);
@@ -283,14 +285,15 @@ keystile_status kss_look_up(kss_connection *on, const keystile_lookup *lookup,
                             keystile_record **out_record, keystile_usage *out_usage,
                             keystile_sqlite_error *error) {
     static const char SQL[] = KSS_RECORD "WHERE k.key_hash = ?1";
-    if (!kss_is_none(&lookup->key_id)) {
-        return kss_find(on, &lookup->key_id, out_record, out_usage, error);
+    if (keystile_lookup_key_id(lookup) != NULL) {
+        return kss_find(on, keystile_lookup_key_id(lookup), out_record, out_usage, error);
     }
     *out_record = NULL;
-    for (size_t at = 0; at < lookup->digest_count; at++) {
+    for (size_t at = 0; at < keystile_lookup_digest_count(lookup); at++) {
         keystile_digest_text written;
+        const keystile_digest *digest_of_key = keystile_lookup_digest_at(lookup, at);
         sqlite3_stmt *statement = kss_prepare(on, SQL);
-        if (keystile_digest_to_text(&lookup->digests[at], &written) != KEYSTILE_OK) {
+        if (keystile_digest_to_text(digest_of_key, &written) != KEYSTILE_OK) {
             continue;
         }
         const char *colon = strrchr(written.text, ':');
@@ -301,7 +304,7 @@ keystile_status kss_look_up(kss_connection *on, const keystile_lookup *lookup,
              * ignore case when it compares. */
             keystile_record_parts parts = kss_parts(*out_record);
             bool equal = false;
-            if (keystile_digest_equal(&parts.digest, &lookup->digests[at], &equal) == KEYSTILE_OK && equal) {
+            if (keystile_digest_equal(&parts.digest, digest_of_key, &equal) == KEYSTILE_OK && equal) {
                 return KEYSTILE_OK;
             }
             keystile_record_free(*out_record);

@@ -20,7 +20,8 @@ typedef struct call {
     const keystile_peppers *peppers;
 } call;
 
-typedef keystile_status (*verb)(const call *of, const keystile_record *record, keystile_change **out_change);
+typedef keystile_status (*verb)(const call *of, const keystile_record *record, keystile_change **out_change,
+                                keystile_error *why);
 
 /* How a verb treats keys that derive from the key, and keys that derive from another. */
 enum { REACHES_DERIVED, REFUSES_SOURCES, REFUSES_BOTH, REFUSES_LESS };
@@ -66,7 +67,7 @@ static keystile_status refuse_derived(const call *of, int how, const keystile_re
         /* Uses were taken off when a derived key got them, so the source may have fewer. */
         counted.remaining_uses = parts.remaining_uses;
         counted.has_remaining_uses = parts.has_remaining_uses;
-        known = keystile_record_new(&counted, &same_uses);
+        known = keystile_record_new(&counted, &same_uses, NULL);
         if (known == KEYSTILE_OK) {
             known = keystile_record_is_within(before, same_uses, &less);
         }
@@ -110,7 +111,7 @@ static keystile_status revoke_derived(const call *of, const keystile_record *sou
         keystile_change *change = NULL;
         result = kss_read_record(statement, &record, NULL, of->error);
         if (result == KEYSTILE_OK) {
-            result = kss_library(of->error, keystile_revoke(record, of->reason.data, of->reason.len, of->now, &change));
+            result = kss_library(of->error, keystile_revoke(record, of->reason.data, of->reason.len, of->now, &change, NULL));
         }
         keystile_change **longer = realloc(*out_changes, (*out_count + 1) * sizeof *longer);
         if (longer != NULL) {
@@ -147,9 +148,11 @@ static keystile_status check_by(const keystile_sqlite_by *by, keystile_sqlite_er
     const keystile_str texts[2] = {by == NULL ? (keystile_str){NULL, 0} : by->actor,
                                    by == NULL ? (keystile_str){NULL, 0} : by->origin};
     for (int at = 0; at < 2; at++) {
-        keystile_status valid = texts[at].data == NULL ? KEYSTILE_OK : keystile_actor_check(texts[at].data, texts[at].len);
+        keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
+        keystile_status valid =
+            texts[at].data == NULL ? KEYSTILE_OK : keystile_actor_check(texts[at].data, texts[at].len, &why);
         if (valid != KEYSTILE_OK) {
-            return kss_fail(error, valid, "%s: %s", at == 0 ? "actor" : "origin", keystile_status_text(valid));
+            return kss_fail(error, valid, "%s: %.*s", at == 0 ? "actor" : "origin", (int)why.message.len, why.message.data);
         }
     }
     return KEYSTILE_OK;
@@ -160,6 +163,7 @@ static keystile_status run(const call *of, verb makes, int how, keystile_change 
     keystile_change *change = NULL, **derived = NULL;
     keystile_record *record = NULL;
     size_t derived_count = 0;
+    keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
     if (of->store == NULL || of->id == NULL) {
         return kss_library(of->error, KEYSTILE_ERROR_NULL_POINTER);
     }
@@ -171,7 +175,7 @@ static keystile_status run(const call *of, verb makes, int how, keystile_change 
     pthread_mutex_lock(&on->lock);
     result = kss_begin(on) ? kss_find(on, of->id, &record, NULL, of->error) : kss_unavailable(on, of->error);
     if (result == KEYSTILE_OK) {
-        result = kss_library(of->error, makes(of, record, &change));
+        result = kss_field(of->error, makes(of, record, &change, &why), &why);
     }
     if (result == KEYSTILE_OK && how != REACHES_DERIVED) {
         result = refuse_derived(of, how, record, keystile_change_record_at(change, 0));
@@ -206,12 +210,13 @@ static keystile_status run(const call *of, verb makes, int how, keystile_change 
     return result;
 }
 
-static keystile_status revokes(const call *of, const keystile_record *record, keystile_change **out_change) {
+static keystile_status revokes(const call *of, const keystile_record *record, keystile_change **out_change,
+                              keystile_error *why) {
     keystile_record_parts parts = kss_parts(record);
     /* It keeps its first reason; what derives from it is reached all the same. */
     return parts.state == KEYSTILE_STATE_REVOKED
                ? KEYSTILE_OK
-               : keystile_revoke(record, of->reason.data, of->reason.len, of->now, out_change);
+               : keystile_revoke(record, of->reason.data, of->reason.len, of->now, out_change, why);
 }
 
 keystile_status keystile_sqlite_revoke(keystile_sqlite *store, const keystile_id *id, keystile_str reason,
@@ -224,8 +229,9 @@ keystile_status keystile_sqlite_revoke(keystile_sqlite *store, const keystile_id
     return run(&of, revokes, REACHES_DERIVED, NULL);
 }
 
-static keystile_status suspends(const call *of, const keystile_record *record, keystile_change **out_change) {
-    return keystile_suspend(record, of->now, out_change);
+static keystile_status suspends(const call *of, const keystile_record *record, keystile_change **out_change,
+                              keystile_error *why) {
+    return keystile_suspend(record, of->now, out_change, why);
 }
 
 keystile_status keystile_sqlite_suspend(keystile_sqlite *store, const keystile_id *id, const keystile_sqlite_by *by,
@@ -234,8 +240,9 @@ keystile_status keystile_sqlite_suspend(keystile_sqlite *store, const keystile_i
     return run(&of, suspends, REFUSES_SOURCES, NULL);
 }
 
-static keystile_status resumes(const call *of, const keystile_record *record, keystile_change **out_change) {
-    return keystile_resume(record, of->now, out_change);
+static keystile_status resumes(const call *of, const keystile_record *record, keystile_change **out_change,
+                              keystile_error *why) {
+    return keystile_resume(record, of->now, out_change, why);
 }
 
 keystile_status keystile_sqlite_resume(keystile_sqlite *store, const keystile_id *id, const keystile_sqlite_by *by,
@@ -244,8 +251,9 @@ keystile_status keystile_sqlite_resume(keystile_sqlite *store, const keystile_id
     return run(&of, resumes, REFUSES_BOTH, NULL);
 }
 
-static keystile_status changes(const call *of, const keystile_record *record, keystile_change **out_change) {
-    return keystile_record_change(record, of->change, of->now, out_change);
+static keystile_status changes(const call *of, const keystile_record *record, keystile_change **out_change,
+                              keystile_error *why) {
+    return keystile_record_change(record, of->change, of->now, out_change, why);
 }
 
 keystile_status keystile_sqlite_change(keystile_sqlite *store, const keystile_id *id, const keystile_key_change *change,
@@ -257,8 +265,9 @@ keystile_status keystile_sqlite_change(keystile_sqlite *store, const keystile_id
     return run(&of, changes, REFUSES_LESS, NULL);
 }
 
-/* The other records of a lineage; at most two of them are not over, but all are needed. */
-static keystile_status rotates(const call *of, const keystile_record *record, keystile_change **out_change) {
+/* With the other records of the lineage that are not over: an overlap among them ends. */
+static keystile_status rotates(const call *of, const keystile_record *record, keystile_change **out_change,
+                              keystile_error *why) {
     static const char SQL[] = KSS_RECORD "WHERE k.lineage = ?1 AND k.key_id <> ?2 AND " KSS_IS_LEFT("?3");
     enum { SIBLINGS_MAX = 64 };
     kss_connection *on = &of->store->writer;
@@ -269,7 +278,7 @@ static keystile_status rotates(const call *of, const keystile_record *record, ke
     size_t count = 0;
     int step = SQLITE_DONE;
     sqlite3_stmt *statement = kss_prepare(on, SQL);
-    keystile_status result = of->format == NULL ? keystile_format_like(record, &like) : KEYSTILE_OK;
+    keystile_status result = of->format == NULL ? keystile_format_like(record, &like, why) : KEYSTILE_OK;
     kss_bind_id(statement, 1, &lineage);
     kss_bind_id(statement, 2, &parts.id);
     sqlite3_bind_int64(statement, 3, (sqlite3_int64)of->now);
@@ -285,7 +294,7 @@ static keystile_status rotates(const call *of, const keystile_record *record, ke
     }
     if (result == KEYSTILE_OK) {
         result = keystile_rotate(record, siblings, count, of->policy, of->format == NULL ? like : of->format,
-                                 of->peppers, NULL, 0, of->now, out_change);
+                                 of->peppers, NULL, 0, of->now, out_change, why);
     }
     while (count > 0) {
         keystile_record_free((keystile_record *)(uintptr_t)siblings[--count]);
@@ -316,7 +325,8 @@ keystile_status keystile_sqlite_issue(keystile_sqlite *store, const keystile_for
     kss_connection *on = &store->writer;
     keystile_status result = check_by(by, out_error);
     if (result == KEYSTILE_OK) {
-        result = kss_library(out_error, keystile_issue(format, peppers, request, NULL, 0, now, &issued));
+        keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
+        result = kss_field(out_error, keystile_issue(format, peppers, request, NULL, 0, now, &issued, &why), &why);
     }
     if (result != KEYSTILE_OK) {
         return result;

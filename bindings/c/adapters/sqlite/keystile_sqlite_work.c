@@ -1,5 +1,4 @@
-/* The background work: reading the changes by others, what uses have called for, and writing
- * what was used. */
+/* The background work: reading the changes by others, and writing what was used. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +10,6 @@
 enum {
     PAGE = 1000,
     PAGES_MAX = 16,
-    /* After a failure, the work for a key pauses. */
-    PAUSE_MILLIS = 5000,
     /* Last uses are written so often, and rate limits with each tick. */
     USES_MILLIS = 5000,
     /* A limit that is free again so soon is written only at the end: a restart takes longer. */
@@ -53,7 +50,7 @@ static keystile_status last_event(kss_connection *on, sqlite3_int64 *out_number,
 static int parse_column(sqlite3_stmt *statement, int column, keystile_id *out_id) {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     return text != NULL && sqlite3_column_type(statement, column) == SQLITE_TEXT &&
-           keystile_id_parse(text, (size_t)sqlite3_column_bytes(statement, column), out_id) == KEYSTILE_OK;
+           keystile_id_parse(text, (size_t)sqlite3_column_bytes(statement, column), out_id, NULL) == KEYSTILE_OK;
 }
 
 static void put_in_force(const keystile_keyring *keyring, sqlite3_stmt *event) {
@@ -159,114 +156,6 @@ int kss_lease_holds(keystile_sqlite *store) {
     int holds = within_bound(store) || (poll_held(store, NULL) == KEYSTILE_OK && within_bound(store));
     pthread_mutex_unlock(&store->feed.lock);
     return holds;
-}
-
-/* ---- What uses have called for. ---- */
-
-static kss_task *task_of(keystile_sqlite *store, const keystile_id *key) {
-    for (int at = 0; at < KSS_TASKS_MAX; at++) {
-        if (memcmp(&store->tasks[at].key, key, sizeof *key) == 0) {
-            return &store->tasks[at];
-        }
-    }
-    return NULL;
-}
-
-void kss_schedule(keystile_sqlite *store, const keystile_decision *decision, const char *key, size_t key_len,
-                  uint64_t now) {
-    static const keystile_id NONE;
-    keystile_change *renewed = NULL;
-    pthread_mutex_lock(&store->tasks_lock);
-    kss_task *task = task_of(store, &decision->key_id) != NULL ? NULL : task_of(store, &NONE);
-    if (task != NULL) {
-        /* One at a time: the next use brings the other. From here on no other request does this. */
-        task->key = decision->key_id;
-        task->predecessor = decision->ends_overlap_of;
-        task->not_before = now;
-    }
-    pthread_mutex_unlock(&store->tasks_lock);
-    if (task == NULL || !kss_is_none(&decision->ends_overlap_of)) {
-        return;
-    }
-    /* While the key is at hand: what waits has no key text. */
-    keystile_record *record = NULL;
-    if (keystile_sqlite_find(store, &decision->key_id, &record, NULL, NULL) == KEYSTILE_OK &&
-        keystile_rehash(store->verifier, record, key, key_len, now, &renewed) != KEYSTILE_OK) {
-        renewed = NULL;
-    }
-    keystile_record_free(record);
-    pthread_mutex_lock(&store->tasks_lock);
-    task->renewed = renewed;
-    if (renewed == NULL) {
-        memset(task, 0, sizeof *task);
-    }
-    pthread_mutex_unlock(&store->tasks_lock);
-}
-
-/* Ends the overlap of a predecessor, in a transaction that was begun. `out_change` receives what
- * was written, and stays NULL if there is nothing to do. */
-static keystile_status end_overlap(kss_connection *on, const kss_task *task, uint64_t now,
-                                   keystile_change **out_change, keystile_sqlite_error *error) {
-    keystile_record *old = NULL, *successor = NULL;
-    keystile_status result = kss_find(on, &task->predecessor, &old, NULL, error);
-    if (result == KEYSTILE_OK) {
-        result = kss_find(on, &task->key, &successor, NULL, error);
-    }
-    if (result == KEYSTILE_OK && keystile_end_overlap(old, successor, now, out_change) == KEYSTILE_OK) {
-        result = kss_write(on, *out_change, 0, NULL, now, error);
-    }
-    keystile_record_free(old);
-    keystile_record_free(successor);
-    return result == KEYSTILE_ERROR_ABSENT ? KEYSTILE_OK : result;
-}
-
-static keystile_status perform(keystile_sqlite *store, kss_task *task, uint64_t now, keystile_sqlite_error *error) {
-    kss_connection *on = &store->writer;
-    keystile_change *ended = NULL;
-    pthread_mutex_lock(&on->lock);
-    keystile_status result = kss_begin(on) ? KEYSTILE_OK : kss_unavailable(on, error);
-    if (result == KEYSTILE_OK) {
-        result = task->renewed != NULL ? kss_write(on, task->renewed, 0, NULL, now, error)
-                                       : end_overlap(on, task, now, &ended, error);
-    }
-    if (result == KEYSTILE_OK && !kss_commit(on)) {
-        result = kss_unavailable(on, error);
-    }
-    kss_roll_back(on);
-    pthread_mutex_unlock(&on->lock);
-    kss_in_force(store, task->renewed != NULL ? task->renewed : ended, result == KEYSTILE_OK);
-    if (ended == NULL) {
-        /* Another process may have been faster. */
-        (void)(keystile_keyring_invalidate(store->keyring, &task->key) == KEYSTILE_OK);
-    }
-    keystile_change_free(ended);
-    /* A key that was changed meanwhile is done: its next use calls for it again. */
-    return result == KEYSTILE_ERROR_STATE ? KEYSTILE_OK : result;
-}
-
-keystile_status kss_perform_tasks(keystile_sqlite *store, uint64_t now, keystile_sqlite_error *error) {
-    keystile_status first = KEYSTILE_OK;
-    for (int at = 0; at < KSS_TASKS_MAX; at++) {
-        pthread_mutex_lock(&store->tasks_lock);
-        kss_task task = store->tasks[at];
-        int is_due = !kss_is_none(&task.key) && (task.renewed != NULL || !kss_is_none(&task.predecessor)) &&
-                     task.not_before <= now;
-        pthread_mutex_unlock(&store->tasks_lock);
-        if (!is_due) {
-            continue;
-        }
-        keystile_status result = perform(store, &task, now, first == KEYSTILE_OK ? error : NULL);
-        first = first == KEYSTILE_OK ? result : first;
-        pthread_mutex_lock(&store->tasks_lock);
-        if (result != KEYSTILE_DENIED_STORE_UNAVAILABLE) {
-            keystile_change_free(task.renewed);
-            memset(&store->tasks[at], 0, sizeof task);
-        } else {
-            store->tasks[at].not_before = now + PAUSE_MILLIS;
-        }
-        pthread_mutex_unlock(&store->tasks_lock);
-    }
-    return first;
 }
 
 /* ---- What was used. ---- */

@@ -163,10 +163,9 @@ static keystile_status write_event(kss_connection *on, const keystile_event *eve
     return kss_done(on, statement) == 1 ? KEYSTILE_OK : kss_unavailable(on, error);
 }
 
-/* The event of a changed key of which the library made none. */
-static keystile_status write_note(kss_connection *on, uint32_t kind, const keystile_id *key, uint64_t version,
-                                  const char *changes, uint64_t now, const keystile_sqlite_by *by,
-                                  keystile_sqlite_error *error) {
+keystile_status kss_note(kss_connection *on, uint32_t kind, const keystile_id *key, uint64_t version,
+                         const char *changes, uint64_t now, const keystile_sqlite_by *by,
+                         keystile_sqlite_error *error) {
     keystile_event event;
     memset(&event, 0, sizeof event);
     event.kind = kind;
@@ -228,7 +227,7 @@ static keystile_status write_events(kss_connection *on, const keystile_change *c
         }
         result = keystile_record_is_live(record, now, &live);
         if (result == KEYSTILE_OK) {
-            result = write_note(on, live ? KEYSTILE_EVENT_CHANGED : KEYSTILE_EVENT_EXPIRED, &parts.id,
+            result = kss_note(on, live ? KEYSTILE_EVENT_CHANGED : KEYSTILE_EVENT_EXPIRED, &parts.id,
                                 parts.version, NULL, now, by, error);
         }
     }
@@ -253,7 +252,7 @@ static keystile_status write_siblings(kss_connection *on, const keystile_record_
     while ((step = sqlite3_step(statement)) == SQLITE_ROW && count < SIBLINGS_MAX) {
         const char *id = (const char *)sqlite3_column_text(statement, 0);
         versions[count] = (uint64_t)sqlite3_column_int64(statement, 1);
-        if (id != NULL && keystile_id_parse(id, strlen(id), &ids[count]) == KEYSTILE_OK) {
+        if (id != NULL && keystile_id_parse(id, strlen(id), &ids[count], NULL) == KEYSTILE_OK) {
             count++;
         }
     }
@@ -262,7 +261,7 @@ static keystile_status write_siblings(kss_connection *on, const keystile_record_
         return kss_unavailable(on, error);
     }
     for (int at = 0; at < count && result == KEYSTILE_OK; at++) {
-        result = write_note(on, KEYSTILE_EVENT_CHANGED, &ids[at], versions[at] + 1, "[{\"field\":\"remaining_uses\"}]",
+        result = kss_note(on, KEYSTILE_EVENT_CHANGED, &ids[at], versions[at] + 1, "[{\"field\":\"remaining_uses\"}]",
                             now, by, error);
         if (result == KEYSTILE_OK) {
             statement = kss_prepare(on, RAISE);

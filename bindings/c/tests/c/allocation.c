@@ -50,21 +50,21 @@ static void tour(void) {
     keystile_request request;
     keystile_decision decision;
     keystile_ticket ticket;
-    OK(keystile_permissions_new(granted, 2, &permissions));
-    OK(keystile_endpoints_new(rules, 1, &endpoints));
-    OK(keystile_requirement_parse(L("read AND audit"), &requirement));
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
+    OK(keystile_endpoints_new(rules, 1, &endpoints, NULL));
+    OK(keystile_requirement_parse(L("read AND audit"), &requirement, NULL));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.capacity = 4;
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     memset(&asked, 0, sizeof asked);
     asked.struct_size = sizeof asked;
     asked.client_name = str("Acme Ltd");
     asked.permissions = permissions;
     asked.allowed_endpoints = endpoints;
-    OK(keystile_issue(format, NULL, &asked, NULL, 0, NOW, &issued));
+    OK(keystile_issue(format, NULL, &asked, NULL, 0, NOW, &issued, NULL));
     const keystile_record *record = keystile_change_record_at(issued, 0);
     OK(keystile_change_key(issued, &key));
     memset(&request, 0, sizeof request);
@@ -78,7 +78,7 @@ static void tour(void) {
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                                   &decision, NULL, &ticket));
     OK(keystile_respond(&decision, 0, 0, requirement, NOW, &response));
-    OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated));
+    OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated, NULL));
     OK(keystile_keyring_drain_uses(keyring, &uses));
     keystile_uses_free(uses);
     keystile_response_free(response);

@@ -19,22 +19,22 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     CHECK(is_text(parts.owner, "tenant-7") && parts.client_email.data == NULL);
     CHECK(parts.expires_at == NOW + 90 * DAY && parts.never_expires == 0);
     CHECK(keystile_permissions_count(parts.permissions) == 2 && parts.allowed_networks == NULL);
-    OK(keystile_record_new(&parts, &by_parts));
+    OK(keystile_record_new(&parts, &by_parts, NULL));
     EXPECT(KEYSTILE_ERROR_BUFFER_TOO_SMALL, keystile_record_to_json(by_parts, NULL, 0, &needed));
     CHECK(needed > 100 && needed < sizeof json);
     EXPECT(KEYSTILE_ERROR_BUFFER_TOO_SMALL,
            keystile_record_to_json(by_parts, json, needed - 1, &needed));
     OK(keystile_record_to_json(by_parts, json, needed, &needed));
-    OK(keystile_record_from_json(json, needed, &by_json));
+    OK(keystile_record_from_json(json, needed, &by_json, NULL));
     keystile_record_free(by_json);
     keystile_record_free(by_parts);
 
     /* A missing expiry is an error; never_expires must be set explicitly. */
     by_parts = NULL;
     parts.expires_at = 0;
-    EXPECT(KEYSTILE_ERROR_TIME, keystile_record_new(&parts, &by_parts));
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_record_new(&parts, &by_parts, NULL));
     parts.never_expires = 1;
-    OK(keystile_record_new(&parts, &by_parts));
+    OK(keystile_record_new(&parts, &by_parts, NULL));
 
     /* A key without an end may do more than one that ends. */
     bool is_within = true;
@@ -45,9 +45,9 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     keystile_record_free(by_parts);
     parts.state = 9;
     by_parts = NULL;
-    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_new(&parts, &by_parts));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_new(&parts, &by_parts, NULL));
     parts.struct_size--;
-    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_new(&parts, &by_parts));
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_new(&parts, &by_parts, NULL));
     CHECK(by_parts == NULL);
 }
 
@@ -59,10 +59,16 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     keystile_decision decision;
     keystile_str key, text, value;
     memset(&decision, 0, sizeof decision);
+    /* No decision is a refusal, never an allow. */
+    OK(keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    CHECK(keystile_response_status(response) == 503);
+    keystile_response_free(response);
+    response = NULL;
+    decision.kind = 9;
     EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, 0, NULL, NOW, &response));
     OK(keystile_change_key(change, &key));
-    OK(keystile_requirement_parse(L("read"), &read));
-    OK(keystile_requirement_parse(L("write AND read"), &write));
+    OK(keystile_requirement_parse(L("read"), &read, NULL));
+    OK(keystile_requirement_parse(L("write AND read"), &write, NULL));
     OK(keystile_record_usage(record, &usage));
     keystile_request request = request_for(read, "GET", "/api/profile");
 
@@ -126,15 +132,15 @@ static void randomness_of_the_caller(const keystile_format *format) {
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     request.client_name = str("Acme");
-    OK(keystile_issue(format, NULL, &request, random, sizeof random, NOW, &one));
-    OK(keystile_issue(format, NULL, &request, random, sizeof random, NOW, &other));
+    OK(keystile_issue(format, NULL, &request, random, sizeof random, NOW, &one, NULL));
+    OK(keystile_issue(format, NULL, &request, random, sizeof random, NOW, &other, NULL));
     OK(keystile_change_key(one, &first));
     OK(keystile_change_key(other, &second));
     CHECK(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
     EXPECT(KEYSTILE_ERROR_RANDOMNESS,
-           keystile_issue(format, NULL, &request, random, 30, NOW, &none));
+           keystile_issue(format, NULL, &request, random, 30, NOW, &none, NULL));
     EXPECT(KEYSTILE_ERROR_RANDOMNESS,
-           keystile_issue(format, NULL, &request, random, 0, NOW, &none));
+           keystile_issue(format, NULL, &request, random, 0, NOW, &none, NULL));
     CHECK(none == NULL);
     keystile_change_free(one);
     keystile_change_free(other);
@@ -150,15 +156,15 @@ static void peppers_and_rehash(const keystile_format *format) {
     keystile_decision decision;
     keystile_digest_text text;
     keystile_str key;
-    EXPECT(KEYSTILE_ERROR_DIGEST, keystile_peppers_new(1, secret, 31, &peppers));
-    OK(keystile_peppers_new(1, secret, 32, &peppers));
+    EXPECT(KEYSTILE_ERROR_DIGEST, keystile_peppers_new(1, secret, 31, &peppers, NULL));
+    OK(keystile_peppers_new(1, secret, 32, &peppers, NULL));
     OK(keystile_verifier_new(format, peppers, &verifier));
     OK(keystile_change_key(issued, &key));
     OK(keystile_verify(verifier, key.data, key.len, keystile_change_record_at(issued, 0), &request,
                        &usage, NOW, &decision));
     CHECK(decision.needs_rehash == 1);
     OK(keystile_rehash(verifier, keystile_change_record_at(issued, 0), key.data, key.len, NOW,
-                       &rehashed));
+                       &rehashed, NULL));
     keystile_record_parts parts = parts_of(keystile_change_record_at(rehashed, 0));
     OK(keystile_digest_to_text(&parts.digest, &text));
     CHECK(strncmp(text.text, "hmac-sha256:1:", 14) == 0 && strlen(text.text) == 78);
@@ -175,13 +181,13 @@ static void lists_as_json(void) {
     keystile_str text;
     char json[64];
     size_t needed;
-    OK(keystile_permissions_from_json(L("[\"read\",\"write\"]"), &permissions));
+    OK(keystile_permissions_from_json(L("[\"read\",\"write\"]"), &permissions, NULL));
     OK(keystile_permissions_at(permissions, 1, &text));
     CHECK(is_text(text, "write"));
     OK(keystile_permissions_to_json(permissions, json, sizeof json, &needed));
     CHECK(needed == 16 && memcmp(json, "[\"read\",\"write\"]", 16) == 0);
-    EXPECT(KEYSTILE_ERROR_JSON, keystile_networks_from_json(L("[\"192.0.2.1/24\"]"), &networks));
-    OK(keystile_networks_from_json(L("[\"192.0.2.0/24\"]"), &networks));
+    EXPECT(KEYSTILE_ERROR_JSON, keystile_networks_from_json(L("[\"192.0.2.1/24\"]"), &networks, NULL));
+    OK(keystile_networks_from_json(L("[\"192.0.2.0/24\"]"), &networks, NULL));
     OK(keystile_networks_at(networks, 0, &network));
     CHECK(strcmp(network.text, "192.0.2.0/24") == 0);
     keystile_permissions_free(permissions);
@@ -214,7 +220,7 @@ static void templates(void) {
 int main(void) {
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     keystile_change *change = issue(format, 3);
     CHECK(keystile_change_record_count(change) == 1);

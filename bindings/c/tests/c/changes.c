@@ -25,7 +25,7 @@ static keystile_change *issue(const keystile_format *format) {
     request.client_email = str("ops@acme.example");
     request.uses = 5;
     request.has_uses = 1;
-    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &issued));
+    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &issued, NULL));
     return issued;
 }
 
@@ -34,12 +34,12 @@ static void what_is_zero_stays(const keystile_record *record) {
     keystile_change *changed = NULL;
     keystile_key_change asked = nothing();
     bool alters = true;
-    OK(keystile_record_would_change(record, &asked, NOW, &alters));
+    OK(keystile_record_would_change(record, &asked, NOW, &alters, NULL));
     CHECK(!alters);
-    EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(record, &asked, NOW, &changed, NULL));
     CHECK(changed == NULL);
     asked.struct_size--;
-    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_change(record, &asked, NOW, &changed, NULL));
 }
 
 /* What is meant is not known of a number without its flag, a flag that is neither 0 nor 1, or a
@@ -59,9 +59,9 @@ static void unclear_changes_are_refused(const keystile_record *record) {
     asked[3].rate_limit.burst = 1;
     asked[4].rate_limit.window_millis = 1;
     for (size_t index = 0; index < 5; index++) {
-        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &asked[index], NOW, &changed));
+        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &asked[index], NOW, &changed, NULL));
         EXPECT(KEYSTILE_ERROR_VALUE,
-               keystile_record_would_change(record, &asked[index], NOW, &alters));
+               keystile_record_would_change(record, &asked[index], NOW, &alters, NULL));
     }
     for (size_t wrong = 0; wrong < sizeof WRONG; wrong++) {
         size_t flags = offsetof(keystile_key_change, has_rate_limit);
@@ -69,14 +69,14 @@ static void unclear_changes_are_refused(const keystile_record *record) {
             keystile_key_change flagged = nothing();
             flagged.owner = str("tenant-7");
             ((uint8_t *)&flagged)[at] = WRONG[wrong];
-            EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &flagged, NOW, &changed));
+            EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &flagged, NOW, &changed, NULL));
         }
     }
     for (size_t index = 0; index < 4; index++) {
         keystile_key_change later = nothing();
         later.owner = str("tenant-7");
         later.reserved[index] = 1;
-        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &later, NOW, &changed));
+        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &later, NOW, &changed, NULL));
     }
     CHECK(changed == NULL && alters);
 }
@@ -88,7 +88,7 @@ static void empty_texts_have_addresses(const keystile_record *record) {
     keystile_field_change field;
     keystile_key_change asked = nothing();
     asked.owner = str("");
-    OK(keystile_record_change(record, &asked, NOW, &changed));
+    OK(keystile_record_change(record, &asked, NOW, &changed, NULL));
     const keystile_record *after = keystile_change_record_at(changed, 0);
     keystile_str owner = parts_of(after).owner;
     CHECK((uintptr_t)owner.data >= 4096 && owner.len == 0 && *owner.data == 0);
@@ -96,10 +96,10 @@ static void empty_texts_have_addresses(const keystile_record *record) {
     CHECK(field.from.data == NULL && (uintptr_t)field.to.data >= 4096 && field.to.len == 0);
     asked = nothing();
     asked.clear_owner = 1;
-    OK(keystile_record_change(after, &asked, NOW, &cleared));
+    OK(keystile_record_change(after, &asked, NOW, &cleared, NULL));
     OK(keystile_change_field_at(cleared, 0, &field));
     CHECK((uintptr_t)field.from.data >= 4096 && field.from.len == 0 && field.to.data == NULL);
-    OK(keystile_revoke(after, L(""), NOW, &revoked));
+    OK(keystile_revoke(after, L(""), NOW, &revoked, NULL));
     keystile_event event;
     OK(keystile_change_event(revoked, &event));
     CHECK(event.reason.data == NULL || (uintptr_t)event.reason.data >= 4096);
@@ -117,7 +117,7 @@ static void fields_are_set_and_cleared(const keystile_record *record) {
     asked.clear_client_email = 1;
     asked.uses = 70;
     asked.has_uses = 1;
-    OK(keystile_record_change(record, &asked, NOW, &changed));
+    OK(keystile_record_change(record, &asked, NOW, &changed, NULL));
     EXPECT(KEYSTILE_ERROR_ABSENT, keystile_change_key(changed, &key));
     CHECK(keystile_change_record_count(changed) == 1 && keystile_change_field_count(changed) == 3);
     keystile_record_parts parts = parts_of(keystile_change_record_at(changed, 0));
@@ -143,9 +143,9 @@ static void contradictions_are_refused(const keystile_record *record) {
     keystile_template *preset = NULL;
     keystile_change *changed = NULL;
     keystile_key_change both[8];
-    OK(keystile_permissions_new(NULL, 0, &none));
-    OK(keystile_endpoints_new(NULL, 0, &rules));
-    OK(keystile_networks_new(NULL, 0, &networks));
+    OK(keystile_permissions_new(NULL, 0, &none, NULL));
+    OK(keystile_endpoints_new(NULL, 0, &rules, NULL));
+    OK(keystile_networks_new(NULL, 0, &networks, NULL));
     OK(keystile_template_preset(L("admin"), &preset));
     for (size_t index = 0; index < 8; index++) {
         both[index] = nothing();
@@ -167,19 +167,19 @@ static void contradictions_are_refused(const keystile_record *record) {
     both[7].lifetime_millis = 1;
     both[7].has_lifetime = both[7].never_expires = 1;
     for (size_t index = 0; index < 8; index++) {
-        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &both[index], NOW, &changed));
+        EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &both[index], NOW, &changed, NULL));
     }
     keystile_key_change limit = nothing();
     limit.has_rate_limit = limit.clear_rate_limit = 1;
     limit.rate_limit.limit = limit.rate_limit.burst = 1;
     limit.rate_limit.window_millis = 1000;
-    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &limit, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_change(record, &limit, NOW, &changed, NULL));
     CHECK(changed == NULL);
 
     /* An empty list allows nothing, which is not the same as none. */
     keystile_key_change nowhere = nothing();
     nowhere.allowed_endpoints = rules;
-    OK(keystile_record_change(record, &nowhere, NOW, &changed));
+    OK(keystile_record_change(record, &nowhere, NOW, &changed, NULL));
     const keystile_endpoints *own = parts_of(keystile_change_record_at(changed, 0)).allowed_endpoints;
     CHECK(own != NULL && keystile_endpoints_count(own) == 0);
     keystile_change_free(changed);
@@ -193,34 +193,34 @@ static void ended_keys_are_not_changed(const keystile_record *record) {
     keystile_change *revoked = NULL, *changed = NULL;
     keystile_key_change asked = nothing();
     asked.owner = str("tenant-7");
-    EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(record, &asked, NOW + 90 * DAY, &changed));
-    EXPECT(KEYSTILE_ERROR_TIME, keystile_record_change(record, &asked, NOW / 1000, &changed));
-    OK(keystile_revoke(record, L("leaked"), NOW, &revoked));
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(record, &asked, NOW + 90 * DAY, &changed, NULL));
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_record_change(record, &asked, NOW / 1000, &changed, NULL));
+    OK(keystile_revoke(record, L("leaked"), NOW, &revoked, NULL));
     CHECK(keystile_change_field_count(revoked) == 0);
     EXPECT(KEYSTILE_ERROR_STATE, keystile_record_change(keystile_change_record_at(revoked, 0), &asked,
-                                                        NOW, &changed));
+                                                        NOW, &changed, NULL));
     asked.uses = 0;
     asked.has_uses = 1;
-    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed, NULL));
     asked.uses = UINT64_C(1) << 63;
-    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_record_change(record, &asked, NOW, &changed, NULL));
     asked.uses--;
-    OK(keystile_record_change(record, &asked, NOW, &changed));
+    OK(keystile_record_change(record, &asked, NOW, &changed, NULL));
     CHECK(parts_of(keystile_change_record_at(changed, 0)).remaining_uses == UINT64_C(0x7fffffffffffffff));
     keystile_change_free(changed);
     changed = NULL;
     asked = nothing();
     asked.client_name = str("");
-    EXPECT(KEYSTILE_ERROR_RECORD, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_RECORD, keystile_record_change(record, &asked, NOW, &changed, NULL));
     asked.client_name = str("\xff");
-    EXPECT(KEYSTILE_ERROR_NOT_UTF8, keystile_record_change(record, &asked, NOW, &changed));
+    EXPECT(KEYSTILE_ERROR_NOT_UTF8, keystile_record_change(record, &asked, NOW, &changed, NULL));
     CHECK(changed == NULL);
     keystile_change_free(revoked);
 }
 
 int main(void) {
     keystile_format *format = NULL;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     keystile_change *issued = issue(format);
     const keystile_record *record = keystile_change_record_at(issued, 0);
     what_is_zero_stays(record);

@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
         CHECK(equal);
         /* With a pepper too, which is also secret. */
         VALGRIND_MAKE_MEM_UNDEFINED(pepper, sizeof pepper);
-        OK(keystile_peppers_new(1, pepper, sizeof pepper, &peppers));
+        OK(keystile_peppers_new(1, pepper, sizeof pepper, &peppers, NULL));
         OK(keystile_digest_of(peppers, key, sizeof key - 1, &stored));
         OK(keystile_digest_of(peppers, key, sizeof key - 1, &presented));
         OK(keystile_digest_equal(&stored, &presented, &equal));

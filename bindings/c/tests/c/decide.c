@@ -14,14 +14,14 @@ typedef struct source {
 static keystile_record *copy_of(const keystile_record *record) {
     keystile_record_parts parts = parts_of(record);
     keystile_record *copy = NULL;
-    OK(keystile_record_new(&parts, &copy));
+    OK(keystile_record_new(&parts, &copy, NULL));
     return copy;
 }
 
 static int32_t fetch(void *context, const keystile_lookup *lookup, keystile_fetched *found) {
     source *own = (source *)context;
     CHECK(found->struct_size == sizeof *found && found->record == NULL && found->has_usage == 0);
-    CHECK(lookup->key_id.text[0] == '1' && lookup->digest_count == 0);
+    CHECK(keystile_lookup_key_id(lookup) != NULL && keystile_lookup_digest_count(lookup) == 0);
     own->calls++;
     if (own->record != NULL) {
         /* The library frees it, also if the fetch fails. */
@@ -30,7 +30,7 @@ static int32_t fetch(void *context, const keystile_lookup *lookup, keystile_fetc
     found->usage = own->usage;
     found->has_usage = own->has_usage;
     if (own->overtakes != NULL) {
-        OK(keystile_keyring_invalidate(own->overtakes, &lookup->key_id));
+        OK(keystile_keyring_invalidate(own->overtakes, keystile_lookup_key_id(lookup)));
     }
     return own->answer;
 }
@@ -44,9 +44,9 @@ int main(void) {
     keystile_rate_limit limit = {3, 3, 3600000};
     keystile_str key;
     source from;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
-    OK(keystile_keyring_new(verifier, NULL, &keyring));
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
     keystile_change *change = issue(format, 3);
     const keystile_record *record = keystile_change_record_at(change, 0);
     keystile_id id = parts_of(record).id;
@@ -68,7 +68,11 @@ int main(void) {
     from.answer = KEYSTILE_OK;
     from.has_usage = 2;
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, DECIDE(key.data, key.len));
-    CHECK(from.calls == 5);
+    from.has_usage = 0;
+    from.usage.rate_state = 1;
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, DECIDE(key.data, key.len));
+    from.usage.rate_state = 0;
+    CHECK(from.calls == 6);
 
     /* A fetch that is overtaken each time ends. */
     from.has_usage = 0;

@@ -25,9 +25,9 @@ int main(void) {
     char text[4096];
     size_t needed = 7;
     keystile_str key;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
-    OK(keystile_keyring_new(verifier, NULL, &keyring));
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
     memset(&wanted, 0, sizeof wanted);
     wanted.struct_size = sizeof wanted;
     wanted.client_name = str("Acme Ltd");
@@ -35,7 +35,7 @@ int main(void) {
     wanted.rate_limit.burst = 1;
     wanted.rate_limit.window_millis = 3600000;
     wanted.has_rate_limit = 1;
-    OK(keystile_issue(format, NULL, &wanted, NULL, 0, NOW, &issued));
+    OK(keystile_issue(format, NULL, &wanted, NULL, 0, NOW, &issued, NULL));
     OK(keystile_change_key(issued, &key));
     const keystile_record *record = keystile_change_record_at(issued, 0);
     OK(keystile_record_usage(record, &usage));

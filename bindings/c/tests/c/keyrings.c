@@ -27,18 +27,19 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.retain_value = retain;
-    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without, NULL));
     options.retain_value = NULL;
     options.release_value = release;
-    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without));
+    EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_keyring_new(verifier, &options, &without, NULL));
     options.release_value = NULL;
-    OK(keystile_keyring_new(verifier, &options, &without));
+    OK(keystile_keyring_new(verifier, &options, &without, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(without, key.data, key.len, &request, NOW,
                                                          NULL, &untouched, &ticket));
     EXPECT(KEYSTILE_ERROR_NULL_POINTER,
            keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == &options);
+    CHECK(untouched == NULL);
+    untouched = &options;
     OK(keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               NULL, &untouched, &ticket));
     CHECK(untouched == NULL);
@@ -46,7 +47,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
 
     options.retain_value = retain;
     options.release_value = release;
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
                                                          NULL, &value, &ticket));
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first, NOW,
@@ -59,7 +60,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     EXPECT(KEYSTILE_DENIED_ENDPOINT,
            keystile_keyring_check(keyring, key.data, key.len, &elsewhere, NOW, NULL, &untouched,
                                   &ticket));
-    CHECK(untouched == &options && first == 2);
+    CHECK(untouched == NULL && first == 2);
 
     /* Without a decision, as long as the record would decide. */
     OK(keystile_keyring_value(keyring, &parts.id, NOW + 299999, &value));
@@ -67,6 +68,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     release(value);
     OK(keystile_keyring_value(keyring, &parts.id, NOW + 300000, &value));
     CHECK(value == NULL && first == 2);
+    untouched = &options;
     EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_value(keyring, &parts.id, 0, &untouched));
     EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_value(keyring, &none, NOW, &untouched));
     CHECK(untouched == &options);
@@ -82,7 +84,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == &options && first == 2);
+    CHECK(untouched == NULL && first == 2);
     OK(keystile_keyring_reset(keyring));
 
     /* A fetch that was overtaken keeps nothing of its value. */
@@ -93,7 +95,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
                                   NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == &options && first == 2);
+    CHECK(untouched == NULL && first == 2);
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &second, NOW,
                               NULL, &value, &ticket));
     CHECK(value == &second && second == 3);
@@ -120,11 +122,11 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     options.capacity = 10;
     options.absent_ttl_millis = KEYSTILE_DURATION_NONE;
     OK(keystile_change_key(change, &key));
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
                                                          NOW, &decision, NULL, &ticket));
-    CHECK(memcmp(&ticket.lookup.key_id, &parts.id, sizeof parts.id) == 0);
-    CHECK(ticket.lookup.digest_count == 0);
+    CHECK(memcmp(keystile_lookup_key_id(keystile_ticket_lookup(&ticket)), &parts.id, sizeof parts.id) == 0);
+    CHECK(keystile_lookup_digest_count(keystile_ticket_lookup(&ticket)) == 0);
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                               &decision, NULL, &ticket));
     OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, &decision, NULL, &ticket));
@@ -156,7 +158,7 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request,
                                                          NOW, &decision, NULL, &ticket));
-    OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked));
+    OK(keystile_revoke(record, L("leaked in a log"), NOW, &revoked, NULL));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
@@ -189,14 +191,85 @@ static void the_keyring(const keystile_verifier *verifier, const keystile_change
     keystile_keyring_free(keyring);
 }
 
+/* A caller that ignores a status must not find the decision of the call before. */
+static void nothing_is_left_of_an_earlier_call(const keystile_verifier *verifier,
+                                               const keystile_change *change) {
+    static keystile_decision none;
+    static keystile_credential no_credential;
+    keystile_keyring *keyring = NULL;
+    keystile_credential_extractor *extractor = NULL;
+    keystile_credential credential;
+    keystile_header header;
+    keystile_response *response = NULL;
+    keystile_request request = request_for(NULL, "GET", "/api/a");
+    keystile_decision decision;
+    keystile_ticket ticket;
+    keystile_usage usage;
+    keystile_str key;
+    const keystile_record *record = keystile_change_record_at(change, 0);
+    void *value = &usage;
+    request.environment = str("live");
+    OK(keystile_change_key(change, &key));
+    OK(keystile_record_usage(record, &usage));
+#define ALLOWED()                                                                         \
+    OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, &decision)); \
+    CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);                                    \
+    OK(keystile_record_usage(record, &usage))
+#define LEFT_NOTHING() CHECK(memcmp(&decision, &none, sizeof none) == 0)
+    ALLOWED();
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_verify(verifier, key.data, key.len, record, &request, &usage,
+                                                NOW / 1000, &decision));
+    LEFT_NOTHING();
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
+    ALLOWED();
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
+                                                         &decision, &value, &ticket));
+    LEFT_NOTHING();
+    CHECK(value == NULL);
+    OK(keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    CHECK(keystile_response_status(response) == 503);
+    keystile_response_free(response);
+    ALLOWED();
+    OK(keystile_keyring_invalidate_all(keyring));
+    value = &usage;
+    EXPECT(KEYSTILE_NEEDS_RECORD,
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL,
+                                  NOW, &decision, &value, &ticket));
+    LEFT_NOTHING();
+    CHECK(value == NULL);
+    ALLOWED();
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_check(keyring, key.data, key.len, &request, 7,
+                                                       &decision, &value, &ticket));
+    LEFT_NOTHING();
+    ALLOWED();
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_refuse(77, &decision));
+    LEFT_NOTHING();
+
+    OK(keystile_credential_extractor_new(verifier, NULL, &extractor, NULL));
+    header.name = str("x-api-key");
+    header.value = key;
+    ALLOWED();
+    OK(keystile_credential_extract(extractor, &header, 1, &decision, &credential));
+    LEFT_NOTHING();
+    CHECK(credential.len == key.len);
+    header.value = str("");
+    EXPECT(KEYSTILE_DENIED_MISSING_CREDENTIAL,
+           keystile_credential_extract(extractor, &header, 1, &decision, &credential));
+    CHECK(memcmp(&credential, &no_credential, sizeof credential) == 0);
+    CHECK(decision.kind == KEYSTILE_DECISION_REFUSED);
+    keystile_credential_extractor_free(extractor);
+    keystile_keyring_free(keyring);
+}
+
 int main(void) {
     keystile_format *format = NULL;
     keystile_verifier *verifier = NULL;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     keystile_change *change = issue(format, 3);
     the_keyring(verifier, change);
     the_values_of_a_keyring(verifier, change);
+    nothing_is_left_of_an_earlier_call(verifier, change);
     keystile_change_free(change);
     keystile_verifier_free(verifier);
     keystile_format_free(format);

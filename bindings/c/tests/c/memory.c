@@ -23,13 +23,13 @@ int main(int argc, char **argv) {
     ask.client_name = str("Acme Ltd");
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     for (long turn = 0; turn < count; turn++) {
         keystile_change *change = NULL;
         keystile_usage usage = {0, 0, 0};
         keystile_str key;
-        OK(keystile_issue(format, NULL, &ask, NULL, 0, NOW, &change));
+        OK(keystile_issue(format, NULL, &ask, NULL, 0, NOW, &change, NULL));
         OK(keystile_change_key(change, &key));
         OK(keystile_verify(verifier, key.data, key.len, keystile_change_record_at(change, 0),
                            &request, &usage, NOW, NULL));

@@ -109,18 +109,18 @@ keystile_format *format_of(const json_t *form) {
         OK(keystile_format_any_opaque(&format));
     } else if (is_text(kind, "structured")) {
         keystile_str prefix = text_of(field(form, "prefix"));
-        OK(keystile_format_structured(prefix.data, prefix.len, &format));
+        OK(keystile_format_structured(prefix.data, prefix.len, &format, NULL));
     } else {
         CHECK(is_text(kind, "opaque"));
         keystile_str prefix = text_of(field(form, "prefix"));
-        OK(keystile_format_opaque(prefix.data, prefix.len, &format));
+        OK(keystile_format_opaque(prefix.data, prefix.len, &format, NULL));
     }
     if (key != NULL && !json_is_null(key)) {
         bytes secret = unhex(text_of(key));
-        OK(keystile_format_with_checksum_key(format, (uint8_t *)secret.data, secret.len, &other));
+        OK(keystile_format_with_checksum_key(format, (uint8_t *)secret.data, secret.len, &other, NULL));
         free(secret.data);
     } else if (count != NULL && !json_is_null(count)) {
-        OK(keystile_format_with_random_bytes(format, (uint8_t)number_of(count), &other));
+        OK(keystile_format_with_random_bytes(format, (uint8_t)number_of(count), &other, NULL));
     } else {
         return format;
     }
@@ -141,10 +141,10 @@ keystile_status peppers_of(const json_t *list, keystile_peppers **peppers) {
         bytes secret = unhex(text_of(field(form, "secret_hex")));
         keystile_peppers *before = *peppers;
         if (before == NULL) {
-            status = keystile_peppers_new(version, (uint8_t *)secret.data, secret.len, peppers);
+            status = keystile_peppers_new(version, (uint8_t *)secret.data, secret.len, peppers, NULL);
         } else {
             status = keystile_peppers_with_retired(before, version, (uint8_t *)secret.data,
-                                                   secret.len, peppers);
+                                                   secret.len, peppers, NULL);
         }
         free(secret.data);
         if (status != KEYSTILE_OK) {
@@ -176,14 +176,14 @@ keystile_record *record_of(const json_t *form) {
     keystile_record *record = NULL, *again = NULL;
     char *text = json_dumps(form, JSON_COMPACT);
     CHECK(text != NULL);
-    OK(keystile_record_from_json(text, strlen(text), &record));
+    OK(keystile_record_from_json(text, strlen(text), &record, NULL));
     free(text);
     /* To plain fields and back, as with a table. */
     keystile_record_parts parts;
     memset(&parts, 0, sizeof parts);
     parts.struct_size = sizeof parts;
     OK(keystile_record_parts_of(record, &parts));
-    OK(keystile_record_new(&parts, &again));
+    OK(keystile_record_new(&parts, &again, NULL));
     keystile_record_free(record);
     return again;
 }
@@ -205,7 +205,7 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) 
         policy->notice_lead_count++;
     }
     /* A policy is checked when it is used, so use it in a plan without records. */
-    return keystile_plan(NULL, 0, policy, NOW, plan, 2, &count);
+    return keystile_plan(NULL, 0, policy, NOW, plan, 2, &count, NULL);
 }
 
 #define LIST_OF(name)                                                                     \
@@ -216,7 +216,7 @@ keystile_status policy_of(const json_t *form, keystile_rotation_policy *policy) 
             return KEYSTILE_OK;                                                           \
         }                                                                                 \
         keystile_str *texts = texts_of(list, &count);                                     \
-        keystile_status status = keystile_##name##_new(texts, count, made);               \
+        keystile_status status = keystile_##name##_new(texts, count, made, NULL);         \
         free(texts);                                                                      \
         return status;                                                                    \
     }
@@ -246,7 +246,7 @@ keystile_template *template_of(const json_t *form) {
         limit = limit_of(limited);
     }
     OK(keystile_template_new(name.data, name.len, permissions, endpoints,
-                             json_is_null(limited) ? NULL : &limit, &template));
+                             json_is_null(limited) ? NULL : &limit, &template, NULL));
     keystile_permissions_free(permissions);
     keystile_endpoints_free(endpoints);
     return template;

@@ -21,6 +21,13 @@
         CHECK(memcmp((char *)&place + from, before_##place + from, sizeof place - from) == 0); \
     } while (0)
 
+#define ZEROED(place)                                                                     \
+    do {                                                                                  \
+        memset(before_##place, 0, sizeof place);                                          \
+        CHECK(memcmp(&place, before_##place, sizeof place) == 0);                         \
+        memset(&place, 0xA5, sizeof place);                                               \
+    } while (0)
+
 /* Numbers, by the names of their parameters. */
 #define S_now NOW
 #define S_from NOW
@@ -91,6 +98,7 @@ static struct {
     keystile_ticket ticket;
     keystile_usage usage;
     keystile_decision decision;
+    keystile_error error;
     keystile_credential credential;
     keystile_str str_permissions[1], str_endpoints[1], str_networks[1];
     keystile_permissions *permissions;
@@ -146,28 +154,28 @@ static void prepare(void) {
     S.rate_limit.window_millis = 1000;
     OK(keystile_rotation_policy_default(&S.rotation_policy));
     OK(keystile_rate_limit_admit(&S.rate_limit, &S.state, NOW, &S.quota));
-    OK(keystile_format_structured("acme", 4, &S.format));
-    OK(keystile_peppers_new(1, S.random, 32, &S.peppers));
-    OK(keystile_permissions_new(S.str_permissions, 1, &S.permissions));
-    OK(keystile_endpoints_new(S.str_endpoints, 1, &S.endpoints));
-    OK(keystile_networks_new(S.str_networks, 1, &S.networks));
-    OK(keystile_requirement_parse("read", 4, &S.requirement));
+    OK(keystile_format_structured("acme", 4, &S.format, NULL));
+    OK(keystile_peppers_new(1, S.random, 32, &S.peppers, NULL));
+    OK(keystile_permissions_new(S.str_permissions, 1, &S.permissions, NULL));
+    OK(keystile_endpoints_new(S.str_endpoints, 1, &S.endpoints, NULL));
+    OK(keystile_networks_new(S.str_networks, 1, &S.networks, NULL));
+    OK(keystile_requirement_parse("read", 4, &S.requirement, NULL));
     OK(keystile_template_preset("admin", 5, &S.template));
-    OK(keystile_credential_extractor_new(NULL, NULL, &S.credential_extractor));
+    OK(keystile_credential_extractor_new(NULL, NULL, &S.credential_extractor, NULL));
     OK(keystile_verifier_new(S.format, NULL, &S.verifier));
     S.keyring_options.retain_value = retain_value;
     S.keyring_options.release_value = release_value;
-    OK(keystile_keyring_new(S.verifier, &S.keyring_options, &S.keyring));
+    OK(keystile_keyring_new(S.verifier, &S.keyring_options, &S.keyring, NULL));
     OK(keystile_keyring_drain_uses(S.keyring, &S.uses));
     OK(keystile_digest_of(NULL, S.key, S_TEXT_LEN, &S.digest));
-    OK(keystile_address_parse("192.0.2.7", 9, &S.address));
-    OK(keystile_issue(S.format, NULL, &S.issue_request, NULL, 0, NOW, &S.change));
+    OK(keystile_address_parse("192.0.2.7", 9, &S.address, NULL));
+    OK(keystile_issue(S.format, NULL, &S.issue_request, NULL, 0, NOW, &S.change, NULL));
     memset(&parts, 0, sizeof parts);
     parts.struct_size = sizeof parts;
     OK(keystile_record_parts_of(keystile_change_record_at(S.change, 0), &parts));
     S.record_parts = parts;
     S.id = parts.id;
-    OK(keystile_record_new(&parts, &S.record));
+    OK(keystile_record_new(&parts, &S.record, NULL));
     S.records[0] = S.record;
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
            keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.decision));

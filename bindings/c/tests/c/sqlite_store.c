@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "keystile_sqlite.h"
+#include "keystile_sqlite_internal.h"
 #include "tour.h"
 
 static char path[512];
@@ -19,12 +19,11 @@ static keystile_verifier *verifier;
 static uint64_t now;
 static keystile_sqlite_error error;
 
-static keystile_sqlite *opened(uint64_t bound_millis) {
+static keystile_sqlite *opened(void) {
     keystile_sqlite_options options;
     keystile_sqlite *store = NULL;
     memset(&options, 0, sizeof options);
     options.verifier = verifier;
-    options.bound_millis = bound_millis;
     options.without_thread = 1;
     keystile_status status = keystile_sqlite_open(path, &options, &store, &error);
     if (status != KEYSTILE_OK) {
@@ -83,7 +82,7 @@ static key issued(keystile_sqlite *store, uint64_t uses, uint32_t limit) {
     keystile_permissions *permissions = NULL;
     keystile_issue_request request;
     keystile_change *change = NULL;
-    OK(keystile_permissions_new(granted, 2, &permissions));
+    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     request.client_name = str("Acme \"Ltd\"");
@@ -106,7 +105,7 @@ static keystile_status asks(keystile_sqlite *store, const key *own) {
 
 static keystile_status asks_to_write(keystile_sqlite *store, const key *own) {
     keystile_requirement *requirement = NULL;
-    OK(keystile_requirement_parse(L("write"), &requirement));
+    OK(keystile_requirement_parse(L("write"), &requirement, NULL));
     keystile_request request = request_for(requirement, "GET", "/");
     keystile_status status = keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
     keystile_requirement_free(requirement);
@@ -117,7 +116,7 @@ static keystile_status without_write(keystile_sqlite *store, const key *own) {
     keystile_str taken[1] = {str("write")};
     keystile_permissions *permissions = NULL;
     keystile_key_change change;
-    OK(keystile_permissions_new(taken, 1, &permissions));
+    OK(keystile_permissions_new(taken, 1, &permissions, NULL));
     memset(&change, 0, sizeof change);
     change.struct_size = sizeof change;
     change.remove_permissions = permissions;
@@ -233,16 +232,19 @@ static void feed(keystile_sqlite *one, keystile_sqlite *other) {
     EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
 }
 
+/* Ends the lease, as if its bound were over. */
+static void expire(keystile_sqlite *store) {
+    __atomic_sub_fetch(&store->lease_begun, store->options.bound_millis + 1, __ATOMIC_SEQ_CST);
+}
+
 /* If changes cannot be read for the bound, memory does not answer. */
-static void lease(void) {
-    struct timespec over = {1, 100000000};
-    keystile_sqlite *store = opened(1000);
+static void lease(keystile_sqlite *store) {
     key own = issued(store, 0, 0);
     OK(asks(store, &own));
     /* The request itself reads the changes, so what was not heard of is in force. */
     sql("UPDATE api_keys SET is_active = 0 WHERE status = 'active'");
     OK(asks(store, &own));
-    nanosleep(&over, NULL);
+    expire(store);
     EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(store, &own));
     /* The table of events is away. */
     own = issued(store, 0, 0);
@@ -250,11 +252,17 @@ static void lease(void) {
     sql("ALTER TABLE api_key_events RENAME TO away");
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, keystile_sqlite_tick(store, now, &error));
     OK(asks(store, &own));
-    nanosleep(&over, NULL);
+    expire(store);
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    /* A clock that has gone back is no lease either. */
+    __atomic_store_n(&store->lease_begun, UINT64_MAX, __ATOMIC_SEQ_CST);
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    /* While one request tries the store, all others are refused at once. */
+    pthread_mutex_lock(&store->feed.lock);
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, asks(store, &own));
+    pthread_mutex_unlock(&store->feed.lock);
     sql("ALTER TABLE away RENAME TO api_key_events");
     OK(asks(store, &own));
-    OK(keystile_sqlite_close(store, now, &error));
 }
 
 typedef struct spender {
@@ -329,12 +337,27 @@ static void after_care(keystile_sqlite *one) {
     OK(asks(one, &successor));
     CHECK(number("SELECT count(*) FROM api_key_events WHERE kind = 'expired'") == 1);
 
+    /* A change without an event of its own would be taken for one by other code. */
+    CHECK(number("SELECT count(*) FROM api_key_events WHERE actor = 'sqlite'") == 0);
+
+    /* A predecessor that was deleted is forgotten. */
+    key first = issued(one, 0, 0), second;
+    OK(keystile_sqlite_rotate(one, &first.id, &policy, format, NULL, NULL, now, &change, &error));
+    second = taken_from(change);
+    char statement[128];
+    snprintf(statement, sizeof statement, "DELETE FROM api_keys WHERE key_id = '%s'", first.id.text);
+    sql(statement);
+    OK(asks(one, &second));
+    tick(one);
+    OK(asks(one, &second));
+    CHECK(number("SELECT count(*) FROM api_keys WHERE ends_at_first_use IS NOT NULL") == 0);
+
     keystile_peppers *peppers = NULL;
     keystile_verifier *peppered = NULL, *before = verifier;
-    OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers));
+    OK(keystile_peppers_new(7, (const uint8_t *)"01234567890123456789012345678901", 32, &peppers, NULL));
     OK(keystile_verifier_new(format, peppers, &peppered));
     verifier = peppered;
-    keystile_sqlite *two = opened(0);
+    keystile_sqlite *two = opened();
     OK(asks(two, &successor));
     OK(asks(two, &successor));
     tick(two);
@@ -376,7 +399,8 @@ static void damage(keystile_sqlite *one) {
         {"permissions = '[7]'", "permissions"},    {"expires_at = 'soon'", "expires_at"},
         {"expires_at = 5", "expires_at"},          {"expires_at = '2026-02-30T00:00:00Z'", "expires_at"},
         {"key_hash = upper(key_hash)", "key_hash"}, {"rate_burst = -1", "rate_burst"},
-        {"rate_burst = 7", "rate_limit"},          {"lineage = NULL", "lineage"},
+        {"rate_burst = 7", "rate_limit"},          {"rate_window_ms = 5", "rate_limit"},
+        {"rate_limit = 5", "rate_limit"},          {"lineage = NULL", "lineage"},
         {"allowed_endpoints = '{}'", "allowed_endpoints"}, {"client_name = x'41'", "client_name"},
         {"revoke_reason = 'x'", "status"},         {"derived_from = key_id", "derived_from"},
     };
@@ -447,7 +471,7 @@ static void tables(void) {
 
 static void fresh(void (*test)(keystile_sqlite *, keystile_sqlite *), void (*alone)(keystile_sqlite *)) {
     unlink(path);
-    keystile_sqlite *one = opened(0), *other = opened(0);
+    keystile_sqlite *one = opened(), *other = opened();
     if (test != NULL) {
         test(one, other);
     } else {
@@ -467,7 +491,7 @@ static void with_threads(void) {
     options.verifier = verifier;
     options.poll_millis = 10;
     OK(keystile_sqlite_open(path, &options, &store, &error));
-    other = opened(0);
+    other = opened();
     key own = issued(other, 0, 0), counted = issued(other, 40, 0);
     pthread_t threads[4];
     spender spenders[4];
@@ -494,18 +518,17 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     snprintf(path, sizeof path, "%s/store.db", argv[1]);
     now = (uint64_t)time(NULL) * 1000;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     fresh(verbs_cross, NULL);
     fresh(feed, NULL);
     fresh(usage, NULL);
     fresh(NULL, after_care);
     fresh(NULL, derived);
+    fresh(NULL, lease);
     fresh(NULL, damage);
     fresh(NULL, instants);
     tables();
-    unlink(path);
-    lease();
     with_threads();
     keystile_verifier_free(verifier);
     keystile_format_free(format);

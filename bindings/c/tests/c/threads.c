@@ -123,18 +123,18 @@ int main(int argc, char **argv) {
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     request.client_name = str("Acme Ltd");
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.retain_value = retain;
     options.release_value = release;
-    OK(keystile_keyring_new(verifier, &options, &keyring));
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     for (unsigned number = 0; number < KEYS; number++) {
         keystile_record_parts parts;
         memset(&parts, 0, sizeof parts);
         parts.struct_size = sizeof parts;
-        OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &changes[number]));
+        OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &changes[number], NULL));
         OK(keystile_record_parts_of(keystile_change_record_at(changes[number], 0), &parts));
         ids[number] = parts.id;
     }

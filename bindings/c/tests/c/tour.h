@@ -31,8 +31,8 @@ static inline keystile_change *issue(const keystile_format *format, uint32_t lim
     keystile_endpoints *endpoints = NULL;
     keystile_change *change = NULL;
     keystile_issue_request request;
-    OK(keystile_permissions_new(granted, 2, &permissions));
-    OK(keystile_endpoints_new(rules, 1, &endpoints));
+    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
+    OK(keystile_endpoints_new(rules, 1, &endpoints, NULL));
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     request.client_name = str("Acme Ltd");
@@ -44,7 +44,7 @@ static inline keystile_change *issue(const keystile_format *format, uint32_t lim
     request.rate_limit.burst = limit;
     request.rate_limit.window_millis = 3600000;
     request.has_rate_limit = 1;
-    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &change));
+    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &change, NULL));
     keystile_permissions_free(permissions);
     keystile_endpoints_free(endpoints);
     return change;

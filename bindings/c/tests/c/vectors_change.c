@@ -109,8 +109,8 @@ static json_t *change(const json_t *input) {
     asked.allowed_networks = networks;
     if (status == KEYSTILE_OK) {
         bool alters = false;
-        status = keystile_record_change(record, &asked, now, &changed);
-        keystile_status would = keystile_record_would_change(record, &asked, now, &alters);
+        status = keystile_record_change(record, &asked, now, &changed, NULL);
+        keystile_status would = keystile_record_would_change(record, &asked, now, &alters, NULL);
         CHECK(alters == (status == KEYSTILE_OK));
         CHECK(would == status || (would == KEYSTILE_OK && status == KEYSTILE_ERROR_STATE));
     }

@@ -9,21 +9,21 @@ static json_t *labels(const json_t *input) {
     keystile_template *template = NULL;
     keystile_change *change = NULL;
     keystile_id id;
-    OK(keystile_permissions_new(NULL, 0, &permissions));
+    OK(keystile_permissions_new(NULL, 0, &permissions, NULL));
     if (is_text(kind, "prefix")) {
-        status = keystile_format_structured(text.data, text.len, &format);
+        status = keystile_format_structured(text.data, text.len, &format, NULL);
     } else if (is_text(kind, "key_id")) {
-        status = keystile_id_parse(text.data, text.len, &id);
+        status = keystile_id_parse(text.data, text.len, &id, NULL);
     } else if (is_text(kind, "template_name")) {
-        status = keystile_template_new(text.data, text.len, permissions, NULL, NULL, &template);
+        status = keystile_template_new(text.data, text.len, permissions, NULL, NULL, &template, NULL);
     } else if (is_text(kind, "environment")) {
         keystile_issue_request request;
         memset(&request, 0, sizeof request);
         request.struct_size = sizeof request;
         request.client_name = str("Acme");
         request.environment = text;
-        OK(keystile_format_structured(L("acme"), &format));
-        status = keystile_issue(format, NULL, &request, NULL, 0, NOW, &change);
+        OK(keystile_format_structured(L("acme"), &format, NULL));
+        status = keystile_issue(format, NULL, &request, NULL, 0, NOW, &change, NULL);
     }
     CHECK(status == KEYSTILE_OK || status == KEYSTILE_ERROR_NAME || status == KEYSTILE_ERROR_KEY_ID);
     keystile_format_free(format);
@@ -46,9 +46,9 @@ static json_t *times(const json_t *input) {
     request.lifetime_millis = plus;
     request.has_lifetime = plus != 0;
     request.never_expires = plus == 0;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     /* Issuing a key adds a lifetime to an instant. */
-    keystile_status status = keystile_issue(format, NULL, &request, NULL, 0, millis, &change);
+    keystile_status status = keystile_issue(format, NULL, &request, NULL, 0, millis, &change, NULL);
     keystile_format_free(format);
     if (status != KEYSTILE_OK) {
         EXPECT(KEYSTILE_ERROR_TIME, status);
@@ -206,13 +206,13 @@ static json_t *digest_texts(const json_t *input) {
     keystile_digest digest, again;
     keystile_digest_text spelled;
     bool equal = false;
-    keystile_status status = keystile_digest_parse(text.data, text.len, &digest);
+    keystile_status status = keystile_digest_parse(text.data, text.len, &digest, NULL);
     if (status != KEYSTILE_OK) {
         EXPECT(KEYSTILE_ERROR_DIGEST, status);
         return json_pack("{s:n}", "digest");
     }
     OK(keystile_digest_to_text(&digest, &spelled));
-    OK(keystile_digest_parse(spelled.text, strlen(spelled.text), &again));
+    OK(keystile_digest_parse(spelled.text, strlen(spelled.text), &again, NULL));
     OK(keystile_digest_equal(&digest, &again, &equal));
     CHECK(equal);
     return json_pack("{s:s}", "digest", spelled.text);
@@ -228,15 +228,15 @@ static json_t *lookups(const json_t *input) {
     OK(peppers_of(field(input, "peppers"), &peppers));
     OK(keystile_verifier_new(format, peppers, &verifier));
     OK(keystile_key_lookup(verifier, text.data, text.len, &lookup));
-    for (size_t index = 0; index < lookup.digest_count; index++) {
+    for (size_t index = 0; index < keystile_lookup_digest_count(&lookup); index++) {
         keystile_digest_text spelled;
-        OK(keystile_digest_to_text(&lookup.digests[index], &spelled));
+        OK(keystile_digest_to_text(keystile_lookup_digest_at(&lookup, index), &spelled));
         json_array_append_new(digests, json_string(spelled.text));
     }
     keystile_verifier_free(verifier);
     keystile_peppers_free(peppers);
     keystile_format_free(format);
-    return json_pack("{s:o, s:o}", "key_id", null_or_id(lookup.key_id), "digests", digests);
+    return json_pack("{s:o, s:o}", "key_id", keystile_lookup_key_id(&lookup) == NULL ? json_null() : null_or_id(*keystile_lookup_key_id(&lookup)), "digests", digests);
 }
 
 static json_t *inspections(const json_t *input) {

@@ -4,7 +4,7 @@
 static json_t *limits(const json_t *input) {
     keystile_rate_limit limit = limit_of(field(input, "limit"));
     const json_t *requests = field(input, "requests");
-    keystile_status status = keystile_rate_limit_check(&limit);
+    keystile_status status = keystile_rate_limit_check(&limit, NULL);
     uint64_t state = 0;
     if (status != KEYSTILE_OK) {
         return json_pack("{s:n, s:o}", "steps", "error", error_or_null(status));
@@ -64,7 +64,7 @@ static json_t *plans(const json_t *input) {
         records[index] = record_of(json_array_get(list, index));
     }
     OK(keystile_plan(records, count, &policy, number_of(field(input, "now")), plan, 2 * count,
-                     &due_count));
+                     &due_count, NULL));
     for (index = 0; index < due_count; index++) {
         CHECK(plan[index].action >= 1 && plan[index].action <= 3);
         json_array_append_new(
@@ -85,7 +85,7 @@ static json_t *plans(const json_t *input) {
 static json_t *records(const json_t *input) {
     keystile_str text = text_of(field(input, "json"));
     keystile_record *record = NULL;
-    keystile_status status = keystile_record_from_json(text.data, text.len, &record);
+    keystile_status status = keystile_record_from_json(text.data, text.len, &record, NULL);
     if (status == KEYSTILE_OK) {
         static char own[65536];
         size_t needed;
@@ -159,7 +159,7 @@ static key *by_label(lineage *lineage, keystile_str label) {
 static keystile_record *copy_of(const keystile_record *record) {
     keystile_record_parts parts = parts_of(record);
     keystile_record *copy = NULL;
-    OK(keystile_record_new(&parts, &copy));
+    OK(keystile_record_new(&parts, &copy, NULL));
     return copy;
 }
 
@@ -195,7 +195,7 @@ static keystile_status rotate(lineage *lineage, const key *own, uint64_t now,
         }
     }
     return keystile_rotate(own->record, siblings, count, &lineage->policy, lineage->format, NULL,
-                           NULL, 0, now, change);
+                           NULL, 0, now, change, NULL);
 }
 
 static json_t *use(lineage *lineage, const key *own, uint64_t now) {
@@ -215,7 +215,7 @@ static json_t *use(lineage *lineage, const key *own, uint64_t now) {
         key *old = by_id(lineage, &decision.ends_overlap_of);
         keystile_change *change = NULL;
         CHECK(old != NULL);
-        if (keystile_end_overlap(old->record, own->record, now, &change) == KEYSTILE_OK) {
+        if (keystile_end_overlap(old->record, own->record, now, &change, NULL) == KEYSTILE_OK) {
             write_all(lineage, change, str(NULL));
             keystile_change_free(change);
         }
@@ -254,14 +254,14 @@ static json_t *act(lineage *lineage, const json_t *step) {
     } else if (is_text(verb, "rotate")) {
         status = rotate(lineage, own, now, &change);
     } else if (is_text(verb, "expire")) {
-        status = keystile_expire(own->record, now, &event);
+        status = keystile_expire(own->record, now, &event, NULL);
         CHECK(status != KEYSTILE_OK || (event.kind == KEYSTILE_EVENT_EXPIRED && event.at == now));
     } else if (is_text(verb, "revoke")) {
-        status = keystile_revoke(own->record, reason.data, reason.len, now, &change);
+        status = keystile_revoke(own->record, reason.data, reason.len, now, &change, NULL);
     } else if (is_text(verb, "suspend")) {
-        status = keystile_suspend(own->record, now, &change);
+        status = keystile_suspend(own->record, now, &change, NULL);
     } else if (is_text(verb, "resume")) {
-        status = keystile_resume(own->record, now, &change);
+        status = keystile_resume(own->record, now, &change, NULL);
     }
     if (change != NULL) {
         OK(keystile_change_event(change, &event));

@@ -65,7 +65,7 @@ static keystile_credential_extractor *extractor_of(const json_t *rules) {
                                            .without_defaults = !json_is_true(field(rules, "defaults"))};
     keystile_credential_extractor *extractor = NULL;
     keystile_verifier *verifier = json_is_null(field(rules, "formats")) ? NULL : verifier_of(rules);
-    OK(keystile_credential_extractor_new(verifier, &sources, &extractor));
+    OK(keystile_credential_extractor_new(verifier, &sources, &extractor, NULL));
     keystile_verifier_free(verifier);
     free(names);
     free(schemes);
@@ -143,7 +143,7 @@ static json_t *credential_sweeps(const json_t *input) {
     keystile_credential_extractor *extractor = NULL;
     keystile_credential credential;
     keystile_decision decision;
-    OK(keystile_credential_extractor_new(NULL, NULL, &extractor));
+    OK(keystile_credential_extractor_new(NULL, NULL, &extractor, NULL));
     keystile_str token = before;
     if (token.len >= 7 && memcmp(token.data, "Bearer ", 7) == 0) {
         token.data += 7;
@@ -183,7 +183,7 @@ static json_t *header_names(const json_t *input) {
     keystile_str name = text_of(field(input, "header"));
     keystile_credential_extractor *extractor = NULL;
     keystile_credential_sources sources = {.struct_size = sizeof sources, .headers = &name, .headers_len = 1};
-    keystile_status status = keystile_credential_extractor_new(NULL, &sources, &extractor);
+    keystile_status status = keystile_credential_extractor_new(NULL, &sources, &extractor, NULL);
     CHECK(status == KEYSTILE_OK || status == KEYSTILE_ERROR_NAME);
     keystile_credential_extractor_free(extractor);
     return json_pack("{s:b}", "legal", status == KEYSTILE_OK);
@@ -220,7 +220,7 @@ static void judge_by_keyring(const keystile_verifier *verifier, keystile_str key
     keystile_keyring *keyring = NULL;
     keystile_ticket ticket;
     keystile_decision decision;
-    OK(keystile_keyring_new(verifier, NULL, &keyring));
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
     keystile_status status = keystile_keyring_check(keyring, key.data, key.len, request,
                                                     expected->now, &decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
@@ -248,7 +248,7 @@ static keystile_request request_of(const json_t *scene, keystile_requirement **r
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
     if (requires_text.data != NULL) {
-        OK(keystile_requirement_parse(requires_text.data, requires_text.len, requirement));
+        OK(keystile_requirement_parse(requires_text.data, requires_text.len, requirement, NULL));
         request.requirement = *requirement;
     }
     request.method = text_of(field(form, "method"));
@@ -261,7 +261,7 @@ static keystile_request request_of(const json_t *scene, keystile_requirement **r
     }
     request.environment = text_of(field(form, "environment"));
     if (address.data != NULL) {
-        OK(keystile_address_parse(address.data, address.len, &request.address));
+        OK(keystile_address_parse(address.data, address.len, &request.address, NULL));
     }
     return request;
 }

@@ -21,7 +21,7 @@ static json_t *requirements(const json_t *input) {
     keystile_requirement *requirement = NULL;
     json_t *met = json_null(), *names = json_null();
     OK(permissions_of(field(input, "granted"), &set));
-    keystile_status status = keystile_requirement_parse(text.data, text.len, &requirement);
+    keystile_status status = keystile_requirement_parse(text.data, text.len, &requirement, NULL);
     if (status == KEYSTILE_OK) {
         keystile_status answer = keystile_requirement_check(requirement, set);
         CHECK(answer == KEYSTILE_OK || answer == KEYSTILE_DENIED_PERMISSION);
@@ -98,7 +98,7 @@ static json_t *networks(const json_t *input) {
     keystile_status status = networks_of(field(input, "networks"), &list);
     json_t *contained = json_null();
     if (status == KEYSTILE_OK) {
-        OK(keystile_address_parse(text.data, text.len, &address));
+        OK(keystile_address_parse(text.data, text.len, &address, NULL));
         keystile_status answer = keystile_networks_contain(list, &address);
         CHECK(answer == KEYSTILE_OK || answer == KEYSTILE_DENIED_NETWORK);
         contained = json_boolean(answer == KEYSTILE_OK);
@@ -181,11 +181,11 @@ static json_t *grants(const json_t *input) {
     request.permissions = permissions;
     request.allowed_endpoints = endpoints;
     request.allowed_networks = networks;
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     if (status == KEYSTILE_OK) {
         status = source == NULL
-                     ? keystile_issue(format, NULL, &request, NULL, 0, now, &change)
-                     : keystile_delegate(source, format, NULL, &request, NULL, 0, now, &change);
+                     ? keystile_issue(format, NULL, &request, NULL, 0, now, &change, NULL)
+                     : keystile_delegate(source, format, NULL, &request, NULL, 0, now, &change, NULL);
     }
     json_t *rights = json_null();
     if (status == KEYSTILE_OK && source != NULL) {

@@ -63,8 +63,8 @@ static keystile_change *issue(const keystile_format *format) {
     request.struct_size = sizeof request;
     request.client_name = str("Acme Ltd");
     request.environment = str("live");
-    OK(keystile_permissions_new(granted, 2, &permissions));
-    OK(keystile_endpoints_new(rules, 1, &endpoints));
+    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
+    OK(keystile_endpoints_new(rules, 1, &endpoints, NULL));
     request.permissions = permissions;
     request.allowed_endpoints = endpoints;
     /* A limit that is checked each time and never exceeded. */
@@ -72,7 +72,7 @@ static keystile_change *issue(const keystile_format *format) {
     request.rate_limit.burst = 4000000000u;
     request.rate_limit.window_millis = 1;
     request.has_rate_limit = 1;
-    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &change));
+    OK(keystile_issue(format, NULL, &request, NULL, 0, NOW, &change, NULL));
     keystile_permissions_free(permissions);
     keystile_endpoints_free(endpoints);
     return change;
@@ -92,10 +92,10 @@ int main(int argc, char **argv) {
     size_t rounds = (size_t)strtoull(argv[2], NULL, 10);
     double *in_c = calloc(rounds, sizeof *in_c), *in_rust = calloc(rounds, sizeof *in_rust);
     CHECK(in_c != NULL && in_rust != NULL && rounds > 0);
-    OK(keystile_format_structured(L("acme"), &format));
+    OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
-    OK(keystile_keyring_new(verifier, NULL, &keyring));
-    OK(keystile_requirement_parse(L("metrics:read"), &requirement));
+    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
+    OK(keystile_requirement_parse(L("metrics:read"), &requirement, NULL));
     keystile_change *change = issue(format);
     OK(keystile_change_key(change, &key));
     memset(&request, 0, sizeof request);

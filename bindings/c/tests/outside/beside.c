@@ -6,7 +6,7 @@ int neighbour_answer(void);
 
 int main(void) {
     keystile_format *format = NULL;
-    keystile_status status = keystile_format_structured("NOT A PREFIX", 12, &format);
+    keystile_status status = keystile_format_structured("NOT A PREFIX", 12, &format, NULL);
     int answer = neighbour_answer();
     printf("keystile says %s, its neighbour %d\n", keystile_status_name(status), answer);
     keystile_format_free(format);

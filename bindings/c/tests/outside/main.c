@@ -13,8 +13,8 @@ int main(void) {
     request.client_name.data = "Somebody";
     request.client_name.len = strlen("Somebody");
     if (keystile_abi_version() != KEYSTILE_ABI_VERSION ||
-        keystile_format_structured("else", 4, &format) != KEYSTILE_OK ||
-        keystile_issue(format, NULL, &request, NULL, 0, UINT64_C(1790000000000), &change) !=
+        keystile_format_structured("else", 4, &format, NULL) != KEYSTILE_OK ||
+        keystile_issue(format, NULL, &request, NULL, 0, UINT64_C(1790000000000), &change, NULL) !=
             KEYSTILE_OK ||
         keystile_change_key(change, &key) != KEYSTILE_OK) {
         return 1;

@@ -6,6 +6,7 @@
 //	curl -H "X-API-Key: $KEY" localhost:8080/api/profile
 //	curl -H "Authorization: Bearer $KEY" -X POST localhost:8080/api/data
 //	go run ./examples/service keys.db revoke $ID
+//	go run ./examples/service keys.db change $ID -write limit=1000
 package main
 
 import (
@@ -19,6 +20,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,8 +31,9 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-const usage = `usage: service DATABASE issue CLIENT [PERMISSION...]
+const usage = `usage: service DATABASE issue CLIENT [PERMISSION...] [limit=N]
        service DATABASE revoke ID
+       service DATABASE change ID [-PERMISSION...] [limit=N]
        service DATABASE serve ADDRESS`
 
 func main() {
@@ -71,7 +75,11 @@ func run(ctx context.Context, words []string) (err error) {
 	switch words[1] {
 	case "issue":
 		issuer := &keystile.Issuer{Format: format}
-		change, err := authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: words[2], Permissions: words[3:]})
+		limit, permissions, err := asked(words[3:])
+		if err != nil {
+			return err
+		}
+		change, err := authenticator.Issue(ctx, issuer, keystile.IssueRequest{ClientName: words[2], Permissions: permissions, RateLimit: limit})
 		if err != nil {
 			return err
 		}
@@ -85,11 +93,47 @@ func run(ctx context.Context, words []string) (err error) {
 		}
 		_, err = authenticator.Revoke(ctx, id, "by hand")
 		return err
+	case "change":
+		id, err := keystile.ParseKeyID(words[2])
+		if err != nil {
+			return err
+		}
+		limit, removed, err := asked(words[3:])
+		if err != nil {
+			return err
+		}
+		change := keystile.KeyChange{RemovePermissions: removed}
+		if limit != nil {
+			change.RateLimit = keystile.Set(*limit)
+		}
+		_, err = authenticator.Change(ctx, id, change)
+		return err
 	case "serve":
 		return serve(ctx, words[2], authenticator)
 	default:
 		return errors.New(usage)
 	}
+}
+
+// asked returns a limit of so many requests an hour, if one is given, and the permissions.
+func asked(words []string) (limit *keystile.RateLimit, permissions []string, err error) {
+	for _, word := range words {
+		count, isLimit := strings.CutPrefix(word, "limit=")
+		if !isLimit {
+			permissions = append(permissions, strings.TrimPrefix(word, "-"))
+			continue
+		}
+		number, err := strconv.ParseUint(count, 10, 32)
+		if err != nil {
+			return nil, nil, fmt.Errorf("limit must be a number: %q", count)
+		}
+		hourly, err := keystile.NewRateLimit(uint32(number), time.Hour)
+		if err != nil {
+			return nil, nil, err
+		}
+		limit = &hourly
+	}
+	return limit, permissions, nil
 }
 
 // routes returns the two routes of the API.

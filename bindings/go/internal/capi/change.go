@@ -31,9 +31,9 @@ type Changed struct {
 }
 
 // take reads a change and frees it, which wipes the key in it.
-func take(p *C.keystile_change, status Status) (*Changed, Status) {
-	if status != OK {
-		return nil, status
+func take(p *C.keystile_change, failure *Failure) (*Changed, *Failure) {
+	if failure != nil {
+		return nil, failure
 	}
 	defer C.keystile_change_free(p)
 	collect()
@@ -44,12 +44,12 @@ func take(p *C.keystile_change, status Status) (*Changed, Status) {
 		changed.Key = copied(key)
 	case ErrorAbsent:
 	default:
-		return nil, status
+		return nil, failed(status, nil)
 	}
 	for index := C.size_t(0); index < C.keystile_change_record_count(p); index++ {
 		json, status := recordJSON(C.keystile_change_record_at(p, index))
 		if status != OK {
-			return nil, status
+			return nil, failed(status, nil)
 		}
 		changed.Records = append(changed.Records, json)
 	}
@@ -58,13 +58,13 @@ func take(p *C.keystile_change, status Status) (*Changed, Status) {
 	case OK:
 		changed.Event = takeEvent(&event)
 		if changed.Event.Changes, status = takeFields(p); status != OK {
-			return nil, status
+			return nil, failed(status, nil)
 		}
 	case ErrorAbsent:
 	default:
-		return nil, status
+		return nil, failed(status, nil)
 	}
-	return changed, OK
+	return changed, nil
 }
 
 func takeEvent(event *C.keystile_event) *Event {
@@ -134,107 +134,117 @@ func (r *IssueRequest) in(pinned *pins) *C.keystile_issue_request {
 }
 
 // Issue issues a key. Without random bytes, those of the operating system are used.
-func Issue(format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
+func Issue(format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	var pinned pins
 	defer pinned.Unpin()
 	data, len := bytesOf(random)
-	status := Status(C.keystile_issue(format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_issue(format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(format)
 	runtime.KeepAlive(peppers)
 	runtime.KeepAlive(request)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Delegate issues a key on behalf of the holder of another key.
-func Delegate(source *Record, format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, Status) {
+func Delegate(source *Record, format *Format, peppers *Peppers, request *IssueRequest, random []byte, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	var pinned pins
 	defer pinned.Unpin()
 	data, len := bytesOf(random)
-	status := Status(C.keystile_delegate(source.p, format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_delegate(source.p, format.p, peppers.pointer(), request.in(&pinned), data, len, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(source)
 	runtime.KeepAlive(format)
 	runtime.KeepAlive(peppers)
 	runtime.KeepAlive(request)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Revoke revokes a key.
-func Revoke(record *Record, reason string, now uint64) (*Changed, Status) {
+func Revoke(record *Record, reason string, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	data, len := borrow(reason)
-	status := Status(C.keystile_revoke(record.p, data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_revoke(record.p, data, len, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Suspend suspends a key.
-func Suspend(record *Record, now uint64) (*Changed, Status) {
+func Suspend(record *Record, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	collect()
-	status := Status(C.keystile_suspend(record.p, C.uint64_t(now), &p))
+	status := Status(C.keystile_suspend(record.p, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Resume resumes a suspended key.
-func Resume(record *Record, now uint64) (*Changed, Status) {
+func Resume(record *Record, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	collect()
-	status := Status(C.keystile_resume(record.p, C.uint64_t(now), &p))
+	status := Status(C.keystile_resume(record.p, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Rehash renews the digest of a record with the current pepper.
-func Rehash(verifier *Verifier, record *Record, key string, now uint64) (*Changed, Status) {
+func Rehash(verifier *Verifier, record *Record, key string, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	data, len := borrow(key)
-	status := Status(C.keystile_rehash(verifier.p, record.p, data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_rehash(verifier.p, record.p, data, len, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(verifier)
 	runtime.KeepAlive(record)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // EndOverlap ends the overlap of a replaced key.
-func EndOverlap(record, successor *Record, now uint64) (*Changed, Status) {
+func EndOverlap(record, successor *Record, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	collect()
-	status := Status(C.keystile_end_overlap(record.p, successor.p, C.uint64_t(now), &p))
+	status := Status(C.keystile_end_overlap(record.p, successor.p, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(successor)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Expire returns the event of a key that has expired.
-func Expire(record *Record, now uint64) (*Event, Status) {
+func Expire(record *Record, now uint64) (*Event, *Failure) {
+	var why C.keystile_error
 	var event C.keystile_event
 	collect()
-	status := Status(C.keystile_expire(record.p, C.uint64_t(now), &event))
+	status := Status(C.keystile_expire(record.p, C.uint64_t(now), &event, &why))
 	runtime.KeepAlive(record)
 	if status != OK {
-		return nil, status
+		return nil, failed(status, &why)
 	}
-	return takeEvent(&event), OK
+	return takeEvent(&event), nil
 }
 
 // Delete returns the event of a key that is removed.
-func Delete(record *Record, now uint64) (*Event, Status) {
+func Delete(record *Record, now uint64) (*Event, *Failure) {
+	var why C.keystile_error
 	var event C.keystile_event
 	collect()
-	status := Status(C.keystile_delete(record.p, C.uint64_t(now), &event))
+	status := Status(C.keystile_delete(record.p, C.uint64_t(now), &event, &why))
 	runtime.KeepAlive(record)
 	if status != OK {
-		return nil, status
+		return nil, failed(status, &why)
 	}
-	return takeEvent(&event), OK
+	return takeEvent(&event), nil
 }
 
 // CheckActor checks a text for the audit.
-func CheckActor(text string) Status {
+func CheckActor(text string) *Failure {
+	var why C.keystile_error
 	data, len := borrow(text)
-	return Status(C.keystile_actor_check(data, len))
+	return failed(Status(C.keystile_actor_check(data, len, &why)), &why)
 }
 
 // Policy is keystile_rotation_policy.
@@ -300,22 +310,24 @@ func (p *Policy) in(pinned *pins) *C.keystile_rotation_policy {
 }
 
 // Rotate issues a successor of a key.
-func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, peppers *Peppers, random []byte, now uint64) (*Changed, Status) {
+func Rotate(record *Record, siblings []*Record, policy *Policy, format *Format, peppers *Peppers, random []byte, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	var pinned pins
 	defer pinned.Unpin()
 	list, count := recordPointers(siblings)
 	data, len := bytesOf(random)
-	status := Status(C.keystile_rotate(record.p, list, count, policy.in(&pinned), format.p, peppers.pointer(), data, len, C.uint64_t(now), &p))
+	status := Status(C.keystile_rotate(record.p, list, count, policy.in(&pinned), format.p, peppers.pointer(), data, len, C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(siblings)
 	runtime.KeepAlive(format)
 	runtime.KeepAlive(peppers)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // Plan returns the actions that are due.
-func Plan(records []*Record, policy *Policy, now uint64) ([]PlanItem, Status) {
+func Plan(records []*Record, policy *Policy, now uint64) ([]PlanItem, *Failure) {
+	var why C.keystile_error
 	list, count := recordPointers(records)
 	var pinned pins
 	defer pinned.Unpin()
@@ -323,10 +335,10 @@ func Plan(records []*Record, policy *Policy, now uint64) ([]PlanItem, Status) {
 	items := make([]PlanItem, 2*len(records))
 	var needed C.size_t
 	status := Status(C.keystile_plan(list, count, own, C.uint64_t(now),
-		(*C.keystile_plan_item)(unsafe.Pointer(unsafe.SliceData(items))), C.size_t(len(items)), &needed))
+		(*C.keystile_plan_item)(unsafe.Pointer(unsafe.SliceData(items))), C.size_t(len(items)), &needed, &why))
 	runtime.KeepAlive(records)
 	if status != OK {
-		return nil, status
+		return nil, failed(status, &why)
 	}
-	return items[:needed], OK
+	return items[:needed], nil
 }

@@ -23,7 +23,8 @@ type Sources struct {
 }
 
 // NewExtractor returns an extractor for the formats of a verifier, or for any text if it is nil.
-func NewExtractor(verifier *Verifier, sources *Sources) (*Extractor, Status) {
+func NewExtractor(verifier *Verifier, sources *Sources) (*Extractor, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_credential_extractor
 	var pinned pins
 	defer pinned.Unpin()
@@ -41,15 +42,15 @@ func NewExtractor(verifier *Verifier, sources *Sources) (*Extractor, Status) {
 	if verifier != nil {
 		known = verifier.p
 	}
-	status := Status(C.keystile_credential_extractor_new(known, asked, &p))
+	status := Status(C.keystile_credential_extractor_new(known, asked, &p, &why))
 	runtime.KeepAlive(verifier)
 	if status != OK {
-		return nil, status
+		return nil, failed(status, &why)
 	}
 	extractor := &Extractor{p}
 	runtime.AddCleanup(extractor, func(p *C.keystile_credential_extractor) { C.keystile_credential_extractor_free(p) }, p)
 	collect()
-	return extractor, OK
+	return extractor, nil
 }
 
 // ExtractOne reads the credential of one header field.

@@ -76,7 +76,7 @@ static inline keystile_status ks_check(const keystile_keyring *keyring, const ch
     keystile_status status =
         keystile_keyring_check(keyring, key, key_len, &request, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
-        *as_of = ticket.as_of;
+        *as_of = ticket.private_as_of;
     }
     return status;
 }
@@ -93,13 +93,13 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     keystile_request request;
     keystile_ticket ticket;
     memset(&ticket, 0, sizeof ticket);
-    ticket.as_of = before;
+    ticket.private_as_of = before;
     ks_request(&request, requirement, method, method_len, path, path_len, environment,
                environment_len, family, address, path_profile);
     keystile_status status = keystile_keyring_admit(keyring, &ticket, key, key_len, &request,
                                                     record, usage, value, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
-        *as_of = ticket.as_of;
+        *as_of = ticket.private_as_of;
     }
     return status;
 }

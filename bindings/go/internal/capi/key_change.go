@@ -99,23 +99,25 @@ func flag(set bool) C.uint8_t {
 }
 
 // RecordChange changes a key.
-func RecordChange(record *Record, requested *KeyChange, now uint64) (*Changed, Status) {
+func RecordChange(record *Record, requested *KeyChange, now uint64) (*Changed, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_change
 	var pinned pins
 	defer pinned.Unpin()
-	status := Status(C.keystile_record_change(record.p, requested.in(&pinned), C.uint64_t(now), &p))
+	status := Status(C.keystile_record_change(record.p, requested.in(&pinned), C.uint64_t(now), &p, &why))
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(requested)
-	return take(p, status)
+	return take(p, failed(status, &why))
 }
 
 // RecordWouldChange reports whether a change would change a field of the key.
-func RecordWouldChange(record *Record, requested *KeyChange, now uint64) (bool, Status) {
+func RecordWouldChange(record *Record, requested *KeyChange, now uint64) (bool, *Failure) {
+	var why C.keystile_error
 	var alters C.bool
 	var pinned pins
 	defer pinned.Unpin()
-	status := Status(C.keystile_record_would_change(record.p, requested.in(&pinned), C.uint64_t(now), &alters))
+	status := Status(C.keystile_record_would_change(record.p, requested.in(&pinned), C.uint64_t(now), &alters, &why))
 	runtime.KeepAlive(record)
 	runtime.KeepAlive(requested)
-	return bool(alters), status
+	return bool(alters), failed(status, &why)
 }

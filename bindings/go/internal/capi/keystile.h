@@ -11,6 +11,10 @@
  *   every other value means neither. The returned status of a function that decides about a
  *   request is its only answer: no output says whether the request may go on. Numbers are
  *   never reused.
+ * Errors. A function whose last parameter is out_error writes to it, whatever it returns: why it
+ *   failed, in words, with the field and the item that are wrong, or zeros on success. NULL is
+ *   always allowed. The other functions have no fields that could be wrong: their status names
+ *   the reason, or an instant or an id of the call.
  * Pointers. A pointer that is not NULL points to as many values as the length that follows
  *   it says; they live and stay unchanged until the call returns. The library keeps no
  *   pointer that is passed in: it copies what it needs later. Passing NULL where it is not
@@ -18,21 +22,30 @@
  * Texts. A text is a pointer and a length in bytes. It is UTF-8 and need not end in NUL.
  *   Returned texts end in NUL only if their documentation states it.
  * Outputs. Parameters named out_ are written only on success, which includes a refusal of a
- *   request; the length that a buffer needs is also written if the buffer is too small. No
+ *   request, except out_error; a function that decides about a request zeroes its decision,
+ *   value and credential if it brings none, so that nothing of an earlier call is left there.
+ *   A zeroed decision is a refusal. The length that a buffer needs is also written if the buffer is too small. No
  *   two outputs may overlap, nor an output and an argument, unless it is stated.
  * Handles. The caller owns a handle that an output receives, and frees it once with its own
  *   function; freeing NULL does nothing. A handle never changes after it was created.
  *   Whatever a handle lends, or is borrowed from it, lives until the handle is freed.
  * Structs. Set a struct that begins with struct_size to zero, then set that field to the
- *   size of the struct; later versions append fields. All other structs never change.
+ *   size of the struct; later versions append fields. A library takes the struct of an older
+ *   header, whose missing fields count as zero, and that of a newer one, as long as the fields
+ *   that it does not know are zero. All other structs never change.
  * Optional fields. Leave optional fields at zero. An id of zeros and a text whose data is
- *   NULL mean that there is none. Flags are 0 or 1.
+ *   NULL mean that there is none. Flags are 0 or 1. A value without its flag, values that
+ *   contradict each other and any other flag are KEYSTILE_ERROR_VALUE.
  * Time. Instants are milliseconds since 1970, between the years 1973 and 9999, so that a
  *   count of seconds is refused. The library never reads a clock.
  * Threads. Any thread may call any function at any time. Several threads may use a handle at
  *   once, but while one frees it no other may use it. No function waits for I/O.
  *   None calls a function of the caller's, except the callbacks in a keyring's options and
  *   the fetch of keystile_keyring_decide.
+ * Forks. Make a keyring in the process that uses it. After fork(), a copy in the child refuses
+ *   with KEYSTILE_ERROR_FORKED in each function, takes no lock and so never hangs; freeing it
+ *   does nothing. Everything else works in the child, a keyring that it makes too. A child that
+ *   was made without fork(), as by clone() or _Fork(), must not use a keyring at all.
  * Panics. A bug in the library is caught and returns KEYSTILE_ERROR_PANIC. If memory runs
  *   out, the process aborts, like any Rust program.
  * Secrets. The text of a key is returned only by keystile_change_key. Nothing else that is
@@ -54,6 +67,9 @@
 #else
 #define KEYSTILE_MUST_USE
 #endif
+
+/* What an index is if there is none. */
+#define KEYSTILE_INDEX_NONE SIZE_MAX
 
 /* Records and templates lend these too, so they are declared by hand. */
 typedef struct keystile_permissions keystile_permissions;
@@ -93,9 +109,10 @@ typedef struct keystile_networks keystile_networks;
  * request is refused. 200 to 299: the call failed because of these values or at this
  * time. 300 and above: the call itself was wrong.
  */
-enum keystile_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
+enum keystile_status : int32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -273,6 +290,10 @@ enum keystile_status
      */
     KEYSTILE_ERROR_ABSENT = 307,
     /**
+     * The keyring was made before this process was forked; make another.
+     */
+    KEYSTILE_ERROR_FORKED = 308,
+    /**
      * A bug in this library, which was caught; nothing was written. Please report it.
      */
     KEYSTILE_ERROR_PANIC = 400,
@@ -288,9 +309,10 @@ typedef int32_t keystile_status;
 /**
  * How a digest was made.
  */
-enum keystile_digest_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_digest_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -313,9 +335,10 @@ typedef uint32_t keystile_digest_kind;
 /**
  * What `keystile_inspect` finds.
  */
-enum keystile_finding
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_finding : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -363,9 +386,10 @@ typedef uint32_t keystile_finding;
 /**
  * Whether a key may be used at all.
  */
-enum keystile_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_state : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -392,9 +416,10 @@ typedef uint32_t keystile_state;
 /**
  * What happened to a key.
  */
-enum keystile_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_event_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -457,9 +482,10 @@ typedef uint32_t keystile_event_kind;
 /**
  * An action that is due for a key.
  */
-enum keystile_plan_action
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_plan_action : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -491,9 +517,10 @@ typedef uint32_t keystile_plan_action;
 /**
  * The kind of a decision. Zeroed memory is none of them.
  */
-enum keystile_decision_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_decision_kind : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -516,9 +543,10 @@ typedef uint32_t keystile_decision_kind;
 /**
  * Why a request was refused, in detail that only an audit may see.
  */
-enum keystile_cause
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_cause : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -614,9 +642,10 @@ typedef uint32_t keystile_cause;
 /**
  * Which HTTP status a refusal gets.
  */
-enum keystile_status_policy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_status_policy : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -642,9 +671,10 @@ typedef uint32_t keystile_status_policy;
  * Which header fields tell a client about its rate limit. All say the same, in whole
  * seconds; times are rounded up.
  */
-enum keystile_rate_limit_fields
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_rate_limit_fields : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -676,9 +706,10 @@ typedef uint32_t keystile_rate_limit_fields;
 /**
  * Which request paths a service accepts. It is chosen by the service, never by a client.
  */
-enum keystile_path_profile
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint32_t
+enum keystile_path_profile : uint32_t
+#else
+enum
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
@@ -795,21 +826,50 @@ typedef struct keystile_str {
 } keystile_str;
 
 /**
- * The digest of a key's text.
+ * Why a call failed, for people. Its texts are static, never contain any part of an argument,
+ * and do not end in NUL.
+ *
+ * A line of a log is the field, the index in brackets and the message, such as
+ * `permissions[2]: a permission must be segments of ...`.
+ */
+typedef struct keystile_error {
+    /**
+     * What was expected; NULL if the call did not fail.
+     */
+    struct keystile_str message;
+    /**
+     * The field that is wrong, such as `client_name` or `rate_limit.window`; NULL if that is
+     * not known, or if it is not of one field.
+     */
+    struct keystile_str field;
+    /**
+     * The item of the field that is wrong, from 0; `KEYSTILE_INDEX_NONE` if it is not of one
+     * item.
+     */
+    size_t index;
+} keystile_error;
+
+/**
+ * The digest of a key's text. Its content is private: use the functions. It has room for digests
+ * of later versions, which may lend a text of the record that they came from.
  */
 typedef struct keystile_digest {
     /**
-     * A `keystile_digest_kind`.
+     * Private.
      */
-    uint32_t kind;
+    uint32_t private_kind;
     /**
-     * The version of the pepper; 0 for SHA-256.
+     * Private.
      */
-    uint32_t pepper;
+    uint32_t private_pepper;
     /**
-     * The digest itself.
+     * Private.
      */
-    uint8_t bytes[32];
+    uint8_t private_bytes[32];
+    /**
+     * Private.
+     */
+    uint64_t private_room[3];
 } keystile_digest;
 
 /**
@@ -829,17 +889,21 @@ typedef struct keystile_digest_text {
  */
 typedef struct keystile_lookup {
     /**
-     * The id; all zero if the store is to look for digests.
+     * Private.
      */
-    struct keystile_id key_id;
+    struct keystile_id private_key_id;
     /**
-     * The number of digests; 0 if there is an id.
+     * Private.
      */
-    size_t digest_count;
+    size_t private_digest_count;
     /**
-     * The digests that the record may have: one for each pepper, and one without.
+     * Private.
      */
-    struct keystile_digest digests[KEYSTILE_LOOKUP_DIGESTS_MAX];
+    struct keystile_digest private_digests[KEYSTILE_LOOKUP_DIGESTS_MAX];
+    /**
+     * Private.
+     */
+    uint64_t private_room[8];
 } keystile_lookup;
 
 /**
@@ -1009,7 +1073,7 @@ typedef struct keystile_record_parts {
      */
     uint64_t overlap_until;
     /**
-     * The number of the change, from 1; an update from an older version fails.
+     * The number of the change, 1 to 9223372036854775807; an update from an older version fails.
      */
     uint64_t version;
     /**
@@ -1154,7 +1218,8 @@ typedef struct keystile_lifetime_policy {
 
 /**
  * What a new key is to be. The defaults are the most restrictive: no permissions, and
- * expiry after 90 days.
+ * expiry after 90 days. A value without its flag, a flag other than 0 and 1, and a lifetime of
+ * a key that never expires are `KEYSTILE_ERROR_VALUE`.
  */
 typedef struct keystile_issue_request {
     /**
@@ -1227,7 +1292,7 @@ typedef struct keystile_issue_request {
      */
     uint8_t has_lifetime;
     /**
-     * 1 for a key that does not expire, otherwise 0; it overrides `lifetime_millis`.
+     * 1 for a key that does not expire, otherwise 0; not together with `lifetime_millis`.
      */
     uint8_t never_expires;
 } keystile_issue_request;
@@ -1491,8 +1556,9 @@ typedef struct keystile_header {
 } keystile_header;
 
 /**
- * The details of a decision. The status that came with it is the decision; this struct
- * is written only together with `KEYSTILE_OK` or a `KEYSTILE_DENIED_` status.
+ * The details of a decision. The status that came with it is the decision; with any other
+ * status than `KEYSTILE_OK` and the `KEYSTILE_DENIED_` ones, this struct is zeroed, and no
+ * decision.
  */
 typedef struct keystile_decision {
     /**
@@ -1615,7 +1681,8 @@ typedef struct keystile_keyring_options {
     uint64_t ttl_millis;
     /**
      * How long a key that the store does not know is refused without another fetch: at
-     * most the TTL; by default 10 s. `KEYSTILE_DURATION_NONE` turns this off.
+     * most the TTL; by default 10 s, or the TTL if that is shorter.
+     * `KEYSTILE_DURATION_NONE` turns this off.
      */
     uint64_t absent_ttl_millis;
     /**
@@ -1654,13 +1721,13 @@ typedef struct keystile_keyring_options {
  */
 typedef struct keystile_ticket {
     /**
-     * Which invalidations came before the check. Its content is private.
+     * Private: which invalidations came before the check.
      */
-    uint64_t as_of;
+    uint64_t private_as_of;
     /**
-     * What to ask the store for.
+     * Private.
      */
-    struct keystile_lookup lookup;
+    struct keystile_lookup private_lookup;
 } keystile_ticket;
 
 /**
@@ -1748,8 +1815,8 @@ typedef struct keystile_fetched {
  * function ends.
  *
  * It returns `KEYSTILE_OK` if the store has answered, also if there is no such record, and
- * anything else if it has not. It is called on the calling thread, may wait, may call any function of the library, and
- * must return: by no `longjmp` and no C++ exception.
+ * anything else if it has not. It is called on the calling thread, may wait, may call any
+ * function of the library, and must return: by no `longjmp` and no C++ exception.
  */
 typedef int32_t (*keystile_fetch)(void *context,
                                   const struct keystile_lookup *lookup,
@@ -1827,9 +1894,11 @@ const char *keystile_status_text(int32_t status);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_KEY_ID` if the text is not a key id.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_id_parse(const char *text,
                                   size_t text_len,
-                                  struct keystile_id *out_id);
+                                  struct keystile_id *out_id,
+                                  struct keystile_error *out_error);
 
 /**
  * Creates the structured format: `prefix_environment_id_secret`, with a CRC-32
@@ -1841,9 +1910,11 @@ keystile_status keystile_id_parse(const char *text,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NAME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_structured(const char *prefix,
                                            size_t prefix_len,
-                                           struct keystile_format **out_format);
+                                           struct keystile_format **out_format,
+                                           struct keystile_error *out_error);
 
 /**
  * Creates the opaque format: `prefix_` and 64 lower-case hex digits. Such a key
@@ -1851,15 +1922,18 @@ keystile_status keystile_format_structured(const char *prefix,
  *
  * Arguments and result as for `keystile_format_structured`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_opaque(const char *prefix,
                                        size_t prefix_len,
-                                       struct keystile_format **out_format);
+                                       struct keystile_format **out_format,
+                                       struct keystile_error *out_error);
 
 /**
  * Creates a format that parses structured keys with any prefix. It cannot issue keys.
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_any_structured(struct keystile_format **out_format);
 
 /**
@@ -1868,6 +1942,7 @@ keystile_status keystile_format_any_structured(struct keystile_format **out_form
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
 
 /**
@@ -1876,8 +1951,10 @@ keystile_status keystile_format_any_opaque(struct keystile_format **out_format);
  *
  * `out_format`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_like(const struct keystile_record *record,
-                                     struct keystile_format **out_format);
+                                     struct keystile_format **out_format,
+                                     struct keystile_error *out_error);
 
 /**
  * Copies a structured format and gives the copy a keyed checksum. Only holders of the
@@ -1889,10 +1966,12 @@ keystile_status keystile_format_like(const struct keystile_record *record,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_with_checksum_key(const struct keystile_format *format,
                                                   const uint8_t *checksum_key,
                                                   size_t checksum_key_len,
-                                                  struct keystile_format **out_format);
+                                                  struct keystile_format **out_format,
+                                                  struct keystile_error *out_error);
 
 /**
  * Copies an opaque format and gives the copy another number of random bytes: 16 to 64.
@@ -1901,9 +1980,11 @@ keystile_status keystile_format_with_checksum_key(const struct keystile_format *
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_FORMAT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_with_random_bytes(const struct keystile_format *format,
                                                   uint8_t random_bytes,
-                                                  struct keystile_format **out_format);
+                                                  struct keystile_format **out_format,
+                                                  struct keystile_error *out_error);
 
 /**
  * Reads the prefix of a format, borrowed from it.
@@ -1911,8 +1992,15 @@ keystile_status keystile_format_with_random_bytes(const struct keystile_format *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` for a format that accepts any
  * prefix.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_format_prefix(const struct keystile_format *format,
                                        struct keystile_str *out_prefix);
+
+/**
+ * Checks whether keys of a format are structured: they have a public id and a check. False for
+ * NULL.
+ */
+bool keystile_format_is_structured(const struct keystile_format *format);
 
 /**
  * Frees a format; NULL is allowed.
@@ -1929,10 +2017,12 @@ void keystile_format_free(struct keystile_format *format);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_new(uint32_t version,
                                      const uint8_t *secret,
                                      size_t secret_len,
-                                     struct keystile_peppers **out_peppers);
+                                     struct keystile_peppers **out_peppers,
+                                     struct keystile_error *out_error);
 
 /**
  * Copies a ring and adds a retired pepper, with which older digests are still
@@ -1942,11 +2032,13 @@ keystile_status keystile_peppers_new(uint32_t version,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_with_retired(const struct keystile_peppers *peppers,
                                               uint32_t version,
                                               const uint8_t *secret,
                                               size_t secret_len,
-                                              struct keystile_peppers **out_peppers);
+                                              struct keystile_peppers **out_peppers,
+                                              struct keystile_error *out_error);
 
 /**
  * Copies a ring without a current pepper: existing digests are checked as before, new
@@ -1957,6 +2049,7 @@ keystile_status keystile_peppers_with_retired(const struct keystile_peppers *pep
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_peppers_without_current(const struct keystile_peppers *peppers,
                                                  struct keystile_peppers **out_peppers);
 
@@ -1973,6 +2066,7 @@ void keystile_peppers_free(struct keystile_peppers *peppers);
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
                                    const char *key,
                                    size_t key_len,
@@ -1984,16 +2078,19 @@ keystile_status keystile_digest_of(const struct keystile_peppers *peppers,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_DIGEST`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_parse(const char *text,
                                       size_t text_len,
-                                      struct keystile_digest *out_digest);
+                                      struct keystile_digest *out_digest,
+                                      struct keystile_error *out_error);
 
 /**
  * Formats a digest, for a column of a table.
  *
- * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if its `kind` is not a
- * `keystile_digest_kind` or does not fit its `pepper`.
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if it was not
+ * written by this library.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
                                         struct keystile_digest_text *out_text);
 
@@ -2001,11 +2098,40 @@ keystile_status keystile_digest_to_text(const struct keystile_digest *digest,
  * Compares two digests in constant time.
  *
  * `out_equal`: receives the answer. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE`
- * if a `kind` is not a `keystile_digest_kind` or does not fit its `pepper`.
+ * if one was not written by this library.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_digest_equal(const struct keystile_digest *one,
                                       const struct keystile_digest *other,
                                       bool *out_equal);
+
+/**
+ * Returns how a digest was made, a `keystile_digest_kind`; 0 for NULL and for a zeroed digest.
+ */
+uint32_t keystile_digest_kind_of(const struct keystile_digest *digest);
+
+/**
+ * Returns the version of the pepper that a digest was made with; 0 if there is none.
+ */
+uint32_t keystile_digest_pepper(const struct keystile_digest *digest);
+
+/**
+ * Returns the id to look for, which ends in NUL and is lent by the lookup; NULL if the store is
+ * to look for digests, and for NULL.
+ */
+const struct keystile_id *keystile_lookup_key_id(const struct keystile_lookup *lookup);
+
+/**
+ * Returns the number of digests that the record may have: one for each pepper, and one without. 0
+ * if there is an id, and for NULL.
+ */
+size_t keystile_lookup_digest_count(const struct keystile_lookup *lookup);
+
+/**
+ * Returns the digest at an index, lent by the lookup; NULL past the last one, and for NULL.
+ */
+const struct keystile_digest *keystile_lookup_digest_at(const struct keystile_lookup *lookup,
+                                                        size_t index);
 
 /**
  * Checks whether a text has the format of a key, checksum included.
@@ -2016,6 +2142,7 @@ keystile_status keystile_digest_equal(const struct keystile_digest *one,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_DENIED_INVALID_KEY`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_key_parse(const struct keystile_format *format,
                                    const char *text,
                                    size_t text_len,
@@ -2029,6 +2156,7 @@ keystile_status keystile_key_parse(const struct keystile_format *format,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
                                     const char *text,
                                     size_t text_len,
@@ -2039,6 +2167,7 @@ keystile_status keystile_key_lookup(const struct keystile_verifier *verifier,
  *
  * `text`, `text_len`: any bytes. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_inspect(const struct keystile_format *format,
                                  const char *text,
                                  size_t text_len,
@@ -2061,9 +2190,11 @@ const char *keystile_finding_hint(uint32_t finding);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_new(const struct keystile_str *items,
                                          size_t items_len,
-                                         keystile_permissions **out_permissions);
+                                         keystile_permissions **out_permissions,
+                                         struct keystile_error *out_error);
 
 /**
  * Creates a set of permissions from a JSON array of strings, such as a column of a
@@ -2072,9 +2203,11 @@ keystile_status keystile_permissions_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not a permission.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_from_json(const char *json,
                                                size_t json_len,
-                                               keystile_permissions **out_permissions);
+                                               keystile_permissions **out_permissions,
+                                               struct keystile_error *out_error);
 
 /**
  * Formats permissions as a JSON array of strings, for a column of a table.
@@ -2085,6 +2218,7 @@ keystile_status keystile_permissions_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_to_json(const keystile_permissions *permissions,
                                              char *buffer,
                                              size_t buffer_len,
@@ -2101,6 +2235,7 @@ size_t keystile_permissions_count(const keystile_permissions *permissions);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_permissions_at(const keystile_permissions *permissions,
                                         size_t index,
                                         struct keystile_str *out_text);
@@ -2132,9 +2267,11 @@ void keystile_permissions_free(keystile_permissions *permissions);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_PERMISSION`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_parse(const char *text,
                                            size_t text_len,
-                                           struct keystile_requirement **out_requirement);
+                                           struct keystile_requirement **out_requirement,
+                                           struct keystile_error *out_error);
 
 /**
  * Checks whether permissions satisfy a requirement.
@@ -2151,6 +2288,7 @@ keystile_status keystile_requirement_check(const struct keystile_requirement *re
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_missing_at(const struct keystile_requirement *requirement,
                                                 const keystile_permissions *permissions,
                                                 size_t index,
@@ -2160,6 +2298,7 @@ keystile_status keystile_requirement_missing_at(const struct keystile_requiremen
  * Reads the text that a requirement was parsed from, borrowed from it. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_requirement_text(const struct keystile_requirement *requirement,
                                           struct keystile_str *out_text);
 
@@ -2178,9 +2317,11 @@ void keystile_requirement_free(struct keystile_requirement *requirement);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_ENDPOINT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_new(const struct keystile_str *items,
                                        size_t items_len,
-                                       keystile_endpoints **out_endpoints);
+                                       keystile_endpoints **out_endpoints,
+                                       struct keystile_error *out_error);
 
 /**
  * Creates endpoint rules from a JSON array of strings, such as a column of a table.
@@ -2188,9 +2329,11 @@ keystile_status keystile_endpoints_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not an endpoint rule.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_from_json(const char *json,
                                              size_t json_len,
-                                             keystile_endpoints **out_endpoints);
+                                             keystile_endpoints **out_endpoints,
+                                             struct keystile_error *out_error);
 
 /**
  * Formats endpoint rules as a JSON array of strings, for a column of a table.
@@ -2201,6 +2344,7 @@ keystile_status keystile_endpoints_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_to_json(const keystile_endpoints *endpoints,
                                            char *buffer,
                                            size_t buffer_len,
@@ -2217,6 +2361,7 @@ size_t keystile_endpoints_count(const keystile_endpoints *endpoints);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_endpoints_at(const keystile_endpoints *endpoints,
                                       size_t index,
                                       struct keystile_str *out_text);
@@ -2277,9 +2422,11 @@ void keystile_endpoints_free(keystile_endpoints *endpoints);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_new(const struct keystile_str *items,
                                       size_t items_len,
-                                      keystile_networks **out_networks);
+                                      keystile_networks **out_networks,
+                                      struct keystile_error *out_error);
 
 /**
  * Creates a list of networks from a JSON array of strings, such as a column of a
@@ -2288,9 +2435,11 @@ keystile_status keystile_networks_new(const struct keystile_str *items,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_JSON` if the text is not such an array or
  * an item is not a network.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_from_json(const char *json,
                                             size_t json_len,
-                                            keystile_networks **out_networks);
+                                            keystile_networks **out_networks,
+                                            struct keystile_error *out_error);
 
 /**
  * Formats networks as a JSON array of strings, for a column of a table.
@@ -2301,6 +2450,7 @@ keystile_status keystile_networks_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_to_json(const keystile_networks *networks,
                                           char *buffer,
                                           size_t buffer_len,
@@ -2316,6 +2466,7 @@ size_t keystile_networks_count(const keystile_networks *networks);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_networks_at(const keystile_networks *networks,
                                      size_t index,
                                      struct keystile_network_text *out_text);
@@ -2334,9 +2485,11 @@ keystile_status keystile_networks_contain(const keystile_networks *networks,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_NETWORK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_address_parse(const char *text,
                                        size_t text_len,
-                                       struct keystile_address *out_address);
+                                       struct keystile_address *out_address,
+                                       struct keystile_error *out_error);
 
 /**
  * Frees a list of networks; NULL is allowed. Do not free a list that another handle
@@ -2349,7 +2502,9 @@ void keystile_networks_free(keystile_networks *networks);
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_LIMIT`.
  */
-keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limit);
+KEYSTILE_MUST_USE
+keystile_status keystile_rate_limit_check(const struct keystile_rate_limit *limit,
+                                          struct keystile_error *out_error);
 
 /**
  * Admits one request, or refuses it at no cost.
@@ -2380,6 +2535,7 @@ keystile_status keystile_rate_limit_admit(const struct keystile_rate_limit *limi
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_LIMIT` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_limit_hold(const struct keystile_rate_limit *limit,
                                          uint64_t *state,
                                          uint64_t now);
@@ -2388,6 +2544,7 @@ keystile_status keystile_rate_limit_hold(const struct keystile_rate_limit *limit
  * As `keystile_rate_limit_hold`, without the minute: for a state that another limit left, of
  * which at most a full burst of this limit counts as spent.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_limit_clamp(const struct keystile_rate_limit *limit,
                                           uint64_t *state,
                                           uint64_t now);
@@ -2400,6 +2557,7 @@ keystile_status keystile_rate_limit_clamp(const struct keystile_rate_limit *limi
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_state_move(uint64_t *state,
                                          uint64_t from,
                                          uint64_t to);
@@ -2411,6 +2569,7 @@ keystile_status keystile_rate_state_move(uint64_t *state,
  * `out_full_at`: receives milliseconds since 1970; 0 if the limit is unused. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rate_state_full_at(uint64_t rate_state,
                                             uint64_t *out_full_at);
 
@@ -2419,6 +2578,7 @@ keystile_status keystile_rate_state_full_at(uint64_t rate_state,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_remaining(const struct keystile_quota *quota,
                                          uint32_t *out_remaining);
 
@@ -2427,6 +2587,7 @@ keystile_status keystile_quota_remaining(const struct keystile_quota *quota,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_reset_millis(const struct keystile_quota *quota,
                                             uint64_t *out_millis);
 
@@ -2436,6 +2597,7 @@ keystile_status keystile_quota_reset_millis(const struct keystile_quota *quota,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is no limit or it refuses
  * all requests.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_quota_retry_after_millis(const struct keystile_quota *quota,
                                                   uint64_t *out_millis);
 
@@ -2450,12 +2612,14 @@ keystile_status keystile_quota_retry_after_millis(const struct keystile_quota *q
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_NAME` or `KEYSTILE_ERROR_LIMIT`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_new(const char *name,
                                       size_t name_len,
                                       const keystile_permissions *permissions,
                                       const keystile_endpoints *endpoints,
                                       const struct keystile_rate_limit *rate_limit,
-                                      struct keystile_template **out_template);
+                                      struct keystile_template **out_template,
+                                      struct keystile_error *out_error);
 
 /**
  * Creates one of the presets: `monitoring` (read; 100 requests an hour; `/api/metrics`
@@ -2465,6 +2629,7 @@ keystile_status keystile_template_new(const char *name,
  * `out_template`: receives a handle. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT`
  * if there is no preset of that name.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_preset(const char *name,
                                          size_t name_len,
                                          struct keystile_template **out_template);
@@ -2472,6 +2637,7 @@ keystile_status keystile_template_preset(const char *name,
 /**
  * Reads the name of a template, borrowed from it. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_name(const struct keystile_template *template_,
                                        struct keystile_str *out_name);
 
@@ -2492,6 +2658,7 @@ const keystile_endpoints *keystile_template_endpoints(const struct keystile_temp
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if there is none.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_template_rate_limit(const struct keystile_template *template_,
                                              struct keystile_rate_limit *out_rate_limit);
 
@@ -2512,8 +2679,10 @@ void keystile_template_free(struct keystile_template *template_);
  * `expires_at` nor `never_expires` is set; otherwise the error of the first field that
  * is not well formed.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_new(const struct keystile_record_parts *parts,
-                                    struct keystile_record **out_record);
+                                    struct keystile_record **out_record,
+                                    struct keystile_error *out_error);
 
 /**
  * Reads the fields of a record, for the columns of a table.
@@ -2523,6 +2692,7 @@ keystile_status keystile_record_new(const struct keystile_record_parts *parts,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_parts_of(const struct keystile_record *record,
                                          struct keystile_record_parts *out_parts);
 
@@ -2532,9 +2702,11 @@ keystile_status keystile_record_parts_of(const struct keystile_record *record,
  *
  * `out_record`: receives a handle. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_from_json(const char *json,
                                           size_t json_len,
-                                          struct keystile_record **out_record);
+                                          struct keystile_record **out_record,
+                                          struct keystile_error *out_error);
 
 /**
  * Formats a record as one JSON text, for a store that keeps it whole. It contains the
@@ -2546,16 +2718,35 @@ keystile_status keystile_record_from_json(const char *json,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_to_json(const struct keystile_record *record,
                                         char *buffer,
                                         size_t buffer_len,
                                         size_t *out_needed);
 
 /**
+ * Formats a record as JSON for display, without the digest.
+ *
+ * Arguments and result as for `keystile_record_to_json`, which is the form for stores.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_record_to_public_json(const struct keystile_record *record,
+                                               char *buffer,
+                                               size_t buffer_len,
+                                               size_t *out_needed);
+
+/**
+ * Returns when a record's key ends: at its expiry or at the end of its overlap, whichever comes
+ * first, in milliseconds since 1970. 0 if it does not end, and for NULL.
+ */
+uint64_t keystile_record_ends_at(const struct keystile_record *record);
+
+/**
  * Checks whether a record's key is active, not expired and not past its overlap.
  *
  * `out_live`: receives the answer. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_is_live(const struct keystile_record *record,
                                         uint64_t now,
                                         bool *out_live);
@@ -2567,6 +2758,7 @@ keystile_status keystile_record_is_live(const struct keystile_record *record,
  *
  * `out_within`: receives the answer. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_is_within(const struct keystile_record *record,
                                           const struct keystile_record *source,
                                           bool *out_within);
@@ -2574,6 +2766,7 @@ keystile_status keystile_record_is_within(const struct keystile_record *record,
 /**
  * Reads the usage of a key that was never used. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_usage(const struct keystile_record *record,
                                       struct keystile_usage *out_usage);
 
@@ -2588,6 +2781,7 @@ void keystile_record_free(struct keystile_record *record);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if no key was created.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_key(const struct keystile_change *change,
                                     struct keystile_str *out_key);
 
@@ -2609,6 +2803,7 @@ const struct keystile_record *keystile_change_record_at(const struct keystile_ch
  * Reads the event for the audit. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if
  * there is none.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_event(const struct keystile_change *change,
                                       struct keystile_event *out_event);
 
@@ -2628,6 +2823,7 @@ size_t keystile_change_field_count(const struct keystile_change *change);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_change_field_at(const struct keystile_change *change,
                                          size_t index,
                                          struct keystile_field_change *out_field);
@@ -2644,7 +2840,8 @@ keystile_status keystile_change_field_at(const struct keystile_change *change,
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_actor_check(const char *actor,
-                                     size_t actor_len);
+                                     size_t actor_len,
+                                     struct keystile_error *out_error);
 
 /**
  * Issues a key.
@@ -2662,13 +2859,15 @@ keystile_status keystile_actor_check(const char *actor,
  * request exceeds the template; `KEYSTILE_ERROR_TIME`, also for a lifetime that the service
  * does not allow; otherwise the error of the field that is not well formed.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_issue(const struct keystile_format *format,
                                const struct keystile_peppers *peppers,
                                const struct keystile_issue_request *request,
                                const uint8_t *random,
                                size_t random_len,
                                uint64_t now,
-                               struct keystile_change **out_change);
+                               struct keystile_change **out_change,
+                               struct keystile_error *out_error);
 
 /**
  * Issues a key on behalf of the holder of another key. The new key never grants more
@@ -2683,6 +2882,7 @@ keystile_status keystile_issue(const struct keystile_format *format,
  *
  * Returns as `keystile_issue`, or `KEYSTILE_ERROR_STATE` if the source is not live.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_delegate(const struct keystile_record *source,
                                   const struct keystile_format *format,
                                   const struct keystile_peppers *peppers,
@@ -2690,7 +2890,8 @@ keystile_status keystile_delegate(const struct keystile_record *source,
                                   const uint8_t *random,
                                   size_t random_len,
                                   uint64_t now,
-                                  struct keystile_change **out_change);
+                                  struct keystile_change **out_change,
+                                  struct keystile_error *out_error);
 
 /**
  * Revokes a key for good: nothing makes it active again.
@@ -2703,11 +2904,13 @@ keystile_status keystile_delegate(const struct keystile_record *source,
  * `KEYSTILE_ERROR_RECORD` if the reason is too long or not well formed;
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_revoke(const struct keystile_record *record,
                                 const char *reason,
                                 size_t reason_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Suspends a key until it is resumed.
@@ -2715,9 +2918,11 @@ keystile_status keystile_revoke(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not active, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_suspend(const struct keystile_record *record,
                                  uint64_t now,
-                                 struct keystile_change **out_change);
+                                 struct keystile_change **out_change,
+                                 struct keystile_error *out_error);
 
 /**
  * Resumes a suspended key. The suspension does not extend its lifetime.
@@ -2725,9 +2930,11 @@ keystile_status keystile_suspend(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if it is not suspended, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_resume(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Renews the digest of a key's record with the current pepper. Call it after a
@@ -2741,12 +2948,14 @@ keystile_status keystile_resume(const struct keystile_record *record,
  * `KEYSTILE_ERROR_STATE` if the key belongs to another record, or the digest is
  * current.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rehash(const struct keystile_verifier *verifier,
                                 const struct keystile_record *record,
                                 const char *key,
                                 size_t key_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Ends the overlap of a replaced key because its successor was used. Call it after a
@@ -2757,10 +2966,12 @@ keystile_status keystile_rehash(const struct keystile_verifier *verifier,
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_STATE` if there is no overlap to end.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_end_overlap(const struct keystile_record *record,
                                      const struct keystile_record *successor,
                                      uint64_t now,
-                                     struct keystile_change **out_change);
+                                     struct keystile_change **out_change,
+                                     struct keystile_error *out_error);
 
 /**
  * Creates the event of a key that has expired; its record does not change.
@@ -2770,9 +2981,11 @@ keystile_status keystile_end_overlap(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_STATE` if the key has not expired, or
  * `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_expire(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_event *out_event);
+                                struct keystile_event *out_event,
+                                struct keystile_error *out_error);
 
 /**
  * Creates the event of a key that is removed from a store, with the version after its last.
@@ -2783,9 +2996,11 @@ keystile_status keystile_expire(const struct keystile_record *record,
  * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_STATE` if the key has not ended: it is neither
  * revoked, nor expired, nor past its overlap; or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_delete(const struct keystile_record *record,
                                 uint64_t now,
-                                struct keystile_event *out_event);
+                                struct keystile_event *out_event,
+                                struct keystile_error *out_error);
 
 /**
  * Changes a key. Its text, its id and its status stay: a suspended key can be changed, and
@@ -2810,10 +3025,12 @@ keystile_status keystile_delete(const struct keystile_record *record,
  * neither 0 nor 1, or `reserved` is not 0; otherwise the error of the first field that is not
  * well formed: the rate limit, then the texts, the uses and the lifetime.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_change(const struct keystile_record *record,
                                        const struct keystile_key_change *requested,
                                        uint64_t now,
-                                       struct keystile_change **out_change);
+                                       struct keystile_change **out_change,
+                                       struct keystile_error *out_error);
 
 /**
  * Checks whether `keystile_record_change` would change a field of this key.
@@ -2821,10 +3038,12 @@ keystile_status keystile_record_change(const struct keystile_record *record,
  * `out_alters`: receives the answer. Returns as `keystile_record_change`, except that a
  * change of nothing is `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_record_would_change(const struct keystile_record *record,
                                              const struct keystile_key_change *requested,
                                              uint64_t now,
-                                             bool *out_alters);
+                                             bool *out_alters,
+                                             struct keystile_error *out_error);
 
 /**
  * Reads the default policy: rotation at 90 days of age, an overlap of 7 days, notices 14, 7
@@ -2834,6 +3053,7 @@ keystile_status keystile_record_would_change(const struct keystile_record *recor
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rotation_policy_default(struct keystile_rotation_policy *out_policy);
 
 /**
@@ -2853,6 +3073,7 @@ keystile_status keystile_rotation_policy_default(struct keystile_rotation_policy
  * expired or already replaced; `KEYSTILE_ERROR_RECORD` if a sibling belongs to another
  * lineage; otherwise as `keystile_issue`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_rotate(const struct keystile_record *record,
                                 const struct keystile_record *const *siblings,
                                 size_t siblings_len,
@@ -2862,7 +3083,8 @@ keystile_status keystile_rotate(const struct keystile_record *record,
                                 const uint8_t *random,
                                 size_t random_len,
                                 uint64_t now,
-                                struct keystile_change **out_change);
+                                struct keystile_change **out_change,
+                                struct keystile_error *out_error);
 
 /**
  * Lists the actions that are due at `now`, in the order of the records. The result
@@ -2876,13 +3098,15 @@ keystile_status keystile_rotate(const struct keystile_record *record,
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_BUFFER_TOO_SMALL` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_plan(const struct keystile_record *const *records,
                               size_t records_len,
                               const struct keystile_rotation_policy *policy,
                               uint64_t now,
                               struct keystile_plan_item *items,
                               size_t items_len,
-                              size_t *out_count);
+                              size_t *out_count,
+                              struct keystile_error *out_error);
 
 /**
  * Creates an extractor.
@@ -2895,9 +3119,11 @@ keystile_status keystile_plan(const struct keystile_record *const *records,
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_NAME` for a header or scheme that cannot carry a
  * key, such as `Cookie` or `Basic`, and for a ninth one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_credential_extractor_new(const struct keystile_verifier *verifier,
                                                   const struct keystile_credential_sources *sources,
-                                                  struct keystile_credential_extractor **out_extractor);
+                                                  struct keystile_credential_extractor **out_extractor,
+                                                  struct keystile_error *out_error);
 
 /**
  * Extracts the one credential from the headers of a request.
@@ -2912,7 +3138,7 @@ keystile_status keystile_credential_extractor_new(const struct keystile_verifier
  * may carry a key. Include repeated fields.
  * `out_decision`: receives the refusal, for `keystile_respond`, if there is one. May
  * be NULL.
- * `out_credential`: receives the bytes if there is exactly one credential.
+ * `out_credential`: receives the bytes if there is exactly one credential, otherwise zeros.
  *
  * Returns `KEYSTILE_OK`; `KEYSTILE_DENIED_MISSING_CREDENTIAL`;
  * `KEYSTILE_DENIED_CONFLICTING_CREDENTIALS` for two different ones;
@@ -2920,6 +3146,7 @@ keystile_status keystile_credential_extractor_new(const struct keystile_verifier
  * cause is `KEYSTILE_CAUSE_ALIEN` if they all came in `Authorization`, which may carry other
  * tokens: do not count that as a guess.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_credential_extract(const struct keystile_credential_extractor *extractor,
                                             const struct keystile_header *headers,
                                             size_t headers_len,
@@ -2946,7 +3173,9 @@ void keystile_credential_extractor_free(struct keystile_credential_extractor *ex
  * Returns the refusal's `KEYSTILE_DENIED_` status, or `KEYSTILE_ERROR_VALUE` if the
  * number is not a `keystile_cause`; never `KEYSTILE_OK`.
  */
-keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_decision);
+KEYSTILE_MUST_USE
+keystile_status keystile_refuse(uint32_t cause,
+                                struct keystile_decision *out_decision);
 
 /**
  * Reads the missing permission at an index; borrowed from the requirement.
@@ -2955,6 +3184,7 @@ keystile_status keystile_refuse(uint32_t cause, struct keystile_decision *out_de
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_decision_missing_at(const struct keystile_decision *decision,
                                              const struct keystile_requirement *requirement,
                                              size_t index,
@@ -2969,6 +3199,7 @@ keystile_status keystile_decision_missing_at(const struct keystile_decision *dec
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_verifier_new(const struct keystile_format *format,
                                       const struct keystile_peppers *peppers,
                                       struct keystile_verifier **out_verifier);
@@ -2979,6 +3210,7 @@ keystile_status keystile_verifier_new(const struct keystile_format *format,
  * `out_verifier`: receives a new handle; `verifier` does not change. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_verifier_with_format(const struct keystile_verifier *verifier,
                                               const struct keystile_format *format,
                                               struct keystile_verifier **out_verifier);
@@ -3038,6 +3270,7 @@ void keystile_verifier_free(struct keystile_verifier *verifier);
  * `KEYSTILE_ERROR_BUFFER_TOO_SMALL`; `KEYSTILE_ERROR_STRUCT_SIZE`, `KEYSTILE_ERROR_TIME`,
  * or the error of a field of the request.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_explain(const struct keystile_verifier *verifier,
                                  const struct keystile_record *record,
                                  const struct keystile_request *request,
@@ -3058,9 +3291,11 @@ keystile_status keystile_explain(const struct keystile_verifier *verifier,
  * `KEYSTILE_ERROR_NULL_POINTER` if only one of the two callbacks is set, or
  * `KEYSTILE_ERROR_RANDOMNESS`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
                                      const struct keystile_keyring_options *options,
-                                     struct keystile_keyring **out_keyring);
+                                     struct keystile_keyring **out_keyring,
+                                     struct keystile_error *out_error);
 
 /**
  * Decides by a cached record, or returns which record to fetch. The returned status is
@@ -3072,7 +3307,7 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
  * `now`: milliseconds since 1970. Read the clock once for check and admit.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  * `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
- * record that was judged; NULL if there is none. The caller gets its own reference, and
+ * record that was judged; NULL if there is none, and with every other status. The caller gets its own reference, and
  * releases it once, on any thread. May be NULL: then the value is not handed out.
  * `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
  *
@@ -3088,6 +3323,11 @@ keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
                                        struct keystile_decision *out_decision,
                                        void **out_value,
                                        struct keystile_ticket *out_ticket);
+
+/**
+ * Returns what to ask the store for, lent by the ticket; NULL for NULL.
+ */
+const struct keystile_lookup *keystile_ticket_lookup(const struct keystile_ticket *ticket);
 
 /**
  * Decides by the record that was fetched for a ticket, and caches it.
@@ -3135,6 +3375,7 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
                                        const struct keystile_id *key_id,
                                        uint64_t now,
@@ -3147,6 +3388,7 @@ keystile_status keystile_keyring_value(const struct keystile_keyring *keyring,
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyring,
                                             const struct keystile_id *key_id);
 
@@ -3158,6 +3400,7 @@ keystile_status keystile_keyring_invalidate(const struct keystile_keyring *keyri
  *
  * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_KEY_ID`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_at(const struct keystile_keyring *keyring,
                                                const struct keystile_id *key_id,
                                                uint64_t version);
@@ -3165,6 +3408,7 @@ keystile_status keystile_keyring_invalidate_at(const struct keystile_keyring *ke
 /**
  * Invalidates the cached records of all keys of an owner. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring *keyring,
                                                   const char *owner,
                                                   size_t owner_len);
@@ -3172,6 +3416,7 @@ keystile_status keystile_keyring_invalidate_owner(const struct keystile_keyring 
 /**
  * Invalidates all cached records. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *keyring);
 
 /**
@@ -3181,6 +3426,7 @@ keystile_status keystile_keyring_invalidate_all(const struct keystile_keyring *k
  * for them again and again. Revocations that the backup does not have are forgotten
  * too. Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
 
 /**
@@ -3189,6 +3435,7 @@ keystile_status keystile_keyring_reset(const struct keystile_keyring *keyring);
  * `out_stats`: set its `struct_size` before the call. Returns `KEYSTILE_OK` or
  * `KEYSTILE_ERROR_STRUCT_SIZE`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring,
                                           struct keystile_keyring_stats *out_stats);
 
@@ -3196,6 +3443,9 @@ keystile_status keystile_keyring_stats_of(const struct keystile_keyring *keyring
  * Frees a keyring, which no other thread may be using; NULL is allowed. Uses that were
  * not drained are lost. Values that it keeps are released; those that were handed out stay
  * valid until the caller releases them.
+ *
+ * In a child of the process that made the keyring this does nothing: the child's copy of the
+ * memory, and the values in it, stay until the child ends or calls `exec`.
  */
 void keystile_keyring_free(struct keystile_keyring *keyring);
 
@@ -3210,8 +3460,9 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
  * request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
- * if it returns any other status but `KEYSTILE_OK`, or if invalidations overtake all fetches,
- * the request is refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+ * if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
+ * or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
+ * refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,
@@ -3230,6 +3481,7 @@ keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,
  * `out_uses`: receives a handle; free it with `keystile_uses_free`. Returns
  * `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyring,
                                             struct keystile_uses **out_uses);
 
@@ -3248,6 +3500,7 @@ keystile_status keystile_keyring_drain_uses(const struct keystile_keyring *keyri
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_keyring_usage(const struct keystile_keyring *keyring,
                                        const struct keystile_record *record,
                                        const struct keystile_usage *usage,
@@ -3263,6 +3516,7 @@ size_t keystile_uses_count(const struct keystile_uses *uses);
  * Reads the uses of the key at an index. Returns `KEYSTILE_OK`, or
  * `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_uses_at(const struct keystile_uses *uses,
                                  size_t index,
                                  struct keystile_use *out_use);
@@ -3285,10 +3539,12 @@ void keystile_uses_free(struct keystile_uses *uses);
  * `now`: milliseconds since 1970.
  * `out_response`: receives a handle; free it with `keystile_response_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
+ * Returns `KEYSTILE_OK`, also for a zeroed decision: its response is that of
+ * `KEYSTILE_CAUSE_STORE_UNAVAILABLE`. `KEYSTILE_ERROR_VALUE` if no function wrote the decision, or
  * if `policy` is not a `keystile_status_policy` or `fields` not a
  * `keystile_rate_limit_fields`; `KEYSTILE_ERROR_TIME`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
                                  uint32_t fields,
@@ -3314,6 +3570,7 @@ size_t keystile_response_header_count(const struct keystile_response *response);
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_response_header_at(const struct keystile_response *response,
                                             size_t index,
                                             struct keystile_str *out_name,
@@ -3326,6 +3583,7 @@ keystile_status keystile_response_header_at(const struct keystile_response *resp
  *
  * Returns `KEYSTILE_OK`.
  */
+KEYSTILE_MUST_USE
 keystile_status keystile_response_body(const struct keystile_response *response,
                                        struct keystile_str *out_body);
 
@@ -3333,6 +3591,63 @@ keystile_status keystile_response_body(const struct keystile_response *response,
  * Frees a response; NULL is allowed.
  */
 void keystile_response_free(struct keystile_response *response);
+
+/**
+ * Returns the word of a `keystile_event_kind`, such as `revoked`, for a column of a table. It is
+ * static and ends in NUL; `unknown` for another number.
+ */
+const char *keystile_event_kind_name(uint32_t kind);
+
+/**
+ * Finds the `keystile_event_kind` of a word.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if this version has no such kind.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_event_kind_parse(const char *name,
+                                          size_t name_len,
+                                          uint32_t *out_kind);
+
+/**
+ * Returns the word of a `keystile_state`: `active`, `suspended` or `revoked`. It is static and ends
+ * in NUL; `unknown` for another number.
+ */
+const char *keystile_state_name(uint32_t state);
+
+/**
+ * Reads the HTTP status of a refusal by its `keystile_cause`, without a decision.
+ *
+ * `policy`: a `keystile_status_policy`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` if a number is not one of its enumeration.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_cause_http_status(uint32_t cause,
+                                           uint32_t policy,
+                                           uint16_t *out_status);
+
+/**
+ * Reads the name of the preset of templates at an index, for `keystile_template_preset`. It is
+ * static.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_template_preset_name_at(size_t index,
+                                                 struct keystile_str *out_name);
+
+/**
+ * Makes a random key id, such as for a record of a key that was issued elsewhere.
+ *
+ * `random`, `random_len`: as for `keystile_issue`; 64 bytes are always enough.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_RANDOMNESS`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_id_random(const uint8_t *random,
+                                   size_t random_len,
+                                   struct keystile_id *out_id,
+                                   struct keystile_error *out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -11,24 +11,25 @@ import (
 // Permissions is keystile_permissions.
 type Permissions struct{ p *C.keystile_permissions }
 
-func newPermissions(p *C.keystile_permissions, status Status) (*Permissions, Status) {
-	if status != OK {
-		return nil, status
+func newPermissions(p *C.keystile_permissions, failure *Failure) (*Permissions, *Failure) {
+	if failure != nil {
+		return nil, failure
 	}
 	list := &Permissions{p}
 	runtime.AddCleanup(list, func(p *C.keystile_permissions) { C.keystile_permissions_free(p) }, p)
 	collect()
-	return list, OK
+	return list, nil
 }
 
 // NewPermissions parses a list of texts.
-func NewPermissions(texts []string) (*Permissions, Status) {
+func NewPermissions(texts []string) (*Permissions, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_permissions
 	var pinned pins
 	defer pinned.Unpin()
 	data, len := pinned.texts(texts)
-	status := Status(C.keystile_permissions_new(data, len, &p))
-	return newPermissions(p, status)
+	status := Status(C.keystile_permissions_new(data, len, &p, &why))
+	return newPermissions(p, failed(status, &why))
 }
 
 // JSON returns the list as a JSON array of strings.
@@ -58,24 +59,25 @@ func (l *Permissions) Grant(wanted string) Status {
 // Endpoints is keystile_endpoints.
 type Endpoints struct{ p *C.keystile_endpoints }
 
-func newEndpoints(p *C.keystile_endpoints, status Status) (*Endpoints, Status) {
-	if status != OK {
-		return nil, status
+func newEndpoints(p *C.keystile_endpoints, failure *Failure) (*Endpoints, *Failure) {
+	if failure != nil {
+		return nil, failure
 	}
 	list := &Endpoints{p}
 	runtime.AddCleanup(list, func(p *C.keystile_endpoints) { C.keystile_endpoints_free(p) }, p)
 	collect()
-	return list, OK
+	return list, nil
 }
 
 // NewEndpoints parses a list of texts.
-func NewEndpoints(texts []string) (*Endpoints, Status) {
+func NewEndpoints(texts []string) (*Endpoints, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_endpoints
 	var pinned pins
 	defer pinned.Unpin()
 	data, len := pinned.texts(texts)
-	status := Status(C.keystile_endpoints_new(data, len, &p))
-	return newEndpoints(p, status)
+	status := Status(C.keystile_endpoints_new(data, len, &p, &why))
+	return newEndpoints(p, failed(status, &why))
 }
 
 // JSON returns the list as a JSON array of strings.
@@ -106,24 +108,25 @@ func (l *Endpoints) Allow(method, path string) Status {
 // Networks is keystile_networks.
 type Networks struct{ p *C.keystile_networks }
 
-func newNetworks(p *C.keystile_networks, status Status) (*Networks, Status) {
-	if status != OK {
-		return nil, status
+func newNetworks(p *C.keystile_networks, failure *Failure) (*Networks, *Failure) {
+	if failure != nil {
+		return nil, failure
 	}
 	list := &Networks{p}
 	runtime.AddCleanup(list, func(p *C.keystile_networks) { C.keystile_networks_free(p) }, p)
 	collect()
-	return list, OK
+	return list, nil
 }
 
 // NewNetworks parses a list of texts.
-func NewNetworks(texts []string) (*Networks, Status) {
+func NewNetworks(texts []string) (*Networks, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_networks
 	var pinned pins
 	defer pinned.Unpin()
 	data, len := pinned.texts(texts)
-	status := Status(C.keystile_networks_new(data, len, &p))
-	return newNetworks(p, status)
+	status := Status(C.keystile_networks_new(data, len, &p, &why))
+	return newNetworks(p, failed(status, &why))
 }
 
 // JSON returns the list as a JSON array of strings.

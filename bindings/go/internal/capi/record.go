@@ -12,17 +12,18 @@ import (
 type Record struct{ p *C.keystile_record }
 
 // RecordFromJSON parses the JSON form of a record.
-func RecordFromJSON(json []byte) (*Record, Status) {
+func RecordFromJSON(json []byte) (*Record, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_record
 	collect()
 	data := (*C.char)(unsafe.Pointer(unsafe.SliceData(json)))
-	if status := Status(C.keystile_record_from_json(data, C.size_t(len(json)), &p)); status != OK {
-		return nil, status
+	if status := Status(C.keystile_record_from_json(data, C.size_t(len(json)), &p, &why)); status != OK {
+		return nil, failed(status, &why)
 	}
 	record := &Record{p}
 	runtime.AddCleanup(record, func(p *C.keystile_record) { C.keystile_record_free(p) }, p)
 	collect()
-	return record, OK
+	return record, nil
 }
 
 // JSON returns the record as JSON text.

@@ -12,16 +12,17 @@ import (
 type Requirement struct{ p *C.keystile_requirement }
 
 // ParseRequirement parses a requirement.
-func ParseRequirement(text string) (*Requirement, Status) {
+func ParseRequirement(text string) (*Requirement, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_requirement
 	data, len := borrow(text)
-	if status := Status(C.keystile_requirement_parse(data, len, &p)); status != OK {
-		return nil, status
+	if status := Status(C.keystile_requirement_parse(data, len, &p, &why)); status != OK {
+		return nil, failed(status, &why)
 	}
 	requirement := &Requirement{p}
 	runtime.AddCleanup(requirement, func(p *C.keystile_requirement) { C.keystile_requirement_free(p) }, p)
 	collect()
-	return requirement, OK
+	return requirement, nil
 }
 
 // Text returns the text that the requirement was parsed from.

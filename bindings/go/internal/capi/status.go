@@ -33,8 +33,8 @@ const (
 	DeniedRecordDamaged          Status = C.KEYSTILE_DENIED_RECORD_DAMAGED
 
 	// All refusals are in this range, including those that this version has no name for.
-	deniedFirst Status = 100
-	deniedLast  Status = 199
+	deniedFirst        = DeniedMissingCredential
+	deniedLast  Status = C.KEYSTILE_DENIED
 )
 
 // The statuses of calls that failed.
@@ -60,6 +60,30 @@ const (
 	ErrorAbsent         Status = C.KEYSTILE_ERROR_ABSENT
 	ErrorPanic          Status = C.KEYSTILE_ERROR_PANIC
 )
+
+// Failure is why a call did not succeed.
+type Failure struct {
+	Status Status
+	// Message is what was expected, and Field what was wrong; empty if that is not known.
+	Message, Field string
+	// Index is the item of the field, -1 for none.
+	Index int
+}
+
+// failed returns why a call did not succeed, nil if it did. The call may have told nothing.
+func failed(status Status, why *C.keystile_error) *Failure {
+	if status == OK {
+		return nil
+	}
+	if why == nil || why.message.data == nil {
+		return &Failure{Status: status, Message: status.Text(), Index: -1}
+	}
+	failure := &Failure{Status: status, Message: copied(why.message), Field: copied(why.field), Index: -1}
+	if why.index != C.KEYSTILE_INDEX_NONE {
+		failure.Index = int(why.index)
+	}
+	return failure
+}
 
 // IsRefusal reports whether the status refuses a request.
 func (s Status) IsRefusal() bool { return s >= deniedFirst && s <= deniedLast }

@@ -11,33 +11,34 @@ import (
 // Template is keystile_template. A nil one is no template.
 type Template struct{ p *C.keystile_template }
 
-func newTemplate(p *C.keystile_template, status Status) (*Template, Status) {
-	if status != OK {
-		return nil, status
+func newTemplate(p *C.keystile_template, failure *Failure) (*Template, *Failure) {
+	if failure != nil {
+		return nil, failure
 	}
 	template := &Template{p}
 	runtime.AddCleanup(template, func(p *C.keystile_template) { C.keystile_template_free(p) }, p)
 	collect()
-	return template, OK
+	return template, nil
 }
 
 // NewTemplate returns a template of these rights.
-func NewTemplate(name string, permissions *Permissions, endpoints *Endpoints, limit *RateLimit) (*Template, Status) {
+func NewTemplate(name string, permissions *Permissions, endpoints *Endpoints, limit *RateLimit) (*Template, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_template
 	data, len := borrow(name)
 	status := Status(C.keystile_template_new(data, len, permissions.pointer(), endpoints.pointer(),
-		(*C.keystile_rate_limit)(unsafe.Pointer(limit)), &p))
+		(*C.keystile_rate_limit)(unsafe.Pointer(limit)), &p, &why))
 	runtime.KeepAlive(permissions)
 	runtime.KeepAlive(endpoints)
-	return newTemplate(p, status)
+	return newTemplate(p, failed(status, &why))
 }
 
 // PresetTemplate returns a preset.
-func PresetTemplate(name string) (*Template, Status) {
+func PresetTemplate(name string) (*Template, *Failure) {
 	var p *C.keystile_template
 	data, len := borrow(name)
 	status := Status(C.keystile_template_preset(data, len, &p))
-	return newTemplate(p, status)
+	return newTemplate(p, failed(status, nil))
 }
 
 // Name returns the template's name.

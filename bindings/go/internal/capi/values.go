@@ -13,6 +13,7 @@ type Digest struct {
 	Kind   uint32
 	Pepper uint32
 	Bytes  [32]byte
+	room   [3]uint64
 }
 
 // RateLimit is keystile_rate_limit.
@@ -66,6 +67,7 @@ type Lookup struct {
 	KeyID       ID
 	DigestCount uint
 	Digests     [LookupDigestsMax]Digest
+	_           [8]uint64
 }
 
 // Use is keystile_use.
@@ -91,7 +93,7 @@ type PlanItem struct {
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(ID{})-unsafe.Sizeof(C.keystile_id{})]
 	_ = [1]struct{}{}[unsafe.Sizeof(Digest{})-unsafe.Sizeof(C.keystile_digest{})]
-	_ = [1]struct{}{}[unsafe.Offsetof(Digest{}.Bytes)-unsafe.Offsetof(C.keystile_digest{}.bytes)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Digest{}.Bytes)-unsafe.Offsetof(C.keystile_digest{}.private_bytes)]
 	_ = [1]struct{}{}[unsafe.Sizeof(RateLimit{})-unsafe.Sizeof(C.keystile_rate_limit{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(RateLimit{}.Burst)-unsafe.Offsetof(C.keystile_rate_limit{}.burst)]
 	_ = [1]struct{}{}[unsafe.Offsetof(RateLimit{}.WindowMillis)-unsafe.Offsetof(C.keystile_rate_limit{}.window_millis)]
@@ -117,8 +119,8 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Quota)-unsafe.Offsetof(C.keystile_decision{}.quota)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Missing)-unsafe.Offsetof(C.keystile_decision{}.missing)]
 	_ = [1]struct{}{}[unsafe.Sizeof(Lookup{})-unsafe.Sizeof(C.keystile_lookup{})]
-	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.DigestCount)-unsafe.Offsetof(C.keystile_lookup{}.digest_count)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.Digests)-unsafe.Offsetof(C.keystile_lookup{}.digests)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.DigestCount)-unsafe.Offsetof(C.keystile_lookup{}.private_digest_count)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Lookup{}.Digests)-unsafe.Offsetof(C.keystile_lookup{}.private_digests)]
 	_ = [1]struct{}{}[unsafe.Sizeof(Use{})-unsafe.Sizeof(C.keystile_use{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.Lineage)-unsafe.Offsetof(C.keystile_use{}.lineage)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Use{}.LastUsedAt)-unsafe.Offsetof(C.keystile_use{}.last_used_at)]
@@ -132,17 +134,21 @@ var (
 )
 
 // ParseID parses a public id.
-func ParseID(text string) (ID, Status) {
+func ParseID(text string) (ID, *Failure) {
+	var why C.keystile_error
 	var id ID
 	data, len := borrow(text)
-	return id, Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id))))
+	status := Status(C.keystile_id_parse(data, len, (*C.keystile_id)(unsafe.Pointer(&id)), &why))
+	return id, failed(status, &why)
 }
 
 // ParseDigest parses the text of a digest.
-func ParseDigest(text string) (Digest, Status) {
+func ParseDigest(text string) (Digest, *Failure) {
+	var why C.keystile_error
 	var digest Digest
 	data, len := borrow(text)
-	return digest, Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest))))
+	status := Status(C.keystile_digest_parse(data, len, (*C.keystile_digest)(unsafe.Pointer(&digest)), &why))
+	return digest, failed(status, &why)
 }
 
 // Text returns the text of a digest.
@@ -176,8 +182,9 @@ func CheckMethod(method string) Status {
 }
 
 // CheckRateLimit checks whether a limit is well formed.
-func CheckRateLimit(limit *RateLimit) Status {
-	return Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit))))
+func CheckRateLimit(limit *RateLimit) *Failure {
+	var why C.keystile_error
+	return failed(Status(C.keystile_rate_limit_check((*C.keystile_rate_limit)(unsafe.Pointer(limit)), &why)), &why)
 }
 
 // AdmitRate admits one request, or refuses it at no cost.

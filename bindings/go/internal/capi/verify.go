@@ -126,7 +126,8 @@ type KeyringOptions struct {
 const DurationNone uint64 = C.KEYSTILE_DURATION_NONE
 
 // NewKeyring returns a keyring for the keys that a verifier accepts.
-func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) {
+func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, *Failure) {
+	var why C.keystile_error
 	var p *C.keystile_keyring
 	own := C.keystile_keyring_options{
 		capacity:          C.uint64_t(options.Capacity),
@@ -137,10 +138,10 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 	}
 	own.struct_size = C.size_t(unsafe.Sizeof(own))
 	carryValues(&own)
-	status := Status(C.keystile_keyring_new(verifier.p, &own, &p))
+	status := Status(C.keystile_keyring_new(verifier.p, &own, &p, &why))
 	runtime.KeepAlive(verifier)
 	if status != OK {
-		return nil, status
+		return nil, failed(status, &why)
 	}
 	keyring := &Keyring{p}
 	runtime.AddCleanup(keyring, func(p *C.keystile_keyring) {
@@ -148,7 +149,7 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, Status) 
 		deleteReleased()
 	}, p)
 	collect()
-	return keyring, OK
+	return keyring, nil
 }
 
 // LeaseEnded is no status of the library: the window has ended.

@@ -1,0 +1,56 @@
+//! The store for SQLite in C: one program tests its rules, under the sanitizers and valgrind too.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::library::Library;
+use super::{Bench, memcheck};
+use crate::workspace::{TaskResult, Workspace, run};
+
+const ADDRESS: [&str; 3] = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+];
+/// The library itself is tested with all of its code instrumented; here only the store is.
+const THREADS: [&str; 1] = ["-fsanitize=thread"];
+
+/// Runs the program as it is, under each sanitizer, and under valgrind.
+pub(crate) fn store(workspace: &Workspace) -> TaskResult {
+    let bench = Bench::new(workspace, Library::release(workspace)?)?;
+    let plain = compile(&bench, "clang", "store", &[])?;
+    run_on_a_new_file(&mut workspace.command(&plain))?;
+    let gcc = compile(&bench, "gcc", "store", &[])?;
+    run_on_a_new_file(memcheck(workspace).arg(&gcc))?;
+    let address = compile(&bench, "gcc", "store-asan", &ADDRESS)?;
+    run_on_a_new_file(&mut workspace.command(&address))?;
+    let threads = compile(&bench, "gcc", "store-tsan", &THREADS)?;
+    // The sanitizer needs fixed address ranges, which a randomised layout may have taken.
+    run_on_a_new_file(workspace.command("setarch").arg("-R").arg(&threads))
+}
+
+fn compile(
+    bench: &Bench<'_>,
+    compiler: &str,
+    name: &str,
+    flags: &[&str],
+) -> Result<String, String> {
+    let store = bench.store()?;
+    let mut sources = vec!["sqlite_store.c"];
+    sources.extend(store.iter().map(String::as_str));
+    let mut all = vec!["-Wconversion", "-Wshadow", "-lsqlite3"];
+    all.extend(flags);
+    bench.compile(compiler, "c99", name, &sources, &all)
+}
+
+/// In memory, if that is a folder: each write is synchronised, which takes most of the time.
+fn run_on_a_new_file(command: &mut Command) -> TaskResult {
+    let shared = Path::new("/dev/shm");
+    let folder = if shared.is_dir() {
+        tempfile::tempdir_in(shared)
+    } else {
+        tempfile::tempdir()
+    };
+    let folder = folder.map_err(|error| format!("a folder: {error}"))?;
+    run(command.arg(folder.path()))
+}
