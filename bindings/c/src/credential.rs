@@ -5,9 +5,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{CredentialExtractor, CredentialSources};
 
-use crate::boundary::{
-    begins_with_its_size, guard_or, list, non_null, release, sized, write_out,
-};
+use crate::boundary::{begins_with_its_size, guard_or, list, non_null, release, sized, write_out};
 use crate::decision::{guard_deciding, keystile_decision};
 use crate::error::{Failure, OfField as _, guard_saying, keystile_error};
 use crate::flags::flag;

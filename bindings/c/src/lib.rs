@@ -102,6 +102,8 @@ pub mod response;
 
 pub mod names;
 
+pub mod json;
+
 #[cfg(feature = "panic-injection")]
 pub mod injection;
 

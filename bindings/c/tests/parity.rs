@@ -54,10 +54,16 @@ fn each_public_item_of_the_core_has_a_line() {
     let (items, table) = (public_items(&read("src/lib.rs")), table());
     assert!(items.len() > 100, "{}", items.len());
     for item in &items {
-        assert!(table.contains_key(item), "bindings/parity.txt: {item} has no line");
+        assert!(
+            table.contains_key(item),
+            "bindings/parity.txt: {item} has no line"
+        );
     }
     for item in table.keys() {
-        assert!(items.contains(item), "bindings/parity.txt: the core has no {item}");
+        assert!(
+            items.contains(item),
+            "bindings/parity.txt: the core has no {item}"
+        );
     }
     let new = public_items("\npub use a::{B, C};\npub use d::e::f;\n");
     assert_eq!(new, ["B", "C", "f"]);
@@ -75,9 +81,18 @@ fn each_counterpart_exists_and_what_is_left_out_has_a_reason() {
         }
     }
     for (item, [in_c, in_go, note]) in table() {
-        assert!(in_c == "-" || has(&header, &in_c), "{item}: C has no {in_c}");
-        assert!(in_go == "-" || has(&go, &in_go), "{item}: Go has no {in_go}");
+        assert!(
+            in_c == "-" || has(&header, &in_c),
+            "{item}: C has no {in_c}"
+        );
+        assert!(
+            in_go == "-" || has(&go, &in_go),
+            "{item}: Go has no {in_go}"
+        );
         let is_complete = in_c != "-" && in_go != "-";
-        assert!(is_complete || !note.is_empty(), "{item}: why is it left out?");
+        assert!(
+            is_complete || !note.is_empty(),
+            "{item}: why is it left out?"
+        );
     }
 }

@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 20] = [
+const OPTIONAL: [&str; 21] = [
     "out_error",
     "peppers",
     "options",
@@ -24,6 +24,7 @@ const OPTIONAL: [&str; 20] = [
     "keystile_template_new.rate_limit",
     "keystile_rotate.policy",
     "keystile_plan.policy",
+    "keystile_rotation_policy_to_json.policy",
     "keystile_keyring_usage.usage",
     "keystile_credential_extractor_new.verifier",
     "keystile_credential_extractor_new.sources",
