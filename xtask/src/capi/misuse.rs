@@ -113,8 +113,10 @@ fn status_calls(function: &Function, header: &Header, code: &mut String) -> usiz
             .collect();
         let call = format!("{}({})", function.name, arguments.join(", "));
         let _ = writeln!(code, "    {expected}({call});");
-        for parameter in function.parameters.iter().filter(|p| is_output(p)) {
-            let state = if is_zeroed(function, parameter) {
+        let outputs = function.parameters.iter().enumerate();
+        for (at, parameter) in outputs.filter(|(_, p)| is_output(p)) {
+            let is_passed = changed.iter().all(|(index, _)| *index != at);
+            let state = if is_passed && is_zeroed(function, parameter) {
                 "ZEROED"
             } else {
                 "UNTOUCHED"
