@@ -94,6 +94,8 @@ pub mod verify;
 
 pub mod explain;
 
+pub mod keyring_options;
+
 pub mod keyring;
 
 pub mod uses;
