@@ -94,8 +94,14 @@ type IssueNote struct {
 	At    time.Time
 }
 
-// RememberedSince returns the instant until which the answers of requests are not remembered.
-func (n IssueNote) RememberedSince() time.Time { return n.At.Add(-RequestRememberedFor) }
+// RememberedSince returns the instant until which the answers of requests are not remembered; the
+// zero time of no note.
+func (n *IssueNote) RememberedSince() time.Time {
+	if n == nil {
+		return time.Time{}
+	}
+	return n.At.Add(-RequestRememberedFor)
+}
 
 // IssueAnswer is what a store remembers of a request.
 type IssueAnswer struct {
@@ -107,8 +113,8 @@ type IssueAnswer struct {
 }
 
 // IsRemembered reports whether this is less than a day ago.
-func (a IssueAnswer) IsRemembered(now time.Time) bool {
-	return a.At.UnixMilli() > now.UnixMilli()-RequestRememberedFor.Milliseconds()
+func (a *IssueAnswer) IsRemembered(now time.Time) bool {
+	return a != nil && a.At.UnixMilli() > now.UnixMilli()-RequestRememberedFor.Milliseconds()
 }
 
 // RequestStore is a [Store] that remembers requests: its Commit writes [Batch.IssueRequest]. The
@@ -117,7 +123,8 @@ type RequestStore interface {
 	Store
 	// IssueAnswer returns what is remembered of a request, by its caller and its idempotency key;
 	// nil and no error if that is nothing. The answer may be older than a day. If it cannot be
-	// read, it returns a [CorruptRow]: to issue another key would be worse.
+	// read, it returns a [CorruptRow]: to issue another key would be worse. For nil or the zero
+	// value it returns [ErrIdempotencyKey].
 	IssueAnswer(ctx context.Context, request *IssueOnce) (*IssueAnswer, error)
 }
 
@@ -189,7 +196,7 @@ func answered(ctx context.Context, store RequestStore, request *IssueOnce, now t
 	switch {
 	case err != nil:
 		return KeyID{}, err
-	case answer == nil || !answer.IsRemembered(now):
+	case !answer.IsRemembered(now):
 		return KeyID{}, nil
 	case answer.Body != request.body:
 		return KeyID{}, ErrAnotherRequest

@@ -42,6 +42,12 @@ var zeroValues = []any{
 	keystile.RotationPolicy{}, keystile.ScopeTemplate{}, keystile.Sort(""), keystile.SpendRequest{}, keystile.State(""),
 	keystile.Stats{}, keystile.StatusPolicy(0), keystile.StoredTemplate{}, keystile.StoredUsage{}, keystile.TakenUses{},
 	keystile.Upkeep{}, keystile.UpkeepStatus{}, keystile.Usage{}, keystile.Use{}, keystile.Verifier{},
+	keystile.DigestBytes{}, keystile.PortableKey{}, keystile.RemovedKey{}, keystile.RemovedKeys{}, keystile.Exported{},
+	keystile.Asked{}, keystile.Known{}, keystile.FormerDigest{}, keystile.LineageUses{}, keystile.LineageRate{},
+	keystile.Imported{}, keystile.ExportEnd{}, keystile.ExportOptions{}, keystile.ImportOptions{}, keystile.ExportSummary{},
+	keystile.ImportSummary{}, keystile.LineProblem{}, keystile.LineResult(""), keystile.LineReport{}, keystile.PortableLine{},
+	keystile.IssueOnce{}, keystile.IssueNote{}, keystile.IssueAnswer{}, keystile.OnceIssued{}, keystile.ApplyOptions{},
+	keystile.Applied{},
 	keystilehttp.Guard{}, keystilehttp.Options{}, keystilehttp.VerifiedKey{},
 	keystilepgx.Store{}, keystilesql.Store{},
 }
@@ -63,7 +69,9 @@ var functions = map[string]any{
 	"keystile.NewPermissionSet": keystile.NewPermissionSet, "keystile.NewRateLimit": keystile.NewRateLimit,
 	"keystile.NewRateLimitWithBurst": keystile.NewRateLimitWithBurst,
 	"keystile.NewScopeTemplate":      keystile.NewScopeTemplate, "keystile.NewStoredTemplate": keystile.NewStoredTemplate,
-	"keystile.NewVerifier": keystile.NewVerifier, "keystile.OpaqueFormat": keystile.OpaqueFormat,
+	"keystile.NewIssueOnce": keystile.NewIssueOnce, "keystile.ParseExportEnd": keystile.ParseExportEnd,
+	"keystile.ParsePortableLine": keystile.ParsePortableLine,
+	"keystile.NewVerifier":       keystile.NewVerifier, "keystile.OpaqueFormat": keystile.OpaqueFormat,
 	"keystile.ParseCursor": keystile.ParseCursor, "keystile.ParseDigest": keystile.ParseDigest,
 	"keystile.ParseKeyID": keystile.ParseKeyID, "keystile.ParseRequirement": keystile.ParseRequirement,
 	"keystile.Plan": keystile.Plan, "keystile.PresetTemplate": keystile.PresetTemplate,
@@ -188,7 +196,7 @@ func fillers(t *testing.T) []filler {
 		issued.Batch(), keystile.Must(keystile.NewVerifier(nil, format)), keystile.Must(keystile.ParseRequirement("read")),
 		keystile.Must(keystile.PresetTemplate("monitoring")), keystile.DefaultRotationPolicy(), time.Now(),
 		keystile.Must(keystile.NewPermissionSet("read")), new(keystile.Usage), issued.Key.Expose(), 9,
-		keystile.Must(keystile.NewRateLimit(5, time.Minute))}
+		keystile.Must(keystile.NewRateLimit(5, time.Minute)), keystile.Must(keystile.NewIssueOnce("ana", "k", nil))}
 	return []filler{{t, "nil", false, nil}, {t, "zero values", true, nil}, {t, "made", true, made}}
 }
 

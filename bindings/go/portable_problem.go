@@ -12,7 +12,12 @@ type LineProblem struct {
 }
 
 // Error returns the field and what is expected of it.
-func (p LineProblem) Error() string { return p.Field + ": " + p.Expected }
+func (p *LineProblem) Error() string {
+	if p == nil {
+		return "no problem"
+	}
+	return p.Field + ": " + p.Expected
+}
 
 func versionProblem() *LineProblem {
 	return &LineProblem{"keystile_export", "must be 1, the version of the format"}

@@ -30,7 +30,9 @@ const (
 	pingInterval, pingTime = 20 * time.Second, 5 * time.Second
 )
 
-// Store is a [keystilesql.Store] in PostgreSQL that is also a [keystile.ChangeListener].
+// Store is a [keystilesql.Store] in PostgreSQL that is also a [keystile.ChangeListener]. Only
+// [PostgreSQL] makes one: the methods of the zero value return [keystile.ErrUninitialized], and a nil
+// pointer has only Listen.
 type Store struct {
 	*keystilesql.Store
 	db *sql.DB

@@ -11,6 +11,12 @@ var _ keystile.RequestStore = (*Store)(nil)
 
 // IssueAnswer returns what is remembered of a request.
 func (s *Store) IssueAnswer(ctx context.Context, request *keystile.IssueOnce) (*keystile.IssueAnswer, error) {
+	if err := s.made(); err != nil {
+		return nil, err
+	}
+	if request.Caller() == "" {
+		return nil, keystile.ErrIdempotencyKey
+	}
 	digest := request.Request()
 	rows, err := s.cells(ctx, s.db, "SELECT 0 AS row, body, key_id, "+s.dialect.plainInstant("at")+
 		" FROM api_key_issue_requests t WHERE caller = $1::text AND request = $2::text", request.Caller(), hex.EncodeToString(digest[:]))

@@ -19,6 +19,9 @@ var _ keystile.PortableStore = (*Store)(nil)
 // The digests are read after the records. A key whose digest is renewed in between may have its present
 // digest among the former ones, which are left out.
 func (s *Store) Export(ctx context.Context, filter keystile.Filter, page keystile.Page) (keystile.Exported, error) {
+	if err := s.made(); err != nil {
+		return keystile.Exported{}, err
+	}
 	var rates []keystile.RateState
 	listed, err := s.listIn(ctx, filter, page, keystile.SortInserted, func(row *cells) error {
 		// Any 64 bits are a valid state of the limit.
@@ -60,6 +63,9 @@ func (s *Store) removedColumns() string {
 // RemovedKeys returns what is remembered of removed keys.
 func (s *Store) RemovedKeys(ctx context.Context, after string, limit int) (keystile.RemovedKeys, error) {
 	var page keystile.RemovedKeys
+	if err := s.made(); err != nil {
+		return page, err
+	}
 	most := limited(limit)
 	rows, err := s.cells(ctx, s.db, s.removedColumns()+"WHERE key_id > $1::text ORDER BY key_id LIMIT $2::bigint", after, most)
 	if err != nil {
@@ -96,6 +102,9 @@ func (s *Store) RemovedKeys(ctx context.Context, after string, limit int) (keyst
 // Known returns what the store knows of what an import asks about.
 func (s *Store) Known(ctx context.Context, asked keystile.Asked) (keystile.Known, error) {
 	var known keystile.Known
+	if err := s.made(); err != nil {
+		return known, err
+	}
 	ids, lineages, digests := textsOf(asked.IDs), textsOf(asked.Lineages), make([]string, len(asked.Digests))
 	for at, digest := range asked.Digests {
 		digests[at] = hex.EncodeToString(digest[:])

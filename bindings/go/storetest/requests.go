@@ -76,6 +76,10 @@ func oneKey(s *suite) {
 	batch.IssueRequest = &keystile.IssueNote{Request: once, KeyID: id(3), At: at(2)}
 	s.refused(s.store.Commit(ctx, batch), keystile.ErrStale, "a second answer")
 	s.is(s.find(id(3)) == nil, "nothing of it is written")
+	for _, unmade := range []*keystile.IssueOnce{nil, {}} {
+		_, err := s.store.(keystile.RequestStore).IssueAnswer(ctx, unmade)
+		s.refused(err, keystile.ErrIdempotencyKey, "no request")
+	}
 	// What was not written has no answer.
 	once = request("ana", "k2", "body")
 	_, err = subject.once(once, "")
