@@ -1,14 +1,21 @@
 //! The command line.
 
+mod packages;
+
+use std::env;
 use std::path::PathBuf;
 
+use crate::archives::Target;
+use crate::capi::Places;
 use crate::golang::Archive;
 
 /// The usage text.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask test [--require-all] [--only STEP...]
        cargo xtask header
-       cargo xtask install --prefix DIRECTORY
+       cargo xtask install --prefix DIRECTORY [--libdir DIRECTORY] [--destdir DIRECTORY]
+       cargo xtask deb --to DIRECTORY
+       cargo xtask archives --to DIRECTORY [--target NAME...]
        cargo xtask abi-baseline
        cargo xtask bench-capi
        cargo xtask go-lib
@@ -23,7 +30,10 @@ usage: cargo xtask test [--require-all] [--only STEP...]
   test            runs every check of the project, or the named steps
   header          writes include/keystile.h from the source of the C crate, and the copies
                   of it and of the licences that packages contain
-  install         installs the C library and its header under a prefix
+  install         installs the C library and its header under a prefix; packagers set
+                  --destdir, or the variable DESTDIR, and --libdir if it is not PREFIX/lib
+  deb             builds the Debian packages
+  archives        builds the C library for several systems, one archive for each
   abi-baseline    writes the ABI that later versions are compared with
   bench-capi      measures a cached check from C and from Rust
   go-lib          builds the library that the Go module links, and copies it there
@@ -38,7 +48,9 @@ pub(crate) enum Task {
     Help,
     Test(Args),
     Header,
-    Install(PathBuf),
+    Install(Places),
+    Deb(PathBuf),
+    Archives(PathBuf, Vec<&'static Target>),
     AbiBaseline,
     BenchCapi,
     GoLib,
@@ -87,10 +99,13 @@ pub(crate) fn parse(
             };
         }
         Some("install") => {
-            return match (words.next().as_deref(), words.next(), words.next()) {
-                (Some("--prefix"), Some(prefix), None) => Ok(Task::Install(prefix.into())),
-                _ => Err("`install` expects --prefix DIRECTORY".to_owned()),
-            };
+            let destdir = env::var_os("DESTDIR").map(PathBuf::from);
+            return packages::install(words, destdir).map(Task::Install);
+        }
+        Some("deb") => return packages::deb(words).map(Task::Deb),
+        Some("archives") => {
+            let (to, targets) = packages::archives(words)?;
+            return Ok(Task::Archives(to, targets));
         }
         Some(other) => return Err(format!("unknown task `{other}`")),
         None => return Err("expected a task".to_owned()),
@@ -200,8 +215,9 @@ mod tests {
     fn the_tasks_of_the_c_library_are_known() {
         assert_eq!(parsed("header"), Ok(Task::Header));
         assert_eq!(parsed("abi-baseline"), Ok(Task::AbiBaseline));
-        let prefix = PathBuf::from("/opt/k");
-        assert_eq!(parsed("install --prefix /opt/k"), Ok(Task::Install(prefix)));
+        let places = Places::new("/opt/k".as_ref(), None, None).expect("places");
+        assert_eq!(parsed("install --prefix /opt/k"), Ok(Task::Install(places)));
+        assert_eq!(parsed("deb --to out"), Ok(Task::Deb("out".into())));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The C ABI: the library is built as it is shipped, and C programs test it.
 
 mod abi;
+mod compile;
 mod examples;
 mod install;
 mod library;
+mod loader;
+mod localise;
 mod misuse;
 mod package;
+mod places;
 mod prototypes;
 mod threads;
 
@@ -14,13 +18,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::workspace::{TaskResult, Workspace, output, run};
-use library::Library;
 use prototypes::Header;
 
 pub(crate) use abi::{baseline, compare};
+pub(crate) use compile::cargo;
 pub(crate) use examples::run as examples;
-pub(crate) use install::{install, version};
+pub(crate) use install::{DOCUMENTS, abi_version, install, install_library, version};
+pub(crate) use library::Library;
+pub(crate) use localise::Binutils;
 pub(crate) use package::run_package as package;
+pub(crate) use places::Places;
 pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -265,10 +272,15 @@ impl<'a> Bench<'a> {
 }
 
 /// The names of the symbols that a library exports.
-fn symbols(workspace: &Workspace, library: &Path, flags: &[&str]) -> Result<Vec<String>, String> {
+fn symbols(
+    workspace: &Workspace,
+    nm: &str,
+    library: &Path,
+    flags: &[&str],
+) -> Result<Vec<String>, String> {
     let listed = output(
         workspace
-            .command("nm")
+            .command(nm)
             .args(flags)
             .args(["--defined-only", "--quiet"])
             .arg(library),

@@ -183,7 +183,7 @@ fn without_cgo(go: &Go<'_>) -> TaskResult {
 /// Tests the module with the build tag that links an installed library.
 fn with_pkg_config(go: &Go<'_>) -> TaskResult {
     let prefix = go.workspace.target_path("go/prefix");
-    capi::install(go.workspace, &prefix)?;
+    capi::install(go.workspace, &capi::Places::new(&prefix, None, None)?)?;
     let lib = prefix.join("lib").display().to_string();
     let description = prefix.join("lib/pkgconfig").display().to_string();
     let environment = [

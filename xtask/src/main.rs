@@ -6,21 +6,28 @@
     reason = "this program reports to the person who runs it"
 )]
 
+mod archives;
 mod args;
 mod book;
 mod capi;
+mod deb;
 mod dependencies;
 mod fuzz;
 mod golang;
 mod msrv;
 mod need;
 mod no_std;
+mod notices;
 mod openapi_client;
+mod packaging;
 mod postgres;
 mod publish;
 mod ratios;
 mod report;
+mod reproducible;
+mod sbom;
 mod serve;
+mod shipped;
 mod steps;
 mod tests_run;
 mod together;
@@ -37,7 +44,7 @@ use workspace::Workspace;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+    let names: Vec<&str> = every_step().map(|step| step.name).collect();
     match args::parse(std::env::args().skip(1), &names) {
         Ok(Task::Help) => {
             print!("{}", help());
@@ -51,7 +58,11 @@ fn main() -> ExitCode {
                 .and_then(|()| publish::copy_sources(&workspace));
             finish(written)
         }
-        Ok(Task::Install(prefix)) => finish(capi::install(&Workspace::here(), &prefix)),
+        Ok(Task::Install(places)) => finish(capi::install(&Workspace::here(), &places)),
+        Ok(Task::Deb(to)) => finish(deb::build(&Workspace::here(), &to)),
+        Ok(Task::Archives(to, targets)) => {
+            finish(archives::build(&Workspace::here(), &to, &targets))
+        }
         Ok(Task::BenchCapi) => finish(capi::bench(&Workspace::here())),
         Ok(Task::Ratios { quick }) => finish(ratios::run(&Workspace::here(), quick)),
         Ok(Task::GoLib) => finish(golang::library(&Workspace::here())),
@@ -79,7 +90,11 @@ fn finish(result: workspace::TaskResult) -> ExitCode {
 fn test(args: &Args) -> ExitCode {
     let workspace = Workspace::here();
     let mut report = Report::default();
-    for step in STEPS.iter().filter(|step| args.selects(step.name)) {
+    let usual = STEPS.iter().chain(packaging::STEPS);
+    let named = packaging::NAMED
+        .iter()
+        .filter(|step| args.only.iter().any(|name| name == step.name));
+    for step in usual.filter(|step| args.selects(step.name)).chain(named) {
         println!("\n== {}: {}", step.name, step.about);
         let start = Instant::now();
         let outcome = run(step, &workspace, &report);
@@ -93,6 +108,11 @@ fn test(args: &Args) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The steps of an ordinary run, then those that run only if they are named.
+fn every_step() -> impl Iterator<Item = &'static Step> {
+    STEPS.iter().chain(packaging::STEPS).chain(packaging::NAMED)
 }
 
 fn run(step: &Step, workspace: &Workspace, report: &Report) -> Outcome {
@@ -111,7 +131,7 @@ fn run(step: &Step, workspace: &Workspace, report: &Report) -> Outcome {
 
 fn help() -> String {
     let mut text = format!("{}\n\nsteps:\n", args::USAGE);
-    for step in STEPS {
+    for step in every_step() {
         text.push_str(&format!("  {:<18}{}\n", step.name, step.about));
     }
     text

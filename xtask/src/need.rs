@@ -1,7 +1,9 @@
 //! What a step needs that a machine may lack, and how to install it.
 
-use crate::workspace::{Workspace, succeeds};
-use crate::{capi, golang, msrv, postgres, serve};
+use std::path::Path;
+
+use crate::workspace::{Workspace, output, succeeds};
+use crate::{capi, deb, golang, msrv, postgres, serve};
 
 /// Something that a machine may lack.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub(crate) enum Need {
     OldestRust,
     /// The Go toolchain.
     Go,
+    /// The standard library of another target.
+    Target(&'static str),
+    /// Root, and the right to try an installation on a copy of the machine's files.
+    Overlay,
 }
 
 impl Need {
@@ -59,6 +65,15 @@ impl Need {
             Self::RustSource => capi::missing_source(workspace),
             Self::OldestRust => msrv::missing(workspace),
             Self::Go => golang::missing(workspace),
+            Self::Target(target) => {
+                let asked = ["--print", "target-libdir", "--target", target];
+                let folder = output(workspace.command("rustc").args(asked)).unwrap_or_default();
+                let found = !folder.is_empty() && Path::new(folder.trim()).is_dir();
+                (!found).then(|| {
+                    format!("Rust's library for {target} is not installed; try `rustup target add {target}`")
+                })
+            }
+            Self::Overlay => deb::missing(workspace),
         }
     }
 }

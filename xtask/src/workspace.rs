@@ -65,6 +65,14 @@ impl Workspace {
     }
 }
 
+/// The target that the compiler builds for if none is named, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host(workspace: &Workspace) -> Result<String, String> {
+    let version = output(workspace.command("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| "expected `rustc -vV` to print its host".to_owned())
+}
+
 /// Prints a command and runs it; its output is shown as it comes.
 pub(crate) fn run(command: &mut Command) -> TaskResult {
     println!("$ {}", shown(command));

@@ -84,7 +84,7 @@ fn exports(workspace: &Workspace, library: &Library) -> TaskResult {
         .map(|function| function.name)
         .collect();
     declared.sort();
-    let exported = symbols(workspace, &library.shared, &["-D"])?;
+    let exported = symbols(workspace, "nm", &library.shared, &["-D"])?;
     if exported != declared {
         let extra = exported.iter().filter(|name| !declared.contains(name));
         let lacking = declared.iter().filter(|name| !exported.contains(name));
@@ -98,7 +98,7 @@ fn exports(workspace: &Workspace, library: &Library) -> TaskResult {
         "the library exports the {} functions of the header and no others",
         declared.len()
     );
-    let mut shown = symbols(workspace, &library.archive, &["-g"])?;
+    let mut shown = symbols(workspace, "nm", &library.archive, &["-g"])?;
     shown.retain(|name| !declared.contains(name) && !name.starts_with("DW.ref."));
     if shown.is_empty() {
         Ok(())

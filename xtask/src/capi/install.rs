@@ -5,57 +5,97 @@ use std::fs;
 use std::path::Path;
 
 use super::library::Library;
-use crate::workspace::{TaskResult, Workspace, output};
+use super::loader;
+use super::places::Places;
+use crate::notices::notices;
+use crate::shipped;
+use crate::workspace::{TaskResult, Workspace, host, output};
 
-/// Installs header, libraries, `keystile.pc` and the CMake files under a prefix.
-pub(crate) fn install(workspace: &Workspace, prefix: &Path) -> TaskResult {
+/// The CMake files, which find the library from where they are.
+const CMAKE: [&str; 2] = ["keystile-config.cmake", "keystile-config-version.cmake"];
+/// The system libraries that a program needs beside the archive.
+const PRIVATE: &str = "-lpthread -lm -ldl -lc";
+/// Where licences and notices are put, under the prefix.
+pub(crate) const DOCUMENTS: &str = "share/doc/keystile";
+
+/// Builds the library, installs it, and prints what has to be done next.
+pub(crate) fn install(workspace: &Workspace, places: &Places) -> TaskResult {
     let library = Library::release(workspace)?;
-    let version = version(workspace)?;
-    let abi = abi_version(&version);
-    let lib = prefix.join("lib");
-    for folder in ["include", "lib/pkgconfig", "lib/cmake/keystile"] {
-        let folder = prefix.join(folder);
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
-    let copy = |from: &Path, to: &Path| {
-        println!("installing {}", to.display());
-        // A library may be in use: it is replaced, never overwritten.
-        let _ = fs::remove_file(to);
-        let copied = fs::copy(from, to);
-        copied
-            .map(drop)
-            .map_err(|error| format!("{}: {error}", to.display()))
-    };
-    copy(
-        &workspace.path("include/keystile.h"),
-        &prefix.join("include/keystile.h"),
-    )?;
-    copy(&library.archive, &lib.join("libkeystile.a"))?;
-    let full = format!("libkeystile.so.{version}");
-    copy(&library.shared, &lib.join(&full))?;
-    link(&full, &lib.join(format!("libkeystile.so.{abi}")))?;
-    link(&full, &lib.join("libkeystile.so"))?;
-    copy(
-        &workspace.path("bindings/c/cmake/keystile-config.cmake"),
-        &prefix.join("lib/cmake/keystile/keystile-config.cmake"),
-    )?;
-    let description = lib.join("pkgconfig/keystile.pc");
-    fs::write(&description, pkg_config(prefix, &version))
-        .map_err(|error| format!("{}: {error}", description.display()))
+    let prefix = places.prefix().display().to_string();
+    let target = host(workspace)?;
+    install_library(workspace, &library, places, &prefix, &target)?;
+    println!("\n{}", loader::advice(workspace, places));
+    Ok(())
 }
 
-fn pkg_config(prefix: &Path, version: &str) -> String {
+/// Installs header, libraries, `keystile.pc`, the CMake files and the licences of a library that
+/// was built for a target. `prefix` is what `keystile.pc` says.
+pub(crate) fn install_library(
+    workspace: &Workspace,
+    library: &Library,
+    places: &Places,
+    prefix: &str,
+    target: &str,
+) -> TaskResult {
+    let version = version(workspace)?;
+    copy(
+        &workspace.path("include/keystile.h"),
+        &places.to("include/keystile.h"),
+    )?;
+    copy(&library.archive, &places.to_library("libkeystile.a"))?;
+    let [full, abi, plain] = shared_names(&library.shared, &version);
+    copy(&library.shared, &places.to_library(&full))?;
+    link(&full, &places.to_library(abi))?;
+    link(&full, &places.to_library(plain))?;
+    for file in CMAKE {
+        let from = workspace.path("bindings/c/cmake").join(file);
+        copy(
+            &from,
+            &places.to_library(Path::new("cmake/keystile").join(file)),
+        )?;
+    }
+    let described = pkg_config(prefix, &places.libdir().display().to_string(), &version);
+    write(&places.to_library("pkgconfig/keystile.pc"), &described)?;
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        let to = places.to(Path::new(DOCUMENTS).join(licence));
+        copy(&workspace.path(licence), &to)?;
+    }
+    let crates = shipped::crates(workspace, "keystile-capi", target)?;
+    let to = places.to(Path::new(DOCUMENTS).join("THIRD-PARTY-NOTICES"));
+    write(&to, &notices("libkeystile", &crates)?)
+}
+
+/// The names of a shared library: the full one, the one that programs ask for, and the one that
+/// the linker looks for.
+fn shared_names(shared: &Path, version: &str) -> [String; 3] {
+    let abi = abi_version(version);
+    match shared.extension().is_some_and(|end| end == "dylib") {
+        true => [
+            format!("libkeystile.{version}.dylib"),
+            format!("libkeystile.{abi}.dylib"),
+            "libkeystile.dylib".to_owned(),
+        ],
+        false => [
+            format!("libkeystile.so.{version}"),
+            format!("libkeystile.so.{abi}"),
+            "libkeystile.so".to_owned(),
+        ],
+    }
+}
+
+fn pkg_config(prefix: &str, libdir: &str, version: &str) -> String {
     format!(
-        "prefix={}\n\
-         libdir=${{prefix}}/lib\n\
+        "prefix={prefix}\n\
+         libdir=${{prefix}}/{libdir}\n\
          includedir=${{prefix}}/include\n\n\
          Name: keystile\n\
          Description: The API-key core that any service can embed\n\
+         URL: https://github.com/keystile/keystile\n\
+         License: MIT OR Apache-2.0\n\
          Version: {version}\n\
          Libs: -L${{libdir}} -lkeystile\n\
-         Libs.private: -lpthread -lm -ldl -lc\n\
-         Cflags: -I${{includedir}}\n",
-        prefix.display()
+         Libs.private: {PRIVATE}\n\
+         Cflags: -I${{includedir}}\n"
     )
 }
 
@@ -73,13 +113,35 @@ pub(crate) fn version(workspace: &Workspace) -> Result<String, String> {
 }
 
 /// `0.1` of `0.1.7`, `1` of `1.2.3`: as in the soname.
-fn abi_version(version: &str) -> String {
+pub(crate) fn abi_version(version: &str) -> String {
     let mut parts = version.split('.');
     match (parts.next(), parts.next()) {
         (Some("0"), Some(minor)) => format!("0.{minor}"),
         (Some(major), _) => major.to_owned(),
         _ => version.to_owned(),
     }
+}
+
+fn copy(from: &Path, to: &Path) -> TaskResult {
+    println!("installing {}", to.display());
+    make_folder_of(to)?;
+    // A library may be in use: it is replaced, never overwritten.
+    let _ = fs::remove_file(to);
+    let copied = fs::copy(from, to);
+    copied
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", to.display()))
+}
+
+fn write(to: &Path, text: &str) -> TaskResult {
+    println!("installing {}", to.display());
+    make_folder_of(to)?;
+    fs::write(to, text).map_err(|error| format!("{}: {error}", to.display()))
+}
+
+fn make_folder_of(file: &Path) -> TaskResult {
+    let folder = file.parent().unwrap_or(file);
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 #[cfg(unix)]
@@ -95,11 +157,32 @@ fn link(target: &str, at: &Path) -> TaskResult {
 
 #[cfg(test)]
 mod tests {
-    use super::abi_version;
+    use super::*;
 
     #[test]
     fn before_1_0_the_minor_version_is_of_the_abi() {
         assert_eq!(abi_version("0.1.7"), "0.1");
         assert_eq!(abi_version("1.2.3"), "1");
+    }
+
+    #[test]
+    fn a_shared_library_is_named_as_its_system_does() {
+        let names = |file: &str| shared_names(Path::new(file), "0.1.7");
+        let linux = [
+            "libkeystile.so.0.1.7",
+            "libkeystile.so.0.1",
+            "libkeystile.so",
+        ];
+        assert_eq!(names("target/libkeystile.so"), linux);
+        assert_eq!(names("libkeystile.dylib")[1], "libkeystile.0.1.dylib");
+    }
+
+    #[test]
+    fn cmake_is_given_the_version_of_the_package() {
+        let workspace = Workspace::here();
+        let file = workspace.path("bindings/c/cmake/keystile-config-version.cmake");
+        let text = fs::read_to_string(file).expect("the file");
+        let version = version(&workspace).expect("a version");
+        assert!(text.contains(&format!("set(PACKAGE_VERSION \"{version}\")")));
     }
 }

@@ -1,10 +1,12 @@
-//! Builds `libkeystile`, and hides every symbol of its archive that is not public.
+//! Builds `libkeystile`: the shared library, and an archive that exports only the interface.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::symbols;
-use crate::workspace::{Workspace, run};
+use super::compile;
+use super::localise::{Binutils, localise};
+use crate::archives::Target;
+use crate::workspace::{Workspace, output, run};
 
 /// A built library: the shared one, and an archive that exports only the interface.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ pub(crate) struct Library {
 impl Library {
     /// As it is shipped.
     pub(crate) fn release(workspace: &Workspace) -> Result<Self, String> {
-        workspace.cargo("build --package keystile-capi --release")?;
+        let mut cargo = compile::cargo(workspace, &[])?;
+        run(cargo.args(["build", "--package", "keystile-capi", "--release"]))?;
         Self::finish(workspace, "release", "release")
     }
 
@@ -33,15 +36,70 @@ impl Library {
         Self::finish(workspace, "release", "comparison")
     }
 
+    /// As it is shipped for a target, which may be another one than that of this machine.
+    pub(crate) fn for_target(workspace: &Workspace, target: &Target) -> Result<Self, String> {
+        let mut cargo = compile::cargo(workspace, target.flags)?;
+        let (command, triple) = match target.glibc {
+            // Rust's own standard library needs no later one.
+            Some(version) => ("zigbuild", format!("{}.{version}", target.triple)),
+            None if target.is_musl() => ("zigbuild", target.triple.to_owned()),
+            None => ("build", target.triple.to_owned()),
+        };
+        run(cargo
+            .args([command, "--locked", "--package", "keystile-capi"])
+            .args(["--release", "--target", &triple]))?;
+        let mut also = Vec::new();
+        if target.is_musl() {
+            also.push(unwinder(workspace, target)?);
+        }
+        let built = workspace.target_path(target.triple).join("release");
+        Self::localised(workspace, &built, target.name, target.binutils, &also)
+    }
+
+    /// The archive for musl, without a shared library, which would need a linker for musl.
+    pub(crate) fn archive_for_musl(
+        workspace: &Workspace,
+        target: &Target,
+    ) -> Result<PathBuf, String> {
+        let mut cargo = compile::cargo(workspace, target.flags)?;
+        run(cargo
+            .args(["rustc", "--package", "keystile-capi", "--release"])
+            .args(["--target", target.triple, "--crate-type", "staticlib"]))?;
+        let folder = workspace.target_path("capi").join(target.name);
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let built = workspace
+            .target_path(target.triple)
+            .join("release/libkeystile.a");
+        let archive = folder.join("libkeystile.a");
+        let also = [unwinder(workspace, target)?];
+        localise(workspace, target.binutils, &built, &also, &archive)?;
+        Ok(archive)
+    }
+
     fn finish(workspace: &Workspace, profile: &str, name: &str) -> Result<Self, String> {
         let built = workspace.target_path(profile);
+        Self::localised(workspace, &built, name, Binutils::HERE, &[])
+    }
+
+    fn localised(
+        workspace: &Workspace,
+        built: &Path,
+        name: &str,
+        binutils: Binutils,
+        also: &[PathBuf],
+    ) -> Result<Self, String> {
         let folder = workspace.target_path("capi").join(name);
         let failed = |error| format!("{}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(failed)?;
-        let shared = folder.join("libkeystile.so");
-        fs::copy(built.join("libkeystile.so"), &shared).map_err(failed)?;
+        let file = match binutils.is_mach {
+            true => "libkeystile.dylib",
+            false => "libkeystile.so",
+        };
+        let shared = folder.join(file);
+        fs::copy(built.join(file), &shared).map_err(failed)?;
         let archive = folder.join("libkeystile.a");
-        localise(workspace, &built.join("libkeystile.a"), &archive)?;
+        let whole = built.join("libkeystile.a");
+        localise(workspace, binutils, &whole, also, &archive)?;
         Ok(Self {
             folder,
             archive,
@@ -50,40 +108,20 @@ impl Library {
     }
 }
 
-/// Joins the members of an archive into one that exports only `keystile_` symbols.
-///
-/// Two Rust archives of one compiler define the same symbols of the standard library, and a
-/// program can link only one of them (rust-lang/rust#44322). `DW.ref.` symbols must stay:
-/// without them a panic ends in a segmentation fault.
-fn localise(workspace: &Workspace, archive: &Path, to: &Path) -> Result<(), String> {
-    let object = to.with_extension("o");
-    let roots = to.with_extension("roots");
-    let names: Vec<String> = symbols(workspace, archive, &["-g"])?
-        .into_iter()
-        .filter(|name| name.starts_with("keystile_"))
-        .map(|name| format!("-u {name}\n"))
-        .collect();
-    fs::write(&roots, names.concat()).map_err(|error| format!("{}: {error}", roots.display()))?;
-    run(workspace
-        .command("ld")
-        .args(["-r", "--gc-sections"])
-        .arg(format!("@{}", roots.display()))
-        .arg(archive)
-        .arg("-o")
-        .arg(&object))?;
-    run(workspace
-        .command("objcopy")
-        .args([
-            "--wildcard",
-            "--keep-global-symbol=keystile_*",
-            "--keep-global-symbol=DW.ref.*",
-            "--remove-section=.llvmbc",
-            "--remove-section=.llvmcmd",
-            "--strip-debug",
-        ])
-        .arg(&object))?;
-    if to.exists() {
-        fs::remove_file(to).map_err(|error| format!("{}: {error}", to.display()))?;
+/// The archive of LLVM's unwinder that Rust has for musl. Whether a C compiler for musl has one,
+/// and which, differs: that of Debian is for glibc.
+fn unwinder(workspace: &Workspace, target: &Target) -> Result<PathBuf, String> {
+    let sysroot = output(workspace.command("rustc").args(["--print", "sysroot"]))?;
+    let library = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(target.triple)
+        .join("lib/self-contained/libunwind.a");
+    match library.exists() {
+        true => Ok(library),
+        false => Err(format!(
+            "{} is missing; try `rustup target add {}`",
+            library.display(),
+            target.triple
+        )),
     }
-    run(workspace.command("ar").arg("rcs").arg(to).arg(&object))
 }

@@ -1,11 +1,13 @@
 //! A separate project builds with the installed library: by pkg-config, by CMake, with the
-//! shared library and with the archive, and together with another Rust library.
+//! shared library and with the archive, and together with another Rust library; also from a
+//! staging folder, as packagers install.
 
 use std::fs;
 use std::path::Path;
 
-use super::{SYSTEM, install};
-use crate::workspace::{TaskResult, Workspace, output, run};
+use super::places::Places;
+use super::{DOCUMENTS, SYSTEM, install};
+use crate::workspace::{TaskResult, Workspace, output, run, succeeds};
 
 const OUTSIDE: &str = "bindings/c/tests/outside";
 
@@ -16,35 +18,58 @@ pub(crate) fn run_package(workspace: &Workspace) -> TaskResult {
         fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let prefix = folder.join("prefix");
-    install(workspace, &prefix)?;
+    let places = Places::new(&prefix, None, None)?;
+    install(workspace, &places)?;
+    for file in ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY-NOTICES"] {
+        is_there(&places.to(DOCUMENTS).join(file))?;
+    }
     by_pkg_config(workspace, &folder, &prefix)?;
     by_cmake(workspace, &folder, &prefix)?;
+    by_version(workspace, &folder, &prefix)?;
+    staged(workspace, &folder)?;
     beside_another(workspace, &folder, &prefix)
 }
 
+fn is_there(file: &Path) -> TaskResult {
+    match file.exists() {
+        true => Ok(()),
+        false => Err(format!("{} was not installed", file.display())),
+    }
+}
+
+/// As the README does it: the archive is named together with its folder, since the linker
+/// prefers the shared library if both are there.
 fn by_pkg_config(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {
-    for is_static in [false, true] {
+    let asked = |words: &[&str]| {
         let mut asked = workspace.command("pkg-config");
         asked.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
-        asked.args(["--cflags", "--libs"]);
-        if is_static {
-            asked.arg("--static");
-        }
-        let flags = output(asked.arg("keystile"))?;
-        let program = folder.join(if is_static { "by-archive" } else { "by-shared" });
-        let mut compile = workspace.command("gcc");
-        compile.arg("-std=c99").arg("-o").arg(&program);
-        compile.arg(format!("{OUTSIDE}/main.c"));
-        for flag in flags.split_whitespace() {
-            // The linker prefers the shared library if both are there.
-            match flag {
-                "-lkeystile" if is_static => compile.arg("-l:libkeystile.a"),
-                flag => compile.arg(flag),
-            };
-        }
-        run(&mut compile)?;
+        output(asked.args(words).arg("keystile"))
+    };
+    let shared = asked(&["--cflags", "--libs"])?;
+    let libdir = asked(&["--variable=libdir"])?;
+    let archive = format!(
+        "{} -L{} -l:libkeystile.a {}",
+        asked(&["--cflags"])?,
+        libdir.trim(),
+        SYSTEM.join(" ")
+    );
+    let complete = asked(&["--static", "--cflags", "--libs"])?;
+    for (name, flags, extra) in [
+        ("by-shared", shared, &[][..]),
+        ("by-archive", archive, &[]),
+        // Without shared libraries the linker takes the archive, and what it needs is named.
+        ("by-static", complete, &["-static"]),
+    ] {
+        let program = folder.join(name);
+        run(workspace
+            .command("gcc")
+            .args(["-std=c99", "-o"])
+            .arg(&program)
+            .arg(format!("{OUTSIDE}/main.c"))
+            .args(extra)
+            .args(flags.split_whitespace()))?;
         let mut program = workspace.command(&program.display().to_string());
-        if !is_static {
+        if name == "by-shared" {
             program.env("LD_LIBRARY_PATH", prefix.join("lib"));
         }
         run(&mut program)?;
@@ -64,6 +89,83 @@ fn by_cmake(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {
         run(&mut workspace.command(&build.join(program).display().to_string()))?;
     }
     Ok(())
+}
+
+/// CMake finds the versions that are compatible with this one, and no other.
+fn by_version(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {
+    for (version, is_found) in [
+        ("0.1", true),
+        ("0.1.0", true),
+        ("0.1.0 EXACT", true),
+        ("0", true),
+        ("0.1...<0.3", true),
+        ("0.2", false),
+        ("0.1.99", false),
+        ("0.0.1", false),
+        ("1.0", false),
+        ("0.2...<0.3", false),
+    ] {
+        let project = folder.join("version");
+        fs::create_dir_all(&project).map_err(|error| format!("{}: {error}", project.display()))?;
+        let text = format!(
+            "cmake_minimum_required(VERSION 3.19)\nproject(version C)\n\
+             find_package(keystile {version} REQUIRED)\n"
+        );
+        fs::write(project.join("CMakeLists.txt"), text)
+            .map_err(|error| format!("{}: {error}", project.display()))?;
+        let found = succeeds(
+            workspace
+                .command("cmake")
+                .arg("-S")
+                .arg(&project)
+                .arg("-B")
+                .arg(project.join("build"))
+                .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
+        );
+        println!("find_package(keystile {version}): {found}");
+        if found != is_found {
+            return Err(format!(
+                "find_package(keystile {version}) found it: {found}; expected {is_found}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Installs for /usr into a staging folder, with Debian's folder of libraries, and builds there.
+fn staged(workspace: &Workspace, folder: &Path) -> TaskResult {
+    let staging = folder.join("staging");
+    let multiarch = output(workspace.command("gcc").arg("-print-multiarch"))?;
+    let libdir = format!("lib/{}", multiarch.trim());
+    let places = Places::new("/usr".as_ref(), Some(libdir.as_ref()), Some(&staging))?;
+    install(workspace, &places)?;
+    let described = places.to_library("pkgconfig/keystile.pc");
+    let text = fs::read_to_string(&described).map_err(|error| error.to_string())?;
+    if !text.starts_with("prefix=/usr\n") || text.contains("staging") {
+        return Err(format!(
+            "{}: expected the final prefix, got {text}",
+            described.display()
+        ));
+    }
+    let mut asked = workspace.command("pkg-config");
+    asked
+        .env("PKG_CONFIG_LIBDIR", places.to_library("pkgconfig"))
+        .env("PKG_CONFIG_SYSROOT_DIR", &staging)
+        // Folders of the system are usually left out.
+        .env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1")
+        .env("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "1");
+    let flags = output(asked.args(["--cflags", "--libs", "keystile"]))?;
+    let program = folder.join("by-staged");
+    run(workspace
+        .command("gcc")
+        .arg("-o")
+        .arg(&program)
+        .arg(format!("{OUTSIDE}/main.c"))
+        .args(flags.split_whitespace()))?;
+    run(workspace
+        .command(&program.display().to_string())
+        .env("LD_LIBRARY_PATH", places.to_library("")))?;
+    by_cmake(workspace, &folder.join("staged"), &places.to(""))
 }
 
 fn beside_another(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# installed.sh ROOT PACKAGE...: installs the packages with dpkg, builds and runs programs with
+# them, removes and purges them, and looks at what is left. It changes the machine: run it by
+# in-a-copy.sh.
+set -euo pipefail
+root=$1
+shift
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+unset LD_LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH KEYSTILE_STORE KEYSTILE_ACTOR
+fail() { echo "error: $*" >&2; exit 1; }
+says() { grep -qF "$1" <<<"$2" || fail "expected \`$1\`, got \`$2\`"; }
+left() { find /usr /etc /var -xdev -iname '*keystile*' | sort; }
+
+before=$(left)
+[[ -z $(getent passwd keystile) ]] || fail "this machine has a user keystile"
+work=$(mktemp -d)
+cd "$work"
+
+echo "== a library without ldconfig is not found, as the installation says"
+mkdir "$work/local"
+dpkg-deb --extract "$(printf '%s\n' "$@" | grep /libkeystile0)" "$work/local"
+dpkg-deb --extract "$(printf '%s\n' "$@" | grep /libkeystile-dev)" "$work/local"
+cp -a "$work/local"/usr/lib/*/libkeystile.so* /usr/local/lib/
+cp "$root/include/keystile.h" /usr/local/include/
+gcc "$root/bindings/c/examples/issue.c" -lkeystile -o early
+./early >/dev/null 2>&1 && fail "the program ran before ldconfig"
+ldconfig
+./early >/dev/null || fail "the program did not run after ldconfig"
+rm /usr/local/lib/libkeystile.so* /usr/local/include/keystile.h
+ldconfig
+
+echo "== install"
+dpkg --install "$@"
+dpkg --verify keystile libkeystile0.1 libkeystile-dev | grep . && fail "files differ from their sums"
+[[ $(stat -c '%a %U' /etc/keystile.env) == "600 root" ]] || fail "/etc/keystile.env can be read"
+[[ $(getent passwd keystile | cut -d: -f6,7) == /var/lib/keystile:/usr/sbin/nologin ]] ||
+    fail "the user is $(getent passwd keystile)"
+keystile --version
+man --path >/dev/null 2>&1 && man -w keystile keystile-serve
+bash -n /usr/share/bash-completion/completions/keystile
+
+echo "== the unit"
+systemd-analyze verify /usr/lib/systemd/system/keystile.service
+systemd-analyze security --offline=yes --threshold=20 keystile.service | tail -1
+
+echo "== programs"
+for name in issue verify; do
+    gcc "$root/bindings/c/examples/$name.c" $(pkg-config --cflags --libs keystile) -o $name
+done
+says ok "$(./issue | ./verify)"
+ldd issue | grep -q 'libkeystile.so.0.1 => /lib/' || ldd issue | grep -q 'libkeystile.so.0.1 => /usr/lib/' ||
+    fail "$(ldd issue)"
+gcc "$root/bindings/c/examples/issue.c" $(pkg-config --cflags keystile) \
+    -L"$(pkg-config --variable=libdir keystile)" -l:libkeystile.a -lpthread -lm -ldl -o whole
+ldd whole | grep keystile && fail "the archive was not linked"
+says acme_ "$(./whole)"
+cmake -S "$root/bindings/c/tests/outside" -B cmake >/dev/null
+cmake --build cmake >/dev/null
+says "issued a key" "$(cmake/shared)"
+
+echo "== the program, as the service runs it"
+install -d -m 0700 -o keystile -g keystile /var/lib/keystile
+as_service() { (set -a; . /etc/keystile.env; umask 077; exec runuser -u keystile -- "$@"); }
+key=$(as_service keystile issue --client Acme 2>/dev/null)
+says allow "$(as_service keystile verify <<<"$key" 2>&1)"
+[[ $(stat -c '%a %U' /var/lib/keystile/keystile.db) == "600 keystile" ]] || fail "the store is not private"
+port=8099
+(set -a; . /etc/keystile.env; umask 077; KEYSTILE_SERVE_OPTIONS="--listen 127.0.0.1:$port"
+ exec runuser -u keystile -- keystile serve --log-format json \
+    --admin-key-file /var/lib/keystile/admin.key $KEYSTILE_SERVE_OPTIONS) 2>serve.log &
+serve=$!
+curl --silent --retry 9 --retry-connrefused "http://127.0.0.1:$port/readyz" | grep '"status":"ok"'
+kill $serve
+wait $serve || fail "keystile serve ended with $?"
+
+echo "== install again: a changed configuration stays"
+sed -i 's/^#KEYSTILE_PEPPER.*/# mine/' /etc/keystile.env
+dpkg --install "$@" >/dev/null
+grep -q '^# mine' /etc/keystile.env || fail "/etc/keystile.env was replaced"
+
+echo "== remove, then purge"
+dpkg --remove keystile libkeystile-dev libkeystile0.1
+[[ -e /etc/keystile.env && ! -e /usr/bin/keystile ]] || fail "remove is not purge"
+./issue >/dev/null 2>&1 && fail "the library is still found"
+dpkg --purge keystile libkeystile-dev libkeystile0.1 2>purge.log
+says "the store in /var/lib/keystile and its user are kept" "$(cat purge.log)"
+[[ $(left) == "$(sort <<<"$before
+/var/lib/keystile
+/var/lib/keystile/keystile.db" | sed '/^$/d')" ]] || fail "left: $(left)"
+says keystile "$(getent passwd keystile)"
+stat -c '%U' /var/lib/keystile/keystile.db | grep -qx keystile || fail "the store has no owner"
+
+echo "== purge without a store"
+dpkg --install "$@" >/dev/null
+rm -r /var/lib/keystile
+dpkg --purge keystile libkeystile-dev libkeystile0.1 >/dev/null
+[[ $(left) == "$before" ]] || fail "left: $(left)"
+[[ -z $(getent passwd keystile) ]] || fail "the user is left"
+echo "== nothing is left"
