@@ -32,7 +32,7 @@ pub(crate) fn build(workspace: &Workspace, to: &Path) -> TaskResult {
         "keystile-cli",
     ]))?;
     let program = workspace.target_path("release/keystile");
-    build_with(workspace, to, &program, "xz").map(drop)
+    build_with(workspace, to, &program, "-Zxz").map(drop)
 }
 
 /// Builds the packages with this program and compression; returns their files.
@@ -98,13 +98,16 @@ impl<'a> Debian<'a> {
     fn tree(&self, package: &str) -> Result<Tree, String> {
         let tree = Tree::empty(self.workspace.target_path("deb").join(package))?;
         let documents = format!("usr/share/doc/{package}");
+        let dated = |form: &str| {
+            let mut date = self.workspace.command("date");
+            let at = format!("@{}", self.date);
+            output(date.args([form, "--utc", "--date", &at]))
+        };
         tree.write(
             &format!("{documents}/copyright"),
-            &control::copyright(self.workspace)?,
+            &control::copyright(self.workspace, dated("+%Y")?.trim())?,
         )?;
-        let mut when = self.workspace.command("date");
-        let when =
-            output(when.args(["--rfc-email", "--utc", "--date", &format!("@{}", self.date)]))?;
+        let when = dated("--rfc-email")?;
         let log = control::changelog(self, when.trim());
         tree.write_gzipped(
             self.workspace,
@@ -142,7 +145,7 @@ impl<'a> Debian<'a> {
         let mut pack = self.workspace.command("dpkg-deb");
         pack.env("SOURCE_DATE_EPOCH", &self.date)
             .args(["--root-owner-group", "--build"])
-            .arg(format!("-Z{}", self.compression));
+            .args(self.compression.split_whitespace());
         run(pack.arg(tree.root()).arg(&file))?;
         Ok(file)
     }

@@ -27,7 +27,7 @@ pub(crate) fn check(workspace: &Workspace) -> TaskResult {
         fs::remove_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
     }
     let program = workspace.target_path("debug/keystile");
-    let packages = build_with(workspace, &to, &program, "none")?;
+    let packages = build_with(workspace, &to, &program, "-Zgzip -z1")?;
     run(workspace
         .command("lintian")
         .args(["--fail-on", "error,warning", "--allow-root"])

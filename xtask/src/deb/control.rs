@@ -48,7 +48,7 @@ impl Package {
 }
 
 /// The licence, in the form of DEP-5. Debian has the text of Apache-2.0 in one place.
-pub(super) fn copyright(workspace: &Workspace) -> Result<String, String> {
+pub(super) fn copyright(workspace: &Workspace, year: &str) -> Result<String, String> {
     let path = workspace.path("LICENSE-MIT");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let owner = text
@@ -68,7 +68,7 @@ pub(super) fn copyright(workspace: &Workspace) -> Result<String, String> {
          Upstream-Name: keystile\nSource: {HOMEPAGE}\n\
          Comment: THIRD-PARTY-NOTICES.gz beside this file has the licences of the crates that\n \
          are linked.\n\n\
-         Files: *\nCopyright: {owner}\nLicense: Apache-2.0 or Expat\n\n\
+         Files: *\nCopyright: {year} {owner}\nLicense: Apache-2.0 or Expat\n\n\
          License: Apache-2.0\n On Debian systems, the text is in\n \
          /usr/share/common-licenses/Apache-2.0.\n\n\
          License: Expat\n{}\n",

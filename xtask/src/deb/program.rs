@@ -35,6 +35,11 @@ pub(super) fn package(debian: &Debian<'_>, program: &Path) -> Result<(Package, T
         &source("keystile.sysusers")?,
     )?;
     tree.write_with("etc/keystile.env", &source("keystile.env")?, SECRET)?;
+    // lintian would have everyone read it.
+    tree.write(
+        "usr/share/lintian/overrides/keystile",
+        "keystile: non-standard-file-perm 0600 != 0644 [etc/keystile.env]\n",
+    )?;
     tree.write("DEBIAN/conffiles", "/etc/keystile.env\n")?;
     for script in ["postinst", "prerm", "postrm"] {
         tree.write_script(script, &source(&format!("keystile.{script}"))?)?;
