@@ -12,8 +12,11 @@ fn main() {
         "0" => format!("0.{}", part("MINOR")),
         major => major.to_owned(),
     };
-    let is_elf = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os != "macos" && os != "windows");
-    if is_elf {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libkeystile.so.{abi}");
-    }
+    let system = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    let arg = match system.as_str() {
+        "windows" => return,
+        "macos" => format!("-Wl,-install_name,@rpath/libkeystile.{abi}.dylib"),
+        _ => format!("-Wl,-soname,libkeystile.so.{abi}"),
+    };
+    println!("cargo::rustc-cdylib-link-arg={arg}");
 }

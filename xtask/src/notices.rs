@@ -117,7 +117,7 @@ mod tests {
     fn a_crate_without_a_licence_file_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let lacking = crate_in(folder.path());
-        let error = notices("it", std::slice::from_ref(&lacking)).expect_err("notices");
+        let error = notices("it", core::slice::from_ref(&lacking)).expect_err("notices");
         assert_eq!(error, "one 1.0.0: expected a file with its licence");
         fs::write(folder.path().join("LICENSE.md"), "terms\r\n").expect("a file");
         let notices = notices("it", &[lacking]).expect("notices");

@@ -66,18 +66,20 @@ pub(crate) fn sbom(
 fn component(one: &Crate) -> Value {
     // Some old packages separate licences by a slash, which SPDX has no more.
     let licence = one.licence.replace('/', " OR ");
-    let mut component = json!({
+    let hashes: Vec<Value> = one
+        .checksum
+        .iter()
+        .map(|checksum| json!({ "alg": "SHA-256", "content": checksum }))
+        .collect();
+    json!({
         "type": "library",
         "bom-ref": purl(one),
         "name": one.name,
         "version": one.version,
         "purl": purl(one),
         "licenses": [{ "expression": licence }],
-    });
-    if let Some(checksum) = &one.checksum {
-        component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
-    }
-    component
+        "hashes": hashes,
+    })
 }
 
 fn depends(one: &Crate, crates: &[Crate]) -> Value {

@@ -85,7 +85,12 @@ fn described(
         .as_array()?
         .iter()
         .find(|package| package["name"] == name && package["version"] == version)?;
-    let text = |field: &str| package[field].as_str().map(str::to_owned);
+    let text = |field: &str| {
+        package
+            .get(field)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let manifest = PathBuf::from(text("manifest_path")?);
     Some(Crate {
         name: name.to_owned(),
@@ -100,16 +105,19 @@ fn described(
 
 /// What a package depends on when it runs.
 fn needs(metadata: &Value, id: &Value, shipped: &[(&str, &str)]) -> Vec<String> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let nodes = list(&metadata["resolve"]["nodes"]);
-    let packages = list(&metadata["packages"]);
+    let list = |value: Option<&Value>| {
+        let items = value.and_then(Value::as_array);
+        items.cloned().unwrap_or_default()
+    };
+    let nodes = list(metadata.pointer("/resolve/nodes"));
+    let packages = list(metadata.get("packages"));
     let node = nodes.iter().find(|node| node["id"] == *id);
     let mut needs: Vec<String> = node
-        .map(|node| list(&node["deps"]))
+        .map(|node| list(node.get("deps")))
         .unwrap_or_default()
         .iter()
         .filter(|needed| {
-            let kinds = list(&needed["dep_kinds"]);
+            let kinds = list(needed.get("dep_kinds"));
             kinds.iter().any(|kind| kind["kind"].is_null())
         })
         .filter_map(|needed| packages.iter().find(|other| other["id"] == needed["pkg"]))

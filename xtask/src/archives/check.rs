@@ -148,6 +148,11 @@ fn compile(
             flag => compile.arg(flag),
         };
     }
+    let is_zig = toolchain.compiler.first() == Some(&"python-zig");
+    // gcc and clang link an unwinder without being asked; archives for musl have one.
+    if is_zig && toolchain.link == Link::Archive {
+        compile.arg("-lunwind");
+    }
     run(&mut compile)?;
     Ok(program)
 }
