@@ -86,12 +86,13 @@ mod tests {
         });
         assert_eq!(default["components"]["securitySchemes"], expected);
         let own = CredentialSources::none().with_header("X-Acme-Key").unwrap();
-        let own = own.with_scheme("Api-Key").unwrap().with_basic();
+        let own = own.with_scheme("Api-Key").unwrap();
+        let own = own.with_scheme("Token").unwrap();
         let document = secured(&own);
         let expected = json!({
             "key_header": { "type": "apiKey", "in": "header", "name": "X-Acme-Key" },
             "scheme": { "type": "http", "scheme": "api-key" },
-            "scheme_2": { "type": "http", "scheme": "basic" },
+            "scheme_2": { "type": "http", "scheme": "token" },
         });
         assert_eq!(document["components"]["securitySchemes"], expected);
         let any = [
