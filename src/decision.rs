@@ -5,6 +5,7 @@ pub(crate) mod allowed;
 pub(crate) mod answer;
 pub(crate) mod carriers;
 pub(crate) mod cause;
+mod challenge;
 pub(crate) mod check_step;
 mod compared;
 pub(crate) mod credential;

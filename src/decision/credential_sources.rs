@@ -167,12 +167,28 @@ impl CredentialSources {
         x_api_key.into_iter().chain(authorization).chain(others)
     }
 
+    /// The schemes of `Authorization` that are read.
+    ///
+    /// ```
+    /// use keystile::CredentialSources;
+    /// let sources = CredentialSources::new().with_scheme("Api-Key")?;
+    /// assert!(sources.schemes().eq(["Bearer", "Api-Key"]));
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    pub fn schemes(&self) -> impl Iterator<Item = &str> {
+        let bearer = self.bearer.then_some("Bearer");
+        let basic = self.basic.then_some("Basic");
+        let others = self.schemes.iter().map(|name| &**name);
+        bearer.into_iter().chain(others).chain(basic)
+    }
+
     const fn reads_authorization(&self) -> bool {
         self.bearer || self.basic || !self.schemes.is_empty()
     }
 
     /// What a field presents, and the bit of its header; `None` if that is not read.
-    #[inline]
+    // Inline, since most headers are not read, which their length shows.
+    #[inline(always)]
     pub(crate) fn presented<'h>(
         &self,
         name: &[u8],
@@ -192,10 +208,18 @@ impl CredentialSources {
         if self.headers.is_empty() {
             return None;
         }
+        self.in_other(name, value)
+    }
+
+    /// The same for the headers that were added.
+    #[inline(never)]
+    fn in_other<'h>(&self, name: &[u8], value: &'h [u8]) -> Option<(u16, Presented<'h>)> {
+        let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
         let at = self.headers.iter().position(|own| is(own))?;
         Some((other_bit(at), Presented::Bare(value)))
     }
 
+    #[inline(never)]
     fn by_scheme<'h>(&self, value: &'h [u8]) -> Presented<'h> {
         // Only so many blanks are passed over before the scheme: a value of any length costs
         // no more.

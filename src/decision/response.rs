@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use crate::decision::allowed::Allowed;
+use crate::decision::credential_sources::CredentialSources;
 use crate::decision::dates::http_date;
 use crate::decision::denial::Denial;
 use crate::decision::denial_code::DenialCode;
@@ -67,12 +68,9 @@ pub fn respond(
         ("cache-control", "no-store".to_string()),
     ]);
     if status == 401 {
-        // RFC 6750, section 3: no error code if no credential was sent.
-        let challenge = match code {
-            DenialCode::MissingCredential => "Bearer",
-            _ => "Bearer error=\"invalid_token\"",
-        };
-        headers.push(("www-authenticate", challenge.to_string()));
+        // The default sources.
+        let challenge = CredentialSources::new().challenge(code);
+        headers.push(("www-authenticate", challenge));
     }
     let wait = match code {
         DenialCode::StoreUnavailable => Some(STORE_RETRY),

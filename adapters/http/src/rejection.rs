@@ -3,9 +3,13 @@
 use core::fmt;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
-use keystile::{Denial, Millis, Requirement, ResponsePolicy, respond};
+use keystile::{
+    CredentialSources, Denial, DenialCode, Millis, Requirement, ResponsePolicy, respond,
+};
 
 use crate::response_headers::field;
 
@@ -50,6 +54,37 @@ impl Rejection {
             body: response.body,
             code: denial.code().as_str(),
         }
+    }
+
+    /// The same response, whose `WWW-Authenticate` names these sources instead of the default
+    /// ones, if it has that header.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use keystile::{Cause, CredentialSources, Denial, StatusPolicy};
+    /// use keystile_http::Rejection;
+    /// let denial = Denial::new(Cause::MissingCredential);
+    /// let sources = CredentialSources::none().with_scheme("Token")?;
+    /// let rejection = Rejection::of(&denial, StatusPolicy::Rfc9110, None).with_sources(&sources);
+    /// let response = rejection.into_response::<Bytes>();
+    /// assert_eq!(response.headers()["www-authenticate"], "Token");
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_sources(mut self, sources: &CredentialSources) -> Self {
+        let code = match self.code == DenialCode::MissingCredential.as_str() {
+            true => DenialCode::MissingCredential,
+            false => DenialCode::InvalidKey,
+        };
+        let mut headers = self.headers.iter_mut();
+        let challenge = headers.find(|(name, _)| *name == WWW_AUTHENTICATE);
+        // Without any source, there is nothing to name.
+        if let Some((_, value)) = challenge.filter(|_| !sources.is_empty())
+            && let Ok(own) = HeaderValue::try_from(sources.challenge(code))
+        {
+            *value = own;
+        }
+        self
     }
 
     /// 403 for a request over a connection that is not known to be encrypted.

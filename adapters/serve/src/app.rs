@@ -150,6 +150,7 @@ impl App {
     /// The response to a request that was denied by its own key.
     pub(crate) fn reject(&self, denied: &Denied, requirement: Option<&Requirement>) -> Response {
         let rejection = denied.rejection(self.settings().responses, requirement);
+        let rejection = rejection.with_sources(self.sources());
         let mut response = rejection.into_response();
         if denied.denial().code() == DenialCode::RecordDamaged {
             response.extensions_mut().insert(LoggedElsewhere);

@@ -1,19 +1,21 @@
 //! What the OpenAPI document has beside the descriptions of the handlers.
 
+use keystile::CredentialSources;
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Required, Server};
 
 use crate::authorize;
+use crate::security::secure;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(authorize::envoy))]
 struct ByHand;
 
-/// Completes the document that the handlers give: what generators of clients need, too.
-pub(crate) fn describe(mut api: OpenApi) -> Value {
+/// Completes the document that the handlers give, for a service that reads keys from these
+/// sources: what generators of clients need, too.
+pub(crate) fn describe(mut api: OpenApi, sources: &CredentialSources) -> Value {
     api.merge(ByHand::openapi());
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
@@ -46,14 +48,11 @@ pub(crate) fn describe(mut api: OpenApi) -> Value {
     api.info.contact = None;
     api.info.license = Some(utoipa::openapi::License::new(env!("CARGO_PKG_LICENSE")));
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let components = api.components.get_or_insert_default();
-    components.add_security_scheme("key_header", SecurityScheme::ApiKey(header));
-    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    api.components.get_or_insert_default();
     // All keys are strings, so this does not fail.
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     tidy(&mut document);
+    secure(&mut document, sources);
     document
 }
 

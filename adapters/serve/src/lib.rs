@@ -55,6 +55,7 @@ mod preflight;
 mod problem;
 mod rfc3339;
 mod router;
+mod security;
 mod server;
 mod settings;
 mod stop;

@@ -81,7 +81,7 @@ pub(crate) fn router(app: App) -> (Router, serde_json::Value) {
         .routes(routes!(health::metrics))
         .routes(routes!(document))
         .split_for_parts();
-    let api = describe(api);
+    let api = describe(api, app.sources());
     let written = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
     let limits = app.settings().limits;
     let in_time = ServiceBuilder::new()

@@ -215,7 +215,8 @@ impl<S: Store + 'static> Guard<S> {
         }
         telemetry::denied(denied);
         let requirement = self.0.requirement.as_ref();
-        Err(denied.rejection(self.0.settings.policy, requirement))
+        let rejection = denied.rejection(self.0.settings.policy, requirement);
+        Err(rejection.with_sources(self.0.settings.gate.credentials().sources()))
     }
 
     /// Logs once that the limit on invalid keys has no effect: without a connection there is

@@ -13,6 +13,7 @@ use crate::preflights::preflight;
 use crate::process::free_address;
 use crate::setup::Setup;
 use crate::shapes::shapes;
+use crate::tokens::{TOO_LARGE, jwt};
 use crate::upstream::{Seen, Upstream};
 
 /// A gateway in front of a service, and beside it one that asks a keystile that has ended, one
@@ -56,7 +57,9 @@ const ROWS: &[Row] = &[
     ("101 headers", many_headers),
     ("a trailer of the client's", trailer),
     ("WebSocket with a key", websocket),
-    ("a user's token beside the key", token),
+    ("a user's token beside the key", |stand| token(stand, 200)),
+    ("one of 12,000 bytes", |stand| token(stand, 12_000)),
+    ("one of 1.2 MB", |stand| token(stand, TOO_LARGE)),
     ("an empty identity header", empty),
     ("a path with `//`", slashes),
     ("the client's address, as the service sees it", address),
@@ -296,10 +299,15 @@ fn websocket(stand: &Stand<'_>) -> String {
     yes(opens == [true; 2])
 }
 
-fn token(stand: &Stand<'_>) -> String {
-    let line = format!("Authorization: Bearer {}", stand.setup.words["jwt"]);
-    asked(&stand.gateway, &[stand.key("reader"), line.clone()]);
+/// What becomes of a token of this many bytes.
+fn token(stand: &Stand<'_>, bytes: usize) -> String {
+    let line = format!("Authorization: Bearer {}", jwt(bytes));
+    stand.seen();
+    let answer = asked(&stand.gateway, &[stand.key("reader"), line.clone()]);
     let seen = stand.seen();
+    if seen.is_empty() {
+        return shown(&answer);
+    }
     let reached = seen.iter().any(|one| {
         let values = one.values("authorization");
         values.len() == 1 && line.ends_with(values[0])

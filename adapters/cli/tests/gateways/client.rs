@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use crate::h2;
@@ -14,6 +14,10 @@ const SHAPE: Duration = Duration::from_secs(5);
 
 /// The longest wait for any other answer. Traefik waits 30 seconds for a silent keystile.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The status of an answer that the server did not finish: it gave up the stream or the
+/// connection of HTTP/2.
+pub(crate) const CUT: u16 = 0;
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl Answer {
     }
 }
 
-/// Sends a shape, and whatever follows it. Returns the first answer, if it is in HTTP/1.1.
+/// Sends a shape, and whatever follows it. Returns the first answer.
 pub(crate) fn send(server: SocketAddr, shape: &Shape, words: &Words, id: &str) -> Option<Answer> {
     let mut connection = Connection::open(server, SHAPE)?;
     if shape.h2 {
@@ -43,18 +47,26 @@ pub(crate) fn send(server: SocketAddr, shape: &Shape, words: &Words, id: &str) -
         let lines = shape.lines(words, id);
         connection.write(&h2::preface());
         connection.write(&h2::request(1, method, target, &lines));
-        connection.read_frames(1);
-        return None;
+        return connection.read_frames(1);
     }
-    connection.write(&shape.bytes(words, id));
+    let lines = [
+        format!("x-shape: {id}"),
+        "x-keystile-owner: forged".to_owned(),
+    ];
+    let tunnel = [
+        h2::preface(),
+        h2::request(3, "GET", "/admin/secret", &lines),
+    ];
+    let mut bytes = shape.bytes(words, id);
+    if shape.at_once {
+        bytes.extend(tunnel.concat());
+    }
+    connection.write(&bytes);
     let first = connection.answer(shape.request.starts_with("HEAD "));
     if shape.tunnel {
-        let lines = [
-            format!("x-shape: {id}"),
-            "x-keystile-owner: forged".to_owned(),
-        ];
-        connection.write(&h2::preface());
-        connection.write(&h2::request(3, "GET", "/admin/secret", &lines));
+        connection.write(&tunnel.concat());
+    }
+    if shape.tunnel || shape.at_once {
         connection.read_frames(3);
     }
     if shape.pipelined.is_some() {
@@ -85,6 +97,8 @@ pub(crate) fn asked(
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Whether the server has closed it.
+    ended: bool,
 }
 
 impl Connection {
@@ -93,8 +107,11 @@ impl Connection {
         stream.set_read_timeout(Some(patience)).ok()?;
         stream.set_write_timeout(Some(patience)).ok()?;
         stream.set_nodelay(true).ok()?;
-        let buffer = Vec::new();
-        Some(Self { stream, buffer })
+        Some(Self {
+            stream,
+            buffer: Vec::new(),
+            ended: false,
+        })
     }
 
     /// Sends what the server is still willing to take.
@@ -104,11 +121,13 @@ impl Connection {
 
     fn read(&mut self) -> Option<()> {
         let mut bytes = [0; 16_384];
-        let count = self
-            .stream
-            .read(&mut bytes)
-            .ok()
-            .filter(|count| *count > 0)?;
+        let read = self.stream.read(&mut bytes);
+        // A server that closes with bytes of ours unread resets the connection.
+        self.ended = match &read {
+            Ok(count) => *count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        };
+        let count = read.ok().filter(|count| *count > 0)?;
         self.buffer.extend(&bytes[..count]);
         Some(())
     }
@@ -187,12 +206,14 @@ impl Connection {
         }
     }
 
-    /// Reads frames of HTTP/2 until this stream, or the connection, has ended.
-    fn read_frames(&mut self, stream: u32) {
+    /// Reads frames of HTTP/2 until this stream, or the connection, has ended. `None` if the
+    /// server speaks HTTP/1.1, or is silent.
+    fn read_frames(&mut self, stream: u32) -> Option<Answer> {
+        let mut answer = h2::Answering::on(stream);
         loop {
             while let Some((frame, length)) = h2::frame(&self.buffer) {
-                if frame.ends(stream) {
-                    return;
+                if let Some(answer) = answer.take(&frame) {
+                    return Some(answer);
                 }
                 if let Some(reply) = frame.reply() {
                     self.write(&reply);
@@ -202,10 +223,12 @@ impl Connection {
             // An answer in HTTP/1.1 is not one to the tunnel.
             if self.buffer.starts_with(b"HTTP/1.") {
                 while self.read().is_some() {}
-                return;
+                return None;
             }
             if self.read().is_none() {
-                return;
+                let (head, body) = (String::new(), String::new());
+                let status = CUT;
+                return self.ended.then_some(Answer { status, head, body });
             }
         }
     }

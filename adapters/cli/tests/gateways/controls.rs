@@ -27,6 +27,10 @@ const CLAIM: &str = "a value that only the client sent";
 const ADDRESS: &str = "an address that the client invented";
 const UPGRADE: &str = "upgrade";
 const OWNER: &str = "x-keystile-owner";
+const LOST: &str = "a header is lost";
+const TOLD: &str = "an internal header in the answer";
+const PASSES: &str = "it must pass once";
+const REFUSED: &str = "it must be refused";
 
 #[rustfmt::skip]
 const CONTROLS: &[Control] = &[
@@ -72,6 +76,20 @@ const CONTROLS: &[Control] = &[
     (Traefik, "          X-Auth-Request-User: \"\"\n", "", ASGI, "claim X-Auth-Request-User", CLAIM),
     (Envoy, "- remove_on_match: { key_matcher: { prefix: x-original-, ignore_case: true } }", "", ASGI, "client's X-Original-Method", CLAIM),
     (Envoy, "- remove_on_match: { key_matcher: { suffix: client-ip, ignore_case: true } }", "", ASGI, "claim Fastly-Client-IP", ADDRESS),
+    (Nginx, "add_header RateLimit-Limit $ks_limit always;", "add_header X-Keystile-Owner $ks_owner always;", ASGI, "plain", TOLD),
+    (Envoy, "allowed_client_headers_on_success:\n                            patterns:\n", "allowed_client_headers_on_success:\n                            patterns:\n                              - { prefix: x-keystile-, ignore_case: true }\n", ASGI, "plain, HTTP/2", TOLD),
+    (Envoy, "- { exact: x-api-key, ignore_case: true }\n", "- { exact: x-nothing, ignore_case: true }\n", ASGI, "token of 60 bytes as Bearer, HTTP/2", PASSES),
+    (Nginx, "proxy_set_header Connection $ks_connection;", "proxy_set_header Connection $ks_connection;\n        proxy_pass_request_body off;\n        proxy_set_header Content-Length \"\";", ASGI, "plain, POST", "another body"),
+    (Traefik, "aliasHeadersStrategy: delete", "aliasHeadersStrategy: keep", WSGI, "spelling X|Keystile|Environment", "x-keystile-environment"),
+    (Nginx, "large_client_header_buffers 4 16k;", "", ASGI, "token of 12000 bytes as Bearer", PASSES),
+    (Nginx, "large_client_header_buffers 4 16k;", "large_client_header_buffers 4 32k;", WSGI, "token, too large for nginx", REFUSED),
+    (Nginx, "proxy_buffer_size 40k;\n            proxy_buffers 4 40k;\n", "", ASGI, "token of 6000 bytes as Bearer", PASSES),
+    (Nginx, "proxy_set_header Authorization $ks_authorization;", "proxy_set_header Authorization \"\";", ASGI, "token of 60 bytes as Bearer", LOST),
+    (CaddyOld, "request_header @ks_user Authorization {http.reverse_proxy.header.Authorization}\n", "", ASGI, "token of 8000 bytes as Bearer", LOST),
+    (Caddy, "request_header @ks_other X-API-Key {http.reverse_proxy.header.X-Api-Key}\n", "", ASGI, "token of 8000 bytes in X-API-Key, the key as Bearer", LOST),
+    (Caddy, "max_header_size 64KB", "max_header_size 4KB", ASGI, "token of 12000 bytes as Bearer", PASSES),
+    (Traefik, "    address: \"127.0.0.1:8000\"\n    http:\n", "    address: \"127.0.0.1:8000\"\n    http:\n      maxHeaderBytes: 1024\n", ASGI, "token of 8000 bytes as Bearer", PASSES),
+    (Envoy, "stat_prefix: main\n", "stat_prefix: main\n                max_request_headers_kb: 4\n", ASGI, "token of 8000 bytes as Bearer", PASSES),
 ];
 
 #[test]

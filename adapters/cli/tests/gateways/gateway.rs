@@ -127,7 +127,7 @@ impl Gateway {
         }
         match self {
             // Its port for administration may be in use.
-            Self::CaddyOld | Self::Caddy => format!("{{\n\tadmin off\n}}\n{text}"),
+            Self::CaddyOld | Self::Caddy => text.replacen("\n{\n", "\n{\n\tadmin off\n", 1),
             _ => text,
         }
     }

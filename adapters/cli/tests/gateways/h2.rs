@@ -1,13 +1,22 @@
 //! As much of HTTP/2 (RFC 9113) as a client needs that sends what no library would.
 
+use crate::client::Answer;
+use crate::hpack;
+
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const ACKNOWLEDGED: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const WITH_PRIORITY: u8 = 32;
+/// The setting for the size of the dynamic table of HPACK, which is to be 0.
+const NO_TABLE: [u8; 6] = [0, 1, 0, 0, 0, 0];
 
 /// A frame that the server sent.
 pub(crate) struct Frame {
@@ -17,10 +26,10 @@ pub(crate) struct Frame {
     payload: Vec<u8>,
 }
 
-/// What a client sends first: the preface, and empty settings.
+/// What a client sends first: the preface, and its settings.
 pub(crate) fn preface() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(framed(SETTINGS, 0, 0, &[]));
+    bytes.extend(framed(SETTINGS, 0, 0, &NO_TABLE));
     bytes
 }
 
@@ -91,7 +100,74 @@ pub(crate) fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
     Some((frame, 9 + length))
 }
 
+/// What has come of the answer on one stream.
+#[derive(Default)]
+pub(crate) struct Answering {
+    stream: u32,
+    block: Vec<u8>,
+    status: Option<u16>,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answering {
+    pub(crate) fn on(stream: u32) -> Self {
+        Self {
+            stream,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next frame. Returns the answer if it has ended: with the status
+    /// [`CUT`](crate::client::CUT) if the server gave the stream or the connection up.
+    pub(crate) fn take(&mut self, frame: &Frame) -> Option<Answer> {
+        if frame.stream == self.stream && [HEADERS, CONTINUATION].contains(&frame.kind) {
+            self.block.extend(frame.content());
+            if frame.flags & END_HEADERS != 0 {
+                self.read_block();
+            }
+        }
+        if frame.stream == self.stream && frame.kind == DATA {
+            self.body.extend(frame.content());
+        }
+        if !frame.ends(self.stream) {
+            return None;
+        }
+        let is_whole = frame.kind <= HEADERS;
+        let status = self.status.filter(|_| is_whole);
+        Some(Answer {
+            status: status.unwrap_or(crate::client::CUT),
+            head: core::mem::take(&mut self.head),
+            body: String::from_utf8_lossy(&self.body).into_owned(),
+        })
+    }
+
+    /// The head of the answer, of an announcement before it, or of its trailers.
+    fn read_block(&mut self) {
+        let block = core::mem::take(&mut self.block);
+        let fields = hpack::fields(&block).expect("a block of headers");
+        for (name, value) in fields {
+            if name == ":status" {
+                self.head = String::new();
+                self.status = value.parse().ok();
+            }
+            self.head += &format!("{name}: {value}\r\n");
+        }
+    }
+}
+
 impl Frame {
+    /// The payload without padding and priority.
+    fn content(&self) -> &[u8] {
+        let mut content = &self.payload[..];
+        if self.flags & PADDED != 0 {
+            let (length, rest) = content.split_first().expect("a length");
+            content = &rest[..rest.len() - usize::from(*length)];
+        }
+        let has_priority = self.kind == HEADERS && self.flags & WITH_PRIORITY != 0;
+        &content[if has_priority { 5 } else { 0 }..]
+    }
+
     /// Whether nothing more comes on this stream.
     pub(crate) fn ends(&self, stream: u32) -> bool {
         let is_last = self.kind <= HEADERS && self.flags & END_STREAM != 0;

@@ -14,10 +14,13 @@
 )]
 
 mod abilities;
+mod answers;
 mod client;
 mod controls;
+mod encoded;
 mod gateway;
 mod h2;
+mod hpack;
 mod ingress;
 mod matrix;
 mod options;
@@ -29,4 +32,7 @@ mod process;
 mod serving;
 mod setup;
 mod shapes;
+mod spellings;
+mod statuses;
+mod tokens;
 mod upstream;

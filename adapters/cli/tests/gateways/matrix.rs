@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::answers::{self, is_refusal};
 use crate::client::{self, Answer};
 use crate::gateway::{ALL, Gateway, Running};
 use crate::oracle::problems;
@@ -103,13 +104,18 @@ pub(crate) fn judged(
         }
     }
     let is_spoken = !shape.h2 || gateway.speaks_h2();
-    let is_answered = shape.h2 || answer.as_ref().is_some_and(|answer| answer.status == 200);
+    let is_answered = answer.as_ref().is_some_and(|answer| answer.status == 200);
+    if let Some(answer) = answer {
+        for problem in answers::problems(shape, answer, seen, &setup.words) {
+            found.push(format!("{problem}: {answer:?}"));
+        }
+    }
     let expect = shape.expect_of(gateway.name());
     match expect.filter(|_| is_spoken) {
         Some(Expected::Pass) if seen.len() != 1 || !is_answered => {
             found.push(format!("it must pass once: {answer:?} {seen:?}"));
         }
-        Some(Expected::Refuse) if !seen.is_empty() || !is_refused(shape, answer.as_ref()) => {
+        Some(Expected::Refuse) if !seen.is_empty() || !is_refusal(shape, answer.as_ref()) => {
             found.push(format!("it must be refused: {answer:?} {seen:?}"));
         }
         _ => {}
@@ -118,13 +124,8 @@ pub(crate) fn judged(
         let (name, value) = line.split_once(": ").expect("a header line");
         let value = spelled(value, &setup.words);
         if !seen.iter().all(|one| one.values(name) == [&value]) {
-            found.push(format!("the service did not get {line}: {seen:?}"));
+            found.push(format!("a header is lost: {line}: {seen:?}"));
         }
     }
     found
-}
-
-/// Whether the client was told that the fault is its own. Answers in HTTP/2 are not read.
-fn is_refused(shape: &Shape, answer: Option<&Answer>) -> bool {
-    shape.h2 || answer.is_some_and(|answer| (400..500).contains(&answer.status))
 }

@@ -73,6 +73,8 @@ pub(crate) fn problems(
         let target = spelled(target, words);
         let own = seen.target.trim_end_matches('?');
         check(own == target, "another target");
+        let is_whole = shape.raw_body || seen.body == spelled(&shape.body, words);
+        check(is_whole, "another body");
     }
 
     let has = |text: &str| seen.headers.iter().any(|(_, value)| value.contains(text));

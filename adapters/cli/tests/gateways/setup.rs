@@ -9,6 +9,7 @@ use crate::gateway::{ALL, tools};
 use crate::oracle::Identities;
 use crate::serving::{Serving, program};
 use crate::shapes::Words;
+use crate::tokens::jwt;
 
 pub(crate) struct Setup {
     pub(crate) keystile: Serving,
@@ -83,13 +84,7 @@ impl Setup {
         let first = keys.iter().find(|key| key["permissions"] == json!(["*"]));
         setup.know("admin", &admin, first.expect("the admin's key"));
         let words = &mut setup.words;
-        let jwt = format!(
-            "eyJhbGciOiJIUzI1NiJ9.{}.{}",
-            "e".repeat(120),
-            "s".repeat(43)
-        );
-        words.insert("longjwt".to_owned(), format!("{jwt}{}", "x".repeat(3_000)));
-        words.insert("jwt".to_owned(), jwt);
+        words.insert("jwt".to_owned(), jwt(200));
         words.insert("basic".to_owned(), base64(&format!("{}:", words["reader"])));
         Some(setup)
     }
@@ -110,6 +105,17 @@ impl Setup {
         assert_eq!(status, 201, "{issued}");
         let key = issued["key"].as_str().expect("a key").to_owned();
         self.know(name, &key, &issued["record"]);
+    }
+
+    /// Issues a key whose record is then damaged in the store.
+    pub(crate) fn damage(&mut self) {
+        let admin = self.words["admin"].clone();
+        let form = json!({ "client_name": "Acme", "permissions": ["read"] });
+        self.issue(&admin, "damaged", &form, json!({}));
+        let store = rusqlite::Connection::open(self.folder.path().join("keystile.db")).unwrap();
+        let sql = "UPDATE api_keys SET permissions = 'none' WHERE key_id = ?1";
+        let [id, ..] = &self.identities["damaged"];
+        assert_eq!(store.execute(sql, [id]).unwrap(), 1);
     }
 
     /// A key whose pepper the service lacks, so that it answers 503.

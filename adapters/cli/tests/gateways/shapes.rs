@@ -2,9 +2,11 @@
 //!
 //! A shape is sent with the key named `key` in `X-API-Key`, unless it is `bare` or the key is
 //! `none`. In the texts each character is a byte. `{reader}` and the like are keys, `{jwt}` a
-//! token of another kind, `{long:9}` is 9 letters and `{headers:9}` 9 header lines. With
+//! token of another kind, `{jwt:90}` one of 90 bytes, `{long:9}` is 9 letters and `{headers:9}`
+//! 9 header lines. With
 //! `tunnel`, another request follows as HTTP/2 on the same connection, whatever the answer
-//! was; with `pipelined`, another one follows in the same bytes.
+//! was; with `at_once`, it follows before any answer; with `pipelined`, another one follows in
+//! the same bytes.
 
 use std::collections::HashMap;
 
@@ -25,10 +27,10 @@ pub(crate) struct Shape {
     #[serde(default)]
     bare: bool,
     #[serde(default)]
-    body: String,
+    pub(crate) body: String,
     /// The body has its own framing, and no length is added.
     #[serde(default)]
-    raw_body: bool,
+    pub(crate) raw_body: bool,
     #[serde(default)]
     no_length: bool,
     #[serde(default)]
@@ -39,6 +41,9 @@ pub(crate) struct Shape {
     pub(crate) h2: bool,
     #[serde(default)]
     pub(crate) tunnel: bool,
+    /// The bytes of a tunnel follow in the same write.
+    #[serde(default)]
+    pub(crate) at_once: bool,
     #[serde(default)]
     pub(crate) pipelined: Option<String>,
     #[serde(default)]
@@ -83,6 +88,8 @@ pub(crate) fn shapes() -> Vec<Shape> {
         });
         serde_json::from_value(claim).expect("a shape")
     }));
+    shapes.extend(crate::tokens::shapes());
+    shapes.extend(crate::spellings::shapes());
     shapes
 }
 
@@ -148,7 +155,9 @@ pub(crate) fn spelled(text: &str, words: &Words) -> String {
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').expect("a closing brace");
         whole.push_str(before);
-        if let Some(count) = name.strip_prefix("long:") {
+        if let Some(count) = name.strip_prefix("jwt:") {
+            whole.push_str(&crate::tokens::jwt(count.parse().unwrap()));
+        } else if let Some(count) = name.strip_prefix("long:") {
             whole.push_str(&"a".repeat(count.parse().unwrap()));
         } else if let Some(count) = name.strip_prefix("headers:") {
             let lines: Vec<_> = (0..count.parse::<u32>().unwrap())

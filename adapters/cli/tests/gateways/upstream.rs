@@ -21,8 +21,7 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     /// Names as the service has them: those of WSGI are without `HTTP_`.
     pub(crate) headers: Vec<(String, String)>,
-    #[expect(dead_code, reason = "printed, and searched for the text of a key")]
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Seen {

@@ -120,3 +120,39 @@ async fn a_parser_of_lists_sees_one_value_in_each_name() {
     assert_eq!(owner, ["a%3Db%2C%28c%29%3Cd%3E%27%5C"]);
     running.stop().await;
 }
+
+/// What a client is told, and what the document says, are the sources that are set.
+#[tokio::test]
+async fn a_401_and_the_document_name_the_sources_that_are_set() {
+    let own = CredentialSources::none().with_header("X-Acme-Key").unwrap();
+    let own = own.with_scheme("Api-Key").unwrap();
+    for (sources, missing, invalid, schemes) in [
+        (
+            CredentialSources::new(),
+            "Bearer",
+            "Bearer error=\"invalid_token\"",
+            ["bearer", "key_header"],
+        ),
+        (own, "Api-Key", "Api-Key", ["key_header", "scheme"]),
+    ] {
+        let running = Running::with(|settings| settings.sources = sources).await;
+        let wrong = ["X-Acme-Key: a", "X-API-Key: a", "Authorization: Api-Key a"];
+        for (headers, expected) in [(&[][..], missing), (&wrong, invalid)] {
+            let headers: Vec<String> = headers.iter().map(|line| (*line).to_owned()).collect();
+            // A route for gateways, and one for a holder.
+            for route in [GATE, "GET /v1/self"] {
+                let answer = running.ask(route, &headers, None).await;
+                assert_eq!(answer.status, 401, "{route}: {answer:?}");
+                let challenge = values(&answer.head, "www-authenticate");
+                assert_eq!(challenge, [expected], "{route}");
+            }
+        }
+        let document: serde_json::Value = serde_json::from_str(&running.document).unwrap();
+        let named = &document["components"]["securitySchemes"];
+        let named: Vec<&String> = named.as_object().unwrap().keys().collect();
+        assert_eq!(named, schemes);
+        let taken = document["paths"]["/v1/keys"]["get"]["security"].as_array();
+        assert_eq!(taken.unwrap().len(), 2);
+        running.stop().await;
+    }
+}

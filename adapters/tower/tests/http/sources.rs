@@ -5,7 +5,7 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use keystile::{CredentialSources, PathProfile};
 use keystile_tower::ApiKeyLayer;
-use tower::{Layer, service_fn};
+use tower::{Layer, ServiceExt as _, service_fn};
 
 use crate::keys;
 use crate::layer::{a_key, authenticator, shows, told};
@@ -41,6 +41,10 @@ async fn one_header_only_is_read_where_no_other_is_named() {
     let request = || Request::get("/api/profile").header("authorization", &bearer);
     let refused = told(layer.layer(service_fn(shows)), empty(request())).await;
     assert_eq!(refused.0, StatusCode::UNAUTHORIZED);
+    let response = layer.layer(service_fn(shows)).oneshot(empty(request()));
+    let response = response.await.unwrap();
+    let challenge = &response.headers()["www-authenticate"];
+    assert_eq!(challenge, "ApiKey header=\"X-Acme-Key\"");
     let request = request().header("x-acme-key", key.key.expose());
     let passed = told(layer.layer(service_fn(shows)), empty(request)).await;
     assert_eq!(passed, (StatusCode::OK, format!("Acme \"{bearer}\"")));

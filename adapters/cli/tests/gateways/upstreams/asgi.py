@@ -1,6 +1,7 @@
 """A service on Hypercorn with its default settings, which accepts upgrades to HTTP/2 and WebSocket.
 
-It prints each request that reaches it as a line of JSON, and returns that line.
+It prints each request that reaches it as a line of JSON, and returns that line, with the status
+that a query such as answer=422 names.
 """
 import json
 
@@ -34,5 +35,7 @@ async def app(scope, receive, send):
         await send({"type": "websocket.close"})
         return
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(line))]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
+    query = scope["query_string"]
+    status = int(query.removeprefix(b"answer=")) if query.startswith(b"answer=") else 200
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": line.encode()})
