@@ -8,15 +8,23 @@ func (s *memoryState) commit(batch Batch) error {
 	if err := staged.stage(batch); err != nil {
 		return err
 	}
-	if !staged.reliesOnWhatIs(batch) {
+	if !staged.reliesOnWhatIs(batch) || !staged.canRemember(batch) || batch.IssueRequest != nil && s.isAnswered(batch.IssueRequest) {
 		return ErrStale
+	}
+	// Nothing that can fail follows.
+	if batch.IssueRequest != nil {
+		s.answer(batch.IssueRequest)
 	}
 	for _, event := range batch.Events {
 		s.append(event)
 	}
+	created := map[KeyID]bool{}
 	for _, row := range staged.order {
+		lineage := staged.records[row].lineage()
+		created[lineage] = created[lineage] || s.usage[lineage] == nil
 		s.write(row, staged.records[row])
 	}
+	s.remember(batch.Imported, created)
 	for _, removed := range batch.Deletes {
 		s.remove(removed.KeyID)
 	}
@@ -121,16 +129,16 @@ func (b *stagedBatch) insert(record *Record) error {
 	if err != nil {
 		return err
 	}
-	removed := b.state.removed(own.ID)
-	if removed != nil && removed.State == StateRevoked || b.state.wasRevoked(own.Digest) {
+	removed := b.state.removedKey(own.ID)
+	if removed != nil && !removed.RevokedAt.IsZero() || b.state.wasRevoked(own.Digest.Bytes()) {
 		return ErrDuplicate
 	}
 	if _, taken := b.latest(own.ID); taken != nil {
 		return ErrDuplicate
 	}
-	if removed != nil && own.Version < removed.Version+2 {
+	if removed != nil && own.Version <= removed.Version {
 		// Its versions continue after that of its removal.
-		own.Version = removed.Version + 2
+		own.Version = removed.Version + 1
 		b.raised = append(b.raised, Event{Kind: EventImported, KeyID: own.ID, At: own.CreatedAt, Version: own.Version})
 	}
 	b.put(len(b.state.rows)+b.inserted, own)
@@ -150,7 +158,7 @@ func (b *stagedBatch) update(record *Record) error {
 	case stored.State == StateRevoked && (own.State != stored.State ||
 		!own.RevokedAt.Equal(stored.RevokedAt) || own.RevokedReason != stored.RevokedReason):
 		return ErrStale
-	case own.State != StateRevoked && !own.Digest.Equal(stored.Digest) && b.state.wasRevoked(own.Digest):
+	case own.State != StateRevoked && !own.Digest.Equal(stored.Digest) && b.state.wasRevoked(own.Digest.Bytes()):
 		return ErrStale
 	}
 	b.put(row, own)

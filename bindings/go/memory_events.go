@@ -37,11 +37,13 @@ func (s *MemoryStore) ListEvents(ctx context.Context, filter EventFilter, after 
 // isSelected reports whether a filter selects an event.
 func (s *memoryState) isSelected(event *Event, filter *EventFilter) bool {
 	if filter.Owner != nil {
-		record := s.byID(event.KeyID)
-		if record == nil {
-			record = s.removed(event.KeyID)
+		owner := s.elsewhere[event.KeyID].Owner
+		for _, record := range []*Record{s.removed(event.KeyID), s.byID(event.KeyID)} {
+			if record != nil {
+				owner = record.Owner
+			}
 		}
-		if record == nil || !isText(filter.Owner, record.Owner) {
+		if !isText(filter.Owner, owner) {
 			return false
 		}
 	}

@@ -9,9 +9,12 @@ type memoryState struct {
 	rows []*Record
 	// rowOfID and rowOfDigest are those of stored records, and rowOfRemoved of removed ones.
 	rowOfID, rowOfRemoved map[KeyID]int
-	rowOfDigest           map[[32]byte]int
+	rowOfDigest           map[DigestBytes]int
 	// former are the digests that keys had before, and those of removed keys.
-	former map[[32]byte]KeyID
+	former map[DigestBytes]KeyID
+	// elsewhere are keys that another store has removed.
+	elsewhere map[KeyID]RemovedKey
+	answers   map[requestOf]IssueAnswer
 	// usage is by lineage.
 	usage map[KeyID]*Usage
 	// events have increasing numbers.
@@ -24,7 +27,8 @@ type memoryState struct {
 func (s *memoryState) begin() {
 	if s.rowOfID == nil {
 		s.rowOfID, s.rowOfRemoved = map[KeyID]int{}, map[KeyID]int{}
-		s.rowOfDigest, s.former = map[[32]byte]int{}, map[[32]byte]KeyID{}
+		s.rowOfDigest, s.former = map[DigestBytes]int{}, map[DigestBytes]KeyID{}
+		s.elsewhere, s.answers = map[KeyID]RemovedKey{}, map[requestOf]IssueAnswer{}
 		s.usage, s.templates = map[KeyID]*Usage{}, map[string]*StoredTemplate{}
 	}
 }
@@ -79,10 +83,13 @@ func (s *memoryState) shown(record *Record) *Record {
 }
 
 // wasRevoked reports whether a key that is revoked had this digest, though it may be removed.
-func (s *memoryState) wasRevoked(digest Digest) bool {
-	holder, some := s.former[digest.Bytes()]
+func (s *memoryState) wasRevoked(digest DigestBytes) bool {
+	holder, some := s.former[digest]
 	if !some {
 		return false
+	}
+	if elsewhere, some := s.elsewhere[holder]; some {
+		return !elsewhere.RevokedAt.IsZero()
 	}
 	record := s.byID(holder)
 	if record == nil {
@@ -97,6 +104,7 @@ func (s *memoryState) write(row int, record *Record) {
 		s.rows = append(s.rows, record)
 		s.rowOfID[record.ID] = row
 		delete(s.rowOfRemoved, record.ID)
+		delete(s.elsewhere, record.ID)
 		if s.usage[record.lineage()] == nil {
 			s.usage[record.lineage()] = Ptr(UsageOf(record).clone())
 		}
@@ -129,4 +137,12 @@ func (s *memoryState) append(event Event) {
 	event.At = timeOf(millisOf(event.At))
 	event.Changes = slices.Clone(event.Changes)
 	s.events = append(s.events, NumberedEvent{Number: s.lastEvent, Event: event})
+}
+
+// copied returns a copy of an optional value.
+func copied[T any](value *T) *T {
+	if value == nil {
+		return nil
+	}
+	return Ptr(*value)
 }

@@ -12,6 +12,8 @@ var (
 	_ EventLister   = (*MemoryStore)(nil)
 	_ EventPruner   = (*MemoryStore)(nil)
 	_ TemplateStore = (*MemoryStore)(nil)
+	_ PortableStore = (*MemoryStore)(nil)
+	_ RequestStore  = (*MemoryStore)(nil)
 )
 
 // MemoryStore is a [Store] in memory, for tests and for programs whose keys may end with the

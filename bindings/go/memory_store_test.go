@@ -18,6 +18,14 @@ func TestTheMemoryStoreKeepsTemplates(t *testing.T) {
 	storetest.RunTemplates(t, func(*testing.T) keystile.TemplateStore { return new(keystile.MemoryStore) })
 }
 
+func TestTheMemoryStoreMovesKeys(t *testing.T) {
+	storetest.RunPortable(t, func(*testing.T) keystile.PortableStore { return new(keystile.MemoryStore) })
+}
+
+func TestTheMemoryStoreRemembersRequests(t *testing.T) {
+	storetest.RunRequests(t, func(*testing.T) keystile.RequestStore { return new(keystile.MemoryStore) })
+}
+
 // What a caller does to a record that it has stored or read changes nothing in the store.
 func TestTheMemoryStoreSharesNoRecord(t *testing.T) {
 	ctx, store := context.Background(), keystile.NewMemoryStore()

@@ -134,6 +134,10 @@ type Store interface {
 	// key that was revoked and removed is never that of a live key again: a store refuses it with
 	// [ErrDuplicate], or stores the record as revoked.
 	//
+	// A store that is no [PortableStore] refuses a batch with batch.Imported, and one that is no
+	// [RequestStore] one with batch.IssueRequest: an [errors.ErrUnsupported]. If it only left them out, a
+	// key that was revoked elsewhere could be inserted, and a request be answered twice.
+	//
 	// If a record of batch.Unchanged has another version, a lineage of batch.TakeUses has fewer
 	// uses left, or other keys derive from a lineage of batch.Derived, it returns [ErrStale].
 	Commit(ctx context.Context, batch Batch) error

@@ -14,6 +14,7 @@ var removalCases = map[string]func(*suite){
 	"events of a removed key stay with its owner":    eventsStay,
 	"a former digest of a removed key stays refused": formerDigest,
 	"a source of live keys is not removed":           sourceNotRemoved,
+	"what the store does not write is refused":       notWritten,
 }
 
 func removal(record *keystile.Record) keystile.Batch {
@@ -84,10 +85,34 @@ func comesAgain(s *suite) {
 	expired.ExpiresAt = at(5)
 	s.insert(expired, plain(2))
 	s.fine(s.store.Commit(ctx, removal(expired)), "a removal")
+	if portable, is := s.store.(keystile.PortableStore); is {
+		known, err := portable.Known(ctx, keystile.Asked{IDs: []keystile.KeyID{id(1)}, Digests: digests(1)})
+		s.fine(err, "what is known of it")
+		s.is(len(known.FormerDigests) == 0 && len(known.Removed) == 1 && len(known.Removed[0].Digests) == 0, "its digest may be used again: %+v", known)
+	}
 	s.insert(plain(1))
 	found := s.find(id(1))
 	s.is(found.State == keystile.StateActive && found.Version > 2, "after its removal: %+v", found)
 	s.sameIDs(ids(s.list(keystile.Filter{}, keystile.Page{Limit: 9})), []keystile.KeyID{id(2), id(1)}, "in a new place")
+}
+
+// If it left these out, a batch would not be written whole.
+func notWritten(s *suite) {
+	for number, portable := range []bool{true, false} {
+		batch := removalElsewhere(number + 1)
+		_, is := s.store.(keystile.PortableStore)
+		if !portable {
+			batch = inserts(plain(number + 1))
+			batch.IssueRequest = &keystile.IssueNote{Request: request("ana", "k", "body"), KeyID: id(number + 1), At: at(0)}
+			_, is = s.store.(keystile.RequestStore)
+		}
+		if is {
+			s.fine(s.store.Commit(ctx, batch), "what the store writes")
+			continue
+		}
+		s.refused(s.store.Commit(ctx, batch), errors.ErrUnsupported, "a batch that the store does not write whole")
+		s.is(len(s.allEvents()) == 0, "nothing of it is written")
+	}
 }
 
 // Who it belonged to may still read what happened to it.
@@ -103,6 +128,14 @@ func eventsStay(s *suite) {
 		ended := revoked(record, "leaked")
 		s.fine(s.store.Commit(ctx, updates(ended)), "a revocation")
 		s.fine(s.store.Commit(ctx, removal(ended)), "a removal")
+	}
+	if _, portable := s.store.(keystile.PortableStore); portable {
+		elsewhere := removalElsewhere(3)
+		elsewhere.Imported.Removed[0].Owner = keystile.Ptr("tenant-8")
+		s.fine(s.store.Commit(ctx, elsewhere), "a key that was removed elsewhere")
+		events, err := lister.ListEvents(ctx, keystile.EventFilter{Owner: keystile.Ptr("tenant-8")}, 0, 9)
+		s.fine(err, "the events of its owner")
+		s.is(len(events) == 1 && events[0].KeyID == id(3), "its event: %v", events)
 	}
 	events, err := lister.ListEvents(ctx, keystile.EventFilter{Owner: keystile.Ptr("tenant-7")}, 0, 9)
 	s.fine(err, "the events of an owner")
