@@ -144,10 +144,10 @@ impl Faulty {
                     return Err(StoreError::OutOfRange);
                 }
             }
-            Fault::KeepsLowVersions => {
-                if batch.updates.iter().any(|record| record.version > 1 << 62) {
-                    return Err(StoreError::OutOfRange);
-                }
+            Fault::KeepsLowVersions
+                if batch.updates.iter().any(|record| record.version > 1 << 62) =>
+            {
+                return Err(StoreError::OutOfRange);
             }
             _ => {}
         }
