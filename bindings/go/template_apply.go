@@ -177,7 +177,14 @@ func (w *applying) one(ctx context.Context, record *Record, now time.Time) error
 // write changes a key, unless it is not due any more.
 func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error {
 	change := KeyChange{Template: Set(w.template.Template)}.Within(w.parts.lifetimes)
+	// It is asked at each try: what someone has taken back meanwhile is not written again.
+	var stopped error
 	permit := func(before, _ *Record) error {
+		if !w.options.DryRun {
+			if stopped = w.isPresent(ctx); stopped != nil {
+				return stopped
+			}
+		}
 		name := w.template.Template.Name()
 		isDue := w.options.All || w.template.place(before, issued) != placeOwn
 		if before.ScopeType == nil || *before.ScopeType != name || !isDue || !w.permits(before, nil) {
@@ -193,12 +200,11 @@ func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error 
 		batch, outcome, err = w.parts.prepareChange(ctx, id, change, w.options.OfDerived, permit, w.parts.clock())
 		others = batch.othersThan(id)
 	} else {
-		if err := w.isPresent(ctx); err != nil {
-			return err
-		}
 		outcome, others, err = w.parts.change(ctx, id, change, w.options.OfDerived, permit)
 	}
 	switch {
+	case stopped != nil:
+		return stopped
 	case err == nil:
 		if outcome.Changed {
 			w.done.Changed = append(w.done.Changed, id)
