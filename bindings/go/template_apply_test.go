@@ -3,6 +3,7 @@ package keystile_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,4 +111,55 @@ func TestATemplateIsNotAppliedOverANewerOne(t *testing.T) {
 		t.Errorf("%+v, %v", applied, err)
 	}
 	own.has(key, "read")
+}
+
+// Each key is counted once, also if the keys are gone through several times.
+func TestAnAppliedTemplateCountsEachKeyOnce(t *testing.T) {
+	ctx, own := context.Background(), newPlanned(t)
+	usual := own.issue()
+	own.issue("write")
+	source := own.issue()
+	if _, err := own.keys.Delegate(ctx, source, own.issuer, keystile.IssueRequest{ClientName: "shop", Permissions: []string{"write"}}); err != nil {
+		t.Fatal(err)
+	}
+	own.become("read")
+	current := own.issue()
+	// The second time, the store is gone.
+	down, pages := errors.New("the store is down"), 0
+	own.store.list = func() error {
+		if pages++; pages == 2 {
+			return down
+		}
+		return nil
+	}
+	is := func(applied keystile.Applied, changed []keystile.KeyID, currents int) {
+		t.Helper()
+		if !slices.Equal(applied.Changed, changed) || applied.Current != currents || applied.Own != 1 || applied.Exceeding != 1 ||
+			len(applied.Failed) != 1 || applied.Failed[0].KeyID != source {
+			t.Errorf("%+v", applied)
+		}
+	}
+	planned, err := own.keys.ApplyTemplate(ctx, "pro", keystile.ApplyOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(planned, []keystile.KeyID{usual}, 1)
+	pages = 0
+	applied, err := own.keys.ApplyTemplate(ctx, "pro", keystile.ApplyOptions{})
+	if !errors.Is(err, down) {
+		t.Error(err)
+	}
+	is(applied, []keystile.KeyID{usual}, 1)
+	own.has(usual, "read")
+	own.has(current, "read")
+	// What was done before is current now.
+	if applied, err = own.keys.ApplyTemplate(ctx, "pro", keystile.ApplyOptions{}); err != nil {
+		t.Error(err)
+	}
+	is(applied, nil, 2)
+	// A key that is changed is not also one that was current.
+	own.become()
+	if applied, err = own.keys.ApplyTemplate(ctx, "pro", keystile.ApplyOptions{}); err != nil || applied.Current != 0 || len(applied.Changed) != 2 {
+		t.Errorf("%+v, %v", applied, err)
+	}
 }
