@@ -41,6 +41,7 @@ func (a *Authenticator) Delegate(ctx context.Context, source KeyID, issuer *Issu
 		if err := a.relyOnChain(ctx, &batch, found, issued.Record, now); err != nil {
 			return nil, err
 		}
+		trying(ctx, issued)
 		switch err := a.commit(ctx, batch); {
 		case err == nil:
 			return issued, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -130,7 +131,8 @@ type RequestStore interface {
 
 // OnceIssued is what [Authenticator.Once] did: one of its fields is set.
 type OnceIssued struct {
-	// Change is what the verb returned: a key was issued now.
+	// Change is what the verb returned: a key was issued now. If the verb failed after its key was
+	// written, such as when the connection to the database broke, it is the change of that key.
 	Change *Change
 	// Before is the key that was issued for the same request before. Its text was shown then: to get
 	// one that can be shown, rotate the key.
@@ -143,6 +145,27 @@ type onceKey struct{}
 type onceNow struct {
 	request *IssueOnce
 	now     time.Time
+	mutex   sync.Mutex
+	// changes are those that the verb has tried to write, by their keys.
+	changes map[KeyID]*Change
+}
+
+// trying notes a change before it is written, if it is for a request: if the answer of the store is
+// lost, its key can be shown all the same.
+func trying(ctx context.Context, change *Change) {
+	once, is := ctx.Value(onceKey{}).(*onceNow)
+	if !is || change.Record == nil || change.Key.IsZero() {
+		return
+	}
+	once.mutex.Lock()
+	defer once.mutex.Unlock()
+	once.changes[change.Record.ID] = change
+}
+
+func (o *onceNow) change(id KeyID) *Change {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.changes[id]
 }
 
 // Once runs a verb that issues a key, such as [Authenticator.Issue], [Authenticator.IssueFrom],
@@ -175,7 +198,8 @@ func (a *Authenticator) Once(ctx context.Context, request *IssueOnce, verb func(
 	if before, err := answered(ctx, store, request, now); err != nil || !before.IsZero() {
 		return OnceIssued{Before: before}, err
 	}
-	change, err := verb(context.WithValue(ctx, onceKey{}, onceNow{request, now}))
+	once := &onceNow{request: request, now: now, changes: map[KeyID]*Change{}}
+	change, err := verb(context.WithValue(ctx, onceKey{}, once))
 	if err == nil {
 		return OnceIssued{Change: change}, nil
 	}
@@ -184,10 +208,14 @@ func (a *Authenticator) Once(ctx context.Context, request *IssueOnce, verb func(
 	switch {
 	case failed != nil:
 		return OnceIssued{}, failed
-	case !before.IsZero():
-		return OnceIssued{Before: before}, nil
+	case before.IsZero():
+		return OnceIssued{}, err
 	}
-	return OnceIssued{}, err
+	if own := once.change(before); own != nil {
+		// It was this verb: the connection broke after its key was written, or it has failed since.
+		return OnceIssued{Change: own}, nil
+	}
+	return OnceIssued{Before: before}, nil
 }
 
 // answered returns the key that was issued for this request within a day; zero if there is none.
@@ -206,7 +234,7 @@ func answered(ctx context.Context, store RequestStore, request *IssueOnce, now t
 
 // commitBatch writes a batch, and with it the request of the context if it issues a key.
 func (p *parts) commitBatch(ctx context.Context, batch Batch) error {
-	once, is := ctx.Value(onceKey{}).(onceNow)
+	once, is := ctx.Value(onceKey{}).(*onceNow)
 	if !is || len(batch.Inserts) == 0 {
 		return p.store.Commit(ctx, batch)
 	}

@@ -27,6 +27,7 @@ func (s *MemoryStore) ListEvents(ctx context.Context, filter EventFilter, after 
 				break
 			}
 			if event.Number > after && state.isSelected(&event.Event, &filter) {
+				event.Event = event.clone()
 				events = append(events, event)
 			}
 		}

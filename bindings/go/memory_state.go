@@ -4,8 +4,8 @@ import "slices"
 
 // memoryState is what a [MemoryStore] holds.
 type memoryState struct {
-	// rows are the records in the order of their insertion, also those that were removed, so that
-	// no other one changes its place. A record is replaced and never changed: readers have it.
+	// rows are the records in the order of their insertion, also what is kept of those that were removed,
+	// so that no other one changes its place. A record is replaced and never changed: readers have it.
 	rows []*Record
 	// rowOfID and rowOfDigest are those of stored records, and rowOfRemoved of removed ones.
 	rowOfID, rowOfRemoved map[KeyID]int
@@ -75,6 +75,8 @@ func (s *memoryState) shown(record *Record) *Record {
 		return nil
 	}
 	shown := record.Clone()
+	shown.ClientEmail, shown.Owner, shown.Environment = copied(record.ClientEmail), copied(record.Owner), copied(record.Environment)
+	shown.RateLimit, shown.ScopeType, shown.Metadata = copied(record.RateLimit), copied(record.ScopeType), copied(record.Metadata)
 	shown.RemainingUses = nil
 	if usage := s.usage[record.lineage()]; usage != nil {
 		shown.RemainingUses = usage.clone().Remaining
@@ -126,17 +128,30 @@ func (s *memoryState) remove(id KeyID) {
 	row := s.rowOfID[id]
 	delete(s.rowOfID, id)
 	s.rowOfRemoved[id] = row
-	digest := s.rows[row].Digest.Bytes()
+	record := s.rows[row]
+	digest := record.Digest.Bytes()
 	delete(s.rowOfDigest, digest)
 	s.former[digest] = id
+	// Nothing else of it is kept, such as an e-mail address.
+	s.rows[row] = &Record{ID: id, Digest: record.Digest, Version: record.Version, Owner: record.Owner,
+		State: record.State, RevokedAt: record.RevokedAt, RevokedReason: record.RevokedReason}
 }
 
 // append appends an event with the next number.
 func (s *memoryState) append(event Event) {
 	s.lastEvent++
+	event = event.clone()
 	event.At = timeOf(millisOf(event.At))
-	event.Changes = slices.Clone(event.Changes)
 	s.events = append(s.events, NumberedEvent{Number: s.lastEvent, Event: event})
+}
+
+// clone returns a copy that shares nothing.
+func (e Event) clone() Event {
+	e.Reason, e.Actor, e.Origin, e.Changes = copied(e.Reason), copied(e.Actor), copied(e.Origin), slices.Clone(e.Changes)
+	for at, change := range e.Changes {
+		e.Changes[at].From, e.Changes[at].To = copied(change.From), copied(change.To)
+	}
+	return e
 }
 
 // copied returns a copy of an optional value.

@@ -36,10 +36,37 @@ func TestTheMemoryStoreSharesNoRecord(t *testing.T) {
 	}
 	lookup := keystile.Lookup{KeyID: change.Record.ID}
 	change.Record.State, *change.Record.Owner = keystile.StateRevoked, "two"
-	keystile.Must(store.Find(ctx, lookup)).ClientName = "Other"
 	found := keystile.Must(store.Find(ctx, lookup))
+	found.ClientName, *found.Owner = "Other", "two"
+	found = keystile.Must(store.Find(ctx, lookup))
 	if found.State != keystile.StateActive || *found.Owner != "one" || found.ClientName != "Acme" {
 		t.Errorf("%+v", found)
+	}
+}
+
+// Nor what it does to an event: the audit stays as it was written.
+func TestTheMemoryStoreSharesNoEvent(t *testing.T) {
+	ctx, store := context.Background(), keystile.NewMemoryStore()
+	issuer := &keystile.Issuer{Format: keystile.Must(keystile.StructuredFormat("acme"))}
+	change := keystile.Must(issuer.Issue(keystile.IssueRequest{ClientName: "Acme"}, time.Now()))
+	text := func() *string { return keystile.Ptr("so") }
+	event := *change.Event
+	event.Reason, event.Actor, event.Origin = text(), text(), text()
+	event.Changes = []keystile.FieldChange{{Field: "owner", From: text(), To: text()}}
+	if err := store.Commit(ctx, keystile.Batch{Inserts: []*keystile.Record{change.Record}, Events: []keystile.Event{event}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		*event.Reason, *event.Actor, *event.Origin, *event.Changes[0].From, *event.Changes[0].To, event.Changes[0].Field = "a", "b", "c", "d", "e", "f"
+		event = keystile.Must(store.Events(ctx, keystile.KeyID{}, 0, 9))[0].Event
+		for _, part := range []string{*event.Reason, *event.Actor, *event.Origin, *event.Changes[0].From, *event.Changes[0].To} {
+			if part != "so" {
+				t.Errorf("%q is in the audit", part)
+			}
+		}
+		if event.Changes[0].Field != "owner" {
+			t.Error(event.Changes)
+		}
 	}
 }
 

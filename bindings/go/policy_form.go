@@ -1,8 +1,8 @@
 package keystile
 
 import (
-	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -37,10 +37,10 @@ func (p RotationPolicy) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what [RotationPolicy.MarshalJSON] writes. It returns [ErrJSON] for a field
-// that is unknown or missing, and [ErrTime] for a part that is out of its range.
+// that is unknown, missing or there twice, and [ErrTime] for a part that is out of its range.
 func (p *RotationPolicy) UnmarshalJSON(text []byte) error {
 	var form policyForm
-	if err := readStrictly(text, &form); err != nil {
+	if err := readStrictly(text, &form, "max_age_ms", "overlap_ms", "end_on_first_use", "notice_leads_ms", "retention_ms"); err != nil {
 		return err
 	}
 	if p == nil || form.MaxAgeMS == nil || form.OverlapMS == nil || form.EndOnFirstUse == nil || form.NoticeLeadsMS == nil || form.RetentionMS == nil {
@@ -67,10 +67,10 @@ func (l RateLimit) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what [RateLimit.MarshalJSON] writes. It returns [ErrJSON] for a field that is
-// unknown, and [ErrLimit] for a limit that is out of its range, such as one without a window.
+// unknown or there twice, and [ErrLimit] for a limit that is out of its range, such as one without a window.
 func (l *RateLimit) UnmarshalJSON(text []byte) error {
 	var form limitForm
-	if err := readStrictly(text, &form); err != nil {
+	if err := readStrictly(text, &form, "limit", "window_ms", "burst"); err != nil {
 		return err
 	}
 	read, err := NewRateLimitWithBurst(form.Limit, spanOf(form.WindowMS), form.Burst)
@@ -100,10 +100,19 @@ func (r *Requirement) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func readStrictly(text []byte, form any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(form); err != nil {
+// readStrictly reads an object with at most these fields, each once. The package encoding/json also
+// accepts a field twice, or in another case.
+func readStrictly(text []byte, form any, fields ...string) error {
+	members, once, is := jsonObject(text)
+	if !is || !once {
+		return ErrJSON
+	}
+	for name := range members {
+		if !slices.Contains(fields, name) {
+			return ErrJSON
+		}
+	}
+	if err := json.Unmarshal(text, form); err != nil {
 		return ErrJSON
 	}
 	return nil

@@ -142,18 +142,22 @@ type lineReader struct {
 }
 
 // read reads the next lines, without empty ones, and reports whether they are the last ones. Of a line
-// that is too long, one byte more than the limit is kept, so that it is refused.
+// that is too long, also before its white space at the end, one byte more than the limit is kept, so that
+// it is refused.
 func (r *lineReader) read() (isLast bool, err error) {
 	r.lines = nil
 	for bytes := 0; len(r.lines) < r.most && bytes < importPartBytesMax; {
-		text, err := r.line()
+		text, isCut, err := r.line()
 		if errors.Is(err, io.EOF) && text == nil {
 			return true, nil
 		} else if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		r.count++
-		if text = trimLine(text); len(text) > 0 {
+		if !isCut {
+			text = trimLine(text)
+		}
+		if len(text) > 0 {
 			bytes += len(text)
 			r.lines = append(r.lines, numberedLine{r.count, text})
 		}
@@ -161,17 +165,18 @@ func (r *lineReader) read() (isLast bool, err error) {
 	return false, nil
 }
 
-// line reads a line with its end; nil at the end of the input.
-func (r *lineReader) line() ([]byte, error) {
-	var text []byte
+// line reads a line with its end, nil at the end of the input, and reports whether it has more than is
+// kept and white space.
+func (r *lineReader) line() (text []byte, isCut bool, err error) {
 	for {
 		part, err := r.input.ReadSlice('\n')
 		if room := LineBytesMax + 1 - len(text); len(part) > room {
+			isCut = isCut || len(trimLine(part[room:])) > 0
 			part = part[:room]
 		}
 		text = append(text, part...)
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return text, err
+			return text, isCut, err
 		}
 	}
 }

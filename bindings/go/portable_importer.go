@@ -63,7 +63,7 @@ func (i *importer) finish(ctx context.Context, now time.Time) ([]LineReport, err
 	counted := i.closing
 	// These lines were counted before.
 	defer func() { i.closing = counted }()
-	var done []LineReport
+	var done, waiting []LineReport
 	for range importRoundsMax {
 		held := i.held
 		i.held = heldLines{}
@@ -77,18 +77,18 @@ func (i *importer) finish(ctx context.Context, now time.Time) ([]LineReport, err
 			reports = append(reports, some...)
 		}
 		someAreNew := slices.ContainsFunc(reports, func(report LineReport) bool { return report.Result == LineImported })
-		waiting, some := i.held.keep(held, reports)
+		var some []LineReport
+		waiting, some = i.held.keep(held, reports)
 		done = append(done, some...)
-		if !someAreNew {
-			for _, report := range waiting {
-				done = append(done, report.atLast())
-			}
-			i.held = heldLines{}
-		}
-		if len(i.held.lines) == 0 {
+		if !someAreNew || len(waiting) == 0 {
 			break
 		}
 	}
+	// Also those of a longer chain of keys than can be issued.
+	for _, report := range waiting {
+		done = append(done, report.atLast())
+	}
+	i.held = heldLines{}
 	slices.SortStableFunc(done, func(a, b LineReport) int { return cmp.Compare(a.Line, b.Line) })
 	return done, nil
 }

@@ -29,6 +29,7 @@ func (a *Authenticator) Rotate(ctx context.Context, issuer *Issuer, id KeyID, po
 		if err != nil {
 			return nil, err
 		}
+		trying(ctx, change)
 		switch err := a.commit(ctx, batch); {
 		case err == nil:
 			return change, nil

@@ -29,7 +29,7 @@ type Applied struct {
 	// Changed are the keys that got the rights of the template, and Derived those that derive from them
 	// and were changed with them.
 	Changed, Derived []KeyID
-	// Current is how many keys have the template's rights already.
+	// Current is how many keys had the template's rights already, without those of Changed.
 	Current int
 	// Own is how many keys have rights of their own, because they were issued narrower or changed
 	// since, and Exceeding how many of these may do more than the template allows now. Unless
@@ -68,24 +68,55 @@ func (a *Authenticator) ApplyTemplate(ctx context.Context, name string, options 
 	if work.template, err = work.find(ctx, name); err != nil {
 		return all, err
 	}
-	changed, derived := []KeyID(nil), []KeyID(nil)
+	work.changed = map[KeyID]bool{}
 	for range applyPassesMax {
+		before := all
 		// What is not changed is counted once.
 		work.done = Applied{}
 		err = work.pass(ctx)
-		changed = append(changed, work.done.Changed...)
+		if all = work.done; err != nil {
+			all.keep(before)
+		}
+		all.Changed, all.Derived = before.Changed, before.Derived
+		for _, id := range work.done.Changed {
+			if !work.changed[id] {
+				work.changed[id] = true
+				all.Changed = append(all.Changed, id)
+			}
+		}
 		for _, id := range work.done.Derived {
-			if !slices.Contains(derived, id) {
-				derived = append(derived, id)
+			if !slices.Contains(all.Derived, id) {
+				all.Derived = append(all.Derived, id)
 			}
 		}
 		if err != nil || options.DryRun || len(work.done.Changed) == 0 {
 			break
 		}
 	}
-	all = work.done
-	all.Changed, all.Derived = changed, derived
 	return all, err
+}
+
+// keep keeps what the pass before one that was not completed has counted.
+func (a *Applied) keep(before Applied) {
+	a.Current, a.Own, a.Exceeding = max(a.Current, before.Current), max(a.Own, before.Own), max(a.Exceeding, before.Exceeding)
+	settled := setOf(a.Changed)
+	for _, failure := range a.Failed {
+		settled[failure.KeyID] = true
+	}
+	for _, failure := range before.Failed {
+		if !settled[failure.KeyID] {
+			a.Failed = append(a.Failed, failure)
+		}
+	}
+	rows := map[int64]bool{}
+	for _, row := range a.Damaged {
+		rows[row.Row] = true
+	}
+	for _, row := range before.Damaged {
+		if !rows[row.Row] {
+			a.Damaged = append(a.Damaged, row)
+		}
+	}
 }
 
 // applying gives the keys of a template its rights.
@@ -93,7 +124,9 @@ type applying struct {
 	parts    *Authenticator
 	template *StoredTemplate
 	options  ApplyOptions
-	done     Applied
+	// changed are the keys that the passes before have changed, and done is what this one did.
+	changed map[KeyID]bool
+	done    Applied
 }
 
 // find returns the template as it is now.
@@ -160,7 +193,9 @@ func (w *applying) one(ctx context.Context, record *Record, now time.Time) error
 	place := w.template.place(record, issued)
 	switch place {
 	case placeCurrent:
-		w.done.Current++
+		if !w.changed[record.ID] {
+			w.done.Current++
+		}
 		return nil
 	case placeOwn:
 		w.done.Own++
@@ -177,7 +212,14 @@ func (w *applying) one(ctx context.Context, record *Record, now time.Time) error
 // write changes a key, unless it is not due any more.
 func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error {
 	change := KeyChange{Template: Set(w.template.Template)}.Within(w.parts.lifetimes)
+	// It is asked at each try: what someone has taken back meanwhile is not written again.
+	var stopped error
 	permit := func(before, _ *Record) error {
+		if !w.options.DryRun {
+			if stopped = w.isPresent(ctx); stopped != nil {
+				return stopped
+			}
+		}
 		name := w.template.Template.Name()
 		isDue := w.options.All || w.template.place(before, issued) != placeOwn
 		if before.ScopeType == nil || *before.ScopeType != name || !isDue || !w.permits(before, nil) {
@@ -193,12 +235,11 @@ func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error 
 		batch, outcome, err = w.parts.prepareChange(ctx, id, change, w.options.OfDerived, permit, w.parts.clock())
 		others = batch.othersThan(id)
 	} else {
-		if err := w.isPresent(ctx); err != nil {
-			return err
-		}
 		outcome, others, err = w.parts.change(ctx, id, change, w.options.OfDerived, permit)
 	}
 	switch {
+	case stopped != nil:
+		return stopped
 	case err == nil:
 		if outcome.Changed {
 			w.done.Changed = append(w.done.Changed, id)

@@ -160,11 +160,21 @@ func TestTheJSONOfPolicies(t *testing.T) {
 		{`{"max_age_ms":7776000000,"overlap_ms":0,"end_on_first_use":true,"notice_leads_ms":[],"retention_ms":0,"more":1}`, &policy, keystile.ErrJSON},
 		{`{"limit":1,"burst":1}`, &limit, keystile.ErrLimit},
 		{`{"limit":1,"window_ms":60000,"burst":1,"per":"minute"}`, &limit, keystile.ErrJSON},
+		{`{"limit":1,"window_ms":60000,"burst":1,"limit":9}`, &limit, keystile.ErrJSON},
+		{`{"LIMIT":1,"window_ms":60000,"burst":1}`, &limit, keystile.ErrJSON},
+		{`{"max_age_ms":7776000000,"overlap_ms":0,"end_on_first_use":true,"notice_leads_ms":[],"Retention_ms":0}`, &policy, keystile.ErrJSON},
+		{`{"max_age_ms":7776000000,"overlap_ms":0,"end_on_first_use":true,"notice_leads_ms":[],"retention_ms":0,"overlap_ms":9}`, &policy, keystile.ErrJSON},
 		{`"read AND"`, &requirement, keystile.ErrPermission},
 		{`"*"`, &requirement, keystile.ErrPermission},
 	} {
 		if err := json.Unmarshal([]byte(one.text), one.value); !errors.Is(err, one.want) {
 			t.Errorf("%s: %v, not %v", one.text, err, one.want)
+		}
+	}
+	// A decoder passes on a single value; others may not.
+	for _, value := range []json.Unmarshaler{&policy, &limit} {
+		if err := value.UnmarshalJSON([]byte(`{"limit":1,"window_ms":60000,"burst":1} {}`)); !errors.Is(err, keystile.ErrJSON) {
+			t.Error(err)
 		}
 	}
 }

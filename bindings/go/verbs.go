@@ -23,6 +23,7 @@ func (a *Authenticator) Issue(ctx context.Context, issuer *Issuer, request Issue
 	if err != nil {
 		return nil, err
 	}
+	trying(ctx, change)
 	return change, a.commit(ctx, change.Batch())
 }
 
@@ -37,6 +38,7 @@ func (a *Authenticator) Commit(ctx context.Context, change *Change) error {
 	if change == nil {
 		return ErrRecord
 	}
+	trying(ctx, change)
 	for range triesMax {
 		batch := change.Batch()
 		if len(batch.SetUses) == 0 {

@@ -223,7 +223,8 @@ const PART_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 impl Lines {
     /// Reads the next lines; returns whether they are the last ones. Of a line that is too long,
-    /// one byte more than the limit is kept, so that it is refused.
+    /// also before its white space at the end, one byte more than the limit is kept, so that it is
+    /// refused.
     fn read(&mut self, input: &mut (impl BufRead + ?Sized)) -> std::io::Result<bool> {
         self.text.clear();
         self.places.clear();
@@ -238,10 +239,12 @@ impl Lines {
             }
             self.count = self.count.saturating_add(1);
             let line = self.text.get(start..).unwrap_or_default();
-            if line.last() != Some(&b'\n') {
-                skip_line(input)?;
-            }
-            let end = start.saturating_add(line.trim_ascii_end().len());
+            let is_cut = line.last() != Some(&b'\n') && skip_line(input)?;
+            let kept = match is_cut {
+                true => line,
+                false => line.trim_ascii_end(),
+            };
+            let end = start.saturating_add(kept.len());
             if end > start {
                 self.places.push((self.count, start..end));
             }
@@ -257,8 +260,9 @@ impl Lines {
     }
 }
 
-/// Reads what is left of a line, without keeping it.
-fn skip_line(input: &mut (impl BufRead + ?Sized)) -> std::io::Result<()> {
+/// Reads what is left of a line, without keeping it; returns whether it is more than white space.
+fn skip_line(input: &mut (impl BufRead + ?Sized)) -> std::io::Result<bool> {
+    let mut has_text = false;
     loop {
         let some = input.fill_buf()?;
         let end = some.iter().position(|byte| *byte == b'\n');
@@ -266,9 +270,11 @@ fn skip_line(input: &mut (impl BufRead + ?Sized)) -> std::io::Result<()> {
             Some(end) => (end.saturating_add(1), true),
             None => (some.len(), some.is_empty()),
         };
+        let left = some.get(..used).unwrap_or_default();
+        has_text |= !left.trim_ascii_end().is_empty();
         input.consume(used);
         if is_end {
-            return Ok(());
+            return Ok(has_text);
         }
     }
 }
@@ -276,6 +282,18 @@ fn skip_line(input: &mut (impl BufRead + ?Sized)) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_too_long_before_its_last_spaces() {
+        let spaces = " ".repeat(LINE_BYTES_MAX);
+        let text = format!("a{spaces} \nb{spaces}c\nd");
+        let mut input = text.as_bytes();
+        let mut lines = Lines::default();
+        assert!(lines.read(&mut input).unwrap());
+        let lengths = lines.numbered().into_iter();
+        let lengths: Vec<_> = lengths.map(|(line, text)| (line, text.len())).collect();
+        assert_eq!(lengths, [(1, 1), (2, LINE_BYTES_MAX + 1), (3, 1)]);
+    }
 
     #[test]
     fn lines_are_read_in_parts() {

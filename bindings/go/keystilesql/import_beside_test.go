@@ -170,12 +170,13 @@ func TestLinesOfAFile(t *testing.T) {
 	store := openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
 	lines := strings.Split(manyLines(t, 2), "\n")
 	text := lines[0] + "\r\n\n  \n" + strings.Repeat("x", 3*keystile.LineBytesMax) + "\n" + lines[1] + " \n" +
-		lines[1] + strings.Repeat(" ", keystile.LineBytesMax-len(lines[1])) + "\nhello"
+		lines[1] + strings.Repeat(" ", keystile.LineBytesMax-len(lines[1])) + "\n" +
+		lines[1] + strings.Repeat(" ", keystile.LineBytesMax) + " \n" + lines[1] + strings.Repeat(" ", keystile.LineBytesMax) + "x\nhello"
 	var found []string
 	_, err := moverOf(t, store, keystile.LifetimePolicy{}).Import(context.Background(), strings.NewReader(text), keystile.ImportOptions{Report: func(report keystile.LineReport) {
 		found = append(found, fmt.Sprint(report.Line, " ", report.Result))
 	}})
-	if want := "1 imported, 4 refused, 5 imported, 6 present, 7 refused"; err != nil || strings.Join(found, ", ") != want {
+	if want := "1 imported, 4 refused, 5 imported, 6 present, 7 present, 8 refused, 9 refused"; err != nil || strings.Join(found, ", ") != want {
 		t.Errorf("%v, %v", found, err)
 	}
 }

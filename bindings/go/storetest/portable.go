@@ -29,6 +29,7 @@ var portableCases = map[string]func(*suite){
 	"a former digest is of one key":                                formerOfOne,
 	"a digest that a live key has or had is not that of a revoked": digestOfLive,
 	"an imported key can be revoked":                               importedRevoked,
+	"each line of a chain that is too long is reported":            chainTooLong,
 }
 
 func lineOf(key keystile.PortableKey) string {
@@ -253,6 +254,22 @@ func digestOfLive(s *suite) {
 	s.is(len(s.allEvents()) == 2, "nothing of them is written")
 	s.fine(s.store.Commit(ctx, updates(revoked(renewed, "leaked"))), "a revocation")
 	s.fine(s.store.Commit(ctx, removalElsewhere(2, 1)), "a digest that a revoked key had")
+}
+
+// The last ones come first, so that each line waits for the next one.
+func chainTooLong(s *suite) {
+	subject := s.moving()
+	var lines []string
+	for number := keystile.DerivedDepthMax + 4; number >= 1; number-- {
+		record := plain(number)
+		if number > 1 {
+			record.DerivedFrom, record.DerivedLineage = id(number-1), id(number-1)
+		}
+		lines = append(lines, lineOf(keystile.PortableKey{Record: record}))
+	}
+	subject.results("refused refused"+strings.Repeat(" imported", keystile.DerivedDepthMax+2), lines...)
+	// Doing it again goes on.
+	subject.results("imported imported"+strings.Repeat(" present", keystile.DerivedDepthMax+2), lines...)
 }
 
 func importedRevoked(s *suite) {

@@ -152,6 +152,7 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
 
     async fn judge_again(&mut self, now: UnixMillis) -> Result<Vec<LineReport>, StoreError> {
         let mut done = Vec::new();
+        let mut waiting = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let held = core::mem::take(&mut self.held);
             let mut reports = Vec::with_capacity(held.lines().len());
@@ -170,18 +171,17 @@ impl<'s, S: Store + ?Sized> Importer<'s, S> {
             }
             let is_new = |report: &LineReport| report.result == LineResult::Imported;
             let some_are_new = reports.iter().any(is_new);
-            let waiting = self.held.keep(held, reports, &mut done);
-            if !some_are_new {
-                done.extend(waiting.into_iter().map(|mut report| {
-                    report.result = report.result.at_last();
-                    report
-                }));
-                self.held = Held::default();
-            }
-            if self.held.lines().is_empty() {
+            waiting = self.held.keep(held, reports, &mut done);
+            if !some_are_new || waiting.is_empty() {
                 break;
             }
         }
+        // Also those of a longer chain of keys than can be issued.
+        done.extend(waiting.into_iter().map(|mut report| {
+            report.result = report.result.at_last();
+            report
+        }));
+        self.held = Held::default();
         done.sort_by_key(|report| report.line);
         Ok(done)
     }
