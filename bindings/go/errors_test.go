@@ -146,3 +146,13 @@ func TestAnErrorNamesItsFieldAndItem(t *testing.T) {
 		}
 	}
 }
+
+// The intention of such a request is not known: neither wins.
+func TestAKeyThatNeverExpiresHasNoLifetime(t *testing.T) {
+	issuer := &Issuer{Format: Must(StructuredFormat("acme"))}
+	_, err := issuer.Issue(IssueRequest{ClientName: "Acme", Lifetime: Ptr(time.Hour), NeverExpires: true}, time.Now())
+	var detail *Error
+	if !errors.Is(err, ErrTime) || !errors.As(err, &detail) || detail.Field != "lifetime" {
+		t.Errorf("%v", err)
+	}
+}

@@ -45,7 +45,7 @@ type IssueRequest struct {
 	// Lifetime is how long the key lives, 1 ms or more; nil means 90 days, or the default of the
 	// [LifetimePolicy].
 	Lifetime *time.Duration
-	// NeverExpires is set for a key that does not expire.
+	// NeverExpires is set for a key that does not expire, and then Lifetime must be nil.
 	NeverExpires bool
 }
 

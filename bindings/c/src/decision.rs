@@ -152,7 +152,7 @@ pub(crate) fn guard_deciding(
     mut out_decision: Out<'_, keystile_decision>,
     work: impl FnOnce(Out<'_, keystile_decision>) -> CallResult,
 ) -> keystile_status {
-    let status = guard(|| work(out_decision.as_mut().map(|slot| &mut **slot)));
+    let status = guard(|| work(out_decision.as_deref_mut()));
     if !is_decided(status) {
         zero(out_decision);
     }

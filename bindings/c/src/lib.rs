@@ -94,6 +94,8 @@ pub mod verify;
 
 pub mod explain;
 
+pub mod keyring_options;
+
 pub mod keyring;
 
 pub mod decide;
@@ -103,6 +105,8 @@ pub mod uses;
 pub mod response;
 
 pub mod names;
+
+pub mod json;
 
 #[cfg(feature = "panic-injection")]
 pub mod injection;

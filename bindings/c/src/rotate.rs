@@ -138,7 +138,7 @@ pub(crate) fn policy_or_default(
 }
 
 impl keystile_rotation_policy {
-    fn of(policy: &RotationPolicy) -> Self {
+    pub(crate) fn of(policy: &RotationPolicy) -> Self {
         let mut leads = [0; KEYSTILE_NOTICE_LEADS_MAX];
         for (slot, lead) in leads.iter_mut().zip(policy.notice_leads()) {
             *slot = lead.get();

@@ -128,11 +128,31 @@ fn stub(workspace: &Workspace, name: &str, text: &str) -> Result<PathBuf, String
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    write("keystile.h", text)?;
-    write("stub.c", &code(text))?;
+    let text = with_tags(text);
+    write("keystile.h", &text)?;
+    write("stub.c", &code(&text))?;
     let library = folder.join("libkeystile.so");
     compile(workspace, &folder, &library)?;
     Ok(library)
+}
+
+/// The header with tags for the enumerations, as it is in C++: the debug information names them.
+fn with_tags(text: &str) -> String {
+    let mut tagged = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        match next.split_once(" : ") {
+            Some((named, _)) if line.starts_with("#if") && named.starts_with("enum ") => {
+                tagged.push_str(named);
+                // The line itself, `#else`, `enum` and `#endif`.
+                lines.nth(3);
+            }
+            _ => tagged.push_str(line),
+        }
+        tagged.push('\n');
+    }
+    tagged
 }
 
 /// Compiles in the stub's folder, so that the debug information names no folder of this

@@ -25,6 +25,7 @@ const OPTIONAL: [&str; 21] = [
     "keystile_template_new.rate_limit",
     "keystile_rotate.policy",
     "keystile_plan.policy",
+    "keystile_rotation_policy_to_json.policy",
     "keystile_keyring_usage.usage",
     "keystile_credential_extractor_new.verifier",
     "keystile_credential_extractor_new.sources",
@@ -113,8 +114,10 @@ fn status_calls(function: &Function, header: &Header, code: &mut String) -> usiz
             .collect();
         let call = format!("{}({})", function.name, arguments.join(", "));
         let _ = writeln!(code, "    {expected}({call});");
-        for parameter in function.parameters.iter().filter(|p| is_output(p)) {
-            let state = if is_zeroed(function, parameter) {
+        let outputs = function.parameters.iter().enumerate();
+        for (at, parameter) in outputs.filter(|(_, p)| is_output(p)) {
+            let is_passed = changed.iter().all(|(index, _)| *index != at);
+            let state = if is_passed && is_zeroed(function, parameter) {
                 "ZEROED"
             } else {
                 "UNTOUCHED"

@@ -104,6 +104,41 @@ static void lookups(const keystile_format *format) {
     keystile_format_free(opaque);
 }
 
+static void json(void) {
+    static char text[4096];
+    keystile_template *preset = NULL, *read = NULL;
+    keystile_rate_limit limit = {9, 4, 1000}, again = {0, 0, 0};
+    keystile_rotation_policy policy, read_policy;
+    keystile_str name;
+    size_t length = 0;
+    OK(keystile_template_preset(L("integration"), &preset));
+    OK(keystile_template_to_json(preset, text, sizeof text, &length));
+    OK(keystile_template_from_json(text, length, &read, NULL));
+    OK(keystile_template_name(read, &name));
+    CHECK(is_text(name, "integration") && keystile_template_endpoints(read) != NULL);
+    EXPECT(KEYSTILE_ERROR_JSON, keystile_template_from_json(text, length - 1, &read, NULL));
+    OK(keystile_rate_limit_to_json(&limit, text, sizeof text, &length));
+    OK(keystile_rate_limit_from_json(text, length, &again, NULL));
+    CHECK(again.limit == 9 && again.burst == 4 && again.window_millis == 1000);
+    limit.window_millis = 0;
+    EXPECT(KEYSTILE_ERROR_LIMIT, keystile_rate_limit_to_json(&limit, text, sizeof text, &length));
+    EXPECT(KEYSTILE_ERROR_JSON, keystile_rate_limit_from_json(L("{\"limit\":1}"), &again, NULL));
+    memset(&policy, 0, sizeof policy);
+    memset(&read_policy, 0, sizeof read_policy);
+    policy.struct_size = read_policy.struct_size = sizeof policy;
+    OK(keystile_rotation_policy_default(&policy));
+    policy.overlap_millis = 5 * DAY;
+    policy.notice_lead_count = 1;
+    OK(keystile_rotation_policy_to_json(&policy, text, sizeof text, &length, NULL));
+    OK(keystile_rotation_policy_from_json(text, length, &read_policy, NULL));
+    CHECK(read_policy.overlap_millis == 5 * DAY && read_policy.notice_lead_count == 1);
+    EXPECT(KEYSTILE_ERROR_JSON, keystile_rotation_policy_from_json(L("{}"), &read_policy, NULL));
+    policy.max_age_millis = 0;
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_rotation_policy_to_json(&policy, text, sizeof text, &length, NULL));
+    keystile_template_free(preset);
+    keystile_template_free(read);
+}
+
 int main(void) {
     keystile_format *format = NULL;
     OK(keystile_format_structured(L("acme"), &format, NULL));
@@ -111,6 +146,7 @@ int main(void) {
     ids();
     records(format);
     lookups(format);
+    json();
     keystile_format_free(format);
     puts("numbers have names");
     return 0;

@@ -104,7 +104,7 @@ FIELDS = {
     "replaced_by": optional(is_label("key_id")),
     "overlap_until": optional(is_instant),
     "ends_at_first_use": optional(is_label("key_id")),
-    "version": lambda value: is_number(value, 2**64 - 1),
+    "version": lambda value: is_number(value, 2**63 - 1) and value >= 1,
 }
 
 

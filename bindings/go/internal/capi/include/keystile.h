@@ -3649,6 +3649,81 @@ keystile_status keystile_id_random(const uint8_t *random,
                                    struct keystile_id *out_id,
                                    struct keystile_error *out_error);
 
+/**
+ * Formats a template as JSON, as the other languages read it.
+ *
+ * `buffer`, `buffer_len`: receives the text, without a NUL. May be NULL and 0 to ask for the
+ * length.
+ * `out_needed`: receives the length of the text, also if the buffer is too small.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_BUFFER_TOO_SMALL`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_template_to_json(const struct keystile_template *template_,
+                                          char *buffer,
+                                          size_t buffer_len,
+                                          size_t *out_needed);
+
+/**
+ * Parses a template from the JSON text that `keystile_template_to_json`, or keystile in another
+ * language, wrote.
+ *
+ * `out_template`: receives a handle; free it with `keystile_template_free`. Returns `KEYSTILE_OK`
+ * or `KEYSTILE_ERROR_JSON`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_template_from_json(const char *json,
+                                            size_t json_len,
+                                            struct keystile_template **out_template,
+                                            struct keystile_error *out_error);
+
+/**
+ * Formats a rate limit as JSON. Arguments and result as for `keystile_template_to_json`;
+ * `KEYSTILE_ERROR_LIMIT` if it is not well formed.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_rate_limit_to_json(const struct keystile_rate_limit *limit,
+                                            char *buffer,
+                                            size_t buffer_len,
+                                            size_t *out_needed);
+
+/**
+ * Parses a rate limit from its JSON. Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_JSON`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_rate_limit_from_json(const char *json,
+                                              size_t json_len,
+                                              struct keystile_rate_limit *out_limit,
+                                              struct keystile_error *out_error);
+
+/**
+ * Formats a rotation policy as JSON, without what belongs to a single rotation: a lifetime, a latest
+ * end and the lifetimes of the service.
+ *
+ * `policy`: NULL for the default. The other arguments and the result as for
+ * `keystile_template_to_json`; otherwise the error of the field that is not well formed.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_rotation_policy_to_json(const struct keystile_rotation_policy *policy,
+                                                 char *buffer,
+                                                 size_t buffer_len,
+                                                 size_t *out_needed,
+                                                 struct keystile_error *out_error);
+
+/**
+ * Parses a rotation policy from its JSON.
+ *
+ * `out_policy`: set its `struct_size` before the call.
+ *
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_JSON`, also for more than 8 lead times; or
+ * `KEYSTILE_ERROR_STRUCT_SIZE`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_rotation_policy_from_json(const char *json,
+                                                   size_t json_len,
+                                                   struct keystile_rotation_policy *out_policy,
+                                                   struct keystile_error *out_error);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
