@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 21] = [
+const OPTIONAL: [&str; 22] = [
     "out_error",
     "peppers",
     "options",
