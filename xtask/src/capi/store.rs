@@ -12,6 +12,13 @@ const ADDRESS: [&str; 3] = [
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 ];
+const SOURCES: [&str; 5] = [
+    "sqlite_store.c",
+    "sqlite_store_support.c",
+    "sqlite_store_rows.c",
+    "sqlite_store_waits.c",
+    "sqlite_store_memory.c",
+];
 /// The library itself is tested with all of its code instrumented; here only the store is.
 const THREADS: [&str; 1] = ["-fsanitize=thread"];
 
@@ -36,7 +43,7 @@ fn compile(
     flags: &[&str],
 ) -> Result<String, String> {
     let store = bench.store()?;
-    let mut sources = vec!["sqlite_store.c"];
+    let mut sources = SOURCES.to_vec();
     sources.extend(store.iter().map(String::as_str));
     let mut all = vec!["-Wconversion", "-Wshadow", "-lsqlite3"];
     all.extend(flags);

@@ -1,4 +1,4 @@
-/* Opening and closing, statements, and the tables. */
+/* Opening and closing, errors, and the tables. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "keystile_sqlite_internal.h"
 #include "keystile_sqlite_migrations.h"
 
-/* How long a statement waits for other processes to release the file's lock. */
+/* How long the opening waits for other processes to release the file's lock. */
 enum { BUSY_MILLIS = 5000 };
 
 keystile_status kss_fail(keystile_sqlite_error *error, keystile_status status, const char *format, ...) {
@@ -27,7 +27,15 @@ keystile_status kss_fail(keystile_sqlite_error *error, keystile_status status, c
 
 keystile_status kss_unavailable(const kss_connection *on, keystile_sqlite_error *error) {
     return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE, "the store is unavailable: %s",
-                    on->database == NULL ? "out of memory" : sqlite3_errmsg(on->database));
+                    /* A parameter that could not be copied is no error of the database. */
+                    on->database == NULL || (sqlite3_errcode(on->database) & 0xff) == SQLITE_OK ||
+                            sqlite3_errcode(on->database) >= SQLITE_ROW
+                        ? "out of memory"
+                        : sqlite3_errmsg(on->database));
+}
+
+keystile_status kss_busy(keystile_sqlite_error *error) {
+    return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE, "the store is unavailable: it was busy for too long");
 }
 
 keystile_status kss_library(keystile_sqlite_error *error, keystile_status status) {
@@ -44,70 +52,6 @@ keystile_status kss_field(keystile_sqlite_error *error, keystile_status status, 
     }
     return kss_fail(error, status, "%.*s%s%s%.*s", (int)why->field.len, why->field.data == NULL ? "" : why->field.data,
                     item, why->field.data == NULL ? "" : ": ", (int)why->message.len, why->message.data);
-}
-
-sqlite3_stmt *kss_prepare(kss_connection *on, const char *sql) {
-    int at = 0;
-    while (at < KSS_STATEMENTS_MAX && on->texts[at] != NULL && on->texts[at] != sql) {
-        at++;
-    }
-    if (at == KSS_STATEMENTS_MAX) {
-        return NULL;
-    }
-    if (on->texts[at] == NULL) {
-        if (sqlite3_prepare_v3(on->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &on->statements[at], NULL) !=
-            SQLITE_OK) {
-            return NULL;
-        }
-        on->texts[at] = sql;
-    }
-    sqlite3_reset(on->statements[at]);
-    sqlite3_clear_bindings(on->statements[at]);
-    return on->statements[at];
-}
-
-int kss_done(kss_connection *on, sqlite3_stmt *statement) {
-    int result = sqlite3_step(statement), changed = sqlite3_changes(on->database);
-    sqlite3_reset(statement);
-    return result == SQLITE_DONE ? changed : -1;
-}
-
-int kss_begin(kss_connection *on) {
-    static const char SQL[] = "BEGIN IMMEDIATE";
-    return kss_done(on, kss_prepare(on, SQL)) >= 0;
-}
-
-int kss_commit(kss_connection *on) {
-    static const char SQL[] = "COMMIT";
-    return kss_done(on, kss_prepare(on, SQL)) >= 0;
-}
-
-void kss_roll_back(kss_connection *on) {
-    if (!sqlite3_get_autocommit(on->database)) {
-        sqlite3_exec(on->database, "ROLLBACK", NULL, NULL, NULL);
-    }
-}
-
-int kss_is_none(const keystile_id *id) { return id->text[0] == '\0'; }
-
-void kss_bind_id(sqlite3_stmt *statement, int at, const keystile_id *id) {
-    if (!kss_is_none(id)) {
-        sqlite3_bind_text(statement, at, id->text, -1, SQLITE_TRANSIENT);
-    }
-}
-
-void kss_bind_str(sqlite3_stmt *statement, int at, keystile_str text) {
-    if (text.data != NULL) {
-        sqlite3_bind_text64(statement, at, text.data, text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
-}
-
-void kss_bind_instant(sqlite3_stmt *statement, int at, uint64_t instant) {
-    char text[25];
-    if (instant != 0) {
-        kss_format_instant(instant, text);
-        sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
-    }
 }
 
 /* ---- The tables. ---- */
@@ -146,31 +90,46 @@ static int run_lines(kss_connection *on, const char *const *lines) {
     return done;
 }
 
-keystile_status kss_migrate(kss_connection *on, int require, keystile_sqlite_error *error) {
-    const sqlite3_int64 known = sizeof KSS_MIGRATIONS / sizeof KSS_MIGRATIONS[0];
+/* The version of the tables; 0 if there are none. */
+static keystile_status read_version(kss_connection *on, sqlite3_int64 known, sqlite3_int64 *out_version,
+                                    keystile_sqlite_error *error) {
     int failed = 0;
     sqlite3_int64 version = 0;
-    if (!kss_begin(on)) {
-        return kss_unavailable(on, error);
-    }
-    /* Each file records its number, so it does not matter which program ran it. */
     sqlite3_int64 keys = number_of(on, "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view')"
                                        " AND name = 'api_keys' COLLATE NOCASE", &failed);
     if (number_of(on, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"
                       " AND name = 'keystile_migrations'", &failed) != 0) {
         version = number_of(on, "SELECT coalesce(max(version), 0) FROM keystile_migrations", &failed);
     }
-    keystile_status result = failed ? kss_unavailable(on, error) : KEYSTILE_OK;
-    if (!failed && version > known) {
-        result = kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE,
-                          "the tables are of version %lld, and this program knows them up to %lld", version, known);
-    } else if (!failed && version == 0 && keys != 0) {
-        result = kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE,
-                          "the table api_keys is not keystile's; `keystile migrate` can adopt it");
-    } else if (!failed && require && version != known) {
+    *out_version = version;
+    if (failed) {
+        return kss_unavailable(on, error);
+    }
+    if (version > known || version < 0) {
+        return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE,
+                        "the tables are of version %lld, and this program knows them up to %lld", version, known);
+    }
+    if (version == 0 && keys != 0) {
+        return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE,
+                        "the table api_keys is not keystile's; `keystile migrate` can adopt it");
+    }
+    return KEYSTILE_OK;
+}
+
+keystile_status kss_migrate(kss_connection *on, int require, keystile_sqlite_error *error) {
+    const sqlite3_int64 known = sizeof KSS_MIGRATIONS / sizeof KSS_MIGRATIONS[0];
+    sqlite3_int64 version = 0;
+    keystile_status result = read_version(on, known, &version, error);
+    if (result == KEYSTILE_OK && require && version != known) {
         result = kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE,
                           "the tables are of version %lld, expected %lld", version, known);
     }
+    if (result != KEYSTILE_OK || version == known) {
+        /* Another program that writes for long does not matter. */
+        return result;
+    }
+    /* Each file records its number, so it does not matter which program ran it. */
+    result = kss_begin(on) ? read_version(on, known, &version, error) : kss_unavailable(on, error);
     for (; result == KEYSTILE_OK && version < known; version++) {
         if (!run_lines(on, KSS_MIGRATIONS[version])) {
             result = kss_unavailable(on, error);
@@ -197,7 +156,7 @@ static int connect_to(kss_connection *to, const char *path, const char *pragmas)
 
 static void disconnect(kss_connection *from) {
     for (int at = 0; at < KSS_STATEMENTS_MAX; at++) {
-        sqlite3_finalize(from->statements[at]);
+        sqlite3_finalize(from->statements[at].handle);
     }
     sqlite3_close(from->database);
     pthread_mutex_destroy(&from->lock);
@@ -225,10 +184,10 @@ static int use_wal(kss_connection *on) {
 static keystile_status connect_all(keystile_sqlite *store, const char *path, keystile_sqlite_error *error) {
     kss_connection *all[] = {&store->writer, &store->quick, &store->reader, &store->feed};
     /* SQLite creates its other files with the mode of this one. */
-    int created = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    int created = store->options.require_tables ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (created >= 0) {
         close(created);
-    } else if (errno != EEXIST) {
+    } else if (!store->options.require_tables && errno != EEXIST) {
         return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE, "the store is unavailable: cannot open the file");
     }
     for (int at = 0; at < 4; at++) {

@@ -5,16 +5,29 @@
 #include "keystile_sqlite_internal.h"
 
 /* Give up if invalidations keep overtaking the fetches. */
-enum { ROUNDS_MAX = 8 };
+enum { ROUNDS_MAX = 8, ROUND_PAUSE_MILLIS = 5 };
 
 keystile_status keystile_sqlite_find(keystile_sqlite *store, const keystile_id *id, keystile_record **out_record,
                                      keystile_usage *out_usage, keystile_sqlite_error *out_error) {
     if (store == NULL || id == NULL || out_record == NULL) {
         return kss_library(out_error, KEYSTILE_ERROR_NULL_POINTER);
     }
-    pthread_mutex_lock(&store->reader.lock);
+    if (!kss_take(&store->reader, kss_clock() + KSS_WAIT_MILLIS)) {
+        return kss_busy(out_error);
+    }
     keystile_status result = kss_find(&store->reader, id, out_record, out_usage, out_error);
-    pthread_mutex_unlock(&store->reader.lock);
+    kss_give(&store->reader);
+    return result;
+}
+
+static keystile_status look_up(keystile_sqlite *store, const keystile_lookup *lookup, uint64_t deadline,
+                               keystile_record **out_record, keystile_usage *out_usage,
+                               keystile_sqlite_error *out_error) {
+    if (!kss_take(&store->reader, deadline)) {
+        return kss_busy(out_error);
+    }
+    keystile_status result = kss_look_up(&store->reader, lookup, out_record, out_usage, out_error);
+    kss_give(&store->reader);
     return result;
 }
 
@@ -24,10 +37,7 @@ keystile_status keystile_sqlite_look_up(keystile_sqlite *store, const keystile_l
     if (store == NULL || lookup == NULL || out_record == NULL) {
         return kss_library(out_error, KEYSTILE_ERROR_NULL_POINTER);
     }
-    pthread_mutex_lock(&store->reader.lock);
-    keystile_status result = kss_look_up(&store->reader, lookup, out_record, out_usage, out_error);
-    pthread_mutex_unlock(&store->reader.lock);
-    return result;
+    return look_up(store, lookup, kss_clock() + KSS_WAIT_MILLIS, out_record, out_usage, out_error);
 }
 
 /* Brings a state back that lies further ahead than its limit allows, and stores that: otherwise
@@ -41,13 +51,17 @@ static void hold(keystile_sqlite *store, const keystile_record_parts *parts, key
                                                  : KEYSTILE_OK;
     if (held == KEYSTILE_OK && usage->rate_state != before) {
         kss_connection *on = &store->quick;
-        pthread_mutex_lock(&on->lock);
-        sqlite3_stmt *statement = kss_prepare(on, SQL);
+        /* Without waiting: it has no counted uses, whose requests queue here. The next fetch
+         * tries again. */
+        if (!kss_take(on, 0)) {
+            return;
+        }
+        kss_statement *statement = kss_prepare(on, SQL);
         kss_bind_id(statement, 1, kss_is_none(&parts->lineage) ? &parts->id : &parts->lineage);
-        sqlite3_bind_int64(statement, 2, (sqlite3_int64)before);
-        sqlite3_bind_int64(statement, 3, (sqlite3_int64)usage->rate_state);
+        kss_bind_number(statement, 2, before);
+        kss_bind_number(statement, 3, usage->rate_state);
         kss_done(on, statement);
-        pthread_mutex_unlock(&on->lock);
+        kss_give(on);
     }
 }
 
@@ -72,7 +86,7 @@ static int is_counted_key(const keystile_sqlite *store, const char *key, size_t 
 static void note_use(kss_connection *on, const keystile_record_parts *parts, uint64_t now) {
     static const char SQL[] = "UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1";
     if (parts->last_used_at < now) {
-        sqlite3_stmt *statement = kss_prepare(on, SQL);
+        kss_statement *statement = kss_prepare(on, SQL);
         kss_bind_id(statement, 1, &parts->id);
         kss_bind_instant(statement, 2, now);
         kss_done(on, statement);
@@ -82,13 +96,17 @@ static void note_use(kss_connection *on, const keystile_record_parts *parts, uin
 /* Decides about a key with counted uses by what the database has, and spends there, in one
  * transaction: no other request can spend the same use. KEYSTILE_NEEDS_RECORD if the key is gone. */
 static keystile_status claim(keystile_sqlite *store, const keystile_lookup *lookup, const char *key, size_t key_len,
-                             const keystile_request *request, uint64_t now, keystile_decision *decision) {
+                             const keystile_request *request, uint64_t now, uint64_t deadline,
+                             keystile_decision *decision) {
     static const char SQL[] = "UPDATE api_key_usage SET rate_state = ?2, remaining_uses = ?3 WHERE lineage = ?1";
     kss_connection *on = &store->quick;
     keystile_record *record = NULL;
     keystile_usage usage;
-    pthread_mutex_lock(&on->lock);
-    int begun = kss_begin(on), written = 0;
+    if (!kss_take(on, deadline)) {
+        return keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
+    }
+    /* A late write is not begun. */
+    int begun = kss_clock() < deadline && kss_begin(on), written = 0;
     keystile_status result = begun ? kss_look_up(on, lookup, &record, &usage, NULL) : KEYSTILE_DENIED_STORE_UNAVAILABLE;
     if (result == KEYSTILE_OK) {
         keystile_record_parts parts = kss_parts(record);
@@ -98,11 +116,11 @@ static keystile_status claim(keystile_sqlite *store, const keystile_lookup *look
         }
         result = keystile_verify(store->verifier, key, key_len, record, request, &usage, now, decision);
         if (result == KEYSTILE_OK) {
-            sqlite3_stmt *statement = kss_prepare(on, SQL);
+            kss_statement *statement = kss_prepare(on, SQL);
             kss_bind_id(statement, 1, kss_is_none(&parts.lineage) ? &parts.id : &parts.lineage);
-            sqlite3_bind_int64(statement, 2, (sqlite3_int64)usage.rate_state);
+            kss_bind_number(statement, 2, usage.rate_state);
             if (usage.has_remaining_uses) {
-                sqlite3_bind_int64(statement, 3, (sqlite3_int64)usage.remaining_uses);
+                kss_bind_number(statement, 3, usage.remaining_uses);
             }
             written = kss_done(on, statement) == 1;
             note_use(on, &parts, now);
@@ -116,27 +134,30 @@ static keystile_status claim(keystile_sqlite *store, const keystile_lookup *look
                                                                          : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
     }
     kss_roll_back(on);
-    pthread_mutex_unlock(&on->lock);
+    kss_give(on);
     keystile_record_free(record);
     return result;
 }
 
 /* Fetches for a ticket, and decides by what was found. */
 static keystile_status fetch_and_admit(keystile_sqlite *store, const char *key, size_t key_len,
-                                       const keystile_request *request, uint64_t now, keystile_decision *decision,
-                                       keystile_ticket *ticket) {
+                                       const keystile_request *request, uint64_t now, uint64_t deadline,
+                                       keystile_decision *decision, keystile_ticket *ticket) {
     for (int round = 0; round < ROUNDS_MAX; round++) {
+        if (round > 1) {
+            sqlite3_sleep(ROUND_PAUSE_MILLIS);
+        }
         keystile_record *record = NULL;
         keystile_usage usage;
         memset(&usage, 0, sizeof usage);
-        keystile_status found = keystile_sqlite_look_up(store, keystile_ticket_lookup(ticket), &record, &usage, NULL);
+        keystile_status found = look_up(store, keystile_ticket_lookup(ticket), deadline, &record, &usage, NULL);
         if (found != KEYSTILE_OK && found != KEYSTILE_ERROR_ABSENT) {
             return keystile_refuse(found == KEYSTILE_DENIED_RECORD_DAMAGED ? KEYSTILE_CAUSE_RECORD_DAMAGED
                                                                           : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
         }
         keystile_status status;
         if (record != NULL && is_counted_key(store, key, key_len, record, &usage, now)) {
-            status = claim(store, keystile_ticket_lookup(ticket), key, key_len, request, now, decision);
+            status = claim(store, keystile_ticket_lookup(ticket), key, key_len, request, now, deadline, decision);
         } else {
             if (record != NULL) {
                 keystile_record_parts parts = kss_parts(record);
@@ -163,14 +184,16 @@ keystile_status keystile_sqlite_check(keystile_sqlite *store, const char *key, s
     if (store == NULL) {
         return KEYSTILE_ERROR_NULL_POINTER;
     }
+    /* One wait for all that the request needs. */
+    uint64_t deadline = kss_clock() + KSS_WAIT_MILLIS;
     /* Before the cache is read. */
-    if (!kss_lease_holds(store)) {
+    if (!kss_lease_holds(store, deadline)) {
         return keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
     }
     keystile_status status =
         keystile_keyring_check(store->keyring, key, key_len, request, now, decision, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
-        status = fetch_and_admit(store, key, key_len, request, now, decision, &ticket);
+        status = fetch_and_admit(store, key, key_len, request, now, deadline, decision, &ticket);
     }
     if (status == KEYSTILE_OK && (decision->needs_rehash || !kss_is_none(&decision->ends_overlap_of))) {
         kss_schedule(store, decision, key, key_len, now);

@@ -20,6 +20,8 @@ typedef struct row {
     sqlite3_stmt *statement;
     const char *column;
     const char *expected;
+    /* Memory ran out: nothing is known of the row. */
+    int unavailable;
 } row;
 
 static void damaged(row *from, int column, const char *expected) {
@@ -39,6 +41,8 @@ static keystile_str text(row *from, int column) {
     if (kind == SQLITE_TEXT) {
         value.data = (const char *)sqlite3_column_text(from->statement, column);
         value.len = (size_t)sqlite3_column_bytes(from->statement, column);
+        /* A copy of the text was needed. Taken as NULL, a restriction would be lost. */
+        from->unavailable |= value.data == NULL;
     } else if (kind != SQLITE_NULL) {
         damaged(from, column, "text in UTF-8");
     }
@@ -118,6 +122,7 @@ static keystile_str metadata(row *from) {
                                      : (const char *)sqlite3_column_text(from->statement, METADATA);
     value.len = (size_t)sqlite3_column_bytes(from->statement, METADATA);
     if (value.data == NULL) {
+        from->unavailable |= kind != SQLITE_BLOB || value.len != 0;
         value.data = "";
     }
     return value;
@@ -201,7 +206,7 @@ static void fields(row *from, keystile_record_parts *parts) {
 
 keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_record,
                                 keystile_usage *out_usage, keystile_sqlite_error *error) {
-    row from = {statement, NULL, NULL};
+    row from = {statement, NULL, NULL, 0};
     keystile_record_parts parts;
     keystile_permissions *permissions = NULL;
     keystile_endpoints *endpoints = NULL;
@@ -230,12 +235,15 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
     parts.permissions = permissions;
     parts.allowed_endpoints = endpoints;
     parts.allowed_networks = networks;
-    if (from.expected == NULL) {
+    if (from.expected == NULL && !from.unavailable) {
         made = keystile_record_new(&parts, out_record, &why);
     }
     keystile_permissions_free(permissions);
     keystile_endpoints_free(endpoints);
     keystile_networks_free(networks);
+    if (from.unavailable) {
+        return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE, "the store is unavailable: out of memory");
+    }
     if (from.expected != NULL) {
         return kss_fail(error, KEYSTILE_DENIED_RECORD_DAMAGED,
                         "row %lld of api_keys cannot be read: %s must be %s",
@@ -256,26 +264,32 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
     return KEYSTILE_OK;
 }
 
+int kss_read_damaged(sqlite3_stmt *statement, keystile_id *out_id, uint64_t *out_version) {
+    row from = {statement, NULL, NULL, 0};
+    *out_id = id(&from, KEY_ID);
+    return !kss_is_none(out_id) && from.expected == NULL && kss_read_version(statement, VERSION, out_version);
+}
+
 /* Reads the one row of a statement whose parameters are bound, and resets it. */
-static keystile_status one(kss_connection *on, sqlite3_stmt *statement, keystile_record **out_record,
+static keystile_status one(kss_connection *on, kss_statement *statement, keystile_record **out_record,
                            keystile_usage *out_usage, keystile_sqlite_error *error) {
     keystile_status result;
-    int step = sqlite3_step(statement);
+    int step = kss_step(statement);
     if (step == SQLITE_ROW) {
-        result = kss_read_record(statement, out_record, out_usage, error);
+        result = kss_read_record(statement->handle, out_record, out_usage, error);
     } else if (step == SQLITE_DONE) {
         result = kss_fail(error, KEYSTILE_ERROR_ABSENT, "there is no such key");
     } else {
         result = kss_unavailable(on, error);
     }
-    sqlite3_reset(statement);
+    kss_reset(statement);
     return result;
 }
 
 keystile_status kss_find(kss_connection *on, const keystile_id *key, keystile_record **out_record,
                          keystile_usage *out_usage, keystile_sqlite_error *error) {
     static const char SQL[] = KSS_RECORD "WHERE k.key_id = ?1";
-    sqlite3_stmt *statement = kss_prepare(on, SQL);
+    kss_statement *statement = kss_prepare(on, SQL);
     *out_record = NULL;
     kss_bind_id(statement, 1, key);
     return one(on, statement, out_record, out_usage, error);
@@ -292,12 +306,12 @@ keystile_status kss_look_up(kss_connection *on, const keystile_lookup *lookup,
     for (size_t at = 0; at < keystile_lookup_digest_count(lookup); at++) {
         keystile_digest_text written;
         const keystile_digest *digest_of_key = keystile_lookup_digest_at(lookup, at);
-        sqlite3_stmt *statement = kss_prepare(on, SQL);
+        kss_statement *statement = kss_prepare(on, SQL);
         if (keystile_digest_to_text(digest_of_key, &written) != KEYSTILE_OK) {
             continue;
         }
         const char *colon = strrchr(written.text, ':');
-        sqlite3_bind_text(statement, 1, colon == NULL ? written.text : colon + 1, -1, SQLITE_TRANSIENT);
+        kss_bind_text(statement, 1, colon == NULL ? written.text : colon + 1);
         keystile_status found = one(on, statement, out_record, out_usage, error);
         if (found == KEYSTILE_OK) {
             /* Compared again: the pepper is in a column of its own, and an adopted column may

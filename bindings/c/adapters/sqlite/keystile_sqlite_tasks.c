@@ -59,9 +59,9 @@ static keystile_status forget(kss_connection *on, const kss_task *task, const ke
     }
     keystile_status result = kss_note(on, KEYSTILE_EVENT_CHANGED, &task->key, parts.version + 1,
                                       "[{\"field\":\"ends_at_first_use\"}]", now, NULL, error);
-    sqlite3_stmt *statement = kss_prepare(on, SQL);
+    kss_statement *statement = kss_prepare(on, SQL);
     kss_bind_id(statement, 1, &task->key);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)parts.version + 1);
+    kss_bind_number(statement, 2, parts.version + 1);
     kss_bind_id(statement, 3, &task->predecessor);
     return result != KEYSTILE_OK || kss_done(on, statement) == 1 ? result : kss_unavailable(on, error);
 }
@@ -78,7 +78,7 @@ static keystile_status end_overlap(kss_connection *on, const kss_task *task, uin
     } else if (result == KEYSTILE_OK && found != KEYSTILE_OK) {
         result = found;
     } else if (result == KEYSTILE_OK && keystile_end_overlap(old, successor, now, out_change, NULL) == KEYSTILE_OK) {
-        result = kss_write(on, *out_change, 0, NULL, now, error);
+        result = kss_write_overlap(on, *out_change, &task->predecessor, now, error);
     }
     keystile_record_free(old);
     keystile_record_free(successor);
@@ -88,17 +88,19 @@ static keystile_status end_overlap(kss_connection *on, const kss_task *task, uin
 static keystile_status perform(keystile_sqlite *store, kss_task *task, uint64_t now, keystile_sqlite_error *error) {
     kss_connection *on = &store->writer;
     keystile_change *ended = NULL;
-    pthread_mutex_lock(&on->lock);
+    if (!kss_take(on, kss_clock() + KSS_WORK_MILLIS)) {
+        return kss_busy(error);
+    }
     keystile_status result = kss_begin(on) ? KEYSTILE_OK : kss_unavailable(on, error);
     if (result == KEYSTILE_OK) {
-        result = task->renewed != NULL ? kss_write(on, task->renewed, 0, NULL, now, error)
+        result = task->renewed != NULL ? kss_write_digest(on, task->renewed, now, error)
                                        : end_overlap(on, task, now, &ended, error);
     }
     if (result == KEYSTILE_OK && !kss_commit(on)) {
         result = kss_unavailable(on, error);
     }
     kss_roll_back(on);
-    pthread_mutex_unlock(&on->lock);
+    kss_give(on);
     kss_in_force(store, task->renewed != NULL ? task->renewed : ended, result == KEYSTILE_OK);
     if (ended == NULL) {
         /* Another process may have been faster. */
@@ -109,27 +111,56 @@ static keystile_status perform(keystile_sqlite *store, kss_task *task, uint64_t 
     return result == KEYSTILE_ERROR_STATE ? KEYSTILE_OK : result;
 }
 
+/* The work that is due, by the slot. */
+static int due(keystile_sqlite *store, int at, uint64_t now, kss_task *out_task) {
+    pthread_mutex_lock(&store->tasks_lock);
+    kss_task *task = &store->tasks[at];
+    *out_task = *task;
+    int is_due = !kss_is_none(&task->key) && (task->renewed != NULL || !kss_is_none(&task->predecessor)) &&
+                 task->not_before <= now;
+    pthread_mutex_unlock(&store->tasks_lock);
+    return is_due;
+}
+
+void kss_drop_tasks(keystile_sqlite *store) {
+    pthread_mutex_lock(&store->tasks_lock);
+    for (int at = 0; at < KSS_TASKS_MAX; at++) {
+        kss_task *task = &store->tasks[at];
+        /* One that is being scheduled has neither; its request ends it. */
+        if (task->renewed != NULL || !kss_is_none(&task->predecessor)) {
+            keystile_change_free(task->renewed);
+            memset(task, 0, sizeof *task);
+        }
+    }
+    pthread_mutex_unlock(&store->tasks_lock);
+}
+
 keystile_status kss_perform_tasks(keystile_sqlite *store, uint64_t now, keystile_sqlite_error *error) {
     keystile_status first = KEYSTILE_OK;
-    for (int at = 0; at < KSS_TASKS_MAX; at++) {
-        pthread_mutex_lock(&store->tasks_lock);
-        kss_task task = store->tasks[at];
-        int is_due = !kss_is_none(&task.key) && (task.renewed != NULL || !kss_is_none(&task.predecessor)) &&
-                     task.not_before <= now;
-        pthread_mutex_unlock(&store->tasks_lock);
-        if (!is_due) {
+    for (int at = 0; at < KSS_TASKS_MAX && first != KEYSTILE_DENIED_STORE_UNAVAILABLE; at++) {
+        kss_task task;
+        /* A restored backup is noticed before each task, and drops them all. */
+        if (__atomic_exchange_n(&store->tasks_are_void, 0, __ATOMIC_ACQ_REL)) {
+            kss_drop_tasks(store);
+        }
+        if (!due(store, at, now, &task)) {
             continue;
         }
-        keystile_status result = perform(store, &task, now, first == KEYSTILE_OK ? error : NULL);
+        keystile_status result =
+            task.is_given_up ? KEYSTILE_OK : perform(store, &task, now, first == KEYSTILE_OK ? error : NULL);
         first = first == KEYSTILE_OK ? result : first;
         pthread_mutex_lock(&store->tasks_lock);
-        if (result != KEYSTILE_DENIED_STORE_UNAVAILABLE) {
+        if (result == KEYSTILE_OK) {
             keystile_change_free(task.renewed);
             memset(&store->tasks[at], 0, sizeof task);
         } else {
             store->tasks[at].not_before = now + PAUSE_MILLIS;
+            store->tasks[at].is_given_up = result != KEYSTILE_DENIED_STORE_UNAVAILABLE;
         }
         pthread_mutex_unlock(&store->tasks_lock);
+        /* A revocation does not wait for all of the work. */
+        keystile_status polled = kss_poll(store, first == KEYSTILE_OK ? error : NULL);
+        first = first == KEYSTILE_OK ? polled : first;
     }
     return first;
 }

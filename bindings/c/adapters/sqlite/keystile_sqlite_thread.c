@@ -33,6 +33,7 @@ static void *work(void *argument) {
     while (!store->stopping) {
         struct timespec next, time;
         keystile_sqlite_error error;
+        memset(&error, 0, sizeof error);
         clock_gettime(WAITING_CLOCK, &next);
         next.tv_sec += (time_t)(store->options.poll_millis / 1000);
         next.tv_nsec += (long)(store->options.poll_millis % 1000) * 1000000;
@@ -81,10 +82,5 @@ void kss_drop_work(keystile_sqlite *store) {
     for (int at = 0; at < KSS_TASKS_MAX; at++) {
         keystile_change_free(store->tasks[at].renewed);
     }
-    while (store->batches != NULL) {
-        kss_batch *batch = store->batches;
-        store->batches = batch->next;
-        keystile_uses_free(batch->uses);
-        free(batch);
-    }
+    kss_drop_uses(store);
 }

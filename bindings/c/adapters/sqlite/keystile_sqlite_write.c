@@ -47,65 +47,73 @@ static const char *kind_name(uint32_t kind) {
     }
 }
 
-/* A list as a JSON text; `copy` is the function of the library that writes it. */
+/* A list as a JSON text; `copy` is the function of the library that writes it. Without its
+ * parameter a list would be NULL, which is no restriction. */
 #define BIND_LIST(statement, at, list, copy)                                                   \
     do {                                                                                       \
         size_t needed = 0;                                                                     \
         char *json = NULL;                                                                     \
         if ((list) != NULL && copy(list, NULL, 0, &needed) == KEYSTILE_ERROR_BUFFER_TOO_SMALL) { \
             json = sqlite3_malloc64(needed);                                                   \
-            if (json != NULL && copy(list, json, needed, &needed) == KEYSTILE_OK) {            \
-                sqlite3_bind_text64(statement, at, json, needed, sqlite3_free, SQLITE_UTF8);   \
-            }                                                                                  \
+        }                                                                                      \
+        if (json != NULL && copy(list, json, needed, &needed) == KEYSTILE_OK) {                \
+            /* It frees the text, whatever it returns. */                                      \
+            kss_bound(statement, sqlite3_bind_text64((statement)->handle, at, json, needed,    \
+                                                     sqlite3_free, SQLITE_UTF8));              \
+        } else if ((list) != NULL) {                                                           \
+            sqlite3_free(json);                                                                \
+            kss_bound(statement, SQLITE_NOMEM);                                                \
         }                                                                                      \
     } while (0)
 
-static void bind_digest(sqlite3_stmt *statement, const keystile_digest *digest) {
+void kss_bind_digest(kss_statement *statement, int hash, int pepper, const keystile_digest *digest) {
     keystile_digest_text written;
     static const char KEYED[] = "hmac-sha256:";
     if (keystile_digest_to_text(digest, &written) == KEYSTILE_OK) {
         const char *hex = strrchr(written.text, ':');
-        sqlite3_bind_text(statement, 8, hex == NULL ? written.text : hex + 1, -1, SQLITE_TRANSIENT);
+        kss_bind_text(statement, hash, hex == NULL ? written.text : hex + 1);
         if (strncmp(written.text, KEYED, sizeof KEYED - 1) == 0) {
-            sqlite3_bind_int64(statement, 9, (sqlite3_int64)strtoull(written.text + sizeof KEYED - 1, NULL, 10));
+            kss_bind_number(statement, pepper, strtoull(written.text + sizeof KEYED - 1, NULL, 10));
         }
+    } else {
+        kss_bound(statement, SQLITE_ERROR);
     }
 }
 
-static void bind_number(sqlite3_stmt *statement, int at, uint64_t value, int is_set) {
+static void bind_number(kss_statement *statement, int at, uint64_t value, int is_set) {
     if (is_set) {
-        sqlite3_bind_int64(statement, at, (sqlite3_int64)value);
+        kss_bind_number(statement, at, value);
     }
 }
 
 /* Kept to the byte: in a column of the type JSONB, SQLite would make a number of the text
  * `1.0`; it never converts a blob. */
-static void bind_metadata(sqlite3_stmt *statement, int at, keystile_str text) {
+static void bind_metadata(kss_statement *statement, int at, keystile_str text) {
     size_t start = 0;
     while (start < text.len && strchr(" \t\n\v\f\r", text.data[start]) != NULL && text.data[start] != '\0') {
         start++;
     }
     if (start < text.len && text.data[start] != '\0' && strchr("0123456789+-.", text.data[start]) != NULL) {
-        sqlite3_bind_blob64(statement, at, text.data, text.len, SQLITE_TRANSIENT);
+        kss_bound(statement, sqlite3_bind_blob64(statement->handle, at, text.data, text.len, SQLITE_TRANSIENT));
     } else {
         kss_bind_str(statement, at, text);
     }
 }
 
-static void bind_record(sqlite3_stmt *statement, const keystile_record_parts *parts, const keystile_id *lineage) {
+static void bind_record(kss_statement *statement, const keystile_record_parts *parts, const keystile_id *lineage) {
     static const char *const STATES[] = {NULL, "active", "suspended", "revoked"};
     int is_revoked = parts->state == KEYSTILE_STATE_REVOKED;
     kss_bind_id(statement, 1, &parts->id);
     kss_bind_id(statement, 2, lineage);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)parts->version);
-    sqlite3_bind_text(statement, 4, parts->state <= 3 ? STATES[parts->state] : NULL, -1, SQLITE_STATIC);
+    kss_bind_number(statement, 3, parts->version);
+    kss_bind_text(statement, 4, parts->state <= 3 ? STATES[parts->state] : NULL);
     kss_bind_instant(statement, 5, is_revoked ? parts->revoked_at : 0);
     if (is_revoked) {
-        sqlite3_bind_text64(statement, 6, parts->revoked_reason.len == 0 ? "" : parts->revoked_reason.data,
-                            parts->revoked_reason.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+        keystile_str none = {"", 0};
+        kss_bind_str(statement, 6, parts->revoked_reason.len == 0 ? none : parts->revoked_reason);
     }
-    sqlite3_bind_int(statement, 7, parts->state == KEYSTILE_STATE_ACTIVE);
-    bind_digest(statement, &parts->digest);
+    kss_bind_number(statement, 7, parts->state == KEYSTILE_STATE_ACTIVE);
+    kss_bind_digest(statement, 8, 9, &parts->digest);
     kss_bind_str(statement, 10, parts->key_prefix);
     kss_bind_str(statement, 11, parts->client_name);
     kss_bind_str(statement, 12, parts->client_email);
@@ -131,11 +139,14 @@ static void bind_record(sqlite3_stmt *statement, const keystile_record_parts *pa
     kss_bind_id(statement, 31, &parts->suspended_with);
 }
 
-/* Steps a statement that must change one row. */
-static keystile_status changes_one(kss_connection *on, sqlite3_stmt *statement, keystile_sqlite_error *error) {
+keystile_status kss_changes_one(kss_connection *on, kss_statement *statement, keystile_sqlite_error *error) {
+    int failed = statement->failed;
     int changed = kss_done(on, statement);
     if (changed == 1) {
         return KEYSTILE_OK;
+    }
+    if (failed) {
+        return kss_fail(error, KEYSTILE_DENIED_STORE_UNAVAILABLE, "the store is unavailable: out of memory");
     }
     if (changed == 0 || sqlite3_extended_errcode(on->database) == SQLITE_CONSTRAINT_TRIGGER) {
         return kss_fail(error, KEYSTILE_ERROR_STATE, "another program has changed the key meanwhile");
@@ -146,12 +157,12 @@ static keystile_status changes_one(kss_connection *on, sqlite3_stmt *statement, 
     return kss_unavailable(on, error);
 }
 
-static keystile_status write_event(kss_connection *on, const keystile_event *event, const char *changes,
+keystile_status kss_write_event(kss_connection *on, const keystile_event *event, const char *changes,
                                    const keystile_sqlite_by *by, keystile_sqlite_error *error) {
     static const keystile_sqlite_by NO_ONE;
-    sqlite3_stmt *statement = kss_prepare(on, EVENT);
+    kss_statement *statement = kss_prepare(on, EVENT);
     by = by == NULL ? &NO_ONE : by;
-    sqlite3_bind_text(statement, 1, kind_name(event->kind), -1, SQLITE_STATIC);
+    kss_bind_text(statement, 1, kind_name(event->kind));
     kss_bind_id(statement, 2, &event->key_id);
     kss_bind_instant(statement, 3, event->at);
     bind_number(statement, 4, event->version, event->version != 0);
@@ -159,7 +170,7 @@ static keystile_status write_event(kss_connection *on, const keystile_event *eve
     kss_bind_id(statement, 6, &event->successor);
     kss_bind_str(statement, 7, by->actor);
     kss_bind_str(statement, 8, by->origin);
-    sqlite3_bind_text(statement, 9, changes, -1, SQLITE_TRANSIENT);
+    kss_bind_text(statement, 9, changes);
     return kss_done(on, statement) == 1 ? KEYSTILE_OK : kss_unavailable(on, error);
 }
 
@@ -172,7 +183,7 @@ keystile_status kss_note(kss_connection *on, uint32_t kind, const keystile_id *k
     event.key_id = *key;
     event.version = version;
     event.at = now;
-    return write_event(on, &event, changes, by, error);
+    return kss_write_event(on, &event, changes, by, error);
 }
 
 /* The changed fields as a JSON array; NULL if there are none, or if memory ran out, of which
@@ -186,17 +197,17 @@ static char *changed_fields(kss_connection *on, const keystile_change *change, i
     for (size_t at = 0; at < count && !*failed; at++) {
         keystile_field_change field;
         char *longer = NULL;
-        sqlite3_stmt *statement = kss_prepare(on, SQL);
+        kss_statement *statement = kss_prepare(on, SQL);
         if (keystile_change_field_at(change, at, &field) == KEYSTILE_OK) {
-            sqlite3_bind_text(statement, 1, array == NULL ? "[]" : array, -1, SQLITE_TRANSIENT);
+            kss_bind_text(statement, 1, array == NULL ? "[]" : array);
             kss_bind_str(statement, 2, field.field);
             kss_bind_str(statement, 3, field.from);
             kss_bind_str(statement, 4, field.to);
-            if (sqlite3_step(statement) == SQLITE_ROW) {
-                longer = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
+            if (kss_step(statement) == SQLITE_ROW && sqlite3_column_text(statement->handle, 0) != NULL) {
+                longer = sqlite3_mprintf("%s", sqlite3_column_text(statement->handle, 0));
             }
         }
-        sqlite3_reset(statement);
+        kss_reset(statement);
         sqlite3_free(array);
         array = longer;
         *failed = array == NULL;
@@ -204,7 +215,7 @@ static char *changed_fields(kss_connection *on, const keystile_change *change, i
     return array;
 }
 
-static keystile_status write_events(kss_connection *on, const keystile_change *change, const keystile_sqlite_by *by,
+keystile_status kss_write_events(kss_connection *on, const keystile_change *change, const keystile_sqlite_by *by,
                                     uint64_t now, keystile_sqlite_error *error) {
     keystile_event event;
     keystile_status result = KEYSTILE_OK;
@@ -214,7 +225,7 @@ static keystile_status write_events(kss_connection *on, const keystile_change *c
         return kss_unavailable(on, error);
     }
     if (is_noted) {
-        result = write_event(on, &event, fields, by, error);
+        result = kss_write_event(on, &event, fields, by, error);
     }
     sqlite3_free(fields);
     /* Each other key that is changed gets an event of its own, so that readers notice it. */
@@ -225,7 +236,7 @@ static keystile_status write_events(kss_connection *on, const keystile_change *c
         if ((is_noted && memcmp(&parts.id, &event.key_id, sizeof parts.id) == 0) || parts.version == 1) {
             continue;
         }
-        result = keystile_record_is_live(record, now, &live);
+        result = kss_library(error, keystile_record_is_live(record, now, &live));
         if (result == KEYSTILE_OK) {
             result = kss_note(on, live ? KEYSTILE_EVENT_CHANGED : KEYSTILE_EVENT_EXPIRED, &parts.id,
                                 parts.version, NULL, now, by, error);
@@ -236,55 +247,53 @@ static keystile_status write_events(kss_connection *on, const keystile_change *c
 
 /* Each other live key of a lineage gets a version and an event: its remaining uses are shared. */
 static keystile_status write_siblings(kss_connection *on, const keystile_record_parts *of, const keystile_id *lineage,
-                                      const keystile_sqlite_by *by, uint64_t now, keystile_sqlite_error *error) {
+                                      kss_raised *siblings, const keystile_sqlite_by *by, uint64_t now,
+                                      keystile_sqlite_error *error) {
     static const char FIND[] = "SELECT key_id, version FROM api_keys k WHERE lineage = ?1 AND key_id <> ?2"
                                " AND " KSS_IS_LEFT("?3") " ORDER BY key_id";
-    static const char RAISE[] = "UPDATE api_keys SET version = version + 1 WHERE key_id = ?1 AND version = ?2";
-    enum { SIBLINGS_MAX = 64 };
-    keystile_id ids[SIBLINGS_MAX];
-    uint64_t versions[SIBLINGS_MAX];
-    int count = 0, step;
-    sqlite3_stmt *statement = kss_prepare(on, FIND);
+    static const char RAISE[] = "UPDATE api_keys SET version = ?2 WHERE key_id = ?1 AND version = ?2 - 1";
+    int step;
+    kss_statement *statement = kss_prepare(on, FIND);
     keystile_status result = KEYSTILE_OK;
     kss_bind_id(statement, 1, lineage);
     kss_bind_id(statement, 2, &of->id);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)now);
-    while ((step = sqlite3_step(statement)) == SQLITE_ROW && count < SIBLINGS_MAX) {
-        const char *id = (const char *)sqlite3_column_text(statement, 0);
-        versions[count] = (uint64_t)sqlite3_column_int64(statement, 1);
-        if (id != NULL && keystile_id_parse(id, strlen(id), &ids[count], NULL) == KEYSTILE_OK) {
-            count++;
+    kss_bind_number(statement, 3, now);
+    while (result == KEYSTILE_OK && (step = kss_step(statement)) != SQLITE_DONE) {
+        keystile_id id;
+        const char *text = step == SQLITE_ROW ? (const char *)sqlite3_column_text(statement->handle, 0) : NULL;
+        /* Without its version, it would be cached with its former uses. */
+        if (text == NULL || keystile_id_parse(text, strlen(text), &id, NULL) != KEYSTILE_OK ||
+            !kss_raise(siblings, &id, (uint64_t)sqlite3_column_int64(statement->handle, 1) + 1)) {
+            result = kss_unavailable(on, error);
         }
     }
-    sqlite3_reset(statement);
-    if (step != SQLITE_DONE) {
-        return kss_unavailable(on, error);
-    }
-    for (int at = 0; at < count && result == KEYSTILE_OK; at++) {
-        result = kss_note(on, KEYSTILE_EVENT_CHANGED, &ids[at], versions[at] + 1, "[{\"field\":\"remaining_uses\"}]",
-                            now, by, error);
+    kss_reset(statement);
+    for (size_t at = 0; at < siblings->count && result == KEYSTILE_OK; at++) {
+        const kss_version *sibling = &siblings->versions[at];
+        result = kss_note(on, KEYSTILE_EVENT_CHANGED, &sibling->id, sibling->version,
+                          "[{\"field\":\"remaining_uses\"}]", now, by, error);
         if (result == KEYSTILE_OK) {
             statement = kss_prepare(on, RAISE);
-            kss_bind_id(statement, 1, &ids[at]);
-            sqlite3_bind_int64(statement, 2, (sqlite3_int64)versions[at]);
-            result = changes_one(on, statement, error);
+            kss_bind_id(statement, 1, &sibling->id);
+            kss_bind_number(statement, 2, sibling->version);
+            result = kss_changes_one(on, statement, error);
         }
     }
     return result;
 }
 
-keystile_status kss_write(kss_connection *on, const keystile_change *change, int sets_uses,
+keystile_status kss_write(kss_connection *on, const keystile_change *change, kss_raised *siblings,
                           const keystile_sqlite_by *by, uint64_t now, keystile_sqlite_error *error) {
     static const char USAGE[] = "INSERT INTO api_key_usage (lineage, remaining_uses, rate_state)"
                                 " VALUES (?1, ?2, 0) ON CONFLICT (lineage) DO NOTHING";
     static const char USES[] = "UPDATE api_key_usage SET remaining_uses = ?2 WHERE lineage = ?1";
-    keystile_status result = write_events(on, change, by, now, error);
+    keystile_status result = kss_write_events(on, change, by, now, error);
     for (size_t at = 0; at < keystile_change_record_count(change) && result == KEYSTILE_OK; at++) {
         keystile_record_parts parts = kss_parts(keystile_change_record_at(change, at));
         keystile_id lineage = kss_is_none(&parts.lineage) ? parts.id : parts.lineage;
         int is_new = parts.version == 1;
-        sqlite3_stmt *statement;
-        if (is_new || sets_uses) {
+        kss_statement *statement;
+        if (is_new || siblings != NULL) {
             /* Before the key: the trigger of this table finds the event of the next version. */
             statement = kss_prepare(on, is_new ? USAGE : USES);
             kss_bind_id(statement, 1, &lineage);
@@ -295,9 +304,9 @@ keystile_status kss_write(kss_connection *on, const keystile_change *change, int
         }
         statement = kss_prepare(on, is_new ? INSERT : UPDATE);
         bind_record(statement, &parts, &lineage);
-        result = changes_one(on, statement, error);
-        if (sets_uses && result == KEYSTILE_OK) {
-            result = write_siblings(on, &parts, &lineage, by, now, error);
+        result = kss_changes_one(on, statement, error);
+        if (siblings != NULL && result == KEYSTILE_OK) {
+            result = write_siblings(on, &parts, &lineage, siblings, by, now, error);
         }
     }
     return result;

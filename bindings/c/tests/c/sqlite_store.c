@@ -3,140 +3,11 @@
  *
  * usage: sqlite_store FOLDER */
 #define _POSIX_C_SOURCE 200809L
-#include <pthread.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "keystile_sqlite_internal.h"
-#include "tour.h"
-
-static char path[512];
-static keystile_format *format;
-static keystile_verifier *verifier;
-/* The triggers use the machine's clock, so this is it. */
-static uint64_t now;
-static keystile_sqlite_error error;
-
-static keystile_sqlite *opened(void) {
-    keystile_sqlite_options options;
-    keystile_sqlite *store = NULL;
-    memset(&options, 0, sizeof options);
-    options.verifier = verifier;
-    options.without_thread = 1;
-    keystile_status status = keystile_sqlite_open(path, &options, &store, &error);
-    if (status != KEYSTILE_OK) {
-        fprintf(stderr, "%s\n", error.text);
-    }
-    OK(status);
-    return store;
-}
-
-/* As other code, which knows nothing of keystile. */
-static void sql(const char *statement) {
-    sqlite3 *database = NULL;
-    char *text = NULL;
-    CHECK(sqlite3_open(path, &database) == SQLITE_OK);
-    sqlite3_busy_timeout(database, 5000);
-    if (sqlite3_exec(database, statement, NULL, NULL, &text) != SQLITE_OK) {
-        fprintf(stderr, "%s: %s\n", statement, text);
-        exit(1);
-    }
-    sqlite3_close(database);
-}
-
-static long long number(const char *query) {
-    sqlite3 *database = NULL;
-    sqlite3_stmt *statement = NULL;
-    CHECK(sqlite3_open(path, &database) == SQLITE_OK);
-    sqlite3_busy_timeout(database, 5000);
-    CHECK(sqlite3_prepare_v2(database, query, -1, &statement, NULL) == SQLITE_OK);
-    CHECK(sqlite3_step(statement) == SQLITE_ROW);
-    long long value = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(database);
-    return value;
-}
-
-typedef struct key {
-    keystile_id id;
-    char text[128];
-    size_t len;
-} key;
-
-static key taken_from(keystile_change *change) {
-    key own;
-    keystile_str text;
-    OK(keystile_change_key(change, &text));
-    CHECK(text.len < sizeof own.text);
-    memcpy(own.text, text.data, text.len);
-    own.len = text.len;
-    own.id = parts_of(keystile_change_record_at(change, 0)).id;
-    keystile_change_free(change);
-    return own;
-}
-
-static key issued(keystile_sqlite *store, uint64_t uses, uint32_t limit) {
-    keystile_str granted[2] = {str("read"), str("write")};
-    keystile_permissions *permissions = NULL;
-    keystile_issue_request request;
-    keystile_change *change = NULL;
-    OK(keystile_permissions_new(granted, 2, &permissions, NULL));
-    memset(&request, 0, sizeof request);
-    request.struct_size = sizeof request;
-    request.client_name = str("Acme \"Ltd\"");
-    request.metadata = str(" 1.0");
-    request.permissions = permissions;
-    request.uses = uses;
-    request.has_uses = uses != 0;
-    request.rate_limit.limit = request.rate_limit.burst = limit;
-    request.rate_limit.window_millis = limit == 0 ? 0 : 3600000;
-    request.has_rate_limit = limit != 0;
-    OK(keystile_sqlite_issue(store, format, NULL, &request, NULL, now, &change, &error));
-    keystile_permissions_free(permissions);
-    return taken_from(change);
-}
-
-static keystile_status asks(keystile_sqlite *store, const key *own) {
-    keystile_request request = request_for(NULL, "GET", "/");
-    return keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
-}
-
-static keystile_status asks_to_write(keystile_sqlite *store, const key *own) {
-    keystile_requirement *requirement = NULL;
-    OK(keystile_requirement_parse(L("write"), &requirement, NULL));
-    keystile_request request = request_for(requirement, "GET", "/");
-    keystile_status status = keystile_sqlite_check(store, own->text, own->len, &request, now, NULL);
-    keystile_requirement_free(requirement);
-    return status;
-}
-
-static keystile_status without_write(keystile_sqlite *store, const key *own) {
-    keystile_str taken[1] = {str("write")};
-    keystile_permissions *permissions = NULL;
-    keystile_key_change change;
-    OK(keystile_permissions_new(taken, 1, &permissions, NULL));
-    memset(&change, 0, sizeof change);
-    change.struct_size = sizeof change;
-    change.remove_permissions = permissions;
-    keystile_status status = keystile_sqlite_change(store, &own->id, &change, NULL, now, &error);
-    keystile_permissions_free(permissions);
-    return status;
-}
-
-static void tick(keystile_sqlite *store) {
-    keystile_status status = keystile_sqlite_tick(store, now, &error);
-    if (status != KEYSTILE_OK) {
-        fprintf(stderr, "%s\n", error.text);
-    }
-    OK(status);
-}
-
-static keystile_sqlite_by me(void) {
-    keystile_sqlite_by by = {{"me", 2}, {"192.0.2.7", 9}};
-    return by;
-}
+#include "sqlite_store.h"
 
 /* What one does is in force in the other after a tick, and in itself at once. */
 static void verbs_cross(keystile_sqlite *one, keystile_sqlite *other) {
@@ -232,11 +103,6 @@ static void feed(keystile_sqlite *one, keystile_sqlite *other) {
     EXPECT(KEYSTILE_DENIED_KEY_SUSPENDED, asks(other, &own));
 }
 
-/* Ends the lease, as if its bound were over. */
-static void expire(keystile_sqlite *store) {
-    __atomic_sub_fetch(&store->lease_begun, store->options.bound_millis + 1, __ATOMIC_SEQ_CST);
-}
-
 /* If changes cannot be read for the bound, memory does not answer. */
 static void lease(keystile_sqlite *store) {
     key own = issued(store, 0, 0);
@@ -263,22 +129,6 @@ static void lease(keystile_sqlite *store) {
     pthread_mutex_unlock(&store->feed.lock);
     sql("ALTER TABLE away RENAME TO api_key_events");
     OK(asks(store, &own));
-}
-
-typedef struct spender {
-    keystile_sqlite *store;
-    const key *own;
-    long allowed;
-} spender;
-
-static void *spend(void *argument) {
-    spender *own = argument;
-    for (int turn = 0; turn < 20; turn++) {
-        keystile_status status = asks(own->store, own->own);
-        CHECK(status == KEYSTILE_OK || status == KEYSTILE_DENIED_USES_SPENT);
-        own->allowed += status == KEYSTILE_OK;
-    }
-    return NULL;
 }
 
 /* Counted uses are exact over threads and stores; other states survive a restart. */
@@ -372,68 +222,6 @@ static void after_care(keystile_sqlite *one) {
     EXPECT(KEYSTILE_DENIED_PEPPER_UNAVAILABLE, asks(one, &successor));
 }
 
-/* A revocation reaches the keys that derive from a key; the other verbs refuse them. */
-static void derived(keystile_sqlite *one) {
-    char statement[512];
-    key source = issued(one, 0, 0), below = issued(one, 0, 0);
-    snprintf(statement, sizeof statement,
-             "UPDATE api_keys SET derived_from = '%s', derived_lineage = '%s' WHERE key_id = '%s'", source.id.text,
-             source.id.text, below.id.text);
-    sql(statement);
-    OK(asks(one, &below));
-    EXPECT(KEYSTILE_ERROR_STATE, keystile_sqlite_suspend(one, &source.id, NULL, now, &error));
-    CHECK(strstr(error.text, "derive") != NULL);
-    EXPECT(KEYSTILE_ERROR_STATE, without_write(one, &source));
-    OK(without_write(one, &below));
-    keystile_change *change = NULL;
-    EXPECT(KEYSTILE_ERROR_STATE,
-           keystile_sqlite_rotate(one, &below.id, NULL, NULL, NULL, NULL, now, &change, &error));
-    OK(keystile_sqlite_revoke(one, &source.id, str("leaked"), NULL, now, &error));
-    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &source));
-    EXPECT(KEYSTILE_DENIED_KEY_REVOKED, asks(one, &below));
-}
-
-/* Rows that cannot be read are refused, and named without what is in them. */
-static void damage(keystile_sqlite *one) {
-    static const char *const DAMAGES[][2] = {
-        {"permissions = '[7]'", "permissions"},    {"expires_at = 'soon'", "expires_at"},
-        {"expires_at = 5", "expires_at"},          {"expires_at = '2026-02-30T00:00:00Z'", "expires_at"},
-        {"key_hash = upper(key_hash)", "key_hash"}, {"rate_burst = -1", "rate_burst"},
-        {"rate_burst = 7", "rate_limit"},          {"rate_window_ms = 5", "rate_limit"},
-        {"rate_limit = 5", "rate_limit"},          {"lineage = NULL", "lineage"},
-        {"allowed_endpoints = '{}'", "allowed_endpoints"}, {"client_name = x'41'", "client_name"},
-        {"revoke_reason = 'x'", "status"},         {"derived_from = key_id", "derived_from"},
-    };
-    for (size_t at = 0; at < sizeof DAMAGES / sizeof DAMAGES[0]; at++) {
-        char statement[256];
-        keystile_record *record = NULL;
-        key own = issued(one, 0, 0);
-        snprintf(statement, sizeof statement, "UPDATE api_keys SET %s WHERE key_id = '%s'", DAMAGES[at][0], own.id.text);
-        sql(statement);
-        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, asks(one, &own));
-        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_find(one, &own.id, &record, NULL, &error));
-        CHECK(record == NULL && strstr(error.text, DAMAGES[at][1]) != NULL);
-        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_revoke(one, &own.id, str(""), NULL, now, &error));
-    }
-}
-
-/* Other forms of instants. */
-static void instants(keystile_sqlite *one) {
-    static const char *const FORMS[] = {"2100-02-28 23:59:59", "2100-02-28T23:59:59Z", "2100-03-01T00:59:59.9999+01",
-                                        "2100-02-28T22:29:59.999-01:30"};
-    for (size_t at = 0; at < sizeof FORMS / sizeof FORMS[0]; at++) {
-        char statement[256];
-        keystile_record *record = NULL;
-        key own = issued(one, 0, 0);
-        snprintf(statement, sizeof statement, "UPDATE api_keys SET expires_at = '%s' WHERE key_id = '%s'", FORMS[at],
-                 own.id.text);
-        sql(statement);
-        OK(keystile_sqlite_find(one, &own.id, &record, NULL, &error));
-        CHECK(parts_of(record).expires_at / 1000 == UINT64_C(4107542399));
-        keystile_record_free(record);
-    }
-}
-
 static void refuses_to_open(const char *expected, uint8_t require) {
     keystile_sqlite_options options;
     keystile_sqlite *store = NULL;
@@ -452,12 +240,27 @@ static void tables(void) {
     CHECK(stat(path, &file) == 0 && (file.st_mode & 0777) == 0600);
     sql("INSERT INTO keystile_migrations (version, name) VALUES (99, 'later')");
     refuses_to_open("the tables are of version 99, and this program knows them up to 3", 0);
+    /* If the tables are as expected, a program that writes for long does not matter. */
+    sqlite3 *blocker = NULL;
+    sql("DELETE FROM keystile_migrations WHERE version = 99");
+    CHECK(sqlite3_open(path, &blocker) == SQLITE_OK);
+    CHECK(sqlite3_exec(blocker, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    store = opened();
+    sqlite3_close(blocker);
+    OK(keystile_sqlite_close(store, now, &error));
+    store = NULL;
     unlink(path);
     sql("CREATE TABLE api_keys (id INTEGER)");
     refuses_to_open("api_keys is not keystile's", 0);
     CHECK(number("SELECT count(*) FROM sqlite_schema") == 1);
     unlink(path);
+    /* No file is left at a path that was mistyped. */
+    refuses_to_open("unable to open", 1);
+    CHECK(stat(path, &file) != 0);
+    sql("CREATE TABLE other (id INTEGER)");
     refuses_to_open("expected 3", 1);
+    sql("CREATE TABLE keystile_migrations (version INTEGER); INSERT INTO keystile_migrations VALUES (-1)");
+    refuses_to_open("of version -1", 0);
     memset(&options, 0, sizeof options);
     EXPECT(KEYSTILE_ERROR_NULL_POINTER, keystile_sqlite_open(path, &options, &store, &error));
     options.verifier = verifier;
@@ -517,6 +320,7 @@ static void with_threads(void) {
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     snprintf(path, sizeof path, "%s/store.db", argv[1]);
+    watch_memory();
     now = (uint64_t)time(NULL) * 1000;
     OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
@@ -527,6 +331,11 @@ int main(int argc, char **argv) {
     fresh(NULL, derived);
     fresh(NULL, lease);
     fresh(NULL, damage);
+    fresh(NULL, damaged_derived);
+    fresh(NULL, siblings);
+    fresh(waits, NULL);
+    fresh(NULL, uses_in_steps);
+    without_memory();
     fresh(NULL, instants);
     tables();
     with_threads();
