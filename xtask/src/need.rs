@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::workspace::{Workspace, output, succeeds};
-use crate::{capi, deb, golang, msrv, postgres, serve};
+use crate::{capi, golang, msrv, postgres, serve};
 
 /// Something that a machine may lack.
 #[derive(Debug)]
@@ -30,8 +30,6 @@ pub(crate) enum Need {
     Go,
     /// The standard library of another target.
     Target(&'static str),
-    /// Root, and the right to try an installation on a copy of the machine's files.
-    Overlay,
 }
 
 impl Need {
@@ -73,7 +71,6 @@ impl Need {
                     format!("Rust's library for {target} is not installed; try `rustup target add {target}`")
                 })
             }
-            Self::Overlay => deb::missing(workspace),
         }
     }
 }

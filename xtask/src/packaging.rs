@@ -36,7 +36,6 @@ pub(crate) const STEPS: &[Step] = &[
             Need::Program("dpkg-shlibdeps", "dpkg-dev"),
             Need::Program("lintian", "lintian"),
             Need::Program("systemd-analyze", "systemd"),
-            Need::Overlay,
         ],
         included_in: None,
         run: deb::check,

@@ -10,7 +10,7 @@ use crate::workspace::{TaskResult, Workspace, run, succeeds};
 const SCRIPT: &str = "packaging/debian/tests/in-a-copy.sh";
 
 /// Why a copy of the files cannot be made here, or `None` if it can.
-pub(crate) fn missing(workspace: &Workspace) -> Option<String> {
+fn missing(workspace: &Workspace) -> Option<String> {
     let mut copy = workspace.command("bash");
     let can = succeeds(copy.args([SCRIPT, "true"]));
     (!can).then(|| "this needs root, and the right to mount an overlay".to_owned())
@@ -34,6 +34,10 @@ pub(crate) fn check(workspace: &Workspace) -> TaskResult {
         // What these packages are not: an upload to Debian.
         .args(["--suppress-tags", "initial-upload-closes-no-bugs"])
         .args(&packages))?;
+    if let Some(why) = missing(workspace) {
+        println!("the packages were built and read by lintian, but not installed: {why}");
+        return Ok(());
+    }
     let checks = workspace.path("packaging/debian/tests/installed.sh");
     let mut copy = workspace.command("bash");
     copy.args([SCRIPT, "bash"]).arg(checks);
