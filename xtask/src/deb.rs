@@ -16,7 +16,7 @@ use crate::workspace::{TaskResult, Workspace, output, run};
 use control::Package;
 use tree::Tree;
 
-pub(crate) use check::{check, missing};
+pub(crate) use check::check;
 
 /// The revision of the package; a change of only the packaging makes the next one.
 const REVISION: &str = "1";
