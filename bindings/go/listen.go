@@ -10,6 +10,10 @@ import (
 // at most.
 const listenPauseMin, listenPauseMax = 100 * time.Millisecond, 5 * time.Second
 
+// listenedMin is how long a connection must have listened for the pause to begin at its minimum again: a
+// server or pooler may accept connections and end them at once.
+const listenedMin = 5 * time.Second
+
 // ChangeListener is an [EventSource] that is told by its database that there are new events. An
 // [Authenticator] then reads them at once, and polls them as well: nothing depends on being told.
 // The store of keystilepgx is one.
@@ -22,15 +26,17 @@ type ChangeListener interface {
 // listen reads changes as soon as the store says that there are some, until the authenticator is
 // closed. If it says nothing, they are polled.
 func (p *parts) listen(listener ChangeListener) {
-	for next := listenPauseMin; ; {
-		var listened atomic.Bool
+	for next := time.Duration(0); ; {
+		var began atomic.Pointer[time.Time]
 		err := listener.Listen(p.stopped, func() {
-			listened.Store(true)
+			began.CompareAndSwap(nil, Ptr(time.Now()))
 			p.wake()
 		})
-		if listened.Load() {
-			next = listenPauseMin
+		var listened time.Duration
+		if since := began.Load(); since != nil {
+			listened = time.Since(*since)
 		}
+		next = pauseAfter(next, listened)
 		if p.stopped.Err() != nil {
 			return
 		}
@@ -40,8 +46,16 @@ func (p *parts) listen(listener ChangeListener) {
 		if !pause(p.stopped, next) {
 			return
 		}
-		next = min(2*next, listenPauseMax)
 	}
+}
+
+// pauseAfter returns the pause after an attempt, by the pause before it and how long it has listened. It is
+// the minimum if this is the first failure of a series.
+func pauseAfter(last, listened time.Duration) time.Duration {
+	if last == 0 || listened >= listenedMin {
+		return listenPauseMin
+	}
+	return min(2*last, listenPauseMax)
 }
 
 // wake lets the changes be read now, or again if a read is under way.

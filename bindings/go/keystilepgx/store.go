@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// connectTime is how long a connection may take to be made.
+	// connectTime is how long a connection may take to be made, and then to begin to listen.
 	connectTime = 10 * time.Second
 	// pingInterval is how often a silent connection is checked, and pingTime how long its answer
 	// may take.
@@ -50,7 +50,9 @@ func PostgreSQL(db *sql.DB) *Store { return &Store{keystilesql.PostgreSQL(db), d
 // Listen calls changed when it has begun to listen, and after each change of a key, until the
 // context or the connection ends. It has a connection of its own, with the settings of the
 // handle's. A pooler that hands a connection on after each transaction, such as PgBouncer in
-// that mode, passes no notifications: then changes are only polled.
+// that mode, passes no notifications: then changes are only polled. Its password is that of a connection
+// of the handle: if passwords are short-lived, as with [stdlib.OptionBeforeConnect], let
+// [sql.DB.SetConnMaxLifetime] be less than they live.
 func (s *Store) Listen(ctx context.Context, changed func()) error {
 	if s == nil || s.db == nil {
 		return fmt.Errorf("keystilepgx: %w: Store", keystile.ErrUninitialized)
@@ -64,7 +66,7 @@ func (s *Store) Listen(ctx context.Context, changed func()) error {
 		defer cancel()
 		_ = connection.Close(closing)
 	}()
-	if _, err := connection.Exec(ctx, "LISTEN keystile_changes"); err != nil {
+	if err := listen(ctx, connection); err != nil {
 		return fmt.Errorf("keystilepgx: cannot listen for changes: %w", err)
 	}
 	// Changes before this were not received.
@@ -78,6 +80,14 @@ func (s *Store) Listen(ctx context.Context, changed func()) error {
 			changed()
 		}
 	}
+}
+
+// listen asks for notifications, and does not wait for an answer that never comes.
+func listen(ctx context.Context, connection *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	_, err := connection.Exec(ctx, "LISTEN keystile_changes")
+	return err
 }
 
 // next waits for a notification. If none comes for a while, it checks the connection, and
