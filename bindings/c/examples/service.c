@@ -235,7 +235,7 @@ static int read_words(int count, char **words, keystile_str *permissions, keysti
     for (int index = 0; index < count; index++) {
         const char *digits = words[index] + 6;
         if (strncmp(words[index], "limit=", 6) != 0) {
-            permissions[found++] = str(words[index] + (words[index][0] == '-'));
+            permissions[found++] = str(words[index]);
             continue;
         }
         /* Without a sign, and at most nine digits, so that it cannot wrap. */
@@ -286,6 +286,11 @@ static int change(service *service, const keystile_sqlite_by *by, const keystile
     int taken_count = read_words(count, words, taken, &asked.rate_limit, &asked.has_rate_limit);
     if (taken_count < 0) {
         return 2;
+    }
+    for (int index = 0; index < taken_count; index++) {
+        int dashes = taken[index].data[0] == '-';
+        taken[index].data += dashes;
+        taken[index].len -= (size_t)dashes;
     }
     if (taken_count > 0) {
         must(keystile_permissions_new(taken, (size_t)taken_count, &removed, NULL));
