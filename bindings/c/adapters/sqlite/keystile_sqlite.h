@@ -65,7 +65,8 @@ typedef struct keystile_sqlite_by {
     keystile_str origin;
 } keystile_sqlite_by;
 
-/* Opens a file, which is created with mode 0600 if there is none, and reads its last event.
+/* Opens a file, and reads its last event. If there is none, it is created with mode 0600, unless
+ * require_tables is set.
  *
  * Returns KEYSTILE_OK or KEYSTILE_DENIED_STORE_UNAVAILABLE, for example because the tables are
  * newer than this program; KEYSTILE_ERROR_LIMIT for an option that is out of its range;
