@@ -318,7 +318,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "one-database",
-        about: "one SQLite file used in turn by keystile, and services in C, Go and Rust",
+        about: "one SQLite file used by keystile and services in C, Go and Rust; prints how long each change takes to be in force elsewhere, and fails after 15 s",
         needs: &[
             GCC,
             BINUTILS,

@@ -1,4 +1,5 @@
-/* A small HTTP service: keys in SQLite, decisions from memory, and two routes.
+/* A small HTTP service: keys in SQLite, decisions from memory, and two routes,
+ * which read the name of the client from the database.
  *
  *   GET  /api/profile   any valid key
  *   POST /api/data      a key with the permission `write`
@@ -226,21 +227,31 @@ static int report(keystile_status status, const keystile_sqlite_error *error) {
     return status == KEYSTILE_OK ? 0 : 1;
 }
 
-/* Reads a limit of so many requests an hour, or a permission; returns whether it is a permission. */
-static int read_word(const char *word, keystile_rate_limit *limit, uint8_t *has_limit) {
-    if (strncmp(word, "limit=", 6) != 0) {
-        return 1;
+/* Takes a limit of so many requests an hour from the words, and leaves the permissions; returns
+ * how many these are, or -1. */
+static int read_words(int count, char **words, keystile_str *permissions, keystile_rate_limit *limit,
+                      uint8_t *has_limit) {
+    int found = 0;
+    for (int index = 0; index < count; index++) {
+        const char *digits = words[index] + 6;
+        if (strncmp(words[index], "limit=", 6) != 0) {
+            permissions[found++] = str(words[index]);
+            continue;
+        }
+        /* Without a sign, and at most nine digits, so that it cannot wrap. */
+        if (*digits == '\0' || strlen(digits) > 9 || strspn(digits, "0123456789") != strlen(digits)) {
+            fprintf(stderr, "limit: expected a whole number of at most nine digits\n");
+            return -1;
+        }
+        limit->limit = limit->burst = (uint32_t)strtoul(digits, NULL, 10);
+        limit->window_millis = 3600000;
+        *has_limit = 1;
     }
-    limit->limit = (uint32_t)strtoul(word + 6, NULL, 10);
-    limit->burst = limit->limit;
-    limit->window_millis = 3600000;
-    *has_limit = 1;
-    return 0;
+    return found;
 }
 
 static int issue(service *service, const keystile_sqlite_by *by, int count, char **words) {
     keystile_str granted[WORDS_MAX], key;
-    size_t granted_count = 0;
     keystile_permissions *permissions = NULL;
     keystile_change *issued = NULL;
     keystile_issue_request asked;
@@ -248,12 +259,11 @@ static int issue(service *service, const keystile_sqlite_by *by, int count, char
     memset(&asked, 0, sizeof asked);
     asked.struct_size = sizeof asked;
     asked.client_name = str(words[0]);
-    for (int index = 1; index < count && granted_count < WORDS_MAX; index++) {
-        if (read_word(words[index], &asked.rate_limit, &asked.has_rate_limit)) {
-            granted[granted_count++] = str(words[index]);
-        }
+    int granted_count = read_words(count - 1, words + 1, granted, &asked.rate_limit, &asked.has_rate_limit);
+    if (granted_count < 0) {
+        return 2;
     }
-    must(keystile_permissions_new(granted, granted_count, &permissions, NULL));
+    must(keystile_permissions_new(granted, (size_t)granted_count, &permissions, NULL));
     asked.permissions = permissions;
     keystile_status status =
         keystile_sqlite_issue(service->keys, service->format, NULL, &asked, by, now(), &issued, &error);
@@ -268,19 +278,22 @@ static int issue(service *service, const keystile_sqlite_by *by, int count, char
 
 static int change(service *service, const keystile_sqlite_by *by, const keystile_id *id, int count, char **words) {
     keystile_str taken[WORDS_MAX];
-    size_t taken_count = 0;
     keystile_permissions *removed = NULL;
     keystile_key_change asked;
     keystile_sqlite_error error;
     memset(&asked, 0, sizeof asked);
     asked.struct_size = sizeof asked;
-    for (int index = 0; index < count && taken_count < WORDS_MAX; index++) {
-        if (read_word(words[index], &asked.rate_limit, &asked.has_rate_limit)) {
-            taken[taken_count++] = str(words[index] + (words[index][0] == '-'));
-        }
+    int taken_count = read_words(count, words, taken, &asked.rate_limit, &asked.has_rate_limit);
+    if (taken_count < 0) {
+        return 2;
+    }
+    for (int index = 0; index < taken_count; index++) {
+        int dashes = taken[index].data[0] == '-';
+        taken[index].data += dashes;
+        taken[index].len -= (size_t)dashes;
     }
     if (taken_count > 0) {
-        must(keystile_permissions_new(taken, taken_count, &removed, NULL));
+        must(keystile_permissions_new(taken, (size_t)taken_count, &removed, NULL));
         asked.remove_permissions = removed;
     }
     keystile_status status = keystile_sqlite_change(service->keys, id, &asked, by, now(), &error);
@@ -315,6 +328,10 @@ static int run(service *service, int count, char **words, const sigset_t *signal
     keystile_sqlite_by by = {{"service", 7}, {NULL, 0}};
     keystile_sqlite_error error;
     keystile_id id;
+    if (count - 2 > WORDS_MAX) {
+        fprintf(stderr, "expected at most %d words\n", WORDS_MAX);
+        return 2;
+    }
     if (strcmp(words[0], "issue") == 0) {
         return issue(service, &by, count - 1, words + 1);
     }

@@ -3462,7 +3462,8 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  * request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
  * if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
  * or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
- * refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+ * refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached. There are at most eight
+ * fetches, with a pause of 5 ms before the third and each later one.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,

@@ -2,6 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
+use core::time::Duration;
 
 use keystile::{Cause, Check, Decision, Denial, Found, Usage};
 
@@ -18,6 +19,8 @@ use crate::text::instant;
 
 /// How many times a record is fetched at most, if invalidations keep overtaking the fetches.
 const ROUNDS_MAX: usize = 8;
+/// Before the third fetch and each later one: a replica may lag behind what was invalidated.
+const ROUND_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a `keystile_fetch` found. All fields are zero when it is called.
 #[repr(C)]
@@ -63,7 +66,8 @@ pub type keystile_fetch = Option<
 /// request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
 /// if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
 /// or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
-/// refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached.
+/// refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached. There are at most eight
+/// fetches, with a pause of 5 ms before the third and each later one.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_decide(
@@ -82,11 +86,14 @@ pub unsafe extern "C" fn keystile_keyring_decide(
         let now = instant(now)?;
         request.ask(|request| {
             let mut check = keyring.check_with(key, request, now, |_| None::<Value>);
-            for _ in 0..ROUNDS_MAX {
+            for round in 0..ROUNDS_MAX {
                 let ticket = match check {
                     Check::Decided(decision, _) => return write_decision(&decision, out_decision),
                     Check::NeedsRecord(ticket) => ticket,
                 };
+                if round > 1 {
+                    std::thread::sleep(ROUND_PAUSE);
+                }
                 let found = match fetched(fetch_by(fetch, context, ticket.lookup())) {
                     Ok(found) => found,
                     Err(cause) => return write_decision(&refusal(cause), out_decision),

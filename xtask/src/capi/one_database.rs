@@ -14,7 +14,8 @@ use crate::serve::Serving;
 use crate::workspace::{TaskResult, Workspace, output, run as run_command};
 use programs::{Answer, Program, Programs};
 
-/// A change is in force elsewhere within about a second; under any load it is within this.
+/// A change is in force elsewhere within about a second, which is printed and not checked, since
+/// a machine under load takes longer; the task fails after this.
 const CAP: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(40);
 

@@ -11,7 +11,11 @@
  * They need SQLite 3.39 or later and POSIX threads. The rules that they follow are those of
  * docs/protocol.md. What they leave to the program `keystile`, or to Rust and Go: adopting an
  * application's table, keys that derive from others (a revocation reaches them, any other verb
- * refuses them), templates, lists, and rows that cannot be read.
+ * refuses them), templates, lists, and rows that cannot be read (a revocation ends them, any
+ * other verb refuses them).
+ *
+ * No call waits longer than about 5 s for other threads and programs: it returns
+ * KEYSTILE_DENIED_STORE_UNAVAILABLE.
  *
  * Any thread may call any function at any time, except keystile_sqlite_close. Open a store
  * after fork, never before. Instants are milliseconds since 1970. */
@@ -49,7 +53,8 @@ typedef struct keystile_sqlite_options {
     uint8_t require_tables;
     /* 1: no thread is started, and the program calls keystile_sqlite_tick itself. */
     uint8_t without_thread;
-    /* Optional: is called with failures of the background work, on its thread. */
+    /* Optional: is called with failures of the background work, and with why the last request
+     * could not be answered, on the thread of the store. */
     void (*on_failure)(void *context, const char *text);
     void *context;
 } keystile_sqlite_options;
@@ -60,7 +65,8 @@ typedef struct keystile_sqlite_by {
     keystile_str origin;
 } keystile_sqlite_by;
 
-/* Opens a file, which is created with mode 0600 if there is none, and reads its last event.
+/* Opens a file, and reads its last event. If there is none, it is created with mode 0600, unless
+ * require_tables is set.
  *
  * Returns KEYSTILE_OK or KEYSTILE_DENIED_STORE_UNAVAILABLE, for example because the tables are
  * newer than this program; KEYSTILE_ERROR_LIMIT for an option that is out of its range;
@@ -110,7 +116,8 @@ keystile_status keystile_sqlite_issue(keystile_sqlite *store, const keystile_for
                                       keystile_sqlite_error *out_error);
 
 /* Revokes a key for good, and the keys that derive from it, unless its successor lives. A key
- * that is revoked already stays as it is, which is no error. */
+ * that is revoked already stays as it is, which is no error. If the row of the key cannot be
+ * read, only its status is written, and no other key is reached. */
 KEYSTILE_MUST_USE
 keystile_status keystile_sqlite_revoke(keystile_sqlite *store, const keystile_id *id,
                                        keystile_str reason, const keystile_sqlite_by *by,

@@ -93,6 +93,35 @@ static void note_use(kss_connection *on, const keystile_record_parts *parts, uin
     }
 }
 
+/* The refusal of a key whose record could not be read. A text that is not the key is an invalid
+ * key, also if the row of the key is damaged: nobody else learns that there is one. */
+static keystile_status refuse_unread(keystile_sqlite *store, const keystile_lookup *lookup, const char *key,
+                                     size_t key_len, uint64_t now, uint64_t deadline, keystile_status found,
+                                     const keystile_sqlite_error *error, keystile_decision *decision) {
+    const keystile_id *id = keystile_lookup_key_id(lookup);
+    kss_refused(store, error);
+    if (found == KEYSTILE_DENIED_RECORD_DAMAGED && id != NULL && kss_take(&store->reader, deadline)) {
+        keystile_record *stand_in = NULL;
+        keystile_digest digest;
+        keystile_request any;
+        keystile_usage usage;
+        memset(&any, 0, sizeof any);
+        any.struct_size = sizeof any;
+        memset(&usage, 0, sizeof usage);
+        int is_known = kss_find_digest(&store->reader, id, &digest) &&
+                       kss_stand_in(id, 1, &digest, now, &stand_in, NULL) == KEYSTILE_OK;
+        kss_give(&store->reader);
+        keystile_status status =
+            is_known ? keystile_verify(store->verifier, key, key_len, stand_in, &any, &usage, now, decision) : found;
+        keystile_record_free(stand_in);
+        if (status == KEYSTILE_DENIED_INVALID_KEY) {
+            return status;
+        }
+    }
+    return keystile_refuse(found == KEYSTILE_DENIED_RECORD_DAMAGED ? KEYSTILE_CAUSE_RECORD_DAMAGED
+                                                                  : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
+}
+
 /* Decides about a key with counted uses by what the database has, and spends there, in one
  * transaction: no other request can spend the same use. KEYSTILE_NEEDS_RECORD if the key is gone. */
 static keystile_status claim(keystile_sqlite *store, const keystile_lookup *lookup, const char *key, size_t key_len,
@@ -150,10 +179,11 @@ static keystile_status fetch_and_admit(keystile_sqlite *store, const char *key, 
         keystile_record *record = NULL;
         keystile_usage usage;
         memset(&usage, 0, sizeof usage);
-        keystile_status found = look_up(store, keystile_ticket_lookup(ticket), deadline, &record, &usage, NULL);
+        keystile_sqlite_error error;
+        const keystile_lookup *lookup = keystile_ticket_lookup(ticket);
+        keystile_status found = look_up(store, lookup, deadline, &record, &usage, &error);
         if (found != KEYSTILE_OK && found != KEYSTILE_ERROR_ABSENT) {
-            return keystile_refuse(found == KEYSTILE_DENIED_RECORD_DAMAGED ? KEYSTILE_CAUSE_RECORD_DAMAGED
-                                                                          : KEYSTILE_CAUSE_STORE_UNAVAILABLE, decision);
+            return refuse_unread(store, lookup, key, key_len, now, deadline, found, &error, decision);
         }
         keystile_status status;
         if (record != NULL && is_counted_key(store, key, key_len, record, &usage, now)) {

@@ -79,6 +79,8 @@ struct keystile_sqlite {
     /* Under `tasks_lock`. */
     pthread_mutex_t tasks_lock;
     kss_task tasks[KSS_TASKS_MAX];
+    /* Why a request could not be answered, for on_failure; and what that was called with last. */
+    char refused[256], reported[256];
     /* The turns of the background work. Under `work_lock`, which is taken before all others. */
     pthread_mutex_t work_lock;
     kss_use *uses;
@@ -153,6 +155,7 @@ keystile_status kss_read_record(sqlite3_stmt *statement, keystile_record **out_r
                                 keystile_usage *out_usage, keystile_sqlite_error *error);
 /* What is needed to revoke a row that cannot be read; 0 if not even that can be read. */
 int kss_read_damaged(sqlite3_stmt *statement, keystile_id *out_id, uint64_t *out_version);
+int kss_find_digest(kss_connection *on, const keystile_id *key, keystile_digest *out_digest);
 int kss_read_version(sqlite3_stmt *row, int column, uint64_t *out_version);
 /* 0 if the text is no instant. */
 uint64_t kss_parse_instant(const char *text, size_t len);
@@ -184,6 +187,9 @@ keystile_status kss_write_overlap(kss_connection *on, const keystile_change *cha
                                   uint64_t now, keystile_sqlite_error *error);
 keystile_status kss_write_status(kss_connection *on, const keystile_change *change, const keystile_sqlite_by *by,
                                  uint64_t now, keystile_sqlite_error *error);
+/* A record of which only this is known. */
+keystile_status kss_stand_in(const keystile_id *id, uint64_t version, const keystile_digest *digest, uint64_t now,
+                             keystile_record **out_record, keystile_error *why);
 /* The revocation of a key of which only the id and the version are known, for kss_write_status. */
 keystile_status kss_revoke_damaged(const keystile_id *id, uint64_t version, keystile_str reason, uint64_t now,
                                    keystile_change **out_change, keystile_sqlite_error *error);
@@ -239,6 +245,10 @@ keystile_status kss_poll(keystile_sqlite *store, keystile_sqlite_error *error);
 /* Both under `work_lock`. */
 keystile_status kss_perform_tasks(keystile_sqlite *store, uint64_t now, keystile_sqlite_error *error);
 keystile_status kss_flush(keystile_sqlite *store, uint64_t now, int all, keystile_sqlite_error *error);
+/* Notes why a request could not be answered; calls on_failure with it, if it is another reason
+ * than last time. */
+void kss_refused(keystile_sqlite *store, const keystile_sqlite_error *error);
+void kss_report_refused(keystile_sqlite *store);
 int kss_start_thread(keystile_sqlite *store);
 void kss_stop_thread(keystile_sqlite *store);
 /* Give up what waits: all of it, the tasks, the uses. */

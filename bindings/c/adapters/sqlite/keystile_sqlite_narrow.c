@@ -76,13 +76,10 @@ keystile_status kss_write_status(kss_connection *on, const keystile_change *chan
     return result;
 }
 
-keystile_status kss_revoke_damaged(const keystile_id *id, uint64_t version, keystile_str reason, uint64_t now,
-                                   keystile_change **out_change, keystile_sqlite_error *error) {
-    static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
+keystile_status kss_stand_in(const keystile_id *id, uint64_t version, const keystile_digest *digest, uint64_t now,
+                             keystile_record **out_record, keystile_error *why) {
     keystile_record_parts parts;
-    keystile_record *stand_in = NULL;
     keystile_permissions *none = NULL;
-    keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
     memset(&parts, 0, sizeof parts);
     parts.struct_size = sizeof parts;
     parts.id = parts.lineage = *id;
@@ -92,19 +89,30 @@ keystile_status kss_revoke_damaged(const keystile_id *id, uint64_t version, keys
     parts.created_at = now;
     parts.never_expires = 1;
     parts.version = version;
-    keystile_status result = keystile_digest_parse(NO_DIGEST, sizeof NO_DIGEST - 1, &parts.digest, &why);
-    if (result == KEYSTILE_OK) {
-        result = keystile_permissions_from_json("[]", 2, &none, &why);
-    }
+    parts.digest = *digest;
+    keystile_status result = keystile_permissions_from_json("[]", 2, &none, why);
     parts.permissions = none;
     if (result == KEYSTILE_OK) {
-        result = keystile_record_new(&parts, &stand_in, &why);
+        result = keystile_record_new(&parts, out_record, why);
+    }
+    keystile_permissions_free(none);
+    return result;
+}
+
+keystile_status kss_revoke_damaged(const keystile_id *id, uint64_t version, keystile_str reason, uint64_t now,
+                                   keystile_change **out_change, keystile_sqlite_error *error) {
+    static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    keystile_digest digest;
+    keystile_record *stand_in = NULL;
+    keystile_error why = {{NULL, 0}, {NULL, 0}, 0};
+    keystile_status result = keystile_digest_parse(NO_DIGEST, sizeof NO_DIGEST - 1, &digest, &why);
+    if (result == KEYSTILE_OK) {
+        result = kss_stand_in(id, version, &digest, now, &stand_in, &why);
     }
     if (result == KEYSTILE_OK) {
         result = keystile_revoke(stand_in, reason.data, reason.len, now, out_change, &why);
     }
     keystile_record_free(stand_in);
-    keystile_permissions_free(none);
     return kss_field(error, result, &why);
 }
 

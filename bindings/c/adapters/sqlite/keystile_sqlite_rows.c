@@ -270,6 +270,20 @@ int kss_read_damaged(sqlite3_stmt *statement, keystile_id *out_id, uint64_t *out
     return !kss_is_none(out_id) && from.expected == NULL && kss_read_version(statement, VERSION, out_version);
 }
 
+int kss_find_digest(kss_connection *on, const keystile_id *key, keystile_digest *out_digest) {
+    static const char SQL[] = KSS_RECORD "WHERE k.key_id = ?1";
+    kss_statement *statement = kss_prepare(on, SQL);
+    row from = {statement->handle, NULL, NULL, 0};
+    kss_bind_id(statement, 1, key);
+    int found = kss_step(statement) == SQLITE_ROW;
+    if (found) {
+        digest(&from, out_digest);
+        found = from.expected == NULL && !from.unavailable;
+    }
+    kss_reset(statement);
+    return found;
+}
+
 /* Reads the one row of a statement whose parameters are bound, and resets it. */
 static keystile_status one(kss_connection *on, kss_statement *statement, keystile_record **out_record,
                            keystile_usage *out_usage, keystile_sqlite_error *error) {

@@ -20,6 +20,27 @@ keystile_status keystile_sqlite_tick(keystile_sqlite *store, uint64_t now, keyst
     return first == KEYSTILE_OK ? flushed : first;
 }
 
+void kss_refused(keystile_sqlite *store, const keystile_sqlite_error *error) {
+    pthread_mutex_lock(&store->tasks_lock);
+    memcpy(store->refused, error->text, sizeof store->refused);
+    pthread_mutex_unlock(&store->tasks_lock);
+}
+
+void kss_report_refused(keystile_sqlite *store) {
+    char text[sizeof store->refused];
+    pthread_mutex_lock(&store->tasks_lock);
+    int is_new = store->refused[0] != '\0' && strcmp(store->refused, store->reported) != 0;
+    if (is_new) {
+        memcpy(store->reported, store->refused, sizeof store->reported);
+        memcpy(text, store->refused, sizeof text);
+    }
+    store->refused[0] = '\0';
+    pthread_mutex_unlock(&store->tasks_lock);
+    if (is_new && store->options.on_failure != NULL) {
+        store->options.on_failure(store->options.context, text);
+    }
+}
+
 /* As for the signal to stop. */
 #ifdef __APPLE__
 #define WAITING_CLOCK CLOCK_REALTIME
@@ -51,6 +72,7 @@ static void *work(void *argument) {
         if (keystile_sqlite_tick(store, now, &error) != KEYSTILE_OK && store->options.on_failure != NULL) {
             store->options.on_failure(store->options.context, error.text);
         }
+        kss_report_refused(store);
         pthread_mutex_lock(&store->stop_lock);
     }
     pthread_mutex_unlock(&store->stop_lock);

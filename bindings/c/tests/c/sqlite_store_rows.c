@@ -41,6 +41,7 @@ void damage(keystile_sqlite *one) {
         {"rate_burst = 7", "rate_limit"},          {"rate_window_ms = 5", "rate_limit"},
         {"rate_limit = 5", "rate_limit"},          {"lineage = NULL", "lineage"},
         {"allowed_endpoints = '{}'", "allowed_endpoints"}, {"client_name = x'41'", "client_name"},
+        {"allowed_networks = '[7]'", "allowed_networks"},
         {"revoke_reason = 'x'", "status"},         {"derived_from = key_id", "derived_from"},
     };
     for (size_t at = 0; at < sizeof DAMAGES / sizeof DAMAGES[0]; at++) {
@@ -50,6 +51,9 @@ void damage(keystile_sqlite *one) {
         snprintf(statement, sizeof statement, "UPDATE api_keys SET %s WHERE key_id = '%s'", DAMAGES[at][0], own.id.text);
         sql(statement);
         EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, asks(one, &own));
+        /* Reported, if there is a function for it. */
+        kss_report_refused(one);
+        CHECK(strstr(one->reported, DAMAGES[at][1]) != NULL);
         EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_find(one, &own.id, &record, NULL, &error));
         CHECK(record == NULL && strstr(error.text, DAMAGES[at][1]) != NULL);
         EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, keystile_sqlite_suspend(one, &own.id, NULL, now, &error));
@@ -62,6 +66,10 @@ void damage(keystile_sqlite *one) {
                  own.id.text);
         CHECK(number(statement) == 1);
     }
+    /* Of another secret: whoever guesses does not learn that there is such a row. */
+    key guessed = issued(one, 0, 0);
+    sql("UPDATE api_keys SET permissions = '[7]', key_hash = replace(hex(zeroblob(32)), 'A', 'a') WHERE status = 'active'");
+    EXPECT(KEYSTILE_DENIED_INVALID_KEY, asks(one, &guessed));
 }
 
 /* A derived key that cannot be read is revoked with its source, as the others are. */
