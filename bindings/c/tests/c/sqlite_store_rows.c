@@ -66,9 +66,18 @@ void damage(keystile_sqlite *one) {
                  own.id.text);
         CHECK(number(statement) == 1);
     }
-    /* Of another secret: whoever guesses does not learn that there is such a row. */
+    static const char *const USAGES[] = {"UPDATE api_key_usage SET remaining_uses = 'many'", "DELETE FROM api_key_usage",
+                                         "UPDATE api_key_usage SET rate_state = 'full'"};
+    for (size_t at = 0; at < sizeof USAGES / sizeof USAGES[0]; at++) {
+        char statement[256];
+        key used = issued(one, 5, 0);
+        snprintf(statement, sizeof statement, "%s WHERE lineage = '%s'", USAGES[at], used.id.text);
+        sql(statement);
+        EXPECT(KEYSTILE_DENIED_RECORD_DAMAGED, asks(one, &used));
+    }
+    /* Of another secret: guessing does not show that there is such a row. */
     key guessed = issued(one, 0, 0);
-    sql("UPDATE api_keys SET permissions = '[7]', key_hash = replace(hex(zeroblob(32)), 'A', 'a') WHERE status = 'active'");
+    sql("UPDATE api_keys SET permissions = '[7]', key_hash = replace(hex(zeroblob(32)), 'A', 'a') WHERE rowid = (SELECT max(rowid) FROM api_keys)");
     EXPECT(KEYSTILE_DENIED_INVALID_KEY, asks(one, &guessed));
 }
 
