@@ -103,7 +103,7 @@ fn sentences() -> Vec<(&'static str, String)> {
         .next()
         .unwrap();
     let ttl = number_in("src/keyring/builder.rs", "ttl: Millis::from_secs(");
-    let absent = number_in("src/keyring/builder.rs", "absent_ttl: Millis::from_secs(");
+    let absent = number_in("src/keyring/builder.rs", "let usual = Millis::from_secs(");
     let invalid = number_in(
         "adapters/http/src/gate.rs",
         "INVALID_KEYS_PER_MINUTE: u32 = ",

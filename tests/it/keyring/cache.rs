@@ -297,15 +297,18 @@ fn a_keyring_is_built_within_its_limits() {
         builder().capacity(100_000_001),
         builder().ttl(Millis::ZERO),
         builder().ttl(Millis::new(24 * HOUR + 1)),
-        builder().ttl(Millis::from_secs(5)),
+        builder()
+            .ttl(Millis::from_secs(5))
+            .absent_ttl(Millis::from_secs(6)),
     ];
     for builder in refused {
         assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Limit);
     }
-    let short = builder()
-        .ttl(Millis::from_secs(5))
-        .absent_ttl(Millis::from_secs(5));
-    assert!(short.build().is_ok());
+    let short = builder().ttl(Millis::from_secs(5));
+    assert!(
+        short.build().is_ok(),
+        "absent keys are cached no longer than others"
+    );
     assert!(
         builder()
             .capacity(1)

@@ -21,19 +21,22 @@ const SOURCES: [&str; 5] = [
 ];
 /// The library itself is tested with all of its code instrumented; here only the store is.
 const THREADS: [&str; 1] = ["-fsanitize=thread"];
+/// Without what takes minutes where each instruction is watched.
+const QUICK: [&str; 1] = ["quick"];
 
 /// Runs the program as it is, under each sanitizer, and under valgrind.
 pub(crate) fn store(workspace: &Workspace) -> TaskResult {
     let bench = Bench::new(workspace, Library::release(workspace)?)?;
     let plain = compile(&bench, "clang", "store", &[])?;
-    run_on_a_new_file(&mut workspace.command(&plain))?;
+    run_on_a_new_file(&mut workspace.command(&plain), &[])?;
     let gcc = compile(&bench, "gcc", "store", &[])?;
-    run_on_a_new_file(memcheck(workspace).arg(&gcc))?;
+    run_on_a_new_file(memcheck(workspace).arg(&gcc), &QUICK)?;
     let address = compile(&bench, "gcc", "store-asan", &ADDRESS)?;
-    run_on_a_new_file(&mut workspace.command(&address))?;
+    run_on_a_new_file(&mut workspace.command(&address), &[])?;
     let threads = compile(&bench, "gcc", "store-tsan", &THREADS)?;
     // The sanitizer needs fixed address ranges, which a randomised layout may have taken.
-    run_on_a_new_file(workspace.command("setarch").arg("-R").arg(&threads))
+    let mut fixed = workspace.command("setarch");
+    run_on_a_new_file(fixed.arg("-R").arg(&threads), &QUICK)
 }
 
 fn compile(
@@ -51,7 +54,7 @@ fn compile(
 }
 
 /// In memory, if that is a folder: each write is synchronised, which takes most of the time.
-fn run_on_a_new_file(command: &mut Command) -> TaskResult {
+fn run_on_a_new_file(command: &mut Command, options: &[&str]) -> TaskResult {
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() {
         tempfile::tempdir_in(shared)
@@ -59,5 +62,5 @@ fn run_on_a_new_file(command: &mut Command) -> TaskResult {
         tempfile::tempdir()
     };
     let folder = folder.map_err(|error| format!("a folder: {error}"))?;
-    run(command.arg(folder.path()))
+    run(command.arg(folder.path()).args(options))
 }
