@@ -57,7 +57,7 @@ var lineFields = []struct {
 	{"replaced_by", false, "must be the id of another key, or null"},
 	{"overlap_until", false, instantExpected},
 	{"ends_at_first_use", false, "must be the id of another key, or null"},
-	{"version", false, "must be a whole number"},
+	{"version", false, "must be a whole number from 1 to 4611686018427387904"},
 }
 
 // sampleRecord has none of the fields that depend on each other, to try one field in.

@@ -131,7 +131,11 @@ const FIELDS: [(&str, bool, &str); 26] = [
         false,
         "must be the id of another key, or null",
     ),
-    ("version", false, "must be a whole number"),
+    (
+        "version",
+        false,
+        "must be a whole number from 1 to 4611686018427387904",
+    ),
 ];
 
 const INSTANT: &str = "must be an instant in milliseconds since 1970";
