@@ -173,10 +173,14 @@ func together(record map[string]json.RawMessage) string {
 	}
 	source, _, _ := jsonObject(record["derived_from"])
 	switch id := text(record["id"]); id {
-	case text(record["replaced_by"]), text(record["ends_at_first_use"]):
-		return "replaced_by and ends_at_first_use must be ids of other keys"
-	case text(record["suspended_with"]), text(source["key_id"]):
-		return "derived_from and suspended_with must be ids of other keys"
+	case text(record["replaced_by"]):
+		return "replaced_by: replaced_by and ends_at_first_use must be ids of other keys"
+	case text(record["ends_at_first_use"]):
+		return "ends_at_first_use: replaced_by and ends_at_first_use must be ids of other keys"
+	case text(record["suspended_with"]):
+		return "suspended_with: derived_from and suspended_with must be ids of other keys"
+	case text(source["key_id"]):
+		return "derived_from: derived_from and suspended_with must be ids of other keys"
 	}
-	return "overlap_until must be set exactly when replaced_by is set"
+	return "overlap_until: overlap_until must be set exactly when replaced_by is set"
 }
