@@ -10,7 +10,10 @@ const BEARER: &str = "bearer";
 /// Replaces the default sources in a document by these.
 pub(crate) fn secure(document: &mut Value, sources: &CredentialSources) {
     let schemes = schemes(sources);
-    let alternatives: Vec<Value> = schemes.keys().map(|name| json!({ name: [] })).collect();
+    let alternatives: Vec<Value> = schemes
+        .iter()
+        .map(|(name, _)| json!({ name: [] }))
+        .collect();
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let items = paths.into_iter().flat_map(|paths| paths.values_mut());
     let operations = items.filter_map(Value::as_object_mut);
@@ -27,26 +30,28 @@ pub(crate) fn secure(document: &mut Value, sources: &CredentialSources) {
     }
     let components = document.get_mut("components");
     if let Some(components) = components.and_then(Value::as_object_mut) {
+        let schemes: Map<_, _> = schemes.into_iter().collect();
         components.insert("securitySchemes".to_owned(), Value::Object(schemes));
     }
 }
 
-/// The security schemes by their names, which do not depend on those of the headers.
-fn schemes(sources: &CredentialSources) -> Map<String, Value> {
-    let mut schemes = Map::new();
+/// The security schemes with their names, which do not depend on those of the headers. Tools take
+/// the first one, so headers of their own come before the schemes of `Authorization`.
+fn schemes(sources: &CredentialSources) -> Vec<(String, Value)> {
+    let mut schemes = Vec::new();
     let headers = sources.names().filter(|name| *name != "Authorization");
     for (number, header) in (1..).zip(headers) {
         let scheme = json!({ "type": "apiKey", "in": "header", "name": header });
-        schemes.insert(numbered(KEY, number), scheme);
+        schemes.push((numbered(KEY, number), scheme));
     }
     let others = sources.schemes().filter(|name| *name != "Bearer");
     if sources.schemes().any(|name| name == "Bearer") {
         let scheme = json!({ "type": "http", "scheme": "bearer" });
-        schemes.insert(BEARER.to_owned(), scheme);
+        schemes.push((BEARER.to_owned(), scheme));
     }
     for (number, name) in (1..).zip(others) {
         let scheme = json!({ "type": "http", "scheme": name.to_ascii_lowercase() });
-        schemes.insert(numbered("scheme", number), scheme);
+        schemes.push((numbered("scheme", number), scheme));
     }
     schemes
 }
@@ -85,6 +90,12 @@ mod tests {
             "bearer": { "type": "http", "scheme": "bearer" },
         });
         assert_eq!(default["components"]["securitySchemes"], expected);
+        let usual = &default["paths"]["/a"]["get"]["security"];
+        assert_eq!(
+            usual,
+            &json!([{ "key_header": [] }, { "bearer": [] }]),
+            "in this order"
+        );
         let own = CredentialSources::none().with_header("X-Acme-Key").unwrap();
         let own = own.with_scheme("Api-Key").unwrap();
         let own = own.with_scheme("Token").unwrap();
