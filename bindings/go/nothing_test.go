@@ -29,7 +29,7 @@ var zeroValues = []any{
 	keystile.BulkOptions{}, keystile.By{}, keystile.Cause(0), keystile.Change{}, keystile.Checked{}, keystile.CorruptRow{},
 	keystile.Credential{}, keystile.CredentialExtractor{}, keystile.CredentialSources{}, keystile.Cursor{},
 	keystile.Decision{}, keystile.DerivedState{}, keystile.Digest{}, keystile.DigestKind(0), keystile.Edit[string]{},
-	keystile.EndpointRules{}, keystile.Ended{}, keystile.Event{}, keystile.EventFilter{}, keystile.EventKind(""),
+	keystile.EndpointRules{}, keystile.Ended{}, keystile.Error{}, keystile.Event{}, keystile.EventFilter{}, keystile.EventKind(""),
 	keystile.ExceedingError{}, keystile.ExplainedCheck{}, keystile.Explanation{}, keystile.FieldChange{}, keystile.Filter{},
 	keystile.Finding(0), keystile.FormerTemplate{}, keystile.HeaderField{}, keystile.Inspection{},
 	keystile.IssueRequest{}, keystile.Issuer{}, keystile.KeyChange{}, keystile.KeyFormat{}, keystile.KeyID{},
