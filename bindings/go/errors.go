@@ -29,6 +29,8 @@ type Error struct {
 // Error returns the field, the index and the message in one line.
 func (e *Error) Error() string {
 	switch {
+	case e == nil:
+		return ErrInternal.Error()
 	case e.Field != "" && e.Index >= 0:
 		return fmt.Sprintf("keystile: %s[%d]: %s", e.Field, e.Index, e.Message)
 	case e.Field != "":
@@ -39,7 +41,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the kind of the error, such as [ErrPermission].
-func (e *Error) Unwrap() error { return e.kind }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return ErrInternal
+	}
+	return e.kind
+}
 
 // Errors about invalid values and operations. Compare with [errors.Is].
 var (
