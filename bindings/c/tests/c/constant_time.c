@@ -26,10 +26,10 @@ int main(int argc, char **argv) {
     CHECK(argc == 2 && RUNNING_ON_VALGRIND);
     OK(keystile_digest_of(NULL, key, sizeof key - 1, &stored));
     VALGRIND_MAKE_MEM_UNDEFINED(key, sizeof key - 1);
-    VALGRIND_MAKE_MEM_UNDEFINED(stored.bytes, sizeof stored.bytes);
+    VALGRIND_MAKE_MEM_UNDEFINED(stored.private_bytes, sizeof stored.private_bytes);
     OK(keystile_digest_of(NULL, key, sizeof key - 1, &presented));
     if (strcmp(argv[1], "leaky") == 0) {
-        answer = leaky_equal(stored.bytes, presented.bytes, sizeof stored.bytes);
+        answer = leaky_equal(stored.private_bytes, presented.private_bytes, sizeof stored.private_bytes);
     } else {
         OK(keystile_digest_equal(&stored, &presented, &equal));
         /* The answer is not secret: it is the decision. */
