@@ -190,6 +190,14 @@ macro_rules! out_list {
     }};
 }
 
+/// The size of a struct that will be written, after a check.
+macro_rules! size_of_output {
+    ($data:expr) => {{
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        unsafe { $crate::boundary::sizes::size_at($data.cast_const()) }
+    }};
+}
+
 /// The struct of an argument, after a check of its size.
 macro_rules! sized {
     ($data:expr) => {{
@@ -247,5 +255,5 @@ macro_rules! transparent_handle {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, list, out_list, put_sized, sized, text, transparent_handle,
+    begins_with_its_size, bytes, fill, list, out_list, put_sized, size_of_output, sized, text, transparent_handle,
 };

@@ -93,16 +93,26 @@ fn check_size<T: BeginsWithSize>(size: usize) -> CallResult {
     is_legal.then_some(()).ok_or(KEYSTILE_ERROR_STRUCT_SIZE)
 }
 
+/// The size of an output that the caller has set, and nothing else of it: the rest need not be
+/// initialised.
+///
+/// # Safety
+/// Clause *outputs*, for the first field.
+pub(crate) unsafe fn size_at<T: BeginsWithSize>(data: *const T) -> Result<usize, keystile_status> {
+    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
+    let size = *non_null(unsafe { data.cast::<usize>().as_ref() })?;
+    check_size::<T>(size)?;
+    Ok(size)
+}
+
 /// Writes a struct whose size the caller has set: the fields that it has. Those that only it
 /// knows become zero.
 ///
 /// # Safety
 /// Clause *outputs*, for as many bytes as the first field says.
 pub(crate) unsafe fn put_sized_at<T: BeginsWithSize>(data: *mut T, value: T) -> CallResult {
-    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
-    let size = unsafe { data.cast::<usize>().as_ref() };
-    let size = *non_null(size)?;
-    check_size::<T>(size)?;
+    // SAFETY: passed on.
+    let size = unsafe { size_at(data.cast_const()) }?;
     let known = size.min(size_of::<T>());
     // SAFETY: it has at least that many bytes, and clause *outputs*.
     unsafe {

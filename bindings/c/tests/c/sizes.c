@@ -123,6 +123,8 @@ static void old_programs(void) {
 static void new_programs(void) {
     new_request request;
     new_policy policy;
+    char json[512];
+    size_t length = 0;
     memset(&request, 0, sizeof request);
     request.known.struct_size = sizeof request;
     request.known.method = str("GET");
@@ -144,6 +146,13 @@ static void new_programs(void) {
     CHECK(policy.known.struct_size == sizeof policy);
     CHECK(policy.known.max_age_millis == 90 * DAY && policy.known.never_expires == 0);
     CHECK(policy.more[0] == 0 && policy.more[1] == 0 && policy.more[2] == 0);
+    policy.known.max_age_millis = 7 * DAY;
+    OK(keystile_rotation_policy_to_json(&policy.known, json, sizeof json, &length, NULL));
+    memset(&policy, 0xA5, sizeof policy); /* an output need not be initialised */
+    policy.known.struct_size = sizeof policy;
+    OK(keystile_rotation_policy_from_json(json, length, &policy.known, NULL));
+    CHECK(policy.known.struct_size == sizeof policy);
+    CHECK(policy.known.max_age_millis == 7 * DAY && policy.more[0] == 0 && policy.more[2] == 0);
 }
 
 int main(void) {
