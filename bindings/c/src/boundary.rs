@@ -229,13 +229,13 @@ macro_rules! begins_with_its_size {
     ($name:ty) => {
         // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
         unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
-            const FIRST: usize = size_of::<$name>();
+            const EARLIER: &'static [usize] = &[];
         }
     };
-    ($name:ty, grew at $field:ident) => {
+    ($name:ty, grew at $($field:ident),+) => {
         // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
         unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
-            const FIRST: usize = core::mem::offset_of!($name, $field);
+            const EARLIER: &'static [usize] = &[$(core::mem::offset_of!($name, $field)),+];
         }
     };
 }

@@ -7,17 +7,17 @@ use core::ops::Deref;
 use super::{CallResult, non_null, slice};
 use crate::status::keystile_status::{self, *};
 
-/// By how many bytes a later version of a struct may be longer. A larger size is that of a struct
-/// which was not initialised.
-const GROWTH_MAX: usize = 1_024;
+/// By how many bytes a later version of a struct may be longer. Any other size is that of a struct
+/// which was not initialised, and an output would be written beyond its end.
+const GROWTH_MAX: usize = 128;
 
 /// A struct that begins with its size, so that later versions can append to it.
 ///
 /// # Safety
 /// The type is `repr(C)`, its first field is a `usize`, and zeros are a value of each field.
 pub(crate) unsafe trait BeginsWithSize: Copy {
-    /// The size of its first version.
-    const FIRST: usize;
+    /// The sizes of its earlier versions.
+    const EARLIER: &'static [usize];
 }
 
 /// A struct of the caller's, as this version knows it.
@@ -87,9 +87,10 @@ unsafe fn of_another_version<'a, T: BeginsWithSize>(
 }
 
 fn check_size<T: BeginsWithSize>(size: usize) -> CallResult {
-    let legal = T::FIRST..=size_of::<T>().saturating_add(GROWTH_MAX);
+    let own_or_later = size_of::<T>()..=size_of::<T>().saturating_add(GROWTH_MAX);
     // The size of a struct is a multiple of its alignment.
-    let is_legal = legal.contains(&size) && size.is_multiple_of(align_of::<T>());
+    let is_legal = own_or_later.contains(&size) && size.is_multiple_of(align_of::<T>())
+        || T::EARLIER.contains(&size);
     is_legal.then_some(()).ok_or(KEYSTILE_ERROR_STRUCT_SIZE)
 }
 
