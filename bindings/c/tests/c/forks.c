@@ -79,7 +79,9 @@ static void refused(void) {
     EXPECT(KEYSTILE_ERROR_FORKED,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL,
                                   NOW, &decision, &value, &ticket));
+    value = &decision;
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_value(keyring, &id, NOW, &value));
+    CHECK(value == NULL);
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate(keyring, &id));
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate_at(keyring, &id, 2));
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
