@@ -19,6 +19,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+pub(crate) mod clock;
 pub(crate) mod fetches;
 pub(crate) mod fork;
 pub(crate) mod sizes;
@@ -255,5 +256,6 @@ macro_rules! transparent_handle {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, list, out_list, put_sized, size_of_output, sized, text, transparent_handle,
+    begins_with_its_size, bytes, fill, list, out_list, put_sized, size_of_output, sized, text,
+    transparent_handle,
 };
