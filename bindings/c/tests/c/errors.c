@@ -259,6 +259,22 @@ static void usages(const keystile_format *format) {
     usage.has_remaining_uses = 1;
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
     CHECK(usage.remaining_uses == 2);
+    keystile_record_parts parts = parts_of(record);
+    keystile_record *counted = NULL;
+    parts.has_remaining_uses = 1;
+    parts.remaining_uses = 5;
+    OK(keystile_record_new(&parts, &counted, NULL));
+    usage.remaining_uses = usage.has_remaining_uses = 0; /* the last use was spent */
+    EXPECT(KEYSTILE_ERROR_VALUE,
+           keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    CHECK(usage.remaining_uses == 0 && usage.has_remaining_uses == 0);
+    usage.has_remaining_uses = 1;
+    EXPECT(KEYSTILE_DENIED_USES_SPENT,
+           keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    OK(keystile_record_usage(counted, &usage));
+    OK(keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    CHECK(usage.remaining_uses == 4);
+    keystile_record_free(counted);
     keystile_verifier_free(verifier);
     keystile_change_free(change);
 }
