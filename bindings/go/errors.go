@@ -77,6 +77,9 @@ var (
 	// ErrAbsent means that the requested part does not exist, such as a preset of that
 	// name.
 	ErrAbsent error = statusError(capi.ErrorAbsent)
+	// ErrValue means that values contradict each other, such as a lifetime of a key that never
+	// expires.
+	ErrValue error = statusError(capi.ErrorValue)
 	// ErrNotUTF8 means that a text is not UTF-8.
 	ErrNotUTF8 error = statusError(capi.ErrorNotUTF8)
 )
@@ -156,6 +159,11 @@ func ErrorCode(err error) string {
 		return capi.Status(status).Name()
 	}
 	return ""
+}
+
+// contradictsNeverExpires is the error of a lifetime for a key that never expires.
+func contradictsNeverExpires() error {
+	return &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorValue)}
 }
 
 // failure returns the error of a call, nil if it succeeded.

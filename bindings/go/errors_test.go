@@ -45,6 +45,7 @@ func TestEachErrorHasTheNumberAndTheNameOfItsStatus(t *testing.T) {
 		{ErrRandomness, 212, "randomness"},
 		{ErrJSON, 213, "json"},
 		{ErrNotUTF8, 302, "not_utf8"},
+		{ErrValue, 304, "value"},
 		{ErrAbsent, 307, "absent"},
 		{ErrInternal, 400, "panic"},
 	} {
@@ -152,7 +153,12 @@ func TestAKeyThatNeverExpiresHasNoLifetime(t *testing.T) {
 	issuer := &Issuer{Format: Must(StructuredFormat("acme"))}
 	_, err := issuer.Issue(IssueRequest{ClientName: "Acme", Lifetime: Ptr(time.Hour), NeverExpires: true}, time.Now())
 	var detail *Error
-	if !errors.Is(err, ErrTime) || !errors.As(err, &detail) || detail.Field != "lifetime" {
+	if !errors.Is(err, ErrValue) || !errors.As(err, &detail) || detail.Field != "lifetime" {
+		t.Errorf("%v", err)
+	}
+	record := Must(issuer.Issue(IssueRequest{ClientName: "Acme"}, time.Now())).Record
+	_, err = ChangeKey(record, KeyChange{Lifetime: Ptr(time.Hour), NeverExpires: true}, time.Now())
+	if !errors.Is(err, ErrValue) || !errors.As(err, &detail) || detail.Field != "lifetime" {
 		t.Errorf("%v", err)
 	}
 }

@@ -197,7 +197,7 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 	}
 	if request.Lifetime != nil {
 		if request.NeverExpires {
-			return nil, nil, &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorTime)}
+			return nil, nil, contradictsNeverExpires()
 		}
 		raw.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
 	}

@@ -167,7 +167,7 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 	}
 	if c.Lifetime != nil {
 		if c.NeverExpires {
-			return nil, ErrTime
+			return nil, contradictsNeverExpires()
 		}
 		raw.LifetimeMillis = Ptr(spanMillis(*c.Lifetime))
 	}

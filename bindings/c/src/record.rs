@@ -35,9 +35,9 @@ pub struct keystile_usage {
 /// `sizeof(keystile_record_parts)`.
 /// `out_record`: receives a handle; free it with `keystile_record_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long or contradict
-/// each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
-/// `expires_at` nor `never_expires` is set; otherwise the error of the first field that
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long, or are not those of
+/// one record; `KEYSTILE_ERROR_TIME` if an instant is out of range; `KEYSTILE_ERROR_VALUE` if not
+/// exactly one of `expires_at` and `never_expires` is set; otherwise the error of the first field that
 /// is not well formed.
 #[must_use]
 #[unsafe(no_mangle)]
