@@ -33,6 +33,8 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("keystile: %s[%d]: %s", e.Field, e.Index, e.Message)
 	case e.Field != "":
 		return "keystile: " + e.Field + ": " + e.Message
+	case e.Index >= 0:
+		return fmt.Sprintf("keystile: item %d: %s", e.Index, e.Message)
 	default:
 		return "keystile: " + e.Message
 	}
@@ -161,9 +163,14 @@ func ErrorCode(err error) string {
 	return ""
 }
 
+// inField is the error of a field of which nothing but the kind is known.
+func inField(field, expected string, kind capi.Status) error {
+	return &Error{Field: field, Index: -1, Message: expected, kind: statusError(kind)}
+}
+
 // contradictsNeverExpires is the error of a lifetime for a key that never expires.
 func contradictsNeverExpires() error {
-	return &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorValue)}
+	return inField("lifetime", "a key that never expires must not have a lifetime", capi.ErrorValue)
 }
 
 // failure returns the error of a call, nil if it succeeded.

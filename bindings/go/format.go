@@ -69,7 +69,7 @@ func FormatLike(record *Record) (*KeyFormat, error) {
 	}
 	// Only an opaque format may have another number of random bytes.
 	_, status = format.WithRandomBytes(randomBytesMin)
-	return newFormat(status != capi.OK, format, capi.OK)
+	return newFormat(status != nil, format, nil)
 }
 
 // WithChecksumKey returns the same structured format with a keyed checksum. Only holders of
