@@ -33,7 +33,7 @@ static void words(void) {
 }
 
 static void ids(void) {
-    static const uint8_t few[4];
+    static const uint8_t few[4] = {0};
     keystile_id one, other;
     keystile_error why;
     OK(keystile_id_random(NULL, 0, &one, NULL));
