@@ -13,8 +13,11 @@
  *   never reused.
  * Errors. A function whose last parameter is out_error writes to it, whatever it returns: why it
  *   failed, in words, with the field and the item that are wrong, or zeros on success. NULL is
- *   always allowed. The other functions have no fields that could be wrong: their status names
- *   the reason, or an instant or an id of the call.
+ *   always allowed. The other functions have no fields that could be wrong, or are called for
+ *   each request: there the status alone names the reason. It is that of an instant or an id of
+ *   the call, or of a field of its struct: KEYSTILE_ERROR_NAME of the environment of a
+ *   keystile_request, KEYSTILE_ERROR_VALUE of its address or path_profile or of a flag of a
+ *   keystile_usage, and KEYSTILE_ERROR_LIMIT of a keystile_rate_limit.
  * Pointers. A pointer that is not NULL points to as many values as the length that follows
  *   it says; they live and stay unchanged until the call returns. The library keeps no
  *   pointer that is passed in: it copies what it needs later. Passing NULL where it is not
@@ -23,7 +26,8 @@
  *   Returned texts end in NUL only if their documentation states it.
  * Outputs. Parameters named out_ are written only on success, which includes a refusal of a
  *   request, except out_error; a function that decides about a request zeroes its decision,
- *   value and credential if it brings none, so that nothing of an earlier call is left there.
+ *   value and credential if it brings none, so that nothing of an earlier call is left there,
+ *   as keystile_keyring_value and keystile_key_lookup do with theirs.
  *   A zeroed decision is a refusal. The length that a buffer needs is also written if the buffer is too small. No
  *   two outputs may overlap, nor an output and an argument, unless it is stated.
  * Handles. The caller owns a handle that an output receives, and frees it once with its own
@@ -273,8 +277,8 @@ enum
      */
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
     /**
-     * A number is not a value of its enumeration, or a decision was not written by
-     * this library.
+     * A number is not a value of its enumeration, a flag is not 0 or 1, a value has no flag,
+     * values contradict each other, or a decision was not written by this library.
      */
     KEYSTILE_ERROR_VALUE = 304,
     /**
@@ -1136,7 +1140,7 @@ typedef struct keystile_usage {
      */
     uint64_t remaining_uses;
     /**
-     * 1 if uses are counted, otherwise 0.
+     * 1 if uses are counted, otherwise 0: as the record, see `keystile_record_usage`.
      */
     uint8_t has_remaining_uses;
 } keystile_usage;
@@ -2152,7 +2156,7 @@ keystile_status keystile_key_parse(const struct keystile_format *format,
  * Finds out which record to look up in the store, before `keystile_verify`.
  *
  * `text`, `text_len`: the bytes as they were presented, of any length and content.
- * `out_lookup`: receives the id or the digests.
+ * `out_lookup`: receives the id or the digests; zeros, which are neither, after any other status.
  *
  * Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
  */
@@ -2674,9 +2678,9 @@ void keystile_template_free(struct keystile_template *template_);
  * `sizeof(keystile_record_parts)`.
  * `out_record`: receives a handle; free it with `keystile_record_free`.
  *
- * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long or contradict
- * each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
- * `expires_at` nor `never_expires` is set; otherwise the error of the first field that
+ * Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long, or are not those of
+ * one record; `KEYSTILE_ERROR_TIME` if an instant is out of range; `KEYSTILE_ERROR_VALUE` if not
+ * exactly one of `expires_at` and `never_expires` is set; otherwise the error of the first field that
  * is not well formed.
  */
 KEYSTILE_MUST_USE
@@ -3224,12 +3228,14 @@ keystile_status keystile_verifier_with_format(const struct keystile_verifier *ve
  * `request`: what the caller wants to do.
  * `usage`: in: what the lineage has spent; out: what it has spent after this request.
  * Changed only if the request is allowed. Write it back with compare-and-set, so that
- * two decisions cannot spend the same use.
+ * two decisions cannot spend the same use. For a record that counts its uses,
+ * `has_remaining_uses` must be 1, also if none are left; see `keystile_record_usage`.
  * `now`: milliseconds since 1970.
  * `out_decision`: receives the details of an allow or a refusal. May be NULL.
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not
- * allow the request either.
+ * allow the request either; `KEYSTILE_ERROR_VALUE` if the usage does not count what the
+ * record does.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_verify(const struct keystile_verifier *verifier,
@@ -3371,7 +3377,7 @@ keystile_status keystile_keyring_admit(const struct keystile_keyring *keyring,
  *
  * `now`: as for the check.
  * `out_value`: receives the value, or NULL if no such record is cached or it has none. The
- * caller gets its own reference, and releases it once, on any thread.
+ * caller gets its own reference, and releases it once, on any thread. NULL after an error.
  *
  * Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
  */
@@ -3460,8 +3466,8 @@ void keystile_keyring_free(struct keystile_keyring *keyring);
  *
  * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
  * request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
- * if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
- * or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
+ * if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag,
+ * a flag other than 0 and 1 or no count for a record that counts its uses, or if invalidations overtake all fetches, the request is
  * refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached. There are at most eight
  * fetches, with a pause of 5 ms before the third and each later one.
  */

@@ -35,6 +35,8 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("keystile: %s[%d]: %s", e.Field, e.Index, e.Message)
 	case e.Field != "":
 		return "keystile: " + e.Field + ": " + e.Message
+	case e.Index >= 0:
+		return fmt.Sprintf("keystile: item %d: %s", e.Index, e.Message)
 	default:
 		return "keystile: " + e.Message
 	}
@@ -84,6 +86,9 @@ var (
 	// ErrAbsent means that the requested part does not exist, such as a preset of that
 	// name.
 	ErrAbsent error = statusError(capi.ErrorAbsent)
+	// ErrValue means that values contradict each other, such as a lifetime of a key that never
+	// expires.
+	ErrValue error = statusError(capi.ErrorValue)
 	// ErrNotUTF8 means that a text is not UTF-8.
 	ErrNotUTF8 error = statusError(capi.ErrorNotUTF8)
 )
@@ -163,6 +168,16 @@ func ErrorCode(err error) string {
 		return capi.Status(status).Name()
 	}
 	return ""
+}
+
+// inField is the error of a field of which nothing but the kind is known.
+func inField(field, expected string, kind capi.Status) error {
+	return &Error{Field: field, Index: -1, Message: expected, kind: statusError(kind)}
+}
+
+// contradictsNeverExpires is the error of a lifetime for a key that never expires.
+func contradictsNeverExpires() error {
+	return inField("lifetime", "a key that never expires must not have a lifetime", capi.ErrorValue)
 }
 
 // failure returns the error of a call, nil if it succeeded.

@@ -45,6 +45,7 @@ func TestEachErrorHasTheNumberAndTheNameOfItsStatus(t *testing.T) {
 		{ErrRandomness, 212, "randomness"},
 		{ErrJSON, 213, "json"},
 		{ErrNotUTF8, 302, "not_utf8"},
+		{ErrValue, 304, "value"},
 		{ErrAbsent, 307, "absent"},
 		{ErrInternal, 400, "panic"},
 	} {
@@ -115,6 +116,9 @@ func TestAnErrorNamesItsFieldAndItem(t *testing.T) {
 	_, prefix := StructuredFormat("Acme")
 	_, network := NewNetworks("192.0.2.0/24", "192.0.2.1/24")
 	_, id := ParseKeyID("x")
+	_, format := new(Issuer).Issue(IssueRequest{ClientName: "Acme"}, time.Now())
+	_, template := issuer.Issue(IssueRequest{ClientName: "Acme", Template: &ScopeTemplate{}}, time.Now())
+	item := &Error{Index: 2, Message: "a record must be", kind: ErrRecord.(statusError)}
 	for _, expected := range []struct {
 		err   error
 		kind  error
@@ -128,6 +132,9 @@ func TestAnErrorNamesItsFieldAndItem(t *testing.T) {
 		{limit, ErrLimit, "rate_limit.window", -1, "keystile: rate_limit.window: a rate limit's window must be"},
 		{prefix, ErrName, "prefix", -1, "keystile: prefix: a prefix must be 1 to 16"},
 		{network, ErrNetwork, "allowed_networks", 1, "keystile: allowed_networks[1]: a network must be"},
+		{format, ErrFormat, "format", -1, "keystile: format: a format must have been created"},
+		{template, ErrAbsent, "template", -1, "keystile: template: a template must have been created"},
+		{item, ErrRecord, "", 2, "keystile: item 2: a record must be"},
 		{id, ErrKeyID, "key_id", -1, "keystile: key_id: a key id must be 16 characters"},
 	} {
 		var detail *Error
@@ -152,7 +159,12 @@ func TestAKeyThatNeverExpiresHasNoLifetime(t *testing.T) {
 	issuer := &Issuer{Format: Must(StructuredFormat("acme"))}
 	_, err := issuer.Issue(IssueRequest{ClientName: "Acme", Lifetime: Ptr(time.Hour), NeverExpires: true}, time.Now())
 	var detail *Error
-	if !errors.Is(err, ErrTime) || !errors.As(err, &detail) || detail.Field != "lifetime" {
+	if !errors.Is(err, ErrValue) || !errors.As(err, &detail) || detail.Field != "lifetime" {
+		t.Errorf("%v", err)
+	}
+	record := Must(issuer.Issue(IssueRequest{ClientName: "Acme"}, time.Now())).Record
+	_, err = ChangeKey(record, KeyChange{Lifetime: Ptr(time.Hour), NeverExpires: true}, time.Now())
+	if !errors.Is(err, ErrValue) || !errors.As(err, &detail) || detail.Field != "lifetime" {
 		t.Errorf("%v", err)
 	}
 }

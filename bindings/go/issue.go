@@ -174,7 +174,7 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 		return nil, nil, err
 	}
 	if request.Template != nil && request.Template.template == nil {
-		return nil, nil, ErrAbsent
+		return nil, nil, inField("template", "a template must have been created", capi.ErrorAbsent)
 	}
 	if request.Template != nil {
 		raw.Template = request.Template.template
@@ -197,7 +197,7 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 	}
 	if request.Lifetime != nil {
 		if request.NeverExpires {
-			return nil, nil, &Error{Field: "lifetime", Index: -1, Message: "a key that never expires must not have a lifetime", kind: statusError(capi.ErrorTime)}
+			return nil, nil, contradictsNeverExpires()
 		}
 		raw.LifetimeMillis = Ptr(spanMillis(*request.Lifetime))
 	}
@@ -208,10 +208,10 @@ func (i *Issuer) prepare(request *IssueRequest) (*capi.IssueRequest, []byte, err
 // system.
 func (i *Issuer) random() ([]byte, error) {
 	if i == nil || i.Format.isUninitialized() {
-		return nil, ErrFormat
+		return nil, inField("format", "a format must have been created", capi.ErrorFormat)
 	}
 	if i.Peppers.isUninitialized() {
-		return nil, ErrDigest
+		return nil, inField("peppers", "a pepper ring must have been created", capi.ErrorDigest)
 	}
 	if i.Random == nil {
 		return nil, nil

@@ -167,7 +167,7 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 	}
 	if c.Lifetime != nil {
 		if c.NeverExpires {
-			return nil, ErrTime
+			return nil, contradictsNeverExpires()
 		}
 		raw.LifetimeMillis = Ptr(spanMillis(*c.Lifetime))
 	}
@@ -177,13 +177,13 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 	// Nil would mean that the field stays, or is cleared: neither was asked for.
 	if template, set := c.Template.Value(); set {
 		if template == nil || template.template == nil {
-			return nil, ErrAbsent
+			return nil, inField("template", "a template must have been created", capi.ErrorAbsent)
 		}
 		raw.Template = template.template
 	}
 	if rules, set := c.Endpoints.Value(); set {
 		if rules == nil {
-			return nil, ErrEndpoint
+			return nil, inField("allowed_endpoints", "rules must have been created", capi.ErrorEndpoint)
 		}
 		if raw.Endpoints, err = rules.raw(); err != nil {
 			return nil, err
@@ -191,7 +191,7 @@ func (c *KeyChange) raw() (*capi.KeyChange, error) {
 	}
 	if networks, set := c.Networks.Value(); set {
 		if networks == nil {
-			return nil, ErrNetwork
+			return nil, inField("allowed_networks", "networks must have been created", capi.ErrorNetwork)
 		}
 		if raw.Networks, err = networks.raw(); err != nil {
 			return nil, err

@@ -120,6 +120,10 @@ func (v *Verifier) claim(ctx context.Context, usages UsageStore, key string, rec
 	if err != nil {
 		return Refuse(CauseStoreUnavailable), nil, false, err
 	}
+	if record != nil && record.RemainingUses != nil && seen.Remaining == nil {
+		// The key was changed between the two readings: its uses are no longer counted.
+		return Refuse(CauseStoreUnavailable), nil, true, nil
+	}
 	after := seen
 	if decision, err = v.Verify(key, record, request, &after, now); err != nil {
 		return decision, nil, false, err

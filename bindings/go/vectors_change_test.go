@@ -128,7 +128,7 @@ func TestAnEditWithoutItsValueIsRefused(t *testing.T) {
 		keystile.ErrNetwork:  {Networks: keystile.Set[*keystile.Networks](nil)},
 		keystile.ErrAbsent:   {Template: keystile.Set[*keystile.ScopeTemplate](nil)},
 		keystile.ErrLimit:    {RateLimit: keystile.Set(keystile.RateLimit{})},
-		keystile.ErrTime:     {NeverExpires: true, Lifetime: keystile.Ptr(time.Hour)},
+		keystile.ErrValue:    {NeverExpires: true, Lifetime: keystile.Ptr(time.Hour)},
 	} {
 		change.Owner = keystile.Set("tenant")
 		if _, err := keystile.ChangeKey(record, change, now); !errors.Is(err, expected) {

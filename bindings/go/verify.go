@@ -110,7 +110,8 @@ func (v *Verifier) LookUp(key string) (Lookup, error) {
 // nil if it found none. The key may have any length and content.
 //
 // If the request is allowed, the usage changes. Write it back with compare-and-set, so that
-// two decisions cannot spend the same use.
+// two decisions cannot spend the same use. For a record that counts its uses, usage.Remaining
+// must not be nil, also if none are left; see [UsageOf].
 //
 // An error means that the call itself was wrong; its decision refuses too.
 func (v *Verifier) Verify(key string, record *Record, request Request, usage *Usage, now time.Time) (Decision, error) {

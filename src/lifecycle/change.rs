@@ -53,7 +53,7 @@ pub fn change(record: &KeyRecord, requested: &KeyChange, now: UnixMillis) -> Res
     if changes.is_empty() {
         return Err(state("a change must change a field of the key"));
     }
-    let mut change = Change::new(record, EventKind::Changed, now);
+    let mut change = Change::new(record, EventKind::Changed, now)?;
     let version = change.record.version;
     change.record = KeyRecord { version, ..changed };
     change.event.changes = changes;

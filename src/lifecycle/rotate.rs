@@ -140,7 +140,7 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
     let Change {
         record: mut replaced,
         mut event,
-    } = Change::new(record, EventKind::Rotated, now);
+    } = Change::new(record, EventKind::Rotated, now)?;
     event.successor = Some(id);
     replaced.replaced_by = Some(id);
     // If the end cannot be represented, the overlap ends now; it is never unlimited.
@@ -160,14 +160,14 @@ pub fn rotate<R: TryCryptoRng + ?Sized>(
             && !matches!(sibling.status, Status::Revoked { .. })
             && sibling.ends_at().is_none_or(|end| now < end)
     });
-    let changed = core::iter::once(replaced)
+    let changed = core::iter::once(Ok(replaced))
         .chain(older.map(|sibling| {
-            let mut ended = ended(sibling, now);
+            let mut ended = ended(sibling, now)?;
             // It had no successor, as only other code or a damaged lineage can have it.
             ended.replaced_by = ended.replaced_by.or(Some(id));
-            ended
+            Ok(ended)
         }))
-        .collect();
+        .collect::<Result<_, Error>>()?;
     Ok(Rotated {
         key,
         successor,
@@ -195,7 +195,8 @@ fn lost_its_successor(record: &KeyRecord, siblings: &[KeyRecord], now: UnixMilli
 ///
 /// Call it if a decision has [`ends_overlap_of`](crate::Allowed::ends_overlap_of). Returns
 /// both changed records: the ended one, and the successor, whose use no longer ends
-/// anything. Returns `None` if there is no overlap to end.
+/// anything. Returns `None` if there is no overlap to end, or if a record has the last version,
+/// 9223372036854775807.
 #[must_use]
 pub fn end_overlap(
     record: &KeyRecord,
@@ -207,14 +208,14 @@ pub fn end_overlap(
     }
     let mut used = successor.clone();
     used.ends_at_first_use = None;
-    used.version = used.version.saturating_add(1);
-    Some([ended(record, now), used])
+    used.version = successor.next_version().ok()?;
+    Some([ended(record, now).ok()?, used])
 }
 
 /// The record with its overlap ended now, or earlier if it was already over.
-fn ended(record: &KeyRecord, now: UnixMillis) -> KeyRecord {
+fn ended(record: &KeyRecord, now: UnixMillis) -> Result<KeyRecord, Error> {
     let mut ended = record.clone();
     ended.overlap_until = Some(record.overlap_until.map_or(now, |end| end.min(now)));
-    ended.version = ended.version.saturating_add(1);
-    ended
+    ended.version = record.next_version()?;
+    Ok(ended)
 }

@@ -37,20 +37,21 @@ pub struct Change {
 }
 
 impl Change {
-    pub(crate) fn new(from: &KeyRecord, kind: EventKind, now: UnixMillis) -> Self {
+    pub(crate) fn new(from: &KeyRecord, kind: EventKind, now: UnixMillis) -> Result<Self, Error> {
         let mut record = from.clone();
-        record.version = record.version.saturating_add(1);
-        Self {
+        record.version = from.next_version()?;
+        Ok(Self {
             event: Event::new(kind, from.id, now).with_version(record.version),
             record,
-        }
+        })
     }
 }
 
 /// Revokes a key permanently: nothing makes it valid again.
 ///
 /// # Errors
-/// [`ErrorKind::State`] if it is already revoked; the first time and reason stay.
+/// [`ErrorKind::State`] if it is already revoked; the first time and reason stay. As each change
+/// of a record, also if its version is 9223372036854775807, after which there is none.
 /// [`ErrorKind::Record`] if the reason is longer than 255 bytes or has control or invisible characters.
 ///
 /// ```
@@ -70,7 +71,7 @@ pub fn revoke(record: &KeyRecord, reason: &str, now: UnixMillis) -> Result<Chang
             "a key must be active or suspended to be revoked; this one is revoked already",
         ));
     }
-    let mut change = Change::new(record, EventKind::Revoked, now);
+    let mut change = Change::new(record, EventKind::Revoked, now)?;
     change.event.reason = Some(reason.clone());
     change.record.status = Status::Revoked { at: now, reason };
     change.record.suspended_with = None;
@@ -85,7 +86,7 @@ pub fn suspend(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     if record.status != Status::Active {
         return Err(state("a key must be active to be suspended"));
     }
-    let mut change = Change::new(record, EventKind::Suspended, now);
+    let mut change = Change::new(record, EventKind::Suspended, now)?;
     change.record.status = Status::Suspended;
     Ok(change)
 }
@@ -98,7 +99,7 @@ pub fn resume(record: &KeyRecord, now: UnixMillis) -> Result<Change, Error> {
     if record.status != Status::Suspended {
         return Err(state("a key must be suspended to be resumed"));
     }
-    let mut change = Change::new(record, EventKind::Resumed, now);
+    let mut change = Change::new(record, EventKind::Resumed, now)?;
     change.record.status = Status::Active;
     change.record.suspended_with = None;
     Ok(change)
@@ -138,7 +139,7 @@ pub fn delete(record: &KeyRecord, now: UnixMillis) -> Result<Event, Error> {
             "a key must have ended to be deleted: revoke it first",
         ));
     }
-    let version = record.version.saturating_add(1);
+    let version = record.next_version()?;
     Ok(Event::new(EventKind::Deleted, record.id, now).with_version(version))
 }
 
@@ -160,7 +161,7 @@ pub fn rehash(
     if !peppers.is_outdated(&record.digest) {
         return Err(state("a digest must be outdated to be replaced"));
     }
-    let mut change = Change::new(record, EventKind::Rehashed, now);
+    let mut change = Change::new(record, EventKind::Rehashed, now)?;
     change.record.digest = peppers.digest(key.text());
     Ok(change)
 }

@@ -273,6 +273,15 @@ impl KeyRecord {
         Err(Error::new(ErrorKind::Record, expected).in_field(field))
     }
 
+    /// The version after a change. A store could not keep one after the last.
+    pub(crate) fn next_version(&self) -> Result<u64, Error> {
+        let next = self.version.checked_add(1);
+        next.filter(|next| *next <= VERSION_MAX).ok_or_else(|| {
+            let expected = "a record must have a version below 9223372036854775807 to be changed";
+            Error::new(ErrorKind::State, expected).in_field("version")
+        })
+    }
+
     /// The instant from which the key is refused because it has expired or its overlap
     /// has ended.
     #[must_use]

@@ -102,6 +102,16 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
             &["-Wconversion"],
         )?;
     }
+    // Enumerations with a fixed type, as C23 has them, which older compilers know as an extension.
+    let as_c23 = [
+        "-U__STDC_VERSION__",
+        "-D__STDC_VERSION__=202311L",
+        "-Wno-fixed-enum-extension",
+        "-Wno-builtin-macro-redefined",
+    ];
+    for source in ["header", "basics"] {
+        bench.compile("clang", "c2x", source, &[&format!("{source}.c")], &as_c23)?;
+    }
     let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
     run(workspace.command(&forks).arg("200"))?;
     // The control, which has a lock and no guard, must be seen to hang.

@@ -19,6 +19,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+pub(crate) mod clock;
 pub(crate) mod fetches;
 pub(crate) mod fork;
 pub(crate) mod sizes;
@@ -190,6 +191,14 @@ macro_rules! out_list {
     }};
 }
 
+/// The size of a struct that will be written, after a check.
+macro_rules! size_of_output {
+    ($data:expr) => {{
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        unsafe { $crate::boundary::sizes::size_at($data.cast_const()) }
+    }};
+}
+
 /// The struct of an argument, after a check of its size.
 macro_rules! sized {
     ($data:expr) => {{
@@ -221,13 +230,13 @@ macro_rules! begins_with_its_size {
     ($name:ty) => {
         // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
         unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
-            const FIRST: usize = size_of::<$name>();
+            const EARLIER: &'static [usize] = &[];
         }
     };
-    ($name:ty, grew at $field:ident) => {
+    ($name:ty, grew at $($field:ident),+) => {
         // SAFETY: the struct is `repr(C)`, begins with `struct_size: usize`, and all zero is one.
         unsafe impl $crate::boundary::sizes::BeginsWithSize for $name {
-            const FIRST: usize = core::mem::offset_of!($name, $field);
+            const EARLIER: &'static [usize] = &[$(core::mem::offset_of!($name, $field)),+];
         }
     };
 }
@@ -247,5 +256,6 @@ macro_rules! transparent_handle {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, list, out_list, put_sized, sized, text, transparent_handle,
+    begins_with_its_size, bytes, fill, list, out_list, put_sized, size_of_output, sized, text,
+    transparent_handle,
 };

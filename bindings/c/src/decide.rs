@@ -64,8 +64,8 @@ pub type keystile_fetch = Option<
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not allow the
 /// request either. If `fetch` returns `KEYSTILE_DENIED_RECORD_DAMAGED`, this is the refusal;
-/// if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag
-/// or a flag other than 0 and 1, or if invalidations overtake all fetches, the request is
+/// if it returns any other status but `KEYSTILE_OK`, if its usage has a value without its flag,
+/// a flag other than 0 and 1 or no count for a record that counts its uses, or if invalidations overtake all fetches, the request is
 /// refused with `KEYSTILE_DENIED_STORE_UNAVAILABLE`. Neither is cached. There are at most eight
 /// fetches, with a pause of 5 ms before the third and each later one.
 #[must_use]
@@ -146,10 +146,12 @@ impl keystile_fetched {
 
     /// What the lineage has spent, if that is set.
     fn spent(&self) -> Result<Option<Usage>, keystile_status> {
-        let usage = self.usage.core()?;
         match self.has_usage {
-            0 if usage == Usage::default() => Ok(None),
-            1 => Ok(Some(usage)),
+            0 if self.usage.core()? == Usage::default() => Ok(None),
+            1 => {
+                let record = self.record.as_deref().map(|record| &record.0);
+                Ok(Some(self.usage.core_for(record)?))
+            }
             // Usage without its flag was meant to count.
             _ => Err(KEYSTILE_ERROR_VALUE),
         }

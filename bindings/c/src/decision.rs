@@ -257,14 +257,22 @@ impl keystile_decision {
         }
         let mut allowed = Allowed::new(self.key_id.core()?, self.lineage.core()?);
         allowed.quota = quota;
-        allowed.remaining_uses = (self.has_remaining_uses != 0).then_some(self.remaining_uses);
+        allowed.remaining_uses = flag(self.has_remaining_uses)?.then_some(self.remaining_uses);
         if let Some(replaced_by) = self.replaced_by.optional()? {
             let until = instant(self.replaced_until)?;
             allowed.notice = Some(Notice::new(replaced_by, until));
         }
         allowed.ends_overlap_of = self.ends_overlap_of.optional()?;
-        allowed.needs_rehash = self.needs_rehash != 0;
+        allowed.needs_rehash = flag(self.needs_rehash)?;
         Ok(Decision::Allow(allowed))
+    }
+}
+
+const fn flag(value: u8) -> Result<bool, keystile_status> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(KEYSTILE_ERROR_VALUE),
     }
 }
 

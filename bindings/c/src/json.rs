@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use keystile::{RateLimit, RotationPolicy, ScopeTemplate};
 
-use crate::boundary::{fill, guard, non_null, put_sized, sized, text};
+use crate::boundary::{fill, guard, non_null, put_sized, size_of_output, text};
 use crate::error::{Failure, guard_saying, keystile_error};
 use crate::limit::keystile_rate_limit;
 use crate::rotate::{KEYSTILE_NOTICE_LEADS_MAX, keystile_rotation_policy, policy_or_default};
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn keystile_rotation_policy_from_json(
 ) -> keystile_status {
     guard_saying(out_error, || {
         let text = text!(json, json_len)?;
-        sized!(out_policy.cast_const())?;
+        size_of_output!(out_policy)?;
         let policy: RotationPolicy = serde_json::from_str(text)?;
         if policy.notice_leads().len() > KEYSTILE_NOTICE_LEADS_MAX {
             let expected = "a policy must have at most 8 lead times of notices";

@@ -124,7 +124,7 @@ pub unsafe extern "C" fn keystile_key_parse(
 /// Finds out which record to look up in the store, before `keystile_verify`.
 ///
 /// `text`, `text_len`: the bytes as they were presented, of any length and content.
-/// `out_lookup`: receives the id or the digests.
+/// `out_lookup`: receives the id or the digests; zeros, which are neither, after any other status.
 ///
 /// Returns `KEYSTILE_OK`, or `KEYSTILE_DENIED_INVALID_KEY` if the text is not a key.
 #[must_use]
@@ -133,8 +133,11 @@ pub unsafe extern "C" fn keystile_key_lookup(
     verifier: Option<&keystile_verifier>,
     text: *const c_char,
     text_len: usize,
-    out_lookup: Option<&mut MaybeUninit<keystile_lookup>>,
+    mut out_lookup: Option<&mut MaybeUninit<keystile_lookup>>,
 ) -> keystile_status {
+    if let Some(slot) = &mut out_lookup {
+        **slot = MaybeUninit::zeroed();
+    }
     guard(|| {
         let (verifier, out_lookup) = (&non_null(verifier)?.0, non_null(out_lookup)?);
         let key = verifier

@@ -185,7 +185,7 @@ pub unsafe extern "C" fn keystile_keyring_admit(
 ///
 /// `now`: as for the check.
 /// `out_value`: receives the value, or NULL if no such record is cached or it has none. The
-/// caller gets its own reference, and releases it once, on any thread.
+/// caller gets its own reference, and releases it once, on any thread. NULL after an error.
 ///
 /// Returns `KEYSTILE_OK`, `KEYSTILE_ERROR_KEY_ID` or `KEYSTILE_ERROR_TIME`.
 #[must_use]
@@ -194,8 +194,9 @@ pub extern "C" fn keystile_keyring_value(
     keyring: Option<&keystile_keyring>,
     key_id: Option<&keystile_id>,
     now: u64,
-    out_value: Option<&mut MaybeUninit<*mut c_void>>,
+    mut out_value: Option<&mut MaybeUninit<*mut c_void>>,
 ) -> keystile_status {
+    clear(&mut out_value);
     guard(|| {
         let (keyring, out_value) = (non_null(keyring)?.0.core()?, non_null(out_value)?);
         let (id, now) = (non_null(key_id)?.core()?, instant(now)?);

@@ -1,11 +1,10 @@
 //! The options of a keyring, and its counters.
 
 use core::ffi::c_void;
-use std::sync::OnceLock;
-use std::time::Instant;
 
 use keystile::{KeyringBuilder, Millis, Stats};
 
+use crate::boundary::clock::since_start;
 use crate::boundary::values::{Callback, Callbacks};
 use crate::boundary::{begins_with_its_size, non_null};
 use crate::error::Failure;
@@ -145,11 +144,8 @@ fn both_or_none(
     }
 }
 
-/// The time since this was called first.
 fn monotonic_clock() -> Millis {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let gone = START.get_or_init(Instant::now).elapsed();
-    Millis::new(u64::try_from(gone.as_millis()).unwrap_or(u64::MAX))
+    Millis::new(u64::try_from(since_start().as_millis()).unwrap_or(u64::MAX))
 }
 
 fn default_for_0(value: u64) -> Option<u64> {

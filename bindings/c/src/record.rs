@@ -25,7 +25,7 @@ pub struct keystile_usage {
     pub rate_state: u64,
     /// The uses left, if `has_remaining_uses`.
     pub remaining_uses: u64,
-    /// 1 if uses are counted, otherwise 0.
+    /// 1 if uses are counted, otherwise 0: as the record, see `keystile_record_usage`.
     pub has_remaining_uses: u8,
 }
 
@@ -35,9 +35,9 @@ pub struct keystile_usage {
 /// `sizeof(keystile_record_parts)`.
 /// `out_record`: receives a handle; free it with `keystile_record_free`.
 ///
-/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long or contradict
-/// each other; `KEYSTILE_ERROR_TIME` if an instant is out of range, or if neither
-/// `expires_at` nor `never_expires` is set; otherwise the error of the first field that
+/// Returns `KEYSTILE_OK`; `KEYSTILE_ERROR_RECORD` if fields are too long, or are not those of
+/// one record; `KEYSTILE_ERROR_TIME` if an instant is out of range; `KEYSTILE_ERROR_VALUE` if not
+/// exactly one of `expires_at` and `never_expires` is set; otherwise the error of the first field that
 /// is not well formed.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -213,6 +213,19 @@ impl keystile_usage {
             _ => return Err(KEYSTILE_ERROR_VALUE),
         };
         Ok(Usage::new(RateState::from_bits(self.rate_state), remaining))
+    }
+}
+
+impl keystile_usage {
+    /// What the lineage of a record has spent. A record that counts its uses needs a count: without
+    /// one, none of them would ever be spent.
+    pub(crate) fn core_for(&self, record: Option<&KeyRecord>) -> Result<Usage, keystile_status> {
+        let usage = self.core()?;
+        let counts = record.is_some_and(|record| record.remaining_uses.is_some());
+        if counts && usage.remaining.is_none() {
+            return Err(KEYSTILE_ERROR_VALUE);
+        }
+        Ok(usage)
     }
 }
 

@@ -164,7 +164,7 @@ impl<'a> keystile_record_parts<'a> {
             (None, true) => Ok(None),
             _ => {
                 let expected = "either expires_at or never_expires must be set";
-                Err(Failure::new(KEYSTILE_ERROR_TIME, expected).in_field("expires_at"))
+                Err(Failure::new(KEYSTILE_ERROR_VALUE, expected).in_field("expires_at"))
             }
         }
     }
@@ -182,7 +182,7 @@ impl<'a> keystile_record_parts<'a> {
             (Some(key_id), Some(lineage)) => Ok(Some(DerivedFrom::new(key_id, lineage))),
             _ => {
                 let expected = "derived_from and derived_lineage must be set together";
-                Err(Failure::new(KEYSTILE_ERROR_RECORD, expected).in_field("derived_from"))
+                Err(Failure::new(KEYSTILE_ERROR_VALUE, expected).in_field("derived_from"))
             }
         }
     }

@@ -92,8 +92,8 @@ pub enum keystile_status {
     KEYSTILE_ERROR_NOT_UTF8 = 302,
     /// The `struct_size` of a struct is not one that this version knows.
     KEYSTILE_ERROR_STRUCT_SIZE = 303,
-    /// A number is not a value of its enumeration, or a decision was not written by
-    /// this library.
+    /// A number is not a value of its enumeration, a flag is not 0 or 1, a value has no flag,
+    /// values contradict each other, or a decision was not written by this library.
     KEYSTILE_ERROR_VALUE = 304,
     /// The buffer is too small; the length that is needed was written.
     KEYSTILE_ERROR_BUFFER_TOO_SMALL = 305,
@@ -213,7 +213,7 @@ table! {
     KEYSTILE_ERROR_LENGTH: c"length", c"a length must not be larger than memory can be";
     KEYSTILE_ERROR_NOT_UTF8: c"not_utf8", c"a text must be UTF-8";
     KEYSTILE_ERROR_STRUCT_SIZE: c"struct_size", c"a struct_size must be the sizeof of its struct in a version that this one knows";
-    KEYSTILE_ERROR_VALUE: c"value", c"a number must be one that is listed, and a decision must have been made";
+    KEYSTILE_ERROR_VALUE: c"value", c"a number must be one that is listed, a flag 0 or 1 and set with its value, values must not contradict each other, and a decision must have been made";
     KEYSTILE_ERROR_BUFFER_TOO_SMALL: c"buffer_too_small", c"the buffer must be as large as the length that was written";
     KEYSTILE_ERROR_INDEX: c"index", c"an index must be less than the count";
     KEYSTILE_ERROR_ABSENT: c"absent", c"there is no such part";

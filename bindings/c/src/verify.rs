@@ -70,12 +70,14 @@ pub extern "C" fn keystile_verifier_with_format(
 /// `request`: what the caller wants to do.
 /// `usage`: in: what the lineage has spent; out: what it has spent after this request.
 /// Changed only if the request is allowed. Write it back with compare-and-set, so that
-/// two decisions cannot spend the same use.
+/// two decisions cannot spend the same use. For a record that counts its uses,
+/// `has_remaining_uses` must be 1, also if none are left; see `keystile_record_usage`.
 /// `now`: milliseconds since 1970.
 /// `out_decision`: receives the details of an allow or a refusal. May be NULL.
 ///
 /// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, or an error, which does not
-/// allow the request either.
+/// allow the request either; `KEYSTILE_ERROR_VALUE` if the usage does not count what the
+/// record does.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_verify(
@@ -96,7 +98,8 @@ pub unsafe extern "C" fn keystile_verify(
             Err(denial) => return write_decision(&Decision::Deny(denial), out_decision),
         };
         request.ask(|request| {
-            let (mut spent, record) = (usage.core()?, record.map(|record| &record.0));
+            let record = record.map(|record| &record.0);
+            let mut spent = usage.core_for(record)?;
             let decision = verify(verifier, &key, record, request, &mut spent, now);
             *usage = keystile_usage::of(&spent);
             write_decision(&decision, out_decision)

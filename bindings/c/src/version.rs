@@ -6,6 +6,9 @@ use crate::boundary::guard_or;
 
 /// The number of the ABI that this header describes. Compare it with
 /// `keystile_abi_version`: a program must not use a library with another number.
+//
+// It is raised with the first release, and then with each release that changes what a program
+// was compiled with. Until then, header and library are of the same commit.
 pub const KEYSTILE_ABI_VERSION: u32 = 1;
 
 const VERSION: &CStr =

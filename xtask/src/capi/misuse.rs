@@ -170,7 +170,13 @@ fn is_zeroed(function: &Function, parameter: &Parameter) -> bool {
         .parameters
         .iter()
         .any(|other| other.name == "out_decision");
-    decides && ["out_decision", "out_value", "out_credential"].contains(&&*parameter.name)
+    let full = format!("{}.{}", function.name, parameter.name);
+    let finds = [
+        "keystile_keyring_value.out_value",
+        "keystile_key_lookup.out_lookup",
+    ];
+    finds.contains(&&*full)
+        || decides && ["out_decision", "out_value", "out_credential"].contains(&&*parameter.name)
 }
 
 /// Declares the outputs as variables that are filled with a pattern.

@@ -7,17 +7,17 @@ use core::ops::Deref;
 use super::{CallResult, non_null, slice};
 use crate::status::keystile_status::{self, *};
 
-/// By how many bytes a later version of a struct may be longer. A larger size is that of a struct
-/// which was not initialised.
-const GROWTH_MAX: usize = 1_024;
+/// By how many bytes a later version of a struct may be longer. Any other size is that of a struct
+/// which was not initialised, and an output would be written beyond its end.
+const GROWTH_MAX: usize = 128;
 
 /// A struct that begins with its size, so that later versions can append to it.
 ///
 /// # Safety
 /// The type is `repr(C)`, its first field is a `usize`, and zeros are a value of each field.
 pub(crate) unsafe trait BeginsWithSize: Copy {
-    /// The size of its first version.
-    const FIRST: usize;
+    /// The sizes of its earlier versions.
+    const EARLIER: &'static [usize];
 }
 
 /// A struct of the caller's, as this version knows it.
@@ -87,10 +87,23 @@ unsafe fn of_another_version<'a, T: BeginsWithSize>(
 }
 
 fn check_size<T: BeginsWithSize>(size: usize) -> CallResult {
-    let legal = T::FIRST..=size_of::<T>().saturating_add(GROWTH_MAX);
+    let own_or_later = size_of::<T>()..=size_of::<T>().saturating_add(GROWTH_MAX);
     // The size of a struct is a multiple of its alignment.
-    let is_legal = legal.contains(&size) && size.is_multiple_of(align_of::<T>());
+    let is_legal = own_or_later.contains(&size) && size.is_multiple_of(align_of::<T>())
+        || T::EARLIER.contains(&size);
     is_legal.then_some(()).ok_or(KEYSTILE_ERROR_STRUCT_SIZE)
+}
+
+/// The size of an output that the caller has set, and nothing else of it: the rest need not be
+/// initialised.
+///
+/// # Safety
+/// Clause *outputs*, for the first field.
+pub(crate) unsafe fn size_at<T: BeginsWithSize>(data: *const T) -> Result<usize, keystile_status> {
+    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
+    let size = *non_null(unsafe { data.cast::<usize>().as_ref() })?;
+    check_size::<T>(size)?;
+    Ok(size)
 }
 
 /// Writes a struct whose size the caller has set: the fields that it has. Those that only it
@@ -99,10 +112,8 @@ fn check_size<T: BeginsWithSize>(size: usize) -> CallResult {
 /// # Safety
 /// Clause *outputs*, for as many bytes as the first field says.
 pub(crate) unsafe fn put_sized_at<T: BeginsWithSize>(data: *mut T, value: T) -> CallResult {
-    // SAFETY: each struct of this kind begins with its size, and clause *outputs*.
-    let size = unsafe { data.cast::<usize>().as_ref() };
-    let size = *non_null(size)?;
-    check_size::<T>(size)?;
+    // SAFETY: passed on.
+    let size = unsafe { size_at(data.cast_const()) }?;
     let known = size.min(size_of::<T>());
     // SAFETY: it has at least that many bytes, and clause *outputs*.
     unsafe {

@@ -32,7 +32,7 @@ static void records_survive_plain_fields_and_json(const keystile_record *record)
     /* A missing expiry is an error; never_expires must be set explicitly. */
     by_parts = NULL;
     parts.expires_at = 0;
-    EXPECT(KEYSTILE_ERROR_TIME, keystile_record_new(&parts, &by_parts, NULL));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_new(&parts, &by_parts, NULL));
     parts.never_expires = 1;
     OK(keystile_record_new(&parts, &by_parts, NULL));
 

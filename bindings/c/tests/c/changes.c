@@ -218,6 +218,31 @@ static void ended_keys_are_not_changed(const keystile_record *record) {
     keystile_change_free(revoked);
 }
 
+/* A store binds a version as a signed number: there is none after the last. */
+static void the_last_version_is_not_changed(const keystile_record *source) {
+    keystile_record_parts parts = parts_of(source);
+    keystile_record *record = NULL;
+    keystile_change *change = NULL;
+    keystile_error why;
+    parts.version = UINT64_C(0x7ffffffffffffffe);
+    OK(keystile_record_new(&parts, &record, NULL));
+    OK(keystile_revoke(record, L("leaked"), NOW, &change, NULL));
+    CHECK(parts_of(keystile_change_record_at(change, 0)).version == INT64_MAX);
+    keystile_record_free(record);
+    record = NULL;
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_revoke(keystile_change_record_at(change, 0), L("again"),
+                                                 NOW, &change, NULL));
+    keystile_change_free(change);
+    change = NULL;
+    parts.version = INT64_MAX;
+    OK(keystile_record_new(&parts, &record, NULL));
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_revoke(record, L("leaked"), NOW, &change, &why));
+    CHECK(is_text(why.field, "version"));
+    EXPECT(KEYSTILE_ERROR_STATE, keystile_suspend(record, NOW, &change, &why));
+    CHECK(is_text(why.field, "version") && change == NULL);
+    keystile_record_free(record);
+}
+
 int main(void) {
     keystile_format *format = NULL;
     OK(keystile_format_structured(L("acme"), &format, NULL));
@@ -229,6 +254,7 @@ int main(void) {
     fields_are_set_and_cleared(record);
     contradictions_are_refused(record);
     ended_keys_are_not_changed(record);
+    the_last_version_is_not_changed(record);
     keystile_change_free(issued);
     keystile_format_free(format);
     puts("keys are changed");

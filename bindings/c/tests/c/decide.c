@@ -77,6 +77,18 @@ int main(void) {
     from.usage.rate_state = 0;
     CHECK(from.calls == 6);
 
+    /* Uses that are counted, and usage that does not count them. */
+    keystile_record_parts parts = parts_of(record);
+    keystile_record *counted = NULL;
+    parts.has_remaining_uses = 1;
+    parts.remaining_uses = 5;
+    OK(keystile_record_new(&parts, &counted, NULL));
+    from.record = counted;
+    from.has_usage = 1;
+    EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE, DECIDE(key.data, key.len));
+    from.record = record;
+    keystile_record_free(counted);
+
     /* A fetch that is overtaken each time ends. */
     from.has_usage = 0;
     struct timespec begun, ended;

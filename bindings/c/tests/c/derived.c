@@ -68,10 +68,10 @@ static void derived_records_survive_plain_fields(const keystile_format *format,
 
     /* The key without its lineage, or the reverse, would lose what it derives from. */
     memset(&parts.derived_lineage, 0, sizeof parts.derived_lineage);
-    EXPECT(KEYSTILE_ERROR_RECORD, keystile_record_new(&parts, &refused, NULL));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_new(&parts, &refused, NULL));
     parts = parts_of(keystile_change_record_at(derived, 0));
     memset(&parts.derived_from, 0, sizeof parts.derived_from);
-    EXPECT(KEYSTILE_ERROR_RECORD, keystile_record_new(&parts, &refused, NULL));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_record_new(&parts, &refused, NULL));
     parts = parts_of(keystile_change_record_at(derived, 0));
     parts.suspended_with.text[0] = '?';
     EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_record_new(&parts, &refused, NULL));

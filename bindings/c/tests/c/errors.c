@@ -142,7 +142,7 @@ static void records(const keystile_format *format) {
     parts.has_remaining_uses = 7;
     REFUSED(KEYSTILE_ERROR_VALUE, "remaining_uses", "a flag must be");
     parts.never_expires = 1;
-    REFUSED(KEYSTILE_ERROR_TIME, "expires_at", "either expires_at or never_expires");
+    REFUSED(KEYSTILE_ERROR_VALUE, "expires_at", "either expires_at or never_expires");
     parts.expires_at = 7;
     REFUSED(KEYSTILE_ERROR_TIME, "expires_at", "an instant must be");
     parts.revoked_reason = str("leaked");
@@ -150,7 +150,7 @@ static void records(const keystile_format *format) {
     parts.state = 9;
     REFUSED(KEYSTILE_ERROR_VALUE, "state", "a state must be");
     parts.derived_from = parts.id;
-    REFUSED(KEYSTILE_ERROR_RECORD, "derived_from", "derived_from and derived_lineage");
+    REFUSED(KEYSTILE_ERROR_VALUE, "derived_from", "derived_from and derived_lineage");
 
     OK(keystile_record_to_json(source, json, sizeof json - 1, &length));
     json[length] = '\0';
@@ -259,6 +259,34 @@ static void usages(const keystile_format *format) {
     usage.has_remaining_uses = 1;
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
     CHECK(usage.remaining_uses == 2);
+    request.environment = str("Live");
+    EXPECT(KEYSTILE_ERROR_NAME,
+           keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
+    request.environment = str("live");
+    request.address.family = 5;
+    EXPECT(KEYSTILE_ERROR_VALUE,
+           keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
+    request.address.family = 0;
+    request.path_profile = 9;
+    EXPECT(KEYSTILE_ERROR_VALUE,
+           keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, NULL));
+    request.path_profile = 0;
+    keystile_record_parts parts = parts_of(record);
+    keystile_record *counted = NULL;
+    parts.has_remaining_uses = 1;
+    parts.remaining_uses = 5;
+    OK(keystile_record_new(&parts, &counted, NULL));
+    usage.remaining_uses = usage.has_remaining_uses = 0; /* the last use was spent */
+    EXPECT(KEYSTILE_ERROR_VALUE,
+           keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    CHECK(usage.remaining_uses == 0 && usage.has_remaining_uses == 0);
+    usage.has_remaining_uses = 1;
+    EXPECT(KEYSTILE_DENIED_USES_SPENT,
+           keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    OK(keystile_record_usage(counted, &usage));
+    OK(keystile_verify(verifier, key.data, key.len, counted, &request, &usage, NOW, NULL));
+    CHECK(usage.remaining_uses == 4);
+    keystile_record_free(counted);
     keystile_verifier_free(verifier);
     keystile_change_free(change);
 }

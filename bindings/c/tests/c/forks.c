@@ -21,6 +21,7 @@ static keystile_keyring *keyring;
 static keystile_change *change;
 static keystile_id id;
 static keystile_str key;
+static pid_t maker;
 static int done;
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -37,10 +38,21 @@ static keystile_status ask(keystile_keyring *asked) {
         keystile_keyring_check(asked, key.data, key.len, &request, NOW, NULL, NULL, &ticket);
     if (status == KEYSTILE_NEEDS_RECORD) {
         status = keystile_keyring_admit(asked, &ticket, key.data, key.len, &request,
-                                        keystile_change_record_at(change, 0), NULL, NULL, NOW,
-                                        NULL, NULL, &ticket);
+                                        keystile_change_record_at(change, 0), NULL,
+                                        asked == keyring ? &done : NULL, NOW, NULL, NULL, &ticket);
     }
     return status;
+}
+
+/* The value of a keyring belongs to the process that made it. */
+static void only_here(void *value) {
+    CHECK(value != NULL && getpid() == maker);
+}
+
+/* A keyring that refuses does not fetch. */
+static int32_t never(void *unused, const keystile_lookup *lookup, keystile_fetched *found) {
+    CHECK(unused != NULL && lookup == NULL && found == NULL);
+    return KEYSTILE_OK;
 }
 
 /* Takes the locks of the keyring, over and over. */
@@ -77,9 +89,15 @@ static void refused(void) {
                                                          &decision, &value, &ticket));
     CHECK(decision.kind == 0 && value == NULL);
     EXPECT(KEYSTILE_ERROR_FORKED,
-           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL,
-                                  NOW, &decision, &value, &ticket));
+           keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL,
+                                  &stats, NOW, &decision, &value, &ticket));
+    memset(&decision, 0xA5, sizeof decision);
+    EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_decide(keyring, key.data, key.len, &request, NOW,
+                                                          never, NULL, &decision));
+    CHECK(decision.kind == 0);
+    value = &decision;
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_value(keyring, &id, NOW, &value));
+    CHECK(value == NULL);
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate(keyring, &id));
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate_at(keyring, &id, 2));
     EXPECT(KEYSTILE_ERROR_FORKED, keystile_keyring_invalidate_owner(keyring, L("tenant-7")));
@@ -95,14 +113,18 @@ static void refused(void) {
 /* What needs no keyring, and a keyring of the child's own, whose child refuses again. */
 static void works(void) {
     keystile_request request = request_of_all();
+    keystile_keyring_options options;
     keystile_keyring *own = NULL;
     keystile_usage usage;
     int status = 0;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.monotonic_clock = 1;
     OK(keystile_record_usage(keystile_change_record_at(change, 0), &usage));
     OK(keystile_verify(verifier, key.data, key.len, keystile_change_record_at(change, 0), &request,
                        &usage, NOW, NULL));
     keystile_change_free(issue(format, 3));
-    OK(keystile_keyring_new(verifier, NULL, &own, NULL));
+    OK(keystile_keyring_new(verifier, &options, &own, NULL));
     OK(ask(own));
     OK(ask(own));
     pid_t child = fork();
@@ -133,10 +155,16 @@ static int ended(pid_t child, int seconds) {
 
 int main(int count, char **words) {
     pthread_t workers[WORKERS];
+    keystile_keyring_options options;
     int forks = count > 1 ? atoi(words[1]) : 200, unguarded = count > 2, hung = 0;
     OK(keystile_format_structured(L("acme"), &format, NULL));
     OK(keystile_verifier_new(format, NULL, &verifier));
-    OK(keystile_keyring_new(verifier, NULL, &keyring, NULL));
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.monotonic_clock = 1;
+    options.retain_value = options.release_value = only_here;
+    maker = getpid();
+    OK(keystile_keyring_new(verifier, &options, &keyring, NULL));
     change = issue(format, 1000000);
     id = parts_of(keystile_change_record_at(change, 0)).id;
     OK(keystile_change_key(change, &key));

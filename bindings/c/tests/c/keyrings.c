@@ -18,7 +18,7 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     keystile_str key;
     keystile_id none;
     int first = 1, second = 1;
-    void *value = NULL, *untouched = &options;
+    void *value = NULL, *left = &options;
     OK(keystile_change_key(change, &key));
 
     memset(&none, 0, sizeof none);
@@ -34,15 +34,15 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     options.release_value = NULL;
     OK(keystile_keyring_new(verifier, &options, &without, NULL));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(without, key.data, key.len, &request, NOW,
-                                                         NULL, &untouched, &ticket));
+                                                         NULL, &left, &ticket));
     EXPECT(KEYSTILE_ERROR_NULL_POINTER,
            keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, &first,
-                                  NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == NULL);
-    untouched = &options;
+                                  NOW, NULL, &left, &ticket));
+    CHECK(left == NULL);
+    left = &options;
     OK(keystile_keyring_admit(without, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
-                              NULL, &untouched, &ticket));
-    CHECK(untouched == NULL);
+                              NULL, &left, &ticket));
+    CHECK(left == NULL);
     keystile_keyring_free(without);
 
     options.retain_value = retain;
@@ -56,11 +56,11 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     release(value);
     OK(keystile_keyring_check(keyring, key.data, key.len, &request, NOW, NULL, NULL, &ticket));
     CHECK(first == 2);
-    untouched = &options;
+    left = &options;
     EXPECT(KEYSTILE_DENIED_ENDPOINT,
-           keystile_keyring_check(keyring, key.data, key.len, &elsewhere, NOW, NULL, &untouched,
+           keystile_keyring_check(keyring, key.data, key.len, &elsewhere, NOW, NULL, &left,
                                   &ticket));
-    CHECK(untouched == NULL && first == 2);
+    CHECK(left == NULL && first == 2);
 
     /* Without a decision, as long as the record would decide. */
     OK(keystile_keyring_value(keyring, &parts.id, NOW + 299999, &value));
@@ -68,10 +68,12 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     release(value);
     OK(keystile_keyring_value(keyring, &parts.id, NOW + 300000, &value));
     CHECK(value == NULL && first == 2);
-    untouched = &options;
-    EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_value(keyring, &parts.id, 0, &untouched));
-    EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_value(keyring, &none, NOW, &untouched));
-    CHECK(untouched == &options);
+    left = &options;
+    EXPECT(KEYSTILE_ERROR_TIME, keystile_keyring_value(keyring, &parts.id, 0, &left));
+    CHECK(left == NULL);
+    left = &options;
+    EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_value(keyring, &none, NOW, &left));
+    CHECK(left == NULL);
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     OK(keystile_keyring_value(keyring, &parts.id, NOW, &value));
     CHECK(value == NULL && first == 2);
@@ -80,22 +82,22 @@ static void the_values_of_a_keyring(const keystile_verifier *verifier,
     OK(keystile_keyring_invalidate_at(keyring, &parts.id, 2));
     EXPECT(KEYSTILE_ERROR_KEY_ID, keystile_keyring_invalidate_at(keyring, &none, 2));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         NULL, &untouched, &ticket));
+                                                         NULL, &left, &ticket));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
-                                  NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == NULL && first == 2);
+                                  NOW, NULL, &left, &ticket));
+    CHECK(left == NULL && first == 2);
     OK(keystile_keyring_reset(keyring));
 
     /* A fetch that was overtaken keeps nothing of its value. */
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(keyring, key.data, key.len, &request, NOW,
-                                                         NULL, &untouched, &ticket));
+                                                         NULL, &left, &ticket));
     OK(keystile_keyring_invalidate(keyring, &parts.id));
     EXPECT(KEYSTILE_NEEDS_RECORD,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &first,
-                                  NOW, NULL, &untouched, &ticket));
-    CHECK(untouched == NULL && first == 2);
+                                  NOW, NULL, &left, &ticket));
+    CHECK(left == NULL && first == 2);
     OK(keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, &second, NOW,
                               NULL, &value, &ticket));
     CHECK(value == &second && second == 3);

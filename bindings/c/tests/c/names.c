@@ -88,6 +88,8 @@ static void lookups(const keystile_format *format) {
     OK(keystile_verifier_new(opaque, peppers, &peppered));
     OK(keystile_issue(opaque, peppers, &request, NULL, 0, NOW, &other, NULL));
     OK(keystile_change_key(other, &key));
+    EXPECT(KEYSTILE_DENIED_INVALID_KEY, keystile_key_lookup(structured, L("none"), &lookup));
+    CHECK(keystile_lookup_key_id(&lookup) == NULL && keystile_lookup_digest_count(&lookup) == 0);
     OK(keystile_key_lookup(peppered, key.data, key.len, &lookup));
     CHECK(keystile_lookup_key_id(&lookup) == NULL && keystile_lookup_digest_count(&lookup) == 2);
     CHECK(keystile_digest_kind_of(keystile_lookup_digest_at(&lookup, 0)) == KEYSTILE_DIGEST_HMAC_SHA256);

@@ -70,6 +70,11 @@ static void old_records(void) {
     OK(keystile_record_parts_of(record, &parts));
     CHECK(parts.lifetime_millis == 0);
     keystile_record_free(record);
+    /* No version ended within a field, nor after this one. */
+    parts.struct_size = offsetof(keystile_record_parts, derived_from) + 2 * sizeof(size_t);
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_new(&parts, &record, NULL));
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE,
+           keystile_record_parts_of(keystile_change_record_at(issued, 0), &parts));
     parts.struct_size = old - 4;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, keystile_record_new(&parts, &record, NULL));
 }
@@ -107,6 +112,9 @@ static void old_programs(void) {
     CHECK(place.stats.struct_size == sizeof place.stats && place.stats.uses_lost == 0);
     CHECK(place.beyond == UINT64_C(0xA5A5A5A5A5A5A5A5));
     old_records();
+    place.stats.struct_size = sizeof(keystile_keyring_stats) + 136; /* left on the stack */
+    EXPECT(KEYSTILE_ERROR_STRUCT_SIZE,
+           keystile_keyring_stats_of(keyring, (keystile_keyring_stats *)(void *)&place.stats));
     place.stats.struct_size = offsetof(old_stats, uses_lost);
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE,
            keystile_keyring_stats_of(keyring, (keystile_keyring_stats *)(void *)&place.stats));
@@ -123,6 +131,8 @@ static void old_programs(void) {
 static void new_programs(void) {
     new_request request;
     new_policy policy;
+    char json[512];
+    size_t length = 0;
     memset(&request, 0, sizeof request);
     request.known.struct_size = sizeof request;
     request.known.method = str("GET");
@@ -135,7 +145,7 @@ static void new_programs(void) {
     request.more[63] = 1;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, verified(&request));
     request.more[63] = 0;
-    request.known.struct_size = sizeof request.known + 1032;
+    request.known.struct_size = sizeof request.known + 136;
     EXPECT(KEYSTILE_ERROR_STRUCT_SIZE, verified(&request));
 
     memset(&policy, 0xA5, sizeof policy);
@@ -144,6 +154,13 @@ static void new_programs(void) {
     CHECK(policy.known.struct_size == sizeof policy);
     CHECK(policy.known.max_age_millis == 90 * DAY && policy.known.never_expires == 0);
     CHECK(policy.more[0] == 0 && policy.more[1] == 0 && policy.more[2] == 0);
+    policy.known.max_age_millis = 7 * DAY;
+    OK(keystile_rotation_policy_to_json(&policy.known, json, sizeof json, &length, NULL));
+    memset(&policy, 0xA5, sizeof policy); /* an output need not be initialised */
+    policy.known.struct_size = sizeof policy;
+    OK(keystile_rotation_policy_from_json(json, length, &policy.known, NULL));
+    CHECK(policy.known.struct_size == sizeof policy);
+    CHECK(policy.known.max_age_millis == 7 * DAY && policy.more[0] == 0 && policy.more[2] == 0);
 }
 
 int main(void) {

@@ -55,6 +55,7 @@ const (
 	ErrorJSON           Status = C.KEYSTILE_ERROR_JSON
 	ErrorNullPointer    Status = C.KEYSTILE_ERROR_NULL_POINTER
 	ErrorNotUTF8        Status = C.KEYSTILE_ERROR_NOT_UTF8
+	ErrorValue          Status = C.KEYSTILE_ERROR_VALUE
 	ErrorBufferTooSmall Status = C.KEYSTILE_ERROR_BUFFER_TOO_SMALL
 	ErrorIndex          Status = C.KEYSTILE_ERROR_INDEX
 	ErrorAbsent         Status = C.KEYSTILE_ERROR_ABSENT
