@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::shipped::Crate;
+use crate::workspace::TaskResult;
 
 /// Names of files that contain a licence or a notice, in lower case and without what follows.
 const LICENCE_FILES: [&str; 6] = [
@@ -15,6 +16,10 @@ const LICENCE_FILES: [&str; 6] = [
     "notice",
     "unlicense",
 ];
+/// A source may have such a name too.
+const SOURCES: [&str; 4] = [".rs", ".c", ".h", ".py"];
+/// Folders of a crate whose content is not linked.
+const NOT_LINKED: [&str; 6] = ["tests", "test", "benches", "examples", "target", ".git"];
 /// The standard library is linked too, and is not a package of the registry.
 const STANDARD_LIBRARY: &str = "\
 The Rust standard library: MIT OR Apache-2.0, copyright (c) The Rust Project contributors,
@@ -35,7 +40,9 @@ pub(crate) fn notices(what: &str, crates: &[Crate]) -> Result<String, String> {
             "" => table.push('\n'),
             repository => table.push_str(&format!(", {repository}\n")),
         }
-        let files = licence_files(&one.folder)?;
+        let mut files = Vec::new();
+        licence_files(&one.folder, "", &mut files)?;
+        files.sort_unstable();
         if files.is_empty() {
             return Err(format!("{}: expected a file with its licence", one.id()));
         }
@@ -61,20 +68,26 @@ pub(crate) fn notices(what: &str, crates: &[Crate]) -> Result<String, String> {
     Ok(notices)
 }
 
-/// The files of a package that contain a licence, in order.
-fn licence_files(folder: &Path) -> Result<Vec<String>, String> {
+/// Adds the files of a package that contain a licence, with their paths inside it: a crate may
+/// contain code of other projects in folders below it.
+fn licence_files(folder: &Path, inside: &str, names: &mut Vec<String>) -> TaskResult {
     let failed = |error| format!("{}: {error}", folder.display());
-    let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let lower = name.to_lowercase();
-        if entry.path().is_file() && LICENCE_FILES.iter().any(|start| lower.starts_with(start)) {
-            names.push(name);
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() {
+            if !NOT_LINKED.contains(&lower.as_str()) {
+                licence_files(&entry.path(), &format!("{inside}{name}/"), names)?;
+            }
+        } else if LICENCE_FILES.iter().any(|start| lower.starts_with(start))
+            && !SOURCES.iter().any(|end| lower.ends_with(end))
+        {
+            names.push(format!("{inside}{name}"));
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -111,6 +124,26 @@ mod tests {
         // Word for word: subtle is the only one under BSD-3-Clause.
         assert!(notices.contains("Neither the name of the copyright holder nor the names of its"));
         assert!(!notices.contains("\nkeystile 0"));
+    }
+
+    #[test]
+    fn code_that_a_crate_has_from_others_keeps_its_text() {
+        let target = "x86_64-unknown-linux-gnu";
+        let crates = shipped::crates(&Workspace::here(), "keystile-cli", target).expect("crates");
+        let notices = notices("keystile", &crates).expect("notices");
+        assert!(notices.contains("(third_party/fiat/LICENSE)"));
+        assert!(notices.contains("the fiat-crypto authors"));
+
+        let folder = tempfile::tempdir().expect("a folder");
+        for inside in ["deep/er", "tests"] {
+            let inside = folder.path().join(inside);
+            fs::create_dir_all(&inside).expect("a folder");
+            fs::write(inside.join("COPYING"), "terms").expect("a file");
+            fs::write(inside.join("license.rs"), "source").expect("a file");
+        }
+        let mut files = Vec::new();
+        licence_files(folder.path(), "", &mut files).expect("files");
+        assert_eq!(files, ["deep/er/COPYING"]);
     }
 
     #[test]

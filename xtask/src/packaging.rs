@@ -26,7 +26,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "deb",
-        about: "the Debian packages are installed, used, removed and purged",
+        about: "the Debian packages are built, read by lintian, and installed where an overlay can be mounted",
         needs: &[
             GCC,
             BINUTILS,
@@ -123,5 +123,34 @@ mod tests {
             );
         }
         assert!(called >= 4, "{called}");
+    }
+
+    #[test]
+    fn what_builds_a_release_is_named_by_its_exact_version() {
+        let text = fs::read_to_string(Workspace::here().path(WORKFLOW)).expect("the workflow");
+        let mut actions = 0;
+        for line in text.lines() {
+            let Some((_, action)) = line.split_once("uses: ") else {
+                continue;
+            };
+            actions += 1;
+            let commit = action
+                .split_once('@')
+                .and_then(|(_, rest)| rest.split(' ').next());
+            let is_commit =
+                |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(commit.is_some_and(is_commit), "{line}");
+        }
+        assert!(actions >= 5, "{actions}");
+        for part in [
+            "RUSTUP_TOOLCHAIN: \"1.",
+            "--require-hashes --only-binary :all: -r packaging/zig.txt",
+            "$GITHUB_REF_NAME == \"v${version##*[#@]}\"",
+        ] {
+            assert!(text.contains(part), "{part}");
+        }
+        for line in text.lines().filter(|line| line.contains("pip\" install")) {
+            assert!(line.contains("--require-hashes"), "{line}");
+        }
     }
 }

@@ -4,9 +4,9 @@ use core::convert::Infallible;
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
-use keystile::{Cause, Denial, StatusPolicy};
 use keystile_http::Rejection;
 
+use crate::guard::Sources;
 use crate::verified_key::VerifiedKey;
 
 /// The key of the request. If the route has no layer, there is none, and every request is
@@ -18,8 +18,7 @@ impl<S: Sync> FromRequestParts<S> for VerifiedKey {
         let key = parts.extensions.get::<Self>().cloned();
         key.ok_or_else(|| {
             crate::telemetry::no_layer(parts.uri.path());
-            let denial = Denial::new(Cause::MissingCredential);
-            Rejection::of(&denial, StatusPolicy::Rfc9110, None)
+            Sources::missing_credential(&parts.extensions)
         })
     }
 }

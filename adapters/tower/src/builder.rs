@@ -188,6 +188,7 @@ impl<S: Store + 'static> ApiKeyLayerBuilder<S> {
     /// The layer.
     #[must_use]
     pub fn build(mut self) -> ApiKeyLayer<S> {
+        self.settings.sources = Arc::new(self.sources.clone());
         self.settings.gate = self.settings.gate.with_sources(self.sources);
         ApiKeyLayer::of(Guard::new(self.settings))
     }

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
-use keystile::{Cause, Denial, Requirement, UnixMillis};
+use keystile::{Cause, CredentialSources, Denial, Requirement, StatusPolicy, UnixMillis};
 use keystile_http::{
     Client, Denied, GateOutcome, Passed, Rejection, RequestContext, ResponseHeaders, is_preflight,
 };
@@ -29,6 +29,24 @@ pub(crate) enum Blocked {
     Rejected(Rejection),
     /// Only the store can tell.
     NeedsStore(PendingRequest),
+}
+
+/// The sources that a layer reads keys from, on a request that it let pass without a key: what is
+/// behind it names them if it refuses the request.
+#[derive(Clone)]
+pub(crate) struct Sources(Arc<CredentialSources>);
+
+impl Sources {
+    /// The refusal of a request without a key, which names the sources of the layer that it came
+    /// through.
+    pub(crate) fn missing_credential(extensions: &Extensions) -> Rejection {
+        let denial = Denial::new(Cause::MissingCredential);
+        let rejection = Rejection::of(&denial, StatusPolicy::Rfc9110, None);
+        match extensions.get::<Self>() {
+            Some(Self(sources)) => rejection.with_sources(sources),
+            None => rejection,
+        }
+    }
 }
 
 /// Marks a preflight that a layer let pass, for the requirements of routes behind it.
@@ -113,7 +131,8 @@ impl<S: Store + 'static> Guard<S> {
             }
             GateOutcome::Denied(denied) => {
                 self.warn_if_unlimited(extensions);
-                self.reject(&denied).map_err(Blocked::rejected)
+                self.reject(&denied, request.extensions_mut())
+                    .map_err(Blocked::rejected)
             }
             GateOutcome::NeedsStore => {
                 self.warn_if_unlimited(extensions);
@@ -135,7 +154,7 @@ impl<S: Store + 'static> Guard<S> {
                 self.hide_credential(&mut parts.headers, &passed);
                 Ok(self.pass(passed, &mut parts.extensions, now))
             }
-            Err(denied) => self.reject(&denied),
+            Err(denied) => self.reject(&denied, &mut parts.extensions),
         }
     }
 
@@ -199,11 +218,16 @@ impl<S: Store + 'static> Guard<S> {
         let extensions = request.extensions_mut();
         extensions.remove::<VerifiedKey>();
         extensions.insert(Preflight);
+        extensions.insert(self.sources());
     }
 
     /// The response to a refusal; none if there is no key, and need be none.
     #[cold]
-    fn reject(&self, denied: &Denied) -> Result<ResponseHeaders, Rejection> {
+    fn reject(
+        &self,
+        denied: &Denied,
+        extensions: &mut Extensions,
+    ) -> Result<ResponseHeaders, Rejection> {
         // A token in Authorization that has the shape of no key may be meant for the service.
         if self.0.is_optional
             && matches!(
@@ -211,12 +235,17 @@ impl<S: Store + 'static> Guard<S> {
                 Cause::MissingCredential | Cause::Alien
             )
         {
+            extensions.insert(self.sources());
             return Ok(ResponseHeaders::default());
         }
         telemetry::denied(denied);
         let requirement = self.0.requirement.as_ref();
         let rejection = denied.rejection(self.0.settings.policy, requirement);
         Err(rejection.with_sources(self.0.settings.gate.credentials().sources()))
+    }
+
+    fn sources(&self) -> Sources {
+        Sources(Arc::clone(&self.0.settings.sources))
     }
 
     /// Logs once that the limit on invalid keys has no effect: without a connection there is

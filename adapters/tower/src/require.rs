@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use keystile::{Cause, Denial, Error, Requirement, StatusPolicy};
+use keystile::{Error, Requirement};
 use keystile_http::Rejection;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::guard::Preflight;
+use crate::guard::{Preflight, Sources};
 use crate::telemetry;
 use crate::verified_key::VerifiedKey;
 
@@ -143,10 +143,7 @@ where
             Some(key) => key.require(&self.requirement),
             // It asks only whether the real request is allowed.
             None if request.extensions().get::<Preflight>().is_some() => Ok(()),
-            None => {
-                let denial = Denial::new(Cause::MissingCredential);
-                Err(Rejection::of(&denial, StatusPolicy::Rfc9110, None))
-            }
+            None => Err(Sources::missing_credential(request.extensions())),
         };
         RequireFuture {
             step: match checked {

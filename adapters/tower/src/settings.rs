@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use http::Extensions;
-use keystile::{Environment, Networks, PathProfile, ResponsePolicy, UnixMillis};
+use keystile::{CredentialSources, Environment, Networks, PathProfile, ResponsePolicy, UnixMillis};
 use keystile_http::{Connection, Gate};
 use keystile_store::{Authenticator, Store};
 
@@ -14,6 +14,8 @@ pub(crate) type ConnectionBy = Arc<dyn Fn(&Extensions) -> Option<Connection> + S
 /// What all routes of one layer share.
 pub(crate) struct Settings<S> {
     pub(crate) gate: Gate<Authenticator<S>>,
+    /// Those of the gate, for the requests that pass without a key.
+    pub(crate) sources: Arc<CredentialSources>,
     pub(crate) keeps_credential: bool,
     pub(crate) policy: ResponsePolicy,
     pub(crate) environment: Option<Environment>,
@@ -31,6 +33,7 @@ impl<S: Store + 'static> Settings<S> {
     pub(crate) fn new(authenticator: Authenticator<S>) -> Self {
         Self {
             gate: Gate::new(authenticator),
+            sources: Arc::default(),
             keeps_credential: false,
             policy: ResponsePolicy::default(),
             environment: None,

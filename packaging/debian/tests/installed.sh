@@ -41,7 +41,15 @@ man --path >/dev/null 2>&1 && man -w keystile keystile-serve
 bash -n /usr/share/bash-completion/completions/keystile
 
 echo "== the unit"
-systemd-analyze verify /usr/lib/systemd/system/keystile.service
+unit=/usr/lib/systemd/system/keystile.service
+link=/etc/systemd/system/multi-user.target.wants/keystile.service
+systemd-analyze verify $unit
+[[ ! -L $link ]] || fail "the service is enabled"
+for line in After=.*postgresql.service StartLimitIntervalSec=0 RestartSec=2s LimitCORE=0; do
+    grep -qx "$line" $unit || fail "the unit lacks $line"
+done
+systemctl --root=/ enable keystile.service 2>/dev/null
+[[ -L $link ]] || fail "the service is not enabled"
 systemd-analyze security --offline=yes --threshold=20 keystile.service | tail -1
 
 echo "== programs"
@@ -49,8 +57,8 @@ for name in issue verify; do
     gcc "$root/bindings/c/examples/$name.c" $(pkg-config --cflags --libs keystile) -o $name
 done
 says ok "$(./issue | ./verify)"
-ldd issue | grep -q 'libkeystile.so.0.1 => /lib/' || ldd issue | grep -q 'libkeystile.so.0.1 => /usr/lib/' ||
-    fail "$(ldd issue)"
+loaded=$(ldd issue)
+grep -qE 'libkeystile.so.0.1 => (/usr)?/lib/' <<<"$loaded" || fail "$loaded"
 gcc "$root/bindings/c/examples/issue.c" $(pkg-config --cflags keystile) \
     -L"$(pkg-config --variable=libdir keystile)" -l:libkeystile.a -lpthread -lm -ldl -o whole
 ldd whole | grep keystile && fail "the archive was not linked"
@@ -62,6 +70,7 @@ says "issued a key" "$(cmake/shared)"
 echo "== the program, as the service runs it"
 install -d -m 0700 -o keystile -g keystile /var/lib/keystile
 as_service() { (set -a; . /etc/keystile.env; umask 077; exec runuser -u keystile -- "$@"); }
+sed -i "s/^#KEYSTILE_PEPPER.*/KEYSTILE_PEPPER='1:$(printf '%064d' 7)'/" /etc/keystile.env
 key=$(as_service keystile issue --client Acme 2>/dev/null)
 says allow "$(as_service keystile verify <<<"$key" 2>&1)"
 [[ $(stat -c '%a %U' /var/lib/keystile/keystile.db) == "600 keystile" ]] || fail "the store is not private"
@@ -75,7 +84,7 @@ kill $serve
 wait $serve || fail "keystile serve ended with $?"
 
 echo "== install again: a changed configuration stays"
-sed -i 's/^#KEYSTILE_PEPPER.*/# mine/' /etc/keystile.env
+echo '# mine' >>/etc/keystile.env
 dpkg --install "$@" >/dev/null
 grep -q '^# mine' /etc/keystile.env || fail "/etc/keystile.env was replaced"
 
@@ -84,17 +93,55 @@ dpkg --remove keystile libkeystile-dev libkeystile0.1
 [[ -e /etc/keystile.env && ! -e /usr/bin/keystile ]] || fail "remove is not purge"
 ./issue >/dev/null 2>&1 && fail "the library is still found"
 dpkg --purge keystile libkeystile-dev libkeystile0.1 2>purge.log
-says "the store in /var/lib/keystile and its user are kept" "$(cat purge.log)"
+says "the store in /var/lib/keystile is kept, and so is /etc/keystile.env" "$(cat purge.log)"
 [[ $(left) == "$(sort <<<"$before
+/etc/keystile.env
 /var/lib/keystile
 /var/lib/keystile/keystile.db" | sed '/^$/d')" ]] || fail "left: $(left)"
 says keystile "$(getent passwd keystile)"
 stat -c '%U' /var/lib/keystile/keystile.db | grep -qx keystile || fail "the store has no owner"
 
-echo "== purge without a store"
+echo "== install after a purge: the key is still valid, and the service is not enabled"
 dpkg --install "$@" >/dev/null
+says allow "$(as_service keystile verify <<<"$key" 2>&1)"
+[[ $(stat -c '%a %U' /etc/keystile.env) == "600 root" ]] || fail "/etc/keystile.env can be read"
+[[ ! -L $link ]] || fail "the service is enabled"
+
+purge() { dpkg --purge keystile >/dev/null 2>purge.log || fail "the purge failed: $(cat purge.log)"; }
+kept() { [[ -e /etc/keystile.env ]] || fail "/etc/keystile.env is gone"; says "$1" "$(cat purge.log)"; }
+default=/usr/share/keystile/keystile.env
+
+echo "== purge without a store: a pepper, or a store elsewhere, keeps the settings"
 rm -r /var/lib/keystile
+purge
+kept "/etc/keystile.env is kept"
+for line in 's|sqlite:.*db|postgres://localhost/keys|' "s|--listen|--store sqlite:/srv/k.db --listen|"; do
+    dpkg --install "$@" >/dev/null
+    sed "$line" $default >/etc/keystile.env
+    purge
+    kept "/etc/keystile.env is kept"
+done
+
+echo "== purge with a folder that is a mount point, or a link"
+dpkg --install "$@" >/dev/null
+cp $default /etc/keystile.env
+mkdir /var/lib/keystile
+mount -t tmpfs tmpfs /var/lib/keystile
+purge
+kept "is kept"
+umount /var/lib/keystile
+rmdir /var/lib/keystile
+ln -s "$work/elsewhere" /var/lib/keystile
+dpkg --install "$@" >/dev/null
+purge
+kept "is kept"
+[[ -L /var/lib/keystile ]] || fail "the link is gone"
+rm /var/lib/keystile
+
+echo "== purge without anything to keep"
+dpkg --install "$@" >/dev/null
+mkdir /var/lib/keystile
 dpkg --purge keystile libkeystile-dev libkeystile0.1 >/dev/null
 [[ $(left) == "$before" ]] || fail "left: $(left)"
-[[ -z $(getent passwd keystile) ]] || fail "the user is left"
-echo "== nothing is left"
+says keystile "$(getent passwd keystile)"
+echo "== nothing but the user is left"

@@ -13,6 +13,8 @@ use crate::workspace::{TaskResult, Workspace, host, output};
 
 /// The CMake files, which find the library from where they are.
 const CMAKE: [&str; 2] = ["keystile-config.cmake", "keystile-config-version.cmake"];
+/// What the name of a shared library has in it, which install(1) makes executable.
+const SHARED: [&str; 2] = [".so", ".dylib"];
 /// The system libraries that a program needs beside the archive.
 const PRIVATE: &str = "-lpthread -lm -ldl -lc";
 /// Where licences and notices are put, under the prefix.
@@ -128,20 +130,44 @@ fn copy(from: &Path, to: &Path) -> TaskResult {
     // A library may be in use: it is replaced, never overwritten.
     let _ = fs::remove_file(to);
     let copied = fs::copy(from, to);
-    copied
-        .map(drop)
-        .map_err(|error| format!("{}: {error}", to.display()))
+    copied.map_err(|error| format!("{}: {error}", to.display()))?;
+    let is_shared = SHARED.iter().any(|kind| {
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(kind)
+    });
+    set_mode(to, if is_shared { 0o755 } else { 0o644 })
 }
 
 fn write(to: &Path, text: &str) -> TaskResult {
     println!("installing {}", to.display());
     make_folder_of(to)?;
-    fs::write(to, text).map_err(|error| format!("{}: {error}", to.display()))
+    fs::write(to, text).map_err(|error| format!("{}: {error}", to.display()))?;
+    set_mode(to, 0o644)
 }
 
+/// Makes the folder, and those above it, so that everyone can read what is in them. Folders that
+/// were there keep their modes.
 fn make_folder_of(file: &Path) -> TaskResult {
     let folder = file.parent().unwrap_or(file);
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    make_folder_of(folder)?;
+    fs::create_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    set_mode(folder, 0o755)
+}
+
+/// Sets the mode, which would otherwise be that of the source, or of the umask of who installs.
+#[cfg(unix)]
+fn set_mode(at: &Path, mode: u32) -> TaskResult {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(at, fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("{}: {error}", at.display()))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> TaskResult {
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -175,6 +201,31 @@ mod tests {
         ];
         assert_eq!(names("target/libkeystile.so"), linux);
         assert_eq!(names("libkeystile.dylib")[1], "libkeystile.0.1.dylib");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_installed_can_be_read_whatever_the_source_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+        let from = folder.path().join("source");
+        fs::write(&from, "x").expect("a source");
+        fs::set_permissions(&from, fs::Permissions::from_mode(0o600)).expect("a mode");
+        for (name, expected) in [
+            ("a/b/keystile.h", 0o644),
+            ("a/l/libkeystile.so.0.1.0", 0o755),
+        ] {
+            let to = folder.path().join(name);
+            copy(&from, &to).expect("a copy");
+            assert_eq!(mode(&to), expected, "{name}");
+        }
+        let text = folder.path().join("c/d/keystile.pc");
+        write(&text, "x").expect("a text");
+        assert_eq!(mode(&text), 0o644);
+        for inside in ["a", "a/b", "a/l", "c", "c/d"] {
+            assert_eq!(mode(&folder.path().join(inside)), 0o755, "{inside}");
+        }
     }
 
     #[test]

@@ -10,8 +10,6 @@ use crate::notices::notices;
 use crate::shipped;
 use crate::workspace::{TaskResult, Workspace, host, output};
 
-/// Read by root only: a store's URL can have a password, and peppers are secrets.
-const SECRET: u32 = 0o600;
 const FOLDER: &str = "packaging/debian";
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "usr/share/bash-completion/completions/keystile"),
@@ -34,13 +32,9 @@ pub(super) fn package(debian: &Debian<'_>, program: &Path) -> Result<(Package, T
         "usr/lib/sysusers.d/keystile.conf",
         &source("keystile.sysusers")?,
     )?;
-    tree.write_with("etc/keystile.env", &source("keystile.env")?, SECRET)?;
-    // lintian would have everyone read it.
-    tree.write(
-        "usr/share/lintian/overrides/keystile",
-        "keystile: non-standard-file-perm 0600 != 0644 [etc/keystile.env]\n",
-    )?;
-    tree.write("DEBIAN/conffiles", "/etc/keystile.env\n")?;
+    // The one that is read is made by postinst: dpkg would delete a conffile before postrm can
+    // see whether a store needs its peppers.
+    tree.write("usr/share/keystile/keystile.env", &source("keystile.env")?)?;
     for script in ["postinst", "prerm", "postrm"] {
         tree.write_script(script, &source(&format!("keystile.{script}"))?)?;
     }

@@ -80,17 +80,20 @@ impl Tree {
         moved.map_err(|error| format!("{}: {error}", to.display()))
     }
 
-    /// Writes the sums of all files, which `dpkg --verify` compares.
+    /// Writes the sums of all files, which `dpkg --verify` compares, and gives files and folders
+    /// the modes that do not depend on who builds.
     pub(super) fn write_sums(&self, workspace: &Workspace) -> TaskResult {
+        self.make_folder_of(&self.root.join("DEBIAN/md5sums"))?;
         let mut files = Vec::new();
         self.walk(&self.root, &mut |path, is_link| {
             let inside = path.strip_prefix(&self.root).unwrap_or(path);
             let is_control = inside.starts_with("DEBIAN");
-            let mode = if is_control { None } else { usual_mode(path) };
-            if let Some(mode) = mode.filter(|_| !is_link && !inside.starts_with("etc")) {
-                let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+            // Control files have theirs already; their folder has that of the umask.
+            if !is_link && (!is_control || path.is_dir()) {
+                let mode = fs::Permissions::from_mode(usual_mode(path));
+                let _ = fs::set_permissions(path, mode);
             }
-            if !is_control && !is_link && path.is_file() && !inside.starts_with("etc") {
+            if !is_control && !is_link && path.is_file() {
                 files.push(inside.to_owned());
             }
         })?;
@@ -132,12 +135,48 @@ impl Tree {
 }
 
 /// The mode that does not depend on the umask of who builds.
-fn usual_mode(path: &Path) -> Option<u32> {
+fn usual_mode(path: &Path) -> u32 {
     let in_bin = path
         .parent()
         .is_some_and(|folder| folder.ends_with("usr/bin"));
     match path.is_dir() || in_bin {
-        true => Some(PROGRAM),
-        false => Some(FILE),
+        true => PROGRAM,
+        false => FILE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_files_have_modes_that_do_not_depend_on_the_umask() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tree = Tree::empty(folder.path().join("tree")).expect("a tree");
+        tree.write("usr/bin/keystile", "x").expect("a program");
+        tree.write("usr/include/keystile.h", "x").expect("a file");
+        tree.write_script("postinst", "x").expect("a script");
+        let at = |inside: &str| tree.root().join(inside);
+        // As if the umask were 077.
+        for inside in ["", "usr", "usr/bin", "usr/include", "DEBIAN"] {
+            fs::set_permissions(at(inside), fs::Permissions::from_mode(0o700)).expect("a mode");
+        }
+        tree.write_sums(&Workspace::here()).expect("sums");
+        for (inside, expected) in [
+            ("", 0o755),
+            ("DEBIAN", 0o755),
+            ("DEBIAN/postinst", 0o755),
+            ("DEBIAN/md5sums", 0o644),
+            ("usr/bin", 0o755),
+            ("usr/bin/keystile", 0o755),
+            ("usr/include", 0o755),
+            ("usr/include/keystile.h", 0o644),
+        ] {
+            let mode = fs::metadata(at(inside))
+                .expect("a file")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, expected, "{inside}");
+        }
     }
 }

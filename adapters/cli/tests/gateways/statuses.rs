@@ -5,6 +5,7 @@ use crate::abilities::shown;
 use crate::client::ask;
 use crate::gateway::{ALL, Gateway, example};
 use crate::setup::Setup;
+use crate::tokens::jwt;
 use crate::upstream::Upstream;
 
 const INTERCEPT: (&str, &str) = (
@@ -40,6 +41,32 @@ fn a_status_of_the_service_is_passed_on() {
     // statuses of its own.
     let changed = answers(Gateway::Nginx, INTERCEPT);
     assert!(changed < 10, "{changed}");
+}
+
+/// keystile does not read such a question, and answers it without a body.
+#[test]
+fn nginx_names_both_limits_of_headers() {
+    let Some(setup) = Setup::start() else {
+        return;
+    };
+    let upstream = Upstream::asgi(&setup.tools);
+    let keystile = setup.keystile.address;
+    let mut nginx = Gateway::Nginx.start(&setup.tools, keystile, upstream.address);
+    nginx.wait();
+    let many = (0..101).map(|number| format!("X-{number}: a")).collect();
+    // Each is small enough for nginx, and together they are more than keystile reads. It compares
+    // after each read, so a little more than 32 KiB can pass.
+    let large = [1, 2, 3, 4].map(|number| format!("X-Token-{number}: {}", jwt(15_000)));
+    for mut lines in [many, large.to_vec()] {
+        lines.push(format!("X-API-Key: {}", setup.words["reader"]));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let answer = ask(nginx.address, "GET /things", &lines);
+        assert_eq!(answer.status, 431, "{answer:?}");
+        let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(body["code"], "headers_too_large");
+        assert_eq!(body["message"], "Send at most 100 headers, and 32 KiB.");
+    }
+    assert!(upstream.seen().is_empty());
 }
 
 /// A requirement that is none, and a record that is damaged: both are mistakes of the operator's.

@@ -1,10 +1,13 @@
 //! Where the layer reads keys from, what of it the service gets, and which paths it takes.
 
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use keystile::{CredentialSources, PathProfile};
-use keystile_tower::ApiKeyLayer;
+use keystile_tower::{ApiKeyLayer, VerifiedKey, require};
 use tower::{Layer, ServiceExt as _, service_fn};
 
 use crate::keys;
@@ -48,6 +51,43 @@ async fn one_header_only_is_read_where_no_other_is_named() {
     let request = request().header("x-acme-key", key.key.expose());
     let passed = told(layer.layer(service_fn(shows)), empty(request)).await;
     assert_eq!(passed, (StatusCode::OK, format!("Acme \"{bearer}\"")));
+}
+
+/// A client that followed another challenge would show its key to the service: what is not a
+/// source is not taken out of the request.
+#[tokio::test]
+async fn what_is_behind_an_optional_layer_names_the_same_sources() {
+    let sources = CredentialSources::none().with_header("X-Acme-Key").unwrap();
+    let layer = ApiKeyLayer::builder(authenticator())
+        .sources(sources)
+        .pass_preflights()
+        .build()
+        .optional();
+    let extracted = Router::new().route("/", any(async |_: VerifiedKey| "profile"));
+    let required = || require("admin").unwrap().layer(service_fn(shows));
+    let preflight = || {
+        Request::options("/")
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "DELETE")
+    };
+    let own = "ApiKey header=\"X-Acme-Key\"";
+    let bearer = || Request::get("/").header("authorization", "Bearer a.b.c");
+    for request in [Request::get("/"), bearer()] {
+        let answer = layer.layer(required()).oneshot(empty(request)).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.headers()["www-authenticate"], own);
+    }
+    for request in [Request::get("/"), bearer(), preflight()] {
+        let request = request.body(Body::empty()).unwrap();
+        let answer = layer.layer(extracted.clone()).oneshot(request).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.headers()["www-authenticate"], own);
+    }
+    // Without a layer, no one has set any source.
+    let answer = required().oneshot(empty(Request::get("/"))).await.unwrap();
+    assert_ne!(answer.headers()["www-authenticate"], own);
 }
 
 #[tokio::test]
