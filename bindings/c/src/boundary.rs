@@ -191,6 +191,16 @@ macro_rules! out_list {
     }};
 }
 
+/// The memory of an output that may be that of an argument which was read before.
+macro_rules! output {
+    ($data:expr) => {{
+        let data = $data.cast::<core::mem::MaybeUninit<_>>();
+        // SAFETY: clause *outputs*, which the exported function passes on.
+        let place: Option<&mut core::mem::MaybeUninit<_>> = unsafe { data.as_mut() };
+        place
+    }};
+}
+
 /// The size of a struct that will be written, after a check.
 macro_rules! size_of_output {
     ($data:expr) => {{
@@ -256,6 +266,6 @@ macro_rules! transparent_handle {
 }
 
 pub(crate) use {
-    begins_with_its_size, bytes, fill, list, out_list, put_sized, size_of_output, sized, text,
-    transparent_handle,
+    begins_with_its_size, bytes, fill, list, out_list, output, put_sized, size_of_output, sized,
+    text, transparent_handle,
 };

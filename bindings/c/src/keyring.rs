@@ -8,7 +8,7 @@ use keystile::{Check, Decision, Found, Keyring, Ticket, Usage};
 
 use crate::boundary::values::{Value, ValuedKeyring};
 use crate::boundary::{
-    CallResult, Out, bytes, guard, guard_or, non_null, put_sized, release, sized, text,
+    CallResult, Out, bytes, guard, guard_or, non_null, output, put_sized, release, sized, text,
 };
 use crate::decision::{guard_deciding, keystile_decision, write_decision};
 use crate::error::{OfField as _, guard_saying, keystile_error};
@@ -151,15 +151,15 @@ pub unsafe extern "C" fn keystile_keyring_admit(
     now: u64,
     out_decision: Option<&mut MaybeUninit<keystile_decision>>,
     mut out_value: Option<&mut MaybeUninit<*mut c_void>>,
-    out_ticket: Option<&mut MaybeUninit<keystile_ticket>>,
+    out_ticket: *mut keystile_ticket,
 ) -> keystile_status {
     clear(&mut out_value);
     guard_deciding(out_decision, |out_decision| {
         let keyring = &non_null(keyring)?.0;
         let value = keyring.retain(value)?;
-        // Read this before the output is checked: the two may be the same.
+        // Read this before there is a reference to the output: the two may be the same.
         let as_of = non_null(bytes!(ticket, size_of::<u64>())?.first_chunk())?;
-        let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(out_ticket)?);
+        let (as_of, out_ticket) = (u64::from_ne_bytes(*as_of), non_null(output!(out_ticket))?);
         let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
         request.ask(|request| {
