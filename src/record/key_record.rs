@@ -278,7 +278,8 @@ impl KeyRecord {
         let next = self.version.checked_add(1);
         next.filter(|next| *next <= VERSION_MAX).ok_or_else(|| {
             let expected = "a record must have a version below 9223372036854775807 to be changed";
-            Error::new(ErrorKind::State, expected).in_field("version")
+            // Not of its state, which callers take for what the key already is.
+            Error::new(ErrorKind::Record, expected).in_field("version")
         })
     }
 

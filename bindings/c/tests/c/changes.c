@@ -236,9 +236,9 @@ static void the_last_version_is_not_changed(const keystile_record *source) {
     change = NULL;
     parts.version = INT64_MAX;
     OK(keystile_record_new(&parts, &record, NULL));
-    EXPECT(KEYSTILE_ERROR_STATE, keystile_revoke(record, L("leaked"), NOW, &change, &why));
+    EXPECT(KEYSTILE_ERROR_RECORD, keystile_revoke(record, L("leaked"), NOW, &change, &why));
     CHECK(is_text(why.field, "version"));
-    EXPECT(KEYSTILE_ERROR_STATE, keystile_suspend(record, NOW, &change, &why));
+    EXPECT(KEYSTILE_ERROR_RECORD, keystile_suspend(record, NOW, &change, &why));
     CHECK(is_text(why.field, "version") && change == NULL);
     keystile_record_free(record);
 }
