@@ -297,3 +297,16 @@ impl ListedEvents {
         self.events.len().saturating_add(self.damaged.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_page_are_counted() {
+        let mut listed = Listed::of(Vec::new(), None);
+        assert_eq!(listed.rows(), 0);
+        listed.damaged = vec![CorruptRow::new(7, "owner", "a text"); 2];
+        assert_eq!(listed.rows(), 2);
+    }
+}

@@ -346,3 +346,21 @@ impl ListedTemplates {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_says_where_it_is() {
+        let damage = DamagedTemplate {
+            name: TemplateName::new("pro").ok(),
+            column: "permissions",
+            expected: "a JSON array of permissions",
+        };
+        let text = damage.to_string();
+        for part in ["pro", "permissions", "a JSON array"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

@@ -317,10 +317,15 @@ pub(super) async fn an_import_is_within_the_longest_lifetime<S: Store>(store: Ar
     let mut late = ending(4, 2 * hour.get());
     late.lifetime = Some(hour);
     let ended = super::fixture::revoked(&plain(5), "leaked");
-    let lines = [endless, within, longer, late, ended].map(|record| line(&record));
+    // As long as may be, and no longer.
+    let mut longest = ending(6, hour.get());
+    longest.lifetime = Some(hour);
+    let lines = [endless, within, longer, late, ended, longest].map(|record| line(&record));
     let mut importer = Importer::new(&*store, policy);
     let report = importer.import(&numbered(&lines), at(100)).await.unwrap();
-    let expected = ["refused", "imported", "refused", "refused", "imported"];
+    let expected = [
+        "refused", "imported", "refused", "refused", "imported", "imported",
+    ];
     assert_eq!(
         results(&report),
         expected,
