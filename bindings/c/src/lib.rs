@@ -2,7 +2,8 @@
 //! this crate; its chapter CONVENTIONS holds for every function.
 //!
 //! Each function translates and never decides: it checks its arguments for NULL, calls
-//! the core once and writes the outputs. All unsafe code is in `boundary.rs`.
+//! the core once and writes the outputs. All unsafe code is in `boundary.rs` and
+//! its folder.
 
 #![allow(
     non_camel_case_types,

@@ -17,6 +17,9 @@
  * No call waits longer than about 5 s for other threads and programs: it returns
  * KEYSTILE_DENIED_STORE_UNAVAILABLE.
  *
+ * Counted uses are exact over all processes. A rate limit is kept by each process for itself; its
+ * state is written with each tick, so it survives a restart, but not the last moments of a crash.
+ *
  * Any thread may call any function at any time, except keystile_sqlite_close. Open a store
  * after fork, never before. Instants are milliseconds since 1970. */
 #ifndef KEYSTILE_SQLITE_H
