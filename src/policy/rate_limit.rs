@@ -164,6 +164,78 @@ impl RateLimit {
         Ok(RateState::at(next))
     }
 
+    /// Takes up to `count` requests at once, as many as pass now, and returns how many these are
+    /// and the new state. Each of them counts as one that was [admitted](Self::admit); with a
+    /// count of 1, both decide alike. If none passes, the state is unchanged.
+    ///
+    /// A process that takes several can let requests pass without asking again, see
+    /// [`give_back`](Self::give_back) for those that it did not need.
+    ///
+    /// ```
+    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+    /// let now = UnixMillis::new(1_790_000_000_000)?;
+    /// let ten = RateLimit::new(10, Millis::from_secs(1))?;
+    /// let (taken, state) = ten.take(RateState::default(), now, 8);
+    /// assert_eq!(taken, 8);
+    /// let (taken, state) = ten.take(state, now, 8);
+    /// assert_eq!((taken, ten.quota(state, now).remaining()), (2, 0), "there were no more");
+    /// assert_eq!(ten.take(state, now, 8), (0, state));
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn take(&self, state: RateState, now: UnixMillis, count: u32) -> (u32, RateState) {
+        let Some(full) = self.full(now) else {
+            return (0, state);
+        };
+        let spent_until = state.read(self.parts).max(FixedPoint::at(now));
+        if spent_until >= full {
+            return (0, state);
+        }
+        let free = full.minus(spent_until, self.parts).to_parts(self.parts);
+        let interval = self.interval.to_parts(self.parts);
+        let free = free.checked_div(interval).unwrap_or(0);
+        let taken = u32::try_from(free).unwrap_or(u32::MAX).min(count);
+        if taken == 0 {
+            return (0, state);
+        }
+        let next = spent_until.plus(self.span(taken), self.parts);
+        (taken, RateState::at(next))
+    }
+
+    /// The state after requests that were [taken](Self::take) and not used were given back.
+    ///
+    /// What is given back after a time t may let `limit × t / window` requests more pass than if
+    /// it had never been taken, once, however many are given back: the limit may have been
+    /// idle meanwhile. So whoever keeps the state should take nothing back that was taken
+    /// longer ago than a process may use it.
+    ///
+    /// ```
+    /// use keystile::{Millis, RateLimit, RateState, UnixMillis};
+    /// let now = UnixMillis::new(1_790_000_000_000)?;
+    /// let ten = RateLimit::new(10, Millis::from_secs(1))?;
+    /// let (_, state) = ten.take(RateState::default(), now, 8);
+    /// let state = ten.give_back(state, 5);
+    /// assert_eq!(ten.quota(state, now).remaining(), 7);
+    /// // No more is ever free than a burst.
+    /// let state = ten.give_back(state, 1_000);
+    /// assert_eq!(ten.quota(state, now).remaining(), 10);
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn give_back(&self, state: RateState, count: u32) -> RateState {
+        let (state, span) = (state.read(self.parts), self.span(count));
+        if span >= state {
+            return RateState::default();
+        }
+        RateState::at(state.minus(span, self.parts))
+    }
+
+    /// The time that so many evenly spaced requests take.
+    fn span(&self, count: u32) -> FixedPoint {
+        let interval = self.interval.to_parts(self.parts);
+        FixedPoint::from_parts(interval.saturating_mul(count.into()), self.parts.into())
+    }
+
     /// The state, or one in which a full burst is spent if it lies more than that and a
     /// minute ahead of `now`: then it was written by a wrong reading of the clock, or before
     /// the clock was set back, or by another limit. So none of these costs more than a burst.

@@ -101,6 +101,7 @@ mod held;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod instant;
 mod issue_once;
+mod limits;
 mod list;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list_page;
@@ -169,6 +170,7 @@ pub use issue_once::{
     IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
     issue_once,
 };
+pub use limits::{Limits, LimitsFuture, MemoryLimits, Rest, Take, Taken};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 #[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
 #[doc(hidden)]
