@@ -177,6 +177,19 @@ impl Rest {
         }
     }
 
+    /// What a keyring has not used, taken back up to `within` after it was taken.
+    #[cfg(feature = "authenticator")]
+    #[must_use]
+    pub const fn of(unused: &keystile::UnusedTokens, within: Millis) -> Self {
+        Self {
+            lineage: unused.lineage,
+            limit: unused.limit,
+            tokens: unused.tokens,
+            taken_at: unused.taken_at,
+            within,
+        }
+    }
+
     /// Whether it is in time, by the clock of the limits.
     #[must_use]
     pub fn is_timely(&self, clock: UnixMillis) -> bool {
