@@ -12,10 +12,11 @@ mod faulty;
 use std::sync::Arc;
 
 use faulty::{Fault, Faulty};
-use keystile::{Millis, RateLimit};
+use keystile::{IssueRequest, Issuer, KeyFormat, Millis, RateLimit, RateState, SysRng, UnixMillis};
 use keystile_store::conformance::limits;
 use keystile_store::{
     Limits, MemoryLimits, MemoryStore, SqliteStore, Store, StoreError, StoredLimits, Take,
+    save_issued,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -56,6 +57,38 @@ async fn an_unknown_lineage_is_an_error_and_no_grant() {
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
 }
 
+/// A state that is too far ahead for any of a lineage's limits is held to the longest of them:
+/// that of the faster key gives nothing back of what the slower one has spent.
+#[tokio::test]
+async fn a_wrong_state_is_held_to_the_slowest_limit_of_the_lineage() {
+    let hourly = RateLimit::new(10, Millis::from_hours(1)).unwrap();
+    let fast = RateLimit::new(100, Millis::from_secs(10)).unwrap();
+    let issuer = Issuer::new(KeyFormat::structured("acme").unwrap());
+    let request = IssueRequest::new("Acme Ltd").unwrap().rate_limit(hourly);
+    let now = UnixMillis::now().unwrap();
+    let issued = issuer.issue(&request, &mut SysRng, now).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    save_issued(&*store, &issued).await.unwrap();
+    let year = now.plus(Millis::from_days(365)).unwrap();
+    let (_, far) = hourly.take(RateState::default(), year, 1);
+    let lineage = issued.record.lineage;
+    let unused = RateState::default();
+    assert!(store.replace_rate(&lineage, unused, far).await.unwrap());
+
+    let limits = StoredLimits::new(Arc::clone(&store));
+    let refused = limits.take(&Take::new(lineage, fast, 1)).await.unwrap();
+    assert_eq!(refused.tokens, 0);
+    let stored = store.usage(&lineage).await.unwrap().usage.rate;
+    let full_at = refused.clock.plus(hourly.reach()).unwrap();
+    assert_eq!(
+        stored.full_at(),
+        Some(full_at),
+        "a full burst of the slower"
+    );
+    let quota = hourly.quota(stored, refused.clock);
+    assert_eq!(quota.remaining(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_without_a_fault_conform() {
     limits::run(async |_| Faulty::new(Fault::None)).await;
@@ -82,6 +115,7 @@ found! {
     a_limit_of_zero_grants_nothing: ZeroIsOne, "grants nothing";
     the_largest_limits_are_exact: CountsInSixteenBits, "a burst of";
     what_a_slower_limit_has_spent_stays_spent: HoldsToAnyLimit, "slower limit is spent";
+    a_rest_of_a_slower_limit_frees_no_other: HoldsToAnyLimit, "still spent";
     a_raised_limit_is_granted_again: HoldsToNoLimit, "one is free after";
 }
 

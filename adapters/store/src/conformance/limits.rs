@@ -87,6 +87,7 @@ suite! {
     a_limit_of_zero_grants_nothing
     the_largest_limits_are_exact
     what_a_slower_limit_has_spent_stays_spent
+    a_rest_of_a_slower_limit_frees_no_other
     a_raised_limit_is_granted_again
 }
 
@@ -347,6 +348,19 @@ async fn what_a_slower_limit_has_spent_stays_spent<L: Limits>(limits: Arc<L>) {
         let again = take(&*limits, id(1), slow, 10).await;
         assert_eq!(again.tokens, 0, "the slower limit is spent");
     }
+}
+
+/// After the only key of the slower limit has got another one.
+async fn a_rest_of_a_slower_limit_frees_no_other<L: Limits>(limits: Arc<L>) {
+    let yearly = RateLimit::new(24, Millis::from_days(366)).unwrap();
+    let ask = Take::new(id(3), yearly, 5);
+    let taken = take(&*limits, id(3), yearly, 5).await;
+    assert_eq!(taken.tokens, 5);
+    assert_eq!(take(&*limits, id(3), daily(10), 1).await.tokens, 0);
+    let rest = Rest::new(&ask, &taken, 5, Millis::from_hours(1));
+    give_back(&*limits, &[rest]).await;
+    let other = take(&*limits, id(3), daily(10), 10).await;
+    assert_eq!(other.tokens, 0, "a burst of the other limit is still spent");
 }
 
 async fn a_raised_limit_is_granted_again<L: Limits>(limits: Arc<L>) {

@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_by_one_limit_holds_the_states_of_the_others() {
+        let (ten, eleven) = (hourly(10), hourly(11));
+        let year = RateState::from_bits(after(366 * 86_400_000).get() << 20);
+        let mut rates = LineageRates::from_states([(eleven, year), (ten, RateState::default())]);
+        assert_eq!(rates.take(&ten, 1, now()).0, 1);
+        assert_eq!(left(&rates, &eleven, now()), 0);
+        assert_eq!(
+            left(&rates, &eleven, after(360_000)),
+            1,
+            "held from the take on"
+        );
+    }
+
+    #[test]
     fn a_limit_of_zero_is_not_kept() {
         let zero = RateLimit::new(0, Millis::from_hours(1)).unwrap();
         let mut rates = LineageRates::new();

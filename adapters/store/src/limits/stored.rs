@@ -19,7 +19,11 @@ use crate::verbs::TRIES_MAX;
 ///
 /// A lineage has one state in a store, also if its keys have different limits. What a slower one
 /// has spent is not given back while a key with it lives; until then the faster ones may be
-/// refused.
+/// refused. What a faster one takes counts by the slower one as the time that it takes at the
+/// faster rate.
+///
+/// Each take is two statements, and again two for each other process that took between them.
+/// Processes that take several tokens at once for a key in heavy use are not in each other's way.
 ///
 /// A lineage that the store does not know is [`StoreError::NotFound`].
 ///
@@ -112,7 +116,7 @@ impl<S: Store> StoredLimits<S> {
             let stored = self.store.usage(&rest.lineage).await?;
             let now = stored.clock.map_or_else(|| (self.clock)(), Ok)?;
             let before = stored.usage.rate;
-            if !rest.is_timely(now) || before == RateState::default() {
+            if !rest.is_timely(now) || !has(before, rest) {
                 return Ok(());
             }
             let after = rest.limit.give_back(before, rest.tokens);
@@ -124,6 +128,20 @@ impl<S: Store> StoredLimits<S> {
         // Others take tokens all the time. These few are lost, and nothing is given twice.
         Ok(())
     }
+}
+
+/// Whether the state has these tokens. If it does not, it was lost, or brought back for another
+/// limit of which they would free more than they had spent.
+///
+/// The state was ahead of the clock by all of them when they were taken. Since then others may
+/// have given back what they took before, within the same time: so it lies no further back than
+/// that time.
+fn has(state: RateState, rest: &Rest) -> bool {
+    let (_, taken) = rest
+        .limit
+        .take(RateState::default(), rest.taken_at, rest.tokens);
+    let end = rest.taken_at.plus(rest.within).unwrap_or(UnixMillis::MAX);
+    state != RateState::default() && state.moved(rest.taken_at, end) >= taken
 }
 
 impl<S> fmt::Debug for StoredLimits<S> {

@@ -135,6 +135,12 @@ impl Limits for Faulty {
                         (rest.taken_at, rest.within) =
                             (UnixMillis::MIN, Millis::from_days(365_000));
                     }
+                    Fault::HoldsToAnyLimit => {
+                        if let Some(state) = self.states.lock().unwrap().get_mut(&rest.lineage) {
+                            *state = rest.limit.give_back(*state, rest.tokens);
+                        }
+                        continue;
+                    }
                     Fault::OwesRests => {
                         *self.owed.lock().unwrap().entry(rest.lineage).or_default() += rest.tokens;
                         continue;

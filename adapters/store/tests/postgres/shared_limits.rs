@@ -117,10 +117,18 @@ async fn one_burst_is_granted_to_all_processes_together() {
             let left = limit.quota(taken.state, taken.clock).remaining();
             assert_eq!(left, 200 - spent, "no token is granted twice");
         }
-        // Free again, for the second time.
-        let all = Take::new(fleet.lineage, limit, 200);
-        let rest = Rest::new(&all, &fleet.look(limit).await, 200, Millis::from_hours(1));
-        fleet.processes[1].give_back(&[rest]).await.unwrap();
+        // In another order than they were taken, all are free again for the second time.
+        let taken = grants.iter().filter(|taken| taken.tokens > 0);
+        let take = Take::new(fleet.lineage, limit, tokens);
+        for (number, taken) in taken.enumerate() {
+            let rest = Rest::new(&take, taken, taken.tokens, Millis::from_hours(1));
+            fleet.processes[number % 4]
+                .give_back(&[rest])
+                .await
+                .unwrap();
+        }
+        let free = fleet.look(limit).await;
+        assert_eq!(limit.quota(free.state, free.clock).remaining(), 200);
     }
     println!("statements for 200 tokens, one by one and by eight: {counts:?}");
     // Two for each grant, and one for each refusal. Each grant is in the way of one attempt of
