@@ -122,6 +122,8 @@ impl<S: Store + 'static> Shared<S> {
                     return Ok(Settled::Answer(answer));
                 }
                 Check::NeedsRecord(ticket) => ticket,
+                // The keyring counts its limits itself.
+                Check::NeedsTokens(_) => return Err(Arc::new(StoreError::Stale)),
             };
             let begun = *begun.get_or_insert_with(Instant::now);
             let round = rounds.next().ok_or(StoreError::Stale)?;
