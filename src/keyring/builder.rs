@@ -152,7 +152,7 @@ impl KeyringBuilder {
     /// [`Check::NeedsTokens`](super::Check::NeedsTokens), after everything else was judged.
     /// Without this, it never is.
     ///
-    /// Call [`Keyring::unused_tokens`] a few times in each length of a lease, and
+    /// Call [`Keyring::unused_tokens`] eight times in each length of a lease, and
     /// [`Keyring::all_unused_tokens`] before stopping. [`Use::rate`](super::Use::rate) is `None`
     /// then, since the state is kept elsewhere. Uses that are counted are counted as without it.
     ///

@@ -279,7 +279,7 @@ impl<T> Keyring<T> {
             tokens,
             taken_at: taken.taken_at,
         };
-        let leave = |rest: Rest| self.leave_tokens(rest.of(ticket.lineage, ticket.limit));
+        let leave = |rest: Rest| self.leave_tokens(rest, ticket.lineage, ticket.limit);
         let entries = self.entries.pin();
         let _lock = self.lock_of(self.hasher.hash_one(ticket.key_id));
         let entry = entries.get(&ticket.key_id);
@@ -308,7 +308,7 @@ impl<T> Keyring<T> {
         if let Some(lease) = entry.and_then(Entry::lease)
             && let Some(rest) = lease.refuse(state, until, clock.now)
         {
-            self.leave_tokens(rest.of(ticket.lineage, ticket.limit));
+            self.leave_tokens(rest, ticket.lineage, ticket.limit);
         }
     }
 }

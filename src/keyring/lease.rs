@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::fault::{Fault, planted};
+use super::leases::Leases;
 use super::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::policy::rate_limit::RateLimit;
 use crate::policy::rate_state::RateState;
-use crate::time::{Millis, UnixMillis};
+use crate::time::UnixMillis;
 
 /// Where the end of a lease begins in its word, above the number of its tokens.
 const END_SHIFT: u32 = 20;
@@ -24,8 +25,8 @@ pub(super) const TOKENS_MAX: u32 = (1 << END_SHIFT) - 2;
 /// The tokens of one key. Requests take them without a lock; all else is done by one thread at a
 /// time, which holds the key's lock.
 ///
-/// The end is by the clock of the checks. A lease whose end lies further ahead than its length is
-/// not used, since the clock was set back.
+/// The end is by the clock of the checks. A lease whose end lies much further ahead than its time
+/// is not used, since the clock was set back.
 pub(super) struct Lease {
     /// The end, and the tokens that are left.
     word: AtomicU64,
@@ -37,9 +38,11 @@ pub(super) struct Lease {
     ask: AtomicU32,
     /// How many it had; 0 once it was noted that it was used up early.
     granted: AtomicU32,
-    /// Its length and for how long of that it is used, in milliseconds.
-    length: u64,
+    /// In milliseconds: for how long it is used; how far ahead its end may lie, if threads come in
+    /// another order than they read the clock; and the same for a refusal.
     usable: u64,
+    ahead_max: u64,
+    refused_max: u64,
     /// The part of the limit that this process has while tokens cannot be taken.
     local: Option<Arc<RateLimit>>,
 }
@@ -64,15 +67,17 @@ pub(super) struct Rest {
 }
 
 impl Lease {
-    pub(super) fn new(length: Millis, usable: Millis, local: Option<Arc<RateLimit>>) -> Self {
+    pub(super) fn new(leases: &Leases, local: Option<Arc<RateLimit>>) -> Self {
+        let (length, usable) = (leases.length().get(), leases.usable().get());
         Self {
             word: AtomicU64::new(0),
             state: AtomicU64::new(RateState::default().to_bits()),
             taken_at: AtomicU64::new(0),
             ask: AtomicU32::new(1),
             granted: AtomicU32::new(0),
-            length: length.get(),
-            usable: usable.get(),
+            usable,
+            ahead_max: usable.saturating_add(length / 8),
+            refused_max: length,
             local,
         }
     }
@@ -88,7 +93,7 @@ impl Lease {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             let left = word & TOKENS_MASK;
-            if left == 0 || left == REFUSED || !self.is_timely(word, now) {
+            if left == 0 || left == REFUSED || !is_ahead(word, now, self.ahead_max) {
                 return self.without(word, now);
             }
             let next = word.wrapping_sub(1);
@@ -110,25 +115,17 @@ impl Lease {
     fn without(&self, word: u64, now: UnixMillis) -> Token {
         if word == CLOSED {
             Token::Closed
-        } else if word & TOKENS_MASK == REFUSED && self.is_timely(word, now) {
+        } else if word & TOKENS_MASK == REFUSED && is_ahead(word, now, self.refused_max) {
             Token::Refused
         } else {
             Token::Missing
         }
     }
 
-    /// Whether the end lies ahead, and no further than the length.
-    #[inline(always)]
-    fn is_timely(&self, word: u64, now: UnixMillis) -> bool {
-        // An end that is past or now becomes a large number.
-        let ahead = (word >> END_SHIFT).wrapping_sub(now.get());
-        ahead.wrapping_sub(1) < self.length
-    }
-
     /// Whether the limit has refused shortly before.
     pub(super) fn is_refused(&self, now: UnixMillis) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        word != CLOSED && word & TOKENS_MASK == REFUSED && self.is_timely(word, now)
+        word != CLOSED && word & TOKENS_MASK == REFUSED && is_ahead(word, now, self.refused_max)
     }
 
     /// Whether it is another entry's now.
@@ -153,8 +150,9 @@ impl Lease {
         let word = self.word.load(Ordering::Acquire);
         let mut ask = self.ask.load(Ordering::Relaxed);
         let ahead = (word >> END_SHIFT).saturating_sub(now.get());
-        let is_early =
-            word & TOKENS_MASK == 0 && self.is_timely(word, now) && ahead > self.usable / 2;
+        let is_early = word & TOKENS_MASK == 0
+            && is_ahead(word, now, self.ahead_max)
+            && ahead > self.usable / 2;
         if is_early && self.granted.swap(0, Ordering::Relaxed) > 0 {
             ask = ask.saturating_mul(2);
         }
@@ -175,7 +173,7 @@ impl Lease {
     ) -> [Option<Rest>; 2] {
         let before = self.collect(now);
         let end = asked_at.get().saturating_add(self.usable);
-        let is_usable = self.is_timely(end << END_SHIFT, now) && end < END_MAX;
+        let is_usable = is_ahead(end << END_SHIFT, now, self.ahead_max) && end < END_MAX;
         self.state.store(state.to_bits(), Ordering::Relaxed);
         if !is_usable {
             return [before, (fresh.tokens > 0).then_some(fresh)];
@@ -238,7 +236,7 @@ impl Lease {
     /// Takes what is left, if it cannot be used any more.
     pub(super) fn collect(&self, now: UnixMillis) -> Option<Rest> {
         let word = self.word.load(Ordering::Acquire);
-        if tokens_in(word) == 0 || self.is_timely(word, now) {
+        if tokens_in(word) == 0 || is_ahead(word, now, self.ahead_max) {
             return None;
         }
         let rest = self.take_all()?;
@@ -284,8 +282,9 @@ impl Lease {
             taken_at: copy(&self.taken_at),
             ask: copy32(&self.ask),
             granted: copy32(&self.granted),
-            length: self.length,
             usable: self.usable,
+            ahead_max: self.ahead_max,
+            refused_max: self.refused_max,
             local,
         }
     }
@@ -295,6 +294,14 @@ impl Lease {
         let taken_at = UnixMillis::new(self.taken_at.load(Ordering::Relaxed)).ok()?;
         (tokens > 0).then_some(Rest { tokens, taken_at })
     }
+}
+
+/// Whether the end of a word lies ahead, and no further than `most`.
+#[inline(always)]
+fn is_ahead(word: u64, now: UnixMillis, most: u64) -> bool {
+    // An end that is past or now becomes a large number.
+    let ahead = (word >> END_SHIFT).wrapping_sub(now.get());
+    ahead.wrapping_sub(1) < most
 }
 
 /// The tokens that a word stands for.

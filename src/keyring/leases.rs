@@ -65,11 +65,25 @@ impl Leases {
         Ok(Self { share, ..self })
     }
 
-    /// How long before they are given back tokens are held. They are used for three quarters of
-    /// that.
+    /// The length L of the bound: for how long tokens are [used](Self::usable) and for how long
+    /// they are [taken back](Self::within), together.
     #[must_use]
     pub const fn length(&self) -> Millis {
         self.length
+    }
+
+    /// For how long tokens may be used, from before they were asked for: three eighths of the
+    /// length.
+    #[must_use]
+    pub const fn usable(&self) -> Millis {
+        Millis::new(self.length.get().saturating_mul(3) / 8)
+    }
+
+    /// For how long after they were taken unused tokens are taken back, by the clock of the
+    /// limits: the other five eighths.
+    #[must_use]
+    pub const fn within(&self) -> Millis {
+        Millis::new(self.length.get().saturating_sub(self.usable().get()))
     }
 
     /// How many processes hold tokens at once.
@@ -84,14 +98,9 @@ impl Leases {
         self.share
     }
 
-    /// For how long tokens may be used, from before they were asked for.
-    pub(super) const fn usable(&self) -> Millis {
-        Millis::new(self.length.get().saturating_mul(3) / 4)
-    }
-
     /// The most tokens to ask for at once.
     pub(super) fn tokens_max(&self, limit: &RateLimit) -> u32 {
-        if self.length == Millis::ZERO {
+        if self.usable() == Millis::ZERO {
             return 1;
         }
         let part = self.processes.saturating_mul(4);

@@ -14,7 +14,7 @@ use super::sync::{Hashing, Mutex, lock};
 use crate::key::id::KeyId;
 use crate::policy::rate_limit::RateLimit;
 use crate::record::key_record::KeyRecord;
-use crate::time::UnixMillis;
+use crate::time::{Millis, UnixMillis};
 
 /// The most that one call returns.
 const RETURNED_MAX: usize = 1_024;
@@ -37,7 +37,7 @@ const LEFT_MAX: usize = 65_536;
 /// let (tokens, state) = ten.take(RateState::default(), now, 5);
 /// let _ = keyring.grant(ticket, Grant::new(tokens, state, now, now), now); // uses one of 5
 /// assert!(keyring.unused_tokens(now).is_empty(), "the others may still be used");
-/// let later = now.plus(Millis::new(750))?;
+/// let later = now.plus(Millis::new(375))?;
 /// let unused = keyring.unused_tokens(later);
 /// assert_eq!((unused[0].lineage, unused[0].tokens), (issued.record.lineage, 4));
 /// assert!(keyring.unused_tokens(later).is_empty(), "each is returned once");
@@ -54,6 +54,8 @@ pub struct UnusedTokens {
     pub tokens: u32,
     /// When they were taken, by the clock of the limits, as the [`Grant`](super::Grant) had it.
     pub taken_at: UnixMillis,
+    /// Until how long after that the limits take them back: see [`Leases::within`].
+    pub within: Millis,
 }
 
 /// Which keys have tokens, and what is left of leases that are over.
@@ -112,7 +114,7 @@ impl<T> Keyring<T> {
             let held = entry.and_then(|entry| Some((entry, entry.lease()?, entry.rate_limit()?)));
             if let Some((entry, lease, limit)) = held {
                 let rest = take(lease);
-                unused.extend(rest.map(|rest| rest.of(entry.lineage(id), *limit)));
+                unused.extend(rest.map(|rest| self.unused(rest, entry.lineage(id), *limit)));
                 if lease.left() > 0 {
                     continue;
                 }
@@ -131,7 +133,8 @@ impl<T> Keyring<T> {
     }
 
     /// Leaves tokens to be given back.
-    pub(super) fn leave_tokens(&self, unused: UnusedTokens) {
+    pub(super) fn leave_tokens(&self, rest: Rest, lineage: KeyId, limit: RateLimit) {
+        let unused = self.unused(rest, lineage, limit);
         if unused.tokens == 0 {
             return;
         }
@@ -150,7 +153,7 @@ impl<T> Keyring<T> {
             return;
         };
         if let Some(rest) = lease.close() {
-            self.leave_tokens(rest.of(entry.lineage(id), *limit));
+            self.leave_tokens(rest, entry.lineage(id), *limit);
         }
         lock(&self.held.keys).remove(&id);
     }
@@ -172,23 +175,22 @@ impl<T> Keyring<T> {
             return Some(lease.hand_over(local));
         }
         record.rate_limit.as_ref()?;
-        Some(Lease::new(leases.length(), leases.usable(), local))
+        Some(Lease::new(leases, local))
+    }
+
+    fn unused(&self, rest: Rest, lineage: KeyId, limit: RateLimit) -> UnusedTokens {
+        UnusedTokens {
+            lineage,
+            limit,
+            tokens: rest.tokens,
+            taken_at: rest.taken_at,
+            within: self.leases.as_ref().map_or(Millis::ZERO, Leases::within),
+        }
     }
 
     /// The part of a record's limit that this process counts by itself, if it does.
     pub(super) fn part_of(&self, leases: &Leases, record: &KeyRecord) -> Option<Arc<RateLimit>> {
         let part = leases.share_of(record.rate_limit.as_ref()?)?;
         Some(self.limits.share(part))
-    }
-}
-
-impl Rest {
-    pub(super) const fn of(self, lineage: KeyId, limit: RateLimit) -> UnusedTokens {
-        UnusedTokens {
-            lineage,
-            limit,
-            tokens: self.tokens,
-            taken_at: self.taken_at,
-        }
     }
 }
