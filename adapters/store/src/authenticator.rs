@@ -209,7 +209,7 @@ impl<S: Store + 'static> Authenticator<S> {
             Check::Decided(decision, record) => {
                 Ok(shared.answer(decision, record, credential, now))
             }
-            Check::NeedsRecord(_) => Err(Pending(())),
+            Check::NeedsRecord(_) | Check::NeedsTokens(_) => Err(Pending(())),
         }
     }
 

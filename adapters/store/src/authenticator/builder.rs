@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    By, Error, Keyring, KeyringBuilder, Leases, LifetimePolicy, Millis, RateLimitFields, StatusPolicy,
-    UnixMillis, Verifier,
+    By, Error, Keyring, KeyringBuilder, Leases, LifetimePolicy, Millis, RateLimitFields,
+    StatusPolicy, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -307,7 +307,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         let wait = self.limits_timeout;
         let shared = Arc::new(Shared {
             keyring: keyring.build_with_values()?,
-            tokens: self.limits.map(|limits| Tokens::new(limits, self.leases, wait)),
+            tokens: self
+                .limits
+                .map(|limits| Tokens::new(limits, self.leases, wait)),
             fetches: Group::new(
                 Arc::clone(&self.store),
                 self.store_timeout,

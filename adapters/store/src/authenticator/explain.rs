@@ -58,7 +58,10 @@ impl<S: Store + 'static> Authenticator<S> {
         let found = found.map_err(owned)?;
         let (record, stored) = found.ok_or(StoreError::NotFound)?;
         let mut record = Arc::unwrap_or_clone(record);
-        let usage = shared.usage_now(&record, &stored, now).await.map_err(owned)?;
+        let usage = shared
+            .usage_now(&record, &stored, now)
+            .await
+            .map_err(owned)?;
         let explanation: Explanation = explain(&shared.verifier, &record, request, &usage, now);
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
         Ok(Explained {
@@ -146,7 +149,9 @@ impl<S: Store + 'static> Shared<S> {
             // The core allows nothing without a record.
             (Decision::Allow(_), None) => return Err(Arc::new(StoreError::NotFound)),
         };
-        let usage = self.usage_now(&record, &stored.unwrap_or_default(), now).await?;
+        let usage = self
+            .usage_now(&record, &stored.unwrap_or_default(), now)
+            .await?;
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
         allowed.remaining_uses = record.remaining_uses;
         allowed.quota = record.rate_limit.map(|limit| limit.quota(usage.rate, now));

@@ -6,7 +6,10 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keystile::{Check, Grant, KeyId, KeyRecord, Leases, Millis, RateLimit, RateState, Request, TokenTicket, UnixMillis, UnusedTokens};
+use keystile::{
+    Check, Grant, KeyId, KeyRecord, Leases, Millis, RateLimit, RateState, Request, TokenTicket,
+    UnixMillis, UnusedTokens,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -174,7 +177,10 @@ impl Tokens {
             return;
         }
         let within = self.leases.length();
-        let rest: Vec<_> = unused.iter().map(|unused| Rest::of(unused, within)).collect();
+        let rest: Vec<_> = unused
+            .iter()
+            .map(|unused| Rest::of(unused, within))
+            .collect();
         let _ = timeout(self.patience, self.limits.give_back(&rest)).await;
     }
 
