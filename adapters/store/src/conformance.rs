@@ -39,9 +39,11 @@ mod portable;
 mod records;
 mod removal;
 mod sorts;
+mod template_reliance;
 mod templates;
 mod usage;
 
+use core::pin::Pin;
 use std::sync::Arc;
 
 use crate::store::Store;
@@ -59,6 +61,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
     for case in CASES {
         run_case(case, &make).await;
     }
+}
+
+/// Each case in a box that is made in a frame of its own: one future, or one frame, with all cases
+/// would be too large for the stack of a thread without optimisation.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 /// Declares the names of all cases, and how one of them is run by its name.
@@ -80,11 +88,10 @@ macro_rules! suite {
         /// # Panics
         /// If the store fails the case, or if there is no case of this name.
         pub async fn run_case<S: Store + 'static>(name: &str, make: impl AsyncFn() -> S) {
-            // Each in a box, since one future of all cases would be too large for the stack of a
-            // thread without optimisation.
             match name {
                 $($(stringify!($case) => {
-                    Box::pin($module::$case(Arc::new(make().await))).await;
+                    let store = Arc::new(make().await);
+                    boxed(|| $module::$case(store)).await;
                 })+)+
                 _ => panic!("there is no case {name}"),
             }
@@ -190,6 +197,8 @@ suite! {
         a_template_is_removed
         templates_are_listed_by_name
         a_changed_template_reaches_its_keys;
+    template_reliance: a_batch_may_rely_on_a_template
+        no_batch_is_written_after_its_template_was_changed;
     audit: events_come_back_in_order
         events_of_one_key
         a_page_of_events_has_a_limit

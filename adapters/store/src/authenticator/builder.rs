@@ -284,6 +284,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             }),
             by: Arc::default(),
             once: None,
+            template: None,
         })
     }
 }
