@@ -137,7 +137,7 @@ func TestAnApplyStopsWhenItsTemplateChanges(t *testing.T) {
 			if !slices.Equal(applied.Changed, []keystile.KeyID{first}) || len(applied.Failed) != 0 {
 				t.Errorf("%+v", applied)
 			}
-			own.has(first, "more read write")
+			own.has(first, "read write more")
 			own.has(second, "read write")
 		})
 	}
